@@ -1,0 +1,88 @@
+"""SpawnConfig and SpawnContext: what a spawner may do, and what its hooks see."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from typing import Any
+
+from hammerflow.errors import ConfigError
+
+__all__ = ["SpawnConfig", "SpawnContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnConfig:
+    """Limits and inheritance rules of one spawner.
+
+    Args:
+        handler: name recorded with the operation; the task's own name when None.
+        max_spawn_count: children per run; one more fails the attempt with nothing inserted.
+        max_depth: generations below the root; deeper fails the attempt.
+        inherit_priority: children without a priority of their own take the parent's.
+        inherit_queue: children without a queue of their own take the parent's.
+        inherit_timeout: the same for ``timeout`` and ``soft_timeout``.
+        inherit_retry: the same for ``max_attempts`` and ``backoff``.
+        inherit_trace: children carry the parent's trace id.
+        spawn_delay: seconds or timedelta between the starts of two children: child i may start
+            i * spawn_delay after the parent's end.
+        batch_size: how many children may run at a time; None for no limit.
+        operation_id: recorded with the operation, for tracking.
+        metadata: JSON-able facts recorded with the operation.
+    """
+
+    handler: str | None = None
+    max_spawn_count: int = 1_000
+    max_depth: int = 10
+    inherit_priority: bool = True
+    inherit_queue: bool = False
+    inherit_timeout: bool = False
+    inherit_retry: bool = False
+    inherit_trace: bool = True
+    spawn_delay: float | timedelta = 0.0
+    batch_size: int | None = None
+    operation_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.max_spawn_count < 0:
+            raise ConfigError(f"max_spawn_count must be 0 or more, not {self.max_spawn_count}")
+        if self.max_depth < 1:
+            raise ConfigError(f"max_depth must be 1 or more, not {self.max_depth}")
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """The names of all fields."""
+        return frozenset(f.name for f in fields(cls))
+
+    def with_(self, **changes: Any) -> SpawnConfig:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnContext:
+    """What ``validate`` and ``on_spawn_complete`` hooks receive.
+
+    Attributes:
+        job_id: the parent's id.
+        task: the parent's task name.
+        args, kwargs: the parent's arguments, decoded.
+        config: the SpawnConfig in force.
+        spawned: how many children were yielded (None in ``validate``).
+        children: their ids, in order, for the first 10 000 (None in ``validate``).
+    """
+
+    job_id: uuid.UUID
+    task: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    config: SpawnConfig
+    depth: int
+    spawned: int | None = None
+    children: tuple[uuid.UUID, ...] | None = None
+
+
+SpawnHook = Callable[[SpawnContext], None]
