@@ -1,0 +1,431 @@
+"""Settings of an app: keyword > environment > hammerflow.toml > default; and the database's URL."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from hammerflow.errors import ConfigError
+
+__all__ = ["DatabaseURL", "Settings", "load_settings", "parse_url"]
+
+Dialect = Literal["sqlite", "postgres", "mysql"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an app and its workers are set to. Durations are seconds.
+
+    Each field may be given as keyword of ``Hammerflow(...)``, as environment variable
+    ``HAMMERFLOW_<FIELD>`` (``HAMMERFLOW_DATABASE_URL`` and ``HAMMERFLOW_REDIS_URL`` for the two
+    URLs) or as key of ``hammerflow.toml``.
+
+    Args:
+        database: where the jobs live, see :func:`parse_url`.
+        redis: URL of the doorbell's Redis, ``redis://``, ``rediss://`` or ``unix://``.
+        namespace: keeps apps apart on one Redis; the app's name when not given.
+        prefix: before each table's name.
+        schema: PostgreSQL only: where the tables are; the connection's search path when None.
+        lease: without a sign of life for so long, a worker's jobs are taken over.
+        sweep: how often a worker looks for such jobs.
+        poll: how often a worker looks for new jobs by itself, should no bell ring.
+        serializer: "msgpack" or "json".
+        max_payload: limit in bytes of one job's encoded arguments, and of its result.
+        doorbell: "redis", "postgres", "local", "none", or "auto".
+        poison_limit: a job whose process died so often is parked.
+        connect_timeout: for a new connection to the database.
+        statement_timeout: for one statement on a server.
+    """
+
+    database: str = field(default="sqlite:///hammerflow.db", repr=False)  # holds a password
+    redis: str | None = field(default=None, repr=False)
+    namespace: str = "hammerflow"
+    prefix: str = "hammerflow_"
+    schema: str | None = None
+    lease: float = 30.0
+    sweep: float = 5.0
+    poll: float = 1.0
+    serializer: str = "msgpack"
+    max_payload: int = 1 << 20
+    doorbell: str = "auto"
+    poison_limit: int = 3
+    connect_timeout: float = 5.0
+    statement_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                check(value, name)
+        _check_together(self)
+
+    @property
+    def url(self) -> DatabaseURL:
+        """The database's URL, parsed."""
+        return parse_url(self.database)
+
+    @property
+    def bell(self) -> str:
+        """Which doorbell is meant: "auto" is Redis if given, local for SQLite, else none."""
+        if self.doorbell != "auto":
+            return self.doorbell
+        if self.redis is not None:
+            return "redis"
+        return "local" if self.url.dialect == "sqlite" else "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, to pass through a pipe."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseURL:
+    """A database's URL in its parts.
+
+    Attributes:
+        dialect: which kind of database.
+        database: its name (SQLite: the file's path, relative or absolute).
+        host: None for a Unix socket or the driver's default; PostgreSQL may name several.
+        socket: directory (PostgreSQL) or file (MySQL) of a Unix socket.
+        options: the rest of the query.
+        redacted: the URL without its password, for logs.
+    """
+
+    dialect: Dialect
+    database: str
+    redacted: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    socket: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    text: str = field(default="", repr=False)
+
+    @property
+    def conninfo(self) -> str:
+        """PostgreSQL: the URL as libpq takes it."""
+        return self.text
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """MySQL: the keywords of ``pymysql.connect``."""
+        given: dict[str, Any] = {
+            "host": self.host or "localhost",
+            "port": self.port or 3306,
+            "user": self.user,
+            "password": self.password or "",
+            "database": self.database,
+            "unix_socket": self.socket,
+        }
+        options = {key: _plain(value) for key, value in self.options.items() if key != "charset"}
+        return {key: value for key, value in given.items() if value is not None} | options
+
+
+def load_settings(
+    name: str,
+    keywords: Mapping[str, Any],
+    environ: Mapping[str, str],
+    toml_path: Path | None = None,
+) -> Settings:
+    """The settings of the app ``name``.
+
+    Args:
+        keywords: what ``Hammerflow(...)`` was given; None means not given.
+        environ: the environment; an empty variable means not given, unknown ones are others'.
+        toml_path: a file of settings; none is read if it does not exist.
+
+    Raises:
+        ConfigError: naming the setting at fault and where it comes from.
+    """
+    found = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
+    values = {
+        key: _CHECKS[key](value, f"{key} (from {source})") for key, (value, source) in found.items()
+    }
+    values.setdefault("namespace", _namespace(name, "the app's name"))
+    return Settings(**values)
+
+
+def parse_url(url: str) -> DatabaseURL:
+    """A database's URL, in its parts.
+
+    ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://user:password@host/db``,
+    ``mysql://...``, ``mariadb://...``; user, password and name are percent-decoded. A Unix socket
+    is ``postgresql:///db?host=/run/postgresql`` or ``mysql:///db?unix_socket=/run/mysqld.sock``.
+
+    Raises:
+        ConfigError: never with the password in it.
+    """
+    scheme, separator, rest = url.partition("://")
+    dialect = _DIALECTS.get(scheme.lower())
+    if not separator or dialect is None:
+        raise ConfigError(
+            "a database URL begins with sqlite:///, postgresql:// or mysql://, "
+            f"not with {_scheme(url)!r}"
+        )
+    return _sqlite_url(rest) if dialect == "sqlite" else _server_url(dialect, rest)
+
+
+# -- where settings come from
+
+Found = dict[str, tuple[Any, str]]
+
+
+def _from_keywords(keywords: Mapping[str, Any]) -> Found:
+    for key in keywords:
+        if key not in _CHECKS:
+            raise ConfigError(f"{key} is no setting of Hammerflow(...); {_settings_are()}")
+    return {key: (v, f"Hammerflow({key}=...)") for key, v in keywords.items() if v is not None}
+
+
+def _from_environ(environ: Mapping[str, str]) -> Found:
+    found: Found = {}
+    for key in _CHECKS:
+        variable = f"HAMMERFLOW_{key.upper()}" + ("_URL" if key in ("database", "redis") else "")
+        text = environ.get(variable, "").strip()
+        if text:
+            found[key] = (text, f"${variable}")
+    return found
+
+
+def _from_toml(path: Path | None) -> Found:
+    if path is None or not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    for key in content:
+        if key not in _CHECKS:
+            raise ConfigError(f"{key} in {path} is no setting; {_settings_are()}")
+    return {key: (value, str(path)) for key, value in content.items()}
+
+
+def _settings_are() -> str:
+    return f"the settings are {', '.join(_CHECKS)}"
+
+
+# -- what a setting may be
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{what} must be a text, not {value!r}")
+    return value
+
+
+def _database(value: Any, what: str) -> str:
+    try:
+        parse_url(_text(value, what))
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from error
+    return str(value)
+
+
+def _redis(value: Any, what: str) -> str:
+    if not _text(value, what).startswith(("redis://", "rediss://", "unix://")):
+        raise ConfigError(
+            f"{what} must begin with redis://, rediss:// or unix://, not with {_scheme(value)!r}"
+        )
+    return str(value)
+
+
+def _seconds(value: Any, what: str) -> float:
+    try:
+        number = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 < number <= 1e6:  # NaN is refused, too
+        raise ConfigError(f"{what} must be seconds above 0, at most a million, not {value!r}")
+    return number
+
+
+def _count(most: int) -> Callable[[Any, str], int]:
+    def check(value: Any, what: str) -> int:
+        text = str(value)
+        if isinstance(value, bool) or not re.fullmatch("[0-9]{1,18}", text, re.ASCII):
+            raise ConfigError(f"{what} must be a whole number from 1 to {most}, not {value!r}")
+        if not 1 <= int(text) <= most:
+            raise ConfigError(f"{what} must be a whole number from 1 to {most}, not {value!r}")
+        return int(text)
+
+    return check
+
+
+def _one_of(*choices: str) -> Callable[[Any, str], str]:
+    def check(value: Any, what: str) -> str:
+        if value not in choices:
+            raise ConfigError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return check
+
+
+def _matching(pattern: str, rule: str) -> Callable[[Any, str], str]:
+    def check(value: Any, what: str) -> str:
+        if not re.fullmatch(pattern, _text(value, what), re.ASCII):
+            raise ConfigError(f"{what} must be {rule}, not {value!r}")
+        return str(value)
+
+    return check
+
+
+_namespace = _matching(
+    r"[A-Za-z0-9_.:-]{1,100}", "1 to 100 characters out of letters, digits and _ . : -"
+)
+_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "database": _database,
+    "redis": _redis,
+    "namespace": _namespace,
+    "prefix": _matching(
+        "([a-z][a-z0-9_]{0,23})?", "empty or up to 24 lower-case letters, digits and _"
+    ),
+    "schema": _matching(
+        "(?!pg_)[a-z_][a-z0-9_]{0,62}", "up to 63 lower-case letters, digits and _, not pg_..."
+    ),
+    "lease": _seconds,
+    "sweep": _seconds,
+    "poll": _seconds,
+    "serializer": _one_of("msgpack", "json"),
+    "max_payload": _count(1 << 30),
+    "doorbell": _one_of("auto", "redis", "postgres", "local", "none"),
+    "poison_limit": _count(1000),
+    "connect_timeout": _seconds,
+    "statement_timeout": _seconds,
+}
+_OPTIONAL = frozenset({"redis", "schema"})
+
+
+def _check_together(settings: Settings) -> None:
+    dialect = settings.url.dialect
+    if settings.schema is not None and dialect != "postgres":
+        raise ConfigError("schema is for PostgreSQL only; use prefix to keep tables apart")
+    if settings.doorbell == "redis" and settings.redis is None:
+        raise ConfigError("doorbell is redis, but no redis URL is given")
+    if settings.doorbell == "postgres" and dialect != "postgres":
+        raise ConfigError("doorbell is postgres, but the database is not PostgreSQL")
+
+
+# -- URLs
+
+_DIALECTS: Mapping[str, Dialect] = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "postgresql+psycopg": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mysql+pymysql": "mysql",
+    "mariadb+pymysql": "mysql",
+}
+_ENCODE = "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
+
+
+def _sqlite_url(rest: str) -> DatabaseURL:
+    place, _, query = rest.partition("?")
+    path = unquote(place[1:])
+    options = _options(query)
+    if not place.startswith("/"):
+        raise ConfigError("a SQLite URL has three slashes and a path: sqlite:///hammerflow.db")
+    if path in ("", ":memory:") or options.get("mode") == "memory" or path.startswith("file:"):
+        raise ConfigError(
+            "SQLite in memory cannot be shared with workers, which are other processes: "
+            "name a file, such as sqlite:///hammerflow.db"
+        )
+    if "\0" in path:
+        raise ConfigError("the path of a SQLite URL holds a NUL character")
+    return DatabaseURL("sqlite", path, f"sqlite://{rest}", options=options, text=f"sqlite://{rest}")
+
+
+def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
+    scheme = "postgresql" if dialect == "postgres" else "mysql"
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+    except ValueError as error:
+        raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}") from error
+    if parts.fragment or "@" in parts.path + parts.query:
+        raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}")
+    login, _, place = parts.netloc.rpartition("@")
+    user, has_password, password = login.partition(":")
+    host, port = _host(place, scheme)
+    options = _options(parts.query)
+    database = unquote(parts.path[1:]) or options.pop("dbname", "")
+    socket = options.pop("unix_socket", None) if dialect == "mysql" else _directory(host, options)
+    if dialect == "mysql":
+        _check_mysql(database, options)
+    return DatabaseURL(
+        dialect=dialect,
+        database=database,
+        redacted=_redacted(f"{scheme}://{rest}", login, f"{user}:***" if has_password else user),
+        user=unquote(user) or None,
+        password=unquote(password) if has_password else None,
+        host=unquote(host) or None,
+        port=port,
+        socket=socket,
+        options=options,
+        text=f"{scheme}://{rest}",
+    )
+
+
+def _host(place: str, scheme: str) -> tuple[str, int | None]:
+    """``host:port``, ``[::1]:port``; of PostgreSQL's ``a:1,b:2`` the whole, without a port."""
+    if "," in place:
+        return place, None
+    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{0,5}))?", place, re.ASCII)
+    if found is None or int(found[2] or 0) > 65535:
+        raise ConfigError(f"the {scheme} URL's port is not a number up to 65535; {_ENCODE}")
+    return found[1].strip("[]"), int(found[2]) if found[2] else None
+
+
+def _directory(host: str, options: Mapping[str, str]) -> str | None:
+    place = unquote(host) or options.get("host", "")
+    return place if place.startswith(("/", "@")) else None
+
+
+def _check_mysql(database: str, options: Mapping[str, str]) -> None:
+    if not database:
+        raise ConfigError("the mysql URL names no database: mysql://user:password@host/database")
+    for key in options:
+        if key not in _MYSQL_OPTIONS:
+            raise ConfigError(
+                f"the mysql URL has an unknown option {key!r}; "
+                f"it may have {', '.join(sorted(_MYSQL_OPTIONS))}, unix_socket"
+            )
+
+
+_MYSQL_OPTIONS = frozenset(
+    {"bind_address", "charset", "read_default_file", "read_default_group", "server_public_key"}
+    | {"ssl_ca", "ssl_cert", "ssl_disabled", "ssl_key", "ssl_key_password"}
+    | {"ssl_verify_cert", "ssl_verify_identity"}
+)
+
+
+def _options(query: str) -> dict[str, str]:
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def _plain(value: str) -> Any:
+    """An option as its driver wants it."""
+    return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
+
+
+def _redacted(url: str, login: str, shown: str) -> str:
+    plain = url.replace(f"//{login}@", f"//{shown}@", 1) if login else url
+    return re.sub(r"(?<=[?&])((?:ssl)?(?:_key_)?password)=[^&]*", r"\1=***", plain)
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0][:20]
