@@ -76,6 +76,7 @@ class Completed(NamedTuple):
 
     result: bytes | None
     spawned: Spawned | None = None
+    ttl: float | None = None  # seconds until the result is dropped
 
 
 class Failed(NamedTuple):
@@ -115,9 +116,11 @@ class Parked(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The process that ran it died; the worker's policy makes it Retrying, Parked or Failed."""
+    """The process that ran it died: parked if it is the last loss allowed, else tried again after
+    ``delay`` seconds, or failed when ``delay`` is None (no attempt is left)."""
 
     failure: Failure
+    delay: float | None = 0.0
 
 
 class Settled(NamedTuple):

@@ -1,0 +1,687 @@
+"""Hammerflow: the app object: a registry of tasks, and how calls become jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+from hammerflow.codec import Codec
+from hammerflow.errors import ConfigError, JobNotFound
+from hammerflow.job import Claimed, Job, JobState, NewJob, Priority
+from hammerflow.notifiers import Notifier, open_notifier
+from hammerflow.result import Result
+from hammerflow.retry import Backoff
+from hammerflow.settings import Settings, load_settings
+from hammerflow.signature import CallOptions, Signature, seconds, to_json
+from hammerflow.spawn import SpawnConfig, SpawnHook
+from hammerflow.stores import open_store
+from hammerflow.stores.database import Tx
+from hammerflow.stores.jobs import CHUNK
+from hammerflow.stores.names import new_id
+from hammerflow.stores.store import Store
+from hammerflow.task import Spawner, Task, TaskOptions
+
+__all__ = ["Hammerflow", "Parent", "Results", "Transaction", "as_key"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DeclaredOptions(TypedDict, total=False):
+    """What ``@app.task(...)`` takes. Durations: seconds or timedelta."""
+
+    name: str
+    queue: str
+    priority: int
+    max_attempts: int
+    backoff: Backoff
+    retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    no_retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    timeout: float | timedelta
+    soft_timeout: float | timedelta
+    expires: float | timedelta
+    store_result: bool
+    result_ttl: float | timedelta
+    serializer: str
+    in_transaction: bool
+
+
+class SpawnerOptions(DeclaredOptions, total=False):
+    """What ``@app.spawner(...)`` takes besides: the fields of SpawnConfig, a fan-in, hooks."""
+
+    then: Signature
+    validate: SpawnHook
+    on_spawn_complete: SpawnHook
+    handler: str
+    max_spawn_count: int
+    max_depth: int
+    inherit_priority: bool
+    inherit_queue: bool
+    inherit_timeout: bool
+    inherit_retry: bool
+    inherit_trace: bool
+    spawn_delay: float | timedelta
+    batch_size: int
+    operation_id: str
+    metadata: Mapping[str, Any]
+
+
+class Parent(NamedTuple):
+    """The job that spawns, and the rules by which its children inherit."""
+
+    job: Claimed
+    queue: str
+    config: SpawnConfig
+    options: Mapping[str, Any]  # what the parent's call overrode, as stored
+
+
+class Transaction:
+    """An open transaction of the app's database; jobs enqueued inside commit with it.
+
+    Attributes:
+        connection: the driver's own connection (psycopg, PyMySQL or sqlite3); do not commit it.
+    """
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def execute(self, sql: str, parameters: Any = ()) -> Any:
+        """Run the caller's own SQL in the driver's parameter style; the driver's cursor."""
+        cursor = self.connection.cursor()
+        cursor.execute(sql, parameters)
+        return cursor
+
+
+class Results(Sequence[Result[Any]]):
+    """The results of :meth:`Hammerflow.enqueue_many`, in order: 16 bytes for each, made when
+    looked at."""
+
+    def __init__(self, app: Hammerflow) -> None:
+        self._app = app
+        self._ids = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._ids) // 16
+
+    @overload
+    def __getitem__(self, index: int) -> Result[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result[Any]]: ...
+    def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Result(bytes(self._ids[index * 16 : index * 16 + 16]), self._app)
+
+
+class _Open(NamedTuple):
+    """The transaction that is open in this context, and the queues to ring after it."""
+
+    tx: Tx
+    handle: Transaction
+    queues: set[str]
+
+
+class Hammerflow:
+    """An app: tasks register in it, and it writes their calls as durable jobs.
+
+    Args:
+        name: the app's name; tasks of ``__main__`` are called ``name.function``.
+        database: URL: ``sqlite:///file.db``, ``postgresql://...``, ``mysql://...``; else
+            ``$HAMMERFLOW_DATABASE_URL``, else ``sqlite:///hammerflow.db``.
+        redis: URL of the doorbell; else ``$HAMMERFLOW_REDIS_URL``, else none.
+        settings: other fields of :class:`hammerflow.settings.Settings`.
+
+    Nothing is connected before the first job.
+    """
+
+    def __init__(
+        self, name: str, *, database: str | None = None, redis: str | None = None, **settings: Any
+    ) -> None:
+        self.name = name
+        given = {"database": database, "redis": redis, **settings}
+        self.settings: Settings = load_settings(
+            name,
+            {key: value for key, value in given.items() if value is not None},
+            os.environ,
+            Path("hammerflow.toml"),
+        )
+        self.codec = Codec(
+            serializer=self.settings.serializer, max_bytes=self.settings.max_payload
+        )
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self._store: Store | None = None
+        self._notifier: Notifier | None = None
+        self._open: ContextVar[_Open | None] = ContextVar("open", default=None)
+
+    def __repr__(self) -> str:
+        return f"<Hammerflow {self.name} on {self.settings.database_label}>"
+
+    # -- what it owns -----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """The store, its schema checked (an embedded database is migrated) at the first use."""
+        if self._store is None:
+            store = open_store(self.settings)
+            if store.dialect == "sqlite" and store.schema.pending():
+                store.schema.migrate()
+            store.schema.check()
+            self._store = store
+        return self._store
+
+    @property
+    def notifier(self) -> Notifier:
+        """The doorbell."""
+        if self._notifier is None:
+            self._notifier = open_notifier(self.settings)
+        return self._notifier
+
+    @property
+    def poll(self) -> float:
+        """Seconds between two looks at the database where no ring comes."""
+        return self.settings.poll
+
+    def migrate(self) -> list[str]:
+        """Bring the database's schema up to date; the names of the migrations applied."""
+        return [step.name for step in open_store(self.settings).schema.migrate()]
+
+    def close(self) -> None:
+        """Close connections and the doorbell; the app can be used again."""
+        if self._notifier is not None:
+            self._notifier.close()
+        if self._store is not None:
+            self._store.close()
+        self._notifier = self._store = None
+
+    # -- registry ---------------------------------------------------------------------------------
+
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, /, **options: Unpack[DeclaredOptions]) -> _Decorator: ...
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Register a function: ``@app.task`` or ``@app.task(queue="mail", max_attempts=5)``."""
+        if fn is not None:
+            return self._register(fn, Task, options)
+        return lambda fn: self._register(fn, Task, options)
+
+    @overload
+    def spawner(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    @overload
+    def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    @overload
+    def spawner(self, /, **options: Unpack[SpawnerOptions]) -> _SpawnerDecorator: ...
+    def spawner(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Register a generator function that yields signatures: the children of its job."""
+        options.setdefault("max_spawn_count", SpawnConfig().max_spawn_count)
+        if fn is not None:
+            return self._register(fn, Spawner, options)
+        return lambda fn: self._register(fn, Spawner, options)
+
+    def signature(
+        self, task: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None,
+        *, immutable: bool = False, **options: Unpack[CallOptions],
+    ) -> Signature:  # fmt: skip
+        """A call of a task by its name, which need not be registered in this process."""
+        return Signature(task, tuple(args), kwargs, options, immutable)
+
+    def _register(
+        self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
+    ) -> Task[..., Any]:
+        given = dict(given)
+        module = self.name if fn.__module__ == "__main__" else fn.__module__
+        name = given.pop("name", None) or f"{module}.{fn.__name__}"
+        if name in self.tasks and self.tasks[name].fn is not fn:
+            known = self.tasks[name].fn
+            if (known.__module__, known.__qualname__) != (fn.__module__, fn.__qualname__):
+                raise ConfigError(
+                    f"two functions want the task name {name!r}: give one of them name='...'"
+                )
+        task = kind(
+            fn,
+            name=name,
+            options=_declared(fn, kind, given),
+            enqueue=self._call,
+            in_thread=self.in_thread,
+        )
+        self.tasks[name] = task
+        return task
+
+    # -- enqueue ----------------------------------------------------------------------------------
+
+    def enqueue(self, signature: Signature) -> Result[Any]:
+        """Write one call.
+
+        Raises:
+            TypeError: wrong arguments, or one that cannot be encoded.
+        """
+        job = self.new_job(signature)
+        return self._insert(job, check_ids="job_id" in signature.options)
+
+    def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
+        """Write any number of calls, 5 000 in a statement and transaction (or all in the open
+        one), fed from a generator at flat memory.
+
+        Raises:
+            TypeError: as :meth:`enqueue`; the chunks before stay.
+        """
+        results = Results(self)
+        iterator = iter(signatures)
+        while chunk := list(itertools.islice(iterator, CHUNK)):
+            jobs = [self.new_job(signature) for signature in chunk]
+            check = any("job_id" in signature.options for signature in chunk)
+            results._ids += b"".join(self._insert_all(jobs, check_ids=check))
+        return results
+
+    def _call(
+        self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> Result[Any]:  # fmt: skip
+        task.check(*args, **kwargs)
+        job = self._new_job(task, task.name, args, kwargs, options)
+        return self._insert(job, check_ids="job_id" in options)
+
+    def _insert(self, job: NewJob, *, check_ids: bool) -> Result[Any]:
+        return Result(self._insert_all([job], check_ids=check_ids)[0], self)
+
+    def _insert_all(self, jobs: Sequence[NewJob], *, check_ids: bool) -> list[bytes]:
+        opened = self._open.get()
+        if opened is not None:
+            inserted = self.store.jobs.insert(jobs, opened.tx, check_ids=check_ids)
+            opened.queues.update(inserted.queues)
+            return inserted.ids
+        inserted = self.store.jobs.insert(jobs, check_ids=check_ids)
+        if inserted.queues:
+            self.notifier.ring(inserted.queues)
+        return inserted.ids
+
+    # -- jobs from signatures ---------------------------------------------------------------------
+
+    def new_job(
+        self,
+        signature: Signature,
+        *,
+        parent: Parent | None = None,
+        spawn_index: int | None = None,
+        fan_in_id: bytes | None = None,
+        fan_in: int | None = None,
+    ) -> NewJob:
+        """The row that a signature becomes: arguments checked and encoded, options resolved.
+
+        Args:
+            parent: the spawning job, for children.
+            spawn_index: position among its children.
+            fan_in_id: the job that waits for this one and its siblings.
+            fan_in: for that job itself: how many it waits for; a mutable signature gets their
+                results as first argument.
+
+        Raises:
+            TypeError: wrong arguments, or one that cannot be encoded.
+        """
+        task = self.tasks.get(signature.task)
+        inputs = fan_in is not None and not signature.immutable
+        if task is not None:
+            task.check(*((None,) if inputs else ()), *signature.args, **signature.kwargs)
+        job = self._new_job(
+            task, signature.task, signature.args, signature.kwargs, signature.options, parent
+        )
+        if parent is None:
+            return job
+        extra: dict[str, Any] = {}
+        if fan_in is not None:
+            extra = {"fan_in": fan_in, **({"inputs": "children"} if inputs else {})}
+        return self._as_child(
+            job, task, signature.options, parent, extra,
+            spawn_index=spawn_index, fan_in_id=fan_in_id, pending=fan_in,
+        )  # fmt: skip
+
+    def _new_job(
+        self,
+        task: Task[..., Any] | None,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+        parent: Parent | None = None,
+    ) -> NewJob:
+        defaults = task.defaults if task is not None else _UNKNOWN
+        encoded = self.codec.encode_call(args, kwargs, serializer=defaults.serializer)
+        if not options and parent is None:
+            return NewJob(
+                new_id(), name, defaults.queue, defaults.priority, encoded,
+                expires=defaults.expires,
+            )  # fmt: skip
+        eta, expires = options.get("eta"), options.get("expires", defaults.expires)
+        delay = options.get("delay")
+        if eta is not None and delay is not None:
+            raise ConfigError("give either a delay (countdown) or an eta, not both")
+        expires_at = _aware(expires, "expires") if isinstance(expires, datetime) else None
+        return NewJob(
+            id=_job_id(options.get("job_id")),
+            task=name,
+            queue=_name(options.get("queue", defaults.queue), "a queue's name"),
+            priority=_priority(options.get("priority", defaults.priority)),
+            args=encoded,
+            options=to_json(_overrides(options, defaults, parent)),
+            headers=_headers(options.get("headers")),
+            unique_key=_key(options.get("unique_key")),
+            delay=None if delay is None else seconds(delay, "delay"),
+            eta=None if eta is None else _aware(eta, "eta"),
+            expires=_relative(expires),
+            expires_at=expires_at,
+        )
+
+    def _as_child(
+        self,
+        job: NewJob,
+        task: Task[..., Any] | None,
+        options: CallOptions,
+        parent: Parent,
+        extra: Mapping[str, Any],
+        *,
+        spawn_index: int | None,
+        fan_in_id: bytes | None,
+        pending: int | None,
+    ) -> NewJob:
+        config, above = parent.config, parent.job
+        own = set(options) | (task.defaults.declared if task is not None else set())
+        delay = job.delay
+        if spawn_index is not None and config.spawn_delay and fan_in_id != job.id and not pending:
+            delay = (delay or 0.0) + spawn_index * seconds(config.spawn_delay, "spawn_delay")
+        merged = job.options
+        if extra:
+            merged = to_json({**_from_json(job.options), **extra})
+        return job._replace(
+            queue=parent.queue if config.inherit_queue and "queue" not in own else job.queue,
+            priority=above.priority
+            if config.inherit_priority and "priority" not in own
+            else job.priority,
+            options=merged,
+            parent_id=above.id,
+            root_id=above.root_id or above.id,
+            depth=above.depth + 1,
+            spawn_index=spawn_index,
+            fan_in_id=fan_in_id,
+            pending=pending,
+            delay=delay,
+            trace=above.trace if config.inherit_trace else None,
+        )
+
+    # -- transactions -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Everything enqueued inside, and the transaction's own SQL, commit together or not at
+        all. Inside another one of the same app it joins that one."""
+        opened = self._open.get()
+        if opened is not None:
+            yield opened.handle
+            return
+        with self.store.transaction() as tx, self._opened(tx) as opened:
+            yield opened.handle
+        self._ring(opened)
+
+    @contextlib.contextmanager
+    def using(self, connection: Any) -> Iterator[Transaction]:
+        """Enqueue in the caller's own transaction; the caller commits.
+
+        Args:
+            connection: psycopg, PyMySQL or sqlite3 connection, SQLAlchemy Connection or Session,
+                or Django connection, on the app's database, with a transaction open (or one that
+                its driver opens at the first statement).
+
+        Workers hear of the jobs at the end of the block; if the commit comes later, they find
+        them within the poll interval.
+
+        Raises:
+            ConfigError: a connection of another driver, or in autocommit mode.
+        """
+        with self._opened(self.store.foreign(connection)) as opened:
+            yield opened.handle
+        self._ring(opened)
+
+    @contextlib.contextmanager
+    def joining(self, tx: Tx) -> Iterator[Transaction]:
+        """Enqueue in a transaction that the worker has opened for a task's body."""
+        with self._opened(tx) as opened:
+            yield opened.handle
+
+    @contextlib.contextmanager
+    def _opened(self, tx: Tx) -> Iterator[_Open]:
+        opened = _Open(tx, Transaction(tx.connection), set())
+        token = self._open.set(opened)
+        try:
+            yield opened
+        finally:
+            self._open.reset(token)
+
+    def _ring(self, opened: _Open) -> None:
+        if opened.queues:
+            self.notifier.ring(opened.queues)
+
+    # -- jobs -------------------------------------------------------------------------------------
+
+    def result(self, job_id: uuid.UUID | str) -> Result[Any]:
+        """A handle on a job by its id; whether it exists shows when it is used."""
+        return Result(as_key(job_id), self)
+
+    def job(self, job_id: uuid.UUID | str) -> Job:
+        """A job as it stands, with its error history.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        return self.result(job_id).job()
+
+    def jobs(
+        self,
+        *,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        limit: int = 100,
+        before: uuid.UUID | str | None = None,
+    ) -> list[Job]:
+        """Jobs, newest first.
+
+        Args:
+            task: a task's name.
+            limit: how many at most.
+            before: only jobs older than this id (the last one of the page before).
+        """
+        return self.store.jobs.list(
+            state=None if state is None else JobState(state),
+            queue=queue,
+            task=task,
+            limit=limit,
+            before=None if before is None else as_key(before),
+        )
+
+    async def in_thread(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run blocking work beside the event loop; inside a transaction, whose connection belongs
+        to this thread, at once."""
+        if self._open.get() is not None:
+            return work(*args, **kwargs)
+        import asyncio
+
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+
+class _Decorator:
+    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+class _SpawnerDecorator:
+    """The type of ``app.spawner(...)``."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+_UNKNOWN = TaskOptions()
+
+
+def as_key(job_id: uuid.UUID | str) -> bytes:
+    """The 16 bytes of an id given as UUID or text.
+
+    Raises:
+        JobNotFound: the text is no UUID.
+    """
+    if isinstance(job_id, uuid.UUID):
+        return job_id.bytes
+    try:
+        return uuid.UUID(job_id).bytes
+    except (ValueError, AttributeError, TypeError):
+        raise JobNotFound(f"{job_id!r} is no job id: ids are UUIDs") from None
+
+
+def _declared(
+    fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
+) -> TaskOptions:
+    import inspect
+
+    values = dict(given)
+    spawn = None
+    if kind is Spawner:
+        fields = SpawnConfig.names() & values.keys()
+        spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
+    for name in ("timeout", "soft_timeout", "expires", "result_ttl"):
+        if values.get(name) is not None:
+            values[name] = seconds(values[name], name)
+    for name in ("retry_on", "no_retry_on"):
+        if isinstance(values.get(name), type):
+            values[name] = (values[name],)
+    if "priority" in values:
+        values["priority"] = _priority(values["priority"])
+    if "queue" in values:
+        values["queue"] = _name(values["queue"], "a queue's name")
+    is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
+    try:
+        return TaskOptions(
+            **values, is_async=is_async, spawn=spawn, declared=frozenset(given)
+        )
+    except TypeError as error:
+        raise TypeError(f"task {fn.__name__}: {error}") from None
+
+
+def _overrides(
+    options: CallOptions, defaults: TaskOptions, parent: Parent | None
+) -> dict[str, Any]:
+    """What is stored with the job: the call's own word, or its parent's where that is inherited."""
+    stored: dict[str, Any] = {}
+    if parent is not None:
+        stored.update(_inherited(defaults, parent))
+    for name in ("timeout", "soft_timeout"):
+        if name in options:
+            stored[name] = seconds(options[name], name)  # type: ignore[literal-required]
+    if "max_attempts" in options:
+        if options["max_attempts"] < 1:
+            raise ConfigError(f"max_attempts must be 1 or more, not {options['max_attempts']}")
+        stored["max_attempts"] = options["max_attempts"]
+    if "backoff" in options:
+        stored["backoff"] = options["backoff"].to_dict()
+    if "store_result" in options:
+        stored["store_result"] = bool(options["store_result"])
+    if "spawn" in options:
+        stored["spawn"] = _plain_config(options["spawn"])
+    return stored
+
+
+def _inherited(defaults: TaskOptions, parent: Parent) -> dict[str, Any]:
+    names: list[str] = []
+    if parent.config.inherit_timeout:
+        names += ["timeout", "soft_timeout"]
+    if parent.config.inherit_retry:
+        names += ["max_attempts", "backoff"]
+    return {
+        name: parent.options[name]
+        for name in names
+        if name not in defaults.declared and parent.options.get(name) is not None
+    }
+
+
+def _plain_config(config: SpawnConfig) -> dict[str, Any]:
+    plain = asdict(config)
+    plain["spawn_delay"] = seconds(config.spawn_delay, "spawn_delay")
+    plain["metadata"] = dict(config.metadata)
+    return plain
+
+
+def _from_json(text: str | None) -> dict[str, Any]:
+    import json
+
+    return json.loads(text) if text else {}
+
+
+def _headers(headers: Mapping[str, Any] | None) -> str | None:
+    if not headers:
+        return None
+    try:
+        return to_json(headers)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"headers must be a mapping that JSON can hold: {error}") from None
+
+
+def _relative(expires: float | timedelta | datetime | None) -> float | None:
+    if expires is None or isinstance(expires, datetime):
+        return None
+    return seconds(expires, "expires")
+
+
+def _aware(instant: datetime, what: str) -> datetime:
+    if instant.tzinfo is None:
+        raise ConfigError(f"{what} must be an aware datetime (with a time zone), not {instant}")
+    return instant
+
+
+def _priority(value: int) -> int:
+    try:
+        return int(Priority(value))
+    except ValueError:
+        raise ConfigError(
+            f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}"
+        ) from None
+
+
+def _name(value: str, what: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
+        raise ConfigError(f"{what} is 1 to 255 printable characters, not {value!r}")
+    return value
+
+
+def _key(value: str | None) -> str | None:
+    return None if value is None else _name(value, "a unique key")
+
+
+def _job_id(value: uuid.UUID | None) -> bytes:
+    if value is None:
+        return new_id()
+    if not isinstance(value, uuid.UUID):
+        raise ConfigError(f"job_id must be a uuid.UUID, not {value!r}")
+    return value.bytes
+

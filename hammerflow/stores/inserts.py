@@ -1,0 +1,82 @@
+"""New jobs into the tables of their first state, inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hammerflow.job import NewJob
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.names import name_id
+
+__all__ = ["insert_jobs", "insert_new"]
+
+
+def insert_jobs(
+    database: Database, tx: Tx, jobs: Sequence[NewJob], *, check_ids: bool = False
+) -> tuple[list[bytes], set[str]]:
+    """Insert jobs that are not there yet.
+
+    Args:
+        check_ids: look for the ids first; a job whose id exists is left as it is.
+
+    Returns:
+        The id that stands for each job (the holder's, where a unique key is taken), and the
+        queues in which work is ready now.
+    """
+    ids = {job.id: job.id for job in jobs}
+    new = jobs
+    if check_ids or tx.repeated:
+        there = {row[0] for row in tx.rows("jobs_existing", ids=list(ids))}
+        new = [job for job in jobs if job.id not in there]
+    if any(job.unique_key is not None for job in new):
+        holders = _take_keys(tx, new)
+        ids.update(holders)
+        new = [job for job in new if job.id not in holders]
+    queues = insert_new(database, tx, new) if new else set()
+    return [ids[job.id] for job in jobs], queues
+
+
+def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
+    """Insert rows for jobs that are known to be new; the queues with ready work."""
+    ready: list[tuple[object, ...]] = []
+    scheduled: list[tuple[object, ...]] = []
+    waiting: list[tuple[object, ...]] = []
+    asked: list[tuple[object, ...]] = []
+    queues: set[str] = set()
+    time = database.dialect.time
+    for job in jobs:
+        queue_id, task_id, lane = name_id(job.queue), name_id(job.task), 4 - job.priority
+        asked.append(
+            (
+                job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
+                job.parent_id, job.root_id, job.depth, job.spawn_index, job.fan_in_id,
+                job.unique_key, job.trace, time(job.expires_at), job.expires,
+            )
+        )  # fmt: skip
+        if job.pending:
+            waiting.append((job.id, job.pending, job.pending, queue_id, lane, task_id))
+        elif job.delay or job.eta is not None:
+            scheduled.append(
+                (time(job.eta), job.delay, job.id, queue_id, lane, task_id, 0, 0, "delay")
+            )
+        else:
+            ready.append((queue_id, lane, job.id, task_id, 0, 0))
+            queues.add(job.queue)
+    tx.many("jobs_insert", asked)
+    if waiting:
+        tx.many("waiting_insert", waiting)
+    if scheduled:
+        tx.many("scheduled_insert", scheduled)
+    if ready:
+        tx.many("ready_insert", ready)
+    return queues
+
+
+def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:
+    """Take the unique keys; job id to holder's id for those that another job holds."""
+    keyed = sorted(
+        (job.unique_key, job.id) for job in jobs if job.unique_key is not None
+    )
+    tx.many("unique_insert", keyed)
+    held = dict(tx.rows("unique_holders", ukeys=sorted({key for key, _ in keyed})))
+    return {job_id: held[key] for key, job_id in keyed if held[key] != job_id}

@@ -1,0 +1,415 @@
+"""Jobs: the verbs of a job's life, each in a transaction of its own or in the caller's."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hammerflow.errors import HammerflowError
+from hammerflow.job import (
+    FINAL_CODES,
+    FINAL_STATES,
+    Claimed,
+    DependencyStatus,
+    ErrorRecord,
+    Job,
+    JobState,
+    NewJob,
+    Priority,
+)
+from hammerflow.outcome import Completed, Outcome
+from hammerflow.stores.claims import Claims
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.inserts import insert_jobs, insert_new
+from hammerflow.stores.moves import cancel_job, replay_job
+from hammerflow.stores.names import name_id
+from hammerflow.stores.registry import Names
+from hammerflow.stores.settle import Settlement, settle, writes_one_statement
+
+__all__ = ["Inserted", "Jobs", "Promoted"]
+
+CHUNK = 5_000
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """What a promotion moved: how many, into which queues, and seconds until the next is due."""
+
+    count: int = 0
+    queues: set[str] = field(default_factory=set)
+    next_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """The id that stands for each job of an insert, and the queues with work ready now."""
+
+    ids: list[bytes]
+    queues: set[str]
+
+
+class Jobs:
+    """Everything that is asked of the tables that hold jobs."""
+
+    def __init__(self, database: Database, names: Names, *, poison_limit: int) -> None:
+        self._database = database
+        self._names = names
+        self._poison_limit = poison_limit
+        self.claim = Claims(database).claim
+
+    # -- insert -----------------------------------------------------------------------------------
+
+    def insert(
+        self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False
+    ) -> Inserted:
+        """Insert jobs; an id that exists is left as it is when ``check_ids`` says to look."""
+        self._names.ensure(jobs, tx)
+        if tx is not None:
+            return Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
+        if len(jobs) == 1 and not check_ids and self._is_plain(jobs[0]):
+            return self._insert_plain(jobs[0])
+        return self._database.unit(
+            lambda tx: Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
+        )
+
+    def insert_stream(self, jobs: Iterable[NewJob], tx: Tx | None = None) -> Iterator[Inserted]:
+        """Insert any number of jobs in chunks of 5 000, a transaction each (or all in ``tx``)."""
+        iterator = iter(jobs)
+        while chunk := list(itertools.islice(iterator, CHUNK)):
+            yield self.insert(chunk, tx)
+
+    def _is_plain(self, job: NewJob) -> bool:
+        return (
+            "job_insert_ready" in self._database.dialect.statements
+            and not job.delay
+            and job.eta is None
+            and job.parent_id is None
+            and job.unique_key is None
+            and not job.pending
+        )
+
+    def _insert_plain(self, job: NewJob) -> Inserted:
+        values = {
+            "id": job.id,
+            "queue_id": name_id(job.queue),
+            "priority": job.priority,
+            "task_id": name_id(job.task),
+            "args": job.args,
+            "options": job.options,
+            "headers": job.headers,
+            "trace": job.trace,
+            "expires_at": self._database.dialect.time(job.expires_at),
+            "expires": job.expires,
+        }
+
+        def insert(tx: Tx) -> None:
+            if not (tx.repeated and tx.rows("jobs_existing", ids=[job.id])):
+                tx.run("job_insert_ready", **values)
+
+        self._database.unit(insert, single=True)
+        return Inserted([job.id], {job.queue})
+
+    # -- settle -----------------------------------------------------------------------------------
+
+    def settle(
+        self, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None = None
+    ) -> Settlement:
+        """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
+
+        A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
+        """
+
+        def work(tx: Tx) -> Settlement:
+            return settle(
+                self._database, self._names, tx, worker_id, batch, poison_limit=self._poison_limit
+            )
+
+        if not batch:
+            return Settlement()
+        self._ensure_children(batch, tx)
+        if tx is not None:
+            return work(tx)
+        single = writes_one_statement(self._database.dialect.statements, batch)
+        return self._database.unit(work, single=single)
+
+    def settle_stream(
+        self,
+        worker_id: int,
+        job: Claimed,
+        outcome: Completed,
+        chunks: Callable[[], Iterable[Sequence[NewJob]]],
+    ) -> Settlement:
+        """Complete a spawner and insert all its children, in chunks, in one fenced transaction.
+
+        Args:
+            outcome: with ``spawned`` set and no children in it.
+            chunks: gives the children anew each time it is called (the unit may be repeated).
+        """
+
+        def work(tx: Tx) -> Settlement:
+            settlement = settle(
+                self._database,
+                self._names,
+                tx,
+                worker_id,
+                [(job, outcome)],
+                poison_limit=self._poison_limit,
+            )
+            if job.id not in settlement.stale and not tx.repeated:
+                for chunk in chunks():
+                    settlement.queues |= insert_new(self._database, tx, chunk)
+            return settlement
+
+        for chunk in chunks():
+            self._names.ensure(chunk, None)
+        return self._database.unit(work)
+
+    def _ensure_children(self, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None) -> None:
+        for _, outcome in batch:
+            if type(outcome) is Completed and outcome.spawned is not None:
+                self._names.ensure(outcome.spawned.children, tx)
+
+    # -- moves ------------------------------------------------------------------------------------
+
+    def promote(self, limit: int = CHUNK) -> Promoted:
+        """Move jobs that are due from scheduled to ready."""
+
+        def work(tx: Tx) -> list[tuple[int, int]]:
+            return _promote(tx, limit)
+
+        single = "promote" in self._database.dialect.statements
+        moved = self._database.unit(work, single=single)
+        rows = self._database.read(lambda tx: tx.rows("scheduled_next"))
+        next_in = rows[0][0]
+        return Promoted(
+            sum(count for _, count in moved),
+            {self._names.queue(queue_id) for queue_id, _ in moved},
+            None if next_in is None else max(0.0, float(next_in)),
+        )
+
+    def cancel(self, job_id: bytes, reason: str) -> JobState | None:
+        """Ask a job to stop.
+
+        Returns:
+            CANCELLED where it had not started; RUNNING where its worker was told; else the final
+            state it has already; None for an unknown id.
+        """
+        return self._database.unit(lambda tx: cancel_job(self._names, tx, job_id, reason))
+
+    def replay(self, job_id: bytes, by: str = "") -> set[str]:
+        """Put a failed, cancelled, skipped or parked job back to ready with all its attempts.
+
+        Returns:
+            The queues that have work now.
+
+        Raises:
+            HammerflowError: it is in another state, or its unique key is taken; says which.
+        """
+        return self._database.unit(lambda tx: replay_job(self._names, tx, job_id, by))
+
+    def release_unheld(self, worker_id: int, held: set[bytes]) -> int:
+        """Give back leases of this worker that it does not know of (a claim's reply was lost)."""
+
+        def work(tx: Tx) -> int:
+            rows = tx.rows("worker_leases", worker_id=worker_id, n=100_000)
+            mine = [row for row in rows if row[0] not in held]
+            if mine:
+                tx.run("leases_delete", worker_id=worker_id, ids=[row[0] for row in mine])
+                tx.many(
+                    "ready_insert",
+                    [
+                        (queue_id, lane, job_id, task_id, lease, attempt - 1)
+                        for job_id, lease, attempt, queue_id, lane, task_id, _ in mine
+                    ],
+                )
+            return len(mine)
+
+        return self._database.unit(work)
+
+    def progress(self, notes: Sequence[tuple[bytes, float, str]]) -> None:
+        """Keep how far running jobs say they are: (id, fraction, note)."""
+        latest = {job_id: (job_id, fraction, note) for job_id, fraction, note in notes}
+        self._database.unit(lambda tx: tx.many("progress_put", [*latest.values()]))
+
+    def expire_results(self) -> int:
+        """Drop the results whose time to live is over; how many."""
+        return self._database.unit(lambda tx: tx.run("results_expire"), single=True)
+
+    # -- reads ------------------------------------------------------------------------------------
+
+    def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
+        """(state, encoded result, reason) of a job that has ended, else None."""
+        rows = self._database.read(lambda tx: tx.rows("job_result", id=job_id))
+        return (FINAL_STATES[rows[0][0]], rows[0][1], rows[0][2]) if rows else None
+
+    def last_error(self, job_id: bytes) -> tuple[str, str, str, str] | None:
+        """(kind, type, message, traceback) of the last attempt that went wrong."""
+        rows = self._database.read(lambda tx: tx.rows("job_last_error", id=job_id))
+        return rows[0] if rows else None  # type: ignore[return-value]
+
+    def exists(self, job_id: bytes) -> bool:
+        """Whether there is such a job."""
+        return bool(self._database.read(lambda tx: tx.rows("job_exists", id=job_id)))
+
+    def args(self, job_id: bytes) -> bytes | None:
+        """A job's encoded arguments."""
+        rows = self._database.read(lambda tx: tx.rows("job_args", id=job_id))
+        return rows[0][0] if rows else None
+
+    def get(self, job_id: bytes) -> Job | None:
+        """A job as it stands, with its error history."""
+        found = self.get_many([job_id])
+        if not found:
+            return None
+        rows = self._database.read(lambda tx: tx.rows("job_errors", id=job_id))
+        instant = self._database.dialect.instant
+        errors = tuple(
+            ErrorRecord(attempt, instant(at), kind, type_, message, trace)  # type: ignore[arg-type]
+            for attempt, at, kind, type_, message, trace in rows
+        )
+        return replace(found[0], errors=errors)
+
+    def get_many(self, job_ids: Sequence[bytes]) -> list[Job]:
+        """Jobs as they stand, without error histories, in the order of the ids."""
+        if not job_ids:
+            return []
+        rows = self._database.read(lambda tx: tx.rows("job_rows", ids=list(job_ids)))
+        jobs = {row[0]: self._job(row) for row in rows}
+        return [jobs[job_id] for job_id in job_ids if job_id in jobs]
+
+    def list(
+        self,
+        *,
+        state: JobState | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        limit: int = 100,
+        before: bytes | None = None,
+    ) -> list[Job]:
+        """Jobs, newest first; ``before`` an id for the next page."""
+        values: dict[str, Any] = {
+            "queue": None if queue is None else name_id(queue),
+            "task": None if task is None else name_id(task),
+            "before": before,
+            "n": limit,
+        }
+        name = "ids_any" if state is None else f"ids_{state}"
+        if state in FINAL_CODES:
+            name, values["state"] = "ids_done", FINAL_CODES[state]
+        rows = self._database.read(lambda tx: tx.rows(name, **values))
+        jobs = self.get_many([row[0] for row in rows])
+        return [job for job in jobs if state is None or job.state is state]
+
+    def children(
+        self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE
+    ) -> list[Job]:
+        """A page of a spawner's children in spawn order (its fan-in comes last)."""
+        rows = self._database.read(
+            lambda tx: tx.rows("ids_children", parent=parent_id, after=after, n=limit)
+        )
+        return self.get_many([row[0] for row in rows])
+
+    def children_states(self, parent_id: bytes) -> list[tuple[str, str, int]]:
+        """(state, task, count) over the children of a job."""
+        return self._database.read(  # type: ignore[return-value]
+            lambda tx: tx.rows("children_states", parent=parent_id)
+        )
+
+    def results_of_children(
+        self, parent_id: bytes, fan_in_id: bytes
+    ) -> Iterator[tuple[JobState | None, bytes | None]]:
+        """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
+        after = -1
+        while True:
+            position = after
+            rows = self._database.read(
+                lambda tx: tx.rows(
+                    "children_results",
+                    parent=parent_id,
+                    fan_in=fan_in_id,
+                    after=position,  # noqa: B023 - read at once
+                    n=_PAGE,
+                )
+            )
+            for index, state, result in rows:
+                after = index
+                yield (None if state is None else FINAL_STATES[state]), result
+            if len(rows) < _PAGE:
+                return
+
+    def spawn(self, parent_id: bytes) -> dict[str, Any] | None:
+        """The recorded spawn operation of a job."""
+        rows = self._database.read(lambda tx: tx.rows("spawn_row", id=parent_id))
+        if not rows:
+            return None
+        at, handler, operation_id, spawned, metadata = rows[0]
+        return {
+            "at": self._database.dialect.instant(at),
+            "handler": handler,
+            "operation_id": operation_id,
+            "spawned": spawned,
+            "metadata": json.loads(metadata) if metadata else {},
+        }
+
+    def _job(self, row: tuple[Any, ...]) -> Job:
+        (
+            id_, task, queue, state, priority, dependency, attempt, created, run_at, started,
+            finished, parent, root, depth, index, key, reason, fraction, note, headers, options,
+        ) = row  # fmt: skip
+        instant = self._database.dialect.instant
+        created_at = instant(created)
+        if created_at is None or state == "missing":
+            raise HammerflowError(
+                f"job {uuid.UUID(bytes=id_)} stands in no state table: the database was changed "
+                "by hand; run hammerflow doctor"
+            )
+        return Job(
+            id=uuid.UUID(bytes=id_),
+            task=task,
+            queue=queue,
+            priority=Priority(priority),
+            state=JobState(state),
+            dependency_status=DependencyStatus(dependency),
+            attempt=attempt,
+            created_at=created_at,
+            run_at=instant(run_at),
+            started_at=instant(started),
+            finished_at=instant(finished),
+            parent_id=uuid.UUID(bytes=parent) if parent else None,
+            root_id=uuid.UUID(bytes=root) if root else None,
+            depth=depth,
+            spawn_index=index,
+            unique_key=key,
+            reason=reason,
+            progress=fraction,
+            progress_note=note,
+            headers=json.loads(headers) if headers else {},
+            options=json.loads(options) if options else {},
+        )
+
+
+def _promote(tx: Tx, limit: int) -> list[tuple[int, int]]:
+    if tx.has("promote"):
+        return tx.rows("promote", n=limit)  # type: ignore[return-value]
+    due = tx.rows("promote_pick", n=limit)
+    if not due:
+        return []
+    tx.run("scheduled_delete", ids=[row[0] for row in due])
+    tx.many(
+        "ready_insert",
+        [
+            (queue_id, lane, job_id, task_id, lease, attempt)
+            for job_id, queue_id, lane, task_id, lease, attempt in due
+        ],
+    )
+    counts: dict[int, int] = {}
+    for row in due:
+        counts[row[1]] = counts.get(row[1], 0) + 1
+    return list(counts.items())
+
+

@@ -1,0 +1,97 @@
+"""Cancel and replay: a person moves one job, inside a transaction."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.job import FINAL_CODES, FINAL_STATES, JobState
+from hammerflow.stores.database import Tx
+from hammerflow.stores.registry import Names
+from hammerflow.stores.settle import End, end_jobs
+
+__all__ = ["cancel_job", "replay_job"]
+
+_CANCELLED = FINAL_CODES[JobState.CANCELLED]
+#: Tables a job may be taken from before it runs, in the order in which jobs move on.
+_STILL = ("waiting", "parked", "scheduled", "ready")
+#: A job that moves backwards while it is looked for is met in the next round.
+_ROUNDS = 5
+
+
+def cancel_job(names: Names, tx: Tx, job_id: bytes, reason: str) -> JobState | None:
+    """Cancel a job that has not started, or mark its lease; its state then, None if unknown."""
+    place = tx.rows("job_place", id=job_id)
+    if not place:
+        return None
+    queue_id, lane, _, unique_key, fan_in_id = place[0]
+    for _ in range(_ROUNDS):
+        for table in _STILL:
+            row = _take(tx, table, job_id, queue_id, lane)
+            if row is not None:
+                tx.many(
+                    "done_insert",
+                    [(job_id, _CANCELLED, row[4], row[3], None, None, reason, None)],
+                )
+                end_jobs(names, tx, [End(job_id, False, fan_in_id, unique_key)])
+                return JobState.CANCELLED
+        if tx.run("leases_cancel", id=job_id, reason=reason):
+            return JobState.RUNNING
+        done = tx.rows("take_done", id=job_id)
+        if done:
+            return FINAL_STATES[done[0][0]]
+    raise HammerflowError(
+        f"job {uuid.UUID(bytes=job_id)} kept moving while it was to be cancelled; try again"
+    )
+
+
+def replay_job(names: Names, tx: Tx, job_id: bytes, by: str) -> set[str]:
+    """Put a job that ended without success, or is parked, back to ready."""
+    place = tx.rows("job_place", id=job_id)
+    if not place:
+        raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)}")
+    queue_id, lane, task_id, unique_key, _ = place[0]
+    parked = _take(tx, "parked", job_id, queue_id, lane)
+    lease, attempt = parked[3:5] if parked else _take_ended(tx, job_id)
+    if unique_key is not None:
+        _retake_key(tx, job_id, unique_key)
+    message = f"replayed by {by}" if by else "replayed"
+    tx.many("errors_insert", [(job_id, lease, "replayed", attempt, "", message, "")])
+    tx.many("ready_insert", [(queue_id, lane, job_id, task_id, lease + 1, 0)])
+    return {names.queue(queue_id)}
+
+
+def _take(
+    tx: Tx, table: str, job_id: bytes, queue_id: int, lane: int
+) -> tuple[Any, ...] | None:
+    """Lock and delete the job's row in this table: (queue_id, lane, task_id, lease, attempt)."""
+    values: dict[str, Any] = {"id": job_id}
+    if table == "ready":
+        values |= {"queue_id": queue_id, "lane": lane}
+    rows = tx.rows(f"take_{table}", **values)
+    if not rows:
+        return None
+    return rows[0] if tx.run(f"drop_{table}", **values) else None
+
+
+def _take_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:
+    done = tx.rows("take_done", id=job_id)
+    name = uuid.UUID(bytes=job_id)
+    if not done:
+        raise HammerflowError(f"job {name} has not ended, so it cannot be retried by hand")
+    state, lease, attempt = done[0]
+    if FINAL_STATES[state] is JobState.COMPLETED:
+        raise HammerflowError(f"job {name} has completed, so it cannot be retried")
+    tx.run("drop_done", id=job_id)
+    return lease, attempt
+
+
+def _retake_key(tx: Tx, job_id: bytes, key: str) -> None:
+    tx.many("unique_insert", [(key, job_id)])
+    holder = dict(tx.rows("unique_holders", ukeys=[key]))[key]
+    if holder != job_id:
+        raise HammerflowError(
+            f"the unique key {key!r} is held by job {uuid.UUID(bytes=holder)}: "
+            "cancel that one first, or wait for its end"
+        )

@@ -1,0 +1,180 @@
+"""MySQL and MariaDB by PyMySQL: connections, parameters and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from hammerflow.errors import MissingExtra
+from hammerflow.stores.database import Fault
+from hammerflow.stores.statements import Param, Statement, load_statements, table_names
+
+try:
+    import pymysql
+    from pymysql.constants import CLIENT
+except ImportError as error:  # pragma: no cover - shown by the packaging test
+    raise MissingExtra(package="PyMySQL", extra="mysql", what="a mysql:// URL") from error
+
+__all__ = ["MySQL", "MySQLTx"]
+
+_NOW = "UTC_TIMESTAMP(6)"
+#: Text of one multi-row INSERT at most, well below the least max_allowed_packet in use (16 MiB).
+_PACKET = 4 << 20
+
+
+class MySQLTx:
+    """Statements on one PyMySQL connection; values are written into the text by type."""
+
+    repeated = False
+
+    def __init__(
+        self, connection: Any, statements: Mapping[str, Statement], foreign: bool
+    ) -> None:
+        self.connection = connection
+        self.foreign = foreign
+        self._statements = statements
+        self._cursor = connection.cursor(pymysql.cursors.Cursor)
+
+    def has(self, name: str) -> bool:
+        return name in self._statements
+
+    def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        self._execute(name, values)
+        return list(self._cursor.fetchall())
+
+    def run(self, name: str, /, **values: Any) -> int:
+        return self._execute(name, values)
+
+    def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        statement = self._statements[name]
+        literal = self._literal
+        template = "".join(
+            "%s" if isinstance(part, Param) else part.replace("%", "%%") for part in statement.row
+        )
+        head = f"{statement.before_row}VALUES "
+        pieces: list[str] = []
+        size = 0
+        for row in rows:
+            piece = template % tuple([literal(value) for value in row])
+            pieces.append(piece)
+            size += len(piece)
+            if size > _PACKET:
+                self._cursor.execute(head + ",".join(pieces) + statement.tail)
+                pieces, size = [], 0
+        if pieces:
+            self._cursor.execute(head + ",".join(pieces) + statement.tail)
+
+    def script(self, text: str) -> None:
+        for piece in text.split(";\n"):
+            if piece.strip():
+                self._cursor.execute(piece)
+
+    def _execute(self, name: str, values: dict[str, Any]) -> int:
+        out: list[str] = []
+        for part in self._statements[name].parts:
+            if not isinstance(part, Param):
+                out.append(part)
+            elif part.is_list:
+                inner = ",".join([self._literal(value) for value in values[part.name]])
+                out.append(f"IN ({inner or 'NULL'})")
+            else:
+                out.append(self._literal(values[part.name]))
+        return int(self._cursor.execute("".join(out)))
+
+    def _literal(self, value: Any) -> str:
+        match value:
+            case None:
+                return "NULL"
+            case bool():
+                return "1" if value else "0"
+            case int():
+                return str(value)
+            case bytes():
+                return f"0x{value.hex()}" if value else "''"
+            case float():
+                return repr(value)
+            case _:
+                return str(self.connection.escape(value))
+
+
+class MySQL:
+    """A MySQL 8 or MariaDB 10.6+ server with InnoDB; READ COMMITTED."""
+
+    name = "mysql"
+    one_writer = False
+
+    def __init__(self, arguments: Mapping[str, Any], *, prefix: str) -> None:
+        self._arguments = dict(arguments)
+        self.macros = {
+            **table_names(prefix, None, "`"),
+            "prefix": prefix,
+            "now": _NOW,
+            "after": f"TIMESTAMPADD(MICROSECOND, ROUND(:@::float8 * 1000000), {_NOW})",
+            "age": f"(TIMESTAMPDIFF(MICROSECOND, @, {_NOW}) / 1000000e0)",
+            "seconds_until": f"(TIMESTAMPDIFF(MICROSECOND, {_NOW}, @) / 1000000e0)",
+            "for_update": "FOR UPDATE",
+            "skip_locked": "FOR UPDATE SKIP LOCKED",
+            "epoch": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000e0)",
+            "table": "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        }
+        self.statements = load_statements(self.name, self.macros)
+
+    def connect(self) -> MySQLTx:
+        connection = pymysql.connect(
+            **self._arguments,
+            charset="utf8mb4",
+            autocommit=True,
+            client_flag=CLIENT.FOUND_ROWS,
+            connect_timeout=5,
+            read_timeout=60,
+            write_timeout=60,
+        )
+        tx = MySQLTx(connection, self.statements, foreign=False)
+        tx.run("session")
+        tx.run("session_isolation")
+        return tx
+
+    def wrap(self, connection: Any) -> MySQLTx:
+        return MySQLTx(connection, self.statements, foreign=True)
+
+    def owns(self, connection: Any) -> bool:
+        return isinstance(connection, pymysql.connections.Connection)
+
+    def begin(self, tx: Any) -> None:
+        tx.connection.begin()
+
+    def commit(self, tx: Any) -> None:
+        tx.connection.commit()
+
+    def rollback(self, tx: Any) -> None:
+        tx.connection.rollback()
+
+    def close(self, tx: Any) -> None:
+        tx.connection._force_close()  # no farewell: the peer may be gone
+
+    def fault(self, error: BaseException) -> Fault:
+        code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
+        match error:
+            case pymysql.err.IntegrityError() if code == 1062:
+                return Fault.DUPLICATE
+            case pymysql.err.ProgrammingError() if code == 1146:
+                return Fault.MISSING
+            case pymysql.err.OperationalError() if code in (1205, 1213):
+                return Fault.RETRY
+            case pymysql.err.InterfaceError():
+                return Fault.LOST
+            case pymysql.err.OperationalError() | pymysql.err.InternalError() if code in _LOST:
+                return Fault.LOST
+            case _:
+                return Fault.OTHER
+
+    def time(self, instant: datetime | None) -> str | None:
+        return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def instant(self, value: datetime | None) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+#: Server gone, lost in a query, shutting down, killed, too many connections, host unreachable.
+_LOST = {0, 1040, 1053, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}

@@ -1,0 +1,58 @@
+"""Queues: pause, resume and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hammerflow.stores.database import Database
+from hammerflow.stores.names import name_id
+from hammerflow.stores.registry import Names
+
+__all__ = ["QueueStatus", "Queues"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """One queue: whether it is paused, and how many jobs stand in each live state."""
+
+    name: str
+    paused_at: datetime | None
+    paused_by: str | None
+    reason: str | None
+    ready: int
+    running: int
+    scheduled: int
+    waiting: int
+    parked: int
+
+
+class Queues:
+    """The table ``queues``."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+
+    def list(self) -> list[QueueStatus]:
+        """All queues by name (counts the live tables: not for a hot path)."""
+        rows = self._database.read(lambda tx: tx.rows("queue_counts"))
+        instant = self._database.dialect.instant
+        return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]
+
+    def paused(self) -> set[str]:
+        """Names of the queues that are paused."""
+        return {row[0] for row in self._database.read(lambda tx: tx.rows("queue_paused"))}
+
+    def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
+        """No worker claims from this queue any more once this returns."""
+        self._names.register(queues=[name])
+        self._database.unit(
+            lambda tx: tx.run("queue_pause", id=name_id(name), by=by, reason=reason), single=True
+        )
+
+    def resume(self, name: str) -> bool:
+        """Claims go on; False for an unknown queue."""
+        return bool(
+            self._database.unit(lambda tx: tx.run("queue_resume", id=name_id(name)), single=True)
+        )

@@ -1,0 +1,42 @@
+-- name: jobs_insert
+INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, parent_id, root_id,
+                    depth, spawn_index, fan_in_id, unique_key, trace, expires_at, created_at)
+VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
+        :options::text, :headers::text, :parent_id::uuid, :root_id::uuid, :depth::smallint,
+        :spawn_index::integer, :fan_in_id::uuid, :unique_key::text, :trace::text,
+        COALESCE(:expires_at::timestamptz, {after:expires}), {now})
+
+-- name: ready_insert
+INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
+VALUES (:queue_id::bigint, :lane::smallint, :job_id::uuid, :task_id::bigint,
+        :lease::integer, :attempt::integer)
+
+-- name: scheduled_insert
+INSERT INTO {scheduled} (run_at, job_id, queue_id, lane, task_id, lease, attempt, why)
+VALUES (COALESCE(:eta::timestamptz, {after:delay}), :job_id::uuid, :queue_id::bigint,
+        :lane::smallint, :task_id::bigint, :lease::integer, :attempt::integer, :why::text)
+
+-- name: waiting_insert
+INSERT INTO {waiting} (job_id, pending, failed, total, queue_id, lane, task_id)
+VALUES (:job_id::uuid, :pending::integer, 0, :total::integer, :queue_id::bigint,
+        :lane::smallint, :task_id::bigint)
+
+-- name: jobs_existing
+SELECT id FROM {jobs} WHERE id IN (:ids*uuid)
+
+-- name: unique_holders
+SELECT ukey, job_id FROM {unique_keys} WHERE ukey IN (:ukeys*text)
+
+-- name: unique_release
+DELETE FROM {unique_keys} WHERE ukey IN (:ukeys*text) AND job_id IN (:ids*uuid)
+
+-- name: spawns_insert
+INSERT INTO {spawns} (parent_id, at, handler, operation_id, spawned, metadata)
+VALUES (:parent_id::uuid, {now}, :handler::text, :operation_id::text, :spawned::integer,
+        :metadata::text)
+
+-- name: queue_names
+SELECT id, name FROM {queues}
+
+-- name: task_names
+SELECT id, name FROM {tasks}

@@ -1,0 +1,31 @@
+-- One picture of every job; each join is by an index, so a filter by id or parent stays cheap.
+-- name: job_states_view
+SELECT j.id, t.name AS task, q.name AS queue, j.priority,
+  CASE WHEN d.job_id IS NOT NULL THEN
+         CASE d.state WHEN 4 THEN 'completed' WHEN 5 THEN 'failed' WHEN 6 THEN 'cancelled' ELSE 'skipped' END
+       WHEN l.job_id IS NOT NULL THEN 'running'
+       WHEN r.job_id IS NOT NULL THEN 'ready'
+       WHEN s.job_id IS NOT NULL THEN 'scheduled'
+       WHEN w.job_id IS NOT NULL THEN 'waiting'
+       WHEN p.job_id IS NOT NULL THEN 'parked'
+       ELSE 'missing' END AS state,
+  CASE WHEN w.job_id IS NOT NULL THEN CASE WHEN w.failed > 0 THEN 'failed' ELSE 'waiting' END
+       WHEN j.options LIKE '%"fan_in":%' THEN CASE WHEN d.state = 7 THEN 'failed' ELSE 'satisfied' END
+       ELSE 'none' END AS dependency_status,
+  COALESCE(d.attempt, l.attempt, r.attempt, s.attempt, p.attempt, 0) AS attempt,
+  COALESCE(d.lease, l.lease, r.lease, s.lease, p.lease, 0) AS lease,
+  j.created_at, s.run_at, l.started_at, d.finished_at,
+  j.parent_id, j.root_id, j.depth, j.spawn_index, j.unique_key,
+  COALESCE(d.reason, p.detail, l.cancel) AS reason,
+  g.fraction, g.note, j.headers, j.options,
+  COALESCE(l.worker_id, d.worker_id) AS worker_id
+FROM {jobs} j
+LEFT JOIN {queues} q ON q.id = j.queue_id
+LEFT JOIN {tasks} t ON t.id = j.task_id
+LEFT JOIN {done} d ON d.job_id = j.id
+LEFT JOIN {leases} l ON l.job_id = j.id
+LEFT JOIN {ready} r ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
+LEFT JOIN {scheduled} s ON s.job_id = j.id
+LEFT JOIN {waiting} w ON w.job_id = j.id
+LEFT JOIN {parked} p ON p.job_id = j.id
+LEFT JOIN {progress} g ON g.job_id = j.id

@@ -1,0 +1,48 @@
+-- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
+-- All names and keys are binary-collated: the default collation takes 'Order-1' and 'order-1 ' for one key.
+CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL UNIQUE,
+  paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
+CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL UNIQUE) {table};
+CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
+  started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, info LONGTEXT NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL,
+  PRIMARY KEY (task_id, worker_id), KEY (worker_id)) {table};
+CREATE TABLE IF NOT EXISTS {jobs} (
+  id BINARY(16) PRIMARY KEY, queue_id BIGINT NOT NULL, priority SMALLINT NOT NULL, task_id BIGINT NOT NULL,
+  args LONGBLOB NOT NULL, options LONGTEXT, headers LONGTEXT, parent_id BINARY(16), root_id BINARY(16),
+  depth SMALLINT NOT NULL, spawn_index INTEGER, fan_in_id BINARY(16), unique_key VARCHAR(255), trace TEXT,
+  expires_at DATETIME(6), created_at DATETIME(6) NOT NULL,
+  UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index)) {table};
+CREATE TABLE IF NOT EXISTS {ready} (
+  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
+  lease INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (queue_id, lane, job_id)) {table};
+CREATE TABLE IF NOT EXISTS {leases} (
+  worker_id BIGINT NOT NULL, job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL,
+  started_at DATETIME(6) NOT NULL, cancel TEXT,
+  PRIMARY KEY (worker_id, job_id), UNIQUE KEY {prefix}leases_job (job_id)) {table};
+CREATE TABLE IF NOT EXISTS {scheduled} (
+  run_at DATETIME(6) NOT NULL, job_id BINARY(16) NOT NULL, queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL,
+  task_id BIGINT NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why VARCHAR(16) NOT NULL,
+  PRIMARY KEY (run_at, job_id), UNIQUE KEY {prefix}scheduled_job (job_id)) {table};
+CREATE TABLE IF NOT EXISTS {waiting} (
+  job_id BINARY(16) PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL, total INTEGER NOT NULL,
+  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {done} (
+  job_id BINARY(16) PRIMARY KEY, finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
+  attempt INTEGER NOT NULL, lease INTEGER NOT NULL, worker_id BIGINT, result LONGBLOB, reason TEXT,
+  result_until DATETIME(6), KEY {prefix}done_results (result_until)) {table};
+CREATE TABLE IF NOT EXISTS {errors} (
+  job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, kind VARCHAR(16) NOT NULL, attempt INTEGER NOT NULL,
+  at DATETIME(6) NOT NULL, type TEXT NOT NULL, message LONGTEXT NOT NULL, trace LONGTEXT NOT NULL,
+  PRIMARY KEY (job_id, lease, kind)) {table};
+CREATE TABLE IF NOT EXISTS {parked} (
+  job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL, why VARCHAR(32) NOT NULL, detail LONGTEXT NOT NULL,
+  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
+  attempt INTEGER NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARCHAR(255) PRIMARY KEY, job_id BINARY(16) NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {spawns} (parent_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL,
+  handler TEXT NOT NULL, operation_id TEXT, spawned INTEGER NOT NULL, metadata LONGTEXT) {table};
+CREATE TABLE IF NOT EXISTS {progress} (job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL,
+  fraction DOUBLE NOT NULL, note TEXT NOT NULL) {table};
+CREATE OR REPLACE VIEW {job_states} AS {view};

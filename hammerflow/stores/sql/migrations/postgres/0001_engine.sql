@@ -1,0 +1,56 @@
+-- Hot tables hold narrow rows that are inserted and deleted; they are vacuumed early and cheaply.
+CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE,
+  paused_at timestamptz, paused_by text, reason text);
+CREATE TABLE {tasks} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
+CREATE TABLE {workers} (id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL,
+  started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, info text NOT NULL);
+CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL,
+  PRIMARY KEY (task_id, worker_id));
+CREATE TABLE {jobs} (
+  id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, created_at timestamptz NOT NULL,
+  expires_at timestamptz, spawn_index integer, priority smallint NOT NULL, depth smallint NOT NULL,
+  parent_id uuid, root_id uuid, fan_in_id uuid, args bytea NOT NULL, options text, headers text,
+  unique_key text, trace text);
+CREATE UNIQUE INDEX {prefix}jobs_children ON {jobs} (parent_id, spawn_index) WHERE parent_id IS NOT NULL;
+CREATE TABLE {ready} (
+  queue_id bigint NOT NULL, task_id bigint NOT NULL, job_id uuid NOT NULL, lease integer NOT NULL,
+  attempt integer NOT NULL, lane smallint NOT NULL, PRIMARY KEY (queue_id, lane, job_id))
+  WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE {leases} (
+  job_id uuid PRIMARY KEY, worker_id bigint NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
+  started_at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
+  lane smallint NOT NULL, cancel text)
+  WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX {prefix}leases_worker ON {leases} (worker_id);
+CREATE TABLE {scheduled} (
+  run_at timestamptz NOT NULL, job_id uuid NOT NULL UNIQUE, queue_id bigint NOT NULL, task_id bigint NOT NULL,
+  lease integer NOT NULL, attempt integer NOT NULL, lane smallint NOT NULL, why text NOT NULL,
+  PRIMARY KEY (run_at, job_id))
+  WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE {waiting} (
+  job_id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, pending integer NOT NULL,
+  failed integer NOT NULL, total integer NOT NULL, lane smallint NOT NULL)
+  WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE {done} (
+  job_id uuid PRIMARY KEY, finished_at timestamptz NOT NULL, result_until timestamptz, worker_id bigint,
+  lease integer NOT NULL, attempt integer NOT NULL, state smallint NOT NULL, result bytea, reason text);
+CREATE INDEX {prefix}done_finished ON {done} USING brin (finished_at);
+CREATE INDEX {prefix}done_results ON {done} (result_until) WHERE result_until IS NOT NULL;
+CREATE TABLE {errors} (
+  job_id uuid NOT NULL, lease integer NOT NULL, kind text NOT NULL, attempt integer NOT NULL,
+  at timestamptz NOT NULL, type text NOT NULL, message text NOT NULL, trace text NOT NULL,
+  PRIMARY KEY (job_id, lease, kind));
+CREATE TABLE {parked} (
+  job_id uuid PRIMARY KEY, at timestamptz NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
+  lease integer NOT NULL, attempt integer NOT NULL, lane smallint NOT NULL, why text NOT NULL,
+  detail text NOT NULL);
+CREATE TABLE {unique_keys} (ukey text PRIMARY KEY, job_id uuid NOT NULL);
+CREATE TABLE {spawns} (parent_id uuid PRIMARY KEY, at timestamptz NOT NULL, handler text NOT NULL,
+  operation_id text, spawned integer NOT NULL, metadata text);
+CREATE TABLE {progress} (job_id uuid PRIMARY KEY, at timestamptz NOT NULL, fraction float8 NOT NULL,
+  note text NOT NULL);
+CREATE VIEW {job_states} AS {view};

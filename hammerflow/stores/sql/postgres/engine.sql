@@ -1,0 +1,93 @@
+-- name: queue_ensure
+INSERT INTO {queues} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+
+-- name: task_ensure
+INSERT INTO {tasks} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+
+-- name: unique_insert
+INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON CONFLICT DO NOTHING
+
+-- name: progress_put
+INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
+ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
+
+-- One statement for one job that is ready at once: no BEGIN, no COMMIT, one round trip.
+-- name: job_insert_ready
+WITH job AS (
+  INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
+  VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
+          :options::text, :headers::text, 0, :trace::text,
+          COALESCE(:expires_at::timestamptz, {after:expires}), {now})
+  RETURNING id)
+INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
+SELECT :queue_id::bigint, 4 - :priority::smallint, id, :task_id::bigint, 0, 0 FROM job
+
+-- Lanes are walked in order by the lateral join and the LIMIT stops the walk, so no row of a lower
+-- lane is locked in vain. A mark per lane keeps dead rows below it from being walked again. The delete goes
+-- by ctid and the last join is lateral, so no plan can scan a table.
+-- name: claim
+WITH picked AS MATERIALIZED (
+  SELECT r.at FROM unnest(:lanes::smallint[], :marks::uuid[]) AS p(lane, mark)
+  CROSS JOIN LATERAL (
+    SELECT c.ctid AS at FROM {ready} c
+    WHERE c.queue_id = :queue_id::bigint AND c.lane = p.lane AND c.job_id >= p.mark
+      AND c.task_id = ANY(:task_ids::bigint[])
+    ORDER BY c.job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED) r
+  WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  LIMIT :n::bigint),
+gone AS (
+  DELETE FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
+  RETURNING queue_id, lane, job_id, task_id, lease, attempt),
+held AS (
+  INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, lane, task_id, started_at)
+  SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, lane, task_id, {now} FROM gone
+  RETURNING job_id, lease, attempt)
+SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
+       j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
+       uuid_send(j.fan_in_id), j.unique_key, j.trace, j.expired
+FROM held CROSS JOIN LATERAL (
+  SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
+
+-- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
+-- A NULL state takes the lease away without an end (the job moves to another table).
+-- name: settle_end
+WITH mine AS (
+  DELETE FROM {leases} l
+  USING unnest(:ids::uuid[], :leases::integer[], :states::smallint[], :results::bytea[],
+               :reasons::text[], :ttls::float8[])
+        AS i(id, lease, state, result, reason, ttl)
+  WHERE l.job_id = i.id AND l.lease = i.lease AND l.worker_id = :worker_id::bigint
+  RETURNING l.job_id, l.lease, l.attempt, l.cancel, i.state, i.result, i.reason, i.ttl),
+ended AS (
+  INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
+  SELECT job_id, {now}, state, attempt, lease, :worker_id::bigint, result, reason,
+         {now} + ttl * interval '1 second'
+  FROM mine WHERE state IS NOT NULL)
+SELECT uuid_send(job_id), cancel FROM mine
+
+-- name: ready_delete
+DELETE FROM {ready} WHERE ctid = ANY(ARRAY(
+  SELECT ctid FROM {ready}
+  WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)
+  ORDER BY job_id FOR UPDATE SKIP LOCKED))
+RETURNING job_id, task_id, lease, attempt
+
+-- name: leases_delete
+DELETE FROM {leases} WHERE job_id IN (:ids*uuid) AND worker_id = :worker_id::bigint
+
+-- name: waiting_lock
+SELECT job_id, pending, failed, queue_id, lane, task_id FROM {waiting} WHERE job_id IN (:ids*uuid)
+ORDER BY job_id FOR UPDATE
+
+-- name: promote
+WITH due AS MATERIALIZED (
+  SELECT ctid AS at FROM {scheduled} WHERE run_at <= {now} ORDER BY run_at, job_id
+  LIMIT :n::bigint FOR UPDATE SKIP LOCKED),
+gone AS (
+  DELETE FROM {scheduled} WHERE ctid = ANY(ARRAY(SELECT at FROM due))
+  RETURNING queue_id, lane, job_id, task_id, lease, attempt),
+moved AS (
+  INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
+  SELECT queue_id, lane, job_id, task_id, lease, attempt FROM gone
+  RETURNING queue_id)
+SELECT queue_id, count(*) FROM moved GROUP BY queue_id

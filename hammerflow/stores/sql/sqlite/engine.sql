@@ -1,0 +1,50 @@
+-- name: queue_ensure
+INSERT INTO {queues} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+
+-- name: task_ensure
+INSERT INTO {tasks} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+
+-- name: unique_insert
+INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON CONFLICT DO NOTHING
+
+-- name: progress_put
+INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
+ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
+
+-- name: claim_pick
+DELETE FROM {ready} WHERE (queue_id, lane, job_id) IN (
+  SELECT queue_id, lane, job_id FROM {ready}
+  WHERE queue_id = :queue_id::bigint AND task_id IN (:task_ids*bigint)
+    AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  ORDER BY lane, job_id LIMIT :n::bigint)
+RETURNING lane, job_id, task_id, lease, attempt
+
+-- name: leases_insert
+INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, lane, task_id, started_at)
+VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :worker_id::bigint, :queue_id::bigint,
+        :lane::smallint, :task_id::bigint, {now})
+
+-- name: claim_fetch
+SELECT id, args, options, headers, parent_id, root_id, depth, spawn_index, fan_in_id, unique_key, trace,
+       COALESCE(expires_at <= {now}, 0)
+FROM {jobs} WHERE id IN (:ids*uuid)
+
+-- name: ready_delete
+DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)
+RETURNING job_id, task_id, lease, attempt
+
+-- name: leases_lock
+SELECT job_id, lease, cancel FROM {leases} WHERE worker_id = :worker_id::bigint AND job_id IN (:ids*uuid)
+
+-- name: leases_delete
+DELETE FROM {leases} WHERE job_id IN (:ids*uuid) AND worker_id = :worker_id::bigint
+
+-- name: waiting_lock
+SELECT job_id, pending, failed, queue_id, lane, task_id FROM {waiting} WHERE job_id IN (:ids*uuid)
+
+-- name: promote_pick
+SELECT job_id, queue_id, lane, task_id, lease, attempt FROM {scheduled} WHERE run_at <= {now}
+ORDER BY run_at, job_id LIMIT :n::bigint
+
+-- name: scheduled_delete
+DELETE FROM {scheduled} WHERE job_id IN (:ids*uuid)

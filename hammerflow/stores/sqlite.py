@@ -1,0 +1,170 @@
+"""SQLite: connections, parameters and errors of the embedded database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hammerflow.stores.database import Fault
+from hammerflow.stores.statements import Param, Statement, load_statements, table_names
+
+__all__ = ["SQLite", "SQLiteTx"]
+
+_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class SQLiteTx:
+    """Statements on one sqlite3 connection."""
+
+    repeated = False
+
+    def __init__(
+        self, connection: sqlite3.Connection, statements: Mapping[str, Statement], foreign: bool
+    ) -> None:
+        self.connection: Any = connection
+        self.foreign = foreign
+        self._statements = statements
+        self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
+
+    def has(self, name: str) -> bool:
+        return name in self._statements
+
+    def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        cursor = self._execute(name, values)
+        return cursor.fetchall()
+
+    def run(self, name: str, /, **values: Any) -> int:
+        return self._execute(name, values).rowcount
+
+    def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        key = (name, ())
+        text = self._texts.get(key)
+        if text is None:
+            text = self._texts[key] = _fit(self._statements[name], {}, numbered=True)
+        self.connection.executemany(text, rows)
+
+    def script(self, text: str) -> None:
+        for piece in text.split(";\n"):
+            if piece.strip():
+                self.connection.execute(piece)
+
+    def _execute(self, name: str, values: dict[str, Any]) -> sqlite3.Cursor:
+        statement = self._statements[name]
+        arguments: list[Any] = []
+        sizes: list[int] = []
+        for part in statement.parts:
+            if isinstance(part, str):
+                continue
+            value = values[part.name]
+            if part.is_list:
+                sizes.append(len(value))
+                arguments.extend(value)
+            else:
+                arguments.append(value)
+        key = (name, tuple(sizes))
+        text = self._texts.get(key)
+        if text is None:
+            text = _fit(statement, values, numbered=False)
+            if len(self._texts) < 512:
+                self._texts[key] = text
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
+        return cursor.execute(text, arguments)  # type: ignore[no-any-return]
+
+
+def _fit(statement: Statement, values: Mapping[str, Any], *, numbered: bool) -> str:
+    out: list[str] = []
+    order: dict[str, int] = {}
+    for part in statement.parts:
+        if not isinstance(part, Param):
+            out.append(part)
+        elif part.is_list:
+            out.append(f"IN ({','.join('?' * len(values[part.name]))})")
+        elif numbered:
+            out.append(f"?{order.setdefault(part.name, len(order) + 1)}")
+        else:
+            out.append("?")
+    return "".join(out)
+
+
+class SQLite:
+    """The embedded database: WAL, full durability, one writer at a time."""
+
+    name = "sqlite"
+    one_writer = True
+
+    def __init__(self, path: str, *, prefix: str, busy_timeout: float = 5.0) -> None:
+        self.path = path
+        self._busy = busy_timeout
+        self.macros = {
+            **table_names(prefix, None, '"'),
+            "prefix": prefix,
+            "now": _NOW,
+            "after": f"({_NOW} + :@::float8)",
+            "age": f"({_NOW} - @)",
+            "seconds_until": f"(@ - {_NOW})",
+            "for_update": "",
+            "skip_locked": "",
+            "epoch": _NOW,
+        }
+        self.statements = load_statements(self.name, self.macros)
+
+    def connect(self) -> SQLiteTx:
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._busy,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        return SQLiteTx(connection, self.statements, foreign=False)
+
+    def wrap(self, connection: Any) -> SQLiteTx:
+        return SQLiteTx(connection, self.statements, foreign=True)
+
+    def owns(self, connection: Any) -> bool:
+        return isinstance(connection, sqlite3.Connection)
+
+    def begin(self, tx: Any) -> None:
+        tx.connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self, tx: Any) -> None:
+        tx.connection.execute("COMMIT")
+
+    def rollback(self, tx: Any) -> None:
+        if tx.connection.in_transaction:
+            tx.connection.execute("ROLLBACK")
+
+    def close(self, tx: Any) -> None:
+        tx.connection.close()
+
+    def fault(self, error: BaseException) -> Fault:
+        match error:
+            case sqlite3.IntegrityError():
+                return Fault.DUPLICATE
+            case sqlite3.OperationalError() if "no such table" in str(error):
+                return Fault.MISSING
+            case sqlite3.OperationalError() if _primary_code(error) in _BUSY:
+                return Fault.RETRY
+            case _:
+                return Fault.OTHER
+
+    def time(self, instant: datetime | None) -> float | None:
+        return None if instant is None else instant.timestamp()
+
+    def instant(self, value: float | None) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

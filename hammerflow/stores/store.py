@@ -1,0 +1,80 @@
+"""Store: a Database and its tables, as attributes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from hammerflow.errors import ConfigError
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.jobs import Jobs
+from hammerflow.stores.queues import Queues
+from hammerflow.stores.registry import Names
+from hammerflow.stores.schema import Schema
+from hammerflow.stores.workers import Workers
+
+__all__ = ["Store"]
+
+
+class Store:
+    """Where jobs live. Opens no connection before the first verb; safe for threads and forks."""
+
+    def __init__(self, database: Database, *, poison_limit: int = 3) -> None:
+        self.database = database
+        self.schema = Schema(database)
+        self.names = Names(database)
+        self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
+        self.queues = Queues(database, self.names)
+        self.workers = Workers(database, self.names)
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite``, ``postgres`` or ``mysql``."""
+        return self.database.dialect.name
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """A transaction around a with block; ``tx.connection`` is the driver's connection."""
+        with self.database.transaction() as tx:
+            yield tx
+
+    def foreign(self, connection: Any) -> Tx:
+        """The caller's open transaction on the same database.
+
+        Args:
+            connection: a psycopg, PyMySQL or sqlite3 connection, or something that holds one:
+                a SQLAlchemy Connection or Session, a Django connection.
+
+        Raises:
+            ConfigError: it is no connection of this database's driver.
+        """
+        found = _driver_connection(connection)
+        if not self.database.dialect.owns(found):
+            kind = f"{type(found).__module__}.{type(found).__qualname__}"
+            raise ConfigError(
+                f"a connection of type {kind} cannot carry jobs of {self.database.label}: hand in "
+                "a psycopg, PyMySQL or sqlite3 connection (or a SQLAlchemy or Django one over it) "
+                "of the same database"
+            )
+        return self.database.foreign(found)
+
+    def clock(self) -> float:
+        """The database's clock, in seconds since 1970."""
+        return float(self.database.read(lambda tx: tx.rows("clock"))[0][0])
+
+    def close(self) -> None:
+        """Close this process's idle connections; the next verb opens new ones."""
+        self.database.close()
+
+
+def _driver_connection(given: Any) -> Any:
+    """The driver's own connection inside what the caller handed in."""
+    module = type(given).__module__.partition(".")[0]
+    if module == "sqlalchemy" or hasattr(given, "get_bind"):  # a Session, or a subclass of one
+        connection = given.connection() if callable(getattr(given, "connection", None)) else given
+        return connection.connection.driver_connection
+    if module == "django" or hasattr(given, "ensure_connection"):
+        given.ensure_connection()
+        return given.connection
+    return given
