@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.errors import MissingExtra
@@ -260,4 +260,4 @@ class Postgres:
         return instant
 
     def instant(self, value: datetime | None) -> datetime | None:
-        return value
+        return None if value is None else value.astimezone(UTC)

@@ -1,0 +1,65 @@
+"""hammerflow: Python functions as durable background jobs on the SQL database you have."""
+
+from __future__ import annotations
+
+from hammerflow.app import Hammerflow
+from hammerflow.context import current_job
+from hammerflow.errors import (
+    ConfigError,
+    HammerflowError,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    MissingExtra,
+    NotDecodable,
+    NotEncodable,
+    SchemaMismatch,
+    SoftTimeout,
+    SpawnInvalid,
+    StoreUnavailable,
+    UnknownTask,
+    WorkflowInvalid,
+)
+from hammerflow.job import Job, JobState, Priority
+from hammerflow.outcome import Cancel, Retry, Snooze
+from hammerflow.result import Result
+from hammerflow.retry import constant, exponential, fibonacci, linear
+from hammerflow.signature import Signature
+from hammerflow.spawn import SpawnConfig, SpawnContext
+from hammerflow.task import Spawner, Task
+
+__all__ = [
+    "Cancel",
+    "ConfigError",
+    "HammerflowError",
+    "Hammerflow",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobNotFound",
+    "JobState",
+    "MissingExtra",
+    "NotDecodable",
+    "NotEncodable",
+    "Priority",
+    "Result",
+    "Retry",
+    "SchemaMismatch",
+    "Signature",
+    "Snooze",
+    "SoftTimeout",
+    "SpawnConfig",
+    "SpawnContext",
+    "SpawnInvalid",
+    "Spawner",
+    "StoreUnavailable",
+    "Task",
+    "UnknownTask",
+    "WorkflowInvalid",
+    "constant",
+    "current_job",
+    "exponential",
+    "fibonacci",
+    "linear",
+]
+__version__ = "0.1.0"
