@@ -8,28 +8,27 @@ import os
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from hammerflow.calls import Calls, Parent, checked_name, checked_priority
 from hammerflow.codec import Codec
 from hammerflow.errors import ConfigError, JobNotFound
-from hammerflow.job import Claimed, Job, JobState, NewJob, Priority
+from hammerflow.job import Job, JobState, NewJob
 from hammerflow.notifiers import Notifier, open_notifier
 from hammerflow.result import Result
 from hammerflow.retry import Backoff
 from hammerflow.settings import Settings, load_settings
-from hammerflow.signature import CallOptions, Signature, seconds, to_json
+from hammerflow.signature import CallOptions, Signature, seconds
 from hammerflow.spawn import SpawnConfig, SpawnHook
 from hammerflow.stores import open_store
 from hammerflow.stores.database import Tx
 from hammerflow.stores.jobs import CHUNK
-from hammerflow.stores.names import new_id
 from hammerflow.stores.store import Store
 from hammerflow.task import Spawner, Task, TaskOptions
 
-__all__ = ["Hammerflow", "Parent", "Results", "Transaction", "as_key"]
+__all__ = ["Hammerflow", "Results", "Transaction", "as_key"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,15 +71,6 @@ class SpawnerOptions(DeclaredOptions, total=False):
     batch_size: int
     operation_id: str
     metadata: Mapping[str, Any]
-
-
-class Parent(NamedTuple):
-    """The job that spawns, and the rules by which its children inherit."""
-
-    job: Claimed
-    queue: str
-    config: SpawnConfig
-    options: Mapping[str, Any]  # what the parent's call overrode, as stored
 
 
 class Transaction:
@@ -163,6 +153,7 @@ class Hammerflow:
             serializer=self.settings.serializer, max_bytes=self.settings.max_payload
         )
         self.tasks: dict[str, Task[..., Any]] = {}
+        self._calls = Calls(self.tasks, self.codec)
         self._store: Store | None = None
         self._notifier: Notifier | None = None
         self._open: ContextVar[_Open | None] = ContextVar("open", default=None)
@@ -229,7 +220,6 @@ class Hammerflow:
     def spawner(self, /, **options: Unpack[SpawnerOptions]) -> _SpawnerDecorator: ...
     def spawner(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a generator function that yields signatures: the children of its job."""
-        options.setdefault("max_spawn_count", SpawnConfig().max_spawn_count)
         if fn is not None:
             return self._register(fn, Spawner, options)
         return lambda fn: self._register(fn, Spawner, options)
@@ -294,7 +284,7 @@ class Hammerflow:
         options: CallOptions,
     ) -> Result[Any]:  # fmt: skip
         task.check(*args, **kwargs)
-        job = self._new_job(task, task.name, args, kwargs, options)
+        job = self._calls.make(task, task.name, args, kwargs, options)
         return self._insert(job, check_ids="job_id" in options)
 
     def _insert(self, job: NewJob, *, check_ids: bool) -> Result[Any]:
@@ -311,8 +301,6 @@ class Hammerflow:
             self.notifier.ring(inserted.queues)
         return inserted.ids
 
-    # -- jobs from signatures ---------------------------------------------------------------------
-
     def new_job(
         self,
         signature: Signature,
@@ -322,105 +310,9 @@ class Hammerflow:
         fan_in_id: bytes | None = None,
         fan_in: int | None = None,
     ) -> NewJob:
-        """The row that a signature becomes: arguments checked and encoded, options resolved.
-
-        Args:
-            parent: the spawning job, for children.
-            spawn_index: position among its children.
-            fan_in_id: the job that waits for this one and its siblings.
-            fan_in: for that job itself: how many it waits for; a mutable signature gets their
-                results as first argument.
-
-        Raises:
-            TypeError: wrong arguments, or one that cannot be encoded.
-        """
-        task = self.tasks.get(signature.task)
-        inputs = fan_in is not None and not signature.immutable
-        if task is not None:
-            task.check(*((None,) if inputs else ()), *signature.args, **signature.kwargs)
-        job = self._new_job(
-            task, signature.task, signature.args, signature.kwargs, signature.options, parent
-        )
-        if parent is None:
-            return job
-        extra: dict[str, Any] = {}
-        if fan_in is not None:
-            extra = {"fan_in": fan_in, **({"inputs": "children"} if inputs else {})}
-        return self._as_child(
-            job, task, signature.options, parent, extra,
-            spawn_index=spawn_index, fan_in_id=fan_in_id, pending=fan_in,
-        )  # fmt: skip
-
-    def _new_job(
-        self,
-        task: Task[..., Any] | None,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: CallOptions,
-        parent: Parent | None = None,
-    ) -> NewJob:
-        defaults = task.defaults if task is not None else _UNKNOWN
-        encoded = self.codec.encode_call(args, kwargs, serializer=defaults.serializer)
-        if not options and parent is None:
-            return NewJob(
-                new_id(), name, defaults.queue, defaults.priority, encoded,
-                expires=defaults.expires,
-            )  # fmt: skip
-        eta, expires = options.get("eta"), options.get("expires", defaults.expires)
-        delay = options.get("delay")
-        if eta is not None and delay is not None:
-            raise ConfigError("give either a delay (countdown) or an eta, not both")
-        expires_at = _aware(expires, "expires") if isinstance(expires, datetime) else None
-        return NewJob(
-            id=_job_id(options.get("job_id")),
-            task=name,
-            queue=_name(options.get("queue", defaults.queue), "a queue's name"),
-            priority=_priority(options.get("priority", defaults.priority)),
-            args=encoded,
-            options=to_json(_overrides(options, defaults, parent)),
-            headers=_headers(options.get("headers")),
-            unique_key=_key(options.get("unique_key")),
-            delay=None if delay is None else seconds(delay, "delay"),
-            eta=None if eta is None else _aware(eta, "eta"),
-            expires=_relative(expires),
-            expires_at=expires_at,
-        )
-
-    def _as_child(
-        self,
-        job: NewJob,
-        task: Task[..., Any] | None,
-        options: CallOptions,
-        parent: Parent,
-        extra: Mapping[str, Any],
-        *,
-        spawn_index: int | None,
-        fan_in_id: bytes | None,
-        pending: int | None,
-    ) -> NewJob:
-        config, above = parent.config, parent.job
-        own = set(options) | (task.defaults.declared if task is not None else set())
-        delay = job.delay
-        if spawn_index is not None and config.spawn_delay and fan_in_id != job.id and not pending:
-            delay = (delay or 0.0) + spawn_index * seconds(config.spawn_delay, "spawn_delay")
-        merged = job.options
-        if extra:
-            merged = to_json({**_from_json(job.options), **extra})
-        return job._replace(
-            queue=parent.queue if config.inherit_queue and "queue" not in own else job.queue,
-            priority=above.priority
-            if config.inherit_priority and "priority" not in own
-            else job.priority,
-            options=merged,
-            parent_id=above.id,
-            root_id=above.root_id or above.id,
-            depth=above.depth + 1,
-            spawn_index=spawn_index,
-            fan_in_id=fan_in_id,
-            pending=pending,
-            delay=delay,
-            trace=above.trace if config.inherit_trace else None,
+        """The row that a signature becomes; see :meth:`hammerflow.calls.Calls.from_signature`."""
+        return self._calls.from_signature(
+            signature, parent=parent, spawn_index=spawn_index, fan_in_id=fan_in_id, fan_in=fan_in
         )
 
     # -- transactions -----------------------------------------------------------------------------
@@ -543,9 +435,6 @@ class _SpawnerDecorator:
     def __call__(self, fn: Any, /) -> Any: ...
 
 
-_UNKNOWN = TaskOptions()
-
-
 def as_key(job_id: uuid.UUID | str) -> bytes:
     """The 16 bytes of an id given as UUID or text.
 
@@ -577,9 +466,9 @@ def _declared(
         if isinstance(values.get(name), type):
             values[name] = (values[name],)
     if "priority" in values:
-        values["priority"] = _priority(values["priority"])
+        values["priority"] = checked_priority(values["priority"])
     if "queue" in values:
-        values["queue"] = _name(values["queue"], "a queue's name")
+        values["queue"] = checked_name(values["queue"], "a queue's name")
     is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
     try:
         return TaskOptions(
@@ -588,100 +477,4 @@ def _declared(
     except TypeError as error:
         raise TypeError(f"task {fn.__name__}: {error}") from None
 
-
-def _overrides(
-    options: CallOptions, defaults: TaskOptions, parent: Parent | None
-) -> dict[str, Any]:
-    """What is stored with the job: the call's own word, or its parent's where that is inherited."""
-    stored: dict[str, Any] = {}
-    if parent is not None:
-        stored.update(_inherited(defaults, parent))
-    for name in ("timeout", "soft_timeout"):
-        if name in options:
-            stored[name] = seconds(options[name], name)  # type: ignore[literal-required]
-    if "max_attempts" in options:
-        if options["max_attempts"] < 1:
-            raise ConfigError(f"max_attempts must be 1 or more, not {options['max_attempts']}")
-        stored["max_attempts"] = options["max_attempts"]
-    if "backoff" in options:
-        stored["backoff"] = options["backoff"].to_dict()
-    if "store_result" in options:
-        stored["store_result"] = bool(options["store_result"])
-    if "spawn" in options:
-        stored["spawn"] = _plain_config(options["spawn"])
-    return stored
-
-
-def _inherited(defaults: TaskOptions, parent: Parent) -> dict[str, Any]:
-    names: list[str] = []
-    if parent.config.inherit_timeout:
-        names += ["timeout", "soft_timeout"]
-    if parent.config.inherit_retry:
-        names += ["max_attempts", "backoff"]
-    return {
-        name: parent.options[name]
-        for name in names
-        if name not in defaults.declared and parent.options.get(name) is not None
-    }
-
-
-def _plain_config(config: SpawnConfig) -> dict[str, Any]:
-    plain = asdict(config)
-    plain["spawn_delay"] = seconds(config.spawn_delay, "spawn_delay")
-    plain["metadata"] = dict(config.metadata)
-    return plain
-
-
-def _from_json(text: str | None) -> dict[str, Any]:
-    import json
-
-    return json.loads(text) if text else {}
-
-
-def _headers(headers: Mapping[str, Any] | None) -> str | None:
-    if not headers:
-        return None
-    try:
-        return to_json(headers)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"headers must be a mapping that JSON can hold: {error}") from None
-
-
-def _relative(expires: float | timedelta | datetime | None) -> float | None:
-    if expires is None or isinstance(expires, datetime):
-        return None
-    return seconds(expires, "expires")
-
-
-def _aware(instant: datetime, what: str) -> datetime:
-    if instant.tzinfo is None:
-        raise ConfigError(f"{what} must be an aware datetime (with a time zone), not {instant}")
-    return instant
-
-
-def _priority(value: int) -> int:
-    try:
-        return int(Priority(value))
-    except ValueError:
-        raise ConfigError(
-            f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}"
-        ) from None
-
-
-def _name(value: str, what: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        raise ConfigError(f"{what} is 1 to 255 printable characters, not {value!r}")
-    return value
-
-
-def _key(value: str | None) -> str | None:
-    return None if value is None else _name(value, "a unique key")
-
-
-def _job_id(value: uuid.UUID | None) -> bytes:
-    if value is None:
-        return new_id()
-    if not isinstance(value, uuid.UUID):
-        raise ConfigError(f"job_id must be a uuid.UUID, not {value!r}")
-    return value.bytes
 

@@ -245,13 +245,15 @@ class Postgres:
                 | psycopg.errors.LockNotAvailable()
             ):
                 return Fault.RETRY
-            case psycopg.errors.AdminShutdown() | psycopg.errors.CrashShutdown():
-                return Fault.LOST
-            case psycopg.errors.CannotConnectNow() | psycopg.errors.IdleInTransactionSessionTimeout():
+            case (
+                psycopg.errors.AdminShutdown()
+                | psycopg.errors.CrashShutdown()
+                | psycopg.errors.CannotConnectNow()
+                | psycopg.errors.IdleInTransactionSessionTimeout()
+                | psycopg.InterfaceError()
+            ):
                 return Fault.LOST
             case psycopg.OperationalError() if error.sqlstate is None:
-                return Fault.LOST
-            case psycopg.InterfaceError():
                 return Fault.LOST
             case _:
                 return Fault.OTHER
