@@ -72,6 +72,11 @@ class Settings:
         return parse_url(self.database)
 
     @property
+    def database_label(self) -> str:
+        """The database's URL without its password, for logs."""
+        return self.url.redacted
+
+    @property
     def bell(self) -> str:
         """Which doorbell is meant: "auto" is Redis if given, local for SQLite, else none."""
         if self.doorbell != "auto":

@@ -1,0 +1,298 @@
+"""The codec's closed table of types: how each travels, what users add, and why one may not."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgpack  # type: ignore[import-untyped]
+
+from hammerflow.errors import ConfigError, NotDecodable
+
+__all__ = ["Mark", "Refusal", "Registered", "Scalar", "registered"]
+
+MAX_DIGITS = 4300  # Python's own default limit between int and str
+BIG = 10**MAX_DIGITS
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Scalar(NamedTuple):
+    """A type that travels as text."""
+
+    code: int  # of the msgpack extension
+    tag: str  # of the JSON object
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+    def to_msgpack(self, value: Any) -> Any:
+        """The extension that stands for the value."""
+        return msgpack.ExtType(self.code, self.write(value).encode())
+
+
+class Mark(NamedTuple):
+    """What makes a msgpack array a tuple, set, enum or object: an empty extension comes first.
+
+    An array, and not an extension around everything, because the packer then goes through what is
+    inside by itself, in C, and counts the depth.
+    """
+
+    tag: str
+    ext: Any  # made once: making it costs more than the rest of a small tuple
+
+    def to_msgpack(self, value: Any) -> list[Any]:
+        """The array that stands for the sequence."""
+        return [self.ext, *value]
+
+
+class Registered(NamedTuple):
+    """A user's class."""
+
+    cls: type
+    name: str
+    mark: Mark
+    take: Callable[[Any], Any]  # an enum's name or value, an object's fields
+    make: Callable[[Any], Any]
+
+    def to_msgpack(self, value: Any) -> list[Any]:
+        """The array that stands for the member or object."""
+        taken = self.take(value)
+        if self.mark is OBJECT:
+            return OBJECT.to_msgpack(
+                (self.name, *(part for pair in taken.items() for part in pair))
+            )
+        return ENUM.to_msgpack((self.name, taken))
+
+
+class Refusal(Exception):  # noqa: N818  never leaves the codec
+    """Why a value cannot be encoded; gathers the path to it, innermost step first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[str] = []
+        self.inside: list[int] = []  # ids of the containers around it
+
+    def sentence(self, name: Callable[[str], str]) -> str:
+        """Path and reason, the path cut short, as that of a cycle is long."""
+        steps = self.path[::-1]
+        shown = "".join(steps[:8]) + ("..." if len(steps) > 8 else "")
+        is_cycle = self.reason == TOO_DEEP and len(set(self.inside)) < len(self.inside)
+        return f"{name(shown)}: {_CYCLE if is_cycle else self.reason}"
+
+
+TOO_DEEP = "containers are nested too deep to be encoded; make the data flatter"
+_CYCLE = "a container that contains itself cannot be encoded"
+
+
+# -- what travels as text
+
+
+def int_text(value: int) -> str:
+    """Its digits, if they are not too many."""
+    if not -BIG < value < BIG:
+        raise Refusal(f"an int of more than {MAX_DIGITS} digits cannot be encoded")
+    return str(value)
+
+
+def whole_text(value: str) -> str:
+    """The text itself, if it is one."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal(f"the text holds a lone surrogate at index {error.start}") from error
+    return value
+
+
+def _moment_text(value: datetime | time) -> str:
+    if value.tzinfo is not None and value.utcoffset() is None:
+        raise Refusal("its time zone has no offset; pass one with an offset, or a text")
+    return value.isoformat() + ("~" if value.fold else "")
+
+
+def _read_datetime(text: str) -> datetime:
+    return datetime.fromisoformat(text.removesuffix("~")).replace(fold=text.endswith("~"))
+
+
+def _read_time(text: str) -> time:
+    return time.fromisoformat(text.removesuffix("~")).replace(fold=text.endswith("~"))
+
+
+def _duration_text(value: timedelta) -> str:
+    return str(value // _MICROSECOND)
+
+
+def _read_duration(text: str) -> timedelta:
+    return timedelta(microseconds=int(text))
+
+
+SCALARS: Mapping[type, Scalar] = {
+    int: Scalar(16, "$int", int_text, int),  # msgpack: beyond 64 bits
+    Decimal: Scalar(17, "$decimal", str, Decimal),
+    datetime: Scalar(18, "$datetime", _moment_text, _read_datetime),
+    date: Scalar(19, "$date", date.isoformat, date.fromisoformat),
+    time: Scalar(20, "$time", _moment_text, _read_time),
+    timedelta: Scalar(21, "$timedelta", _duration_text, _read_duration),
+    UUID: Scalar(22, "$uuid", str, UUID),
+}
+SCALAR_OF_CODE = {scalar.code: scalar for scalar in SCALARS.values()}
+SCALAR_OF_TAG = {scalar.tag: scalar for scalar in SCALARS.values()}
+
+BYTES = frozenset({bytes, bytearray, memoryview})
+INDEXED = frozenset({list, tuple})
+SEQUENCES = frozenset({list, tuple, set, frozenset})
+SEQUENCE_OF_TAG: Mapping[str, type] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
+
+TUPLE = Mark("$tuple", msgpack.ExtType(1, b""))
+SET = Mark("$set", msgpack.ExtType(2, b""))
+FROZENSET = Mark("$frozenset", msgpack.ExtType(3, b""))
+ENUM = Mark("$enum", msgpack.ExtType(4, b""))
+OBJECT = Mark("$object", msgpack.ExtType(5, b""))
+MARK_OF_CODE = {mark.ext.code: mark for mark in (TUPLE, SET, FROZENSET, ENUM, OBJECT)}
+MARK_BYTES = b"\xc7\x00"  # extension of length 0: how every mark begins
+
+#: What msgpack is to do with a type that it does not know; ints come here beyond 64 bits.
+HOOKS: Mapping[type, Callable[[Any], Any]] = {
+    **{kind: scalar.to_msgpack for kind, scalar in SCALARS.items()},
+    **{SEQUENCE_OF_TAG[mark.tag]: mark.to_msgpack for mark in (TUPLE, SET, FROZENSET)},
+}
+
+
+def read_scalar(code: int, content: bytes) -> Any:
+    """What a msgpack extension stands for."""
+    if code not in SCALAR_OF_CODE:
+        raise NotDecodable(f"msgpack extension {code} is not known to this version")
+    return SCALAR_OF_CODE[code].read(bytes(content).decode())
+
+
+# -- users' classes
+
+
+def registered(cls: type, name: str) -> Registered:
+    """How instances of an Enum, dataclass or pydantic model travel.
+
+    Raises:
+        ConfigError: the class is of another kind, or could not be made again from its fields.
+    """
+    if issubclass(cls, enum.Enum):
+        return Registered(cls, name, ENUM, _member, _member_maker(cls))
+    if is_model(cls):
+        return _model(cls, name)
+    if dataclasses.is_dataclass(cls):
+        return _dataclass(cls, name)
+    raise ConfigError(
+        f"{full_name(cls)} cannot be registered: it is no Enum, dataclass or pydantic 2 model"
+    )
+
+
+def is_model(cls: type) -> bool:
+    """Whether it is a pydantic 2 model; pydantic itself need not be there."""
+    return hasattr(cls, "model_validate") and hasattr(cls, "model_fields")
+
+
+def _member(member: enum.Enum) -> Any:
+    return member.value if isinstance(member, enum.Flag) else member.name
+
+
+def _member_maker(cls: type[enum.Enum]) -> Callable[[Any], enum.Enum]:
+    return lambda member: cls[member] if type(member) is str else cls(member)
+
+
+def _dataclass(cls: Any, name: str) -> Registered:
+    names = [field.name for field in dataclasses.fields(cls)]
+    later = {field.name for field in dataclasses.fields(cls) if not field.init}
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.default is parameter.empty and parameter.name not in names:
+            raise ConfigError(
+                f"{full_name(cls)} cannot be registered: it is made with {parameter.name!r}, "
+                "which is no field, so it could not be made again"
+            )
+
+    def take(value: Any) -> dict[str, Any]:
+        return {field: getattr(value, field) for field in names}
+
+    def make(fields: dict[str, Any]) -> Any:
+        value = cls(**{key: item for key, item in fields.items() if key not in later})
+        for key, item in fields.items():  # as it was, whatever __post_init__ makes of it
+            object.__setattr__(value, key, item)
+        return value
+
+    return Registered(cls, name, OBJECT, take, make)
+
+
+def _model(cls: Any, name: str) -> Registered:
+    keys = {field: _input_key(cls, field) for field in cls.model_fields}
+    is_root = bool(getattr(cls, "__pydantic_root_model__", False))
+
+    def take(value: Any) -> dict[str, Any]:
+        return {**{field: getattr(value, field) for field in keys}, **(value.model_extra or {})}
+
+    def make(fields: dict[str, Any]) -> Any:
+        if is_root:
+            return cls.model_validate(fields["root"])
+        return cls.model_validate({keys.get(key, key): item for key, item in fields.items()})
+
+    return Registered(cls, name, OBJECT, take, make)
+
+
+def _input_key(cls: Any, field: str) -> str:
+    """The key under which a model takes a field: its alias, if it must have one."""
+    alias = cls.model_fields[field].validation_alias
+    by_name = cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name")
+    if alias is None or by_name:
+        return field
+    choices = getattr(alias, "choices", [alias])  # an AliasChoices
+    key = next((choice for choice in choices if isinstance(choice, str)), None)
+    if key is None:
+        raise ConfigError(
+            f"{full_name(cls)} cannot be registered: its field {field!r} is only taken by an "
+            "alias path; set validate_by_name=True in its model_config"
+        )
+    return key
+
+
+# -- words of the errors
+
+
+def no_such_type(kind: type) -> str:
+    """Why a type is refused, and what to do."""
+    if issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind) or is_model(kind):
+        advice = f"register it with app.codec.register({kind.__name__})"
+    elif base := next((known for known in kind.__mro__[1:] if known in _CONVERTIBLE), None):
+        advice = f"it would come back as another type: convert it to {base.__name__} first"
+    else:
+        advice = "pass plain data instead, for instance an id or a path"
+    return f"type {full_name(kind)} cannot be encoded; {advice}"
+
+
+_CONVERTIBLE = frozenset({float, str, bytes, dict, *SEQUENCES, *SCALARS})
+
+
+def full_name(cls: type) -> str:
+    """Module and name of a class, as errors say it."""
+    module = cls.__module__
+    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+
+
+def short(value: Any) -> str:
+    """A dict's key, or a name, as it stands in an error."""
+    if type(value) in (str, bytes):
+        return repr(value[:60])
+    if type(value) in (bool, float, NoneType) or (type(value) is int and -BIG < value < BIG):
+        return repr(value)[:60]
+    return f"<{full_name(type(value))}>"
+
+
+def said(error: Exception) -> str:
+    """What an error says, in a line that any database can hold."""
+    try:
+        text = f"{type(error).__name__}: {error}"[:300]
+    except Exception:  # a border: __str__ of users' errors
+        text = type(error).__name__
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
