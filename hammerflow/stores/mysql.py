@@ -44,7 +44,10 @@ class MySQLTx:
         return list(self._cursor.fetchall())
 
     def run(self, name: str, /, **values: Any) -> int:
-        return self._execute(name, values)
+        count = self._execute(name, values)
+        while self._cursor.nextset():  # of a block with several statements
+            pass
+        return count
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         statement = self._statements[name]
@@ -125,7 +128,7 @@ class MySQL:
             **self._arguments,
             charset="utf8mb4",
             autocommit=True,
-            client_flag=CLIENT.FOUND_ROWS,
+            client_flag=CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
             connect_timeout=5,
             read_timeout=60,
             write_timeout=60,

@@ -73,3 +73,15 @@ WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 SELECT job_id, task_id, lease, attempt FROM {ready} FORCE INDEX (PRIMARY)
 WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)
 ORDER BY job_id FOR UPDATE SKIP LOCKED
+
+-- One packet for one job that is ready at once: a round trip instead of four. An error skips the rest,
+-- and the open transaction is rolled back.
+-- name: job_insert_ready
+BEGIN;
+INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
+VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
+        :options::text, :headers::text, 0, :trace::text,
+        COALESCE(:expires_at::timestamptz, {after:expires}), {now});
+INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
+VALUES (:queue_id::bigint, 4 - :priority::smallint, :id::uuid, :task_id::bigint, 0, 0);
+COMMIT
