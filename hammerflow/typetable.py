@@ -111,8 +111,12 @@ def whole_text(value: str) -> str:
 
 
 def _moment_text(value: datetime | time) -> str:
-    if value.tzinfo is not None and value.utcoffset() is None:
-        raise Refusal("its time zone has no offset; pass one with an offset, or a text")
+    if value.tzinfo is not None:
+        offset = value.utcoffset()
+        if offset is None:
+            raise Refusal("its time zone has no offset; pass one with an offset, or a text")
+        if offset.microseconds:  # Python reads back +00:00:00.000001 as UTC
+            raise Refusal("its time zone's offset is no whole number of seconds")
     return value.isoformat() + ("~" if value.fold else "")
 
 
