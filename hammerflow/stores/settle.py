@@ -89,7 +89,7 @@ def settle(
         _reclaim_committed(tx, batch, result)
     if cancels and any(cancels.values()):
         mine = _honour_cancels(tx, worker_id, mine, cancels)
-    ends = [_end(job, outcome) for job, outcome in mine if _final_code(outcome) is not None]
+    ends = [_end(job, outcome) for job, outcome in mine if _is_final(outcome)]
     result.ended.extend(end.job_id for end in ends)
     _write_errors(tx, mine)
     _write_moves(database, names, tx, mine, result)
@@ -145,9 +145,9 @@ def _fence_in_steps(
 def _end_columns(
     outcome: Outcome,
 ) -> tuple[int | None, bytes | None, str | None, float | None]:
+    if type(outcome) is Completed:
+        return _COMPLETED, outcome.result, None, outcome.ttl
     match outcome:
-        case Completed(result, _, ttl):
-            return _COMPLETED, result, None, ttl
         case Failed():
             return _FAILED, None, None, None
         case Cancelled(reason):
@@ -156,8 +156,8 @@ def _end_columns(
             return None, None, None, None
 
 
-def _final_code(outcome: Outcome) -> int | None:
-    return _end_columns(outcome)[0]
+def _is_final(outcome: Outcome) -> bool:
+    return isinstance(outcome, Completed | Failed | Cancelled)
 
 
 def _reclaim_committed(
@@ -209,7 +209,7 @@ def _honour_cancels(
     done = []
     for job, outcome in mine:
         reason = cancels[job.id]
-        if reason is not None and _final_code(outcome) is None:
+        if reason is not None and not _is_final(outcome):
             outcome = Cancelled(reason)
             done.append(
                 (job.id, _CANCELLED, job.attempt, job.lease, worker_id, None, reason, None)

@@ -50,19 +50,23 @@ FROM held CROSS JOIN LATERAL (
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
 -- A NULL state takes the lease away without an end (the job moves to another table).
+-- The lateral join and the delete by ctid leave the planner no other way than the primary key.
 -- name: settle_end
-WITH mine AS (
-  DELETE FROM {leases} l
-  USING unnest(:ids::uuid[], :leases::integer[], :states::smallint[], :results::bytea[],
-               :reasons::text[], :ttls::float8[])
-        AS i(id, lease, state, result, reason, ttl)
-  WHERE l.job_id = i.id AND l.lease = i.lease AND l.worker_id = :worker_id::bigint
-  RETURNING l.job_id, l.lease, l.attempt, l.cancel, i.state, i.result, i.reason, i.ttl),
+WITH i AS MATERIALIZED (
+  SELECT * FROM unnest(:ids::uuid[], :leases::integer[], :states::smallint[], :results::bytea[],
+                       :reasons::text[], :ttls::float8[])
+                AS i(id, lease, state, result, reason, ttl)),
+mine AS (
+  DELETE FROM {leases} WHERE ctid = ANY(ARRAY(
+    SELECT h.at FROM i CROSS JOIN LATERAL (
+      SELECT l.ctid AS at FROM {leases} l WHERE l.job_id = i.id AND l.lease = i.lease
+      LIMIT 1 FOR UPDATE) h))
+  RETURNING job_id, lease, attempt, cancel),
 ended AS (
   INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
-  SELECT job_id, {now}, state, attempt, lease, :worker_id::bigint, result, reason,
-         {now} + ttl * interval '1 second'
-  FROM mine WHERE state IS NOT NULL)
+  SELECT m.job_id, {now}, i.state, m.attempt, m.lease, :worker_id::bigint, i.result, i.reason,
+         {now} + i.ttl * interval '1 second'
+  FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL)
 SELECT uuid_send(job_id), cancel FROM mine
 
 -- name: ready_delete
