@@ -73,32 +73,44 @@ def _order(job: Claimed) -> tuple[int, bytes]:
 def _claim_in_steps(
     tx: Tx, worker_id: int, queue_id: int, task_ids: Sequence[int], limit: int
 ) -> list[Claimed]:
+    take = _take_range if tx.has("claim_read") else _take_locked
+    picked = take(tx, queue_id, task_ids, limit)
+    if picked:
+        tx.many(
+            "leases_insert",
+            [
+                (row[1], row[3] + 1, row[4] + 1, worker_id, queue_id, row[0], row[2])
+                for row in picked
+            ],
+        )
+    return [
+        Claimed(job_id, lease + 1, attempt + 1, task_id, queue_id, 4 - lane, *asked, bool(expired))
+        for lane, job_id, task_id, lease, attempt, *asked, expired in picked
+    ]
+
+
+def _take_range(
+    tx: Tx, queue_id: int, task_ids: Sequence[int], limit: int
+) -> list[tuple[Any, ...]]:
+    """Read the first rows with what was asked, then delete them as one range for each lane."""
+    picked = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
+    last = {row[0]: row[1] for row in picked}
+    for lane, job_id in last.items():
+        tx.run(
+            "ready_delete_through", queue_id=queue_id, lane=lane, last=job_id, task_ids=task_ids
+        )
+    return picked
+
+
+def _take_locked(
+    tx: Tx, queue_id: int, task_ids: Sequence[int], limit: int
+) -> list[tuple[Any, ...]]:
+    """Lock the first free rows, delete them by primary key, then fetch what was asked."""
     picked = tx.rows("claim_pick", queue_id=queue_id, task_ids=task_ids, n=limit)
     if not picked:
         return []
-    if tx.has("ready_lock"):  # no RETURNING here: the pick has only locked the rows
-        _delete_ready(tx, queue_id, picked)
-    tx.many(
-        "leases_insert",
-        [
-            (job_id, lease + 1, attempt + 1, worker_id, queue_id, lane, task_id)
-            for lane, job_id, task_id, lease, attempt in picked
-        ],
-    )
-    asked: dict[bytes, tuple[Any, ...]] = {
-        row[0]: row[1:] for row in tx.rows("claim_fetch", ids=[row[1] for row in picked])
-    }
-    claimed = [
-        Claimed(
-            job_id, lease + 1, attempt + 1, task_id, queue_id, 4 - lane, *asked[job_id][:-1],
-            expired=bool(asked[job_id][-1]),
-        )
-        for lane, job_id, task_id, lease, attempt in picked
-    ]  # fmt: skip
-    return sorted(claimed, key=_order)
-
-
-def _delete_ready(tx: Tx, queue_id: int, picked: Sequence[tuple[Any, ...]]) -> None:
     for lane in sorted({row[0] for row in picked}):
         ids = [row[1] for row in picked if row[0] == lane]
         tx.run("ready_delete", queue_id=queue_id, lane=lane, ids=ids)
+    asked = {row[0]: row[1:] for row in tx.rows("claim_fetch", ids=[row[1] for row in picked])}
+    return [(*row, *asked[row[1]]) for row in picked]

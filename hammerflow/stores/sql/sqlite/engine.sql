@@ -11,23 +11,23 @@ INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON 
 INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
 
--- name: claim_pick
-DELETE FROM {ready} WHERE (queue_id, lane, job_id) IN (
-  SELECT queue_id, lane, job_id FROM {ready}
-  WHERE queue_id = :queue_id::bigint AND task_id IN (:task_ids*bigint)
-    AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
-  ORDER BY lane, job_id LIMIT :n::bigint)
-RETURNING lane, job_id, task_id, lease, attempt
+-- The write lock is held, so what was read in key order can be deleted as a range.
+-- name: claim_read
+SELECT r.lane, r.job_id, r.task_id, r.lease, r.attempt, j.args, j.options, j.headers, j.parent_id, j.root_id,
+       j.depth, j.spawn_index, j.fan_in_id, j.unique_key, j.trace, COALESCE(j.expires_at <= {now}, 0)
+FROM {ready} r JOIN {jobs} j ON j.id = r.job_id
+WHERE r.queue_id = :queue_id::bigint AND r.task_id IN (:task_ids*bigint)
+  AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+ORDER BY r.lane, r.job_id LIMIT :n::bigint
+
+-- name: ready_delete_through
+DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id <= :last::uuid
+  AND task_id IN (:task_ids*bigint)
 
 -- name: leases_insert
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, lane, task_id, started_at)
 VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :worker_id::bigint, :queue_id::bigint,
         :lane::smallint, :task_id::bigint, {now})
-
--- name: claim_fetch
-SELECT id, args, options, headers, parent_id, root_id, depth, spawn_index, fan_in_id, unique_key, trace,
-       COALESCE(expires_at <= {now}, 0)
-FROM {jobs} WHERE id IN (:ids*uuid)
 
 -- name: ready_delete
 DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)

@@ -24,7 +24,6 @@ CREATE TABLE IF NOT EXISTS {leases} (
   job_id BLOB PRIMARY KEY, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, worker_id INTEGER NOT NULL,
   queue_id INTEGER NOT NULL, lane INTEGER NOT NULL, task_id INTEGER NOT NULL,
   started_at REAL NOT NULL, cancel TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS {prefix}leases_worker ON {leases} (worker_id);
 CREATE TABLE IF NOT EXISTS {scheduled} (
   run_at REAL NOT NULL, job_id BLOB NOT NULL UNIQUE, queue_id INTEGER NOT NULL, lane INTEGER NOT NULL,
   task_id INTEGER NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why TEXT NOT NULL,
