@@ -149,9 +149,7 @@ class Hammerflow:
             os.environ,
             Path("hammerflow.toml"),
         )
-        self.codec = Codec(
-            serializer=self.settings.serializer, max_bytes=self.settings.max_payload
-        )
+        self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._calls = Calls(self.tasks, self.codec)
         self._store: Store | None = None
@@ -471,10 +469,6 @@ def _declared(
         values["queue"] = checked_name(values["queue"], "a queue's name")
     is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
     try:
-        return TaskOptions(
-            **values, is_async=is_async, spawn=spawn, declared=frozenset(given)
-        )
+        return TaskOptions(**values, is_async=is_async, spawn=spawn, declared=frozenset(given))
     except TypeError as error:
         raise TypeError(f"task {fn.__name__}: {error}") from None
-
-

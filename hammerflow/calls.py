@@ -269,9 +269,7 @@ def checked_priority(value: int) -> int:
     try:
         return int(Priority(value))
     except ValueError:
-        raise ConfigError(
-            f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}"
-        ) from None
+        raise ConfigError(f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}") from None
 
 
 def checked_name(value: str, what: str) -> str:
@@ -290,4 +288,3 @@ def _job_id(value: uuid.UUID | None) -> bytes:
     if not isinstance(value, uuid.UUID):
         raise ConfigError(f"job_id must be a uuid.UUID, not {value!r}")
     return value.bytes
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from hammerflow.job import Claimed
 from hammerflow.stores.database import Database, Tx
@@ -73,44 +72,18 @@ def _order(job: Claimed) -> tuple[int, bytes]:
 def _claim_in_steps(
     tx: Tx, worker_id: int, queue_id: int, task_ids: Sequence[int], limit: int
 ) -> list[Claimed]:
-    take = _take_range if tx.has("claim_read") else _take_locked
-    picked = take(tx, queue_id, task_ids, limit)
-    if picked:
-        tx.many(
-            "leases_insert",
-            [
-                (row[1], row[3] + 1, row[4] + 1, worker_id, queue_id, row[0], row[2])
-                for row in picked
-            ],
-        )
+    """Read the first free rows with what was asked, copy them to leases, delete them."""
+    picked = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
+    for lane in sorted({row[0] for row in picked}):
+        ids = [row[1] for row in picked if row[0] == lane]
+        if tx.has("leases_take"):
+            tx.run("leases_take", worker_id=worker_id, queue_id=queue_id, lane=lane, ids=ids)
+            tx.run("ready_delete", queue_id=queue_id, lane=lane, ids=ids)
+        else:  # the one writer: what was read in key order is a whole range
+            place = {"queue_id": queue_id, "lane": lane, "last": ids[-1], "task_ids": task_ids}
+            tx.run("leases_take_through", worker_id=worker_id, **place)
+            tx.run("ready_delete_through", **place)
     return [
         Claimed(job_id, lease + 1, attempt + 1, task_id, queue_id, 4 - lane, *asked, bool(expired))
         for lane, job_id, task_id, lease, attempt, *asked, expired in picked
     ]
-
-
-def _take_range(
-    tx: Tx, queue_id: int, task_ids: Sequence[int], limit: int
-) -> list[tuple[Any, ...]]:
-    """Read the first rows with what was asked, then delete them as one range for each lane."""
-    picked = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
-    last = {row[0]: row[1] for row in picked}
-    for lane, job_id in last.items():
-        tx.run(
-            "ready_delete_through", queue_id=queue_id, lane=lane, last=job_id, task_ids=task_ids
-        )
-    return picked
-
-
-def _take_locked(
-    tx: Tx, queue_id: int, task_ids: Sequence[int], limit: int
-) -> list[tuple[Any, ...]]:
-    """Lock the first free rows, delete them by primary key, then fetch what was asked."""
-    picked = tx.rows("claim_pick", queue_id=queue_id, task_ids=task_ids, n=limit)
-    if not picked:
-        return []
-    for lane in sorted({row[0] for row in picked}):
-        ids = [row[1] for row in picked if row[0] == lane]
-        tx.run("ready_delete", queue_id=queue_id, lane=lane, ids=ids)
-    asked = {row[0]: row[1:] for row in tx.rows("claim_fetch", ids=[row[1] for row in picked])}
-    return [(*row, *asked[row[1]]) for row in picked]

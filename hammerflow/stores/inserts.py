@@ -74,9 +74,7 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
 
 def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:
     """Take the unique keys; job id to holder's id for those that another job holds."""
-    keyed = sorted(
-        (job.unique_key, job.id) for job in jobs if job.unique_key is not None
-    )
+    keyed = sorted((job.unique_key, job.id) for job in jobs if job.unique_key is not None)
     tx.many("unique_insert", keyed)
     held = dict(tx.rows("unique_holders", ukeys=sorted({key for key, _ in keyed})))
     return {job_id: held[key] for key, job_id in keyed if held[key] != job_id}

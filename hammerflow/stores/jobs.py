@@ -305,9 +305,7 @@ class Jobs:
         jobs = self.get_many([row[0] for row in rows])
         return [job for job in jobs if state is None or job.state is state]
 
-    def children(
-        self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE
-    ) -> list[Job]:
+    def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> list[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""
         rows = self._database.read(
             lambda tx: tx.rows("ids_children", parent=parent_id, after=after, n=limit)
@@ -411,5 +409,3 @@ def _promote(tx: Tx, limit: int) -> list[tuple[int, int]]:
     for row in due:
         counts[row[1]] = counts.get(row[1], 0) + 1
     return list(counts.items())
-
-

@@ -62,9 +62,7 @@ def replay_job(names: Names, tx: Tx, job_id: bytes, by: str) -> set[str]:
     return {names.queue(queue_id)}
 
 
-def _take(
-    tx: Tx, table: str, job_id: bytes, queue_id: int, lane: int
-) -> tuple[Any, ...] | None:
+def _take(tx: Tx, table: str, job_id: bytes, queue_id: int, lane: int) -> tuple[Any, ...] | None:
     """Lock and delete the job's row in this table: (queue_id, lane, task_id, lease, attempt)."""
     values: dict[str, Any] = {"id": job_id}
     if table == "ready":

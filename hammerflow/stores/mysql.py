@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,13 +28,19 @@ class MySQLTx:
 
     repeated = False
 
-    def __init__(
-        self, connection: Any, statements: Mapping[str, Statement], foreign: bool
-    ) -> None:
+    def __init__(self, connection: Any, statements: Mapping[str, Statement], foreign: bool) -> None:
         self.connection = connection
         self.foreign = foreign
         self._statements = statements
         self._cursor = connection.cursor(pymysql.cursors.Cursor)
+        self._literals: dict[type, Callable[[Any], str]] = {
+            type(None): lambda _: "NULL",
+            bool: lambda value: "1" if value else "0",
+            int: str,
+            float: repr,
+            bytes: _literal_bytes,
+            str: connection.escape,
+        }
 
     def has(self, name: str) -> bool:
         return name in self._statements
@@ -51,15 +57,15 @@ class MySQLTx:
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         statement = self._statements[name]
-        literal = self._literal
         template = "".join(
             "%s" if isinstance(part, Param) else part.replace("%", "%%") for part in statement.row
         )
         head = f"{statement.before_row}VALUES "
+        literal = self._literals
         pieces: list[str] = []
         size = 0
         for row in rows:
-            piece = template % tuple([literal(value) for value in row])
+            piece = template % tuple([literal[type(value)](value) for value in row])
             pieces.append(piece)
             size += len(piece)
             if size > _PACKET:
@@ -74,31 +80,22 @@ class MySQLTx:
                 self._cursor.execute(piece)
 
     def _execute(self, name: str, values: dict[str, Any]) -> int:
+        literal = self._literals
         out: list[str] = []
         for part in self._statements[name].parts:
             if not isinstance(part, Param):
                 out.append(part)
             elif part.is_list:
-                inner = ",".join([self._literal(value) for value in values[part.name]])
+                inner = ",".join([literal[type(value)](value) for value in values[part.name]])
                 out.append(f"IN ({inner or 'NULL'})")
             else:
-                out.append(self._literal(values[part.name]))
+                value = values[part.name]
+                out.append(literal[type(value)](value))
         return int(self._cursor.execute("".join(out)))
 
-    def _literal(self, value: Any) -> str:
-        match value:
-            case None:
-                return "NULL"
-            case bool():
-                return "1" if value else "0"
-            case int():
-                return str(value)
-            case bytes():
-                return f"0x{value.hex()}" if value else "''"
-            case float():
-                return repr(value)
-            case _:
-                return str(self.connection.escape(value))
+
+def _literal_bytes(value: bytes) -> str:
+    return "0x" + value.hex() if value else "''"
 
 
 class MySQL:

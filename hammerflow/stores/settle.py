@@ -211,9 +211,7 @@ def _honour_cancels(
         reason = cancels[job.id]
         if reason is not None and not _is_final(outcome):
             outcome = Cancelled(reason)
-            done.append(
-                (job.id, _CANCELLED, job.attempt, job.lease, worker_id, None, reason, None)
-            )
+            done.append((job.id, _CANCELLED, job.attempt, job.lease, worker_id, None, reason, None))
         kept.append((job, outcome))
     if done:
         tx.many("done_insert", done)

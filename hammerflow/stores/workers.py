@@ -207,10 +207,7 @@ class Workers:
                     ready.append((queue_id, lane, job_id, task_id, lease, attempt))
         tx.many(
             "errors_insert",
-            [
-                (row[0], row[1], "lost", row[2], failure.type, failure.message, "")
-                for row in rows
-            ],
+            [(row[0], row[1], "lost", row[2], failure.type, failure.message, "") for row in rows],
         )
         for name, values in (
             ("done_insert", cancelled),

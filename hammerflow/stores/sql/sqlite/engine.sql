@@ -24,10 +24,11 @@ ORDER BY r.lane, r.job_id LIMIT :n::bigint
 DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
 
--- name: leases_insert
+-- name: leases_take_through
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, lane, task_id, started_at)
-VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :worker_id::bigint, :queue_id::bigint,
-        :lane::smallint, :task_id::bigint, {now})
+SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, lane, task_id, {now}
+FROM {ready} WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id <= :last::uuid
+  AND task_id IN (:task_ids*bigint)
 
 -- name: ready_delete
 DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)
