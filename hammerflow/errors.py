@@ -82,10 +82,13 @@ class JobFailed(HammerflowError):
     """
 
     def __init__(self, error_type: str, message: str, traceback: str = "") -> None:
-        super().__init__(f"{error_type}: {message}" if message else error_type)
+        super().__init__(error_type, message, traceback)
         self.error_type = error_type
         self.message = message
         self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.error_type}: {self.message}" if self.message else self.error_type
 
 
 class JobCancelled(HammerflowError):

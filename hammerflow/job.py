@@ -13,7 +13,7 @@ __all__ = ["Claimed", "DependencyStatus", "ErrorRecord", "Job", "JobState", "New
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands; the last four of the first line to ``skipped`` are final."""
+    """Where a job stands; completed, failed, cancelled and skipped are final."""
 
     WAITING = "waiting"  # for other jobs
     SCHEDULED = "scheduled"  # for a time

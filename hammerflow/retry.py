@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from hammerflow.errors import ConfigError
 
 __all__ = ["Backoff", "constant", "exponential", "fibonacci", "linear"]
+
+_MOST = 1e9  # seconds, 31 years: far from what a timestamp or a float cannot hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,12 @@ class Backoff:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.first < 0 or self.max < 0 or self.factor < 0:
-            raise ConfigError(f"a backoff's seconds must not be negative: {self}")
-        if not 0 <= self.jitter <= 1:
+        if self.kind not in ("constant", "linear", "exponential", "fibonacci"):
+            raise ConfigError(f"a backoff is of no kind {self.kind!r}")
+        for number in (self.first, self.factor, self.max, self.jitter):
+            if type(number) not in (int, float) or not 0 <= number <= _MOST:
+                raise ConfigError(f"a backoff is made of numbers from 0 to 1e9, not of {number!r}")
+        if self.jitter > 1:
             raise ConfigError(f"a backoff's jitter is a share from 0 to 1, not {self.jitter}")
 
     def seconds(self, attempt: int, chance: float = 0.5) -> float:
@@ -61,35 +68,51 @@ class Backoff:
         return cls(**data)
 
 
-def constant(seconds: float, *, jitter: float = 0.0) -> Backoff:
-    """The same delay each time."""
-    return Backoff("constant", seconds, max=seconds, jitter=jitter)
+def constant(seconds: float | timedelta, *, jitter: float = 0.0) -> Backoff:
+    """The same delay each time, but for the jitter."""
+    first = _seconds(seconds)
+    return Backoff("constant", first, max=first * (1 + jitter), jitter=jitter)
 
 
 def linear(
-    first: float, *, step: float | None = None, max: float = 300, jitter: float = 0.0
+    first: float | timedelta,
+    *,
+    step: float | timedelta | None = None,
+    max: float | timedelta = 300,
+    jitter: float = 0.0,
 ) -> Backoff:
     """``first``, ``first + step``, ``first + 2 * step`` ... seconds (step: ``first``)."""
-    return Backoff("linear", first, first if step is None else step, max, jitter)
+    added = first if step is None else step
+    return Backoff("linear", _seconds(first), _seconds(added), _seconds(max), jitter)
 
 
 def exponential(
-    first: float = 1, *, factor: float = 2, max: float = 300, jitter: float = 0.1
+    first: float | timedelta = 1,
+    *,
+    factor: float = 2,
+    max: float | timedelta = 300,
+    jitter: float = 0.1,
 ) -> Backoff:
     """``first * factor ** (attempt - 1)`` seconds, at most ``max``."""
-    return Backoff("exponential", first, factor, max, jitter)
+    return Backoff("exponential", _seconds(first), factor, _seconds(max), jitter)
 
 
-def fibonacci(first: float = 1, *, max: float = 300, jitter: float = 0.1) -> Backoff:
+def fibonacci(
+    first: float | timedelta = 1, *, max: float | timedelta = 300, jitter: float = 0.1
+) -> Backoff:
     """``first`` times 1, 1, 2, 3, 5, 8 ... seconds, at most ``max``."""
-    return Backoff("fibonacci", first, 0.0, max, jitter)
+    return Backoff("fibonacci", _seconds(first), 0.0, _seconds(max), jitter)
+
+
+def _seconds(value: float | timedelta) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _power(first: float, factor: float, n: int, limit: float) -> float:
     try:
         return first * factor**n
     except OverflowError:
-        return limit
+        return limit if first else 0.0
 
 
 def _fibonacci(n: int) -> float:

@@ -74,10 +74,10 @@ class Signature:
 
 def seconds(value: float | timedelta, what: str) -> float:
     """A duration given as seconds or timedelta, in seconds; ``what`` names it in the error."""
-    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 <= number < 10**11:  # also refuses NaN and infinity
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if type(number) not in (int, float) or not 0 <= number < 10**11:  # nor NaN, nor infinity
         raise ConfigError(f"{what} must be a duration from 0 seconds on, not {value!r}")
-    return number
+    return float(number)
 
 
 def to_json(value: Mapping[str, Any]) -> str | None:

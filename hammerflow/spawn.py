@@ -47,10 +47,10 @@ class SpawnConfig:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.max_spawn_count < 0:
-            raise ConfigError(f"max_spawn_count must be 0 or more, not {self.max_spawn_count}")
-        if self.max_depth < 1:
-            raise ConfigError(f"max_depth must be 1 or more, not {self.max_depth}")
+        _check_count("max_spawn_count", self.max_spawn_count, least=0)
+        _check_count("max_depth", self.max_depth, least=1)
+        if self.batch_size is not None:
+            _check_count("batch_size", self.batch_size, least=1)
 
     @classmethod
     def names(cls) -> frozenset[str]:
@@ -83,6 +83,11 @@ class SpawnContext:
     depth: int
     spawned: int | None = None
     children: tuple[uuid.UUID, ...] | None = None
+
+
+def _check_count(name: str, value: int, *, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{name} must be a whole number from {least} on, not {value!r}")
 
 
 SpawnHook = Callable[[SpawnContext], None]
