@@ -395,13 +395,14 @@ class Hammerflow:
             limit: how many at most.
             before: only jobs older than this id (the last one of the page before).
         """
-        return self.store.jobs.list(
+        found = self.store.jobs.list(
             state=None if state is None else JobState(state),
             queue=queue,
             task=task,
             limit=limit,
             before=None if before is None else as_key(before),
         )
+        return list(found)
 
     async def in_thread(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run blocking work beside the event loop; inside a transaction, whose connection belongs

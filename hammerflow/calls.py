@@ -210,7 +210,7 @@ def _overrides(
         stored.update(_inherited(defaults, parent))
     for name in ("timeout", "soft_timeout"):
         if name in options:
-            stored[name] = seconds(options[name], name)  # type: ignore[literal-required]
+            stored[name] = seconds(options[name], name)
     if "max_attempts" in options:
         if options["max_attempts"] < 1:
             raise ConfigError(f"max_attempts must be 1 or more, not {options['max_attempts']}")

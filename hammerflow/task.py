@@ -78,7 +78,7 @@ class BoundCall(Generic[P, R]):
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
-        return await self._task.in_thread(self.delay, *args, **kwargs)
+        return await self._task.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature that carries these options."""

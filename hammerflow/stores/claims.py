@@ -84,6 +84,8 @@ def _claim_in_steps(
             tx.run("leases_take_through", worker_id=worker_id, **place)
             tx.run("ready_delete_through", **place)
     return [
-        Claimed(job_id, lease + 1, attempt + 1, task_id, queue_id, 4 - lane, *asked, bool(expired))
+        Claimed._make(
+            (job_id, lease + 1, attempt + 1, task_id, queue_id, 4 - lane, *asked, bool(expired))
+        )
         for lane, job_id, task_id, lease, attempt, *asked, expired in picked
     ]

@@ -250,7 +250,7 @@ class Jobs:
     def last_error(self, job_id: bytes) -> tuple[str, str, str, str] | None:
         """(kind, type, message, traceback) of the last attempt that went wrong."""
         rows = self._database.read(lambda tx: tx.rows("job_last_error", id=job_id))
-        return rows[0] if rows else None  # type: ignore[return-value]
+        return rows[0] if rows else None
 
     def exists(self, job_id: bytes) -> bool:
         """Whether there is such a job."""
@@ -269,12 +269,13 @@ class Jobs:
         rows = self._database.read(lambda tx: tx.rows("job_errors", id=job_id))
         instant = self._database.dialect.instant
         errors = tuple(
-            ErrorRecord(attempt, instant(at), kind, type_, message, trace)  # type: ignore[arg-type]
-            for attempt, at, kind, type_, message, trace in rows
+            ErrorRecord(attempt, at, kind, type_, message, trace)
+            for attempt, moment, kind, type_, message, trace in rows
+            if (at := instant(moment)) is not None
         )
         return replace(found[0], errors=errors)
 
-    def get_many(self, job_ids: Sequence[bytes]) -> list[Job]:
+    def get_many(self, job_ids: Sequence[bytes]) -> Sequence[Job]:
         """Jobs as they stand, without error histories, in the order of the ids."""
         if not job_ids:
             return []
@@ -290,7 +291,7 @@ class Jobs:
         task: str | None = None,
         limit: int = 100,
         before: bytes | None = None,
-    ) -> list[Job]:
+    ) -> Sequence[Job]:
         """Jobs, newest first; ``before`` an id for the next page."""
         values: dict[str, Any] = {
             "queue": None if queue is None else name_id(queue),
@@ -299,22 +300,22 @@ class Jobs:
             "n": limit,
         }
         name = "ids_any" if state is None else f"ids_{state}"
-        if state in FINAL_CODES:
+        if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
         rows = self._database.read(lambda tx: tx.rows(name, **values))
         jobs = self.get_many([row[0] for row in rows])
         return [job for job in jobs if state is None or job.state is state]
 
-    def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> list[Job]:
+    def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""
         rows = self._database.read(
             lambda tx: tx.rows("ids_children", parent=parent_id, after=after, n=limit)
         )
         return self.get_many([row[0] for row in rows])
 
-    def children_states(self, parent_id: bytes) -> list[tuple[str, str, int]]:
+    def children_states(self, parent_id: bytes) -> Sequence[tuple[str, str, int]]:
         """(state, task, count) over the children of a job."""
-        return self._database.read(  # type: ignore[return-value]
+        return self._database.read(
             lambda tx: tx.rows("children_states", parent=parent_id)
         )
 
@@ -393,7 +394,7 @@ class Jobs:
 
 def _promote(tx: Tx, limit: int) -> list[tuple[int, int]]:
     if tx.has("promote"):
-        return tx.rows("promote", n=limit)  # type: ignore[return-value]
+        return tx.rows("promote", n=limit)
     due = tx.rows("promote_pick", n=limit)
     if not due:
         return []

@@ -106,7 +106,7 @@ class MySQL:
 
     def __init__(self, arguments: Mapping[str, Any], *, prefix: str) -> None:
         self._arguments = dict(arguments)
-        self.macros = {
+        self.macros: Mapping[str, str] = {
             **table_names(prefix, None, "`"),
             "prefix": prefix,
             "now": _NOW,
@@ -118,7 +118,7 @@ class MySQL:
             "epoch": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000e0)",
             "table": "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         }
-        self.statements = load_statements(self.name, self.macros)
+        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
 
     def connect(self) -> MySQLTx:
         connection = pymysql.connect(

@@ -68,12 +68,12 @@ def _array_dumper(array_oid: int) -> type[Dumper]:
 
 def _array_type(
     oid: int, array_oid: int, element: Callable[[Any], bytes]
-) -> tuple[type[bytes], type[Dumper], Callable[[Sequence[Any]], bytes]]:
+) -> tuple[type[bytes], type[Dumper], Callable[[Sequence[Any]], Any]]:
     kind = type("_ArrayOf", (_Array,), {})
     element_type = oid.to_bytes(4)
     null = b"\xff\xff\xff\xff"
 
-    def adapt(values: Sequence[Any]) -> bytes:
+    def adapt(values: Sequence[Any]) -> Any:
         size = len(values)
         nulls = values.count(None)
         head = (b"\0\0\0\1" if nulls else b"\0\0\0\0") + element_type
@@ -247,7 +247,7 @@ class Postgres:
     ) -> None:
         self._conninfo = conninfo
         self._connect_timeout = connect_timeout
-        self.macros = {
+        self.macros: Mapping[str, str] = {
             **table_names(prefix, schema, '"'),
             "prefix": prefix,
             "schema": schema or "public",
@@ -259,7 +259,7 @@ class Postgres:
             "skip_locked": "FOR UPDATE SKIP LOCKED",
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }
-        self.statements = load_statements(self.name, self.macros)
+        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
         self._prepare = True
 
     def connect(self) -> PostgresTx:

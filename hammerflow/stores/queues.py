@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,7 +35,7 @@ class Queues:
         self._database = database
         self._names = names
 
-    def list(self) -> list[QueueStatus]:
+    def list(self) -> Sequence[QueueStatus]:
         """All queues by name (counts the live tables: not for a hot path)."""
         rows = self._database.read(lambda tx: tx.rows("queue_counts"))
         instant = self._database.dialect.instant

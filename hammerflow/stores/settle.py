@@ -258,15 +258,18 @@ def _write_moves(
             case Retrying(delay, _) if delay <= 0:
                 ready.append((*place, job.id, job.task_id, job.lease, job.attempt))
             case Retrying(delay, _):
-                row = (None, delay, job.id, *place, job.task_id, job.lease, job.attempt, "retry")
-                scheduled.append(row)
+                scheduled.append(
+                    (None, delay, job.id, *place, job.task_id, job.lease, job.attempt, "retry")
+                )
             case Snoozed(delay):
                 back = job.attempt - 1
-                row = (None, delay, job.id, *place, job.task_id, job.lease, back, "snooze")
-                scheduled.append(row)
+                scheduled.append(
+                    (None, delay, job.id, *place, job.task_id, job.lease, back, "snooze")
+                )
             case Parked(why, failure):
-                row = (job.id, why, failure.message, *place, job.task_id, job.lease, job.attempt)
-                parked.append(row)
+                parked.append(
+                    (job.id, why, failure.message, *place, job.task_id, job.lease, job.attempt)
+                )
             case _:
                 pass
     for name, rows in (

@@ -99,7 +99,7 @@ class SQLite:
     def __init__(self, path: str, *, prefix: str, busy_timeout: float = 5.0) -> None:
         self.path = path
         self._busy = busy_timeout
-        self.macros = {
+        self.macros: Mapping[str, str] = {
             **table_names(prefix, None, '"'),
             "prefix": prefix,
             "now": _NOW,
@@ -110,7 +110,7 @@ class SQLite:
             "skip_locked": "",
             "epoch": _NOW,
         }
-        self.statements = load_statements(self.name, self.macros)
+        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
 
     def connect(self) -> SQLiteTx:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)

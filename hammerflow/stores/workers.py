@@ -72,9 +72,9 @@ class Workers:
             self._database.unit(lambda tx: tx.run("worker_beat", id=worker_id), single=True)
         )
 
-    def cancels(self, worker_id: int) -> list[tuple[bytes, str]]:
+    def cancels(self, worker_id: int) -> Sequence[tuple[bytes, str]]:
         """(job id, reason) of this worker's running jobs that were asked to stop."""
-        return self._database.read(  # type: ignore[return-value]
+        return self._database.read(
             lambda tx: tx.rows("lease_cancels", worker_id=worker_id)
         )
 
@@ -82,7 +82,7 @@ class Workers:
         """The worker is gone; leases that it may still hold are rescued by the next sweep."""
         self._database.unit(lambda tx: self._delete(tx, worker_id))
 
-    def list(self) -> list[dict[str, Any]]:
+    def list(self) -> Sequence[dict[str, Any]]:
         """All live workers: id, host, pid, started_at, beat_at, info, seconds since the beat."""
         instant = self._database.dialect.instant
         return [
