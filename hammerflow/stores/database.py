@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
@@ -44,6 +45,7 @@ class Tx(Protocol):
     connection: Any  # the driver's own connection
     repeated: bool  # an earlier try of this unit may have been committed
     foreign: bool  # the caller's transaction: the caller commits
+    since: float | None  # when the statement under way was sent, where a peer may go silent
 
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""
@@ -59,6 +61,9 @@ class Tx(Protocol):
 
     def script(self, text: str) -> None:
         """Run statements of a migration."""
+
+    def cut(self) -> None:
+        """Make the statement under way fail at once."""
 
 
 class Dialect(Protocol):
@@ -111,6 +116,7 @@ class Database:
         self.dialect = dialect
         self.label = label  # the URL without its password, for messages
         self._idle: list[Tx] = []
+        self._opened: weakref.WeakSet[Tx] = weakref.WeakSet()
         self._abandoned: list[Tx] = []  # a parent's: kept, so that nothing is sent on its socket
         self._pid = os.getpid()
         self._writer = threading.RLock()
@@ -166,9 +172,22 @@ class Database:
         while self._idle and self._pid == os.getpid():
             self.dialect.close(self._idle.pop())
 
+    def cut_silent(self, seconds: float) -> int:
+        """Cut the connections on which a statement has been under way for longer than this.
+
+        psycopg waits for ever on a peer that acknowledges bytes and never answers (keepalives,
+        tcp_user_timeout and statement_timeout all pass); a worker calls this from its housekeeping.
+        """
+        before = time.monotonic() - seconds
+        silent = [tx for tx in list(self._opened) if tx.since is not None and tx.since < before]
+        for tx in silent:
+            tx.cut()
+        return len(silent)
+
     def forget(self) -> None:
         """Leave all connections to the parent process, after a fork."""
         self._abandoned, self._idle, self._pid = self._idle, [], os.getpid()
+        self._opened = weakref.WeakSet()
         self._writer = threading.RLock()
 
     # -- inside ---------------------------------------------------------------------------------
@@ -235,11 +254,13 @@ class Database:
         except IndexError:
             pass
         try:
-            return self.dialect.connect()
+            tx = self.dialect.connect()
         except HammerflowError:
             raise
         except Exception as error:
             raise self._unavailable(error) from error
+        self._opened.add(tx)
+        return tx
 
     def _give(self, tx: Tx) -> None:
         if len(self._idle) < 8:

@@ -27,6 +27,7 @@ class MySQLTx:
     """Statements on one PyMySQL connection; values are written into the text by type."""
 
     repeated = False
+    since: float | None = None
 
     def __init__(self, connection: Any, statements: Mapping[str, Statement], foreign: bool) -> None:
         self.connection = connection
@@ -78,6 +79,9 @@ class MySQLTx:
         for piece in text.split(";\n"):
             if piece.strip():
                 self._cursor.execute(piece)
+
+    def cut(self) -> None:
+        """The driver's own read timeout does it."""
 
     def _execute(self, name: str, values: dict[str, Any]) -> int:
         literal = self._literals

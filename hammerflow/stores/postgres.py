@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import socket
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -186,6 +189,7 @@ class PostgresTx:
     """Statements on one psycopg connection."""
 
     repeated = False
+    since: float | None = None  # when the statement that is under way was sent
 
     def __init__(
         self, connection: Any, statements: Mapping[str, Statement], foreign: bool, prepare: bool
@@ -220,7 +224,7 @@ class PostgresTx:
             adapt(column) if adapt else list(column)
             for adapt, column in zip(fitted.adapters, zip(*rows, strict=True), strict=True)
         ]
-        self._cursor.execute(fitted.text, values, prepare=self._prepare)
+        self._send(fitted.text, values)
 
     def script(self, text: str) -> None:
         self.connection.execute(text)
@@ -233,7 +237,19 @@ class PostgresTx:
             adapt(values[key]) if adapt else values[key]
             for key, adapt in zip(fitted.names, fitted.adapters, strict=True)
         ]
-        return self._cursor.execute(fitted.text, arguments, prepare=self._prepare)
+        return self._send(fitted.text, arguments)
+
+    def _send(self, text: str, arguments: list[Any]) -> Any:
+        self.since = time.monotonic()
+        try:
+            return self._cursor.execute(text, arguments, prepare=self._prepare)
+        finally:
+            self.since = None
+
+    def cut(self) -> None:
+        """Shut the socket down under a statement that waits for a silent peer: it fails at once."""
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as peer:
+            peer.shutdown(socket.SHUT_RDWR)
 
 
 class Postgres:

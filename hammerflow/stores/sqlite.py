@@ -20,6 +20,7 @@ class SQLiteTx:
     """Statements on one sqlite3 connection."""
 
     repeated = False
+    since: float | None = None
 
     def __init__(
         self, connection: sqlite3.Connection, statements: Mapping[str, Statement], foreign: bool
@@ -50,6 +51,9 @@ class SQLiteTx:
         for piece in text.split(";\n"):
             if piece.strip():
                 self.connection.execute(piece)
+
+    def cut(self) -> None:
+        """A file does not go silent."""
 
     def _execute(self, name: str, values: dict[str, Any]) -> sqlite3.Cursor:
         statement = self._statements[name]
