@@ -1,0 +1,62 @@
+"""The command line: the list of commands; each one's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from hammerflow.cli.ending import ending
+from hammerflow.cli.session import Session, shared
+
+__all__ = ["COMMANDS", "main"]
+
+#: Name and help of each command; ``hammerflow.cli.<name>`` holds it as ``command``.
+COMMANDS = {
+    "worker": "Run jobs: a supervisor and its children.",
+    "migrate": "Bring the database's tables up to date.",
+    "demo": "Count the standard library's code with real workers, and check the counts.",
+    "doctor": "Check the database, its durability, the doorbell and the workers.",
+    "job": "List, show, enqueue, retry and cancel jobs.",
+    "queue": "List, pause and resume queues.",
+    "spawn": "Look at what a job has spawned.",
+}
+
+
+class Commands(click.Group):
+    """A group that imports the module of a command only to run it (or to show its own help)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"hammerflow.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings come from the app, from HAMMERFLOW_... variables or from hammerflow.toml. "
+    'Completion: eval "$(_HAMMERFLOW_COMPLETE=bash_source hammerflow)" (or zsh_source, '
+    "fish_source).",
+)
+@click.version_option(package_name="hammerflow", message="hammerflow %(version)s")
+@shared
+def hammerflow(session: Session) -> None:
+    """Durable background jobs on the SQL database you have."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code: 0, 1 (it failed), 2 (wrong use)."""
+    given = list(sys.argv[1:] if args is None else args)
+    sys.exit(ending(lambda: hammerflow.main(given, "hammerflow", standalone_mode=False), given))

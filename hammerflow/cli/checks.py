@@ -1,0 +1,302 @@
+"""The checks of doctor: each asks one thing and answers ok, warn or fail, with what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from hammerflow.cli.session import is_missing
+from hammerflow.errors import HammerflowError, SchemaMismatch
+from hammerflow.notifiers import open_notifier
+from hammerflow.settings import Settings
+from hammerflow.stores import open_store
+from hammerflow.stores.health import Health
+from hammerflow.stores.store import Store
+
+__all__ = ["Check", "diagnose"]
+
+Status = Literal["ok", "warn", "fail"]
+
+#: The least versions that have what the statements need (SKIP LOCKED, RETURNING and the like).
+LEAST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
+_SKEW = 1.0
+
+
+class Check(NamedTuple):
+    """What one look found."""
+
+    name: str
+    status: Status
+    says: str
+    advice: str = ""
+
+
+def diagnose(settings: Settings) -> Iterator[Check]:
+    """All checks, in the order in which one leans on the other."""
+    if is_missing(settings):
+        yield Check(
+            "database", "fail", f"there is no file {settings.url.database}",
+            "run hammerflow migrate, or name the right database with --database or -A",
+        )  # fmt: skip
+        return
+    try:
+        store = open_store(settings)
+        name, text = Health(store.database).server()
+    except HammerflowError as error:
+        yield Check("database", "fail", str(error))
+        return
+    yield _server(settings, name, text)
+    yield from _durability(settings, name, text, Health(store.database).settings())
+    yield _clock(store)
+    yield from _doorbell(settings)
+    try:
+        store.schema.check()
+    except SchemaMismatch as error:
+        yield Check("schema", "fail", str(error))
+        return
+    yield Check("schema", "ok", f"version {max(store.schema.applied())}")
+    yield from _workers(store, settings)
+    yield from _jobs(store)
+    store.close()
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: ``10.11.6-MariaDB-0+deb12u1`` is (10, 11, 6)."""
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def _server(settings: Settings, name: str, text: str) -> Check:
+    says = f"{name} {text} at {settings.url.redacted}"
+    least = LEAST.get(name, ())
+    if numbers(text) < least:
+        wanted = ".".join(map(str, least))
+        return Check("database", "fail", says, f"upgrade it: {name} {wanted} is the least")
+    return Check("database", "ok", says)
+
+
+# -- durability: an id that delay() returned must survive a power cut
+
+
+def _durability(
+    settings: Settings, name: str, version: str, values: dict[str, str]
+) -> Iterator[Check]:
+    found: list[Check] = []
+    match name:
+        case "SQLite":
+            found += _sqlite_durability(settings, numbers(version), values)
+        case "PostgreSQL":
+            found += _postgres_durability(values)
+        case _:
+            found += _mysql_durability(settings, values)
+    yield from found
+    if all(check.status == "ok" for check in found):
+        said = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
+        yield Check("durability", "ok", f"a committed job survives a power cut ({said})")
+
+
+def _sqlite_durability(
+    settings: Settings, version: tuple[int, ...], values: dict[str, str]
+) -> Iterator[Check]:
+    if values.get("journal_mode") != "wal":
+        yield Check(
+            "durability", "warn", f"journal_mode is {values.get('journal_mode')}, not wal",
+            "readers block writers: put the file on a local disk, where SQLite can use WAL",
+        )  # fmt: skip
+    if values.get("synchronous") not in ("2", "3"):
+        yield Check(
+            "durability", "fail", f"synchronous is {values.get('synchronous')}, below 2 (FULL)",
+            "a power cut can lose committed jobs: do not change PRAGMA synchronous",
+        )  # fmt: skip
+    if has_wal_reset_bug(version):
+        yield Check(
+            "durability", "warn",
+            f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
+            "can, very rarely, corrupt a database that several processes write",
+            "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server",
+        )  # fmt: skip
+    if (kind := _remote_kind(Path(settings.url.database))) is not None:
+        yield Check(
+            "durability", "fail", f"the file lies on a network file system ({kind})",
+            "SQLite's locks are not safe there: move it to a local disk, or use a server",
+        )  # fmt: skip
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """https://sqlite.org/wal.html#walresetbug: mended in 3.51.3, and in 3.50.7 and 3.44.6."""
+    is_backport = version[:2] == (3, 50) and version >= (3, 50, 7)
+    is_backport = is_backport or (version[:2] == (3, 44) and version >= (3, 44, 6))
+    return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
+
+
+def _remote_kind(path: Path) -> str | None:
+    """The kind of the network file system that a path lies on, where /proc tells."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    here = path.absolute().resolve()
+    best, kind = "", ""
+    for line in mounts:
+        _, place, type_, *_ = line.split(" ")
+        if len(place) >= len(best) and here.is_relative_to(place):
+            best, kind = place, type_
+    return kind if re.fullmatch(r"nfs4?|cifs|smb3?|9p|fuse\.sshfs|ceph|glusterfs", kind) else None
+
+
+def _postgres_durability(values: dict[str, str]) -> Iterator[Check]:
+    if values.get("transaction_read_only") == "on" or values.get("in_hot_standby") == "on":
+        yield Check(
+            "database", "fail", "the server is read-only (a standby?)",
+            "name the primary in the URL, or add target_session_attrs=read-write to it",
+        )  # fmt: skip
+    for name, cost in (
+        ("fsync", "a power cut can destroy the whole database"),
+        ("full_page_writes", "a power cut can leave torn pages"),
+        ("synchronous_commit", "a crash can lose jobs whose ids were returned"),
+    ):
+        if values.get(name) == "off":
+            yield Check(
+                "durability", "fail" if name == "fsync" else "warn", f"{name} is off: {cost}",
+                f"set {name} = on in postgresql.conf (or for hammerflow's role)",
+            )  # fmt: skip
+
+
+def _mysql_durability(settings: Settings, values: dict[str, str]) -> Iterator[Check]:
+    if "on" in (values.get("read_only"), values.get("super_read_only")):
+        yield Check(
+            "database", "warn", "read_only is on (a replica?)", "name the primary in the URL"
+        )
+    if values.get("innodb_flush_log_at_trx_commit") not in ("1", "3"):
+        yield Check(
+            "durability", "warn",
+            "innodb_flush_log_at_trx_commit is "
+            f"{values.get('innodb_flush_log_at_trx_commit')}: a crash can lose the last second",
+            "set innodb_flush_log_at_trx_commit = 1",
+        )  # fmt: skip
+    if values.get("log_bin") == "on" and values.get("sync_binlog") == "0":
+        yield Check(
+            "durability", "warn",
+            "sync_binlog is 0: after a power cut the binary log may lack committed transactions, "
+            "and replicas the jobs in them",
+            "set sync_binlog = 1",
+        )  # fmt: skip
+    if values.get("innodb_doublewrite") == "off":
+        yield Check(
+            "durability", "warn", "innodb_doublewrite is off: a power cut can leave torn pages",
+            "set innodb_doublewrite = ON, unless the file system writes pages atomically",
+        )  # fmt: skip
+    if values.get("wsrep_on") == "on":
+        yield Check(
+            "durability", "warn",
+            "this is a Galera cluster, which can lose committed transactions when a node crashes",
+            "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1",
+        )  # fmt: skip
+    packet = int(values.get("max_allowed_packet", "0") or 0)
+    if 0 < packet < (least := max(16 << 20, 3 * settings.max_payload)):
+        yield Check(
+            "database", "warn", f"max_allowed_packet is {packet:,} bytes",
+            f"set max_allowed_packet to {least:,} or more, or large arguments are refused",
+        )  # fmt: skip
+
+
+# -- the rest
+
+
+def _clock(store: Store) -> Check:
+    before = time.time()
+    there = store.clock()
+    after = time.time()
+    skew = there - (before + after) / 2
+    slack = (after - before) / 2
+    if abs(skew) - slack > _SKEW:
+        return Check(
+            "clock", "warn",
+            f"the database's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} "
+            "this host's",
+            "times in hammerflow are the database's; set the clocks by NTP to compare logs",
+        )  # fmt: skip
+    return Check("clock", "ok", f"database and host differ by {abs(skew) * 1000:.0f} ms")
+
+
+def _doorbell(settings: Settings) -> Iterator[Check]:
+    if settings.bell == "none":
+        yield Check(
+            "doorbell", "ok", f"none: workers look for jobs every {settings.poll:g} s",
+            "set a redis URL, and they start at once",
+        )  # fmt: skip
+        return
+    yield _heard(settings)
+
+
+def _heard(settings: Settings) -> Check:
+    """Ring for a job that does not exist, and listen."""
+    bell_name = {"redis": "Redis", "postgres": "LISTEN", "local": "on this host"}[settings.bell]
+    job_id = os.urandom(16)
+    begun = time.monotonic()
+    try:
+        notifier = open_notifier(settings)
+    except HammerflowError as error:
+        return Check("doorbell", "fail", str(error))
+    with contextlib.closing(notifier), notifier.expect(job_id) as bell:
+        for _ in range(3):
+            notifier.ring_done([job_id])
+            if bell.wait(1.0):
+                took = (time.monotonic() - begun) * 1000
+                return Check("doorbell", "ok", f"{bell_name}: heard after {took:.0f} ms")
+    return Check(
+        "doorbell", "fail", f"{bell_name}: a ring was not heard within 3 s",
+        f"no job is lost: workers look every {settings.poll:g} s; check that it runs and its URL",
+    )  # fmt: skip
+
+
+def _workers(store: Store, settings: Settings) -> Iterator[Check]:
+    workers = store.workers.list()
+    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+    for worker in workers:
+        if worker not in alive:
+            yield Check(
+                "workers", "warn",
+                f"the worker on {worker['host']} (pid {worker['pid']}) is silent for "
+                f"{worker['silent_for']:.0f} s",
+                f"its jobs are taken over {settings.lease + settings.sweep:g} s after its last "
+                "sign of life, if any other worker runs",
+            )  # fmt: skip
+    if not alive:
+        yield Check(
+            "workers", "warn", "no worker is alive",
+            "start one: hammerflow -A package.module:app worker",
+        )  # fmt: skip
+        return
+    hosts = sorted({str(worker["host"]) for worker in alive})
+    yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
+
+
+def _jobs(store: Store) -> Iterator[Check]:
+    health = Health(store.database)
+    for task, count in health.unserved():
+        yield Check(
+            "jobs", "warn", f"{count} ready jobs of {task}: no live worker has registered it",
+            "start a worker whose app has this task; the jobs wait for it",
+        )  # fmt: skip
+    for why, task, count in health.parked():
+        yield Check(
+            "jobs", "warn", f"{count} jobs of {task} are parked: {why}",
+            "see hammerflow job list --state parked; mend the cause, then hammerflow job retry",
+        )  # fmt: skip
+    for queue in store.queues.list():
+        if queue.paused_at is not None and queue.ready:
+            yield Check(
+                "queues", "warn", f"{queue.name} is paused, with {queue.ready} jobs ready",
+                f"hammerflow queue resume {queue.name}",
+            )  # fmt: skip
+    if missing := health.missing():
+        yield Check(
+            "jobs", "fail", f"{missing} of the newest 10,000 jobs stand in no state table",
+            "rows were deleted by hand: restore the database from a backup",
+        )  # fmt: skip

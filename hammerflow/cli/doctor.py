@@ -1,0 +1,48 @@
+"""``hammerflow doctor``: whether everything is there, alive and durable."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from hammerflow.cli.checks import Check, diagnose
+from hammerflow.cli.output import STYLES, say, show_json
+from hammerflow.cli.session import Session, shared
+
+__all__ = ["command"]
+
+
+@click.command("doctor")
+@shared
+def command(session: Session) -> int:
+    """Check the database, its durability, the doorbell and the workers.
+
+    Changes nothing. Exit code 1 if something is broken; warnings leave it at 0.
+    """
+    settings = session.settings
+    checks = [Check("hammerflow", "ok", _versions()), *diagnose(settings)]
+    is_well = all(check.status != "fail" for check in checks)
+    if session.as_json:
+        found = [check._asdict() for check in checks]
+        show_json({"ok": is_well, "database": settings.url.redacted, "checks": found})
+        return int(not is_well)
+    for check in checks:
+        _show(check)
+    return int(not is_well)
+
+
+def _show(check: Check) -> None:
+    status = click.style(check.status.ljust(4), fg=STYLES.get(check.status), bold=True)
+    say(f"{status}  {check.name}: {check.says}")
+    if check.advice:
+        say(f"      -> {check.advice}")
+
+
+def _versions() -> str:
+    try:
+        own = version("hammerflow")
+    except PackageNotFoundError:
+        own = "(not installed)"
+    return f"{own}, Python {sys.version.split()[0]}"

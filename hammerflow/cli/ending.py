@@ -1,0 +1,77 @@
+"""How a command ends: errors become one sentence and an exit code, in this one place."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from hammerflow.errors import HammerflowError
+
+__all__ = ["ending"]
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def ending(run: Callable[[], Any], args: Sequence[str]) -> int:
+    """Run a command and say how it ended.
+
+    Args:
+        run: returns an exit code, or anything else for 0.
+        args: the command line, as ``--json`` and ``--debug`` must count even if it is wrong.
+
+    Returns:
+        0, or what the command returned; 1 where it failed, 2 where it was used wrongly, 130
+        after Ctrl-C.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return MISUSED
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted", args)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - a border: the user gets a sentence
+        if "--debug" in args:
+            traceback.print_exc()
+        _complain(_sentence(error), args)
+        return MISUSED if isinstance(error, click.UsageError) else FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _sentence(error: Exception) -> str:
+    match error:
+        case click.UsageError():
+            hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+            return error.format_message().rstrip(".") + hint
+        case click.ClickException():
+            return error.format_message()
+        case HammerflowError():
+            return str(error)
+        case _:
+            name = type(error).__name__
+            return f"unexpected {name}: {error}; run it again with --debug to see where"
+
+
+def _complain(sentence: str, args: Sequence[str]) -> None:
+    if "--json" in args:
+        click.echo(json.dumps({"error": sentence}), err=True)
+    else:
+        click.secho(f"error: {sentence}", fg="red", err=True)
+
+
+def _drop_output() -> None:
+    """Nobody reads any more: keep the interpreter from complaining when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
