@@ -1,0 +1,1 @@
+"""Tests of the stores: the same on each database."""
