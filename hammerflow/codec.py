@@ -42,7 +42,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NoReturn, TypeVar
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
 from hammerflow.typetable import (
@@ -310,7 +310,7 @@ class Codec:
         items: list[Any] = []
         try:
             for value in values:
-                items.append(self._tree(value, room))
+                items.append(self._tree(value, room))  # noqa: PERF401  the path needs its length
         except Refusal as refusal:
             refusal.path.append(where(len(items)))
             raise

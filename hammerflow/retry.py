@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -78,7 +77,7 @@ def linear(
     first: float | timedelta,
     *,
     step: float | timedelta | None = None,
-    max: float | timedelta = 300,
+    max: float | timedelta = 300,  # noqa: A002  pinned name
     jitter: float = 0.0,
 ) -> Backoff:
     """``first``, ``first + step``, ``first + 2 * step`` ... seconds (step: ``first``)."""
@@ -90,7 +89,7 @@ def exponential(
     first: float | timedelta = 1,
     *,
     factor: float = 2,
-    max: float | timedelta = 300,
+    max: float | timedelta = 300,  # noqa: A002  pinned name
     jitter: float = 0.1,
 ) -> Backoff:
     """``first * factor ** (attempt - 1)`` seconds, at most ``max``."""
@@ -98,7 +97,10 @@ def exponential(
 
 
 def fibonacci(
-    first: float | timedelta = 1, *, max: float | timedelta = 300, jitter: float = 0.1
+    first: float | timedelta = 1,
+    *,
+    max: float | timedelta = 300,  # noqa: A002  pinned name
+    jitter: float = 0.1,
 ) -> Backoff:
     """``first`` times 1, 1, 2, 3, 5, 8 ... seconds, at most ``max``."""
     return Backoff("fibonacci", _seconds(first), 0.0, _seconds(max), jitter)

@@ -232,11 +232,12 @@ def _text(value: Any, what: str) -> str:
 
 
 def _database(value: Any, what: str) -> str:
+    url = _text(value, what)
     try:
-        parse_url(_text(value, what))
+        parse_url(url)
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
-    return str(value)
+    return url
 
 
 def _redis(value: Any, what: str) -> str:

@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from hammerflow.errors import ConfigError, NotDecodable
 
@@ -70,7 +70,7 @@ class Registered(NamedTuple):
         return ENUM.to_msgpack((self.name, taken))
 
 
-class Refusal(Exception):  # noqa: N818  never leaves the codec
+class Refusal(Exception):
     """Why a value cannot be encoded; gathers the path to it, innermost step first."""
 
     def __init__(self, reason: str) -> None:
@@ -297,6 +297,6 @@ def said(error: Exception) -> str:
     """What an error says, in a line that any database can hold."""
     try:
         text = f"{type(error).__name__}: {error}"[:300]
-    except Exception:  # a border: __str__ of users' errors
+    except Exception:  # noqa: BLE001  a border: __str__ of users' errors
         text = type(error).__name__
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,7 +169,7 @@ OPAQUE = f"type {__name__}.Opaque cannot be encoded"
         (({"a\udfff": 1},), {}, "args[0] (a key): the text holds a lone surrogate"),
         (([10**4300],), {}, "args[0][0]: an int of more than 4300 digits"),
         ((-(10**4300),), {}, "args[0]: an int of more than 4300 digits"),
-        ((Point(1, 2),), {}, "args[0]: type test_codec.Point cannot be encoded; it would come"),
+        ((Point(1, 2),), {}, f"args[0]: type {__name__}.Point cannot be encoded; it would come"),
         ((OrderedDict(a=1),), {}, "convert it to dict first"),
         ((1 + 2j,), {}, "args[0]: type complex cannot be encoded"),
         ((time(12, tzinfo=ZoneInfo("Europe/Berlin")),), {}, "args[0]: its time zone has no offset"),
@@ -179,7 +179,7 @@ OPAQUE = f"type {__name__}.Opaque cannot be encoded"
             "is no whole number of seconds",
         ),
         ((memoryview(b"abcd")[::2],), {}, "args[0]: memoryview cannot be encoded: BufferError"),
-        ((Liar(),), {}, "args[0]: type test_codec.Liar cannot be encoded"),
+        ((Liar(),), {}, f"args[0]: type {__name__}.Liar cannot be encoded"),
         ((len,), {}, "args[0]: type builtin_function_or_method cannot be encoded"),
     ],
 )
@@ -188,7 +188,7 @@ def test_what_cannot_travel_is_refused_with_its_path(
 ) -> None:
     with pytest.raises(NotEncodable) as caught:
         CODEC.encode_call(args, kwargs, serializer=serializer)
-    assert message.replace("test_codec", __name__) in str(caught.value)
+    assert message in str(caught.value)
     assert isinstance(caught.value, TypeError)
 
 
@@ -337,8 +337,25 @@ def test_crafted_msgpack_decodes_to_known_types_or_is_refused(data: bytes) -> No
 
 
 TAGS = st.sampled_from(
-    ["$tuple", "$set", "$frozenset", "$dict", "$bytes", "$int", "$decimal", "$datetime", "$date"]
-    + ["$time", "$timedelta", "$uuid", "$float", "$enum", "$object", "$", "a"]
+    [
+        "$tuple",
+        "$set",
+        "$frozenset",
+        "$dict",
+        "$bytes",
+        "$int",
+        "$decimal",
+        "$datetime",
+        "$date",
+        "$time",
+        "$timedelta",
+        "$uuid",
+        "$float",
+        "$enum",
+        "$object",
+        "$",
+        "a",
+    ]
 )
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -444,8 +461,17 @@ def test_hostile_bytes_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"J[[1]]", b"J[[1],{},3]", b'J[{"a":1},{}]', b"J[[],[]]", b"J1", b'J{"args":[]}']
-    + [b'J[[],{"$dict":[[1,2]]}]', b'J[{"$tuple":[1]},{}]', b"M\x92\x90\x81\x01\x02"],
+    [
+        b"J[[1]]",
+        b"J[[1],{},3]",
+        b'J[{"a":1},{}]',
+        b"J[[],[]]",
+        b"J1",
+        b'J{"args":[]}',
+        b'J[[],{"$dict":[[1,2]]}]',
+        b'J[{"$tuple":[1]},{}]',
+        b"M\x92\x90\x81\x01\x02",
+    ],
 )
 def test_what_is_no_call_is_refused(data: bytes) -> None:
     with pytest.raises(NotDecodable, match="pair of a list and an object"):
@@ -462,9 +488,7 @@ def test_threads_share_a_codec() -> None:
     wrong: list[Any] = []
 
     def work() -> None:
-        for value in values * 20:
-            if codec.decode(codec.encode(value)) != value:
-                wrong.append(value)
+        wrong.extend(v for v in values * 20 if codec.decode(codec.encode(v)) != v)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -520,7 +544,7 @@ def test_a_clean_name_is_given_back(text: str) -> None:
     ],
 )
 def test_an_unclean_name_is_refused_by_its_name(text: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match="^the queue's name ") as caught:
+    with pytest.raises(ConfigError, match=r"^the queue's name ") as caught:
         clean_text(text, "the queue's name")
     assert said in str(caught.value)
     str(caught.value).encode()

@@ -254,7 +254,7 @@ def test_register_is_a_decorator_and_may_be_repeated() -> None:
 def test_a_name_is_taken_once() -> None:
     codec = Codec()
     codec.register(Color, "color")
-    with pytest.raises(ConfigError, match="'color' is taken by .*Color: register .*Mood under"):
+    with pytest.raises(ConfigError, match=r"'color' is taken by .*Color: register .*Mood under"):
         codec.register(Mood, "color")
     codec.register(Mood, "mood")
 

@@ -54,11 +54,13 @@ def test_a_duration_is_seconds_or_timedelta(value: float | timedelta) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [-1, -0.001, float("nan"), float("inf"), 10**11, 10**400, timedelta(seconds=-1), "5", None]
-    + [True, [], timedelta.min],
+    [
+        *(-1, -0.001, float("nan"), float("inf"), 10**11, 10**400),
+        *(timedelta(seconds=-1), timedelta.min, "5", None, True, []),
+    ],
 )
 def test_what_is_no_duration_is_refused_by_its_name(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="^timeout must be a duration from 0 seconds on, not"):
+    with pytest.raises(ConfigError, match=r"^timeout must be a duration from 0 seconds on, not"):
         seconds(wrong, "timeout")
 
 

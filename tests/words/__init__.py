@@ -1,0 +1,1 @@
+"""The words: pure data and functions, tested without a database."""
