@@ -129,6 +129,4 @@ class Settled(NamedTuple):
     stale: bool
 
 
-Outcome = (
-    Completed | Failed | Retrying | Snoozed | Cancelled | Released | Parked | Lost | Settled
-)
+Outcome = Completed | Failed | Retrying | Snoozed | Cancelled | Released | Parked | Lost | Settled
