@@ -283,7 +283,11 @@ class Hammerflow:
     ) -> Result[Any]:  # fmt: skip
         task.check(*args, **kwargs)
         job = self._calls.make(task, task.name, args, kwargs, options)
-        return self._insert(job, check_ids="job_id" in options)
+        if options or self._open.get() is not None:
+            return self._insert(job, check_ids="job_id" in options)
+        (self._store or self.store).jobs.insert_one(job)
+        (self._notifier or self.notifier).ring((job.queue,))
+        return Result(job.id, self)
 
     def _insert(self, job: NewJob, *, check_ids: bool) -> Result[Any]:
         return Result(self._insert_all([job], check_ids=check_ids)[0], self)

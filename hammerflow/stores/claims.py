@@ -42,6 +42,28 @@ class Claims:
     ) -> list[Claimed]:
         key = (queue_id, hash(tuple(task_ids)))
         since, marks = self._marks.get(key, (time.monotonic(), _START))
+        claimed = self._claim_from(marks, worker_id, queue_id, task_ids, limit)
+        if len(claimed) < limit and marks is not _START:  # what came back below the marks
+            rest = limit - len(claimed)
+            claimed += self._claim_from(_START, worker_id, queue_id, task_ids, rest)
+            claimed.sort(key=_order)
+        if len(claimed) < limit or time.monotonic() - since > _MARK_SECONDS:
+            self._marks.pop(key, None)
+        else:
+            marks = list(marks)
+            for job in claimed:  # in id order within a lane: the last one stays
+                marks[4 - job.priority] = job.id
+            self._marks[key] = (since, marks)
+        return claimed
+
+    def _claim_from(
+        self,
+        marks: list[bytes],
+        worker_id: int,
+        queue_id: int,
+        task_ids: Sequence[int],
+        limit: int,
+    ) -> list[Claimed]:
         rows = self._database.unit(
             lambda tx: tx.rows(
                 "claim",
@@ -54,15 +76,7 @@ class Claims:
             ),
             single=True,
         )
-        claimed = sorted(map(Claimed._make, rows), key=_order)
-        if len(claimed) < limit or time.monotonic() - since > _MARK_SECONDS:
-            self._marks.pop(key, None)
-        else:
-            marks = list(marks)
-            for job in claimed:  # in id order within a lane: the last one stays
-                marks[4 - job.priority] = job.id
-            self._marks[key] = (since, marks)
-        return claimed
+        return sorted(map(Claimed._make, rows), key=_order)
 
 
 def _order(job: Claimed) -> tuple[int, bytes]:

@@ -26,6 +26,8 @@ log = logging.getLogger("hammerflow.store")
 RETRY_SECONDS = 30.0
 #: How often a unit is begun anew on a fresh connection after a lost one.
 RECONNECTS = 2
+#: Connections kept for the next unit; more are closed after use.
+MOST_IDLE = 8
 
 
 class Fault(Enum):
@@ -120,6 +122,7 @@ class Database:
         self._abandoned: list[Tx] = []  # a parent's: kept, so that nothing is sent on its socket
         self._pid = os.getpid()
         self._writer = threading.RLock()
+        self._one_writer = dialect.one_writer
 
     def unit(self, work: Callable[[Tx], T], *, single: bool = False) -> T:
         """Run ``work`` in one transaction and return what it returns.
@@ -135,7 +138,7 @@ class Database:
         Raises:
             StoreUnavailable: no connection, or busy for longer than ``RETRY_SECONDS``.
         """
-        if not self.dialect.one_writer:
+        if not self._one_writer:
             return self._unit(work, single)
         with self._writer:
             return self._unit(work, single)
@@ -150,7 +153,7 @@ class Database:
 
         Never repeated: the block is the caller's. An unknown commit raises StoreUnavailable.
         """
-        with self._writer if self.dialect.one_writer else contextlib.nullcontext():
+        with self._writer if self._one_writer else contextlib.nullcontext():
             tx = self._begin_retrying()
             try:
                 yield tx
@@ -193,9 +196,12 @@ class Database:
     # -- inside ---------------------------------------------------------------------------------
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
-        deadline, tries, lost, repeated = time.monotonic() + RETRY_SECONDS, 0, 0, False
+        deadline, tries, lost, repeated = 0.0, 0, 0, False
         while True:
-            tx = self._take()
+            try:
+                tx = self._idle.pop() if self._pid == os.getpid() else self._take()
+            except IndexError:
+                tx = self._take()
             tx.repeated = repeated
             finishing = single
             try:
@@ -210,6 +216,7 @@ class Database:
                 self._abort(tx, fault)
                 if not isinstance(error, Exception):
                     raise
+                deadline = deadline or time.monotonic() + RETRY_SECONDS
                 if fault is Fault.RETRY and time.monotonic() < deadline:
                     tries += 1
                     time.sleep(random.random() * min(0.002 * 2**tries, 0.25))
@@ -220,7 +227,10 @@ class Database:
                 else:
                     raise
             else:
-                self._give(tx)
+                if len(self._idle) < MOST_IDLE:
+                    self._idle.append(tx)
+                else:
+                    self.dialect.close(tx)
                 return value
 
     def _begin_retrying(self) -> Tx:
@@ -263,7 +273,7 @@ class Database:
         return tx
 
     def _give(self, tx: Tx) -> None:
-        if len(self._idle) < 8:
+        if len(self._idle) < MOST_IDLE:
             self._idle.append(tx)
         else:
             self.dialect.close(tx)

@@ -23,6 +23,8 @@ def insert_jobs(
         The id that stands for each job (the holder's, where a unique key is taken), and the
         queues in which work is ready now.
     """
+    if len(jobs) == 1 and not (check_ids or tx.repeated) and jobs[0].unique_key is None:
+        return [jobs[0].id], insert_new(database, tx, jobs)
     ids = {job.id: job.id for job in jobs}
     new = jobs
     if check_ids or tx.repeated:

@@ -60,6 +60,7 @@ class Jobs:
         self._database = database
         self._names = names
         self._poison_limit = poison_limit
+        self._one_statement = "job_insert_ready" in database.dialect.statements
         self.claim = Claims(database).claim
 
     # -- insert -----------------------------------------------------------------------------------
@@ -71,8 +72,6 @@ class Jobs:
         self._names.ensure(jobs, tx)
         if tx is not None:
             return Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
-        if len(jobs) == 1 and not check_ids and self._is_plain(jobs[0]):
-            return self._insert_plain(jobs[0])
         return self._database.unit(
             lambda tx: Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
         )
@@ -83,22 +82,26 @@ class Jobs:
         while chunk := list(itertools.islice(iterator, CHUNK)):
             yield self.insert(chunk, tx)
 
-    def _is_plain(self, job: NewJob) -> bool:
-        return (
-            "job_insert_ready" in self._database.dialect.statements
-            and not job.delay
-            and job.eta is None
-            and job.parent_id is None
-            and job.unique_key is None
-            and not job.pending
-        )
+    def insert_one(self, job: NewJob) -> None:
+        """Insert one job with a fresh id that is ready at once: the short way of ``delay()``.
 
-    def _insert_plain(self, job: NewJob) -> Inserted:
+        Where the dialect offers it, that is one statement in one round trip.
+        """
+        queue_id, task_id = name_id(job.queue), name_id(job.task)
+        if queue_id not in self._names.queues or task_id not in self._names.tasks:
+            self._names.ensure([job], None)
+        if not self._one_statement:
+            self._database.unit(
+                lambda tx: insert_jobs(self._database, tx, [job])
+                if tx.repeated
+                else insert_new(self._database, tx, [job])
+            )
+            return
         values = {
             "id": job.id,
-            "queue_id": name_id(job.queue),
+            "queue_id": queue_id,
             "priority": job.priority,
-            "task_id": name_id(job.task),
+            "task_id": task_id,
             "args": job.args,
             "options": job.options,
             "headers": job.headers,
@@ -112,7 +115,6 @@ class Jobs:
                 tx.run("job_insert_ready", **values)
 
         self._database.unit(insert, single=True)
-        return Inserted([job.id], {job.queue})
 
     # -- settle -----------------------------------------------------------------------------------
 

@@ -12,17 +12,21 @@ __all__ = ["Names"]
 
 
 class Names:
-    """The tables ``queues`` and ``tasks``, and what this process knows to be in them."""
+    """The tables ``queues`` and ``tasks``.
+
+    Attributes:
+        queues, tasks: id to name, as far as this process knows them to be in their tables.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queues: dict[int, str] = {}
-        self._tasks: dict[int, str] = {}
+        self.queues: dict[int, str] = {}
+        self.tasks: dict[int, str] = {}
 
     def ensure(self, jobs: Iterable[NewJob], tx: Tx | None) -> None:
         """See to it that the names of these jobs' queues and tasks are in their tables."""
-        queues = {job.queue for job in jobs if name_id(job.queue) not in self._queues}
-        tasks = {job.task for job in jobs if name_id(job.task) not in self._tasks}
+        queues = {job.queue for job in jobs if name_id(job.queue) not in self.queues}
+        tasks = {job.task for job in jobs if name_id(job.task) not in self.tasks}
         if queues or tasks:
             self.register(queues=queues, tasks=tasks, tx=tx)
 
@@ -45,17 +49,17 @@ class Names:
             insert(tx)
             return
         self._database.unit(insert)
-        self._queues.update(queue_rows)
-        self._tasks.update(task_rows)
+        self.queues.update(queue_rows)
+        self.tasks.update(task_rows)
 
     def queue(self, queue_id: int) -> str:
         """A queue's name; read from the table when this process has not met it."""
-        if queue_id not in self._queues:
-            self._queues.update(self._database.read(lambda tx: tx.rows("queue_names")))
-        return self._queues.get(queue_id, str(queue_id))
+        if queue_id not in self.queues:
+            self.queues.update(self._database.read(lambda tx: tx.rows("queue_names")))
+        return self.queues.get(queue_id, str(queue_id))
 
     def task(self, task_id: int) -> str:
         """A task's name; read from the table when this process has not met it."""
-        if task_id not in self._tasks:
-            self._tasks.update(self._database.read(lambda tx: tx.rows("task_names")))
-        return self._tasks.get(task_id, str(task_id))
+        if task_id not in self.tasks:
+            self.tasks.update(self._database.read(lambda tx: tx.rows("task_names")))
+        return self.tasks.get(task_id, str(task_id))

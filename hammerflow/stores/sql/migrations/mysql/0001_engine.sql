@@ -1,8 +1,9 @@
 -- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
--- All names and keys are binary-collated: the default collation takes 'Order-1' and 'order-1 ' for one key.
-CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL UNIQUE,
+-- Names and keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
+-- for one key, utf8mb4_bin too.
+CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARBINARY(1020) NOT NULL UNIQUE,
   paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
-CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL UNIQUE) {table};
+CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARBINARY(1020) NOT NULL UNIQUE) {table};
 CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
   started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, info LONGTEXT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL,
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS {parked} (
   job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL, why VARCHAR(32) NOT NULL, detail LONGTEXT NOT NULL,
   queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
   attempt INTEGER NOT NULL) {table};
-CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARCHAR(255) PRIMARY KEY, job_id BINARY(16) NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARBINARY(1020) PRIMARY KEY, job_id BINARY(16) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {spawns} (parent_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL,
   handler TEXT NOT NULL, operation_id TEXT, spawned INTEGER NOT NULL, metadata LONGTEXT) {table};
 CREATE TABLE IF NOT EXISTS {progress} (job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL,
