@@ -1,0 +1,1 @@
+"""Benchmarks: commands that measure hammerflow beside the bare drivers in one run."""
