@@ -1,7 +1,8 @@
 """Private PostgreSQL, MariaDB and Redis servers on free ports in temporary folders.
 
-Each is started as an unprivileged user where we are root, ends with us (also when we are killed:
-parent-death signal), and can be killed, stopped, paused and started again on the same port and data.
+Each is started as an unprivileged user where we are root and ends with us (also when we are
+killed: parent-death signal). It can be killed, stopped, paused, and started again on the same port
+and data.
 """
 
 from __future__ import annotations
@@ -487,9 +488,13 @@ def temporary_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=ground))
     _own(folder)
     folder.chmod(0o711)
-    owner = os.getpid()
-    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+    atexit.register(_remove, folder, os.getpid())
     return folder
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a child that was forked by a test
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ground() -> str:

@@ -64,7 +64,7 @@ def test_a_killed_mariadb_starts_again_with_its_data(own_mariadb: MariaDB) -> No
 
 
 def test_a_paused_redis_is_silent_until_resumed(own_redis: Redis) -> None:
-    with redis.Redis.from_url(own_redis.url(), socket_timeout=0.2, retry=None) as client:
+    with redis.Redis.from_url(own_redis.url(), socket_timeout=0.2) as client:
         client.ping()
         own_redis.pause()
         with pytest.raises(redis.TimeoutError):
@@ -93,4 +93,4 @@ def test_servers_die_with_a_killed_test_process(redis_url: str) -> None:
             break  # dead, and nobody's to reap in this container
 
     with pytest.raises(redis.ConnectionError):
-        redis.Redis(port=int(port), retry=None).ping()
+        redis.Redis(port=int(port)).ping()

@@ -1,0 +1,1 @@
+"""Calls as users type them: mypy and pyright accept `ok` and refuse marked lines of `wrong`."""
