@@ -1,0 +1,45 @@
+"""Notifiers: the doorbell that spares workers and waiters the wait for the next poll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hammerflow.errors import ConfigError
+from hammerflow.notifiers.base import Bell, Listener, Notifier
+from hammerflow.settings import Settings
+
+__all__ = ["Bell", "Listener", "Notifier", "open_notifier"]
+
+
+def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = None) -> Notifier:
+    """The doorbell that the settings name; connects at its first use.
+
+    Args:
+        connect: gives a new psycopg connection in autocommit mode, for the doorbell "postgres".
+
+    Raises:
+        MissingExtra: the doorbell's driver is not installed.
+        ConfigError: the redis URL cannot be read.
+    """
+    from hammerflow.notifiers.doorbell import Doorbell
+
+    match settings.bell:
+        case "redis":
+            from hammerflow.notifiers.redis import RedisTransport
+
+            return Doorbell(RedisTransport(settings.redis or "", namespace=settings.namespace))
+        case "postgres":
+            from hammerflow.notifiers.postgres import PostgresTransport
+
+            if connect is None:
+                raise ConfigError("the doorbell postgres needs a way to connect to the database")
+            return Doorbell(PostgresTransport(connect, namespace=settings.namespace))
+        case "local":
+            from hammerflow.notifiers.local import LocalTransport, place_of
+
+            return Doorbell(LocalTransport(place_of(settings), namespace=settings.namespace))
+        case _:
+            from hammerflow.notifiers.none import Silence
+
+            return Silence()

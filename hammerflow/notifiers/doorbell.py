@@ -1,0 +1,92 @@
+"""Doorbell: ringing, listening and waiting over one transport."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Collection
+
+from hammerflow.notifiers.base import Bell, Listener, Ring, Transport
+from hammerflow.notifiers.health import Health
+from hammerflow.notifiers.listening import Listening
+from hammerflow.notifiers.ringer import Ringer
+from hammerflow.notifiers.waiting import Bells
+
+__all__ = ["Doorbell"]
+
+
+class Doorbell:
+    """A :class:`Notifier` over any transport; connects at the first use."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._health = Health(transport.label)
+        self._ringer = Ringer(transport, self._health)
+        self._bells = Bells(transport, self._health)
+        self._listenings: weakref.WeakSet[Listening] = weakref.WeakSet()
+        self.ring = self._ringer.ring  # not wrapped: it stands on the short trip of a delay()
+        self.ring_done = self._ringer.ring_done
+        self.ring_control = self._ringer.ring_control
+        _forget_in_children(self)
+
+    def listen(
+        self,
+        *,
+        queues: Collection[str],
+        on_work: Callable[[], None],
+        on_control: Callable[[], None],
+    ) -> Listener:
+        """See :meth:`Notifier.listen`."""
+
+        def heard(rings: list[Ring]) -> None:
+            kinds = {ring.kind for ring in rings}
+            if kinds & {"work", "all"}:
+                on_work()
+            if kinds & {"control", "all"}:
+                on_control()
+
+        def missed() -> None:
+            on_work()
+            on_control()
+
+        names = frozenset(queues)
+        listening = Listening(
+            tune=lambda: self._transport.tune(names),
+            heard=heard,
+            missed=missed,
+            health=self._health,
+        )
+        self._listenings.add(listening)
+        return listening
+
+    def expect(self, job_id: bytes) -> Bell:
+        """See :meth:`Notifier.expect`."""
+        return self._bells.expect(job_id)
+
+    def close(self) -> None:
+        """See :meth:`Notifier.close`."""
+        for listening in list(self._listenings):
+            listening.close()
+        self._bells.close()
+        self._ringer.close()
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: its parent's connections and threads are not its own."""
+        self._health.forget()
+        self._ringer.forget()
+        self._bells.forget()
+        for listening in list(self._listenings):
+            listening.forget()
+        self._listenings = weakref.WeakSet()
+
+
+def _forget_in_children(doorbell: Doorbell) -> None:
+    found = weakref.ref(doorbell)
+
+    def forget() -> None:
+        doorbell = found()
+        if doorbell is not None:
+            doorbell.forget()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)

@@ -1,0 +1,235 @@
+"""Rings between processes of one user on one host: datagrams to sockets in a private folder.
+
+Each listener has a socket file of its own there; to ring is to send a datagram to each of them.
+A datagram that finds a full socket is dropped: that listener is being rung already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from hammerflow.notifiers.base import Ear, Ring, Voice
+from hammerflow.settings import Settings
+
+__all__ = ["LocalTransport", "place_of"]
+
+#: The longest path of a Unix socket: 108 bytes on Linux, 104 on the BSDs, with the closing NUL.
+_LONGEST = 103
+#: Datagrams that come together without any having been dropped: the smallest queue that a Linux
+#: kernel is set up with is 10 (net.unix.max_dgram_qlen).
+_CROWDED = 8
+_MOST = 64
+_LETTERS = {"work": b"w", "control": b"c", "done": b"d"}
+_KINDS = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+def place_of(settings: Settings) -> str:
+    """What tells this database from others on the host: the file's real path, or the URL."""
+    url = settings.url
+    return os.path.realpath(url.database) if url.dialect == "sqlite" else url.redacted
+
+
+class LocalTransport:
+    """Sockets in ``<root>/hammerflow-<uid>/<hash of place and namespace>/``.
+
+    The roots are $XDG_RUNTIME_DIR, /run/user/<uid> and the folder for temporary files. A listener
+    takes the first that works; a ring goes to all of them, because a worker started at boot may
+    see other ones than a program started from a login.
+    """
+
+    label = "sockets of this host"
+    instant = True
+    direct = True
+
+    def __init__(
+        self, place: str, *, namespace: str, roots: Iterable[str | Path] | None = None
+    ) -> None:
+        key = hashlib.blake2b(f"{namespace}\0{place}".encode(errors="replace"), digest_size=8)
+        found = _roots() if roots is None else [str(root) for root in roots]
+        self._folders = [
+            _Folder(os.path.join(root, f"hammerflow-{os.getuid()}"), key.hexdigest())
+            for root in dict.fromkeys(found)
+        ]
+
+    def dial(self) -> Voice:
+        """See :meth:`Transport.dial`."""
+        return _LocalVoice(self._folders)
+
+    def tune(self, queues: Collection[str] | None) -> Ear:
+        """See :meth:`Transport.tune`."""
+        problems: list[str] = []
+        for folder in self._folders:
+            try:
+                return _LocalEar(folder, queues)
+            except OSError as error:
+                problems.append(f"{folder.path}: {error.strerror or error}")
+        raise OSError("no folder for sockets can be used: " + "; ".join(problems))
+
+
+class _Folder:
+    """A folder that nobody but us can look into."""
+
+    def __init__(self, base: str, key: str) -> None:
+        self._base = base
+        self.path = os.path.join(base, key)
+
+    def sockets(self) -> list[str]:
+        """The names of the socket files in it."""
+        if not self._is_ours(self._base):
+            return []
+        try:
+            return os.listdir(self.path)
+        except OSError:
+            return []
+
+    def make(self) -> None:
+        """Make it.
+
+        Raises:
+            OSError: it cannot be made, or belongs to somebody else.
+        """
+        for path in (self._base, self.path):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+            if not self._is_ours(path):
+                raise PermissionError(errno.EPERM, "is open to, or belongs to, somebody else")
+
+    def remove_if_empty(self) -> None:
+        """Leave nothing behind."""
+        for path in (self.path, self._base):
+            try:
+                os.rmdir(path)
+            except OSError:
+                return
+
+    @staticmethod
+    def _is_ours(path: str) -> bool:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return False
+        private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+        return private and found.st_uid == os.getuid()
+
+
+class _LocalVoice:
+    """Sends datagrams from one unnamed socket."""
+
+    def __init__(self, folders: list[_Folder]) -> None:
+        self._folders = folders
+        self._socket = _new_socket()
+
+    def send(self, rings: Sequence[Ring]) -> None:
+        for folder in self._folders:
+            for name in folder.sockets():
+                for ring in rings:
+                    if (ring.kind == "done") == name.startswith("d"):
+                        self._send(ring, f"{folder.path}/{name}")
+
+    def _send(self, ring: Ring, path: str) -> None:
+        letter = _LETTERS[ring.kind]
+        try:
+            self._socket.sendto(letter + ring.body, path)
+        except BlockingIOError:
+            pass  # it is full: being rung
+        except ConnectionRefusedError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # its process was killed
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE and ring.body:
+                self._send(ring._replace(body=b""), path)  # any job may have ended
+
+    def close(self) -> None:
+        self._socket.close()
+
+    abandon = close
+
+
+class _LocalEar:
+    """A socket file of our own."""
+
+    def __init__(self, folder: _Folder, queues: Collection[str] | None) -> None:
+        self._folder = folder
+        self._queues = None if queues is None else {q.encode("utf-8", "replace") for q in queues}
+        self._path = f"{folder.path}/{'d' if queues is None else 'w'}-{secrets.token_hex(4)}"
+        if len(os.fsencode(self._path)) > _LONGEST:
+            raise OSError(errno.ENAMETOOLONG, "its path is too long for a socket")
+        self._socket = _new_socket()
+        try:
+            self._bind()
+        except OSError:
+            self._socket.close()
+            raise
+
+    def _bind(self) -> None:
+        for last in (False, False, True):
+            self._folder.make()
+            try:
+                self._socket.bind(self._path)
+                return
+            except FileNotFoundError:  # another listener has just left and tidied up
+                if last:
+                    raise
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def hear(self) -> tuple[list[Ring], bool]:
+        rings: dict[Ring, None] = {}
+        count = 0
+        try:
+            while count < _MOST:
+                data = self._socket.recv(1 << 17)
+                count += 1
+                ring = self._ring(data)
+                if ring is not None:
+                    rings[ring] = None
+        except BlockingIOError:
+            pass
+        if count >= _CROWDED:
+            rings = {Ring("all"): None}
+        return list(rings), False
+
+    def _ring(self, data: bytes) -> Ring | None:
+        kind, body = _KINDS.get(data[:1]), data[1:]
+        if kind == "control" and self._queues is not None:
+            return Ring("control")
+        if kind == "work" and self._queues is not None and body in self._queues:
+            return Ring("work", body)
+        return Ring("done", body) if kind == "done" and self._queues is None else None
+
+    def ping(self) -> bool:
+        os.stat(self._path)  # who tidies up folders may have removed it
+        return False
+
+    def close(self) -> None:
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+        self._folder.remove_if_empty()
+
+    def abandon(self) -> None:
+        self._socket.close()
+
+
+def _new_socket() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
+
+
+def _roots() -> list[str]:
+    runtime = [os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.getuid()}"]
+    temporary = [tempfile.gettempdir(), "/tmp"]  # the second where the first is too long
+    usable = [root for root in runtime if root.startswith("/") and os.path.isdir(root)]
+    return usable + temporary if sys.platform != "win32" else []

@@ -1,0 +1,193 @@
+"""Rings over PostgreSQL's LISTEN and NOTIFY, for those who have no Redis.
+
+Slower than Redis: a NOTIFY is a transaction, and all of them commit one after the other. They are
+sent after the commit of the jobs, over a connection of their own, by a thread that takes all that
+is there, so that a busy process sends one per 10 ms. LISTEN is state of a session: it does not
+work through PgBouncer in transaction mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import select
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic
+from typing import Any
+
+from hammerflow.notifiers.base import Ear, Ring, Voice
+
+__all__ = ["PostgresTransport"]
+
+#: Seconds that a NOTIFY or a LISTEN may take.
+TIMEOUT = 1.0
+#: Ids and queues in one message: PostgreSQL takes less than 8000 bytes.
+_IDS = 200
+_QUEUES = 400
+
+_left_by_parents: list[Any] = []  # connections that a forked child must never close
+
+
+class PostgresTransport:
+    """One channel for work and controls, one for ends of jobs.
+
+    Args:
+        connect: gives a new psycopg connection in autocommit mode.
+    """
+
+    label = "PostgreSQL's LISTEN"
+    instant = False
+    direct = False
+
+    def __init__(self, connect: Callable[[], Any], *, namespace: str) -> None:
+        self._connect = connect
+        key = hashlib.blake2b(namespace.encode(), digest_size=8).hexdigest()
+        self._work = f"hammerflow_{key}_work"
+        self._done = f"hammerflow_{key}_done"
+
+    def dial(self) -> Voice:
+        """See :meth:`Transport.dial`."""
+        return _PostgresVoice(_Session(self._connect), self._work, self._done)
+
+    def tune(self, queues: Collection[str] | None) -> Ear:
+        """See :meth:`Transport.tune`."""
+        session = _Session(self._connect)
+        try:
+            session.run(f"LISTEN {self._done if queues is None else self._work}")
+        except BaseException:
+            session.close()
+            raise
+        return _PostgresEar(session, queues)
+
+
+class _Session:
+    """A connection whose every wait has an end: psycopg's own waits for ever for a silent peer."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        connection: Any = None
+        try:
+            connection = connect()
+        except Exception as error:  # psycopg is not imported here: its door is elsewhere
+            raise ConnectionError(str(error).strip()) from error
+        self._connection = connection
+        self.raw = connection.pgconn
+        self.raw.nonblocking = 1
+
+    def run(self, text: str) -> None:
+        """Run statements, and wait for their end."""
+        self.ask(text)
+        deadline = monotonic() + TIMEOUT
+        while not self.answered():
+            left = deadline - monotonic()
+            if left <= 0 or not self._readable(left):
+                raise TimeoutError(f"PostgreSQL did not answer within {TIMEOUT:g} s")
+
+    def ask(self, text: str) -> None:
+        """Send statements."""
+        self._guarded(lambda: (self.raw.send_query(text.encode()), self.raw.flush()))
+
+    def answered(self) -> bool:
+        """Take what has come; whether the last statements have ended."""
+        self._guarded(self.raw.consume_input)
+        while not self.raw.is_busy():
+            result = self.raw.get_result()
+            if result is None:
+                return True
+            message = result.error_message
+            if message:
+                raise ConnectionError(message.decode("utf-8", "replace").strip())
+        return False
+
+    def _readable(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self.raw.socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def _guarded(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except self._connection.Error as error:
+            raise ConnectionError(str(error).strip()) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def abandon(self) -> None:
+        _left_by_parents.append(self._connection)
+
+
+class _PostgresVoice:
+    """Sends NOTIFYs; blocks until they are committed."""
+
+    def __init__(self, session: _Session, work: str, done: str) -> None:
+        self._session = session
+        self._work = work
+        self._done = done
+
+    def send(self, rings: Sequence[Ring]) -> None:
+        notes = [
+            f"NOTIFY {channel}, '{body}'" for channel, body in _notes(rings, self._work, self._done)
+        ]
+        # No flush to disk for a hint; LOCAL, because behind a pooler the session is not ours.
+        parts = ["BEGIN", "SET LOCAL synchronous_commit TO off", *notes, "COMMIT"]
+        self._session.run("; ".join(parts))
+
+    def close(self) -> None:
+        self._session.close()
+
+    def abandon(self) -> None:
+        self._session.abandon()
+
+
+class _PostgresEar:
+    """A session that listens."""
+
+    def __init__(self, session: _Session, queues: Collection[str] | None) -> None:
+        self._session = session
+        self._queues = None if queues is None else {_mark(q.encode()): q.encode() for q in queues}
+
+    def fileno(self) -> int:
+        return int(self._session.raw.socket)
+
+    def hear(self) -> tuple[list[Ring], bool]:
+        self._session.answered()
+        rings: dict[Ring, None] = {}
+        while (note := self._session.raw.notifies()) is not None:
+            rings.update(dict.fromkeys(self._rings(bytes(note.extra))))
+        return list(rings), False
+
+    def _rings(self, body: bytes) -> list[Ring]:
+        if self._queues is None:
+            try:
+                return [Ring("done", bytes.fromhex(body.decode("ascii")))]
+            except ValueError:
+                return []
+        marks = body.decode("ascii", "replace").split(",")
+        rings = [Ring("work", self._queues[mark]) for mark in marks if mark in self._queues]
+        return [*rings, Ring("control")] if "control" in marks else rings
+
+    def ping(self) -> bool:
+        self._session.ask("")
+        return True
+
+    def close(self) -> None:
+        self._session.close()
+
+    def abandon(self) -> None:
+        self._session.abandon()
+
+
+def _notes(rings: Sequence[Ring], work: str, done: str) -> list[tuple[str, str]]:
+    """The messages that carry these rings: hexadecimal digits, commas and one word."""
+    marks = [
+        _mark(ring.body) if ring.kind == "work" else "control"
+        for ring in rings
+        if ring.kind != "done"
+    ]
+    notes = [(work, ",".join(marks[i : i + _QUEUES])) for i in range(0, len(marks), _QUEUES)]
+    ids = b"".join(ring.body for ring in rings if ring.kind == "done").hex()
+    size = _IDS * 32
+    return notes + [(done, ids[i : i + size]) for i in range(0, len(ids), size)]
+
+
+def _mark(queue: bytes) -> str:
+    return hashlib.blake2b(queue, digest_size=8).hexdigest()
