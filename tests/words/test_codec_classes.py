@@ -219,6 +219,7 @@ def test_models_are_validated_again(codec: Codec) -> None:
         b'J{"$enum":["Color","BLUE"]}',
         b'J{"$enum":["Color",[]]}',
         b'J{"$enum":["Item","a"]}',
+        b'J{"$enum":["Item",{"sku":"a"}]}',
         b'J{"$object":["Color",{}]}',
         b'J{"$object":["Numbers",{}]}',
         b'J{"$object":["Item",{"sku":"a","__class__":1}]}',
