@@ -8,7 +8,7 @@ from hammerflow.job import NewJob
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import name_id
 
-__all__ = ["insert_jobs", "insert_new"]
+__all__ = ["insert_jobs", "insert_new", "take_keys"]
 
 
 def insert_jobs(
@@ -31,7 +31,7 @@ def insert_jobs(
         there = {row[0] for row in tx.rows("jobs_existing", ids=list(ids))}
         new = [job for job in jobs if job.id not in there]
     if any(job.unique_key is not None for job in new):
-        holders = _take_keys(tx, new)
+        holders = _held_by_others(tx, new)
         ids.update(holders)
         new = [job for job in new if job.id not in holders]
     queues = insert_new(database, tx, new) if new else set()
@@ -74,9 +74,20 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
     return queues
 
 
-def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:
+def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Take unique keys, (key, job id); key to the id of the job that holds it now.
+
+    A key that its holder gives up between the two statements is tried again.
+    """
+    held: dict[str, bytes] = {}
+    while missing := sorted((key, job_id) for key, job_id in wanted if key not in held):
+        tx.many("unique_insert", missing)
+        held.update(tx.rows("unique_holders", ukeys=sorted({key for key, _ in missing})))
+    return held
+
+
+def _held_by_others(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:
     """Take the unique keys; job id to holder's id for those that another job holds."""
-    keyed = sorted((job.unique_key, job.id) for job in jobs if job.unique_key is not None)
-    tx.many("unique_insert", keyed)
-    held = dict(tx.rows("unique_holders", ukeys=sorted({key for key, _ in keyed})))
-    return {job_id: held[key] for key, job_id in keyed if held[key] != job_id}
+    wanted = [(job.unique_key, job.id) for job in jobs if job.unique_key is not None]
+    held = take_keys(tx, wanted)
+    return {job_id: held[key] for key, job_id in wanted if held[key] != job_id}

@@ -8,6 +8,7 @@ from typing import Any
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.stores.database import Tx
+from hammerflow.stores.inserts import take_keys
 from hammerflow.stores.registry import Names
 from hammerflow.stores.settle import End, end_jobs
 
@@ -86,8 +87,7 @@ def _take_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:
 
 
 def _retake_key(tx: Tx, job_id: bytes, key: str) -> None:
-    tx.many("unique_insert", [(key, job_id)])
-    holder = dict(tx.rows("unique_holders", ukeys=[key]))[key]
+    holder = take_keys(tx, [(key, job_id)])[key]
     if holder != job_id:
         raise HammerflowError(
             f"the unique key {key!r} is held by job {uuid.UUID(bytes=holder)}: "

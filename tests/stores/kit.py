@@ -16,7 +16,7 @@ from hammerflow.stores.settle import Settlement
 from hammerflow.stores.store import Store
 from tests.servers import open_admin
 
-__all__ = ["BAD", "GONE", "STATE_TABLES", "Desk", "failed", "lost", "open_raw", "spawned"]
+__all__ = ["BAD", "GONE", "STATE_TABLES", "Desk", "desk_at", "failed", "lost", "open_raw", "spawned"]
 
 STATE_TABLES = ("waiting", "scheduled", "ready", "leases", "parked", "done")
 _DONE = {4: "completed", 5: "failed", 6: "cancelled", 7: "skipped"}

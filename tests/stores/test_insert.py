@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hammerflow.errors import HammerflowError
 from hammerflow.outcome import Cancelled, Completed, Parked, Retrying, Snoozed
 from hammerflow.stores.names import new_id
-from tests.stores.kit import BAD, GONE, Desk, failed, lost
+from tests.stores.gates import Gate, running
+from tests.stores.kit import BAD, GONE, Desk, desk_at, failed, lost, open_raw
+
+Migrated = Callable[[str], str]
 
 
 def test_a_plain_job_is_ready_in_its_queue(desk: Desk) -> None:
@@ -197,5 +201,30 @@ def test_a_failed_insert_leaves_nothing_behind(desk: Desk) -> None:
     with pytest.raises(Exception, match="(?i)unique|duplicate"):
         desk.put(desk.job(id=job.id))
     desk.check()
-    assert not isinstance(HammerflowError, str)
     assert desk.put(desk.job(id=new_id()))
+
+
+def test_a_key_given_up_while_it_is_asked_for_is_taken(migrated_database: Migrated) -> None:
+    with desk_at(migrated_database("postgres")) as desk:
+        (held,) = desk.run(desk.job(unique_key="k"))
+        gate = Gate(desk, "unique_keys", "INSERT")
+        late = desk.job(unique_key="k")
+        with gate.shut(), running(lambda: desk.put(late)) as inserted:
+            gate.wait_for_one()  # it has met the holder's key, and has not read whose it is
+            desk.end(held)
+        assert inserted() == [late.id]
+        assert desk.state(late.id) == "ready"
+
+
+def test_a_caller_with_an_old_snapshot_learns_the_holder(migrated_database: Migrated) -> None:
+    with desk_at(migrated_database("mariadb")) as desk, contextlib.closing(
+        open_raw(desk.url)
+    ) as own:
+        own.autocommit(False)
+        with own.cursor() as cursor:  # REPEATABLE READ is the server's default
+            cursor.execute("SELECT count(*) FROM hammerflow_unique_keys")
+            cursor.fetchall()
+        first, second = desk.job(unique_key="k"), desk.job(unique_key="k")
+        desk.put(first)
+        assert desk.store.jobs.insert([second], desk.store.foreign(own)).ids == [first.id]
+        own.rollback()

@@ -9,6 +9,15 @@ INSERT INTO {tasks} (id, name) VALUES (:id::bigint, :name::text) ON DUPLICATE KE
 -- name: unique_insert
 INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON DUPLICATE KEY UPDATE ukey = ukey
 
+-- Locking, for a caller's REPEATABLE READ: its snapshot may be older than the key.
+-- name: unique_holders
+SELECT CONVERT(ukey USING utf8mb4), job_id FROM {unique_keys} FORCE INDEX (PRIMARY)
+WHERE ukey IN (:ukeys*text) FOR UPDATE
+
+-- name: unique_release
+DELETE {unique_keys} FROM {unique_keys} FORCE INDEX (PRIMARY)
+WHERE ukey IN (:ukeys*text) AND job_id IN (:ids*uuid)
+
 -- name: progress_put
 INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)

@@ -1,9 +1,9 @@
 -- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
--- Names and keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
--- for one key, utf8mb4_bin too.
-CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARBINARY(1020) NOT NULL UNIQUE,
+-- Unique keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
+-- for one, utf8mb4_bin too. Names are told apart by their numbers.
+CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL,
   paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
-CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARBINARY(1020) NOT NULL UNIQUE) {table};
+CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
   started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, info LONGTEXT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL,
