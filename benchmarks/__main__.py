@@ -54,7 +54,7 @@ def _each(names: list[str], figures: list[str], jobs: int, *, redis: bool) -> in
             if bell is not None:
                 environment["HAMMERFLOW_REDIS_URL"] = bell
             command = [sys.executable, "-m", "benchmarks", *figures, "--url", url]
-            code = subprocess.run([*command, "--jobs", str(jobs)], env=environment).returncode
+            code = subprocess.call([*command, "--jobs", str(jobs)], env=environment)
             if code:
                 return code
     return 0

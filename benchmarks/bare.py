@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The bare drivers: the least SQL that inserts, claims and settles jobs with results.
 
 Two narrow tables more than a queue needs at the least (ready, leases, done), batches of 500, two
@@ -40,9 +41,7 @@ def drain(url: str, n: int) -> float:
     run("create", ())
     run("fill", [(new_id(), PAYLOAD) for _ in range(n)])
     start = time.perf_counter()
-    workers = [
-        subprocess.Popen([sys.executable, "-m", "benchmarks.bare", url]) for _ in range(2)
-    ]
+    workers = [subprocess.Popen([sys.executable, "-m", "benchmarks.bare", url]) for _ in range(2)]
     for worker in workers:
         worker.wait()
     seconds = time.perf_counter() - start
@@ -73,7 +72,9 @@ class _SQLite:
                 c.execute("CREATE TABLE b_jobs (id BLOB PRIMARY KEY, args BLOB) WITHOUT ROWID")
                 c.execute("CREATE TABLE b_ready (id BLOB PRIMARY KEY, lease INT) WITHOUT ROWID")
                 c.execute("CREATE TABLE b_leases (id BLOB PRIMARY KEY, lease INT) WITHOUT ROWID")
-                c.execute("CREATE TABLE b_done (id BLOB PRIMARY KEY, at REAL, r BLOB) WITHOUT ROWID")
+                c.execute(
+                    "CREATE TABLE b_done (id BLOB PRIMARY KEY, at REAL, r BLOB) WITHOUT ROWID"
+                )
             case "one":
                 c.execute("INSERT INTO b_jobs VALUES (?, ?)", values)
             case "fill":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -152,6 +153,7 @@ class Hammerflow:
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._calls = Calls(self.tasks, self.codec)
+        self._opening = threading.Lock()
         self._store: Store | None = None
         self._notifier: Notifier | None = None
         self._open: ContextVar[_Open | None] = ContextVar("open", default=None)
@@ -164,20 +166,22 @@ class Hammerflow:
     @property
     def store(self) -> Store:
         """The store, its schema checked (an embedded database is migrated) at the first use."""
-        if self._store is None:
-            store = open_store(self.settings)
-            if store.dialect == "sqlite" and store.schema.pending():
-                store.schema.migrate()
-            store.schema.check()
-            self._store = store
-        return self._store
+        with self._opening:
+            if self._store is None:
+                store = open_store(self.settings)
+                if store.dialect == "sqlite" and store.schema.pending():
+                    store.schema.migrate()
+                store.schema.check()
+                self._store = store
+            return self._store
 
     @property
     def notifier(self) -> Notifier:
         """The doorbell."""
-        if self._notifier is None:
-            self._notifier = open_notifier(self.settings)
-        return self._notifier
+        with self._opening:
+            if self._notifier is None:
+                self._notifier = open_notifier(self.settings)
+            return self._notifier
 
     @property
     def poll(self) -> float:
@@ -234,7 +238,7 @@ class Hammerflow:
     ) -> Task[..., Any]:
         given = dict(given)
         module = self.name if fn.__module__ == "__main__" else fn.__module__
-        name = given.pop("name", None) or f"{module}.{fn.__name__}"
+        name = checked_name(given.pop("name", None) or f"{module}.{fn.__name__}", "a task's name")
         if name in self.tasks and self.tasks[name].fn is not fn:
             known = self.tasks[name].fn
             if (known.__module__, known.__qualname__) != (fn.__module__, fn.__qualname__):

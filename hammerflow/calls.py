@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from hammerflow.codec import Codec
+from hammerflow.codec import Codec, clean_text
 from hammerflow.errors import ConfigError
 from hammerflow.job import Claimed, NewJob, Priority
 from hammerflow.signature import CallOptions, Signature, seconds, to_json
@@ -273,9 +273,10 @@ def checked_priority(value: int) -> int:
 
 
 def checked_name(value: str, what: str) -> str:
+    """A name as a column holds it: 1 to 255 printable characters."""
     if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
         raise ConfigError(f"{what} is 1 to 255 printable characters, not {value!r}")
-    return value
+    return clean_text(value, what)
 
 
 def _key(value: str | None) -> str | None:

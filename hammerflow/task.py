@@ -222,7 +222,7 @@ def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
     name = getattr(fn, "__name__", "task")
     name = name if name.isidentifier() else "task"
     scope: dict[str, Any] = {}
-    exec(f"def {name}{head}: pass", scope)  # noqa: S102 - identifiers of a live function only
+    exec(f"def {name}{head}: pass", scope)
     check: Callable[..., None] = scope[name]
     return check
 

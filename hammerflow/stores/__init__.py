@@ -39,4 +39,9 @@ def _dialect(settings: Settings) -> Dialect:
         case "mysql":
             from hammerflow.stores.mysql import MySQL
 
-            return MySQL(url.arguments, prefix=settings.prefix)
+            return MySQL(
+                url.arguments,
+                prefix=settings.prefix,
+                connect_timeout=settings.connect_timeout,
+                statement_timeout=settings.statement_timeout,
+            )

@@ -295,7 +295,7 @@ class Database:
             return
         try:
             self.dialect.rollback(tx)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any driver's word for a broken connection
             log.debug("rollback failed, connection dropped: %s", error)
             self.dialect.close(tx)
         else:

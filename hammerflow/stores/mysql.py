@@ -108,8 +108,20 @@ class MySQL:
     name = "mysql"
     one_writer = False
 
-    def __init__(self, arguments: Mapping[str, Any], *, prefix: str) -> None:
-        self._arguments = dict(arguments)
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        prefix: str,
+        connect_timeout: float = 5.0,
+        statement_timeout: float = 60.0,
+    ) -> None:
+        timeouts = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": statement_timeout,
+            "write_timeout": statement_timeout,
+        }
+        self._arguments = timeouts | dict(arguments)
         self.macros: Mapping[str, str] = {
             **table_names(prefix, None, "`"),
             "prefix": prefix,
@@ -130,9 +142,6 @@ class MySQL:
             charset="utf8mb4",
             autocommit=True,
             client_flag=CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
-            connect_timeout=5,
-            read_timeout=60,
-            write_timeout=60,
         )
         tx = MySQLTx(connection, self.statements, foreign=False)
         tx.run("session")

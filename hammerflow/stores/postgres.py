@@ -172,9 +172,7 @@ def _fit(statement: Statement) -> _Fitted:
 def _fit_many(statement: Statement) -> _Fitted:
     """INSERT ... VALUES (...) for many rows: the same expressions over unnested arrays."""
     fitted = _Fitted()
-    exprs: list[str] = []
-    for part in statement.row:
-        exprs.append(f"r.{part.name}" if isinstance(part, Param) else part)
+    exprs = [f"r.{part.name}" if isinstance(part, Param) else part for part in statement.row]
     arrays = [fitted.place(p.name, p.type + "[]") for p in statement.row_params]
     names = ", ".join(fitted.names)
     row = "".join(exprs).strip().removeprefix("(").removesuffix(")")
