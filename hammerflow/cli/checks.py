@@ -50,6 +50,11 @@ def diagnose(settings: Settings) -> Iterator[Check]:
     except HammerflowError as error:
         yield Check("database", "fail", str(error))
         return
+    with contextlib.closing(store):
+        yield from _of_store(store, settings, name, text)
+
+
+def _of_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
     yield _server(settings, name, text)
     yield from _durability(settings, name, text, Health(store.database).settings())
     yield _clock(store)
@@ -62,7 +67,6 @@ def diagnose(settings: Settings) -> Iterator[Check]:
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
     yield from _workers(store, settings)
     yield from _jobs(store)
-    store.close()
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -89,18 +93,18 @@ def _durability(
     found: list[Check] = []
     match name:
         case "SQLite":
-            found += _sqlite_durability(settings, numbers(version), values)
+            found += sqlite_durability(settings, numbers(version), values)
         case "PostgreSQL":
-            found += _postgres_durability(values)
+            found += postgres_durability(values)
         case _:
-            found += _mysql_durability(settings, values)
+            found += mysql_durability(settings, values)
     yield from found
     if all(check.status == "ok" for check in found):
         said = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
         yield Check("durability", "ok", f"a committed job survives a power cut ({said})")
 
 
-def _sqlite_durability(
+def sqlite_durability(
     settings: Settings, version: tuple[int, ...], values: dict[str, str]
 ) -> Iterator[Check]:
     if values.get("journal_mode") != "wal":
@@ -149,7 +153,7 @@ def _remote_kind(path: Path) -> str | None:
     return kind if re.fullmatch(r"nfs4?|cifs|smb3?|9p|fuse\.sshfs|ceph|glusterfs", kind) else None
 
 
-def _postgres_durability(values: dict[str, str]) -> Iterator[Check]:
+def postgres_durability(values: dict[str, str]) -> Iterator[Check]:
     if values.get("transaction_read_only") == "on" or values.get("in_hot_standby") == "on":
         yield Check(
             "database", "fail", "the server is read-only (a standby?)",
@@ -167,7 +171,7 @@ def _postgres_durability(values: dict[str, str]) -> Iterator[Check]:
             )  # fmt: skip
 
 
-def _mysql_durability(settings: Settings, values: dict[str, str]) -> Iterator[Check]:
+def mysql_durability(settings: Settings, values: dict[str, str]) -> Iterator[Check]:
     if "on" in (values.get("read_only"), values.get("super_read_only")):
         yield Check(
             "database", "warn", "read_only is on (a replica?)", "name the primary in the URL"

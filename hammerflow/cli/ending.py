@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,15 +29,11 @@ def ending(run: Callable[[], Any], args: Sequence[str]) -> int:
     """
     try:
         code = run()
-        sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return MISUSED
-    except BrokenPipeError:
-        _drop_output()
-        return 0
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted", args)
         return INTERRUPTED
@@ -70,8 +64,3 @@ def _complain(sentence: str, args: Sequence[str]) -> None:
         click.echo(json.dumps({"error": sentence}), err=True)
     else:
         click.secho(f"error: {sentence}", fg="red", err=True)
-
-
-def _drop_output() -> None:
-    """Nobody reads any more: keep the interpreter from complaining when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import uuid
@@ -107,8 +108,6 @@ def enqueue(
 
     The JSON may hold the codec's tags: {"$datetime": "2025-03-30T02:30:00+02:00"}.
     """
-    app = session.app
-    _check_task(app, task)
     given = {
         "queue": queue,
         "priority": None if priority is None else _priority(priority),
@@ -117,13 +116,15 @@ def enqueue(
         "unique_key": unique_key,
     }
     options: Any = {name: value for name, value in given.items() if value is not None}
-    args = _parsed(app, args_text, list, "--args")
-    kwargs = _parsed(app, kwargs_text, dict, "--kwargs")
-    try:
-        result = app.enqueue(app.signature(task, args, kwargs, **options))
-    except TypeError as error:  # the argument check, in Python's own words
-        raise click.ClickException(str(error)) from error
-    _tell_enqueued(session, result, wait)
+    with contextlib.closing(session.app) as app:
+        _check_task(app, task)
+        args = _parsed(app, args_text, list, "--args")
+        kwargs = _parsed(app, kwargs_text, dict, "--kwargs")
+        try:
+            result = app.enqueue(app.signature(task, args, kwargs, **options))
+        except TypeError as error:  # the argument check, in Python's own words
+            raise click.ClickException(str(error)) from error
+        _tell_enqueued(session, result, wait)
 
 
 @command.command("retry")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from pathlib import Path
@@ -29,10 +30,9 @@ def command(session: Session, plan: bool) -> None:
     if plan:
         _show_plan(session, _pending(settings))
         return
-    store = open_store(settings)
-    steps = store.schema.migrate()
-    store.schema.check()
-    store.close()
+    with contextlib.closing(open_store(settings)) as store:
+        steps = store.schema.migrate()
+        store.schema.check()
     if session.as_json:
         show_json({"applied": [_named(step) for step in steps]})
         return
@@ -44,11 +44,12 @@ def command(session: Session, plan: bool) -> None:
 
 def _pending(settings: Settings) -> list[Migration]:
     if not is_missing(settings):
-        store = open_store(settings)
-        return store.schema.pending()
+        with contextlib.closing(open_store(settings)) as store:
+            return store.schema.pending()
     with tempfile.TemporaryDirectory() as folder:  # looking must not create the file
         fresh = dataclasses.replace(settings, database=f"sqlite:///{Path(folder, 'fresh.db')}")
-        return open_store(fresh).schema.pending()
+        with contextlib.closing(open_store(fresh)) as store:
+            return store.schema.pending()
 
 
 def _show_plan(session: Session, steps: list[Migration]) -> None:

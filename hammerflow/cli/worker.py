@@ -1,0 +1,62 @@
+"""``hammerflow worker``: the options of a supervisor."""
+
+from __future__ import annotations
+
+import click
+
+from hammerflow.cli.session import Session, shared
+
+__all__ = ["command"]
+
+_ENDLESS = 10**9
+
+
+@click.command("worker")
+@click.option(
+    "-c", "--children", type=click.IntRange(1, 1024), metavar="N",
+    help="Processes that run jobs [default: one per CPU].",
+)  # fmt: skip
+@click.option(
+    "-Q", "--queues", metavar="NAME[:WEIGHT],...",
+    help="The queues to serve, with weights: high:5,default:1 [default: those of the tasks].",
+)  # fmt: skip
+@click.option(
+    "--async-slots", type=click.IntRange(1, 100_000), default=100, show_default=True, metavar="N",
+    help="Coroutines that each child runs at once.",
+)  # fmt: skip
+@click.option(
+    "--max-jobs-per-child", type=click.IntRange(1, _ENDLESS), metavar="N",
+    help="Replace a child after so many jobs.",
+)  # fmt: skip
+@click.option(
+    "--max-memory-per-child", type=click.IntRange(1, _ENDLESS), metavar="MIB",
+    help="Replace a child that has grown beyond this.",
+)  # fmt: skip
+@click.option(
+    "--grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="SECONDS",
+    help="For running jobs to end after SIGTERM; what has not ended then runs elsewhere.",
+)  # fmt: skip
+@click.option(
+    "--poll", type=click.FloatRange(0.01), metavar="SECONDS",
+    help="Look for jobs at least so often [default: the setting poll, 1].",
+)  # fmt: skip
+@click.option("--burst", is_flag=True, help="End when nothing is ready and nothing runs.")
+@click.option("--reload", is_flag=True, help="Start fresh children when a source file changes.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+    show_default=True,
+)  # fmt: skip
+@shared
+def command(session: Session, **options: object) -> int:
+    """Run jobs: a supervisor and its children.
+
+    SIGTERM or Ctrl-C lets running jobs end (--grace), a second one stops at once; SIGHUP starts
+    fresh children with fresh code.
+    """
+    spec = session.spec
+    from hammerflow.worker import WorkerOptions, run
+
+    return run(WorkerOptions(app=spec, **options))
