@@ -1,0 +1,219 @@
+"""``hammerflow doctor``: what it finds well, doubtful and broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.cli.checks import (
+    Check,
+    has_wal_reset_bug,
+    mysql_durability,
+    numbers,
+    postgres_durability,
+    sqlite_durability,
+)
+from hammerflow.outcome import Failure, Parked
+from hammerflow.settings import Settings
+from tests.cli.conftest import Run, claim, settle
+
+
+def found(checks: list[Any], name: str) -> list[tuple[str, str]]:
+    return [(check["status"], check["says"]) for check in checks if check["name"] == name]
+
+
+def test_a_served_database_is_well(run: Run, shop: Hammerflow) -> None:
+    shop.tasks["shop.add"].delay(1, 2)
+
+    ended = run("doctor", "--json")
+
+    # Durability depends on the server: those of ordinary tests run without fsync.
+    checks = {c["name"]: c for c in ended.json["checks"] if c["name"] != "durability"}
+    assert {check["status"] for check in checks.values()} == {"ok"}
+    assert {"hammerflow", "database", "clock", "doorbell", "schema"} < checks.keys()
+    assert checks["workers"]["says"] == "1 alive on here"
+    assert "jobs" not in checks
+
+
+def test_the_doorbell_is_rung_and_heard(
+    run: Run, embedded_shop: Hammerflow, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert embedded_shop.jobs() == []
+    monkeypatch.setenv("HAMMERFLOW_REDIS_URL", redis_url)
+
+    checks = run("doctor", "--json").json["checks"]
+
+    ((status, says),) = found(checks, "doorbell")
+    assert status == "ok"
+    assert says.startswith("Redis: heard after")
+
+
+def test_a_doorbell_that_is_not_there_is_told(
+    run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert embedded_shop.jobs() == []
+    monkeypatch.setenv("HAMMERFLOW_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    ended = run("doctor", "--json")
+
+    ((status, says),) = found(ended.json["checks"], "doorbell")
+    assert (ended.code, status) == (1, "fail")
+    assert "was not heard" in says
+
+
+def test_jobs_that_nobody_serves_are_named(run: Run, shop: Hammerflow) -> None:
+    shop.enqueue(shop.signature("shop.unheard_of", [1]))
+    shop.tasks["shop.add"].delay(1, 2)
+    failure = Failure("failed", "NotDecodable", "what is this", "")
+    settle(shop, claim(shop), Parked("undecodable", failure))
+    shop.store.queues.pause("default")
+
+    ended = run("doctor", "--json")
+
+    assert found(ended.json["checks"], "jobs") == [
+        ("warn", "1 ready jobs of shop.unheard_of: no live worker has registered it"),
+        ("warn", "1 jobs of shop.add are parked: undecodable"),
+    ]
+    assert found(ended.json["checks"], "queues") == [
+        ("warn", "default is paused, with 1 jobs ready")
+    ]
+
+
+def test_no_worker_is_a_warning(run: Run, embedded_shop: Hammerflow) -> None:
+    embedded_shop.store.workers.leave(7)
+
+    ended = run("doctor")
+
+    assert ended.code == 0
+    assert "warn  workers: no worker is alive" in ended.out
+
+
+def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow) -> None:
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    with embedded_shop.transaction() as tx:
+        tx.execute("DELETE FROM hammerflow_ready")
+
+    ended = run("doctor")
+
+    assert ended.code == 1
+    assert "stand in no state table" in ended.out
+
+
+def test_a_database_without_tables_fails(run: Run, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        Path(database_url.removeprefix("sqlite:///")).touch()
+
+    ended = run("--database", database_url, "doctor")
+
+    assert ended.code == 1
+    assert "run hammerflow migrate" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///nothing.db", "there is no file nothing.db"),
+        ("postgresql://u@127.0.0.1:1/db", "cannot be used"),
+        ("mysql://u@127.0.0.1:1/db", "cannot be used"),
+    ],
+)
+def test_a_database_that_is_not_there_fails(run: Run, url: str, words: str) -> None:
+    ended = run("--database", url, "doctor")
+
+    assert ended.code == 1
+    assert words in ended.out
+    assert not Path("nothing.db").exists()
+
+
+def test_postgres_without_fsync_is_told(run: Run, postgres_url: str) -> None:
+    checks = run("--database", postgres_url, "doctor", "--json").json["checks"]
+
+    assert ("fail", "fsync is off: a power cut can destroy the whole database") in found(
+        checks, "durability"
+    )
+
+
+# -- what cannot be had from the servers at hand
+
+
+@pytest.mark.parametrize(
+    ("version", "is_hit"),
+    [
+        ("3.6.23", False),
+        ("3.7.0", True),
+        ("3.40.1", True),
+        ("3.44.5", True),
+        ("3.44.6", False),
+        ("3.45.0", True),
+        ("3.50.6", True),
+        ("3.50.7", False),
+        ("3.51.2", True),
+        ("3.51.3", False),
+        ("3.52.1", False),
+    ],
+)
+def test_the_wal_reset_bug_is_known_by_version(version: str, is_hit: bool) -> None:
+    assert has_wal_reset_bug(numbers(version)) is is_hit
+
+
+def test_versions_are_read_as_servers_write_them() -> None:
+    assert numbers("10.11.6-MariaDB-0+deb12u1") == (10, 11, 6)
+    assert numbers("15.8 (Debian 15.8-0+deb12u1)") == (15, 8)
+    assert numbers("17beta1") == (17,)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "word"),
+    [
+        ({"innodb_flush_log_at_trx_commit": "2"}, "warn", "the last second"),
+        ({"sync_binlog": "0"}, "warn", "binary log"),
+        ({"innodb_doublewrite": "off"}, "warn", "torn pages"),
+        ({"wsrep_on": "on"}, "warn", "Galera"),
+        ({"read_only": "on"}, "warn", "read_only"),
+        ({"max_allowed_packet": "1048576"}, "warn", "1,048,576"),
+    ],
+)
+def test_what_costs_durability_on_mysql(changed: dict[str, str], status: str, word: str) -> None:
+    sound = {
+        "innodb_flush_log_at_trx_commit": "1", "log_bin": "on", "sync_binlog": "1",
+        "innodb_doublewrite": "on", "read_only": "off", "max_allowed_packet": str(64 << 20),
+    }  # fmt: skip
+    settings = Settings(database="mysql://u@h/db")
+
+    assert list(mysql_durability(settings, sound)) == []
+    (check,) = mysql_durability(settings, sound | changed)
+    assert check.status == status
+    assert word in check.says
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"fsync": "off"}, "fail"),
+        ({"full_page_writes": "off"}, "warn"),
+        ({"synchronous_commit": "off"}, "warn"),
+        ({"in_hot_standby": "on"}, "fail"),
+    ],
+)
+def test_what_costs_durability_on_postgres(changed: dict[str, str], status: str) -> None:
+    sound = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on",
+             "in_hot_standby": "off", "transaction_read_only": "off"}  # fmt: skip
+
+    assert list(postgres_durability(sound)) == []
+    assert [check.status for check in postgres_durability(sound | changed)] == [status]
+
+
+def test_what_costs_durability_on_sqlite(tmp_path: Path) -> None:
+    settings = Settings(database=f"sqlite:///{tmp_path}/x.db")
+    sound = {"journal_mode": "wal", "synchronous": "2"}
+
+    def look(version: tuple[int, ...], **changed: str) -> list[Check]:
+        return list(sqlite_durability(settings, version, sound | changed))
+
+    assert look((3, 51, 3)) == []
+    assert [check.status for check in look((3, 40, 1))] == ["warn"]
+    assert [check.status for check in look((3, 51, 3), synchronous="1")] == ["fail"]
+    assert [check.status for check in look((3, 51, 3), journal_mode="delete")] == ["warn"]

@@ -1,0 +1,90 @@
+"""``hammerflow migrate``: fresh, again, and only planned, on each database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hammerflow.settings import Settings
+from hammerflow.stores import open_store
+from hammerflow.stores.teardown import drop_tables
+from tests.cli.conftest import Run
+
+
+def test_migrate_makes_the_tables_once(run: Run, database_url: str) -> None:
+    first = run("--database", database_url, "migrate")
+    again = run("--database", database_url, "migrate")
+    listed = run("--database", database_url, "job", "list")
+
+    assert first.out.startswith("applied 0001_")
+    assert again.out.endswith("is up to date\n")
+    assert (listed.code, listed.out) == (0, "no job is like that\n")
+
+
+def test_the_plan_runs_nothing(run: Run, database_url: str) -> None:
+    plan = run("--database", database_url, "migrate", "--plan", "--json").json
+    text = run("--database", database_url, "migrate", "--plan").out
+    applied = run("--database", database_url, "migrate", "--json").json
+    after = run("--database", database_url, "migrate", "--plan", "--json").json
+
+    assert [step["name"] for step in plan["pending"]] == applied["applied"]
+    assert "CREATE TABLE" in text
+    assert after == {"pending": []}
+
+
+def test_planning_makes_no_file(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/fresh.db"
+
+    assert "CREATE TABLE" in run("migrate", "--plan", "--database", url).out
+
+    assert not (tmp_path / "fresh.db").exists()
+
+
+def test_a_missing_migration_is_one_sentence(run: Run, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        Path(database_url.removeprefix("sqlite:///")).touch()
+
+    ended = run("--database", database_url, "job", "list")
+
+    assert ended.code == 1
+    assert "run hammerflow migrate" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_a_newer_schema_is_refused(run: Run, sqlite_url: str) -> None:
+    store = open_store(Settings(database=sqlite_url))
+    store.schema.migrate()
+    store.database.unit(lambda tx: tx.run("migration_insert", version=901, name="far"))
+    store.close()
+
+    ended = run("--database", sqlite_url, "migrate")
+
+    assert ended.code == 1
+    assert "upgrade hammerflow" in ended.err
+
+
+def test_torn_down_tables_leave_nothing_behind(database_url: str) -> None:
+    store = open_store(Settings(database=database_url, prefix="own_"))
+    kept = open_store(Settings(database=database_url, prefix="kept_"))
+    store.schema.migrate()
+    kept.schema.migrate()
+
+    drop_tables(store.database)
+    drop_tables(store.database)
+
+    names = _tables(store.dialect, database_url)
+    assert not [name for name in names if name.startswith("own_")]
+    assert "kept_jobs" in names
+    store.close()
+    kept.close()
+
+
+def _tables(dialect: str, url: str) -> list[str]:
+    """All tables and views, asked for without the store."""
+    sql = "SELECT table_name FROM information_schema.tables"
+    store = open_store(Settings(database=url))
+    with store.transaction() as tx:
+        cursor = tx.connection.cursor()
+        cursor.execute("SELECT name FROM sqlite_master" if dialect == "sqlite" else sql)
+        names = [row[0] for row in cursor.fetchall()]
+    store.close()
+    return names

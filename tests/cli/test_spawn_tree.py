@@ -1,0 +1,90 @@
+"""``hammerflow spawn tree``: text, JSON and Mermaid, with wide and deep trees cut."""
+
+from __future__ import annotations
+
+import uuid
+
+from hammerflow import Hammerflow
+from hammerflow.outcome import Completed, Failed, Failure
+from tests.cli.conftest import Run, claim, settle, spawn_album
+
+
+def test_a_small_tree_shows_every_job(run: Run, shop: Hammerflow) -> None:
+    root = spawn_album(shop, 2)
+
+    lines = run("spawn", "tree", root).out.splitlines()
+
+    assert lines[0] == f"shop.album  {root}  completed"
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["├─", "shop.resize"],
+        ["├─", "shop.resize"],
+        ["└─", "shop.total"],
+    ]
+    assert lines[-1].endswith("waiting")
+
+
+def test_a_wide_level_is_folded_into_counts(run: Run, shop: Hammerflow) -> None:
+    root = spawn_album(shop, 30)
+    first, second, *_ = claim(shop, "shop.resize")
+    settle(shop, [first], Completed(None))
+    settle(shop, [second], Failed(Failure("failed", "E", "m", "")))
+
+    lines = run("spawn", "tree", root).out.splitlines()
+    tree = run("spawn", "tree", root, "--json").json
+
+    assert lines[1] == "├─ shop.resize × 30: 1 completed, 1 failed, 28 running"  # noqa: RUF001
+    assert lines[2].startswith("└─ shop.total  ")
+    assert tree["folded"] == [
+        {
+            "task": "shop.resize",
+            "count": 30,
+            "states": {"completed": 1, "failed": 1, "running": 28},
+        }
+    ]
+    assert [(child["task"], child["is_fan_in"]) for child in tree["children"]] == [
+        ("shop.total", True)
+    ]
+
+
+def test_wide_levels_can_be_listed(run: Run, embedded_shop: Hammerflow) -> None:
+    root = spawn_album(embedded_shop, 30)
+
+    lines = run("spawn", "tree", root, "--wide", 30).out.splitlines()
+
+    assert len(lines) == 32
+
+
+def test_a_deep_tree_is_cut_where_asked(run: Run, embedded_shop: Hammerflow) -> None:
+    root = spawn_album(embedded_shop, 2)
+
+    text = run("spawn", "tree", root, "--max-depth", 0).out.splitlines()
+    tree = run("spawn", "tree", root, "--max-depth", 0, "--format", "json").json
+
+    assert text[1:] == ["└─ ... more below (--max-depth)"]
+    assert (tree["is_cut"], tree["children"]) == (True, [])
+
+
+def test_mermaid_is_a_flow_chart(run: Run, shop: Hammerflow) -> None:
+    root = spawn_album(shop, 21)
+
+    lines = run("spawn", "tree", root, "--format", "mermaid").out.splitlines()
+
+    assert lines[0] == "graph TD"
+    assert lines[1] == f'  n0["shop.album<br/>{root[-12:]}<br/>completed"]:::completed'
+    assert '  n1[["shop.resize<br/>21 jobs<br/>21 ready"]]' in lines
+    assert "  n0 -.-> n2" in lines
+
+
+def test_a_job_without_children_is_a_tree_of_one(run: Run, shop: Hammerflow) -> None:
+    result = shop.tasks["shop.add"].delay(1, 2)
+
+    assert run("spawn", "tree", result.id).out == f"shop.add  {result.id}  ready\n"
+
+
+def test_an_unknown_job_is_one_sentence(run: Run, embedded_shop: Hammerflow) -> None:
+    assert embedded_shop.jobs() == []
+
+    ended = run("spawn", "tree", uuid.UUID(int=5))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "no job has the id" in ended.err
