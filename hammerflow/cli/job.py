@@ -56,16 +56,10 @@ def list_jobs(
         show_json([job_json(job) for job in jobs])
         return
     show_table(
-        ("id", "state", "task", "queue", "priority", "attempt", "age", "note"),
-        [
-            (
-                job.id, job.state, job.task, job.queue, job.priority.name.lower(), job.attempt,
-                age(job.created_at), _note(job),
-            )
-            for job in jobs
-        ],
+        ("id", "state", "task", "queue", "age", "note"),
+        [(job.id, job.state, job.task, job.queue, age(job.created_at), _note(job)) for job in jobs],
         empty="no job is like that",
-    )  # fmt: skip
+    )
 
 
 @command.command("show")
@@ -248,6 +242,13 @@ def _unknown(key: bytes) -> JobNotFound:
 
 
 def _note(job: Job) -> str:
-    due = f"due {age(job.run_at)}" if job.run_at is not None else ""
-    note = " ".join((job.reason or due).split())
-    return note if len(note) <= 60 else note[:57] + "..."
+    """What is not as usual with it."""
+    notes = [
+        f"due {age(job.run_at)}" if job.run_at is not None else "",
+        job.priority.name.lower() if job.priority != Priority.NORMAL else "",
+        f"attempt {job.attempt}" if job.attempt > 1 else "",
+        f"{job.progress:.0%}" if job.progress is not None and not job.state.is_final else "",
+        " ".join((job.reason or "").split()),
+    ]
+    note = ", ".join(filter(None, notes))
+    return note if len(note) <= 80 else note[:77] + "..."

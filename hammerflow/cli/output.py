@@ -101,7 +101,7 @@ def _show_rich(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in heads:
-        table.add_column(head, no_wrap=head in ("id", "state"))
+        table.add_column(head, no_wrap=head in ("id", "state", "age"), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
     Console().print(table)

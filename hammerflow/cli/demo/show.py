@@ -36,7 +36,8 @@ def show_census(census: Census) -> None:
     if rest:
         rows.append((f"{len(rest)} others", *_sums([numbers for _, numbers in rest])))
     rows.append(("all", *_sums([numbers for _, numbers in packages])))
-    show_table(("package", *COLUMNS), rows, empty="there are no source files")
+    heads = ("package", *(name.rjust(9) for name in COLUMNS))
+    show_table(heads, rows, empty="there are no source files")
     often = sorted(census["imported"].items(), key=lambda item: (-item[1], item[0]))[:8]
     say(f"most imported: {', '.join(f'{name} {count}' for name, count in often)}\n")
 
