@@ -1,0 +1,1 @@
+"""Services: periodic duties of a worker; each has ``tick() -> seconds to sleep``."""

@@ -1,0 +1,37 @@
+"""Canceller: hears of running jobs that were asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hammerflow.stores.store import Store
+
+__all__ = ["Canceller"]
+
+_EVERY = 1.0
+
+
+class Canceller:
+    """Asks the database while jobs run.
+
+    Args:
+        worker_ids: gives the registrations under which jobs run; empty while none does.
+        cancel: called with the id of a job to stop, each time anew until it has ended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        worker_ids: Callable[[], Iterable[int]],
+        cancel: Callable[[bytes], None],
+    ) -> None:
+        self._store = store
+        self._worker_ids = worker_ids
+        self._cancel = cancel
+
+    def tick(self) -> float:
+        for worker_id in self._worker_ids():
+            for job_id, _ in self._store.workers.cancels(worker_id):
+                self._cancel(job_id)
+        return _EVERY

@@ -1,0 +1,61 @@
+"""Rescuer: takes over the leases of workers that went silent, and parks what no one serves."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable
+
+from hammerflow.stores.store import Store
+
+__all__ = ["Rescuer"]
+
+log = logging.getLogger("hammerflow.rescuer")
+#: Unserved jobs are looked for at every so-manieth sweep.
+_SELDOM = 6
+
+
+class Rescuer:
+    """Sweeps; any number of workers may do so at once.
+
+    Args:
+        every: seconds between sweeps.
+        queues: gives the names of the queues of this worker.
+        on_ready: called with the names of queues that have new work.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        every: float,
+        lease: float,
+        poison_limit: int,
+        queues: Callable[[], Iterable[str]],
+        on_ready: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._store = store
+        self._every = every
+        self._lease = lease
+        self._poison_limit = poison_limit
+        self._queues = queues
+        self._on_ready = on_ready
+        self._ticks = 0
+
+    def tick(self) -> float:
+        swept = self._store.workers.sweep(lease=self._lease, poison_limit=self._poison_limit)
+        if swept.queues:
+            self._on_ready(swept.queues)
+        if swept.workers or swept.rescued or swept.parked:
+            log.warning(
+                "took over from %d silent workers: %d jobs rescued, %d parked",
+                swept.workers,
+                swept.rescued,
+                swept.parked,
+            )
+        if self._ticks % _SELDOM == 0:
+            parked = self._store.workers.park_unserved(list(self._queues()))
+            if parked:
+                log.warning("parked %d jobs whose task no live worker has registered", parked)
+        self._ticks += 1
+        return self._every * random.uniform(0.8, 1.2)

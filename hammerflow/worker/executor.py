@@ -1,0 +1,435 @@
+"""Executor: one claimed job in, one Outcome out; it never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hammerflow.app import Hammerflow
+from hammerflow.calls import Parent
+from hammerflow.context import RUNNING, JobContext
+from hammerflow.errors import (
+    HammerflowError,
+    NotDecodable,
+    NotEncodable,
+    SoftTimeout,
+    SpawnInvalid,
+    StoreUnavailable,
+)
+from hammerflow.job import Claimed
+from hammerflow.outcome import (
+    Cancel,
+    Cancelled,
+    Completed,
+    Failed,
+    Failure,
+    Outcome,
+    Parked,
+    Released,
+    Retry,
+    Retrying,
+    Settled,
+    Snooze,
+    Snoozed,
+)
+from hammerflow.signature import Signature, seconds
+from hammerflow.spawn import SpawnConfig, SpawnContext
+from hammerflow.stores.names import name_id
+from hammerflow.stores.settle import Settlement
+from hammerflow.task import Spawner, Task
+from hammerflow.worker.failures import clean, failure_of, hard_timeout, no_attempt_left
+from hammerflow.worker.interrupts import CancelAsked, Interrupts, NoInterrupts
+from hammerflow.worker.policy import Policy, policy_of, wants_retry
+from hammerflow.worker.spawning import Spawning
+
+__all__ = ["Call", "Executor"]
+
+log = logging.getLogger("hammerflow.child")
+
+
+class _RollBack(Exception):
+    """Leaves the transaction of an ``in_transaction`` task with this outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class Call:
+    """A job made ready to run: its task, policy and decoded arguments."""
+
+    __slots__ = (
+        "_app", "args", "config", "context", "job", "kwargs", "policy", "spawning", "stop", "task",
+        "worker_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        app: Hammerflow,
+        job: Claimed,
+        task: Task[..., Any],
+        policy: Policy,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        config: SpawnConfig | None,
+    ) -> None:
+        self._app = app
+        self.job = job
+        self.task = task
+        self.policy = policy
+        self.args = args
+        self.kwargs = kwargs
+        self.config = config
+        self.spawning: Spawning | None = None
+        self.stop: str | None = None  # why a loop child cancels it: "cancel" or "timeout"
+        self.worker_id = 0  # who holds the lease
+        self.context: JobContext
+
+    def add_child(self, signature: Signature) -> uuid.UUID:
+        """``current_job().spawn``."""
+        return uuid.UUID(bytes=self._open_spawning().add(signature))
+
+    def body(self) -> Any:
+        """Run the function, and for a spawner its generator."""
+        if self.config is None:
+            return self.task.fn(*self.args, **self.kwargs)
+        self._validate()
+        return self._drain(self.task.fn(*self.args, **self.kwargs))
+
+    async def body_async(self) -> Any:
+        """The same for an async function or generator."""
+        if self.config is not None:
+            self._validate()
+        value = self.task.fn(*self.args, **self.kwargs)
+        if hasattr(value, "__aiter__"):
+            if self.config is None:
+                raise TypeError(f"{self.task.name} is an async generator: declare it as a spawner")
+            return await self._open_spawning().add_all_async(value)
+        value = await value
+        return value if self.config is None else self._drain(value)
+
+    def spawn_context(self, *, ended: bool) -> SpawnContext:
+        """What hooks see."""
+        spawning = self.spawning
+        return SpawnContext(
+            job_id=self.context.id,
+            task=self.task.name,
+            args=self.args,
+            kwargs=self.kwargs,
+            config=self.config or SpawnConfig(),
+            depth=self.job.depth,
+            spawned=spawning.count if spawning is not None and ended else None,
+            children=tuple(spawning.first_ids) if spawning is not None and ended else None,
+        )
+
+    def close(self) -> None:
+        """Drop what the run has kept."""
+        if self.spawning is not None:
+            self.spawning.close()
+
+    def _validate(self) -> None:
+        hook = self.task.defaults.validate
+        if hook is None:
+            return
+        verdict: Any = hook(self.spawn_context(ended=False))
+        if verdict is False:
+            raise SpawnInvalid(f"the validate hook of {self.task.name} refused its run")
+
+    def _drain(self, value: Any) -> Any:
+        """Turn what a spawner's function returned into children; the result that is left."""
+        spawning = self._open_spawning()
+        if isinstance(value, Iterator) or _are_signatures(value):
+            return spawning.add_all(value)
+        if isinstance(self.task, Spawner) and value is not None:
+            kind = type(value).__name__
+            raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
+        return value
+
+    def _open_spawning(self) -> Spawning:
+        if self.spawning is None:
+            config = self.config or SpawnConfig()
+            policy = self.policy
+            holds = {
+                "timeout": policy.timeout,
+                "soft_timeout": policy.soft_timeout,
+                "max_attempts": policy.max_attempts,
+                "backoff": policy.backoff.to_dict(),
+            }
+            parent = Parent(self.job, self.context.queue, config, holds)
+            then = self.task.defaults.then
+            self.spawning = Spawning(self._app, parent, then=then, handler=self.task.name)
+        return self.spawning
+
+
+class Executor:
+    """Runs the bodies of one app.
+
+    Args:
+        progress: where ``current_job().progress`` goes: job id, fraction, note.
+        interrupts: what may stop a body from outside.
+
+    Attributes:
+        worker_id: under which number the jobs at hand were claimed.
+        queues: the names of the queues they came from, by number.
+    """
+
+    def __init__(
+        self,
+        app: Hammerflow,
+        *,
+        progress: Callable[[bytes, float, str], None],
+        interrupts: Interrupts | None = None,
+    ) -> None:
+        self._app = app
+        self._progress = progress
+        self._interrupts = interrupts or NoInterrupts()
+        self._tasks = {name_id(name): task for name, task in app.tasks.items()}
+        self._policies = {i: policy_of(task.defaults) for i, task in self._tasks.items()}
+        self.worker_id = 0
+        self.queues: dict[int, str] = {}
+
+    def task(self, job: Claimed) -> Task[..., Any] | None:
+        """The job's task, if the app has it."""
+        return self._tasks.get(job.task_id)
+
+    def execute(self, job: Claimed) -> Outcome:
+        """Run one job of a plain function."""
+        call = self.prepare(job)
+        if not isinstance(call, Call):
+            return call
+        RUNNING.set(call.context)
+        try:
+            if call.task.defaults.in_transaction:
+                return self._run_in_transaction(call)
+            value = self._run(call)
+            return self._conclude(call, value)
+        except BaseException as error:  # noqa: BLE001 - a border: whatever a body raises is how it ended
+            self._interrupts.disarm()
+            return self._failed(call, error)
+        finally:
+            RUNNING.set(None)
+            call.close()
+
+    async def execute_async(
+        self, job: Claimed, started: Callable[[Call], None] = lambda call: None
+    ) -> Outcome:
+        """Run one job of an async function; to cancel it, set ``call.stop`` first."""
+        worker_id = self.worker_id
+        call = await asyncio.to_thread(self.prepare, job) if job.options else self.prepare(job)
+        if not isinstance(call, Call):
+            return call
+        call.worker_id = worker_id
+        RUNNING.set(call.context)
+        started(call)
+        try:
+            value = await self._run_async(call)
+            if call.spawning is not None:
+                return await asyncio.to_thread(self._conclude, call, value)
+            return self._conclude(call, value)
+        except BaseException as error:  # noqa: BLE001 - a border, as above
+            return self._stopped(call, error)
+        finally:
+            call.close()
+
+    def prepare(self, job: Claimed) -> Call | Outcome:
+        """Decode a job; an Outcome at once where it cannot or must not run."""
+        task = self._tasks.get(job.task_id)
+        if task is None:
+            text = "no task of that name is registered here"
+            return Parked("unknown_task", Failure("parked", "UnknownTask", text, ""))
+        if job.expired:
+            return Cancelled("expired")
+        policy, given = self._policies[job.task_id], {}
+        config = task.defaults.spawn
+        try:
+            if job.options is not None:
+                given = json.loads(job.options)
+                policy = policy.with_overrides(given)
+                config = _config(config, given)
+            args, kwargs = self._app.codec.decode_call(job.args)
+        except (NotDecodable, HammerflowError, ValueError, TypeError, AttributeError) as error:
+            return Parked("undecodable", failure_of(error, "parked"))
+        if job.attempt > policy.max_attempts:
+            return Failed(no_attempt_left(job.attempt, policy.max_attempts))
+        if given.get("inputs") == "children":
+            try:
+                args = (self._children_results(job), *args)
+            except StoreUnavailable:
+                return Snoozed(1.0)
+            except NotDecodable as error:
+                return Parked("undecodable", failure_of(error, "parked"))
+        call = Call(self._app, job, task, policy, args, kwargs, config)
+        call.worker_id = self.worker_id
+        call.context = JobContext(
+            job,
+            task=task.name,
+            queue=self.queues.get(job.queue_id) or task.defaults.queue,
+            spawn=call.add_child,
+            progress=self._progress,
+        )
+        return call
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def _run(self, call: Call) -> Any:
+        self._interrupts.arm(call.policy.soft_timeout)
+        try:
+            return call.body()
+        finally:
+            self._interrupts.disarm()
+
+    async def _run_async(self, call: Call) -> Any:
+        soft = call.policy.soft_timeout
+        if soft is None:
+            return await call.body_async()
+        try:
+            async with asyncio.timeout(soft) as scope:
+                return await call.body_async()
+        except TimeoutError as error:
+            if scope.expired():
+                raise SoftTimeout(f"the soft timeout of {soft:g} s is over") from error
+            raise
+
+    def _run_in_transaction(self, call: Call) -> Outcome:
+        """Body, result, children and end in one transaction, fenced by the lease."""
+        queues: set[str] = set()
+        try:
+            with self._app.store.transaction() as tx:
+                call.context = self._with_connection(call, tx.connection)
+                RUNNING.set(call.context)
+                with self._app.joining(tx) as opened:
+                    value = self._run(call)
+                queues |= getattr(opened, "queues", set())
+                outcome = self._ended(call, value)
+                if not isinstance(outcome, Completed):
+                    raise _RollBack(outcome)
+                settlement = self._app.store.jobs.settle(call.worker_id, [(call.job, outcome)], tx)
+                if call.job.id in settlement.stale:
+                    raise _RollBack(Settled(True))
+                if call.spawning is not None and call.spawning.is_spooled:
+                    for chunk in call.spawning.chunks():
+                        settlement.queues |= self._app.store.jobs.insert(chunk, tx).queues
+        except _RollBack as left:
+            return left.outcome
+        settlement.queues |= queues
+        return self._settled(call, settlement)
+
+    def _with_connection(self, call: Call, connection: Any) -> JobContext:
+        return JobContext(
+            call.job,
+            task=call.context.task,
+            queue=call.context.queue,
+            spawn=call.add_child,
+            progress=self._progress,
+            connection=connection,
+        )
+
+    def _children_results(self, job: Claimed) -> list[Any]:
+        """The results of the jobs that this fan-in waited for, in spawn order."""
+        if job.parent_id is None:
+            return []
+        decode = self._app.codec.decode
+        found = self._app.store.jobs.results_of_children(job.parent_id, job.id)
+        return [None if value is None else decode(value) for _, value in found]
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def _conclude(self, call: Call, value: Any) -> Outcome:
+        """The outcome of a body that returned; settled here when its children are too many to
+        travel, or when a hook wants to know that they are there."""
+        outcome = self._ended(call, value)
+        spawning = call.spawning
+        if spawning is None or not isinstance(outcome, Completed):
+            return outcome
+        if not spawning.is_spooled and call.task.defaults.on_spawn_complete is None:
+            return outcome
+        bare = outcome
+        if outcome.spawned is not None and outcome.spawned.children:
+            bare = outcome._replace(spawned=outcome.spawned._replace(children=[]))
+        settlement = self._app.store.jobs.settle_stream(
+            call.worker_id, call.job, bare, spawning.chunks
+        )
+        return self._settled(call, settlement)
+
+    def _ended(self, call: Call, value: Any) -> Outcome:
+        """Completed, or Failed for a result that cannot be encoded: another run would end the same
+        way, so it is not retried."""
+        options = call.task.defaults
+        result = None
+        if call.policy.store_result:
+            try:
+                result = self._app.codec.encode(value, serializer=options.serializer)
+            except NotEncodable as error:
+                return Failed(failure_of(error))
+        spawned = None
+        if call.spawning is not None:
+            call.spawning.close_list()
+            spawned = call.spawning.spawned()
+        return Completed(result, spawned, options.result_ttl)
+
+    def _settled(self, call: Call, settlement: Settlement) -> Settled:
+        """After a settle in this process: ring, tell the hook."""
+        if call.job.id in settlement.stale:
+            return Settled(True)
+        if settlement.queues:
+            self._app.notifier.ring(settlement.queues)
+        self._app.notifier.ring_done(settlement.ended)
+        hook = call.task.defaults.on_spawn_complete
+        if hook is not None and call.spawning is not None:
+            try:
+                hook(call.spawn_context(ended=True))
+            except Exception:  # a border: the job has completed, the hook cannot undo that
+                log.exception("on_spawn_complete of %s failed", call.task.name)
+        return Settled(False)
+
+    def _failed(self, call: Call, error: BaseException) -> Outcome:
+        match error:
+            case CancelAsked():
+                return Released()  # the lease carries the cancel: settling turns this into its end
+            case Cancel():
+                return Cancelled(clean(str(error) or "cancelled", 2_000))
+            case Snooze():
+                return _after(error, Snoozed)
+            case Retry() if error.after is not None and call.job.attempt < call.policy.max_attempts:
+                failure = failure_of(error)
+                return _after(error, lambda delay: Retrying(delay, failure))
+            case _:
+                kind = "timeout" if isinstance(error, SoftTimeout) else "failed"
+                wanted = isinstance(error, Retry) or wants_retry(call.task.defaults, error)
+                return self._retried(call, failure_of(error, kind), wanted=wanted)
+
+    def _stopped(self, call: Call, error: BaseException) -> Outcome:
+        """As :meth:`_failed`, for an async body that may have been cancelled from outside."""
+        if call.stop is not None and isinstance(error, asyncio.CancelledError):
+            if call.stop == "timeout":
+                failure = hard_timeout(call.policy.timeout or 0.0)
+                return self._retried(call, failure, wanted=call.policy.retries_timeouts)
+            return Released()
+        return self._failed(call, error)
+
+    def _retried(self, call: Call, failure: Failure, *, wanted: bool) -> Outcome:
+        delay = call.policy.delay_after(call.job.attempt, random.random())
+        if delay is None or not wanted:
+            return Failed(failure)
+        return Retrying(delay, failure)
+
+
+def _after(error: Retry | Snooze, outcome: Callable[[float], Outcome]) -> Outcome:
+    """The outcome after the asked-for delay; a senseless delay is a failure like any other."""
+    try:
+        return outcome(seconds(error.after, type(error).__name__) if error.after is not None else 0)
+    except (HammerflowError, ValueError, TypeError) as wrong:
+        return Failed(failure_of(wrong))
+
+
+def _are_signatures(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, Signature) for item in value)
+
+
+def _config(declared: SpawnConfig | None, given: Mapping[str, Any]) -> SpawnConfig | None:
+    return SpawnConfig(**given["spawn"]) if "spawn" in given else declared
