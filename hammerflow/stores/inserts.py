@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from hammerflow.job import NewJob
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import name_id
 
-__all__ = ["insert_jobs", "insert_new", "take_keys"]
+__all__ = ["insert_children", "insert_jobs", "insert_new", "take_keys"]
 
 
 def insert_jobs(
@@ -36,6 +37,29 @@ def insert_jobs(
         new = [job for job in new if job.id not in holders]
     queues = insert_new(database, tx, new) if new else set()
     return [ids[job.id] for job in jobs], queues
+
+
+def insert_children(
+    database: Database, tx: Tx, children: Sequence[NewJob], left_out: Counter[bytes | None]
+) -> set[str]:
+    """Insert children of a spawner; the queues with ready work.
+
+    A child whose unique key is taken is left out, its holder stands for it: the fan-in, which
+    comes after it, waits for one less.
+
+    Args:
+        left_out: how many children of each fan-in were left out so far; counted on here.
+    """
+    if any(child.unique_key is not None for child in children):
+        holders = _held_by_others(tx, children)
+        left_out.update(child.fan_in_id for child in children if child.id in holders)
+        children = [child for child in children if child.id not in holders]
+    if left_out:
+        children = [
+            child._replace(pending=child.pending - left_out[child.id]) if child.pending else child
+            for child in children
+        ]
+    return insert_new(database, tx, children) if children else set()
 
 
 def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:

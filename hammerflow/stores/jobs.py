@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,11 +25,12 @@ from hammerflow.job import (
 from hammerflow.outcome import Completed, Outcome
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.inserts import insert_jobs, insert_new
-from hammerflow.stores.moves import cancel_job, replay_job
+from hammerflow.stores.inserts import insert_children, insert_jobs
+from hammerflow.stores.moves import cancel_job, release_unheld, replay_job
 from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
 from hammerflow.stores.settle import Settlement, settle, writes_one_statement
+from hammerflow.stores.texts import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
 
@@ -91,11 +93,7 @@ class Jobs:
         if queue_id not in self._names.queues or task_id not in self._names.tasks:
             self._names.ensure([job], None)
         if not self._one_statement:
-            self._database.unit(
-                lambda tx: insert_jobs(self._database, tx, [job])
-                if tx.repeated
-                else insert_new(self._database, tx, [job])
-            )
+            self._database.unit(lambda tx: insert_jobs(self._database, tx, [job]))
             return
         values = {
             "id": job.id,
@@ -162,9 +160,10 @@ class Jobs:
                 [(job, outcome)],
                 poison_limit=self._poison_limit,
             )
-            if job.id not in settlement.stale and not tx.repeated:
+            if job.id not in settlement.stale | settlement.earlier:
+                left_out: Counter[bytes | None] = Counter()
                 for chunk in chunks():
-                    settlement.queues |= insert_new(self._database, tx, chunk)
+                    settlement.queues |= insert_children(self._database, tx, chunk, left_out)
             return settlement
 
         for chunk in chunks():
@@ -216,27 +215,14 @@ class Jobs:
 
     def release_unheld(self, worker_id: int, held: set[bytes]) -> int:
         """Give back leases of this worker that it does not know of (a claim's reply was lost)."""
-
-        def work(tx: Tx) -> int:
-            rows = tx.rows("worker_leases", worker_id=worker_id, n=100_000)
-            mine = [row for row in rows if row[0] not in held]
-            if mine:
-                tx.run("leases_delete", worker_id=worker_id, ids=[row[0] for row in mine])
-                tx.many(
-                    "ready_insert",
-                    [
-                        (queue_id, lane, job_id, task_id, lease, attempt - 1)
-                        for job_id, lease, attempt, queue_id, lane, task_id, _ in mine
-                    ],
-                )
-            return len(mine)
-
-        return self._database.unit(work)
+        return self._database.unit(lambda tx: release_unheld(self._names, tx, worker_id, held))
 
     def progress(self, notes: Sequence[tuple[bytes, float, str]]) -> None:
         """Keep how far running jobs say they are: (id, fraction, note)."""
-        latest = {job_id: (job_id, fraction, note) for job_id, fraction, note in notes}
-        self._database.unit(lambda tx: tx.many("progress_put", [*latest.values()]))
+        latest = {job_id: (job_id, fraction, storable(note)) for job_id, fraction, note in notes}
+        if latest:
+            rows = [latest[job_id] for job_id in sorted(latest)]
+            self._database.unit(lambda tx: tx.many("progress_put", rows))
 
     def expire_results(self) -> int:
         """Drop the results whose time to live is over; how many."""
@@ -317,9 +303,7 @@ class Jobs:
 
     def children_states(self, parent_id: bytes) -> Sequence[tuple[str, str, int]]:
         """(state, task, count) over the children of a job."""
-        return self._database.read(
-            lambda tx: tx.rows("children_states", parent=parent_id)
-        )
+        return self._database.read(lambda tx: tx.rows("children_states", parent=parent_id))
 
     def results_of_children(
         self, parent_id: bytes, fan_in_id: bytes

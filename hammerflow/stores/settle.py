@@ -21,8 +21,9 @@ from hammerflow.outcome import (
     Snoozed,
 )
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.inserts import insert_new
+from hammerflow.stores.inserts import insert_children
 from hammerflow.stores.registry import Names
+from hammerflow.stores.texts import TRACE, storable
 
 __all__ = ["End", "Settlement", "end_jobs", "release_fan_ins", "settle", "writes_one_statement"]
 
@@ -38,11 +39,13 @@ class Settlement:
 
     Attributes:
         stale: ids whose lease was not ours any more: nothing was written for them.
+        earlier: ids that an earlier try of the same settle had ended, its answer being lost.
         ended: ids in a final state now.
         queues: names of queues in which work became ready.
     """
 
     stale: set[bytes] = field(default_factory=set)
+    earlier: set[bytes] = field(default_factory=set)
     ended: list[bytes] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)
 
@@ -81,7 +84,7 @@ def settle(
 
     Order of locks: leases, done, waiting by id, inserts.
     """
-    batch = _decide_losses(tx, batch, poison_limit)
+    batch = _decide_losses(tx, _newest(batch), poison_limit)
     cancels = _fence(tx, worker_id, batch)
     mine = [(job, outcome) for job, outcome in batch if job.id in cancels]
     result = Settlement(stale={job.id for job, _ in batch if job.id not in cancels})
@@ -101,8 +104,19 @@ def settle(
 # -- the fence ----------------------------------------------------------------------------------
 
 
+def _newest(batch: Sequence[tuple[Claimed, Outcome]]) -> Sequence[tuple[Claimed, Outcome]]:
+    """The batch with one outcome for each job: that of its newest lease, as no older one holds."""
+    if len({job.id for job, _ in batch}) == len(batch):
+        return batch
+    newest: dict[bytes, tuple[Claimed, Outcome]] = {}
+    for job, outcome in batch:
+        if job.id not in newest or newest[job.id][0].lease < job.lease:
+            newest[job.id] = job, outcome
+    return [*newest.values()]
+
+
 def _fence(
-    tx: Tx, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]]
+    tx: Tx, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]], *, again: bool = False
 ) -> dict[bytes, str | None]:
     """Take away the leases that are ours and insert the ends; id to the cancel asked for."""
     if tx.has("settle_end"):
@@ -117,7 +131,12 @@ def _fence(
             reasons=[end[2] for end in ends],
             ttls=[end[3] for end in ends],
         )
-        return dict(rows)
+        mine = dict(rows)
+        if len(mine) < len(batch) and not again:
+            # A row that a cancel was just changing is not found by its place: look once more.
+            rest = [(job, outcome) for job, outcome in batch if job.id not in mine]
+            mine |= _fence(tx, worker_id, rest, again=True)
+        return mine
     return _fence_in_steps(tx, worker_id, batch)
 
 
@@ -151,7 +170,7 @@ def _end_columns(
         case Failed():
             return _FAILED, None, None, None
         case Cancelled(reason):
-            return _CANCELLED, None, reason, None
+            return _CANCELLED, None, storable(reason), None
         case _:
             return None, None, None, None
 
@@ -168,6 +187,7 @@ def _reclaim_committed(
     for job_id, lease in tx.rows("done_leases", ids=sorted(result.stale)):
         if leases[job_id] == lease:
             result.stale.discard(job_id)
+            result.earlier.add(job_id)
             result.ended.append(job_id)
 
 
@@ -209,10 +229,11 @@ def _honour_cancels(
     done = []
     for job, outcome in mine:
         reason = cancels[job.id]
-        if reason is not None and not _is_final(outcome):
-            outcome = Cancelled(reason)
-            done.append((job.id, _CANCELLED, job.attempt, job.lease, worker_id, None, reason, None))
-        kept.append((job, outcome))
+        if reason is None or _is_final(outcome):
+            kept.append((job, outcome))
+            continue
+        kept.append((job, Cancelled(reason)))
+        done.append((job.id, _CANCELLED, job.attempt, job.lease, worker_id, None, reason, None))
     if done:
         tx.many("done_insert", done)
     return kept
@@ -223,10 +244,13 @@ def _honour_cancels(
 
 def _write_errors(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
     rows = [
-        (job.id, job.lease, f.kind, job.attempt, f.type, f.message, f.traceback)
+        (
+            job.id, job.lease, f.kind, job.attempt, storable(f.type), storable(f.message, TRACE),
+            storable(f.traceback, TRACE),
+        )
         for job, outcome in mine
         if (f := _failure(outcome)) is not None
-    ]
+    ]  # fmt: skip
     if rows:
         tx.many("errors_insert", rows)
 
@@ -267,9 +291,8 @@ def _write_moves(
                     (None, delay, job.id, *place, job.task_id, job.lease, back, "snooze")
                 )
             case Parked(why, failure):
-                parked.append(
-                    (job.id, why, failure.message, *place, job.task_id, job.lease, job.attempt)
-                )
+                detail = storable(failure.message)
+                parked.append((job.id, why, detail, *place, job.task_id, job.lease, job.attempt))
             case _:
                 pass
     for name, rows in (
@@ -298,7 +321,7 @@ def _write_children(
     )
     children = [child for _, s in spawns for child in s.children]
     if children:
-        result.queues |= insert_new(database, tx, children)
+        result.queues |= insert_children(database, tx, children, Counter())
 
 
 def _end(job: Claimed, outcome: Outcome) -> End:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.stores.kit import Desk, open_raw
 
-__all__ = ["Gate", "running", "wait_until"]
+__all__ = ["Gate", "blocked", "running", "wait_until"]
 
 _KEY = 77_001
 
@@ -69,9 +69,19 @@ def running(work: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
     yield result
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+def blocked(desk: Desk) -> bool:
+    """Whether a statement waits for a lock (MariaDB renews this view when left alone for 0.1 s)."""
+    view = {
+        "postgres": "pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()",
+        "mysql": "information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+    }
+    return bool(desk.sql(f"SELECT 1 FROM {view[desk.kind]}"))
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 20.0, step: float = 0.005) -> None:
     """Poll a condition outside this process until it holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
+        time.sleep(step)

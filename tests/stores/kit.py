@@ -16,7 +16,17 @@ from hammerflow.stores.settle import Settlement
 from hammerflow.stores.store import Store
 from tests.servers import open_admin
 
-__all__ = ["BAD", "GONE", "STATE_TABLES", "Desk", "desk_at", "failed", "lost", "open_raw", "spawned"]
+__all__ = [
+    "BAD",
+    "GONE",
+    "STATE_TABLES",
+    "Desk",
+    "desk_at",
+    "failed",
+    "lost",
+    "open_raw",
+    "spawned",
+]
 
 STATE_TABLES = ("waiting", "scheduled", "ready", "leases", "parked", "done")
 _DONE = {4: "completed", 5: "failed", 6: "cancelled", 7: "skipped"}
@@ -76,15 +86,11 @@ class Desk:
         """A child of a spawner."""
         root = parent.root_id or parent.id
         depth = parent.depth + 1
-        return self.job(
-            parent_id=parent.id, root_id=root, depth=depth, spawn_index=index, **more
-        )
+        return self.job(parent_id=parent.id, root_id=root, depth=depth, spawn_index=index, **more)
 
     def family(self, parent: Claimed | NewJob, count: int, **more: Any) -> list[NewJob]:
         """Children 0..count-1 and, last, the fan-in that waits for them."""
-        then = self.child(
-            parent, count, pending=count, options=f'{{"fan_in": {count}}}', **more
-        )
+        then = self.child(parent, count, pending=count, options=f'{{"fan_in": {count}}}', **more)
         return [*(self.child(parent, i, fan_in_id=then.id) for i in range(count)), then]
 
     def put(self, *jobs: NewJob) -> list[bytes]:

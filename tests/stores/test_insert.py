@@ -153,7 +153,15 @@ def test_a_key_stays_taken_while_its_job_goes_on(desk: Desk) -> None:
 
 
 def test_keys_that_look_alike_are_different(desk: Desk) -> None:
-    keys = ["Order-1", "order-1", "order-1 ", " order-1", "örder-1", "o\u0308rder-1", "order-1\u200b"]
+    keys = [
+        "Order-1",
+        "order-1",
+        "order-1 ",
+        " order-1",
+        "örder-1",
+        "o\u0308rder-1",
+        "order-1\u200b",
+    ]
     jobs = [desk.job(unique_key=key) for key in keys]
     assert desk.put(*jobs) == [job.id for job in jobs]
     for key, job in zip(keys, jobs, strict=True):
@@ -217,9 +225,10 @@ def test_a_key_given_up_while_it_is_asked_for_is_taken(migrated_database: Migrat
 
 
 def test_a_caller_with_an_old_snapshot_learns_the_holder(migrated_database: Migrated) -> None:
-    with desk_at(migrated_database("mariadb")) as desk, contextlib.closing(
-        open_raw(desk.url)
-    ) as own:
+    with (
+        desk_at(migrated_database("mariadb")) as desk,
+        contextlib.closing(open_raw(desk.url)) as own,
+    ):
         own.autocommit(False)
         with own.cursor() as cursor:  # REPEATABLE READ is the server's default
             cursor.execute("SELECT count(*) FROM hammerflow_unique_keys")

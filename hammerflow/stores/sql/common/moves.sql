@@ -20,6 +20,13 @@ DELETE FROM {parked} WHERE job_id = :id::uuid
 -- name: job_place
 SELECT queue_id, 4 - priority, task_id, unique_key, fan_in_id FROM {jobs} WHERE id = :id::uuid
 
+-- How many of the siblings that a fan-in waits for have not ended (both have the same parent).
+-- name: awaited
+SELECT count(*) FROM {jobs} f
+JOIN {jobs} j ON j.parent_id = f.parent_id AND j.fan_in_id = f.id
+LEFT JOIN {done} d ON d.job_id = j.id
+WHERE f.id = :id::uuid AND d.job_id IS NULL
+
 -- name: take_ready
 SELECT queue_id, lane, task_id, lease, attempt FROM {ready}
 WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id = :id::uuid {for_update}

@@ -60,7 +60,7 @@ mine AS (
   DELETE FROM {leases} WHERE ctid = ANY(ARRAY(
     SELECT h.at FROM i CROSS JOIN LATERAL (
       SELECT l.ctid AS at FROM {leases} l WHERE l.job_id = i.id AND l.lease = i.lease
-      LIMIT 1 FOR UPDATE) h))
+        AND l.worker_id = :worker_id::bigint LIMIT 1 FOR UPDATE) h))
   RETURNING job_id, lease, attempt, cancel),
 ended AS (
   INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
