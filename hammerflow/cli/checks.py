@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from hammerflow.cli.session import is_missing
+from hammerflow.cli.session import bell_of, is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch
-from hammerflow.notifiers import open_notifier
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.health import Health
@@ -244,7 +243,7 @@ def _heard(settings: Settings) -> Check:
     job_id = os.urandom(16)
     begun = time.monotonic()
     try:
-        notifier = open_notifier(settings)
+        notifier = bell_of(settings)
     except HammerflowError as error:
         return Check("doorbell", "fail", str(error))
     with contextlib.closing(notifier), notifier.expect(job_id) as bell:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Session", "shared"]
+__all__ = ["Session", "bell_of", "is_missing", "shared"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,18 +108,28 @@ class Session:
     @contextlib.contextmanager
     def notifier(self) -> Iterator[Notifier]:
         """The doorbell."""
-        from hammerflow.notifiers import open_notifier
-
-        notifier = open_notifier(self.settings)
-        try:
+        with contextlib.closing(bell_of(self.settings)) as notifier:
             yield notifier
-        finally:
-            notifier.close()
 
 
 def is_missing(settings: Settings) -> bool:
     """Whether the database is a file that is not there."""
     return settings.url.dialect == "sqlite" and not Path(settings.url.database).exists()
+
+
+def bell_of(settings: Settings) -> Notifier:
+    """The doorbell that the settings name.
+
+    Raises:
+        ConfigError: its URL is wrong, or its driver is not installed.
+    """
+    from hammerflow.notifiers import open_notifier
+    from hammerflow.stores import open_store
+
+    def connect() -> Any:
+        return open_store(settings).database.dialect.connect().connection
+
+    return open_notifier(settings, connect=connect)
 
 
 def shared(command: F) -> F:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from hammerflow.cli.session import Session, shared
+from hammerflow.worker import WorkerOptions, read_queues, run
 
 __all__ = ["command"]
 
-_ENDLESS = 10**9
+_COUNT = click.IntRange(min=1)
 
 
 @click.command("worker")
 @click.option(
-    "-c", "--children", type=click.IntRange(1, 1024), metavar="N",
+    "-c", "--children", type=_COUNT, metavar="N",
     help="Processes that run jobs [default: one per CPU].",
 )  # fmt: skip
 @click.option(
     "-Q", "--queues", metavar="NAME[:WEIGHT],...",
-    help="The queues to serve, with weights: high:5,default:1 [default: those of the tasks].",
+    help="The queues to serve, with weights: high:5,default:1 [default: all].",
 )  # fmt: skip
 @click.option(
-    "--async-slots", type=click.IntRange(1, 100_000), default=100, show_default=True, metavar="N",
+    "--async-slots", type=_COUNT, default=100, show_default=True, metavar="N",
     help="Coroutines that each child runs at once.",
 )  # fmt: skip
 @click.option(
-    "--max-jobs-per-child", type=click.IntRange(1, _ENDLESS), metavar="N",
+    "--max-jobs-per-child", type=_COUNT, metavar="N",
     help="Replace a child after so many jobs.",
 )  # fmt: skip
 @click.option(
-    "--max-memory-per-child", type=click.IntRange(1, _ENDLESS), metavar="MIB",
+    "--max-memory-per-child", type=_COUNT, metavar="MIB",
     help="Replace a child that has grown beyond this.",
 )  # fmt: skip
 @click.option(
@@ -50,13 +53,28 @@ _ENDLESS = 10**9
     show_default=True,
 )  # fmt: skip
 @shared
-def command(session: Session, **options: object) -> int:
+def command(
+    session: Session, children: int | None, queues: str | None, async_slots: int,
+    max_jobs_per_child: int | None, max_memory_per_child: int | None, grace: float,
+    poll: float | None, burst: bool, reload: bool, log_format: str, log_level: str,
+) -> int:  # fmt: skip
     """Run jobs: a supervisor and its children.
 
     SIGTERM or Ctrl-C lets running jobs end (--grace), a second one stops at once; SIGHUP starts
     fresh children with fresh code.
     """
-    spec = session.spec
-    from hammerflow.worker import WorkerOptions, run
-
-    return run(WorkerOptions(app=spec, **options))
+    options = WorkerOptions(
+        app=session.spec,
+        children=children or os.cpu_count() or 1,
+        queues=None if queues is None else read_queues(queues),
+        async_slots=async_slots,
+        max_jobs_per_child=max_jobs_per_child,
+        max_memory_per_child=max_memory_per_child,
+        grace=grace,
+        poll=poll,
+        burst=burst,
+        reload=reload,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    return run(options)
