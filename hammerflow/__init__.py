@@ -31,8 +31,8 @@ from hammerflow.task import Spawner, Task
 __all__ = [
     "Cancel",
     "ConfigError",
-    "HammerflowError",
     "Hammerflow",
+    "HammerflowError",
     "Job",
     "JobCancelled",
     "JobFailed",

@@ -27,7 +27,7 @@ from hammerflow.stores import open_store
 from hammerflow.stores.database import Tx
 from hammerflow.stores.jobs import CHUNK
 from hammerflow.stores.store import Store
-from hammerflow.task import Spawner, Task, TaskOptions
+from hammerflow.task import AsyncTask, Spawner, Task, TaskOptions
 
 __all__ = ["Hammerflow", "Results", "Transaction", "as_key"]
 
@@ -203,7 +203,7 @@ class Hammerflow:
     # -- registry ---------------------------------------------------------------------------------
 
     @overload
-    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
@@ -245,10 +245,13 @@ class Hammerflow:
                 raise ConfigError(
                     f"two functions want the task name {name!r}: give one of them name='...'"
                 )
+        options = _declared(fn, kind, given)
+        if options.is_async and kind is Task:
+            kind = AsyncTask
         task = kind(
             fn,
             name=name,
-            options=_declared(fn, kind, given),
+            options=options,
             enqueue=self._call,
             in_thread=self.in_thread,
         )
@@ -426,7 +429,7 @@ class _Decorator:
     """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     def __call__(self, fn: Any, /) -> Any: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
@@ -15,7 +15,7 @@ from hammerflow.retry import Backoff, exponential
 from hammerflow.signature import CallOptions, Signature
 from hammerflow.spawn import SpawnConfig, SpawnHook
 
-__all__ = ["BoundCall", "Spawner", "Task", "TaskOptions"]
+__all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -118,8 +118,8 @@ class Task(Generic[P, R]):
         self.__module__ = fn.__module__
         self.__wrapped__ = fn
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return self.fn(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -196,6 +196,13 @@ class Task(Generic[P, R]):
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """The call as data, with exactly these arguments."""
         return Signature(self.name, args, kwargs, immutable=True)
+
+
+class AsyncTask(Task[P, R]):
+    """A task of an ``async def`` function: calling it gives the coroutine, its job gives R."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 class Spawner(Task[P, R]):

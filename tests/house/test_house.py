@@ -35,8 +35,8 @@ DOORS = {
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|TRUNCATE|MERGE|REPLACE)\s")
 
 #: Two small measures of a warm delay(42); Celery needs 365 calls through 33 files.
-MOST_CALLS = 20
-MOST_FILES = 9
+MOST_CALLS = 22
+MOST_FILES = 11
 
 
 def test_every_module_opens_with_one_sentence() -> None:

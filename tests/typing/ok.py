@@ -115,6 +115,12 @@ def signatures() -> None:
     assert_type(app.job(add.delay(1).id), Job)
 
 
+async def plain_functions() -> None:
+    """A task is still its function."""
+    assert_type(add(2, 3), int)
+    assert_type(await fetch("x"), bytes)
+
+
 def transactions() -> None:
     """Enqueueing beside the user's own writes."""
     with app.transaction():
