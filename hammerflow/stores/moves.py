@@ -21,7 +21,7 @@ _STILL = ("waiting", "parked", "scheduled", "ready")
 #: Leases looked at in one transaction; a worker holds far fewer.
 _LEASES = 20_000
 #: A job that moves backwards while it is looked for is met in the next round.
-_ROUNDS = 5
+_ROUNDS = 100
 
 
 def cancel_job(names: Names, tx: Tx, job_id: bytes, reason: str) -> JobState | None:

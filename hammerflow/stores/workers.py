@@ -74,9 +74,7 @@ class Workers:
 
     def cancels(self, worker_id: int) -> Sequence[tuple[bytes, str]]:
         """(job id, reason) of this worker's running jobs that were asked to stop."""
-        return self._database.read(
-            lambda tx: tx.rows("lease_cancels", worker_id=worker_id)
-        )
+        return self._database.read(lambda tx: tx.rows("lease_cancels", worker_id=worker_id))
 
     def leave(self, worker_id: int) -> None:
         """The worker is gone; leases that it may still hold are rescued by the next sweep."""
@@ -125,9 +123,11 @@ class Workers:
                 lambda tx: tx.rows("unserved_head", queue_id=queue_id, n=_CHUNK)  # noqa: B023
             )
             if head:
-                parked += self._database.unit(
+                task_ids = self._database.unit(
                     lambda tx: self._park(tx, queue_id, head)  # noqa: B023
                 )
+                parked += len(task_ids)
+                self._revive_served(sorted(set(task_ids)))
         return parked
 
     def revive(self, task_ids: Sequence[int]) -> set[str]:
@@ -223,7 +223,14 @@ class Workers:
             ended = end_jobs(self._names, tx, [End(j, False, f, key) for j, f, key in links])
             chunk.queues |= ended.queues
 
-    def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> int:
+    def _revive_served(self, task_ids: Sequence[int]) -> None:
+        """A worker that registered while we parked has looked for its jobs too early."""
+        if task_ids:
+            served = self._database.read(lambda tx: tx.rows("served_tasks", task_ids=task_ids))
+            self.revive([row[0] for row in served])
+
+    def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> list[int]:
+        """Park what still stands there; the task of each."""
         parked = []
         for lane in sorted({row[0] for row in head}):
             ids = [job_id for at, job_id in head if at == lane]
@@ -240,7 +247,7 @@ class Workers:
             ]
         if parked:
             tx.many("parked_insert", parked)
-        return len(parked)
+        return [row[5] for row in parked]
 
     def _unknown(self, task_id: int) -> str:
         return f"no live worker has registered the task {self._names.task(task_id)}"

@@ -187,7 +187,7 @@ def test_queues_and_tasks_that_look_alike_are_different(desk: Desk) -> None:
 def test_a_child_index_exists_once_for_a_parent(desk: Desk) -> None:
     (parent,) = desk.run(desk.job())
     desk.put(desk.child(parent, 0))
-    with pytest.raises(Exception, match="(?i)unique|duplicate"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         desk.put(desk.child(parent, 0))
     desk.check()
 
@@ -203,10 +203,10 @@ def test_a_failed_insert_leaves_nothing_behind(desk: Desk) -> None:
     job = desk.job(unique_key="k")
     desk.put(job)
     doomed = [desk.job(unique_key="k2"), desk.job(id=job.id)]
-    with pytest.raises(Exception, match="(?i)unique|duplicate"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         desk.put(*doomed)
     assert desk.count("jobs") == desk.count("ready") == desk.count("unique_keys") == 1
-    with pytest.raises(Exception, match="(?i)unique|duplicate"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         desk.put(desk.job(id=job.id))
     desk.check()
     assert desk.put(desk.job(id=new_id()))

@@ -232,7 +232,7 @@ def test_children_and_their_parent_end_in_one_settle(desk: Desk) -> None:
 def test_children_that_cannot_be_inserted_leave_the_parent_running(desk: Desk) -> None:
     parent, other = desk.run(desk.job(), desk.job())
     twins = [desk.child(parent, 0), desk.child(parent, 0)]
-    with pytest.raises(Exception, match="(?i)unique|duplicate"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         desk.settle((other, Completed(None)), (parent, spawned(*twins)))
     assert desk.states([parent.id, other.id]) == ["running", "running"]
     assert desk.count("jobs") == 2
@@ -296,7 +296,7 @@ def test_a_stream_that_breaks_off_inserts_nothing(desk: Desk) -> None:
         twin = desk.child(parent, 0)
         return [[twin], [desk.child(parent, 0)]]
 
-    with pytest.raises(Exception, match="(?i)unique|duplicate"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         desk.store.jobs.settle_stream(1, parent, spawned(), chunks)  # type: ignore[arg-type]
     assert desk.state(parent.id) == "running" and desk.count("jobs") == 1
 

@@ -58,5 +58,8 @@ SELECT h.lane, h.job_id FROM
    ORDER BY lane, job_id LIMIT :n::bigint) h
 WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 
+-- name: served_tasks
+SELECT DISTINCT task_id FROM {worker_tasks} WHERE task_id IN (:task_ids*bigint)
+
 -- name: clock
 SELECT {epoch}
