@@ -215,8 +215,18 @@ class _MySQL:
 def main(url: str) -> None:
     """One bare worker: claim and settle until nothing is left."""
     run = _connect(url)
-    while rows := run("claim", ()):
-        run("settle", [(row[0],) for row in rows])  # type: ignore[attr-defined]
+    while rows := _again(run, "claim", ()):
+        _again(run, "settle", [(row[0],) for row in rows])
+
+
+def _again(run: Callable[..., object], verb: str, values: object) -> list[tuple[bytes, ...]]:
+    """MariaDB's deadlocks roll the whole transaction back: run it again."""
+    while True:
+        try:
+            return run(verb, values)  # type: ignore[return-value]
+        except Exception as error:
+            if not error.args or error.args[0] != 1213:
+                raise
 
 
 if __name__ == "__main__":
