@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from hammerflow.errors import HammerflowError
 from hammerflow.job import Claimed
@@ -126,8 +126,15 @@ class JobContext:
         self._progress(self._job.id, float(fraction), note)
 
 
-#: The context of the job whose body runs here.
-RUNNING: ContextVar[JobContext | None] = ContextVar("hammerflow_job", default=None)
+class Holder(Protocol):
+    """What a worker sets while a body runs; the context is made when it is asked for."""
+
+    @property
+    def context(self) -> JobContext: ...
+
+
+#: Holds the context of the job whose body runs here.
+RUNNING: ContextVar[Holder | None] = ContextVar("hammerflow_job", default=None)
 
 
 def current_job() -> JobContext:
@@ -138,13 +145,13 @@ def current_job() -> JobContext:
     Raises:
         HammerflowError: called outside a task's body.
     """
-    context = RUNNING.get()
-    if context is None:
+    holder = RUNNING.get()
+    if holder is None:
         raise HammerflowError(
             "no job is running here: current_job() works inside a task's body "
             "(in threads that it starts, pass on what they need)"
         )
-    return context
+    return holder.context
 
 
 def _uuid(value: bytes | None) -> uuid.UUID | None:

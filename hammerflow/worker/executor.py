@@ -15,7 +15,6 @@ from hammerflow.calls import Parent
 from hammerflow.context import RUNNING, JobContext
 from hammerflow.errors import (
     HammerflowError,
-    NotDecodable,
     NotEncodable,
     SoftTimeout,
     SpawnInvalid,
@@ -64,13 +63,13 @@ class Call:
     """A job made ready to run: its task, policy and decoded arguments."""
 
     __slots__ = (
-        "_app", "args", "config", "context", "job", "kwargs", "policy", "spawning", "stop", "task",
-        "worker_id",
+        "_context", "_executor", "args", "config", "connection", "job", "kwargs", "policy",
+        "spawning", "stop", "task", "worker_id",
     )  # fmt: skip
 
     def __init__(
         self,
-        app: Hammerflow,
+        executor: Executor,
         job: Claimed,
         task: Task[..., Any],
         policy: Policy,
@@ -78,7 +77,8 @@ class Call:
         kwargs: dict[str, Any],
         config: SpawnConfig | None,
     ) -> None:
-        self._app = app
+        self._executor = executor
+        self._context: JobContext | None = None
         self.job = job
         self.task = task
         self.policy = policy
@@ -87,8 +87,15 @@ class Call:
         self.config = config
         self.spawning: Spawning | None = None
         self.stop: str | None = None  # why a loop child cancels it: "cancel" or "timeout"
-        self.worker_id = 0  # who holds the lease
-        self.context: JobContext
+        self.worker_id = executor.worker_id  # who holds the lease
+        self.connection: Any = None  # of its own transaction
+
+    @property
+    def context(self) -> JobContext:
+        """What the body sees of it."""
+        if self._context is None:
+            self._context = self._executor.context(self)
+        return self._context
 
     def add_child(self, signature: Signature) -> uuid.UUID:
         """``current_job().spawn``."""
@@ -127,11 +134,6 @@ class Call:
             children=tuple(spawning.first_ids) if spawning is not None and ended else None,
         )
 
-    def close(self) -> None:
-        """Drop what the run has kept."""
-        if self.spawning is not None:
-            self.spawning.close()
-
     def _validate(self) -> None:
         hook = self.task.defaults.validate
         if hook is None:
@@ -162,7 +164,7 @@ class Call:
             }
             parent = Parent(self.job, self.context.queue, config, holds)
             then = self.task.defaults.then
-            self.spawning = Spawning(self._app, parent, then=then, handler=self.task.name)
+            self.spawning = Spawning(self._executor.app, parent, then=then, handler=self.task.name)
         return self.spawning
 
 
@@ -174,6 +176,7 @@ class Executor:
         interrupts: what may stop a body from outside.
 
     Attributes:
+        app: the app.
         worker_id: under which number the jobs at hand were claimed.
         queues: the names of the queues they came from, by number.
     """
@@ -185,13 +188,14 @@ class Executor:
         progress: Callable[[bytes, float, str], None],
         interrupts: Interrupts | None = None,
     ) -> None:
-        self._app = app
+        self.app = app
         self._progress = progress
         self._interrupts = interrupts or NoInterrupts()
         self._tasks = {name_id(name): task for name, task in app.tasks.items()}
         self._policies = {i: policy_of(task.defaults) for i, task in self._tasks.items()}
         self.worker_id = 0
         self.queues: dict[int, str] = {}
+        self._nones: dict[str | None, bytes] = {}
 
     def task(self, job: Claimed) -> Task[..., Any] | None:
         """The job's task, if the app has it."""
@@ -202,18 +206,18 @@ class Executor:
         call = self.prepare(job)
         if not isinstance(call, Call):
             return call
-        RUNNING.set(call.context)
+        RUNNING.set(call)
         try:
             if call.task.defaults.in_transaction:
                 return self._run_in_transaction(call)
-            value = self._run(call)
-            return self._conclude(call, value)
+            return self._conclude(call, self._run(call))
         except BaseException as error:  # noqa: BLE001 - a border: whatever a body raises is how it ended
             self._interrupts.disarm()
             return self._failed(call, error)
         finally:
             RUNNING.set(None)
-            call.close()
+            if call.spawning is not None:
+                call.spawning.close()
 
     async def execute_async(
         self, job: Claimed, started: Callable[[Call], None] = lambda call: None
@@ -224,7 +228,7 @@ class Executor:
         if not isinstance(call, Call):
             return call
         call.worker_id = worker_id
-        RUNNING.set(call.context)
+        RUNNING.set(call)
         started(call)
         try:
             value = await self._run_async(call)
@@ -234,7 +238,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - a border, as above
             return self._stopped(call, error)
         finally:
-            call.close()
+            if call.spawning is not None:
+                call.spawning.close()
 
     def prepare(self, job: Claimed) -> Call | Outcome:
         """Decode a job; an Outcome at once where it cannot or must not run."""
@@ -244,35 +249,32 @@ class Executor:
             return Parked("unknown_task", Failure("parked", "UnknownTask", text, ""))
         if job.expired:
             return Cancelled("expired")
-        policy, given = self._policies[job.task_id], {}
-        config = task.defaults.spawn
+        policy, config = self._policies[job.task_id], task.defaults.spawn
         try:
+            args, kwargs = self.app.codec.decode_call(job.args)
             if job.options is not None:
                 given = json.loads(job.options)
-                policy = policy.with_overrides(given)
-                config = _config(config, given)
-            args, kwargs = self._app.codec.decode_call(job.args)
-        except (NotDecodable, HammerflowError, ValueError, TypeError, AttributeError) as error:
+                policy, config = policy.with_overrides(given), _config(config, given)
+                if given.get("inputs") == "children":
+                    args = (self._children_results(job), *args)
+        except StoreUnavailable:
+            return Snoozed(1.0)
+        except Exception as error:  # noqa: BLE001 - a border: rows may come from anywhere
             return Parked("undecodable", failure_of(error, "parked"))
         if job.attempt > policy.max_attempts:
             return Failed(no_attempt_left(job.attempt, policy.max_attempts))
-        if given.get("inputs") == "children":
-            try:
-                args = (self._children_results(job), *args)
-            except StoreUnavailable:
-                return Snoozed(1.0)
-            except NotDecodable as error:
-                return Parked("undecodable", failure_of(error, "parked"))
-        call = Call(self._app, job, task, policy, args, kwargs, config)
-        call.worker_id = self.worker_id
-        call.context = JobContext(
-            job,
-            task=task.name,
-            queue=self.queues.get(job.queue_id) or task.defaults.queue,
+        return Call(self, job, task, policy, args, kwargs, config)
+
+    def context(self, call: Call) -> JobContext:
+        """What the body of a call sees."""
+        return JobContext(
+            call.job,
+            task=call.task.name,
+            queue=self.queues.get(call.job.queue_id) or call.task.defaults.queue,
             spawn=call.add_child,
             progress=self._progress,
+            connection=call.connection,
         )
-        return call
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -299,42 +301,31 @@ class Executor:
         """Body, result, children and end in one transaction, fenced by the lease."""
         queues: set[str] = set()
         try:
-            with self._app.store.transaction() as tx:
-                call.context = self._with_connection(call, tx.connection)
-                RUNNING.set(call.context)
-                with self._app.joining(tx) as opened:
+            with self.app.store.transaction() as tx:
+                call.connection = tx.connection
+                with self.app.joining(tx) as opened:
                     value = self._run(call)
                 queues |= getattr(opened, "queues", set())
                 outcome = self._ended(call, value)
                 if not isinstance(outcome, Completed):
                     raise _RollBack(outcome)
-                settlement = self._app.store.jobs.settle(call.worker_id, [(call.job, outcome)], tx)
+                settlement = self.app.store.jobs.settle(call.worker_id, [(call.job, outcome)], tx)
                 if call.job.id in settlement.stale:
                     raise _RollBack(Settled(True))
                 if call.spawning is not None and call.spawning.is_spooled:
                     for chunk in call.spawning.chunks():
-                        settlement.queues |= self._app.store.jobs.insert(chunk, tx).queues
+                        settlement.queues |= self.app.store.jobs.insert(chunk, tx).queues
         except _RollBack as left:
             return left.outcome
         settlement.queues |= queues
         return self._settled(call, settlement)
 
-    def _with_connection(self, call: Call, connection: Any) -> JobContext:
-        return JobContext(
-            call.job,
-            task=call.context.task,
-            queue=call.context.queue,
-            spawn=call.add_child,
-            progress=self._progress,
-            connection=connection,
-        )
-
     def _children_results(self, job: Claimed) -> list[Any]:
         """The results of the jobs that this fan-in waited for, in spawn order."""
         if job.parent_id is None:
             return []
-        decode = self._app.codec.decode
-        found = self._app.store.jobs.results_of_children(job.parent_id, job.id)
+        decode = self.app.codec.decode
+        found = self.app.store.jobs.results_of_children(job.parent_id, job.id)
         return [None if value is None else decode(value) for _, value in found]
 
     # -- ending ------------------------------------------------------------------------------------
@@ -351,7 +342,7 @@ class Executor:
         bare = outcome
         if outcome.spawned is not None and outcome.spawned.children:
             bare = outcome._replace(spawned=outcome.spawned._replace(children=[]))
-        settlement = self._app.store.jobs.settle_stream(
+        settlement = self.app.store.jobs.settle_stream(
             call.worker_id, call.job, bare, spawning.chunks
         )
         return self._settled(call, settlement)
@@ -361,9 +352,11 @@ class Executor:
         way, so it is not retried."""
         options = call.task.defaults
         result = None
-        if call.policy.store_result:
+        if call.policy.store_result and value is None:
+            result = self._encoded_none(options.serializer)
+        elif call.policy.store_result:
             try:
-                result = self._app.codec.encode(value, serializer=options.serializer)
+                result = self.app.codec.encode(value, serializer=options.serializer)
             except NotEncodable as error:
                 return Failed(failure_of(error))
         spawned = None
@@ -372,13 +365,19 @@ class Executor:
             spawned = call.spawning.spawned()
         return Completed(result, spawned, options.result_ttl)
 
+    def _encoded_none(self, serializer: str | None) -> bytes:
+        """The result of most tasks: encoded once."""
+        if serializer not in self._nones:
+            self._nones[serializer] = self.app.codec.encode(None, serializer=serializer)
+        return self._nones[serializer]
+
     def _settled(self, call: Call, settlement: Settlement) -> Settled:
         """After a settle in this process: ring, tell the hook."""
         if call.job.id in settlement.stale:
             return Settled(True)
         if settlement.queues:
-            self._app.notifier.ring(settlement.queues)
-        self._app.notifier.ring_done(settlement.ended)
+            self.app.notifier.ring(settlement.queues)
+        self.app.notifier.ring_done(settlement.ended)
         hook = call.task.defaults.on_spawn_complete
         if hook is not None and call.spawning is not None:
             try:

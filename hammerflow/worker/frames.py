@@ -73,6 +73,8 @@ _KINDS: tuple[type[Any], ...] = (
     Lost,
     Settled,
 )
+#: Kept for the common end; only the one thread that reports ends uses it.
+_PACKER = msgpack.Packer()
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
 
 
@@ -84,7 +86,7 @@ def pack(value: Any) -> bytes:
 def pack_outcome(outcome: Outcome, job_id: bytes | None = None) -> bytes:
     """How a job ended, as a frame; the common end in its short form when no id is needed."""
     if type(outcome) is Completed and job_id is None and outcome.spawned is None:
-        return pack(outcome.result)
+        return _PACKER.pack(outcome.result)  # type: ignore[no-any-return]
     frame = [ENDED, _CODES[type(outcome)], outcome]
     return pack(frame if job_id is None else [*frame, job_id])
 

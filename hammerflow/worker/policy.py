@@ -6,13 +6,21 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from hammerflow.errors import HammerflowError, SoftTimeout
+from hammerflow.errors import ConfigError, SoftTimeout
 from hammerflow.job import Claimed
 from hammerflow.retry import Backoff
 from hammerflow.stores.names import name_id
 from hammerflow.task import Task, TaskOptions
 
 __all__ = ["Manifest", "Policy", "TaskFacts", "policy_of", "wants_retry"]
+
+
+_OVERRIDES: dict[str, tuple[type, ...]] = {
+    "max_attempts": (int,),
+    "timeout": (int, float),
+    "soft_timeout": (int, float),
+    "store_result": (bool,),
+}
 
 
 class Policy(NamedTuple):
@@ -35,8 +43,12 @@ class Policy(NamedTuple):
 
     def with_overrides(self, given: Mapping[str, Any]) -> Policy:
         """With a job's own options laid over it."""
-        names = ("max_attempts", "timeout", "soft_timeout", "store_result")
-        changes: dict[str, Any] = {name: given[name] for name in names if name in given}
+        changes: dict[str, Any] = {}
+        for name, kinds in _OVERRIDES.items():
+            if name in given:
+                if not isinstance(given[name], kinds):
+                    raise ConfigError(f"the job's option {name} is {given[name]!r}")
+                changes[name] = given[name]
         if "backoff" in given:
             changes["backoff"] = Backoff.from_dict(given["backoff"])
         return self._replace(**changes) if changes else self
@@ -127,7 +139,7 @@ class Manifest:
         base = policy_of(TaskOptions()) if task is None else task.policy
         try:
             return base.overridden(job.options)
-        except (ValueError, TypeError, AttributeError, HammerflowError):
+        except Exception:  # noqa: BLE001 - a border: rows may come from anywhere
             return base  # the child parks it; the supervisor must not fall over a row
 
     def timeout(self, job: Claimed) -> float | None:

@@ -207,10 +207,12 @@ class Pool:
         with self.lock:
             harvest = Harvest()
             now = time.monotonic()
-            for key, mask in events:
-                self._on_event(key.data, mask, harvest, now)
-            self._tick(harvest, now)
-            self._bring_in(harvest)
+            try:
+                for key, mask in events:
+                    self._on_event(key.data, mask, harvest, now)
+                self._tick(harvest, now)
+            finally:
+                self._bring_in(harvest)  # whatever happens, no outcome is dropped
             self._call_dispatchers(now)
             streams = bool(harvest.ended) and any(s.unstarted for s in self.serial.seats)
         for note in harvest.notes:
@@ -319,7 +321,7 @@ class Pool:
         for worker_id, pairs in harvest.ended.items():
             self.changes += 1
             self._deliver(worker_id, pairs)
-            report(pairs, self._manifest)
+        report(harvest.unusual, self._manifest)
 
     # -- children ----------------------------------------------------------------------------------
 
@@ -355,7 +357,7 @@ class Pool:
         """A child is gone: settle what it ran, hand on what it had not started."""
         crew = self._crew_of(seat)
         ran, unstarted = seat.leftovers()
-        if seat.line.jobs in self._selector.get_map():
+        if self._is_watched(seat.line.jobs):
             self._selector.unregister(seat.line.jobs)
         seat.line.close()
         crew.seats.remove(seat)  # type: ignore[arg-type]
@@ -477,11 +479,14 @@ class Pool:
     def _watch_writing(self, seat: Seat) -> None:
         """Have the selector tell when a clogged pipe takes more."""
         fd = seat.line.jobs
-        watched = fd in self._selector.get_map() if fd >= 0 else False
+        watched = self._is_watched(fd)
         if seat.line.is_clogged and not watched:
             self._selector.register(fd, selectors.EVENT_WRITE, seat)
         elif watched and not seat.line.is_clogged:
             self._selector.unregister(fd)
+
+    def _is_watched(self, fd: int) -> bool:
+        return fd >= 0 and fd in self._selector.get_map()
 
     def _wake(self) -> None:
         try:

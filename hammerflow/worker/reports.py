@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from hammerflow.job import Claimed
-from hammerflow.outcome import Completed, Failed, Failure, Lost, Outcome, Parked, Retrying
+from hammerflow.outcome import Failed, Failure, Lost, Outcome, Parked, Retrying
 from hammerflow.worker.logs import facts
 from hammerflow.worker.policy import Manifest
 
@@ -19,8 +19,6 @@ log = logging.getLogger("hammerflow.jobs")
 def report(pairs: Sequence[tuple[Claimed, Outcome]], manifest: Manifest) -> None:
     """Log what went wrong among these ends."""
     for job, outcome in pairs:
-        if type(outcome) is Completed:
-            continue
         match outcome:
             case Failed(failure):
                 _warn("job failed", manifest, job, failure)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from hammerflow.job import Claimed
@@ -45,15 +46,32 @@ class Doom(NamedTuple):
 
 
 class Harvest:
-    """What children have said in one round."""
+    """What children have said in one round.
+
+    Attributes:
+        ended: the ends by the registration that claimed the job.
+        unusual: those that are not simply completed, for the log.
+        notes: words of progress.
+    """
 
     def __init__(self) -> None:
         self.ended: dict[int, list[tuple[Claimed, Outcome]]] = {}
+        self.unusual: list[tuple[Claimed, Outcome]] = []
         self.notes: list[tuple[bytes, float, str]] = []
 
     def add(self, held: Held, outcome: Outcome) -> None:
         """A job has ended."""
         self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
+        if type(outcome) is not Completed:
+            self.unusual.append((held.job, outcome))
+
+    def add_completed(self, worker_id: int, pairs: Iterable[tuple[Claimed, Completed]]) -> None:
+        """Jobs have simply completed."""
+        self.ended.setdefault(worker_id, []).extend(pairs)
+
+
+def _is_result(frame: Any) -> bool:
+    return type(frame) is bytes or frame is None
 
 
 class _Chunk:
@@ -165,23 +183,22 @@ class SerialSeat(Seat):
         self.line.send(frame, bytes([self._generation]) * len(jobs))
 
     def hear(self, frames: list[Any], harvest: Harvest, pace: Pace, now: float) -> None:
-        """Take in what it has said."""
-        for frame in frames:
-            if frame is None or type(frame) is bytes:
-                self._end_one(Completed(frame), harvest)
-            elif frame[0] == ENDED:
-                self._end_one(unpack_outcome(frame[1], frame[2]), harvest)
-            elif frame[0] == TIMES:
-                pace.observe(frame[1])
-            elif frame[0] == OVER:
-                self._over(frame[1])
-            elif frame[0] == NOTE:
-                harvest.notes.append((frame[1], frame[2], frame[3]))
-            elif frame[0] == QUIT:
-                self.quit_because = frame[1]
+        """Take in what it has said; runs of plain results, the bulk, a run at a time."""
+        for is_plain, run in groupby(frames, _is_result):
+            if is_plain:
+                self._end_plainly([*run], harvest, now)
                 continue
-            if frame is None or type(frame) is bytes or frame[0] in (ENDED, OVER):
-                self.since = now  # and not at a NOTE: hard timeouts count from here
+            for frame in run:
+                if frame[0] == ENDED:
+                    self._end_one(unpack_outcome(frame[1], frame[2]), harvest, now)
+                elif frame[0] == TIMES:
+                    pace.observe(frame[1])
+                elif frame[0] == OVER:
+                    self._over(frame[1])
+                elif frame[0] == NOTE:
+                    harvest.notes.append((frame[1], frame[2], frame[3]))
+                elif frame[0] == QUIT:
+                    self.quit_because = frame[1]
 
     def take_back(self) -> list[Held]:
         """Take away what it has not started; it gets nothing new until it has noticed."""
@@ -219,18 +236,41 @@ class SerialSeat(Seat):
                 return self.since + timeout, held, timeout
         return None
 
-    def _end_one(self, outcome: Outcome, harvest: Harvest) -> None:
-        chunk = self._chunks[0]
-        while chunk.done == chunk.kept:  # taken back from here on; a later chunk has none either
-            raise RuntimeError("a child has ended a job that it was not given")
+    def _end_plainly(self, results: list[bytes | None], harvest: Harvest, now: float) -> None:
+        """The next jobs completed with these results."""
+        if self.manifest.ttls or self.grace_ends:
+            for result in results:
+                self._end_one(Completed(result), harvest, now)
+            return
+        at = 0
+        while at < len(results):
+            chunk = self._head()
+            jobs = chunk.jobs[chunk.done : min(chunk.kept, chunk.done + len(results) - at)]
+            ends = map(Completed, islice(results, at, at + len(jobs)))
+            harvest.add_completed(chunk.worker_id, zip(jobs, ends, strict=True))
+            at += len(jobs)
+            self._advance(chunk, len(jobs), now)
+
+    def _end_one(self, outcome: Outcome, harvest: Harvest, now: float) -> None:
+        chunk = self._head()
         job = chunk.jobs[chunk.done]
         if type(outcome) is Completed and outcome.ttl is None:
             ttl = self.manifest.ttls.get(job.task_id)
             outcome = outcome if ttl is None else outcome._replace(ttl=ttl)
         harvest.add(Held(chunk.worker_id, job), outcome)
-        self.jobs_ended += 1
         self.grace_ends.pop(job.id, None)
-        chunk.done += 1
+        self._advance(chunk, 1, now)
+
+    def _head(self) -> _Chunk:
+        """The chunk that the next outcome belongs to."""
+        if not self._chunks or self._chunks[0].done == self._chunks[0].kept:
+            raise RuntimeError("a child has ended a job that it was not given")
+        return self._chunks[0]
+
+    def _advance(self, chunk: _Chunk, count: int, now: float) -> None:
+        self.since = now
+        self.jobs_ended += count
+        chunk.done += count
         if chunk.done == len(chunk.jobs):
             self._chunks.popleft()
             self._unblock()

@@ -51,9 +51,9 @@ class Settler:
         self._weather = weather
         self._on_settled = on_settled
         self._on_later = on_later
-        self._queue: deque[tuple[int, list[Pair]]] = deque()
+        self._queue: deque[tuple[int, list[Pair], int]] = deque()  # the last: bytes of results
         self._changed = threading.Condition()
-        self._writing: tuple[int, list[Pair]] | None = None
+        self._writing: tuple[int, list[Pair], int] | None = None
         self._count = 0
         self._bytes = 0
         self._stopping = False
@@ -83,17 +83,18 @@ class Settler:
             pairs = [pair for pair in pairs if type(pair[1]) is not Settled]
         if not pairs:
             return
+        size = _size(pairs)
         with self._changed:
-            self._queue.append((worker_id, pairs))
+            self._queue.append((worker_id, pairs, size))
             self._count += len(pairs)
-            self._bytes += _size(pairs)
+            self._bytes += size
             self._changed.notify()
 
     def held(self, worker_id: int) -> set[bytes]:
         """Ids of jobs of this registration whose outcome is not written yet."""
         with self._changed:
             groups = [*self._queue, *([self._writing] if self._writing else [])]
-            return {job.id for owner, pairs in groups if owner == worker_id for job, _ in pairs}
+            return {job.id for owner, pairs, _ in groups if owner == worker_id for job, _ in pairs}
 
     def stop(self, timeout: float) -> bool:
         """Write what is there and end; False if it could not be written in time."""
@@ -108,11 +109,11 @@ class Settler:
     def _run(self) -> None:
         while self._take_batch():
             assert self._writing is not None
-            worker_id, pairs = self._writing
+            worker_id, pairs, size = self._writing
             written = self._write(worker_id, pairs)
             with self._changed:
                 self._count -= len(pairs)
-                self._bytes -= _size(pairs)
+                self._bytes -= size
                 self._writing = None
                 if not written:
                     self._count += len(pairs)  # given up: not idle
@@ -125,13 +126,18 @@ class Settler:
                 if self._stopping:
                     return False
                 self._changed.wait()
-            worker_id, pairs = self._queue.popleft()
+            worker_id, pairs, size = self._queue.popleft()
+            pairs = [*pairs]
             while self._queue and self._queue[0][0] == worker_id and len(pairs) < _BATCH:
-                pairs = pairs + self._queue.popleft()[1]
+                _, more, more_size = self._queue.popleft()
+                pairs += more
+                size += more_size
             if len(pairs) > _BATCH:
-                self._queue.appendleft((worker_id, pairs[_BATCH:]))
-                pairs = pairs[:_BATCH]
-            self._writing = (worker_id, pairs)
+                rest = pairs[_BATCH:]
+                rest_size = _size(rest)
+                self._queue.appendleft((worker_id, rest, rest_size))
+                pairs, size = pairs[:_BATCH], size - rest_size
+            self._writing = (worker_id, pairs, size)
             return True
 
     def _write(self, worker_id: int, pairs: list[Pair]) -> bool:
