@@ -87,6 +87,14 @@ class Voice(Protocol):
         """
         ...
 
+    def finish(self, seconds: float) -> None:
+        """Wait so long at most until what was sent has arrived.
+
+        Raises:
+            OSError: it has not.
+        """
+        ...
+
     def close(self) -> None: ...
 
     def abandon(self) -> None:

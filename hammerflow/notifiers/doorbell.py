@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import weakref
 from collections.abc import Callable, Collection
@@ -27,7 +28,7 @@ class Doorbell:
         self.ring = self._ringer.ring  # not wrapped: it stands on the short trip of a delay()
         self.ring_done = self._ringer.ring_done
         self.ring_control = self._ringer.ring_control
-        _forget_in_children(self)
+        self._at_exit = _follow_the_process(self)
 
     def listen(
         self,
@@ -65,10 +66,15 @@ class Doorbell:
 
     def close(self) -> None:
         """See :meth:`Notifier.close`."""
+        atexit.unregister(self._at_exit)
         for listening in list(self._listenings):
             listening.close()
         self._bells.close()
         self._ringer.close()
+
+    def finish(self) -> None:
+        """See to it that what was rung has gone out: the process may end now."""
+        self._ringer.finish()
 
     def forget(self) -> None:
         """Begin anew in a forked child: its parent's connections and threads are not its own."""
@@ -80,7 +86,8 @@ class Doorbell:
         self._listenings = weakref.WeakSet()
 
 
-def _forget_in_children(doorbell: Doorbell) -> None:
+def _follow_the_process(doorbell: Doorbell) -> Callable[[], None]:
+    """Have the doorbell called at each fork and at the exit, while it lives; the call at exit."""
     found = weakref.ref(doorbell)
 
     def forget() -> None:
@@ -88,5 +95,11 @@ def _forget_in_children(doorbell: Doorbell) -> None:
         if doorbell is not None:
             doorbell.forget()
 
+    def finish() -> None:
+        doorbell = found()
+        if doorbell is not None:
+            doorbell.finish()
+
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=forget)
+    return atexit.register(finish)

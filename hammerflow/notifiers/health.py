@@ -23,7 +23,7 @@ class Health:
         with self._lock:
             was_down, self.is_down = self.is_down, True
         if not was_down:
-            reason = str(error) or type(error).__name__
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             log.warning("doorbell down: %s (%s); jobs are found by polling", self._label, reason)
 
     def up(self) -> None:

@@ -15,8 +15,9 @@ class Pace:
     """Decides for each of a row of events whether it passes at once.
 
     A crowd (more than ``burst`` in a window) lets only the first of each window pass until a
-    window has come with fewer. Two threads that ask at the same time may both be told the same:
-    that is an event more or less, and those told "no" see to the window's end themselves.
+    window has come with fewer; with a burst of 0 none ever passes. Two threads that ask at the
+    same time may both be told the same: that is an event more or less, and those told "no" see
+    to the window's end themselves.
     """
 
     __slots__ = ("burst", "count", "crowd", "start")
@@ -35,7 +36,7 @@ class Pace:
             self.start = now
             self.count = 0
         self.count += 1
-        return self.count <= (1 if self.crowd else self.burst)
+        return self.count <= (min(1, self.burst) if self.crowd else self.burst)
 
     def rest(self, now: float) -> float:
         """Seconds from ``now`` until the window ends."""

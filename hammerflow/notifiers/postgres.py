@@ -131,6 +131,9 @@ class _PostgresVoice:
         parts = ["BEGIN", "SET LOCAL synchronous_commit TO off", *notes, "COMMIT"]
         self._session.run("; ".join(parts))
 
+    def finish(self, seconds: float) -> None:
+        pass  # send has waited
+
     def close(self) -> None:
         self._session.close()
 

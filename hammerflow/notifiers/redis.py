@@ -124,9 +124,8 @@ class _RedisVoice:
 
     def send(self, rings: Sequence[Ring]) -> None:
         now = monotonic()
-        if self._unanswered:
-            self._read(now)
-        else:
+        self._read(now)
+        if not self._unanswered:
             self._since = now
         packed = [self._packed.get(ring) or self._pack(ring) for ring in rings]
         data = packed[0] if len(packed) == 1 else b"".join(packed)
@@ -138,21 +137,38 @@ class _RedisVoice:
             raise TimeoutError("Redis does not read what it is sent")
         self._unanswered += len(rings)
 
+    def finish(self, seconds: float) -> None:
+        """Closing a socket with answers still in it resets the connection, and what Redis has not
+        read by then is lost."""
+        deadline = monotonic() + seconds
+        while self._unanswered > 0:
+            self._socket.settimeout(max(0.001, deadline - monotonic()))
+            try:
+                self._take()
+            finally:
+                self._socket.setblocking(False)
+
     def _read(self, now: float) -> None:
-        """Take the answers that have come; whether any is overdue."""
+        """Take the answers that have come.
+
+        Raises:
+            TimeoutError: one is overdue, or says no.
+        """
         try:
-            while self._unanswered:
-                data = self._socket.recv(_CHUNK)
-                if not data:
-                    raise ConnectionResetError("Redis closed the connection")
-                if b"-" in data:  # an answer is the number of hearers, or an error
-                    raise TimeoutError(f"Redis refuses: {data.decode('utf-8', 'replace').strip()}")
-                self._unanswered -= data.count(b"\n")
+            while True:  # also when none is owed: Redis may have closed the connection since
+                self._take()
                 self._since = now
         except _NOT_NOW:
-            if now - self._since > RING_TIMEOUT:
+            if self._unanswered and now - self._since > RING_TIMEOUT:
                 raise TimeoutError(f"no answer within {RING_TIMEOUT} s") from None
-        self._unanswered = max(0, self._unanswered)
+
+    def _take(self) -> None:
+        data = self._socket.recv(_CHUNK)
+        if not data:
+            raise ConnectionResetError("Redis closed the connection")
+        if b"-" in data:  # an answer is the number of hearers, or an error
+            raise TimeoutError(f"Redis refuses: {data.decode('utf-8', 'replace').strip()}")
+        self._unanswered = max(0, self._unanswered - data.count(b"\n"))
 
     def _pack(self, ring: Ring) -> bytes:
         match ring.kind:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 from collections import deque
@@ -27,7 +26,7 @@ YOUNG = 1.0
 #: Ids in one message, so many that it stays below 64 KiB.
 IDS = 4096
 #: Rings that wait for a connection or for the trailing thread; more are dropped, the oldest first.
-WAITING = 1024
+WAITING = 4096
 #: Queues whose pace is remembered.
 QUEUES = 4096
 
@@ -52,6 +51,8 @@ class Ringer:
         self._transport = transport
         self._health = health
         self._paces: dict[str, tuple[Ring, Pace]] = {}
+        self._direct = transport.direct
+        self._burst = BURST if transport.direct else 0
         self._control = (Ring("control"), Pace(self._burst))
         self._closed = False
         self._voice: Voice | None = None
@@ -70,10 +71,6 @@ class Ringer:
         self._trail_end = threading.Event()
         self._trail: threading.Thread | None = None
 
-    @property
-    def _burst(self) -> int:
-        return BURST if self._transport.direct else 0
-
     # -- rings
 
     def ring(self, queues: Iterable[str]) -> None:
@@ -88,7 +85,7 @@ class Ringer:
                 outbox.append(ring)
             else:
                 self._leave_to_trail(ring)
-        if outbox:
+        if outbox and self._direct:
             self._flush()
 
     def ring_control(self) -> None:
@@ -109,24 +106,34 @@ class Ringer:
             return
         for at in range(0, len(ids), IDS):
             ring = Ring("done", b"".join(ids[at : at + IDS]))
-            if self._transport.direct:
+            if self._direct:
                 self._outbox.append(ring)
             else:
                 self._leave_to_trail(ring)
-        if self._transport.direct:
+        if self._direct:
             self._flush()
+
+    def finish(self) -> None:
+        """See to it that what was rung has gone out, within a second: the process may end now."""
+        thread, self._trail = self._trail, None
+        if thread is not None and thread is not threading.current_thread():
+            wake, end = self._trail_wake, self._trail_end
+            self._trail_wake, self._trail_end = threading.Event(), threading.Event()
+            end.set()
+            wake.set()
+            thread.join(PATIENCE)
+        if self._mouth.acquire(timeout=PATIENCE):
+            try:
+                self._say_the_last()
+            finally:
+                self._mouth.release()
 
     def close(self) -> None:
         """Send what is left and close the connection; later rings are dropped."""
-        self._finish()
-        atexit.unregister(self._finish)
+        self.finish()
         self._closed = True
         self._deaf_until = float("inf")
-        if self._mouth.acquire(timeout=PATIENCE):
-            voice, self._voice = self._voice, None
-            self._mouth.release()
-            if voice is not None:
-                voice.close()
+        self._hang_up()
 
     def forget(self) -> None:
         """Begin anew in a forked child."""
@@ -134,7 +141,6 @@ class Ringer:
         if voice is not None:
             voice.abandon()
         if not self._closed:
-            atexit.unregister(self._finish)
             self._begin()
 
     def _new_pace(self, queue: str) -> tuple[Ring, Pace]:
@@ -169,6 +175,28 @@ class Ringer:
             return
         self._connect()
 
+    def _say_the_last(self) -> None:
+        """Send what others left to the holder of the mouth, and wait until all has arrived."""
+        voice, outbox = self._voice, self._outbox
+        if voice is None:
+            return
+        rings: list[Ring] = []
+        while outbox:
+            rings.append(outbox.popleft())
+        try:
+            if rings:
+                voice.send(rings)
+            voice.finish(PATIENCE)
+        except OSError as error:
+            self._lose(error, [])
+
+    def _hang_up(self) -> None:
+        if self._mouth.acquire(timeout=PATIENCE):  # else its holder is the thread that does it
+            voice, self._voice = self._voice, None
+            self._mouth.release()
+            if voice is not None:
+                voice.close()
+
     def _lose(self, error: OSError, rings: list[Ring]) -> None:
         """The connection is broken: make another at once if it had been good for a while (an idle
         one that was cut, a restarted server), else wait."""
@@ -200,7 +228,7 @@ class Ringer:
                 self._outbox.clear()
                 return
             done = self._dialing = threading.Event()
-        if self._transport.instant or not self._transport.direct:
+        if self._transport.instant or not self._direct:
             self._dial(done)
             return
         wait = not self._health.is_down
@@ -213,7 +241,9 @@ class Ringer:
             self._fail(error)
             return
         if wait and not done.wait(PATIENCE):
-            self._fail(TimeoutError(f"no answer within {PATIENCE} s"))
+            with self._mouth:
+                if self._voice is None:
+                    self._fail(TimeoutError(f"no answer within {PATIENCE} s"))
 
     def _dial(self, done: threading.Event) -> None:
         try:
@@ -243,7 +273,8 @@ class Ringer:
         self._trailing[ring] = None
         if self._trail is None:
             self._start_trail()
-        self._trail_wake.set()
+        if not self._trail_wake.is_set():
+            self._trail_wake.set()
 
     def _start_trail(self) -> None:
         with self._dial_lock:
@@ -255,7 +286,6 @@ class Ringer:
             except RuntimeError:
                 return
             self._trail = thread
-            atexit.register(self._finish)
 
     def _run_trail(self) -> None:
         wake, end = self._trail_wake, self._trail_end
@@ -267,13 +297,7 @@ class Ringer:
                 self._outbox.append(self._trailing.popitem()[0])
             self._flush()
             if ended:
+                if self._closed:
+                    self._hang_up()
                 return
             end.wait(WINDOW)
-
-    def _finish(self) -> None:
-        """Have the trailing thread send what it holds, now, and end."""
-        thread, self._trail = self._trail, None
-        if thread is not None and thread is not threading.current_thread():
-            self._trail_end.set()
-            self._trail_wake.set()
-            thread.join(PATIENCE)

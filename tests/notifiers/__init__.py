@@ -1,0 +1,1 @@
+"""Tests of the doorbell, over every transport, with the servers broken in every way."""

@@ -1,0 +1,274 @@
+"""Sockets of one host: what is left behind, what others do to the folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hammerflow.notifiers import open_notifier
+from hammerflow.notifiers.doorbell import Doorbell
+from hammerflow.notifiers.local import LocalTransport
+from hammerflow.settings import Settings
+from tests.notifiers.kit import LONG, Lines, Listening, in_a_fork, until
+
+
+def _doorbell(*roots: Path, place: str = "/srv/shop.db") -> Doorbell:
+    return Doorbell(LocalTransport(place, namespace="shop", roots=roots))
+
+
+def _sockets(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]
+
+
+def _folder(root: Path) -> Path:
+    return root / f"hammerflow-{os.getuid()}"
+
+
+def test_nothing_is_left_behind(root: Path) -> None:
+    doorbell = _doorbell(root)
+    Listening(doorbell)
+    with doorbell.expect(os.urandom(16)):
+        assert len(_sockets(root)) == 2
+
+    doorbell.close()
+
+    assert list(root.iterdir()) == []
+
+
+def test_the_folder_is_for_us_alone(root: Path) -> None:
+    doorbell = _doorbell(root)
+    Listening(doorbell)
+
+    modes = {stat.S_IMODE(path.lstat().st_mode) for path in [_folder(root)]}
+    modes |= {stat.S_IMODE(path.parent.lstat().st_mode) for path in _sockets(root)}
+
+    assert modes == {0o700}
+    doorbell.close()
+
+
+def test_the_socket_of_a_killed_listener_is_removed_by_the_next_ring(root: Path) -> None:
+    code = (
+        "import sys\n"
+        "from hammerflow.notifiers.local import LocalTransport\n"
+        "ear = LocalTransport('/srv/shop.db', namespace='shop', roots=[sys.argv[1]]).tune(['a'])\n"
+        "print('listening', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"listening\n"
+        killed.send_signal(signal.SIGKILL)
+    assert len(_sockets(root)) == 1
+    doorbell = _doorbell(root)
+
+    doorbell.ring(["mail"])
+
+    assert _sockets(root) == []
+    doorbell.close()
+
+
+def test_a_listener_whose_socket_was_tidied_away_makes_another(root: Path) -> None:
+    listener, ringer = _doorbell(root), _doorbell(root)
+    listening = Listening(listener)
+
+    for path in _sockets(root):
+        path.unlink()
+        path.parent.rmdir()
+    _folder(root).rmdir()
+    listening.comes()  # something may have been missed
+    ringer.ring(["mail"])
+
+    listening.comes()
+    listener.close()
+    ringer.close()
+
+
+def test_a_folder_that_others_can_look_into_is_not_used(root: Path, lines: Lines) -> None:
+    open_root, closed_root = root / "open", root / "closed"
+    open_root.mkdir()
+    closed_root.mkdir()
+    _folder(open_root).mkdir(mode=0o755)
+    os.chmod(_folder(open_root), 0o755)
+    doorbell = _doorbell(open_root, closed_root)
+
+    Listening(doorbell)
+
+    assert _sockets(open_root) == []
+    assert len(_sockets(closed_root)) == 1
+    doorbell.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_neither_used_nor_rung(root: Path, lines: Lines) -> None:
+    _folder(root).mkdir(mode=0o700)
+    first = _doorbell(root)
+    Listening(first)
+    (stolen,) = _sockets(root)
+    os.chown(_folder(root), 12345, 12345)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as theirs:
+        theirs.bind(str(stolen.with_name("w-theirs")))
+        theirs.settimeout(0.2)
+        doorbell = _doorbell(root)
+
+        doorbell.ring(["mail"])
+        listener = doorbell.listen(queues=["a"], on_work=_nothing, on_control=_nothing)
+
+        assert "somebody else" in lines.next()
+        with pytest.raises(TimeoutError):
+            theirs.recv(100)
+    listener.close()
+    doorbell.close()
+    first.close()
+
+
+def test_a_link_in_place_of_the_folder_is_not_followed(root: Path, lines: Lines) -> None:
+    aim = root / "aim"
+    aim.mkdir(mode=0o700)
+    place = root / "place"
+    place.mkdir()
+    _folder(place).symlink_to(aim)
+    doorbell = _doorbell(place)
+
+    listener = doorbell.listen(queues=["a"], on_work=_nothing, on_control=_nothing)
+
+    assert "down" in lines.next()
+    assert list(aim.iterdir()) == []
+    listener.close()
+    doorbell.close()
+
+
+def test_a_root_that_is_too_long_or_missing_gives_way_to_the_next(root: Path) -> None:
+    long = root / ("long" * 30)
+    long.mkdir()
+    doorbell = _doorbell(long, root / "missing", root)
+
+    listening = Listening(doorbell)
+    doorbell.ring(["mail"])
+
+    listening.comes()
+    doorbell.close()
+    assert list(root.iterdir()) == [long]
+    assert list(long.iterdir()) == []
+
+
+def test_a_ring_reaches_listeners_in_every_root(root: Path) -> None:
+    login, boot = root / "login", root / "boot"
+    login.mkdir()
+    boot.mkdir()
+    worker, program = _doorbell(boot), _doorbell(login, boot)
+    listening = Listening(worker)
+
+    program.ring(["mail"])
+
+    listening.comes()
+    worker.close()
+    program.close()
+
+
+def test_databases_do_not_hear_each_other(root: Path) -> None:
+    doorbell, stranger = _doorbell(root), _doorbell(root, place="/srv/other.db")
+    listening = Listening(doorbell)
+
+    stranger.ring(["mail"])
+
+    assert listening.is_quiet()
+    doorbell.close()
+    stranger.close()
+
+
+def test_a_listener_that_reads_nothing_holds_nobody_up(root: Path) -> None:
+    transport = LocalTransport("/srv/shop.db", namespace="shop", roots=[root])
+    ear = transport.tune(["mail"])
+    doorbell = Doorbell(transport)
+
+    for n in range(2_000):
+        doorbell.ring([f"queue-{n}"])
+    doorbell.ring(["mail"])
+
+    assert {ring.kind for ring in ear.hear()[0]} == {"all"}  # some were lost: take any for rung
+    ear.close()
+    doorbell.close()
+
+
+def test_datagrams_of_any_content_do_no_harm(root: Path) -> None:
+    doorbell = _doorbell(root)
+    listening = Listening(doorbell)
+    job = os.urandom(16)
+    with (
+        doorbell.expect(job) as bell,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+    ):
+        bell.wait(0.1)
+        for path in _sockets(root):
+            for body in (b"", b"?", b"w", b"wother", b"d" + b"x" * 15, os.urandom(100_000)):
+                sender.sendto(body, str(path))
+        doorbell.ring_done([job])
+        assert bell.wait(LONG)
+    doorbell.ring(["mail"])
+
+    listening.comes()
+    doorbell.close()
+
+
+def test_a_child_does_not_take_its_parents_socket_away(root: Path) -> None:
+    doorbell, ringer = _doorbell(root), _doorbell(root)
+    listening = Listening(doorbell)
+
+    assert in_a_fork(doorbell.close)
+
+    assert len(_sockets(root)) == 1
+    ringer.ring(["mail"])
+    listening.comes()
+    doorbell.close()
+    ringer.close()
+
+
+def test_sqlite_without_redis_opens_it_whatever_the_path_is_called(root: Path) -> None:
+    (root / "link").symlink_to(root)
+    listener = open_notifier(Settings(database=f"sqlite:///{root}/shop.db"))
+    ringer = open_notifier(Settings(database=f"sqlite:///{root}/link/shop.db"))
+    listening = Listening(listener)
+
+    ringer.ring(["mail"])
+
+    listening.comes()
+    listener.close()
+    ringer.close()
+
+
+def test_without_any_doorbell_a_wait_is_a_wait(root: Path) -> None:
+    silence = open_notifier(Settings(database="sqlite:////nowhere/shop.db", doorbell="none"))
+
+    listener = silence.listen(queues=["mail"], on_work=_nothing, on_control=_nothing)
+    silence.ring(["mail"])
+    silence.ring_done([os.urandom(16)])
+    silence.ring_control()
+    with silence.expect(os.urandom(16)) as bell:
+        rung = bell.wait(0.01)
+
+    assert not rung
+    listener.close()
+    silence.close()
+
+
+def test_hundreds_of_listeners_are_all_heard(root: Path) -> None:
+    doorbells = [_doorbell(root) for _ in range(40)]
+    listenings = [Listening(doorbell) for doorbell in doorbells]
+
+    doorbells[0].ring(["mail"])
+    until(lambda: all(listening.work.is_set() for listening in listenings))
+
+    for doorbell in doorbells:
+        doorbell.close()
+
+
+def _nothing() -> None:
+    """A callback."""
