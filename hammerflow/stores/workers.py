@@ -229,7 +229,7 @@ class Workers:
             served = self._database.read(lambda tx: tx.rows("served_tasks", task_ids=task_ids))
             self.revive([row[0] for row in served])
 
-    def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> list[int]:
+    def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> Sequence[int]:
         """Park what still stands there; the task of each."""
         parked = []
         for lane in sorted({row[0] for row in head}):
