@@ -6,9 +6,9 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hammerflow.cli.session import bell_of, is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch
@@ -276,8 +276,23 @@ def _workers(store: Store, settings: Settings) -> Iterator[Check]:
             "start one: hammerflow -A package.module:app worker",
         )  # fmt: skip
         return
+    yield from _queues(store, alive)
     hosts = sorted({str(worker["host"]) for worker in alive})
     yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
+
+
+def _queues(store: Store, alive: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
+    """Queues with work that none of the workers serves; a worker without -Q serves all."""
+    infos = [worker["info"] for worker in alive]
+    if any(info.get("is_open", True) for info in infos):
+        return
+    served = {name for info in infos for name in info.get("queues", ())}
+    for queue in store.queues.list():
+        if queue.ready and queue.name not in served:
+            yield Check(
+                "queues", "warn", f"{queue.ready} jobs are ready in {queue.name}, which no live "
+                "worker serves", f"add it to a worker's queues: -Q ...,{queue.name}",
+            )  # fmt: skip
 
 
 def _jobs(store: Store) -> Iterator[Check]:

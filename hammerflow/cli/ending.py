@@ -52,7 +52,7 @@ def _sentence(error: Exception) -> str:
             return error.format_message().rstrip(".") + hint
         case click.ClickException():
             return error.format_message()
-        case HammerflowError():
+        case HammerflowError() | TimeoutError():
             return str(error)
         case _:
             name = type(error).__name__

@@ -20,6 +20,7 @@ from hammerflow.outcome import Completed, Outcome, Spawned
 from hammerflow.stores.names import name_id
 
 WORKER = 7
+APPS = ("shop", "own", "site_app")  # modules that a test's project may have
 HAMMERFLOW = (sys.executable, "-m", "hammerflow")
 
 SHOP = '''
@@ -87,7 +88,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "shop.py").write_text(SHOP)
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "shop", raising=False)
     return place
 
 
@@ -105,7 +105,8 @@ def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         return Ended(code, caught.out, caught.err)
 
     yield run
-    sys.modules.pop("shop", None)
+    for name in APPS:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -91,6 +91,21 @@ def test_no_worker_is_a_warning(run: Run, embedded_shop: Hammerflow) -> None:
     assert "warn  workers: no worker is alive" in ended.out
 
 
+def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerflow) -> None:
+    embedded_shop.store.workers.leave(7)
+    embedded_shop.store.workers.register(
+        8, host="here", pid=1, info={"queues": ["high"], "is_open": False},
+        tasks=list(embedded_shop.tasks), queues=["high"],
+    )  # fmt: skip
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+
+    checks = run("doctor", "--json").json["checks"]
+
+    assert found(checks, "queues") == [
+        ("warn", "1 jobs are ready in default, which no live worker serves")
+    ]
+
+
 def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow) -> None:
     embedded_shop.tasks["shop.add"].delay(1, 2)
     with embedded_shop.transaction() as tx:

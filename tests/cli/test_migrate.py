@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from hammerflow.settings import Settings
@@ -71,20 +72,20 @@ def test_torn_down_tables_leave_nothing_behind(database_url: str) -> None:
     drop_tables(store.database)
     drop_tables(store.database)
 
-    names = _tables(store.dialect, database_url)
+    names = tables(database_url)
     assert not [name for name in names if name.startswith("own_")]
     assert "kept_jobs" in names
     store.close()
     kept.close()
 
 
-def _tables(dialect: str, url: str) -> list[str]:
-    """All tables and views, asked for without the store."""
-    sql = "SELECT table_name FROM information_schema.tables"
-    store = open_store(Settings(database=url))
-    with store.transaction() as tx:
-        cursor = tx.connection.cursor()
-        cursor.execute("SELECT name FROM sqlite_master" if dialect == "sqlite" else sql)
-        names = [row[0] for row in cursor.fetchall()]
-    store.close()
-    return names
+def tables(url: str) -> list[str]:
+    """All tables and views of a database, in order."""
+    with contextlib.closing(open_store(Settings(database=url))) as store:
+        sql = "SELECT table_name FROM information_schema.tables"
+        if store.dialect == "sqlite":
+            sql = "SELECT name FROM sqlite_master"
+        with store.transaction() as tx:
+            cursor = tx.connection.cursor()
+            cursor.execute(sql)
+            return sorted(row[0] for row in cursor.fetchall())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hammerflow.cli.demo.census import Census
     from hammerflow.cli.demo.stage import Stage
 
-__all__ = ["command"]
+__all__ = ["command", "compare"]
 
 _BATCH = 6
 
@@ -26,8 +26,12 @@ _BATCH = 6
 @click.command("demo")
 @click.option("--redis", metavar="URL", help="A doorbell, as redis://localhost:6379/0.")
 @click.option("--children", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="PATH",
+    help="Count the Python files below this folder instead.",
+)  # fmt: skip
 @shared
-def command(session: Session, redis: str | None, children: int) -> None:
+def command(session: Session, redis: str | None, children: int, folder: Path | None) -> None:
     """Count the standard library's code with real workers, and check the counts.
 
     A spawner walks the source files of this Python's standard library and spawns a job for each
@@ -37,18 +41,18 @@ def command(session: Session, redis: str | None, children: int) -> None:
     """
     from hammerflow.cli.demo.stage import set_up
 
+    root = (folder or Path(sysconfig.get_path("stdlib"))).absolute()
     with set_up(database=session.database, redis=redis, children=children) as stage:
-        _play(stage, children, as_json=session.as_json)
+        _play(stage, root, children, as_json=session.as_json)
 
 
-def _play(stage: Stage, children: int, *, as_json: bool) -> None:
+def _play(stage: Stage, root: Path, children: int, *, as_json: bool) -> None:
     from hammerflow.cli.demo.play import count_by_jobs, count_directly, measure
     from hammerflow.cli.demo.show import progress_view, show_census, show_sums
 
-    root = Path(sysconfig.get_path("stdlib"))
     if not as_json:
         settings = stage.app.settings
-        say(f"counting the standard library of Python {platform.python_version()} in {root}")
+        say(f"counting the source files in {root} (Python {platform.python_version()})")
         say(
             f"on {settings.url.redacted}, doorbell {settings.bell}, with a supervisor "
             f"(pid {stage.worker.pid}) and {children} children\n"
@@ -56,18 +60,18 @@ def _play(stage: Stage, children: int, *, as_json: bool) -> None:
     with progress_view(is_quiet=as_json) as show:
         counted = count_by_jobs(stage, root, _BATCH, show)
     direct = count_directly(root)
-    _compare(counted.census, direct.census)
+    compare(counted.census, direct.census)
     measured = measure(stage)
     if as_json:
-        show_json({"ok": True, "counted": asdict(counted), "direct_seconds": direct.seconds,
-                   "measured": asdict(measured)})  # fmt: skip
+        found = {"counted": asdict(counted), "measured": asdict(measured)}
+        show_json({"ok": True, **found, "direct_seconds": direct.seconds})
         return
     say("")
     show_census(counted.census)
     show_sums(counted, direct, measured)
 
 
-def _compare(counted: Census, direct: Census) -> None:
+def compare(counted: Census, direct: Census) -> None:
     """See that the jobs counted what one process counts.
 
     Raises:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "WorkerDied", "set_up"]
 
 _APP = "hammerflow.cli.demo.app:app"
-_DRAIN = 10.0
+_GRACE = 2.0  # for the jobs of a demo that is interrupted
+_DRAIN = 10.0  # for its worker
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -167,10 +168,11 @@ def _app() -> Hammerflow:
 
 
 def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", "-c", str(children)]
+    hammerflow = [sys.executable, "-m", "hammerflow"]
+    options = ["-c", str(children), "--grace", f"{_GRACE:g}"]
     with log.open("wb") as out:
         return subprocess.Popen(
-            command,
+            [*hammerflow, "-A", _APP, "worker", *options],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -179,12 +181,12 @@ def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
-    for number, patience in ((signal.SIGTERM, _DRAIN), (signal.SIGKILL, None)):
-        if worker.poll() is not None:
-            break
-        os.killpg(worker.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.wait(patience)
+    worker.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        worker.wait(_DRAIN)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)  # what may be left of it
+    worker.wait()
 
 
 def _tear_down(app: Hammerflow) -> None:

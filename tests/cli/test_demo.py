@@ -1,0 +1,186 @@
+"""``hammerflow demo``: it counts right, on each database, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hammerflow import HammerflowError
+from hammerflow.cli.demo import compare
+from hammerflow.cli.demo.census import Census
+from tests.cli.conftest import HAMMERFLOW, environment
+from tests.cli.test_census import library
+from tests.cli.test_migrate import tables
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """Where the demo puts its temporary folder."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """The demo over a few files."""
+    root = tmp_path / "library"
+    root.mkdir()
+    library(root)
+    (root / "more").mkdir()
+    for number in range(30):
+        (root / "more" / f"module_{number}.py").write_text("import os\n" * number)
+    return [*HAMMERFLOW, "demo", "--folder", str(root)]
+
+
+def start(command: list[str], temporary: Path) -> subprocess.Popen[str]:
+    """The demo as a process, in a project whose settings must not matter to it."""
+    (temporary.parent / "hammerflow.toml").write_text('schema = "elsewhere"\n')
+    env = {
+        **environment(),
+        "TMPDIR": str(temporary),
+        "HAMMERFLOW_DATABASE_URL": "mysql://nobody@127.0.0.1:1/nothing",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return subprocess.Popen(
+        command, cwd=temporary.parent, env=env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def interrupted(command: list[str], temporary: Path) -> Iterator[subprocess.Popen[str]]:
+    """A demo that has begun to count."""
+    process = start(command, temporary)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_it_counts_and_measures(command: list[str], temporary: Path) -> None:
+    process = start(command, temporary)
+    out, err = process.communicate(timeout=100)
+
+    assert (process.returncode, err) == (0, "")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    assert rows["many"] == ["3", "12", "2", "1", "4"]
+    assert rows["all"][0] == "34"
+    assert "one process counted the same directly" in out
+    assert re.search(r"2,000 empty jobs in [0-9.]+ s \([0-9,]+ jobs/s\)", out)
+    assert re.search(r"start latency +p50 [0-9.]+ ms, p99 [0-9.]+ ms over 50 calls", out)
+    assert list(temporary.iterdir()) == []
+
+
+def test_it_leaves_a_servers_own_tables_alone(
+    command: list[str], temporary: Path, migrated_url: str, redis_url: str
+) -> None:
+    before = tables(migrated_url)
+
+    process = start(
+        [*command, "--database", migrated_url, "--redis", redis_url, "--children", "1", "--json"],
+        temporary,
+    )
+    out, err = process.communicate(timeout=100)
+
+    assert (process.returncode, err) == (0, "")
+    found = json.loads(out)
+    assert found["ok"] is True
+    assert found["counted"]["census"]["packages"]["one"] == [1, 11, 2, 1, 4]
+    assert len(found["measured"]["latencies"]) == 50
+    assert tables(migrated_url) == before
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_sqlite_file_that_was_not_there_goes_away(
+    command: list[str], temporary: Path, sqlite_url: str
+) -> None:
+    process = start([*command, "--database", sqlite_url], temporary)
+    out, err = process.communicate(timeout=100)
+
+    assert (process.returncode, err) == (0, "")
+    assert sqlite_url in out
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    assert list(path.parent.glob(f"{path.name}*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_cleans_up(
+    interrupted: subprocess.Popen[str], temporary: Path, number: signal.Signals
+) -> None:
+    worker = _worker_pid(interrupted)
+
+    interrupted.send_signal(number)
+    _, err = interrupted.communicate(timeout=60)
+
+    assert interrupted.returncode == 130
+    assert err.strip() == "error: interrupted"
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(worker, 0)
+
+
+def test_a_worker_that_dies_ends_it(interrupted: subprocess.Popen[str], temporary: Path) -> None:
+    os.kill(_worker_pid(interrupted), signal.SIGKILL)
+
+    _, err = interrupted.communicate(timeout=60)
+
+    assert interrupted.returncode == 1
+    assert err.startswith("error: the worker ended with exit code -9; its log ends:")
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--database", "postgresql://nobody@127.0.0.1:1/x"], "cannot be used"),
+        (["--database", "foo://x"], "--database: a database URL begins with"),
+        (["--redis", "http://x"], "must begin with redis://"),
+    ],
+)
+def test_a_wrong_url_is_one_sentence(
+    command: list[str], temporary: Path, args: list[str], words: str
+) -> None:
+    process = start([*command, *args], temporary)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (1, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert list(temporary.iterdir()) == []
+
+
+def test_counts_that_differ_are_an_error() -> None:
+    one: Census = {"packages": {"a": [1, 2, 3, 4, 5], "b": [1, 1, 1, 1, 1]}, "imported": {}}
+    other: Census = {"packages": {"a": [1, 2, 3, 4, 6], "b": [1, 1, 1, 1, 1]}, "imported": {}}
+
+    compare(one, one)
+    with pytest.raises(HammerflowError, match="counts differ from those of one process in a:"):
+        compare(one, other)
+
+
+@pytest.mark.slow
+def test_it_counts_the_standard_library(temporary: Path) -> None:
+    process = start([*HAMMERFLOW, "demo"], temporary)
+    out, err = process.communicate(timeout=110)
+
+    assert (process.returncode, err) == (0, "")
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in out
+    assert "asyncio" in out
+    assert list(temporary.iterdir()) == []
+
+
+def _worker_pid(process: subprocess.Popen[str]) -> int:
+    """Read on until the demo counts; the pid of its supervisor."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"supervisor \(pid ([0-9]+)\)", line):
+            return int(found[1])
+    raise AssertionError("it did not start")
