@@ -9,6 +9,7 @@ from hammerflow.stores.store import Store
 __all__ = ["Canceller"]
 
 _EVERY = 1.0
+_IDLE = 2.0
 
 
 class Canceller:
@@ -31,7 +32,8 @@ class Canceller:
         self._cancel = cancel
 
     def tick(self) -> float:
-        for worker_id in self._worker_ids():
+        worker_ids = list(self._worker_ids())
+        for worker_id in worker_ids:
             for job_id, _ in self._store.workers.cancels(worker_id):
                 self._cancel(job_id)
-        return _EVERY
+        return _EVERY if worker_ids else _IDLE

@@ -26,6 +26,9 @@ class Promoter:
         self._on_ready = on_ready
 
     def tick(self) -> float:
+        next_in = self._next_due()
+        if next_in is None or next_in > 0:  # an idle worker asks one cheap question
+            return min(self._poll, max(0.001, next_in or self._poll))
         promoted = self._store.jobs.promote(_LIMIT)
         if promoted.queues:
             self._on_ready(promoted.queues)
@@ -33,3 +36,7 @@ class Promoter:
             return 0.0
         next_in = self._poll if promoted.next_in is None else promoted.next_in
         return max(0.001, min(next_in, self._poll))
+
+    def _next_due(self) -> float | None:
+        rows = self._store.database.read(lambda tx: tx.rows("scheduled_next"))
+        return None if rows[0][0] is None else float(rows[0][0])

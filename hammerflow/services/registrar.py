@@ -15,7 +15,8 @@ from hammerflow.stores.store import Store
 __all__ = ["Registrar", "Registration"]
 
 log = logging.getLogger("hammerflow.registrar")
-_EVERY = 1.0
+_EVERY = 1.0  # while an old number waits to be dropped
+_SELDOM = 60.0
 
 
 class Registration(NamedTuple):
@@ -82,7 +83,7 @@ class Registrar:
             self._store.workers.leave(worker_id)
             self._heart.drop(worker_id)
             self._old.remove(worker_id)
-        return _EVERY
+        return _EVERY if self._old else _SELDOM
 
     def leave(self) -> None:
         """This worker ends."""

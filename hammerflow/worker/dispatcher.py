@@ -104,8 +104,13 @@ class Dispatcher:
                     self._rung = False
                     return room
                 self._crew.wants_room = not room
-                self._crew.has_room.wait(min(wait, self._poll) if room else self._poll)
+                self._crew.has_room.wait(self._wait_at_most(room, wait))
             return 0
+
+    def _wait_at_most(self, room: int, until_look: float) -> float | None:
+        if not self._crew.wanted:
+            return None  # the app has no task for this crew; staffing it notifies
+        return min(until_look, self._poll) if room else self._poll
 
     def _look(self, room: int) -> None:
         """Ask the queues in turn until the room is filled."""

@@ -105,6 +105,7 @@ class Pool:
                 crew.task_ids = manifest.ids(is_async=is_async)
                 crew.wanted = self._children if crew.task_ids else 0
                 crew.not_before = 0.0
+                crew.has_room.notify_all()
             self._wake()
 
     @property

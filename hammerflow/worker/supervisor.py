@@ -19,7 +19,7 @@ from hammerflow.notifiers import Listener, Notifier, open_notifier
 from hammerflow.services.auditor import Auditor
 from hammerflow.services.canceller import Canceller
 from hammerflow.services.heart import Heart
-from hammerflow.services.progress import Progress
+from hammerflow.services.progress import DELAY, Progress
 from hammerflow.services.promoter import Promoter
 from hammerflow.services.queue_watch import QueueWatch
 from hammerflow.services.registrar import Registrar, Registration
@@ -106,13 +106,16 @@ class Supervisor:
         self._settings = settings
         self._name = greeting.name
         self._manifest = greeting.manifest
+        self._patience_with_peer = max(2.0, min(settings.statement_timeout, settings.lease / 3))
         self._poll = options.poll if options.poll is not None else settings.poll
         self._store = _opened(settings)
         self._notifier: Notifier = _notifier(settings, self._store)
         self._schedule = Schedule(options.weights)
         self._schedule.add({"default", *greeting.manifest.queues})
         self._weather = Weather()
-        self._progress = Progress(self._store)
+        self._progress = Progress(
+            self._store, on_word=lambda: self._keeping.wake(self._progress, DELAY)
+        )
         self._settler = Settler(
             self._store,
             weather=self._weather,
@@ -265,6 +268,9 @@ class Supervisor:
 
     def _check_heart(self) -> None:
         """A worker that could not beat stops its bodies before others may run their jobs."""
+        cut = self._store.database.cut_silent(self._patience_with_peer)
+        if cut:
+            log.error("the database is silent: cut %d connections", cut)
         silent = self._heart.silent_for > self._settings.lease * 2 / 3
         if silent and not self._is_isolated:
             log.error("no beat for %.1f s: stopping all bodies", self._heart.silent_for)
