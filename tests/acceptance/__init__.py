@@ -1,0 +1,1 @@
+"""Acceptance: real worker processes, real databases, real faults."""

@@ -1,0 +1,278 @@
+"""The app whose workers the tests break; its database, doorbell and ledger are in the environment.
+
+Bodies are plain on purpose: what they did is told by the ledger, not by the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hammerflow import (
+    Cancel,
+    Hammerflow,
+    Retry,
+    Signature,
+    Snooze,
+    SoftTimeout,
+    constant,
+    current_job,
+    linear,
+)
+from tests.acceptance.ledger import Ledger
+
+app = Hammerflow("shop")
+FOLDER = Path(os.environ.get("SHOP_FOLDER", "."))
+LEDGER = Ledger(FOLDER / "ledger")
+
+
+@contextlib.contextmanager
+def entered(*args: Any) -> Iterator[None]:
+    """Note the run of a body; its end only if it came there."""
+    job = current_job()
+    run = uuid.uuid4().hex
+    LEDGER.write(
+        "start",
+        run=run,
+        job=job.id.hex,
+        lease=job._job.lease,
+        attempt=job.attempt,
+        task=job.task.rpartition(".")[2],
+        args=args,
+    )
+    yield
+    LEDGER.write("end", run=run)
+
+
+def is_open(gate: str) -> bool:
+    """Gates are files: a test opens one by making it."""
+    return (FOLDER / gate).exists()
+
+
+# -- plain bodies
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def note(x: Any = None, seconds: float = 0.0) -> Any:
+    """A short one."""
+    with entered(x):
+        if seconds:
+            time.sleep(seconds)
+    return x
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def hold(gate: str, x: Any = None) -> Any:
+    """Runs until a test opens the gate."""
+    with entered(gate, x):
+        while not is_open(gate):
+            time.sleep(0.01)
+    return x
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+async def hold_async(gate: str, x: Any = None) -> Any:
+    """The same on an event loop."""
+    with entered(gate, x):
+        while not is_open(gate):
+            await asyncio.sleep(0.01)
+    return x
+
+
+@app.task
+def total(results: list[Any]) -> list[Any]:
+    """A fan-in: how many results, and whether they came in order."""
+    with entered(len(results)):
+        pass
+    return [len(results), results == list(range(len(results)))]
+
+
+# -- bodies that end their process
+
+
+@app.task(max_attempts=10, backoff=constant(0))
+def die(how: str, times: int = 1) -> str:
+    """Ends its process in each of the first ``times`` attempts."""
+    with entered(how):
+        if current_job().attempt <= times:
+            _DEATHS[how]()
+    return "survived"
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+_DEATHS: dict[str, Any] = {
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGSEGV": _segfault,
+    "_exit(0)": lambda: os._exit(0),
+    "_exit(3)": lambda: os._exit(3),
+    "sys.exit": lambda: sys.exit(3),
+    "SystemExit": lambda: exec("raise SystemExit"),
+    "KeyboardInterrupt": lambda: exec("raise KeyboardInterrupt"),
+    "closes all": lambda: os.closerange(0, 1000),
+}
+
+
+# -- spawners
+
+
+@app.spawner(max_spawn_count=100_000, max_attempts=1000, backoff=constant(0), then=total.s())
+def fan_out(n: int, pause: float = 0.0) -> Iterator[Signature]:
+    """n children and a fan-in; ``pause`` seconds before every hundredth child."""
+    with entered(n):
+        for i in range(n):
+            if pause and i % 100 == 0:
+                time.sleep(pause)
+            yield leaf.s(i)
+
+
+@app.spawner(max_spawn_count=100_000, max_attempts=100, backoff=constant(0), then=total.s())
+def fan_out_held(gate: str, n: int) -> Iterator[Signature]:
+    """n children, of which the last is yielded when the gate is open."""
+    with entered(gate, n):
+        for i in range(n - 1):
+            yield leaf.s(i)
+        while not is_open(gate):
+            time.sleep(0.01)
+        yield leaf.s(n - 1)
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def leaf(i: int) -> int:
+    """A child; it writes no ledger line, as there are thousands."""
+    return i
+
+
+# -- in the job's own transaction
+
+
+@app.task(in_transaction=True, max_attempts=1000, backoff=constant(0))
+def charge(mark: str, seconds: float = 0.0, gate: str | None = None) -> str:
+    """Writes a marker row through the job's own connection."""
+    with entered(mark):
+        _mark(mark)
+        time.sleep(seconds)
+        while gate is not None and not is_open(gate):
+            time.sleep(0.01)
+    return mark
+
+
+@app.task(in_transaction=True, max_attempts=2, backoff=constant(0))
+def charge_and_fail(mark: str) -> None:
+    """Writes a marker row, and fails."""
+    _mark(mark)
+    raise ValueError("declined")
+
+
+def _mark(mark: str) -> None:
+    connection = current_job().connection
+    holder = "?" if type(connection).__module__.startswith("sqlite3") else "%s"
+    cursor = connection.cursor()
+    cursor.execute(f"INSERT INTO marks (mark) VALUES ({holder})", (mark,))
+    cursor.close()
+
+
+# -- limits
+
+
+@app.task(timeout=0.4, max_attempts=2, backoff=constant(0.2))
+def overlong(seconds: float) -> str:
+    """Stopped by its hard timeout."""
+    with entered(seconds):
+        time.sleep(seconds)
+    return "done"
+
+
+@app.task(timeout=0.4, max_attempts=2, backoff=constant(0.2))
+async def overlong_async(seconds: float) -> str:
+    """The same on an event loop."""
+    with entered(seconds):
+        await asyncio.sleep(seconds)
+    return "done"
+
+
+@app.task(timeout=0.5, max_attempts=1)
+async def spins(seconds: float) -> None:
+    """Holds the event loop, so that nothing on it can stop it."""
+    with entered(seconds):
+        time.sleep(seconds)
+
+
+@app.task(soft_timeout=0.3, timeout=30, max_attempts=1)
+def softly(seconds: float, catch: bool) -> str:
+    """Told by an exception that its time is over."""
+    with entered(seconds):
+        try:
+            time.sleep(seconds)
+        except SoftTimeout:
+            if not catch:
+                raise
+            return "cleaned up"
+    return "done"
+
+
+@app.task(soft_timeout=0.3, timeout=30, max_attempts=1)
+async def softly_async(seconds: float, catch: bool) -> str:
+    """The same on an event loop."""
+    with entered(seconds):
+        try:
+            await asyncio.sleep(seconds)
+        except (SoftTimeout, asyncio.CancelledError):
+            if not catch:
+                raise
+            return "cleaned up"
+    return "done"
+
+
+# -- ways to end an attempt
+
+
+@app.task(max_attempts=4, backoff=linear(0.2, step=0.3))
+def fails(times: int) -> str:
+    """Fails in the first ``times`` attempts; 0.2, 0.5 and 0.8 s lie between them."""
+    with entered(times):
+        if current_job().attempt <= times:
+            raise ValueError(f"attempt {current_job().attempt} is no good")
+    return "well"
+
+
+@app.task(max_attempts=2, backoff=constant(60))
+def asks_retry(after: float) -> str:
+    """Asks for a second attempt."""
+    with entered(after):
+        if current_job().attempt == 1:
+            raise Retry(after=after)
+    return "second"
+
+
+@app.task(max_attempts=2, backoff=constant(60))
+def snoozes(times: int, after: float) -> int:
+    """Sleeps ``times`` times, which costs no attempt."""
+    with entered(times):
+        if len(LEDGER.runs(current_job().id.hex)) <= times:
+            raise Snooze(after)
+    return current_job().attempt
+
+
+@app.task
+def gives_up(why: str) -> None:
+    """Ends as cancelled."""
+    with entered(why):
+        raise Cancel(why)
+
+
+@app.task
+def echo(value: Any) -> Any:
+    """Its argument, once through the codec in each direction."""
+    return value
