@@ -91,6 +91,7 @@ class Listening:
                 backoff = min(max(FIRST_BACKOFF, backoff * 2), LAST_BACKOFF)
                 self._ended.wait(backoff * random.uniform(0.5, 1.0))
         finally:
+            self._wake.close()  # nobody else does when it retires by itself
             self._waked.close()
 
     def _subscribe_and_listen(self) -> bool:
