@@ -34,6 +34,7 @@ def doorbell_at() -> Iterator[Callable[[str], Doorbell]]:
         one.close()
 
 
+@pytest.mark.slow
 def test_a_killed_postgres_is_listened_to_again_when_it_is_back(
     own_postgres: Postgres, doorbell_at: Callable[[str], Doorbell], lines: Lines
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_killed_postgres_is_listened_to_again_when_it_is_back(
     assert lines.alternate()
 
 
+@pytest.mark.slow
 def test_a_stopped_postgres_costs_the_ringer_nothing_and_is_noticed(
     own_postgres: Postgres, doorbell_at: Callable[[str], Doorbell], lines: Lines
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_stopped_postgres_costs_the_ringer_nothing_and_is_noticed(
     assert lines.alternate()
 
 
+@pytest.mark.slow
 def test_a_session_that_was_ended_is_begun_again(
     own_postgres: Postgres, doorbell_at: Callable[[str], Doorbell], lines: Lines
 ) -> None:

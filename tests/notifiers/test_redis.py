@@ -164,6 +164,7 @@ def test_a_bell_rings_once_redis_is_back(own_redis: Redis, redis_doorbell: Make)
         assert bell.wait(LONG)  # it may have been missed
 
 
+@pytest.mark.slow
 def test_a_stopped_redis_is_noticed_and_costs_hardly_anything(
     own_redis: Redis, redis_doorbell: Make, lines: Lines
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_stopped_redis_is_noticed_and_costs_hardly_anything(
     assert lines.rest() == []
 
 
+@pytest.mark.slow
 def test_a_listener_notices_a_stopped_redis_within_seconds(
     own_redis: Redis, redis_doorbell: Make, lines: Lines
 ) -> None:
@@ -245,6 +247,7 @@ def test_an_idle_connection_that_was_cut_is_made_anew_without_a_word(
     assert lines.rest() == []
 
 
+@pytest.mark.slow
 def test_a_paused_redis_rings_later(own_redis: Redis, redis_doorbell: Make) -> None:
     listening = Listening(redis_doorbell(own_redis.url()))
     ringer = redis_doorbell(own_redis.url())
@@ -259,6 +262,7 @@ def test_a_paused_redis_rings_later(own_redis: Redis, redis_doorbell: Make) -> N
     assert longest < 0.4
 
 
+@pytest.mark.slow
 def test_a_script_that_just_ends_has_rung(redis_url: str, redis_doorbell: Make) -> None:
     code = (
         "import sys\n"
@@ -279,6 +283,7 @@ def test_a_script_that_just_ends_has_rung(redis_url: str, redis_doorbell: Make) 
 # -- says no
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_one_line_without_the_password(
     own_redis: Redis, redis_doorbell: Make, lines: Lines
 ) -> None:
@@ -296,6 +301,7 @@ def test_a_wrong_password_is_one_line_without_the_password(
     assert lines.rest() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "login", ["", "nopublish:pw@"], ids=["no login", "a login without the right"]
 )
