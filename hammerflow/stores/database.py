@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.statements import Statement
 
-__all__ = ["Database", "Dialect", "Fault", "Tx"]
+__all__ = ["NO_TRANSACTION", "Database", "Dialect", "Fault", "Tx"]
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
@@ -28,6 +28,13 @@ RETRY_SECONDS = 30.0
 RECONNECTS = 2
 #: Connections kept for the next unit; more are closed after use.
 MOST_IDLE = 8
+
+
+#: Of a caller's connection in autocommit mode.
+NO_TRANSACTION = (
+    "it is in autocommit mode and no transaction is open, so a job would not share the fate of "
+    "your own writes; begin a transaction first"
+)
 
 
 class Fault(Enum):
@@ -84,6 +91,9 @@ class Dialect(Protocol):
 
     def owns(self, connection: Any) -> bool:
         """Whether this is a connection of the dialect's driver."""
+
+    def unfit(self, connection: Any) -> str | None:
+        """Why a caller's connection cannot carry jobs now, as a clause; None where it can."""
 
     def begin(self, tx: Tx) -> None:
         """Open a transaction."""
@@ -172,8 +182,10 @@ class Database:
 
     def close(self) -> None:
         """Close the idle connections of this process."""
-        while self._idle and self._pid == os.getpid():
-            self.dialect.close(self._idle.pop())
+        if self._pid == os.getpid():
+            idle, self._idle = self._idle, []  # at once: another thread may be closing, too
+            for tx in idle:
+                self.dialect.close(tx)
 
     def cut_silent(self, seconds: float) -> int:
         """Cut the connections on which a statement has been under way for longer than this.
@@ -189,7 +201,8 @@ class Database:
 
     def forget(self) -> None:
         """Leave all connections to the parent process, after a fork."""
-        self._abandoned, self._idle, self._pid = self._idle, [], os.getpid()
+        self._abandoned += self._idle
+        self._idle, self._pid = [], os.getpid()
         self._opened = weakref.WeakSet()
         self._writer = threading.RLock()
 

@@ -24,7 +24,7 @@ from hammerflow.job import (
 )
 from hammerflow.outcome import Completed, Outcome
 from hammerflow.stores.claims import Claims
-from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.database import Database, Fault, Tx
 from hammerflow.stores.inserts import insert_children, insert_jobs
 from hammerflow.stores.moves import cancel_job, release_unheld, replay_job
 from hammerflow.stores.names import name_id
@@ -71,12 +71,19 @@ class Jobs:
         self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False
     ) -> Inserted:
         """Insert jobs; an id that exists is left as it is when ``check_ids`` says to look."""
+
+        def work(tx: Tx) -> Inserted:
+            return Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
+
         self._names.ensure(jobs, tx)
         if tx is not None:
-            return Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
-        return self._database.unit(
-            lambda tx: Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
-        )
+            return work(tx)
+        try:
+            return self._database.unit(work)
+        except Exception as error:
+            if not check_ids or self._database.dialect.fault(error) is not Fault.DUPLICATE:
+                raise
+            return self._database.unit(work)  # someone has just inserted that id: now it is seen
 
     def insert_stream(self, jobs: Iterable[NewJob], tx: Tx | None = None) -> Iterator[Inserted]:
         """Insert any number of jobs in chunks of 5 000, a transaction each (or all in ``tx``)."""

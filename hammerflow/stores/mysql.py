@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import Fault
+from hammerflow.stores.database import NO_TRANSACTION, Fault
 from hammerflow.stores.statements import Param, Statement, load_statements, table_names
 
 try:
     import pymysql
-    from pymysql.constants import CLIENT
+    from pymysql.constants import CLIENT, SERVER_STATUS
 except ImportError as error:  # pragma: no cover - shown by the packaging test
     raise MissingExtra(package="PyMySQL", extra="mysql", what="a mysql:// URL") from error
 
@@ -21,6 +21,15 @@ __all__ = ["MySQL", "MySQLTx"]
 _NOW = "UTC_TIMESTAMP(6)"
 #: Text of one multi-row INSERT at most, well below the least max_allowed_packet in use (16 MiB).
 _PACKET = 4 << 20
+
+
+class _Literals(dict[type, Callable[[Any], str]]):
+    """How a value of each type is written; one of a subclass (a StrEnum) as its base."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        base = next(base for base in kind.__mro__ if base in self)
+        self[kind] = self[base]
+        return self[base]
 
 
 class MySQLTx:
@@ -34,14 +43,16 @@ class MySQLTx:
         self.foreign = foreign
         self._statements = statements
         self._cursor = connection.cursor(pymysql.cursors.Cursor)
-        self._literals: dict[type, Callable[[Any], str]] = {
-            type(None): lambda _: "NULL",
-            bool: lambda value: "1" if value else "0",
-            int: str,
-            float: repr,
-            bytes: _literal_bytes,
-            str: connection.escape,
-        }
+        self._literals = _Literals(
+            {
+                type(None): lambda _: "NULL",
+                bool: lambda value: "1" if value else "0",
+                int: int.__repr__,
+                float: repr,
+                bytes: _literal_bytes,
+                str: connection.escape,
+            }
+        )
 
     def has(self, name: str) -> bool:
         return name in self._statements
@@ -154,6 +165,14 @@ class MySQL:
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, pymysql.connections.Connection)
 
+    def unfit(self, connection: Any) -> str | None:
+        if connection.charset != "utf8mb4":
+            return f"its character set is {connection.charset}; connect with charset='utf8mb4'"
+        status = connection.server_status or 0
+        if connection.get_autocommit() and not status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            return NO_TRANSACTION
+        return None
+
     def begin(self, tx: Any) -> None:
         tx.connection.begin()
 
@@ -189,5 +208,6 @@ class MySQL:
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-#: Server gone, lost in a query, shutting down, killed, too many connections, host unreachable.
-_LOST = {0, 1040, 1053, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
+#: Server gone, lost in a query, shutting down, killed, too many connections, host unreachable;
+#: disk full (1021), read-only after a failover (1290, 1836).
+_LOST = {0, 1021, 1040, 1053, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}

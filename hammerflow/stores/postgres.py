@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import Fault
+from hammerflow.stores.database import NO_TRANSACTION, Fault
 from hammerflow.stores.statements import Param, Statement, load_statements, table_names
 
 try:
@@ -244,6 +244,14 @@ class PostgresTx:
         finally:
             self.since = None
 
+    def command(self, text: str) -> None:
+        """Begin or end a transaction."""
+        self.since = time.monotonic()
+        try:
+            self.connection.execute(text)
+        finally:
+            self.since = None
+
     def cut(self) -> None:
         """Shut the socket down under a statement that waits for a silent peer: it fails at once."""
         with socket.socket(fileno=os.dup(self.connection.fileno())) as peer:
@@ -303,15 +311,19 @@ class Postgres:
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, psycopg.Connection)
 
+    def unfit(self, connection: Any) -> str | None:
+        idle = connection.info.transaction_status == pq.TransactionStatus.IDLE
+        return NO_TRANSACTION if connection.autocommit and idle else None
+
     def begin(self, tx: Any) -> None:
-        tx.connection.execute("BEGIN")
+        tx.command("BEGIN")
 
     def commit(self, tx: Any) -> None:
-        tx.connection.execute("COMMIT")
+        tx.command("COMMIT")
 
     def rollback(self, tx: Any) -> None:
         if tx.connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            tx.connection.execute("ROLLBACK")
+            tx.command("ROLLBACK")
 
     def close(self, tx: Any) -> None:
         tx.connection.close()
@@ -333,10 +345,11 @@ class Postgres:
                 | psycopg.errors.CrashShutdown()
                 | psycopg.errors.CannotConnectNow()
                 | psycopg.errors.IdleInTransactionSessionTimeout()
+                | psycopg.errors.ReadOnlySqlTransaction()  # a primary of yesterday
                 | psycopg.InterfaceError()
             ):
                 return Fault.LOST
-            case psycopg.OperationalError() if error.sqlstate is None:
+            case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _CLASSES:
                 return Fault.LOST
             case _:
                 return Fault.OTHER
@@ -346,3 +359,7 @@ class Postgres:
 
     def instant(self, value: datetime | None) -> datetime | None:
         return None if value is None else value.astimezone(UTC)
+
+
+#: Classes of SQLSTATE: connection exception (also: none at all), insufficient resources.
+_CLASSES = {"08", "53"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from hammerflow.errors import SchemaMismatch
+from hammerflow.errors import SchemaMismatch, StoreUnavailable
 from hammerflow.stores.database import Database, Fault, Tx
 from hammerflow.stores.statements import expand, read_migrations
 
@@ -57,18 +58,30 @@ class Schema:
         """
 
         def work(tx: Tx) -> list[Migration]:
-            tx.rows("migration_lock")
-            tx.script("".join(str(p) for p in self._statement("migrations_table")))
-            applied = {row[0] for row in tx.rows("migrations_applied")}
-            steps = [step for step in self._known if step.version not in applied]
-            for step in steps:
-                tx.script(step.sql)
-                tx.run("migration_insert", version=step.version, name=step.name)
-            if tx.has("migration_unlock"):
-                tx.rows("migration_unlock")
-            return steps
+            if tx.rows("migration_lock")[0][0] in (0, None):
+                raise StoreUnavailable(
+                    f"another migration of the database {self._database.label} goes on; "
+                    "wait for its end and try again"
+                )
+            try:
+                return self._apply(tx)
+            finally:
+                if tx.has("migration_unlock"):
+                    with contextlib.suppress(Exception):  # a lost connection has let go of it
+                        tx.rows("migration_unlock")
 
         return self._database.unit(work)
+
+    def _apply(self, tx: Tx) -> list[Migration]:
+        for name in ("create_schema", "migrations_table"):
+            if tx.has(name):
+                tx.script("".join(str(p) for p in self._statement(name)))
+        applied = {row[0] for row in tx.rows("migrations_applied")}
+        steps = [step for step in self._known if step.version not in applied]
+        for step in steps:
+            tx.script(step.sql)
+            tx.run("migration_insert", version=step.version, name=step.name)
+        return steps
 
     def check(self) -> None:
         """Whether workers and producers of this version may work with the database.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hammerflow.stores.database import Fault
+from hammerflow.stores.database import NO_TRANSACTION, Fault
 from hammerflow.stores.statements import Param, Statement, load_statements, table_names
 
 __all__ = ["SQLite", "SQLiteTx"]
@@ -125,9 +125,13 @@ class SQLite:
             check_same_thread=False,
             cached_statements=256,
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA temp_store = MEMORY")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        except BaseException:
+            connection.close()
+            raise
         return SQLiteTx(connection, self.statements, foreign=False)
 
     def wrap(self, connection: Any) -> SQLiteTx:
@@ -135,6 +139,11 @@ class SQLite:
 
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, sqlite3.Connection)
+
+    def unfit(self, connection: Any) -> str | None:
+        mode = getattr(connection, "autocommit", _LEGACY)  # of Python 3.12 and later
+        alone = connection.isolation_level is None if mode == _LEGACY else mode
+        return NO_TRANSACTION if alone and not connection.in_transaction else None
 
     def begin(self, tx: Any) -> None:
         tx.connection.execute("BEGIN IMMEDIATE")
@@ -157,6 +166,8 @@ class SQLite:
                 return Fault.MISSING
             case sqlite3.OperationalError() if _primary_code(error) in _BUSY:
                 return Fault.RETRY
+            case sqlite3.DatabaseError() if _primary_code(error) in _BROKEN:
+                return Fault.LOST
             case _:
                 return Fault.OTHER
 
@@ -167,7 +178,18 @@ class SQLite:
         return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
+#: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
+_LEGACY = -1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+#: The file cannot be read or written: disk full, error, no rights, not a database.
+_BROKEN = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}
 
 
 def _primary_code(error: sqlite3.Error) -> int:

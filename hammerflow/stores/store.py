@@ -47,7 +47,7 @@ class Store:
                 a SQLAlchemy Connection or Session, a Django connection.
 
         Raises:
-            ConfigError: it is no connection of this database's driver.
+            ConfigError: it is no connection of this database's driver, or has no transaction.
         """
         found = _driver_connection(connection)
         if not self.database.dialect.owns(found):
@@ -57,6 +57,8 @@ class Store:
                 "a psycopg, PyMySQL or sqlite3 connection (or a SQLAlchemy or Django one over it) "
                 "of the same database"
             )
+        if unfit := self.database.dialect.unfit(found):
+            raise ConfigError(f"the connection cannot carry jobs: {unfit}")
         return self.database.foreign(found)
 
     def clock(self) -> float:

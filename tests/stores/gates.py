@@ -1,4 +1,4 @@
-"""Gates: stop a statement of the store in the middle, on PostgreSQL, and threads that wait there."""
+"""Gates: PostgreSQL stops a statement of the store in the middle, and threads wait there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Gate:
             f" PERFORM pg_advisory_xact_lock_shared({_KEY}); RETURN NULL; END $$"
         )
         desk.sql(
-            f"CREATE TRIGGER gate AFTER {event} ON {name} FOR EACH STATEMENT EXECUTE FUNCTION gate()"
+            f"CREATE TRIGGER gate AFTER {event} ON {name}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION gate()"
         )
 
     @contextlib.contextmanager
@@ -49,12 +50,12 @@ class Gate:
 def running(work: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
     """Run in a thread beside the block; gives a function that waits for what it returned."""
     outcome: list[Any] = []
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
     def body() -> None:
         try:
             outcome.append(work())
-        except BaseException as error:
+        except Exception as error:
             errors.append(error)
 
     def result() -> Any:

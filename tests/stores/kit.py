@@ -137,7 +137,7 @@ class Desk:
     # -- plain SQL
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:
-        """Run plain SQL beside the store; ``{jobs}`` is the table's name, ids are written by hex."""
+        """Run plain SQL beside the store; ``{jobs}`` is the table's full name."""
         if self._raw is None:
             self._raw = open_raw(self.url)
         cursor = self._raw.cursor()

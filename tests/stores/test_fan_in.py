@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from hammerflow.outcome import Cancelled, Parked, Retrying, Snoozed
 from tests.stores.kit import BAD, GONE, Desk, failed, lost, spawned
 
 
-def start(desk: Desk, count: int, **more: object) -> tuple[list[Claimed], NewJob]:
+def start(desk: Desk, count: int, **more: Any) -> tuple[list[Claimed], NewJob]:
     """A spawner's children, running, and the fan-in that waits for them."""
     (parent,) = desk.run(desk.job())
     *kids, then = desk.family(parent, count, **more)
@@ -103,7 +104,9 @@ def test_a_chain_of_fan_ins_is_skipped_in_one_settle(desk: Desk) -> None:
     (parent,) = desk.run(desk.job())
     links = [desk.child(parent, n, pending=1, unique_key=f"k{n}") for n in range(1, 6)]
     ids = [link.id for link in links]
-    chain = [link._replace(fan_in_id=then) for link, then in zip(links, [*ids[1:], None])]
+    chain = [
+        link._replace(fan_in_id=then) for link, then in zip(links, [*ids[1:], None], strict=True)
+    ]
     first = desk.child(parent, 0, fan_in_id=ids[0])
     desk.settle((parent, spawned(first, *chain)))
     (claimed,) = desk.claim()
@@ -214,7 +217,7 @@ def test_four_threads_settle_overlapping_fan_ins(desk: Desk) -> None:
             barrier.wait()
             for n in range(0, len(share), 5):
                 assert desk.end(*share[n : n + 5]).stale == set()
-        except BaseException as error:
+        except Exception as error:
             faults.append(error)
 
     threads = [threading.Thread(target=settler, args=(share,)) for share in shares]

@@ -28,6 +28,28 @@ def test_a_plain_job_is_ready_in_its_queue(desk: Desk) -> None:
     assert abs(seen.created_at.timestamp() - desk.store.clock()) < 10
 
 
+def test_the_short_way_of_one_job_is_the_same(desk: Desk) -> None:
+    odd = '{"k": "it\'s \\\\ 100% ? :a $1"}'
+    jobs = [
+        desk.job(task="mail.send", queue="mail", priority=n, expires=9.0, headers=odd, trace=odd,
+                 options=odd)
+        for n in range(5)
+    ]  # fmt: skip
+    for job in jobs:
+        desk.store.jobs.insert_one(job)
+    assert desk.states([job.id for job in jobs]) == ["ready"] * 5
+    claimed = desk.claim(queue="mail", tasks=["mail.send"])
+    assert [job.id for job in claimed] == [job.id for job in reversed(jobs)]
+    assert {(job.args, job.options, job.headers, job.trace, job.expired) for job in claimed} == {
+        (jobs[0].args, odd, odd, odd, False)
+    }
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
+        desk.store.jobs.insert_one(jobs[0])
+    desk.store.jobs.insert_one(last := desk.job())
+    assert desk.state(last.id) == "ready"
+    desk.check()
+
+
 @pytest.mark.parametrize("count", [1, 2, 700])
 def test_any_number_of_jobs_is_inserted_and_counted_by_queue(desk: Desk, count: int) -> None:
     jobs = [desk.job(queue=f"q{n % 3}") for n in range(count)]

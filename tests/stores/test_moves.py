@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -71,11 +72,10 @@ def test_two_promoters_share_the_work(desk: Desk) -> None:
 # -- cancel
 
 
-def in_state(desk: Desk, state: str, **more: object) -> bytes:
+def in_state(desk: Desk, state: str, **more: Any) -> bytes:
     """A job that stands in this state."""
     if state == "waiting":
-        job = desk.job(pending=1, **more)
-        return desk.put(job)[0]
+        return desk.put(desk.job(pending=1, **more))[0]
     if state in ("ready", "scheduled"):
         return desk.put(desk.job(delay=60.0 if state == "scheduled" else None, **more))[0]
     if state == "skipped":

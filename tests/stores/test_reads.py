@@ -56,7 +56,7 @@ def test_the_view_says_the_same_as_the_tables(desk: Desk, zoo: dict[str, list[by
     for state, ids in zoo.items():
         assert desk.states(ids) == [state] * len(ids)  # Desk.state compares with the view
     rows = desk.sql("SELECT state, count(*) FROM {job_states} GROUP BY state")
-    assert {state: count for state, count in rows} == {s: len(ids) for s, ids in zoo.items()}
+    assert dict(rows) == {s: len(ids) for s, ids in zoo.items()}
     desk.check()
 
 

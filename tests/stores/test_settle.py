@@ -1,4 +1,4 @@
-"""Settle: each outcome moves a job as it says, once, and only for the worker that holds the lease."""
+"""Settle: each outcome moves a job as it says, once, and only for the holder of the lease."""
 
 from __future__ import annotations
 
@@ -363,5 +363,3 @@ def test_a_cancel_that_commits_during_a_settle_does_not_make_it_stale(desk: Desk
             wait_until(lambda: blocked(desk), step=0.15)
     assert settled().stale == set()
     assert desk.state(job.id) == "completed"
-
-

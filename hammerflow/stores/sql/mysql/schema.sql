@@ -1,5 +1,5 @@
 -- name: migration_lock
-SELECT GET_LOCK('{prefix}migrations', 60)
+SELECT GET_LOCK('{prefix}migrations', 50)
 
 -- name: migration_unlock
 SELECT RELEASE_LOCK('{prefix}migrations')

@@ -2,7 +2,14 @@
 -- name: migration_lock
 SELECT pg_advisory_xact_lock(hashtext('{schema}.{prefix}'))
 
+-- CREATE SCHEMA asks for the right to create schemas even where it exists, so it is asked for first.
+-- name: create_schema
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = '{schema}') THEN
+    CREATE SCHEMA "{schema}";
+  END IF;
+END $$
+
 -- name: migrations_table
-CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE IF NOT EXISTS {migrations} (
   version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL)

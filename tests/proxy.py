@@ -1,0 +1,121 @@
+"""A TCP proxy before a database server that loses messages on command."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Self
+from urllib.parse import urlsplit
+
+__all__ = ["Proxy"]
+
+
+class Proxy:
+    """Forwards bytes both ways; can cut at a word, swallow replies or drop all connections.
+
+    Args:
+        url: of the server behind it.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "127.0.0.1", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        login = parts.netloc.rpartition("@")[0]
+        self.url = parts._replace(netloc=f"{login}@127.0.0.1:{port}" if login else "").geturl()
+        self._cut_word: bytes | None = None
+        self._cut_before = False
+        self._silent = threading.Event()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self.cuts = 0  # how often a connection was cut at the word
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_at(self, word: str, *, before: bool = False) -> None:
+        """Cut the next connection that sends this word, once.
+
+        Args:
+            before: the server does not receive it; else it does, and its reply is dropped.
+        """
+        self._cut_before, self._cut_word = before, word.encode()
+
+    def silence(self) -> None:
+        """Swallow the server's replies from now on; connections stay open."""
+        self._silent.set()
+
+    def speak(self) -> None:
+        """Forward replies again (what was swallowed is lost)."""
+        self._silent.clear()
+
+    def drop_all(self) -> None:
+        """Cut every connection there is now."""
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            _shut(*pair)
+
+    def close(self) -> None:
+        """Stop listening and cut everything."""
+        self._listener.close()
+        self.drop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- inside
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(self._server)
+        except OSError:
+            client.close()
+            return
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._pairs.append((client, server))
+        cut = threading.Event()
+        back = threading.Thread(target=self._replies, args=(client, server, cut), daemon=True)
+        back.start()
+        with suppress(OSError):
+            while data := client.recv(65536):
+                if self._is_cut(data):
+                    cut.set()
+                    if self._cut_before:
+                        _shut(client, server)
+                        return
+                server.sendall(data)
+        if not cut.is_set():
+            _shut(client, server)
+
+    def _is_cut(self, data: bytes) -> bool:
+        word = self._cut_word
+        if word is None or word not in data:
+            return False
+        self._cut_word = None
+        self.cuts += 1
+        return True
+
+    def _replies(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
+        with suppress(OSError):
+            while data := server.recv(65536):
+                if cut.is_set():  # the server has done it; nobody hears of it
+                    break
+                if not self._silent.is_set():
+                    client.sendall(data)
+        _shut(client, server)
+
+
+def _shut(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
