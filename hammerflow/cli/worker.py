@@ -61,8 +61,13 @@ def command(
     """Run jobs: a supervisor and its children.
 
     SIGTERM or Ctrl-C lets running jobs end (--grace), a second one stops at once; SIGHUP starts
-    fresh children with fresh code.
+    fresh children with fresh code. With --json the log is JSON.
     """
+    if session.database is not None:
+        raise click.UsageError(
+            "a worker takes the database from its app: set $HAMMERFLOW_DATABASE_URL instead of "
+            "--database"
+        )
     options = WorkerOptions(
         app=session.spec,
         children=children or os.cpu_count() or 1,
@@ -74,7 +79,7 @@ def command(
         poll=poll,
         burst=burst,
         reload=reload,
-        log_format=log_format,
+        log_format="json" if session.as_json else log_format,
         log_level=log_level,
     )
     return run(options)

@@ -26,6 +26,7 @@ from tests.cli.conftest import HAMMERFLOW, Run, environment
         (["-A", "lacking:app", "job", "list"], 1, "No module named 'numpy_of_old'"),
         (["job", "enqueue", "x"], 2, "which app?"),
         (["worker"], 2, "which app?"),
+        (["-A", "shop:app", "worker", "--database", "sqlite:///x.db"], 2, "from its app"),
         (["job", "list", "--database", "oracle://x"], 1, "--database: a database URL begins with"),
         (["job", "list"], 1, "there is no database sqlite:///hammerflow.db yet"),
         (["jbo"], 2, "No such command 'jbo'"),
