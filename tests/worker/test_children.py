@@ -1,0 +1,259 @@
+"""A real child at the end of real pipes: jobs, tokens, and what is known after its death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.job import Claimed
+from hammerflow.outcome import Completed, Failed, Parked, Retrying
+from hammerflow.worker.child import Child, ChildOptions
+from hammerflow.worker.line import Line
+from hammerflow.worker.pace import Pace
+from hammerflow.worker.policy import Manifest, TaskFacts
+from hammerflow.worker.seats import Harvest, SerialSeat
+from tests.acceptance.kit import until
+from tests.worker.kit import claimed
+
+
+class Bench:
+    """One child and its seat."""
+
+    def __init__(self, app: Hammerflow, options: ChildOptions) -> None:
+        manifest = Manifest([TaskFacts.of(task) for task in app.tasks.values()])
+        self.line = Line()
+        self.seat = SerialSeat(1, self.line, manifest, time.monotonic())
+        self.harvest = Harvest()
+        self.pace = Pace()
+        self.is_over = False
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.line.jobs)
+            Child(app, self.line.child_ends, options).run()
+            os._exit(0)
+        self.line.handed_over()
+
+    def hand(self, *jobs: Claimed) -> None:
+        self.seat.hand(7, list(jobs), {}, time.monotonic())
+
+    def listen(self) -> None:
+        """Take in what the child has said by now."""
+        frames = self.line.frames()
+        if frames is None:
+            self.is_over = True
+        else:
+            self.seat.hear(frames, self.harvest, self.pace, time.monotonic())
+        self.line.flush()
+
+    def listen_until(self, condition: Callable[[], bool]) -> None:
+        def heard() -> bool:
+            self.listen()
+            return condition()
+
+        until("the child says it", heard)
+
+    @property
+    def ended(self) -> list[bytes]:
+        return [job.id for job, _ in self.harvest.ended.get(7, [])]
+
+    def close(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.line.close()
+
+
+@pytest.fixture
+def app(sqlite_url: str) -> Hammerflow:
+    app = Hammerflow("bench", database=sqlite_url, doorbell="none")
+
+    @app.task(name="wait")
+    def wait_for(path: str) -> str:
+        while not Path(path).exists():
+            time.sleep(0.002)
+        return path
+
+    @app.task(name="log")
+    def write(path: str, word: str) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(fd, word.encode() + b"\n")
+        os.close(fd)
+
+    @app.task(name="forks")
+    def fork() -> str:
+        return "child" if os.fork() == 0 else "parent"
+
+    @app.task(name="bad", max_attempts=2)
+    def fail() -> None:
+        raise ValueError("no")
+
+    return app
+
+
+@pytest.fixture
+def bench(app: Hammerflow) -> Iterator[Callable[..., Bench]]:
+    benches: list[Bench] = []
+
+    def make(**options: int) -> Bench:
+        benches.append(Bench(app, ChildOptions(**options)))
+        return benches[-1]
+
+    yield make
+    for made in benches:
+        made.close()
+
+
+def test_jobs_run_in_order_and_each_end_is_told(bench: Callable[..., Bench], tmp_path: Path) -> None:
+    child, path = bench(), str(tmp_path / "log")
+    jobs = [claimed("log", path, str(i)) for i in range(100)]
+
+    child.hand(*jobs)
+    child.listen_until(lambda: not child.seat.is_busy)
+
+    assert child.ended == [job.id for job in jobs]
+    assert Path(path).read_text().split() == [str(i) for i in range(100)]
+    assert child.pace.of(jobs[0].task_id) is not None
+
+
+def test_what_was_taken_back_is_never_started(bench: Callable[..., Bench], tmp_path: Path) -> None:
+    child, gate, path = bench(), tmp_path / "gate", str(tmp_path / "log")
+    first = claimed("wait", str(gate))
+    behind = [claimed("log", path, str(i)) for i in range(300)]
+    next_chunk = [claimed("log", path, "next")]
+    child.hand(first, *behind)
+    child.hand(*next_chunk)
+    until("the first has begun", lambda: child.seat.unstarted and len(_tokens_left(child)) == 301)
+
+    taken = child.seat.take_back()
+    assert not child.seat.is_free, "it has not noticed yet"
+    gate.touch()
+    child.listen_until(lambda: child.seat.is_free)
+
+    assert [held.job for held in taken] == [*behind, *next_chunk]
+    assert child.ended == [first.id]
+    child.hand(claimed("log", path, "later"))
+    child.listen_until(lambda: not child.seat.is_busy)
+    assert Path(path).read_text().split() == ["later"]
+
+
+def _tokens_left(child: Bench) -> bytes:
+    """How many tokens stand in the pipe, by taking and giving them back: only while it is stuck."""
+    tokens = child.line.take_tokens()
+    if tokens:
+        child.line.send(b"", tokens)
+    return tokens
+
+
+def test_a_race_for_tokens_gives_each_job_to_one_side(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    child, path = bench(), str(tmp_path / "log")
+    taken: Counter[bytes] = Counter()
+    given: list[Claimed] = []
+    for round_ in range(60):
+        jobs = [claimed("log", path, f"{round_}-{i}") for i in range(40)]
+        given += jobs
+        child.hand(*jobs[:25])
+        child.hand(*jobs[25:])
+        for _ in range(round_ % 7 * 3):
+            child.listen()
+        taken.update(held.job.id for held in child.seat.take_back())
+        child.listen_until(lambda: child.seat.is_free)
+
+    ended = Counter(child.ended)
+
+    assert ended + taken == Counter(job.id for job in given)
+    assert len(Path(path).read_text().split()) == len(child.ended)
+    assert taken
+    assert ended
+
+
+def test_after_a_death_it_is_known_what_ran_and_what_did_not(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    child, path = bench(), str(tmp_path / "log")
+    done = [claimed("log", path, str(i)) for i in range(5)]
+    stuck = claimed("wait", str(tmp_path / "never"))
+    waiting = [claimed("log", path, "x") for _ in range(5)]
+    child.hand(*done, stuck, *waiting)
+    child.listen_until(lambda: len(child.ended) == 5)
+    until("it is stuck", lambda: len(_tokens_left(child)) == 5)
+
+    os.kill(child.pid, signal.SIGKILL)
+    child.listen_until(lambda: child.is_over)
+    ran, unstarted = child.seat.leftovers()
+
+    assert child.ended == [job.id for job in done]
+    assert [held.job for held in ran] == [stuck]
+    assert [held.job for held in unstarted] == waiting
+
+
+def test_a_frame_larger_than_a_pipe_does_not_block_the_sender(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    child, gate = bench(), tmp_path / "gate"
+    path = str(tmp_path / "log")
+    child.hand(claimed("wait", str(gate)))
+    child.hand(*[claimed("log", path, "x" * 50_000) for _ in range(10)])
+
+    assert child.line.is_clogged
+    gate.touch()
+    child.listen_until(lambda: not child.seat.is_busy)
+    assert len(child.ended) == 11
+
+
+def test_a_spent_child_quits_and_leaves_the_rest(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    child, path = bench(max_jobs=3), str(tmp_path / "log")
+    jobs = [claimed("log", path, str(i)) for i in range(10)]
+
+    child.hand(*jobs)
+    child.listen_until(lambda: child.is_over)
+    ran, unstarted = child.seat.leftovers()
+
+    assert child.seat.quit_because == "3 jobs done"
+    assert child.ended == [job.id for job in jobs[:3]]
+    assert ran == []
+    assert [held.job for held in unstarted] == jobs[3:]
+
+
+def test_the_copy_that_a_body_forks_ends_no_job(bench: Callable[..., Bench]) -> None:
+    child = bench()
+
+    child.hand(claimed("forks"), claimed("forks"))
+    child.listen_until(lambda: not child.seat.is_busy)
+    child.listen()
+
+    outcomes = [outcome for _, outcome in child.harvest.ended[7]]
+    assert outcomes == [Completed(b"M\xa6parent"), Completed(b"M\xa6parent")]
+
+
+def test_rows_that_cannot_be_run_are_parked_and_harm_no_one(bench: Callable[..., Bench]) -> None:
+    child = bench()
+    hostile = [
+        claimed("bad", args=b"Xnonsense"),
+        claimed("bad", args=b""),
+        claimed("bad", options="[" * 100_000),
+        claimed("bad", options="not json"),
+        claimed("bad", options='["timeout"]'),
+        claimed("bad", options='{"timeout": "soon"}'),
+        claimed("bad", options='{"backoff": {"kind": 1, "x": 2}}'),
+        claimed("bad", options='{"spawn": {"max_spawn_count": -1}}'),
+        claimed("nobody knows it"),
+    ]
+
+    child.hand(*hostile, claimed("bad"), claimed("bad", attempt=2), claimed("bad", attempt=3))
+    child.listen_until(lambda: not child.seat.is_busy)
+
+    outcomes = [outcome for _, outcome in child.harvest.ended[7]]
+    assert [type(outcome) for outcome in outcomes] == [Parked] * 9 + [Retrying, Failed, Failed]
+    assert {o.why for o in outcomes if isinstance(o, Parked)} == {"undecodable", "unknown_task"}
+    assert isinstance(outcomes[-1], Failed)
+    assert outcomes[-1].failure.kind == "lost"
