@@ -178,9 +178,12 @@ class Hammerflow:
     @property
     def notifier(self) -> Notifier:
         """The doorbell."""
+        store = self.store
         with self._opening:
             if self._notifier is None:
-                self._notifier = open_notifier(self.settings)
+                self._notifier = open_notifier(
+                    self.settings, connect=lambda: store.database.dialect.connect().connection
+                )
             return self._notifier
 
     @property

@@ -209,7 +209,8 @@ class Supervisor:
         for dispatcher in self._dispatchers:
             dispatcher.start()
         self._listener: Listener = self._listen()
-        self._promoting.start()
+        if not self._options.burst:  # else the dispatchers promote, before they look
+            self._promoting.start()
         self._keeping.start()
         self._watch = Watch(greeting.files) if self._options.reload else None
         log.info(
@@ -378,6 +379,7 @@ class Supervisor:
             "name": self._name,
             "children": self._options.processes,
             "queues": self._schedule.names,
+            "is_open": self._schedule.is_open,
         }
         return Registration(info, self._manifest.names, self._schedule.names)
 

@@ -185,3 +185,15 @@ def test_a_forked_child_opens_connections_of_its_own(app: Hammerflow, add: Any) 
     assert os.waitpid(pid, 0)[1] == 0
     add.delay(5, 6)
     assert len(app.jobs()) == 3
+
+
+def test_listen_and_notify_as_the_doorbell(postgres_url: str) -> None:
+    app = Hammerflow("shop", database=postgres_url, doorbell="postgres")
+    app.migrate()
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    assert add.delay(1, 2).state is JobState.READY
+    app.close()
