@@ -193,7 +193,11 @@ class Hammerflow:
 
     def migrate(self) -> list[str]:
         """Bring the database's schema up to date; the names of the migrations applied."""
-        return [step.name for step in open_store(self.settings).schema.migrate()]
+        store = open_store(self.settings)
+        try:
+            return [step.name for step in store.schema.migrate()]
+        finally:
+            store.close()
 
     def close(self) -> None:
         """Close connections and the doorbell; the app can be used again."""
