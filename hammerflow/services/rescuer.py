@@ -22,6 +22,8 @@ class Rescuer:
         every: seconds between sweeps.
         queues: gives the names of the queues of this worker.
         on_ready: called with the names of queues that have new work.
+        may_judge: whether this worker itself has beaten lately: one that could not (a database
+            held up, a machine that slept) would take over its own jobs, and those of its peers.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Rescuer:
         poison_limit: int,
         queues: Callable[[], Iterable[str]],
         on_ready: Callable[[Iterable[str]], None],
+        may_judge: Callable[[], bool],
     ) -> None:
         self._store = store
         self._every = every
@@ -40,9 +43,12 @@ class Rescuer:
         self._poison_limit = poison_limit
         self._queues = queues
         self._on_ready = on_ready
+        self._may_judge = may_judge
         self._ticks = 0
 
     def tick(self) -> float:
+        if not self._may_judge():
+            return min(1.0, self._every)
         swept = self._store.workers.sweep(lease=self._lease, poison_limit=self._poison_limit)
         if swept.queues:
             self._on_ready(swept.queues)

@@ -113,9 +113,14 @@ class ForkServer:
         if not request:
             return False
         kind, serial = REQUEST.unpack(request)
-        pid = self._fork(kind, Pipes(*fds))
-        for fd in fds:
-            os.close(fd)
+        try:
+            pid = self._fork(kind, Pipes(*fds))
+        except OSError as error:  # no more processes: the supervisor sees the pipes end
+            log.error("cannot fork: %s", error)
+            return True
+        finally:
+            for fd in fds:
+                os.close(fd)
         self._children.add(pid)
         self._control.sendall(pack([FORKED, serial, pid]))
         return True

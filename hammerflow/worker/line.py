@@ -22,9 +22,15 @@ class Line:
     """
 
     def __init__(self) -> None:
-        jobs_in, self.jobs = os.pipe()
-        self._tokens, self._tokens_in = os.pipe()
-        self.results, results_out = os.pipe()
+        ends: list[int] = []
+        try:
+            for _ in range(3):
+                ends += os.pipe()
+        except OSError:
+            for fd in ends:
+                os.close(fd)
+            raise
+        jobs_in, self.jobs, self._tokens, self._tokens_in, self.results, results_out = ends
         self.child_ends = Pipes(jobs_in, self._tokens, results_out)
         self._unsent = bytearray()
         self._unpacker = Unpacker()

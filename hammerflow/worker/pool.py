@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import random
 import selectors
 import signal
 import threading
@@ -13,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from hammerflow.job import Claimed
-from hammerflow.outcome import Failed, Lost, Outcome, Released, Retrying
+from hammerflow.outcome import Outcome, Released
 from hammerflow.worker.crews import PATIENCE, Crew, LoopCrew, SerialCrew
-from hammerflow.worker.failures import hard_timeout, lost_child
+from hammerflow.worker.deaths import end_of
 from hammerflow.worker.forker import Forker
 from hammerflow.worker.frames import EXITED, FORKED
 from hammerflow.worker.interrupts import CANCEL_SIGNAL
@@ -246,7 +245,7 @@ class Pool:
             seat.hear(frames, harvest, crew.pace, now)
         except Exception:  # a border: a body may have written into our pipe
             log.exception("child talks nonsense and is killed", extra=facts(pid=seat.pid))
-            self._kill(seat, Doom("nonsense"))
+            self._kill(seat)
         if seat.jobs_ended:
             crew.quick_deaths = 0
 
@@ -330,7 +329,12 @@ class Pool:
         """Ask for children until there are as many as wanted."""
         staying = sum(not (seat.is_retiring or seat.quit_because) for seat in crew.seats)
         while self._forker is not None and staying < crew.wanted and now >= crew.not_before:
-            line = Line()
+            try:
+                line = Line()
+            except OSError as error:
+                log.error("cannot start a child: %s", error)
+                crew.not_before = now + 1.0
+                return
             serial = next(self._serials)
             seat: Seat
             if isinstance(crew, SerialCrew):
@@ -368,7 +372,7 @@ class Pool:
         else:
             crew.backlog.put_back(unstarted, now)
         for held in ran:
-            harvest.add(held, self._end_of(seat, held.job))
+            harvest.add(held, end_of(seat, held.job))
         self._let_go(seat)
         if seat.doom is None and seat.quit_because is None and not seat.is_retiring:
             self._mourn(seat, crew, ran, now)
@@ -381,20 +385,6 @@ class Pool:
         if not ran and now - seat.born < _QUICK:
             crew.quick_deaths += 1
             crew.not_before = now + min(0.1 * 2**crew.quick_deaths, 5.0)
-
-    def _end_of(self, seat: Seat, job: Claimed) -> Outcome:
-        """How a job ended that a child ran when it died."""
-        policy = seat.manifest.policy(job)
-        doom = seat.doom
-        if doom is None:
-            delay = 0.0 if job.attempt < policy.max_attempts else None
-            return Lost(lost_child(seat.pid, seat.status), delay)
-        if doom.why != "timeout" or doom.job_id != job.id:
-            return Released()  # killed by us, for no fault of its own
-        retry_in = policy.delay_after(job.attempt, random.random())
-        if retry_in is None or not policy.retries_timeouts:
-            return Failed(hard_timeout(doom.timeout))
-        return Retrying(retry_in, hard_timeout(doom.timeout))
 
     def _let_go(self, seat: Seat) -> None:
         """Close an old fork server when its last child has ended."""
@@ -421,8 +411,8 @@ class Pool:
             log.warning("cancelled job did not end, child is killed", extra=facts(pid=seat.pid))
             self._kill(seat, Doom("cancel"))
 
-    def _kill(self, seat: Seat, doom: Doom) -> None:
-        if seat.doom is None:
+    def _kill(self, seat: Seat, doom: Doom | None = None) -> None:
+        if doom is not None and seat.doom is None:
             seat.doom = doom
             seat.grace_ends.clear()
         if seat.pid is not None and not seat.has_exited:

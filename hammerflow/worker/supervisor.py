@@ -70,6 +70,7 @@ class Supervisor:
             forker = self._new_forker()
             greeting = self._greet(forker)
             if greeting is None:
+                forker.close()
                 return 0
             self._build(greeting)
             self._start(forker, greeting)
@@ -176,6 +177,7 @@ class Supervisor:
             poison_limit=settings.poison_limit,
             queues=lambda: self._schedule.names,
             on_ready=self._on_ready,
+            may_judge=lambda: self._heart.silent_for < settings.lease / 3,
         )
         auditor = Auditor(
             store,
@@ -268,11 +270,16 @@ class Supervisor:
         self._pool.staff(forker, greeting.manifest)
 
     def _check_heart(self) -> None:
-        """A worker that could not beat stops its bodies before others may run their jobs."""
+        """A worker that could not beat stops its bodies before others may run their jobs.
+
+        Not on SQLite: there a body's long transaction holds up every writer, so a beat that waits
+        means that nobody else can take anything over either.
+        """
         cut = self._store.database.cut_silent(self._patience_with_peer)
         if cut:
             log.error("the database is silent: cut %d connections", cut)
-        silent = self._heart.silent_for > self._settings.lease * 2 / 3
+        is_shared = self._store.dialect != "sqlite"
+        silent = is_shared and self._heart.silent_for > self._settings.lease * 2 / 3
         if silent and not self._is_isolated:
             log.error("no beat for %.1f s: stopping all bodies", self._heart.silent_for)
             self._is_isolated = True

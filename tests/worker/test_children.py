@@ -109,7 +109,9 @@ def bench(app: Hammerflow) -> Iterator[Callable[..., Bench]]:
         made.close()
 
 
-def test_jobs_run_in_order_and_each_end_is_told(bench: Callable[..., Bench], tmp_path: Path) -> None:
+def test_jobs_run_in_order_and_each_end_is_told(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
     child, path = bench(), str(tmp_path / "log")
     jobs = [claimed("log", path, str(i)) for i in range(100)]
 

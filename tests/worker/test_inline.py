@@ -364,7 +364,9 @@ def test_hooks_may_refuse_a_run_and_hear_of_its_children(app: Hammerflow) -> Non
     assert refused.children() == []
     (context,) = heard
     assert (context.job_id, context.spawned, context.args) == (good.id, 2, (2,))
-    assert [str(child.id) for child in good.children()[:2]] == list(map(str, context.children or ()))
+    assert [str(child.id) for child in good.children()[:2]] == list(
+        map(str, context.children or ())
+    )
 
 
 def test_children_inherit_what_the_configuration_says(app: Hammerflow) -> None:
@@ -486,7 +488,9 @@ def test_a_transactional_body_that_lost_its_lease_changes_nothing(app: Hammerflo
 
     result = slow.delay()
     if app.store.dialect == "sqlite":
-        pytest.skip("SQLite has one writer: nobody takes a lease while a body's transaction is open")
+        pytest.skip(
+            "SQLite has one writer: nobody takes a lease while a body's transaction is open"
+        )
     drain(app)
 
     assert result.state is JobState.RUNNING, "held by the one who took it over"
