@@ -78,7 +78,13 @@ class Shop:
     # -- workers
 
     def worker(self, *arguments: str, children: int = 2, **environment: Any) -> Worker:
-        """A worker, started and registered."""
+        """A worker, started and registered.
+
+        Args:
+            arguments: of ``hammerflow worker``.
+            environment: settings; ``app`` and ``folder`` of another app; a ``path`` that is
+                imported from first.
+        """
         worker = Worker(self, ["-c", str(children), *arguments], environment)
         self.workers.append(worker)
         worker.wait_for_log("worker started")
@@ -200,11 +206,12 @@ class Worker:
         self._path = shop.folder / f"worker-{len(shop.workers)}.log"
         app = environment.pop("app", f"{_MODULE}:app")
         folder = environment.pop("folder", _ROOT)
+        path = [str(environment.pop("path"))] if "path" in environment else []
         env = {key: value for key, value in os.environ.items() if not key.startswith("HAMMERFLOW")}
         settings = {"lease": LEASE, "sweep": SWEEP, "poll": POLL, **environment}
         env |= {f"HAMMERFLOW_{key.upper()}": str(value) for key, value in settings.items()}
         env |= {"HAMMERFLOW_DATABASE_URL": shop.url, "SHOP_FOLDER": str(shop.folder)}
-        env |= {"PYTHONPATH": str(_ROOT), "PYTHONFAULTHANDLER": ""}
+        env["PYTHONPATH"] = os.pathsep.join([*path, str(_ROOT)])
         if shop.redis is not None:
             env["HAMMERFLOW_REDIS_URL"] = shop.redis
         with open(self._path, "wb") as log:

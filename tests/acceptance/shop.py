@@ -276,3 +276,17 @@ def gives_up(why: str) -> None:
 def echo(value: Any) -> Any:
     """Its argument, once through the codec in each direction."""
     return value
+
+
+@app.task
+def unspeakable() -> object:
+    """Returns what no codec takes."""
+    return object()
+
+
+@app.task
+def deaf(seconds: float) -> None:
+    """Does not hear of a cancel: the signal is blocked, as in a long call into C."""
+    with entered(seconds):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        time.sleep(seconds)

@@ -40,9 +40,10 @@ def test_redis_breaks_under_load(shop_by_redis: Shop, own_redis: Redis) -> None:
             customers.wait_for(40)
             fault()
         customers.wait_for(40)
+        customers.stop()
+        shop.wait_until_quiet()
 
     assert customers.slowest < _BOUND + _MARGIN
-    shop.wait_until_quiet()
     assert shop.ledger.counts(r.id.hex for r in customers.results) == {1: len(customers.results)}
     shop.check(customers.results)
 
