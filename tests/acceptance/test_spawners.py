@@ -48,7 +48,7 @@ def test_a_streaming_spawner_whose_child_is_killed(shop: Shop) -> None:
 
 @pytest.mark.parametrize("count", [2_000, 8_000])
 def test_a_spawner_whose_supervisor_is_killed(shop: Shop, count: int) -> None:
-    brief = {"lease": 1.5, "sweep": 0.2, "poison_limit": 1000}
+    brief: dict[str, Any] = {"lease": 1.5, "sweep": 0.2, "poison_limit": 1000}
     parent = shop.send("fan_out", count, 0.005)
     for run in range(1, 4):
         worker = shop.worker(**brief)
