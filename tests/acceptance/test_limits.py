@@ -28,7 +28,7 @@ def test_a_hard_timeout_stops_the_body(sqlite_shop: Shop, task: str) -> None:
 
         first, second = shop.ledger.runs(result.id.hex)
         assert (first.ended, second.ended) == (None, None)
-        assert 0.5 < second.began - first.began < 3
+        assert 0.5 < second.began - first.began < 6
         assert shop.kinds(result) == ["timeout", "timeout"]
         assert well.get(timeout=5) == "done"
     shop.check([result, well])
@@ -79,7 +79,7 @@ def test_retries_keep_their_backoff(shop: Shop) -> None:
             assert shop.kinds(job) == ["failed"] * kinds
             began = [run.began for run in shop.ledger.runs(job.id.hex)]
             for wanted, (before, after) in zip((0.2, 0.5, 0.8), pairwise(began), strict=True):
-                assert wanted - 0.02 < after - before < wanted + 1.0
+                assert wanted - 0.02 < after - before < wanted + 3
     shop.check([result, beyond], most_attempts=4)
 
 
@@ -95,23 +95,25 @@ def test_a_body_chooses_its_end(shop: Shop) -> None:
             cancel.get(timeout=10)
 
         first, second = shop.ledger.runs(retry.id.hex)
-        assert 0.28 < second.began - first.began < 2
+        assert 0.28 < second.began - first.began < 4
         assert len(shop.ledger.runs(snooze.id.hex)) == 4
     shop.check([retry, snooze, cancel])
 
 
 def test_a_job_starts_neither_before_its_time_nor_after_its_expiry(shop: Shop) -> None:
     expired = shop.send("note", 1, expires=0.1)
-    later = shop.send("note", 2, delay=1.0)
     sent = time.monotonic()
-    until("expired", lambda: time.monotonic() - sent > 0.2)
+    until("it has expired", lambda: time.monotonic() - sent > 0.2)
     with shop.worker():
+        sent = time.monotonic()
+        later = shop.send("note", 2, delay=0.7)
+
         with pytest.raises(JobCancelled, match="expired"):
             expired.get(timeout=10)
         assert later.get(timeout=10) == 2
 
         (run,) = shop.ledger.runs()
-        assert 0.9 < run.began - sent < 3
+        assert 0.68 < run.began - sent < 4
     shop.check([expired, later])
 
 
