@@ -96,6 +96,7 @@ def settle(
     result.ended.extend(end.job_id for end in ends)
     _write_errors(tx, mine)
     _write_moves(database, names, tx, mine, result)
+    _free_keys(tx, ends)  # first, so that a job may spawn the next one under its own key
     _write_children(database, tx, mine, result)
     _after_ends(names, tx, ends, result)
     return result
@@ -329,15 +330,19 @@ def _end(job: Claimed, outcome: Outcome) -> End:
 
 
 def _after_ends(names: Names, tx: Tx, ends: Iterable[End], result: Settlement) -> None:
-    """Free the unique keys and release the fan-ins of jobs that have just ended."""
+    """Release the fan-ins of jobs that have just ended, level by level where they are skipped."""
     level = list(ends)
     while level:
-        keyed = [end for end in level if end.unique_key is not None]
-        if keyed:
-            keys = sorted(end.unique_key for end in keyed if end.unique_key is not None)
-            tx.run("unique_release", ukeys=keys, ids=sorted(end.job_id for end in keyed))
         level = release_fan_ins(names, tx, level, result)
+        _free_keys(tx, level)
         result.ended.extend(end.job_id for end in level)
+
+
+def _free_keys(tx: Tx, ends: Iterable[End]) -> None:
+    keyed = sorted((end.unique_key, end.job_id) for end in ends if end.unique_key is not None)
+    if keyed:
+        keys, ids = zip(*keyed, strict=True)
+        tx.run("unique_release", ukeys=keys, ids=ids)
 
 
 def end_jobs(names: Names, tx: Tx, ends: Iterable[End]) -> Settlement:
@@ -345,6 +350,7 @@ def end_jobs(names: Names, tx: Tx, ends: Iterable[End]) -> Settlement:
     result = Settlement()
     ends = list(ends)
     result.ended.extend(end.job_id for end in ends)
+    _free_keys(tx, ends)
     _after_ends(names, tx, ends, result)
     return result
 

@@ -55,7 +55,7 @@ def running(work: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
     def body() -> None:
         try:
             outcome.append(work())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised by result()
             errors.append(error)
 
     def result() -> Any:

@@ -24,7 +24,7 @@ def start(desk: Desk, count: int, **more: Any) -> tuple[list[Claimed], NewJob]:
 
 
 def counts(desk: Desk, then: NewJob) -> tuple[int, int]:
-    return tuple(desk.one("pending, failed", "waiting", then.id))  # type: ignore[return-value]
+    return tuple(desk.one("pending, failed", "waiting", then.id))
 
 
 def test_the_last_end_releases_it(desk: Desk) -> None:
@@ -217,7 +217,7 @@ def test_four_threads_settle_overlapping_fan_ins(desk: Desk) -> None:
             barrier.wait()
             for n in range(0, len(share), 5):
                 assert desk.end(*share[n : n + 5]).stale == set()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - shown below
             faults.append(error)
 
     threads = [threading.Thread(target=settler, args=(share,)) for share in shares]

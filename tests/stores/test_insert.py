@@ -234,6 +234,7 @@ def test_a_failed_insert_leaves_nothing_behind(desk: Desk) -> None:
     assert desk.put(desk.job(id=new_id()))
 
 
+@pytest.mark.usefixtures("servers")
 def test_a_key_given_up_while_it_is_asked_for_is_taken(migrated_database: Migrated) -> None:
     with desk_at(migrated_database("postgres")) as desk:
         (held,) = desk.run(desk.job(unique_key="k"))
@@ -246,6 +247,7 @@ def test_a_key_given_up_while_it_is_asked_for_is_taken(migrated_database: Migrat
         assert desk.state(late.id) == "ready"
 
 
+@pytest.mark.usefixtures("servers")
 def test_a_caller_with_an_old_snapshot_learns_the_holder(migrated_database: Migrated) -> None:
     with (
         desk_at(migrated_database("mariadb")) as desk,

@@ -433,6 +433,7 @@ def test_many_jobs_are_revived(desk: Desk) -> None:
     assert desk.count("ready") == 2_100
 
 
+@pytest.mark.usefixtures("servers")
 def test_a_worker_that_comes_while_its_jobs_are_parked_finds_them(
     migrated_database: Callable[[str], str],
 ) -> None:

@@ -121,7 +121,7 @@ def test_children_come_in_pages_and_are_counted_by_state(desk: Desk) -> None:
     jobs = desk.store.jobs
     first = jobs.children(parent.id, limit=20)
     rest = jobs.children(parent.id, after=first[-1].spawn_index or 0, limit=20)
-    assert [job.id.bytes for job in first + rest] == [kid.id for kid in kids]
+    assert [job.id.bytes for job in [*first, *rest]] == [kid.id for kid in kids]
     assert sorted(tuple(row) for row in jobs.children_states(parent.id)) == [
         ("ready", "a", 20),
         ("ready", "b", 10),

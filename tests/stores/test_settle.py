@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from hammerflow.job import JobState
+from hammerflow.job import Claimed, JobState
 from hammerflow.outcome import (
     Cancelled,
     Completed,
@@ -88,7 +89,11 @@ def test_two_leases_of_one_job_in_one_batch(desk: Desk) -> None:
     (old,) = desk.run(desk.job())
     desk.settle((old, Retrying(0, BAD)))
     (new,) = desk.claim()
-    for batch in ([(old, failed()), (new, Snoozed(5))], [(new, Snoozed(5)), (old, failed())]):
+    batches: list[list[tuple[Claimed, Outcome]]] = [
+        [(old, failed()), (new, Snoozed(5))],
+        [(new, Snoozed(5)), (old, failed())],
+    ]
+    for batch in batches:
         settlement = desk.settle(*batch)
         assert settlement.ended == []
         assert desk.state(new.id) == "scheduled"
@@ -96,7 +101,7 @@ def test_two_leases_of_one_job_in_one_batch(desk: Desk) -> None:
 
 
 def test_a_batch_of_everything_is_one_settle(desk: Desk) -> None:
-    outcomes = [param.values for param in EVERY]
+    outcomes: list[Any] = [param.values for param in EVERY]
     jobs = desk.run(*(desk.job() for _ in outcomes), desk.job())
     *live, stale = jobs
     desk.settle((stale, failed()))
@@ -256,6 +261,16 @@ def test_the_holder_of_a_key_stands_for_a_child(desk: Desk, stream: bool) -> Non
     desk.check()
 
 
+def test_a_job_may_spawn_the_next_one_under_its_own_key(desk: Desk) -> None:
+    (job,) = desk.run(desk.job(unique_key="k"))
+    for _ in range(3):
+        kid = desk.child(job, 0, unique_key="k")
+        desk.settle((job, spawned(kid)))
+        (job,) = desk.claim()
+        assert job.id == kid.id
+    assert desk.put(desk.job(unique_key="k")) == [job.id]
+
+
 def test_a_fan_in_of_children_that_all_run_elsewhere_is_ready(desk: Desk) -> None:
     (parent,) = desk.run(desk.job())
     desk.put(desk.job(unique_key="k", queue="other"))
@@ -301,6 +316,7 @@ def test_a_stream_that_breaks_off_inserts_nothing(desk: Desk) -> None:
     assert desk.state(parent.id) == "running" and desk.count("jobs") == 1
 
 
+@pytest.mark.usefixtures("servers")
 def test_a_sweep_waits_for_a_settle_under_way(migrated_database: Callable[[str], str]) -> None:
     with desk_at(migrated_database("postgres")) as desk:
         (job,) = desk.run(desk.job())

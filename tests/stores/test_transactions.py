@@ -231,6 +231,7 @@ def test_a_connection_of_another_database_is_refused(desk: Desk) -> None:
             other.close()
 
 
+@pytest.mark.usefixtures("servers")
 def test_a_mysql_connection_in_another_character_set_is_refused(
     migrated_database: Migrated,
 ) -> None:
