@@ -73,7 +73,9 @@ class Doorbell:
         self._ringer.close()
 
     def finish(self) -> None:
-        """See to it that what was rung has gone out: the process may end now."""
+        """See to it that what was rung has gone out, and that nothing stays behind of those who
+        waited: the process may end now."""
+        self._bells.close()
         self._ringer.finish()
 
     def forget(self) -> None:

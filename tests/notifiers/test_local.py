@@ -42,6 +42,21 @@ def test_nothing_is_left_behind(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_a_script_that_just_ends_leaves_nothing_behind(root: Path) -> None:
+    code = (
+        "import sys\n"
+        "from hammerflow.notifiers.doorbell import Doorbell\n"
+        "from hammerflow.notifiers.local import LocalTransport\n"
+        "doorbell = Doorbell(LocalTransport('/shop.db', namespace='shop', roots=[sys.argv[1]]))\n"
+        "doorbell.ring(['mail'])\n"
+        "with doorbell.expect(bytes(16)): pass\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code, str(root)], check=True)
+
+    assert list(root.iterdir()) == []
+
+
 def test_the_folder_is_for_us_alone(root: Path) -> None:
     doorbell = _doorbell(root)
     Listening(doorbell)
