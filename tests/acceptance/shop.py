@@ -154,6 +154,13 @@ def leaf(i: int) -> int:
     return i
 
 
+@app.task
+def nap(seconds: float) -> None:
+    """So short that a child gets many at a time; without a ledger line, which would take longer."""
+    if seconds:
+        time.sleep(seconds)
+
+
 # -- in the job's own transaction
 
 
