@@ -27,6 +27,7 @@ from hammerflow.stores.texts import TRACE, storable
 
 __all__ = ["End", "Settlement", "end_jobs", "release_fan_ins", "settle", "writes_one_statement"]
 
+_FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
@@ -177,7 +178,7 @@ def _end_columns(
 
 
 def _is_final(outcome: Outcome) -> bool:
-    return isinstance(outcome, Completed | Failed | Cancelled)
+    return type(outcome) in _FINAL
 
 
 def _reclaim_committed(
