@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import dataclasses
+import enum
 import os
 import signal
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,25 @@ def entered(*args: Any) -> Iterator[None]:
 def is_open(gate: str) -> bool:
     """Gates are files: a test opens one by making it."""
     return (FOLDER / gate).exists()
+
+
+class Color(enum.Enum):
+    """A type of the app's own."""
+
+    RED = "r"
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Another one."""
+
+    number: int
+    paid_at: datetime | None
+    colors: tuple[Color, ...]
+
+
+for kind in (Color, Order):
+    app.codec.register(kind)
 
 
 # -- plain bodies

@@ -46,19 +46,21 @@ def test_a_streaming_spawner_whose_child_is_killed(shop: Shop) -> None:
     shop.check([parent])
 
 
-@pytest.mark.parametrize("count", [2_000, 8_000])
-def test_a_spawner_whose_supervisor_is_killed(shop: Shop, count: int) -> None:
+def test_spawners_whose_supervisor_is_killed(shop: Shop) -> None:
+    """One whose children travel with its outcome, and one that streams them."""
     brief: dict[str, Any] = {"lease": 1.5, "sweep": 0.2, "poison_limit": 1000}
-    parent = shop.send("fan_out", count, 0.005)
+    parents = {count: shop.send("fan_out", count, 0.005) for count in (2_000, 8_000)}
     for run in range(1, 4):
         worker = shop.worker(**brief)
-        until("a run", lambda: len(_runs(shop, parent)) >= run or parent.ready())  # noqa: B023
+        for parent in parents.values():
+            until("a run", lambda: len(_runs(shop, parent)) >= run or parent.ready())  # noqa: B023
         time.sleep(random.uniform(0, 0.6))
         worker.kill()
         until("the family is gone", lambda: not worker.family(), timeout=5)  # noqa: B023
     with shop.worker(**brief):
-        _check_family(shop, parent, count)
-    shop.check([parent])
+        for count, parent in parents.items():
+            _check_family(shop, parent, count)
+    shop.check(parents.values())
 
 
 def _kill_again_and_again(shop: Shop, parent: Result[Any], *, most: int, within: float) -> int:
@@ -85,9 +87,10 @@ def _runs(shop: Shop, parent: Result[Any]) -> list[Any]:
 def _check_family(shop: Shop, parent: Result[Any], count: int) -> None:
     """Children 0..count-1 and one fan-in, which took all their results in order, once."""
     parent.wait(timeout=60)
-    rows = shop.desk.sql("SELECT spawn_index FROM {jobs} WHERE parent_id IS NOT NULL")
-    assert sorted(row[0] for row in rows) == list(range(count + 1))
-    (fan_in,) = parent.children()[count:]
-    assert fan_in.get(timeout=60) == [count, True]
+    children = parent.children()
+    rows = f"SELECT spawn_index FROM {{jobs}} WHERE parent_id = {shop.desk.id(parent.id.bytes)}"
+    assert sorted(row[0] for row in shop.desk.sql(rows)) == list(range(count + 1))
+    assert len(children) == count + 1
+    assert children[count].get(timeout=60) == [count, True]
     shop.wait_until_quiet()
-    assert sum(run.task == "total" for run in shop.ledger.runs()) == 1
+    assert len(shop.ledger.runs(children[count].id.hex)) == 1
