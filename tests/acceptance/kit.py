@@ -33,7 +33,7 @@ def until(what: str, condition: Callable[[], Any], timeout: float = 15.0) -> Any
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:g} s: {what}")
-        time.sleep(0.01)
+        time.sleep(0.02)
     return found
 
 
