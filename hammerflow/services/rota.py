@@ -25,9 +25,21 @@ class Service(Protocol):
 
 
 class Rota:
-    """A thread and its services."""
+    """A thread and its services.
 
-    def __init__(self, name: str, services: Sequence[Service], weather: Weather) -> None:
+    Args:
+        tries_first: whether it finds out when a lost database is back.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        services: Sequence[Service],
+        weather: Weather,
+        *,
+        tries_first: bool = False,
+    ) -> None:
+        self._tries_first = tries_first
         self._services = list(services)
         self._weather = weather
         self._due = {id(service): 0.0 for service in services}
@@ -46,6 +58,11 @@ class Rota:
             if due < self._due[id(service)]:
                 self._due[id(service)] = due
                 self._woken.notify()
+
+    def wake_all(self) -> None:
+        """Let every service tick now."""
+        for service in self._services:
+            self.wake(service)
 
     def stop(self, timeout: float) -> None:
         """End the thread; wait so long for the tick it may be in."""
@@ -78,7 +95,7 @@ class Rota:
         try:
             pause = service.tick()
         except StoreUnavailable as error:
-            return self._weather.lost(error)
+            return self._weather.lost(error, tries_first=self._tries_first)
         except Exception:  # a border: one duty's error must not end the others
             log.exception("%s failed", type(service).__name__)
             return _AFTER_ERROR

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 
 from hammerflow.errors import StoreUnavailable
 
@@ -14,16 +15,28 @@ __all__ = ["Weather"]
 log = logging.getLogger("hammerflow.database")
 _FIRST = 0.1
 _MOST = 2.0
+_PATIENCE = 5.0
 
 
 class Weather:
-    """One log line when the database is lost and one when it is back, whoever notices first."""
+    """One log line when the database is lost and one when it is back, whoever notices first.
+
+    While it is lost one thread tries, the heart's; the others sleep until it has come through.
+
+    Attributes:
+        on_lost: called when it is lost, to let the heart try at once.
+        on_fine: called when it is back, to wake the others.
+        changes: how often it came back: leases may have been taken unheard.
+    """
 
     def __init__(self) -> None:
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_fine: Callable[[], None] = lambda: None
+        self._back = threading.Condition()
         self._lock = threading.Lock()
         self._lost_at: float | None = None
         self._tries = 0
-        self.changes = 0  # how often it came back: leases may have been taken unheard
+        self.changes = 0
 
     @property
     def is_fine(self) -> bool:
@@ -39,9 +52,22 @@ class Weather:
             self.changes += lost_at is not None
         if lost_at is not None:
             log.info("the database is back after %.1f s", time.monotonic() - lost_at)
+            with self._back:
+                self._back.notify_all()
+            self.on_fine()
 
-    def lost(self, error: StoreUnavailable) -> float:
-        """The database could not be used; how many seconds to wait before the next try."""
+    def wait(self, seconds: float) -> None:
+        """Until the database is back, so many seconds at most."""
+        with self._back:
+            if not self.is_fine:
+                self._back.wait(seconds)
+
+    def lost(self, error: StoreUnavailable, *, tries_first: bool = False) -> float:
+        """The database could not be used; how many seconds to wait before the next try.
+
+        Args:
+            tries_first: for the one who finds out whether it is back.
+        """
         with self._lock:
             is_news = self._lost_at is None
             if is_news:
@@ -50,4 +76,7 @@ class Weather:
             tries = self._tries
         if is_news:
             log.warning("the database is lost, trying again until it is back: %s", error)
+            self.on_lost()
+        if not tries_first:
+            return _PATIENCE
         return float(random.uniform(0.5, 1) * min(_FIRST * 2 ** min(tries, 10), _MOST))

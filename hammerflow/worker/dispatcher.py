@@ -101,7 +101,7 @@ class Dispatcher:
                 room = 0 if self._is_full() else self._crew.room(time.monotonic())
                 wait = 0.0 if self._rung else self._next_look - time.monotonic()
                 if room and wait <= 0:
-                    self._rung = False
+                    self._rung = self._crew.wants_room = False
                     return room
                 self._crew.wants_room = not room
                 self._crew.has_room.wait(self._wait_at_most(room, wait))

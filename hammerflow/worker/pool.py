@@ -82,6 +82,7 @@ class Pool:
         self._wakes_at = 0.0
         self._is_draining = False
         self._is_over = False
+        self.staffed = threading.Event()  # the first children are there
         self.emptied = threading.Event()  # while draining: the last child has ended
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
 
@@ -290,6 +291,8 @@ class Pool:
                 harvest.add(held, Released())
         for seat in self._seats():
             self._watch_writing(seat)
+        if not self.staffed.is_set() and all(seat.pid is not None for seat in self._seats()):
+            self.staffed.set()
         if self._is_draining and not any(True for _ in self._seats()):
             self.emptied.set()
 

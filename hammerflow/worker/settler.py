@@ -149,7 +149,7 @@ class Settler:
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
                     log.error("gave up writing how %d jobs ended", len(pairs))
                     return False
-                time.sleep(pause)
+                self._weather.wait(pause)
             except Exception:  # a border: one bad row must not hold up the others
                 log.exception("a batch of %d could not be settled", len(pairs))
                 return self._write_singly(worker_id, pairs)

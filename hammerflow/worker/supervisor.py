@@ -47,6 +47,7 @@ log = logging.getLogger("hammerflow.worker")
 #: Threads take turns so often: latency counts here more than throughput of pure Python.
 _SWITCH = 0.0005
 _BEAT_MOST = 5.0
+_STAFF_WAIT = 2.0
 _KILL_WAIT = 5.0
 _LAST_WRITES = 5.0
 
@@ -186,7 +187,7 @@ class Supervisor:
             held=self._held,
             on_ready=self._ring_here,
         )
-        self._beating = Rota("heart", [self._heart], weather)
+        self._beating = Rota("heart", [self._heart], weather, tries_first=True)
         self._promoting = Rota("promoter", [self._promoter], weather)
         self._keeping = Rota(
             "housekeeper",
@@ -200,6 +201,9 @@ class Supervisor:
             ],
             weather,
         )
+
+        weather.on_lost = lambda: self._beating.wake(self._heart)
+        weather.on_fine = self._on_database_back
 
     def _start(self, forker: Forker, greeting: Greeting) -> None:
         self._registrar.tick()
@@ -215,6 +219,7 @@ class Supervisor:
             self._promoting.start()
         self._keeping.start()
         self._watch = Watch(greeting.files) if self._options.reload else None
+        self._pool.staffed.wait(_STAFF_WAIT)
         log.info(
             "worker started",
             extra=facts(
@@ -347,6 +352,11 @@ class Supervisor:
     def _ring_here(self) -> None:
         for dispatcher in self._dispatchers:
             dispatcher.ring()
+
+    def _on_database_back(self) -> None:
+        self._ring_here()
+        self._promoting.wake_all()
+        self._keeping.wake_all()
 
     def _on_control(self) -> None:
         self._keeping.wake(self._canceller)
