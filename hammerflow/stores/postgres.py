@@ -286,7 +286,8 @@ class Postgres:
 
     def connect(self) -> PostgresTx:
         try:
-            connection = self._connect(options=_PLANNER)
+            given = psycopg.conninfo.conninfo_to_dict(self._conninfo).get("options") or ""
+            connection = self._connect(options=f"{_PLANNER} {given}".rstrip())
         except psycopg.OperationalError as error:
             if "startup parameter" not in str(error):
                 raise

@@ -1,7 +1,7 @@
 """The store against a model: any order of verbs, stale and repeated ones too, on each database.
 
-HAMMERFLOW_TEST_MODEL_EXAMPLES and HAMMERFLOW_TEST_MODEL_STEPS make it longer (a run of 1 000 and 100
-is 100 000 steps), HAMMERFLOW_TEST_SEED repeats a run; the seed is printed.
+HAMMERFLOW_TEST_MODEL_EXAMPLES and HAMMERFLOW_TEST_MODEL_STEPS make it longer (1 000 and 100 are
+100 000 steps), HAMMERFLOW_TEST_SEED repeats a run; the seed is printed.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ ELAPSE = (200, 600)
 DELAYS = (0.0, 1100.0, 2300.0)
 LEASE = 300.0
 FINAL = {"completed", "failed", "cancelled", "skipped"}
-TABLES = (
-    "migrations queues tasks workers worker_tasks jobs ready leases scheduled waiting done errors"
-    " parked unique_keys spawns progress"
-).split()
+TABLES = [
+    *("queues", "tasks", "workers", "worker_tasks", "jobs", "ready", "leases", "scheduled"),
+    *("waiting", "done", "errors", "parked", "unique_keys", "spawns", "progress"),
+]
 
 
 @dataclass
@@ -96,9 +96,8 @@ class Model:
     def insert_children(self, children: Sequence[NewJob]) -> None:
         out = 0
         for child in children:
-            if child.pending is not None:
-                child = child._replace(pending=child.pending - out)
-            out += self.insert(child) != child.id
+            waits = None if child.pending is None else child.pending - out
+            out += self.insert(child._replace(pending=waits)) != child.id
 
     def claim(self, worker: int, queue: str, tasks: Sequence[str], limit: int) -> list[Row]:
         if queue in self.paused:
@@ -249,7 +248,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def empty(self) -> None:
         for desk in self.desks:
-            for table in TABLES[1:]:
+            for table in TABLES:
                 desk.sql(f"DELETE FROM {{{table}}}")
             desk.store.names.queues.clear()
             desk.store.names.tasks.clear()
@@ -273,7 +272,8 @@ class Machine(RuleBasedStateMachine):
     @rule(worker=WORKERS, queue=st.sampled_from("qqr"), tasks=TASKS, limit=st.integers(1, 4))
     def claim(self, worker: int, queue: str, tasks: tuple[str, ...], limit: int) -> None:
         def verb(desk: Desk) -> list[Claimed]:
-            desk.store.jobs.claim.__self__._marks.clear()  # they may hold up a job for a second
+            claims: Any = desk.store.jobs.claim
+            claims.__self__._marks.clear()  # they may hold up an old job for a second
             return desk.claim(limit, worker=worker, queue=queue, tasks=tasks)
 
         claimed: list[Claimed] = self.all(verb)
@@ -499,7 +499,8 @@ def check(desks: Sequence[Desk], examples: int) -> None:
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     machine: Any = hypothesis.seed(seed)(type("Seeded", (Machine,), {}))
-    run_state_machine_as_test(lambda: machine(desks), settings=settings)
+    factory: Any = lambda: machine(desks)  # noqa: E731
+    run_state_machine_as_test(factory, settings=settings)
 
 
 @pytest.mark.timeout(3600 if EXAMPLES > 100 else 300)
