@@ -365,10 +365,11 @@ class Hammerflow:
         self._ring(opened)
 
     @contextlib.contextmanager
-    def joining(self, tx: Tx) -> Iterator[Transaction]:
-        """Enqueue in a transaction that the worker has opened for a task's body."""
+    def joining(self, tx: Tx) -> Iterator[set[str]]:
+        """Enqueue in a transaction that the worker has opened for a task's body; the queues to
+        ring once it is committed."""
         with self._opened(tx) as opened:
-            yield opened.handle
+            yield opened.queues
 
     @contextlib.contextmanager
     def _opened(self, tx: Tx) -> Iterator[_Open]:
