@@ -45,7 +45,7 @@ def test_the_database_breaks_under_load(fragile_shop: Shop, server: Server) -> N
             server.start()
         customers.wait_for(100)
         customers.stop()
-        worker.wait_for_log("the database is back", count=3)
+        worker.wait_for_log("the database is back")  # a short outage may pass unnoticed
         shop.wait_until_quiet()
 
     ends = {result.wait(timeout=1) for result in customers.acknowledged}

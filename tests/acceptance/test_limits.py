@@ -162,7 +162,7 @@ def test_a_running_job_is_cancelled(shop: Shop, task: str) -> None:
     with shop.worker(children=1) as worker:
         victim = shop.send(task, "never")
         run = shop.wait_for_run(victim)
-        waiting = shop.send(task, "never", queue="unserved")
+        waiting = shop.send(task, "never", delay=60)
 
         assert victim.cancel("enough") is JobState.RUNNING
         assert waiting.cancel("not wanted") is JobState.CANCELLED
