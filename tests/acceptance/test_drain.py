@@ -104,6 +104,8 @@ _SOURCE = """
 from hammerflow import Hammerflow
 from tests.acceptance.shop import entered, is_open
 import time
+
+pytestmark = pytest.mark.slow
 app = Hammerflow("shop")
 
 @app.task(name="version")

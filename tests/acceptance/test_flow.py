@@ -77,6 +77,8 @@ def test_two_workers_share_the_jobs_and_run_each_once(shop: Shop) -> None:
 
 _WRONG_CLOCK = """
 import time
+
+pytestmark = pytest.mark.slow
 def _ahead(clock, by):
     return lambda: clock() + by
 time.time = _ahead(time.time, {offset})

@@ -10,6 +10,8 @@ import pytest
 from hammerflow import JobFailed, JobState
 from tests.acceptance.kit import Shop, until
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_job_whose_child_is_killed_runs_again(shop: Shop) -> None:
     with shop.worker() as worker:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.acceptance.kit import LEASE, SWEEP, Shop, until
+
+pytestmark = pytest.mark.slow
 
 
 def test_children_do_not_outlive_their_supervisor(sqlite_shop: Shop) -> None:

@@ -13,6 +13,8 @@ from hammerflow.job import NewJob
 from hammerflow.stores.names import new_id
 from tests.acceptance.kit import Shop, until
 
+pytestmark = pytest.mark.slow
+
 _SHOP = "tests.acceptance.shop"
 
 

@@ -14,6 +14,8 @@ import pytest
 from hammerflow import JobFailed, JobState
 from tests.acceptance.kit import LEASE, Shop, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _table(shop: Shop) -> None:
@@ -38,7 +40,6 @@ def test_a_completed_job_leaves_its_mark_and_a_failed_one_none(shop: Shop) -> No
     shop.check([well, badly])
 
 
-@pytest.mark.slow
 def test_kills_neither_lose_nor_double_a_mark(shop: Shop) -> None:
     with shop.worker(poison_limit=1000):
         jobs = [shop.send("charge", str(i), 0.05) for i in range(20)]
@@ -56,7 +57,6 @@ def test_kills_neither_lose_nor_double_a_mark(shop: Shop) -> None:
     shop.check(jobs)
 
 
-@pytest.mark.slow
 def test_a_zombie_leaves_no_mark(shop: Shop) -> None:
     if shop.desk.kind == "sqlite":
         pytest.skip("a transaction left open on SQLite holds up every other writer")
