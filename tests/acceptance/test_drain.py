@@ -11,6 +11,8 @@ import pytest
 from hammerflow import JobState
 from tests.acceptance.kit import Shop, until
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_drain_lets_bodies_end(shop: Shop) -> None:
     with shop.worker("--grace", "20") as worker:
@@ -104,8 +106,6 @@ _SOURCE = """
 from hammerflow import Hammerflow
 from tests.acceptance.shop import entered, is_open
 import time
-
-pytestmark = pytest.mark.slow
 app = Hammerflow("shop")
 
 @app.task(name="version")

@@ -11,6 +11,8 @@ import pytest
 from hammerflow import Priority
 from tests.acceptance.kit import Shop, until
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_higher_priority_runs_first(shop: Shop) -> None:
     for priority in (Priority.LOW, Priority.CRITICAL, Priority.BACKGROUND, Priority.HIGH):
@@ -77,8 +79,6 @@ def test_two_workers_share_the_jobs_and_run_each_once(shop: Shop) -> None:
 
 _WRONG_CLOCK = """
 import time
-
-pytestmark = pytest.mark.slow
 def _ahead(clock, by):
     return lambda: clock() + by
 time.time = _ahead(time.time, {offset})
