@@ -18,10 +18,10 @@ from hammerflow.codec import Codec
 from hammerflow.errors import ConfigError, JobNotFound
 from hammerflow.job import Job, JobState, NewJob
 from hammerflow.notifiers import Notifier, open_notifier
-from hammerflow.result import Result
+from hammerflow.result import Result, Results
 from hammerflow.retry import Backoff
 from hammerflow.settings import Settings, load_settings
-from hammerflow.signature import CallOptions, Signature, seconds
+from hammerflow.signature import CallOptions, Signature, known_options, seconds
 from hammerflow.spawn import SpawnConfig, SpawnHook
 from hammerflow.stores import open_store
 from hammerflow.stores.database import Tx
@@ -29,7 +29,7 @@ from hammerflow.stores.jobs import CHUNK
 from hammerflow.stores.store import Store
 from hammerflow.task import AsyncTask, Spawner, Task, TaskOptions
 
-__all__ = ["Hammerflow", "Results", "Transaction", "as_key"]
+__all__ = ["Hammerflow", "Transaction", "as_key"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,31 +93,6 @@ class Transaction:
         return cursor
 
 
-class Results(Sequence[Result[Any]]):
-    """The results of :meth:`Hammerflow.enqueue_many`, in order: 16 bytes for each, made when
-    looked at."""
-
-    def __init__(self, app: Hammerflow) -> None:
-        self._app = app
-        self._ids = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._ids) // 16
-
-    @overload
-    def __getitem__(self, index: int) -> Result[Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Result[Any]]: ...
-    def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return Result(bytes(self._ids[index * 16 : index * 16 + 16]), self._app)
-
-
 class _Open(NamedTuple):
     """The transaction that is open in this context, and the queues to ring after it."""
 
@@ -172,6 +147,7 @@ class Hammerflow:
                 if store.dialect == "sqlite" and store.schema.pending():
                     store.schema.migrate()
                 store.schema.check()
+                store.names.on_new_queues = self._ring_control
                 self._store = store
             return self._store
 
@@ -238,6 +214,7 @@ class Hammerflow:
         *, immutable: bool = False, **options: Unpack[CallOptions],
     ) -> Signature:  # fmt: skip
         """A call of a task by its name, which need not be registered in this process."""
+        known_options(options, "signature()")
         return Signature(task, tuple(args), kwargs, options, immutable)
 
     def _register(
@@ -284,11 +261,13 @@ class Hammerflow:
             TypeError: as :meth:`enqueue`; the chunks before stay.
         """
         results = Results(self)
+        if isinstance(signatures, Signature):
+            raise TypeError("enqueue_many() takes many signatures; for one there is enqueue()")
         iterator = iter(signatures)
         while chunk := list(itertools.islice(iterator, CHUNK)):
             jobs = [self.new_job(signature) for signature in chunk]
             check = any("job_id" in signature.options for signature in chunk)
-            results._ids += b"".join(self._insert_all(jobs, check_ids=check))
+            results.extend(self._insert_all(jobs, check_ids=check))
         return results
 
     def _call(
@@ -379,6 +358,10 @@ class Hammerflow:
             yield opened
         finally:
             self._open.reset(token)
+
+    def _ring_control(self) -> None:
+        """Workers that serve every queue look for new names."""
+        self.notifier.ring_control()
 
     def _ring(self, opened: _Open) -> None:
         if opened.queues:

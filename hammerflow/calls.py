@@ -64,6 +64,10 @@ class Calls:
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded.
         """
+        given: object = signature
+        if not isinstance(given, Signature):
+            kind = type(given).__name__
+            raise TypeError(f"a signature is wanted, as task.s(...) makes it, not {kind}")
         task = self._tasks.get(signature.task)
         inputs = fan_in is not None and not signature.immutable
         if task is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from hammerflow.codec import Codec
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
@@ -14,7 +14,7 @@ from hammerflow.job import Job, JobState
 from hammerflow.notifiers import Notifier
 from hammerflow.stores.store import Store
 
-__all__ = ["Result"]
+__all__ = ["Result", "Results"]
 
 R = TypeVar("R", covariant=True)
 _CHILDREN = 1_000
@@ -149,6 +149,16 @@ class Result(Generic[R]):
         """
         self._backend.notifier.ring(self._backend.store.jobs.replay(self._key))
 
+    def _not_ended(self, seconds: float | None) -> str:
+        """Where the job stands instead, and what may help."""
+        job = self.job()
+        text = f"job {self.id} has not ended within {seconds} s: it is {job.state}"
+        if job.run_at is not None:
+            text += f" for {job.run_at:%Y-%m-%d %H:%M:%S} UTC after {job.attempt} attempts"
+        if job.state is JobState.PARKED:
+            text += f" ({job.reason}); hammerflow job retry {self.id} runs it again"
+        return text
+
     def _wait(self, timeout: float | timedelta | None) -> tuple[JobState, bytes | None, str | None]:
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -164,6 +174,35 @@ class Result(Generic[R]):
                 known = True
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError(f"job {self.id} has not ended within {seconds} s")
+                    raise TimeoutError(self._not_ended(seconds))
                 poll = self._backend.poll
                 bell.wait(poll if left is None else min(left, poll))
+
+
+class Results(Sequence[Result[Any]]):
+    """The results of :meth:`Hammerflow.enqueue_many`, in order: 16 bytes for each, made when
+    looked at."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._ids = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._ids) // 16
+
+    @overload
+    def __getitem__(self, index: int) -> Result[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result[Any]]: ...
+    def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Result(bytes(self._ids[index * 16 : index * 16 + 16]), self._backend)
+
+    def extend(self, ids: Iterable[bytes]) -> None:
+        """Add the jobs of these ids."""
+        self._ids += b"".join(ids)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["CallOptions", "Signature", "seconds"]
+__all__ = ["CallOptions", "Signature", "known_options", "seconds"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -30,6 +30,19 @@ class CallOptions(TypedDict, total=False):
     soft_timeout: float | timedelta
     store_result: bool
     spawn: Any  # spawn.SpawnConfig
+
+
+def known_options(options: CallOptions, what: str) -> CallOptions:
+    """The options themselves.
+
+    Raises:
+        TypeError: one of them is unknown; the message names it.
+    """
+    for name in options:
+        if name not in CallOptions.__annotations__:
+            hint = ": say delay" if name == "countdown" else ""
+            raise TypeError(f"{what} got an unexpected option {name!r}{hint}")
+    return options
 
 
 class Signature:
@@ -57,7 +70,8 @@ class Signature:
 
     def set(self, **options: Any) -> Signature:
         """A copy with these options over its own, as Celery's ``sig.set(queue="x")``."""
-        merged: Any = {**self.options, **options}
+        given: Any = options
+        merged: Any = {**self.options, **known_options(given, f"{self.task}.set()")}
         return Signature(self.task, self.args, self.kwargs, merged, self.immutable)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 from hammerflow.errors import ConfigError
 from hammerflow.result import Result
 from hammerflow.retry import Backoff, exponential
-from hammerflow.signature import CallOptions, Signature
+from hammerflow.signature import CallOptions, Signature, known_options
 from hammerflow.spawn import SpawnConfig, SpawnHook
 
 __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
@@ -187,7 +187,7 @@ class Task(Generic[P, R]):
 
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
         """This task with options for one call: ``add.options(queue="fast").delay(2, 3)``."""
-        return BoundCall(self, options)
+        return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """The call as data; in a fan-in it takes the results first, before these arguments."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hammerflow.job import NewJob
 from hammerflow.stores.database import Database, Tx
@@ -16,10 +16,12 @@ class Names:
 
     Attributes:
         queues, tasks: id to name, as far as this process knows them to be in their tables.
+        on_new_queues: called when this process has met a queue, before its first job is written.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.on_new_queues: Callable[[], None] = lambda: None
         self.queues: dict[int, str] = {}
         self.tasks: dict[int, str] = {}
 
@@ -51,6 +53,8 @@ class Names:
         self._database.unit(insert)
         self.queues.update(queue_rows)
         self.tasks.update(task_rows)
+        if queue_rows:
+            self.on_new_queues()
 
     def queue(self, queue_id: int) -> str:
         """A queue's name; read from the table when this process has not met it."""

@@ -197,3 +197,30 @@ def test_listen_and_notify_as_the_doorbell(postgres_url: str) -> None:
 
     assert add.delay(1, 2).state is JobState.READY
     app.close()
+
+
+def test_an_unknown_option_of_a_call_is_a_type_error(app: Hammerflow, add: Any) -> None:
+    with pytest.raises(TypeError, match="'countdown': say delay"):
+        add.options(countdown=3)
+    with pytest.raises(TypeError, match="'max_attempt'"):
+        add.s(1, 2).set(max_attempt=1)
+    with pytest.raises(TypeError, match="'quee'"):
+        app.signature("shop.add", (1, 2), quee="q")  # type: ignore[call-arg]
+
+
+def test_what_is_no_signature_is_refused(app: Hammerflow, add: Any) -> None:
+    with pytest.raises(TypeError, match="not object"):
+        app.enqueue_many([object()])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="there is enqueue"):
+        app.enqueue_many(add.s(1, 2))
+    assert app.jobs() == []
+
+
+def test_a_time_out_says_where_the_job_stands(app: Hammerflow, add: Any) -> None:
+    later = add.apply_async((1, 2), countdown=600)
+    with pytest.raises(TimeoutError, match="it is scheduled for .* after 0 attempts"):
+        later.get(timeout=0)
+    unknown = app.enqueue(app.signature("elsewhere.resize"))
+    assert app.store.workers.park_unserved(["default"]) == 1
+    with pytest.raises(TimeoutError, match="it is parked .*job retry"):
+        unknown.get(timeout=0)
