@@ -44,7 +44,7 @@ _PARAM = re.compile(
     r"IN \(:(?P<list>\w+)\*(?P<list_type>\w+)\)"
     r"|(?<!:):(?P<name>[a-z]\w*)(?:::(?P<type>[a-z0-9]+(?:\[\])?))?"
 )
-_BLOCK = re.compile(r"^-- name: (\w+)\n", re.M)
+_BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 class Param(NamedTuple):
@@ -58,7 +58,7 @@ class Param(NamedTuple):
 class Statement:
     """One block, cut at its parameters: text and Param by turns."""
 
-    __slots__ = ("name", "parts", "row", "tail", "before_row")
+    __slots__ = ("before_row", "name", "parts", "row", "tail")
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -145,5 +145,5 @@ def _sql(folder: str) -> resources.abc.Traversable:
 
 def _blocks(text: str) -> dict[str, str]:
     pieces = _BLOCK.split(text)
-    bodies = [re.sub(r"^\s*--.*\n", "", body, flags=re.M).strip() for body in pieces[2::2]]
+    bodies = [re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip() for body in pieces[2::2]]
     return dict(zip(pieces[1::2], [b.rstrip(";") for b in bodies], strict=True))
