@@ -83,6 +83,8 @@ def tables(url: str) -> list[str]:
     """All tables and views of a database, in order."""
     with contextlib.closing(open_store(Settings(database=url))) as store:
         sql = "SELECT table_name FROM information_schema.tables"
+        if store.dialect == "mysql":
+            sql += " WHERE table_schema = DATABASE()"  # other tests have databases here, too
         if store.dialect == "sqlite":
             sql = "SELECT name FROM sqlite_master"
         with store.transaction() as tx:
