@@ -9,69 +9,44 @@ import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, NamedTuple, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.calls import Calls, Parent, checked_name, checked_priority
+from hammerflow.builtin_tasks import COLLECT, MAP, STARMAP, BuiltinTasks
+from hammerflow.calls import Calls, Parent, checked_name
 from hammerflow.codec import Codec
+from hammerflow.declaring import (
+    DeclaredOptions,
+    Decorator,
+    SpawnerDecorator,
+    SpawnerOptions,
+    declared,
+)
 from hammerflow.errors import ConfigError, JobNotFound
-from hammerflow.job import Job, JobState, NewJob
+from hammerflow.job import Job, JobState, NewJob, NewWorkflow
 from hammerflow.notifiers import Notifier, open_notifier
+from hammerflow.plan import Flow, Item, Plan, plan_of
 from hammerflow.result import Result, Results
-from hammerflow.retry import Backoff
+from hammerflow.rows import BatchStream, Rows, rows_of
 from hammerflow.settings import Settings, load_settings
-from hammerflow.signature import CallOptions, Signature, known_options, seconds
-from hammerflow.spawn import SpawnConfig, SpawnHook
+from hammerflow.signature import CallOptions, Signature, known_options
+from hammerflow.spawn import SpawnContext
+from hammerflow.spool import Spool
 from hammerflow.stores import open_store
 from hammerflow.stores.database import Tx
 from hammerflow.stores.jobs import CHUNK
+from hammerflow.stores.names import new_id
 from hammerflow.stores.store import Store
-from hammerflow.task import AsyncTask, Spawner, Task, TaskOptions
+from hammerflow.task import AsyncTask, Spawner, Task
+from hammerflow.workflow import Batch, Workflow
+from hammerflow.workflow_result import BatchResult, GroupResult, WorkflowResult
+from hammerflow.workflow_status import WorkflowStatus
 
 __all__ = ["Hammerflow", "Transaction", "as_key"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class DeclaredOptions(TypedDict, total=False):
-    """What ``@app.task(...)`` takes. Durations: seconds or timedelta."""
-
-    name: str
-    queue: str
-    priority: int
-    max_attempts: int
-    backoff: Backoff
-    retry_on: type[BaseException] | tuple[type[BaseException], ...]
-    no_retry_on: type[BaseException] | tuple[type[BaseException], ...]
-    timeout: float | timedelta
-    soft_timeout: float | timedelta
-    expires: float | timedelta
-    store_result: bool
-    result_ttl: float | timedelta
-    serializer: str
-    in_transaction: bool
-
-
-class SpawnerOptions(DeclaredOptions, total=False):
-    """What ``@app.spawner(...)`` takes besides: the fields of SpawnConfig, a fan-in, hooks."""
-
-    then: Signature
-    validate: SpawnHook
-    on_spawn_complete: SpawnHook
-    handler: str
-    max_spawn_count: int
-    max_depth: int
-    inherit_priority: bool
-    inherit_queue: bool
-    inherit_timeout: bool
-    inherit_retry: bool
-    inherit_trace: bool
-    spawn_delay: float | timedelta
-    batch_size: int
-    operation_id: str
-    metadata: Mapping[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Transaction:
@@ -127,11 +102,19 @@ class Hammerflow:
         )
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
+        self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         self._calls = Calls(self.tasks, self.codec)
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._notifier: Notifier | None = None
         self._open: ContextVar[_Open | None] = ContextVar("open", default=None)
+        builtin = BuiltinTasks(self.tasks)
+        for task_name, fn in (
+            (MAP, builtin.map),
+            (STARMAP, builtin.starmap),
+            (COLLECT, builtin.collect),
+        ):
+            self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
         return f"<Hammerflow {self.name} on {self.settings.database_label}>"
@@ -190,7 +173,7 @@ class Hammerflow:
     @overload
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, /, **options: Unpack[DeclaredOptions]) -> _Decorator: ...
+    def task(self, /, **options: Unpack[DeclaredOptions]) -> Decorator: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function: ``@app.task`` or ``@app.task(queue="mail", max_attempts=5)``."""
         if fn is not None:
@@ -202,7 +185,7 @@ class Hammerflow:
     @overload
     def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
     @overload
-    def spawner(self, /, **options: Unpack[SpawnerOptions]) -> _SpawnerDecorator: ...
+    def spawner(self, /, **options: Unpack[SpawnerOptions]) -> SpawnerDecorator: ...
     def spawner(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a generator function that yields signatures: the children of its job."""
         if fn is not None:
@@ -215,7 +198,44 @@ class Hammerflow:
     ) -> Signature:  # fmt: skip
         """A call of a task by its name, which need not be registered in this process."""
         known_options(options, "signature()")
-        return Signature(task, tuple(args), kwargs, options, immutable)
+        return Signature(task, tuple(args), kwargs, options, immutable, self.enqueue)
+
+    def spawn_handler(self, name: str) -> Callable[[F], F]:
+        """Register a function that gives the children of any job whose spawn configuration names
+        it: ``@app.spawn_handler("data_processor")``.
+
+        It gets a SpawnContext once the job's body has returned, and returns or yields signatures.
+
+        Raises:
+            ConfigError: the name is taken.
+        """
+        checked_name(name, "a spawn handler's name")
+
+        def register(fn: F) -> F:
+            known = self.spawn_handlers.get(name)
+            if known is not None and _path(known) != _path(fn):
+                raise ConfigError(f"two functions want the spawn handler name {name!r}")
+            self.spawn_handlers[name] = fn
+            return fn
+
+        return register
+
+    def workflow(self, name: str, **facts: Any) -> Workflow:
+        """A Workflow that knows this app; see :class:`hammerflow.Workflow`."""
+        return Workflow(name, submit=self.enqueue, **facts)
+
+    def batch(
+        self, signatures: Iterable[Signature], *, on_failure: str = "continue",
+        then: Signature | None = None, name: str = "batch",
+    ) -> Batch:  # fmt: skip
+        """Many calls as one thing, up to millions; ``enqueue()`` it, or add it to a workflow.
+
+        Args:
+            on_failure: ``continue``, ``fail_fast`` or ``collect``; see
+                :class:`hammerflow.workflow.Batch`.
+            then: runs after all of them with the list of their results.
+        """
+        return Batch(signatures, on_failure=on_failure, then=then, name=name, submit=self.enqueue)
 
     def _register(
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
@@ -224,12 +244,11 @@ class Hammerflow:
         module = self.name if fn.__module__ == "__main__" else fn.__module__
         name = checked_name(given.pop("name", None) or f"{module}.{fn.__name__}", "a task's name")
         if name in self.tasks and self.tasks[name].fn is not fn:
-            known = self.tasks[name].fn
-            if (known.__module__, known.__qualname__) != (fn.__module__, fn.__qualname__):
+            if _path(self.tasks[name].fn) != _path(fn):
                 raise ConfigError(
                     f"two functions want the task name {name!r}: give one of them name='...'"
                 )
-        options = _declared(fn, kind, given)
+        options = declared(fn, kind, given)
         if options.is_async and kind is Task:
             kind = AsyncTask
         task = kind(
@@ -237,6 +256,7 @@ class Hammerflow:
             name=name,
             options=options,
             enqueue=self._call,
+            submit=self.enqueue,
             in_thread=self.in_thread,
         )
         self.tasks[name] = task
@@ -244,14 +264,64 @@ class Hammerflow:
 
     # -- enqueue ----------------------------------------------------------------------------------
 
-    def enqueue(self, signature: Signature) -> Result[Any]:
-        """Write one call.
+    def enqueue(self, work: Any) -> Any:
+        """Write one signature, canvas, workflow or batch, in one transaction.
+
+        Returns:
+            Result, GroupResult (of a group), WorkflowResult or BatchResult.
 
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded.
+            WorkflowInvalid: a cycle, an unknown name or task: nothing was written.
         """
-        job = self.new_job(signature)
-        return self._insert(job, check_ids="job_id" in signature.options)
+        if type(work) is Signature and not (work.links or work.errbacks or work.after):
+            return self._insert(self.new_job(work), check_ids="job_id" in work.options)
+        if isinstance(work, Batch):
+            return self._enqueue_batch(work)
+        plan = plan_of(work, new_id)
+        rows = self.new_rows(plan)
+        if not rows.workflows:
+            return self._insert(rows.jobs[0], check_ids="job_id" in work.options)
+        jobs = rows.jobs
+        self._insert_workflows(
+            rows.workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))
+        )
+        return self._handle(plan.out, plan.flows[0])
+
+    def _enqueue_batch(self, batch: Batch) -> BatchResult:
+        stream = BatchStream(
+            batch, self._calls, new_id(), new_id() if batch.then is not None else None
+        )
+        with contextlib.closing(Spool(CHUNK)) as spool:
+            for chunk in stream.chunks(CHUNK):
+                for job in chunk:
+                    spool.add(job)
+            pending = 1 if batch.then is not None else stream.count
+            workflow = stream.workflow._replace(pending=pending)
+            self._insert_workflows([workflow], spool.chunks)
+        return BatchResult(workflow.id, self)
+
+    def _insert_workflows(
+        self,
+        workflows: Sequence[NewWorkflow],
+        chunks: Callable[[], Iterable[Sequence[NewJob]]],
+    ) -> None:
+        opened = self._open.get()
+        if opened is not None:
+            opened.queues.update(self.store.workflows.insert(workflows, chunks, opened.tx))
+            return
+        queues = self.store.workflows.insert(workflows, chunks)
+        if queues:
+            self.notifier.ring(queues)
+
+    def _handle(self, out: Any, flow: Flow) -> Any:
+        """What a caller holds of what was written."""
+        if out is flow:
+            return WorkflowResult(flow.id, self)
+        if isinstance(out, Item):
+            return Result(out.id, self)
+        parts = [self._handle(part, flow) for part in out]
+        return GroupResult(parts, WorkflowResult(flow.id, self))
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
         """Write any number of calls, 5 000 in a statement and transaction (or all in the open
@@ -265,6 +335,10 @@ class Hammerflow:
             raise TypeError("enqueue_many() takes many signatures; for one there is enqueue()")
         iterator = iter(signatures)
         while chunk := list(itertools.islice(iterator, CHUNK)):
+            if any(s.links or s.errbacks or s.after for s in chunk if isinstance(s, Signature)):
+                with self.transaction():
+                    results.extend([self.enqueue(signature).id.bytes for signature in chunk])
+                continue
             jobs = [self.new_job(signature) for signature in chunk]
             check = any("job_id" in signature.options for signature in chunk)
             results.extend(self._insert_all(jobs, check_ids=check))
@@ -296,18 +370,20 @@ class Hammerflow:
             self.notifier.ring(inserted.queues)
         return inserted.ids
 
-    def new_job(
-        self,
-        signature: Signature,
-        *,
-        parent: Parent | None = None,
-        spawn_index: int | None = None,
-        fan_in_id: bytes | None = None,
-        fan_in: int | None = None,
-    ) -> NewJob:
+    def new_job(self, signature: Signature, **place: Any) -> NewJob:
         """The row that a signature becomes; see :meth:`hammerflow.calls.Calls.from_signature`."""
-        return self._calls.from_signature(
-            signature, parent=parent, spawn_index=spawn_index, fan_in_id=fan_in_id, fan_in=fan_in
+        return self._calls.from_signature(signature, **place)
+
+    def new_rows(self, plan: Plan, *, parent: Parent | None = None) -> Rows:
+        """The rows of a plan; see :func:`hammerflow.rows.rows_of`."""
+        return rows_of(plan, self._calls, parent=parent)
+
+    def as_child(
+        self, job: NewJob, signature: Signature, parent: Parent, *, spawn_index: int
+    ) -> NewJob:
+        """A planned row with what it inherits of the job that spawns it."""
+        return self._calls.as_child(
+            job, signature, parent, spawn_index=spawn_index, fan_in_id=job.fan_in_id
         )
 
     # -- transactions -----------------------------------------------------------------------------
@@ -406,6 +482,30 @@ class Hammerflow:
         )
         return list(found)
 
+    def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
+        """A handle on a workflow or batch by its id.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        result = WorkflowResult(as_key(workflow_id), self)
+        return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
+
+    def workflows(
+        self,
+        *,
+        status: WorkflowStatus | str | None = None,
+        limit: int = 100,
+        before: uuid.UUID | str | None = None,
+    ) -> list[WorkflowResult]:
+        """Workflows, batches and canvases, newest first."""
+        rows = self.store.workflows.list(
+            status=None if status is None else WorkflowStatus(status),
+            limit=limit,
+            before=None if before is None else as_key(before),
+        )
+        return [WorkflowResult(row.id, self) for row in rows]
+
     async def in_thread(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run blocking work beside the event loop; inside a transaction, whose connection belongs
         to this thread, at once."""
@@ -414,26 +514,6 @@ class Hammerflow:
         import asyncio
 
         return await asyncio.to_thread(work, *args, **kwargs)
-
-
-class _Decorator:
-    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
-
-
-class _SpawnerDecorator:
-    """The type of ``app.spawner(...)``."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
 
 
 def as_key(job_id: uuid.UUID | str) -> bytes:
@@ -450,28 +530,6 @@ def as_key(job_id: uuid.UUID | str) -> bytes:
         raise JobNotFound(f"{job_id!r} is no job id: ids are UUIDs") from None
 
 
-def _declared(
-    fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
-) -> TaskOptions:
-    import inspect
-
-    values = dict(given)
-    spawn = None
-    if kind is Spawner:
-        fields = SpawnConfig.names() & values.keys()
-        spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
-    for name in ("timeout", "soft_timeout", "expires", "result_ttl"):
-        if values.get(name) is not None:
-            values[name] = seconds(values[name], name)
-    for name in ("retry_on", "no_retry_on"):
-        if isinstance(values.get(name), type):
-            values[name] = (values[name],)
-    if "priority" in values:
-        values["priority"] = checked_priority(values["priority"])
-    if "queue" in values:
-        values["queue"] = checked_name(values["queue"], "a queue's name")
-    is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
-    try:
-        return TaskOptions(**values, is_async=is_async, spawn=spawn, declared=frozenset(given))
-    except TypeError as error:
-        raise TypeError(f"task {fn.__name__}: {error}") from None
+def _path(fn: Callable[..., Any]) -> tuple[str, str]:
+    """Where a function was defined: a module that is imported anew defines it again."""
+    return fn.__module__, fn.__qualname__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from hammerflow.codec import Codec, clean_text
-from hammerflow.errors import ConfigError
+from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.job import Claimed, NewJob, Priority
 from hammerflow.signature import CallOptions, Signature, seconds, to_json
 from hammerflow.spawn import SpawnConfig
 from hammerflow.stores.names import new_id
 from hammerflow.task import Task, TaskOptions
 
-__all__ = ["Calls", "Parent", "checked_name", "checked_priority"]
+__all__ = ["Calls", "Parent", "checked_name", "checked_priority", "errback_takes_three"]
 
 #: What holds for a task that this process does not know.
 _UNKNOWN = TaskOptions()
@@ -43,6 +42,34 @@ class Calls:
         self._tasks = tasks
         self._codec = codec
 
+    def task(self, name: str, *, must: bool = False) -> Task[..., Any] | None:
+        """The task of a name.
+
+        Raises:
+            WorkflowInvalid: there is none, and there ``must`` be.
+        """
+        task = self._tasks.get(name)
+        if task is None and must:
+            raise WorkflowInvalid(
+                f"no task named {name!r} is registered in this app: import the module that "
+                "defines it"
+            )
+        return task
+
+    def check(self, task: Task[..., Any], signature: Signature, *, feeds: int = 0) -> None:
+        """Whether the arguments fit the function.
+
+        Args:
+            feeds: how many come before those of the signature; -1: one or three, as an errback
+                likes it.
+
+        Raises:
+            TypeError: they do not.
+        """
+        if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
+            return
+        task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
+
     def from_signature(
         self,
         signature: Signature,
@@ -50,7 +77,7 @@ class Calls:
         parent: Parent | None = None,
         spawn_index: int | None = None,
         fan_in_id: bytes | None = None,
-        fan_in: int | None = None,
+        feeds: int = 0,
     ) -> NewJob:
         """The row that a signature becomes: arguments checked and encoded, options resolved.
 
@@ -58,8 +85,7 @@ class Calls:
             parent: the spawning job, for children.
             spawn_index: position among its children.
             fan_in_id: the job that waits for this one and its siblings.
-            fan_in: for that job itself: how many it waits for; a mutable signature gets their
-                results as first argument.
+            feeds: how many arguments will come before its own.
 
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded.
@@ -69,10 +95,9 @@ class Calls:
             kind = type(given).__name__
             raise TypeError(f"a signature is wanted, as task.s(...) makes it, not {kind}")
         task = self._tasks.get(signature.task)
-        inputs = fan_in is not None and not signature.immutable
         if task is not None:
-            task.check(*((None,) if inputs else ()), *signature.args, **signature.kwargs)
-        if parent is not None and fan_in is None and not signature.options:
+            self.check(task, signature, feeds=feeds)
+        if parent is not None and not signature.options:
             plain = self._plain_child(task, signature, parent, spawn_index, fan_in_id)
             if plain is not None:
                 return plain
@@ -81,13 +106,37 @@ class Calls:
         )
         if parent is None:
             return job
-        extra: dict[str, Any] = {}
-        if fan_in is not None:
-            extra = {"fan_in": fan_in, **({"inputs": "children"} if inputs else {})}
-        return _as_child(
-            job, task, signature.options, parent, extra,
-            spawn_index=spawn_index, fan_in_id=fan_in_id, pending=fan_in,
-        )  # fmt: skip
+        return self.as_child(job, signature, parent, spawn_index=spawn_index, fan_in_id=fan_in_id)
+
+    def as_child(
+        self,
+        job: NewJob,
+        signature: Signature,
+        parent: Parent,
+        *,
+        spawn_index: int | None,
+        fan_in_id: bytes | None,
+    ) -> NewJob:
+        """A row with what it inherits of the job that spawns it."""
+        task = self._tasks.get(signature.task)
+        config, above = parent.config, parent.job
+        own = set(signature.options) | (task.defaults.declared if task is not None else set())
+        delay = job.delay
+        if spawn_index is not None and config.spawn_delay and not job.pending:
+            delay = (delay or 0.0) + spawn_index * seconds(config.spawn_delay, "spawn_delay")
+        inherits = config.inherit_priority and "priority" not in own
+        return job._replace(
+            queue=parent.queue if config.inherit_queue and "queue" not in own else job.queue,
+            priority=above.priority if inherits else job.priority,
+            parent_id=above.id,
+            root_id=above.root_id or above.id,
+            depth=above.depth + 1,
+            spawn_index=spawn_index,
+            fan_in_id=fan_in_id,
+            workflow_id=job.workflow_id or above.workflow_id,
+            delay=delay,
+            trace=job.trace or (above.trace if config.inherit_trace else None),
+        )
 
     def _plain_child(
         self,
@@ -130,6 +179,7 @@ class Calls:
             None,
             None,
             above.trace if config.inherit_trace else None,
+            above.workflow_id,
         )
 
     def make(
@@ -169,40 +219,16 @@ class Calls:
         )
 
 
-def _as_child(
-    job: NewJob,
-    task: Task[..., Any] | None,
-    options: CallOptions,
-    parent: Parent,
-    extra: Mapping[str, Any],
-    *,
-    spawn_index: int | None,
-    fan_in_id: bytes | None,
-    pending: int | None,
-) -> NewJob:
-    config, above = parent.config, parent.job
-    own = set(options) | (task.defaults.declared if task is not None else set())
-    delay = job.delay
-    if spawn_index is not None and config.spawn_delay and fan_in_id != job.id and not pending:
-        delay = (delay or 0.0) + spawn_index * seconds(config.spawn_delay, "spawn_delay")
-    merged = job.options
-    if extra:
-        merged = to_json({**(json.loads(job.options) if job.options else {}), **extra})
-    return job._replace(
-        queue=parent.queue if config.inherit_queue and "queue" not in own else job.queue,
-        priority=above.priority
-        if config.inherit_priority and "priority" not in own
-        else job.priority,
-        options=merged,
-        parent_id=above.id,
-        root_id=above.root_id or above.id,
-        depth=above.depth + 1,
-        spawn_index=spawn_index,
-        fan_in_id=fan_in_id,
-        pending=pending,
-        delay=delay,
-        trace=above.trace if config.inherit_trace else None,
-    )
+def errback_takes_three(
+    task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> bool:
+    """Whether a function takes ``(request, exception, traceback)`` before these arguments, as
+    Celery's errbacks may."""
+    try:
+        task.check(None, None, None, *args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def _overrides(

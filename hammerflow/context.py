@@ -6,15 +6,14 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from hammerflow.errors import HammerflowError
 from hammerflow.job import Claimed
-from hammerflow.signature import Signature
 
 __all__ = ["RUNNING", "JobContext", "current_job"]
 
-Spawn = Callable[[Signature], uuid.UUID]
+Spawn = Callable[[Any], uuid.UUID]
 Progress = Callable[[bytes, float, str], None]
 
 
@@ -24,12 +23,12 @@ class JobContext:
     Attributes:
         task: the task's name.
         queue: the name of the queue it was claimed from.
-        workflow_id: the workflow it belongs to, or None.
     """
 
-    __slots__ = ("_connection", "_headers", "_job", "_progress", "_spawn", "queue", "task")
-
-    workflow_id: uuid.UUID | None = None
+    __slots__ = (
+        "_connection", "_headers", "_inputs", "_job", "_progress", "_replace", "_spawn", "queue",
+        "task",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -39,6 +38,8 @@ class JobContext:
         queue: str,
         spawn: Spawn,
         progress: Progress,
+        replace: Callable[[Any], NoReturn],
+        inputs: Callable[[], Mapping[str, Any]],
         connection: Any = None,
     ) -> None:
         self._job = job
@@ -46,6 +47,8 @@ class JobContext:
         self.queue = queue
         self._spawn = spawn
         self._progress = progress
+        self._replace = replace
+        self._inputs = inputs
         self._connection = connection
         self._headers: Mapping[str, Any] | None = None
 
@@ -78,6 +81,20 @@ class JobContext:
         return self._job.depth
 
     @property
+    def workflow_id(self) -> uuid.UUID | None:
+        """The workflow it belongs to."""
+        return _uuid(self._job.workflow_id)
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The results of the nodes it depends on, by name, read when they are asked for.
+
+        Of a node with many results (a group, a batch) an iterable, in order, read page by page;
+        of one that was skipped or has failed, None.
+        """
+        return self._inputs()
+
+    @property
     def headers(self) -> Mapping[str, Any]:
         """What the caller gave as ``headers``."""
         if self._headers is None:
@@ -102,17 +119,32 @@ class JobContext:
             )
         return self._connection
 
-    def spawn(self, signature: Signature) -> uuid.UUID:
+    def spawn(self, signature: Any) -> uuid.UUID:
         """Add a child: written in the transaction that completes this job, or not at all.
 
+        Args:
+            signature: a signature, canvas, workflow or batch.
+
         Returns:
-            The child's id.
+            The child's id (of a canvas or workflow, the workflow's).
 
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded.
             SpawnInvalid: more children, or deeper ones, than the spawn configuration allows.
         """
         return self._spawn(signature)
+
+    def replace(self, canvas: Any) -> NoReturn:
+        """End this run and go on as another call under the same id: whoever waits for this job,
+        or asks for its result, gets that of the canvas. Never returns.
+
+        Args:
+            canvas: a signature, chain, group or chord.
+
+        Raises:
+            TypeError: wrong arguments, or one that cannot be encoded.
+        """
+        self._replace(canvas)
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the body is; shown by ``job show`` within about a second.

@@ -14,6 +14,7 @@
     +-- SpawnInvalid           a spawner broke its limits; nothing was inserted
     +-- SoftTimeout            raised inside a body when its soft timeout is over
     +-- WorkflowInvalid        a workflow was refused before anything was written
+    +-- ConditionError         a workflow's condition cannot be compiled or evaluated
 
 ``TimeoutError`` and ``TypeError`` are Python's own.
 """
@@ -21,6 +22,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ConditionError",
     "ConfigError",
     "HammerflowError",
     "JobCancelled",
@@ -113,3 +115,7 @@ class SoftTimeout(HammerflowError):
 
 class WorkflowInvalid(HammerflowError):
     """A workflow was refused; the message names the cycle, node or argument at fault."""
+
+
+class ConditionError(HammerflowError):
+    """A condition cannot be compiled, or met something in the results that it cannot work with."""

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-__all__ = ["Claimed", "DependencyStatus", "ErrorRecord", "Job", "JobState", "NewJob", "Priority"]
+__all__ = [
+    "CONDITIONAL",
+    "DEPENDENCY",
+    "ORDER",
+    "Claimed",
+    "DependencyStatus",
+    "ErrorRecord",
+    "Job",
+    "JobState",
+    "NewJob",
+    "NewWorkflow",
+    "Priority",
+    "Rule",
+]
 
 
 class JobState(enum.StrEnum):
@@ -62,6 +75,21 @@ class Priority(enum.IntEnum):
     CRITICAL = 4
 
 
+class Rule(enum.IntEnum):
+    """When a job whose dependencies have all ended may run; otherwise it is skipped."""
+
+    COMPLETED = 0  # every one has completed
+    NOT_FAILED = 1  # every one has completed or was skipped by a condition
+    FAILED = 2  # at least one has not completed (a link_error)
+    ENDED = 3  # in any case
+
+
+#: Added to a Rule: a condition on the results has its say, too.
+CONDITIONAL = 16
+#: Kinds of edges: a dependency, whose end counts by the dependent's Rule, or mere order.
+DEPENDENCY, ORDER = 0, 1
+
+
 class NewJob(NamedTuple):
     """A job as it is inserted (a NamedTuple: a hundred thousand are made at a time)."""
 
@@ -82,8 +110,34 @@ class NewJob(NamedTuple):
     eta: datetime | None = None  # or an aware instant
     expires: float | None = None  # seconds from now after which it must not start
     expires_at: datetime | None = None  # or an aware instant
-    pending: int | None = None  # a fan-in: how many jobs it waits for
+    pending: int | None = None  # how many jobs it waits for
     trace: str | None = None
+    workflow_id: bytes | None = None  # the workflow it is a member of
+    position: int | None = None  # its place in the workflow's definition
+    node: str | None = None  # its name there
+    rule: int = 0  # a Rule, with CONDITIONAL added where options hold a condition
+    watched: int = 0  # 1: edges start here (its only dependent may stand in fan_in_id instead)
+    after: Sequence[tuple[bytes, int]] = ()  # edges from jobs of the same transaction: (id, kind)
+    depends: Sequence[bytes] = ()  # edges from jobs and workflows that are there already
+
+
+class NewWorkflow(NamedTuple):
+    """A workflow as it is inserted."""
+
+    id: bytes
+    kind: str  # workflow, batch, chain, group, chord
+    name: str
+    policy: int
+    pending: int  # how many of its last nodes end it
+    collects: int = 0  # 1: failures of members do not fail it
+    options: str | None = None  # JSON: description, trace_id, metadata ...
+    timeout: float | None = None  # seconds
+    check_every: float | None = None  # seconds
+    parent_id: bytes | None = None  # the enclosing workflow
+    position: int | None = None  # its place in there
+    node: str | None = None
+    fan_in_id: bytes | None = None  # its only dependent, as of a job
+    watched: int = 0
 
 
 class Claimed(NamedTuple):
@@ -106,6 +160,8 @@ class Claimed(NamedTuple):
     fan_in_id: bytes | None
     unique_key: str | None
     trace: str | None
+    workflow_id: bytes | None
+    watched: int
     expired: bool
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from hammerflow.errors import HammerflowError
-from hammerflow.job import NewJob
+from hammerflow.job import NewJob, NewWorkflow
 
 __all__ = [
     "Cancel",
@@ -15,9 +15,11 @@ __all__ = [
     "Failed",
     "Failure",
     "Lost",
+    "Operation",
     "Outcome",
     "Parked",
     "Released",
+    "Replaced",
     "Retry",
     "Retrying",
     "Settled",
@@ -61,14 +63,25 @@ class Failure(NamedTuple):
     traceback: str
 
 
+class Operation(NamedTuple):
+    """One run of a spawner, as it is recorded."""
+
+    handler: str
+    operation_id: str | None
+    metadata: str | None  # JSON
+    requested: int  # how many children it has asked for
+    seconds: float  # from its start to its end
+
+
 class Spawned(NamedTuple):
     """The children that a completed job brings with it."""
 
     children: list[NewJob]  # a fan-in (`then`) job comes last, with pending set
-    handler: str
-    operation_id: str | None
-    metadata: str | None  # JSON
+    operation: Operation
     spawned: int  # how many, without the fan-in
+    workflows: list[NewWorkflow]  # those that stand among the children
+    ends: int  # how many of them nothing else among them waits for
+    graft: bool = False  # what waits for the job waits for its children, too
 
 
 class Completed(NamedTuple):
@@ -83,6 +96,7 @@ class Failed(NamedTuple):
     """Failed for good."""
 
     failure: Failure
+    operation: Operation | None = None  # of a spawner
 
 
 class Retrying(NamedTuple):
@@ -90,6 +104,15 @@ class Retrying(NamedTuple):
 
     delay: float
     failure: Failure
+    operation: Operation | None = None  # of a spawner
+
+
+class Replaced(NamedTuple):
+    """To go on as another call under the same id: what waits for it waits for that one."""
+
+    call: NewJob  # of which task, args, options, pending, rule and after count
+    children: list[NewJob]  # jobs that come before it
+    workflows: list[NewWorkflow]
 
 
 class Snoozed(NamedTuple):
@@ -129,4 +152,15 @@ class Settled(NamedTuple):
     stale: bool
 
 
-Outcome = Completed | Failed | Retrying | Snoozed | Cancelled | Released | Parked | Lost | Settled
+Outcome = (
+    Completed
+    | Failed
+    | Retrying
+    | Replaced
+    | Snoozed
+    | Cancelled
+    | Released
+    | Parked
+    | Lost
+    | Settled
+)

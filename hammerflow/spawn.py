@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from hammerflow.errors import ConfigError
+from hammerflow.signature import seconds
 
 __all__ = ["SpawnConfig", "SpawnContext"]
 
@@ -18,7 +19,8 @@ class SpawnConfig:
     """Limits and inheritance rules of one spawner.
 
     Args:
-        handler: name recorded with the operation; the task's own name when None.
+        handler: name of a function registered by ``app.spawn_handler``, which gives the children of
+            a task that is no spawner; of a spawner it is only recorded.
         max_spawn_count: children per run; one more fails the attempt with nothing inserted.
         max_depth: generations below the root; deeper fails the attempt.
         inherit_priority: children without a priority of their own take the parent's.
@@ -28,7 +30,8 @@ class SpawnConfig:
         inherit_trace: children carry the parent's trace id.
         spawn_delay: seconds or timedelta between the starts of two children: child i may start
             i * spawn_delay after the parent's end.
-        batch_size: reserved: how many children may run at a time; only None is taken yet.
+        batch_size: how many children may run at a time: each starts after the end of the one
+            ``batch_size`` places before it.
         operation_id: recorded with the operation, for tracking.
         metadata: JSON-able facts recorded with the operation.
     """
@@ -50,9 +53,39 @@ class SpawnConfig:
         _check_count("max_spawn_count", self.max_spawn_count, least=0)
         _check_count("max_depth", self.max_depth, least=1)
         if self.batch_size is not None:
-            raise ConfigError(
-                "batch_size (how many children run at a time) has not landed yet: leave it out"
-            )
+            _check_count("batch_size", self.batch_size, least=1)
+        seconds(self.spawn_delay, "spawn_delay")
+        if not isinstance(self.metadata, Mapping):
+            raise ConfigError(f"metadata must be a mapping, not {self.metadata!r}")
+        for name in ("handler", "operation_id"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise ConfigError(f"{name} must be text, not {value!r}")
+
+    @classmethod
+    def from_mapping(cls, given: Any) -> SpawnConfig:
+        """The configuration in the ``_spawn_config`` of a job that another system inserted.
+
+        ``spawn_delay_ms`` stands for ``spawn_delay`` in milliseconds.
+
+        Raises:
+            ConfigError: it is malformed; says how.
+        """
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"_spawn_config must be a mapping, not {given!r}")
+        values = dict(given)
+        if "spawn_delay_ms" in values:
+            delay = values.pop("spawn_delay_ms")
+            values["spawn_delay"] = seconds(delay, "spawn_delay_ms") / 1_000
+        unknown = sorted(map(str, values.keys() - cls.names()))
+        if unknown:
+            known = ", ".join(sorted(cls.names() | {"spawn_delay_ms"}))
+            raise ConfigError(f"_spawn_config has no field {unknown[0]!r}; its fields are {known}")
+        for name in ("inherit_priority", "inherit_queue", "inherit_timeout", "inherit_retry",
+                     "inherit_trace"):  # fmt: skip
+            if not isinstance(values.get(name, False), bool):
+                raise ConfigError(f"{name} must be true or false, not {values[name]!r}")
+        return cls(**values)
 
     @classmethod
     def names(cls) -> frozenset[str]:
@@ -75,6 +108,7 @@ class SpawnContext:
         config: the SpawnConfig in force.
         spawned: how many children were yielded (None in ``validate``).
         children: their ids, in order, for the first 10 000 (None in ``validate``).
+        result: what the body returned, for a spawn handler.
     """
 
     job_id: uuid.UUID
@@ -85,6 +119,7 @@ class SpawnContext:
     depth: int
     spawned: int | None = None
     children: tuple[uuid.UUID, ...] | None = None
+    result: Any = None
 
 
 def _check_count(name: str, value: int, *, least: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
@@ -12,7 +13,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 from hammerflow.errors import ConfigError
 from hammerflow.result import Result
 from hammerflow.retry import Backoff, exponential
-from hammerflow.signature import CallOptions, Signature, known_options
+from hammerflow.signature import CallOptions, Canvas, Group, Signature, known_options
 from hammerflow.spawn import SpawnConfig, SpawnHook
 
 __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
@@ -82,11 +83,11 @@ class BoundCall(Generic[P, R]):
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature that carries these options."""
-        return Signature(self._task.name, args, kwargs, self._options)
+        return Signature(self._task.name, args, kwargs, self._options, False, self._task.submit)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """The same, which does not take its predecessor's result."""
-        return Signature(self._task.name, args, kwargs, self._options, immutable=True)
+        return Signature(self._task.name, args, kwargs, self._options, True, self._task.submit)
 
 
 class Task(Generic[P, R]):
@@ -104,12 +105,14 @@ class Task(Generic[P, R]):
         name: str,
         options: TaskOptions,
         enqueue: Enqueue,
+        submit: Callable[[Any], Any],
         in_thread: Callable[..., Any],
     ) -> None:
         self.fn = fn
         self.name = name
         self.defaults = options
         self.enqueue = enqueue
+        self.submit = submit
         self.in_thread = in_thread
         self.check = _arguments_check(fn)
         self.__name__ = getattr(fn, "__name__", name)
@@ -156,6 +159,8 @@ class Task(Generic[P, R]):
         soft_timeout: float | timedelta | None = None,
         store_result: bool | None = None,
         spawn: SpawnConfig | None = None,
+        link: Canvas | Iterable[Canvas] | None = None,
+        link_error: Canvas | Iterable[Canvas] | None = None,
     ) -> Result[R]:
         """Write a call with options, by Celery's names; see :meth:`options` for a typed form.
 
@@ -164,6 +169,7 @@ class Task(Generic[P, R]):
             eta: an aware datetime before which it must not start.
             expires: seconds, timedelta or aware datetime after which it must not start any more.
             job_id: the id to give it; a job of that id that is there already is left as it is.
+            link, link_error: calls for its success (with its result) and for its failure.
             unique_key: while a job with this key has not ended, it stands for this call too.
         """
         given: dict[str, Any] = {
@@ -183,6 +189,9 @@ class Task(Generic[P, R]):
             "spawn": spawn,
         }
         options: Any = {key: value for key, value in given.items() if value is not None}
+        if link is not None or link_error is not None:
+            signature = Signature(self.name, tuple(args), kwargs, options, False, self.submit)
+            return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
         return self.enqueue(self, tuple(args), kwargs or {}, options)
 
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
@@ -191,11 +200,28 @@ class Task(Generic[P, R]):
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """The call as data; in a fan-in it takes the results first, before these arguments."""
-        return Signature(self.name, args, kwargs)
+        return Signature(self.name, args, kwargs, None, False, self.submit)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """The call as data, with exactly these arguments."""
-        return Signature(self.name, args, kwargs, immutable=True)
+        return Signature(self.name, args, kwargs, None, True, self.submit)
+
+    def map(self, items: Iterable[Any]) -> Signature:
+        """One job that calls the function with each item, one after the other; a list results."""
+        return Signature("hammerflow.map", (self.name, list(items)), None, None, True, self.submit)
+
+    def starmap(self, items: Iterable[Any]) -> Signature:
+        """:meth:`map` for items that are lists of arguments."""
+        rows = [list(item) for item in items]
+        return Signature("hammerflow.starmap", (self.name, rows), None, None, True, self.submit)
+
+    def chunks(self, items: Iterable[Any], n: int) -> Group:
+        """A group of jobs that each take ``n`` of the items, which are lists of arguments."""
+        if n < 1:
+            raise ConfigError(f"chunks are of 1 item or more, not {n}")
+        iterator = iter(items)
+        parts = iter(lambda: list(itertools.islice(iterator, n)), [])
+        return Group(self.starmap(part) for part in parts)
 
 
 class AsyncTask(Task[P, R]):

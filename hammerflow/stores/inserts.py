@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from hammerflow.job import NewJob
+from hammerflow.job import NewJob, NewWorkflow
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import name_id
 
-__all__ = ["insert_children", "insert_jobs", "insert_new", "take_keys"]
+__all__ = ["insert_children", "insert_jobs", "insert_new", "insert_workflows", "take_keys"]
 
 
 def insert_jobs(
@@ -68,6 +68,8 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
     scheduled: list[tuple[object, ...]] = []
     waiting: list[tuple[object, ...]] = []
     asked: list[tuple[object, ...]] = []
+    nodes: list[tuple[object, ...]] = []
+    edges: list[tuple[object, ...]] = []
     queues: set[str] = set()
     time = database.dialect.time
     for job in jobs:
@@ -76,11 +78,21 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
             (
                 job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
                 job.parent_id, job.root_id, job.depth, job.spawn_index, job.fan_in_id,
-                job.unique_key, job.trace, time(job.expires_at), job.expires,
+                job.unique_key, job.trace, job.workflow_id, job.pending, job.watched,
+                time(job.expires_at), job.expires,
             )
         )  # fmt: skip
+        if job.workflow_id is not None:
+            nodes.append((job.workflow_id, job.id, job.position, job.node))
+        if job.after:
+            edges += [(parent, job.id, kind) for parent, kind in job.after]
         if job.pending:
-            waiting.append((job.id, job.pending, job.pending, queue_id, lane, task_id))
+            waiting.append(
+                (
+                    job.id, job.pending, 0, 0, job.pending, job.rule, 0, job.delay, time(job.eta),
+                    queue_id, lane, task_id, job.workflow_id, None,
+                )
+            )  # fmt: skip
         elif job.delay or job.eta is not None:
             scheduled.append(
                 (time(job.eta), job.delay, job.id, queue_id, lane, task_id, 0, 0, "delay")
@@ -88,14 +100,35 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
         else:
             ready.append((queue_id, lane, job.id, task_id, 0, 0))
             queues.add(job.queue)
-    tx.many("jobs_insert", asked)
-    if waiting:
-        tx.many("waiting_insert", waiting)
-    if scheduled:
-        tx.many("scheduled_insert", scheduled)
-    if ready:
-        tx.many("ready_insert", ready)
+    for name, rows in (
+        ("jobs_insert", asked),
+        ("nodes_insert", nodes),
+        ("edges_insert", edges),
+        ("waiting_insert", waiting),
+        ("scheduled_insert", scheduled),
+        ("ready_insert", ready),
+    ):
+        if rows:
+            tx.many(name, rows)
     return queues
+
+
+def insert_workflows(tx: Tx, workflows: Sequence[NewWorkflow]) -> None:
+    """Insert workflows that are not there yet; their jobs come beside them."""
+    tx.many(
+        "workflows_insert",
+        [
+            (
+                w.id, w.parent_id, w.fan_in_id, w.timeout, w.check_every, w.check_every, w.policy,
+                w.collects, w.watched, w.kind, w.name, w.options,
+            )
+            for w in workflows
+        ],
+    )  # fmt: skip
+    nodes = [(w.parent_id, w.id, w.position, w.node) for w in workflows if w.parent_id is not None]
+    if nodes:
+        tx.many("nodes_insert", nodes)
+    tx.many("joins_insert", [(w.id, w.pending, 0) for w in workflows])
 
 
 def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:

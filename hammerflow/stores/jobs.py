@@ -22,14 +22,21 @@ from hammerflow.job import (
     NewJob,
     Priority,
 )
-from hammerflow.outcome import Completed, Outcome
+from hammerflow.outcome import Completed, Outcome, Replaced
+from hammerflow.stores.attach import attach_jobs, count_ended
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, Fault, Tx
-from hammerflow.stores.inserts import insert_children, insert_jobs
+from hammerflow.stores.inserts import insert_jobs
 from hammerflow.stores.moves import cancel_job, release_unheld, replay_job
 from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
-from hammerflow.stores.settle import Settlement, settle, writes_one_statement
+from hammerflow.stores.release import Release, Settlement
+from hammerflow.stores.settle import (
+    add_children,
+    settle,
+    settle_streaming,
+    writes_one_statement,
+)
 from hammerflow.stores.texts import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
@@ -73,7 +80,13 @@ class Jobs:
         """Insert jobs; an id that exists is left as it is when ``check_ids`` says to look."""
 
         def work(tx: Tx) -> Inserted:
-            return Inserted(*insert_jobs(self._database, tx, jobs, check_ids=check_ids))
+            attached, ended = attach_jobs(tx, jobs)
+            inserted = Inserted(*insert_jobs(self._database, tx, attached, check_ids=check_ids))
+            if ended and not tx.repeated:
+                result = Settlement()
+                count_ended(tx, Release(self._database, self._names, tx, result), ended)
+                inserted.queues.update(result.queues)
+            return inserted
 
         self._names.ensure(jobs, tx)
         if tx is not None:
@@ -131,18 +144,29 @@ class Jobs:
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
         """
 
-        def work(tx: Tx) -> Settlement:
+        def work(
+            tx: Tx, pairs: Sequence[tuple[Claimed, Outcome]] = batch, *, single: bool = False
+        ) -> Settlement:
             return settle(
-                self._database, self._names, tx, worker_id, batch, poison_limit=self._poison_limit
-            )
+                self._database, self._names, tx, worker_id, pairs,
+                poison_limit=self._poison_limit, single=single,
+            )  # fmt: skip
 
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
         if tx is not None:
             return work(tx)
-        single = writes_one_statement(self._database.dialect.statements, batch)
-        return self._database.unit(work, single=single)
+        if not writes_one_statement(self._database.dialect.statements, batch):
+            return self._database.unit(work)
+        result = self._database.unit(lambda tx: work(tx, single=True), single=True)
+        if result.stale:  # not ours any more, or something has come to wait for them
+            rest = [pair for pair in batch if pair[0].id in result.stale]
+            second = self._database.unit(lambda tx: work(tx, rest))
+            result.stale = second.stale
+            result.ended += second.ended
+            result.queues |= second.queues
+        return result
 
     def settle_stream(
         self,
@@ -159,28 +183,30 @@ class Jobs:
         """
 
         def work(tx: Tx) -> Settlement:
-            settlement = settle(
-                self._database,
-                self._names,
-                tx,
-                worker_id,
-                [(job, outcome)],
-                poison_limit=self._poison_limit,
+            return settle_streaming(
+                self._database, self._names, tx, worker_id, job, outcome, chunks()
             )
-            if job.id not in settlement.stale | settlement.earlier:
-                left_out: Counter[bytes | None] = Counter()
-                for chunk in chunks():
-                    settlement.queues |= insert_children(self._database, tx, chunk, left_out)
-            return settlement
 
         for chunk in chunks():
             self._names.ensure(chunk, None)
         return self._database.unit(work)
 
+    def insert_children(
+        self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx
+    ) -> None:
+        """Insert the spooled children of a job that was settled in this transaction."""
+        release = Release(self._database, self._names, tx, settlement)
+        left_out: Counter[bytes | None] = Counter()
+        for chunk in chunks:
+            self._names.ensure(chunk, tx)
+            add_children(self._database, tx, release, chunk, left_out, settlement)
+
     def _ensure_children(self, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None) -> None:
         for _, outcome in batch:
             if type(outcome) is Completed and outcome.spawned is not None:
                 self._names.ensure(outcome.spawned.children, tx)
+            elif type(outcome) is Replaced:
+                self._names.ensure([outcome.call, *outcome.children], tx)
 
     # -- moves ------------------------------------------------------------------------------------
 
@@ -200,14 +226,16 @@ class Jobs:
             None if next_in is None else max(0.0, float(next_in)),
         )
 
-    def cancel(self, job_id: bytes, reason: str) -> JobState | None:
+    def cancel(self, job_id: bytes, reason: str) -> tuple[JobState | None, Settlement]:
         """Ask a job to stop.
 
         Returns:
             CANCELLED where it had not started; RUNNING where its worker was told; else the final
-            state it has already; None for an unknown id.
+            state it has already; None for an unknown id. And what followed from it.
         """
-        return self._database.unit(lambda tx: cancel_job(self._names, tx, job_id, reason))
+        return self._database.unit(
+            lambda tx: cancel_job(self._database, self._names, tx, job_id, reason)
+        )
 
     def replay(self, job_id: bytes, by: str = "") -> set[str]:
         """Put a failed, cancelled, skipped or parked job back to ready with all its attempts.
@@ -218,11 +246,15 @@ class Jobs:
         Raises:
             HammerflowError: it is in another state, or its unique key is taken; says which.
         """
-        return self._database.unit(lambda tx: replay_job(self._names, tx, job_id, by))
+        return self._database.unit(
+            lambda tx: replay_job(self._database, self._names, tx, job_id, by)
+        )
 
     def release_unheld(self, worker_id: int, held: set[bytes]) -> int:
         """Give back leases of this worker that it does not know of (a claim's reply was lost)."""
-        return self._database.unit(lambda tx: release_unheld(self._names, tx, worker_id, held))
+        return self._database.unit(
+            lambda tx: release_unheld(self._database, self._names, tx, worker_id, held)
+        )
 
     def progress(self, notes: Sequence[tuple[bytes, float, str]]) -> None:
         """Keep how far running jobs say they are: (id, fraction, note)."""
@@ -237,10 +269,13 @@ class Jobs:
 
     # -- reads ------------------------------------------------------------------------------------
 
-    def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
-        """(state, encoded result, reason) of a job that has ended, else None."""
+    def result(
+        self, job_id: bytes
+    ) -> tuple[JobState, bytes | None, str | None, bytes | None] | None:
+        """(state, encoded result, reason, id of the job that failed first) of a job that has ended,
+        else None."""
         rows = self._database.read(lambda tx: tx.rows("job_result", id=job_id))
-        return (FINAL_STATES[rows[0][0]], rows[0][1], rows[0][2]) if rows else None
+        return (FINAL_STATES[rows[0][0]], *rows[0][1:]) if rows else None
 
     def last_error(self, job_id: bytes) -> tuple[str, str, str, str] | None:
         """(kind, type, message, traceback) of the last attempt that went wrong."""
@@ -352,6 +387,7 @@ class Jobs:
         (
             id_, task, queue, state, priority, dependency, attempt, created, run_at, started,
             finished, parent, root, depth, index, key, reason, fraction, note, headers, options,
+            workflow,
         ) = row  # fmt: skip
         instant = self._database.dialect.instant
         created_at = instant(created)
@@ -382,6 +418,7 @@ class Jobs:
             progress_note=note,
             headers=json.loads(headers) if headers else {},
             options=json.loads(options) if options else {},
+            workflow_id=uuid.UUID(bytes=workflow) if workflow else None,
         )
 
 

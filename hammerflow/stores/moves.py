@@ -6,11 +6,13 @@ import uuid
 from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.job import FINAL_CODES, FINAL_STATES, JobState
-from hammerflow.stores.database import Tx
+from hammerflow.job import DEPENDENCY, FINAL_CODES, FINAL_STATES, ORDER, JobState
+from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.inserts import take_keys
 from hammerflow.stores.registry import Names
-from hammerflow.stores.settle import End, end_jobs
+from hammerflow.stores.release import BAD, IDLE, End, Settlement, verdict_of
+from hammerflow.stores.replan import rerun_members
+from hammerflow.stores.settle import end_jobs
 from hammerflow.stores.texts import storable
 
 __all__ = ["cancel_job", "release_unheld", "replay_job"]
@@ -24,13 +26,18 @@ _LEASES = 20_000
 _ROUNDS = 100
 
 
-def cancel_job(names: Names, tx: Tx, job_id: bytes, reason: str) -> JobState | None:
-    """Cancel a job that has not started, or mark its lease; its state then, None if unknown."""
+def cancel_job(
+    database: Database, names: Names, tx: Tx, job_id: bytes, reason: str
+) -> tuple[JobState | None, Settlement]:
+    """Cancel a job that has not started, or mark its lease; its state then, None if unknown, and
+    what followed from it."""
     place = tx.rows("job_place", id=job_id)
     if not place:
-        return None
+        return None, Settlement()
     reason = storable(reason)
-    queue_id, lane, _, unique_key, fan_in_id = place[0]
+    queue_id, lane, _, unique_key, fan_in_id, flow_id, watched = place[0]
+    if flow_id is not None:  # its lock comes before those of the hot tables
+        tx.rows("flows_lock", ids=[flow_id])
     for _ in range(_ROUNDS):
         for table in _STILL:
             row = _take(tx, table, job_id, queue_id, lane)
@@ -39,40 +46,46 @@ def cancel_job(names: Names, tx: Tx, job_id: bytes, reason: str) -> JobState | N
                     "done_insert",
                     [(job_id, _CANCELLED, row[4], row[3], None, None, reason, None)],
                 )
-                end_jobs(names, tx, [End(job_id, False, fan_in_id, unique_key)])
-                return JobState.CANCELLED
+                end = End(job_id, BAD, fan_in_id, unique_key, flow_id, watched, True)
+                return JobState.CANCELLED, end_jobs(database, names, tx, [end])
         if tx.run("leases_cancel", id=job_id, reason=reason):
-            return JobState.RUNNING
+            return JobState.RUNNING, Settlement()
         done = tx.rows("take_done", id=job_id)
         if done:
-            return FINAL_STATES[done[0][0]]
+            return FINAL_STATES[done[0][0]], Settlement()
     raise HammerflowError(
         f"job {uuid.UUID(bytes=job_id)} kept moving while it was to be cancelled; try again"
     )
 
 
-def replay_job(names: Names, tx: Tx, job_id: bytes, by: str) -> set[str]:
+def replay_job(database: Database, names: Names, tx: Tx, job_id: bytes, by: str) -> set[str]:
     """Put a job that ended without success, or is parked, back to ready."""
     place = tx.rows("job_place", id=job_id)
     if not place:
         raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)}")
-    queue_id, lane, task_id, unique_key, fan_in_id = place[0]
+    queue_id, lane, task_id, unique_key, fan_in_id, flow_id, watched = place[0]
     if tx.repeated and _take(tx, "ready", job_id, queue_id, lane, drop=False):
         return {names.queue(queue_id)}  # the first run was committed, its answer lost
     parked = _take(tx, "parked", job_id, queue_id, lane)
+    if flow_id is not None and not parked:
+        _check_ended(tx, job_id)
+        return rerun_members(database, names, tx, flow_id, {job_id}, by).queues
+    verdict = _verdict_of(tx, job_id)
     lease, attempt = parked[3:5] if parked else _take_ended(tx, job_id)
     _check_awaited(tx, job_id)
     if unique_key is not None:
         _retake_key(tx, job_id, unique_key)
-    if fan_in_id is not None and not parked and tx.rows("waiting_lock", ids=[fan_in_id]):
-        tx.run("waiting_decrement", n=-1, bad=-1, ids=[fan_in_id])  # it is waited for again
+    if not parked:
+        _await_again(tx, job_id, fan_in_id, verdict, watched=watched)
     message = storable(f"replayed by {by}" if by else "replayed")
     tx.many("errors_insert", [(job_id, lease, "replayed", attempt, "", message, "")])
     tx.many("ready_insert", [(queue_id, lane, job_id, task_id, lease + 1, 0)])
     return {names.queue(queue_id)}
 
 
-def release_unheld(names: Names, tx: Tx, worker_id: int, held: set[bytes]) -> int:
+def release_unheld(
+    database: Database, names: Names, tx: Tx, worker_id: int, held: set[bytes]
+) -> int:
     """Give back a worker's leases that it does not know of; those asked to stop are cancelled."""
     rows = tx.rows("worker_leases", worker_id=worker_id, n=_LEASES)
     mine = [row for row in rows if row[0] not in held]
@@ -92,7 +105,10 @@ def release_unheld(names: Names, tx: Tx, worker_id: int, held: set[bytes]) -> in
     if stopped:
         tx.many("done_insert", stopped)
         links = tx.rows("ended_links", ids=[row[0] for row in stopped])
-        end_jobs(names, tx, [End(job_id, False, then, key) for job_id, then, key in links])
+        ends = [
+            End(id_, BAD, then, key, flow, watched, True) for id_, then, key, flow, watched in links
+        ]
+        end_jobs(database, names, tx, ends)
     if ready:
         tx.many("ready_insert", ready)
     return len(mine)
@@ -112,6 +128,12 @@ def _take(
 
 
 def _take_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:
+    lease, attempt = _check_ended(tx, job_id)
+    tx.run("drop_done", id=job_id)
+    return lease, attempt
+
+
+def _check_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:
     done = tx.rows("take_done", id=job_id)
     name = uuid.UUID(bytes=job_id)
     if not done:
@@ -119,8 +141,31 @@ def _take_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:
     state, lease, attempt = done[0]
     if FINAL_STATES[state] is JobState.COMPLETED:
         raise HammerflowError(f"job {name} has completed, so it cannot be retried")
-    tx.run("drop_done", id=job_id)
     return lease, attempt
+
+
+def _verdict_of(tx: Tx, job_id: bytes) -> int:
+    """How its end was counted by what depends on it."""
+    done = tx.rows("done_verdict", id=job_id)
+    return verdict_of(job_id, *done[0]) if done else BAD
+
+
+def _await_again(
+    tx: Tx, job_id: bytes, fan_in_id: bytes | None, verdict: int, *, watched: int
+) -> None:
+    """What still waits for others waits for this one, too."""
+    edges = tx.rows("edges_of", ids=[job_id]) if watched else []
+    ordered = [child_id for _, child_id, kind in edges if kind == ORDER]
+    depends = [child_id for _, child_id, kind in edges if kind == DEPENDENCY]
+    if fan_in_id is not None:
+        depends.append(fan_in_id)
+    bad, idle = -(verdict == BAD), -(verdict == IDLE)
+    if depends and tx.rows("waiting_lock", ids=sorted(depends)):
+        tx.run("waiting_decrement", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
+    if ordered and tx.rows("waiting_lock", ids=sorted(ordered)):
+        tx.run("waiting_decrement", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
+    if fan_in_id is not None and tx.rows("joins_lock", ids=[fan_in_id]):
+        tx.run("joins_count", n=-1, bad=bad, ids=[fan_in_id])
 
 
 def _check_awaited(tx: Tx, job_id: bytes) -> None:

@@ -141,6 +141,8 @@ class MySQL:
             "age": f"(TIMESTAMPDIFF(MICROSECOND, @, {_NOW}) / 1000000e0)",
             "seconds_until": f"(TIMESTAMPDIFF(MICROSECOND, {_NOW}, @) / 1000000e0)",
             "for_update": "FOR UPDATE",
+            "for_share": "LOCK IN SHARE MODE",
+            "lock_of": "FOR UPDATE",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
             "epoch": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000e0)",
             "table": "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",

@@ -278,6 +278,8 @@ class Postgres:
             "age": f"extract(epoch from {_NOW} - @)::float8",
             "seconds_until": f"extract(epoch from @ - {_NOW})::float8",
             "for_update": "FOR UPDATE",
+            "for_share": "FOR SHARE",
+            "lock_of": "FOR UPDATE OF @",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }

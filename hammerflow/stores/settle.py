@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hammerflow.job import FINAL_CODES, Claimed, JobState
+from hammerflow.job import FINAL_CODES, Claimed, JobState, NewJob
 from hammerflow.outcome import (
     Cancelled,
     Completed,
@@ -17,48 +16,32 @@ from hammerflow.outcome import (
     Outcome,
     Parked,
     Released,
+    Replaced,
     Retrying,
     Snoozed,
+    Spawned,
 )
+from hammerflow.stores.attach import attach_jobs, count_ended
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.inserts import insert_children
+from hammerflow.stores.inserts import insert_children, insert_workflows
+from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
+from hammerflow.stores.release import BAD, DONE, End, Release, Settlement, free_keys
 from hammerflow.stores.texts import TRACE, storable
 
-__all__ = ["End", "Settlement", "end_jobs", "release_fan_ins", "settle", "writes_one_statement"]
+__all__ = [
+    "decide_loss",
+    "end_jobs",
+    "flows_of",
+    "settle",
+    "settle_streaming",
+    "writes_one_statement",
+]
 
 _FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
-_SKIPPED = FINAL_CODES[JobState.SKIPPED]
-
-
-@dataclass(slots=True)
-class Settlement:
-    """What a settle did.
-
-    Attributes:
-        stale: ids whose lease was not ours any more: nothing was written for them.
-        earlier: ids that an earlier try of the same settle had ended, its answer being lost.
-        ended: ids in a final state now.
-        queues: names of queues in which work became ready.
-    """
-
-    stale: set[bytes] = field(default_factory=set)
-    earlier: set[bytes] = field(default_factory=set)
-    ended: list[bytes] = field(default_factory=list)
-    queues: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class End:
-    """A job that has just reached a final state, for what depends on it."""
-
-    job_id: bytes
-    completed: bool
-    fan_in_id: bytes | None
-    unique_key: str | None
 
 
 def writes_one_statement(tx_statements: Any, batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
@@ -68,6 +51,8 @@ def writes_one_statement(tx_statements: Any, batch: Sequence[tuple[Claimed, Outc
         and outcome.spawned is None
         and job.fan_in_id is None
         and job.unique_key is None
+        and job.workflow_id is None
+        and not job.watched
         for job, outcome in batch
     )
 
@@ -80,27 +65,63 @@ def settle(
     batch: Sequence[tuple[Claimed, Outcome]],
     *,
     poison_limit: int,
+    single: bool = False,
 ) -> Settlement:
     """Write the outcomes whose lease is still this worker's; drop the others.
 
-    Order of locks: leases, done, waiting by id, inserts.
+    Order of locks: leases, done, workflows, waiting by id, joins by id, inserts.
+
+    Args:
+        single: only plain ends, written by one statement; a job for which more is waiting than
+            its claim knew is left as stale, for a second settle.
     """
     batch = _decide_losses(tx, _newest(batch), poison_limit)
-    cancels = _fence(tx, worker_id, batch)
-    mine = [(job, outcome) for job, outcome in batch if job.id in cancels]
-    result = Settlement(stale={job.id for job, _ in batch if job.id not in cancels})
+    held = _fence(tx, worker_id, batch, single=single)
+    mine = [(job, outcome) for job, outcome in batch if job.id in held]
+    result = Settlement(stale={job.id for job, _ in batch if job.id not in held})
     if result.stale and tx.repeated:
         _reclaim_committed(tx, batch, result)
-    if cancels and any(cancels.values()):
-        mine = _honour_cancels(tx, worker_id, mine, cancels)
-    ends = [_end(job, outcome) for job, outcome in mine if _is_final(outcome)]
-    result.ended.extend(end.job_id for end in ends)
+    if single:
+        result.ended.extend(held)
+        return result
+    release = Release(database, names, tx, result)
+    _lock_flows(release, mine)
+    stops = {job_id: cancel for job_id, (cancel, _) in held.items() if cancel is not None}
+    stops |= _halted(release, mine, stops)
+    if stops:
+        mine = _honour_stops(tx, worker_id, mine, stops)
+    ends = [_end(job, o, held[job.id][1]) for job, o in mine if _is_final(o)]
+    result.ended.extend(end.id for end in ends)
     _write_errors(tx, mine)
+    _write_operations(tx, mine)
     _write_moves(database, names, tx, mine, result)
-    _free_keys(tx, ends)  # first, so that a job may spawn the next one under its own key
-    _write_children(database, tx, mine, result)
-    _after_ends(names, tx, ends, result)
+    free_keys(tx, ends)  # first, so that a job may spawn the next one under its own key
+    grafted = write_children(database, tx, release, mine, result)
+    release.after(end for end in ends if end.id not in grafted)
     return result
+
+
+def _lock_flows(release: Release, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
+    """Workflows of members: shared, or exclusive where a failure may change their state."""
+    members = [(job.workflow_id, outcome) for job, outcome in mine if job.workflow_id is not None]
+    if members:
+        hard = flows_of(flow for flow, outcome in members if type(outcome) is not Completed)
+        release.flows.load(hard, exclusive=True)
+        release.flows.load(flows_of(flow for flow, _ in members))
+
+
+def _halted(
+    release: Release, mine: Sequence[tuple[Claimed, Outcome]], stops: Mapping[bytes, str]
+) -> dict[bytes, str]:
+    """Members of ended workflows that would go on: they do not."""
+    return {
+        job.id: "its workflow was ended"
+        for job, outcome in mine
+        if job.workflow_id is not None
+        and not _is_final(outcome)
+        and job.id not in stops
+        and release.flows[job.workflow_id].state.is_halted
+    }
 
 
 # -- the fence ----------------------------------------------------------------------------------
@@ -118,9 +139,15 @@ def _newest(batch: Sequence[tuple[Claimed, Outcome]]) -> Sequence[tuple[Claimed,
 
 
 def _fence(
-    tx: Tx, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]], *, again: bool = False
-) -> dict[bytes, str | None]:
-    """Take away the leases that are ours and insert the ends; id to the cancel asked for."""
+    tx: Tx,
+    worker_id: int,
+    batch: Sequence[tuple[Claimed, Outcome]],
+    *,
+    single: bool,
+    again: bool = False,
+) -> dict[bytes, tuple[str | None, int]]:
+    """Take away the leases that are ours and insert the ends; id to the cancel asked for, and
+    whether edges start there."""
     if tx.has("settle_end"):
         ends = [_end_columns(outcome) for _, outcome in batch]
         rows = tx.rows(
@@ -132,23 +159,25 @@ def _fence(
             results=[end[1] for end in ends],
             reasons=[end[2] for end in ends],
             ttls=[end[3] for end in ends],
+            watches=[0 if single else 1] * len(batch),
         )
-        mine = dict(rows)
+        mine = {job_id: (cancel, watched) for job_id, cancel, watched in rows}
         if len(mine) < len(batch) and not again:
             # A row that a cancel was just changing is not found by its place: look once more.
             rest = [(job, outcome) for job, outcome in batch if job.id not in mine]
-            mine |= _fence(tx, worker_id, rest, again=True)
+            mine |= _fence(tx, worker_id, rest, single=single, again=True)
         return mine
     return _fence_in_steps(tx, worker_id, batch)
 
 
 def _fence_in_steps(
     tx: Tx, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]]
-) -> dict[bytes, str | None]:
+) -> dict[bytes, tuple[str | None, int]]:
     leases = {job.id: job.lease for job, _ in batch}
+    rows = tx.rows("leases_lock", worker_id=worker_id, ids=sorted(leases))
     mine = {
-        job_id: cancel
-        for job_id, lease, cancel in tx.rows("leases_lock", worker_id=worker_id, ids=sorted(leases))
+        job_id: (cancel, watched)
+        for job_id, lease, cancel, watched in rows
         if leases[job_id] == lease
     }
     if mine:
@@ -220,17 +249,17 @@ def decide_loss(lost: Lost, losses: int, poison_limit: int) -> Outcome:
     return Retrying(lost.delay, lost.failure)
 
 
-def _honour_cancels(
+def _honour_stops(
     tx: Tx,
     worker_id: int,
     mine: Sequence[tuple[Claimed, Outcome]],
-    cancels: dict[bytes, str | None],
+    stops: Mapping[bytes, str],
 ) -> list[tuple[Claimed, Outcome]]:
     """A job that was asked to stop does not run again: it ends as cancelled."""
     kept: list[tuple[Claimed, Outcome]] = []
     done = []
     for job, outcome in mine:
-        reason = cancels[job.id]
+        reason = stops.get(job.id)
         if reason is None or _is_final(outcome):
             kept.append((job, outcome))
             continue
@@ -307,94 +336,180 @@ def _write_moves(
     result.queues.update(names.queue(row[0]) for row in ready)
 
 
-def _write_children(
-    database: Database, tx: Tx, mine: Sequence[tuple[Claimed, Outcome]], result: Settlement
+def _write_operations(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
+    """What spawners did, those that failed included."""
+    rows = []
+    for job, outcome in mine:
+        match outcome:
+            case Completed(spawned=Spawned(operation=operation, spawned=count)):
+                error = None
+            case Failed(Failure(message=message), operation) | Retrying(
+                _, Failure(message=message), operation
+            ) if operation is not None:
+                count, error = 0, storable(message)
+            case _:
+                continue
+        rows.append(
+            (
+                job.id, job.lease, operation.requested, count, -operation.seconds,
+                operation.handler, operation.operation_id, operation.metadata, error,
+            )
+        )  # fmt: skip
+    if rows:
+        tx.many("spawns_insert", rows)
+
+
+def write_children(
+    database: Database,
+    tx: Tx,
+    release: Release,
+    mine: Sequence[tuple[Claimed, Outcome]],
+    result: Settlement,
+) -> set[bytes]:
+    """Insert what completed jobs have spawned, and what replaces those that were replaced.
+
+    Returns:
+        The jobs whose dependents wait for their children, too.
+    """
+    grafted: set[bytes] = set()
+    for job, outcome in mine:
+        if type(outcome) is Completed and outcome.spawned is not None:
+            spawned = outcome.spawned
+            if spawned.graft and spawned.spawned:
+                grafted.add(job.id)
+                tx.many("joins_insert", [(job.id, spawned.ends, 0)])
+            open_children(tx, release, job, spawned)
+            add_children(database, tx, release, spawned.children, Counter(), result)
+        elif type(outcome) is Replaced:
+            _replace(database, tx, release, job, outcome, result)
+    return grafted
+
+
+def open_children(tx: Tx, release: Release, job: Claimed, spawned: Spawned) -> None:
+    """Workflows among the children, and the hold on the end of the parent's workflow."""
+    if spawned.workflows:
+        insert_workflows(tx, spawned.workflows)
+    if job.workflow_id is not None and spawned.ends and not spawned.graft:
+        if release.flows[job.workflow_id].state.is_halted:
+            return
+        tx.run("joins_count", ids=[job.workflow_id], n=-spawned.ends, bad=0)
+
+
+def add_children(
+    database: Database,
+    tx: Tx,
+    release: Release,
+    children: Sequence[NewJob],
+    left_out: Counter[bytes | None],
+    result: Settlement,
 ) -> None:
-    spawns = [
-        (job.id, outcome.spawned)
-        for job, outcome in mine
-        if isinstance(outcome, Completed) and outcome.spawned is not None
-    ]
-    if not spawns:
+    """Insert a chunk of children, and let those go whose dependencies have ended already."""
+    if not children:
         return
-    tx.many(
-        "spawns_insert",
-        [(job_id, s.handler, s.operation_id, s.spawned, s.metadata) for job_id, s in spawns],
+    before = Counter(left_out)
+    children, ended = attach_jobs(tx, children)
+    result.queues |= insert_children(database, tx, children, left_out)
+    count_ended(tx, release, ended)
+    joins = {c.workflow_id for c in children} | {c.parent_id for c in children}
+    release.count_down({
+        id_: left_out[id_] - before[id_] for id_ in joins if id_ and left_out[id_] > before[id_]
+    })  # fmt: skip
+    for flow_id in sorted(flows_of(child.workflow_id for child in children)):
+        release.flows.load([flow_id])
+        if release.flows[flow_id].state.is_halted:  # the spawner ran on: its children do not start
+            release.sweep(flow_id)
+
+
+def _replace(
+    database: Database,
+    tx: Tx,
+    release: Release,
+    job: Claimed,
+    outcome: Replaced,
+    result: Settlement,
+) -> None:
+    """The job goes on as another call; whoever waits for it waits on."""
+    call = outcome.call
+    tx.run(
+        "job_replace", id=job.id, task_id=name_id(call.task), queue_id=name_id(call.queue),
+        args=call.args, options=call.options,
+    )  # fmt: skip
+    note = f"replaced by {call.task}"
+    tx.many("errors_insert", [(job.id, job.lease, "replaced", job.attempt, "", note, "")])
+    if outcome.workflows:
+        insert_workflows(tx, outcome.workflows)
+    place = (name_id(call.queue), 4 - job.priority)
+    task_id = name_id(call.task)
+    if call.pending:
+        tx.many(
+            "waiting_insert",
+            [
+                (
+                    job.id, call.pending, 0, 0, call.pending, call.rule, job.lease, None, None,
+                    *place, task_id, job.workflow_id, None,
+                )
+            ],
+        )  # fmt: skip
+        edges = [(parent_id, job.id, kind) for parent_id, kind in call.after]
+        if edges:
+            tx.many("edges_insert", edges)
+    else:
+        tx.many("ready_insert", [(*place, job.id, task_id, job.lease, 0)])
+        result.queues.add(call.queue)
+    if outcome.children:
+        result.queues |= insert_children(database, tx, outcome.children, Counter())
+
+
+def _end(job: Claimed, outcome: Outcome, watched: int) -> End:
+    completed = type(outcome) is Completed
+    return End(
+        job.id,
+        DONE if completed else BAD,
+        job.fan_in_id,
+        job.unique_key,
+        job.workflow_id,
+        job.watched or watched,
+        not completed,
     )
-    children = [child for _, s in spawns for child in s.children]
-    if children:
-        result.queues |= insert_children(database, tx, children, Counter())
 
 
-def _end(job: Claimed, outcome: Outcome) -> End:
-    return End(job.id, type(outcome) is Completed, job.fan_in_id, job.unique_key)
-
-
-def _after_ends(names: Names, tx: Tx, ends: Iterable[End], result: Settlement) -> None:
-    """Release the fan-ins of jobs that have just ended, level by level where they are skipped."""
-    level = list(ends)
-    while level:
-        level = release_fan_ins(names, tx, level, result)
-        _free_keys(tx, level)
-        result.ended.extend(end.job_id for end in level)
-
-
-def _free_keys(tx: Tx, ends: Iterable[End]) -> None:
-    keyed = sorted((end.unique_key, end.job_id) for end in ends if end.unique_key is not None)
-    if keyed:
-        keys, ids = zip(*keyed, strict=True)
-        tx.run("unique_release", ukeys=keys, ids=ids)
-
-
-def end_jobs(names: Names, tx: Tx, ends: Iterable[End]) -> Settlement:
-    """The follow-ups of jobs that were ended outside a settle (cancelled by hand)."""
-    result = Settlement()
+def end_jobs(
+    database: Database, names: Names, tx: Tx, ends: Iterable[End], result: Settlement | None = None
+) -> Settlement:
+    """The follow-ups of jobs that were ended outside a settle (cancelled by hand, not rescued)."""
+    result = result or Settlement()
     ends = list(ends)
-    result.ended.extend(end.job_id for end in ends)
-    _free_keys(tx, ends)
-    _after_ends(names, tx, ends, result)
+    release = Release(database, names, tx, result)
+    release.flows.load(flows_of(end.workflow_id for end in ends), exclusive=True)
+    result.ended.extend(end.id for end in ends)
+    free_keys(tx, ends)
+    release.after(ends)
     return result
 
 
-def release_fan_ins(names: Names, tx: Tx, ends: Sequence[End], result: Settlement) -> list[End]:
-    """Count down the jobs that wait for these; release or skip those that wait for nothing more.
+def flows_of(ids: Iterable[bytes | None]) -> set[bytes]:
+    """The workflows among these."""
+    return {flow_id for flow_id in ids if flow_id is not None}
 
-    Returns the skipped ones: they have ended too.
+
+def settle_streaming(
+    database: Database,
+    names: Names,
+    tx: Tx,
+    worker_id: int,
+    job: Claimed,
+    outcome: Completed,
+    chunks: Iterable[Sequence[NewJob]],
+) -> Settlement:
+    """Settle a spawner and insert its children chunk by chunk.
+
+    Args:
+        outcome: with ``spawned`` set and no children in it.
     """
-    good = Counter(end.fan_in_id for end in ends if end.fan_in_id is not None and end.completed)
-    bad = Counter(end.fan_in_id for end in ends if end.fan_in_id is not None and not end.completed)
-    ids = sorted(set(good) | set(bad))
-    if not ids:
-        return []
-    waiting = tx.rows("waiting_lock", ids=ids)
-    ready: list[tuple[Any, ...]] = []
-    skipped: list[tuple[bytes, int]] = []
-    steps: dict[tuple[int, int], list[bytes]] = {}
-    for job_id, pending, failed, queue_id, lane, task_id in waiting:
-        n, failures = good[job_id] + bad[job_id], bad[job_id]
-        if pending > n:
-            steps.setdefault((n, failures), []).append(job_id)
-        elif failed + failures:
-            skipped.append((job_id, failed + failures))
-        else:
-            ready.append((queue_id, lane, job_id, task_id, 0, 0))
-    for (n, failures), group in sorted(steps.items()):
-        tx.run("waiting_decrement", n=n, bad=failures, ids=group)
-    if ready or skipped:
-        tx.run("waiting_delete", ids=sorted([row[2] for row in ready] + [s[0] for s in skipped]))
-    if ready:
-        tx.many("ready_insert", ready)
-        result.queues.update(names.queue(row[0]) for row in ready)
-    return _skip(tx, skipped) if skipped else []
-
-
-def _skip(tx: Tx, skipped: Sequence[tuple[bytes, int]]) -> list[End]:
-    tx.many(
-        "done_insert",
-        [
-            (job_id, _SKIPPED, 0, 0, None, None, f"{n} of its dependencies did not complete", None)
-            for job_id, n in skipped
-        ],
-    )
-    links = tx.rows("ended_links", ids=[job_id for job_id, _ in skipped])
-    return [End(job_id, False, fan_in_id, key) for job_id, fan_in_id, key in links]
+    result = settle(database, names, tx, worker_id, [(job, outcome)], poison_limit=0)
+    if job.id not in result.stale | result.earlier:
+        release = Release(database, names, tx, result)
+        left_out: Counter[bytes | None] = Counter()
+        for chunk in chunks:
+            add_children(database, tx, release, chunk, left_out, result)
+    return result

@@ -111,6 +111,8 @@ class SQLite:
             "age": f"({_NOW} - @)",
             "seconds_until": f"(@ - {_NOW})",
             "for_update": "",
+            "for_share": "",
+            "lock_of": "",
             "skip_locked": "",
             "epoch": _NOW,
         }

@@ -36,6 +36,10 @@ TABLES = (
     "parked",
     "unique_keys",
     "spawns",
+    "edges",
+    "workflows",
+    "nodes",
+    "joins",
     "progress",
     "job_states",
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.flows import Workflows
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.registry import Names
@@ -25,6 +26,7 @@ class Store:
         self.schema = Schema(database)
         self.names = Names(database)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
+        self.workflows = Workflows(database, self.names)
         self.queues = Queues(database, self.names)
         self.workers = Workers(database, self.names)
 

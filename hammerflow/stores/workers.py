@@ -12,7 +12,9 @@ from hammerflow.outcome import Cancelled, Failure, Lost, Parked
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
-from hammerflow.stores.settle import End, decide_loss, end_jobs
+from hammerflow.stores.release import BAD, End
+from hammerflow.stores.settle import decide_loss, end_jobs, flows_of
+from hammerflow.workflow_status import FlowState
 
 __all__ = ["Swept", "Workers"]
 
@@ -190,8 +192,11 @@ class Workers:
         losses: dict[bytes, int] = dict(tx.rows("losses", ids=ids))
         tx.run("leases_delete", worker_id=worker_id, ids=ids)
         ready, parked, cancelled = [], [], []
+        halted = _halted(tx, ids)
         for job_id, lease, attempt, queue_id, lane, task_id, cancel in rows:
             outcome = decide_loss(Lost(failure), losses.get(job_id, 0) + 1, poison_limit)
+            if job_id in halted:
+                outcome = Cancelled("its workflow was ended")
             if cancel is not None:
                 outcome = Cancelled(cancel)
             match outcome:
@@ -220,7 +225,11 @@ class Workers:
         chunk.queues |= {self._names.queue(row[0]) for row in ready}
         if cancelled:
             links = tx.rows("ended_links", ids=[row[0] for row in cancelled])
-            ended = end_jobs(self._names, tx, [End(j, False, f, key) for j, f, key in links])
+            ends = [
+                End(id_, BAD, then, key, flow, watched, True)
+                for id_, then, key, flow, watched in links
+            ]
+            ended = end_jobs(self._database, self._names, tx, ends)
             chunk.queues |= ended.queues
 
     def _revive_served(self, task_ids: Sequence[int]) -> None:
@@ -251,3 +260,14 @@ class Workers:
 
     def _unknown(self, task_id: int) -> str:
         return f"no live worker has registered the task {self._names.task(task_id)}"
+
+
+def _halted(tx: Tx, job_ids: Sequence[bytes]) -> set[bytes]:
+    """Those that are members of workflows in which nothing starts any more."""
+    links = tx.rows("ended_links", ids=job_ids)
+    flows = flows_of(link[3] for link in links)
+    if not flows:
+        return set()
+    rows = tx.rows("flows_share", ids=sorted(flows))
+    halted = {flow_id for flow_id, state, _ in rows if FlowState(state).is_halted}
+    return {link[0] for link in links if link[3] in halted}

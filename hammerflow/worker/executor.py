@@ -8,12 +8,13 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.calls import Parent
 from hammerflow.context import RUNNING, JobContext
 from hammerflow.errors import (
+    ConfigError,
     HammerflowError,
     NotEncodable,
     SoftTimeout,
@@ -27,6 +28,7 @@ from hammerflow.outcome import (
     Completed,
     Failed,
     Failure,
+    Operation,
     Outcome,
     Parked,
     Released,
@@ -36,15 +38,18 @@ from hammerflow.outcome import (
     Snooze,
     Snoozed,
 )
-from hammerflow.signature import Signature, seconds
+from hammerflow.signature import Canvas, seconds
 from hammerflow.spawn import SpawnConfig, SpawnContext
 from hammerflow.stores.names import name_id
-from hammerflow.stores.settle import Settlement
+from hammerflow.stores.release import Settlement
 from hammerflow.task import Spawner, Task
 from hammerflow.worker.failures import clean, failure_of, hard_timeout, no_attempt_left
+from hammerflow.worker.feeding import Inputs, first_arguments
 from hammerflow.worker.interrupts import CancelAsked, Interrupts, NoInterrupts
 from hammerflow.worker.policy import Policy, policy_of, wants_retry
+from hammerflow.worker.replacing import replacement
 from hammerflow.worker.spawning import Spawning
+from hammerflow.workflow import Batch, Workflow
 
 __all__ = ["Call", "Executor"]
 
@@ -59,12 +64,20 @@ class _RollBack(Exception):
         self.outcome = outcome
 
 
+class _ReplaceAsked(Exception):
+    """Leaves a body that has called ``current_job().replace``."""
+
+    def __init__(self, canvas: Any) -> None:
+        super().__init__(f"replaced by {canvas!r}")
+        self.canvas = canvas
+
+
 class Call:
     """A job made ready to run: its task, policy and decoded arguments."""
 
     __slots__ = (
-        "_context", "_executor", "args", "config", "connection", "job", "kwargs", "policy",
-        "spawning", "stop", "task", "worker_id",
+        "_context", "_executor", "args", "config", "connection", "job", "kwargs", "options",
+        "policy", "spawning", "stop", "task", "worker_id",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +89,7 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         config: SpawnConfig | None,
+        options: Mapping[str, Any],
     ) -> None:
         self._executor = executor
         self._context: JobContext | None = None
@@ -85,6 +99,7 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.config = config
+        self.options = options  # what this call says, and its place in a workflow
         self.spawning: Spawning | None = None
         self.stop: str | None = None  # why a loop child cancels it: "cancel" or "timeout"
         self.worker_id = executor.worker_id  # who holds the lease
@@ -97,16 +112,20 @@ class Call:
             self._context = self._executor.context(self)
         return self._context
 
-    def add_child(self, signature: Signature) -> uuid.UUID:
+    def add_child(self, child: Any) -> uuid.UUID:
         """``current_job().spawn``."""
-        return uuid.UUID(bytes=self._open_spawning().add(signature))
+        return uuid.UUID(bytes=self._open_spawning().add(child))
+
+    def inputs(self) -> Inputs:
+        """``current_job().inputs``."""
+        return Inputs(self._executor.app, self.job, self.options.get("inputs") or {})
 
     def body(self) -> Any:
         """Run the function, and for a spawner its generator."""
         if self.config is None:
             return self.task.fn(*self.args, **self.kwargs)
         self._validate()
-        return self._drain(self.task.fn(*self.args, **self.kwargs))
+        return self._spawn_after(self.task.fn(*self.args, **self.kwargs))
 
     async def body_async(self) -> Any:
         """The same for an async function or generator."""
@@ -118,10 +137,16 @@ class Call:
                 raise TypeError(f"{self.task.name} is an async generator: declare it as a spawner")
             return await self._open_spawning().add_all_async(value)
         value = await value
-        return value if self.config is None else self._drain(value)
+        return value if self.config is None else self._spawn_after(value)
 
-    def spawn_context(self, *, ended: bool) -> SpawnContext:
-        """What hooks see."""
+    def operation(self) -> Operation | None:
+        """What is recorded of a run that spawned, or was to."""
+        if self.spawning is None and self.config is None:
+            return None
+        return self._open_spawning().operation()
+
+    def spawn_context(self, *, ended: bool, result: Any = None) -> SpawnContext:
+        """What hooks and handlers see."""
         spawning = self.spawning
         return SpawnContext(
             job_id=self.context.id,
@@ -132,6 +157,7 @@ class Call:
             depth=self.job.depth,
             spawned=spawning.count if spawning is not None and ended else None,
             children=tuple(spawning.first_ids) if spawning is not None and ended else None,
+            result=result,
         )
 
     def _validate(self) -> None:
@@ -141,6 +167,21 @@ class Call:
         verdict: Any = hook(self.spawn_context(ended=False))
         if verdict is False:
             raise SpawnInvalid(f"the validate hook of {self.task.name} refused its run")
+
+    def _spawn_after(self, value: Any) -> Any:
+        """The children of a body that has returned: its own, or those of the handler named in the
+        configuration of this call."""
+        if isinstance(self.task, Spawner) or self.config is None or self.config.handler is None:
+            return self._drain(value)
+        handler = self._executor.app.spawn_handlers.get(self.config.handler)
+        if handler is None:
+            known = ", ".join(sorted(self._executor.app.spawn_handlers)) or "none"
+            raise SpawnInvalid(
+                f"no spawn handler named {self.config.handler!r} is registered in this app "
+                f"(registered: {known}): import the module that defines it"
+            )
+        self._open_spawning().add_all(handler(self.spawn_context(ended=False, result=value)) or ())
+        return value
 
     def _drain(self, value: Any) -> Any:
         """Turn what a spawner's function returned into children; the result that is left."""
@@ -164,7 +205,13 @@ class Call:
             }
             parent = Parent(self.job, self.context.queue, config, holds)
             then = self.task.defaults.then
-            self.spawning = Spawning(self._executor.app, parent, then=then, handler=self.task.name)
+            self.spawning = Spawning(
+                self._executor.app,
+                parent,
+                then=then,
+                handler=self.task.name,
+                graft=bool(self.options.get("graft")),
+            )
         return self.spawning
 
 
@@ -250,20 +297,28 @@ class Executor:
         if job.expired:
             return Cancelled("expired")
         policy, config = self._policies[job.task_id], task.defaults.spawn
+        given: dict[str, Any] = {}
         try:
             args, kwargs = self.app.codec.decode_call(job.args)
             if job.options is not None:
                 given = json.loads(job.options)
                 policy, config = policy.with_overrides(given), _config(config, given)
-                if given.get("inputs") == "children":
-                    args = (self._children_results(job), *args)
+                if "feed" in given:
+                    args = (
+                        *first_arguments(self.app, job, task, given["feed"], args, kwargs),
+                        *args,
+                    )
+            if "_spawn_config" in kwargs or (args and type(args[0]) is dict):
+                args, config = _inserted_config(args, kwargs, config)
+        except ConfigError as error:  # in the spawn configuration: another run would end the same
+            return Failed(failure_of(SpawnInvalid(str(error))))
         except StoreUnavailable:
             return Snoozed(1.0)
         except Exception as error:  # noqa: BLE001 - a border: rows may come from anywhere
             return Parked("undecodable", failure_of(error, "parked"))
         if job.attempt > policy.max_attempts:
             return Failed(no_attempt_left(job.attempt, policy.max_attempts))
-        return Call(self, job, task, policy, args, kwargs, config)
+        return Call(self, job, task, policy, args, kwargs, config, given)
 
     def context(self, call: Call) -> JobContext:
         """What the body of a call sees."""
@@ -273,6 +328,8 @@ class Executor:
             queue=self.queues.get(call.job.queue_id) or call.task.defaults.queue,
             spawn=call.add_child,
             progress=self._progress,
+            replace=_replace,
+            inputs=call.inputs,
             connection=call.connection,
         )
 
@@ -313,20 +370,12 @@ class Executor:
                 if call.job.id in settlement.stale:
                     raise _RollBack(Settled(True))
                 if call.spawning is not None and call.spawning.is_spooled:
-                    for chunk in call.spawning.chunks():
-                        settlement.queues |= self.app.store.jobs.insert(chunk, tx).queues
+                    chunks = call.spawning.chunks()
+                    self.app.store.jobs.insert_children(chunks, settlement, tx)
         except _RollBack as left:
             return left.outcome
         settlement.queues |= queues
         return self._settled(call, settlement)
-
-    def _children_results(self, job: Claimed) -> list[Any]:
-        """The results of the jobs that this fan-in waited for, in spawn order."""
-        if job.parent_id is None:
-            return []
-        decode = self.app.codec.decode
-        found = self.app.store.jobs.results_of_children(job.parent_id, job.id)
-        return [None if value is None else decode(value) for _, value in found]
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -390,6 +439,8 @@ class Executor:
         match error:
             case CancelAsked():
                 return Released()  # the lease carries the cancel: settling turns this into its end
+            case _ReplaceAsked():
+                return self._replaced(call, error.canvas)
             case Cancel():
                 return Cancelled(clean(str(error) or "cancelled", 2_000))
             case Snooze():
@@ -413,9 +464,34 @@ class Executor:
 
     def _retried(self, call: Call, failure: Failure, *, wanted: bool) -> Outcome:
         delay = call.policy.delay_after(call.job.attempt, random.random())
+        operation = call.operation()
         if delay is None or not wanted:
-            return Failed(failure)
-        return Retrying(delay, failure)
+            return Failed(failure, operation)
+        return Retrying(delay, failure, operation)
+
+    def _replaced(self, call: Call, canvas: Any) -> Outcome:
+        """The job goes on as the last call of a canvas."""
+        try:
+            return replacement(self.app, call.job, canvas, call.options)
+        except Exception as error:  # noqa: BLE001 - wrong arguments: another run would end the same
+            return Failed(failure_of(error))
+
+
+def _replace(canvas: Any) -> NoReturn:
+    raise _ReplaceAsked(canvas)
+
+
+def _inserted_config(
+    args: tuple[Any, ...], kwargs: dict[str, Any], config: SpawnConfig | None
+) -> tuple[tuple[Any, ...], SpawnConfig | None]:
+    """Take ``_spawn_config`` out of the arguments of a job that another system inserted."""
+    if "_spawn_config" in kwargs:
+        return args, SpawnConfig.from_mapping(kwargs.pop("_spawn_config"))
+    payload = dict(args[0])
+    if "_spawn_config" not in payload:
+        return args, config
+    found = SpawnConfig.from_mapping(payload.pop("_spawn_config"))
+    return (payload, *args[1:]), found
 
 
 def _after(error: Retry | Snooze, outcome: Callable[[float], Outcome]) -> Outcome:
@@ -427,7 +503,9 @@ def _after(error: Retry | Snooze, outcome: Callable[[float], Outcome]) -> Outcom
 
 
 def _are_signatures(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(item, Signature) for item in value)
+    return isinstance(value, list | tuple) and all(
+        isinstance(item, Canvas | Workflow | Batch) for item in value
+    )
 
 
 def _config(declared: SpawnConfig | None, given: Mapping[str, Any]) -> SpawnConfig | None:

@@ -23,16 +23,18 @@ from typing import Any
 
 import msgpack
 
-from hammerflow.job import NewJob
+from hammerflow.job import NewJob, NewWorkflow
 from hammerflow.outcome import (
     Cancelled,
     Completed,
     Failed,
     Failure,
     Lost,
+    Operation,
     Outcome,
     Parked,
     Released,
+    Replaced,
     Retrying,
     Settled,
     Snoozed,
@@ -72,6 +74,7 @@ _KINDS: tuple[type[Any], ...] = (
     Parked,
     Lost,
     Settled,
+    Replaced,
 )
 #: Kept for the common end; only the one thread that reports ends uses it.
 _PACKER = msgpack.Packer()
@@ -100,13 +103,28 @@ def unpack_outcome(code: int, fields: list[Any]) -> Outcome:
     if kind in (Failed, Retrying, Parked, Lost):
         at = {Failed: 0, Retrying: 1, Parked: 1, Lost: 0}[kind]
         fields[at] = Failure(*fields[at])
+        if kind in (Failed, Retrying) and fields[-1] is not None:
+            fields[-1] = Operation(*fields[-1])
+    if kind is Replaced:
+        call, children, workflows = fields
+        return Replaced(NewJob._make(call), _jobs(children), _workflows(workflows))
     outcome: Outcome = kind(*fields)
     return outcome
 
 
 def _spawned(fields: list[Any]) -> Spawned:
-    children, *rest = fields
-    return Spawned([NewJob._make(child) for child in children], *rest)
+    children, operation, spawned, workflows, ends, graft = fields
+    return Spawned(
+        _jobs(children), Operation(*operation), spawned, _workflows(workflows), ends, graft
+    )
+
+
+def _jobs(rows: list[Any]) -> list[NewJob]:
+    return [NewJob._make(row) for row in rows]
+
+
+def _workflows(rows: list[Any]) -> list[NewWorkflow]:
+    return [NewWorkflow._make(row) for row in rows]
 
 
 class Unpacker:

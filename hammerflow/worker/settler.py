@@ -12,7 +12,7 @@ from hammerflow.errors import StoreUnavailable
 from hammerflow.job import Claimed
 from hammerflow.outcome import Completed, Failed, Outcome, Released, Retrying, Settled, Snoozed
 from hammerflow.services.weather import Weather
-from hammerflow.stores.settle import Settlement
+from hammerflow.stores.release import Settlement
 from hammerflow.stores.store import Store
 from hammerflow.worker.failures import failure_of
 from hammerflow.worker.logs import facts

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import tempfile
+import time
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.calls import Parent
 from hammerflow.errors import SpawnInvalid
-from hammerflow.job import NewJob
-from hammerflow.outcome import Spawned
-from hammerflow.signature import Signature
+from hammerflow.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
+from hammerflow.outcome import Operation, Spawned
+from hammerflow.plan import Flow, external_id, plan_of
+from hammerflow.signature import Canvas, Signature
+from hammerflow.spool import Spool
 from hammerflow.stores.names import new_id
-from hammerflow.worker.frames import Unpacker, pack
+from hammerflow.workflow import Batch, Workflow
 
 __all__ = ["Spawning"]
 
 #: So many children travel with their parent's outcome; more are spooled and streamed.
 RIDING = 5_000
-_CHUNK = 2_500
-_IN_MEMORY = 4 << 20
 _SEEN_BY_HOOKS = 10_000
+#: A child can depend on so many of its latest elder siblings.
+_REMEMBERED = 10_000
 
 
 class Spawning:
@@ -34,100 +36,199 @@ class Spawning:
         parent: the job that spawns, and how its children inherit.
         then: the fan-in that waits for all of them.
         handler: recorded with the operation where the configuration names none.
+        graft: what waits for the parent waits for the children, too.
     """
 
     def __init__(
-        self, app: Hammerflow, parent: Parent, *, then: Signature | None, handler: str
+        self,
+        app: Hammerflow,
+        parent: Parent,
+        *,
+        then: Signature | None,
+        handler: str,
+        graft: bool = False,
     ) -> None:
         self._app = app
         self._parent = parent
         self._then = then
         self._handler = parent.config.handler or handler
-        self._fan_in_id = new_id() if then is not None else None
-        self._waiting: list[NewJob] = []
-        self._spool: IO[bytes] | None = None
+        self._graft = graft
+        #: Who waits for what has no other dependent: the parent's own dependents, or its workflow.
+        self._end_id = parent.job.id if graft else parent.job.workflow_id
+        self._fan_in_id = new_id() if then is not None else self._end_id
+        self._spool = Spool(RIDING)
+        self._workflows: list[NewWorkflow] = []
+        self._awaited = 0  # children that nothing else among them waits for
+        self._elders: OrderedDict[int, tuple[Signature, bytes]] = OrderedDict()
+        self._lane: list[bytes] = []
+        self._began = time.monotonic()
         self.count = 0
         self.first_ids: list[uuid.UUID] = []
 
     @property
     def is_spooled(self) -> bool:
         """Whether there are too many children to ride in the outcome."""
-        return self._spool is not None
+        return self._spool.is_spilled
 
-    def add(self, signature: Signature) -> bytes:
-        """One more child; its id.
+    def add(self, child: Any) -> bytes:
+        """One more child: a signature, a canvas, a workflow or a batch; its id.
 
         Raises:
             SpawnInvalid: too many or too deep.
-            TypeError: not a signature, or wrong arguments.
+            TypeError: nothing of the kind, or wrong arguments.
         """
-        if not isinstance(signature, Signature):
+        if isinstance(child, Signature) and not (child.links or child.errbacks):
+            return self._add_signature(child)
+        if not isinstance(child, Canvas | Workflow | Batch):
             raise TypeError(
-                f"a child is a signature such as task.s(...), not {type(signature).__name__}"
+                f"a child is a signature such as task.s(...), not {type(child).__name__}"
             )
-        self._check_limits()
-        child = self._app.new_job(
-            signature, parent=self._parent, spawn_index=self.count, fan_in_id=self._fan_in_id
-        )
-        self.count += 1
-        self._waiting.append(child)
-        if len(self.first_ids) < _SEEN_BY_HOOKS:
-            self.first_ids.append(uuid.UUID(bytes=child.id))
-        if len(self._waiting) > RIDING:
-            self._spill()
-        return child.id
+        return self._add_plan(child)
 
-    def add_all(self, signatures: Iterable[Signature]) -> Any:
+    def add_all(self, children: Iterable[Any]) -> Any:
         """All children that a body yields; what its generator returns."""
-        iterator = iter(signatures)
+        iterator = iter(children)
         while True:
             try:
-                signature = next(iterator)
+                child = next(iterator)
             except StopIteration as stop:
                 return stop.value
-            self.add(signature)
+            self.add(child)
 
-    async def add_all_async(self, signatures: AsyncIterable[Signature]) -> None:
+    async def add_all_async(self, children: AsyncIterable[Any]) -> None:
         """All children that an async generator yields."""
-        async for signature in signatures:
-            self.add(signature)
+        async for child in children:
+            self.add(child)
 
     def close_list(self) -> None:
         """No more children; the fan-in comes last."""
         if self._then is None:
             return
-        fan_in = self._app.new_job(
-            self._then, parent=self._parent, spawn_index=self.count, fan_in=self.count
+        feeds = 0 if self._then.immutable else 1
+        job = self._app.new_job(
+            self._then, parent=self._parent, spawn_index=self.count, fan_in_id=self._end_id,
+            feeds=feeds,
+        )  # fmt: skip
+        options = json.loads(job.options) if job.options else {}
+        if feeds:
+            options["feed"] = "children"
+        self._spool.add(
+            job._replace(
+                id=self._fan_in_id or job.id,
+                pending=self._awaited or None,
+                delay=None,
+                options=json.dumps(options) if options else None,
+            )
         )
-        self._waiting.append(fan_in._replace(id=self._fan_in_id or fan_in.id))
 
-    def spawned(self) -> Spawned:
-        """The operation, with its children unless they are spooled."""
+    def operation(self) -> Operation:
+        """What is recorded of this run."""
         config = self._parent.config
-        return Spawned(
-            [] if self.is_spooled else self._waiting,
+        return Operation(
             self._handler,
             config.operation_id,
             json.dumps(dict(config.metadata)) if config.metadata else None,
             self.count,
+            time.monotonic() - self._began,
+        )
+
+    def spawned(self) -> Spawned:
+        """The operation, with its children unless they are spooled."""
+        ends = self._awaited if self._then is None else 1
+        return Spawned(
+            [] if self.is_spooled else self._spool.held,
+            self.operation(),
+            self.count,
+            self._workflows,
+            ends if self._end_id is not None else 0,
+            self._graft,
         )
 
     def chunks(self) -> Iterator[Sequence[NewJob]]:
         """All children in order, anew at each call."""
-        if self._spool is not None:
-            self._spool.seek(0)
-            unpacker = Unpacker()
-            while data := self._spool.read(1 << 20):
-                for rows in unpacker.frames(data):
-                    yield [NewJob._make(row) for row in rows]
-        rest = iter(self._waiting)
-        while chunk := list(itertools.islice(rest, _CHUNK)):
-            yield chunk
+        return self._spool.chunks()
 
     def close(self) -> None:
         """Drop the spool."""
-        if self._spool is not None:
-            self._spool.close()
+        self._spool.close()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _add_signature(self, signature: Signature) -> bytes:
+        self._check_limits()
+        child = self._app.new_job(
+            signature, parent=self._parent, spawn_index=self.count, fan_in_id=self._fan_in_id
+        )
+        if signature.after:
+            child = self._with_dependencies(child, signature)
+        if self._parent.config.batch_size is not None:
+            child = self._in_lane(child, self._parent.config.batch_size)
+        self._elders[id(signature)] = signature, child.id
+        if len(self._elders) > _REMEMBERED:
+            self._elders.popitem(last=False)
+        self._awaited += 1
+        self._append(child)
+        return child.id
+
+    def _append(self, child: NewJob) -> None:
+        self.count += 1
+        if len(self.first_ids) < _SEEN_BY_HOOKS:
+            self.first_ids.append(uuid.UUID(bytes=child.id))
+        self._spool.add(child)
+
+    def _with_dependencies(self, child: NewJob, signature: Signature) -> NewJob:
+        """Edges from elder siblings and from jobs elsewhere; the parent has ended by then."""
+        after, depends = list(child.after), list(child.depends)
+        for other in signature.after:
+            if isinstance(other, Canvas):
+                known = self._elders.get(id(other))
+                if known is None:
+                    raise SpawnInvalid(
+                        f"{signature.task} depends on {other!r}, which was not spawned before it"
+                    )
+                key = known[1]
+            else:
+                key = external_id(other)
+            if key == self._parent.job.id:
+                continue
+            if self._spool.change(key, watched=1):
+                after.append((key, DEPENDENCY))
+            else:
+                depends.append(key)
+        return child._replace(
+            after=after, depends=depends, pending=(child.pending or 0) + len(after) or None
+        )
+
+    def _in_lane(self, child: NewJob, size: int) -> NewJob:
+        """At most ``size`` run at a time: each starts after the end of the one ``size`` before."""
+        lane = self.count % size
+        if len(self._lane) < size:
+            self._lane.append(child.id)
+            return child._replace(watched=1)
+        before, self._lane[lane] = self._lane[lane], child.id
+        return child._replace(
+            watched=1, after=[*child.after, (before, ORDER)], pending=(child.pending or 0) + 1
+        )
+
+    def _add_plan(self, work: Any) -> bytes:
+        """A canvas, workflow or batch: one thing for the fan-in, several jobs."""
+        self._check_limits()
+        plan = plan_of(work, new_id)
+        rows = self._app.new_rows(plan, parent=self._parent)
+        outer: Flow = plan.flows[0]
+        self._workflows += [
+            rows.workflows[0]._replace(
+                parent_id=self._parent.job.workflow_id, fan_in_id=self._fan_in_id
+            ),
+            *rows.workflows[1:],
+        ]
+        self._awaited += 1
+        for job, step in zip(rows.jobs, plan.steps, strict=True):
+            self._check_limits()
+            self._append(
+                self._app.as_child(job, step.signature, self._parent, spawn_index=self.count)
+            )
+        return outer.id
 
     def _check_limits(self) -> None:
         config, job = self._parent.config, self._parent.job
@@ -141,10 +242,3 @@ class Spawning:
                 f"a child at depth {job.depth + 1} is below max_depth={config.max_depth}; "
                 "nothing was inserted"
             )
-
-    def _spill(self) -> None:
-        if self._spool is None:
-            self._spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - close()
-        for at in range(0, len(self._waiting), _CHUNK):
-            self._spool.write(pack(self._waiting[at : at + _CHUNK]))
-        self._waiting = []

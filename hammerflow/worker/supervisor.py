@@ -28,7 +28,7 @@ from hammerflow.services.rota import Rota
 from hammerflow.services.weather import Weather
 from hammerflow.settings import Settings, load_settings
 from hammerflow.stores import open_store
-from hammerflow.stores.settle import Settlement
+from hammerflow.stores.release import Settlement
 from hammerflow.stores.store import Store
 from hammerflow.worker.dispatcher import Dispatcher
 from hammerflow.worker.forker import Forker, Greeting

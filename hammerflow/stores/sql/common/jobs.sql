@@ -1,9 +1,11 @@
 -- name: jobs_insert
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, parent_id, root_id,
-                    depth, spawn_index, fan_in_id, unique_key, trace, expires_at, created_at)
+                    depth, spawn_index, fan_in_id, unique_key, trace, workflow_id, awaits, watched,
+                    expires_at, created_at)
 VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
         :options::text, :headers::text, :parent_id::uuid, :root_id::uuid, :depth::smallint,
         :spawn_index::integer, :fan_in_id::uuid, :unique_key::text, :trace::text,
+        :workflow_id::uuid, :awaits::integer, :watched::smallint,
         COALESCE(:expires_at::timestamptz, {after:expires}), {now})
 
 -- name: ready_insert
@@ -17,9 +19,11 @@ VALUES (COALESCE(:eta::timestamptz, {after:delay}), :job_id::uuid, :queue_id::bi
         :lane::smallint, :task_id::bigint, :lease::integer, :attempt::integer, :why::text)
 
 -- name: waiting_insert
-INSERT INTO {waiting} (job_id, pending, failed, total, queue_id, lane, task_id)
-VALUES (:job_id::uuid, :pending::integer, 0, :total::integer, :queue_id::bigint,
-        :lane::smallint, :task_id::bigint)
+INSERT INTO {waiting} (job_id, pending, failed, skipped, total, rule, lease, delay, eta, queue_id, lane,
+                       task_id, workflow_id, cause)
+VALUES (:job_id::uuid, :pending::integer, :failed::integer, :skipped::integer, :total::integer,
+        :rule::smallint, :lease::integer, :delay::float8, :eta::timestamptz, :queue_id::bigint,
+        :lane::smallint, :task_id::bigint, :workflow_id::uuid, :cause::uuid)
 
 -- name: jobs_existing
 SELECT id FROM {jobs} WHERE id IN (:ids*uuid)
@@ -31,9 +35,10 @@ SELECT ukey, job_id FROM {unique_keys} WHERE ukey IN (:ukeys*text)
 DELETE FROM {unique_keys} WHERE ukey IN (:ukeys*text) AND job_id IN (:ids*uuid)
 
 -- name: spawns_insert
-INSERT INTO {spawns} (parent_id, at, handler, operation_id, spawned, metadata)
-VALUES (:parent_id::uuid, {now}, :handler::text, :operation_id::text, :spawned::integer,
-        :metadata::text)
+INSERT INTO {spawns} (parent_id, lease, requested, spawned, started_at, ended_at, handler, operation_id,
+                      metadata, error)
+VALUES (:parent_id::uuid, :lease::integer, :requested::integer, :spawned::integer, {after:began}, {now},
+        :handler::text, :operation_id::text, :metadata::text, :error::text)
 
 -- name: queue_names
 SELECT id, name FROM {queues}

@@ -6,7 +6,7 @@ SELECT queue_id, lane, task_id, lease, attempt FROM {scheduled} WHERE job_id = :
 DELETE FROM {scheduled} WHERE job_id = :id::uuid
 
 -- name: take_waiting
-SELECT queue_id, lane, task_id, 0, 0 FROM {waiting} WHERE job_id = :id::uuid {for_update}
+SELECT queue_id, lane, task_id, lease, 0 FROM {waiting} WHERE job_id = :id::uuid {for_update}
 
 -- name: drop_waiting
 DELETE FROM {waiting} WHERE job_id = :id::uuid
@@ -18,14 +18,17 @@ SELECT queue_id, lane, task_id, lease, attempt FROM {parked} WHERE job_id = :id:
 DELETE FROM {parked} WHERE job_id = :id::uuid
 
 -- name: job_place
-SELECT queue_id, 4 - priority, task_id, unique_key, fan_in_id FROM {jobs} WHERE id = :id::uuid
+SELECT queue_id, 4 - priority, task_id, unique_key, fan_in_id, workflow_id, watched FROM {jobs} WHERE id = :id::uuid
 
--- How many of the siblings that a fan-in waits for have not ended (both have the same parent).
+-- How many of those that a job waits for have not ended: siblings (of the same parent), and by edges.
 -- name: awaited
-SELECT count(*) FROM {jobs} f
-JOIN {jobs} j ON j.parent_id = f.parent_id AND j.fan_in_id = f.id
-LEFT JOIN {done} d ON d.job_id = j.id
-WHERE f.id = :id::uuid AND d.job_id IS NULL
+SELECT (SELECT count(*) FROM {jobs} f
+        JOIN {jobs} j ON j.parent_id = f.parent_id AND j.fan_in_id = f.id
+        LEFT JOIN {done} d ON d.job_id = j.id
+        WHERE f.id = :id::uuid AND d.job_id IS NULL)
+     + (SELECT count(*) FROM {edges} e JOIN {jobs} j ON j.id = e.parent_id
+        LEFT JOIN {done} d ON d.job_id = j.id
+        WHERE e.child_id = :id::uuid AND d.job_id IS NULL)
 
 -- name: take_ready
 SELECT queue_id, lane, task_id, lease, attempt FROM {ready}

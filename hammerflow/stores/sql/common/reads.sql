@@ -1,11 +1,11 @@
 -- name: job_result
-SELECT d.state, d.result, d.reason FROM {done} d WHERE d.job_id = :id::uuid
+SELECT d.state, d.result, d.reason, d.cause FROM {done} d WHERE d.job_id = :id::uuid
 
 -- name: job_exists
 SELECT 1 FROM {jobs} WHERE id = :id::uuid
 
 -- name: job_last_error
-SELECT kind, type, message, trace FROM {errors} WHERE job_id = :id::uuid AND kind <> 'replayed'
+SELECT kind, type, message, trace FROM {errors} WHERE job_id = :id::uuid AND kind NOT IN ('replayed', 'replaced')
 ORDER BY lease DESC LIMIT 1
 
 -- name: job_errors
@@ -15,7 +15,7 @@ ORDER BY lease, at
 -- name: job_rows
 SELECT id, task, queue, state, priority, dependency_status, attempt, created_at, run_at, started_at,
        finished_at, parent_id, root_id, depth, spawn_index, unique_key, reason, fraction, note,
-       headers, options
+       headers, options, workflow_id
 FROM {job_states} WHERE id IN (:ids*uuid)
 
 -- name: job_args
@@ -88,7 +88,8 @@ SELECT c.state, c.task, count(*) FROM {job_states} c WHERE c.parent_id = :parent
 GROUP BY c.state, c.task
 
 -- name: spawn_row
-SELECT at, handler, operation_id, spawned, metadata FROM {spawns} WHERE parent_id = :id::uuid
+SELECT ended_at, handler, operation_id, spawned, metadata FROM {spawns}
+WHERE parent_id = :id::uuid AND error IS NULL
 
 -- name: queue_counts
 SELECT q.name, q.paused_at, q.paused_by, q.reason,

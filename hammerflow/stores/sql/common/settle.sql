@@ -25,11 +25,17 @@ GROUP BY e.job_id
 SELECT job_id, lease FROM {done} WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_decrement
-UPDATE {waiting} SET pending = pending - :n::integer, failed = failed + :bad::integer
+UPDATE {waiting} SET pending = pending - :n::integer, failed = failed + :bad::integer,
+  skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
 WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_delete
 DELETE FROM {waiting} WHERE job_id IN (:ids*uuid)
 
 -- name: ended_links
-SELECT id, fan_in_id, unique_key FROM {jobs} WHERE id IN (:ids*uuid)
+SELECT id, fan_in_id, unique_key, workflow_id, watched FROM {jobs} WHERE id IN (:ids*uuid)
+
+-- A job that never ran because of what it waits for; the cause is the one that failed first.
+-- name: skips_insert
+INSERT INTO {done} (job_id, finished_at, state, attempt, lease, reason, cause)
+VALUES (:job_id::uuid, {now}, :state::smallint, 0, :lease::integer, :reason::text, :cause::uuid)

@@ -1,6 +1,10 @@
 -- name: drop_tables
 DROP VIEW IF EXISTS {job_states};
 DROP TABLE IF EXISTS {progress};
+DROP TABLE IF EXISTS {joins};
+DROP TABLE IF EXISTS {nodes};
+DROP TABLE IF EXISTS {workflows};
+DROP TABLE IF EXISTS {edges};
 DROP TABLE IF EXISTS {spawns};
 DROP TABLE IF EXISTS {unique_keys};
 DROP TABLE IF EXISTS {parked};

@@ -10,15 +10,16 @@ SELECT j.id, t.name AS task, q.name AS queue, j.priority,
        WHEN p.job_id IS NOT NULL THEN 'parked'
        ELSE 'missing' END AS state,
   CASE WHEN w.job_id IS NOT NULL THEN CASE WHEN w.failed > 0 THEN 'failed' ELSE 'waiting' END
-       WHEN j.options LIKE '%"fan_in":%' THEN CASE WHEN d.state = 7 THEN 'failed' ELSE 'satisfied' END
-       ELSE 'none' END AS dependency_status,
+       WHEN j.awaits IS NULL THEN 'none'
+       WHEN d.state = 7 OR (d.state = 6 AND d.attempt = 0) THEN 'failed'
+       ELSE 'satisfied' END AS dependency_status,
   COALESCE(d.attempt, l.attempt, r.attempt, s.attempt, p.attempt, 0) AS attempt,
-  COALESCE(d.lease, l.lease, r.lease, s.lease, p.lease, 0) AS lease,
+  COALESCE(d.lease, l.lease, r.lease, s.lease, p.lease, w.lease, 0) AS lease,
   j.created_at, s.run_at, l.started_at, d.finished_at,
   j.parent_id, j.root_id, j.depth, j.spawn_index, j.unique_key,
   COALESCE(d.reason, p.detail, l.cancel) AS reason,
   g.fraction, g.note, j.headers, j.options,
-  COALESCE(l.worker_id, d.worker_id) AS worker_id
+  COALESCE(l.worker_id, d.worker_id) AS worker_id, j.workflow_id, d.cause
 FROM {jobs} j
 LEFT JOIN {queues} q ON q.id = j.queue_id
 LEFT JOIN {tasks} t ON t.id = j.task_id

@@ -24,7 +24,8 @@ ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VAL
 
 -- name: claim_read
 SELECT r.lane, r.job_id, r.task_id, r.lease, r.attempt, j.args, j.options, j.headers, j.parent_id, j.root_id,
-       j.depth, j.spawn_index, j.fan_in_id, j.unique_key, j.trace, COALESCE(j.expires_at <= {now}, 0)
+       j.depth, j.spawn_index, j.fan_in_id, j.unique_key, j.trace, j.workflow_id, j.watched,
+       COALESCE(j.expires_at <= {now}, 0)
 FROM {ready} r FORCE INDEX (PRIMARY) STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
@@ -42,7 +43,7 @@ DELETE {ready} FROM {ready} FORCE INDEX (PRIMARY)
 WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)
 
 -- name: leases_lock
-SELECT job_id, lease, cancel FROM {leases} FORCE INDEX (PRIMARY)
+SELECT job_id, lease, cancel, watched FROM {leases} FORCE INDEX (PRIMARY)
 WHERE worker_id = :worker_id::bigint AND job_id IN (:ids*uuid) ORDER BY job_id FOR UPDATE
 
 -- name: leases_delete
@@ -54,11 +55,13 @@ SELECT job_id, lease, attempt, queue_id, lane, task_id, cancel FROM {leases} FOR
 WHERE worker_id = :worker_id::bigint ORDER BY job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, queue_id, lane, task_id FROM {waiting} FORCE INDEX (PRIMARY)
+SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, lane, task_id, workflow_id, cause
+FROM {waiting} FORCE INDEX (PRIMARY)
 WHERE job_id IN (:ids*uuid) ORDER BY job_id FOR UPDATE
 
 -- name: waiting_decrement
-UPDATE {waiting} FORCE INDEX (PRIMARY) SET pending = pending - :n::integer, failed = failed + :bad::integer
+UPDATE {waiting} FORCE INDEX (PRIMARY) SET pending = pending - :n::integer, failed = failed + :bad::integer,
+  skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
 WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_delete
@@ -93,3 +96,46 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
 INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
 VALUES (:queue_id::bigint, 4 - :priority::smallint, :id::uuid, :task_id::bigint, 0, 0);
 COMMIT
+
+-- name: members_scheduled
+SELECT n.job_id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
+FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {scheduled} s FORCE INDEX ({prefix}scheduled_job) ON s.job_id = n.job_id
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:s}
+
+-- name: members_parked
+SELECT n.job_id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
+FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {parked} p FORCE INDEX (PRIMARY) ON p.job_id = n.job_id
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:p}
+
+-- name: members_waiting
+SELECT n.job_id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
+FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {waiting} w FORCE INDEX (PRIMARY) ON w.job_id = n.job_id
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:w}
+
+-- name: members_ready
+SELECT n.job_id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
+FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
+STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:r}
+
+-- name: members_running
+SELECT count(*) FROM {nodes} n FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {leases} l FORCE INDEX ({prefix}leases_job) ON l.job_id = n.job_id
+WHERE n.workflow_id = :id::uuid
+
+-- name: joins_lock
+SELECT id, pending, failed FROM {joins} FORCE INDEX (PRIMARY) WHERE id IN (:ids*uuid) ORDER BY id FOR UPDATE
+
+-- name: joins_count
+UPDATE {joins} FORCE INDEX (PRIMARY) SET pending = pending - :n::integer, failed = failed + :bad::integer
+WHERE id IN (:ids*uuid)
+
+-- name: joins_delete
+DELETE {joins} FROM {joins} FORCE INDEX (PRIMARY) WHERE id IN (:ids*uuid)

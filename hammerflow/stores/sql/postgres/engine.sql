@@ -44,31 +44,32 @@ held AS (
   RETURNING job_id, lease, attempt)
 SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
        j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
-       uuid_send(j.fan_in_id), j.unique_key, j.trace, j.expired
+       uuid_send(j.fan_in_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.watched, j.expired
 FROM held CROSS JOIN LATERAL (
   SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
+-- A lease that more is waiting for than the claim knew (watched) is left to a second, whole settle.
 -- A NULL state takes the lease away without an end (the job moves to another table).
 -- The lateral join and the delete by ctid leave the planner no other way than the primary key; the
 -- + 0 keeps it off the index on worker_id (100 instead of 15 microseconds a job, measured).
 -- name: settle_end
 WITH i AS MATERIALIZED (
   SELECT * FROM unnest(:ids::uuid[], :leases::integer[], :states::smallint[], :results::bytea[],
-                       :reasons::text[], :ttls::float8[])
-                AS i(id, lease, state, result, reason, ttl)),
+                       :reasons::text[], :ttls::float8[], :watches::smallint[])
+                AS i(id, lease, state, result, reason, ttl, watched)),
 mine AS (
   DELETE FROM {leases} WHERE ctid = ANY(ARRAY(
     SELECT h.at FROM i CROSS JOIN LATERAL (
       SELECT l.ctid AS at FROM {leases} l WHERE l.job_id = i.id AND l.lease = i.lease
-        AND l.worker_id + 0 = :worker_id::bigint LIMIT 1 FOR UPDATE) h))
-  RETURNING job_id, lease, attempt, cancel),
+        AND l.worker_id + 0 = :worker_id::bigint AND l.watched <= i.watched LIMIT 1 FOR UPDATE) h))
+  RETURNING job_id, lease, attempt, cancel, watched),
 ended AS (
   INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
   SELECT m.job_id, {now}, i.state, m.attempt, m.lease, :worker_id::bigint, i.result, i.reason,
          {now} + i.ttl * interval '1 second'
   FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL)
-SELECT uuid_send(job_id), cancel FROM mine
+SELECT uuid_send(job_id), cancel, watched FROM mine
 
 -- name: ready_delete
 DELETE FROM {ready} WHERE ctid = ANY(ARRAY(
@@ -81,7 +82,8 @@ RETURNING job_id, task_id, lease, attempt
 DELETE FROM {leases} WHERE job_id IN (:ids*uuid) AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, queue_id, lane, task_id FROM {waiting} WHERE job_id IN (:ids*uuid)
+SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, lane, task_id, workflow_id, cause
+FROM {waiting} WHERE job_id IN (:ids*uuid)
 ORDER BY job_id FOR UPDATE
 
 -- name: promote

@@ -1,0 +1,201 @@
+-- Workflows and what waits for what.
+-- name: edges_insert
+INSERT INTO {edges} (parent_id, child_id, kind) VALUES (:parent_id::uuid, :child_id::uuid, :kind::smallint)
+
+-- name: edges_of
+SELECT parent_id, child_id, kind FROM {edges} WHERE parent_id IN (:ids*uuid)
+
+-- name: edges_into
+SELECT child_id, parent_id, kind FROM {edges} WHERE child_id IN (:ids*uuid)
+
+-- name: workflows_insert
+INSERT INTO {workflows} (id, parent_id, fan_in_id, created_at, deadline_at, check_at, check_every, failures,
+                         status, policy, collects, watched, kind, name, options)
+VALUES (:id::uuid, :parent_id::uuid, :fan_in_id::uuid, {now}, {after:timeout}, {after:check_in},
+        :check_every::float8, 0, 1, :policy::smallint, :collects::smallint, :watched::smallint,
+        :kind::text, :name::text, :options::text)
+
+-- name: nodes_insert
+INSERT INTO {nodes} (workflow_id, job_id, position, name)
+VALUES (:workflow_id::uuid, :job_id::uuid, :position::integer, :name::text)
+
+-- name: joins_insert
+INSERT INTO {joins} (id, pending, failed) VALUES (:id::uuid, :pending::integer, :failed::integer)
+
+-- name: joins_lock
+SELECT id, pending, failed FROM {joins} WHERE id IN (:ids*uuid) ORDER BY id {for_update}
+
+-- name: joins_count
+UPDATE {joins} SET pending = pending - :n::integer, failed = failed + :bad::integer WHERE id IN (:ids*uuid)
+
+-- name: joins_delete
+DELETE FROM {joins} WHERE id IN (:ids*uuid)
+
+-- Who settles a member reads its workflow's state under a shared lock: a failure, a pause or a cancel
+-- comes wholly before or wholly after.
+-- name: flows_share
+SELECT id, status, policy FROM {workflows} WHERE id IN (:ids*uuid) ORDER BY id {for_share}
+
+-- name: flows_lock
+SELECT id, status, policy FROM {workflows} WHERE id IN (:ids*uuid) ORDER BY id {for_update}
+
+-- name: flows_ending
+SELECT id, status, collects, failures, parent_id, fan_in_id, watched FROM {workflows} WHERE id IN (:ids*uuid)
+
+-- name: flow_failures
+UPDATE {workflows} SET failures = failures + :n::integer WHERE id = :id::uuid
+
+-- name: flow_status
+UPDATE {workflows} SET status = :status::smallint, reason = COALESCE(reason, :reason::text) WHERE id = :id::uuid
+
+-- name: flow_end
+UPDATE {workflows} SET status = :status::smallint, ended_at = {now}, deadline_at = NULL, check_at = NULL
+WHERE id = :id::uuid
+
+-- name: flow_reopen
+UPDATE {workflows} SET status = 1, ended_at = NULL, reason = NULL, failures = :failures::integer
+WHERE id = :id::uuid
+
+-- name: flow_watch
+UPDATE {workflows} SET watched = 1 WHERE id = :id::uuid
+
+-- name: flows_within
+SELECT id FROM {workflows} WHERE parent_id = :id::uuid AND ended_at IS NULL ORDER BY id
+
+-- Members that have not started, a page at a time; (id, queue, lane, task, lease, attempt, key, watched).
+-- name: members_scheduled
+SELECT n.job_id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
+FROM {nodes} n JOIN {scheduled} s ON s.job_id = n.job_id JOIN {jobs} j ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:s}
+
+-- name: members_ready
+SELECT n.job_id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
+FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
+JOIN {ready} r ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:r}
+
+-- name: members_parked
+SELECT n.job_id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
+FROM {nodes} n JOIN {parked} p ON p.job_id = n.job_id JOIN {jobs} j ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:p}
+
+-- name: members_waiting
+SELECT n.job_id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
+FROM {nodes} n JOIN {waiting} w ON w.job_id = n.job_id JOIN {jobs} j ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
+ORDER BY n.job_id LIMIT :n::bigint {lock_of:w}
+
+-- name: members_running
+SELECT count(*) FROM {nodes} n JOIN {leases} l ON l.job_id = n.job_id WHERE n.workflow_id = :id::uuid
+
+-- name: scheduled_delete
+DELETE FROM {scheduled} WHERE job_id IN (:ids*uuid)
+
+-- name: options_of
+SELECT id, options FROM {jobs} WHERE id IN (:ids*uuid)
+
+-- name: results_of
+SELECT job_id, state, result FROM {done} WHERE job_id IN (:ids*uuid)
+
+-- name: results_between
+SELECT n.job_id, d.state, d.result FROM {nodes} n LEFT JOIN {done} d ON d.job_id = n.job_id
+WHERE n.workflow_id = :workflow::uuid AND n.job_id > :after::uuid AND n.job_id <= :last::uuid
+  AND n.position IS NOT NULL
+ORDER BY n.job_id LIMIT :n::bigint
+
+-- The task and arguments of a job that a body has replaced by another call.
+-- name: job_replace
+UPDATE {jobs} SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
+  options = :options::text
+WHERE id = :id::uuid
+
+-- name: job_watch
+UPDATE {jobs} SET watched = 1 WHERE id = :id::uuid
+
+-- name: jobs_watch
+UPDATE {jobs} SET watched = 1 WHERE id IN (:ids*uuid)
+
+-- name: leases_watch
+UPDATE {leases} SET watched = 1 WHERE job_id = :id::uuid
+
+-- name: done_verdict
+SELECT state, cause FROM {done} WHERE job_id = :id::uuid {for_update}
+
+-- All members of a workflow, with how they ended; a member that is a workflow itself has no task.
+-- name: members_all
+SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, 4 - j.priority, j.task_id, j.fan_in_id,
+       j.unique_key, j.watched, CASE WHEN j.awaits IS NULL THEN NULL ELSE COALESCE(j.options, '') END,
+       CASE WHEN w.job_id IS NULL THEN 0 ELSE 1 END, COALESCE(w.lease, 0),
+       CASE WHEN s.parent_id IS NULL THEN 0 ELSE 1 END
+FROM {nodes} n
+LEFT JOIN {jobs} j ON j.id = n.job_id
+LEFT JOIN {done} d ON d.job_id = n.job_id
+LEFT JOIN {waiting} w ON w.job_id = n.job_id
+LEFT JOIN {spawns} s ON s.parent_id = n.job_id AND s.lease = d.lease AND s.spawned > 0
+WHERE n.workflow_id = :id::uuid ORDER BY n.job_id
+
+-- name: flows_inside
+SELECT id, status, fan_in_id, watched FROM {workflows} WHERE parent_id = :id::uuid ORDER BY id
+
+-- name: verdicts_of
+SELECT job_id, state, cause FROM {done} WHERE job_id IN (:ids*uuid)
+
+-- name: done_delete
+DELETE FROM {done} WHERE job_id IN (:ids*uuid)
+
+-- name: done_waive
+UPDATE {done} SET state = :state::smallint, reason = :reason::text, cause = job_id WHERE job_id = :id::uuid
+
+-- name: members_running_ids
+SELECT n.job_id FROM {nodes} n JOIN {leases} l ON l.job_id = n.job_id WHERE n.workflow_id = :id::uuid
+
+-- name: members_states
+SELECT s.state, count(*) FROM {nodes} n JOIN {job_states} s ON s.id = n.job_id
+WHERE n.workflow_id = :id::uuid GROUP BY s.state
+
+-- name: members_page
+SELECT n.job_id, n.position, n.name, j.fan_in_id, t.name, s.state, s.reason, d.cause
+FROM {nodes} n LEFT JOIN {jobs} j ON j.id = n.job_id LEFT JOIN {tasks} t ON t.id = j.task_id
+LEFT JOIN {job_states} s ON s.id = n.job_id LEFT JOIN {done} d ON d.job_id = n.job_id
+WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid ORDER BY n.job_id LIMIT :n::bigint
+
+-- name: member_named
+SELECT job_id FROM {nodes} WHERE workflow_id = :id::uuid AND name = :name::text
+
+-- name: members_failed
+SELECT n.job_id, n.name, d.state, d.reason FROM {nodes} n JOIN {done} d ON d.job_id = n.job_id
+WHERE n.workflow_id = :id::uuid AND (d.state = 5 OR (d.state = 6 AND d.attempt > 0))
+ORDER BY n.job_id LIMIT :n::bigint
+
+-- name: workflow_rows
+SELECT id, kind, name, status, policy, failures, parent_id, created_at, ended_at, deadline_at, check_every,
+       options, reason, health
+FROM {workflows} WHERE id IN (:ids*uuid)
+
+-- name: workflow_ids
+SELECT id FROM {workflows}
+WHERE (:low::smallint IS NULL OR status BETWEEN :low::smallint AND :high::smallint)
+  AND (:before::uuid IS NULL OR id < :before::uuid)
+ORDER BY id DESC LIMIT :n::bigint
+
+-- name: workflows_overdue
+SELECT id FROM {workflows} WHERE deadline_at <= {now} AND ended_at IS NULL ORDER BY id LIMIT :n::bigint
+
+-- name: workflows_unchecked
+SELECT id FROM {workflows} WHERE check_at <= {now} AND ended_at IS NULL ORDER BY id LIMIT :n::bigint
+
+-- name: workflow_checked
+UPDATE {workflows} SET check_at = {after:check_in}, health = :health::text WHERE id = :id::uuid
+
+-- Jobs that nothing will ever set free: no dependency of theirs is unfinished, and yet they wait.
+-- name: orphans
+SELECT w.job_id FROM {waiting} w
+WHERE w.job_id > :after::uuid
+  AND NOT EXISTS (SELECT 1 FROM {edges} e WHERE e.child_id = w.job_id
+                  AND NOT EXISTS (SELECT 1 FROM {done} d WHERE d.job_id = e.parent_id)
+                  AND NOT EXISTS (SELECT 1 FROM {workflows} f WHERE f.id = e.parent_id AND f.ended_at IS NOT NULL))
+  AND EXISTS (SELECT 1 FROM {edges} e WHERE e.child_id = w.job_id)
+ORDER BY w.job_id LIMIT :n::bigint
