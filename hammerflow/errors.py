@@ -118,4 +118,12 @@ class WorkflowInvalid(HammerflowError):
 
 
 class ConditionError(HammerflowError):
-    """A condition cannot be compiled, or met something in the results that it cannot work with."""
+    """A workflow's condition cannot be compiled or evaluated; the message has the expression.
+
+    Attributes:
+        position: the character (from 0) that is at fault in the text, None at evaluation.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position

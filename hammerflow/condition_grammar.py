@@ -1,0 +1,288 @@
+"""A condition's text as a tree: the grammar of CEL without macros, and Python's words beside it.
+
+Grammar and precedence are those of https://github.com/google/cel-spec (doc/langdef.md#syntax).
+Chains of one precedence are one node, so that only what a user nests makes the tree deep.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from hammerflow.errors import ConditionError
+
+__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "Node", "parse", "refusal"]
+
+MAX_SOURCE = 2_000  # characters
+MAX_DEPTH = 32  # what CEL asks for at most; the parser takes 10 Python frames for each
+MAX_INT = 2**63 - 1
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<float>(?:[0-9]+\.[0-9]+|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)
+      | (?P<int>0[xX][0-9a-fA-F]+|[0-9]+)
+      | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<string>"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*')
+      | (?P<mark>\|\||&&|[=!<>]=|[-+*/%<>!?:.,()\[\]{}])
+    )""",
+    re.VERBOSE,
+)
+_ESCAPE = re.compile(
+    r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))", re.DOTALL
+)
+_PLAIN = dict(zip("abfnrtv\\\"'`?", "\a\b\f\n\r\t\v\\\"'`?", strict=True))
+_CONSTANTS = {"true": True, "True": True, "false": False, "False": False}
+_CONSTANTS_NULL = ("null", "None")
+_WORDS = {"and": "&&", "or": "||", "not": "not", "in": "in"}
+_HINTS = {"=": "write == to compare", "&": "write &&", "|": "write ||"}
+_COMPARE = ("==", "!=", "<", "<=", ">", ">=", "in")
+
+
+class Node(NamedTuple):
+    """One operation: what it does, on what, and where it stands in the text."""
+
+    op: str
+    args: tuple[Any, ...]
+    at: int
+
+
+class Token(NamedTuple):
+    kind: str
+    text: str
+    at: int
+
+
+def parse(source: str) -> Node:
+    """The tree of a text.
+
+    Raises:
+        ConditionError: it is not of the grammar, too long or too deep.
+    """
+    if not isinstance(source, str):
+        raise ConditionError(f"a condition is a string, not {type(source).__name__}")
+    if len(source) > MAX_SOURCE:
+        raise ConditionError(
+            f"a condition has at most {MAX_SOURCE} characters, this one has {len(source)}"
+        )
+    parser = _Parser(source, _tokens(source))
+    tree = parser.expression()
+    if parser.token.kind != "end":
+        raise parser.unexpected("an operator or the end")
+    return tree
+
+
+def refusal(source: str, at: int, why: str) -> ConditionError:
+    """The error for a text, with the character (from 1) at which it went wrong."""
+    shown = source if len(source) <= 200 else source[:197] + "..."
+    return ConditionError(f"the condition {shown!r} is wrong at character {at + 1}: {why}", at)
+
+
+def _tokens(source: str) -> list[Token]:
+    tokens, at, end = [], 0, len(source.rstrip())
+    while at < end:
+        found = _TOKEN.match(source, at, end)
+        if found is None or found.lastgroup is None:
+            raise _stray(source, at)
+        kind, text = found.lastgroup, found[found.lastgroup]
+        if kind == "name" and text in _WORDS:
+            kind, text = "mark", _WORDS[text]
+        tokens.append(Token(kind, text, found.start(found.lastgroup)))
+        at = found.end()
+    return [*tokens, Token("end", "", end)]
+
+
+def _stray(source: str, at: int) -> ConditionError:
+    at += len(source[at:]) - len(source[at:].lstrip())
+    sign = source[at]
+    if sign in "\"'":
+        return refusal(source, at, "the string that opens here is not closed on its line")
+    return refusal(source, at, _HINTS.get(sign, f"{sign!r} has no meaning here"))
+
+
+class _Parser:
+    """Recursive descent: a method for each line of the grammar."""
+
+    def __init__(self, source: str, tokens: list[Token]) -> None:
+        self.source, self.tokens, self.next, self.depth = source, tokens, 0, 0
+
+    @property
+    def token(self) -> Token:
+        return self.tokens[self.next]
+
+    def unexpected(self, wanted: str) -> ConditionError:
+        token = self.token
+        found = repr(token.text[:40]) if token.kind != "end" else "the end"
+        return refusal(self.source, token.at, f"{wanted} is wanted, not {found}")
+
+    def take(self, *marks: str) -> Token | None:
+        token = self.token
+        if token.kind != "mark" or token.text not in marks:
+            return None
+        self.next += 1
+        return token
+
+    def want(self, mark: str) -> Token:
+        token = self.take(mark)
+        if token is None:
+            raise self.unexpected(repr(mark))
+        return token
+
+    def expression(self) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            why = f"it is nested more than {MAX_DEPTH} deep"
+            raise refusal(self.source, self.token.at, why)
+        tree = self.either()
+        if mark := self.take("?"):
+            then = self.expression()
+            self.want(":")
+            tree = Node("?:", (tree, then, self.expression()), mark.at)
+        self.depth -= 1
+        return tree
+
+    def either(self) -> Node:
+        parts = [self.both()]
+        at = self.token.at
+        while self.take("||"):
+            parts.append(self.both())
+        return Node("||", tuple(parts), at) if len(parts) > 1 else parts[0]
+
+    def both(self) -> Node:
+        parts = [self.negation()]
+        at = self.token.at
+        while self.take("&&"):
+            parts.append(self.negation())
+        return Node("&&", tuple(parts), at) if len(parts) > 1 else parts[0]
+
+    def negation(self) -> Node:
+        """``not``, which binds as Python's: weaker than a comparison, unlike ``!``."""
+        at, count = self.token.at, 0
+        while self.take("not"):
+            count += 1
+        tree = self.relation()
+        return Node("!", (tree, count), at) if count else tree
+
+    def relation(self) -> Node:
+        left = self.sum()
+        mark = self.take(*_COMPARE, "not")
+        if mark is None:
+            return left
+        if mark.text == "not":
+            inside = Node(self.want("in").text, (left, self.sum()), mark.at)
+            tree = Node("!", (inside, 1), mark.at)
+        else:
+            tree = Node(mark.text, (left, self.sum()), mark.at)
+        if again := self.take(*_COMPARE, "not"):
+            why = "comparisons do not chain: write a < b && b < c, or parentheses"
+            raise refusal(self.source, again.at, why)
+        return tree
+
+    def sum(self) -> Node:
+        first, rest = self.product(), []
+        while mark := self.take("+", "-"):
+            rest.append((mark.text, mark.at, self.product()))
+        return Node("arithmetic", (first, rest), first.at) if rest else first
+
+    def product(self) -> Node:
+        first, rest = self.unary(), []
+        while mark := self.take("*", "/", "%"):
+            rest.append((mark.text, mark.at, self.unary()))
+        return Node("arithmetic", (first, rest), first.at) if rest else first
+
+    def unary(self) -> Node:
+        sign = self.take("!", "-")
+        if sign is None:
+            return self.member()
+        count = 1
+        while self.take(sign.text):
+            count += 1
+        return Node("!" if sign.text == "!" else "negate", (self.member(), count), sign.at)
+
+    def member(self) -> Node:
+        """A value and the steps into it: ``.name``, ``.method(...)``, ``[index]``."""
+        first, steps = self.primary(), []
+        while mark := self.take(".", "["):
+            if mark.text == "[":
+                steps.append(Node("index", (self.expression(),), mark.at))
+                self.want("]")
+                continue
+            name = self.name()
+            if self.take("("):
+                steps.append(Node("call", (name, self.until(")")), mark.at))
+            else:
+                steps.append(Node("select", (name,), mark.at))
+        return Node("path", (first, tuple(steps)), first.at) if steps else first
+
+    def name(self) -> str:
+        if self.token.kind != "name":
+            raise self.unexpected("a field's name (another key goes as ['in quotes'])")
+        self.next += 1
+        return self.tokens[self.next - 1].text
+
+    def until(self, closing: str) -> tuple[Node, ...]:
+        parts: list[Node] = []
+        while not self.take(closing):
+            parts.append(self.expression())
+            if not self.take(","):
+                self.want(closing)
+                break
+        return tuple(parts)
+
+    def pairs(self) -> tuple[tuple[Node, Node], ...]:
+        pairs = []
+        while not self.take("}"):
+            key = self.expression()
+            self.want(":")
+            pairs.append((key, self.expression()))
+            if not self.take(","):
+                self.want("}")
+                break
+        return tuple(pairs)
+
+    def primary(self) -> Node:
+        if self.take("("):
+            tree = self.expression()
+            self.want(")")
+            return tree
+        if mark := self.take("["):
+            return Node("list", self.until("]"), mark.at)
+        if mark := self.take("{"):
+            return Node("map", self.pairs(), mark.at)
+        token = self.token
+        if token.kind not in ("int", "float", "string", "name"):
+            raise self.unexpected("a value")
+        self.next += 1
+        if token.kind != "name":
+            return Node("literal", (self.literal(token),), token.at)
+        if token.text in _CONSTANTS or token.text in _CONSTANTS_NULL:
+            return Node("literal", (_CONSTANTS.get(token.text),), token.at)
+        if self.take("("):
+            return Node("function", (token.text, self.until(")")), token.at)
+        return Node("name", (token.text,), token.at)
+
+    def literal(self, token: Token) -> Any:
+        if token.kind == "string":
+            return _ESCAPE.sub(lambda escape: self.unescape(escape, token.at), token.text[1:-1])
+        after = self.token
+        if after.kind in ("name", "int", "float") and after.at == token.at + len(token.text):
+            raise refusal(self.source, token.at, f"{token.text + after.text!r:.60} is no number")
+        if token.kind == "float":
+            return float(token.text)
+        digits = token.text.lower()
+        value = MAX_INT + 1
+        if len(digits) <= 30:
+            value = int(digits, 16) if digits.startswith("0x") else int(digits)
+        if value > MAX_INT:
+            raise refusal(self.source, token.at, "an int has at most 64 bits")
+        return value
+
+    def unescape(self, escape: re.Match[str], at: int) -> str:
+        *codes, octal, plain = escape.groups()
+        if plain is not None:
+            if plain not in _PLAIN:
+                raise refusal(self.source, at, f"the escape {escape[0]!r} is not known")
+            return _PLAIN[plain]
+        code = int(octal, 8) if octal else int(next(filter(None, codes)), 16)
+        if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+            raise refusal(self.source, at, f"the escape {escape[0]!r} is no character")
+        return chr(code)
