@@ -1,22 +1,418 @@
-"""Graph (stand-in)."""
+"""Graph: named nodes and edges, drawn as Mermaid, DOT, JSON or text, with large graphs folded."""
 
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from hammerflow.errors import ConfigError
+
+__all__ = ["STATE_STYLES", "Graph", "GraphNode", "draw", "mermaid_text"]
 
 
 class GraphNode(NamedTuple):
+    """A node: unique key, name, and what is known of it."""
+
     key: str
     label: str
     task: str | None = None
-    state: str | None = None
-    group: str | None = None
-    note: str | None = None
+    state: str | None = None  # None: not enqueued yet
+    group: str | None = None  # nodes of one group stand together and are folded together
+    note: str | None = None  # a condition, for example
 
 
 class Graph(NamedTuple):
+    """A directed acyclic graph; an edge is (from key, to key)."""
+
     name: str
-    nodes: list
-    edges: list
+    nodes: Sequence[GraphNode]
+    edges: Sequence[tuple[str, str]]
 
 
-def draw(graph, format, **k):
-    return repr(graph)
+class _Item(NamedTuple):
+    """What is drawn: one node, or many folded into one."""
+
+    title: str
+    lines: list[str]  # below the title: state, note
+    depth: int
+    state: str | None
+    group: str | None
+    is_folded: bool
+
+
+class _Drawing(NamedTuple):
+    """Items and their edges by index; ``parents`` and ``children`` are those edges again."""
+
+    name: str
+    items: list[_Item]
+    edges: list[tuple[int, int]]
+    parents: list[list[int]]
+    children: list[list[int]]
+
+
+#: Mermaid's styles of the states that have one.
+STATE_STYLES = {
+    "completed": "fill:#d4edda,stroke:#28a745,color:#000",
+    "failed": "fill:#f8d7da,stroke:#dc3545,color:#000",
+    "running": "fill:#cce5ff,stroke:#004085,color:#000",
+    "parked": "fill:#fff3cd,stroke:#856404,color:#000",
+}
+_MUTED = {
+    "skipped": "fill:#e2e3e5,stroke:#6c757d,color:#000",
+    "cancelled": "fill:#e2e3e5,stroke:#6c757d,color:#000",
+}
+_FILLS = {
+    state: style.split(",")[0].removeprefix("fill:")
+    for state, style in (STATE_STYLES | _MUTED).items()
+}
+_LONGEST = 80  # characters of a label
+_MERMAID_EDGES = 500  # its default maxEdges; a page can raise it, a diagram cannot
+_MERMAID_SIZE = 50_000  # its default maxTextSize
+_INDENTS = 20  # deeper than this, the text shows the depth as a number
+_NAMED = 10  # parents that a join names
+
+
+def draw(
+    graph: Graph,
+    format: str,  # noqa: A002 - as the command
+    *,
+    max_nodes: int = 200,
+    max_depth: int | None = None,
+) -> str:
+    """The graph as text.
+
+    Args:
+        format: ``mermaid``, ``dot``, ``text``, or ``json``, which is never folded.
+        max_nodes: with more, nodes of one task and group (or depth) are drawn as one, with counts.
+        max_depth: deeper nodes are drawn as one per task; the roots have depth 0.
+
+    Raises:
+        ConfigError: an unknown format, impossible limits, a repeated key, an edge to no node, a
+            cycle.
+    """
+    known = {"mermaid": _mermaid, "dot": _dot, "text": _text}
+    if format != "json" and format not in known:
+        raise ConfigError(f"a graph is drawn as mermaid, dot, json or text, not {format!r}")
+    if max_nodes < 1 or (max_depth is not None and max_depth < 0):
+        raise ConfigError("max_nodes is a whole number from 1 on, max_depth one from 0 on")
+    edges = _edges(graph)
+    depths = _depths(graph, edges)
+    if format == "json":
+        return _json(graph)
+    return known[format](_fold(graph, edges, depths, max_nodes, max_depth))
+
+
+# -- the shape
+
+
+def _edges(graph: Graph) -> list[tuple[int, int]]:
+    """The edges by index, each once."""
+    places = {node.key: index for index, node in enumerate(graph.nodes)}
+    if len(places) < len(graph.nodes):
+        repeated = Counter(node.key for node in graph.nodes).most_common(1)[0][0]
+        raise ConfigError(f"two nodes of a graph have the key {repeated!r}")
+    try:
+        return list(dict.fromkeys((places[above], places[below]) for above, below in graph.edges))
+    except KeyError as error:
+        raise ConfigError(f"an edge of the graph names {error.args[0]!r}, no node's key") from None
+
+
+def _depths(graph: Graph, edges: list[tuple[int, int]]) -> list[int]:
+    """The number of edges on the longest way from a root to each node."""
+    parents, children = _neighbours(len(graph.nodes), edges)
+    missing = [len(above) for above in parents]
+    depths = [0] * len(graph.nodes)
+    due = deque(index for index, count in enumerate(missing) if not count)
+    seen = 0
+    while due:
+        index = due.popleft()
+        seen += 1
+        for child in children[index]:
+            depths[child] = max(depths[child], depths[index] + 1)
+            missing[child] -= 1
+            if not missing[child]:
+                due.append(child)
+    if seen < len(graph.nodes):
+        stuck = next(index for index, count in enumerate(missing) if count)
+        raise ConfigError(f"the graph goes in a circle at or before {graph.nodes[stuck].key!r}")
+    return depths
+
+
+def _neighbours(
+    count: int, edges: Iterable[tuple[int, int]]
+) -> tuple[list[list[int]], list[list[int]]]:
+    parents: list[list[int]] = [[] for _ in range(count)]
+    children: list[list[int]] = [[] for _ in range(count)]
+    for above, below in edges:
+        parents[below].append(above)
+        children[above].append(below)
+    return parents, children
+
+
+# -- folding
+
+
+def _fold(
+    graph: Graph,
+    edges: list[tuple[int, int]],
+    depths: list[int],
+    max_nodes: int,
+    max_depth: int | None,
+) -> _Drawing:
+    """Nodes with one bucket are drawn as one; edges inside a bucket vanish."""
+    buckets: list[Hashable] = [*range(len(graph.nodes))]
+    if max_depth is not None:
+        _fold_deep(graph, buckets, depths, max_depth)
+    _fold_alike(graph, buckets, depths, max_nodes)
+    _fold_rest(graph, buckets, depths, max_nodes)
+
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for index, bucket in enumerate(buckets):
+        members[bucket].append(index)
+    places = {bucket: place for place, bucket in enumerate(members)}
+    drawn = dict.fromkeys(
+        (places[buckets[above]], places[buckets[below]]) for above, below in edges
+    )
+    kept = [(above, below) for above, below in drawn if above != below]
+    items = [_item(graph, indexes, depths) for indexes in members.values()]
+    return _Drawing(graph.name, items, kept, *_neighbours(len(items), kept))
+
+
+def _fold_deep(graph: Graph, buckets: list[Hashable], depths: list[int], max_depth: int) -> None:
+    """Fold what is too deep by task, and tasks of one node there together."""
+    deep = [index for index, depth in enumerate(depths) if depth > max_depth]
+    tasks = Counter(_task(graph.nodes[index]) for index in deep)
+    for index in deep:
+        task = _task(graph.nodes[index])
+        buckets[index] = ("deep", task if tasks[task] > 1 else None)
+
+
+def _fold_alike(graph: Graph, buckets: list[Hashable], depths: list[int], max_nodes: int) -> None:
+    """Fold nodes of one task and group (or depth), the most numerous first, while too many."""
+    left = len(set(buckets))
+    if left <= max_nodes:
+        return
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for index, node in enumerate(graph.nodes):
+        if buckets[index] == index:
+            alike[node.group or depths[index], _task(node)].append(index)
+    for where, indexes in sorted(alike.items(), key=lambda pair: -len(pair[1])):
+        if left <= max_nodes:
+            return
+        for index in indexes:
+            buckets[index] = ("alike", where)
+        left -= len(indexes) - 1
+
+
+def _fold_rest(graph: Graph, buckets: list[Hashable], depths: list[int], max_nodes: int) -> None:
+    """Keep what is nearest to the roots; fold the rest by task, and rare tasks together."""
+    nearest: dict[Hashable, int] = {}
+    for bucket, depth in zip(buckets, depths, strict=True):
+        nearest[bucket] = min(depth, nearest.get(bucket, depth))
+    if len(nearest) <= max_nodes:
+        return
+    room = min(20, max(1, max_nodes // 2))
+    kept = set(sorted(nearest, key=nearest.__getitem__)[: max_nodes - room])
+    rest = [index for index, bucket in enumerate(buckets) if bucket not in kept]
+    tasks = Counter(_task(graph.nodes[index]) for index in rest)
+    common = {task for task, _ in tasks.most_common(room if len(tasks) <= room else room - 1)}
+    for index in rest:
+        task = _task(graph.nodes[index])
+        buckets[index] = ("rest", task if task in common else None)
+
+
+def _task(node: GraphNode) -> str:
+    return node.task or node.label
+
+
+def _item(graph: Graph, indexes: list[int], depths: list[int]) -> _Item:
+    first = graph.nodes[indexes[0]]
+    if len(indexes) == 1:
+        lines = [line for line in (first.state, first.note) if line]
+        title = first.label if first.label.strip() else "unnamed"
+        return _Item(title, lines, depths[indexes[0]], first.state, first.group, is_folded=False)
+    nodes = [graph.nodes[index] for index in indexes]
+    counts = Counter(node.state for node in nodes if node.state)
+    states = ", ".join(f"{_spaced(count)} {state}" for state, count in sorted(counts.items()))
+    tasks, groups = {_task(node) for node in nodes}, {node.group for node in nodes}
+    return _Item(
+        f"{tasks.pop() if len(tasks) == 1 else 'others'} x {_spaced(len(nodes))}",
+        [states] if states else [],
+        min(depths[index] for index in indexes),
+        counts.popitem()[0] if len(counts) == 1 and counts.total() == len(nodes) else None,
+        groups.pop() if len(groups) == 1 else None,
+        is_folded=True,
+    )
+
+
+def _spaced(count: int) -> str:
+    return f"{count:,}".replace(",", " ")
+
+
+# -- Mermaid
+
+#: What may mean something to Mermaid, or to the Markdown in its labels.
+_ESCAPED = re.compile(r"(?<![^\W_])[_/.-]|[_/.-](?![^\W_])|(?<=www)\.|[^\w /.,-]", re.IGNORECASE)
+
+
+def mermaid_text(text: str, longest: int = _LONGEST) -> str:
+    """Any text as part of a quoted label: on one line, at most so long, harmless to Mermaid.
+
+    What is not a letter, a digit or punctuation inside a word becomes ``#number;``, Mermaid's own
+    escape: so no quote, directive, HTML, Markdown, icon or entity of a user's is read as such.
+    """
+    return _ESCAPED.sub(lambda found: f"#{ord(found[0])};", _line(text, longest))
+
+
+def _mermaid(drawing: _Drawing) -> str:
+    """Shorter labels are taken until Mermaid's limit of size is kept."""
+    for longest in (_LONGEST, 20, 6):
+        text = "\n".join(_mermaid_lines(drawing, longest))
+        if len(text) < _MERMAID_SIZE:
+            break
+    return text
+
+
+def _mermaid_lines(drawing: _Drawing, longest: int) -> Iterator[str]:
+    yield "flowchart TD"
+    for number, (group, indexes) in enumerate(_grouped(drawing)):
+        if group is not None:
+            yield f'  subgraph g{number}["{mermaid_text(group, longest) or "unnamed"}"]'
+        for index in indexes:
+            item = drawing.items[index]
+            parts = [mermaid_text(part, longest) for part in (item.title, *item.lines)]
+            open_, close = ("[[", "]]") if item.is_folded else ("[", "]")
+            style = f":::{item.state}" if item.state in _FILLS else ""
+            yield f'  n{index}{open_}"{"<br/>".join(parts)}"{close}{style}'
+        if group is not None:
+            yield "  end"
+    for above, below in drawing.edges[:_MERMAID_EDGES]:
+        yield f"  n{above} --> n{below}"
+    if len(drawing.edges) > _MERMAID_EDGES:
+        yield f'  more["{_spaced(len(drawing.edges) - _MERMAID_EDGES)} more edges are not drawn"]'
+    for state, style in (STATE_STYLES | _MUTED).items():
+        yield f"  classDef {state} {style}"
+
+
+def _grouped(drawing: _Drawing) -> Iterator[tuple[str | None, list[int]]]:
+    """The items without a group, then group by group; a group folded into one needs no frame."""
+    groups: dict[str | None, list[int]] = {None: []}
+    for index, item in enumerate(drawing.items):
+        groups.setdefault(item.group or None, []).append(index)
+    alone = [
+        index
+        for group, indexes in groups.items()
+        if group is not None and len(indexes) == 1 and drawing.items[indexes[0]].is_folded
+        for index in indexes
+    ]
+    groups[None] += alone
+    yield None, groups[None]
+    for group, indexes in groups.items():
+        if group is not None and indexes[0] not in alone:
+            yield group, indexes
+
+
+# -- DOT
+
+
+def _dot(drawing: _Drawing) -> str:
+    return "\n".join(_dot_lines(drawing))
+
+
+def _dot_lines(drawing: _Drawing) -> Iterator[str]:
+    yield f"digraph {_quoted(drawing.name)} {{"
+    yield '  node [shape=box, style="rounded,filled", fillcolor="#ffffff"];'
+    for number, (group, indexes) in enumerate(_grouped(drawing)):
+        if group is not None:
+            yield f"  subgraph cluster_{number} {{"
+            yield f"    label={_quoted(group)};"
+        for index in indexes:
+            item = drawing.items[index]
+            shape = ", shape=box3d" if item.is_folded else ""
+            fill = f', fillcolor="{_FILLS[item.state]}"' if item.state in _FILLS else ""
+            yield f"  n{index} [label={_quoted(item.title, *item.lines)}{shape}{fill}];"
+        if group is not None:
+            yield "  }"
+    for above, below in drawing.edges:
+        yield f"  n{above} -> n{below};"
+    yield "}"
+
+
+def _quoted(*lines: str) -> str:
+    """Lines as one string of DOT; its labels know backslashes and HTML entities, too."""
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
+    return '"' + "\\n".join(_line(line).translate(escapes) for line in lines) + '"'
+
+
+# -- text
+
+
+def _text(drawing: _Drawing) -> str:
+    lines = [_line(drawing.name)]
+    for index, is_below in _topological(drawing):
+        item = drawing.items[index]
+        indent = "  " * min(item.depth, _INDENTS)
+        number = f"[{item.depth}] " if item.depth > _INDENTS else ""
+        joins = drawing.parents[index] if not is_below or len(drawing.parents[index]) > 1 else []
+        facts = [item.title, *item.lines, *([f"({item.group})"] if item.group else [])]
+        shown = "  ".join(_line(fact) for fact in facts)
+        lines.append(f"{indent}{number}{shown}{_joined(drawing, joins)}")
+    return "\n".join(lines)
+
+
+def _topological(drawing: _Drawing) -> Iterator[tuple[int, bool]]:
+    """Each item once, after its parents, depth first; and whether it stands below a parent.
+
+    What folding has tied into circles comes in the order of its depth.
+    """
+    missing = [len(above) for above in drawing.parents]
+    by_depth = sorted(range(len(missing)), key=lambda index: drawing.items[index].depth)
+    seen: set[int] = set()
+    starts = [index for index in by_depth if not missing[index]]
+    for start in (*starts, *by_depth):
+        stack = [start]
+        while stack:
+            index = stack.pop()
+            if index in seen:
+                continue
+            seen.add(index)
+            yield index, index != start or not missing[index]
+            below = [child for child in drawing.children[index] if child not in seen]
+            for child in below:
+                missing[child] -= 1
+            ready = (child for child in below if not missing[child])
+            stack += sorted(ready, key=lambda child: drawing.items[child].group or "")[::-1]
+
+
+def _joined(drawing: _Drawing, parents: list[int]) -> str:
+    if not parents:
+        return ""
+    counts = Counter(_line(drawing.items[parent].title) for parent in parents)
+    named = [f"{name} x {_spaced(n)}" if n > 1 else name for name, n in counts.items()]
+    more = f" and {_spaced(len(named) - _NAMED)} more" if len(named) > _NAMED else ""
+    return f"  <- {', '.join(named[:_NAMED])}{more}"
+
+
+def _line(text: str, longest: int = _LONGEST) -> str:
+    """A text on one line, without what a terminal obeys or no encoding can hold."""
+    cut = text if len(text) <= 4 * longest else text[: 4 * longest] + "\u2026"
+    shown = "".join(map(_shown, " ".join(cut.split())))
+    return shown if len(shown) <= longest else shown[: longest - 1] + "\u2026"
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character == "\u200d":  # it joins emoji
+        return character
+    return "\ufffd"
+
+
+# -- JSON
+
+
+def _json(graph: Graph) -> str:
+    nodes = [node._asdict() for node in graph.nodes]
+    edges = [{"from": above, "to": below} for above, below in graph.edges]
+    return json.dumps({"name": graph.name, "nodes": nodes, "edges": edges}, indent=2)

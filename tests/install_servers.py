@@ -3,6 +3,7 @@
 Run as ``python -m tests.install_servers``. Where all are there, or the environment names servers
 to use instead, it does nothing. On Debian and Ubuntu it installs what is missing with apt-get, as
 root or by sudo, without starting a system service. Elsewhere it says what to do and exits with 1.
+Tools without which only single tests are skipped are installed on the way, where that is possible.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.programs import Kind, missing
+from tests.programs import missing
 
+#: Programs that single tests need, and are skipped without; the packages they come in.
+TOOLS = {"dot": "graphviz"}
 #: Debian's packages ask this program whether they may start their service; 101 means no.
 POLICY = Path("/usr/sbin/policy-rc.d")
 REFUSAL = "#!/bin/sh\n# laid here by hammerflow's tests while they install servers\nexit 101\n"
@@ -25,10 +28,10 @@ REFUSAL = "#!/bin/sh\n# laid here by hammerflow's tests while they install serve
 
 def main() -> int:
     """Install what is missing; 0 when nothing is missing in the end."""
-    lacking = missing()
+    lacking, tools = missing(), [tool for tool in TOOLS if shutil.which(tool) is None]
     become = _becoming_root()
-    if lacking and shutil.which("apt-get") and become is not None:
-        _install(lacking, become)
+    if (lacking or tools) and shutil.which("apt-get") and become is not None:
+        _install([*(kind.package for kind in lacking), *(TOOLS[tool] for tool in tools)], become)
         lacking = missing()
     for kind in lacking:
         print(kind.advice(), file=sys.stderr)  # noqa: T201  (a command's own words)
@@ -45,10 +48,9 @@ def _becoming_root() -> list[str] | None:
     return None
 
 
-def _install(kinds: list[Kind], become: list[str]) -> None:
+def _install(packages: list[str], become: list[str]) -> None:
     """apt-get install, with a fresh list of packages."""
     environment = [*become, "env", "DEBIAN_FRONTEND=noninteractive"]
-    packages = [kind.package for kind in kinds]
     options = ["-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
     with _services_asleep(become):
         subprocess.run([*environment, "apt-get", "update", "-q"], check=False)

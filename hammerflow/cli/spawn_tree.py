@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.errors import JobNotFound
+from hammerflow.graph import STATE_STYLES, mermaid_text
 from hammerflow.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
 
@@ -157,31 +158,24 @@ def as_json(node: Node) -> dict[str, Any]:
 
 # -- Mermaid
 
-_CLASSES = {
-    "completed": "fill:#d4edda,stroke:#28a745,color:#000",
-    "failed": "fill:#f8d7da,stroke:#dc3545,color:#000",
-    "running": "fill:#cce5ff,stroke:#004085,color:#000",
-    "parked": "fill:#fff3cd,stroke:#856404,color:#000",
-}
-
 
 def as_mermaid(root: Node) -> str:
     """The tree as a Mermaid flow chart."""
     lines = ["graph TD"]
     _draw(root, lines, itertools.count())
-    lines += [f"  classDef {state} {style}" for state, style in _CLASSES.items()]
+    lines += [f"  classDef {state} {style}" for state, style in STATE_STYLES.items()]
     return "\n".join(lines)
 
 
 def _draw(node: Node, lines: list[str], numbers: Iterator[int]) -> str:
     """Add a node and all below it; its name."""
     name = f"n{next(numbers)}"
-    label = f"{_quoted(node.job.task)}<br/>{str(node.job.id)[-12:]}<br/>{node.job.state}"
-    style = f":::{node.job.state}" if node.job.state in _CLASSES else ""
+    label = f"{mermaid_text(node.job.task)}<br/>{str(node.job.id)[-12:]}<br/>{node.job.state}"
+    style = f":::{node.job.state}" if node.job.state in STATE_STYLES else ""
     lines.append(f'  {name}["{label}"]{style}')
     for fold in node.folded:
         below = f"n{next(numbers)}"
-        label = f"{_quoted(fold.task)}<br/>{fold.count} jobs<br/>{_states(fold)}"
+        label = f"{mermaid_text(fold.task)}<br/>{fold.count} jobs<br/>{_states(fold)}"
         lines += [f'  {below}[["{label}"]]', f"  {name} --> {below}"]
     for child in node.children:
         is_plain = child.job.dependency_status is DependencyStatus.NONE
@@ -190,7 +184,3 @@ def _draw(node: Node, lines: list[str], numbers: Iterator[int]) -> str:
         below = f"n{next(numbers)}"
         lines += [f'  {below}["..."]', f"  {name} --> {below}"]
     return name
-
-
-def _quoted(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

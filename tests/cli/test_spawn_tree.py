@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from hammerflow import Hammerflow
+from hammerflow.cli.spawn_tree import as_mermaid, read_tree
 from hammerflow.outcome import Completed, Failed, Failure
 from tests.cli.conftest import Run, claim, settle, spawn_album
+from tests.drawing import read_mermaid
 
 
 def test_a_small_tree_shows_every_job(run: Run, shop: Hammerflow) -> None:
@@ -73,6 +76,17 @@ def test_mermaid_is_a_flow_chart(run: Run, shop: Hammerflow) -> None:
     assert lines[1] == f'  n0["shop.album<br/>{root[-12:]}<br/>completed"]:::completed'
     assert '  n1[["shop.resize<br/>21 jobs<br/>21 ready"]]' in lines
     assert "  n0 -.-> n2" in lines
+
+
+def test_mermaid_itself_reads_the_chart(run: Run, embedded_shop: Hammerflow) -> None:
+    root = spawn_album(embedded_shop, 3)
+    tree = read_tree(embedded_shop.store, uuid.UUID(root).bytes, max_depth=5, wide=2)
+    nasty = replace(tree, job=replace(tree.job, task='a"]; end <b> %%{init: {}}%%'))
+
+    plain, strange = read_mermaid([as_mermaid(tree), as_mermaid(nasty)])
+
+    assert len(plain["nodes"]) == len(strange["nodes"]) == 3
+    assert plain["edges"] == strange["edges"] == [["n0", "n1"], ["n0", "n2"]]
 
 
 def test_a_job_without_children_is_a_tree_of_one(run: Run, shop: Hammerflow) -> None:
