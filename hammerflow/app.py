@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from hammerflow.builtin_tasks import COLLECT, MAP, STARMAP, BuiltinTasks
 from hammerflow.calls import Calls, Parent, checked_name
@@ -23,9 +23,10 @@ from hammerflow.declaring import (
     declared,
 )
 from hammerflow.errors import ConfigError, JobNotFound
+from hammerflow.group_result import handle_of
 from hammerflow.job import Job, JobState, NewJob, NewWorkflow
 from hammerflow.notifiers import Notifier, open_notifier
-from hammerflow.plan import Flow, Item, Plan, plan_of
+from hammerflow.plan import Plan, plan_of
 from hammerflow.result import Result, Results
 from hammerflow.rows import BatchStream, Rows, rows_of
 from hammerflow.settings import Settings, load_settings
@@ -38,42 +39,16 @@ from hammerflow.stores.jobs import CHUNK
 from hammerflow.stores.names import new_id
 from hammerflow.stores.store import Store
 from hammerflow.task import AsyncTask, Spawner, Task
+from hammerflow.transactions import Opened, Transaction
 from hammerflow.workflow import Batch, Workflow
-from hammerflow.workflow_result import BatchResult, GroupResult, WorkflowResult
+from hammerflow.workflow_result import BatchResult, WorkflowResult
 from hammerflow.workflow_status import WorkflowStatus
 
-__all__ = ["Hammerflow", "Transaction", "as_key"]
+__all__ = ["Hammerflow", "as_key"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Transaction:
-    """An open transaction of the app's database; jobs enqueued inside commit with it.
-
-    Attributes:
-        connection: the driver's own connection (psycopg, PyMySQL or sqlite3); do not commit it.
-    """
-
-    __slots__ = ("connection",)
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-
-    def execute(self, sql: str, parameters: Any = ()) -> Any:
-        """Run the caller's own SQL in the driver's parameter style; the driver's cursor."""
-        cursor = self.connection.cursor()
-        cursor.execute(sql, parameters)
-        return cursor
-
-
-class _Open(NamedTuple):
-    """The transaction that is open in this context, and the queues to ring after it."""
-
-    tx: Tx
-    handle: Transaction
-    queues: set[str]
 
 
 class Hammerflow:
@@ -107,7 +82,7 @@ class Hammerflow:
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._notifier: Notifier | None = None
-        self._open: ContextVar[_Open | None] = ContextVar("open", default=None)
+        self._open: ContextVar[Opened | None] = ContextVar("open", default=None)
         builtin = BuiltinTasks(self.tasks)
         for task_name, fn in (
             (MAP, builtin.map),
@@ -243,11 +218,10 @@ class Hammerflow:
         given = dict(given)
         module = self.name if fn.__module__ == "__main__" else fn.__module__
         name = checked_name(given.pop("name", None) or f"{module}.{fn.__name__}", "a task's name")
-        if name in self.tasks and self.tasks[name].fn is not fn:
-            if _path(self.tasks[name].fn) != _path(fn):
-                raise ConfigError(
-                    f"two functions want the task name {name!r}: give one of them name='...'"
-                )
+        if name in self.tasks and _path(self.tasks[name].fn) != _path(fn):
+            raise ConfigError(
+                f"two functions want the task name {name!r}: give one of them name='...'"
+            )
         options = declared(fn, kind, given)
         if options.is_async and kind is Task:
             kind = AsyncTask
@@ -286,7 +260,7 @@ class Hammerflow:
         self._insert_workflows(
             rows.workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))
         )
-        return self._handle(plan.out, plan.flows[0])
+        return handle_of(plan.out, plan.flows[0], self)
 
     def _enqueue_batch(self, batch: Batch) -> BatchResult:
         stream = BatchStream(
@@ -313,15 +287,6 @@ class Hammerflow:
         queues = self.store.workflows.insert(workflows, chunks)
         if queues:
             self.notifier.ring(queues)
-
-    def _handle(self, out: Any, flow: Flow) -> Any:
-        """What a caller holds of what was written."""
-        if out is flow:
-            return WorkflowResult(flow.id, self)
-        if isinstance(out, Item):
-            return Result(out.id, self)
-        parts = [self._handle(part, flow) for part in out]
-        return GroupResult(parts, WorkflowResult(flow.id, self))
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
         """Write any number of calls, 5 000 in a statement and transaction (or all in the open
@@ -427,8 +392,8 @@ class Hammerflow:
             yield opened.queues
 
     @contextlib.contextmanager
-    def _opened(self, tx: Tx) -> Iterator[_Open]:
-        opened = _Open(tx, Transaction(tx.connection), set())
+    def _opened(self, tx: Tx) -> Iterator[Opened]:
+        opened = Opened(tx, Transaction(tx.connection), set())
         token = self._open.set(opened)
         try:
             yield opened
@@ -439,7 +404,7 @@ class Hammerflow:
         """Workers that serve every queue look for new names."""
         self.notifier.ring_control()
 
-    def _ring(self, opened: _Open) -> None:
+    def _ring(self, opened: Opened) -> None:
         if opened.queues:
             self.notifier.ring(opened.queues)
 

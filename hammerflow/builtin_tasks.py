@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,5 +37,10 @@ class BuiltinTasks:
         return results
 
     def _call(self, task: str, args: tuple[Any, ...]) -> Any:
-        value = self._tasks[task].fn(*args)
-        return asyncio.run(value) if inspect.iscoroutine(value) else value
+        called = self._tasks[task]
+        value = called.fn(*args)
+        if called.defaults.is_async:
+            import asyncio
+
+            return asyncio.run(value)
+        return value

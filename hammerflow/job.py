@@ -117,8 +117,8 @@ class NewJob(NamedTuple):
     node: str | None = None  # its name there
     rule: int = 0  # a Rule, with CONDITIONAL added where options hold a condition
     watched: int = 0  # 1: edges start here (its only dependent may stand in fan_in_id instead)
-    after: Sequence[tuple[bytes, int]] = ()  # edges from jobs of the same transaction: (id, kind)
-    depends: Sequence[bytes] = ()  # edges from jobs and workflows that are there already
+    after: Sequence[tuple[bytes, int]] | None = None  # edges from new jobs: (id, kind)
+    depends: Sequence[bytes] | None = None  # edges from jobs and workflows that are there already
 
 
 class NewWorkflow(NamedTuple):

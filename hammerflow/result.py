@@ -12,6 +12,7 @@ from hammerflow.codec import Codec
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.job import Job, JobState
 from hammerflow.notifiers import Notifier
+from hammerflow.stores.release import Settlement
 from hammerflow.stores.store import Store
 
 __all__ = ["Result", "Results"]
@@ -94,14 +95,14 @@ class Result(Generic[R]):
             TimeoutError: it has not ended in time (it goes on).
             JobNotFound: there is no such job.
         """
-        state, value, reason, cause = self._wait(timeout)
+        state, value, reason = self._wait(timeout)
         match state:
             case JobState.COMPLETED:
                 return self._backend.codec.decode(value) if value is not None else None  # type: ignore[return-value]
             case JobState.FAILED:
                 error = self._backend.store.jobs.last_error(self._key)
                 raise JobFailed(*(error[1:] if error else ("unknown", "", "")))
-            case JobState.SKIPPED if cause is not None and cause != self._key:
+            case JobState.SKIPPED if cause := self._backend.store.jobs.cause(self._key):
                 return Result[R](cause, self._backend).get(timeout=0)  # raises what it failed with
             case _:
                 raise JobCancelled(f"job {self.id} was {state}: {reason or 'no reason given'}")
@@ -136,15 +137,11 @@ class Result(Generic[R]):
             CANCELLED if it had not started; RUNNING if its worker was told to stop it (soon); or
             the final state it was in already.
         """
-        state, settlement = self._backend.store.jobs.cancel(self._key, reason)
+        state = self._backend.store.jobs.cancel(self._key, reason, then=self._ring)
         if state is None:
             raise JobNotFound(f"no job has the id {self.id}")
         if state is JobState.RUNNING:
             self._backend.notifier.ring_control()
-        if settlement.queues:
-            self._backend.notifier.ring(settlement.queues)
-        if settlement.ended:
-            self._backend.notifier.ring_done(settlement.ended)
         return state
 
     def retry(self) -> None:
@@ -154,6 +151,13 @@ class Result(Generic[R]):
             HammerflowError: it is in another state.
         """
         self._backend.notifier.ring(self._backend.store.jobs.replay(self._key))
+
+    def _ring(self, settlement: Settlement) -> None:
+        """After a cancel: what it has let go, and what has ended."""
+        if settlement.queues:
+            self._backend.notifier.ring(settlement.queues)
+        if settlement.ended:
+            self._backend.notifier.ring_done(settlement.ended)
 
     def _not_ended(self, seconds: float | None) -> str:
         """Where the job stands instead, and what may help."""
@@ -165,9 +169,7 @@ class Result(Generic[R]):
             text += f" ({job.reason}); hammerflow job retry {self.id} runs it again"
         return text
 
-    def _wait(
-        self, timeout: float | timedelta | None
-    ) -> tuple[JobState, bytes | None, str | None, bytes | None]:
+    def _wait(self, timeout: float | timedelta | None) -> tuple[JobState, bytes | None, str | None]:
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         deadline = None if seconds is None else time.monotonic() + seconds
         jobs = self._backend.store.jobs

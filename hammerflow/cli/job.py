@@ -173,7 +173,7 @@ def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[bytes], str
 
 
 def _cancelled(store: Store, key: bytes, reason: str) -> JobState:
-    state, _ = store.jobs.cancel(key, reason)
+    state = store.jobs.cancel(key, reason)
     if state is None:
         raise _unknown(key)
     if state.is_final and state is not JobState.CANCELLED:

@@ -39,16 +39,16 @@ def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[
     """
     if not any(job.depends for job in jobs):
         return jobs, []
-    wanted = {id_ for job in jobs for id_ in job.depends}
+    wanted = {id_ for job in jobs for id_ in job.depends or ()}
     verdicts = {id_: _watch(tx, id_) for id_ in sorted(wanted)}
     attached: list[NewJob] = []
     ended: list[Ended] = []
     for job in jobs:
-        depends = [*dict.fromkeys(job.depends)]
+        depends = [*dict.fromkeys(job.depends or ())]
         attached.append(
             job._replace(
-                after=[*job.after, *((id_, DEPENDENCY) for id_ in depends)],
-                depends=(),
+                after=[*(job.after or ()), *((id_, DEPENDENCY) for id_ in depends)],
+                depends=None,
                 pending=(job.pending or 0) + len(depends),
             )
             if depends

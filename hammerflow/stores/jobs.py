@@ -24,6 +24,7 @@ from hammerflow.job import (
 )
 from hammerflow.outcome import Completed, Outcome, Replaced
 from hammerflow.stores.attach import attach_jobs, count_ended
+from hammerflow.stores.children import add_children
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, Fault, Tx
 from hammerflow.stores.inserts import insert_jobs
@@ -32,7 +33,6 @@ from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
 from hammerflow.stores.release import Release, Settlement
 from hammerflow.stores.settle import (
-    add_children,
     settle,
     settle_streaming,
     writes_one_statement,
@@ -226,16 +226,27 @@ class Jobs:
             None if next_in is None else max(0.0, float(next_in)),
         )
 
-    def cancel(self, job_id: bytes, reason: str) -> tuple[JobState | None, Settlement]:
+    def cancel(
+        self,
+        job_id: bytes,
+        reason: str,
+        *,
+        then: Callable[[Settlement], None] = lambda settlement: None,
+    ) -> JobState | None:
         """Ask a job to stop.
+
+        Args:
+            then: gets what followed from it, once it is committed.
 
         Returns:
             CANCELLED where it had not started; RUNNING where its worker was told; else the final
-            state it has already; None for an unknown id. And what followed from it.
+            state it has already; None for an unknown id.
         """
-        return self._database.unit(
+        state, settlement = self._database.unit(
             lambda tx: cancel_job(self._database, self._names, tx, job_id, reason)
         )
+        then(settlement)
+        return state
 
     def replay(self, job_id: bytes, by: str = "") -> set[str]:
         """Put a failed, cancelled, skipped or parked job back to ready with all its attempts.
@@ -269,13 +280,16 @@ class Jobs:
 
     # -- reads ------------------------------------------------------------------------------------
 
-    def result(
-        self, job_id: bytes
-    ) -> tuple[JobState, bytes | None, str | None, bytes | None] | None:
-        """(state, encoded result, reason, id of the job that failed first) of a job that has ended,
-        else None."""
+    def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
+        """(state, encoded result, reason) of a job that has ended, else None."""
         rows = self._database.read(lambda tx: tx.rows("job_result", id=job_id))
-        return (FINAL_STATES[rows[0][0]], *rows[0][1:]) if rows else None
+        return (FINAL_STATES[rows[0][0]], rows[0][1], rows[0][2]) if rows else None
+
+    def cause(self, job_id: bytes) -> bytes | None:
+        """The job whose failure is why this one was skipped."""
+        rows = self._database.read(lambda tx: tx.rows("verdicts_of", ids=[job_id]))
+        cause = rows[0][2] if rows else None
+        return None if cause == job_id else cause
 
     def last_error(self, job_id: bytes) -> tuple[str, str, str, str] | None:
         """(kind, type, message, traceback) of the last attempt that went wrong."""

@@ -16,15 +16,12 @@ from hammerflow.outcome import (
     Outcome,
     Parked,
     Released,
-    Replaced,
     Retrying,
     Snoozed,
     Spawned,
 )
-from hammerflow.stores.attach import attach_jobs, count_ended
+from hammerflow.stores.children import add_children, flows_of, write_children
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.inserts import insert_children, insert_workflows
-from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
 from hammerflow.stores.release import BAD, DONE, End, Release, Settlement, free_keys
 from hammerflow.stores.texts import TRACE, storable
@@ -32,7 +29,6 @@ from hammerflow.stores.texts import TRACE, storable
 __all__ = [
     "decide_loss",
     "end_jobs",
-    "flows_of",
     "settle",
     "settle_streaming",
     "writes_one_statement",
@@ -359,107 +355,6 @@ def _write_operations(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
         tx.many("spawns_insert", rows)
 
 
-def write_children(
-    database: Database,
-    tx: Tx,
-    release: Release,
-    mine: Sequence[tuple[Claimed, Outcome]],
-    result: Settlement,
-) -> set[bytes]:
-    """Insert what completed jobs have spawned, and what replaces those that were replaced.
-
-    Returns:
-        The jobs whose dependents wait for their children, too.
-    """
-    grafted: set[bytes] = set()
-    for job, outcome in mine:
-        if type(outcome) is Completed and outcome.spawned is not None:
-            spawned = outcome.spawned
-            if spawned.graft and spawned.spawned:
-                grafted.add(job.id)
-                tx.many("joins_insert", [(job.id, spawned.ends, 0)])
-            open_children(tx, release, job, spawned)
-            add_children(database, tx, release, spawned.children, Counter(), result)
-        elif type(outcome) is Replaced:
-            _replace(database, tx, release, job, outcome, result)
-    return grafted
-
-
-def open_children(tx: Tx, release: Release, job: Claimed, spawned: Spawned) -> None:
-    """Workflows among the children, and the hold on the end of the parent's workflow."""
-    if spawned.workflows:
-        insert_workflows(tx, spawned.workflows)
-    if job.workflow_id is not None and spawned.ends and not spawned.graft:
-        if release.flows[job.workflow_id].state.is_halted:
-            return
-        tx.run("joins_count", ids=[job.workflow_id], n=-spawned.ends, bad=0)
-
-
-def add_children(
-    database: Database,
-    tx: Tx,
-    release: Release,
-    children: Sequence[NewJob],
-    left_out: Counter[bytes | None],
-    result: Settlement,
-) -> None:
-    """Insert a chunk of children, and let those go whose dependencies have ended already."""
-    if not children:
-        return
-    before = Counter(left_out)
-    children, ended = attach_jobs(tx, children)
-    result.queues |= insert_children(database, tx, children, left_out)
-    count_ended(tx, release, ended)
-    joins = {c.workflow_id for c in children} | {c.parent_id for c in children}
-    release.count_down({
-        id_: left_out[id_] - before[id_] for id_ in joins if id_ and left_out[id_] > before[id_]
-    })  # fmt: skip
-    for flow_id in sorted(flows_of(child.workflow_id for child in children)):
-        release.flows.load([flow_id])
-        if release.flows[flow_id].state.is_halted:  # the spawner ran on: its children do not start
-            release.sweep(flow_id)
-
-
-def _replace(
-    database: Database,
-    tx: Tx,
-    release: Release,
-    job: Claimed,
-    outcome: Replaced,
-    result: Settlement,
-) -> None:
-    """The job goes on as another call; whoever waits for it waits on."""
-    call = outcome.call
-    tx.run(
-        "job_replace", id=job.id, task_id=name_id(call.task), queue_id=name_id(call.queue),
-        args=call.args, options=call.options,
-    )  # fmt: skip
-    note = f"replaced by {call.task}"
-    tx.many("errors_insert", [(job.id, job.lease, "replaced", job.attempt, "", note, "")])
-    if outcome.workflows:
-        insert_workflows(tx, outcome.workflows)
-    place = (name_id(call.queue), 4 - job.priority)
-    task_id = name_id(call.task)
-    if call.pending:
-        tx.many(
-            "waiting_insert",
-            [
-                (
-                    job.id, call.pending, 0, 0, call.pending, call.rule, job.lease, None, None,
-                    *place, task_id, job.workflow_id, None,
-                )
-            ],
-        )  # fmt: skip
-        edges = [(parent_id, job.id, kind) for parent_id, kind in call.after]
-        if edges:
-            tx.many("edges_insert", edges)
-    else:
-        tx.many("ready_insert", [(*place, job.id, task_id, job.lease, 0)])
-        result.queues.add(call.queue)
-    if outcome.children:
-        result.queues |= insert_children(database, tx, outcome.children, Counter())
-
-
 def _end(job: Claimed, outcome: Outcome, watched: int) -> End:
     completed = type(outcome) is Completed
     return End(
@@ -485,11 +380,6 @@ def end_jobs(
     free_keys(tx, ends)
     release.after(ends)
     return result
-
-
-def flows_of(ids: Iterable[bytes | None]) -> set[bytes]:
-    """The workflows among these."""
-    return {flow_id for flow_id in ids if flow_id is not None}
 
 
 def settle_streaming(

@@ -9,11 +9,12 @@ from typing import Any
 
 from hammerflow.job import FINAL_CODES, JobState
 from hammerflow.outcome import Cancelled, Failure, Lost, Parked
+from hammerflow.stores.children import flows_of
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
 from hammerflow.stores.release import BAD, End
-from hammerflow.stores.settle import decide_loss, end_jobs, flows_of
+from hammerflow.stores.settle import decide_loss, end_jobs
 from hammerflow.workflow_status import FlowState
 
 __all__ = ["Swept", "Workers"]

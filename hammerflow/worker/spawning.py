@@ -178,7 +178,8 @@ class Spawning:
 
     def _with_dependencies(self, child: NewJob, signature: Signature) -> NewJob:
         """Edges from elder siblings and from jobs elsewhere; the parent has ended by then."""
-        after, depends = list(child.after), list(child.depends)
+        after = list(child.after or ())
+        depends = list(child.depends or ())
         for other in signature.after:
             if isinstance(other, Canvas):
                 known = self._elders.get(id(other))
@@ -207,7 +208,9 @@ class Spawning:
             return child._replace(watched=1)
         before, self._lane[lane] = self._lane[lane], child.id
         return child._replace(
-            watched=1, after=[*child.after, (before, ORDER)], pending=(child.pending or 0) + 1
+            watched=1,
+            after=[*(child.after or ()), (before, ORDER)],
+            pending=(child.pending or 0) + 1,
         )
 
     def _add_plan(self, work: Any) -> bytes:

@@ -19,6 +19,7 @@ from hammerflow.notifiers import Listener, Notifier, open_notifier
 from hammerflow.services.auditor import Auditor
 from hammerflow.services.canceller import Canceller
 from hammerflow.services.heart import Heart
+from hammerflow.services.keeper import Keeper
 from hammerflow.services.progress import DELAY, Progress
 from hammerflow.services.promoter import Promoter
 from hammerflow.services.queue_watch import QueueWatch
@@ -187,6 +188,7 @@ class Supervisor:
             held=self._held,
             on_ready=self._ring_here,
         )
+        keeper = Keeper(store, every=settings.sweep, on_settled=self._on_settled)
         self._beating = Rota("heart", [self._heart], weather, tries_first=True)
         self._promoting = Rota("promoter", [self._promoter], weather)
         self._keeping = Rota(
@@ -197,6 +199,7 @@ class Supervisor:
                 self._canceller,
                 rescuer,
                 auditor,
+                keeper,
                 self._progress,
             ],
             weather,

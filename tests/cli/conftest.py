@@ -16,7 +16,7 @@ import hammerflow
 from hammerflow import Hammerflow
 from hammerflow.cli import main
 from hammerflow.job import Claimed
-from hammerflow.outcome import Completed, Outcome, Spawned
+from hammerflow.outcome import Completed, Operation, Outcome, Spawned
 from hammerflow.stores.names import name_id
 
 WORKER = 7
@@ -156,12 +156,14 @@ def spawn_album(app: Hammerflow, count: int) -> str:
     parent = Parent(claimed, "default", SpawnConfig(), {})
     then = app.tasks["shop.album"].defaults.then
     assert then is not None
-    fan_in = app.new_job(then, parent=parent, spawn_index=count, fan_in=count)
+    fan_in = app.new_job(then, parent=parent, spawn_index=count, feeds=1)._replace(pending=count)
     resize = app.tasks["shop.resize"]
     children = [
         app.new_job(resize.s(i), parent=parent, spawn_index=i, fan_in_id=fan_in.id)
         for i in range(count)
     ]
-    spawned = Spawned([*children, fan_in], "shop.album", None, None, count)
+    spawned = Spawned(
+        [*children, fan_in], Operation("shop.album", None, None, count, 0.0), count, [], 0
+    )
     settle(app, [claimed], Completed(None, spawned))
     return str(root.id)

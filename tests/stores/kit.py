@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hammerflow.job import Claimed, NewJob
-from hammerflow.outcome import Completed, Failed, Failure, Lost, Outcome, Spawned
+from hammerflow.outcome import Completed, Failed, Failure, Lost, Operation, Outcome, Spawned
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
 from hammerflow.stores.names import name_id, new_id
@@ -47,7 +47,8 @@ def lost(delay: float | None = 0.0) -> Lost:
 def spawned(*children: NewJob, result: bytes | None = b"M\x01") -> Completed:
     """A spawner's good end; a fan-in among the children (with ``pending``) is not counted."""
     count = sum(child.pending is None for child in children)
-    return Completed(result, Spawned(list(children), "handler", None, None, count))
+    operation = Operation("handler", None, None, count, 0.0)
+    return Completed(result, Spawned(list(children), operation, count, [], 0))
 
 
 def open_raw(url: str) -> Any:
@@ -90,7 +91,7 @@ class Desk:
 
     def family(self, parent: Claimed | NewJob, count: int, **more: Any) -> list[NewJob]:
         """Children 0..count-1 and, last, the fan-in that waits for them."""
-        then = self.child(parent, count, pending=count, options=f'{{"fan_in": {count}}}', **more)
+        then = self.child(parent, count, pending=count, **more)
         return [*(self.child(parent, i, fan_in_id=then.id) for i in range(count)), then]
 
     def put(self, *jobs: NewJob) -> list[bytes]:

@@ -32,6 +32,8 @@ def claimed(task: str = "task", *args: Any, **fields: Any) -> Claimed:
         "fan_in_id": None,
         "unique_key": None,
         "trace": None,
+        "workflow_id": None,
+        "watched": 0,
         "expired": False,
     }
     return Claimed(**(values | fields))

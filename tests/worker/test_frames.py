@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hammerflow.job import Claimed, NewJob
+from hammerflow.job import Claimed, NewJob, NewWorkflow
 from hammerflow.outcome import (
     Cancelled,
     Completed,
     Failed,
     Failure,
     Lost,
+    Operation,
     Outcome,
     Parked,
     Released,
+    Replaced,
     Retrying,
     Settled,
     Snoozed,
@@ -30,14 +32,19 @@ _FAILURE = Failure("failed", "builtins.ValueError", "nö", "Traceback")
 _CHILD = NewJob(
     bytes(16), "task", "queue", 2, b"M", eta=datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 )
+_FLOW = NewWorkflow(bytes(16), "chain", "a | b", 1, 1)
+_OPERATION = Operation("handler", None, '{"a":1}', 3, 0.25)
 
 
 @pytest.mark.parametrize(
     "outcome",
     [
         Completed(b"Mx", None, 3.5),
-        Completed(b"Mx", Spawned([_CHILD, _CHILD], "handler", None, '{"a":1}', 2)),
+        Completed(b"Mx", Spawned([_CHILD, _CHILD], _OPERATION, 2, [_FLOW], 2, True)),
         Failed(_FAILURE),
+        Failed(_FAILURE, _OPERATION),
+        Retrying(0.5, _FAILURE, _OPERATION),
+        Replaced(_CHILD, [_CHILD], [_FLOW]),
         Retrying(1.5, _FAILURE),
         Snoozed(2.0),
         Cancelled("why"),

@@ -1,5 +1,5 @@
 -- name: job_result
-SELECT d.state, d.result, d.reason, d.cause FROM {done} d WHERE d.job_id = :id::uuid
+SELECT d.state, d.result, d.reason FROM {done} d WHERE d.job_id = :id::uuid
 
 -- name: job_exists
 SELECT 1 FROM {jobs} WHERE id = :id::uuid
