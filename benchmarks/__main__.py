@@ -16,7 +16,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-FIGURES = ("enqueue", "throughput", "latency", "spawn", "head-of-line", "idle", "start-up")
+FIGURES = (
+    "enqueue",
+    "throughput",
+    "latency",
+    "spawn",
+    "workflow",
+    "head-of-line",
+    "idle",
+    "start-up",
+)
 
 
 def main() -> int:

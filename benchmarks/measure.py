@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bare
-from benchmarks.tasks import app, count, fan_out, fan_out_in, noop, sleep, stamp
+from benchmarks.tasks import app, count, fan_out, fan_out_in, noop, sleep, stamp, total
+from hammerflow import Workflow, chord
 
 Figures = dict[str, Any]
 
@@ -164,6 +165,56 @@ def spawn(url: str, n: int) -> Iterator[Figures]:
                "bar": "10,000 in < 2 s, 100,000 in < 12 s"}  # fmt: skip
 
 
+def workflow(url: str, n: int) -> Iterator[Figures]:
+    """A chord of n, a workflow of 10 000 nodes in layers of 100, and a batch; n no-ops beside."""
+    n = min(n, 10_000)
+    plain = _drain(noop, n)
+    with worker():
+        began = time.perf_counter()
+        result = chord([noop.s(i) for i in range(n)], total.s()).delay()
+        sent = time.perf_counter() - began
+        assert result.get(timeout=600) == n
+        seconds = time.perf_counter() - began
+        yield {"figure": f"chord of {n:,}, delay() to its end", "seconds": round(seconds, 2),
+               "sent_in": round(sent, 2), "bar": "10,000 in < 2 s, 100,000 in < 12 s"}  # fmt: skip
+    for shape, work in (("1,000 chains of 10", _chains(n)), ("layers of 100, 3 edges", _layers(n))):
+        _empty()
+        began = time.perf_counter()
+        handle = app.enqueue(work)
+        yield {"figure": f"enqueue of a workflow of {n:,}, {shape}",
+               "seconds": round(time.perf_counter() - began, 2), "bar": "< 2 s"}  # fmt: skip
+        with worker():
+            began = time.perf_counter()
+            handle.wait(timeout=600)
+            rate = n / (time.perf_counter() - began)
+        yield {"figure": f"drain of a workflow of {n:,}, {shape}", "jobs_s": round(rate),
+               "plain": round(plain), "ratio": round(rate / plain, 2),
+               "bar": "ratio >= 0.6"}  # fmt: skip
+    with worker():
+        began = time.perf_counter()
+        app.batch(noop.s(i) for i in range(n)).enqueue().wait(timeout=600)
+        rate = n / (time.perf_counter() - began)
+        yield {"figure": f"batch of {n:,}, enqueue() to its end", "jobs_s": round(rate)}
+
+
+def _chains(n: int) -> Workflow:
+    work = Workflow("chains", "continue_on_failure")
+    for chain_ in range(n // 10):
+        work.add(noop.s(0), name=f"{chain_}-0")
+        for step in range(1, 10):
+            work.then(noop.si(step), name=f"{chain_}-{step}")
+    return work
+
+
+def _layers(n: int) -> Workflow:
+    work = Workflow("layers", "continue_on_failure")
+    for layer in range(n // 100):
+        before = [f"{layer - 1}-{i}" for i in range(3)] if layer else []
+        for i in range(100):
+            work.add(noop.s(i), name=f"{layer}-{i}", after=before)
+    return work
+
+
 def _settled_queue() -> None:
     while any(q.ready or q.running for q in app.store.queues.list()):
         time.sleep(0.2)
@@ -260,6 +311,7 @@ ALL = {
     "throughput": throughput,
     "latency": latency,
     "spawn": spawn,
+    "workflow": workflow,
     "head-of-line": head_of_line,
     "idle": idle,
     "start-up": start_up,

@@ -335,7 +335,7 @@ class WorkflowResult:
         if isinstance(reference, list) and any(not isinstance(p, str) for p in reference):
             return [self._resolve(part) for part in reference]
         decode = self._backend.codec.decode
-        found = self._backend.store.workflows.results(self._key, reference)
+        found = self._backend.store.workflows.results(reference)
         values = [None if value is None else decode(value) for _, value in found]
         return values[0] if isinstance(reference, str) else values
 
@@ -374,7 +374,7 @@ class BatchResult(WorkflowResult):
         reference = {"from": "00" * 15 + "01", "to": "ff" * 16, "in": self._key.hex()}
         then = self.then
         ids = (m.id for m in self.members() if m.position is not None)
-        found = self._backend.store.workflows.results(self._key, reference)
+        found = self._backend.store.workflows.results(reference)
         for job_id, (_, value) in zip(ids, found, strict=False):
             if then is None or job_id != then.id.bytes:
                 yield None if value is None else decode(value)

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hammerflow.codec import Codec
 from hammerflow.condition import compile_condition
 from hammerflow.errors import ConditionError, HammerflowError, NotDecodable
 from hammerflow.stores.database import Tx
 
-__all__ = ["Asked", "judge", "results_for"]
+__all__ = ["PAGE", "ids_of", "judge", "results_of"]
 
-_PAGE = 1_000
+PAGE = 1_000
 _CODEC = Codec()
 
 
-class Asked(NamedTuple):
-    """A job with a condition."""
-
-    id: bytes
-    workflow_id: bytes | None
-
-
-def judge(tx: Tx, jobs: Sequence[Asked]) -> dict[bytes, bool | str | HammerflowError]:
+def judge(tx: Tx, job_ids: Sequence[bytes]) -> dict[bytes, bool | str | HammerflowError]:
     """For each job True, the reason why it is skipped, or the error that its condition met."""
-    if not jobs:
+    if not job_ids:
         return {}
-    options = dict(tx.rows("options_of", ids=sorted(job.id for job in jobs)))
-    return {job.id: _judge(tx, job, json.loads(options[job.id])) for job in jobs}
+    options = tx.rows("options_of", ids=sorted(job_ids))
+    return {job_id: _judge(tx, json.loads(text)) for job_id, text in options}
 
 
-def _judge(tx: Tx, job: Asked, options: Mapping[str, Any]) -> bool | str | HammerflowError:
+def _judge(tx: Tx, options: Mapping[str, Any]) -> bool | str | HammerflowError:
     source, inputs = options["when"], options.get("inputs") or {}
     try:
-        results = {
-            name: _value(tx, job.workflow_id, reference) for name, reference in inputs.items()
-        }
+        results = {name: _value(tx, reference) for name, reference in inputs.items()}
         condition = compile_condition(source, list(inputs))
         return condition.evaluate(results) or f"its condition is false: {source}"
     except NotDecodable as error:
@@ -46,46 +37,41 @@ def _judge(tx: Tx, job: Asked, options: Mapping[str, Any]) -> bool | str | Hamme
         return error
 
 
-def _value(tx: Tx, workflow_id: bytes | None, reference: Any) -> Any:
+def _value(tx: Tx, reference: Any) -> Any:
     if isinstance(reference, str):
         rows = tx.rows("results_of", ids=[bytes.fromhex(reference)])
         return _decoded(rows[0][2]) if rows else None
     if isinstance(reference, dict) and "names" in reference:
         named = reference["names"].items()
-        return {name: _value(tx, workflow_id, part) for name, part in named}
+        return {name: _value(tx, part) for name, part in named}
     if isinstance(reference, list) and any(not isinstance(part, str) for part in reference):
-        return [_value(tx, workflow_id, part) for part in reference]
-    return [_decoded(value) for _, value in results_for(tx, workflow_id, reference)]
+        return [_value(tx, part) for part in reference]
+    ids = ids_of(tx, reference)
+    pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
+    return [_decoded(value) for page in pages for _, value in results_of(tx, page)]
 
 
 def _decoded(value: bytes | None) -> Any:
     return None if value is None else _CODEC.decode(value)
 
 
-def results_for(
-    tx: Tx, workflow_id: bytes | None, reference: Any
-) -> Iterator[tuple[int | None, bytes | None]]:
-    """(state code, encoded result) of the jobs that a reference names, in its order.
+def ids_of(tx: Tx, reference: Any) -> list[bytes]:
+    """The jobs that a reference names, in its order.
 
     Args:
         reference: the hex of an id, a list of those, or ``{"from": hex, "to": hex, "in": hex}``
             for the nodes of a workflow between two ids.
     """
     if isinstance(reference, str):
-        reference = [reference]
+        return [bytes.fromhex(reference)]
     if isinstance(reference, list):
-        for at in range(0, len(reference), _PAGE):
-            ids = [bytes.fromhex(text) for text in reference[at : at + _PAGE]]
-            found = {row[0]: row[1:] for row in tx.rows("results_of", ids=sorted(set(ids)))}
-            yield from (found.get(id_, (None, None)) for id_ in ids)
-        return
-    after = (int(reference["from"], 16) - 1).to_bytes(16)
-    last = bytes.fromhex(reference["to"])
-    if "in" in reference:
-        workflow_id = bytes.fromhex(reference["in"])
-    while True:
-        rows = tx.rows("results_between", workflow=workflow_id, after=after, last=last, n=_PAGE)
-        yield from ((state, value) for _, state, value in rows)
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1][0]
+        return [bytes.fromhex(text) for text in reference]
+    first, last = bytes.fromhex(reference["from"]), bytes.fromhex(reference["to"])
+    nodes = tx.rows("node_ids", id=bytes.fromhex(reference["in"]))
+    return [id_ for id_, position in nodes if position is not None and first <= id_ <= last]
+
+
+def results_of(tx: Tx, ids: Sequence[bytes]) -> list[tuple[int | None, bytes | None]]:
+    """(state code, encoded result) of jobs, in the order of the ids."""
+    found = {row[0]: row[1:] for row in tx.rows("results_of", ids=sorted(set(ids)))}
+    return [found.get(id_, (None, None)) for id_ in ids]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
 from hammerflow.job import FINAL_STATES, JobState, NewJob, NewWorkflow
 from hammerflow.stores.attach import attach_jobs, count_ended
-from hammerflow.stores.conditions import results_for
+from hammerflow.stores.conditions import PAGE, ids_of, results_of
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.inserts import insert_new, insert_workflows, take_keys
 from hammerflow.stores.registry import Names
@@ -263,18 +263,17 @@ class Workflows:
         return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
 
     def members(self, flow_id: bytes) -> Iterator[Member]:
-        """Its nodes and what they spawned, oldest ids first."""
-        after = _FIRST
-        while True:
-            rows = self._database.read(
-                lambda tx, after=after: tx.rows(  # type: ignore[misc]
-                    "members_page", id=flow_id, after=after, n=_PAGE
-                )
+        """Its nodes and what they spawned, oldest ids first, read page by page."""
+        ids = [row[0] for row in self._database.read(lambda tx: tx.rows("node_ids", id=flow_id))]
+        for page in _pages(ids):
+            yield from map(
+                Member._make,
+                self._database.read(
+                    lambda tx, page=page: tx.rows(  # type: ignore[misc]
+                        "members_page", id=flow_id, ids=page
+                    )
+                ),
             )
-            yield from map(Member._make, rows)
-            if len(rows) < _PAGE:
-                return
-            after = rows[-1][0]
 
     def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
         """(from, to, kind) of the edges that start at these."""
@@ -304,13 +303,16 @@ class Workflows:
         rows = self._database.read(lambda tx: tx.rows("members_failed", id=flow_id, n=limit))
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
-    def results(
-        self, workflow_id: bytes | None, reference: Any
-    ) -> Iterator[tuple[JobState | None, bytes | None]]:
-        """(state, encoded result) of the jobs of a reference, see ``conditions.results_for``."""
-        rows = self._database.read(lambda tx: [*results_for(tx, workflow_id, reference)])
-        for code, value in rows:
-            yield (None if code is None else FINAL_STATES[code]), value
+    def results(self, reference: Any) -> Iterator[tuple[JobState | None, bytes | None]]:
+        """(state, encoded result) of the jobs of a reference (see ``conditions.ids_of``), read
+        page by page."""
+        ids = self._database.read(lambda tx: ids_of(tx, reference))
+        for page in _pages(ids):
+            rows = self._database.read(
+                lambda tx, page=page: results_of(tx, page)  # type: ignore[misc]
+            )
+            for code, value in rows:
+                yield (None if code is None else FINAL_STATES[code]), value
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -339,3 +341,7 @@ def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
 
 def _unknown(flow_id: bytes) -> HammerflowError:
     return JobNotFound(f"no workflow has the id {uuid.UUID(bytes=flow_id)}")
+
+
+def _pages(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))

@@ -13,7 +13,6 @@ from hammerflow.workflow_status import FailurePolicy, FlowState
 __all__ = ["Flow", "Flows", "Member", "take_members"]
 
 _CHUNK = 5_000
-_FIRST = bytes(16)
 #: In the order in which jobs move on, so that one that moves meanwhile is met later.
 _PLACES = ("waiting", "scheduled", "parked", "ready")
 
@@ -94,13 +93,15 @@ def take_members(tx: Tx, flow_id: bytes) -> Iterator[Sequence[Member]]:
     found = True
     while found:
         found = False
-        for place in _PLACES:
-            after = _FIRST
-            while rows := tx.rows(f"members_{place}", id=flow_id, after=after, n=_CHUNK):
-                members = [Member._make(row) for row in rows]
-                _delete(tx, place, members)
-                yield members
-                found, after = True, members[-1].id
+        ids = [row[0] for row in tx.rows("node_ids", id=flow_id)]
+        for at in range(0, len(ids), _CHUNK):
+            for place in _PLACES:
+                rows = tx.rows(f"members_{place}", ids=ids[at : at + _CHUNK])
+                if rows:
+                    members = [Member._make(row) for row in rows]
+                    _delete(tx, place, members)
+                    yield members
+                    found = True
 
 
 def _delete(tx: Tx, place: str, members: Sequence[Member]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
 from hammerflow.job import CONDITIONAL, FINAL_CODES, ORDER, JobState, Rule
-from hammerflow.stores.conditions import Asked, judge
+from hammerflow.stores.conditions import judge
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.halts import Flows, take_members
 from hammerflow.stores.registry import Names
@@ -243,7 +243,7 @@ class Release:
         scheduled: list[tuple[Any, ...]] = []
         ended: list[tuple[_Free, int, str, bytes | None]] = []
         broken: list[tuple[_Free, HammerflowError]] = []
-        verdicts = judge(tx, [Asked(j.id, j.workflow_id) for j in jobs if _is_asked(j)])
+        verdicts = judge(tx, [job.id for job in jobs if _is_asked(job)])
         for job in jobs:
             verdict = verdicts.get(job.id, True)
             if job.workflow_id and self.flows[job.workflow_id].state.is_halted:

@@ -79,7 +79,7 @@ class Call:
 
     def inputs(self) -> Inputs:
         """``current_job().inputs``."""
-        return Inputs(self._executor.app, self.job, self.options.get("inputs") or {})
+        return Inputs(self._executor.app, self.options.get("inputs") or {})
 
     def body(self) -> Any:
         """Run the function, and for a spawner its generator."""

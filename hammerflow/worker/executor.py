@@ -325,6 +325,11 @@ class Executor:
     def _replaced(self, call: Call, canvas: Any) -> Outcome:
         """The job goes on as the last call of a canvas."""
         try:
+            if call.spawning is not None and call.spawning.count:
+                raise SpawnInvalid(
+                    f"{call.task.name} has spawned and cannot be replaced any more: put the "
+                    "children into what replaces it; nothing was inserted"
+                )
             return replacement(self.app, call.job, canvas, call.options)
         except Exception as error:  # noqa: BLE001 - wrong arguments: another run would end the same
             return Failed(failure_of(error))

@@ -34,25 +34,24 @@ def first_arguments(
         return (_children(app, job),)
     if isinstance(feed, Mapping) and "failed" in feed:
         return _failure(app, task, feed["failed"], args, kwargs)
-    return (resolve(app, job.workflow_id, feed),)
+    return (resolve(app, feed),)
 
 
-def resolve(app: Hammerflow, workflow_id: bytes | None, reference: Any) -> Any:
+def resolve(app: Hammerflow, reference: Any) -> Any:
     """The decoded results of a reference, whole."""
     if isinstance(reference, Mapping) and "names" in reference:
-        return {name: resolve(app, workflow_id, part) for name, part in reference["names"].items()}
+        return {name: resolve(app, part) for name, part in reference["names"].items()}
     if isinstance(reference, list) and any(not isinstance(part, str) for part in reference):
-        return [resolve(app, workflow_id, part) for part in reference]
-    values = _values(app, workflow_id, reference)
+        return [resolve(app, part) for part in reference]
+    values = _values(app, reference)
     return next(iter(values), None) if isinstance(reference, str) else list(values)
 
 
 class Inputs(Mapping[str, Any]):
     """Results of the nodes that a job depends on, by name, read when they are asked for."""
 
-    def __init__(self, app: Hammerflow, job: Claimed, references: Mapping[str, Any]) -> None:
+    def __init__(self, app: Hammerflow, references: Mapping[str, Any]) -> None:
         self._app = app
-        self._job = job
         self._references = references
         self._read: dict[str, Any] = {}
 
@@ -63,11 +62,9 @@ class Inputs(Mapping[str, Any]):
         if name not in self._read:
             reference = self._references[name]
             if isinstance(reference, Mapping) and "from" in reference:
-                self._read[name] = _Pages(
-                    lambda: _values(self._app, self._job.workflow_id, reference)
-                )
+                self._read[name] = _Pages(lambda: _values(self._app, reference))
             else:
-                self._read[name] = resolve(self._app, self._job.workflow_id, reference)
+                self._read[name] = resolve(self._app, reference)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -87,9 +84,9 @@ class _Pages(Iterable[Any]):
         return iter(self._values())
 
 
-def _values(app: Hammerflow, workflow_id: bytes | None, reference: Any) -> Iterator[Any]:
+def _values(app: Hammerflow, reference: Any) -> Iterator[Any]:
     decode = app.codec.decode
-    for _, value in app.store.workflows.results(workflow_id, reference):
+    for _, value in app.store.workflows.results(reference):
         yield None if value is None else decode(value)
 
 

@@ -10,7 +10,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.job import CONDITIONAL, Claimed
 from hammerflow.outcome import Replaced
 from hammerflow.plan import Plan
-from hammerflow.signature import Canvas, Chord, Group, Signature
+from hammerflow.signature import Canvas, Chain, Chord, Group, Signature
 from hammerflow.stores.names import new_id
 
 __all__ = ["replacement"]
@@ -30,8 +30,8 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
     """
     if not isinstance(canvas, Canvas):
         raise TypeError(f"a job is replaced by a signature or canvas, not {canvas!r}")
-    if isinstance(canvas, Group):
-        canvas = Chord(canvas.tasks, Signature("hammerflow.collect"))
+    if _is_several(canvas):
+        canvas = Chain([canvas, Signature("hammerflow.collect")])
     plan = Plan(new_id)
     plan.place(canvas, None, last_id=job.id)
     rows = app.new_rows(plan)
@@ -58,3 +58,14 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
         before,
         [],
     )
+
+
+def _is_several(canvas: Canvas | None) -> bool:
+    """Whether it ends in a group."""
+    match canvas:
+        case Chain():
+            return _is_several(canvas.tasks[-1])
+        case Chord():
+            return _is_several(canvas.body)
+        case _:
+            return isinstance(canvas, Group)

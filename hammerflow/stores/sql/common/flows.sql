@@ -62,31 +62,30 @@ UPDATE {workflows} SET watched = 1 WHERE id = :id::uuid
 -- name: flows_within
 SELECT id FROM {workflows} WHERE parent_id = :id::uuid AND ended_at IS NULL ORDER BY id
 
--- Members that have not started, a page at a time; (id, queue, lane, task, lease, attempt, key, watched).
+-- All at once: with a LIMIT the planner sorts what is left of the workflow for each page.
+-- name: node_ids
+SELECT job_id, position FROM {nodes} WHERE workflow_id = :id::uuid ORDER BY job_id
+
+-- Members that have not started, some at a time; (id, queue, lane, task, lease, attempt, key, watched).
 -- name: members_scheduled
-SELECT n.job_id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
-FROM {nodes} n JOIN {scheduled} s ON s.job_id = n.job_id JOIN {jobs} j ON j.id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:s}
+SELECT j.id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
+FROM {scheduled} s JOIN {jobs} j ON j.id = s.job_id
+WHERE s.job_id IN (:ids*uuid) ORDER BY s.job_id {lock_of:s}
 
 -- name: members_ready
-SELECT n.job_id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
-FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
-JOIN {ready} r ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:r}
+SELECT j.id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
+FROM {jobs} j JOIN {ready} r ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid) ORDER BY j.id {lock_of:r}
 
 -- name: members_parked
-SELECT n.job_id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
-FROM {nodes} n JOIN {parked} p ON p.job_id = n.job_id JOIN {jobs} j ON j.id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:p}
+SELECT j.id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
+FROM {parked} p JOIN {jobs} j ON j.id = p.job_id
+WHERE p.job_id IN (:ids*uuid) ORDER BY p.job_id {lock_of:p}
 
 -- name: members_waiting
-SELECT n.job_id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
-FROM {nodes} n JOIN {waiting} w ON w.job_id = n.job_id JOIN {jobs} j ON j.id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:w}
+SELECT j.id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
+FROM {waiting} w JOIN {jobs} j ON j.id = w.job_id
+WHERE w.job_id IN (:ids*uuid) ORDER BY w.job_id {lock_of:w}
 
 -- name: members_running
 SELECT count(*) FROM {nodes} n JOIN {leases} l ON l.job_id = n.job_id WHERE n.workflow_id = :id::uuid
@@ -99,12 +98,6 @@ SELECT id, options FROM {jobs} WHERE id IN (:ids*uuid)
 
 -- name: results_of
 SELECT job_id, state, result FROM {done} WHERE job_id IN (:ids*uuid)
-
--- name: results_between
-SELECT n.job_id, d.state, d.result FROM {nodes} n LEFT JOIN {done} d ON d.job_id = n.job_id
-WHERE n.workflow_id = :workflow::uuid AND n.job_id > :after::uuid AND n.job_id <= :last::uuid
-  AND n.position IS NOT NULL
-ORDER BY n.job_id LIMIT :n::bigint
 
 -- The task and arguments of a job that a body has replaced by another call.
 -- name: job_replace
@@ -160,7 +153,7 @@ WHERE n.workflow_id = :id::uuid GROUP BY s.state
 SELECT n.job_id, n.position, n.name, j.fan_in_id, t.name, s.state, s.reason, d.cause
 FROM {nodes} n LEFT JOIN {jobs} j ON j.id = n.job_id LEFT JOIN {tasks} t ON t.id = j.task_id
 LEFT JOIN {job_states} s ON s.id = n.job_id LEFT JOIN {done} d ON d.job_id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid ORDER BY n.job_id LIMIT :n::bigint
+WHERE n.workflow_id = :id::uuid AND n.job_id IN (:ids*uuid) ORDER BY n.job_id
 
 -- name: member_named
 SELECT job_id FROM {nodes} WHERE workflow_id = :id::uuid AND name = :name::text

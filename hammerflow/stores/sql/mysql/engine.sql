@@ -98,32 +98,28 @@ VALUES (:queue_id::bigint, 4 - :priority::smallint, :id::uuid, :task_id::bigint,
 COMMIT
 
 -- name: members_scheduled
-SELECT n.job_id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
-FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {scheduled} s FORCE INDEX ({prefix}scheduled_job) ON s.job_id = n.job_id
-STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:s}
+SELECT j.id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
+FROM {scheduled} s FORCE INDEX ({prefix}scheduled_job)
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = s.job_id
+WHERE s.job_id IN (:ids*uuid) ORDER BY s.job_id {lock_of:s}
 
 -- name: members_parked
-SELECT n.job_id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
-FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {parked} p FORCE INDEX (PRIMARY) ON p.job_id = n.job_id
-STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:p}
+SELECT j.id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
+FROM {parked} p FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = p.job_id
+WHERE p.job_id IN (:ids*uuid) ORDER BY p.job_id {lock_of:p}
 
 -- name: members_waiting
-SELECT n.job_id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
-FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {waiting} w FORCE INDEX (PRIMARY) ON w.job_id = n.job_id
-STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:w}
+SELECT j.id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
+FROM {waiting} w FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = w.job_id
+WHERE w.job_id IN (:ids*uuid) ORDER BY w.job_id {lock_of:w}
 
 -- name: members_ready
-SELECT n.job_id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
-FROM {nodes} n FORCE INDEX (PRIMARY) STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
+SELECT j.id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
+FROM {jobs} j FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
-WHERE n.workflow_id = :id::uuid AND n.job_id > :after::uuid
-ORDER BY n.job_id LIMIT :n::bigint {lock_of:r}
+WHERE j.id IN (:ids*uuid) ORDER BY j.id {lock_of:r}
 
 -- name: members_running
 SELECT count(*) FROM {nodes} n FORCE INDEX (PRIMARY)

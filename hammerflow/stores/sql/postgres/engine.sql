@@ -73,9 +73,10 @@ SELECT uuid_send(job_id), cancel, watched FROM mine
 
 -- name: ready_delete
 DELETE FROM {ready} WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM {ready}
-  WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id IN (:ids*uuid)
-  ORDER BY job_id FOR UPDATE SKIP LOCKED))
+  SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
+    SELECT r.ctid AS at FROM {ready} r
+    WHERE r.queue_id = :queue_id::bigint AND r.lane = :lane::smallint AND r.job_id = i.id
+    LIMIT 1 FOR UPDATE SKIP LOCKED) h))
 RETURNING job_id, task_id, lease, attempt
 
 -- name: leases_delete

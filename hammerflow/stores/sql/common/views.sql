@@ -1,0 +1,108 @@
+-- What people look at: recorded spawn operations, families, and what waits for what. Each is bounded by a LIMIT
+-- or by one job's own neighbours.
+-- One row a run of a spawner, failed runs included, newest first.
+-- name: spawn_operations
+SELECT s.parent_id, s.lease, s.requested, s.spawned, s.started_at, s.ended_at, s.handler, s.operation_id,
+       s.metadata, s.error, t.name, q.name
+FROM {spawns} s
+LEFT JOIN {jobs} j ON j.id = s.parent_id
+LEFT JOIN {tasks} t ON t.id = j.task_id
+LEFT JOIN {queues} q ON q.id = j.queue_id
+WHERE s.ended_at >= {after:since} AND (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
+ORDER BY s.ended_at DESC, s.parent_id DESC, s.lease DESC LIMIT :n::bigint
+
+-- The newest runs of a time, counted by handler and queue; the length of a run is the difference of two ages.
+-- name: spawn_stats
+SELECT s.handler, q.name, count(*), sum(s.is_good), sum(s.requested), sum(s.spawned), max(s.spawned),
+       avg(s.seconds), max(s.seconds)
+FROM (
+  SELECT parent_id, handler, requested, spawned, CASE WHEN error IS NULL THEN 1 ELSE 0 END AS is_good,
+         {age:started_at} - {age:ended_at} AS seconds
+  FROM {spawns} WHERE ended_at >= {after:since}
+  ORDER BY ended_at DESC LIMIT :n::bigint) s
+LEFT JOIN {jobs} j ON j.id = s.parent_id
+LEFT JOIN {queues} q ON q.id = j.queue_id
+WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
+GROUP BY s.handler, q.name ORDER BY s.handler, q.name
+
+-- Spawned jobs that have not ended, by parent and state. They are sought in the tables of live jobs, so that an old
+-- parent with one late child is found, too.
+-- name: spawn_pending
+SELECT j.parent_id, s.state, count(*) FROM (
+  SELECT w.* FROM (SELECT job_id, 'waiting' AS state FROM {waiting} LIMIT :n::bigint) w
+  UNION ALL
+  SELECT d.* FROM (SELECT job_id, 'scheduled' AS state FROM {scheduled} LIMIT :n::bigint) d
+  UNION ALL
+  SELECT p.* FROM (SELECT job_id, 'parked' AS state FROM {parked} LIMIT :n::bigint) p
+  UNION ALL
+  SELECT r.* FROM (SELECT job_id, 'ready' AS state FROM {ready} LIMIT :n::bigint) r
+  UNION ALL
+  SELECT l.* FROM (SELECT job_id, 'running' AS state FROM {leases} LIMIT :n::bigint) l) s
+JOIN {jobs} j ON j.id = s.job_id
+WHERE j.parent_id IS NOT NULL
+GROUP BY j.parent_id, s.state ORDER BY j.parent_id DESC, s.state LIMIT :parents::bigint
+
+-- name: spawn_rows
+SELECT s.parent_id, s.lease, s.requested, s.spawned, s.started_at, s.ended_at, s.handler, s.operation_id,
+       s.metadata, s.error, t.name, q.name
+FROM {spawns} s
+LEFT JOIN {jobs} j ON j.id = s.parent_id
+LEFT JOIN {tasks} t ON t.id = j.task_id
+LEFT JOIN {queues} q ON q.id = j.queue_id
+WHERE s.parent_id IN (:ids*uuid) ORDER BY s.parent_id, s.lease
+
+-- name: parent_of
+SELECT parent_id FROM {jobs} WHERE id = :id::uuid
+
+-- name: generation_states
+SELECT c.task, c.state, count(*) FROM {job_states} c WHERE c.parent_id IN (:ids*uuid)
+GROUP BY c.task, c.state
+
+-- name: generation_ids
+SELECT j.id FROM {jobs} j WHERE j.parent_id IN (:ids*uuid) ORDER BY j.id LIMIT :n::bigint
+
+-- Of the children of these only those that have children themselves.
+-- name: generation_parents
+SELECT j.id FROM {jobs} j
+WHERE j.parent_id IN (:ids*uuid) AND EXISTS (SELECT 1 FROM {jobs} k WHERE k.parent_id = j.id)
+ORDER BY j.id LIMIT :n::bigint
+
+-- name: dependency_place
+SELECT j.parent_id, j.workflow_id, j.fan_in_id, w.pending, w.total, n.name
+FROM {jobs} j
+LEFT JOIN {waiting} w ON w.job_id = j.id
+LEFT JOIN {nodes} n ON n.workflow_id = j.workflow_id AND n.job_id = j.id
+WHERE j.id = :id::uuid
+
+-- What a job depends on: by edges, and as the fan-in of a workflow's nodes, of a spawner's children, of workflows.
+-- name: dependencies_page
+SELECT d.id FROM (
+  SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
+  UNION
+  SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
+  WHERE n.workflow_id = :flow::uuid AND j.fan_in_id = :id::uuid
+  UNION
+  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.fan_in_id = :id::uuid
+  UNION
+  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.fan_in_id = :id::uuid) d
+ORDER BY d.id LIMIT :n::bigint
+
+-- name: dependencies_states
+SELECT s.state, count(*) FROM (
+  SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
+  UNION
+  SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
+  WHERE n.workflow_id = :flow::uuid AND j.fan_in_id = :id::uuid
+  UNION
+  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.fan_in_id = :id::uuid
+  UNION
+  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.fan_in_id = :id::uuid) d
+LEFT JOIN {job_states} s ON s.id = d.id
+GROUP BY s.state
+
+-- name: dependents_page
+SELECT e.child_id FROM {edges} e WHERE e.parent_id = :id::uuid ORDER BY e.child_id LIMIT :n::bigint
+
+-- name: dependents_states
+SELECT s.state, count(*) FROM {edges} e LEFT JOIN {job_states} s ON s.id = e.child_id
+WHERE e.parent_id = :id::uuid GROUP BY s.state
