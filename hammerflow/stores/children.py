@@ -91,7 +91,7 @@ def _replace(
     result: Settlement,
 ) -> None:
     """The job goes on as another call; whoever waits for it waits on."""
-    call = outcome.call
+    (*children, call), ended = attach_jobs(tx, [*outcome.children, outcome.call])
     tx.run(
         "job_replace", id=job.id, task_id=name_id(call.task), queue_id=name_id(call.queue),
         args=call.args, options=call.options,
@@ -102,12 +102,15 @@ def _replace(
         insert_workflows(tx, outcome.workflows)
     place = (name_id(call.queue), 4 - job.priority)
     task_id = name_id(call.task)
+    eta = database.dialect.time(call.eta)
+    if call.watched:
+        tx.run("job_watch", id=job.id)
     if call.pending:
         tx.many(
             "waiting_insert",
             [
                 (
-                    job.id, call.pending, 0, 0, call.pending, call.rule, job.lease, None, None,
+                    job.id, call.pending, 0, 0, call.pending, call.rule, job.lease, call.delay, eta,
                     *place, task_id, job.workflow_id, None,
                 )
             ],
@@ -115,8 +118,12 @@ def _replace(
         edges = [(parent_id, job.id, kind) for parent_id, kind in call.after or ()]
         if edges:
             tx.many("edges_insert", edges)
+    elif call.delay or eta is not None:
+        row = (eta, call.delay, job.id, *place, task_id, job.lease, 0, "delay")
+        tx.many("scheduled_insert", [row])
     else:
         tx.many("ready_insert", [(*place, job.id, task_id, job.lease, 0)])
         result.queues.add(call.queue)
-    if outcome.children:
-        result.queues |= insert_children(database, tx, outcome.children, Counter())
+    if children:
+        result.queues |= insert_children(database, tx, children, Counter())
+    count_ended(tx, release, ended)
