@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.builtin_tasks import COLLECT, MAP, STARMAP, BuiltinTasks
+from hammerflow.builtin_tasks import BuiltinTasks
 from hammerflow.calls import Calls, Parent, checked_name
 from hammerflow.codec import Codec
 from hammerflow.declaring import (
@@ -22,7 +22,7 @@ from hammerflow.declaring import (
     SpawnerOptions,
     declared,
 )
-from hammerflow.errors import ConfigError, JobNotFound
+from hammerflow.errors import ConfigError, JobNotFound, WorkflowInvalid
 from hammerflow.group_result import handle_of
 from hammerflow.job import Job, JobState, NewJob, NewWorkflow
 from hammerflow.notifiers import Notifier, open_notifier
@@ -83,12 +83,7 @@ class Hammerflow:
         self._store: Store | None = None
         self._notifier: Notifier | None = None
         self._open: ContextVar[Opened | None] = ContextVar("open", default=None)
-        builtin = BuiltinTasks(self.tasks)
-        for task_name, fn in (
-            (MAP, builtin.map),
-            (STARMAP, builtin.starmap),
-            (COLLECT, builtin.collect),
-        ):
+        for task_name, fn in BuiltinTasks(self.tasks).by_name().items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
@@ -256,6 +251,9 @@ class Hammerflow:
         rows = self.new_rows(plan)
         if not rows.workflows:
             return self._insert(rows.jobs[0], check_ids="job_id" in work.options)
+        for given in plan.given_ids():
+            if self.store.jobs.exists(given.bytes):
+                raise WorkflowInvalid(f"there is a job with the id {given} already")
         jobs = rows.jobs
         self._insert_workflows(
             rows.workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hammerflow.task import Task
@@ -23,6 +23,10 @@ class BuiltinTasks:
 
     def __init__(self, tasks: Mapping[str, Task[..., Any]]) -> None:
         self._tasks = tasks
+
+    def by_name(self) -> dict[str, Callable[..., Any]]:
+        """All of them."""
+        return {MAP: self.map, STARMAP: self.starmap, COLLECT: self.collect}
 
     def map(self, task: str, items: list[Any]) -> list[Any]:
         """Call a task's function with each of these, one after the other; what they return."""

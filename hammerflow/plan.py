@@ -15,6 +15,8 @@ from hammerflow.workflow_status import FailurePolicy
 
 __all__ = ["Flow", "Item", "Plan", "Step", "plan_of"]
 
+#: Stands where a group or batch is empty, so that what comes after it still comes after.
+_NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
 #: So many results in a row are named by the first and the last.
 _RANGE = 16
 NewId = Callable[[], bytes]
@@ -23,10 +25,11 @@ NewId = Callable[[], bytes]
 class Item:
     """A job or a workflow inside another: something that ends."""
 
-    __slots__ = ("flow", "id", "name", "outs", "position")
+    __slots__ = ("flow", "id", "is_there", "name", "outs", "position")
 
     def __init__(self, id_: bytes, flow: Flow | None, name: str | None) -> None:
         self.id = id_
+        self.is_there = False  # its row says already who waits for it
         self.flow = flow
         self.name = name
         self.outs: list[tuple[Item, int]] = []
@@ -40,6 +43,8 @@ class Item:
 
         The first dependent stands in the job's own row and needs no edge.
         """
+        if self.is_there:
+            return None, bool(self.outs), self.outs
         waits = [out for out in self.outs if out[1] == DEPENDENCY]
         edges = [out for out in self.outs if out[1] == ORDER]
         if not waits:
@@ -120,7 +125,8 @@ class Plan:
         self.steps: list[Step] = []
         self.out: Out = []
         self._new_id = new_id
-        self._known: dict[int, Item] = {}  # id() of a signature to its item
+        self._known: dict[int, list[Step]] = {}  # id() of a signature to the steps made of it
+        self._outs: dict[tuple[Flow | None, str], Out] = {}  # what nodes result in, by name
         self._begins: list[Step] = []  # steps that take nothing from others
 
     def flow(self, parent: Flow | None, name: str | None = None, **facts: Any) -> Flow:
@@ -138,9 +144,15 @@ class Plan:
         made = Step(
             id_ or (given.bytes if given is not None else self._new_id()), flow, name, signature
         )
+        made.is_there = id_ is not None
         self.steps.append(made)
-        self._known[id(signature)] = made
+        self._known.setdefault(id(signature), []).append(made)
         return made
+
+    def given_ids(self) -> Iterable[uuid.UUID]:
+        """The ids that its signatures ask for."""
+        options = (step.signature.options for step in self.steps)
+        return [given["job_id"] for given in options if "job_id" in given]
 
     # -- canvas -----------------------------------------------------------------------------------
 
@@ -159,6 +171,7 @@ class Plan:
             feed: whose results its first tasks take.
             last_id: the id that its one last task must have.
         """
+        first = len(self.steps)
         match canvas:
             case Signature():
                 out: Out = self._signature(canvas, flow, feed, name, last_id)
@@ -182,7 +195,7 @@ class Plan:
                 out = self._group(canvas.tasks, flow, feed, name)
             case _:
                 raise TypeError(f"a canvas is wanted, not {type(canvas).__name__}")
-        self._link(canvas, flow, out)
+        self._link(canvas, flow, out, self.steps[first:])
         return out
 
     def _signature(
@@ -190,30 +203,36 @@ class Plan:
         id_: bytes | None,
     ) -> Step:  # fmt: skip
         step = self.step(signature, flow, name, id_)
-        if feed is None:
+        before = [] if feed is None else _flat(feed)
+        if not before:
             self._begins.append(step)
-        else:
-            for item in _flat(feed):
-                step.wait_for(item)
-            if not signature.immutable:
-                step.feed = reference(feed)
+        for item in before:
+            step.wait_for(item)
+        if feed is not None and not signature.immutable:
+            step.feed = reference(feed)
         for other in signature.after:
             self._depend(step, other)
         return step
 
     def _group(
         self, tasks: Iterable[Canvas], flow: Flow | None, feed: Out | None, name: str | None
-    ) -> list[Out]:
+    ) -> Out:
+        tasks = [*tasks]
+        if not tasks and (feed is not None or name is not None):
+            return self._signature(_NOTHING, flow, feed, name, None)
         return [
             self.place(task, flow, feed=feed, name=None if name is None else f"{name}[{at}]")
             for at, task in enumerate(tasks)
         ]
 
-    def _link(self, canvas: Canvas, flow: Flow | None, out: Out) -> None:
+    def _link(
+        self, canvas: Canvas, flow: Flow | None, out: Out, made: Iterable[Step]
+    ) -> None:  # fmt: skip
+        leaves = {id(leaf) for leaf in canvas.leaves()} if canvas.errbacks else set()
+        steps = [step for step in made if id(step.signature) in leaves]
         for callback in canvas.links:
             self.place(callback, flow, feed=out)
         for callback in canvas.errbacks:
-            steps = self._steps_of(canvas)
             for leaf in self._begin(callback, flow):
                 leaf.rule = int(Rule.FAILED)
                 ids = [step.id.hex() for step in steps]
@@ -229,20 +248,26 @@ class Plan:
         del self._begins[before:]
         return begins
 
-    def _steps_of(self, canvas: Canvas) -> list[Item]:
-        return [self._known[id(leaf)] for leaf in canvas.leaves() if id(leaf) in self._known]
-
     def _depend(self, step: Step, other: Any) -> None:
         if isinstance(other, str) and _uuid(other) is None:
-            return  # a node's name: the workflow has seen to it
+            out = self._outs.get((step.flow, other))
+            if out is None:
+                raise WorkflowInvalid(
+                    f"{step.signature.task} depends on {other!r}: there is no node of that name "
+                    "beside it in a workflow"
+                )
+            for item in _flat(out):
+                step.wait_for(item)
+            return
         if isinstance(other, Canvas):
-            item = self._known.get(id(other))
-            if item is None:
+            items = self._known.get(id(other))
+            if items is None:
                 raise WorkflowInvalid(
                     f"{step.signature.task} depends on {other!r}, which is not sent with it: send "
                     "that first and depend on its result, or put both into one workflow"
                 )
-            step.wait_for(item)
+            for item in items:
+                step.wait_for(item)
             return
         step.external.append(external_id(other))
 
@@ -258,7 +283,7 @@ class Plan:
         )  # fmt: skip
         outs: dict[int, Out] = {}
         for node in _in_order(workflow.nodes):
-            outs[id(node)] = self._node(node, flow, outs)
+            outs[id(node)] = self._outs[flow, node.name] = self._node(node, flow, outs)
         flow.outs_by_name = {
             n.name: reference(outs[id(n)]) for n in workflow.nodes if isinstance(outs[id(n)], list)
         }
@@ -275,8 +300,8 @@ class Plan:
         members: list[Any] = [
             self._signature(signature, flow, None, None, None) for signature in batch.signatures
         ]
-        if batch.then is not None:
-            then = self._signature(batch.then, flow, members, "then", None)
+        if batch.then is not None or not members:
+            then = self._signature(batch.then or _NOTHING, flow, members, "then", None)
             if batch.on_failure == "collect":
                 then.rule = int(Rule.ENDED)
         return flow

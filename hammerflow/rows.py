@@ -78,13 +78,19 @@ def _facts(flow: Flow, workflow: Workflow | None) -> dict[str, Any]:
 
 
 def _job(step: Step, calls: Calls, parent: Parent | None) -> NewJob:
-    named = step.flow is not None and step.flow.workflow is not None
+    named = _in_workflow(step.flow)
     try:
         return _made(step, calls, parent, strict=named)
     except (TypeError, ConfigError, NotEncodable) as error:
         if not named or isinstance(error, WorkflowInvalid):
             raise
-        raise WorkflowInvalid(f"node {step.name!r}: {error}") from error
+        raise WorkflowInvalid(f"node {step.name or step.signature!r}: {error}") from error
+
+
+def _in_workflow(flow: Flow | None) -> bool:
+    while flow is not None and flow.workflow is None:
+        flow = flow.flow
+    return flow is not None
 
 
 def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> NewJob:

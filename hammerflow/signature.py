@@ -110,11 +110,12 @@ class Canvas:
             args, kwargs: for the tasks that come first: before their own.
             countdown, eta: when those may start.
             link, link_error: calls for its success and for its failure.
-            options: those of :class:`CallOptions`, for all its tasks that have none of their own.
+            options: those of :class:`CallOptions`: of a signature over its own, of a canvas for all
+                its tasks that have none of their own.
         """
         sent = self.clone(tuple(args), kwargs or {})
         if options:
-            sent = sent.with_defaults(known_options(options, "apply_async()"))  # type: ignore[arg-type]
+            sent = sent.sent_with(known_options(options, "apply_async()"))  # type: ignore[arg-type]
         if countdown is not None or eta is not None:
             when = {"delay": countdown} if countdown is not None else {"eta": eta}
             sent = sent.at_start(when)
@@ -122,6 +123,9 @@ class Canvas:
             sent.link(callback)
         for callback in _many(link_error):
             sent.link_error(callback)
+        copies = dict(zip(map(id, self.leaves()), sent.leaves(), strict=True))
+        for leaf in sent.leaves():
+            leaf.after = tuple(copies.get(id(other), other) for other in leaf.after)
         if self.submit is None:
             raise ConfigError(
                 "this signature was not made by a task, so it does not know its app: "
@@ -159,6 +163,10 @@ class Canvas:
     def with_defaults(self, options: Mapping[str, Any]) -> Canvas:
         """A copy in which every task without such options of its own has these."""
         raise NotImplementedError
+
+    def sent_with(self, options: Mapping[str, Any]) -> Canvas:
+        """A copy for a call with these options."""
+        return self.with_defaults(options)
 
     def leaves(self) -> Iterator[Signature]:
         """All signatures in it."""
@@ -228,6 +236,9 @@ class Signature(Canvas):
 
     def with_defaults(self, options: Mapping[str, Any]) -> Signature:
         return self._with({**options, **self.options})
+
+    def sent_with(self, options: Mapping[str, Any]) -> Signature:
+        return self.at_start(options)
 
     def leaves(self) -> Iterator[Signature]:
         yield self
