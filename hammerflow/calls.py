@@ -18,6 +18,8 @@ from hammerflow.task import Task, TaskOptions
 
 __all__ = ["Calls", "Parent", "checked_name", "checked_priority", "errback_takes_three"]
 
+#: Names of the tasks that every app has.
+_OWN = "hammerflow."
 #: What holds for a task that this process does not know.
 _UNKNOWN = TaskOptions()
 
@@ -45,11 +47,15 @@ class Calls:
     def task(self, name: str, *, must: bool = False) -> Task[..., Any] | None:
         """The task of a name.
 
+        Args:
+            must: there must be one, unless this app has no tasks at all: then it is a client that
+                knows them by name only.
+
         Raises:
-            WorkflowInvalid: there is none, and there ``must`` be.
+            WorkflowInvalid: there is none.
         """
         task = self._tasks.get(name)
-        if task is None and must:
+        if task is None and must and any(not known.startswith(_OWN) for known in self._tasks):
             raise WorkflowInvalid(
                 f"no task named {name!r} is registered in this app: import the module that "
                 "defines it"

@@ -24,6 +24,7 @@ SWEEP = 0.5
 POLL = 0.2
 _ROOT = Path(__file__).parents[2]
 _MODULE = "tests.acceptance.shop"
+_SPAWNED = "SELECT parent_id, spawned FROM {spawns} WHERE error IS NULL"
 _UNFINISHED = ("waiting", "scheduled", "ready", "leases")
 
 
@@ -187,10 +188,7 @@ class Shop:
         for parent_id, index in self.desk.sql(rows):
             children.setdefault(as_bytes(parent_id), []).append(index)
         completed = set(self.desk.ids("SELECT job_id FROM {done} WHERE state = 4"))
-        spawned = {
-            as_bytes(parent_id): count
-            for parent_id, count in self.desk.sql("SELECT parent_id, spawned FROM {spawns}")
-        }
+        spawned = {as_bytes(parent_id): count for parent_id, count in self.desk.sql(_SPAWNED)}
         assert set(children) <= completed, "a parent that is not completed has children"
         assert set(spawned) <= completed
         for parent_id, indexes in children.items():
