@@ -8,11 +8,13 @@ from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.flows import Workflows
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.registry import Names
 from hammerflow.stores.schema import Schema
+from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.workers import Workers
 
 __all__ = ["Store"]
@@ -27,6 +29,8 @@ class Store:
         self.names = Names(database)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
+        self.spawns = Spawns(database)
+        self.dependencies = Dependencies(database)
         self.queues = Queues(database, self.names)
         self.workers = Workers(database, self.names)
 

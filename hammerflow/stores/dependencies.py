@@ -1,0 +1,79 @@
+"""Dependencies: what one job waits for, and what waits for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hammerflow.stores.database import Database
+
+__all__ = ["Dependencies", "Neighbours", "Place"]
+
+#: The state of a neighbour that is no job.
+WORKFLOW = "workflow"
+
+
+class Neighbours(NamedTuple):
+    """Jobs and workflows on one side of a job.
+
+    Attributes:
+        ids: the first of them.
+        states: state to count over all of them; workflows are counted as ``workflow``.
+    """
+
+    ids: Sequence[bytes]
+    states: Mapping[str, int]
+
+
+class Place(NamedTuple):
+    """A job among those that wait for each other.
+
+    Attributes:
+        node: its name in its workflow.
+        pending: dependencies that have not ended; None where it does not wait.
+    """
+
+    workflow_id: bytes | None
+    node: str | None
+    pending: int | None
+    total: int | None
+    before: Neighbours
+    after: Neighbours
+
+
+class Dependencies:
+    """What is asked of edges and fan-ins."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, job_id: bytes, *, limit: int = 100) -> Place | None:
+        """The neighbours of a job, ``limit`` named on each side and all counted; None for an
+        unknown id."""
+        rows = self._database.read(lambda tx: tx.rows("dependency_place", id=job_id))
+        if not rows:
+            return None
+        parent_id, flow_id, fan_in_id, pending, total, node = rows[0]
+        before = self._neighbours(
+            "dependencies", limit, {"id": job_id, "flow": flow_id, "parent": parent_id}
+        )
+        after = self._neighbours("dependents", limit, {"id": job_id})
+        if fan_in_id is not None and fan_in_id not in (flow_id, *after.ids):
+            after = self._with_fan_in(after, fan_in_id, limit)
+        return Place(flow_id, node, pending, total, before, after)
+
+    def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
+        rows = self._database.read(lambda tx: tx.rows(f"{side}_page", **values, n=limit))
+        states: Counter[str] = Counter()
+        if rows:
+            counts = self._database.read(lambda tx: tx.rows(f"{side}_states", **values))
+            for state, count in counts:
+                states[state or WORKFLOW] += int(count)
+        return Neighbours([row[0] for row in rows], dict(states))
+
+    def _with_fan_in(self, after: Neighbours, fan_in_id: bytes, limit: int) -> Neighbours:
+        rows = self._database.read(lambda tx: tx.rows("job_rows", ids=[fan_in_id]))
+        states = Counter(after.states)
+        states[rows[0][3] if rows else WORKFLOW] += 1
+        return Neighbours([*after.ids, fan_in_id][:limit], dict(states))
