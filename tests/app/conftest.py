@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hammerflow import Hammerflow
+from hammerflow import Hammerflow, Signature, current_job
 
 
 @pytest.fixture
@@ -71,3 +71,39 @@ def t(app: Hammerflow, seen: list[Any]) -> SimpleNamespace:
         add=add, mul=mul, total=total, echo=echo, note=note, double=double, fail=fail,
         by_id=by_id, by_request=by_request,
     )  # fmt: skip
+
+
+@pytest.fixture
+def w(app: Hammerflow, seen: list[Any]) -> SimpleNamespace:
+    """Tasks that note that they ran."""
+    broken = {"on"}
+
+    @app.task
+    def step(name: str = "step", value: Any = None) -> Any:
+        seen.append(name)
+        return value if value is not None else name
+
+    @app.task
+    def gather() -> dict[str, Any]:
+        inputs = current_job().inputs
+        return {n: v if isinstance(v, str | dict | None) else [*v] for n, v in inputs.items()}
+
+    @app.task(max_attempts=1)
+    def flaky(name: str = "flaky") -> str:
+        seen.append(name)
+        if broken:
+            raise ValueError(f"{name} is broken")
+        return name
+
+    @app.spawner
+    def many(n: int) -> Iterator[Signature]:
+        for i in range(n):
+            yield step.s(f"child {i}")
+
+    @app.task
+    def total(numbers: list[Any]) -> list[Any]:
+        return numbers
+
+    return SimpleNamespace(
+        step=step, gather=gather, flaky=flaky, many=many, total=total, mend=broken.clear
+    )

@@ -45,8 +45,12 @@ SELECT id, status, collects, failures, parent_id, fan_in_id, watched FROM {workf
 -- name: flow_failures
 UPDATE {workflows} SET failures = failures + :n::integer WHERE id = :id::uuid
 
+-- The first reason stands, but for that of a pause (2). Before the status: MySQL assigns in order.
 -- name: flow_status
-UPDATE {workflows} SET status = :status::smallint, reason = COALESCE(reason, :reason::text) WHERE id = :id::uuid
+UPDATE {workflows} SET
+  reason = CASE WHEN status = 2 THEN :reason::text ELSE COALESCE(reason, :reason::text) END,
+  status = :status::smallint
+WHERE id = :id::uuid
 
 -- name: flow_end
 UPDATE {workflows} SET status = :status::smallint, ended_at = {now}, deadline_at = NULL, check_at = NULL
