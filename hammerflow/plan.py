@@ -10,7 +10,7 @@ from typing import Any
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.job import CONDITIONAL, DEPENDENCY, ORDER, Rule
 from hammerflow.signature import Canvas, Chain, Chord, Group, Signature
-from hammerflow.workflow import Batch, Node, Workflow
+from hammerflow.workflow import Batch, Node, Workflow, is_id
 from hammerflow.workflow_status import FailurePolicy
 
 __all__ = ["Flow", "Item", "Plan", "Step", "plan_of"]
@@ -125,7 +125,7 @@ class Plan:
         self.steps: list[Step] = []
         self.out: Out = []
         self._new_id = new_id
-        self._known: dict[int, list[Step]] = {}  # id() of a signature to the steps made of it
+        self._known: dict[int, list[Out]] = {}  # id() of what was laid out to what came of it
         self._outs: dict[tuple[Flow | None, str], Out] = {}  # what nodes result in, by name
         self._begins: list[Step] = []  # steps that take nothing from others
 
@@ -195,6 +195,8 @@ class Plan:
                 out = self._group(canvas.tasks, flow, feed, name)
             case _:
                 raise TypeError(f"a canvas is wanted, not {type(canvas).__name__}")
+        if not isinstance(canvas, Signature):
+            self._known.setdefault(id(canvas), []).append(out)
         self._link(canvas, flow, out, self.steps[first:])
         return out
 
@@ -249,7 +251,7 @@ class Plan:
         return begins
 
     def _depend(self, step: Step, other: Any) -> None:
-        if isinstance(other, str) and _uuid(other) is None:
+        if isinstance(other, str) and not is_id(other):
             out = self._outs.get((step.flow, other))
             if out is None:
                 raise WorkflowInvalid(
@@ -259,14 +261,14 @@ class Plan:
             for item in _flat(out):
                 step.wait_for(item)
             return
-        if isinstance(other, Canvas):
-            items = self._known.get(id(other))
-            if items is None:
+        if isinstance(other, Canvas | Workflow | Batch):
+            known = self._known.get(id(other))
+            if known is None:
                 raise WorkflowInvalid(
                     f"{step.signature.task} depends on {other!r}, which is not sent with it: send "
                     "that first and depend on its result, or put both into one workflow"
                 )
-            for item in items:
+            for item in _flat(known):
                 step.wait_for(item)
             return
         step.external.append(external_id(other))
@@ -298,7 +300,7 @@ class Plan:
             collects=batch.on_failure == "collect",
         )  # fmt: skip
         members: list[Any] = [
-            self._signature(signature, flow, None, None, None) for signature in batch.signatures
+            self._signature(signature, flow, None, None, None) for signature in batch.calls()
         ]
         if batch.then is not None or not members:
             then = self._signature(batch.then or _NOTHING, flow, members, "then", None)
@@ -318,6 +320,8 @@ class Plan:
                 out = self.place(node.content, flow, name=node.name)
                 for step in self.steps[first:]:
                     step.graft = node.graft
+        if not isinstance(node.content, Canvas):
+            self._known.setdefault(id(node.content), []).append(out)
         inputs = {n.name: reference(o) for n, o in zip(node.after, before, strict=True)}
         waits = [item for out_before in before for item in _flat(out_before)]
         for step in self._begins[first_begin:]:
@@ -388,8 +392,8 @@ def reference(out: Out) -> Any:
 def external_id(other: Any) -> bytes:
     """The id that a result, workflow result, UUID or text stands for."""
     key = getattr(other, "id", other)
-    if isinstance(key, str):
-        key = _uuid(key)
+    if isinstance(key, str) and is_id(key):
+        key = uuid.UUID(key)
     if not isinstance(key, uuid.UUID):
         raise WorkflowInvalid(f"a job cannot depend on {other!r}: give a result, an id or a name")
     return key.bytes
@@ -440,10 +444,3 @@ def _label(canvas: Canvas) -> str:
         if len(tasks) == 4:
             break
     return f"{kind} of {', '.join(tasks[:3])}{' ...' if len(tasks) > 3 else ''}"
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

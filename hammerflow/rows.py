@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from hammerflow.calls import Calls, Parent, checked_priority
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.job import CONDITIONAL, NewJob, NewWorkflow, Rule
-from hammerflow.plan import Flow, Plan, Step
+from hammerflow.plan import Flow, Plan, Step, external_id
 from hammerflow.signature import to_json
 from hammerflow.workflow import Batch, Workflow
 
@@ -205,15 +205,19 @@ class BatchStream:
 
     def chunks(self, size: int) -> Iterator[Sequence[NewJob]]:
         """The calls in chunks, then the one that waits for them."""
-        iterator = iter(self._batch.signatures)
+        iterator = self._batch.calls()
         target = self._then_id or self.workflow.id
         while chunk := list(itertools.islice(iterator, size)):
             jobs = []
             for signature in chunk:
                 job = self._calls.from_signature(signature)
+                depends = [external_id(other) for other in signature.after] or None
                 jobs.append(
                     job._replace(
-                        workflow_id=self.workflow.id, position=self.count, fan_in_id=target
+                        depends=depends,
+                        workflow_id=self.workflow.id,
+                        position=self.count,
+                        fan_in_id=target,
                     )
                 )
                 self.count += 1
@@ -246,5 +250,6 @@ class BatchStream:
             node="then",
             fan_in_id=flow.id,
             pending=self.count or None,
+            depends=[external_id(other) for other in signature.after] or None,
             rule=rule,
         )

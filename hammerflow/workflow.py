@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from hammerflow.retry import Backoff
 from hammerflow.signature import Canvas, Signature, seconds
 from hammerflow.workflow_status import FailurePolicy
 
-__all__ = ["Batch", "Node", "Workflow"]
+__all__ = ["Batch", "Node", "Workflow", "is_id"]
 
 _MODES = ("continue", "fail_fast", "collect")
 
@@ -31,7 +32,7 @@ class Batch:
         name: shown in lists.
     """
 
-    __slots__ = ("name", "on_failure", "signatures", "submit", "then")
+    __slots__ = ("_was_read", "name", "on_failure", "signatures", "submit", "then")
 
     def __init__(
         self,
@@ -44,6 +45,9 @@ class Batch:
     ) -> None:
         if on_failure not in _MODES:
             raise ConfigError(f"on_failure is one of {', '.join(_MODES)}, not {on_failure!r}")
+        if then is not None:
+            then = _plain(then, "what comes after a batch")
+        self._was_read = False
         self.signatures = signatures
         self.on_failure = on_failure
         self.then = then
@@ -59,6 +63,22 @@ class Batch:
         return _submit(self, self.submit)
 
     delay = enqueue
+
+    def calls(self) -> Iterator[Signature]:
+        """Its calls.
+
+        Raises:
+            TypeError: one of them is no signature.
+            WorkflowInvalid: one has links, or they came from a generator that was read before.
+        """
+        if self._was_read and iter(self.signatures) is self.signatures:
+            raise WorkflowInvalid(
+                f"the calls of batch {self.name} came from a generator, which was read when it was "
+                "sent: make a new batch"
+            )
+        self._was_read = True
+        for signature in self.signatures:
+            yield _plain(signature, "a call of a batch")
 
     @property
     def policy(self) -> FailurePolicy:
@@ -202,7 +222,11 @@ class Workflow:
         """Add a node (or several at once) that waits for what was added last."""
         front: list[str | Node] = [*self._front]
         if isinstance(job, list | tuple):
-            return self.add_parallel(job, after=front, when=when)
+            if name is not None:
+                raise ConfigError("a name is for one node: add several one by one, with after=...")
+            made = [self._node(j, None, front, when, after_skipped, graft) for j in job]
+            self._front = made or self._front
+            return self
         single: Any = job
         return self.add(
             single, name=name, after=front, when=when, after_skipped=after_skipped, graft=graft
@@ -225,20 +249,25 @@ class Workflow:
             raise WorkflowInvalid(f"workflow {self.name} has no node {name!r} (there are: {known})")
         return self._names[name]
 
-    def validate(self) -> Workflow:
+    def validate(self, *, inside: tuple[Workflow, ...] = ()) -> Workflow:
         """Check names, cycles and conditions; what needs the app is checked when it is enqueued.
+
+        Args:
+            inside: the workflows around this one.
 
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
         """
         if not self.nodes:
             raise WorkflowInvalid(f"workflow {self.name} has no nodes")
+        if any(outer is self for outer in inside):
+            raise WorkflowInvalid(f"workflow {self.name} stands inside itself")
         self._resolve()
         self._check_cycles()
         for node in self.nodes:
             self._check_condition(node)
             if isinstance(node.content, Workflow):
-                node.content.validate()
+                node.content.validate(inside=(*inside, self))
         return self
 
     def graph(self, format: str = "mermaid", **limits: Any) -> str:  # noqa: A002 - as the command
@@ -283,8 +312,8 @@ class Workflow:
         node = Node(name, job, [], when, after_skipped, graft)
         late = [other for other in after if isinstance(other, str)]
         node.after = [other for other in after if isinstance(other, Node)]
-        if isinstance(job, Signature):
-            late += [other for other in job.after if isinstance(other, str)]
+        waits = [other for leaf in _leaves(job) for other in leaf.after]
+        late += [other for other in waits if isinstance(other, str) and not is_id(other)]
         if late:
             self._late.append((node, late))
         self.nodes.append(node)
@@ -310,13 +339,13 @@ class Workflow:
                 node.after.append(before)
         owners = {id(node.content): node for node in self.nodes}
         for node in self.nodes:
-            if isinstance(node.content, Signature):
-                own = [owners[id(o)] for o in node.content.after if id(o) in owners]
-                if node in own:
-                    raise WorkflowInvalid(
-                        f"node {node.name!r} of workflow {self.name} waits for itself"
-                    )
-                node.after += own
+            waits = [other for leaf in _leaves(node.content) for other in leaf.after]
+            own = [owners[id(other)] for other in waits if id(other) in owners]
+            if node in own:
+                raise WorkflowInvalid(
+                    f"node {node.name!r} of workflow {self.name} waits for itself"
+                )
+            node.after += own
             node.after = [*dict.fromkeys(node.after)]
             strange = next((n for n in node.after if self._names.get(n.name) is not n), None)
             if strange is not None:
@@ -390,6 +419,28 @@ def _list(after: Any) -> list[Any]:
     if after is None:
         return []
     return [after] if isinstance(after, str | Node) else [*after]
+
+
+def _plain(signature: Any, what: str) -> Signature:
+    if not isinstance(signature, Signature):
+        kind = type(signature).__name__
+        raise TypeError(f"{what} is a signature, as task.s(...) makes it, not {kind}")
+    if signature.links or signature.errbacks:
+        raise WorkflowInvalid(f"{what} cannot have links: {signature!r}")
+    return signature
+
+
+def _leaves(content: Any) -> Iterable[Signature]:
+    return content.leaves() if isinstance(content, Canvas) else ()
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is an id of a job, not the name of a node."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _task(content: Any) -> str:

@@ -318,7 +318,7 @@ class WorkflowResult:
             node = name.partition("[")[0]
             if node in outs:
                 found.setdefault(node, self._resolve(outs[node]))
-            elif "." not in name or name.rpartition(".")[0] not in named:
+            elif not _is_part(name, named):
                 found[name] = self._value(member)
         return found
 
@@ -348,6 +348,12 @@ class WorkflowResult:
         if row.state.status is WorkflowStatus.PAUSED:
             text += f"; {row.reason} (hammerflow workflow show {self.id})"
         return text
+
+
+def _is_part(name: str, named: Mapping[str, Any]) -> bool:
+    """Whether it names a step before the last one of a chain that is a node."""
+    node, _, number = name.rpartition(".")
+    return node in named and number.isdigit()
 
 
 class BatchResult(WorkflowResult):

@@ -34,7 +34,7 @@ def run(app: Hammerflow, canvas: Any) -> Any:
     return handle.get(timeout=1)
 
 
-# -- what follows what -------------------------------------------------------------------------------
+# -- what follows what -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_same_signature_may_stand_in_many_places(
     assert seen == ["once"]
 
 
-# -- partials and options ----------------------------------------------------------------------------
+# -- partials and options --------------------------------------------------------------------------
 
 
 def test_arguments_of_a_call_come_before_those_of_a_partial(
@@ -223,7 +223,7 @@ def test_a_dependency_may_be_there_already(
     assert after.get(timeout=1) == "g"
 
 
-# -- links -------------------------------------------------------------------------------------------
+# -- links -----------------------------------------------------------------------------------------
 
 
 def test_a_link_takes_the_result(app: Hammerflow, t: SimpleNamespace, seen: list[Any]) -> None:
@@ -297,7 +297,7 @@ def test_a_failing_member_fails_what_comes_after_it(app: Hammerflow, t: SimpleNa
         assert result.state is JobState.SKIPPED
 
 
-# -- GroupResult -------------------------------------------------------------------------------------
+# -- GroupResult -----------------------------------------------------------------------------------
 
 
 def test_a_group_result_is_read_as_a_whole(app: Hammerflow, t: SimpleNamespace) -> None:
@@ -330,7 +330,7 @@ def test_a_group_may_be_cancelled(app: Hammerflow, t: SimpleNamespace, seen: lis
     assert result.workflow.status() is WorkflowStatus.CANCELLED
 
 
-# -- what is refused ---------------------------------------------------------------------------------
+# -- what is refused -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
