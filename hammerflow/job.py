@@ -129,7 +129,7 @@ class NewWorkflow(NamedTuple):
     name: str
     policy: int
     pending: int  # how many of its last nodes end it
-    collects: int = 0  # 1: failures of members do not fail it
+    collects: int = 0  # 1: failures do not fail it, but for that of the last; 2: nor that
     options: str | None = None  # JSON: description, trace_id, metadata ...
     timeout: float | None = None  # seconds
     check_every: float | None = None  # seconds

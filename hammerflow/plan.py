@@ -92,7 +92,7 @@ class Flow(Item):
         label: str,
         policy: FailurePolicy,
         workflow: Workflow | None = None,
-        collects: bool = False,
+        collects: int = 0,
     ) -> None:
         super().__init__(id_, flow, name)
         self.kind = kind
@@ -106,7 +106,7 @@ class Flow(Item):
     @property
     def ends(self) -> int:
         """How many of its items nothing else in it waits for."""
-        return sum(not any(kind == DEPENDENCY for _, kind in i.outs) for i in self.items)
+        return sum(not any(i.is_waited_by(*out) for out in i.outs) for i in self.items)
 
 
 #: What comes out of a part: the item whose result it is, or several in order.
@@ -297,7 +297,7 @@ class Plan:
         """Lay out a batch whose calls fit into memory."""
         flow = self.flow(
             parent, name, kind="batch", label=batch.name, policy=batch.policy,
-            collects=batch.on_failure == "collect",
+            collects=batch.collects,
         )  # fmt: skip
         members: list[Any] = [
             self._signature(signature, flow, None, None, None) for signature in batch.calls()

@@ -48,7 +48,7 @@ def _workflow(flow: Flow) -> NewWorkflow:
         name=flow.label,
         policy=flow.policy.code,
         pending=flow.ends,
-        collects=int(flow.collects),
+        collects=flow.collects,
         options=to_json(_facts(flow, workflow)),
         timeout=None if workflow is None else workflow.timeout,
         check_every=None if workflow is None else workflow.health_check_interval,
@@ -200,7 +200,7 @@ class BatchStream:
         self.last: bytes | None = None
         self.workflow = NewWorkflow(
             flow_id, "batch", batch.name, batch.policy.code, 1,
-            collects=int(batch.on_failure == "collect"),
+            collects=batch.collects,
         )  # fmt: skip
 
     def chunks(self, size: int) -> Iterator[Sequence[NewJob]]:

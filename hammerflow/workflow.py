@@ -81,6 +81,11 @@ class Batch:
             yield _plain(signature, "a call of a batch")
 
     @property
+    def collects(self) -> int:
+        """Whether failures are no failure of the batch; 1: but for that of ``then``."""
+        return 0 if self.on_failure != "collect" else 1 if self.then is not None else 2
+
+    @property
     def policy(self) -> FailurePolicy:
         """The failure policy that ``on_failure`` stands for."""
         if self.on_failure == "fail_fast":

@@ -333,7 +333,8 @@ class Release:
         rows = self._tx.rows("flows_ending", ids=sorted(over))
         for id_, code, collects, failures, parent_id, fan_in_id, watched in rows:
             failed = over.pop(id_)
-            final = _final(FlowState(code), (failures and not collects) or failed)
+            has_failed = (failures and not collects) or (failed and collects < 2)
+            final = _final(FlowState(code), has_failed)
             self._tx.run("flow_end", id=id_, status=final)
             self.flows.ended(id_, final)
             self._result.ended.append(id_)
