@@ -21,7 +21,7 @@ COMMANDS = {
     "doctor": "Check the database, its durability, the doorbell and the workers.",
     "job": "List, show, enqueue, retry and cancel jobs.",
     "queue": "List, pause and resume queues.",
-    "spawn": "Look at what a job has spawned.",
+    "spawn": "List, count and draw what jobs have spawned.",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.job import Job
 from hammerflow.stores.store import Store
 
-__all__ = ["Values", "facts_of", "job_json", "values_of"]
+__all__ = ["Values", "facts_of", "job_json", "jobs_by_id", "values_of"]
 
 _LONGEST = 4_000
+_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ def values_of(store: Store, key: bytes, codec: Codec) -> Values:
     if ended is not None and ended[1] is not None:
         result = _result(codec, ended[1], in_json)
     return Values(call, result, in_json)
+
+
+def jobs_by_id(store: Store, ids: Sequence[bytes]) -> dict[bytes, Job]:
+    """Those of these jobs that exist, read in pages."""
+    pages = (ids[at : at + _PAGE] for at in range(0, len(ids), _PAGE))
+    return {job.id.bytes: job for page in pages for job in store.jobs.get_many(page)}
 
 
 def job_json(job: Job) -> dict[str, Any]:

@@ -43,9 +43,10 @@ def say(text: str) -> None:
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def show_json(value: Any) -> None:
-    """One JSON document."""
-    click.echo(json.dumps(value, indent=2 if is_terminal() else None, default=_plain))
+def show_json(value: Any, *, is_line: bool = False) -> None:
+    """One JSON document; for people on many lines unless it must be one."""
+    indent = 2 if is_terminal() and not is_line else None
+    click.echo(json.dumps(value, indent=indent, default=_plain))
 
 
 def show_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:

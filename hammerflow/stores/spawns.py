@@ -248,5 +248,5 @@ class Spawns:
 
 
 def _filter(since: timedelta | None, queue: str | None) -> dict[str, Any]:
-    seconds = min(since or _EVER, _EVER).total_seconds()
+    seconds = min(_EVER if since is None else since, _EVER).total_seconds()
     return {"since": -seconds, "queue": None if queue is None else name_id(queue)}
