@@ -30,6 +30,7 @@ from hammerflow.signature import Signature, chain, chord, group
 from hammerflow.spawn import SpawnConfig, SpawnContext
 from hammerflow.task import Spawner, Task
 from hammerflow.workflow import Workflow
+from hammerflow.workflow_loading import workflow_from_file
 from hammerflow.workflow_result import WorkflowResult
 from hammerflow.workflow_status import FailurePolicy, WorkflowStatus
 
@@ -75,5 +76,6 @@ __all__ = [
     "fibonacci",
     "group",
     "linear",
+    "workflow_from_file",
 ]
 __version__ = "0.1.0"
