@@ -22,6 +22,7 @@ COMMANDS = {
     "job": "List, show, enqueue, retry and cancel jobs.",
     "queue": "List, pause and resume queues.",
     "spawn": "List, count and draw what jobs have spawned.",
+    "workflow": "Create, list, show, draw and steer workflows.",
 }
 
 

@@ -6,21 +6,25 @@ import contextlib
 import difflib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from hammerflow.app import Hammerflow, as_key
+from hammerflow.cli.dependency_facts import around, around_json, around_words
 from hammerflow.cli.job_facts import facts_of, job_json, values_of
 from hammerflow.cli.output import age, say, show_facts, show_json, show_table
 from hammerflow.cli.session import Session, shared
 from hammerflow.errors import HammerflowError, JobNotFound, UnknownTask
-from hammerflow.job import Job, JobState, Priority
+from hammerflow.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.result import Result
 from hammerflow.stores.store import Store
 
 __all__ = ["command"]
+
+_NEIGHBOURS = 20  # named on each side of a job
+_LOOKED_THROUGH, _PAGE = 10_000, 500  # jobs
 
 
 @click.group("job")
@@ -31,8 +35,15 @@ def command() -> None:
 @command.command("list")
 @click.option(
     "--state",
+    "--status",
     type=click.Choice([state.value for state in JobState]),
     help="Only jobs in this state.",
+)
+@click.option(
+    "--dependency-status",
+    "dependency",
+    type=click.Choice([status.value for status in DependencyStatus]),
+    help="Only jobs whose dependencies stand so; the newest 10 000 jobs are looked through.",
 )
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option("--task", metavar="NAME", help="Only calls of this task.")
@@ -40,18 +51,21 @@ def command() -> None:
 @click.option("--before", metavar="ID", help="Only jobs older than this one: the next page.")
 @shared
 def list_jobs(
-    session: Session, state: str | None, queue: str | None, task: str | None,
-    limit: int, before: str | None,
+    session: Session, state: str | None, dependency: str | None, queue: str | None,
+    task: str | None, limit: int, before: str | None,
 ) -> None:  # fmt: skip
     """Jobs, newest first."""
+    if dependency == DependencyStatus.WAITING and state is None:
+        state = JobState.WAITING  # the only ones whose dependencies are waited for
+    chosen: Any = {
+        "state": None if state is None else JobState(state), "queue": queue, "task": task,
+    }  # fmt: skip
+    mark = None if before is None else as_key(before)
     with session.store() as store:
-        jobs = store.jobs.list(
-            state=None if state is None else JobState(state),
-            queue=queue,
-            task=task,
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
+        if dependency is None:
+            jobs = store.jobs.list(**chosen, limit=limit, before=mark)
+        else:
+            jobs = _by_dependency(store, DependencyStatus(dependency), chosen, limit, mark)
     if session.as_json:
         show_json([job_json(job) for job in jobs])
         return
@@ -64,8 +78,12 @@ def list_jobs(
 
 @command.command("show")
 @click.argument("job_id", metavar="ID")
+@click.option(
+    "--include-dependencies", "with_dependencies", is_flag=True,
+    help="What it waits for and what waits for it, too.",
+)  # fmt: skip
 @shared
-def show(session: Session, job_id: str) -> None:
+def show(session: Session, job_id: str, with_dependencies: bool) -> None:
     """All that is known about one job: its state, arguments, result and errors."""
     key = as_key(job_id)
     with session.store() as store:
@@ -74,10 +92,12 @@ def show(session: Session, job_id: str) -> None:
             raise _unknown(key)
         values = values_of(store, key, session.codec)
         spawn = store.jobs.spawn(key)
+        found = around(store, key, _NEIGHBOURS) if with_dependencies else None
     if session.as_json:
-        show_json({**job_json(job), **values.as_json, "spawn": spawn})
+        more = {} if found is None else {"dependencies": around_json(found)}
+        show_json({**job_json(job), **values.as_json, "spawn": spawn, **more})
         return
-    show_facts(facts_of(job, values, spawn))
+    show_facts(facts_of(job, values, spawn) | ({} if found is None else around_words(found)))
 
 
 @command.command("enqueue")
@@ -151,6 +171,20 @@ def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
             return str(state)
 
         return _each(session, job_ids, stop)
+
+
+def _by_dependency(
+    store: Store, wanted: DependencyStatus, chosen: Any, limit: int, before: bytes | None
+) -> Sequence[Job]:
+    """Jobs whose dependencies stand so, sought page by page."""
+    found: list[Job] = []
+    for _ in range(_LOOKED_THROUGH // _PAGE):
+        page = store.jobs.list(**chosen, limit=_PAGE, before=before)
+        found += [job for job in page if job.dependency_status is wanted]
+        if not page or len(found) >= limit:
+            break
+        before = page[-1].id.bytes
+    return found[:limit]
 
 
 def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[bytes], str]) -> int:

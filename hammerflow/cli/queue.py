@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from dataclasses import asdict
 
 import click
 
 from hammerflow.calls import checked_name
 from hammerflow.cli.output import age, say, show_json, show_table
-from hammerflow.cli.session import Session, shared
+from hammerflow.cli.session import Session, shared, who
 from hammerflow.errors import ConfigError
 from hammerflow.stores.queues import QueueStatus
 
@@ -49,7 +47,7 @@ def pause(session: Session, name: str, reason: str) -> None:
     """Let no job of a queue start any more; running ones go on."""
     name = checked_name(name, "a queue's name")
     with session.store() as store, session.notifier() as notifier:
-        store.queues.pause(name, by=_who(), reason=reason)
+        store.queues.pause(name, by=who(), reason=reason)
         notifier.ring_control()
     _tell(session, name, is_paused=True)
 
@@ -80,11 +78,3 @@ def _pause_words(queue: QueueStatus) -> str:
     by = f" by {queue.paused_by}" if queue.paused_by else ""
     reason = f": {queue.reason}" if queue.reason else ""
     return f"{age(queue.paused_at)} ago{by}{reason}"
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "someone"
-    return f"{user}@{socket.gethostname()}"

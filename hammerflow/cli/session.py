@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,9 +23,20 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Session", "bell_of", "is_missing", "shared"]
+__all__ = ["Backend", "Session", "bell_of", "is_missing", "shared", "who"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Backend:
+    """What a handle on a job or workflow needs, from the command line's settings."""
+
+    store: Store
+    notifier: Notifier
+    codec: Codec
+    poll: float
+    in_thread: Callable[..., Any]
 
 
 @dataclasses.dataclass(slots=True)
@@ -110,6 +123,26 @@ class Session:
         """The doorbell."""
         with contextlib.closing(bell_of(self.settings)) as notifier:
             yield notifier
+
+    @contextlib.contextmanager
+    def backend(self) -> Iterator[Backend]:
+        """Store and doorbell for handles on workflows."""
+        with self.store() as store, self.notifier() as notifier:
+            yield Backend(store, notifier, self.codec, self.settings.poll, _in_thread)
+
+
+def _in_thread(work: Callable[..., Any], *args: Any) -> Any:
+    """Commands run no event loop."""
+    return work(*args)
+
+
+def who() -> str:
+    """Who gives this command: ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "someone"
+    return f"{user}@{socket.gethostname()}"
 
 
 def is_missing(settings: Settings) -> bool:
