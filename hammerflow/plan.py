@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hammerflow.errors import WorkflowInvalid
-from hammerflow.job import CONDITIONAL, DEPENDENCY, ORDER, Rule
+from hammerflow.job import CONDITIONAL, DEPENDENCY, Rule
 from hammerflow.signature import Canvas, Chain, Chord, Group, Signature
 from hammerflow.workflow import Batch, Node, Workflow, is_id
 from hammerflow.workflow_status import FailurePolicy
@@ -41,15 +41,20 @@ class Item:
     def place(self) -> tuple[bytes | None, bool, list[tuple[Item, int]]]:
         """(its only dependent or its workflow, whether edges start here, the dependents by edges).
 
-        The first dependent stands in the job's own row and needs no edge.
+        The first dependent in its workflow stands in the job's own row and needs no edge. One in
+        a workflow inside is not enough: that may be cancelled by itself.
         """
         if self.is_there:
             return None, bool(self.outs), self.outs
-        waits = [out for out in self.outs if out[1] == DEPENDENCY]
-        edges = [out for out in self.outs if out[1] == ORDER]
+        waits = [out for out in self.outs if self.is_waited_by(*out)]
+        edges = [out for out in self.outs if not self.is_waited_by(*out)]
         if not waits:
             return (self.flow.id if self.flow else None), bool(edges), edges
         return waits[0][0].id, len(self.outs) > 1, waits[1:] + edges
+
+    def is_waited_by(self, other: Item, kind: int) -> bool:
+        """Whether a dependent stands in the same workflow and counts its end."""
+        return kind == DEPENDENCY and other.flow is self.flow
 
 
 class Step(Item):
