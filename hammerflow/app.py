@@ -22,12 +22,12 @@ from hammerflow.declaring import (
     SpawnerOptions,
     declared,
 )
-from hammerflow.errors import ConfigError, JobNotFound, WorkflowInvalid
+from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.group_result import handle_of
 from hammerflow.job import Job, JobState, NewJob, NewWorkflow
 from hammerflow.notifiers import Notifier, open_notifier
 from hammerflow.plan import Plan, plan_of
-from hammerflow.result import Result, Results
+from hammerflow.result import Result, Results, as_key
 from hammerflow.rows import BatchStream, Rows, rows_of
 from hammerflow.settings import Settings, load_settings
 from hammerflow.signature import CallOptions, Signature, known_options
@@ -233,6 +233,14 @@ class Hammerflow:
 
     # -- enqueue ----------------------------------------------------------------------------------
 
+    @overload
+    def enqueue(self, work: Signature) -> Result[Any]: ...
+    @overload
+    def enqueue(self, work: Batch) -> BatchResult: ...
+    @overload
+    def enqueue(self, work: Workflow) -> WorkflowResult: ...
+    @overload
+    def enqueue(self, work: Any) -> Any: ...
     def enqueue(self, work: Any) -> Any:
         """Write one signature, canvas, workflow or batch, in one transaction.
 
@@ -477,20 +485,6 @@ class Hammerflow:
         import asyncio
 
         return await asyncio.to_thread(work, *args, **kwargs)
-
-
-def as_key(job_id: uuid.UUID | str) -> bytes:
-    """The 16 bytes of an id given as UUID or text.
-
-    Raises:
-        JobNotFound: the text is no UUID.
-    """
-    if isinstance(job_id, uuid.UUID):
-        return job_id.bytes
-    try:
-        return uuid.UUID(job_id).bytes
-    except (ValueError, AttributeError, TypeError):
-        raise JobNotFound(f"{job_id!r} is no job id: ids are UUIDs") from None
 
 
 def _path(fn: Callable[..., Any]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from hammerflow.notifiers import Notifier
 from hammerflow.stores.release import Settlement
 from hammerflow.stores.store import Store
 
-__all__ = ["Result", "Results"]
+__all__ = ["Result", "Results", "as_key"]
 
 R = TypeVar("R", covariant=True)
 _CHILDREN = 1_000
@@ -216,3 +216,17 @@ class Results(Sequence[Result[Any]]):
     def extend(self, ids: Iterable[bytes]) -> None:
         """Add the jobs of these ids."""
         self._ids += b"".join(ids)
+
+
+def as_key(job_id: uuid.UUID | str) -> bytes:
+    """The 16 bytes of an id given as UUID or text.
+
+    Raises:
+        JobNotFound: the text is no UUID.
+    """
+    if isinstance(job_id, uuid.UUID):
+        return job_id.bytes
+    try:
+        return uuid.UUID(job_id).bytes
+    except (ValueError, AttributeError, TypeError):
+        raise JobNotFound(f"{job_id!r} is no job id: ids are UUIDs") from None
