@@ -13,10 +13,10 @@ from hammerflow.signature import Canvas, Chain, Chord, Group, Signature
 from hammerflow.workflow import Batch, Node, Workflow, is_id
 from hammerflow.workflow_status import FailurePolicy
 
-__all__ = ["Flow", "Item", "Plan", "Step", "plan_of"]
+__all__ = ["NOTHING", "Flow", "Item", "Plan", "Step", "plan_of"]
 
 #: Stands where a group or batch is empty, so that what comes after it still comes after.
-_NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
+NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
 #: So many results in a row are named by the first and the last.
 _RANGE = 16
 NewId = Callable[[], bytes]
@@ -226,7 +226,7 @@ class Plan:
     ) -> Out:
         tasks = [*tasks]
         if not tasks and (feed is not None or name is not None):
-            return self._signature(_NOTHING, flow, feed, name, None)
+            return self._signature(NOTHING, flow, feed, name, None)
         return [
             self.place(task, flow, feed=feed, name=None if name is None else f"{name}[{at}]")
             for at, task in enumerate(tasks)
@@ -308,7 +308,7 @@ class Plan:
             self._signature(signature, flow, None, None, None) for signature in batch.calls()
         ]
         if batch.then is not None or not members:
-            then = self._signature(batch.then or _NOTHING, flow, members, "then", None)
+            then = self._signature(batch.then or NOTHING, flow, members, "then", None)
             if batch.on_failure == "collect":
                 then.rule = int(Rule.ENDED)
         return flow

@@ -22,6 +22,7 @@ __all__ = [
     "chord",
     "group",
     "known_options",
+    "plain",
     "seconds",
 ]
 
@@ -437,6 +438,21 @@ def _checked(task: Any) -> Canvas:
             f"a signature is wanted, as task.s(...) makes it, not {type(task).__name__}"
         )
     return task
+
+
+def plain(signature: Any, what: str) -> Signature:
+    """A signature without links.
+
+    Raises:
+        TypeError: it is none; ``what`` says what it was to be.
+        ConfigError: it has links.
+    """
+    if not isinstance(signature, Signature):
+        kind = type(signature).__name__
+        raise TypeError(f"{what} is a signature, as task.s(...) makes it, not {kind}")
+    if signature.links or signature.errbacks:
+        raise ConfigError(f"{what} cannot have links: {signature!r}")
+    return signature
 
 
 def seconds(value: float | timedelta, what: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 from hammerflow.errors import ConfigError
 from hammerflow.result import Result
 from hammerflow.retry import Backoff, exponential
-from hammerflow.signature import CallOptions, Canvas, Group, Signature, known_options
+from hammerflow.signature import CallOptions, Canvas, Group, Signature, known_options, plain
 from hammerflow.spawn import SpawnConfig, SpawnHook
 
 __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
@@ -51,6 +51,8 @@ class TaskOptions:
             raise ConfigError(f"max_attempts must be 1 or more, not {self.max_attempts}")
         if self.timeout is not None and (self.soft_timeout or 0) > self.timeout:
             raise ConfigError("soft_timeout must not be longer than timeout")
+        if self.then is not None:
+            plain(self.then, "the fan-in of a spawner (then)")
         if self.in_transaction and self.is_async:
             raise ConfigError("in_transaction=True needs a plain function, not an async one")
 

@@ -11,7 +11,7 @@ from hammerflow.condition import Condition, compile_condition
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.graph import Graph, GraphNode, draw
 from hammerflow.retry import Backoff
-from hammerflow.signature import Canvas, Signature, seconds
+from hammerflow.signature import Canvas, Signature, plain, seconds
 from hammerflow.workflow_status import FailurePolicy
 
 __all__ = ["Batch", "Node", "Workflow", "is_id"]
@@ -46,7 +46,7 @@ class Batch:
         if on_failure not in _MODES:
             raise ConfigError(f"on_failure is one of {', '.join(_MODES)}, not {on_failure!r}")
         if then is not None:
-            then = _plain(then, "what comes after a batch")
+            then = plain(then, "what comes after a batch")
         self._was_read = False
         self.signatures = signatures
         self.on_failure = on_failure
@@ -69,7 +69,8 @@ class Batch:
 
         Raises:
             TypeError: one of them is no signature.
-            WorkflowInvalid: one has links, or they came from a generator that was read before.
+            ConfigError: one has links.
+            WorkflowInvalid: they came from a generator that was read before.
         """
         if self._was_read and iter(self.signatures) is self.signatures:
             raise WorkflowInvalid(
@@ -78,7 +79,7 @@ class Batch:
             )
         self._was_read = True
         for signature in self.signatures:
-            yield _plain(signature, "a call of a batch")
+            yield plain(signature, "a call of a batch")
 
     @property
     def collects(self) -> int:
@@ -424,15 +425,6 @@ def _list(after: Any) -> list[Any]:
     if after is None:
         return []
     return [after] if isinstance(after, str | Node) else [*after]
-
-
-def _plain(signature: Any, what: str) -> Signature:
-    if not isinstance(signature, Signature):
-        kind = type(signature).__name__
-        raise TypeError(f"{what} is a signature, as task.s(...) makes it, not {kind}")
-    if signature.links or signature.errbacks:
-        raise WorkflowInvalid(f"{what} cannot have links: {signature!r}")
-    return signature
 
 
 def _leaves(content: Any) -> Iterable[Signature]:

@@ -14,7 +14,7 @@ from hammerflow.calls import Parent
 from hammerflow.errors import SpawnInvalid
 from hammerflow.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.outcome import Operation, Spawned
-from hammerflow.plan import Flow, external_id, plan_of
+from hammerflow.plan import NOTHING, Flow, external_id, plan_of
 from hammerflow.signature import Canvas, Signature
 from hammerflow.spool import Spool
 from hammerflow.stores.names import new_id
@@ -59,7 +59,7 @@ class Spawning:
         self._spool = Spool(RIDING)
         self._workflows: list[NewWorkflow] = []
         self._awaited = 0  # children that nothing else among them waits for
-        self._elders: OrderedDict[int, tuple[Signature, bytes]] = OrderedDict()
+        self._elders: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
         self._lane: list[bytes] = []
         self._began = time.monotonic()
         self.count = 0
@@ -163,12 +163,15 @@ class Spawning:
             child = self._with_dependencies(child, signature)
         if self._parent.config.batch_size is not None:
             child = self._in_lane(child, self._parent.config.batch_size)
-        self._elders[id(signature)] = signature, child.id
-        if len(self._elders) > _REMEMBERED:
-            self._elders.popitem(last=False)
+        self._remember(signature, child.id)
         self._awaited += 1
         self._append(child)
         return child.id
+
+    def _remember(self, child: Any, id_: bytes) -> None:
+        self._elders[id(child)] = child, id_
+        if len(self._elders) > _REMEMBERED:
+            self._elders.popitem(last=False)
 
     def _append(self, child: NewJob) -> None:
         self.count += 1
@@ -181,7 +184,7 @@ class Spawning:
         after = list(child.after or ())
         depends = list(child.depends or ())
         for other in signature.after:
-            if isinstance(other, Canvas):
+            if isinstance(other, Canvas | Workflow | Batch):
                 known = self._elders.get(id(other))
                 if known is None:
                     raise SpawnInvalid(
@@ -217,6 +220,8 @@ class Spawning:
         """A canvas, workflow or batch: one thing for the fan-in, several jobs."""
         self._check_limits()
         plan = plan_of(work, new_id)
+        if not plan.steps:  # an empty group
+            return self._add_signature(NOTHING)
         rows = self._app.new_rows(plan, parent=self._parent)
         outer: Flow = plan.flows[0]
         self._workflows += [
@@ -226,6 +231,7 @@ class Spawning:
             *rows.workflows[1:],
         ]
         self._awaited += 1
+        self._remember(work, outer.id)
         for job, step in zip(rows.jobs, plan.steps, strict=True):
             self._check_limits()
             self._append(

@@ -171,7 +171,7 @@ def test_a_call_may_wait_for_jobs_elsewhere(
         (lambda app, b: app.batch([], on_failure="stop"), ConfigError, "continue, fail_fast"),
         (
             lambda app, b: app.batch([b.work.s(1).on_error(b.work.s())]),
-            WorkflowInvalid,
+            ConfigError,
             "cannot have links",
         ),
         (
