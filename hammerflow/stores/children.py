@@ -37,7 +37,7 @@ def write_children(
     for job, outcome in mine:
         if type(outcome) is Completed and outcome.spawned is not None:
             spawned = outcome.spawned
-            if spawned.graft and spawned.spawned:
+            if spawned.graft and spawned.spawned and not _is_halted(release, job):
                 grafted.add(job.id)
                 tx.many("joins_insert", [(job.id, spawned.ends, 0)])
             _open_children(tx, release, job, spawned)
@@ -51,10 +51,14 @@ def _open_children(tx: Tx, release: Release, job: Claimed, spawned: Spawned) -> 
     """Workflows among the children, and the hold on the end of the parent's workflow."""
     if spawned.workflows:
         insert_workflows(tx, spawned.workflows)
-    if job.workflow_id is not None and spawned.ends and not spawned.graft:
-        if release.flows[job.workflow_id].state.is_halted:
-            return
+    waits = job.workflow_id is not None and spawned.ends and not spawned.graft
+    if waits and not _is_halted(release, job):
         tx.run("joins_count", ids=[job.workflow_id], n=-spawned.ends, bad=0)
+
+
+def _is_halted(release: Release, job: Claimed) -> bool:
+    """Whether nothing starts any more in the job's workflow: its children are cancelled."""
+    return job.workflow_id is not None and release.flows[job.workflow_id].state.is_halted
 
 
 def add_children(

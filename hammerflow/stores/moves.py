@@ -6,18 +6,20 @@ import uuid
 from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.job import DEPENDENCY, FINAL_CODES, FINAL_STATES, ORDER, JobState
+from hammerflow.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.inserts import take_keys
 from hammerflow.stores.registry import Names
-from hammerflow.stores.release import BAD, IDLE, End, Settlement, verdict_of
-from hammerflow.stores.replan import rerun_members
+from hammerflow.stores.release import BAD, End, Settlement, verdict_of
+from hammerflow.stores.replan import await_again, keep_waiting, rerun_members
 from hammerflow.stores.settle import end_jobs
 from hammerflow.stores.texts import storable
+from hammerflow.workflow_status import FailurePolicy
 
 __all__ = ["cancel_job", "release_unheld", "replay_job"]
 
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
+_CONTINUE = FailurePolicy.CONTINUE_ON_FAILURE
 #: Tables a job may be taken from before it runs, in the order in which jobs move on.
 _STILL = ("waiting", "parked", "scheduled", "ready")
 #: Leases looked at in one transaction; a worker holds far fewer.
@@ -36,8 +38,10 @@ def cancel_job(
         return None, Settlement()
     reason = storable(reason)
     queue_id, lane, _, unique_key, fan_in_id, flow_id, watched = place[0]
+    goes_on = False
     if flow_id is not None:  # its lock comes before those of the hot tables
-        tx.rows("flows_lock", ids=[flow_id])
+        flows = tx.rows("flows_lock", ids=[flow_id])
+        goes_on = bool(flows) and FailurePolicy.of(flows[0][2]) is _CONTINUE
     for _ in range(_ROUNDS):
         for table in _STILL:
             row = _take(tx, table, job_id, queue_id, lane)
@@ -47,6 +51,8 @@ def cancel_job(
                     [(job_id, _CANCELLED, row[4], row[3], None, None, reason, None)],
                 )
                 end = End(job_id, BAD, fan_in_id, unique_key, flow_id, watched, True)
+                if table == "waiting" and flow_id is not None and goes_on:
+                    keep_waiting(database, names, tx, flow_id)
                 return JobState.CANCELLED, end_jobs(database, names, tx, [end])
         if tx.run("leases_cancel", id=job_id, reason=reason):
             return JobState.RUNNING, Settlement()
@@ -155,17 +161,7 @@ def _await_again(
 ) -> None:
     """What still waits for others waits for this one, too."""
     edges = tx.rows("edges_of", ids=[job_id]) if watched else []
-    ordered = [child_id for _, child_id, kind in edges if kind == ORDER]
-    depends = [child_id for _, child_id, kind in edges if kind == DEPENDENCY]
-    if fan_in_id is not None:
-        depends.append(fan_in_id)
-    bad, idle = -(verdict == BAD), -(verdict == IDLE)
-    if depends and tx.rows("waiting_lock", ids=sorted(depends)):
-        tx.run("waiting_decrement", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
-    if ordered and tx.rows("waiting_lock", ids=sorted(ordered)):
-        tx.run("waiting_decrement", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
-    if fan_in_id is not None and tx.rows("joins_lock", ids=[fan_in_id]):
-        tx.run("joins_count", n=-1, bad=bad, ids=[fan_in_id])
+    await_again(tx, [(child_id, kind) for _, child_id, kind in edges], fan_in_id, verdict)
 
 
 def _check_awaited(tx: Tx, job_id: bytes) -> None:

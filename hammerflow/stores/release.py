@@ -17,10 +17,22 @@ from hammerflow.stores.registry import Names
 from hammerflow.stores.texts import storable
 from hammerflow.workflow_status import FailurePolicy, FlowState
 
-__all__ = ["BAD", "DONE", "IDLE", "End", "Release", "Settlement", "free_keys", "verdict_of"]
+__all__ = [
+    "BAD",
+    "DONE",
+    "IDLE",
+    "PAUSED",
+    "End",
+    "Release",
+    "Settlement",
+    "free_keys",
+    "verdict_of",
+]
 
 #: How an end counts for its dependents: it has completed, was skipped by a condition, or neither.
 DONE, IDLE, BAD = 0, 1, 2
+#: Why a workflow with the policy manual stands still.
+PAUSED = "a node has failed: retry, skip or cancel"
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
@@ -90,6 +102,7 @@ class Release:
         self._tx = tx
         self._result = result
         self.flows = Flows(tx)
+        self._halted_now: set[bytes] = set()
 
     def after(self, ends: Iterable[End]) -> None:
         """Follow the ends level by level: each level is what the one before has ended."""
@@ -110,12 +123,14 @@ class Release:
         tx = self._tx
         if not self.flows.halt(flow_id, state, storable(reason)):
             return []
+        self._halted_now.add(flow_id)
         ends = self._cancel_members(flow_id, storable(reason))
         inside = 0
         for (inner_id,) in tx.rows("flows_within", id=flow_id):
             self.flows.load([inner_id], exclusive=True)
             ends += self.halt(inner_id, FlowState.CANCELLING, reason, inner=True)
             inside += self.flows[inner_id].state <= FlowState.CANCELLING
+        ends += self._drop_grafts(flow_id)
         running = tx.rows("members_running", id=flow_id)[0][0] + inside
         tx.run("joins_delete", ids=[flow_id])
         if running:
@@ -134,6 +149,11 @@ class Release:
         if tallies:
             self.after(self._count_joins(tallies))
 
+    def go_on(self, job_ids: Sequence[bytes], join_ids: Sequence[bytes]) -> None:
+        """Let jobs go that wait for nothing more, and end workflows in which all has ended."""
+        ends = self.free_held(job_ids) if job_ids else []
+        self.after(ends + self._count_joins({id_: _Tally() for id_ in join_ids}))
+
     def _cancel_members(self, flow_id: bytes, reason: str) -> list[End]:
         """Those that have not started; the ends that others than its join must hear of."""
         ends: list[End] = []
@@ -151,6 +171,13 @@ class Release:
             ends += [end for end in ended if end.watched]
         return ends
 
+    def _drop_grafts(self, flow_id: bytes) -> list[End]:
+        """What waits elsewhere for spawners hears now that not all of their children will run."""
+        rows = self._tx.rows("members_grafted", id=flow_id)
+        if rows:
+            self._tx.run("joins_delete", ids=[row[0] for row in rows])
+        return [End(id_, BAD, None, None, flow_id, watched, counted=True) for id_, watched in rows]
+
     def queue(self, queue_id: int) -> str:
         """A queue's name."""
         return self._names.queue(queue_id)
@@ -158,33 +185,43 @@ class Release:
     # -- one level --------------------------------------------------------------------------------
 
     def _by_policy(self, level: list[End]) -> list[End]:
-        """Let workflows hear of failures; the ends that go on."""
+        """Let workflows hear of failures; the ends that go on.
+
+        A workflow that is halted here has counted anew what is left in it: the ends of this level
+        are in that count.
+        """
+        self._halted_now.clear()
+        heard: list[End] = []
+        while level:
+            going, level = self._hear(level)
+            heard += going
+        return [
+            end._replace(counted=True) if end.workflow_id in self._halted_now else end
+            for end in heard
+        ]
+
+    def _hear(self, level: list[End]) -> tuple[list[End], list[End]]:
+        """The ends that go on, and those of what is halted because of them."""
         self.flows.load({end.workflow_id for end in level if end.workflow_id is not None})
-        failures: dict[bytes, int] = defaultdict(int)
+        failures: dict[bytes, list[End]] = defaultdict(list)
         for end in level:
             if end.own and end.workflow_id is not None and not end.counted:
-                failures[end.workflow_id] += 1
+                failures[end.workflow_id].append(end)
         held: set[bytes] = set()
         more: list[End] = []
-        for flow_id in sorted(failures):
+        for flow_id, ends in sorted(failures.items()):
             self.flows.load([flow_id], exclusive=True)
-            self._tx.run("flow_failures", id=flow_id, n=failures[flow_id])
+            self._tx.run("flow_failures", id=flow_id, n=len(ends))
             flow = self.flows[flow_id]
             if flow.state.is_halted:
                 continue
             if flow.policy is FailurePolicy.FAIL_FAST:
-                first = next(e for e in level if e.own and e.workflow_id == flow_id)
-                name = uuid.UUID(bytes=first.cause or first.id)
+                name = uuid.UUID(bytes=ends[0].cause or ends[0].id)
                 more += self.halt(flow_id, FlowState.FAILING, f"job {name} did not complete")
-                level = [e._replace(counted=True) if e.workflow_id == flow_id else e for e in level]
             elif flow.policy is FailurePolicy.MANUAL:
-                self.flows.set(
-                    flow_id, FlowState.PAUSED, "a node has failed: retry, skip or cancel"
-                )
+                self.flows.set(flow_id, FlowState.PAUSED, PAUSED)
                 held.add(flow_id)
-        if held:
-            level = [e for e in level if not (e.own and e.workflow_id in held)]
-        return level + (self._by_policy(more) if more else [])
+        return [end for end in level if not (end.own and end.workflow_id in held)], more
 
     def _step(self, level: list[End]) -> list[End]:
         tallies: dict[bytes, _Tally] = defaultdict(_Tally)
@@ -193,18 +230,23 @@ class Release:
             flow_id = end.workflow_id
             if end.counted:
                 continue
-            if flow_id is not None and (
-                end.fan_in_id == flow_id or self.flows[flow_id].state.is_halted
-            ):
+            if flow_id is not None and (end.fan_in_id == flow_id or self._is_halted(end)):
                 joins[flow_id].add(end, 0)
             elif end.fan_in_id is not None:
                 tallies[end.fan_in_id].add(end, 0)
         watched = {end.id: end for end in level if end.watched}
         if watched:
             for parent_id, child_id, kind in self._tx.rows("edges_of", ids=sorted(watched)):
-                tallies[child_id].add(watched[parent_id], kind)
+                end = watched[parent_id]
+                if child_id != end.workflow_id:
+                    tallies[child_id].add(end, kind)
+                elif not (end.counted or self._is_halted(end)):
+                    joins[child_id].add(end, kind)  # nothing else waits for it any more
         ends = self._count_jobs(tallies, joins) if tallies else []
         return ends + self._count_joins(joins) if joins else ends
+
+    def _is_halted(self, end: End) -> bool:
+        return end.workflow_id is not None and self.flows[end.workflow_id].state.is_halted
 
     def _count_jobs(self, tallies: dict[bytes, _Tally], joins: dict[bytes, _Tally]) -> list[End]:
         rows = self._tx.rows("waiting_lock", ids=sorted(tallies))
@@ -249,7 +291,7 @@ class Release:
             if job.workflow_id and self.flows[job.workflow_id].state.is_halted:
                 ended.append((job, _CANCELLED, "its workflow was ended", job.cause))
             elif (reason := _barred(job)) is not None:
-                ended.append((job, _SKIPPED, reason, job.cause))
+                ended.append((job, _SKIPPED, reason, job.cause if job.failed else None))
             elif isinstance(verdict, HammerflowError):
                 broken.append((job, verdict))
             elif verdict is not True:
@@ -296,7 +338,7 @@ class Release:
             )
         verdicts = {
             job.id: (BAD, state == _CANCELLED, cause)
-            if cause is not None or state == _CANCELLED or job.failed
+            if cause is not None or state == _CANCELLED
             else (IDLE, False, None)
             for job, state, _, cause in ended
         }
@@ -339,7 +381,8 @@ class Release:
             self.flows.ended(id_, final)
             self._result.ended.append(id_)
             verdict = DONE if final is FlowState.COMPLETED else BAD
-            ends.append(End(id_, verdict, fan_in_id, None, parent_id, watched, verdict == BAD))
+            own = verdict == BAD and bool(failures or FlowState(code).is_halted)
+            ends.append(End(id_, verdict, fan_in_id, None, parent_id, watched, own))
         if over:
             links = self._tx.rows("ended_links", ids=sorted(over))
             ends += [

@@ -1,59 +1,32 @@
 """Replan: members of a workflow run again, are skipped by hand, or go on after a pause.
 
-The whole workflow is read under its exclusive lock, what is to run again is taken out of ``done``,
-and every count is made anew from what is left: nothing is corrected by deltas.
+The outermost workflow with all inside it is read under exclusive locks, what is to run again is
+taken out of ``done``, and every count is made anew from what is left: nothing is corrected by
+deltas, but for what waits outside.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState
+from hammerflow.job import DEPENDENCY, FINAL_CODES, ORDER, JobState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.inserts import take_keys
+from hammerflow.stores.picture import CHUNK, DECIDED, WAIVED, FlowPart, JobPart, Part, Picture
 from hammerflow.stores.registry import Names
-from hammerflow.stores.release import BAD, DONE, IDLE, Release, Settlement, verdict_of
+from hammerflow.stores.release import BAD, IDLE, PAUSED, Release, Settlement
 from hammerflow.stores.texts import storable
 from hammerflow.workflow_status import FailurePolicy, FlowState
 
-__all__ = ["rerun_members", "resume_workflow", "skip_member"]
+__all__ = ["await_again", "keep_waiting", "rerun_members", "resume_workflow", "skip_member"]
 
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
-_FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 _SKIPPED = FINAL_CODES[JobState.SKIPPED]
-_CHUNK = 5_000
-
-
-class _Member(NamedTuple):
-    """A job of the workflow, or (without a task) a workflow inside it."""
-
-    id: bytes
-    state: int | None  # code of its end
-    lease: int | None
-    attempt: int | None
-    cause: bytes | None
-    queue_id: int
-    lane: int
-    task_id: int | None
-    fan_in_id: bytes | None
-    unique_key: str | None
-    watched: int
-    options: str | None  # None: it waits for nothing
-    is_waiting: int
-    waiting_lease: int
-    has_spawned: int
-
-    @property
-    def rule(self) -> int:
-        """Its rule, with CONDITIONAL where it has a condition."""
-        options = json.loads(self.options) if self.options else {}
-        return int(options.get("rule", 0)) | (CONDITIONAL if "when" in options else 0)
 
 
 def rerun_members(
@@ -65,46 +38,28 @@ def rerun_members(
     by: str,
     *,
     downstream: bool = False,
-    inner: bool = False,
 ) -> Settlement:
     """Run members again that did not complete, and what was skipped or cancelled because of them.
 
     Args:
-        chosen: ids; all that failed or were cancelled when None.
+        chosen: ids of jobs and workflows; all that failed or were cancelled when None.
         downstream: everything that depends on them runs again, too, completed or not.
     """
-    picture = _Picture(database, names, tx, flow_id, inner=inner)
-    failed = {m.id for m in picture.jobs if m.state in (_FAILED, _CANCELLED)}
-    if chosen is None:
-        chosen = failed
-    unstarted = {m.id for m in picture.jobs if m.state == _CANCELLED and not m.attempt}
-    again = chosen | (unstarted if picture.was_halted else set())
-    for sub in picture.subflows.values():
-        if sub.state in (FlowState.FAILED, FlowState.CANCELLED) and (
-            chosen is failed or sub.id in chosen
-        ):
-            rerun_members(database, names, tx, sub.id, None, by, inner=True)
-            picture.reopened.add(sub.id)
-    again |= picture.below(again | picture.reopened, everything=downstream)
-    return picture.write(again - picture.subflows.keys(), by)
+    plan = _Replan(database, names, tx, flow_id)
+    again = plan.failed_in(flow_id) if chosen is None else set[bytes]()
+    for id_ in chosen or ():
+        part = plan.member(id_)
+        again |= plan.failed_in(id_) if isinstance(part, FlowPart) else {plan.rerunnable(part)}
+    return plan.write(again, by, everything=downstream)
 
 
 def skip_member(
-    database: Database, names: Names, tx: Tx, flow_id: bytes, job_id: bytes, by: str
+    database: Database, names: Names, tx: Tx, flow_id: bytes, member_id: bytes, by: str
 ) -> Settlement:
     """Take a member that has not completed as done: what depends on it may run."""
-    picture = _Picture(database, names, tx, flow_id)
-    member = picture.member(job_id)
-    if member.state == _COMPLETED:
-        raise HammerflowError(f"node {uuid.UUID(bytes=job_id)} has completed: nothing to skip")
-    if member.state is None:
-        raise HammerflowError(
-            f"node {uuid.UUID(bytes=job_id)} has not ended, so it cannot be skipped: "
-            "cancel it first"
-        )
-    tx.run("done_waive", id=job_id, state=_SKIPPED, reason=storable(f"skipped by {by or 'hand'}"))
-    picture.replace(member._replace(state=_SKIPPED, cause=job_id))
-    return picture.write(picture.below({job_id}), by)
+    plan = _Replan(database, names, tx, flow_id)
+    plan.waive(plan.member(member_id), by)
+    return plan.write(set(), by, changed={member_id})
 
 
 def resume_workflow(
@@ -112,250 +67,351 @@ def resume_workflow(
 ) -> Settlement:
     """Go on after a pause as if the policy were continue_on_failure: what depends on the failures
     is skipped."""
-    picture = _Picture(database, names, tx, flow_id)
-    if picture.state is not FlowState.PAUSED:
-        raise HammerflowError(
-            f"workflow {uuid.UUID(bytes=flow_id)} is {picture.state.status}, not paused"
-        )
-    picture.holds = False
-    return picture.write(set(), by)
+    plan = _Replan(database, names, tx, flow_id)
+    state = plan.picture.flows[flow_id].state
+    if state is not FlowState.PAUSED:
+        raise HammerflowError(f"workflow {uuid.UUID(bytes=flow_id)} is {state.status}, not paused")
+    plan.decide(flow_id)
+    return plan.write(set(), by)
 
 
-class _Picture:
-    """A workflow, read whole under its lock."""
+def keep_waiting(database: Database, names: Names, tx: Tx, flow_id: bytes) -> None:
+    """A member that waited was cancelled: what it waited for is waited for by the workflow."""
+    plan = _Replan(database, names, tx, flow_id)
+    if not plan.picture.flows[flow_id].state.is_halted:
+        plan.tie_up()
 
-    def __init__(
-        self, database: Database, names: Names, tx: Tx, flow_id: bytes, *, inner: bool = False
-    ) -> None:
+
+class _Replan:
+    """What changes in a picture, and the tables that follow."""
+
+    def __init__(self, database: Database, names: Names, tx: Tx, flow_id: bytes) -> None:
         self._tx = tx
-        self._flow_id = flow_id
+        self._asked = flow_id
         self._result = Settlement()
         self._release = Release(database, names, tx, self._result)
-        self._release.flows.load([flow_id], exclusive=True)
-        row = tx.rows("workflow_rows", ids=[flow_id])
-        if not row:
-            raise JobNotFound(f"no workflow has the id {uuid.UUID(bytes=flow_id)}")
-        flow = self._release.flows[flow_id]
-        self.state, self._policy = flow.state, flow.policy
-        if self.state > FlowState.CANCELLING and row[0][6] is not None and not inner:
-            raise HammerflowError(
-                f"workflow {uuid.UUID(bytes=flow_id)} has ended inside workflow "
-                f"{uuid.UUID(bytes=row[0][6])}: retry that one"
-            )
-        self.holds = self._policy is FailurePolicy.MANUAL
-        self.was_halted = self.state.is_halted
-        self._members = {r[0]: _Member._make(r) for r in tx.rows("members_all", id=flow_id)}
-        self.subflows = {
-            r[0]: self._members[r[0]]._replace(state=r[1], fan_in_id=r[2], watched=r[3])
-            for r in tx.rows("flows_inside", id=flow_id)
-            if r[0] in self._members
-        }
-        self.reopened: set[bytes] = set()
-        self._edges()
+        self.picture = Picture(tx, self._release, flow_id)
+        self._again: set[bytes] = set()
+        self._opened: set[bytes] = set()
 
-    @property
-    def jobs(self) -> Iterable[_Member]:
-        """Members that are jobs."""
-        return [m for m in self._members.values() if m.task_id is not None]
-
-    def member(self, job_id: bytes) -> _Member:
+    def member(self, id_: bytes) -> Part:
         """One of them.
 
         Raises:
             JobNotFound: it is no member.
         """
-        if job_id not in self._members:
+        part = self.picture.part(id_)
+        if part is None:
             raise JobNotFound(
-                f"workflow {uuid.UUID(bytes=self._flow_id)} has no job {uuid.UUID(bytes=job_id)}"
+                f"workflow {uuid.UUID(bytes=self._asked)} has no job {uuid.UUID(bytes=id_)}"
             )
-        return self._members[job_id]
+        return part
 
-    def replace(self, member: _Member) -> None:
-        """A member that has changed."""
-        self._members[member.id] = member
+    def failed_in(self, flow_id: bytes) -> set[bytes]:
+        """The jobs in a workflow, at any depth, that failed or were cancelled."""
+        inside = self.picture.inside(flow_id)
+        return {p.id for p in inside if isinstance(p, JobPart) and p.has_failed}
 
-    def below(self, ids: Iterable[bytes], *, everything: bool = False) -> set[bytes]:
-        """What depends on these and never ran (or has ended at all): it gets its chance again."""
-        found: set[bytes] = set()
-        stack = [*ids]
-        while stack:
-            for child_id in self._dependents[stack.pop()]:
-                child = self._members.get(child_id)
-                if child is None or child_id in found or child.state is None:
-                    continue
-                unrun = child.state in (_SKIPPED, _CANCELLED) and not child.attempt
-                if (unrun and child.cause != child_id) or (everything and not child.has_spawned):
-                    found.add(child_id)
-                    stack.append(child_id)
-        return found
+    def rerunnable(self, job: JobPart) -> bytes:
+        """The id of a job that has ended; not of a spawner whose children are there."""
+        name = uuid.UUID(bytes=job.id)
+        if job.state is None:
+            raise HammerflowError(f"job {name} has not ended, so it cannot be retried by hand")
+        if job.has_spawned:
+            raise HammerflowError(f"job {name} has spawned its children, so it cannot be retried")
+        return job.id
 
-    def write(self, again: set[bytes], by: str) -> Settlement:
+    def waive(self, part: Part, by: str) -> None:
+        """A failure is as good as done."""
+        name = uuid.UUID(bytes=part.id)
+        if part.state == (_COMPLETED if isinstance(part, JobPart) else FlowState.COMPLETED):
+            raise HammerflowError(f"node {name} has completed: nothing to skip")
+        if isinstance(part, FlowPart):
+            if not part.is_over:
+                raise HammerflowError(f"node {name} has not ended: cancel it first")
+            self._mark(part, WAIVED | DECIDED)
+            return
+        if part.state is None:
+            raise HammerflowError(
+                f"node {name} has not ended, so it cannot be skipped: cancel it first"
+            )
+        reason = storable(f"skipped by {by or 'hand'}")
+        self._tx.run("done_waive", id=part.id, state=_SKIPPED, reason=reason)
+        self.picture.jobs[part.id] = part._replace(state=_SKIPPED, cause=part.id)
+
+    def decide(self, flow_id: bytes) -> None:
+        """Go on without what has failed in a workflow."""
+        for part in list(self.picture.members(flow_id)):
+            if isinstance(part, FlowPart) and part.has_failed:
+                self._mark(part, DECIDED)
+            elif isinstance(part, JobPart) and part.has_failed:
+                self._tx.run("done_decide", id=part.id)
+                self.picture.jobs[part.id] = part._replace(cause=part.id)
+
+    def write(
+        self,
+        again: set[bytes],
+        by: str,
+        *,
+        changed: Iterable[bytes] = (),
+        everything: bool = False,
+    ) -> Settlement:
         """Bring the tables to the picture with these members not ended."""
-        tx, flow_id = self._tx, self._flow_id
-        self._again = again
-        self._take_back([self._members[id_] for id_ in sorted(again)], by)
-        open_ = {id_: self._is_open(id_) for id_ in self._members}
-        held = [m for m in self.jobs if self._is_held(m)]
-        failures = sum(
-            m.state in (_FAILED, _CANCELLED) for m in self.jobs if m.id not in again
-        ) + sum(
-            s.state in (FlowState.FAILED, FlowState.CANCELLED)
-            for s in self.subflows.values()
-            if s.id not in self.reopened
-        )
-        tx.run("flow_reopen", id=flow_id, failures=failures)
-        state = FlowState.PAUSED if held and self.holds else FlowState.RUNNING
-        self._release.flows.ended(flow_id, state)
-        if state is FlowState.PAUSED:
-            self._release.flows.set(flow_id, state, "a node has failed: retry, skip or cancel")
-        free = self._recount(open_)
-        self._rejoin(open_)
-        if state is FlowState.RUNNING:
-            self._release.after(self._release.free_held(free))
-            self._release.count_down({flow_id: 0})
+        self._spread(again, changed, everything=everything)
+        self._take_back([self.picture.jobs[id_] for id_ in sorted(self._again)], by)
+        self._tell_outside()
+        for flow_id in sorted(self._opened):
+            self._reopen(self.picture.flows[flow_id])
+        self.tie_up()
+        live = [id_ for id_ in sorted(self.picture.flows) if not self._state(id_).is_halted]
+        free = self._recount(set(live))
+        self._rejoin(live)
+        self._release.go_on(free, live)
         return self._result
 
-    # -- inside -----------------------------------------------------------------------------------
+    def tie_up(self) -> None:
+        """What goes on while nothing that waits for it does: its workflow waits for it."""
+        for part in list(self.picture.parts):
+            flow = self.picture.flow_of(part)
+            if flow is None or self._state(flow.id).is_halted or not self._is_open(part):
+                continue
+            dependents = self.picture.dependents[part.id]
+            if not any(self._is_counted(part, *dependent) for dependent in dependents):
+                self._tie(part, flow)
 
-    def _edges(self) -> None:
-        self._parents: Mapping[bytes, list[tuple[bytes, int]]] = defaultdict(list)
-        self._dependents: Mapping[bytes, list[bytes]] = defaultdict(list)
-        members = [*self.jobs, *self.subflows.values()]
-        for member in members:
-            if member.fan_in_id is not None:
-                self._link(member.id, member.fan_in_id, DEPENDENCY)
-        for rows in self._pages("edges_of", [m.id for m in members if m.watched]):
-            for parent_id, child_id, kind in rows:
-                self._link(parent_id, child_id, kind)
-        waiters = [m.id for m in self.jobs if m.options is not None]
-        for rows in self._pages("edges_into", waiters):
-            for child_id, parent_id, kind in rows:
-                if parent_id not in self._members:
-                    self._link(parent_id, child_id, kind)
-        outside = sorted(self._dependents.keys() - self._members.keys())
-        self._outside: dict[bytes, int] = {}
-        for rows in self._pages("verdicts_of", outside):
-            self._outside |= {id_: verdict_of(id_, state, cause) for id_, state, cause in rows}
-        for rows in self._pages("workflow_rows", outside):
-            for row in rows:
-                if row[8] is not None:
-                    self._outside[row[0]] = DONE if row[3] == FlowState.COMPLETED else BAD
+    # -- what runs again --------------------------------------------------------------------------
 
-    def _link(self, parent_id: bytes, child_id: bytes, kind: int) -> None:
-        self._parents[child_id].append((parent_id, kind))
-        self._dependents[parent_id].append(child_id)
+    def _spread(self, again: set[bytes], changed: Iterable[bytes], *, everything: bool) -> None:
+        """From these to all that depends on them and did not run, and to their workflows."""
+        stack = [*again, *changed]
+        self._again |= again
+        self._open(self._asked, stack)
+        while stack:
+            part = self.picture.part(stack.pop())
+            flow = None if part is None else self.picture.flow_of(part)
+            if part is None:
+                continue
+            if flow is not None:
+                self._open(flow.id, stack)
+            for child_id, kind in self.picture.dependents[part.id]:
+                child = self.picture.jobs.get(child_id)
+                if child is None or child_id in self._again:
+                    continue
+                if self.picture.is_grafted(part, child_id):
+                    stack.append(child_id)  # its end was not counted before that of its children
+                elif child.is_unrun or (
+                    everything and kind == DEPENDENCY and child.state and not child.has_spawned
+                ):
+                    self._again.add(child_id)
+                    stack.append(child_id)
 
-    def _pages(self, statement: str, ids: list[bytes]) -> Iterable[list[tuple[Any, ...]]]:
-        for at in range(0, len(ids), _CHUNK):
-            yield self._tx.rows(statement, ids=ids[at : at + _CHUNK])
+    def _open(self, flow_id: bytes, stack: list[bytes]) -> None:
+        """A workflow goes on; what its halt has cancelled runs again."""
+        flow = self.picture.flows[flow_id]
+        if flow_id in self._opened:
+            return
+        self._opened.add(flow_id)
+        if flow.parent_id in self.picture.flows:
+            self._open(flow.parent_id, stack)
+        if flow.is_over:
+            stack.append(flow_id)
+        if not flow.was_halted or not flow.state.is_halted:
+            return
+        for part in self.picture.members(flow_id):
+            if isinstance(part, FlowPart):
+                if part.state in (FlowState.CANCELLING, FlowState.CANCELLED):
+                    self._open(part.id, stack)
+            elif part.state == _CANCELLED and part.is_unrun and part.id not in self._again:
+                self._again.add(part.id)
+                stack.append(part.id)
 
-    def _take_back(self, members: list[_Member], by: str) -> None:
+    def _take_back(self, jobs: list[JobPart], by: str) -> None:
         """Out of ``done``, and those that wait for nothing to ``ready``."""
         tx = self._tx
-        for member in members:
-            if member.state is None:
-                name = uuid.UUID(bytes=member.id)
-                raise HammerflowError(f"job {name} has not ended, so it cannot be retried by hand")
-        for at in range(0, len(members), _CHUNK):
-            tx.run("done_delete", ids=[m.id for m in members[at : at + _CHUNK]])
-        keys = [(m.unique_key, m.id) for m in members if m.unique_key is not None]
-        if keys:
-            held = take_keys(tx, keys)
-            taken = next((key for key, id_ in keys if held[key] != id_), None)
-            if taken is not None:
-                raise HammerflowError(
-                    f"the unique key {taken!r} is held by job {uuid.UUID(bytes=held[taken])}: "
-                    "cancel that one first, or wait for its end"
-                )
+        for at in range(0, len(jobs), CHUNK):
+            tx.run("done_delete", ids=[job.id for job in jobs[at : at + CHUNK]])
+        _retake_keys(tx, [(job.unique_key, job.id) for job in jobs if job.unique_key is not None])
         note = storable(f"replayed by {by}" if by else "replayed")
-        ran = [(m.id, m.lease, "replayed", m.attempt, "", note, "") for m in members if m.attempt]
+        ran = [(j.id, j.lease, "replayed", j.attempt, "", note, "") for j in jobs if j.attempt]
         if ran:
             tx.many("errors_insert", ran)
-        ready = [m for m in members if m.options is None]
+        ready = [job for job in jobs if job.options is None]
         if ready:
             tx.many(
                 "ready_insert",
-                [(m.queue_id, m.lane, m.id, m.task_id, (m.lease or 0) + 1, 0) for m in ready],
+                [(j.queue_id, j.lane, j.id, j.task_id, (j.lease or 0) + 1, 0) for j in ready],
             )
-            self._result.queues |= {self._release.queue(m.queue_id) for m in ready}
+            self._result.queues |= {self._release.queue(job.queue_id) for job in ready}
 
-    def _is_held(self, member: _Member) -> bool:
+    def _reopen(self, flow: FlowPart) -> None:
+        members = [*self.picture.members(flow.id)]
+        failures = sum(part.has_failed and not self._runs_again(part) for part in members)
+        self._tx.run("flow_reopen", id=flow.id, failures=failures)
+        if flow.watched > 1 and flow.is_over:
+            self._tx.run("flow_marks", id=flow.id, watched=flow.watched & 1)
+        held = any(self._is_held(part) for part in members)
+        self._release.flows.ended(flow.id, FlowState.RUNNING)
+        if held:
+            self._release.flows.set(flow.id, FlowState.PAUSED, PAUSED)
+
+    def _tell_outside(self) -> None:
+        """What waits elsewhere for a part that goes on waits for it again."""
+        for id_ in sorted({*self._again, *self._opened}):
+            part = self.member(id_)
+            if isinstance(part, FlowPart) and not part.is_over:
+                continue
+            fan_in_id = part.fan_in_id
+            if fan_in_id is not None and self.picture.part(fan_in_id) is not None:
+                fan_in_id = None
+            outside = [
+                (child_id, kind)
+                for child_id, kind in self.picture.dependents[id_]
+                if self.picture.part(child_id) is None and child_id != fan_in_id
+            ]
+            await_again(self._tx, outside, fan_in_id, self.picture.verdict(part))
+
+    # -- how things stand then --------------------------------------------------------------------
+
+    def _state(self, flow_id: bytes) -> FlowState:
+        return self._release.flows[flow_id].state
+
+    def _runs_again(self, part: Part) -> bool:
+        return part.id in (self._again if isinstance(part, JobPart) else self._opened)
+
+    def _is_held(self, part: Part) -> bool:
         """A failure that a person has yet to decide about."""
-        return self.holds and member.id not in self._again and member.state in (_FAILED, _CANCELLED)
-
-    def _is_open(self, id_: bytes) -> bool:
-        member = self._members[id_]
-        if id_ in self.subflows:
-            sub = self.subflows[id_]
-            return id_ in self.reopened or (sub.state or 0) <= FlowState.CANCELLING
-        if member.state is None or id_ in self._again or self._is_held(member):
-            return True
-        if not member.has_spawned:
+        flow = self.picture.flow_of(part)
+        if flow is None or flow.policy is not FailurePolicy.MANUAL:
             return False
-        return any(
-            self._members[child_id].fan_in_id == id_ and self._is_open(child_id)
-            for child_id, _ in self._parents[id_]
-            if child_id in self._members
-        )
+        if part.is_decided or not part.has_failed or self._runs_again(part):
+            return False
+        return not self._state(flow.id).is_halted or flow.id in self._opened
 
-    def _verdict(self, id_: bytes) -> int:
-        if id_ in self._outside:
-            return self._outside[id_]
-        if id_ in self.subflows:
-            return DONE if self.subflows[id_].state == FlowState.COMPLETED else BAD
-        member = self._members[id_]
-        return verdict_of(id_, member.state or 0, member.cause)
+    def _is_open(self, part: Part) -> bool:
+        if self._is_held(part) or self._runs_again(part):
+            return True
+        if isinstance(part, FlowPart):
+            return not part.is_over
+        return part.state is None or any(map(self._is_open, self.picture.grafts(part)))
 
-    def _counts(
-        self, id_: bytes, open_: Mapping[bytes, bool]
-    ) -> tuple[int, int, int, bytes | None]:
+    def _is_counted(self, part: Part, child_id: bytes, kind: int) -> bool:
+        """Whether something counts an end that in turn is waited for."""
+        child = self.picture.jobs.get(child_id)
+        if kind == ORDER or child is None:
+            return child_id in self.picture.flows and kind == DEPENDENCY
+        waits = child.is_waiting or child_id in self._again
+        return bool(waits or self.picture.is_grafted(part, child_id))
+
+    def _counts(self, id_: bytes) -> tuple[int, int, int, bytes | None]:
         """(pending, bad, idle, cause) of what waits for others."""
         pending = bad = idle = 0
         cause = None
-        for parent_id, kind in self._parents[id_]:
-            if open_.get(parent_id, parent_id not in self._outside):
+        for parent_id, kind in self.picture.parents[id_]:
+            part = self.picture.part(parent_id)
+            known = self.picture.outside_verdict(parent_id)
+            if self._is_open(part) if part is not None else known is None:
                 pending += 1
             elif kind == DEPENDENCY:
-                verdict = self._verdict(parent_id)
+                verdict = self.picture.verdict(part) if part is not None else known
                 idle += verdict == IDLE
                 if verdict == BAD:
                     bad += 1
-                    member = self._members.get(parent_id)
-                    cause = cause or (member.cause if member else None) or parent_id
+                    first = part.cause if isinstance(part, JobPart) else None
+                    cause = cause or first or parent_id
         return pending, bad, idle, cause
 
-    def _recount(self, open_: Mapping[bytes, bool]) -> list[bytes]:
-        """Write all rows of ``waiting`` anew; those that wait for nothing more."""
-        waiting = [
-            m for m in self.jobs if m.options is not None and (m.is_waiting or m.id in self._again)
-        ]
+    # -- counts written anew ----------------------------------------------------------------------
+
+    def _recount(self, live: set[bytes]) -> list[bytes]:
+        """Write what all rows of ``waiting`` count; those that wait for nothing more."""
         rows, free = [], []
-        for m in waiting:
-            pending, bad, idle, cause = self._counts(m.id, open_)
-            lease = m.waiting_lease if m.is_waiting else (m.lease or 0) + 1
-            total = len(self._parents[m.id])
-            rows.append(
-                (
-                    m.id, pending, bad, idle, total, m.rule, lease, None, None, m.queue_id, m.lane,
-                    m.task_id, self._flow_id, cause,
-                )
-            )  # fmt: skip
-            if pending == 0:
-                free.append(m.id)
-        for at in range(0, len(rows), _CHUNK):
-            chunk = rows[at : at + _CHUNK]
-            self._tx.run("waiting_delete", ids=[row[0] for row in chunk])
-            self._tx.many("waiting_insert", chunk)
+        counts: dict[tuple[int, int, int, bytes | None], list[bytes]] = defaultdict(list)
+        for job in self.picture.jobs.values():
+            if job.options is None or not (job.is_waiting or job.id in self._again):
+                continue
+            counted = self._counts(job.id)
+            pending, bad, idle, cause = counted
+            if job.is_waiting:
+                counts[counted].append(job.id)
+            else:
+                rows.append(
+                    (
+                        job.id, pending, bad, idle, len(self.picture.parents[job.id]), job.rule,
+                        (job.lease or 0) + 1, None, None, job.queue_id, job.lane, job.task_id,
+                        job.flow_id, cause,
+                    )
+                )  # fmt: skip
+            if pending == 0 and self._state(job.flow_id) is FlowState.RUNNING:
+                free.append(job.id)
+        for (pending, bad, idle, cause), ids in counts.items():
+            self._tx.run(
+                "waiting_set", pending=pending, bad=bad, skipped=idle, cause=cause, ids=ids
+            )
+        if rows:
+            self._tx.many("waiting_insert", rows)
         return free
 
-    def _rejoin(self, open_: Mapping[bytes, bool]) -> None:
-        joins = [self._flow_id]
+    def _rejoin(self, live: list[bytes]) -> None:
+        joins = [*live]
         joins += [
-            m.id for m in self.jobs if m.has_spawned and open_[m.id] and m.state == _COMPLETED
+            job.id
+            for job in self.picture.jobs.values()
+            if job.has_spawned and job.flow_id in live and any(self.picture.grafts(job))
+            if self._is_open(job)
         ]
         self._tx.run("joins_delete", ids=sorted(joins))
-        rows = []
-        for id_ in joins:
-            pending, bad, _, _ = self._counts(id_, open_)
-            rows.append((id_, pending, bad))
+        rows = [(id_, *self._counts(id_)[:2]) for id_ in sorted(joins)]
         self._tx.many("joins_insert", rows)
+
+    def _tie(self, part: Part, flow: FlowPart) -> None:
+        """The workflow takes the place of its only dependent, which has an edge from now on; for
+        a job that runs, whose claim knows the place, it is the other way round."""
+        tx = self._tx
+        edge = flow.id
+        if self._runs_again(part):
+            table = "job" if isinstance(part, JobPart) else "flow"
+            tx.run(f"{table}_relink", id=part.id, fan_in_id=flow.id)
+            edge = part.fan_in_id or flow.id
+        if edge != flow.id or not self._runs_again(part):
+            tx.many("edges_insert", [(part.id, edge, DEPENDENCY)])
+        if isinstance(part, JobPart):
+            tx.run("job_watch", id=part.id)
+            tx.run("leases_watch", id=part.id)
+        else:
+            tx.run("flow_watch", id=part.id)
+        tx.run("joins_count", ids=[flow.id], n=-1, bad=0)
+        self.picture.dependents[part.id].append((flow.id, DEPENDENCY))
+        self.picture.parents[flow.id].append((part.id, DEPENDENCY))
+
+    def _mark(self, flow: FlowPart, marks: int) -> None:
+        self._tx.run("flow_marks", id=flow.id, watched=flow.watched | marks)
+        self.picture.flows[flow.id] = flow._replace(watched=flow.watched | marks)
+
+
+def await_again(
+    tx: Tx, edges: Iterable[tuple[bytes, int]], fan_in_id: bytes | None, verdict: int
+) -> None:
+    """What still waits for others waits for a job that had ended, too."""
+    ordered = [child_id for child_id, kind in edges if kind == ORDER]
+    depends = [child_id for child_id, kind in edges if kind == DEPENDENCY]
+    if fan_in_id is not None:
+        depends.append(fan_in_id)
+    bad, idle = -(verdict == BAD), -(verdict == IDLE)
+    if depends and tx.rows("waiting_lock", ids=sorted(depends)):
+        tx.run("waiting_decrement", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
+    if ordered and tx.rows("waiting_lock", ids=sorted(ordered)):
+        tx.run("waiting_decrement", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
+    if fan_in_id is not None and tx.rows("joins_lock", ids=[fan_in_id]):
+        tx.run("joins_count", n=-1, bad=bad, ids=[fan_in_id])
+
+
+def _retake_keys(tx: Tx, keys: list[tuple[str, bytes]]) -> None:
+    if not keys:
+        return
+    held: dict[str, Any] = take_keys(tx, keys)
+    taken = next((key for key, id_ in keys if held[key] != id_), None)
+    if taken is not None:
+        raise HammerflowError(
+            f"the unique key {taken!r} is held by job {uuid.UUID(bytes=held[taken])}: "
+            "cancel that one first, or wait for its end"
+        )

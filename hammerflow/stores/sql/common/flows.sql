@@ -61,7 +61,7 @@ UPDATE {workflows} SET status = 1, ended_at = NULL, reason = NULL, failures = :f
 WHERE id = :id::uuid
 
 -- name: flow_watch
-UPDATE {workflows} SET watched = 1 WHERE id = :id::uuid
+UPDATE {workflows} SET watched = watched | 1 WHERE id = :id::uuid
 
 -- name: flows_within
 SELECT id FROM {workflows} WHERE parent_id = :id::uuid AND ended_at IS NULL ORDER BY id
@@ -94,6 +94,11 @@ WHERE w.job_id IN (:ids*uuid) ORDER BY w.job_id {lock_of:w}
 -- name: members_running
 SELECT count(*) FROM {nodes} n JOIN {leases} l ON l.job_id = n.job_id WHERE n.workflow_id = :id::uuid
 
+-- Spawners whose children are waited for; (id, watched).
+-- name: members_grafted
+SELECT n.job_id, j.watched FROM {nodes} n JOIN {joins} g ON g.id = n.job_id JOIN {jobs} j ON j.id = n.job_id
+WHERE n.workflow_id = :id::uuid
+
 -- name: scheduled_delete
 DELETE FROM {scheduled} WHERE job_id IN (:ids*uuid)
 
@@ -109,6 +114,12 @@ UPDATE {jobs} SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args
   options = :options::text
 WHERE id = :id::uuid
 
+-- name: job_relink
+UPDATE {jobs} SET fan_in_id = :fan_in_id::uuid WHERE id = :id::uuid
+
+-- name: flow_relink
+UPDATE {workflows} SET fan_in_id = :fan_in_id::uuid WHERE id = :id::uuid
+
 -- name: job_watch
 UPDATE {jobs} SET watched = 1 WHERE id = :id::uuid
 
@@ -121,21 +132,36 @@ UPDATE {leases} SET watched = 1 WHERE job_id = :id::uuid
 -- name: done_verdict
 SELECT state, cause FROM {done} WHERE job_id = :id::uuid {for_update}
 
--- All members of a workflow, with how they ended; a member that is a workflow itself has no task.
+-- All jobs of a workflow, with how they ended.
 -- name: members_all
 SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, 4 - j.priority, j.task_id, j.fan_in_id,
        j.unique_key, j.watched, CASE WHEN j.awaits IS NULL THEN NULL ELSE COALESCE(j.options, '') END,
-       CASE WHEN w.job_id IS NULL THEN 0 ELSE 1 END, COALESCE(w.lease, 0),
-       CASE WHEN s.parent_id IS NULL THEN 0 ELSE 1 END
+       CASE WHEN w.job_id IS NULL THEN 0 ELSE 1 END, CASE WHEN s.parent_id IS NULL THEN 0 ELSE 1 END,
+       j.parent_id
 FROM {nodes} n
-LEFT JOIN {jobs} j ON j.id = n.job_id
+JOIN {jobs} j ON j.id = n.job_id
 LEFT JOIN {done} d ON d.job_id = n.job_id
 LEFT JOIN {waiting} w ON w.job_id = n.job_id
 LEFT JOIN {spawns} s ON s.parent_id = n.job_id AND s.lease = d.lease AND s.spawned > 0
 WHERE n.workflow_id = :id::uuid ORDER BY n.job_id
 
+-- name: flows_parts
+SELECT id, status, policy, failures, parent_id, fan_in_id, watched, CASE WHEN reason IS NULL THEN 0 ELSE 1 END
+FROM {workflows} WHERE id IN (:ids*uuid) ORDER BY id
+
 -- name: flows_inside
-SELECT id, status, fan_in_id, watched FROM {workflows} WHERE parent_id = :id::uuid ORDER BY id
+SELECT id FROM {workflows} WHERE parent_id = :id::uuid ORDER BY id
+
+-- name: flow_marks
+UPDATE {workflows} SET watched = :watched::smallint WHERE id = :id::uuid
+
+-- name: done_decide
+UPDATE {done} SET cause = job_id WHERE job_id = :id::uuid
+
+-- name: waiting_set
+UPDATE {waiting} SET pending = :pending::integer, failed = :bad::integer, skipped = :skipped::integer,
+  cause = :cause::uuid
+WHERE job_id IN (:ids*uuid)
 
 -- name: verdicts_of
 SELECT job_id, state, cause FROM {done} WHERE job_id IN (:ids*uuid)
