@@ -76,6 +76,7 @@ def facts_of(job: Job, values: Values, spawn: Mapping[str, Any] | None) -> dict[
         "depends": None if job.dependency_status == "none" else job.dependency_status,
         "parent": job.parent_id,
         "root": job.root_id,
+        "workflow": job.workflow_id,
         "spawned": f"{spawn['spawned']} by {spawn['handler']}" if spawn else None,
         "unique key": job.unique_key,
         "headers": json.dumps(dict(job.headers)) if job.headers else None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import click
 
@@ -27,20 +28,24 @@ from hammerflow.cli.spawn_facts import (
     stats_json,
     stats_table,
 )
-from hammerflow.cli.spawn_tree import as_json, as_mermaid, as_text, read_tree
+from hammerflow.cli.spawn_tree import MERMAID_MOST, as_json, as_mermaid, as_text, read_tree
 from hammerflow.stores.spawns import Lineage
 from hammerflow.stores.store import Store
 
 __all__ = ["command"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 _DAY = timedelta(hours=24)
 _LATEST = 10  # operations that the monitor lists
 _limit = click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 _queue = click.option("--queue", metavar="NAME", help="Only spawners of this queue.")
-_hours = click.option(
-    "--hours", type=click.FloatRange(0, 24 * 365 * 100), default=24.0, show_default=True,
-    help="How far to look back.",
-)  # fmt: skip
+
+
+def _hours(default: float) -> Callable[[F], F]:
+    return click.option(
+        "--hours", type=click.FloatRange(0, 24 * 365 * 100), default=default, show_default=True,
+        help="How far to look back.",
+    )  # fmt: skip
 
 
 @click.group("spawn")
@@ -89,17 +94,19 @@ def list_operations(
 def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) -> None:
     """A job and its descendants, wide levels folded into counts."""
     with session.store() as store:
-        root = read_tree(store, as_key(job_id), max_depth=max_depth, wide=wide)
+        is_chart = form == "mermaid" and not session.as_json
+        limits = {"most": MERMAID_MOST} if is_chart else {}
+        root = read_tree(store, as_key(job_id), max_depth=max_depth, wide=wide, **limits)
     if session.as_json or form == "json":
         show_json(as_json(root))
-    elif form == "mermaid":
+    elif is_chart:
         say(as_mermaid(root))
     else:
         say(as_text(root, is_drawn=can_print("├└│─")))
 
 
 @command.command("stats")
-@_hours
+@_hours(24.0)
 @_queue
 @click.option("--detailed", is_flag=True, help="By queue, too, with numbers and times of a run.")
 @shared
@@ -123,7 +130,7 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
     metavar="SECONDS",
 )  # fmt: skip
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many looks.")
-@_hours
+@_hours(1.0)
 @_queue
 @shared
 def monitor(

@@ -12,7 +12,7 @@ from typing import Any
 from hammerflow.cli.job_facts import job_json
 from hammerflow.cli.output import age, when
 from hammerflow.job import Job
-from hammerflow.stores.spawns import Generation, Lineage, Pending, SpawnRun, SpawnStats
+from hammerflow.stores.spawns import COUNTED, Generation, Lineage, Pending, SpawnRun, SpawnStats
 
 __all__ = [
     "OPERATION_HEADS", "PENDING_HEADS", "lineage_json", "lineage_rows", "operation_facts",
@@ -91,6 +91,7 @@ def stats_facts(found: Sequence[SpawnStats], hours: float) -> dict[str, Any]:
         "succeeded": f"{totals['success_rate']:.1%}",
         "rate": f"{totals['operations_per_hour']:.1f} operations, "
         f"{totals['children_per_hour']:.1f} children an hour",
+        "counted": f"only the newest {COUNTED} runs" if totals["is_cut"] else None,
     }
 
 
@@ -133,6 +134,7 @@ def _totals(found: Sequence[SpawnStats], hours: float) -> dict[str, Any]:
         "success_rate": (operations - failures) / operations if operations else 1.0,
         "operations_per_hour": operations / hours if hours else 0.0,
         "children_per_hour": children / hours if hours else 0.0,
+        "is_cut": operations >= COUNTED,
     }
 
 

@@ -13,9 +13,11 @@ from hammerflow.graph import STATE_STYLES, mermaid_text
 from hammerflow.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
 
-__all__ = ["Folded", "Node", "as_json", "as_mermaid", "as_text", "read_tree"]
+__all__ = ["MERMAID_MOST", "Folded", "Node", "as_json", "as_mermaid", "as_text", "read_tree"]
 
 _MOST = 2_000  # nodes that are read one by one
+#: Mermaid draws no more than 500 edges; nodes that are cut or folded have some below them, too.
+MERMAID_MOST = 200
 
 
 @dataclass(slots=True)
@@ -41,13 +43,14 @@ class Node:
     is_cut: bool = False  # there may be more below than was asked for
 
 
-def read_tree(store: Store, job_id: bytes, *, max_depth: int, wide: int) -> Node:
+def read_tree(store: Store, job_id: bytes, *, max_depth: int, wide: int, most: int = _MOST) -> Node:
     """A job and its descendants.
 
     Args:
         max_depth: generations below the job.
         wide: a job with more children than this has them counted by task and state; their own
             children are not looked at.
+        most: nodes from which on no more children are read.
 
     Raises:
         JobNotFound: there is no such job.
@@ -56,7 +59,7 @@ def read_tree(store: Store, job_id: bytes, *, max_depth: int, wide: int) -> Node
     if job is None:
         raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
     root = Node(job)
-    layer, left = [root], _MOST
+    layer, left = [root], most
     for depth in range(max_depth + 1):
         for node in layer:
             if depth == max_depth or left <= 0:

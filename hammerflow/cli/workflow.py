@@ -38,7 +38,10 @@ _flow_id = click.argument("flow_id", metavar="ID")
 
 @click.group("workflow")
 def command() -> None:
-    """Create, list, show, draw and steer workflows (and batches, chains, groups, chords)."""
+    """Create, list, show, draw and steer workflows.
+
+    Batches, chains, groups and chords are workflows, too.
+    """
 
 
 @command.command("list")

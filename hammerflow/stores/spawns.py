@@ -14,12 +14,12 @@ from hammerflow.errors import JobNotFound
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import name_id
 
-__all__ = ["Generation", "Lineage", "Pending", "SpawnRun", "SpawnStats", "Spawns"]
+__all__ = ["COUNTED", "Generation", "Lineage", "Pending", "SpawnRun", "SpawnStats", "Spawns"]
 
 #: Far enough back for everything, near enough for every database's calendar.
 _EVER = timedelta(days=36_500)
 #: Runs that are counted, and live jobs of each state that are looked through.
-_COUNTED = 100_000
+COUNTED = 100_000
 #: Spawners of one generation whose children are looked at.
 _PARENTS = 1_000
 
@@ -137,7 +137,7 @@ class Spawns:
     ) -> Sequence[SpawnStats]:
         """The newest 100 000 runs of a time, by handler and queue."""
         rows = self._database.read(
-            lambda tx: tx.rows("spawn_stats", **_filter(since, queue), n=_COUNTED)
+            lambda tx: tx.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
         )
         return [
             SpawnStats(
@@ -153,7 +153,7 @@ class Spawns:
         Looks through the first 100 000 live jobs of each state.
         """
         rows = self._database.read(
-            lambda tx: tx.rows("spawn_pending", n=_COUNTED, parents=5 * limit)
+            lambda tx: tx.rows("spawn_pending", n=COUNTED, parents=5 * limit)
         )
         families: dict[bytes, Counter[str]] = {}
         for parent_id, state, count in rows:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hammerflow import Hammerflow
 from hammerflow.cli.spawn_tree import as_mermaid, read_tree
 from hammerflow.outcome import Completed, Failed, Failure
+from hammerflow.stores.names import new_id
 from tests.cli.conftest import Run, claim, settle, spawn_album
 from tests.drawing import read_mermaid
 
@@ -87,6 +88,29 @@ def test_mermaid_itself_reads_the_chart(run: Run, embedded_shop: Hammerflow) -> 
 
     assert len(plain["nodes"]) == len(strange["nodes"]) == 3
     assert plain["edges"] == strange["edges"] == [["n0", "n1"], ["n0", "n2"]]
+
+
+def test_a_tree_of_thousands_is_a_chart_that_mermaid_draws(
+    run: Run, embedded_shop: Hammerflow
+) -> None:
+    root = embedded_shop.tasks["shop.album"].delay(20)
+    call = embedded_shop.new_job(embedded_shop.tasks["shop.resize"].s(1))
+    layer = [call._replace(id=root.id.bytes)]
+    for _ in range(3):
+        layer = [
+            call._replace(id=new_id(), parent_id=job.id, root_id=root.id.bytes, spawn_index=index)
+            for job in layer
+            for index in range(20)
+        ]
+        embedded_shop.store.jobs.insert(layer)
+
+    chart = run("spawn", "tree", root.id, "--format", "mermaid").out
+    text = run("spawn", "tree", root.id).out
+
+    (read,) = read_mermaid([chart])
+    assert 200 < len(read["edges"]) <= 500 and len(chart) < 50_000
+    assert "..." in chart
+    assert 2_000 < len(text.splitlines()) < 5_000
 
 
 def test_a_job_without_children_is_a_tree_of_one(run: Run, shop: Hammerflow) -> None:
