@@ -24,6 +24,53 @@ PRINTED = {
         "as a tree: hammerflow -A spawner:app spawn tree ...\n"
     ),
     "fan_in": "most frequent: [('the', 5), ('hammer', 2), ('iron', 2)]\n",
+    "fan_out": (
+        "readings: 10\n"
+        "chunk 0: mean 12.75\nchunk 1: mean 19.75\nchunk 2: mean 8.75\n"
+        "children without a handler: 0\n"
+    ),
+    "decomposition": (
+        "etl_pipeline: extract orders, then transform rules, then load warehouse\n"
+        "  in that order: True\n"
+        "ml_training: preprocess features, then train forest, then validate test split\n"
+        "  in that order: True\n"
+        "refused: unknown workflow type: cooking\n"
+    ),
+    "etl": (
+        "extracted: 3 rows\n"
+        "loaded: 2 rows into dim_customers: +442079460001, 2165550199\n"
+        "completed, 100.0 %\n"
+    ),
+    "regions": (
+        "today: 10 orders, 750 in all, most in us-east\n"
+        "parallel_processing\n"
+        "us-east  completed\nus-west  completed\neu-west  completed\nap-south  completed\n"
+        "  create_summary  completed  <- us-east, us-west, eu-west, ap-south\n"
+    ),
+    "fan_out_fan_in": "sum of squares: 333833500\npublished at the end of 7 jobs\n",
+    "conditions": (
+        "process_valid_data -> 6\n  skipped: 1 - workflow: completed\n"
+        "handle_invalid_data -> quarantine: [-2]\n  skipped: 1 - workflow: completed\n"
+    ),
+    "failure_policies": (
+        "fail_fast: failed\n"
+        "  risky failed, dependent cancelled, slow cancelled, independent cancelled\n"
+        "continue_on_failure: failed\n"
+        "  risky failed, dependent skipped, slow completed, independent completed\n"
+        "manual: paused; builtins.OSError: the disk is full\n"
+        "after skip(): completed\n"
+        "  risky skipped, dependent completed, slow completed, independent completed\n"
+    ),
+    "batch": (
+        "['Dear ada,', 'Dear Grace,', None, 'Dear annie,']\n"
+        "Dear ada, Dear Grace, (missing) Dear annie,\n"
+        "completed, 80% well; ['builtins.ValueError: an empty letter']\n"
+        "3 letters, 31 characters\n"
+    ),
+    "canvas": (
+        "chain: 640\ngroup: [0, 2, 4, 6, 8]\nchord: 9900\nchunks: [[0, 2], [4, 6], [8, 10]]\n"
+        "with |: 42\nerrback: division by zero\nreplaced: 3628800\n"
+    ),
     "async_tasks": "sum of squares: 40425\nat the same time: True\n",
     "transactions": (
         "order 2 was refused: this card is stolen\norder 1: charged\norders (id, paid): [(1, 1)]\n"
