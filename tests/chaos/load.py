@@ -1,0 +1,148 @@
+"""Load: clients that enqueue all kinds of work and remember what they were promised."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hammerflow import GroupResult, Result, StoreUnavailable, Workflow, WorkflowResult, chain, chord
+from hammerflow import group as group_of
+from tests.acceptance.kit import Shop
+
+__all__ = ["Load", "Promise"]
+
+#: A client that cannot reach the database tries again after so many seconds.
+_PAUSE = 0.2
+
+
+@dataclass
+class Promise:
+    """What an enqueue has acknowledged, and what must come of it."""
+
+    kind: str
+    handle: Any  # Result, GroupResult or WorkflowResult
+    value: Any = None  # what get() must give
+    states: dict[str, set[str]] = field(default_factory=dict)  # of a workflow's nodes
+
+
+class Load:
+    """Threads that send work until told to stop.
+
+    Attributes:
+        promises: what was acknowledged, in order.
+        unknown: the most jobs that enqueues without an answer may have written.
+    """
+
+    def __init__(self, shop: Shop, *, seed: int, clients: int, rate: float) -> None:
+        self._shop = shop
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._rate = rate
+        self.promises: list[Promise] = []
+        self.unknown = 0
+        self.errors: Counter[str] = Counter()
+        self._threads = [
+            threading.Thread(target=self._run, args=(random.Random(seed + n),), name=f"client {n}")
+            for n in range(clients)
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the enqueue that is under way."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, choices: random.Random) -> None:
+        kinds: list[tuple[Callable[[random.Random], Promise], int]] = [
+            (self._job, 1),
+            (self._job, 1),
+            (self._many, 20),
+            (self._chain, 3),
+            (self._chord, 16),
+            (self._spawner, 1),
+            (self._workflow, 6),
+            (self._failing, 6),
+        ]
+        while not self._stop.wait(choices.expovariate(self._rate)):
+            make, size = choices.choice(kinds)
+            try:
+                promise = make(choices)
+            except StoreUnavailable as error:
+                with self._lock:
+                    self.unknown += size
+                    self.errors[type(error.__cause__).__name__] += 1
+                self._stop.wait(_PAUSE)
+                continue
+            with self._lock:
+                self.promises.append(promise)
+
+    # -- kinds of work ----------------------------------------------------------------------------
+
+    def _job(self, choices: random.Random) -> Promise:
+        x = choices.randrange(1000)
+        seconds = choices.choice((0.0, 0.0, 0.005, 0.05))
+        return Promise("job", self._shop.send("note", x, seconds), x)
+
+    def _many(self, choices: random.Random) -> Promise:
+        calls = [self._shop.call("leaf", i) for i in range(20)]
+        results = group_of(calls)
+        handle: GroupResult = self._shop.client.enqueue(results)
+        return Promise("group", handle, list(range(20)))
+
+    def _chain(self, choices: random.Random) -> Promise:
+        first = choices.randrange(100)
+        steps = [self._shop.call("note", first), *(self._shop.call("note") for _ in range(2))]
+        handle: Result[Any] = self._shop.client.enqueue(chain(*steps))
+        return Promise("chain", handle, first)
+
+    def _chord(self, choices: random.Random) -> Promise:
+        header = [self._shop.call("leaf", i) for i in range(15)]
+        handle = self._shop.client.enqueue(chord(header, self._shop.call("total")))
+        return Promise("chord", handle, [15, True])
+
+    def _spawner(self, choices: random.Random) -> Promise:
+        n = choices.choice((0, 5, 40))
+        return Promise("spawner", self._shop.send("fan_out", n, 0.01 if n == 40 else 0.0))
+
+    def _workflow(self, choices: random.Random) -> Promise:
+        x = choices.randrange(10)
+        work = (
+            Workflow("paths", timeout=600)
+            .add(self._shop.call("note", {"x": x}, 0.005), name="read")
+            .add(self._shop.call("note", "low"), name="low", after="read", when="x < 5")
+            .add(self._shop.call("note", "high"), name="high", after="read", when="x >= 5")
+            .add(self._shop.call("fan_out", 5), name="images", after="read", graft=True)
+            .add(
+                self._shop.call("gather"), name="sum", after=["low", "high", "images"],
+                after_skipped="run",
+            )
+        )  # fmt: skip
+        handle: WorkflowResult = self._shop.client.enqueue(work)
+        low, high = ("low", None) if x < 5 else (None, "high")
+        value = {"read": {"x": x}, "low": low, "high": high, "images": None}
+        value["sum"] = {"low": low, "high": high, "images": None}
+        return Promise("workflow", handle, value)
+
+    def _failing(self, choices: random.Random) -> Promise:
+        policy = choices.choice(("fail_fast", "continue_on_failure"))
+        work = Workflow(policy, policy)
+        work.add(self._shop.call("note", 1, 0.005), name="a")
+        work.add(self._shop.call("fails", 99).set(max_attempts=1), name="bad", after="a")
+        work.add(self._shop.call("note", 2), name="never", after="bad")
+        work.add(self._shop.call("note", 3, 0.01), name="b", after="a").then(
+            self._shop.call("note", 4), name="c"
+        )
+        handle: WorkflowResult = self._shop.client.enqueue(work)
+        free = {"completed"} if policy == "continue_on_failure" else {"completed", "cancelled"}
+        never = {"skipped"} if policy == "continue_on_failure" else {"cancelled"}
+        states = {"a": {"completed"}, "bad": {"failed"}, "never": never, "b": free, "c": free}
+        return Promise("failing", handle, states=states)
