@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +16,21 @@ from hammerflow.stores.names import new_id
 from hammerflow.workflow_status import FailurePolicy, FlowState
 from tests.stores.kit import Desk, as_bytes
 
-__all__ = ["Sketch", "brood", "check_flows", "flow_state", "grafted", "run", "settle"]
+__all__ = [
+    "OK",
+    "VALUE",
+    "Sketch",
+    "brood",
+    "check_flows",
+    "facts",
+    "flow_state",
+    "run",
+    "settle",
+    "states",
+]
 
 VALUE = Codec().encode(3)
+OK = Completed(VALUE)
 
 
 class Sketch:
@@ -100,13 +111,8 @@ def run(desk: Desk, *steps: Step) -> None:
     settle(desk, Completed(VALUE), *steps)
 
 
-def grafted(job: Claimed, count: int) -> Completed:
-    """The end of a spawner whose dependents wait for its children, too."""
-    return brood(job, count, graft=True)
-
-
 def brood(job: Claimed, count: int, *, graft: bool = False) -> Completed:
-    """The end of a member that spawns members."""
+    """The end of a member that spawns members; with ``graft`` its dependents wait for them."""
     end = job.id if graft else job.workflow_id
     children = [
         NewJob(
@@ -172,6 +178,7 @@ def facts(desk: Desk, query: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def options_of(job: NewJob) -> dict[str, Any]:
-    """What is stored with a job."""
-    return json.loads(job.options) if job.options else {}
+def states(desk: Desk, *steps: Step) -> str:
+    """The states of nodes, by their first letters: wait, sched, ready, run, comp, fail, canc, skip,
+    park."""
+    return " ".join(desk.state(step.id)[:4] for step in steps)

@@ -213,12 +213,24 @@ SELECT id FROM {workflows} WHERE check_at <= {now} AND ended_at IS NULL ORDER BY
 -- name: workflow_checked
 UPDATE {workflows} SET check_at = {after:check_in}, health = :health::text WHERE id = :id::uuid
 
--- Jobs that nothing will ever set free: no dependency of theirs is unfinished, and yet they wait.
+-- Jobs that nothing will ever set free: all that has an edge to them has ended, and so has whatever names
+-- them as its only dependent (its siblings, jobs and workflows of its workflow); and yet they wait.
 -- name: orphans
 SELECT w.job_id FROM {waiting} w
 WHERE w.job_id > :after::uuid
-  AND NOT EXISTS (SELECT 1 FROM {edges} e WHERE e.child_id = w.job_id
-                  AND NOT EXISTS (SELECT 1 FROM {done} d WHERE d.job_id = e.parent_id)
-                  AND NOT EXISTS (SELECT 1 FROM {workflows} f WHERE f.id = e.parent_id AND f.ended_at IS NOT NULL))
   AND EXISTS (SELECT 1 FROM {edges} e WHERE e.child_id = w.job_id)
+  AND NOT EXISTS (SELECT 1 FROM {edges} e JOIN {jobs} j ON j.id = e.parent_id LEFT JOIN {done} d ON d.job_id = j.id
+                  LEFT JOIN {joins} g ON g.id = j.id
+                  WHERE e.child_id = w.job_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
+  AND NOT EXISTS (SELECT 1 FROM {edges} e JOIN {workflows} f ON f.id = e.parent_id
+                  WHERE e.child_id = w.job_id AND f.ended_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM {workflows} f WHERE f.id = w.workflow_id AND f.status = 2)
+  AND NOT EXISTS (SELECT 1 FROM {workflows} f
+                  WHERE f.parent_id = w.workflow_id AND f.fan_in_id = w.job_id AND f.ended_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM {jobs} o JOIN {jobs} j ON j.parent_id = o.parent_id AND j.fan_in_id = o.id
+                  LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {joins} g ON g.id = j.id
+                  WHERE o.id = w.job_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
+  AND NOT EXISTS (SELECT 1 FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id AND j.fan_in_id = w.job_id
+                  LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {joins} g ON g.id = j.id
+                  WHERE n.workflow_id = w.workflow_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
 ORDER BY w.job_id LIMIT :n::bigint
