@@ -174,15 +174,17 @@ def status(session: Session, flow_id: str, watch: bool, interval: float, count: 
     """Where a workflow stands, in one line.
 
     With --watch the exit code is 1 where it ends as failed or cancelled; Ctrl-C ends the watch.
+    Outside of a terminal a look at which nothing is new writes nothing.
     """
     looks: Iterator[int] = iter(range(1, (count if count and watch else 1) + 1))
     if watch and count is None:
         looks = itertools.count(1)
     with _found(session, flow_id) as result, contextlib.suppress(KeyboardInterrupt):
+        said = ""
         for number in looks:
             if number > 1:
                 time.sleep(interval)
-            now = _look(session, result, is_redrawn=watch)
+            now, said = _look(session, result, said, is_watched=watch)
             if now.is_final:
                 return int(watch and now is not WorkflowStatus.COMPLETED)
     return 0
@@ -258,18 +260,24 @@ def _found(session: Session, flow_id: str) -> Iterator[WorkflowResult]:
         yield result
 
 
-def _look(session: Session, result: WorkflowResult, *, is_redrawn: bool) -> WorkflowStatus:
+def _look(
+    session: Session, result: WorkflowResult, before: str, *, is_watched: bool
+) -> tuple[WorkflowStatus, str]:
+    """Say where it stands, unless that was said before; the status and what was said."""
     row, stats = result.row(), result.stats()
     now = row.state.status
+    reason = f" ({row.reason})" if row.reason else ""
+    said = f"{row.name}  {now}{reason}: {progress_words(stats)}"
+    if said == before:
+        return now, said
     if session.as_json:
         found = {"id": result.id, "status": now, "reason": row.reason, "stats": stats_json(stats)}
-        show_json(found, is_line=is_redrawn)
-        return now
-    reason = f" ({row.reason})" if row.reason else ""
-    if is_redrawn and is_terminal():
+        show_json(found, is_line=is_watched)
+        return now, said
+    if is_watched and is_terminal():
         click.clear()
-    say(f"{row.name}  {now}{reason}: {progress_words(stats)}")
-    return now
+    say(said)
+    return now, said
 
 
 def _tell(session: Session, result: WorkflowResult) -> None:
