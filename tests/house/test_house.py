@@ -23,7 +23,6 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: Third-party libraries (and sqlite3), and the only files that may import them.
 DOORS = {
     "yaml": r"located\.py",
-    "yaml": r"located\.py",
     "psycopg": r"stores/postgres\.py",
     "psycopg_c": "-",
     "psycopg_pool": "-",
