@@ -23,7 +23,7 @@ from tests.stores.flowkit import VALUE, Sketch, brood, check_flows, facts
 from tests.stores.kit import BAD, Desk, desk_at, failed
 
 SEEDS = int(os.environ.get("HAMMERFLOW_TEST_FLOW_SEEDS", "60"))
-STEPS = 30
+STEPS = 40
 POLICIES = [*FailurePolicy]
 RULES = [Rule.COMPLETED] * 6 + [Rule.NOT_FAILED, Rule.FAILED, Rule.ENDED]
 WHENS = [None] * 8 + ["true", "false", "1 / 0 == 1"]
@@ -59,7 +59,7 @@ class Play:
         def node(flow: PlanFlow, reach: list[Item]) -> Item:
             after = pick.sample(reach, min(len(reach), pick.choice([0, 1, 1, 2, 3])))
             order = [i for i in pick.sample(reach, min(len(reach), 1)) if i not in after]
-            order = order if pick.random() < 0.15 else []
+            order = order if pick.random() < 0.25 else []
             rule = pick.choice(RULES) if after else Rule.COMPLETED
             when = pick.choice(WHENS) if after else None
             step = sketch.job(*after, flow=flow, rule=rule, when=when, order=order)
@@ -94,7 +94,7 @@ class Play:
 
     def step(self) -> None:
         """One verb, then a look at everything."""
-        verbs = [self.claim] * 4 + [self.settle] * 8 + [
+        verbs = [self.claim] * 8 + [self.settle] * 16 + [
             self.cancel, self.cancel_flow, self.retry, self.retry, self.retry_one, self.retry_one,
             self.skip, self.skip, self.resume, self.stale, self.rescue,
         ]  # fmt: skip

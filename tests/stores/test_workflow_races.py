@@ -218,6 +218,7 @@ def test_a_retry_and_a_settle_do_not_overwrite_each_other(gated: Desk) -> None:
     w = Sketch()
     bad, good = w.job(), w.job()
     after = w.job(bad, good)
+    w.job(queue="slow")  # so that the workflow does not end, which would take its lock
     w.put(gated)
     jobs = {job.id: job for job in gated.claim()}
     gated.settle((jobs[bad.id], failed()))
