@@ -133,6 +133,9 @@ class Plan:
         self._known: dict[int, list[Out]] = {}  # id() of what was laid out to what came of it
         self._outs: dict[tuple[Flow | None, str], Out] = {}  # what nodes result in, by name
         self._begins: list[Step] = []  # steps that take nothing from others
+        #: The step whose condition is that of a workflow or batch: where it is skipped, so is what
+        #: comes after, though a workflow of which all is skipped has completed.
+        self._gates: dict[Item, Step] = {}
 
     def flow(self, parent: Flow | None, name: str | None = None, **facts: Any) -> Flow:
         """One more workflow."""
@@ -316,6 +319,9 @@ class Plan:
     def _node(self, node: Node, flow: Flow, outs: Mapping[int, Out]) -> Out:
         before = [outs[id(n)] for n in node.after]
         first, first_begin = len(self.steps), len(self._begins)
+        gate = None
+        if node.when is not None and not isinstance(node.content, Canvas):
+            gate = self._signature(NOTHING, flow, None, None, None)
         match node.content:
             case Workflow():
                 out: Out = self.workflow(node.content, flow, name=node.name)
@@ -329,7 +335,14 @@ class Plan:
             self._known.setdefault(id(node.content), []).append(out)
         inputs = {n.name: reference(o) for n, o in zip(node.after, before, strict=True)}
         waits = [item for out_before in before for item in _flat(out_before)]
-        for step in self._begins[first_begin:]:
+        waits += [self._gates[item] for item in waits if item in self._gates]
+        begins = self._begins[first_begin:]
+        if gate is not None and isinstance(out, Flow):
+            self._gates[out] = gate
+            for step in begins[1:]:
+                step.wait_for(gate)
+                step.inputs = {**inputs, **step.inputs}
+        for step in begins if gate is None else [gate]:
             self._enter(step, node, waits, inputs)
         if node.after:
             del self._begins[first_begin:]

@@ -84,6 +84,33 @@ def test_a_condition_on_several_and_on_parts(
     assert sorted(seen) == ["a", "b", "c", "yes"]
 
 
+@pytest.mark.parametrize("kind", ["batch", "workflow", "group"])
+@pytest.mark.parametrize("ran", [False, True])
+def test_a_condition_on_a_whole_keeps_what_follows(
+    app: Hammerflow, w: SimpleNamespace, seen: list[Any], kind: str, ran: bool
+) -> None:
+    parts = [w.step.s("one"), w.gather.s()]
+    whole: Any = {
+        "batch": app.batch(parts), "group": group(parts),
+        "workflow": Workflow("inner").add_parallel(parts),
+    }[kind]  # fmt: skip
+    flow = (
+        Workflow("when")
+        .add(w.step.s("check", {"n": 3}), name="check")
+        .then(whole, name="whole", when=f"n == {3 if ran else 4}")
+        .then(w.step.s("after"), name="after")
+        .add(w.step.s("anyway"), after="whole", after_skipped="run")
+    )
+    result = finished(app, flow)
+    assert result.status() is WorkflowStatus.COMPLETED
+    assert sorted(seen) == sorted(
+        ["anyway", "check", *(["after", "one"] if ran else [])],
+    )
+    if ran:
+        found = result.get(timeout=1)["whole"]
+        assert {"check": {"n": 3}} in (found.values() if isinstance(found, dict) else found)
+
+
 def test_a_condition_that_cannot_be_evaluated_fails_its_node(
     app: Hammerflow, w: SimpleNamespace
 ) -> None:
