@@ -307,6 +307,9 @@ class WorkflowResult:
                 where = f"node {name!r}" if name else f"job {uuid.UUID(bytes=job_id)}"
                 failure.add_note(f"{where} of workflow {self.id}")
                 return failure
+        for member in self.members():  # what failed may stand elsewhere
+            if member.cause is not None and (error := store.jobs.last_error(member.cause)):
+                return JobFailed(*error[1:])
         return JobFailed("hammerflow.WorkflowFailed", self.row().reason or "a node has failed")
 
     def _results(self) -> dict[str, Any]:

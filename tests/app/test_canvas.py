@@ -223,6 +223,17 @@ def test_a_dependency_may_be_there_already(
     assert after.get(timeout=1) == "g"
 
 
+def test_calls_that_wait_may_be_sent_in_bulk(
+    app: Hammerflow, t: SimpleNamespace, seen: list[Any]
+) -> None:
+    first = t.note.delay("first")
+    bulk = app.enqueue_many([t.note.s("last").depends_on(first), t.fail.s().on_error(t.by_id.s())])
+    drain(app)
+    assert [r.state for r in bulk] == [JobState.COMPLETED, JobState.FAILED]
+    assert seen.index("first") < seen.index("last")
+    assert str(bulk[1].id) in seen
+
+
 # -- links -----------------------------------------------------------------------------------------
 
 

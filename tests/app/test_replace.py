@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hammerflow import Hammerflow, JobFailed, JobState, chord, current_job, group
+from hammerflow import Hammerflow, JobFailed, JobState, Workflow, chord, current_job, group
 from hammerflow.testing import drain
 
 
@@ -73,6 +73,25 @@ def test_what_replaces_a_job_may_wait(app: Hammerflow, t: SimpleNamespace) -> No
     result = swap.delay()
     drain(app)
     assert result.state is JobState.SCHEDULED
+
+
+@pytest.mark.parametrize("kind", ["in_transaction", "async"])
+def test_any_kind_of_body_may_be_replaced(app: Hammerflow, t: SimpleNamespace, kind: str) -> None:
+    if kind == "async":
+
+        @app.task
+        async def swap() -> None:
+            current_job().replace(group(t.add.s(1, 1), t.add.s(2, 2)))
+    else:
+
+        @app.task(in_transaction=True)
+        def swap() -> None:
+            current_job().replace(group(t.add.s(1, 1), t.add.s(2, 2)))
+
+    result = Workflow("x").add(swap.s()).then(t.add.si(1, 1)).enqueue()
+    drain(app)
+    assert result.get(timeout=1) == {"swap": [2, 4], "add": 2}
+    assert result.stats().total == 4
 
 
 def test_a_replacement_that_cannot_be_fails_with_a_reason(

@@ -99,6 +99,30 @@ def test_a_node_may_wait_for_jobs_elsewhere(
     assert seen.index("late") > max(seen.index("first"), seen.index("other"))
 
 
+def test_a_failure_elsewhere_is_the_error_of_what_waits_for_it(
+    app: Hammerflow, w: SimpleNamespace, seen: list[Any]
+) -> None:
+    failed = w.flaky.delay("far away")
+    drain(app)
+    flow = Workflow("late").add(w.step.s("late").depends_on(failed)).then(w.step.s("later"))
+    result = finished(app, flow)
+    assert (result.status(), seen) == (WorkflowStatus.FAILED, ["far away"])
+    with pytest.raises(JobFailed, match="far away is broken"):
+        result.get(timeout=1)
+
+
+def test_a_part_may_stand_in_many_places(
+    app: Hammerflow, w: SimpleNamespace, seen: list[Any]
+) -> None:
+    inner, again = Workflow("inner").add(w.step.s("in")), w.step.s("again")
+    flow = Workflow("twice").add(inner, name="p").add(inner, name="q", after="p")
+    result = finished(app, flow.add(again, name="r", after="q").then(again, name="s"))
+    assert seen == ["in", "in", "again", "again"]
+    assert result.get(timeout=1) == {
+        "p": {"step": "in"}, "q": {"step": "in"}, "r": "again", "s": "again",
+    }  # fmt: skip
+
+
 def test_nothing_added_at_once_keeps_the_place(
     app: Hammerflow, w: SimpleNamespace, seen: list[Any]
 ) -> None:
