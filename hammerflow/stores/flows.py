@@ -25,6 +25,8 @@ __all__ = ["Member", "WorkflowRow", "Workflows"]
 
 _FIRST = bytes(16)
 _PAGE = 1_000
+#: So many waiting jobs are looked at in one go.
+_SLICE = 500
 #: Codes of FlowState that a WorkflowStatus stands for, from and to.
 _CODES: Mapping[WorkflowStatus, tuple[Sequence[int], ...]] = {
     WorkflowStatus.RUNNING: ((1, 1), (3, 4)),
@@ -74,6 +76,7 @@ class Workflows:
     def __init__(self, database: Database, names: Names) -> None:
         self._database = database
         self._names = names
+        self._healed_to = _FIRST
 
     # -- verbs ------------------------------------------------------------------------------------
 
@@ -183,23 +186,25 @@ class Workflows:
         return found
 
     def heal(self) -> Settlement:
-        """Let jobs go that wait for nothing unfinished: hands have been at work in the tables."""
-        orphans = [
-            row[0]
-            for row in self._database.read(lambda tx: tx.rows("orphans", after=_FIRST, n=_PAGE))
-        ]
+        """Let jobs go that wait for nothing unfinished: hands have been at work in the tables.
+
+        Looks at a slice of the waiting jobs, at the next one the next time.
+        """
+        suspects = self._database.read(self._suspects)
 
         def work(tx: Tx) -> Settlement:
             result = Settlement()
             release = self._release(tx, result)
-            still = [r[0] for r in tx.rows("orphans", after=_FIRST, n=_PAGE) if r[0] in orphans]
-            tx.rows("waiting_lock", ids=sorted(still))
+            still = [row[0] for row in tx.rows("orphans", ids=suspects)]
+            if still:
+                tx.rows("waiting_lock", ids=sorted(still))
             for job_id in still:
                 tx.run("waiting_decrement", n=10**6, bad=0, skipped=0, cause=None, ids=[job_id])
-            release.after(release.free_held(still))
+            if still:
+                release.after(release.free_held(still))
             return result
 
-        return self._database.unit(work) if orphans else Settlement()
+        return self._database.unit(work) if suspects else Settlement()
 
     # -- views ------------------------------------------------------------------------------------
 
@@ -318,6 +323,21 @@ class Workflows:
 
     def _release(self, tx: Tx, result: Settlement) -> Release:
         return Release(self._database, self._names, tx, result)
+
+    def _suspects(self, tx: Tx) -> Sequence[bytes]:
+        """Waiting jobs none of whose edges comes from something unfinished."""
+        slice_ = [row[0] for row in tx.rows("waiting_slice", after=self._healed_to, n=_SLICE)]
+        self._healed_to = slice_[-1] if len(slice_) == _SLICE else _FIRST
+        parents: dict[bytes, set[bytes]] = {}
+        for child_id, parent_id, _ in tx.rows("edges_into", ids=slice_) if slice_ else ():
+            parents.setdefault(child_id, set()).add(parent_id)
+        awaited = sorted(set().union(*parents.values()))
+        if not awaited:
+            return []
+        open_ = {row[0] for row in tx.rows("jobs_existing", ids=awaited)}
+        open_ -= {row[0] for row in tx.rows("verdicts_of", ids=awaited)}
+        open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
+        return [child_id for child_id, found in parents.items() if not found & open_]
 
     def _stop_running(self, tx: Tx, flow_id: bytes, reason: str) -> None:
         for (job_id,) in tx.rows("members_running_ids", id=flow_id):

@@ -217,8 +217,7 @@ UPDATE {workflows} SET check_at = {after:check_in}, health = :health::text WHERE
 -- them as its only dependent (its siblings, jobs and workflows of its workflow); and yet they wait.
 -- name: orphans
 SELECT w.job_id FROM {waiting} w
-WHERE w.job_id > :after::uuid
-  AND EXISTS (SELECT 1 FROM {edges} e WHERE e.child_id = w.job_id)
+WHERE w.job_id IN (:ids*uuid)
   AND NOT EXISTS (SELECT 1 FROM {edges} e JOIN {jobs} j ON j.id = e.parent_id LEFT JOIN {done} d ON d.job_id = j.id
                   LEFT JOIN {joins} g ON g.id = j.id
                   WHERE e.child_id = w.job_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
@@ -233,4 +232,7 @@ WHERE w.job_id > :after::uuid
   AND NOT EXISTS (SELECT 1 FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id AND j.fan_in_id = w.job_id
                   LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {joins} g ON g.id = j.id
                   WHERE n.workflow_id = w.workflow_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
-ORDER BY w.job_id LIMIT :n::bigint
+ORDER BY w.job_id
+
+-- name: waiting_slice
+SELECT job_id FROM {waiting} WHERE job_id > :after::uuid ORDER BY job_id LIMIT :n::bigint
