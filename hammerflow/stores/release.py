@@ -89,6 +89,13 @@ class _Tally:
             self.bad += 1
             self.cause = self.cause or end.cause or end.id
 
+    def merge(self, other: _Tally | None) -> None:
+        if other is not None:
+            self.n, self.bad, self.idle = (
+                self.n + other.n, self.bad + other.bad, self.idle + other.idle,
+            )  # fmt: skip
+            self.cause = other.cause or self.cause
+
 
 class Release:
     """The consequences of ends inside one transaction.
@@ -225,6 +232,7 @@ class Release:
 
     def _step(self, level: list[End]) -> list[End]:
         tallies: dict[bytes, _Tally] = defaultdict(_Tally)
+        edged: dict[bytes, _Tally] = defaultdict(_Tally)
         joins: dict[bytes, _Tally] = defaultdict(_Tally)
         for end in level:
             flow_id = end.workflow_id
@@ -239,19 +247,27 @@ class Release:
             for parent_id, child_id, kind in self._tx.rows("edges_of", ids=sorted(watched)):
                 end = watched[parent_id]
                 if child_id != end.workflow_id:
-                    tallies[child_id].add(end, kind)
+                    edged[child_id].add(end, kind)
                 elif not (end.counted or self._is_halted(end)):
                     joins[child_id].add(end, kind)  # nothing else waits for it any more
-        ends = self._count_jobs(tallies, joins) if tallies else []
+        ends = self._count_jobs(tallies, edged, joins) if tallies or edged else []
         return ends + self._count_joins(joins) if joins else ends
 
     def _is_halted(self, end: End) -> bool:
         return end.workflow_id is not None and self.flows[end.workflow_id].state.is_halted
 
-    def _count_jobs(self, tallies: dict[bytes, _Tally], joins: dict[bytes, _Tally]) -> list[End]:
-        rows = self._tx.rows("waiting_lock", ids=sorted(tallies))
+    def _count_jobs(
+        self,
+        tallies: dict[bytes, _Tally],
+        edged: dict[bytes, _Tally],
+        joins: dict[bytes, _Tally],
+    ) -> list[End]:
+        rows = self._tx.rows("waiting_lock", ids=sorted(tallies.keys() | edged.keys()))
         for missing in tallies.keys() - {row[0] for row in rows}:
             joins[missing] = tallies[missing]  # a spawner whose children are waited for, or gone
+        for child_id, tally in edged.items():
+            tally.merge(tallies.get(child_id))
+        tallies = {**tallies, **edged}
         self.flows.load({row[11] for row in rows if row[11] is not None})
         steps: dict[tuple[int, int, int, bytes | None], list[bytes]] = defaultdict(list)
         free = []

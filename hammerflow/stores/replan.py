@@ -176,8 +176,9 @@ class _Replan:
             if flow is None or self._state(flow.id).is_halted or not self._is_open(part):
                 continue
             dependents = self.picture.dependents[part.id]
-            if not any(self._is_counted(part, *dependent) for dependent in dependents):
-                self._tie(part, flow)
+            counted = {d[0] for d in dependents if self._is_counted(part, *d)}
+            if not counted or (self._runs_again(part) and part.fan_in_id not in counted):
+                self._tie(part, flow)  # its only dependent may have become a spawner since
 
     # -- what runs again --------------------------------------------------------------------------
 
@@ -360,8 +361,16 @@ class _Replan:
             if self._is_open(job)
         ]
         self._tx.run("joins_delete", ids=sorted(joins))
-        rows = [(id_, *self._counts(id_)[:2]) for id_ in sorted(joins)]
-        self._tx.many("joins_insert", rows)
+        self._tx.many("joins_insert", [(id_, *self._ends_of(id_)) for id_ in sorted(joins)])
+
+    def _ends_of(self, id_: bytes) -> tuple[int, int]:
+        """(pending, bad) of a workflow, or of what was grafted onto a spawner."""
+        if id_ in self.picture.flows:
+            return self._counts(id_)[:2]
+        grafted = [*self.picture.grafts(self.picture.jobs[id_])]
+        ended = [part for part in grafted if not self._is_open(part)]
+        bad = sum(self.picture.verdict(part) == BAD for part in ended)
+        return len(grafted) - len(ended), bad
 
     def _tie(self, part: Part, flow: FlowPart) -> None:
         """The workflow takes the place of its only dependent, which has an edge from now on; for

@@ -31,11 +31,17 @@ class Node:
     decided: bool = False  # a person has
     stop: bool = False  # it was asked to stop
     kids: list[Node] = field(default_factory=list)  # grafted: who waits for it waits for them
+    told: bool = False  # the level before has seen the last of them end
 
     @property
     def over(self) -> bool:
         """Whether its end counts."""
-        return self.state in ENDED and not self.held and all(kid.over for kid in self.kids)
+        return self.state in ENDED and not self.held and self.told >= bool(self.kids)
+
+    @property
+    def kids_over(self) -> bool:
+        """Whether all its grafted children have ended."""
+        return all(kid.over for kid in self.kids)
 
     @property
     def counts_as(self) -> str:
@@ -161,7 +167,10 @@ class Model:
 
     def advance(self) -> None:
         """Level by level, as long as something follows."""
+        for node in self.nodes.values():
+            node.told = node.told and node.kids_over
         while True:
+            told = [n for n in self.nodes.values() if n.kids and n.kids_over and not n.told]
             free = [
                 node
                 for node in self.nodes.values()
@@ -170,7 +179,7 @@ class Model:
                 and all(dep.over for dep, _ in node.deps)
             ]
             complete = [f for f in self.flows.values() if not f.is_over and f.is_complete]
-            if not free and not complete:
+            if not (free or complete or told):
                 return
             failed: list[Any] = []
             for node in free:
@@ -178,6 +187,8 @@ class Model:
                 failed += [node] if node.own else []
             for flow in complete:
                 failed += self.finish(flow)
+            for node in told:
+                node.told = True
             self.hear(failed)
 
     def release(self, node: Node) -> None:
@@ -249,6 +260,8 @@ class Model:
                 item.held = manual and item.own and not item.decided
             if any(item.held for item in flow.items):
                 flow.state = FlowState.PAUSED
+        for node in self.nodes.values():
+            node.told = node.kids_over
         self.advance()
 
     def spread(self, again: set[Node], opened: set[Flow], changed: set[Node]) -> bool:

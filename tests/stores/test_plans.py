@@ -42,8 +42,8 @@ def fill(desk: Desk) -> None:
          f"{at('l')}, 1, 1, 9, {place}, {task}, {now}"),
         ("scheduled", "run_at, job_id, queue_id, lane, task_id, lease, attempt, why",
          f"{later}, {at('s')}, {place}, {task}, 0, 0, 'delay'"),
-        ("waiting", "job_id, pending, failed, total, queue_id, lane, task_id",
-         f"{at('w')}, 5, 0, 5, {place}, {task}"),
+        ("waiting", "job_id, pending, failed, skipped, total, rule, lease, queue_id, lane, task_id",
+         f"{at('w')}, 5, 0, 0, 5, 0, 0, {place}, {task}"),
         ("done", "job_id, finished_at, state, attempt, lease", f"{at('d')}, {now}, 4, 1, 1"),
         ("unique_keys", "ukey, job_id", f"{text}, {at('u')}"),
         ("errors", "job_id, lease, kind, attempt, at, type, message, trace",
@@ -59,7 +59,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {"queue_id": 1, "lane": 2, "ids": IDS},
     "leases_delete": {"worker_id": 1, "ids": IDS},
     "waiting_lock": {"ids": IDS},
-    "waiting_decrement": {"n": 1, "bad": 0, "ids": IDS},
+    "waiting_decrement": {"n": 1, "bad": 0, "skipped": 0, "cause": None, "ids": IDS},
     "waiting_delete": {"ids": IDS},
     "scheduled_next": {},
     "unique_holders": {"ukeys": ["1", "2"]},
@@ -94,6 +94,7 @@ POSTGRES: dict[str, dict[str, Any]] = {
     "settle_end": {
         "ids": IDS, "leases": [1] * 20, "states": [4] * 20, "results": [b"M"] * 20,
         "reasons": [None] * 20, "ttls": [None] * 20, "worker_id": 1,
+        "watches": [1] * 20,
     },
     "promote": {"n": 100},
 }  # fmt: skip
