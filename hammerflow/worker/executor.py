@@ -161,14 +161,15 @@ class Executor:
                         *first_arguments(self.app, job, task, given["feed"], args, kwargs),
                         *args,
                     )
-            if "_spawn_config" in kwargs or (args and type(args[0]) is dict):
-                args, config = _inserted_config(args, kwargs, config)
-        except ConfigError as error:  # in the spawn configuration: another run would end the same
-            return Failed(failure_of(SpawnInvalid(str(error))))
         except StoreUnavailable:
             return Snoozed(1.0)
         except Exception as error:  # noqa: BLE001 - a border: rows may come from anywhere
             return Parked("undecodable", failure_of(error, "parked"))
+        try:
+            if "_spawn_config" in kwargs or (args and type(args[0]) is dict):
+                args, config = _inserted_config(args, kwargs, config)
+        except ConfigError as error:  # another run would end the same way
+            return Failed(failure_of(SpawnInvalid(str(error))))
         if job.attempt > policy.max_attempts:
             return Failed(no_attempt_left(job.attempt, policy.max_attempts))
         return Call(self, job, task, policy, args, kwargs, config, given)
