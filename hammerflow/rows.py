@@ -98,6 +98,8 @@ def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> N
     task = calls.task(signature.task, must=strict)
     if task is not None:
         calls.check(task, signature, feeds=_feeds(step))
+    if step.when is not None:
+        _check_results(step, calls)
     defaults = _defaults(step.flow)
     job = calls.make(
         task, signature.task, signature.args, signature.kwargs, signature.options, parent
@@ -127,6 +129,20 @@ def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> N
         depends=step.external,
         trace=defaults.trace or job.trace,
     )
+
+
+def _check_results(step: Step, calls: Calls) -> None:
+    """A condition needs the results of what it is on."""
+    for item in step.after:
+        if not isinstance(item, Step):
+            continue
+        task = calls.task(item.signature.task)
+        keeps = task is None or task.defaults.store_result
+        if not item.signature.options.get("store_result", keeps):
+            raise WorkflowInvalid(
+                f"node {step.name!r} has a condition on {item.name!r}, which keeps no result "
+                "(store_result=False)"
+            )
 
 
 def _feeds(step: Step) -> int:

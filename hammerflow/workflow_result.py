@@ -185,14 +185,30 @@ class WorkflowResult:
                 spawners whose children are there).
 
         Raises:
-            HammerflowError: it cannot be; says why.
+            HammerflowError: it is still ending, or nothing in it has failed.
         """
         if not (failed_only or downstream):
             raise ValueError("retry() is either failed_only or downstream")
+        self._check_retry(anything=node is not None or downstream)
         only = None if node is None else [self._named(node)]
         self._after(
             self._backend.store.workflows.rerun(self._key, only=only, downstream=downstream, by=by)
         )
+
+    def _check_retry(self, *, anything: bool) -> None:
+        workflows = self._backend.store.workflows
+        state = self.row().state
+        if state.is_halted and not state.status.is_final:
+            raise HammerflowError(
+                f"workflow {self.id} is still ending: retry it once its running jobs have ended"
+            )
+        if anything or state.status in (WorkflowStatus.FAILED, WorkflowStatus.CANCELLED):
+            return
+        if not any(workflows.failed(id_, 1) for id_ in [self._key, *workflows.inside(self._key)]):
+            raise HammerflowError(
+                f"workflow {self.id} is {state.status} and nothing in it has failed: there is "
+                "nothing to retry"
+            )
 
     def skip(self, node: str, *, by: str = "") -> None:
         """Take a failed node as done, so that what depends on it runs.

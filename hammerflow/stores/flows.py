@@ -268,17 +268,19 @@ class Workflows:
         return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
 
     def members(self, flow_id: bytes) -> Iterator[Member]:
-        """Its nodes and what they spawned, oldest ids first, read page by page."""
+        """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
+        it has its status for its state."""
         ids = [row[0] for row in self._database.read(lambda tx: tx.rows("node_ids", id=flow_id))]
         for page in _pages(ids):
-            yield from map(
-                Member._make,
-                self._database.read(
-                    lambda tx, page=page: tx.rows(  # type: ignore[misc]
-                        "members_page", id=flow_id, ids=page
-                    )
-                ),
+            rows = self._database.read(
+                lambda tx, page=page: tx.rows(  # type: ignore[misc]
+                    "members_page", id=flow_id, ids=page
+                )
             )
+            members = [Member._make(row) for row in rows]
+            inside = self.rows([m.id for m in members if m.task is None])
+            states = {row.id: str(row.state.status) for row in inside}
+            yield from (m._replace(state=states.get(m.id, m.state)) for m in members)
 
     def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
         """(from, to, kind) of the edges that start at these."""

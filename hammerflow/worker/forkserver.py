@@ -109,7 +109,10 @@ class ForkServer:
                 return
 
     def _serve(self) -> bool:
-        request, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 3)
+        try:
+            request, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 3)
+        except ConnectionResetError:  # the supervisor was killed with a report of ours unread
+            return False
         if not request:
             return False
         kind, serial = REQUEST.unpack(request)

@@ -18,12 +18,15 @@ from hammerflow import (
     Priority,
     Signature,
     Workflow,
+    WorkflowInvalid,
     WorkflowStatus,
     constant,
     current_job,
     exponential,
     group,
 )
+from hammerflow.outcome import Released
+from hammerflow.stores.names import name_id
 from hammerflow.testing import drain
 
 
@@ -218,6 +221,35 @@ def test_a_cancelled_workflow_starts_nothing_more(
     result.retry()
     drain(app)
     assert sorted(seen) == ["a", "b", "deep"]
+
+
+def test_a_retry_waits_for_the_end_and_needs_a_failure(
+    app: Hammerflow, w: SimpleNamespace, seen: list[Any]
+) -> None:
+    result = Workflow("x").add(w.step.s("a"), name="a").then(w.step.s("b")).enqueue()
+    with pytest.raises(HammerflowError, match="running and nothing in it has failed"):
+        result.retry()
+    task_ids = [name_id(result.result("a").job().task)]
+    (claimed,) = app.store.jobs.claim(7, queue="default", task_ids=task_ids, limit=1)
+
+    result.cancel()
+
+    with pytest.raises(HammerflowError, match="still ending: retry it once"):
+        result.retry()
+    app.store.jobs.settle(7, [(claimed, Released())])
+    assert result.status() is WorkflowStatus.CANCELLED
+    result.retry()
+    drain(app)
+    assert (result.status(), seen) == (WorkflowStatus.COMPLETED, ["a", "b"])
+
+
+def test_a_condition_on_a_node_without_a_result_is_refused(
+    app: Hammerflow, w: SimpleNamespace
+) -> None:
+    work = Workflow("x").add(w.step.s("a").set(store_result=False), name="a")
+    work.then(w.step.s("b"), name="b", when="a == 1")
+    with pytest.raises(WorkflowInvalid, match="condition on 'a', which keeps no result"):
+        work.enqueue()
 
 
 # -- what a workflow says for its nodes ------------------------------------------------------------
