@@ -65,6 +65,7 @@ def interrupted(command: list[str], temporary: Path) -> Iterator[subprocess.Pope
     process.communicate()
 
 
+@pytest.mark.slow
 def test_it_counts_and_measures(command: list[str], temporary: Path) -> None:
     process = start(command, temporary)
     out, err = process.communicate(timeout=100)

@@ -51,6 +51,7 @@ def test_the_doorbell_is_rung_and_heard(
     assert says.startswith("Redis: heard after")
 
 
+@pytest.mark.slow
 def test_a_doorbell_that_is_not_there_is_told(
     run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

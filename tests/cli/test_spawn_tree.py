@@ -79,6 +79,7 @@ def test_mermaid_is_a_flow_chart(run: Run, shop: Hammerflow) -> None:
     assert "  n0 -.-> n2" in lines
 
 
+@pytest.mark.slow
 def test_mermaid_itself_reads_the_chart(run: Run, embedded_shop: Hammerflow) -> None:
     root = spawn_album(embedded_shop, 3)
     tree = read_tree(embedded_shop.store, uuid.UUID(root).bytes, max_depth=5, wide=2)
@@ -90,6 +91,7 @@ def test_mermaid_itself_reads_the_chart(run: Run, embedded_shop: Hammerflow) -> 
     assert plain["edges"] == strange["edges"] == [["n0", "n1"], ["n0", "n2"]]
 
 
+@pytest.mark.slow
 def test_a_tree_of_thousands_is_a_chart_that_mermaid_draws(
     run: Run, embedded_shop: Hammerflow
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_large_graph_is_folded(run: Run, embedded_shop: Hammerflow) -> None:
     assert len(whole["nodes"]) == 501
 
 
+@pytest.mark.slow
 def test_the_graph_of_ten_thousand_jobs_is_a_screen(run: Run, embedded_shop: Hammerflow) -> None:
     resize = embedded_shop.tasks["shop.resize"]
     batch = embedded_shop.batch(resize.s(n) for n in range(10_000)).enqueue()

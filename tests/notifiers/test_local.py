@@ -90,6 +90,7 @@ def test_the_socket_of_a_killed_listener_is_removed_by_the_next_ring(root: Path)
     doorbell.close()
 
 
+@pytest.mark.slow
 def test_a_listener_whose_socket_was_tidied_away_makes_another(root: Path) -> None:
     listener, ringer = _doorbell(root), _doorbell(root)
     listening = Listening(listener)

@@ -175,6 +175,7 @@ def shown(text: str) -> str:
     return plain if len(plain) <= 80 else plain[:79] + "…"
 
 
+@pytest.mark.slow
 def test_mermaid_itself_reads_every_label() -> None:
     words = [text for text in NASTY if text.strip()]
     every = [draw(labelled([text]), "mermaid") for text in words]

@@ -152,6 +152,7 @@ def _tokens_left(child: Bench) -> bytes:
     return tokens
 
 
+@pytest.mark.slow
 def test_a_race_for_tokens_gives_each_job_to_one_side(
     bench: Callable[..., Bench], tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_burst_with_nothing_to_do_ends_at_once(sqlite_shop: Shop) -> None:
 # -- order and room
 
 
+@pytest.mark.slow
 def test_a_slow_job_delays_no_short_one_while_another_child_is_free(shop: Shop) -> None:
     with shop.worker():
         warm = shop.send_all("note", ((i,) for i in range(50)))
@@ -86,6 +87,7 @@ def test_all_children_work_at_once(sqlite_shop: Shop) -> None:
             job.get(timeout=10)
 
 
+@pytest.mark.slow
 def test_jobs_that_find_no_child_go_back_for_other_hosts(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     with shop.worker(children=1):
@@ -134,6 +136,7 @@ def test_a_paused_queue_rests_until_it_is_resumed(shop: Shop) -> None:
         assert paused.get(timeout=15) == 1
 
 
+@pytest.mark.slow
 def test_a_task_that_no_worker_knows_is_parked_until_one_does(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     folder = shop.folder / "code"
@@ -173,6 +176,7 @@ def _two(children: set[int]) -> set[int]:
     return children if len(children) == 2 else set()
 
 
+@pytest.mark.slow
 def test_a_body_that_will_not_end_is_killed_after_the_grace(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     with shop.worker("--grace", "0.5", children=1) as worker:
@@ -207,6 +211,7 @@ def test_a_cancelled_job_that_waits_in_a_child_never_starts(sqlite_shop: Shop) -
 # -- timeouts of neighbours
 
 
+@pytest.mark.slow
 def test_a_loop_child_killed_for_one_job_gives_the_others_back_uncharged(
     sqlite_shop: Shop,
 ) -> None:
@@ -255,6 +260,7 @@ def test_children_that_grow_are_replaced(sqlite_shop: Shop) -> None:
         assert len({run.pid for run in runs}) == 5
 
 
+@pytest.mark.slow
 def test_sighup_brings_fresh_code_and_lets_running_bodies_end(
     sqlite_shop: Shop, tmp_path: Path
 ) -> None:
