@@ -110,7 +110,7 @@ async def hold_async(gate: str, x: Any = None) -> Any:
     return x
 
 
-@app.task
+@app.task(max_attempts=100, backoff=constant(0))
 def total(results: list[Any]) -> list[Any]:
     """A fan-in: how many results, and whether they came in order."""
     with entered(len(results)):

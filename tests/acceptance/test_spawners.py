@@ -93,6 +93,7 @@ def _check_family(shop: Shop, parent: Result[Any], count: int) -> None:
     assert len(children) == count + 1
     assert children[count].get(timeout=60) == [count, True]
     shop.wait_until_quiet()
-    # A kill may have hit the fan-in too, already: then each of its runs has a lease of its own.
+    # A kill may have hit the fan-in too, waiting or running: each run has a lease of its own.
     leases = [run.lease for run in shop.ledger.runs(children[count].id.hex)]
-    assert leases == list(range(1, len(leases) + 1))
+    assert leases == sorted(set(leases))
+    assert leases

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
+import pytest
+
 from hammerflow import Hammerflow
 from hammerflow.cli.spawn_tree import as_mermaid, read_tree
 from hammerflow.outcome import Completed, Failed, Failure
