@@ -346,3 +346,19 @@ def test_health_is_looked_at(app: Hammerflow, w: SimpleNamespace) -> None:
     [(row, health)] = app.store.workflows.check()
     assert row.id == result.id.bytes
     assert health == result.row().health == {"ready": 1, "waiting": 1}
+
+
+def test_get_tells_the_failure_and_not_what_was_cancelled_because_of_it(
+    app: Hammerflow, t: SimpleNamespace
+) -> None:
+    @app.task(max_attempts=2, backoff=constant(60))
+    def stumbles() -> None:
+        raise ValueError("a stumble")
+
+    flow = Workflow("two", "fail_fast").add(stumbles.s(), name="a").add(t.fail.s(), name="bad")
+    result = finished(app, flow)
+
+    assert {m.name: m.state for m in result.members()} == {"a": "cancelled", "bad": "failed"}
+    with pytest.raises(JobFailed) as caught:
+        result.get(timeout=1)
+    assert "node 'bad'" in caught.value.__notes__[0]

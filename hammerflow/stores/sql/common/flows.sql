@@ -188,10 +188,11 @@ WHERE n.workflow_id = :id::uuid AND n.job_id IN (:ids*uuid) ORDER BY n.job_id
 -- name: member_named
 SELECT job_id FROM {nodes} WHERE workflow_id = :id::uuid AND name = :name::text
 
+-- Those that failed come first, in the order of their ends, as some may have been cancelled because of them.
 -- name: members_failed
 SELECT n.job_id, n.name, d.state, d.reason FROM {nodes} n JOIN {done} d ON d.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid AND (d.state = 5 OR (d.state = 6 AND d.attempt > 0))
-ORDER BY n.job_id LIMIT :n::bigint
+ORDER BY d.state, d.finished_at, n.job_id LIMIT :n::bigint
 
 -- name: workflow_rows
 SELECT id, kind, name, status, policy, failures, parent_id, created_at, ended_at, deadline_at, check_every,
