@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from hammerflow.builtin_tasks import BuiltinTasks
 from hammerflow.calls import Calls, Parent, checked_name
@@ -24,8 +24,8 @@ from hammerflow.declaring import (
 )
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.group_result import handle_of
-from hammerflow.job import Job, JobState, NewJob, NewWorkflow
-from hammerflow.notifiers import Notifier, open_notifier
+from hammerflow.job import CHUNK, Job, JobState, NewJob, NewWorkflow
+from hammerflow.notifiers import open_notifier
 from hammerflow.plan import Plan, plan_of
 from hammerflow.result import Result, Results, as_key
 from hammerflow.rows import BatchStream, Rows, rows_of
@@ -34,15 +34,17 @@ from hammerflow.signature import CallOptions, Signature, known_options
 from hammerflow.spawn import SpawnContext
 from hammerflow.spool import Spool
 from hammerflow.stores import open_store
-from hammerflow.stores.database import Tx
-from hammerflow.stores.jobs import CHUNK
 from hammerflow.stores.names import new_id
-from hammerflow.stores.store import Store
 from hammerflow.task import AsyncTask, Spawner, Task
 from hammerflow.transactions import Opened, Transaction
 from hammerflow.workflow import Batch, Workflow
 from hammerflow.workflow_result import BatchResult, WorkflowResult
 from hammerflow.workflow_status import WorkflowStatus
+
+if TYPE_CHECKING:
+    from hammerflow.notifiers import Notifier
+    from hammerflow.stores.database import Tx
+    from hammerflow.stores.store import Store
 
 __all__ = ["Hammerflow", "as_key"]
 

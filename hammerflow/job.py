@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 __all__ = [
+    "CHUNK",
     "CONDITIONAL",
     "DEPENDENCY",
     "ORDER",
@@ -23,6 +24,9 @@ __all__ = [
     "Priority",
     "Rule",
 ]
+
+#: So many jobs are written by one statement.
+CHUNK = 5_000
 
 
 class JobState(enum.StrEnum):

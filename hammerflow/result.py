@@ -6,14 +6,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from hammerflow.codec import Codec
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.job import Job, JobState
-from hammerflow.notifiers import Notifier
-from hammerflow.stores.release import Settlement
-from hammerflow.stores.store import Store
+
+if TYPE_CHECKING:
+    from hammerflow.notifiers import Notifier
+    from hammerflow.stores.release import Settlement
+    from hammerflow.stores.store import Store
 
 __all__ = ["Result", "Results", "as_key"]
 

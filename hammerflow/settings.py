@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -208,6 +207,8 @@ def _from_environ(environ: Mapping[str, str]) -> Found:
 def _from_toml(path: Path | None) -> Found:
     if path is None or not path.exists():
         return {}
+    import tomllib  # few keep their settings in a file
+
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

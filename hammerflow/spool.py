@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -75,6 +74,8 @@ class Spool:
 
     def _spill(self) -> None:
         if self._file is None:
+            import tempfile  # needed by few, and slow to load
+
             self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - close()
         self._file.seek(0, 2)
         for at in range(0, len(self.held), _CHUNK):

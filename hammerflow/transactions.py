@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hammerflow.stores.database import Tx
+if TYPE_CHECKING:
+    from hammerflow.stores.database import Tx
 
 __all__ = ["Opened", "Transaction"]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.signature import Signature
 from hammerflow.task import Task
 from hammerflow.workflow import Workflow
-from hammerflow.workflow_file import NodeSpec, WorkflowSpec, read_workflow
+
+if TYPE_CHECKING:
+    from hammerflow.workflow_file import NodeSpec, WorkflowSpec
 
 __all__ = ["workflow_from_file", "workflow_from_text"]
 
@@ -76,6 +77,8 @@ def workflow_from_text(
     source: str = "workflow file",
 ) -> Workflow:
     """:func:`workflow_from_file` for a text that is there; ``source`` names it in errors."""
+    from hammerflow.workflow_file import read_workflow
+
     spec = read_workflow(text, format=format, source=source)
     workflow = _empty(app, spec)
     for node in spec.nodes:
@@ -116,6 +119,8 @@ def _task(app: TaskApp, node: NodeSpec, source: str) -> str:
             f"{source}{line}: the task {node.task!r} of job {node.name!r} can be any of "
             f"{', '.join(sorted(short))}: name one in full"
         )
+    import difflib
+
     near = difflib.get_close_matches(node.task, own, n=3, cutoff=0.4)
     hint = f": did you mean {' or '.join(near)}?" if near else ""
     raise WorkflowInvalid(

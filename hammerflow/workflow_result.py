@@ -7,15 +7,17 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, JobNotFound
 from hammerflow.graph import Graph, GraphNode, draw
 from hammerflow.job import JobState
 from hammerflow.result import Backend, Result
-from hammerflow.stores.flows import Member, WorkflowRow
-from hammerflow.stores.release import Settlement
 from hammerflow.workflow_status import WorkflowStatus
+
+if TYPE_CHECKING:
+    from hammerflow.stores.flows import Member, WorkflowRow
+    from hammerflow.stores.release import Settlement
 
 __all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats"]
 

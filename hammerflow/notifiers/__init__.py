@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.notifiers.base import Bell, Listener, Notifier
-from hammerflow.settings import Settings
+
+if TYPE_CHECKING:
+    from hammerflow.settings import Settings
 
 __all__ = ["Bell", "Listener", "Notifier", "open_notifier"]
 

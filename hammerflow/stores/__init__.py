@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from hammerflow.settings import Settings
-from hammerflow.stores.database import Database, Dialect
-from hammerflow.stores.store import Store
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loaded by the first store: a module of tasks needs none
+    from hammerflow.settings import Settings
+    from hammerflow.stores.database import Dialect
+    from hammerflow.stores.store import Store
 
 __all__ = ["open_store"]
 
@@ -15,6 +18,9 @@ def open_store(settings: Settings) -> Store:
     Raises:
         MissingExtra: the database's driver is not installed.
     """
+    from hammerflow.stores.database import Database
+    from hammerflow.stores.store import Store
+
     return Store(
         Database(_dialect(settings), settings.url.redacted), poison_limit=settings.poison_limit
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from hammerflow.errors import HammerflowError
 from hammerflow.job import (
+    CHUNK,
     FINAL_CODES,
     FINAL_STATES,
     Claimed,
@@ -41,7 +42,6 @@ from hammerflow.stores.texts import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
 
-CHUNK = 5_000
 _PAGE = 1_000
 
 

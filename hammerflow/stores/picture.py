@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.errors import JobNotFound
-from hammerflow.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState
+from hammerflow.job import CHUNK, CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.release import BAD, DONE, Release, verdict_of
 from hammerflow.workflow_status import FailurePolicy, FlowState
 
-__all__ = ["CHUNK", "DECIDED", "WAIVED", "FlowPart", "JobPart", "Picture"]
+__all__ = ["DECIDED", "WAIVED", "FlowPart", "JobPart", "Picture"]
 
-CHUNK = 5_000
 #: Of ``workflows.watched``: a person has decided about its failure; has taken it as done.
 DECIDED, WAIVED = 2, 4
 _ENDED_BAD = (FINAL_CODES[JobState.FAILED], FINAL_CODES[JobState.CANCELLED])

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.job import DEPENDENCY, FINAL_CODES, ORDER, JobState
+from hammerflow.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.inserts import take_keys
-from hammerflow.stores.picture import CHUNK, DECIDED, WAIVED, FlowPart, JobPart, Part, Picture
+from hammerflow.stores.picture import DECIDED, WAIVED, FlowPart, JobPart, Part, Picture
 from hammerflow.stores.registry import Names
 from hammerflow.stores.release import BAD, IDLE, PAUSED, Release, Settlement
 from hammerflow.stores.texts import storable
