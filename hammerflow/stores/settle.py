@@ -42,7 +42,12 @@ _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
 def writes_one_statement(tx_statements: Any, batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
     """Whether the batch is only plain ends that one statement of the dialect can write."""
-    return "settle_end" in tx_statements and all(
+    return "settle_end" in tx_statements and _is_plain(batch)
+
+
+def _is_plain(batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
+    """Whether nothing follows from these ends, as far as their claims knew."""
+    return all(
         type(outcome) is Completed
         and outcome.spawned is None
         and job.fan_in_id is None
@@ -71,13 +76,16 @@ def settle(
         single: only plain ends, written by one statement; a job for which more is waiting than
             its claim knew is left as stale, for a second settle.
     """
-    batch = _decide_losses(tx, _newest(batch), poison_limit)
+    plain = single or _is_plain(batch)
+    batch = _newest(batch)
+    if not plain:
+        batch = _decide_losses(tx, batch, poison_limit)
     held = _fence(tx, worker_id, batch, single=single)
     mine = [(job, outcome) for job, outcome in batch if job.id in held]
     result = Settlement(stale={job.id for job, _ in batch if job.id not in held})
     if result.stale and tx.repeated:
         _reclaim_committed(tx, batch, result)
-    if single:
+    if single or (plain and not any(watched for _, watched in held.values())):
         result.ended.extend(held)
         return result
     release = Release(database, names, tx, result)
