@@ -1,13 +1,15 @@
-"""python -m benchmarks [FIGURE ...] [--database sqlite,postgres,mariadb] [--jobs N] [--redis]
+"""python -m benchmarks [FIGURE ...] [--database sqlite,postgres,mariadb] [--jobs N] [--json FILE]
 
 Starts private servers, runs the figures (all by default) against each database, and prints a table
-and a JSON line for each figure.
+and a JSON line for each figure. The figure "peers" runs other job queues beside hammerflow, in a
+virtual environment of their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import json
 import os
 import platform
@@ -15,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.figure import default_folder, peers
 
 FIGURES = (
     "enqueue",
@@ -25,34 +30,53 @@ FIGURES = (
     "head-of-line",
     "idle",
     "start-up",
+    "backlog",
+    "distance",
+    "scale-out",
+    "memory",
 )
+PEERS = "peers"
+#: Jobs for each peer at the most: the slowest do some hundred a second.
+MOST_PEER_JOBS = 10_000
 
 
 def main() -> int:
     """Run the figures that were asked for, each database in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
+    known = (*FIGURES, PEERS)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(known))
     parser.add_argument("--database", default="sqlite,postgres,mariadb")
     parser.add_argument("--jobs", type=int, default=50_000)
     parser.add_argument("--redis", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="append the JSON lines here, too")
+    parser.add_argument("--peers-venv", type=Path, default=default_folder(), metavar="PATH",
+                        help="the peers' own environment, made once (%(default)s)")  # fmt: skip
+    parser.add_argument("--peer", action="append", help="only this peer (hammerflow, celery ...)")
     parser.add_argument("--url", help="one database, already running; run here")
     arguments = parser.parse_args()
-    unknown = set(arguments.figures) - set(FIGURES)
+    unknown = set(arguments.figures) - set(known)
     if unknown:
-        parser.error(f"unknown figure {', '.join(sorted(unknown))}: choose from {FIGURES}")
-    figures = arguments.figures or list(FIGURES)
+        parser.error(f"unknown figure {', '.join(sorted(unknown))}: choose from {known}")
+    figures = arguments.figures or list(known)
+    ours = [name for name in figures if name != PEERS]
     if arguments.url:
-        return _here(arguments.url, figures, arguments.jobs)
-    return _each(arguments.database.split(","), figures, arguments.jobs, redis=arguments.redis)
+        return _here(arguments.url, ours, arguments)
+    code = _each(ours, arguments) if ours else 0
+    if PEERS in figures:
+        jobs = min(arguments.jobs, MOST_PEER_JOBS)
+        for row in peers(jobs, arguments.peers_venv, set(arguments.peer or ())):
+            _show(row, arguments.json)
+    return code
 
 
-def _each(names: list[str], figures: list[str], jobs: int, *, redis: bool) -> int:
+def _each(figures: list[str], arguments: argparse.Namespace) -> int:
     from tests.servers import MariaDB, Postgres, Redis
 
+    worst = 0
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hammerflow-bench-"))
-        bell = stack.enter_context(Redis()).url() if redis else None
-        for name in names:
+        bell = stack.enter_context(Redis()).url() if arguments.redis else None
+        for name in arguments.database.split(","):
             servers = {"postgres": Postgres, "mariadb": MariaDB}
             if name == "sqlite":
                 url = f"sqlite:///{Path(folder) / 'bench.db'}"
@@ -63,26 +87,37 @@ def _each(names: list[str], figures: list[str], jobs: int, *, redis: bool) -> in
             if bell is not None:
                 environment["HAMMERFLOW_REDIS_URL"] = bell
             command = [sys.executable, "-m", "benchmarks", *figures, "--url", url]
-            code = subprocess.call([*command, "--jobs", str(jobs)], env=environment)
-            if code:
-                return code
-    return 0
+            command += ["--jobs", str(arguments.jobs)]
+            if arguments.json:
+                command += ["--json", str(arguments.json)]
+            worst = max(worst, subprocess.call(command, env=environment))
+    return worst
 
 
-def _here(url: str, figures: list[str], jobs: int) -> int:
+def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
     os.environ["HAMMERFLOW_DATABASE_URL"] = url
-    from benchmarks.measure import ALL
+    from benchmarks import measure, scale
     from benchmarks.tasks import app
 
     app.migrate()
     sizes = {"latency": 300}
     for name in figures:
-        for figure in ALL[name](url, sizes.get(name, jobs)):
-            facts = {"database": app.store.dialect, **figure}
-            shown = "  ".join(f"{key} {value}" for key, value in figure.items() if key != "figure")
-            print(f"{facts['database']:9} {figure['figure']:38} {shown}", flush=True)
-            print(json.dumps({**facts, "python": platform.python_version()}), flush=True)
+        measured = (measure.ALL | scale.ALL)[name]
+        for figure in measured(url, sizes.get(name, arguments.jobs)):
+            _show({"database": app.store.dialect, **figure}, arguments.json)
     return 0
+
+
+def _show(row: dict[str, Any], file: Path | None) -> None:
+    shown = "  ".join(f"{key} {row[key]}" for key in row if key not in ("figure", "database"))
+    print(f"{row['database']:9} {row['figure']:38} {shown}", flush=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    facts = {**row, "python": platform.python_version(), "cores": os.cpu_count(), "at": now}
+    line = json.dumps(facts)
+    print(line, flush=True)
+    if file is not None:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -20,25 +20,45 @@ Figures = dict[str, Any]
 
 
 @contextlib.contextmanager
-def worker(*options: str, children: int = 2) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    *options: str, children: int = 2, url: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process, from its registration in the database to its drain."""
+    with workers(1, *options, children=children, url=url) as processes:
+        yield processes[0]
+
+
+@contextlib.contextmanager
+def workers(
+    number: int, *options: str, children: int = 2, url: str | None = None
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Worker processes that start at once; at ``url``, where it is not the database's own."""
     command = [
         sys.executable, "-m", "hammerflow", "-A", "benchmarks.tasks:app", "worker",
         "-c", str(children), *options,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "HAMMERFLOW_DATABASE_URL": url} if url else None
+    processes = [
+        subprocess.Popen(
+            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        for _ in range(number)
+    ]
     try:
-        while not any(w["pid"] == process.pid for w in app.store.workers.list()):
-            if process.poll() is not None:
-                raise RuntimeError(f"the worker ended with {process.returncode}")
-            time.sleep(0.02)
-        yield process
+        for process in processes:
+            while not any(w["pid"] == process.pid for w in app.store.workers.list()):
+                if process.poll() is not None:
+                    raise RuntimeError(f"the worker ended with {process.returncode}")
+                time.sleep(0.02)
+        yield processes
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait(60)
 
 
-def _percentiles(values: list[float]) -> Figures:
+def percentiles(values: list[float]) -> Figures:
     values = sorted(values)
     return {
         "p50_ms": round(values[len(values) // 2] * 1e3, 2),
@@ -47,21 +67,21 @@ def _percentiles(values: list[float]) -> Figures:
 
 
 def _settled(before: int, n: int) -> None:
-    while _done() - before < n:
+    while done() - before < n:
         time.sleep(0.1)
 
 
-def _done() -> int:
-    return int(_query("SELECT count(*) FROM {done}")[0][0])
+def done() -> int:
+    return int(query("SELECT count(*) FROM {done}")[0][0])
 
 
-def _query(sql: str) -> list[tuple[Any, ...]]:
+def query(sql: str) -> list[tuple[Any, ...]]:
     tables = app.store.database.dialect.macros
 
     def work(tx: Any) -> list[tuple[Any, ...]]:
         cursor = tx.connection.cursor()
         cursor.execute(sql.format(**tables))
-        return list(cursor.fetchall())
+        return list(cursor.fetchall()) if cursor.description else []
 
     return app.store.database.read(work)
 
@@ -102,16 +122,16 @@ def throughput(url: str, n: int) -> Iterator[Figures]:
 def _drain(task: Any, n: int) -> float:
     """Jobs a second by the database's clock, from the first end to the last."""
     _empty()
-    before = _done()
+    before = done()
     app.enqueue_many(task.s(i) for i in range(n))
     start = app.store.clock()
     with worker():
         began = time.time()
         _settled(before, n)
         seconds = time.time() - began
-    times = _query("SELECT min(finished_at), max(finished_at) FROM {done}")[0]
+    times = query("SELECT min(finished_at), max(finished_at) FROM {done}")[0]
     if app.store.dialect == "sqlite":
-        rows = _query(f"SELECT min(finished_at) FROM {{done}} WHERE finished_at > {start}")
+        rows = query(f"SELECT min(finished_at) FROM {{done}} WHERE finished_at > {start}")
         seconds = times[1] - rows[0][0]
     return n / max(seconds, 1e-9)
 
@@ -134,9 +154,9 @@ def latency(url: str, n: int) -> Iterator[Figures]:
             starts.append(stamp.delay(time.time()).get(timeout=10))
             trips.append(time.perf_counter() - began)
             time.sleep(0.01)
-    yield {"figure": "delay() to body, idle", **_percentiles(starts),
+    yield {"figure": "delay() to body, idle", **percentiles(starts),
            "bar": "p50 <= 1, p99 <= 3 (PostgreSQL + Redis); SQLite p50 <= 5"}  # fmt: skip
-    yield {"figure": "delay().get() round trip", **_percentiles(trips), "bar": "p50 <= 2"}
+    yield {"figure": "delay().get() round trip", **percentiles(trips), "bar": "p50 <= 2"}
 
 
 def spawn(url: str, n: int) -> Iterator[Figures]:
