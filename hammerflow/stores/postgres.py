@@ -284,7 +284,6 @@ class Postgres:
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }
         self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
-        self._prepare = True
 
     def connect(self) -> PostgresTx:
         try:
@@ -294,7 +293,13 @@ class Postgres:
             if "startup parameter" not in str(error):
                 raise
             connection = self._connect()  # a PgBouncer that takes no options
-        return PostgresTx(connection, self.statements, foreign=False, prepare=self._prepare)
+        connection.prepare_threshold, threshold = None, connection.prepare_threshold
+        tx = PostgresTx(connection, self.statements, foreign=False, prepare=True)
+        if tx.rows("backend_pid") == [(connection.info.backend_pid,)]:
+            connection.prepare_threshold = threshold
+        # Else a pooler is between: each transaction may get another server, where other statements
+        # are prepared under the same names.
+        return tx
 
     def _connect(self, **more: Any) -> Any:
         return psycopg.connect(

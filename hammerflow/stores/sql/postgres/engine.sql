@@ -99,3 +99,6 @@ moved AS (
   SELECT queue_id, lane, job_id, task_id, lease, attempt FROM gone
   RETURNING queue_id)
 SELECT queue_id, count(*) FROM moved GROUP BY queue_id
+
+-- name: backend_pid
+SELECT pg_backend_pid()
