@@ -25,30 +25,34 @@ def name_id(name: str) -> int:
     return int.from_bytes(digest) >> 1
 
 
+#: The bits of version and variant.
+_VERSION_7 = (0x7 << 76) | (0b10 << 62)
+
+
 class _Clock:
     """Source of UUIDs version 7 (RFC 9562, method 3: sub-millisecond fraction in rand_a),
     strictly increasing within a process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.last = 0
-        self.pid = os.getpid()
-        self.random = random.Random(int.from_bytes(os.urandom(16)))
+        self._last = 0
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """A lock and random bits of this process's own."""
+        self._lock = threading.Lock()
+        self._bits = random.Random(int.from_bytes(os.urandom(16))).getrandbits
 
     def next(self) -> bytes:
         ticks = time.time_ns() >> 8  # 256 ns: 12 bits below a millisecond are 244 ns
-        with self.lock:
-            if self.pid != os.getpid():
-                self.pid = os.getpid()
-                self.random = random.Random(int.from_bytes(os.urandom(16)))
-            if ticks <= self.last:
-                ticks = self.last + 1
-            self.last = ticks
-            tail = self.random.getrandbits(62)
+        with self._lock:
+            if ticks <= self._last:
+                ticks = self._last + 1
+            self._last = ticks
+            tail = self._bits(62)
         milliseconds, rest = divmod(ticks << 8, 1_000_000)
         fraction = (rest << 12) // 1_000_000
-        value = (milliseconds << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | tail
-        return value.to_bytes(16)
+        return ((milliseconds << 80) + _VERSION_7 + (fraction << 64) + tail).to_bytes(16)
 
 
 _CLOCK = _Clock()
