@@ -25,6 +25,7 @@ class Peer(NamedTuple):
 PEERS = (
     Peer("hammerflow", "hammerflow, PostgreSQL + Redis", "postgres", "yes"),
     Peer("hammerflow", "hammerflow, SQLite + Redis", "sqlite", "yes"),
+    Peer("hammerflow_async", "hammerflow, PostgreSQL, async", "postgres", "yes"),
     Peer("celery", "Celery + Redis, prefetch 64", "redis", "no", ("celery~=5.7.0", "redis")),
     Peer("dramatiq", "Dramatiq + Redis", "redis", "no", ("dramatiq[redis]~=2.2.0",)),
     Peer("rq", "RQ, SimpleWorker", "redis", "no", ("rq~=2.12.0",)),
