@@ -1,4 +1,7 @@
-"""python -m benchmarks.plot FILE.jsonl > peers.svg: the last figures of the peers as bars."""
+"""python -m benchmarks.plot FILE.jsonl [--table] > peers.svg: the last figures of the peers.
+
+As bars, or as the table of README.md.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-__all__ = ["draw", "read"]
+__all__ = ["draw", "read", "table"]
 
 Row = dict[str, Any]
 
@@ -63,6 +66,33 @@ def draw(rows: Sequence[Row]) -> str:
         parts += _panel(rows, top + 24, key, tick, logarithmic=logarithmic)
         top += 44 + _LINE * len(rows)
     return "\n".join([*parts, "</svg>", ""])
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The same as Markdown; in parentheses, how many times the peer's rate hammerflow has."""
+    lines = [
+        (
+            "| peer | enqueue one by one, jobs/s | drain, jobs/s | start latency p50 / p99, ms "
+            "| chord of 1 000, s | durable |"
+        ),
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name, version = row["figure"].removeprefix(_MARK), row.get("version", "")
+        if "failed" in row:
+            lines.append(f"| {name} | failed: {row['failed']} | | | | {row['durable']} |")
+            continue
+        cells = [
+            f"{row[key]:,} ({row[ratio]}x)" if ratio in row else f"{row[key]:,}"
+            for key, ratio in (
+                ("enqueue_jobs_s", "enqueue_ratio"),
+                ("drain_jobs_s", "drain_ratio"),
+            )
+        ]
+        latency = f"{row['p50_ms']} / {row['p99_ms']}"
+        cells += [latency, str(row.get("chord_s", "")), row["durable"]]
+        lines.append(f"| {name} ({version}) | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def _note(rows: Sequence[Row]) -> str:
@@ -120,4 +150,5 @@ def _is_ours(row: Row) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(draw(read(Path(sys.argv[1]))))
+    show = table if "--table" in sys.argv else draw
+    sys.stdout.write(show(read(Path(sys.argv[1]))))
