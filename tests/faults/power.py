@@ -32,7 +32,7 @@ def power_cuts(kind: str, folder: Path, cuts: int) -> str:
     """
     seen = 0
     with contextlib.ExitStack() as stack:
-        image, place = stack.enter_context(disk(folder, 48 if kind == "sqlite" else 400))
+        image, place = stack.enter_context(disk(folder, 64 if kind == "sqlite" else 2_000))
         server = None
         if kind == "sqlite":
             url = f"sqlite:///{place / 'shop.db'}"
