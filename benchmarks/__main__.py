@@ -112,7 +112,8 @@ def _show(row: dict[str, Any], file: Path | None) -> None:
     shown = "  ".join(f"{key} {row[key]}" for key in row if key not in ("figure", "database"))
     print(f"{row['database']:9} {row['figure']:38} {shown}", flush=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    facts = {**row, "python": platform.python_version(), "cores": os.cpu_count(), "at": now}
+    machine = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    facts = {**row, "python": platform.python_version(), **machine, "at": now}
     line = json.dumps(facts)
     print(line, flush=True)
     if file is not None:

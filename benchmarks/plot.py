@@ -1,10 +1,11 @@
-"""python -m benchmarks.plot FILE.jsonl [--table] > peers.svg: the last figures of the peers.
+"""python -m benchmarks.plot FILE.jsonl [--table] [--note TEXT] > peers.svg: the peers' figures.
 
-As bars, or as the table of README.md.
+The last of each, as bars or as the table of README.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -48,8 +49,8 @@ def read(path: Path) -> list[Row]:
     return sorted(rows.values(), key=lambda row: not _is_ours(row))
 
 
-def draw(rows: Sequence[Row]) -> str:
-    """The whole SVG."""
+def draw(rows: Sequence[Row], note: str = "") -> str:
+    """The whole SVG; the note says what a reader must know of the run."""
     height = 34 + len(_PANELS) * (44 + _LINE * len(rows))
     parts = [
         (
@@ -58,7 +59,7 @@ def draw(rows: Sequence[Row]) -> str:
         ),
         "<title>hammerflow beside other job queues</title>",
         f"<style>{_STYLE}</style>",
-        _text(8, 18, _note(rows), "note"),
+        _text(8, 18, _about(rows) + note, "note"),
     ]
     top = 34
     for title, key, tick, logarithmic in _PANELS:
@@ -95,13 +96,15 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _note(rows: Sequence[Row]) -> str:
+def _about(rows: Sequence[Row]) -> str:
     if not rows:
         return "no figures of peers"
     row = rows[-1]
+    loads = [each["load"] for each in rows if "load" in each]
+    load = f", load {min(loads)}-{max(loads)}" if loads else ""
     return (
         f"One Redis INCR a job, 2 worker processes, {row['jobs']:,} jobs; {row['at'][:10]}, "
-        f"{row['cores']} cores, Python {row['python']}"
+        f"{row['cores']} cores{load}, Python {row['python']}"
     )
 
 
@@ -149,6 +152,17 @@ def _is_ours(row: Row) -> bool:
     return str(row["figure"]).startswith(f"{_MARK}hammerflow")
 
 
+def main() -> None:
+    """Print the plot, or the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plot", description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--table", action="store_true", help="as Markdown")
+    parser.add_argument("--note", default="", help="stands behind the plot's heading")
+    arguments = parser.parse_args()
+    rows = read(arguments.file)
+    note = f"; {arguments.note}" if arguments.note else ""
+    sys.stdout.write(table(rows) if arguments.table else draw(rows, note))
+
+
 if __name__ == "__main__":
-    show = table if "--table" in sys.argv else draw
-    sys.stdout.write(show(read(Path(sys.argv[1]))))
+    main()
