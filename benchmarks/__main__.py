@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,7 @@ def main() -> int:
         return _here(arguments.url, ours, arguments)
     code = _each(ours, arguments) if ours else 0
     if PEERS in figures:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that each peer is ended, too
         jobs = min(arguments.jobs, MOST_PEER_JOBS)
         for row in peers(jobs, arguments.peers_venv, set(arguments.peer or ())):
             _show(row, arguments.json)

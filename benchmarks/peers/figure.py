@@ -80,16 +80,20 @@ def _run(peer: Peer, program: str, jobs: int, urls: dict[str, str]) -> dict[str,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = [program, "-m", "benchmarks.peers.run", peer.module, str(jobs)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True,
-            timeout=MOST_SECONDS, check=False,
-        )  # fmt: skip
+        output, errors = process.communicate(timeout=MOST_SECONDS)
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {MOST_SECONDS} s"}
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    last = lines[-1] if lines else f"ended with {done.returncode}"
-    if done.returncode:
+    finally:
+        process.terminate()  # it ends its workers
+        process.wait(30)
+    lines = (errors if process.returncode else output).strip().splitlines()
+    last = lines[-1] if lines else f"ended with {process.returncode}"
+    if process.returncode:
         return {"failed": last[:300]}
     facts: dict[str, Any] = json.loads(last)
     return facts
