@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.acceptance.kit import LEASE, Shop, Worker
+from tests.chaos.record import Kill
 from tests.servers import Redis, Server
 
 __all__ = ["Nemesis"]
@@ -25,6 +26,7 @@ class Nemesis:
 
     Attributes:
         faults: how often each was done.
+        kills: those of processes that run bodies, and of the database.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Nemesis:
         self._thread = threading.Thread(target=self._run, name="nemesis", daemon=True)
         self.workers: list[Worker] = [shop.worker() for _ in range(workers)]
         self.faults: Counter[str] = Counter()
+        self.kills: list[Kill] = []
         self.troubles: list[str] = []
 
     def start(self) -> None:
@@ -101,11 +104,17 @@ class Nemesis:
         children = sorted(self._choices.choice(self.workers).children())
         if not children:
             return None
-        return _signal(self._choices.choice(children), signal.SIGKILL) and "child killed"
+        pid = self._choices.choice(children)
+        if not _signal(pid, signal.SIGKILL):
+            return None
+        self.kills.append(Kill("child", time.monotonic(), frozenset({pid})))
+        return "child killed"
 
     def _kill_supervisor(self) -> str:
         worker = self._choices.choice(self.workers)
+        pids = frozenset(worker.children())
         worker.kill()
+        self.kills.append(Kill("supervisor", time.monotonic(), pids))
         self._replace(worker)
         return "supervisor killed"
 
@@ -153,6 +162,7 @@ class Nemesis:
         self._server.kill()
         self._stop.wait(self._choices.uniform(0.0, 3.0))
         self._server.start()
+        self.kills.append(Kill("database", time.monotonic()))
         self._shop.desk._raw = None  # its connection died with the server
         return "database killed"
 
