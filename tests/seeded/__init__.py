@@ -1,0 +1,1 @@
+"""Seeded bugs: patches that break hammerflow, and the tests that must notice."""

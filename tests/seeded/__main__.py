@@ -1,0 +1,93 @@
+"""python -m tests.seeded [NAME ...]
+
+Applies each patch to a copy of the checkout, runs the tests that its head names (on SQLite), and
+prints the matrix. Ends with 1 if a bug is not caught: a test that cannot fail is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["ROOT", "apply", "bugs", "head"]
+
+ROOT = Path(__file__).parents[2]
+
+
+def bugs() -> list[Path]:
+    """All patches."""
+    return sorted(Path(__file__).parent.glob("*.patch"))
+
+
+def head(patch: Path) -> tuple[str, list[str]]:
+    """What the bug is, and the tests that must catch it."""
+    what, tests, *_ = patch.read_text().splitlines()
+    return what.rstrip("."), tests.removeprefix("Caught by: ").split()
+
+
+def apply(patch: Path, folder: Path, *, only_check: bool = False) -> None:
+    """Break the copy; ValueError where the patch does not apply any more."""
+    file, hunks = _parse(patch.read_text())
+    text = (folder / file).read_text()
+    for old, new in hunks:
+        if text.count(old) != 1:
+            raise ValueError(f"{patch.name} does not apply to {file} any more:\n{old}")
+        text = text.replace(old, new)
+    if not only_check:
+        (folder / file).write_text(text)
+
+
+def _parse(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """The file of a unified diff, and of each hunk the lines before and after."""
+    file = next(line[6:] for line in text.splitlines() if line.startswith("+++ b/"))
+    hunks = []
+    for hunk in re.split(r"^@@ .*\n", text, flags=re.MULTILINE)[1:]:
+        lines = hunk.splitlines(keepends=True)
+        old = "".join(line[1:] for line in lines if line[0] in " -")
+        new = "".join(line[1:] for line in lines if line[0] in " +")
+        hunks.append((old, new))
+    return file, hunks
+
+
+def main() -> int:
+    """Run what was asked for, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m tests.seeded", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args().names
+    chosen = [patch for patch in bugs() if not names or patch.stem in names]
+    missed = 0
+    print("| seeded bug | tests | |\n|---|---|---|")
+    for patch in chosen:
+        what, tests = head(patch)
+        caught = _is_caught(patch, tests)
+        missed += not caught
+        shown = ", ".join(f"`{test}`" for test in tests)
+        print(f"| {what} | {shown} | {'caught' if caught else '**missed**'} |", flush=True)
+    return int(missed > 0)
+
+
+def _is_caught(patch: Path, tests: list[str]) -> bool:
+    with tempfile.TemporaryDirectory(prefix="hammerflow-seeded-") as folder:
+        copy = Path(folder)
+        for part in ("hammerflow", "tests", "examples", "benchmarks"):
+            shutil.copytree(ROOT / part, copy / part)
+        for part in ("setup.cfg", "pyproject.toml", "README.md"):
+            shutil.copy(ROOT / part, copy / part)
+        apply(patch, copy)
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--sqlite-only", "-p", "no:xdist"]
+        paths = [f"tests/{test}" for test in tests]
+        environment = {**os.environ, "PYTHONPATH": folder, "HAMMERFLOW_TEST_POINTS": "all"}
+        ran = subprocess.run(
+            [*command, *paths], cwd=copy, env=environment, capture_output=True, check=False
+        )
+        return ran.returncode == 1  # 1: tests ran and one failed; more: they did not run at all
+
+
+if __name__ == "__main__":
+    sys.exit(main())
