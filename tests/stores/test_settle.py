@@ -72,6 +72,15 @@ def test_a_lease_taken_over_settles_nothing(desk: Desk, outcome: Outcome, state:
     assert desk.settle((new, outcome), worker=2).stale == set()
 
 
+def test_a_job_that_is_given_back_is_not_charged_an_attempt(desk: Desk) -> None:
+    (first,) = desk.run(desk.job())
+    desk.settle((first, Released()))
+    (second,) = desk.claim()
+    desk.settle((second, Retrying(0.0, BAD)))
+    (third,) = desk.claim()
+    assert [(job.attempt, job.lease) for job in (first, second, third)] == [(1, 1), (1, 2), (2, 3)]
+
+
 def test_a_stale_spawner_inserts_no_child(desk: Desk) -> None:
     (old,) = desk.run(desk.job())
     desk.settle((old, Released()))
