@@ -23,13 +23,19 @@ class Weather:
 
     While it is lost one thread tries, the heart's; the others sleep until it has come through.
 
+    Args:
+        answers: how often the database has answered so far. That a duty came to its end says
+            nothing: it may have had nothing to ask.
+
     Attributes:
         on_lost: called when it is lost, to let the heart try at once.
         on_fine: called when it is back, to wake the others.
         changes: how often it came back: leases may have been taken unheard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Callable[[], int]) -> None:
+        self._answers = answers
+        self._answers_when_lost = 0
         self.on_lost: Callable[[], None] = lambda: None
         self.on_fine: Callable[[], None] = lambda: None
         self._back = threading.Condition()
@@ -44,8 +50,8 @@ class Weather:
         return self._lost_at is None
 
     def fine(self) -> None:
-        """The database was used."""
-        if self._lost_at is None:
+        """A duty has ended well: the database is back if it has answered since it was lost."""
+        if self._lost_at is None or self._answers() == self._answers_when_lost:
             return
         with self._lock:
             lost_at, self._lost_at, self._tries = self._lost_at, None, 0
@@ -69,6 +75,7 @@ class Weather:
             tries_first: for the one who finds out whether it is back.
         """
         with self._lock:
+            self._answers_when_lost = self._answers()
             is_news = self._lost_at is None
             if is_news:
                 self._lost_at = time.monotonic()

@@ -133,6 +133,7 @@ class Database:
         self._pid = os.getpid()
         self._writer = threading.RLock()
         self._one_writer = dialect.one_writer
+        self.answers = 0  # grows with each unit that the database has answered
 
     def unit(self, work: Callable[[Tx], T], *, single: bool = False) -> T:
         """Run ``work`` in one transaction and return what it returns.
@@ -240,6 +241,7 @@ class Database:
                 else:
                     raise
             else:
+                self.answers += 1
                 if len(self._idle) < MOST_IDLE:
                     self._idle.append(tx)
                 else:

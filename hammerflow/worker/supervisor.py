@@ -115,7 +115,7 @@ class Supervisor:
         self._notifier: Notifier = _notifier(settings, self._store)
         self._schedule = Schedule(options.weights)
         self._schedule.add({"default", *greeting.manifest.queues})
-        self._weather = Weather()
+        self._weather = Weather(lambda: self._store.database.answers)
         self._progress = Progress(
             self._store, on_word=lambda: self._keeping.wake(self._progress, DELAY)
         )

@@ -279,6 +279,11 @@ class Worker:
         forkers = {pid for pid, parent in family.items() if parent == self.pid}
         return {pid for pid, parent in family.items() if parent in forkers}
 
+    def cpu(self) -> float:
+        """Seconds of CPU time that the supervisor has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """kill -9 of the supervisor, and of it alone."""
         self.process.kill()

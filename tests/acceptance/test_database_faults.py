@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
@@ -70,6 +71,27 @@ def test_a_job_outlasts_the_database(fragile_shop: Shop, server: Server) -> None
         assert until("the result", lambda: _value(held)) == 5
         assert len(shop.ledger.runs()) == 1
     shop.check([held])
+
+
+def test_a_worker_waits_for_its_database_in_silence(fragile_shop: Shop, server: Server) -> None:
+    """It says once that it is lost and once that it is back, and tries now and then only."""
+    with fragile_shop.worker() as worker:
+        server.kill()
+        worker.wait_for_log("the database is lost")
+        before = worker.cpu()
+        time.sleep(3)  # an outage: there is nothing to wait for
+        assert worker.cpu() - before < 1.0
+        assert (worker.log.count("base is lost"), worker.log.count("base is back")) == (1, 0), (
+            worker.log
+        )
+
+        server.start()
+
+        worker.wait_for_log("the database is back")
+        assert fragile_shop.send("note", 1).get(timeout=10) == 1
+        assert (worker.log.count("base is lost"), worker.log.count("base is back")) == (1, 1), (
+            worker.log
+        )
 
 
 def _value(result: Result[int]) -> int | None:
