@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +130,7 @@ class SQLite:
             cached_statements=256,
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection, self._busy)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
@@ -192,6 +194,23 @@ _BROKEN = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
 }
+
+
+def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
+    """Put the file into WAL mode, which is a setting of the file: waits up to ``seconds``.
+
+    Connections that open a fresh file together may each hold a read lock and want the write lock;
+    SQLite then fails one of them at once, without its busy timeout (sqlite3_busy_handler).
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) not in _BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.001, 0.02))
 
 
 def _primary_code(error: sqlite3.Error) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from hammerflow.errors import SchemaMismatch, StoreUnavailable
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
+from hammerflow.stores.sqlite import SQLite
 from hammerflow.stores.statements import read_migrations
 from hammerflow.stores.teardown import drop_tables
 from tests.stores.kit import Desk, desk_at, open_raw
@@ -72,6 +75,28 @@ def test_threads_may_migrate_at_once(bare: Desk) -> None:
         thread.join()
     assert faults == [] and sorted(done) == [0, 0, 0, 1]
     works(bare)
+
+
+def test_connections_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
+    """Each wants the file in WAL mode; without a wait of our own, one round of fourteen fails."""
+    failures: list[BaseException] = []
+
+    def opener(dialect: SQLite, barrier: threading.Barrier) -> None:
+        barrier.wait()
+        try:
+            dialect.close(dialect.connect())
+        except sqlite3.Error as error:
+            failures.append(error)
+
+    for number in range(80):
+        dialect = SQLite(str(tmp_path / f"{number}.db"), prefix="hf_")
+        barrier = threading.Barrier(6)
+        threads = [threading.Thread(target=opener, args=(dialect, barrier)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
 
 
 PROGRAM = """
