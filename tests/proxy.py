@@ -1,9 +1,10 @@
-"""A TCP proxy before a database server that loses messages on command."""
+"""A TCP proxy before a database server that loses or slows messages on command."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ __all__ = ["Proxy"]
 
 
 class Proxy:
-    """Forwards bytes both ways; can cut at a word, swallow replies or drop all connections.
+    """Forwards bytes both ways; can cut at a word, swallow replies, dawdle or drop connections.
 
     Args:
         url: of the server behind it.
@@ -28,6 +29,8 @@ class Proxy:
         self._cut_word: bytes | None = None
         self._cut_before = False
         self._silent = threading.Event()
+        self._delay = 0.0
+        self._rate: float | None = None
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self.cuts = 0  # how often a connection was cut at the word
         threading.Thread(target=self._accept, daemon=True).start()
@@ -47,6 +50,14 @@ class Proxy:
     def speak(self) -> None:
         """Forward replies again (what was swallowed is lost)."""
         self._silent.clear()
+
+    def delay(self, seconds: float) -> None:
+        """Hold each message back for so long from now on, both ways."""
+        self._delay = seconds
+
+    def limit(self, bytes_per_second: float | None) -> None:
+        """Let only so much through from now on, each way of each connection; None: all of it."""
+        self._rate = bytes_per_second
 
     def drop_all(self) -> None:
         """Cut every connection there is now."""
@@ -92,9 +103,20 @@ class Proxy:
                     if self._cut_before:
                         _shut(client, server)
                         return
-                server.sendall(data)
+                self._pass_on(data, server)
         if not cut.is_set():
             _shut(client, server)
+
+    def _pass_on(self, data: bytes, to: socket.socket) -> None:
+        if self._delay:
+            time.sleep(self._delay)
+        while data:
+            rate = self._rate
+            size = len(data) if rate is None else max(1, int(rate / 10))
+            piece, data = data[:size], data[size:]
+            if rate is not None:
+                time.sleep(len(piece) / rate)
+            to.sendall(piece)
 
     def _is_cut(self, data: bytes) -> bool:
         word = self._cut_word
@@ -110,7 +132,7 @@ class Proxy:
                 if cut.is_set():  # the server has done it; nobody hears of it
                     break
                 if not self._silent.is_set():
-                    client.sendall(data)
+                    self._pass_on(data, client)
         _shut(client, server)
 
 
