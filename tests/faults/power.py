@@ -8,19 +8,17 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from hammerflow import Hammerflow
 from tests.acceptance.kit import Shop, until
 from tests.faults.ground import copied_disk, disk
+from tests.faults.shops import loading
 from tests.servers import MariaDB, Postgres, Server
 
 __all__ = ["power_cuts"]
 
-_ROOT = Path(__file__).parents[2]
 _KINDS: dict[str, type[Server]] = {"postgres": Postgres, "mariadb": MariaDB}
 
 
@@ -46,22 +44,21 @@ def power_cuts(kind: str, folder: Path, cuts: int) -> str:
         shop = Shop(url, folder)
         stack.callback(shop.close)
         worker = shop.worker()
-        acknowledged = folder / "acknowledged"
-        load = stack.enter_context(_loading(url, acknowledged))
+        load = stack.enter_context(loading(url, folder / "acknowledged"))
         for cut in range(cuts):
-            until("more load", lambda: _lines(acknowledged) > seen, timeout=30)  # noqa: B023
+            until("more load", lambda: load.calls > seen, timeout=30)  # noqa: B023
             time.sleep(random.uniform(0.0, 0.3))
-            load.send_signal(signal.SIGSTOP)
+            load.process.send_signal(signal.SIGSTOP)
             worker.freeze()
             if server is not None:
                 server.pause()
-            seen = _lines(acknowledged)
-            promised = [bytes.fromhex(i) for i in acknowledged.read_text().split()]
+            seen = load.calls
+            promised = [job.id.bytes for job in load.promised]
             with copied_disk(image, folder) as copy:
                 if server is not None:
                     server.resume()
                 worker.thaw()
-                load.send_signal(signal.SIGCONT)
+                load.process.send_signal(signal.SIGCONT)
                 _look(kind, url, copy, folder, promised, drain=cut == cuts - 1)
     return f"{cuts} power cuts, {len(promised)} acknowledged jobs, none lost, no half spawner"
 
@@ -106,18 +103,3 @@ def _move(server: Server, place: Path) -> None:
     shutil.rmtree(data)
     data.symlink_to(place / "data")
     os.sync()  # as initdb does it
-
-
-@contextlib.contextmanager
-def _loading(url: str, acknowledged: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.faults.load", url, str(acknowledged)]
-    process = subprocess.Popen(command, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)})
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0

@@ -7,10 +7,10 @@ import functools
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from hammerflow import Hammerflow, StoreUnavailable
+from hammerflow import StoreUnavailable
 from tests.acceptance.kit import Shop, until
 from tests.faults.ground import (
     Impossible,
@@ -21,6 +21,7 @@ from tests.faults.ground import (
     small_memory_disk,
 )
 from tests.faults.power import power_cuts
+from tests.faults.shops import shop_on
 from tests.proxy import Proxy
 from tests.servers import Postgres
 from tests.stores.kit import Desk
@@ -28,21 +29,11 @@ from tests.stores.kit import Desk
 __all__ = ["SCENARIOS"]
 
 
-@contextlib.contextmanager
-def _shop(url: str, folder: Path) -> Iterator[Shop]:
-    Hammerflow("shop", database=url).migrate()
-    shop = Shop(url, folder)
-    try:
-        yield shop
-    finally:
-        shop.close()
-
-
 def disk_full(folder: Path, _: int) -> str:
     """SQLite on a disk that fills up under load and gets room again."""
     with (
         small_memory_disk(folder, 12) as place,
-        _shop(f"sqlite:///{place / 'shop.db'}", folder) as shop,
+        shop_on(f"sqlite:///{place / 'shop.db'}", folder) as shop,
     ):
         worker = shop.worker()
         ballast = place / "ballast"
@@ -86,7 +77,7 @@ def clocks(folder: Path, _: int) -> str:
     ).stdout.strip()
     if not preload:
         raise Impossible("faketime does not say which library it loads")
-    with Postgres() as server, _shop(server.create_database("shop"), folder) as shop:
+    with Postgres() as server, shop_on(server.create_database("shop"), folder) as shop:
         for offset in ("+1h", "-1h", "+1y", "-1y"):
             os.environ |= {"LD_PRELOAD": preload, "FAKETIME": offset, "DONT_FAKE_MONOTONIC": "1"}
             try:
@@ -131,7 +122,7 @@ def pooler(folder: Path, _: int) -> str:
         try:
             url = f"postgresql://postgres@127.0.0.1:{port}/shop"
             until("the pooler answers", lambda: _answers(url))
-            with _shop(url, folder) as shop:
+            with shop_on(url, folder) as shop:
                 shop.desk = Desk(direct)  # its plain SQL is not made for poolers
                 with shop.worker(), shop.worker():
                     sent = shop.send_all("note", ((i,) for i in range(300)))
@@ -173,7 +164,7 @@ def partition(folder: Path, _: int) -> str:
         far_address, interface = stack.enter_context(link("hffar", 2))
         server = stack.enter_context(_OpenPostgres())
         url = server.create_database("shop")
-        shop = stack.enter_context(_shop(url, folder))
+        shop = stack.enter_context(shop_on(url, folder))
         workers = []
         for name, address in (("hfnear", near_address), ("hffar", far_address)):
             shop.url = url.replace("127.0.0.1", address)
