@@ -6,14 +6,19 @@ import contextlib
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 __all__ = [
     "Impossible",
+    "cgroup",
     "copied_disk",
     "disk",
+    "failing_syncs",
     "inside",
     "link",
     "needs",
@@ -135,3 +140,87 @@ def inside(name: str) -> Iterator[None]:
             yield
         finally:
             libc.setns(home.fileno(), 0)
+
+
+@contextlib.contextmanager
+def failing_syncs(pids: Iterable[int], *, when: str = "1+") -> Iterator[Path]:
+    """fsync and fdatasync of these processes fail with EIO, in the block and for all threads.
+
+    Args:
+        when: which calls of each thread fail, as strace has it.
+
+    Yields:
+        The file to which strace writes these calls.
+    """
+    strace = needs("strace")
+    folder = Path(tempfile.mkdtemp(prefix="strace-"))
+    said, trace = folder / "said", folder / "trace"
+    command = [strace, "-f", "-o", str(trace), "-e", "trace=fsync,fdatasync"]
+    command += ["-e", f"inject=fsync,fdatasync:error=EIO:when={when}"]
+    wanted = list(pids)
+    for pid in wanted:
+        command += ["-p", str(pid)]
+    with open(said, "wb") as out:
+        process = subprocess.Popen(command, stderr=out)
+    try:
+        deadline = time.monotonic() + 10
+        while not all(_traced(pid) for pid in wanted):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise Impossible(f"strace does not attach: {said.read_text().strip()}")
+            time.sleep(0.01)
+        yield trace
+    finally:
+        process.send_signal(signal.SIGINT)  # it lets go of them and they go on
+        process.wait(10)
+        shutil.rmtree(folder)
+
+
+def _traced(pid: int) -> bool:
+    """Whether all threads of a process are traced, or it is no more."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
+    except OSError:
+        return not Path(f"/proc/{pid}").exists()
+
+
+@contextlib.contextmanager
+def cgroup(controller: str, **limits: object) -> Iterator[Path]:
+    """A control group below this process's own; its folder.
+
+    Args:
+        controller: "memory" or "pids".
+        limits: file names (of version 1, with _ for the dot after the controller) and values.
+
+    Raises:
+        Impossible: control groups cannot be written here.
+    """
+    group = _own_cgroup(controller) / f"hammerflow-faults-{os.getpid()}"
+    try:
+        group.mkdir()
+        for name, value in limits.items():
+            (group / f"{controller}.{name}").write_text(str(value))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        raise Impossible(f"control groups cannot be written here: {error}") from error
+    try:
+        yield group
+    finally:
+        deadline = time.monotonic() + 10
+        while members := (group / "cgroup.procs").read_text().split():
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        group.rmdir()
+
+
+def _own_cgroup(controller: str) -> Path:
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return Path("/sys/fs/cgroup", controller, path.lstrip("/"))
+    raise Impossible(f"there is no {controller} controller of control groups version 1")

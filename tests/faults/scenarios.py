@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hammerflow import StoreUnavailable
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import until
+from tests.faults import disks
 from tests.faults.ground import (
     Impossible,
     inside,
     link,
     needs,
     set_link,
-    small_memory_disk,
 )
 from tests.faults.power import power_cuts
 from tests.faults.shops import shop_on
@@ -27,43 +26,6 @@ from tests.servers import Postgres
 from tests.stores.kit import Desk
 
 __all__ = ["SCENARIOS"]
-
-
-def disk_full(folder: Path, _: int) -> str:
-    """SQLite on a disk that fills up under load and gets room again."""
-    with (
-        small_memory_disk(folder, 12) as place,
-        shop_on(f"sqlite:///{place / 'shop.db'}", folder) as shop,
-    ):
-        worker = shop.worker()
-        ballast = place / "ballast"
-        acknowledged = shop.send_all("note", ((i,) for i in range(100)))
-        with contextlib.suppress(OSError), open(ballast, "wb") as file:
-            while True:
-                file.write(b"x" * 4096)
-                file.flush()
-        refused = 0
-        deadline = time.monotonic() + 20
-        while refused < 5 and time.monotonic() < deadline:
-            try:
-                acknowledged += shop.send_all("note", [("x" * 20_000,)] * 20)
-            except StoreUnavailable:
-                refused += 1
-        assert refused == 5, "the full disk refused nothing"
-        ballast.unlink()
-        acknowledged.append(until("room again", functools.partial(_try_to_send, shop)))
-        shop.wait_until_quiet(60)
-        assert worker.process.poll() is None, worker.log
-        shop.check(acknowledged, unknown=refused * 20)
-        assert shop.desk.sql("PRAGMA integrity_check") == [("ok",)]
-    return f"{refused} enqueues refused, {len(acknowledged)} acknowledged jobs done, none lost"
-
-
-def _try_to_send(shop: Shop) -> object:
-    try:
-        return shop.send("note", 0)
-    except StoreUnavailable:
-        return None
 
 
 def clocks(folder: Path, _: int) -> str:
@@ -201,7 +163,10 @@ SCENARIOS: dict[str, Callable[[Path, int], str]] = {
     "power-cut-sqlite": functools.partial(power_cuts, "sqlite"),
     "power-cut-postgres": functools.partial(power_cuts, "postgres"),
     "power-cut-mariadb": functools.partial(power_cuts, "mariadb"),
-    "disk-full": disk_full,
+    "disk-full": disks.disk_full,
+    "sync-errors-sqlite": disks.sync_errors_sqlite,
+    "sync-errors-postgres": disks.sync_errors_postgres,
+    "sync-errors-mariadb": disks.sync_errors_mariadb,
     "clocks": clocks,
     "pooler": pooler,
     "partition": partition,
