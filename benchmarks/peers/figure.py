@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.peers.catalogue import PEERS, Peer
 
-__all__ = ["default_folder", "peers"]
+__all__ = ["default_folder", "environment", "peers"]
 
 ROOT = Path(__file__).parents[2]
 #: What one peer may take in all; then its row says so.
@@ -32,7 +32,7 @@ def peers(jobs: int, folder: Path, only: set[str] | None = None) -> Iterator[dic
     from tests.servers import Postgres, Redis
 
     chosen = [peer for peer in PEERS if not only or peer.name in only]
-    interpreter = _environment(folder, [peer for peer in chosen if peer.requirements])
+    interpreter = environment(folder, [peer for peer in chosen if peer.requirements])
     ours: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         bell = stack.enter_context(Redis())
@@ -99,7 +99,7 @@ def _run(peer: Peer, program: str, jobs: int, urls: dict[str, str]) -> dict[str,
     return facts
 
 
-def _environment(folder: Path, wanted: list[Peer]) -> Path:
+def environment(folder: Path, wanted: list[Peer]) -> Path:
     """The peers' interpreter; what cannot be installed is missed by its own row only."""
     interpreter = folder / "bin" / "python"
     if not interpreter.exists():
