@@ -1,0 +1,280 @@
+"""Stepper: two units of work side by side, a statement at a time, in every order that there is."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from hammerflow.stores.database import Fault
+from hammerflow.stores.store import Store
+from tests.stores.kit import Desk, open_raw
+
+__all__ = ["Lane", "Path", "Race", "every_path", "some_paths"]
+
+#: How long a statement may take before the database is asked whether it waits for a lock.
+_PATIENCE = 0.002
+_FAR_TOO_LONG = 60.0
+#: PostgreSQL looks for a deadlock after a second; connections from now on after this many ms.
+_QUICK = """DO $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 10', current_database());
+END $$"""
+
+
+class Lane:
+    """A store of its own whose every statement waits for its turn.
+
+    BEGIN and the first statement are one step: no database takes a snapshot or a lock at BEGIN. On
+    SQLite, whose writers take turns, a step is a whole transaction, or a read outside of one.
+
+    Attributes:
+        retries: how often the database told the lane's unit to begin again.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.store = desk.another()
+        self.connection: Any = None
+        self.in_transaction = False
+        self.retries = 0
+        self.arrivals: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.outcome: Any = None
+        self._has_turns = False
+        self._turn = threading.Semaphore(0)
+        self._whole = desk.kind == "sqlite"
+        database: Any = self.store.database
+        database.dialect = _Dialect(database.dialect, self)
+
+    def start(self, work: Callable[[], Any]) -> None:
+        """Run up to the first step."""
+
+        def body() -> None:
+            try:
+                self.outcome = work()
+            except BaseException as error:  # noqa: BLE001 - raised by the race
+                self.outcome = error
+            finally:
+                self._has_turns = False
+                self.arrivals.put(None)
+
+        self._has_turns = True
+        self.outcome = None
+        self.retries = 0
+        threading.Thread(target=body, daemon=True).start()
+
+    def go(self) -> None:
+        """Let it do its step."""
+        self._turn.release()
+
+    def wait_for_turn(self, connection: Any, step: str) -> None:
+        """Called by the store just before it sends a statement."""
+        self.connection = connection
+        if self._has_turns and not (self._whole and self.in_transaction):
+            self.arrivals.put(step)
+            self._turn.acquire()
+
+
+class _Tx:
+    """A Tx whose statements are steps."""
+
+    def __init__(self, tx: Any, lane: Lane) -> None:
+        self.tx = tx
+        self.lane = lane
+        self.repeated = False
+        self.since: float | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.tx, name)
+        if name not in ("rows", "run", "many", "script"):
+            return found
+
+        def step(statement: str, *args: Any, **values: Any) -> Any:
+            self.lane.wait_for_turn(self.tx.connection, statement)
+            return found(statement, *args, **values)
+
+        return step
+
+
+class _Dialect:
+    """A dialect whose transactions are in a lane."""
+
+    def __init__(self, dialect: Any, lane: Lane) -> None:
+        self._dialect = dialect
+        self._lane = lane
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dialect, name)
+
+    def connect(self) -> _Tx:
+        return _Tx(self._dialect.connect(), self._lane)
+
+    def begin(self, tx: _Tx) -> None:
+        if self._dialect.one_writer:
+            self._lane.wait_for_turn(tx.tx.connection, "transaction")
+        self._dialect.begin(tx.tx)
+        self._lane.in_transaction = True
+
+    def commit(self, tx: _Tx) -> None:
+        self._lane.wait_for_turn(tx.tx.connection, "COMMIT")
+        self._dialect.commit(tx.tx)
+        self._lane.in_transaction = False
+
+    def rollback(self, tx: _Tx) -> None:
+        self._dialect.rollback(tx.tx)
+        self._lane.in_transaction = False
+
+    def close(self, tx: _Tx) -> None:
+        self._dialect.close(tx.tx)
+        self._lane.in_transaction = False
+
+    def fault(self, error: BaseException) -> Fault:
+        fault: Fault = self._dialect.fault(error)
+        self._lane.retries += fault is Fault.RETRY
+        return fault
+
+
+class Path:
+    """One way through all the choices of whose turn it is: the given ones, then what ``pick`` says.
+
+    Attributes:
+        taken: what was chosen where there was a choice.
+    """
+
+    def __init__(self, given: Sequence[int] = (), pick: Callable[[], int] = lambda: 0) -> None:
+        self._given = given
+        self._pick = pick
+        self.taken: list[int] = []
+
+    def choose(self) -> int:
+        """Whose turn it is."""
+        at = len(self.taken)
+        self.taken.append(self._given[at] if at < len(self._given) else self._pick())
+        return self.taken[-1]
+
+    def next(self) -> Path | None:
+        """The path after this one, in lexical order."""
+        left = list(self.taken)
+        while left and left[-1] == 1:
+            left.pop()
+        return Path([*left[:-1], 1]) if left else None
+
+    @property
+    def has_strayed(self) -> bool:
+        """Whether there were fewer choices than were given: the run was not the same again."""
+        return len(self.taken) < len(self._given)
+
+
+def every_path(run: Callable[[Path], None]) -> int:
+    """Run each path once; how many there are."""
+    count = 0
+    path: Path | None = Path()
+    while path is not None:
+        run(path)
+        assert not path.has_strayed, "the same turns led to another end"
+        count += 1
+        path = path.next()
+    return count
+
+
+def some_paths(run: Callable[[Path], None], number: int, seed: str) -> int:
+    """Run paths at random; how many of them were different."""
+    seen = set()
+    pick = random.Random(seed)
+    for _ in range(number):
+        path = Path(pick=lambda: pick.randrange(2))
+        run(path)
+        seen.add(tuple(path.taken))
+    return len(seen)
+
+
+class Race:
+    """Two lanes, and an eye on who waits for whose lock.
+
+    Attributes:
+        story: the steps of the last run.
+        retries: how often a unit of any run was told to begin again (deadlocks).
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.lanes = (Lane(desk), Lane(desk))
+        self.story: list[str] = []
+        self.retries = 0
+        self._kind = desk.kind
+        self._eye = open_raw(desk.url)
+        if desk.kind == "postgres":
+            desk.sql(_QUICK)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._eye.close()
+        for lane in self.lanes:
+            lane.store.close()
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """An error of the block says what was done before it."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note(" | ".join(self.story))
+            raise
+
+    def run(self, works: Sequence[Callable[[Store], Any]], path: Path) -> list[Any]:
+        """Run both, in turns as the path says; what they returned."""
+        self.story = []
+        ready: dict[int, str] = {}
+        inside: set[int] = {0, 1}
+        for lane, work in zip(self.lanes, works, strict=True):
+            lane.start(lambda work=work, lane=lane: work(lane.store))  # type: ignore[misc]
+        for number in (0, 1):
+            self._await(number, ready, inside, until_blocked=False)
+        while ready or inside:
+            if ready:
+                number = path.choose() if len(ready) == 2 else next(iter(ready))
+                self.story.append(f"{'AB'[number]} {ready.pop(number)}")
+                inside.add(number)
+                self.lanes[number].go()
+                self._await(number, ready, inside)
+            for number in sorted(inside):
+                if not (ready and self.lanes[1 - number].in_transaction):  # else it still waits
+                    self._await(number, ready, inside)
+        for lane in self.lanes:
+            self.retries += lane.retries
+            if isinstance(lane.outcome, BaseException):
+                raise lane.outcome
+        return [lane.outcome for lane in self.lanes]
+
+    def _await(
+        self, number: int, ready: dict[int, str], inside: set[int], *, until_blocked: bool = True
+    ) -> None:
+        """Return when the lane comes to its next step or to its end, or waits for a lock."""
+        lane, other = self.lanes[number], self.lanes[1 - number]
+        deadline = time.monotonic() + _FAR_TOO_LONG
+        while True:
+            with contextlib.suppress(queue.Empty):
+                step = lane.arrivals.get(timeout=_PATIENCE)
+                inside.discard(number)
+                if step is not None:
+                    ready[number] = step
+                return
+            if until_blocked and other.in_transaction and self._waits(lane, other):
+                return
+            assert time.monotonic() < deadline, "a step does not end"
+
+    def _waits(self, lane: Lane, other: Lane) -> bool:
+        """Whether the lane's statement waits for a lock that the other holds."""
+        cursor = self._eye.cursor()
+        if self._kind == "postgres":
+            pids = (lane.connection.info.backend_pid, other.connection.info.backend_pid)
+            cursor.execute("SELECT pg_blocking_pids(%s) @> ARRAY[%s::int]", pids)
+            return bool(cursor.fetchone()[0])
+        if self._kind == "mysql":  # the tables of information_schema are up to 0.1 s old
+            cursor.execute("SHOW ENGINE INNODB STATUS")
+            thread = f"thread id {lane.connection.thread_id()},"
+            for transaction in cursor.fetchone()[2].split("---TRANSACTION ")[1:]:
+                if thread in transaction:
+                    return "LOCK WAIT" in transaction
+        return False
