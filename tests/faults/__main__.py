@@ -34,7 +34,7 @@ def main() -> int:
             said = "ok: " + SCENARIOS[name](folder, given.cuts)
         except Impossible as error:
             said = f"impossible here: {error}"
-        except AssertionError as error:
+        except (AssertionError, TimeoutError) as error:
             said, broken = f"BROKEN: {error}", broken + 1
         print(f"{name:22} {time.monotonic() - began:5.1f} s  {said}", flush=True)
     return int(broken > 0)

@@ -19,6 +19,7 @@ __all__ = [
     "copied_disk",
     "disk",
     "failing_syncs",
+    "faketime_library",
     "inside",
     "link",
     "needs",
@@ -182,6 +183,16 @@ def _traced(pid: int) -> bool:
         return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
     except OSError:
         return not Path(f"/proc/{pid}").exists()
+
+
+def faketime_library() -> str:
+    """What LD_PRELOAD must name to let a program see another time."""
+    faketime = needs("faketime")
+    command = [faketime, "-f", "+0", "printenv", "LD_PRELOAD"]
+    preload = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    if not preload:
+        raise Impossible("faketime does not say which library it loads")
+    return preload
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.acceptance.kit import until
-from tests.faults import disks
+from tests.faults import databases, disks, processes
 from tests.faults.ground import (
-    Impossible,
+    faketime_library,
     inside,
     link,
     needs,
@@ -30,15 +30,7 @@ __all__ = ["SCENARIOS"]
 
 def clocks(folder: Path, _: int) -> str:
     """Workers whose clock is wrong by an hour or a year: the database's clock decides."""
-    faketime = needs("faketime")
-    preload = subprocess.run(
-        [faketime, "-f", "+0", "printenv", "LD_PRELOAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    if not preload:
-        raise Impossible("faketime does not say which library it loads")
+    preload = faketime_library()
     with Postgres() as server, shop_on(server.create_database("shop"), folder) as shop:
         for offset in ("+1h", "-1h", "+1y", "-1y"):
             os.environ |= {"LD_PRELOAD": preload, "FAKETIME": offset, "DONT_FAKE_MONOTONIC": "1"}
@@ -167,6 +159,18 @@ SCENARIOS: dict[str, Callable[[Path, int], str]] = {
     "sync-errors-sqlite": disks.sync_errors_sqlite,
     "sync-errors-postgres": disks.sync_errors_postgres,
     "sync-errors-mariadb": disks.sync_errors_mariadb,
+    "memory-limit": processes.memory_limit,
+    "pid-limit": processes.pid_limit,
+    "descriptor-limit": processes.descriptor_limit,
+    "hostile-bodies": processes.hostile_bodies,
+    "daemon-left": processes.daemon_left,
+    "connection-limit-postgres": functools.partial(databases.connection_limit, "postgres"),
+    "connection-limit-mariadb": functools.partial(databases.connection_limit, "mariadb"),
+    "held-transaction-postgres": functools.partial(databases.held_transaction, "postgres"),
+    "held-transaction-mariadb": functools.partial(databases.held_transaction, "mariadb"),
+    "serializable-postgres": databases.serializable_postgres,
+    "serializable-mariadb": databases.serializable_mariadb,
+    "database-clock": databases.clock_jumps,
     "clocks": clocks,
     "pooler": pooler,
     "partition": partition,
