@@ -1,5 +1,6 @@
-"""python -m tests.chaos.peers [--peer NAME ...] [--seconds 60] [--seed S ...] [--rate 20]
-[--lease 10] [--no-kills] [--peers-venv DIR] [--json FILE] [--table FILE]
+"""python -m tests.chaos.peers [--peer NAME ...] [--seconds 60] [--seed S ...] [--rate 12]
+[--lease 10] [--no-kills] [--peers-venv DIR] [--json FILE] [--keep DIR]
+[--table FILE]
 
 Each contender under the same load and the same schedule of kills; prints a table. The peers are
 installed into an environment of their own. --table prints the table of recorded lines.
@@ -29,11 +30,12 @@ def main() -> int:
     parser.add_argument("--peer", choices=names, nargs="+", default=names)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, nargs="+", default=None)
-    parser.add_argument("--rate", type=float, default=20.0, help="jobs a second")
+    parser.add_argument("--rate", type=float, default=12.0, help="jobs a second")
     parser.add_argument("--lease", type=float, default=10.0, help="and visibility timeouts alike")
     parser.add_argument("--no-kills", action="store_true", help="is the harness itself right?")
     parser.add_argument("--peers-venv", type=Path, default=default_folder())
     parser.add_argument("--json", type=Path, default=None, help="append a line for each run")
+    parser.add_argument("--keep", type=Path, default=None, help="ledgers and logs go there")
     parser.add_argument("--table", type=Path, default=None, help="print only, from such lines")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends workers and servers, too
@@ -51,6 +53,7 @@ def main() -> int:
                 line = run(
                     contender, seed=seed, seconds=given.seconds, rate=given.rate,
                     lease=given.lease, interpreter=interpreter, kills=not given.no_kills,
+                    keep=given.keep,
                 )  # fmt: skip
             except RuntimeError as error:
                 print(f"failed: {error}")

@@ -66,9 +66,10 @@ CONTENDERS = (
     ),
     Contender(
         "pgqueuer", "PgQueuer, PostgreSQL", "pgqueuer", ("postgres",),
-        "four `pgq run --heartbeat-timeout LEASE --dequeue-timeout LEASE/2 --batch-size 1 "
-        "--max-concurrent-tasks 2 --restart-on-failure --restart-delay 1 "
-        f"--shutdown-on-listener-failure`, {_RESTARTED}; a pool of asyncpg",
+        "four processes of `pgqueuer.run` (what `pgq run` calls) with heartbeat_timeout=LEASE, "
+        "dequeue_timeout=LEASE/2, batch_size=1, max_concurrent_tasks=2 (its least), "
+        "shutdown_on_listener_failure, restart_on_failure, restart_delay=1, a pool of asyncpg; "
+        f"{_RESTARTED}",
         "pgqueuer",
     ),
 )  # fmt: skip

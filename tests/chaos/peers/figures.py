@@ -86,6 +86,7 @@ def figures(book: Book, kills: Iterable[Kill], unfinished: set[str]) -> dict[str
         "starts": len(runs),
         "cut": cut,
         "lost": len(book.undone - unfinished),
+        "lost_before_start": len(book.undone - unfinished - set(starts)),
         "stuck": len(book.undone & unfinished),
         "doubled": sum(len(found) > 1 for found in ends.values()),
         "never": never,

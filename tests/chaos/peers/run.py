@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,8 +52,13 @@ def run(
     lease: float,
     interpreter: str,
     kills: bool = True,
+    keep: Path | None = None,
 ) -> dict[str, Any]:
-    """Its figures; RuntimeError, with what it has said, if it did not come up."""
+    """Its figures; RuntimeError, with what it has said, if it did not come up.
+
+    Args:
+        keep: a folder for ledger, logs and kills.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-peers-")))
         servers = [stack.enter_context(_server(kind)) for kind in contender.servers]
@@ -75,6 +81,9 @@ def run(
         errors = client.ask(None, seconds + MOST_SECONDS, fleet.keep)
         healed = time.monotonic()
         unfinished = _settle(client, fleet, book, healed + MOST_SECONDS)
+        if keep is not None:
+            kept = shutil.copytree(folder, keep / f"{contender.name}-{seed}", dirs_exist_ok=True)
+            (kept / "kills").write_text("".join(f"{kill}\n" for kill in nemesis.kills))
         return {
             "contender": contender.name,
             "title": contender.title,

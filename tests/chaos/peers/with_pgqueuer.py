@@ -7,9 +7,10 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
+from datetime import timedelta
 
 import asyncpg
+import pgqueuer
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.models import Job
@@ -24,7 +25,7 @@ _queries: Queries
 
 @contextlib.asynccontextmanager
 async def worker() -> AsyncIterator[PgQueuer]:
-    """What `pgq run` runs."""
+    """The factory that its supervisor runs, and runs again after a failure."""
     async with asyncpg.create_pool(body.DATABASE, min_size=2, max_size=5) as pool:
         pgq = PgQueuer(AsyncpgPoolDriver(pool))
 
@@ -49,11 +50,7 @@ async def _prepare() -> None:
 
 
 def commands() -> list[list[str]]:
-    pgq = str(Path(sys.executable).with_name("pgq"))
-    options = ["--heartbeat-timeout", str(body.LEASE), "--dequeue-timeout", str(body.LEASE / 2)]
-    options += ["--batch-size", "1", "--max-concurrent-tasks", "2"]
-    options += ["--restart-on-failure", "--restart-delay", "1", "--shutdown-on-listener-failure"]
-    return [[pgq, "run", f"{__name__}:worker", *options]] * 4
+    return [[sys.executable, "-m", __name__]] * 4
 
 
 def enqueue(key: str, seconds: float) -> None:
@@ -64,3 +61,18 @@ def unfinished() -> set[str]:
     """What its table holds: queued, picked, or failed and held."""
     rows = _runner.run(_pool.fetch("SELECT payload FROM pgqueuer"))
     return {json.loads(row["payload"])[0] for row in rows}
+
+
+if __name__ == "__main__":
+    asyncio.run(
+        pgqueuer.run(
+            worker,
+            heartbeat_timeout=timedelta(seconds=body.LEASE),
+            dequeue_timeout=timedelta(seconds=body.LEASE / 2),
+            batch_size=1,
+            max_concurrent_tasks=2,
+            shutdown_on_listener_failure=True,
+            restart_on_failure=True,
+            restart_delay=timedelta(seconds=1),
+        )
+    )
