@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import queue
 import random
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from hammerflow.stores.database import Fault
+from hammerflow.stores.statements import TABLES, Statement
 from hammerflow.stores.store import Store
 from tests.stores.kit import Desk, open_raw
 
-__all__ = ["Lane", "Path", "Race", "every_path", "some_paths"]
+__all__ = ["Lane", "Path", "Race", "Step", "every_path", "some_paths"]
 
 #: How long a statement may take before the database is asked whether it waits for a lock.
 _PATIENCE = 0.002
@@ -23,6 +25,19 @@ _FAR_TOO_LONG = 60.0
 _QUICK = """DO $$ BEGIN
   EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 10', current_database());
 END $$"""
+
+
+class Step(NamedTuple):
+    """What a lane does next, and which tables it reads and writes (or locks rows of)."""
+
+    name: str
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+    def meets(self, other: Step) -> bool:
+        """Whether it matters which of the two comes first."""
+        mine, others = self.reads | self.writes, other.reads | other.writes
+        return bool(self.writes & others or mine & other.writes)
 
 
 class Lane:
@@ -40,12 +55,17 @@ class Lane:
         self.connection: Any = None
         self.in_transaction = False
         self.retries = 0
-        self.arrivals: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.arrivals: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
         self.outcome: Any = None
         self._has_turns = False
         self._turn = threading.Semaphore(0)
         self._whole = desk.kind == "sqlite"
+        self._written: frozenset[str] = frozenset()
         database: Any = self.store.database
+        self._statements = {
+            name: _step(statement, database.dialect.macros)
+            for name, statement in database.dialect.statements.items()
+        }
         database.dialect = _Dialect(database.dialect, self)
 
     def start(self, work: Callable[[], Any]) -> None:
@@ -69,12 +89,43 @@ class Lane:
         """Let it do its step."""
         self._turn.release()
 
-    def wait_for_turn(self, connection: Any, step: str) -> None:
-        """Called by the store just before it sends a statement."""
+    def begin(self, connection: Any, *, one_writer: bool) -> None:
+        """Called by the store just before BEGIN."""
+        self._written = frozenset()
+        if one_writer:  # what it will do is not known yet
+            self._wait(connection, Step("transaction", frozenset(), frozenset(TABLES)))
+
+    def run(self, connection: Any, statement: str) -> None:
+        """Called just before a statement."""
+        step = self._statements[statement]
+        self._written |= step.writes
+        if not (self._whole and self.in_transaction):
+            self._wait(connection, step)
+
+    def commit(self, connection: Any) -> None:
+        """Called just before COMMIT, which shows what was written and lets go of all locks."""
+        if not self._whole:
+            self._wait(connection, Step("COMMIT", frozenset(), self._written))
+
+    def _wait(self, connection: Any, step: Step) -> None:
         self.connection = connection
-        if self._has_turns and not (self._whole and self.in_transaction):
+        if self._has_turns:
             self.arrivals.put(step)
             self._turn.acquire()
+
+
+_WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|SHARE)\b")
+
+
+def _step(statement: Statement, macros: Mapping[str, str]) -> Step:
+    """A statement's tables; all of them count as written where it writes or locks at all."""
+    text = "".join(part for part in statement.parts if isinstance(part, str))
+    tables = frozenset(table for table in TABLES if macros[table] in text)
+    if "job_states" in tables:
+        tables = frozenset(TABLES)
+    if _WRITES.search(text):
+        return Step(statement.name, frozenset(), tables)
+    return Step(statement.name, tables, frozenset())
 
 
 class _Tx:
@@ -92,7 +143,7 @@ class _Tx:
             return found
 
         def step(statement: str, *args: Any, **values: Any) -> Any:
-            self.lane.wait_for_turn(self.tx.connection, statement)
+            self.lane.run(self.tx.connection, statement)
             return found(statement, *args, **values)
 
         return step
@@ -112,13 +163,12 @@ class _Dialect:
         return _Tx(self._dialect.connect(), self._lane)
 
     def begin(self, tx: _Tx) -> None:
-        if self._dialect.one_writer:
-            self._lane.wait_for_turn(tx.tx.connection, "transaction")
+        self._lane.begin(tx.tx.connection, one_writer=self._dialect.one_writer)
         self._dialect.begin(tx.tx)
         self._lane.in_transaction = True
 
     def commit(self, tx: _Tx) -> None:
-        self._lane.wait_for_turn(tx.tx.connection, "COMMIT")
+        self._lane.commit(tx.tx.connection)
         self._dialect.commit(tx.tx)
         self._lane.in_transaction = False
 
@@ -137,21 +187,45 @@ class _Dialect:
 
 
 class Path:
-    """One way through all the choices of whose turn it is: the given ones, then what ``pick`` says.
+    """One way through all the choices of whose turn it is.
+
+    Two steps that have no table in common come out the same in either order, so only one order is
+    gone: once all paths that begin with A's step are done, that step sleeps on those that begin
+    with B's, until B does something that meets it (sleep sets: Godefroid, 1996).
+
+    Args:
+        given: what to choose at first.
+        pick: what to choose then; None for all paths in turn, with sleeping steps.
 
     Attributes:
         taken: what was chosen where there was a choice.
+        is_redundant: another path is the same but for steps that have no table in common.
     """
 
-    def __init__(self, given: Sequence[int] = (), pick: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, given: Sequence[int] = (), pick: Callable[[], int] | None = None) -> None:
+        self.taken: list[int] = []
+        self.is_redundant = False
         self._given = given
         self._pick = pick
-        self.taken: list[int] = []
+        self._sleeps = False  # A's step does
 
-    def choose(self) -> int:
+    def choose(self, ready: Mapping[int, Step]) -> int:
         """Whose turn it is."""
+        number = self._choose(ready)
+        if self._sleeps and (number == 0 or ready[1].meets(ready[0])):
+            self._sleeps = False
+        return number
+
+    def _choose(self, ready: Mapping[int, Step]) -> int:
+        if len(ready) == 1:
+            self.is_redundant |= self._sleeps and 0 in ready
+            return next(iter(ready))
+        if self._sleeps or self.is_redundant:
+            return 1
         at = len(self.taken)
-        self.taken.append(self._given[at] if at < len(self._given) else self._pick())
+        pick = self._pick or (lambda: 0)
+        self.taken.append(self._given[at] if at < len(self._given) else pick())
+        self._sleeps = self._pick is None and self.taken[-1] == 1
         return self.taken[-1]
 
     def next(self) -> Path | None:
@@ -168,13 +242,13 @@ class Path:
 
 
 def every_path(run: Callable[[Path], None]) -> int:
-    """Run each path once; how many there are."""
+    """Run each path; how many there are that are not redundant."""
     count = 0
     path: Path | None = Path()
     while path is not None:
         run(path)
         assert not path.has_strayed, "the same turns led to another end"
-        count += 1
+        count += not path.is_redundant
         path = path.next()
     return count
 
@@ -225,7 +299,7 @@ class Race:
     def run(self, works: Sequence[Callable[[Store], Any]], path: Path) -> list[Any]:
         """Run both, in turns as the path says; what they returned."""
         self.story = []
-        ready: dict[int, str] = {}
+        ready: dict[int, Step] = {}
         inside: set[int] = {0, 1}
         for lane, work in zip(self.lanes, works, strict=True):
             lane.start(lambda work=work, lane=lane: work(lane.store))  # type: ignore[misc]
@@ -233,8 +307,8 @@ class Race:
             self._await(number, ready, inside, until_blocked=False)
         while ready or inside:
             if ready:
-                number = path.choose() if len(ready) == 2 else next(iter(ready))
-                self.story.append(f"{'AB'[number]} {ready.pop(number)}")
+                number = path.choose(ready)
+                self.story.append(f"{'AB'[number]} {ready.pop(number).name}")
                 inside.add(number)
                 self.lanes[number].go()
                 self._await(number, ready, inside)
@@ -248,7 +322,7 @@ class Race:
         return [lane.outcome for lane in self.lanes]
 
     def _await(
-        self, number: int, ready: dict[int, str], inside: set[int], *, until_blocked: bool = True
+        self, number: int, ready: dict[int, Step], inside: set[int], *, until_blocked: bool = True
     ) -> None:
         """Return when the lane comes to its next step or to its end, or waits for a lock."""
         lane, other = self.lanes[number], self.lanes[1 - number]
