@@ -1,7 +1,8 @@
 """python -m tests.seeded [NAME ...]
 
-Applies each patch to a copy of the checkout, runs the tests that its head names (on SQLite), and
-prints the matrix. Ends with 1 if a bug is not caught: a test that cannot fail is none.
+Applies each patch to a copy of the checkout, runs the tests that its head names (on SQLite, or with
+servers those that the head chooses by pytest's -k), and prints the matrix. Ends with 1 if a bug is
+not caught: a test that cannot fail is none.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["ROOT", "apply", "bugs", "head"]
+__all__ = ["ROOT", "Head", "apply", "bugs", "head"]
 
 ROOT = Path(__file__).parents[2]
+_THOROUGH = {"HAMMERFLOW_TEST_POINTS": "all", "HAMMERFLOW_TEST_INTERLEAVINGS": "50"}
 
 
 def bugs() -> list[Path]:
@@ -25,10 +28,19 @@ def bugs() -> list[Path]:
     return sorted(Path(__file__).parent.glob("*.patch"))
 
 
-def head(patch: Path) -> tuple[str, list[str]]:
-    """What the bug is, and the tests that must catch it."""
-    what, tests, *_ = patch.read_text().splitlines()
-    return what.rstrip("."), tests.removeprefix("Caught by: ").split()
+class Head(NamedTuple):
+    """What the bug is, the files of tests that must catch it, and which of these with servers."""
+
+    what: str
+    tests: list[str]
+    chosen: str | None
+
+
+def head(patch: Path) -> Head:
+    """The first lines of a patch."""
+    what, tests, servers, *_ = patch.read_text().splitlines()
+    chosen = servers.removeprefix("With servers: ") or None
+    return Head(what.rstrip("."), tests.removeprefix("Caught by: ").split(), chosen)
 
 
 def apply(patch: Path, folder: Path, *, only_check: bool = False) -> None:
@@ -64,15 +76,15 @@ def main() -> int:
     missed = 0
     print("| seeded bug | tests | |\n|---|---|---|")
     for patch in chosen:
-        what, tests = head(patch)
-        caught = _is_caught(patch, tests)
+        what, tests, chosen = head(patch)
+        caught = _is_caught(patch, tests, chosen)
         missed += not caught
-        shown = ", ".join(f"`{test}`" for test in tests)
+        shown = ", ".join(f"`{test}`" for test in tests) + (f" ({chosen})" if chosen else "")
         print(f"| {what} | {shown} | {'caught' if caught else '**missed**'} |", flush=True)
     return int(missed > 0)
 
 
-def _is_caught(patch: Path, tests: list[str]) -> bool:
+def _is_caught(patch: Path, tests: list[str], chosen: str | None) -> bool:
     with tempfile.TemporaryDirectory(prefix="hammerflow-seeded-") as folder:
         copy = Path(folder)
         for part in ("hammerflow", "tests", "examples", "benchmarks"):
@@ -80,11 +92,15 @@ def _is_caught(patch: Path, tests: list[str]) -> bool:
         for part in ("setup.cfg", "pyproject.toml", "README.md"):
             shutil.copy(ROOT / part, copy / part)
         apply(patch, copy)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--sqlite-only", "-p", "no:xdist"]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:xdist"]
+        command += ["-k", chosen] if chosen else ["--sqlite-only"]
         paths = [f"tests/{test}" for test in tests]
-        environment = {**os.environ, "PYTHONPATH": folder, "HAMMERFLOW_TEST_POINTS": "all"}
         ran = subprocess.run(
-            [*command, *paths], cwd=copy, env=environment, capture_output=True, check=False
+            [*command, *paths],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": folder, **_THOROUGH},
+            capture_output=True,
+            check=False,
         )
         return ran.returncode == 1  # 1: tests ran and one failed; more: they did not run at all
 
