@@ -25,7 +25,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         login = parts.netloc.rpartition("@")[0]
-        self.url = parts._replace(netloc=f"{login}@127.0.0.1:{port}" if login else "").geturl()
+        self.url = parts._replace(netloc=f"{login}@127.0.0.1:{port}".lstrip("@")).geturl()
         self._cut_word: bytes | None = None
         self._cut_before = False
         self._silent = threading.Event()
@@ -42,6 +42,10 @@ class Proxy:
             before: the server does not receive it; else it does, and its reply is dropped.
         """
         self._cut_before, self._cut_word = before, word.encode()
+
+    def spare(self) -> None:
+        """Cut at no word any more."""
+        self._cut_word = None
 
     def silence(self) -> None:
         """Swallow the server's replies from now on; connections stay open."""

@@ -26,12 +26,14 @@ def test_recovery_counts_only_jobs_whose_body_the_kill_hit() -> None:
 def test_lines_are_summed_and_a_broken_run_has_no_bound() -> None:
     line = {
         "database": "sqlite", "seconds": 10.0, "jobs": 300, "faults": {"child killed": 4},
+        "phases": {"claimed": 3, "body": 1},
         "lost": 2, "refused": 1, "overlaps": 0, "children": 9, "broken": [],
         "recovery": {"child": [0.1, 0.3], "supervisor": [], "database": []},
     }  # fmt: skip
     text = table([line, line])
     assert "| jobs in the database | 600 (nothing broken: rate below 5.0e-03 by 3/n) |" in text
     assert "| child killed | 8 |" in text
+    assert "| hit: claimed | 6 |" in text
     assert "| recovery, child, p50 / p99 | 0.30 s / 0.30 s of 4 |" in text
     broken = table([line, {**line, "broken": ["I1 what was acknowledged is there"]}])
     assert "| invariants broken | I1 what was acknowledged is there: 1 runs |" in broken

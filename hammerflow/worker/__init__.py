@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from hammerflow.worker.options import WorkerOptions, read_queues
 
-__all__ = ["WorkerOptions", "read_queues", "run"]
+__all__ = ["WorkerOptions", "put_faults", "read_queues", "run"]
 
 
 def run(options: WorkerOptions) -> int:
@@ -19,4 +21,13 @@ def run(options: WorkerOptions) -> int:
     """
     from hammerflow.worker.supervisor import Supervisor
 
+    put_faults()
     return Supervisor(options).run()
+
+
+def put_faults() -> None:
+    """Put the fault points into this process, where ``HAMMERFLOW_FAULTS`` asks for them."""
+    if folder := os.environ.get("HAMMERFLOW_FAULTS"):
+        from hammerflow.worker.faults import install
+
+        install(folder)

@@ -21,6 +21,7 @@ from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
+from hammerflow.worker import put_faults
 from hammerflow.worker.child import Child, ChildOptions, Pipes, ignore_politely, leave
 from hammerflow.worker.frames import BROKEN, EXITED, FORKED, HELLO, pack
 from hammerflow.worker.loading import load_app
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
     configure(options["log_format"], options["log_level"])
     ignore_politely()
     set_title("fork server")
+    put_faults()
     try:
         app = load_app(options["app"])
         greeting = _greeting(app)

@@ -39,14 +39,20 @@ def until(what: str, condition: Callable[[], Any], timeout: float = 15.0) -> Any
 
 
 class Shop:
-    """A client of the app on one database, its ledger, and any number of workers."""
+    """A client of the app on one database, its ledger, and any number of workers.
 
-    def __init__(self, url: str, folder: Path, *, redis: str | None = None) -> None:
-        self.url = url
+    Args:
+        through: the URL by which client and workers reach the database; the desk asks it directly.
+    """
+
+    def __init__(
+        self, url: str, folder: Path, *, redis: str | None = None, through: str | None = None
+    ) -> None:
+        self.url = through or url
         self.folder = folder
         self.redis = redis
         self.ledger = Ledger(folder / "ledger")
-        self.client = Hammerflow("shop", database=url, redis=redis, poll=POLL, lease=LEASE)
+        self.client = Hammerflow("shop", database=self.url, redis=redis, poll=POLL, lease=LEASE)
         self.desk = Desk(url)
         self.workers: list[Worker] = []
 
@@ -78,8 +84,10 @@ class Shop:
 
     # -- workers
 
-    def worker(self, *arguments: str, children: int = 2, **environment: Any) -> Worker:
-        """A worker, started and registered.
+    def worker(
+        self, *arguments: str, children: int = 2, wait: bool = True, **environment: Any
+    ) -> Worker:
+        """A worker, started and (unless told not to ``wait`` for that) registered.
 
         Args:
             arguments: of ``hammerflow worker``.
@@ -88,7 +96,8 @@ class Shop:
         """
         worker = Worker(self, ["-c", str(children), *arguments], environment)
         self.workers.append(worker)
-        worker.wait_for_log("worker started")
+        if wait:
+            worker.wait_for_log("worker started")
         return worker
 
     # -- seeing
@@ -201,7 +210,7 @@ class Worker:
     """``hammerflow worker`` in a process group of its own."""
 
     def __init__(self, shop: Shop, arguments: list[str], environment: dict[str, Any]) -> None:
-        self._path = shop.folder / f"worker-{len(shop.workers)}.log"
+        self.log_path = shop.folder / f"worker-{len(shop.workers)}.log"
         app = environment.pop("app", f"{_MODULE}:app")
         folder = environment.pop("folder", _ROOT)
         path = [str(environment.pop("path"))] if "path" in environment else []
@@ -212,7 +221,7 @@ class Worker:
         env["PYTHONPATH"] = os.pathsep.join([*path, str(_ROOT)])
         if shop.redis is not None:
             env["HAMMERFLOW_REDIS_URL"] = shop.redis
-        with open(self._path, "wb") as log:
+        with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hammerflow", "-A", app, "worker", *arguments],
                 cwd=folder,
@@ -240,7 +249,7 @@ class Worker:
 
     @property
     def log(self) -> str:
-        return self._path.read_text(errors="replace")
+        return self.log_path.read_text(errors="replace")
 
     def wait_for_log(self, text: str, count: int = 1, timeout: float = 15.0) -> None:
         """Until the worker has logged this so often."""

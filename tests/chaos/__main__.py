@@ -1,8 +1,10 @@
-"""python -m tests.chaos [--database sqlite|postgres|mariadb] [--redis on|off] [--minutes N]
-[--seed S] [--json FILE] [--pause SECONDS]
+"""python -m tests.chaos [--database sqlite|postgres|mariadb] [--redis on|off|proxy] [--minutes N]
+[--seed S] [--json FILE] [--pause SECONDS] [--workers N] [--rate R]
 
-Prints what was broken how often, and a table of the invariants; ends with 1 if one of them does
-not hold, and leaves the folder with logs and ledger.
+Clients and workers reach a database server through a proxy that cuts, delays and swallows; with
+``--redis proxy``, Redis as well. Prints what was broken how often and in which phase of a job, how
+long it took to recover, and a table of the invariants; ends with 1 if one of them does not hold,
+and leaves the folder with logs and ledger.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tests.chaos.checker import check
 from tests.chaos.load import Load
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.record import percentile, recoveries
+from tests.proxy import Proxy
 from tests.servers import MariaDB, Postgres, Redis, Server
 
 __all__ = ["run"]
@@ -35,33 +38,38 @@ def main() -> int:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--database", default="sqlite", choices=("sqlite", "postgres", "mariadb"))
-    parser.add_argument("--redis", default="on", choices=("on", "off"))
+    parser.add_argument("--redis", default="on", choices=("on", "off", "proxy"))
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--json", type=Path, default=None, help="append a line of figures to it")
-    parser.add_argument("--pause", type=float, default=0.7, help="mean seconds between two faults")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=8.0, help="enqueues per second and client")
+    parser.add_argument("--pause", type=float, default=0.4, help="mean seconds between two faults")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     return run(
-        given.database, redis=given.redis == "on", seconds=given.minutes * 60, seed=seed,
-        pause=given.pause, record=given.json,
+        given.database, redis=given.redis, seconds=given.minutes * 60, seed=seed,
+        workers=given.workers, rate=given.rate, pause=given.pause, record=given.json,
     )  # fmt: skip
 
 
 def run(
     database: str,
     *,
-    redis: bool,
+    redis: str,
     seconds: float,
     seed: int,
-    pause: float = 0.7,
+    workers: int = 4,
+    rate: float = 8.0,
+    pause: float = 0.4,
     record: Path | None = None,
 ) -> int:
     """One run; 0 if every invariant holds."""
-    print(f"chaos: {database}, Redis {'on' if redis else 'off'}, {seconds:.0f} s, seed {seed}")
+    print(f"chaos: {database}, Redis {redis}, {seconds:.0f} s, seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="hammerflow-chaos-"))
     with contextlib.ExitStack() as stack:
         server: Server | None = None
+        wire: Proxy | None = None
         if database == "sqlite":
             url = f"sqlite:///{folder / 'chaos.db'}"
         else:
@@ -69,13 +77,20 @@ def run(
                 {"postgres": Postgres, "mariadb": MariaDB}[database](durable=True)
             )
             url = server.create_database("chaos")
-        bell = stack.enter_context(Redis()) if redis else None
+            wire = stack.enter_context(Proxy(url))
+        bell = stack.enter_context(Redis()) if redis != "off" else None
+        bell_wire = stack.enter_context(Proxy(bell.url())) if bell and redis == "proxy" else None
+        ring = bell_wire.url if bell_wire else bell.url() if bell else None
         Hammerflow("shop", database=url).migrate()
-        shop = Shop(url, folder, redis=bell.url() if bell is not None else None)
+        shop = Shop(url, folder, redis=ring, through=wire.url if wire is not None else None)
         stack.callback(shop.close)
+        shop.desk.sql("CREATE TABLE marks (mark VARCHAR(64))")
         began = time.monotonic()
-        load = Load(shop, seed=seed, clients=2, rate=8.0)
-        nemesis = Nemesis(shop, seed=seed, workers=2, pause=pause, server=server, redis=bell)
+        load = Load(shop, seed=seed, clients=2, rate=rate)
+        nemesis = Nemesis(
+            shop, seed=seed, workers=workers, pause=pause,
+            server=server, wire=wire, redis=bell, bell_wire=bell_wire,
+        )  # fmt: skip
         load.start()
         nemesis.start()
         time.sleep(seconds)
@@ -85,19 +100,21 @@ def run(
         with contextlib.suppress(AssertionError):
             shop.wait_until_quiet(_QUIET)
         quiet = time.monotonic() - healed
-        rows = check(shop, load)
         jobs = shop.desk.count("jobs")
         stale = sum(worker.log.count("dropped") for worker in shop.workers)
         lost = shop.desk.sql("SELECT count(*) FROM {errors} WHERE kind = 'lost'")[0][0]
         troubles = nemesis.troubles + [c for w in nemesis.workers for c in w.complaints()]
         overlaps = shop.overlaps()
         children = shop.desk.sql("SELECT count(*) FROM {jobs} WHERE parent_id IS NOT NULL")[0][0]
+        phases = nemesis.phases()
         recovery = recoveries(nemesis.kills, shop.ledger.runs())
+        rows = check(shop, load, nemesis.workers)
         nemesis.leave()
     kinds = Counter(promise.kind for promise in load.promises)
     print(f"ran {healed - began:.0f} s, quiet {quiet:.1f} s after the last fault was healed")
     print(f"{jobs} jobs; acknowledged: {dict(kinds)}; without an answer: {dict(load.errors)}")
     print(f"faults: {dict(nemesis.faults)}; attempts lost: {lost}; settles refused: {stale}")
+    print("hit: " + ", ".join(f"{phase} {count}" for phase, count in phases.items()))
     print(f"bodies that overlapped after a takeover: {overlaps}; tracebacks: {len(troubles)}")
     for kind, waits in recovery.items():
         if waits:
@@ -106,7 +123,8 @@ def run(
     if record is not None:
         facts = {
             "database": database, "redis": redis, "seed": seed, "seconds": healed - began,
-            "jobs": jobs, "faults": nemesis.faults, "lost": lost, "refused": stale,
+            "jobs": jobs, "faults": nemesis.faults, "phases": phases,
+            "lost": lost, "refused": stale,
             "overlaps": overlaps, "children": children, "lease": LEASE, "recovery": recovery,
             "broken": [name for name, said in rows if said != "ok"],
         }  # fmt: skip

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow import GroupResult, Result, StoreUnavailable, Workflow, WorkflowResult, chain, chord
+from hammerflow import (
+    GroupResult,
+    JobState,
+    Result,
+    StoreUnavailable,
+    Workflow,
+    WorkflowResult,
+    chain,
+    chord,
+)
 from hammerflow import group as group_of
 from tests.acceptance.kit import Shop
 
@@ -17,6 +27,11 @@ __all__ = ["Load", "Promise"]
 
 #: A client that cannot reach the database tries again after so many seconds.
 _PAUSE = 0.2
+#: Plain jobs in one enqueue_many.
+_BULK = 500
+#: Jobs put into a paused queue.
+_SHELF = 3
+_QUEUE = "shelf"
 
 
 @dataclass
@@ -24,8 +39,8 @@ class Promise:
     """What an enqueue has acknowledged, and what must come of it."""
 
     kind: str
-    handle: Any  # Result, GroupResult or WorkflowResult
-    value: Any = None  # what get() must give
+    handle: Any  # Result, Results, GroupResult or WorkflowResult
+    value: Any = None  # what get() must give; of some kinds, the instant that matters
     states: dict[str, set[str]] = field(default_factory=dict)  # of a workflow's nodes
 
 
@@ -41,12 +56,14 @@ class Load:
         self._shop = shop
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._shelf = threading.Lock()
         self._rate = rate
         self.promises: list[Promise] = []
         self.unknown = 0
         self.errors: Counter[str] = Counter()
+        self._failure: Exception | None = None
         self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(seed + n),), name=f"client {n}")
+            threading.Thread(target=self._live, args=(random.Random(seed + n),), name=f"client {n}")
             for n in range(clients)
         ]
 
@@ -60,6 +77,14 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _live(self, choices: random.Random) -> None:
+        try:
+            self._run(choices)
+        except Exception as error:  # noqa: BLE001 - raised by stop()
+            self._failure = error
 
     def _run(self, choices: random.Random) -> None:
         kinds: list[tuple[Callable[[random.Random], Promise], int]] = [
@@ -71,6 +96,11 @@ class Load:
             (self._spawner, 1),
             (self._workflow, 6),
             (self._failing, 6),
+            (self._bulk, _BULK),
+            (self._charge, 1),
+            (self._later, 1),
+            (self._cancelled, 1),
+            (self._shelved, _SHELF),
         ]
         while not self._stop.wait(choices.expovariate(self._rate)):
             make, size = choices.choice(kinds)
@@ -97,6 +127,56 @@ class Load:
         results = group_of(calls)
         handle: GroupResult = self._shop.client.enqueue(results)
         return Promise("group", handle, list(range(20)))
+
+    def _bulk(self, choices: random.Random) -> Promise:
+        first = choices.randrange(1000)
+        values = list(range(first, first + _BULK))
+        return Promise("bulk", self._shop.send_all("leaf", ((i,) for i in values)), values)
+
+    def _charge(self, choices: random.Random) -> Promise:
+        mark = f"{choices.getrandbits(64):016x}"
+        return Promise("charge", self._shop.send("charge", mark, 0.002), mark)
+
+    def _later(self, choices: random.Random) -> Promise:
+        """The value: no body begins before."""
+        delay = choices.uniform(0.1, 2.0)
+        before = time.monotonic()
+        return Promise("later", self._shop.send("note", 1, delay=delay), before + delay)
+
+    def _cancelled(self, choices: random.Random) -> Promise:
+        """The value: no body begins after; None where the cancel had no answer."""
+        delay = choices.choice((0.0, 0.2))
+        promise = Promise("cancelled", self._shop.send("note", 1, 0.05, delay=delay))
+        self._stop.wait(choices.uniform(0, 0.3))
+        try:
+            state = promise.handle.cancel()
+        except StoreUnavailable:
+            return promise
+        if state is not JobState.COMPLETED:
+            promise.value = time.monotonic()
+        return promise
+
+    def _shelved(self, choices: random.Random) -> Promise:
+        """Into a queue that is paused. The value: no body begins before."""
+        queues = self._shop.client.store.queues
+        with self._shelf:
+            queues.pause(_QUEUE)
+            try:
+                calls = ((i,) for i in range(_SHELF))
+                promise = Promise("shelved", self._shop.send_all("note", calls, queue=_QUEUE))
+                self._stop.wait(choices.uniform(0.1, 0.5))
+                promise.value = time.monotonic()
+                return promise
+            finally:
+                while not self._resumed():
+                    time.sleep(_PAUSE)
+
+    def _resumed(self) -> bool:
+        try:
+            self._shop.client.store.queues.resume(_QUEUE)
+        except StoreUnavailable:
+            return False
+        return True
 
     def _chain(self, choices: random.Random) -> Promise:
         first = choices.randrange(100)

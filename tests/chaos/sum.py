@@ -35,6 +35,10 @@ def table(lines: list[dict[str, Any]]) -> str:
         ("bodies overlapped after a takeover", str(sum(line["overlaps"] for line in lines))),
     ]
     rows += [(kind, str(n)) for kind, n in sorted(faults.items())]
+    phases = Counter[str]()
+    for line in lines:
+        phases.update(line["phases"])
+    rows += [(f"hit: {phase}", str(n)) for phase, n in phases.items()]
     for kind, values in waits.items():
         if values:
             half, most = percentile(values, 0.5), percentile(values, 0.99)

@@ -74,8 +74,14 @@ class Desk:
 
     def close(self) -> None:
         self.store.close()
-        if self._raw is not None:
-            self._raw.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection of :meth:`sql`; the next statement opens another."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            with contextlib.suppress(Exception):  # a driver's word for a server that has gone
+                raw.close()
 
     # -- verbs
 
