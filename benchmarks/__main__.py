@@ -32,6 +32,7 @@ FIGURES = (
     "idle",
     "start-up",
     "backlog",
+    "snapshot",
     "distance",
     "scale-out",
     "memory",

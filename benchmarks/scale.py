@@ -1,4 +1,4 @@
-"""Figures of much work, long ways and many hosts: backlog, distance, scale-out, memory."""
+"""Figures of much work, long ways, many hosts: backlog, snapshot, distance, scale-out, memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hammerflow.outcome import Completed
 from hammerflow.stores.names import name_id
 
 ROUND_TRIP = 0.002
+_BATCH = 100
 #: Ways to hold a transaction open that keeps old rows from being cleaned up.
 _HOLD = {
     "postgres": "BEGIN ISOLATION LEVEL REPEATABLE READ",
@@ -37,6 +38,26 @@ def backlog(url: str, n: int) -> Iterator[Figures]:
             held = _claims(small)
     yield {"figure": "claims of 100 under a transaction held open", **held,
            "free_p99_ms": free["p99_ms"], "bar": "p99 flat"}  # fmt: skip
+    _clear()
+
+
+def snapshot(url: str, n: int) -> Iterator[Figures]:
+    """Steady work for n / 1000 seconds, without and with a transaction held open all the time."""
+    seconds = max(0.5, n / 1000)
+    runs = {}
+    for name, hold in (("free", contextlib.nullcontext), ("held", _held_transaction)):
+        _clear()
+        app.enqueue_many(noop.s(i) for i in range(10 * _BATCH))
+        with hold():
+            runs[name] = _steady(seconds)
+    for name, rounds in runs.items():
+        last = percentiles([took for at, took in rounds if at > seconds * 0.8])
+        yield {"figure": f"claims of {_BATCH}, {seconds:g} s, {name}",
+               **percentiles([took for _, took in rounds]),
+               "last_p50_ms": last["p50_ms"], "last_p99_ms": last["p99_ms"],
+               "max_ms": round(max(took for _, took in rounds) * 1e3, 1),
+               "jobs_s": round(len(rounds) * _BATCH / rounds[-1][0]),
+               "ratio": round(len(rounds) / len(runs["free"]), 2), "bar": "p99 flat"}  # fmt: skip
     _clear()
 
 
@@ -120,6 +141,21 @@ def _claims(jobs: int) -> Figures:
     return percentiles(times)
 
 
+def _steady(seconds: float) -> list[tuple[float, float]]:
+    """Claim, settle and enqueue a batch for so long: of each claim when it ended, and its time."""
+    store, place = app.store.jobs, {"queue": "default", "task_ids": [name_id(noop.name)]}
+    rounds = []
+    start = now = time.perf_counter()
+    while now < start + seconds:
+        begun = time.perf_counter()
+        claimed = store.claim(1, limit=_BATCH, **place)  # type: ignore[arg-type]
+        now = time.perf_counter()
+        rounds.append((now - start, now - begun))
+        store.settle(1, [(job, Completed(None)) for job in claimed])
+        app.enqueue_many(noop.s(i) for i in range(len(claimed)))
+    return rounds
+
+
 @contextlib.contextmanager
 def _held_transaction() -> Iterator[None]:
     dialect = app.store.database.dialect
@@ -137,6 +173,7 @@ def _held_transaction() -> Iterator[None]:
 
 ALL = {
     "backlog": backlog,
+    "snapshot": snapshot,
     "distance": distance,
     "scale-out": scale_out,
     "memory": memory_over,
