@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tests.faults.ground import Impossible
@@ -35,7 +36,8 @@ def main() -> int:
         except Impossible as error:
             said = f"impossible here: {error}"
         except (AssertionError, TimeoutError) as error:
-            said, broken = f"BROKEN: {error}", broken + 1
+            where = traceback.extract_tb(error.__traceback__)[-1].line
+            said, broken = f"BROKEN: {str(error) or where}", broken + 1
         print(f"{name:22} {time.monotonic() - began:5.1f} s  {said}", flush=True)
     return int(broken > 0)
 

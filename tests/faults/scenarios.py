@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.acceptance.kit import until
-from tests.faults import databases, disks, processes
+from tests.faults import crowds, databases, deploys, disks, networks, processes
 from tests.faults.ground import (
     faketime_library,
     inside,
@@ -171,6 +171,14 @@ SCENARIOS: dict[str, Callable[[Path, int], str]] = {
     "serializable-postgres": databases.serializable_postgres,
     "serializable-mariadb": databases.serializable_mariadb,
     "database-clock": databases.clock_jumps,
+    "slow-network-postgres": functools.partial(networks.slow_network, "postgres"),
+    "slow-network-mariadb": functools.partial(networks.slow_network, "mariadb"),
+    "redis-refuses": networks.redis_refuses,
+    "rolling-restarts": deploys.rolling_restarts,
+    "mixed-versions": deploys.mixed_versions,
+    "sqlite-writer-held": crowds.sqlite_writer_held,
+    "many-due": crowds.many_due,
+    "wide-fan-in": crowds.wide_fan_in,
     "clocks": clocks,
     "pooler": pooler,
     "partition": partition,
