@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +19,50 @@ from tests.servers import MariaDB, Postgres, Server, open_admin
 from tests.stores.kit import Desk
 
 __all__ = [
+    "backend_kills",
     "clock_jumps",
     "connection_limit",
     "held_transaction",
     "serializable_mariadb",
     "serializable_postgres",
 ]
+
+
+_END_OF_ALL = "terminating any other active server processes"
+
+
+def backend_kills(folder: Path, _: int) -> str:
+    """kill -9 of one backend of PostgreSQL, ten times: it ends all others, too, and recovers."""
+    kills = 10
+    with (
+        Postgres() as server,
+        shop_on(server.create_database("shop"), folder) as shop,
+        shop.worker(),
+        Customers(shop) as customers,
+    ):
+        for kill in range(1, kills + 1):
+            customers.wait_for(30)
+            os.kill(until("a backend", lambda: _backend(server)), signal.SIGKILL)
+            until("all end", lambda: server.log.count(_END_OF_ALL) >= kill)  # noqa: B023
+        customers.wait_for(30)
+        customers.stop()
+        shop.desk = Desk(shop.url)
+        shop.wait_until_quiet()
+        shop.check(customers.acknowledged, unknown=len(customers.refused))
+    return (
+        f"{kills} kills, {len(customers.refused)} enqueues refused, "
+        f"{len(customers.acknowledged)} acknowledged jobs done, none lost"
+    )
+
+
+def _backend(server: Server) -> int | None:
+    """Any process of the server that serves the shop."""
+    found = []
+    for pid in server._family():
+        with contextlib.suppress(OSError):
+            if b" shop " in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return random.choice(found) if found else None
 
 
 class _SmallPostgres(Postgres):

@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from hammerflow import StoreUnavailable
 from tests.acceptance.kit import Shop, until
 from tests.faults.ground import failing_syncs, small_memory_disk
+from tests.faults.power import move_data
 from tests.faults.shops import loading, shop_on
 from tests.servers import MariaDB, Postgres, Server
 
-__all__ = ["disk_full", "sync_errors_mariadb", "sync_errors_postgres", "sync_errors_sqlite"]
+__all__ = [
+    "disk_full",
+    "disk_full_under_a_server",
+    "sync_errors_mariadb",
+    "sync_errors_postgres",
+    "sync_errors_sqlite",
+]
 
 
 def disk_full(folder: Path, _: int) -> str:
@@ -22,27 +30,56 @@ def disk_full(folder: Path, _: int) -> str:
         small_memory_disk(folder, 12) as place,
         shop_on(f"sqlite:///{place / 'shop.db'}", folder) as shop,
     ):
-        worker = shop.worker()
-        ballast = place / "ballast"
-        acknowledged = shop.send_all("note", ((i,) for i in range(100)))
-        with contextlib.suppress(OSError), open(ballast, "wb") as file:
-            while True:
-                file.write(b"x" * 4096)
-                file.flush()
-        refused = 0
-        deadline = time.monotonic() + 20
-        while refused < 5 and time.monotonic() < deadline:
-            try:
-                acknowledged += shop.send_all("note", [("x" * 20_000,)] * 20)
-            except StoreUnavailable:
-                refused += 1
-        assert refused == 5, "the full disk refused nothing"
-        ballast.unlink()
-        acknowledged.append(until("room again", functools.partial(_try_to_send, shop)))
-        shop.wait_until_quiet(60)
-        assert worker.process.poll() is None, worker.log
-        shop.check(acknowledged, unknown=refused * 20)
+        said = _fill_and_empty(shop, place, lambda: None)
         assert shop.desk.sql("PRAGMA integrity_check") == [("ok",)]
+    return said
+
+
+def disk_full_under_a_server(kind: str, folder: Path, _: int) -> str:
+    """The data of a server on a disk that fills up under load and gets room again."""
+    server: Server = Postgres() if kind == "postgres" else MariaDB()
+    with contextlib.closing(server), small_memory_disk(folder, 300) as place:
+        move_data(server, place)
+        server.start()
+        with shop_on(server.create_database("shop"), folder) as shop:
+            restarts = 0
+
+            def restart() -> None:
+                nonlocal restarts
+                if server.process is not None and server.process.poll() is not None:
+                    server.kill()
+                    server.start()
+                    restarts += 1
+
+            said = _fill_and_empty(shop, place, restart)
+        server.kill()
+    return f"{said}; the server had given up and was started again" if restarts else said
+
+
+def _fill_and_empty(shop: Shop, place: Path, restart: Callable[[], None]) -> str:
+    """No room while the worker runs and enqueues are tried, until five are refused; then room."""
+    worker = shop.worker()
+    ballast = place / "ballast"
+    acknowledged = shop.send_all("note", ((i,) for i in range(100)))
+    with contextlib.suppress(OSError), open(ballast, "wb") as file:
+        while True:
+            file.write(b"x" * 4096)
+            file.flush()
+    refused = 0
+    deadline = time.monotonic() + 20
+    while refused < 5 and time.monotonic() < deadline:
+        try:
+            acknowledged += shop.send_all("note", [("x" * 20_000,)] * 20)
+        except StoreUnavailable:
+            refused += 1
+    assert refused == 5, "the full disk refused nothing"
+    ballast.unlink()
+    restart()
+    acknowledged.append(until("room again", functools.partial(_try_to_send, shop)))
+    shop.wait_until_quiet(60)
+    assert worker.process.poll() is None, worker.log
+    assert not worker.complaints(), worker.log
+    shop.check(acknowledged, unknown=refused * 20)
     return f"{refused} enqueues refused, {len(acknowledged)} acknowledged jobs done, none lost"
 
 

@@ -172,7 +172,11 @@ def failing_syncs(pids: Iterable[int], *, when: str = "1+") -> Iterator[Path]:
         yield trace
     finally:
         process.send_signal(signal.SIGINT)  # it lets go of them and they go on
-        process.wait(10)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:  # a process that was ending meanwhile holds it up
+            process.kill()
+            process.wait()
         shutil.rmtree(folder)
 
 

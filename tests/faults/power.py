@@ -17,7 +17,7 @@ from tests.faults.ground import copied_disk, disk
 from tests.faults.shops import loading
 from tests.servers import MariaDB, Postgres, Server
 
-__all__ = ["power_cuts"]
+__all__ = ["move_data", "power_cuts"]
 
 _KINDS: dict[str, type[Server]] = {"postgres": Postgres, "mariadb": MariaDB}
 
@@ -37,7 +37,7 @@ def power_cuts(kind: str, folder: Path, cuts: int) -> str:
         else:
             server = _KINDS[kind](durable=True)
             stack.callback(server.close)
-            _move(server, place)
+            move_data(server, place)
             server.start()
             url = server.create_database("shop")
         Hammerflow("shop", database=url).migrate()
@@ -96,7 +96,7 @@ def _look(
             shop.desk.check()
 
 
-def _move(server: Server, place: Path) -> None:
+def move_data(server: Server, place: Path) -> None:
     """Let the server keep its data there."""
     data = server.folder / "data"
     subprocess.run(["cp", "-a", data, place / "data"], check=True)
