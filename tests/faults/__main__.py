@@ -35,9 +35,10 @@ def main() -> int:
             said = "ok: " + SCENARIOS[name](folder, given.cuts)
         except Impossible as error:
             said = f"impossible here: {error}"
-        except (AssertionError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - a border: the others are to be seen, too
             where = traceback.extract_tb(error.__traceback__)[-1].line
-            said, broken = f"BROKEN: {str(error) or where}", broken + 1
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            said, broken = f"BROKEN: {kind}{str(error) or where}", broken + 1
         print(f"{name:22} {time.monotonic() - began:5.1f} s  {said}", flush=True)
     return int(broken > 0)
 
