@@ -9,7 +9,9 @@ import pytest
 from hammerflow.errors import HammerflowError
 from hammerflow.job import JobState, Priority
 from hammerflow.outcome import Cancelled, Completed, Parked
+from hammerflow.signature import Signature
 from hammerflow.stores.names import name_id, new_id
+from tests.stores.flowkit import Sketch
 from tests.stores.kit import GONE, Desk, failed, spawned
 
 
@@ -138,3 +140,12 @@ def test_a_job_that_stands_nowhere_is_reported(desk: Desk) -> None:
 def test_numbers_of_names_are_stable(desk: Desk) -> None:
     desk.put(desk.job(queue="mail"))
     assert desk.sql("SELECT id FROM {queues}")[0][0] == name_id("mail") == 1111610686714061988
+
+
+def test_nodes_that_look_alike_are_different(desk: Desk) -> None:
+    names = ["Load", "load", "löad", "loäd"]
+    w = Sketch()
+    steps = [w.plan.step(Signature("t", options={"queue": "q"}), w.top, name) for name in names]
+    w.put(desk)
+    found = [desk.store.workflows.named(w.id, name) for name in names]
+    assert found == [step.id for step in steps]
