@@ -367,6 +367,9 @@ PAIRS = {
         lambda w: (w.settle_spawner, w.fail_other),
         _flow_failed,
     ),
+    "workflow: settle of the spawner, its cancel": Pair(
+        _SIMPLE, lambda w: (w.settle_spawner, _cancel(w.spawner.id)), _cancel_comes_too_late
+    ),
     "workflow: settle of the spawner, cancel of the workflow": Pair(
         _SIMPLE, lambda w: (w.settle_spawner, _cancel_flow(w)), _flow_cancelled
     ),
