@@ -26,17 +26,17 @@ def eats_memory(times: int = 1000) -> str:
 
 
 @app.task(max_attempts=1)
-def forks_without_end(seconds: float) -> list[int]:
-    """All copies fork for so long; how often this one has, and how often it could not."""
-    with entered(seconds):
-        me, end = os.getpid(), time.monotonic() + seconds
+def forks_without_end(gate: str) -> list[int]:
+    """All copies fork until the gate is open; how often this one did, and could not."""
+    with entered(gate):
+        me, end = os.getpid(), time.monotonic() + 60
         forked = refused = 0
-        while time.monotonic() < end:
+        while not is_open(gate) and time.monotonic() < end:
             try:
                 forked += bool(os.fork())
             except OSError:
                 refused += 1
-                time.sleep(0.01)
+                time.sleep(0.5)  # a fork that is refused costs the machine as much as another
         if os.getpid() != me:
             os._exit(0)
         for _ in range(forked):

@@ -17,7 +17,7 @@ from tests.servers import MariaDB, Postgres, Redis, Server
 __all__ = ["redis_refuses", "slow_network"]
 
 #: Jobs in each phase; a claim is one round trip on PostgreSQL, and several on MariaDB.
-_COUNTS = {"postgres": (300, 20, 200), "mariadb": (60, 3, 100)}
+_COUNTS = {"postgres": (300, 20, 200), "mariadb": (60, 2, 100)}
 
 
 def slow_network(kind: str, folder: Path, _: int) -> str:
