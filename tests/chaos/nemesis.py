@@ -184,6 +184,9 @@ class Nemesis:
         if hit is None:
             return None
         pid, at = hit
+        for worker in self.workers:
+            if worker.pid == pid:  # the hit is told before it is done
+                worker.process.wait(10)
         victim = "supervisor" if pid in children else "child"
         self.kills.append(Kill(victim, at, children.get(pid, frozenset({pid}))))
         return f"{victim} killed"
@@ -210,8 +213,8 @@ class Nemesis:
         os.rename(self._points / "next", armed)
         deadline = time.monotonic() + _AIM
         while len(hits := self._hits()) == before:
-            if time.monotonic() > deadline and armed.exists():
-                with contextlib.suppress(FileNotFoundError):  # taken at the last moment
+            if time.monotonic() > deadline:  # it may just be taken, and armed again
+                with contextlib.suppress(FileNotFoundError):
                     armed.unlink()
                     return None
             if time.monotonic() > deadline + _AIM:
