@@ -105,7 +105,7 @@ POSTGRES: dict[str, dict[str, Any]] = {
 
 #: A scan of the least of the hot tables would touch many more: 20 000 rows are 200 pages or more.
 MOST_PAGES = 150
-MOST_ROWS = 1_000
+MOST_ROWS = 3_000
 MOST_THOUSANDS = 20  # of instructions of SQLite's machine; a scan takes three or more for each row
 #: PostgreSQL sorts all of a queue that it believes to be short.
 SORTED = "unserved_head"
@@ -164,7 +164,8 @@ def test_mariadb_reads_few_rows(migrated_database: Callable[[str], str]) -> None
             assert sum(reads.values()) < MOST_ROWS, (name, reads)
             return sum(reads.values())
 
-        _check(desk, {**STATEMENTS, **MYSQL}, rows_of, "rows")
+        statements = {name: _wide(values) for name, values in {**STATEMENTS, **MYSQL}.items()}
+        _check(desk, statements, rows_of, "rows")
         own.connection.close()
 
 
@@ -185,6 +186,14 @@ def test_sqlite_does_little(migrated_database: Callable[[str], str]) -> None:
         statements = {name: values for name, values in STATEMENTS.items() if name not in WALKS}
         _check(desk, {**statements, **SQLITE}, thousands_of, "thousands of instructions")
         own.connection.close()
+
+
+def _wide(values: dict[str, Any]) -> dict[str, Any]:
+    """With 200 ids: MariaDB prefers a scan to a long list where it believes the table empty."""
+    if "ids" not in values:
+        return values
+    letter = chr(values["ids"][0][0])
+    return {**values, "ids": [key(letter, 9 + 97 * n) for n in range(200)]}
 
 
 def _check(
