@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import NO_TRANSACTION, Fault
@@ -113,6 +113,20 @@ def _literal_bytes(value: bytes) -> str:
     return "0x" + value.hex() if value else "''"
 
 
+class _Connection(pymysql.connections.Connection):
+    """PyMySQL reads the system's certificates anew for each connection, 30 ms of CPU; here once."""
+
+    _contexts: ClassVar[dict[str, Any]] = {}
+
+    def _create_ssl_ctx(self, sslp: Any) -> Any:
+        if not isinstance(sslp, dict):
+            return super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+        key = repr(sorted(sslp.items()))
+        if key not in self._contexts:
+            self._contexts[key] = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+        return self._contexts[key]
+
+
 class MySQL:
     """A MySQL 8 or MariaDB 10.6+ server with InnoDB; READ COMMITTED."""
 
@@ -150,7 +164,7 @@ class MySQL:
         self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
 
     def connect(self) -> MySQLTx:
-        connection = pymysql.connect(
+        connection = _Connection(
             **self._arguments,
             charset="utf8mb4",
             autocommit=True,

@@ -198,6 +198,6 @@ def install(folder: str) -> None:
     opened = Database.__init__
 
     def init(database: Database, dialect: Any, label: str) -> None:
-        opened(database, _Committing(dialect, faults), label)  # type: ignore[arg-type]
+        opened(database, _Committing(dialect, faults), label)
 
-    Database.__init__ = init  # type: ignore[method-assign]
+    Database.__init__ = init  # type: ignore[method-assign, assignment]
