@@ -166,6 +166,8 @@ def failing_syncs(pids: Iterable[int], *, when: str = "1+") -> Iterator[Path]:
     try:
         deadline = time.monotonic() + 10
         while not all(_traced(pid) for pid in wanted):
+            if process.poll() == 0:  # they have died of it already
+                break
             if process.poll() is not None or time.monotonic() > deadline:
                 raise Impossible(f"strace does not attach: {said.read_text().strip()}")
             time.sleep(0.01)
@@ -181,12 +183,13 @@ def failing_syncs(pids: Iterable[int], *, when: str = "1+") -> Iterator[Path]:
 
 
 def _traced(pid: int) -> bool:
-    """Whether all threads of a process are traced, or it is no more."""
+    """Whether all threads of a process that live are traced."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
+        said = [(task / "status").read_text() for task in tasks]
     except OSError:
         return not Path(f"/proc/{pid}").exists()
+    return all("State:\tZ" in text or "TracerPid:\t0\n" not in text for text in said)
 
 
 def faketime_library() -> str:
