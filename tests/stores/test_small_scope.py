@@ -22,7 +22,7 @@ from tests.stores.stepper import Path, Race, every_path, some_paths
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
 
 #: "all", or so many at random for each pair.
-ORDERS = os.environ.get("HAMMERFLOW_TEST_INTERLEAVINGS", "6")
+ORDERS = os.environ.get("HAMMERFLOW_TEST_INTERLEAVINGS", "4")
 
 
 @pytest.fixture
