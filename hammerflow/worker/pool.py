@@ -264,6 +264,7 @@ class Pool:
             elif frame[0] == EXITED and frame[1] in by_pid:
                 by_pid[frame[1]].status = frame[2]
                 by_pid[frame[1]].has_exited = True
+                by_pid[frame[1]].exited_at = time.monotonic()
         if forker.is_lost:
             self._selector.unregister(forker.control)
             if forker is self._forker:
@@ -275,6 +276,9 @@ class Pool:
 
     def _tick(self, harvest: Harvest, now: float) -> None:
         for seat in list(self._seats()):
+            if seat.is_held_open(now - _STATUS_WAIT):
+                seat.eof_at = now
+                self._selector.unregister(seat.line.results)
             if seat.eof_at is not None:
                 if seat.has_exited or now >= seat.eof_at + _STATUS_WAIT or self._forker is None:
                     self._bury(seat, harvest, now)
@@ -302,6 +306,8 @@ class Pool:
         for seat in self._seats():
             if seat.eof_at is not None:
                 times.append(seat.eof_at + _STATUS_WAIT)
+            elif seat.exited_at is not None:
+                times.append(seat.exited_at + _STATUS_WAIT)
             elif seat.doom is None and (timeout := seat.next_timeout()) is not None:
                 times.append(timeout[0])
             times += seat.grace_ends.values()

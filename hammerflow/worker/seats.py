@@ -104,6 +104,7 @@ class Seat:
         self.pid: int | None = None
         self.status: int | None = None
         self.has_exited = False
+        self.exited_at: float | None = None  # when that was heard
         self.eof_at: float | None = None  # when its results ended
         self.is_retiring = False
         self.doom: Doom | None = None
@@ -113,6 +114,11 @@ class Seat:
         self.jobs_ended = 0
         self.grace_ends: dict[bytes, float] = {}  # cancelled jobs: when patience ends
         self._queues_known: set[int] = set()
+
+    def is_held_open(self, since: float) -> bool:
+        """Whether it exited before ``since`` and its results do not end: a process that a body has
+        forked lives on with our pipe."""
+        return self.eof_at is None and self.exited_at is not None and self.exited_at <= since
 
     def _frame(
         self, generation: int, worker_id: int, jobs: Sequence[Claimed], queues: Mapping[int, str]

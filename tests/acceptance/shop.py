@@ -142,7 +142,17 @@ def _segfault() -> None:
     ctypes.string_at(0)
 
 
+def _leave_a_daemon() -> None:
+    """A process with all our descriptors lives on."""
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(30)
+        os._exit(0)
+    os._exit(3)
+
+
 _DEATHS: dict[str, Any] = {
+    "beside a daemon": _leave_a_daemon,
     "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "SIGSEGV": _segfault,
     "_exit(0)": lambda: os._exit(0),

@@ -58,6 +58,7 @@ def test_what_waits_in_a_killed_child_runs_once(shop: Shop) -> None:
         ("_exit(0)", "exit code 0"),
         ("_exit(3)", "exit code 3"),
         ("closes all", "the child that ran it"),
+        ("beside a daemon", "exit code 3"),
     ],
 )
 def test_a_body_that_ends_its_process_once_is_tried_again(
