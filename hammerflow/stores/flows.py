@@ -126,11 +126,12 @@ class Workflows:
         def work(tx: Tx) -> Settlement:
             result = Settlement()
             release = self._release(tx, result)
+            self._stop_running(tx, flow_id, reason)  # leases first, as a settle locks them
             if not tx.rows("flows_lock", ids=[flow_id]):
                 raise _unknown(flow_id)
             release.flows.load([flow_id], exclusive=True)
             release.after(release.halt(flow_id, state, reason))
-            self._stop_running(tx, flow_id, reason)
+            self._stop_running(tx, flow_id, reason)  # what has begun meanwhile
             return result
 
         return self._database.unit(work)
@@ -301,7 +302,7 @@ class Workflows:
     def named(self, flow_id: bytes, name: str) -> bytes | None:
         """The job of a node."""
         rows = self._database.read(lambda tx: tx.rows("member_named", id=flow_id, name=name))
-        return rows[0][0] if rows else None
+        return next((job_id for job_id, found in rows if found == name), None)
 
     def failed(
         self, flow_id: bytes, limit: int

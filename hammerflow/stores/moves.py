@@ -39,7 +39,9 @@ def cancel_job(
     reason = storable(reason)
     queue_id, lane, _, unique_key, fan_in_id, flow_id, watched = place[0]
     goes_on = False
-    if flow_id is not None:  # its lock comes before those of the hot tables
+    if flow_id is not None:  # a settle locks the lease first, then this; then the hot tables
+        if tx.run("leases_cancel", id=job_id, reason=reason):
+            return JobState.RUNNING, Settlement()
         flows = tx.rows("flows_lock", ids=[flow_id])
         goes_on = bool(flows) and FailurePolicy.of(flows[0][2]) is _CONTINUE
     for _ in range(_ROUNDS):

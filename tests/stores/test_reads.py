@@ -143,7 +143,7 @@ def test_numbers_of_names_are_stable(desk: Desk) -> None:
 
 
 def test_nodes_that_look_alike_are_different(desk: Desk) -> None:
-    names = ["Load", "load", "löad", "loäd"]
+    names = ["Load", "load ", "load", "löad", "loäd"]
     w = Sketch()
     steps = [w.plan.step(Signature("t", options={"queue": "q"}), w.top, name) for name in names]
     w.put(desk)

@@ -174,6 +174,7 @@ UPDATE {done} SET state = :state::smallint, reason = :reason::text, cause = job_
 
 -- name: members_running_ids
 SELECT n.job_id FROM {nodes} n JOIN {leases} l ON l.job_id = n.job_id WHERE n.workflow_id = :id::uuid
+ORDER BY n.job_id
 
 -- name: members_states
 SELECT s.state, count(*) FROM {nodes} n JOIN {job_states} s ON s.id = n.job_id
@@ -185,8 +186,9 @@ FROM {nodes} n LEFT JOIN {jobs} j ON j.id = n.job_id LEFT JOIN {tasks} t ON t.id
 LEFT JOIN {job_states} s ON s.id = n.job_id LEFT JOIN {done} d ON d.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid AND n.job_id IN (:ids*uuid) ORDER BY n.job_id
 
+-- A collation of MySQL's may pad: the names are compared once more.
 -- name: member_named
-SELECT job_id FROM {nodes} WHERE workflow_id = :id::uuid AND name = :name::text
+SELECT job_id, name FROM {nodes} WHERE workflow_id = :id::uuid AND name = :name::text
 
 -- Those that failed come first, in the order of their ends, as some may have been cancelled because of them.
 -- name: members_failed
