@@ -348,7 +348,7 @@ def test_a_deadlock_is_retried(served: Desk) -> None:
     with running(lambda: crosswise(a.id, b.id)) as other:
         crosswise(b.id, a.id)
         other()
-    assert len(tries) == 3
+    assert len(tries) >= 3  # the one that begins again may meet the other once more
     assert [served.one("pending", "waiting", job.id)[0] for job in (a, b)] == [3, 3]
 
 
