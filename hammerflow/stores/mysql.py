@@ -113,17 +113,17 @@ def _literal_bytes(value: bytes) -> str:
     return "0x" + value.hex() if value else "''"
 
 
-class _Connection(pymysql.connections.Connection):
+class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-ignore]
     """PyMySQL reads the system's certificates anew for each connection, 30 ms of CPU; here once."""
 
     _contexts: ClassVar[dict[str, Any]] = {}
 
     def _create_ssl_ctx(self, sslp: Any) -> Any:
         if not isinstance(sslp, dict):
-            return super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+            return super()._create_ssl_ctx(sslp)  # type: ignore[misc, unused-ignore]
         key = repr(sorted(sslp.items()))
         if key not in self._contexts:
-            self._contexts[key] = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+            self._contexts[key] = super()._create_ssl_ctx(sslp)  # type: ignore[misc, unused-ignore]
         return self._contexts[key]
 
 

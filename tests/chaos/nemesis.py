@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.worker.faults import POINTS
-from tests.acceptance.kit import LEASE, Shop, Worker
+from tests.acceptance.kit import LEASE, Shop, Worker, until
 from tests.chaos.record import Kill
 from tests.proxy import Proxy
 from tests.servers import Redis, Server
@@ -84,8 +84,7 @@ class Nemesis:
         """Stop, and see to it that all that was broken runs again."""
         self._stop.set()
         self._idle.wait()
-        for worker in self.workers:
-            worker.wait_for_log("worker started", timeout=60)
+        until("all workers have started", self._all_started, 60)
 
     def leave(self) -> None:
         """End the thread: servers that it has started end with it."""
@@ -105,9 +104,6 @@ class Nemesis:
             for _, mend in self._due:
                 mend()
             self._due.clear()
-            deadline = time.monotonic() + 60
-            while not self._revive() and time.monotonic() < deadline:
-                time.sleep(_TICK)
         finally:
             self._idle.set()
         self._left.wait()
@@ -169,6 +165,9 @@ class Nemesis:
             self.troubles += self.workers[number].complaints()
             self.workers[number] = self._new_worker()
         return not ended
+
+    def _all_started(self) -> bool:
+        return self._revive() and all("worker started" in w.log for w in self.workers)
 
     def _awake(self) -> Worker | None:
         awake = [worker for worker in self.workers if worker.pid not in self._frozen()]

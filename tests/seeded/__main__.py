@@ -72,10 +72,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.seeded", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
     names = parser.parse_args().names
-    chosen = [patch for patch in bugs() if not names or patch.stem in names]
+    patches = [patch for patch in bugs() if not names or patch.stem in names]
     missed = 0
     print("| seeded bug | tests | |\n|---|---|---|")
-    for patch in chosen:
+    for patch in patches:
         what, tests, chosen = head(patch)
         caught = _is_caught(patch, tests, chosen)
         missed += not caught
