@@ -49,6 +49,8 @@ def test_every_order_of_two_units_ends_well(desk: Desk, race: Race) -> None:
             raise
         total += count
         sys.stdout.write(f"\n{desk.kind}: {name}: {count} orders, {race.retries} deadlocks")
+        if desk.kind == "postgres":  # MariaDB locks what it reads on its way, too
+            assert race.retries == 0, f"{name}: locks are taken in different orders"
         race.retries = 0
     sys.stdout.write(f"\n{desk.kind}: {total} orders in all\n")
 
