@@ -144,7 +144,8 @@ class Load:
         return Promise("later", self._shop.send("note", 1, delay=delay), before + delay)
 
     def _cancelled(self, choices: random.Random) -> Promise:
-        """The value: no body begins after; None where the cancel had no answer."""
+        """The value: no body begins after; None where the cancel had no answer, or the job had
+        been claimed already (its worker is told, and may just begin it)."""
         delay = choices.choice((0.0, 0.2))
         promise = Promise("cancelled", self._shop.send("note", 1, 0.05, delay=delay))
         self._stop.wait(choices.uniform(0, 0.3))
@@ -152,7 +153,7 @@ class Load:
             state = promise.handle.cancel()
         except StoreUnavailable:
             return promise
-        if state is not JobState.COMPLETED:
+        if state is JobState.CANCELLED:
             promise.value = time.monotonic()
         return promise
 
