@@ -1,8 +1,8 @@
 """Faults: named points at which a process of a worker ends or freezes on demand, to prove recovery.
 
 With ``HAMMERFLOW_FAULTS`` set to a folder, a worker's processes pass the points below. A file named
-after a point arms it: the first process that comes there takes the file away, notes the point, its
-pid and the monotonic clock as a line of the file ``hits``, and does what the file says:
+after a point, moved there whole, arms it: the first process that comes there takes it away, notes
+the point, its pid and the monotonic clock as a line of the file ``hits``, and does what it says:
 
 - ``kill``: SIGKILL to itself;
 - ``freeze``: SIGSTOP to its whole process group, for whoever armed it to thaw.
@@ -65,7 +65,9 @@ class _Faults:
 
         def strike() -> None:
             if over.wait(random.uniform(0, most)):
-                Path(self._armed[point]).write_text(action)
+                back = Path(f"{self._armed[point]}.{os.getpid()}")
+                back.write_text(action)
+                back.rename(self._armed[point])
             else:
                 self._do(point, action)
 

@@ -25,6 +25,12 @@ def points(tmp_path: Path) -> Path:
     return folder
 
 
+def _arm(points: Path, point: str, action: str) -> None:
+    """At once: a process must not see the file without its text."""
+    (points / "next").write_text(action)
+    (points / "next").rename(points / point)
+
+
 def _hit(points: Path, count: int) -> tuple[str, int]:
     """The point and the pid of the ``count``-th hit."""
     path = points / "hits"
@@ -39,7 +45,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
     jobs: list[Result[int]] = []
     worker = shop.worker(faults=points, poison_limit=1000)
     for count, point in enumerate(POINTS, 1):
-        (points / point).write_text("kill")
+        _arm(points, point, "kill")
         jobs += shop.send_all("note", ((i, 0.03) for i in range(10)))
         assert _hit(points, count)[0] == point
         if point in _OF_CHILDREN:
@@ -48,7 +54,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
             assert worker.process.wait(10) == -9
             worker = shop.worker(faults=points, poison_limit=1000)
 
-    (points / "ended").write_text("freeze")
+    _arm(points, "ended", "freeze")
     jobs += shop.send_all("note", ((i, 0.03) for i in range(10)))
     assert os.getpgid(_hit(points, len(POINTS) + 1)[1]) == worker.pid
     until("all stopped", lambda: not _states(worker) - {"T"}, 60)
