@@ -1,5 +1,6 @@
 """python -m tests.chaos [--database sqlite|postgres|mariadb] [--redis on|off|proxy] [--minutes N]
 [--seed S] [--json FILE] [--pause SECONDS] [--workers N] [--rate R]
+[--often FAULT ...]
 
 Clients and workers reach a database server through a proxy that cuts, delays and swallows; with
 ``--redis proxy``, Redis as well. Prints what was broken how often and in which phase of a job, how
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from hammerflow import Hammerflow
@@ -45,11 +47,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rate", type=float, default=8.0, help="enqueues per second and client")
     parser.add_argument("--pause", type=float, default=0.4, help="mean seconds between two faults")
+    parser.add_argument("--often", nargs="*", default=(), help="such as kill_database")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     return run(
         given.database, redis=given.redis, seconds=given.minutes * 60, seed=seed,
-        workers=given.workers, rate=given.rate, pause=given.pause, record=given.json,
+        workers=given.workers, rate=given.rate, pause=given.pause, often=given.often, record=given.json,
     )  # fmt: skip
 
 
@@ -62,6 +65,7 @@ def run(
     workers: int = 4,
     rate: float = 8.0,
     pause: float = 0.4,
+    often: Sequence[str] = (),
     record: Path | None = None,
 ) -> int:
     """One run; 0 if every invariant holds."""
@@ -88,7 +92,7 @@ def run(
         began = time.monotonic()
         load = Load(shop, seed=seed, clients=2, rate=rate)
         nemesis = Nemesis(
-            shop, seed=seed, workers=workers, pause=pause,
+            shop, seed=seed, workers=workers, pause=pause, often=often,
             server=server, wire=wire, redis=bell, bell_wire=bell_wire,
         )  # fmt: skip
         load.start()

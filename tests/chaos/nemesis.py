@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ __all__ = ["Nemesis"]
 _AIM = 1.5
 #: Seconds between two looks at what is to be mended.
 _TICK = 0.01
+#: How much more likely a fault is that is wanted often.
+_OFTEN = 5
 #: A worker frozen between these has an open transaction: on SQLite, the only one there can be.
 _OPEN = ("before-commit", "commit")
 
@@ -34,6 +36,7 @@ class Nemesis:
 
     Args:
         pause: the mean of the seconds between two faults.
+        often: faults to be done five times as often, named as their methods (``kill_database``).
         wire: what clients and workers reach the database through; ``bell_wire``: Redis.
 
     Attributes:
@@ -49,6 +52,7 @@ class Nemesis:
         seed: int,
         workers: int,
         pause: float,
+        often: Sequence[str] = (),
         server: Server | None = None,
         wire: Proxy | None = None,
         redis: Redis | None = None,
@@ -57,6 +61,7 @@ class Nemesis:
         self._shop = shop
         self._choices = random.Random(seed)
         self._pause = pause
+        self._often = {f"_{name}" for name in often}
         self._server = server
         self._wire = wire
         self._redis = redis
@@ -125,7 +130,8 @@ class Nemesis:
             faults += [(self._kill_redis, 1), (self._flush_redis, 1), (self._stop_redis, 1)]
         if self._bell_wire is not None:
             faults += [(self._cut_bell, 2), (self._mute_bell, 1), (self._slow_bell, 1)]
-        verbs, weights = zip(*faults, strict=True)
+        verbs = [verb for verb, _ in faults]
+        weights = [_OFTEN * w if v.__name__ in self._often else w for v, w in faults]
         next_at = time.monotonic()
         while not self._stop.wait(_TICK):
             self._mend()
