@@ -52,7 +52,8 @@ def main() -> int:
     seed = random.randrange(10**6) if given.seed is None else given.seed
     return run(
         given.database, redis=given.redis, seconds=given.minutes * 60, seed=seed,
-        workers=given.workers, rate=given.rate, pause=given.pause, often=given.often, record=given.json,
+        workers=given.workers, rate=given.rate, pause=given.pause, often=given.often,
+        record=given.json,
     )  # fmt: skip
 
 
