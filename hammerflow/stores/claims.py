@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from hammerflow.job import Claimed
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import name_id
+from hammerflow.stores.names import first_id_at, name_id
 
 __all__ = ["Claims"]
 
@@ -15,6 +16,47 @@ _LANES = [0, 1, 2, 3, 4]  # lane 0 is Priority.CRITICAL
 _START = [bytes(16)] * len(_LANES)
 #: Seconds after which a mark is dropped: a late commit can land below it.
 _MARK_SECONDS = 1.0
+#: A look from the start is slow if it takes so many seconds longer (not counting some for each job)
+#: than three from marks: it walks over what old snapshots hold up, or over other tasks' jobs.
+_SLOW, _EACH = 0.01, 50e-6
+#: After two slow looks the next one waits so many times as long as it took: 5 % of the time.
+_SHARE = 20
+#: By so many seconds a job's id may be older than its commit, differing clocks included.
+_LATE = 2.0
+
+
+@dataclass(slots=True)
+class _Read:
+    """How far a queue has been read: up to ``marks`` in each lane, which hold for a while."""
+
+    marks: list[bytes] = field(default_factory=lambda: list(_START))
+    until: float = 0.0  # by the monotonic clock
+    slow_looks: int = 0  # in a row
+    usual: float = 0.0  # seconds that the last look from marks took
+
+    @property
+    def is_slow(self) -> bool:
+        return self.slow_looks > 1
+
+    def has_looked(self, claimed: list[Claimed], limit: int, began: float, clock: float) -> None:
+        """After a look from the start, which began then by the monotonic and by the wall clock."""
+        now = time.monotonic()
+        took = now - began - _EACH * len(claimed)
+        self.slow_looks = self.slow_looks + 1 if took > _SLOW + 3 * self.usual else 0
+        is_full = len(claimed) == limit
+        if not is_full and not self.is_slow:
+            self.until = 0.0
+            return
+        lanes_read = 4 - claimed[-1].priority if is_full else len(_LANES)
+        floor = first_id_at(clock - _LATE) if self.is_slow else bytes(16)
+        self.marks = [floor] * lanes_read + _START[lanes_read:]
+        self.until = now + (max(_MARK_SECONDS, _SHARE * took) if self.is_slow else _MARK_SECONDS)
+        self.advance(claimed)
+
+    def advance(self, claimed: list[Claimed]) -> None:
+        for job in claimed:
+            lane = 4 - job.priority
+            self.marks[lane] = max(self.marks[lane], job.id)
 
 
 class Claims:
@@ -23,38 +65,48 @@ class Claims:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._compound = "claim" in database.dialect.statements
-        self._marks: dict[tuple[int, int], tuple[float, list[bytes]]] = {}
+        self._reads: dict[tuple[int, int], _Read] = {}
 
     def claim(
-        self, worker_id: int, *, queue: str, task_ids: Sequence[int], limit: int
+        self,
+        worker_id: int,
+        *,
+        queue: str,
+        task_ids: Sequence[int],
+        limit: int,
+        thorough: bool = False,
     ) -> list[Claimed]:
-        """Up to ``limit`` ready jobs of these tasks, best priority first, oldest first."""
+        """Up to ``limit`` ready jobs of these tasks, best priority first, oldest first.
+
+        Args:
+            thorough: look from the start, also where that is slow at the moment.
+        """
         if limit < 1 or not task_ids:
             return []
         if self._compound:
-            return self._claim_compound(worker_id, name_id(queue), task_ids, limit)
+            return self._claim_compound(worker_id, name_id(queue), task_ids, limit, thorough)
         return self._database.unit(
             lambda tx: _claim_in_steps(tx, worker_id, name_id(queue), task_ids, limit)
         )
 
     def _claim_compound(
-        self, worker_id: int, queue_id: int, task_ids: Sequence[int], limit: int
+        self, worker_id: int, queue_id: int, task_ids: Sequence[int], limit: int, thorough: bool
     ) -> list[Claimed]:
-        key = (queue_id, hash(tuple(task_ids)))
-        since, marks = self._marks.get(key, (time.monotonic(), _START))
-        claimed = self._claim_from(marks, worker_id, queue_id, task_ids, limit)
-        if len(claimed) < limit and marks is not _START:  # what came back below the marks
-            rest = limit - len(claimed)
-            claimed += self._claim_from(_START, worker_id, queue_id, task_ids, rest)
-            claimed.sort(key=_order)
-        if len(claimed) < limit or time.monotonic() - since > _MARK_SECONDS:
-            self._marks.pop(key, None)
-        else:
-            marks = list(marks)
-            for job in claimed:  # in id order within a lane: the last one stays
-                marks[4 - job.priority] = job.id
-            self._marks[key] = (since, marks)
-        return claimed
+        read = self._reads.setdefault((queue_id, hash(tuple(task_ids))), _Read())
+        claimed: list[Claimed] = []
+        began = time.monotonic()
+        if began < read.until and not thorough:
+            claimed = self._claim_from(read.marks, worker_id, queue_id, task_ids, limit)
+            read.usual = time.monotonic() - began - _EACH * len(claimed)
+            read.advance(claimed)
+            if len(claimed) == limit or read.is_slow:
+                return claimed
+            began = time.monotonic()
+        rest, clock = limit - len(claimed), time.time()
+        found = self._claim_from(_START, worker_id, queue_id, task_ids, rest)
+        read.has_looked(found, rest, began, clock)
+        read.advance(claimed)
+        return sorted(claimed + found, key=_order)
 
     def _claim_from(
         self,

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 
-__all__ = ["name_id", "new_id", "worker_number"]
+__all__ = ["first_id_at", "name_id", "new_id", "worker_number"]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -57,6 +57,11 @@ class _Clock:
 
 _CLOCK = _Clock()
 new_id = _CLOCK.next
+
+
+def first_id_at(clock: float) -> bytes:
+    """What no id that is made from then on is less than: ``clock`` in seconds, as time.time()."""
+    return ((int(clock * 1000) << 80) + _VERSION_7).to_bytes(16)
 
 
 def worker_number() -> int:

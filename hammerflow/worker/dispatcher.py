@@ -121,8 +121,9 @@ class Dispatcher:
         for queue in self._schedule.order():
             worker_id = self._worker_id()
             jobs = self._store.jobs.claim(
-                worker_id, queue=queue, task_ids=self._crew.task_ids, limit=left
-            )
+                worker_id, queue=queue, task_ids=self._crew.task_ids, limit=left,
+                thorough=self._burst,
+            )  # fmt: skip
             if jobs:
                 self._crew.offer(worker_id, jobs, queue)
                 left -= len(jobs)

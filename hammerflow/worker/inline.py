@@ -73,8 +73,9 @@ class _InlineWorker:
         for task_ids, runner in self._runners:
             for queue in self._queues():
                 jobs = self._store.jobs.claim(
-                    self.worker_id, queue=queue, task_ids=task_ids, limit=room - found
-                )
+                    self.worker_id, queue=queue, task_ids=task_ids, limit=room - found,
+                    thorough=True,
+                )  # fmt: skip
                 if jobs:
                     self._executor.queues[jobs[0].queue_id] = queue
                     self._settle(jobs, runner(jobs))

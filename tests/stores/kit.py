@@ -112,9 +112,10 @@ class Desk:
         queue: str = "q",
         tasks: Sequence[str] = ("t",),
         store: Store | None = None,
+        thorough: bool = False,
     ) -> list[Claimed]:
-        jobs = (store or self.store).jobs
-        return jobs.claim(worker, queue=queue, task_ids=[name_id(t) for t in tasks], limit=limit)
+        claim, task_ids = (store or self.store).jobs.claim, [name_id(t) for t in tasks]
+        return claim(worker, queue=queue, task_ids=task_ids, limit=limit, thorough=thorough)
 
     def run(self, *jobs: NewJob, worker: int = 1) -> list[Claimed]:
         """Insert jobs and claim them, in the order given."""

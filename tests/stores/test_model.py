@@ -273,7 +273,7 @@ class Machine(RuleBasedStateMachine):
     def claim(self, worker: int, queue: str, tasks: tuple[str, ...], limit: int) -> None:
         def verb(desk: Desk) -> list[Claimed]:
             claims: Any = desk.store.jobs.claim
-            claims.__self__._marks.clear()  # they may hold up an old job for a second
+            claims.__self__._reads.clear()  # they may hold up an old job for a second
             return desk.claim(limit, worker=worker, queue=queue, tasks=tasks)
 
         claimed: list[Claimed] = self.all(verb)

@@ -115,27 +115,32 @@ def test_postgres_reads_few_pages(migrated_database: Callable[[str], str]) -> No
     with desk_at(migrated_database("postgres")) as desk:
 
         def pages_of(name: str, values: dict[str, Any]) -> int:
-            own = desk.store.database.dialect.connect()
-            plans: list[str] = []
-            own.connection.add_notice_handler(lambda note: plans.append(note.message_primary))
-            own.connection.execute(EXPLAIN)
-            most = 0
-            for _ in range(7):  # from the sixth on the plan may be a generic one
-                plans.clear()
-                own.connection.execute("BEGIN")
-                run(own, name, values)
-                own.connection.execute("ROLLBACK")
-                (top, *_) = re.findall(r"Buffers: shared.*", plans[0])  # of the whole statement
-                pages = sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", top))
-                assert pages < MOST_PAGES, plans[0]
-                most = max(most, pages)
-            own.connection.close()
-            return most
+            pages = pages_read(desk, name, values)
+            assert pages < MOST_PAGES, name
+            return pages
 
         _check(desk, {**STATEMENTS, **POSTGRES}, pages_of, "pages")
 
 
-EXPLAIN = """
+def pages_read(desk: Desk, name: str, values: dict[str, Any]) -> int:
+    """The most pages that PostgreSQL touches for a statement, which is rolled back."""
+    own: Any = desk.store.database.dialect.connect()
+    plans: list[str] = []
+    own.connection.add_notice_handler(lambda note: plans.append(note.message_primary))
+    own.connection.execute(_EXPLAIN)
+    most = 0
+    for _ in range(7):  # from the sixth on the plan may be a generic one
+        plans.clear()
+        own.connection.execute("BEGIN")
+        run(own, name, values)
+        own.connection.execute("ROLLBACK")
+        (top, *_) = re.findall(r"Buffers: shared.*", plans[0])  # of the whole statement
+        most = max(most, sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", top)))
+    own.connection.close()
+    return most
+
+
+_EXPLAIN = """
 LOAD 'auto_explain';
 SET auto_explain.log_min_duration = 0;
 SET auto_explain.log_analyze = on;

@@ -106,7 +106,7 @@ class Play:
 
         def verb(desk: Desk) -> list[Claimed]:
             claims: Any = desk.store.jobs.claim
-            claims.__self__._marks.clear()
+            claims.__self__._reads.clear()
             return desk.claim(n)
 
         for job in self.all(verb):

@@ -1,0 +1,63 @@
+"""Marks: on PostgreSQL a claim goes on where the last one ended, and yet overlooks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hammerflow.stores import claims
+from hammerflow.stores.names import name_id
+from tests.stores.kit import Desk, desk_at, open_raw
+from tests.stores.test_plans import CLAIM, pages_read
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("servers")]
+
+
+def _read(desk: Desk) -> claims._Read:
+    """How far the desk's store has read its queue."""
+    (read,) = desk.store.jobs.claim.__self__._reads.values()  # type: ignore[attr-defined]
+    return read
+
+
+def test_an_old_snapshot_does_not_slow_down_the_claims_of_new_jobs(
+    migrated_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of claimed jobs stay in the index while somebody may still see them."""
+    url = migrated_database("postgres")
+    monkeypatch.setattr(claims, "_SLOW", -1.0)  # as it would be beside millions of them
+    monkeypatch.setattr(claims, "_LATE", 0.0)
+    with desk_at(url) as desk:
+        snapshot = open_raw(url)
+        snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        snapshot.execute("SELECT 1")
+        for _ in range(20):
+            desk.put(*(desk.job() for _ in range(1_000)))
+            while desk.claim(500):
+                pass
+        desk.put(*(desk.job() for _ in range(4)))
+        ways = [pages_read(desk, "claim", {**CLAIM, "lanes": claims._LANES, "marks": marks,
+                                           "queue_id": name_id("q"), "worker_id": 1})
+                for marks in (claims._START, _read(desk).marks)]  # fmt: skip
+        snapshot.close()
+    assert ways[1] * 3 < ways[0], ways
+
+
+def test_what_comes_in_below_the_marks_waits_for_the_next_look_from_the_start(
+    migrated_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_SLOW", -1.0)
+    monkeypatch.setattr(claims, "_MARK_SECONDS", 3600.0)
+    monkeypatch.setattr(claims, "_LATE", 0.0)
+    with desk_at(migrated_database("postgres")) as desk:
+        old, older = desk.job(), desk.job()
+        for _ in range(3):  # what the first look finds slow the second one confirms
+            desk.put(job := desk.job())
+            assert [found.id for found in desk.claim()] == [job.id]
+        desk.put(old, fresh := desk.job())
+        assert [job.id for job in desk.claim()] == [fresh.id]
+        assert [job.id for job in desk.claim(thorough=True)] == [old.id]
+        desk.put(older)
+        assert desk.claim() == []
+        _read(desk).until = 0.0  # as an hour later
+        assert [job.id for job in desk.claim()] == [older.id]
