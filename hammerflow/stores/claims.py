@@ -32,7 +32,7 @@ class _Read:
     marks: list[bytes] = field(default_factory=lambda: list(_START))
     until: float = 0.0  # by the monotonic clock
     slow_looks: int = 0  # in a row
-    usual: float = 0.0  # seconds that the last look from marks took
+    usual: float = 0.0  # seconds that looks from marks have taken of late, at the most
 
     @property
     def is_slow(self) -> bool:
@@ -50,7 +50,7 @@ class _Read:
         lanes_read = 4 - claimed[-1].priority if is_full else len(_LANES)
         floor = first_id_at(clock - _LATE) if self.is_slow else bytes(16)
         self.marks = [floor] * lanes_read + _START[lanes_read:]
-        self.until = now + (max(_MARK_SECONDS, _SHARE * took) if self.is_slow else _MARK_SECONDS)
+        self.until = now + (_SHARE * took if self.is_slow else _MARK_SECONDS)
         self.advance(claimed)
 
     def advance(self, claimed: list[Claimed]) -> None:
@@ -97,7 +97,8 @@ class Claims:
         began = time.monotonic()
         if began < read.until and not thorough:
             claimed = self._claim_from(read.marks, worker_id, queue_id, task_ids, limit)
-            read.usual = time.monotonic() - began - _EACH * len(claimed)
+            took = time.monotonic() - began - _EACH * len(claimed)
+            read.usual = max(took, 0.9 * read.usual)
             read.advance(claimed)
             if len(claimed) == limit or read.is_slow:
                 return claimed

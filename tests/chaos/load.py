@@ -197,7 +197,7 @@ class Load:
     def _workflow(self, choices: random.Random) -> Promise:
         x = choices.randrange(10)
         work = (
-            Workflow("paths", timeout=600)
+            Workflow("paths", timeout=86_400)
             .add(self._shop.call("note", {"x": x}, 0.005), name="read")
             .add(self._shop.call("note", "low"), name="low", after="read", when="x < 5")
             .add(self._shop.call("note", "high"), name="high", after="read", when="x >= 5")

@@ -112,7 +112,7 @@ class Desk:
         queue: str = "q",
         tasks: Sequence[str] = ("t",),
         store: Store | None = None,
-        thorough: bool = False,
+        thorough: bool = True,
     ) -> list[Claimed]:
         claim, task_ids = (store or self.store).jobs.claim, [name_id(t) for t in tasks]
         return claim(worker, queue=queue, task_ids=task_ids, limit=limit, thorough=thorough)

@@ -83,23 +83,6 @@ def test_lease_and_attempt_grow_and_an_attempt_can_be_given_back(desk: Desk) -> 
     assert seen == [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)]
 
 
-def test_an_older_job_that_comes_back_is_claimed_after_a_full_claim(desk: Desk) -> None:
-    old, *others = jobs = [desk.job() for _ in range(4)]
-    desk.put(*jobs)
-    first, _ = desk.claim(2)
-    assert first.id == old.id
-    desk.settle((first, Released()))
-    assert [job.id for job in desk.claim(3)] == [old.id, others[1].id, others[2].id]
-
-
-def test_a_job_below_a_full_claim_is_not_overlooked(desk: Desk) -> None:
-    early, late = desk.job(), desk.job()
-    desk.put(late)
-    assert len(desk.claim(1)) == 1
-    desk.put(early)
-    assert [job.id for job in desk.claim(1)] == [early.id]
-
-
 def test_two_claimers_never_share_a_job(desk: Desk) -> None:
     jobs = [desk.job(priority=n % 5) for n in range(400)]
     desk.put(*jobs)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from hammerflow.outcome import Released
 from hammerflow.stores import claims
 from hammerflow.stores.names import name_id
 from tests.stores.kit import Desk, desk_at, open_raw
@@ -33,7 +34,7 @@ def test_an_old_snapshot_does_not_slow_down_the_claims_of_new_jobs(
         snapshot.execute("SELECT 1")
         for _ in range(20):
             desk.put(*(desk.job() for _ in range(1_000)))
-            while desk.claim(500):
+            while desk.claim(500, thorough=False):
                 pass
         desk.put(*(desk.job() for _ in range(4)))
         ways = [pages_read(desk, "claim", {**CLAIM, "lanes": claims._LANES, "marks": marks,
@@ -53,11 +54,35 @@ def test_what_comes_in_below_the_marks_waits_for_the_next_look_from_the_start(
         old, older = desk.job(), desk.job()
         for _ in range(3):  # what the first look finds slow the second one confirms
             desk.put(job := desk.job())
-            assert [found.id for found in desk.claim()] == [job.id]
+            assert [found.id for found in desk.claim(thorough=False)] == [job.id]
         desk.put(old, fresh := desk.job())
-        assert [job.id for job in desk.claim()] == [fresh.id]
-        assert [job.id for job in desk.claim(thorough=True)] == [old.id]
+        assert [job.id for job in desk.claim(thorough=False)] == [fresh.id]
+        assert [job.id for job in desk.claim()] == [old.id]
         desk.put(older)
-        assert desk.claim() == []
+        assert desk.claim(thorough=False) == []
         _read(desk).until = 0.0  # as an hour later
-        assert [job.id for job in desk.claim()] == [older.id]
+        assert [job.id for job in desk.claim(thorough=False)] == [older.id]
+
+
+@pytest.fixture
+def never_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_SLOW", 1e9)
+
+
+def test_an_older_job_that_comes_back_is_claimed_after_a_full_claim(
+    desk: Desk, never_slow: None
+) -> None:
+    old, *others = jobs = [desk.job() for _ in range(4)]
+    desk.put(*jobs)
+    first, _ = desk.claim(2, thorough=False)
+    assert first.id == old.id
+    desk.settle((first, Released()))
+    assert [job.id for job in desk.claim(3, thorough=False)] == [old.id, others[1].id, others[2].id]
+
+
+def test_a_job_below_a_full_claim_is_not_overlooked(desk: Desk, never_slow: None) -> None:
+    early, late = desk.job(), desk.job()
+    desk.put(late)
+    assert len(desk.claim(1, thorough=False)) == 1
+    desk.put(early)
+    assert [job.id for job in desk.claim(1, thorough=False)] == [early.id]

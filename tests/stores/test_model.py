@@ -6,6 +6,7 @@ HAMMERFLOW_TEST_MODEL_EXAMPLES and HAMMERFLOW_TEST_MODEL_STEPS make it longer (1
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import random
@@ -272,8 +273,6 @@ class Machine(RuleBasedStateMachine):
     @rule(worker=WORKERS, queue=st.sampled_from("qqr"), tasks=TASKS, limit=st.integers(1, 4))
     def claim(self, worker: int, queue: str, tasks: tuple[str, ...], limit: int) -> None:
         def verb(desk: Desk) -> list[Claimed]:
-            claims: Any = desk.store.jobs.claim
-            claims.__self__._reads.clear()  # they may hold up an old job for a second
             return desk.claim(limit, worker=worker, queue=queue, tasks=tasks)
 
         claimed: list[Claimed] = self.all(verb)
@@ -438,12 +437,15 @@ class Machine(RuleBasedStateMachine):
         waiting = {r.job.id: (r.pending, r.failed) for r in rows if r.state == "waiting"}
         for desk in self.desks:
             stood, waits = tables(desk)
+            steps[desk.kind] += 1
             assert stood == expected
             assert waits == waiting
             keys = {name: as_bytes(holder) for name, holder in desk.sql(KEYS_SQL)}
             assert {as_text(name): holder for name, holder in keys.items()} == self.model.keys
 
 
+#: How many were compared with the model on each database; -s shows it.
+steps: collections.Counter[str] = collections.Counter()
 KEYS_SQL = "SELECT ukey, job_id FROM {unique_keys}"
 DONE = {4: "completed", 5: "failed", 6: "cancelled", 7: "skipped"}
 STATES_SQL = " UNION ALL ".join(
@@ -490,6 +492,7 @@ def check(desks: Sequence[Desk], examples: int) -> None:
     """Run the machine; the seed is printed, and an environment variable repeats it."""
     seed = int(os.environ.get("HAMMERFLOW_TEST_SEED") or random.SystemRandom().getrandbits(32))
     print(f"HAMMERFLOW_TEST_SEED={seed}")  # noqa: T201 - shown with a failure
+    steps.clear()
     settings = hypothesis.settings(
         max_examples=examples,
         stateful_step_count=STEPS,
@@ -501,6 +504,7 @@ def check(desks: Sequence[Desk], examples: int) -> None:
     machine: Any = hypothesis.seed(seed)(type("Seeded", (Machine,), {}))
     factory: Any = lambda: machine(desks)  # noqa: E731
     run_state_machine_as_test(factory, settings=settings)
+    print(f"steps: {dict(steps)}")  # noqa: T201
 
 
 @pytest.mark.timeout(3600 if EXAMPLES > 100 else 300)

@@ -105,8 +105,6 @@ class Play:
         n = self.random.randint(1, 4)
 
         def verb(desk: Desk) -> list[Claimed]:
-            claims: Any = desk.store.jobs.claim
-            claims.__self__._reads.clear()
             return desk.claim(n)
 
         for job in self.all(verb):
