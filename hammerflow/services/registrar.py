@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.services.heart import Heart
+from hammerflow.services.pulse import now
 from hammerflow.stores.names import worker_number
 from hammerflow.stores.store import Store
 
@@ -63,13 +64,12 @@ class Registrar:
         self._is_due = True
 
     def gone(self, worker_id: int) -> None:
-        """The row of this number is gone."""
+        """The row of this number is gone; :meth:`renew` once nothing runs under it any more."""
         log.warning("this worker was silent for too long: its jobs were taken over")
         if worker_id in self._old:
             self._old.remove(worker_id)
         if worker_id == self.worker_id:
             self.worker_id = None
-            self._is_due = True
 
     def tick(self) -> float:
         if self._is_due:
@@ -95,7 +95,7 @@ class Registrar:
 
     def _register(self) -> None:
         info, tasks, queues = self._describe()
-        worker_id = worker_number()
+        worker_id, begun = worker_number(), now()
         revived = self._store.workers.register(
             worker_id,
             host=socket.gethostname(),
@@ -104,7 +104,7 @@ class Registrar:
             tasks=tasks,
             queues=queues,
         )
-        self._heart.add(worker_id)
+        self._heart.add(worker_id, begun)
         if self.worker_id is not None:
             self._old.append(self.worker_id)
         self.worker_id = worker_id

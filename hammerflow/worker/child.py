@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from hammerflow.app import Hammerflow
 from hammerflow.job import Claimed
 from hammerflow.outcome import Outcome
+from hammerflow.services.pulse import Pulse
 from hammerflow.worker.executor import Executor
 from hammerflow.worker.frames import (
     NOTE,
@@ -59,11 +60,13 @@ class Child:
     has a job, and no job is started twice under one lease.
     """
 
-    def __init__(self, app: Hammerflow, pipes: Pipes, options: ChildOptions) -> None:
+    def __init__(self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: Pulse) -> None:
         self._pipes = pipes
         self._options = options
         self._interrupts = SignalInterrupts()
-        self._executor = Executor(app, progress=self._note, interrupts=self._interrupts)
+        self._executor = Executor(
+            app, progress=self._note, interrupts=self._interrupts, pulse=pulse
+        )
         self._pid = os.getpid()
         self._times: dict[int, list[float]] = {}
         self._jobs_done = 0

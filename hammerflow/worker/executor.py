@@ -35,6 +35,7 @@ from hammerflow.outcome import (
     Snooze,
     Snoozed,
 )
+from hammerflow.services.pulse import Pulse
 from hammerflow.signature import seconds
 from hammerflow.spawn import SpawnConfig
 from hammerflow.stores.names import name_id
@@ -74,6 +75,7 @@ class Executor:
     Args:
         progress: where ``current_job().progress`` goes: job id, fraction, note.
         interrupts: what may stop a body from outside.
+        pulse: whether the leases of the jobs at hand are surely held; no body begins before.
 
     Attributes:
         app: the app.
@@ -87,10 +89,12 @@ class Executor:
         *,
         progress: Callable[[bytes, float, str], None],
         interrupts: Interrupts | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.app = app
         self._progress = progress
         self._interrupts = interrupts or NoInterrupts()
+        self._pulse = pulse
         self._tasks = {name_id(name): task for name, task in app.tasks.items()}
         self._policies = {i: policy_of(task.defaults) for i, task in self._tasks.items()}
         self.worker_id = 0
@@ -106,6 +110,8 @@ class Executor:
         call = self.prepare(job)
         if not isinstance(call, Call):
             return call
+        if self._pulse is not None:
+            self._pulse.wait()
         RUNNING.set(call)
         try:
             if call.task.defaults.in_transaction:
@@ -131,6 +137,8 @@ class Executor:
         RUNNING.set(call)
         started(call)
         try:
+            if self._pulse is not None:
+                await self._pulse.wait_async()
             value = await self._run_async(call)
             if call.spawning is not None:
                 return await asyncio.to_thread(self._conclude, call, value)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
+from hammerflow.services.pulse import Pulse
 from hammerflow.settings import Settings
 from hammerflow.worker.child import Pipes
 from hammerflow.worker.forkserver import REQUEST
@@ -37,9 +38,10 @@ class Forker:
 
     Args:
         options: app, log_format, log_level, max_jobs, max_memory, async_slots.
+        pulse: what its children look at before each body.
     """
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], pulse: Pulse) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -49,10 +51,10 @@ class Forker:
                     "hammerflow.worker.forkserver",
                     str(theirs.fileno()),
                     str(os.getpid()),
-                    json.dumps(options),
+                    json.dumps({**options, "pulse": pulse.fd}),
                 ],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), pulse.fd],
             )
         self.control = ours
         self.is_lost = False

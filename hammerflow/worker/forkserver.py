@@ -21,6 +21,7 @@ from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
+from hammerflow.services.pulse import Pulse
 from hammerflow.worker import put_faults
 from hammerflow.worker.child import Child, ChildOptions, Pipes, ignore_politely, leave
 from hammerflow.worker.frames import BROKEN, EXITED, FORKED, HELLO, pack
@@ -90,6 +91,7 @@ class ForkServer:
         self._options = ChildOptions(
             options["max_jobs"], options["max_memory"], options["async_slots"]
         )
+        self._pulse = Pulse(options["pulse"])
         self._children: set[int] = set()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
@@ -155,9 +157,9 @@ class ForkServer:
         if kind == b"l":
             from hammerflow.worker.loop import LoopChild
 
-            LoopChild(self._app, pipes, self._options).run()
+            LoopChild(self._app, pipes, self._options, self._pulse).run()
         else:
-            Child(self._app, pipes, self._options).run()
+            Child(self._app, pipes, self._options, self._pulse).run()
 
     def _reap(self) -> None:
         for pid in list(self._children):

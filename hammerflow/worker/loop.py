@@ -9,6 +9,7 @@ from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.job import Claimed
+from hammerflow.services.pulse import Pulse
 from hammerflow.worker.child import ChildOptions, Pipes, ignore_politely, leave
 from hammerflow.worker.executor import Call, Executor
 from hammerflow.worker.frames import JOBS, NOTE, QUIT, Unpacker, pack, pack_outcome, write_all
@@ -24,10 +25,10 @@ class LoopChild:
     has closed its end.
     """
 
-    def __init__(self, app: Hammerflow, pipes: Pipes, options: ChildOptions) -> None:
+    def __init__(self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: Pulse) -> None:
         self._pipes = pipes
         self._options = options
-        self._executor = Executor(app, progress=self._note)
+        self._executor = Executor(app, progress=self._note, pulse=pulse)
         self._running: dict[bytes, asyncio.Task[None]] = {}
         self._calls: dict[bytes, Call] = {}
         self._jobs_done = 0

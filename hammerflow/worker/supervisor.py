@@ -22,6 +22,7 @@ from hammerflow.services.heart import Heart
 from hammerflow.services.keeper import Keeper
 from hammerflow.services.progress import DELAY, Progress
 from hammerflow.services.promoter import Promoter
+from hammerflow.services.pulse import Pulse
 from hammerflow.services.queue_watch import QueueWatch
 from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
@@ -47,7 +48,6 @@ log = logging.getLogger("hammerflow.worker")
 
 #: Threads take turns so often: latency counts here more than throughput of pure Python.
 _SWITCH = 0.0005
-_BEAT_MOST = 5.0
 _STAFF_WAIT = 2.0
 _KILL_WAIT = 5.0
 _LAST_WRITES = 5.0
@@ -61,6 +61,7 @@ class Supervisor:
         self._signals = Signals()
         self._forker_lost = False
         self._is_isolated = False
+        self._pulse = Pulse()
 
     def run(self) -> int:
         """Work until a signal, or with ``burst`` until nothing is left to do."""
@@ -91,7 +92,8 @@ class Supervisor:
                 "max_jobs": options.max_jobs_per_child,
                 "max_memory": options.max_memory_per_child,
                 "async_slots": options.async_slots,
-            }
+            },
+            self._pulse,
         )
 
     def _greet(self, forker: Forker) -> Greeting | None:
@@ -157,9 +159,7 @@ class Supervisor:
 
     def _build_services(self, settings: Settings) -> None:
         store, weather = self._store, self._weather
-        self._heart = Heart(
-            store, every=min(settings.lease / 6, _BEAT_MOST), on_gone=self._on_row_gone
-        )
+        self._heart = Heart(store, self._pulse, lease=settings.lease, on_gone=self._on_row_gone)
         self._registrar = Registrar(
             store,
             self._heart,
@@ -379,6 +379,7 @@ class Supervisor:
     def _on_row_gone(self, worker_id: int) -> None:
         self._registrar.gone(worker_id)
         self._pool.abandon(worker_id)
+        self._registrar.renew()
         self._keeping.wake(self._registrar)
 
     def _listen(self) -> Listener:

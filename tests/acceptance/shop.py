@@ -101,6 +101,13 @@ def hold(gate: str, x: Any = None) -> Any:
     return x
 
 
+@app.task
+async def note_async(x: Any = None) -> Any:
+    """As note, on an event loop."""
+    with entered(x):
+        return x
+
+
 @app.task(max_attempts=100, backoff=constant(0))
 async def hold_async(gate: str, x: Any = None) -> Any:
     """The same on an event loop."""

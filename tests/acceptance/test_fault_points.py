@@ -13,7 +13,7 @@ import pytest
 
 from hammerflow import Result
 from hammerflow.worker.faults import POINTS
-from tests.acceptance.kit import Shop, Worker, until
+from tests.acceptance.kit import LEASE, Shop, Worker, until
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +77,23 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
     shop.wait_until_quiet(60)
     assert {job.get(timeout=5) for job in jobs + more} == {1}
     shop.check(jobs + more)
+
+
+@pytest.mark.parametrize("task", ["note", "note_async"])
+def test_a_zombie_begins_nothing(shop: Shop, points: Path, task: str) -> None:
+    """Frozen with a job in hand, it wakes up when another worker has done that job."""
+    with shop.worker(faults=points) as zombie:
+        _arm(points, "received", "freeze")
+        job = shop.send(task, 5)
+        until("all stopped", lambda: not _states(zombie) - {"T"}, 60)
+        with shop.worker():
+            assert job.get(timeout=LEASE + 20) == 5
+            zombie.thaw()
+            zombie.wait_for_log("silent for too long")
+            jobs = shop.send_all(task, [(6,)] * 20)
+            assert {later.get(timeout=20) for later in jobs} == {6}
+    assert len(shop.ledger.runs(job.id.hex)) == 1
+    shop.check([job, *jobs])
 
 
 def _states(worker: Worker) -> set[str]:

@@ -216,7 +216,7 @@ class Model:
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.just(Completed(b"M")),
     st.just(failed()),
-    st.builds(Retrying, st.sampled_from(DELAYS), st.just(BAD)),
+    st.builds(Retrying, st.sampled_from(DELAYS), st.just(BAD), st.none()),
     st.builds(Snoozed, st.sampled_from(DELAYS)),
     st.just(Cancelled("because")),
     st.just(Released()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.job import Claimed
 from hammerflow.outcome import Completed, Failed, Parked, Retrying
+from hammerflow.services.pulse import Pulse
 from hammerflow.worker.child import Child, ChildOptions
 from hammerflow.worker.line import Line
 from hammerflow.worker.pace import Pace
@@ -36,7 +38,9 @@ class Bench:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self.line.jobs)
-            Child(app, self.line.child_ends, options).run()
+            pulse = Pulse()
+            pulse.beat(math.inf)
+            Child(app, self.line.child_ends, options, pulse).run()
             os._exit(0)
         self.line.handed_over()
 
