@@ -28,15 +28,14 @@ class Pulse:
     until the supervisor has beaten again, or has learnt that the lease is lost and kills it.
 
     Args:
-        fd: of the memory, from the process that made it; None makes it.
+        fd: of the memory, as the process that made it has passed it on; None makes it.
     """
 
     def __init__(self, fd: int | None = None) -> None:
-        if fd is None:
-            fd = _new_memory()
-            os.truncate(fd, _INSTANT.size)
-        self.fd = fd
-        self._memory = mmap.mmap(fd, _INSTANT.size)
+        self.fd = _new_memory() if fd is None else fd
+        self._memory = mmap.mmap(self.fd, _INSTANT.size)
+        if fd is not None:
+            os.close(fd)  # programs that a body starts need not have it
 
     def beat(self, until: float) -> None:
         """The leases hold until then, by the clock of :func:`now`."""
@@ -61,6 +60,9 @@ class Pulse:
 
 def _new_memory() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("hammerflow-pulse")
-    with tempfile.TemporaryFile() as file:  # macOS
-        return os.dup(file.fileno())
+        fd = os.memfd_create("hammerflow-pulse")
+    else:  # macOS
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.truncate(fd, _INSTANT.size)
+    return fd
