@@ -191,7 +191,7 @@ class Load:
         return Promise("chord", handle, [15, True])
 
     def _spawner(self, choices: random.Random) -> Promise:
-        n = choices.choice((0, 5, 40))
+        n = choices.choice((0, 5, 40, 300))
         return Promise("spawner", self._shop.send("fan_out", n, 0.01 if n == 40 else 0.0))
 
     def _workflow(self, choices: random.Random) -> Promise:
