@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Iterable
 
 from hammerflow.stores.store import Store
@@ -45,9 +46,11 @@ class Rescuer:
         self._on_ready = on_ready
         self._may_judge = may_judge
         self._ticks = 0
+        self._ahead: float | None = None  # of our clock, by which the database's is, at the most
+        self._patient_until = 0.0
 
     def tick(self) -> float:
-        if not self._may_judge():
+        if not self._may_judge() or not self._clock_is_steady():
             return min(1.0, self._every)
         swept = self._store.workers.sweep(lease=self._lease, poison_limit=self._poison_limit)
         if swept.queues:
@@ -65,3 +68,18 @@ class Rescuer:
                 log.warning("parked %d jobs whose task no live worker has registered", parked)
         self._ticks += 1
         return self._every * random.uniform(0.8, 1.2)
+
+    def _clock_is_steady(self) -> bool:
+        """Whether all workers had time to beat since the database's clock last jumped ahead: it
+        makes them look silent. A machine that sleeps with its database counts as a jump."""
+        before = time.monotonic()
+        clock = self._store.clock()
+        after = time.monotonic()
+        ahead, self._ahead = self._ahead, clock - before
+        if ahead is not None and clock - after - ahead > self._lease / 3:
+            log.warning(
+                "the database's clock jumped ahead by %.1f s: no sweep for a lease",
+                clock - after - ahead,
+            )
+            self._patient_until = after + self._lease
+        return after >= self._patient_until
