@@ -228,8 +228,8 @@ def clock_jumps(folder: Path, _: int) -> str:
         shop.check(customers.acknowledged)
         return (
             f"4 jumps of an hour, {len(ids)} jobs done, none lost, no body of a live worker taken "
-            f"over; a killed worker's job began again after {usual:.1f} s, and where the clock went "
-            f"back by 10 s at its death after {unlucky:.1f} s"
+            f"over; a killed worker's job began again after {usual:.1f} s, and where the clock "
+            f"went back by 10 s at its death after {unlucky:.1f} s"
         )
 
 
