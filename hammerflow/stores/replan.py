@@ -177,8 +177,10 @@ class _Replan:
                 continue
             dependents = self.picture.dependents[part.id]
             counted = {d[0] for d in dependents if self._is_counted(part, *d)}
-            if not counted or (self._runs_again(part) and part.fan_in_id not in counted):
-                self._tie(part, flow)  # its only dependent may have become a spawner since
+            if self._runs_again(part) and part.fan_in_id not in (None, *counted):
+                self._unplace(part)
+            if not counted:
+                self._tie(part, flow)
 
     # -- what runs again --------------------------------------------------------------------------
 
@@ -299,7 +301,7 @@ class _Replan:
         """Whether something counts an end that in turn is waited for."""
         child = self.picture.jobs.get(child_id)
         if kind == ORDER or child is None:
-            return child_id in self.picture.flows and kind == DEPENDENCY
+            return child_id in self.picture.flows
         waits = child.is_waiting or child_id in self._again
         return bool(waits or self.picture.is_grafted(part, child_id))
 
@@ -373,24 +375,25 @@ class _Replan:
         return len(grafted) - len(ended), bad
 
     def _tie(self, part: Part, flow: FlowPart) -> None:
-        """The workflow takes the place of its only dependent, which has an edge from now on; for
-        a job that runs, whose claim knows the place, it is the other way round."""
+        """The workflow waits for its end, too, whatever that is: others have dealt with it."""
         tx = self._tx
-        edge = flow.id
-        if self._runs_again(part):
-            table = "job" if isinstance(part, JobPart) else "flow"
-            tx.run(f"{table}_relink", id=part.id, fan_in_id=flow.id)
-            edge = part.fan_in_id or flow.id
-        if edge != flow.id or not self._runs_again(part):
-            tx.many("edges_insert", [(part.id, edge, DEPENDENCY)])
+        tx.many("edges_insert", [(part.id, flow.id, ORDER)])
         if isinstance(part, JobPart):
             tx.run("job_watch", id=part.id)
             tx.run("leases_watch", id=part.id)
         else:
             tx.run("flow_watch", id=part.id)
         tx.run("joins_count", ids=[flow.id], n=-1, bad=0)
-        self.picture.dependents[part.id].append((flow.id, DEPENDENCY))
-        self.picture.parents[flow.id].append((part.id, DEPENDENCY))
+        self.picture.dependents[part.id].append((flow.id, ORDER))
+        self.picture.parents[flow.id].append((part.id, ORDER))
+
+    def _unplace(self, part: Part) -> None:
+        """Its only dependent does not count it any more, and may have become a spawner since whose
+        place counts children: it gets an edge."""
+        table = "job" if isinstance(part, JobPart) else "flow"
+        self._tx.run(f"{table}_unplace", id=part.id)
+        self._tx.run(f"{table}_watch", id=part.id)
+        self._tx.many("edges_insert", [(part.id, part.fan_in_id, DEPENDENCY)])
 
     def _mark(self, flow: FlowPart, marks: int) -> None:
         self._tx.run("flow_marks", id=flow.id, watched=flow.watched | marks)

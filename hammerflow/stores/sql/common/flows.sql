@@ -114,11 +114,11 @@ UPDATE {jobs} SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args
   options = :options::text
 WHERE id = :id::uuid
 
--- name: job_relink
-UPDATE {jobs} SET fan_in_id = :fan_in_id::uuid WHERE id = :id::uuid
+-- name: job_unplace
+UPDATE {jobs} SET fan_in_id = NULL WHERE id = :id::uuid
 
--- name: flow_relink
-UPDATE {workflows} SET fan_in_id = :fan_in_id::uuid WHERE id = :id::uuid
+-- name: flow_unplace
+UPDATE {workflows} SET fan_in_id = NULL WHERE id = :id::uuid
 
 -- name: job_watch
 UPDATE {jobs} SET watched = 1 WHERE id = :id::uuid
