@@ -282,6 +282,15 @@ class Worker:
                         found[int(entry.name)] = int(parent)
         return found
 
+    def states(self) -> set[str]:
+        """Those of its processes, by the kernel's letters: T is stopped."""
+        found = set()
+        for pid in self.family():
+            with contextlib.suppress(OSError):
+                stat = Path(f"/proc/{pid}/stat").read_text()
+                found.add(stat.rpartition(")")[2].split()[0])
+        return found
+
     def children(self) -> set[int]:
         """The processes that run jobs: the fork server's children."""
         family = self.family()

@@ -72,7 +72,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
     _arm(points, "ended", "freeze")
     pid, more = _work_until_hit(shop, points, "ended")
     assert os.getpgid(pid) == worker.pid
-    until("all stopped", lambda: not _states(worker) - {"T"}, 60)
+    until("all stopped", lambda: worker.states() == {"T"}, 60)
     worker.thaw()
     shop.wait_until_quiet(60)
     assert {job.get(timeout=5) for job in jobs + more} == {1}
@@ -85,7 +85,7 @@ def test_a_zombie_begins_nothing(shop: Shop, points: Path, task: str) -> None:
     with shop.worker(faults=points) as zombie:
         _arm(points, "received", "freeze")
         job = shop.send(task, 5)
-        until("all stopped", lambda: not _states(zombie) - {"T"}, 60)
+        until("all stopped", lambda: zombie.states() == {"T"}, 60)
         with shop.worker():
             assert job.get(timeout=LEASE + 20) == 5
             zombie.thaw()
@@ -94,12 +94,6 @@ def test_a_zombie_begins_nothing(shop: Shop, points: Path, task: str) -> None:
             assert {later.get(timeout=20) for later in jobs} == {6}
     assert len(shop.ledger.runs(job.id.hex)) == 1
     shop.check([job, *jobs])
-
-
-def _states(worker: Worker) -> set[str]:
-    """Of the processes of the worker, as the kernel tells them."""
-    stats = (Path(f"/proc/{pid}/stat") for pid in worker.family())
-    return {stat.read_text().rpartition(")")[2].split()[0] for stat in stats}
 
 
 def test_without_the_variable_there_is_no_point(shop: Shop, points: Path) -> None:

@@ -207,6 +207,7 @@ class Nemesis:
             return None
         group = os.getpgid(hit[0])
         worker = next(worker for worker in self.workers if worker.pid == group)
+        until("it stands still", lambda: worker.states() == {"T"})  # the hit is told before
         self._mend_later(str(group), LEASE * 2, worker.thaw)
         return "zombie woken"
 
