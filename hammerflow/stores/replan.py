@@ -179,7 +179,7 @@ class _Replan:
             counted = {d[0] for d in dependents if self._is_counted(part, *d)}
             if self._runs_again(part) and part.fan_in_id not in (None, *counted):
                 self._unplace(part)
-            if not counted:
+            if not any(self._is_of(flow, id_) for id_ in counted):
                 self._tie(part, flow)
 
     # -- what runs again --------------------------------------------------------------------------
@@ -304,6 +304,11 @@ class _Replan:
             return child_id in self.picture.flows
         waits = child.is_waiting or child_id in self._again
         return bool(waits or self.picture.is_grafted(part, child_id))
+
+    def _is_of(self, flow: FlowPart, id_: bytes) -> bool:
+        """Whether it is the workflow or a job in it: one inside may be cancelled by itself."""
+        job = self.picture.jobs.get(id_)
+        return id_ == flow.id or (job is not None and job.flow_id == flow.id)
 
     def _counts(self, id_: bytes) -> tuple[int, int, int, bytes | None]:
         """(pending, bad, idle, cause) of what waits for others."""
