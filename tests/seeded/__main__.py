@@ -100,9 +100,13 @@ def _is_caught(patch: Path, tests: list[str], chosen: str | None) -> bool:
             cwd=copy,
             env={**os.environ, "PYTHONPATH": folder, **_THOROUGH},
             capture_output=True,
+            text=True,
             check=False,
         )
-        return ran.returncode == 1  # 1: tests ran and one failed; more: they did not run at all
+        is_caught = "\nFAILED " in ran.stdout  # an ERROR may be a server that did not start
+        if not is_caught:
+            print(ran.stdout[-2000:] + ran.stderr[-2000:], file=sys.stderr)
+        return is_caught
 
 
 if __name__ == "__main__":
