@@ -16,9 +16,9 @@ _LANES = [0, 1, 2, 3, 4]  # lane 0 is Priority.CRITICAL
 _START = [bytes(16)] * len(_LANES)
 #: Seconds after which a mark is dropped: a late commit can land below it.
 _MARK_SECONDS = 1.0
-#: A look from the start is slow if it takes so many seconds longer (not counting some for each job)
-#: than three from marks: it walks over what old snapshots hold up, or over other tasks' jobs.
-_SLOW, _EACH = 0.01, 50e-6
+#: A look from the start is slow if it takes so many seconds (not counting some for each job) more
+#: than one and a half from marks: it walks over what old snapshots hold up, or other tasks' jobs.
+_SLOW, _EACH = 0.005, 50e-6
 #: After two slow looks the next one waits so many times as long as it took: 5 % of the time.
 _SHARE = 20
 #: By so many seconds a job's id may be older than its commit, differing clocks included.
@@ -32,7 +32,7 @@ class _Read:
     marks: list[bytes] = field(default_factory=lambda: list(_START))
     until: float = 0.0  # by the monotonic clock
     slow_looks: int = 0  # in a row
-    usual: float = 0.0  # seconds that looks from marks have taken of late, at the most
+    usual: float = 0.0  # seconds that a look from marks takes, a moving average
 
     @property
     def is_slow(self) -> bool:
@@ -42,7 +42,7 @@ class _Read:
         """After a look from the start, which began then by the monotonic and by the wall clock."""
         now = time.monotonic()
         took = now - began - _EACH * len(claimed)
-        self.slow_looks = self.slow_looks + 1 if took > _SLOW + 3 * self.usual else 0
+        self.slow_looks = self.slow_looks + 1 if took > _SLOW + 1.5 * self.usual else 0
         is_full = len(claimed) == limit
         if not is_full and not self.is_slow:
             self.until = 0.0
@@ -98,7 +98,7 @@ class Claims:
         if began < read.until and not thorough:
             claimed = self._claim_from(read.marks, worker_id, queue_id, task_ids, limit)
             took = time.monotonic() - began - _EACH * len(claimed)
-            read.usual = max(took, 0.9 * read.usual)
+            read.usual += (took - read.usual) * (0.2 if read.usual else 1.0)
             read.advance(claimed)
             if len(claimed) == limit or read.is_slow:
                 return claimed
