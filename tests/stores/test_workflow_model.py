@@ -1,6 +1,7 @@
 """Workflows against an oracle: random graphs, outcomes, policies, cancels, retries and rescues.
 
-The seeds are 1 to 60 and a few that found something; HAMMERFLOW_TEST_FLOW_SEEDS makes it longer, HAMMERFLOW_TEST_SEED plays one.
+The seeds are 1 to 60 and a few that found something; HAMMERFLOW_TEST_FLOW_SEEDS makes it longer,
+HAMMERFLOW_TEST_SEED plays one.
 """
 
 from __future__ import annotations
