@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class SQLiteTx:
         key = (name, ())
         text = self._texts.get(key)
         if text is None:
-            text = self._texts[key] = _fit(self._statements[name], {}, numbered=True)
+            text = self._texts[key] = _fit(self._statements[name], (), numbered=True)
         self.connection.executemany(text, rows)
 
     def script(self, text: str) -> None:
@@ -66,29 +66,40 @@ class SQLiteTx:
                 continue
             value = values[part.name]
             if part.is_list:
-                sizes.append(len(value))
+                size = _size(len(value))
+                sizes.append(size)
                 arguments.extend(value)
+                if size > len(value):
+                    arguments.extend([arguments[-1]] * (size - len(value)))
             else:
                 arguments.append(value)
         key = (name, tuple(sizes))
         text = self._texts.get(key)
         if text is None:
-            text = _fit(statement, values, numbered=False)
-            if len(self._texts) < 512:
-                self._texts[key] = text
+            text = self._texts[key] = _fit(statement, sizes, numbered=False)
         cursor = self.connection.cursor()
         cursor.row_factory = None
         return cursor.execute(text, arguments)  # type: ignore[no-any-return]
 
 
-def _fit(statement: Statement, values: Mapping[str, Any], *, numbered: bool) -> str:
+def _size(n: int) -> int:
+    """How many places a list of n gets: few different numbers (1 to 4, 6, 8, 12, 16 ...), as each
+    is a statement of its own to prepare and to keep."""
+    if n <= 4:
+        return n
+    power = 1 << (n - 1).bit_length()
+    return power * 3 // 4 if n <= power * 3 // 4 else power
+
+
+def _fit(statement: Statement, sizes: Iterable[int], *, numbered: bool) -> str:
     out: list[str] = []
+    places = iter(sizes)
     order: dict[str, int] = {}
     for part in statement.parts:
         if not isinstance(part, Param):
             out.append(part)
         elif part.is_list:
-            out.append(f"IN ({','.join('?' * len(values[part.name]))})")
+            out.append(f"IN ({','.join('?' * next(places))})")
         elif numbered:
             out.append(f"?{order.setdefault(part.name, len(order) + 1)}")
         else:
