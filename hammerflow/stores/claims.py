@@ -19,8 +19,9 @@ _MARK_SECONDS = 1.0
 #: A look from the start is slow if it takes so many seconds (not counting some for each job) more
 #: than one and a half from marks: it walks over what old snapshots hold up, or other tasks' jobs.
 _SLOW, _EACH = 0.005, 50e-6
-#: After two slow looks the next one waits so many times as long as it took: 5 % of the time.
-_SHARE = 20
+#: After two slow looks the next one waits so many times as long as it took (5 % of the time), but
+#: not longer than so many seconds.
+_SHARE, _LONGEST = 20, 10.0
 #: By so many seconds a job's id may be older than its commit, differing clocks included.
 _LATE = 2.0
 
@@ -50,7 +51,7 @@ class _Read:
         lanes_read = 4 - claimed[-1].priority if is_full else len(_LANES)
         floor = first_id_at(clock - _LATE) if self.is_slow else bytes(16)
         self.marks = [floor] * lanes_read + _START[lanes_read:]
-        self.until = now + (_SHARE * took if self.is_slow else _MARK_SECONDS)
+        self.until = now + (min(_SHARE * took, _LONGEST) if self.is_slow else _MARK_SECONDS)
         self.advance(claimed)
 
     def advance(self, claimed: list[Claimed]) -> None:
