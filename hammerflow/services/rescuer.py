@@ -76,10 +76,8 @@ class Rescuer:
         clock = self._store.clock()
         after = time.monotonic()
         ahead, self._ahead = self._ahead, clock - before
-        if ahead is not None and clock - after - ahead > self._lease / 3:
-            log.warning(
-                "the database's clock jumped ahead by %.1f s: no sweep for a lease",
-                clock - after - ahead,
-            )
+        jump = 0.0 if ahead is None else clock - after - ahead  # at the least
+        if jump > self._lease / 3:
+            log.warning("the database's clock jumped ahead by %.1f s: no sweep for a lease", jump)
             self._patient_until = after + self._lease
         return after >= self._patient_until

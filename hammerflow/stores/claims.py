@@ -39,10 +39,9 @@ class _Read:
     def is_slow(self) -> bool:
         return self.slow_looks > 1
 
-    def has_looked(self, claimed: list[Claimed], limit: int, began: float, clock: float) -> None:
-        """After a look from the start, which began then by the monotonic and by the wall clock."""
+    def has_looked(self, claimed: list[Claimed], limit: int, took: float, clock: float) -> None:
+        """After a look from the start, which began at that time of the wall clock."""
         now = time.monotonic()
-        took = now - began - _EACH * len(claimed)
         self.slow_looks = self.slow_looks + 1 if took > _SLOW + 1.5 * self.usual else 0
         is_full = len(claimed) == limit
         if not is_full and not self.is_slow:
@@ -95,18 +94,15 @@ class Claims:
     ) -> list[Claimed]:
         read = self._reads.setdefault((queue_id, hash(tuple(task_ids))), _Read())
         claimed: list[Claimed] = []
-        began = time.monotonic()
-        if began < read.until and not thorough:
-            claimed = self._claim_from(read.marks, worker_id, queue_id, task_ids, limit)
-            took = time.monotonic() - began - _EACH * len(claimed)
+        if time.monotonic() < read.until and not thorough:
+            claimed, took = self._claim_from(read.marks, worker_id, queue_id, task_ids, limit)
             read.usual += (took - read.usual) * (0.2 if read.usual else 1.0)
-            read.advance(claimed)
             if len(claimed) == limit or read.is_slow:
+                read.advance(claimed)
                 return claimed
-            began = time.monotonic()
         rest, clock = limit - len(claimed), time.time()
-        found = self._claim_from(_START, worker_id, queue_id, task_ids, rest)
-        read.has_looked(found, rest, began, clock)
+        found, took = self._claim_from(_START, worker_id, queue_id, task_ids, rest)
+        read.has_looked(found, rest, took, clock)
         read.advance(claimed)
         return sorted(claimed + found, key=_order)
 
@@ -117,7 +113,9 @@ class Claims:
         queue_id: int,
         task_ids: Sequence[int],
         limit: int,
-    ) -> list[Claimed]:
+    ) -> tuple[list[Claimed], float]:
+        """The jobs in order, and the seconds that finding them took but for some for each."""
+        began = time.monotonic()
         rows = self._database.unit(
             lambda tx: tx.rows(
                 "claim",
@@ -130,7 +128,8 @@ class Claims:
             ),
             single=True,
         )
-        return sorted(map(Claimed._make, rows), key=_order)
+        took = time.monotonic() - began - _EACH * len(rows)
+        return sorted(map(Claimed._make, rows), key=_order), took
 
 
 def _order(job: Claimed) -> tuple[int, bytes]:

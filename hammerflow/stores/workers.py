@@ -225,13 +225,15 @@ class Workers:
         chunk.rescued, chunk.parked = len(rows) - len(parked), len(parked)
         chunk.queues |= {self._names.queue(row[0]) for row in ready}
         if cancelled:
-            links = tx.rows("ended_links", ids=[row[0] for row in cancelled])
-            ends = [
-                End(id_, BAD, then, key, flow, watched, True)
-                for id_, then, key, flow, watched in links
-            ]
-            ended = end_jobs(self._database, self._names, tx, ends)
-            chunk.queues |= ended.queues
+            chunk.queues |= self._end_cancelled(tx, [row[0] for row in cancelled])
+
+    def _end_cancelled(self, tx: Tx, ids: Sequence[bytes]) -> set[str]:
+        """What follows from the ends of these; the queues that it fed."""
+        links = tx.rows("ended_links", ids=ids)
+        ends = [
+            End(id_, BAD, then, key, flow, watched, True) for id_, then, key, flow, watched in links
+        ]
+        return end_jobs(self._database, self._names, tx, ends).queues
 
     def _revive_served(self, task_ids: Sequence[int]) -> None:
         """A worker that registered while we parked has looked for its jobs too early."""
