@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _each(figures: list[str], arguments: argparse.Namespace) -> int:
-    from tests.servers import MariaDB, Postgres, Redis
+    from tests.support.servers import MariaDB, Postgres, Redis
 
     worst = 0
     with contextlib.ExitStack() as stack:

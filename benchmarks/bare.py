@@ -15,8 +15,8 @@ import time
 import uuid
 from collections.abc import Callable
 
+from hammerflow.ids import new_id
 from hammerflow.settings import parse_url
-from hammerflow.stores.names import new_id
 
 BATCH = 500
 PAYLOAD = b"M" + b"a" * 20

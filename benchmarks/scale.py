@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from benchmarks.far import proxied
 from benchmarks.measure import Figures, done, memory, percentiles, query, workers
 from benchmarks.tasks import app, noop
-from hammerflow.outcome import Completed
-from hammerflow.stores.names import name_id
+from hammerflow.ids import name_id
+from hammerflow.jobs.outcome import Completed
 
 ROUND_TRIP = 0.002
 _BATCH = 100

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from hammerflow.app import Hammerflow
+from hammerflow.canvas.signature import Signature, chain, chord, group
+from hammerflow.canvas.spawn import SpawnConfig, SpawnContext
 from hammerflow.context import current_job
+from hammerflow.enqueue.files import workflow_from_file
 from hammerflow.errors import (
     ConditionError,
     ConfigError,
@@ -21,18 +24,15 @@ from hammerflow.errors import (
     UnknownTask,
     WorkflowInvalid,
 )
-from hammerflow.group_result import GroupResult
-from hammerflow.job import Job, JobState, Priority
-from hammerflow.outcome import Cancel, Retry, Snooze
-from hammerflow.result import Result
-from hammerflow.retry import constant, exponential, fibonacci, linear
-from hammerflow.signature import Signature, chain, chord, group
-from hammerflow.spawn import SpawnConfig, SpawnContext
-from hammerflow.task import Spawner, Task
-from hammerflow.workflow import Workflow
-from hammerflow.workflow_loading import workflow_from_file
-from hammerflow.workflow_result import WorkflowResult
-from hammerflow.workflow_status import FailurePolicy, WorkflowStatus
+from hammerflow.jobs.backoff import constant, exponential, fibonacci, linear
+from hammerflow.jobs.job import Job, JobState, Priority
+from hammerflow.jobs.outcome import Cancel, Retry, Snooze
+from hammerflow.jobs.status import FailurePolicy, WorkflowStatus
+from hammerflow.results.group import GroupResult
+from hammerflow.results.result import Result
+from hammerflow.results.workflow import WorkflowResult
+from hammerflow.tasks.task import Spawner, Task
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = [
     "Cancel",

@@ -12,34 +12,34 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.builtin_tasks import BuiltinTasks
-from hammerflow.calls import Calls, Parent, checked_name
-from hammerflow.codec import Codec
-from hammerflow.declaring import (
+from hammerflow.canvas.signature import CallOptions, Signature, known_options
+from hammerflow.canvas.spawn import SpawnContext
+from hammerflow.codec.codec import Codec
+from hammerflow.enqueue.job_factory import Calls, Parent, checked_name
+from hammerflow.enqueue.spool import Spool
+from hammerflow.enqueue.transaction import Opened, Transaction
+from hammerflow.enqueue.workflow_rows import BatchStream, Rows, rows_of
+from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import CHUNK, Job, JobState, NewJob, NewWorkflow
+from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.notifiers import open_notifier
+from hammerflow.results.group import handle_of
+from hammerflow.results.result import Result, Results, as_key
+from hammerflow.results.workflow import BatchResult, WorkflowResult
+from hammerflow.settings import Settings, load_settings
+from hammerflow.stores import open_store
+from hammerflow.tasks.builtin import BuiltinTasks
+from hammerflow.tasks.options import (
     DeclaredOptions,
     Decorator,
     SpawnerDecorator,
     SpawnerOptions,
     declared,
 )
-from hammerflow.errors import ConfigError, WorkflowInvalid
-from hammerflow.group_result import handle_of
-from hammerflow.job import CHUNK, Job, JobState, NewJob, NewWorkflow
-from hammerflow.notifiers import open_notifier
-from hammerflow.plan import Plan, plan_of
-from hammerflow.result import Result, Results, as_key
-from hammerflow.rows import BatchStream, Rows, rows_of
-from hammerflow.settings import Settings, load_settings
-from hammerflow.signature import CallOptions, Signature, known_options
-from hammerflow.spawn import SpawnContext
-from hammerflow.spool import Spool
-from hammerflow.stores import open_store
-from hammerflow.stores.names import new_id
-from hammerflow.task import AsyncTask, Spawner, Task
-from hammerflow.transactions import Opened, Transaction
-from hammerflow.workflow import Batch, Workflow
-from hammerflow.workflow_result import BatchResult, WorkflowResult
-from hammerflow.workflow_status import WorkflowStatus
+from hammerflow.tasks.task import AsyncTask, Spawner, Task
+from hammerflow.workflows.plan import Plan, plan_of
+from hammerflow.workflows.workflow import Batch, Workflow
 
 if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
@@ -204,7 +204,7 @@ class Hammerflow:
 
         Args:
             on_failure: ``continue``, ``fail_fast`` or ``collect``; see
-                :class:`hammerflow.workflow.Batch`.
+                :class:`hammerflow.workflows.workflow.Batch`.
             then: runs after all of them with the list of their results.
         """
         return Batch(signatures, on_failure=on_failure, then=then, name=name, submit=self.enqueue)
@@ -344,11 +344,11 @@ class Hammerflow:
         return inserted.ids
 
     def new_job(self, signature: Signature, **place: Any) -> NewJob:
-        """The row that a signature becomes; see :meth:`hammerflow.calls.Calls.from_signature`."""
+        """The row that a signature becomes; see :meth:`Calls.from_signature`."""
         return self._calls.from_signature(signature, **place)
 
     def new_rows(self, plan: Plan, *, parent: Parent | None = None) -> Rows:
-        """The rows of a plan; see :func:`hammerflow.rows.rows_of`."""
+        """The rows of a plan; see :func:`hammerflow.enqueue.workflow_rows.rows_of`."""
         return rows_of(plan, self._calls, parent=parent)
 
     def as_child(

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
 from hammerflow.errors import HammerflowError
-from hammerflow.job import Claimed
+from hammerflow.jobs.job import Claimed
 
 __all__ = ["RUNNING", "JobContext", "current_job"]
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
-from tests.programs import KINDS, missing
-from tests.servers import (
+from tests.support.programs import KINDS, missing
+from tests.support.servers import (
     MariaDB,
     Postgres,
     Redis,
@@ -27,6 +28,9 @@ from tests.servers import (
     drop_database,
     temporary_folder,
 )
+
+settings.register_profile("shared", deadline=None)  # the machine may be shared
+settings.load_profile("shared")
 
 DATABASES = ("sqlite", "postgres", "mariadb")
 _SERVER_FIXTURES = {
@@ -61,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if lacking:
         raise pytest.UsageError(
             *(kind.advice() for kind in lacking),
-            "`python -m tests.install_servers` installs them on Debian and Ubuntu; "
+            "`python -m tests.support.install` installs them on Debian and Ubuntu; "
             "`pytest --sqlite-only` runs the tests that need none",
         )
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):

@@ -29,7 +29,7 @@ def default_folder() -> Path:
 
 def peers(jobs: int, folder: Path, only: set[str] | None = None) -> Iterator[dict[str, Any]]:
     """Each peer's enqueueing, drain and start latency, and how many times that hammerflow does."""
-    from tests.servers import Postgres, Redis
+    from tests.support.servers import Postgres, Redis
 
     chosen = [peer for peer in PEERS if not only or peer.name in only]
     interpreter = environment(folder, [peer for peer in chosen if peer.requirements])

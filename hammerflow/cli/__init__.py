@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from hammerflow.cli.ending import ending
+from hammerflow.cli.exit import ending
 from hammerflow.cli.session import Session, shared
 
 __all__ = ["COMMANDS", "main"]

@@ -14,7 +14,7 @@ from hammerflow.cli.session import bell_of, is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.health import Health
+from hammerflow.stores.diagnostics import Health
 from hammerflow.stores.store import Store
 
 __all__ = ["Check", "diagnose"]

@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from hammerflow.app import Hammerflow, as_key
-from hammerflow.cli.dependency_facts import around, around_json, around_words
-from hammerflow.cli.job_facts import facts_of, job_json, values_of
+from hammerflow.cli.dependency_view import around, around_json, around_words
+from hammerflow.cli.job_view import facts_of, job_json, values_of
 from hammerflow.cli.output import age, say, show_facts, show_json, show_table
 from hammerflow.cli.session import Session, shared
 from hammerflow.errors import HammerflowError, JobNotFound, UnknownTask
-from hammerflow.job import DependencyStatus, Job, JobState, Priority
-from hammerflow.result import Result
+from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
+from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
 
 __all__ = ["command"]

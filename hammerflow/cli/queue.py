@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from hammerflow.calls import checked_name
 from hammerflow.cli.output import age, say, show_json, show_table
 from hammerflow.cli.session import Session, shared, who
+from hammerflow.enqueue.job_factory import checked_name
 from hammerflow.errors import ConfigError
 from hammerflow.stores.queues import QueueStatus
 

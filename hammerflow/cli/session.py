@@ -18,7 +18,7 @@ from hammerflow.errors import ConfigError
 
 if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help needs none of it
     from hammerflow.app import Hammerflow
-    from hammerflow.codec import Codec
+    from hammerflow.codec.codec import Codec
     from hammerflow.notifiers import Notifier
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
@@ -91,7 +91,7 @@ class Session:
     @property
     def codec(self) -> Codec:
         """That of the app, with the classes it registers; else one that knows the plain types."""
-        from hammerflow.codec import Codec
+        from hammerflow.codec.codec import Codec
 
         settings = self.settings
         return self._app.codec if self._app is not None else Codec(max_bytes=settings.max_payload)

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from hammerflow.app import as_key
-from hammerflow.cli.job_facts import jobs_by_id
+from hammerflow.cli.job_view import jobs_by_id
 from hammerflow.cli.output import can_print, is_terminal, say, show_facts, show_json, show_table
 from hammerflow.cli.session import Session, shared
-from hammerflow.cli.spawn_facts import (
+from hammerflow.cli.spawn_tree import MERMAID_MOST, as_json, as_mermaid, as_text, read_tree
+from hammerflow.cli.spawn_view import (
     OPERATION_HEADS,
     PENDING_HEADS,
     lineage_json,
@@ -28,7 +29,6 @@ from hammerflow.cli.spawn_facts import (
     stats_json,
     stats_table,
 )
-from hammerflow.cli.spawn_tree import MERMAID_MOST, as_json, as_mermaid, as_text, read_tree
 from hammerflow.stores.spawns import Lineage
 from hammerflow.stores.store import Store
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.errors import JobNotFound
-from hammerflow.graph import STATE_STYLES, mermaid_text
-from hammerflow.job import DependencyStatus, Job
+from hammerflow.jobs.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
+from hammerflow.workflows.graph import STATE_STYLES, mermaid_text
 
 __all__ = ["MERMAID_MOST", "Folded", "Node", "as_json", "as_mermaid", "as_text", "read_tree"]
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import click
 
 from hammerflow.app import as_key
-from hammerflow.cli.dependency_facts import around, around_json, around_rows
+from hammerflow.cli.dependency_view import around, around_json, around_rows
 from hammerflow.cli.output import is_terminal, say, show_facts, show_json, show_table
 from hammerflow.cli.session import Session, shared, who
-from hammerflow.cli.workflow_facts import (
+from hammerflow.cli.workflow_view import (
     HEADS,
     member_rows,
     members_json,
@@ -25,10 +25,10 @@ from hammerflow.cli.workflow_facts import (
     workflow_json,
     workflow_row,
 )
+from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
-from hammerflow.workflow_loading import workflow_from_file, workflow_from_text
-from hammerflow.workflow_result import WorkflowResult
-from hammerflow.workflow_status import WorkflowStatus
+from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.results.workflow import WorkflowResult
 
 __all__ = ["command"]
 

@@ -28,20 +28,20 @@ def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = Non
 
     match settings.bell:
         case "redis":
-            from hammerflow.notifiers.redis import RedisTransport
+            from hammerflow.notifiers.transports.redis import RedisTransport
 
             return Doorbell(RedisTransport(settings.redis or "", namespace=settings.namespace))
         case "postgres":
-            from hammerflow.notifiers.postgres import PostgresTransport
+            from hammerflow.notifiers.transports.postgres import PostgresTransport
 
             if connect is None:
                 raise ConfigError("the doorbell postgres needs a way to connect to the database")
             return Doorbell(PostgresTransport(connect, namespace=settings.namespace))
         case "local":
-            from hammerflow.notifiers.local import LocalTransport, place_of
+            from hammerflow.notifiers.transports.local import LocalTransport, place_of
 
             return Doorbell(LocalTransport(place_of(settings), namespace=settings.namespace))
         case _:
-            from hammerflow.notifiers.none import Silence
+            from hammerflow.notifiers.transports.null import Silence
 
             return Silence()

@@ -8,10 +8,10 @@ import weakref
 from collections.abc import Callable, Collection
 
 from hammerflow.notifiers.base import Bell, Listener, Ring, Transport
-from hammerflow.notifiers.health import Health
-from hammerflow.notifiers.listening import Listening
-from hammerflow.notifiers.ringer import Ringer
-from hammerflow.notifiers.waiting import Bells
+from hammerflow.notifiers.publisher import Ringer
+from hammerflow.notifiers.status import Health
+from hammerflow.notifiers.subscriber import Listening
+from hammerflow.notifiers.waiters import Bells
 
 __all__ = ["Doorbell"]
 

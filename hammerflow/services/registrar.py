@@ -8,9 +8,9 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.services.heart import Heart
-from hammerflow.services.pulse import now
-from hammerflow.stores.names import worker_number
+from hammerflow.ids import worker_number
+from hammerflow.services.heartbeat import Heart
+from hammerflow.services.lease_clock import now
 from hammerflow.stores.store import Store
 
 __all__ = ["Registrar", "Registration"]

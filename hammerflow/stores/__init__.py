@@ -30,11 +30,11 @@ def _dialect(settings: Settings) -> Dialect:
     url = settings.url
     match url.dialect:
         case "sqlite":
-            from hammerflow.stores.sqlite import SQLite
+            from hammerflow.stores.dialects.sqlite import SQLite
 
             return SQLite(url.database, prefix=settings.prefix)
         case "postgres":
-            from hammerflow.stores.postgres import Postgres
+            from hammerflow.stores.dialects.postgres import Postgres
 
             return Postgres(
                 url.conninfo,
@@ -43,7 +43,7 @@ def _dialect(settings: Settings) -> Dialect:
                 connect_timeout=settings.connect_timeout,
             )
         case "mysql":
-            from hammerflow.stores.mysql import MySQL
+            from hammerflow.stores.dialects.mysql import MySQL
 
             return MySQL(
                 url.arguments,

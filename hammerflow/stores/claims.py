@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hammerflow.job import Claimed
+from hammerflow.ids import first_id_at, name_id
+from hammerflow.jobs.job import Claimed
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import first_id_at, name_id
 
 __all__ = ["Claims"]
 

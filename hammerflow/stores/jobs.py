@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hammerflow.errors import HammerflowError
-from hammerflow.job import (
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import (
     CHUNK,
     FINAL_CODES,
     FINAL_STATES,
@@ -23,22 +24,21 @@ from hammerflow.job import (
     NewJob,
     Priority,
 )
-from hammerflow.outcome import Completed, Outcome, Replaced
-from hammerflow.stores.attach import attach_jobs, count_ended
-from hammerflow.stores.children import add_children
+from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, Fault, Tx
-from hammerflow.stores.inserts import insert_jobs
-from hammerflow.stores.moves import cancel_job, release_unheld, replay_job
-from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
-from hammerflow.stores.release import Release, Settlement
-from hammerflow.stores.settle import (
+from hammerflow.stores.transitions.cancel import cancel_job, release_unheld, replay_job
+from hammerflow.stores.transitions.children import add_children
+from hammerflow.stores.transitions.dependents import Release, Settlement
+from hammerflow.stores.transitions.insert import insert_jobs
+from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
+from hammerflow.stores.transitions.settle import (
     settle,
     settle_streaming,
     writes_one_statement,
 )
-from hammerflow.stores.texts import storable
+from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
 

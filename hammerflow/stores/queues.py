@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
-from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
 
 __all__ = ["QueueStatus", "Queues"]

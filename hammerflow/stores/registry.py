@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from hammerflow.job import NewJob
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import NewJob
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import name_id
 
 __all__ = ["Names"]
 

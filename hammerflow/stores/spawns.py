@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hammerflow.errors import JobNotFound
+from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
-from hammerflow.stores.names import name_id
 
 __all__ = ["COUNTED", "Generation", "Lineage", "Pending", "SpawnRun", "SpawnStats", "Spawns"]
 

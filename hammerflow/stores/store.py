@@ -9,13 +9,13 @@ from typing import Any
 from hammerflow.errors import ConfigError
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
-from hammerflow.stores.flows import Workflows
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.registry import Names
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.workers import Workers
+from hammerflow.stores.workflows import Workflows
 
 __all__ = ["Store"]
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.job import FINAL_CODES, JobState
-from hammerflow.outcome import Cancelled, Failure, Lost, Parked
-from hammerflow.stores.children import flows_of
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import FINAL_CODES, JobState
+from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
+from hammerflow.jobs.status import FlowState
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import name_id
 from hammerflow.stores.registry import Names
-from hammerflow.stores.release import BAD, End
-from hammerflow.stores.settle import decide_loss, end_jobs
-from hammerflow.workflow_status import FlowState
+from hammerflow.stores.transitions.children import flows_of
+from hammerflow.stores.transitions.dependents import BAD, End
+from hammerflow.stores.transitions.settle import decide_loss, end_jobs
 
 __all__ = ["Swept", "Workers"]
 

@@ -19,7 +19,7 @@ def run(options: WorkerOptions) -> int:
         ConfigError: the app cannot be imported, or the database is not migrated.
         StoreUnavailable: the database cannot be reached at the start.
     """
-    from hammerflow.worker.supervisor import Supervisor
+    from hammerflow.worker.supervisor.supervisor import Supervisor
 
     put_faults()
     return Supervisor(options).run()
@@ -28,6 +28,6 @@ def run(options: WorkerOptions) -> int:
 def put_faults() -> None:
     """Put the fault points into this process, where ``HAMMERFLOW_FAULTS`` asks for them."""
     if folder := os.environ.get("HAMMERFLOW_FAULTS"):
-        from hammerflow.worker.faults import install
+        from hammerflow.testing.failpoints import install
 
         install(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 
-from hammerflow.outcome import Failure
+from hammerflow.jobs.outcome import Failure
 
 __all__ = ["clean", "failure_of", "hard_timeout", "lost_child", "no_attempt_left"]
 

@@ -21,14 +21,14 @@ from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
-from hammerflow.services.pulse import Pulse
+from hammerflow.services.lease_clock import Pulse
 from hammerflow.worker import put_faults
-from hammerflow.worker.child import Child, ChildOptions, Pipes, ignore_politely, leave
-from hammerflow.worker.frames import BROKEN, EXITED, FORKED, HELLO, pack
+from hammerflow.worker.child.serial import Child, ChildOptions, Pipes, ignore_politely, leave
 from hammerflow.worker.loading import load_app
 from hammerflow.worker.logs import configure
-from hammerflow.worker.policy import TaskFacts
 from hammerflow.worker.processes import die_with_parent, set_title
+from hammerflow.worker.protocol import BROKEN, EXITED, FORKED, HELLO, pack
+from hammerflow.worker.run_options import TaskFacts
 
 __all__ = ["REQUEST", "main"]
 
@@ -155,7 +155,7 @@ class ForkServer:
     def _become(self, kind: bytes, pipes: Pipes) -> None:
         set_title("child")
         if kind == b"l":
-            from hammerflow.worker.loop import LoopChild
+            from hammerflow.worker.child.async_ import LoopChild
 
             LoopChild(self._app, pipes, self._options, self._pulse).run()
         else:

@@ -14,7 +14,7 @@ from hammerflow import JobState, Result, StoreUnavailable
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from tests.acceptance.kit import Shop, until
-from tests.servers import MariaDB, Postgres, Server
+from tests.support.servers import MariaDB, Postgres, Server
 
 pytestmark = pytest.mark.slow
 

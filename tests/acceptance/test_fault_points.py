@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hammerflow import Result
-from hammerflow.worker.faults import POINTS
+from hammerflow.testing.failpoints import POINTS
 from tests.acceptance.kit import LEASE, Shop, Worker, until
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,10 @@ def test_without_the_variable_there_is_no_point(shop: Shop, points: Path) -> Non
         (points / "body").write_text("kill")
         assert shop.send("note", 1, 0.1).get(timeout=10) == 1
         assert _is_unarmed(worker) and (points / "body").exists()
-    said = "import sys, hammerflow.worker.supervisor as s; print('faults' in str(sys.modules))"
+    said = (
+        "import sys, hammerflow.worker.supervisor.supervisor\n"
+        "print('failpoints' in str(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

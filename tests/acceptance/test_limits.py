@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hammerflow import JobCancelled, JobFailed, JobState, Result
-from hammerflow.job import NewJob
-from hammerflow.stores.names import new_id
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import NewJob
 from tests.acceptance.kit import Shop, until
 
 pytestmark = pytest.mark.slow

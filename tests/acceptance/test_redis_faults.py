@@ -11,7 +11,7 @@ import pytest
 
 from hammerflow import Result
 from tests.acceptance.kit import Shop, until
-from tests.servers import Redis
+from tests.support.servers import Redis
 
 pytestmark = pytest.mark.slow
 _BOUND = 0.5  # seconds that Redis may add to a delay()

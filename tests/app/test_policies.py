@@ -25,8 +25,8 @@ from hammerflow import (
     exponential,
     group,
 )
-from hammerflow.outcome import Released
-from hammerflow.stores.names import name_id
+from hammerflow.ids import name_id
+from hammerflow.jobs.outcome import Released
 from hammerflow.testing import drain
 
 

@@ -15,9 +15,9 @@ import pytest
 import hammerflow
 from hammerflow import Hammerflow
 from hammerflow.cli import main
-from hammerflow.job import Claimed
-from hammerflow.outcome import Completed, Operation, Outcome, Spawned
-from hammerflow.stores.names import name_id
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Completed, Operation, Outcome, Spawned
 
 WORKER = 7
 APPS = ("shop", "own", "site_app")  # modules that a test's project may have
@@ -148,8 +148,8 @@ def settle(app: Hammerflow, claimed: Sequence[Claimed], outcome: Outcome) -> Non
 
 def spawn_album(app: Hammerflow, count: int) -> str:
     """A spawner that has completed, with its children ready and its fan-in waiting; its id."""
-    from hammerflow.calls import Parent
-    from hammerflow.spawn import SpawnConfig
+    from hammerflow.canvas.spawn import SpawnConfig
+    from hammerflow.enqueue.job_factory import Parent
 
     root = app.tasks["shop.album"].delay(count)
     (claimed,) = claim(app, "shop.album")

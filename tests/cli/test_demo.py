@@ -15,9 +15,9 @@ import pytest
 
 from hammerflow import HammerflowError
 from hammerflow.cli.demo import compare
-from hammerflow.cli.demo.census import Census
+from hammerflow.cli.demo.line_count import Census
 from tests.cli.conftest import HAMMERFLOW, environment
-from tests.cli.test_census import library
+from tests.cli.test_line_count import library
 from tests.cli.test_migrate import tables
 
 

@@ -16,7 +16,7 @@ from hammerflow.cli.checks import (
     postgres_durability,
     sqlite_durability,
 )
-from hammerflow.outcome import Failure, Parked
+from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.settings import Settings
 from tests.cli.conftest import Run, claim, settle
 

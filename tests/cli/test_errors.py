@@ -178,7 +178,7 @@ def test_what_an_encoding_lacks_is_escaped(
 
 
 def test_an_interrupt_ends_with_130() -> None:
-    from hammerflow.cli.ending import ending
+    from hammerflow.cli.exit import ending
 
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from hammerflow import Hammerflow, JobState
-from hammerflow.outcome import Completed, Failed, Failure, Parked
+from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
 from tests.cli.conftest import Run, claim, settle
 
 FAILURE = Failure("failed", "builtins.ValueError", "no such image", "Traceback: line 1\nline 2")

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.outcome import Completed, Failed, Failure, Operation
+from hammerflow.jobs.outcome import Completed, Failed, Failure, Operation
 from tests.cli.conftest import Run, claim, settle, spawn_album
 
 FAILURE = Failure("failed", "hammerflow.SpawnInvalid", "too many children", "")

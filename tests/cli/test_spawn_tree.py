@@ -9,10 +9,10 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.cli.spawn_tree import as_mermaid, read_tree
-from hammerflow.outcome import Completed, Failed, Failure
-from hammerflow.stores.names import new_id
+from hammerflow.ids import new_id
+from hammerflow.jobs.outcome import Completed, Failed, Failure
 from tests.cli.conftest import Run, claim, settle, spawn_album
-from tests.drawing import read_mermaid
+from tests.support.drawing import read_mermaid
 
 
 def test_a_small_tree_shows_every_job(run: Run, shop: Hammerflow) -> None:

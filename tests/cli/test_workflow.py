@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow, WorkflowStatus, group
-from hammerflow.outcome import Completed, Failed, Failure
-from hammerflow.workflow_result import WorkflowResult
+from hammerflow.jobs.outcome import Completed, Failed, Failure
+from hammerflow.results.workflow import WorkflowResult
 from tests.cli.conftest import Run, claim, settle
-from tests.drawing import read_dot, read_mermaid
+from tests.support.drawing import read_dot, read_mermaid
 
 FAILURE = Failure("failed", "builtins.ValueError", "no such image", "")
 FILE = {

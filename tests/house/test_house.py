@@ -22,13 +22,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Third-party libraries (and sqlite3), and the only files that may import them.
 DOORS = {
-    "yaml": r"located\.py",
-    "psycopg": r"stores/postgres\.py",
+    "yaml": r"workflows/positions\.py",
+    "psycopg": r"stores/dialects/postgres\.py",
     "psycopg_c": "-",
     "psycopg_pool": "-",
-    "pymysql": r"stores/mysql\.py",
-    "sqlite3": r"stores/sqlite\.py",
-    "redis": r"(notifiers|sinks)/.*\.py",
+    "pymysql": r"stores/dialects/mysql\.py",
+    "sqlite3": r"stores/dialects/sqlite\.py",
+    "redis": r"(notifiers/transports|sinks)/.*\.py",
     "click": r"cli/.*\.py",
     "rich": r"cli/.*\.py",
     "croniter": r"cron\.py",

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 import redis
 
-from tests.servers import MariaDB, Postgres, Redis, open_admin
+from tests.support.servers import MariaDB, Postgres, Redis, open_admin
 
 
 def test_each_test_gets_an_empty_database(
@@ -78,7 +78,7 @@ def test_a_paused_redis_is_silent_until_resumed(own_redis: Redis) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="parent-death signals are Linux's")
 def test_servers_die_with_a_killed_test_process(redis_url: str) -> None:
     code = (
-        "from tests.servers import Redis\nserver = Redis()\nserver.start()\n"
+        "from tests.support.servers import Redis\nserver = Redis()\nserver.start()\n"
         "print(server.pid, server.port, flush=True)\nimport os, signal\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hammerflow.notifiers.doorbell import Doorbell
-from hammerflow.notifiers.local import LocalTransport
+from hammerflow.notifiers.transports.local import LocalTransport
 from tests.notifiers.kit import LOGGER, Lines
 
 Make = Callable[..., Doorbell]
@@ -27,7 +27,7 @@ def _local(request: pytest.FixtureRequest) -> Callable[[str], LocalTransport]:
 
 
 def _redis(request: pytest.FixtureRequest) -> Callable[[str], object]:
-    from hammerflow.notifiers.redis import RedisTransport
+    from hammerflow.notifiers.transports.redis import RedisTransport
 
     url: str = request.getfixturevalue("redis_url")
     return lambda namespace: RedisTransport(url, namespace=namespace)
@@ -36,7 +36,7 @@ def _redis(request: pytest.FixtureRequest) -> Callable[[str], object]:
 def _postgres(request: pytest.FixtureRequest) -> Callable[[str], object]:
     import psycopg
 
-    from hammerflow.notifiers.postgres import PostgresTransport
+    from hammerflow.notifiers.transports.postgres import PostgresTransport
 
     url: str = request.getfixturevalue("postgres_url")
     return lambda namespace: PostgresTransport(
@@ -72,7 +72,7 @@ def doorbell(transport: str, request: pytest.FixtureRequest) -> Iterator[Make]:
 @pytest.fixture
 def redis_doorbell() -> Iterator[Make]:
     """Makes doorbells over the Redis of a URL."""
-    from hammerflow.notifiers.redis import RedisTransport
+    from hammerflow.notifiers.transports.redis import RedisTransport
 
     made: list[Doorbell] = []
 

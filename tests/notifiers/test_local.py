@@ -14,7 +14,7 @@ import pytest
 
 from hammerflow.notifiers import open_notifier
 from hammerflow.notifiers.doorbell import Doorbell
-from hammerflow.notifiers.local import LocalTransport
+from hammerflow.notifiers.transports.local import LocalTransport
 from hammerflow.settings import Settings
 from tests.notifiers.kit import LONG, Lines, Listening, in_a_fork, until
 
@@ -46,7 +46,7 @@ def test_a_script_that_just_ends_leaves_nothing_behind(root: Path) -> None:
     code = (
         "import sys\n"
         "from hammerflow.notifiers.doorbell import Doorbell\n"
-        "from hammerflow.notifiers.local import LocalTransport\n"
+        "from hammerflow.notifiers.transports.local import LocalTransport\n"
         "doorbell = Doorbell(LocalTransport('/shop.db', namespace='shop', roots=[sys.argv[1]]))\n"
         "doorbell.ring(['mail'])\n"
         "with doorbell.expect(bytes(16)): pass\n"
@@ -71,7 +71,7 @@ def test_the_folder_is_for_us_alone(root: Path) -> None:
 def test_the_socket_of_a_killed_listener_is_removed_by_the_next_ring(root: Path) -> None:
     code = (
         "import sys\n"
-        "from hammerflow.notifiers.local import LocalTransport\n"
+        "from hammerflow.notifiers.transports.local import LocalTransport\n"
         "ear = LocalTransport('/srv/shop.db', namespace='shop', roots=[sys.argv[1]]).tune(['a'])\n"
         "print('listening', flush=True)\n"
         "sys.stdin.read()\n"

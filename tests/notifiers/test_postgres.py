@@ -12,10 +12,10 @@ import pytest
 from hammerflow.errors import ConfigError
 from hammerflow.notifiers import open_notifier
 from hammerflow.notifiers.doorbell import Doorbell
-from hammerflow.notifiers.postgres import PostgresTransport
+from hammerflow.notifiers.transports.postgres import PostgresTransport
 from hammerflow.settings import Settings
 from tests.notifiers.kit import LONG, Lines, Listening, until
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hammerflow.notifiers.doorbell import Doorbell
 from hammerflow.settings import Settings
 from tests.notifiers.conftest import Make
 from tests.notifiers.kit import LONG, Lines, Listening, silent_server, until
-from tests.servers import Redis
+from tests.support.servers import Redis
 
 #: The promise for one ring is half a second; the machine of a test may be busy.
 BOUND = 1.5
@@ -233,7 +233,7 @@ def test_a_flushed_redis_changes_nothing(own_redis: Redis, redis_doorbell: Make)
 def test_an_idle_connection_that_was_cut_is_made_anew_without_a_word(
     own_redis: Redis, redis_doorbell: Make, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hammerflow.notifiers.ringer.YOUNG", 0.0)
+    monkeypatch.setattr("hammerflow.notifiers.publisher.YOUNG", 0.0)
     listening = Listening(redis_doorbell(own_redis.url()))
     ringer = redis_doorbell(own_redis.url())
     ringer.ring(["mail"])

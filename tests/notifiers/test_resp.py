@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hammerflow.notifiers.resp import LIMIT, Reader, command
+from hammerflow.notifiers.transports.resp import LIMIT, Reader, command
 
 MESSAGES = st.lists(
     st.lists(st.binary(max_size=40), min_size=1, max_size=4), min_size=1, max_size=6

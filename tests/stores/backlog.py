@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from hammerflow.stores.names import name_id
+from hammerflow.ids import name_id
 from tests.stores.kit import Desk, open_raw
 
 __all__ = ["BACKLOG", "ENDED", "IN_FLIGHT", "analyze", "fill", "key"]

@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hammerflow.job import Claimed, NewJob
-from hammerflow.outcome import Completed, Failed, Failure, Lost, Operation, Outcome, Spawned
+from hammerflow.ids import name_id, new_id
+from hammerflow.jobs.job import Claimed, NewJob
+from hammerflow.jobs.outcome import Completed, Failed, Failure, Lost, Operation, Outcome, Spawned
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
-from hammerflow.stores.names import name_id, new_id
-from hammerflow.stores.settle import Settlement
 from hammerflow.stores.store import Store
-from tests.servers import open_admin
+from hammerflow.stores.transitions.settle import Settlement
+from tests.support.servers import open_admin
 
 __all__ = [
     "BAD",

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.job import Claimed, JobState, NewJob
-from hammerflow.outcome import Completed, Outcome, Released
+from hammerflow.jobs.job import Claimed, JobState, NewJob
+from hammerflow.jobs.outcome import Completed, Outcome, Released
+from hammerflow.jobs.status import FlowState
 from hammerflow.stores.store import Store
-from hammerflow.workflow_status import FlowState
-from tests.stores.flowkit import Sketch, brood, check_flows, facts, flow_state
 from tests.stores.kit import Desk, failed, spawned
+from tests.stores.workflow_kit import Sketch, brood, check_flows, facts, flow_state
 
 __all__ = ["PAIRS", "Pair", "World"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from hammerflow.outcome import Released, Retrying, Snoozed
-from hammerflow.stores.names import new_id
+from hammerflow.ids import new_id
+from hammerflow.jobs.outcome import Released, Retrying, Snoozed
 from tests.stores.kit import BAD, Desk
 
 

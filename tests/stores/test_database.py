@@ -15,15 +15,15 @@ import psycopg
 import pytest
 
 from hammerflow.errors import SoftTimeout, StoreUnavailable
-from hammerflow.job import JobState
-from hammerflow.outcome import Completed, Retrying
+from hammerflow.jobs.job import JobState
+from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import database, open_store
 from hammerflow.stores.database import Tx
-from tests.proxy import Proxy
-from tests.servers import MariaDB, Postgres
 from tests.stores.gates import blocked, running, wait_until
 from tests.stores.kit import BAD, Desk, desk_at, failed, open_raw, spawned
+from tests.support.proxy import Proxy
+from tests.support.servers import MariaDB, Postgres
 
 Migrated = Callable[[str], str]
 SERVERS = ("postgres", "mariadb")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hammerflow.job import Claimed, DependencyStatus, JobState, NewJob
-from hammerflow.outcome import Cancelled, Parked, Retrying, Snoozed
+from hammerflow.jobs.job import Claimed, DependencyStatus, JobState, NewJob
+from hammerflow.jobs.outcome import Cancelled, Parked, Retrying, Snoozed
 from tests.stores.kit import BAD, GONE, Desk, failed, lost, spawned
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hammerflow.outcome import Cancelled, Completed, Parked, Retrying, Snoozed
-from hammerflow.stores.names import new_id
+from hammerflow.ids import new_id
+from hammerflow.jobs.outcome import Cancelled, Completed, Parked, Retrying, Snoozed
 from tests.stores.gates import Gate, running
 from tests.stores.kit import BAD, GONE, Desk, desk_at, failed, lost, open_raw
 

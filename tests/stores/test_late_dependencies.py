@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from hammerflow.errors import JobNotFound
-from hammerflow.job import JobState, NewJob
-from hammerflow.outcome import Cancelled, Parked
-from hammerflow.stores.names import new_id
-from tests.stores.flowkit import OK, Sketch, check_flows, run, settle, states
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import JobState, NewJob
+from hammerflow.jobs.outcome import Cancelled, Parked
 from tests.stores.gates import Gate, running
 from tests.stores.kit import BAD, Desk, desk_at, failed
+from tests.stores.workflow_kit import OK, Sketch, check_flows, run, settle, states
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from hammerflow.outcome import Released
+from hammerflow.ids import name_id
+from hammerflow.jobs.outcome import Released
 from hammerflow.stores import claims
-from hammerflow.stores.names import name_id
 from tests.stores.kit import Desk, desk_at, open_raw
 from tests.stores.test_plans import CLAIM, pages_read
 

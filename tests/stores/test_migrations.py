@@ -15,7 +15,7 @@ import pytest
 from hammerflow.errors import SchemaMismatch, StoreUnavailable
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.sqlite import SQLite
+from hammerflow.stores.dialects.sqlite import SQLite
 from hammerflow.stores.statements import read_migrations
 from hammerflow.stores.teardown import drop_tables
 from tests.stores.kit import Desk, desk_at, open_raw

@@ -27,8 +27,9 @@ from hypothesis.stateful import (
 )
 
 from hammerflow.errors import HammerflowError
-from hammerflow.job import Claimed, JobState, NewJob
-from hammerflow.outcome import (
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import Claimed, JobState, NewJob
+from hammerflow.jobs.outcome import (
     Cancelled,
     Completed,
     Failed,
@@ -39,7 +40,6 @@ from hammerflow.outcome import (
     Retrying,
     Snoozed,
 )
-from hammerflow.stores.names import name_id
 from tests.stores.kit import BAD, GONE, Desk, as_bytes, desk_at, failed, spawned
 
 EXAMPLES = int(os.environ.get("HAMMERFLOW_TEST_MODEL_EXAMPLES", "15"))

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from hammerflow.outcome import Completed
+from hammerflow.ids import name_id, new_id
+from hammerflow.jobs.outcome import Completed
 from hammerflow.stores.database import Tx
-from hammerflow.stores.names import name_id, new_id
 from tests.stores.backlog import BACKLOG, ENDED, analyze, fill, key
 from tests.stores.kit import Desk, desk_at, failed
 

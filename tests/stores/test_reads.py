@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from hammerflow.canvas.signature import Signature
 from hammerflow.errors import HammerflowError
-from hammerflow.job import JobState, Priority
-from hammerflow.outcome import Cancelled, Completed, Parked
-from hammerflow.signature import Signature
-from hammerflow.stores.names import name_id, new_id
-from tests.stores.flowkit import Sketch
+from hammerflow.ids import name_id, new_id
+from hammerflow.jobs.job import JobState, Priority
+from hammerflow.jobs.outcome import Cancelled, Completed, Parked
 from tests.stores.kit import GONE, Desk, desk_at, failed, spawned
+from tests.stores.workflow_kit import Sketch
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hammerflow.job import Claimed, JobState
-from hammerflow.outcome import (
+from hammerflow.jobs.job import Claimed, JobState
+from hammerflow.jobs.outcome import (
     Cancelled,
     Completed,
     Failed,

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from hammerflow.errors import JobNotFound
-from hammerflow.job import Claimed, NewJob
-from hammerflow.outcome import Completed, Failed, Operation, Retrying, Spawned
-from hammerflow.stores.names import new_id
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import Claimed, NewJob
+from hammerflow.jobs.outcome import Completed, Failed, Operation, Retrying, Spawned
 from tests.stores.kit import BAD, Desk, spawned
 
 

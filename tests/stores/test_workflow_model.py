@@ -14,14 +14,22 @@ from typing import Any
 
 import pytest
 
-from hammerflow.job import DEPENDENCY, Claimed, Rule
-from hammerflow.outcome import Cancelled, Completed, Outcome, Parked, Released, Retrying, Snoozed
-from hammerflow.plan import Flow as PlanFlow
-from hammerflow.plan import Item
-from hammerflow.workflow_status import FailurePolicy
-from tests.stores.flow_oracle import DONE, UNSTARTED, Flow, Model, Node
-from tests.stores.flowkit import VALUE, Sketch, brood, check_flows, facts
+from hammerflow.jobs.job import DEPENDENCY, Claimed, Rule
+from hammerflow.jobs.outcome import (
+    Cancelled,
+    Completed,
+    Outcome,
+    Parked,
+    Released,
+    Retrying,
+    Snoozed,
+)
+from hammerflow.jobs.status import FailurePolicy
+from hammerflow.workflows.plan import Flow as PlanFlow
+from hammerflow.workflows.plan import Item
 from tests.stores.kit import BAD, Desk, desk_at, failed
+from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, facts
+from tests.stores.workflow_oracle import DONE, UNSTARTED, Flow, Model, Node
 
 SEEDS = int(os.environ.get("HAMMERFLOW_TEST_FLOW_SEEDS", "60"))
 STEPS = 40

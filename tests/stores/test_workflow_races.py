@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from hammerflow.job import Claimed
-from hammerflow.outcome import Completed, Outcome
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Completed, Outcome
+from hammerflow.jobs.status import FlowState
 from hammerflow.stores.database import Fault
-from hammerflow.workflow_status import FlowState
-from tests.stores.flowkit import VALUE, Sketch, brood, check_flows, flow_state
 from tests.stores.gates import Gate, running
 from tests.stores.kit import Desk, desk_at, failed
+from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, flow_state
 
 POLICIES = ("continue_on_failure", "fail_fast", "manual")
 
@@ -109,7 +109,7 @@ def count_faults(desk: Desk) -> Counter[str]:
 SETTLER = """
 import os, pickle, signal, sys
 from tests.stores.kit import Desk
-from hammerflow.outcome import Completed
+from hammerflow.jobs.outcome import Completed
 url, statement, when = sys.argv[1:4]
 desk = Desk(url)
 jobs = pickle.load(sys.stdin.buffer)

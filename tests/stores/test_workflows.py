@@ -8,12 +8,21 @@ from itertools import permutations
 import pytest
 
 from hammerflow.errors import HammerflowError, WorkflowInvalid
-from hammerflow.job import Rule
-from hammerflow.outcome import Outcome, Parked, Retrying, Snoozed
-from hammerflow.plan import Step
-from hammerflow.workflow_status import FlowState
-from tests.stores.flowkit import OK, Sketch, brood, check_flows, flow_state, run, settle, states
+from hammerflow.jobs.job import Rule
+from hammerflow.jobs.outcome import Outcome, Parked, Retrying, Snoozed
+from hammerflow.jobs.status import FlowState
+from hammerflow.workflows.plan import Step
 from tests.stores.kit import BAD, Desk, desk_at, failed
+from tests.stores.workflow_kit import (
+    OK,
+    Sketch,
+    brood,
+    check_flows,
+    flow_state,
+    run,
+    settle,
+    states,
+)
 
 
 @pytest.fixture

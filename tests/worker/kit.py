@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hammerflow.codec import Codec
-from hammerflow.job import Claimed
-from hammerflow.stores.names import name_id, new_id
+from hammerflow.codec.codec import Codec
+from hammerflow.ids import name_id, new_id
+from hammerflow.jobs.job import Claimed
 
 __all__ = ["claimed"]
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.job import Claimed
-from hammerflow.outcome import Completed, Failed, Parked, Retrying
-from hammerflow.services.pulse import Pulse
-from hammerflow.worker.child import Child, ChildOptions
-from hammerflow.worker.line import Line
-from hammerflow.worker.pace import Pace
-from hammerflow.worker.policy import Manifest, TaskFacts
-from hammerflow.worker.seats import Harvest, SerialSeat
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Completed, Failed, Parked, Retrying
+from hammerflow.services.lease_clock import Pulse
+from hammerflow.worker.child.serial import Child, ChildOptions
+from hammerflow.worker.run_options import Manifest, TaskFacts
+from hammerflow.worker.supervisor.child_channel import Line
+from hammerflow.worker.supervisor.child_handle import Harvest, SerialSeat
+from hammerflow.worker.supervisor.prefetch import Pace
 from tests.acceptance.kit import until
 from tests.worker.kit import claimed
 

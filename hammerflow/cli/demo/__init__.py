@@ -15,8 +15,8 @@ from hammerflow.cli.session import Session, shared
 from hammerflow.errors import HammerflowError
 
 if TYPE_CHECKING:
-    from hammerflow.cli.demo.census import Census
-    from hammerflow.cli.demo.stage import Stage
+    from hammerflow.cli.demo.environment import Stage
+    from hammerflow.cli.demo.line_count import Census
 
 __all__ = ["command", "compare"]
 
@@ -39,7 +39,7 @@ def command(session: Session, redis: str | None, children: int, folder: Path | N
     any job. Everything happens in a temporary folder, or in tables of the demo's own in the
     database that --database names, and is gone at the end.
     """
-    from hammerflow.cli.demo.stage import set_up
+    from hammerflow.cli.demo.environment import set_up
 
     root = (folder or Path(sysconfig.get_path("stdlib"))).absolute()
     with set_up(database=session.database, redis=redis, children=children) as stage:
@@ -47,8 +47,8 @@ def command(session: Session, redis: str | None, children: int, folder: Path | N
 
 
 def _play(stage: Stage, root: Path, children: int, *, as_json: bool) -> None:
-    from hammerflow.cli.demo.play import count_by_jobs, count_directly, measure
-    from hammerflow.cli.demo.show import progress_view, show_census, show_sums
+    from hammerflow.cli.demo.render import progress_view, show_census, show_sums
+    from hammerflow.cli.demo.run import count_by_jobs, count_directly, measure
 
     if not as_json:
         settings = stage.app.settings

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hammerflow.app import Hammerflow
-from hammerflow.cli.demo import census
-from hammerflow.signature import Signature
+from hammerflow.canvas.signature import Signature
+from hammerflow.cli.demo import line_count
 
 __all__ = ["app", "count_files", "count_library", "flood", "started_at"]
 
@@ -19,21 +19,21 @@ app = Hammerflow("hammerflow-demo")
 
 
 @app.task(name="count_files")
-def count_files(root: str, paths: list[str]) -> census.Census:
+def count_files(root: str, paths: list[str]) -> line_count.Census:
     """The census of one batch."""
-    return census.count(Path(root), paths)
+    return line_count.count(Path(root), paths)
 
 
 @app.task(name="merge")
-def merge(parts: list[census.Census]) -> census.Census:
+def merge(parts: list[line_count.Census]) -> line_count.Census:
     """The fan-in: the sum of all batches."""
-    return census.merge(parts)
+    return line_count.merge(parts)
 
 
 @app.spawner(name="count_library", then=merge.s(), max_spawn_count=100_000)
 def count_library(root: str, size: int) -> Iterator[Signature]:
     """One child for each batch of ``size`` files."""
-    for paths in census.batches(census.source_files(Path(root)), size):
+    for paths in line_count.batches(line_count.source_files(Path(root)), size):
         yield count_files.s(root, paths)
 
 

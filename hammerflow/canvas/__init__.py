@@ -1,0 +1,1 @@
+"""Canvas: calls that are not made yet, and how they are combined."""

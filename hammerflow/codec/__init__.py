@@ -1,0 +1,1 @@
+"""Codec: arguments and results as bytes."""

@@ -1,0 +1,211 @@
+"""What is known of a condition before it runs: its names, and the types its text tells."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from hammerflow.conditions.parser import Node, refusal
+from hammerflow.errors import ConditionError
+
+__all__ = ["KINDS", "METHODS", "NESTED", "NUMBERS", "ORDER", "UNORDERED", "Check", "is_deps"]
+
+KINDS: dict[type, str] = {
+    bool: "bool",
+    int: "int",
+    float: "double",
+    str: "string",
+    type(None): "null",
+    list: "list",
+    tuple: "list",
+    dict: "map",
+    bytes: "bytes",
+    set: "set",
+    frozenset: "set",
+    Decimal: "decimal",
+    datetime: "datetime",
+    date: "date",
+    time: "time",
+    timedelta: "duration",
+    UUID: "uuid",
+}
+NUMBERS = ("int", "double", "decimal")
+NESTED = ("list", "map", "set")
+UNORDERED = ("null", *NESTED)
+ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+FUNCTIONS = ("size", "has", "int", "double", "string")
+METHODS: dict[str, Callable[[str, str], bool]] = {
+    "contains": operator.contains,
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+}
+
+
+class Check:
+    """The static types: a kind where it is known, None where the data decides."""
+
+    def __init__(self, source: str, dependencies: tuple[str, ...]) -> None:
+        self.source, self.dependencies = source, dependencies
+        self.names: set[str] = set()
+
+    def refuse(self, node: Node, why: str) -> ConditionError:
+        return refusal(self.source, node.at, why)
+
+    def want(self, node: Node, *kinds: str, what: str) -> str | None:
+        kind = self.kind(node)
+        if kind is not None and kind not in kinds:
+            raise self.refuse(node, f"{what} takes {' or '.join(kinds)}, not {kind}")
+        return kind
+
+    def kind(self, node: Node) -> str | None:
+        match node.op, node.args:
+            case "literal", (value,):
+                return KINDS[type(value)]
+            case "name", (name,):
+                self.name(node, name)
+                return None
+            case (("&&" | "||"), parts):
+                for part in parts:
+                    self.want(part, "bool", what=node.op)
+                return "bool"
+            case "!", (inside, _):
+                self.want(inside, "bool", what="!")
+                return "bool"
+            case "negate", (inside, _):
+                return self.want(inside, "int", "double", what="unary -")
+            case "?:", (test, then, other):
+                self.want(test, "bool", what="? :")
+                kinds = {self.kind(then), self.kind(other)}
+                return kinds.pop() if len(kinds) == 1 else None
+            case _:
+                return self.compound(node)
+
+    def compound(self, node: Node) -> str | None:
+        match node.op, node.args:
+            case "arithmetic", (first, rest):
+                return self.arithmetic(first, rest)
+            case "list", parts:
+                for part in parts:
+                    self.kind(part)
+                return "list"
+            case "map", pairs:
+                for key, value in pairs:
+                    self.want(key, "string", "int", "bool", what="a map's key")
+                    self.kind(value)
+                return "map"
+            case "function", (name, args):
+                return self.function(node, name, args)
+            case "path", (first, steps):
+                return self.path(first, steps)
+            case _:
+                return self.comparison(node)
+
+    def name(self, node: Node, name: str) -> None:
+        if name == "deps":
+            raise self.refuse(node, "deps is read as deps['name of a dependency']")
+        if name not in self.dependencies and len(self.dependencies) != 1:
+            raise self.unknown(node, name)
+        self.names.add(name)
+
+    def unknown(self, node: Node, name: str) -> ConditionError:
+        known = ", ".join(map(repr, self.dependencies[:20])) or "none"
+        return self.refuse(node, f"{name[:80]!r} is no dependency of this node; known are: {known}")
+
+    def comparison(self, node: Node) -> str:
+        left, right = map(self.kind, node.args)
+        if node.op == "in":
+            if right not in (None, *NESTED):
+                raise self.refuse(node, f"in looks into a list or map, not {right}")
+            return "bool"
+        if left is None or right is None or (left in NUMBERS and right in NUMBERS):
+            return "bool"
+        if node.op in ORDER and (left != right or left in UNORDERED):
+            raise self.refuse(node, f"{left} {node.op} {right} is not defined")
+        if left != right and "null" not in (left, right):
+            raise self.refuse(node, f"{left} {node.op} {right} compares two types")
+        return "bool"
+
+    def arithmetic(self, first: Node, rest: list[tuple[str, int, Node]]) -> str | None:
+        left = self.kind(first)
+        for sign, at, operand in rest:
+            right = self.kind(operand)
+            known = [kind for kind in (left, right) if kind is not None]
+            plus = sign == "+" and len(set(known)) < 2 and set(known) <= {"string", "list"}
+            if known and not plus and not set(known) <= {"int", "double"}:
+                raise refusal(self.source, at, f"{f' {sign} '.join(known)} is not defined")
+            if len(known) < 2:
+                left = None
+            elif left != right:
+                left = "double"
+        return left
+
+    def function(self, node: Node, name: str, args: tuple[Node, ...]) -> str:
+        if name not in FUNCTIONS:
+            known = ", ".join([*FUNCTIONS, *METHODS])
+            raise self.refuse(node, f"there is no function {name[:80]!r}; known are: {known}")
+        if len(args) != 1:
+            raise self.refuse(node, f"{name}() takes 1 argument, not {len(args)}")
+        kind = self.kind(args[0])
+        if name == "has":
+            if args[0].op != "path" or args[0].args[1][-1].op != "select":
+                raise self.refuse(node, "has() takes a field, as has(a.b)")
+            return "bool"
+        if name == "size":
+            self.want(args[0], "string", "bytes", *NESTED, what="size()")
+            return "int"
+        if kind in ("null", *NESTED):
+            raise self.refuse(node, f"{name}() does not take {kind}")
+        return name
+
+    def path(self, first: Node, steps: tuple[Node, ...]) -> str | None:
+        kind = None if self.dependency(first, steps) else self.kind(first)
+        for step in steps:
+            if step.op == "call":
+                kind = self.method(step, kind)
+                continue
+            wanted = ("map",) if step.op == "select" else ("map", "list")
+            if kind is not None and kind not in wanted:
+                raise self.refuse(step, f"{kind} has no fields or elements")
+            if (step.op == "index" and step is not steps[0]) or (
+                step.op == "index" and not is_deps(first)
+            ):
+                self.kind(step.args[0])
+            kind = None
+        return kind
+
+    def dependency(self, first: Node, steps: tuple[Node, ...]) -> bool:
+        """Whether it begins with ``deps["name"]``."""
+        if not is_deps(first) or steps[0].op != "index":
+            return False
+        key = steps[0].args[0]
+        if key.op != "literal" or type(key.args[0]) is not str:
+            raise self.refuse(key, "deps takes a dependency's name in quotes")
+        if key.args[0] not in self.dependencies:
+            raise self.unknown(key, key.args[0])
+        self.names.add(key.args[0])
+        return True
+
+    def method(self, step: Node, kind: str | None) -> str:
+        name, args = step.args
+        if name not in METHODS:
+            known = ", ".join(METHODS)
+            raise self.refuse(step, f"there is no method {name[:80]!r}; known are: {known}")
+        if len(args) != 1:
+            raise self.refuse(step, f"{name}() takes 1 argument, not {len(args)}")
+        if kind not in (None, "string"):
+            raise self.refuse(step, f"{name}() is a string's, not of {kind}")
+        self.want(args[0], "string", what=f"{name}()")
+        return "bool"
+
+
+def is_deps(node: Node) -> bool:
+    return node.op == "name" and node.args[0] == "deps"

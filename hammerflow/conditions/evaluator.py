@@ -1,0 +1,390 @@
+"""Condition: an expression over the results of a node's dependencies, checked before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from math import isfinite
+from typing import Any
+
+from hammerflow.conditions.checker import (
+    KINDS,
+    METHODS,
+    NESTED,
+    NUMBERS,
+    ORDER,
+    UNORDERED,
+    Check,
+    is_deps,
+)
+from hammerflow.conditions.parser import MAX_INT, Node, parse, refusal
+from hammerflow.errors import ConditionError
+
+__all__ = ["Condition", "compile_condition"]
+
+MAX_STEPS = 1_000_000  # operations and elements looked at in one evaluation
+MAX_TEXT = 1_000_000  # characters or elements of a string or list that ``+`` makes
+_SHOWN = 200  # characters of a value in a message
+
+
+class _Fault(Exception):
+    """What went wrong in the middle of an evaluation."""
+
+
+class _Spent(_Fault):
+    """The steps are used up, which no ``||`` absorbs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition; ``compile_condition`` makes it."""
+
+    source: str
+    names: frozenset[str]
+    _tree: Node = field(repr=False, compare=False)
+    _dependencies: tuple[str, ...] = field(repr=False)
+
+    def evaluate(self, results: Mapping[str, Any]) -> bool:
+        """Whether the node is to run.
+
+        Args:
+            results: the name of a dependency -> its decoded result.
+
+        Raises:
+            ConditionError: a field is missing, a type does not fit, or the answer is no bool.
+        """
+        run = _Run(results, self._dependencies)
+        try:
+            return run.truth(self._tree)
+        except (_Fault, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+            shown = ", ".join(f"{name} = {run.shown(name)}" for name in sorted(self.names))
+            where = f" (with {shown})" if shown else ""
+            raise ConditionError(
+                f"the condition {_show(self.source)} failed: {error}{where}"
+            ) from error
+
+
+def compile_condition(source: str, dependencies: Sequence[str]) -> Condition:
+    """The condition of a node, parsed and checked.
+
+    Args:
+        source: an expression of the CEL subset that docs/conditions.md describes.
+        dependencies: the names of the nodes whose results it may read.
+
+    Raises:
+        ConditionError: it cannot be understood, names what is not there, or is no bool.
+    """
+    try:
+        tree = parse(source)
+        check = Check(source, tuple(dependencies))
+        kind = check.kind(tree)
+    except RecursionError as error:
+        raise ConditionError("the condition is nested too deep for this stack") from error
+    if kind not in ("bool", None):
+        raise refusal(source, tree.at, f"a condition is a bool, this is of type {kind}")
+    return Condition(source, frozenset(check.names), tree, check.dependencies)
+
+
+class _Run:
+    """One evaluation: the results, and the steps taken so far."""
+
+    def __init__(self, results: Mapping[str, Any], dependencies: tuple[str, ...]) -> None:
+        self.results, self.dependencies, self.steps = results, dependencies, 0
+
+    def step(self, count: int = 1) -> None:
+        self.steps += count
+        if self.steps > MAX_STEPS:
+            raise _Spent(f"it looks at more than {MAX_STEPS} values")
+
+    def shown(self, name: str) -> str:
+        try:
+            return _show(self.named(name))
+        except _Fault:
+            return "missing"
+
+    def named(self, name: str) -> Any:
+        owner = name if name in self.dependencies else self.dependencies[0]
+        if owner not in self.results:
+            raise _Fault(f"there is no result of {owner!r}")
+        result = self.results[owner]
+        return result if owner == name else self.field(result, name)
+
+    def field(self, value: Any, name: str) -> Any:
+        if _kind(value) != "map":
+            raise _Fault(f"{_kind(value)} has no field {name!r}")
+        return self.item(value, name)
+
+    def item(self, value: dict[Any, Any], key: Any) -> Any:
+        found = self.found(value, key)
+        if not found:
+            raise _Fault(f"there is no field {_show(key)}")
+        return found[0]
+
+    def found(self, value: dict[Any, Any], key: Any) -> list[Any]:
+        """The value under a key, in a list of none or one; no key's own ``__eq__`` is called."""
+        if type(key) is str and set(map(type, value)) <= {str}:
+            return [value[key]] if key in value else []
+        for other in value:
+            self.step()
+            if type(other) is type(key) and _kind(other) and other == key:
+                return [value[other]]
+        return []
+
+    def truth(self, node: Node) -> bool:
+        value = self.value(node)
+        if type(value) is not bool:
+            raise _Fault(f"a bool is wanted, not {_kind(value)}")
+        return value
+
+    def value(self, node: Node) -> Any:
+        self.step()
+        match node.op, node.args:
+            case "literal", (value,):
+                return value
+            case "name", (name,):
+                return self.named(name)
+            case (("&&" | "||"), parts):
+                return self.joined(parts, until=node.op == "||")
+            case "!", (inside, count):
+                return self.truth(inside) ^ bool(count % 2)
+            case "?:", (test, then, other):
+                return self.value(then if self.truth(test) else other)
+            case "path", (first, steps):
+                return self.path(first, steps)
+            case "function", (name, (arg,)):
+                return self.function(name, arg)
+            case _:
+                return self.compound(node)
+
+    def compound(self, node: Node) -> Any:
+        match node.op, node.args:
+            case "negate", (inside, count):
+                value = _number(self.value(inside))
+                return _bounded(-value if count % 2 else value)
+            case "arithmetic", (first, rest):
+                value = self.value(first)
+                for sign, _, operand in rest:
+                    value = self.arithmetic(sign, value, self.value(operand))
+                return value
+            case "list", parts:
+                return [self.value(part) for part in parts]
+            case "map", pairs:
+                return {_key(self.value(key)): self.value(value) for key, value in pairs}
+            case _:
+                left, right = node.args
+                return self.compared(node.op, self.value(left), self.value(right))
+
+    def joined(self, parts: tuple[Node, ...], *, until: bool) -> bool:
+        """``||`` ends at a true, ``&&`` at a false, and that absorbs the errors of the others."""
+        fault: Exception | None = None
+        for part in parts:
+            try:
+                if self.truth(part) is until:
+                    return until
+            except _Spent:
+                raise
+            except (_Fault, ArithmeticError, TypeError, ValueError) as error:
+                fault = fault or error
+        if fault:
+            raise fault
+        return not until
+
+    def path(self, first: Node, steps: Iterable[Node]) -> Any:
+        rest = iter(steps)
+        if is_deps(first):
+            value = self.named_dependency(next(rest).args[0].args[0])
+        else:
+            value = self.value(first)
+        for step in rest:
+            self.step()
+            value = self.stepped(value, step)
+        return value
+
+    def named_dependency(self, name: str) -> Any:
+        if name not in self.results:
+            raise _Fault(f"there is no result of {name!r}")
+        return self.results[name]
+
+    def stepped(self, value: Any, step: Node) -> Any:
+        match step.op, step.args:
+            case "select", (name,):
+                return self.field(value, name)
+            case "index", (inside,):
+                return self.indexed(value, self.value(inside))
+            case _, (name, (arg,)):
+                other = self.value(arg)
+                if type(value) is not str or type(other) is not str:
+                    raise _Fault(f"{name}() takes strings, not {_kind(value)} and {_kind(other)}")
+                return METHODS[name](value, other)
+        raise AssertionError(step)
+
+    def indexed(self, value: Any, key: Any) -> Any:
+        if _kind(value) == "map":
+            return self.item(value, _key(key))
+        if _kind(value) != "list" or type(key) is not int:
+            raise _Fault(f"{_kind(value)} has no element {_show(key)}")
+        if not 0 <= key < len(value):
+            raise _Fault(f"the index {_show(key)} is outside a list of {len(value)}")
+        return value[key]
+
+    def function(self, name: str, arg: Node) -> Any:
+        if name == "has":
+            first, steps = arg.args
+            before = self.path(first, steps[:-1])
+            if _kind(before) != "map":
+                raise _Fault(f"{_kind(before)} has no fields")
+            return bool(self.found(before, steps[-1].args[0]))
+        value = self.value(arg)
+        kind = _kind(value)
+        if name == "size":
+            if kind not in ("string", "bytes", *NESTED):
+                raise _Fault(f"size() does not take {kind}")
+            return len(value)
+        return _converted(name, value, kind)
+
+    def arithmetic(self, sign: str, left: Any, right: Any) -> Any:
+        kinds = (_kind(left), _kind(right))
+        if sign == "+" and kinds in (("string", "string"), ("list", "list"), ("bytes", "bytes")):
+            self.step((len(left) + len(right)) // 100)
+            if len(left) + len(right) > MAX_TEXT:
+                raise _Fault(f"+ would make more than {MAX_TEXT} characters or elements")
+            return [*left, *right] if kinds[0] == "list" else left + right
+        left, right = _number(left), _number(right)
+        if sign in "/%" and right == 0:
+            raise _Fault("division by zero")
+        match sign:
+            case "+":
+                return _bounded(left + right)
+            case "-":
+                return _bounded(left - right)
+            case "*":
+                return _bounded(left * right)
+        return _divided(sign, left, right)
+
+    def compared(self, op: str, left: Any, right: Any) -> bool:
+        if op == "in":
+            return self.contained(left, right)
+        if op in ORDER:
+            a, b = _kind(left), _kind(right)
+            if (a != b or a in UNORDERED) and not (a in NUMBERS and b in NUMBERS):
+                raise _Fault(f"{a} {op} {b} is not defined")
+            return bool(ORDER[op](left, right))
+        return self.equal(left, right) is (op == "==")
+
+    def contained(self, value: Any, inside: Any) -> bool:
+        kind = _kind(inside)
+        if kind == "map":
+            return bool(self.found(inside, _key(value)))
+        if kind not in ("list", "set"):
+            raise _Fault(f"in looks into a list or map, not {kind}")
+        return any(self.equal(value, other) for other in inside)
+
+    def equal(self, left: Any, right: Any) -> bool:
+        """Equality as CEL's: of two types false; without recursion or copies."""
+        pairs: list[Iterator[tuple[Any, Any]]] = [iter([(left, right)])]
+        while pairs:
+            for a, b in pairs[-1]:
+                self.step()
+                inner = self.unlike(a, b)
+                if inner is False:
+                    return False
+                if inner is not True:
+                    pairs.append(inner)
+                    break
+            else:
+                pairs.pop()
+        return True
+
+    def unlike(self, a: Any, b: Any) -> bool | Iterator[tuple[Any, Any]]:
+        """Whether two are equal, or the pairs of which that depends."""
+        kind, other = _kind(a), _kind(b)
+        if kind not in NESTED or kind != other:
+            same = kind == other or (kind in NUMBERS and other in NUMBERS)
+            return same and bool(a == b)
+        if len(a) != len(b):
+            return False
+        if kind == "list":
+            return zip(a, b, strict=True)
+        if kind == "set":
+            self.step(len(a))
+            for value in chain(a, b):
+                if _kind(value) in NESTED:
+                    raise _Fault("sets of lists or maps are not compared")
+            return bool(a == b)
+        return self.of_maps(a, b)
+
+    def of_maps(self, a: dict[Any, Any], b: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
+        for key in a:
+            found = self.found(b, key)
+            yield (a[key], found[0]) if found else (True, False)
+
+
+def _kind(value: Any) -> str:
+    kind = KINDS.get(type(value))
+    if kind is None:
+        raise _Fault(f"a condition does not read values of the class {type(value).__name__[:80]!r}")
+    return kind
+
+
+def _key(value: Any) -> Any:
+    if type(value) not in (str, int, bool):
+        raise _Fault(f"a map's key is a string, int or bool, not {_kind(value)}")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if type(value) not in (int, float):
+        raise _Fault(f"arithmetic takes numbers, not {_kind(value)}")
+    return value
+
+
+def _bounded(value: Any) -> Any:
+    if type(value) is int and not -MAX_INT - 1 <= value <= MAX_INT:
+        raise _Fault("an int has at most 64 bits here")
+    return value
+
+
+def _divided(sign: str, left: Any, right: Any) -> Any:
+    """As CEL and C divide: ints towards zero, the rest with the sign of the dividend."""
+    if type(left) is float or type(right) is float:
+        if sign == "%":
+            raise _Fault("% takes ints")
+        return left / right
+    whole = abs(left) // abs(right)
+    whole = whole if (left < 0) is (right < 0) else -whole
+    return _bounded(whole if sign == "/" else left - right * whole)
+
+
+def _converted(name: str, value: Any, kind: str) -> Any:
+    if name == "string" and kind in ("string", "int", "double", "bool"):
+        return str(_bounded(value)) if kind != "bool" else str(value).lower()
+    if kind not in ("int", "double", "string") or (kind == "string" and len(value) > 40):
+        raise _Fault(f"{name}() does not take {_show(value)}")
+    if name == "double":
+        return float(value)
+    if kind == "double" and not isfinite(value):
+        raise _Fault("int() does not take an infinity or NaN")
+    return _bounded(int(value))
+
+
+def _show(value: Any, depth: int = 0) -> str:
+    """A value for a message: short, and no user's ``__repr__`` is called."""
+    kind = KINDS.get(type(value))
+    if kind is None:
+        return f"<{type(value).__name__[:80]}>"
+    if kind in ("string", "bytes"):
+        text = repr(value[:_SHOWN])
+    elif kind == "int" and value.bit_length() > 600:
+        text = f"<an int of {value.bit_length()} bits>"
+    elif kind in NESTED and depth > 3:
+        text = "..."
+    elif kind == "map":
+        pairs = islice(value.items(), 20)
+        text = ", ".join(f"{_show(k, depth + 1)}: {_show(v, depth + 1)}" for k, v in pairs)
+        text = f"{{{text}}}"
+    elif kind in ("list", "set"):
+        text = f"[{', '.join(_show(item, depth + 1) for item in islice(value, 20))}]"
+    else:
+        text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

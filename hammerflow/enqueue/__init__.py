@@ -1,0 +1,1 @@
+"""Enqueue: how calls become rows of jobs and workflows."""

@@ -1,0 +1,83 @@
+"""Spool: rows of jobs that wait to be inserted: in memory, or in a file once there are many."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import msgpack
+
+from hammerflow.jobs.job import NewJob
+
+__all__ = ["Spool"]
+
+_CHUNK = 2_500
+_IN_MEMORY = 4 << 20
+_READ = 1 << 20
+
+
+class Spool:
+    """Keeps rows in order; ``chunks`` gives them as often as it is asked.
+
+    Args:
+        room: so many rows stay in memory.
+
+    Attributes:
+        held: the rows that are in memory.
+        is_spilled: whether there are more in the file.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._file: IO[bytes] | None = None
+        self.held: list[NewJob] = []
+
+    @property
+    def is_spilled(self) -> bool:
+        """Whether there are too many for memory."""
+        return self._file is not None
+
+    def add(self, row: NewJob) -> None:
+        """One more row."""
+        self.held.append(row)
+        if len(self.held) > self._room:
+            self._spill()
+
+    def change(self, job_id: bytes, **values: Any) -> bool:
+        """Change a row that is still in memory; False if it is not."""
+        for at in range(len(self.held) - 1, -1, -1):
+            if self.held[at].id == job_id:
+                self.held[at] = self.held[at]._replace(**values)
+                return True
+        return False
+
+    def chunks(self) -> Iterator[Sequence[NewJob]]:
+        """All rows in order."""
+        if self._file is not None:
+            self._file.seek(0)
+            unpacker = msgpack.Unpacker(
+                max_buffer_size=2**31 - 1, strict_map_key=False, timestamp=3
+            )
+            while data := self._file.read(_READ):
+                unpacker.feed(data)
+                for rows in unpacker:
+                    yield [NewJob._make(row) for row in rows]
+        rest = iter(self.held)
+        while chunk := list(itertools.islice(rest, _CHUNK)):
+            yield chunk
+
+    def close(self) -> None:
+        """Drop the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _spill(self) -> None:
+        if self._file is None:
+            import tempfile  # needed by few, and slow to load
+
+            self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - close()
+        self._file.seek(0, 2)
+        for at in range(0, len(self.held), _CHUNK):
+            self._file.write(msgpack.packb(self.held[at : at + _CHUNK], datetime=True))
+        self.held = []

@@ -1,0 +1,271 @@
+"""Rows: a plan as the rows of workflows and jobs, and a batch of any size as a stream of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hammerflow.canvas.signature import to_json
+from hammerflow.enqueue.job_factory import Calls, Parent, checked_priority
+from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
+from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule
+from hammerflow.workflows.plan import Flow, Plan, Step, external_id
+from hammerflow.workflows.workflow import Batch, Workflow
+
+__all__ = ["Rows", "rows_of"]
+
+
+class Rows(NamedTuple):
+    """What is inserted: the outermost workflow first, jobs in order of their ids."""
+
+    workflows: list[NewWorkflow]
+    jobs: list[NewJob]
+
+
+def rows_of(plan: Plan, calls: Calls, *, parent: Parent | None = None) -> Rows:
+    """The rows of a plan.
+
+    Args:
+        parent: the job that spawns it all.
+
+    Raises:
+        WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the node.
+        TypeError: the same outside of one.
+    """
+    return Rows(
+        [_workflow(flow) for flow in plan.flows], [_job(step, calls, parent) for step in plan.steps]
+    )
+
+
+def _workflow(flow: Flow) -> NewWorkflow:
+    fan_in_id, has_edges, _ = flow.place()
+    workflow = flow.workflow
+    return NewWorkflow(
+        id=flow.id,
+        kind=flow.kind,
+        name=flow.label,
+        policy=flow.policy.code,
+        pending=flow.ends,
+        collects=flow.collects,
+        options=to_json(_facts(flow, workflow)),
+        timeout=None if workflow is None else workflow.timeout,
+        check_every=None if workflow is None else workflow.health_check_interval,
+        parent_id=None if flow.flow is None else flow.flow.id,
+        position=flow.position,
+        node=flow.name,
+        fan_in_id=fan_in_id,
+        watched=int(has_edges),
+    )
+
+
+def _facts(flow: Flow, workflow: Workflow | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if flow.outs_by_name:
+        facts["outs"] = flow.outs_by_name
+    if workflow is None:
+        return facts
+    for name in ("description", "trace_id", "correlation_id", "metadata"):
+        value = getattr(workflow, name)
+        if value:
+            facts[name] = value
+    try:
+        json.dumps(facts, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise WorkflowInvalid(f"the metadata of workflow {workflow.name}: {error}") from None
+    return facts
+
+
+def _job(step: Step, calls: Calls, parent: Parent | None) -> NewJob:
+    named = _in_workflow(step.flow)
+    try:
+        return _made(step, calls, parent, strict=named)
+    except (TypeError, ConfigError, NotEncodable) as error:
+        if not named or isinstance(error, WorkflowInvalid):
+            raise
+        raise WorkflowInvalid(f"node {step.name or step.signature!r}: {error}") from error
+
+
+def _in_workflow(flow: Flow | None) -> bool:
+    while flow is not None and flow.workflow is None:
+        flow = flow.flow
+    return flow is not None
+
+
+def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> NewJob:
+    signature = step.signature
+    task = calls.task(signature.task, must=strict)
+    if task is not None:
+        calls.check(task, signature, feeds=_feeds(step))
+    if step.when is not None:
+        _check_results(step, calls)
+    defaults = _defaults(step.flow)
+    job = calls.make(
+        task, signature.task, signature.args, signature.kwargs, signature.options, parent
+    )
+    declared = task.defaults.declared if task is not None else frozenset[str]()
+    fan_in_id, has_edges, _ = step.place()
+    after = [(i.id, kind) for i, kind in step.after.items() if i.place()[0] != step.id]
+    extra = {**defaults.options_for(signature.options, declared), **_extra(step)}
+    options = job.options
+    if extra:
+        options = to_json({**(json.loads(options) if options else {}), **extra})
+    priority = job.priority
+    if defaults.priority is not None and "priority" not in signature.options:
+        priority = defaults.priority
+    return job._replace(
+        id=step.id,
+        options=options,
+        priority=priority,
+        fan_in_id=fan_in_id,
+        workflow_id=None if step.flow is None else step.flow.id,
+        position=step.position,
+        node=step.name,
+        pending=len(step.after) or None,
+        rule=step.rule,
+        watched=int(has_edges),
+        after=after,
+        depends=step.external,
+        trace=defaults.trace or job.trace,
+    )
+
+
+def _check_results(step: Step, calls: Calls) -> None:
+    """A condition needs the results of what it is on."""
+    for item in step.after:
+        if not isinstance(item, Step):
+            continue
+        task = calls.task(item.signature.task)
+        keeps = task is None or task.defaults.store_result
+        if not item.signature.options.get("store_result", keeps):
+            raise WorkflowInvalid(
+                f"node {step.name!r} has a condition on {item.name!r}, which keeps no result "
+                "(store_result=False)"
+            )
+
+
+def _feeds(step: Step) -> int:
+    """How many arguments come before its own."""
+    if step.feed is None:
+        return 0
+    return -1 if isinstance(step.feed, Mapping) and "failed" in step.feed else 1
+
+
+def _extra(step: Step) -> dict[str, Any]:
+    """What the worker and the settling transaction must know of its place."""
+    extra: dict[str, Any] = {}
+    if step.feed is not None:
+        extra["feed"] = step.feed
+    if step.inputs:
+        extra["inputs"] = step.inputs
+    if step.when is not None:
+        extra["when"] = step.when
+    if step.rule & ~CONDITIONAL != Rule.COMPLETED:
+        extra["rule"] = step.rule & ~CONDITIONAL
+    if step.graft:
+        extra["graft"] = True
+    return extra
+
+
+class _Defaults(NamedTuple):
+    """What a workflow says for nodes without their own word."""
+
+    priority: int | None = None
+    retry: Mapping[str, Any] = {}
+    trace: str | None = None
+
+    def options_for(self, given: Mapping[str, Any], declared: Iterable[str]) -> dict[str, Any]:
+        """The retry options to store with a job."""
+        own = {*given, *declared}
+        stored = {name: value for name, value in self.retry.items() if name not in own}
+        if "backoff" in stored:
+            stored["backoff"] = stored["backoff"].to_dict()
+        return stored
+
+
+def _defaults(flow: Flow | None) -> _Defaults:
+    """Of the innermost workflow that says something."""
+    found = _Defaults()
+    while flow is not None:
+        workflow = flow.workflow
+        if workflow is not None:
+            if found.priority is None and workflow.priority is not None:
+                found = found._replace(priority=checked_priority(workflow.priority))
+            found = found._replace(
+                retry={**workflow.retry, **found.retry}, trace=found.trace or workflow.trace_id
+            )
+        flow = flow.flow
+    return found
+
+
+class BatchStream:
+    """A batch of any size, row by row: memory holds one chunk.
+
+    Attributes:
+        workflow: the batch's row; ``pending`` is right once all rows were given.
+        count: how many calls were read.
+    """
+
+    def __init__(self, batch: Batch, calls: Calls, flow_id: bytes, then_id: bytes | None) -> None:
+        self._batch = batch
+        self._calls = calls
+        self._then_id = then_id
+        self.count = 0
+        self.first: bytes | None = None
+        self.last: bytes | None = None
+        self.workflow = NewWorkflow(
+            flow_id, "batch", batch.name, batch.policy.code, 1,
+            collects=batch.collects,
+        )  # fmt: skip
+
+    def chunks(self, size: int) -> Iterator[Sequence[NewJob]]:
+        """The calls in chunks, then the one that waits for them."""
+        iterator = self._batch.calls()
+        target = self._then_id or self.workflow.id
+        while chunk := list(itertools.islice(iterator, size)):
+            jobs = []
+            for signature in chunk:
+                job = self._calls.from_signature(signature)
+                depends = [external_id(other) for other in signature.after] or None
+                jobs.append(
+                    job._replace(
+                        depends=depends,
+                        workflow_id=self.workflow.id,
+                        position=self.count,
+                        fan_in_id=target,
+                    )
+                )
+                self.count += 1
+            self.first = self.first or jobs[0].id
+            self.last = jobs[-1].id
+            yield jobs
+        if self._batch.then is not None:
+            yield [self._then(self._batch.then)]
+
+    def _then(self, signature: Any) -> NewJob:
+        flow = self.workflow
+        job = self._calls.from_signature(signature, feeds=0 if signature.immutable else 1)
+        extra: dict[str, Any] = {}
+        if not signature.immutable:
+            ends = (self.first, self.last)
+            extra["feed"] = (
+                {"from": ends[0].hex(), "to": ends[1].hex(), "in": flow.id.hex()}
+                if ends[0] is not None and ends[1] is not None
+                else []
+            )
+        rule = int(Rule.ENDED if flow.collects else Rule.COMPLETED)
+        if rule:
+            extra["rule"] = rule
+        options = to_json({**(json.loads(job.options) if job.options else {}), **extra})
+        return job._replace(
+            id=self._then_id or job.id,
+            options=options,
+            workflow_id=flow.id,
+            position=self.count,
+            node="then",
+            fan_in_id=flow.id,
+            pending=self.count or None,
+            depends=[external_id(other) for other in signature.after] or None,
+            rule=rule,
+        )

@@ -1,0 +1,1 @@
+"""Transports: the ways to carry a ring from one process to another."""

@@ -1,0 +1,269 @@
+"""Rings over Redis pub/sub. Redis is a doorbell, never a mailbox: nothing is kept there."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Collection, Sequence
+from time import monotonic
+from typing import Any
+
+from hammerflow.errors import ConfigError, MissingExtra
+from hammerflow.notifiers.base import Ear, Ring, Voice
+from hammerflow.notifiers.transports.resp import Reader, command
+
+try:
+    import redis
+except ImportError as error:  # pragma: no cover - shown by the packaging test
+    raise MissingExtra(package="redis", extra="redis", what="a redis URL") from error
+
+__all__ = ["RedisTransport"]
+
+#: Seconds for each step of a connection that rings, and of one that listens.
+RING_TIMEOUT = 0.5
+LISTEN_TIMEOUT = 1.0
+
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_PING = command(b"PING")
+_CHUNK = 1 << 16
+
+
+class RedisTransport:
+    """Channels ``<namespace>:work:<queue>``, ``<namespace>:done`` and ``<namespace>:control``.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+    """
+
+    instant = False
+    direct = True
+
+    def __init__(self, url: str, *, namespace: str) -> None:
+        self._url = re.sub(r"(?<=[?&])protocol=[^&]*&?", "", url)  # resp.py reads RESP2 only
+        self._names = _Channels(namespace)
+        try:
+            options = redis.ConnectionPool.from_url(url).connection_kwargs
+        except ValueError as error:
+            raise ConfigError(f"the redis URL cannot be read: {error}") from error
+        place = options.get("path") or (
+            f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        )
+        self.label = f"redis at {place}"
+
+    def dial(self) -> Voice:
+        """See :meth:`Transport.dial`."""
+        connection = self._connect(RING_TIMEOUT)
+        try:  # to a channel that nobody hears, but under the rules for the others
+            connection.send_command("PUBLISH", self._names.hello, b"")
+            connection.read_response()
+        except redis.RedisError as error:
+            connection.disconnect()
+            raise _plain(error) from error
+        return _RedisVoice(connection, self._names)
+
+    def tune(self, queues: Collection[str] | None) -> Ear:
+        """See :meth:`Transport.tune`."""
+        channels = self._names.subscribed(queues)
+        ear = _RedisEar(self._connect(LISTEN_TIMEOUT), channels)
+        try:
+            ear.subscribe(monotonic() + LISTEN_TIMEOUT)
+        except BaseException:
+            ear.close()
+            raise
+        return ear
+
+    def _connect(self, timeout: float) -> Any:
+        """A connection after its handshake: redis-py knows TLS, sockets and logins."""
+        options: dict[str, Any] = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "protocol": 2,
+        }
+        if not self._url.startswith("unix:"):
+            options["socket_keepalive"] = True
+        pool = redis.ConnectionPool.from_url(self._url, **options)
+        connection: Any = pool.make_connection()
+        try:
+            connection.connect()
+        except redis.RedisError as error:
+            connection.disconnect()
+            raise _plain(error) from error
+        return connection
+
+
+class _Channels:
+    """The names of one namespace's channels."""
+
+    def __init__(self, namespace: str) -> None:
+        prefix = namespace.encode()
+        self.work = prefix + b":work:"
+        self.done = prefix + b":done"
+        self.control = prefix + b":control"
+        self.hello = prefix + b":hello"
+
+    def subscribed(self, queues: Collection[str] | None) -> dict[bytes, Ring]:
+        """What a message on each channel means."""
+        if queues is None:
+            return {self.done: Ring("done")}
+        bodies = [queue.encode("utf-8", "replace") for queue in queues]
+        work = {self.work + body: Ring("work", body) for body in bodies}
+        return {**work, self.control: Ring("control")}
+
+
+class _RedisVoice:
+    """Publishes without waiting; replies are read before the next publish."""
+
+    def __init__(self, connection: Any, names: _Channels) -> None:
+        self._connection = connection
+        self._socket = _socket_of(connection)
+        self._names = names
+        self._packed: dict[Ring, bytes] = {}
+        self._unanswered = 0
+        self._since = 0.0  # when Redis began to owe an answer
+
+    def send(self, rings: Sequence[Ring]) -> None:
+        now = monotonic()
+        self._read(now)
+        if not self._unanswered:
+            self._since = now
+        packed = [self._packed.get(ring) or self._pack(ring) for ring in rings]
+        data = packed[0] if len(packed) == 1 else b"".join(packed)
+        try:
+            sent = self._socket.send(data)
+        except _NOT_NOW:
+            sent = 0
+        if sent < len(data):
+            raise TimeoutError("Redis does not read what it is sent")
+        self._unanswered += len(rings)
+
+    def finish(self, seconds: float) -> None:
+        """Closing a socket with answers still in it resets the connection, and what Redis has not
+        read by then is lost."""
+        deadline = monotonic() + seconds
+        while self._unanswered > 0:
+            self._socket.settimeout(max(0.001, deadline - monotonic()))
+            try:
+                self._take()
+            finally:
+                self._socket.setblocking(False)
+
+    def _read(self, now: float) -> None:
+        """Take the answers that have come.
+
+        Raises:
+            TimeoutError: one is overdue, or says no.
+        """
+        try:
+            while True:  # also when none is owed: Redis may have closed the connection since
+                self._take()
+                self._since = now
+        except _NOT_NOW:
+            if self._unanswered and now - self._since > RING_TIMEOUT:
+                raise TimeoutError(f"no answer within {RING_TIMEOUT} s") from None
+
+    def _take(self) -> None:
+        data = self._socket.recv(_CHUNK)
+        if not data:
+            raise ConnectionResetError("Redis closed the connection")
+        if b"-" in data:  # an answer is the number of hearers, or an error
+            raise TimeoutError(f"Redis refuses: {data.decode('utf-8', 'replace').strip()}")
+        self._unanswered = max(0, self._unanswered - data.count(b"\n"))
+
+    def _pack(self, ring: Ring) -> bytes:
+        match ring.kind:
+            case "work":
+                packed = command(b"PUBLISH", self._names.work + ring.body, b"")
+            case "done":
+                return command(b"PUBLISH", self._names.done, ring.body)
+            case _:
+                packed = command(b"PUBLISH", self._names.control, b"")
+        if len(self._packed) > 4096:
+            self._packed.clear()
+        self._packed[ring] = packed
+        return packed
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+    def abandon(self) -> None:
+        self._socket.close()
+
+
+class _RedisEar:
+    """A subscription."""
+
+    def __init__(self, connection: Any, channels: dict[bytes, Ring]) -> None:
+        self._connection = connection
+        self._socket = _socket_of(connection)
+        self._channels = channels
+        self._reader = Reader()
+
+    def subscribe(self, deadline: float) -> None:
+        """Subscribe, and return when Redis has confirmed all channels."""
+        data = command(b"SUBSCRIBE", *self._channels)
+        self._socket.settimeout(LISTEN_TIMEOUT)
+        self._socket.sendall(data)
+        confirmed = 0
+        while confirmed < len(self._channels):
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError("Redis did not confirm a subscription in time")
+            self._socket.settimeout(left)
+            confirmed += sum(message[0] == b"subscribe" for message in self._receive())
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def hear(self) -> tuple[list[Ring], bool]:
+        rings: dict[Ring, None] = {}
+        try:
+            for message in self._receive():
+                ring = self._ring(message)
+                if ring is not None:
+                    rings[ring] = None
+        except _NOT_NOW:
+            return [], False
+        more = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+        return list(rings), more
+
+    def ping(self) -> bool:
+        try:
+            self._socket.send(_PING)
+        except _NOT_NOW:
+            pass  # it reads nothing: no answer will come either
+        return True
+
+    def _receive(self) -> list[list[bytes]]:
+        data = self._socket.recv(_CHUNK)
+        if not data:
+            raise ConnectionResetError("Redis closed the connection")
+        return self._reader.feed(data)
+
+    def _ring(self, message: list[bytes]) -> Ring | None:
+        if len(message) != 3 or message[0] != b"message":
+            return None
+        ring = self._channels.get(message[1])
+        if ring is None or ring.kind != "done":
+            return ring
+        return Ring("done", message[2])
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+    def abandon(self) -> None:
+        self._socket.close()
+
+
+def _socket_of(connection: Any) -> socket.socket:
+    """The socket of a redis-py connection, not blocking. It has no public name, but the same one
+    since the first release; taken because redis-py's own calls wait for each answer."""
+    found: socket.socket = connection._sock
+    found.setblocking(False)
+    return found
+
+
+def _plain(error: redis.RedisError) -> OSError:
+    kind = TimeoutError if isinstance(error, redis.TimeoutError) else ConnectionError
+    return kind(str(error) or type(error).__name__)

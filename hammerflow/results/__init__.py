@@ -1,0 +1,1 @@
+"""Results: handles on jobs and workflows that may not have ended yet."""

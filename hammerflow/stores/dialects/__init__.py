@@ -1,0 +1,1 @@
+"""Dialects: one module for each database driver."""

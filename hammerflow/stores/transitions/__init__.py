@@ -1,0 +1,1 @@
+"""Transitions: the state changes of jobs and workflows, each inside one transaction."""

@@ -1,0 +1,370 @@
+"""Workflows: the verbs of a workflow's life, and how it is seen."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
+from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
+from hammerflow.jobs.status import FailurePolicy, FlowState, WorkflowStatus
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.registry import Names
+from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
+from hammerflow.stores.transitions.dependents import Release, Settlement
+from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys
+from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
+from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
+
+__all__ = ["Member", "WorkflowRow", "Workflows"]
+
+_FIRST = bytes(16)
+_PAGE = 1_000
+#: So many waiting jobs are looked at in one go.
+_SLICE = 500
+#: Codes of FlowState that a WorkflowStatus stands for, from and to.
+_CODES: Mapping[WorkflowStatus, tuple[Sequence[int], ...]] = {
+    WorkflowStatus.RUNNING: ((1, 1), (3, 4)),
+    WorkflowStatus.PAUSED: ((2, 2),),
+    WorkflowStatus.COMPLETED: ((5, 5),),
+    WorkflowStatus.FAILED: ((6, 6),),
+    WorkflowStatus.CANCELLED: ((7, 7),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """A workflow as it stands in its table."""
+
+    id: bytes
+    kind: str
+    name: str
+    state: FlowState
+    policy: FailurePolicy
+    failures: int
+    parent_id: bytes | None
+    created_at: datetime | None
+    ended_at: datetime | None
+    deadline_at: datetime | None
+    check_every: float | None
+    options: Mapping[str, Any]
+    reason: str | None
+    health: Mapping[str, Any] | None
+
+
+class Member(NamedTuple):
+    """A node of a workflow, or a job that one of its nodes has spawned (without a position)."""
+
+    id: bytes
+    position: int | None
+    name: str | None
+    fan_in_id: bytes | None
+    task: str | None  # None: a workflow inside
+    state: str | None
+    reason: str | None
+    cause: bytes | None
+
+
+class Workflows:
+    """Everything that is asked of the tables that hold workflows."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+        self._healed_to = _FIRST
+
+    # -- verbs ------------------------------------------------------------------------------------
+
+    def insert(
+        self,
+        workflows: Sequence[NewWorkflow],
+        chunks: Callable[[], Iterable[Sequence[NewJob]]],
+        tx: Tx | None = None,
+    ) -> set[str]:
+        """Insert workflows (the outermost first) and all their jobs in one transaction.
+
+        Args:
+            chunks: gives the jobs anew each time it is called (the unit may be repeated).
+
+        Returns:
+            The queues with ready work.
+
+        Raises:
+            WorkflowInvalid: a unique key is held by another job.
+            JobNotFound: a dependency does not exist.
+        """
+
+        def work(tx: Tx) -> set[str]:
+            if tx.repeated and tx.rows("workflow_rows", ids=[workflows[0].id]):
+                return set()
+            insert_workflows(tx, workflows)
+            result = Settlement()
+            for chunk in chunks():
+                jobs, ended = attach_jobs(tx, chunk)
+                _take_keys(tx, jobs)
+                result.queues |= insert_new(self._database, tx, jobs)
+                count_ended(tx, self._release(tx, result), ended)
+            empty = [w.id for w in workflows if w.pending == 0]
+            if empty:
+                self._release(tx, result).count_down(dict.fromkeys(empty, 0))
+            return result.queues
+
+        for chunk in chunks():
+            self._names.ensure(chunk, tx)
+        return work(tx) if tx is not None else self._database.unit(work)
+
+    def cancel(
+        self, flow_id: bytes, reason: str, state: FlowState = FlowState.CANCELLING
+    ) -> Settlement:
+        """Cancel what has not started, and ask what runs to stop."""
+
+        def work(tx: Tx) -> Settlement:
+            result = Settlement()
+            release = self._release(tx, result)
+            self._stop_running(tx, flow_id, reason)  # leases first, as a settle locks them
+            if not tx.rows("flows_lock", ids=[flow_id]):
+                raise _unknown(flow_id)
+            release.flows.load([flow_id], exclusive=True)
+            release.after(release.halt(flow_id, state, reason))
+            self._stop_running(tx, flow_id, reason)  # what has begun meanwhile
+            return result
+
+        return self._database.unit(work)
+
+    def rerun(
+        self, flow_id: bytes, *, only: Sequence[bytes] | None, downstream: bool, by: str
+    ) -> Settlement:
+        """Run again what failed or was cancelled (or ``only`` these)."""
+        chosen = None if only is None else set(only)
+        return self._database.unit(
+            lambda tx: rerun_members(
+                self._database, self._names, tx, flow_id, chosen, by, downstream=downstream
+            )
+        )
+
+    def skip(self, flow_id: bytes, job_id: bytes, by: str) -> Settlement:
+        """Take a failed node as done."""
+        return self._database.unit(
+            lambda tx: skip_member(self._database, self._names, tx, flow_id, job_id, by)
+        )
+
+    def resume(self, flow_id: bytes, by: str) -> Settlement:
+        """Go on after a pause, without what depends on the failures."""
+        return self._database.unit(
+            lambda tx: resume_workflow(self._database, self._names, tx, flow_id, by)
+        )
+
+    def expire(self) -> Settlement:
+        """End the workflows whose timeout is over, as failed."""
+        ids = self._database.read(lambda tx: tx.rows("workflows_overdue", n=_PAGE))
+        result = Settlement()
+        for (flow_id,) in ids:
+            one = self.cancel(flow_id, "timed out", FlowState.FAILING)
+            result.ended += one.ended
+            result.queues |= one.queues
+        return result
+
+    def check(self) -> Sequence[tuple[WorkflowRow, Mapping[str, Any]]]:
+        """Look into the workflows whose health check is due: what stands, and what stands still."""
+        ids = [
+            r[0] for r in self._database.read(lambda tx: tx.rows("workflows_unchecked", n=_PAGE))
+        ]
+        found = []
+        for row in self.rows(ids):
+            health = {str(state): n for state, n in self.counts(row.id).items()}
+            note, every = json.dumps(health), row.check_every
+            self._database.unit(
+                lambda tx, row=row, note=note, every=every: tx.run(  # type: ignore[misc]
+                    "workflow_checked", id=row.id, health=note, check_in=every
+                )
+            )
+            found.append((row, health))
+        return found
+
+    def heal(self) -> Settlement:
+        """Let jobs go that wait for nothing unfinished: hands have been at work in the tables.
+
+        Looks at a slice of the waiting jobs, at the next one the next time.
+        """
+        suspects = self._database.read(self._suspects)
+
+        def work(tx: Tx) -> Settlement:
+            result = Settlement()
+            release = self._release(tx, result)
+            still = [row[0] for row in tx.rows("orphans", ids=suspects)]
+            if still:
+                tx.rows("waiting_lock", ids=sorted(still))
+            for job_id in still:
+                tx.run("waiting_decrement", n=10**6, bad=0, skipped=0, cause=None, ids=[job_id])
+            if still:
+                release.after(release.free_held(still))
+            return result
+
+        return self._database.unit(work) if suspects else Settlement()
+
+    # -- views ------------------------------------------------------------------------------------
+
+    def get(self, flow_id: bytes) -> WorkflowRow | None:
+        """A workflow as it stands."""
+        found = self.rows([flow_id])
+        return found[0] if found else None
+
+    def rows(self, flow_ids: Sequence[bytes]) -> Sequence[WorkflowRow]:
+        """Workflows as they stand, in the order of the ids."""
+        if not flow_ids:
+            return []
+        rows = self._database.read(lambda tx: tx.rows("workflow_rows", ids=list(flow_ids)))
+        instant = self._database.dialect.instant
+        known = {
+            row[0]: WorkflowRow(
+                row[0], row[1], row[2], FlowState(row[3]), FailurePolicy.of(row[4]), row[5],
+                row[6], instant(row[7]), instant(row[8]), instant(row[9]), row[10],
+                json.loads(row[11]) if row[11] else {}, row[12],
+                json.loads(row[13]) if row[13] else None,
+            )
+            for row in rows
+        }  # fmt: skip
+        return [known[id_] for id_ in flow_ids if id_ in known]
+
+    def list(
+        self,
+        *,
+        status: WorkflowStatus | None = None,
+        limit: int = 100,
+        before: bytes | None = None,
+    ) -> Sequence[WorkflowRow]:
+        """Workflows, newest first."""
+        ranges: Sequence[Sequence[int | None]] = (
+            [(None, None)] if status is None else _CODES[status]
+        )
+        ids: set[bytes] = set()
+        for low, high in ranges:
+            rows = self._database.read(
+                lambda tx, low=low, high=high: tx.rows(  # type: ignore[misc]
+                    "workflow_ids", low=low, high=high, before=before, n=limit
+                )
+            )
+            ids |= {row[0] for row in rows}
+        return self.rows(sorted(ids, reverse=True)[:limit])
+
+    def counts(self, flow_id: bytes) -> Counter[JobState]:
+        """How many of its jobs stand in each state, those of workflows inside it included."""
+        counts: Counter[JobState] = Counter()
+        for inner in [flow_id, *self.inside(flow_id)]:
+            rows = self._database.read(
+                lambda tx, inner=inner: tx.rows("members_states", id=inner)  # type: ignore[misc]
+            )
+            for state, n in rows:
+                counts[JobState(state)] += n
+        return counts
+
+    def inside(self, flow_id: bytes) -> Sequence[bytes]:
+        """The workflows inside it, at any depth."""
+        rows = self._database.read(lambda tx: tx.rows("flows_inside", id=flow_id))
+        return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
+
+    def members(self, flow_id: bytes) -> Iterator[Member]:
+        """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
+        it has its status for its state."""
+        ids = [row[0] for row in self._database.read(lambda tx: tx.rows("node_ids", id=flow_id))]
+        for page in _pages(ids):
+            rows = self._database.read(
+                lambda tx, page=page: tx.rows(  # type: ignore[misc]
+                    "members_page", id=flow_id, ids=page
+                )
+            )
+            members = [Member._make(row) for row in rows]
+            inside = self.rows([m.id for m in members if m.task is None])
+            states = {row.id: str(row.state.status) for row in inside}
+            yield from (m._replace(state=states.get(m.id, m.state)) for m in members)
+
+    def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
+        """(from, to, kind) of the edges that start at these."""
+        found: Any = []
+        for at in range(0, len(parent_ids), _PAGE):
+            ids = list(parent_ids[at : at + _PAGE])
+            found += self._database.read(
+                lambda tx, ids=ids: tx.rows("edges_of", ids=ids)  # type: ignore[misc]
+            )
+        edges: Sequence[tuple[bytes, bytes, int]] = found
+        return edges
+
+    def edges_into(self, child_id: bytes) -> Sequence[bytes]:
+        """The jobs and workflows that a job depends on by edges."""
+        rows = self._database.read(lambda tx: tx.rows("edges_into", ids=[child_id]))
+        return [parent_id for _, parent_id, _ in rows]
+
+    def named(self, flow_id: bytes, name: str) -> bytes | None:
+        """The job of a node."""
+        rows = self._database.read(lambda tx: tx.rows("member_named", id=flow_id, name=name))
+        return next((job_id for job_id, found in rows if found == name), None)
+
+    def failed(
+        self, flow_id: bytes, limit: int
+    ) -> Sequence[tuple[bytes, str | None, JobState, str]]:
+        """(id, name, state, reason) of members that failed or were cancelled."""
+        rows = self._database.read(lambda tx: tx.rows("members_failed", id=flow_id, n=limit))
+        return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
+
+    def results(self, reference: Any) -> Iterator[tuple[JobState | None, bytes | None]]:
+        """(state, encoded result) of the jobs of a reference (see ``conditions.ids_of``), read
+        page by page."""
+        ids = self._database.read(lambda tx: ids_of(tx, reference))
+        for page in _pages(ids):
+            rows = self._database.read(
+                lambda tx, page=page: results_of(tx, page)  # type: ignore[misc]
+            )
+            for code, value in rows:
+                yield (None if code is None else FINAL_STATES[code]), value
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _release(self, tx: Tx, result: Settlement) -> Release:
+        return Release(self._database, self._names, tx, result)
+
+    def _suspects(self, tx: Tx) -> Sequence[bytes]:
+        """Waiting jobs none of whose edges comes from something unfinished."""
+        slice_ = [row[0] for row in tx.rows("waiting_slice", after=self._healed_to, n=_SLICE)]
+        self._healed_to = slice_[-1] if len(slice_) == _SLICE else _FIRST
+        parents: dict[bytes, set[bytes]] = {}
+        for child_id, parent_id, _ in tx.rows("edges_into", ids=slice_) if slice_ else ():
+            parents.setdefault(child_id, set()).add(parent_id)
+        awaited = sorted(set().union(*parents.values()))
+        if not awaited:
+            return []
+        open_ = {row[0] for row in tx.rows("jobs_existing", ids=awaited)}
+        open_ -= {row[0] for row in tx.rows("verdicts_of", ids=awaited)}
+        open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
+        return [child_id for child_id, found in parents.items() if not found & open_]
+
+    def _stop_running(self, tx: Tx, flow_id: bytes, reason: str) -> None:
+        for (job_id,) in tx.rows("members_running_ids", id=flow_id):
+            tx.run("leases_cancel", id=job_id, reason=reason)
+        for row in tx.rows("flows_within", id=flow_id):
+            self._stop_running(tx, row[0], reason)
+
+
+def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
+    wanted = [(job.unique_key, job.id) for job in jobs if job.unique_key is not None]
+    if not wanted:
+        return
+    held = take_keys(tx, wanted)
+    for key, job_id in wanted:
+        if held[key] != job_id:
+            raise WorkflowInvalid(
+                f"the unique key {key!r} of a node is held by another job: a workflow's node "
+                "cannot be left out"
+            )
+
+
+def _unknown(flow_id: bytes) -> HammerflowError:
+    return JobNotFound(f"no workflow has the id {uuid.UUID(bytes=flow_id)}")
+
+
+def _pages(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))

@@ -1,0 +1,1 @@
+"""Tasks: functions, their names and their options."""

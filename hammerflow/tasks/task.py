@@ -1,0 +1,269 @@
+"""Task and Spawner: a function, its name and its options."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
+
+from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options, plain
+from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.backoff import Backoff, exponential
+from hammerflow.results.result import Result
+
+__all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """What a task says about all its calls. Durations in seconds."""
+
+    queue: str = "default"
+    priority: int = 2
+    max_attempts: int = 3
+    backoff: Backoff = field(default_factory=exponential)
+    retry_on: tuple[type[BaseException], ...] | None = None  # None: every Exception
+    no_retry_on: tuple[type[BaseException], ...] = ()
+    timeout: float | None = None
+    soft_timeout: float | None = None
+    expires: float | None = None
+    store_result: bool = True
+    result_ttl: float | None = None
+    serializer: str | None = None
+    in_transaction: bool = False
+    is_async: bool = False
+    spawn: SpawnConfig | None = None
+    then: Signature | None = None
+    validate: SpawnHook | None = None
+    on_spawn_complete: SpawnHook | None = None
+    declared: frozenset[str] = frozenset()  # the options that the decorator was given
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts must be 1 or more, not {self.max_attempts}")
+        if self.timeout is not None and (self.soft_timeout or 0) > self.timeout:
+            raise ConfigError("soft_timeout must not be longer than timeout")
+        if self.then is not None:
+            plain(self.then, "the fan-in of a spawner (then)")
+        if self.in_transaction and self.is_async:
+            raise ConfigError("in_transaction=True needs a plain function, not an async one")
+
+
+class Enqueue(Protocol):
+    """How a task reaches its app: writes one call and returns its id."""
+
+    def __call__(
+        self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> Result[Any]: ...  # fmt: skip
+
+
+class BoundCall(Generic[P, R]):
+    """A task with options for one call, from :meth:`Task.options`."""
+
+    __slots__ = ("_options", "_task")
+
+    def __init__(self, task: Task[P, R], options: CallOptions) -> None:
+        self._task = task
+        self._options = options
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Write the call; as :meth:`Task.delay`."""
+        return self._task.enqueue(self._task, args, kwargs, self._options)
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """:meth:`delay` without blocking the event loop."""
+        return await self._task.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """A signature that carries these options."""
+        return Signature(self._task.name, args, kwargs, self._options, False, self._task.submit)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """The same, which does not take its predecessor's result."""
+        return Signature(self._task.name, args, kwargs, self._options, True, self._task.submit)
+
+
+class Task(Generic[P, R]):
+    """A function registered under a name. Calling it calls the plain function.
+
+    Attributes:
+        fn: the function.
+        name: what stands in the database; ``module.function`` unless given.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, Any],
+        *,
+        name: str,
+        options: TaskOptions,
+        enqueue: Enqueue,
+        submit: Callable[[Any], Any],
+        in_thread: Callable[..., Any],
+    ) -> None:
+        self.fn = fn
+        self.name = name
+        self.defaults = options
+        self.enqueue = enqueue
+        self.submit = submit
+        self.in_thread = in_thread
+        self.check = _arguments_check(fn)
+        self.__name__ = getattr(fn, "__name__", name)
+        self.__qualname__ = getattr(fn, "__qualname__", name)
+        self.__doc__ = fn.__doc__
+        self.__module__ = fn.__module__
+        self.__wrapped__ = fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Write the call as a durable job and return at once.
+
+        Raises:
+            TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
+            StoreUnavailable: the database cannot be reached.
+        """
+        return self.enqueue(self, args, kwargs, {})
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """:meth:`delay` without blocking the event loop."""
+        return await self.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def apply_async(
+        self,
+        args: tuple[Any, ...] | list[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        countdown: float | timedelta | None = None,
+        eta: datetime | None = None,
+        expires: float | timedelta | datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        job_id: uuid.UUID | None = None,
+        unique_key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        max_attempts: int | None = None,
+        backoff: Backoff | None = None,
+        timeout: float | timedelta | None = None,
+        soft_timeout: float | timedelta | None = None,
+        store_result: bool | None = None,
+        spawn: SpawnConfig | None = None,
+        link: Canvas | Iterable[Canvas] | None = None,
+        link_error: Canvas | Iterable[Canvas] | None = None,
+    ) -> Result[R]:
+        """Write a call with options, by Celery's names; see :meth:`options` for a typed form.
+
+        Args:
+            countdown: seconds or timedelta from now until it may start.
+            eta: an aware datetime before which it must not start.
+            expires: seconds, timedelta or aware datetime after which it must not start any more.
+            job_id: the id to give it; a job of that id that is there already is left as it is.
+            link, link_error: calls for its success (with its result) and for its failure.
+            unique_key: while a job with this key has not ended, it stands for this call too.
+        """
+        given: dict[str, Any] = {
+            "delay": countdown,
+            "eta": eta,
+            "expires": expires,
+            "priority": priority,
+            "queue": queue,
+            "job_id": job_id,
+            "unique_key": unique_key,
+            "headers": headers,
+            "max_attempts": max_attempts,
+            "backoff": backoff,
+            "timeout": timeout,
+            "soft_timeout": soft_timeout,
+            "store_result": store_result,
+            "spawn": spawn,
+        }
+        options: Any = {key: value for key, value in given.items() if value is not None}
+        if link is not None or link_error is not None:
+            signature = Signature(self.name, tuple(args), kwargs, options, False, self.submit)
+            return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
+        return self.enqueue(self, tuple(args), kwargs or {}, options)
+
+    def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
+        """This task with options for one call: ``add.options(queue="fast").delay(2, 3)``."""
+        return BoundCall(self, known_options(options, f"{self.name}.options()"))
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """The call as data; in a fan-in it takes the results first, before these arguments."""
+        return Signature(self.name, args, kwargs, None, False, self.submit)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """The call as data, with exactly these arguments."""
+        return Signature(self.name, args, kwargs, None, True, self.submit)
+
+    def map(self, items: Iterable[Any]) -> Signature:
+        """One job that calls the function with each item, one after the other; a list results."""
+        return Signature("hammerflow.map", (self.name, list(items)), None, None, True, self.submit)
+
+    def starmap(self, items: Iterable[Any]) -> Signature:
+        """:meth:`map` for items that are lists of arguments."""
+        rows = [list(item) for item in items]
+        return Signature("hammerflow.starmap", (self.name, rows), None, None, True, self.submit)
+
+    def chunks(self, items: Iterable[Any], n: int) -> Group:
+        """A group of jobs that each take ``n`` of the items, which are lists of arguments."""
+        if n < 1:
+            raise ConfigError(f"chunks are of 1 item or more, not {n}")
+        iterator = iter(items)
+        parts = iter(lambda: list(itertools.islice(iterator, n)), [])
+        return Group(self.starmap(part) for part in parts)
+
+
+class AsyncTask(Task[P, R]):
+    """A task of an ``async def`` function: calling it gives the coroutine, its job gives R."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+class Spawner(Task[P, R]):
+    """A task that yields signatures: its children, born in the transaction that completes it."""
+
+
+def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
+    """A function with the same parameters that does nothing: calling it is the argument check,
+    at the speed of a call and with Python's own TypeError."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return lambda *args, **kwargs: None
+    if any(not name.isidentifier() for name in signature.parameters):
+        return lambda *args, **kwargs: None
+    parameters = [
+        p.replace(
+            annotation=inspect.Parameter.empty,
+            default=p.empty if p.default is p.empty else _Default(),
+        )
+        for p in signature.parameters.values()
+    ]
+    head = inspect.Signature(parameters)
+    name = getattr(fn, "__name__", "task")
+    name = name if name.isidentifier() else "task"
+    scope: dict[str, Any] = {}
+    exec(f"def {name}{head}: pass", scope)
+    check: Callable[..., None] = scope[name]
+    return check
+
+
+class _Default:
+    """Stands for a default in the check's source."""
+
+    def __repr__(self) -> str:
+        return "None"

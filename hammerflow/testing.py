@@ -1,7 +1,0 @@
-"""For users' own tests: a worker in the calling process, with the code that real workers run."""
-
-from __future__ import annotations
-
-from hammerflow.worker.inline import drain
-
-__all__ = ["drain"]

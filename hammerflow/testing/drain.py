@@ -1,0 +1,111 @@
+"""Inline: a worker in the calling process, for tests: the same claim, execute and settle code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from hammerflow.app import Hammerflow
+from hammerflow.ids import worker_number
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Outcome, Settled
+from hammerflow.worker.child.executor import Executor
+from hammerflow.worker.run_options import Manifest, TaskFacts
+
+__all__ = ["drain"]
+
+_BATCH = 100
+
+
+def drain(app: Hammerflow, *, queues: Iterable[str] | None = None, limit: int | None = None) -> int:
+    """Run ready jobs, and those that they make ready, until none is left; how many were run.
+
+    Jobs scheduled for later stay, unless they are due. No process is forked, so timeouts (hard
+    ones, and soft ones of plain functions) do not strike, and a body that kills its process kills
+    the caller's.
+
+    Args:
+        queues: names; those of the app's tasks and all in the database when None.
+        limit: stop after so many jobs.
+    """
+    worker = _InlineWorker(app, queues)
+    try:
+        return worker.run(limit)
+    finally:
+        app.store.workers.leave(worker.worker_id)
+
+
+class _InlineWorker:
+    def __init__(self, app: Hammerflow, queues: Iterable[str] | None) -> None:
+        self.worker_id = worker_number()
+        self._app = app
+        self._store = app.store
+        self._given = None if queues is None else list(queues)
+        self._executor = Executor(app, progress=self._note)
+        self._executor.worker_id = self.worker_id
+        manifest = Manifest([TaskFacts.of(task) for task in app.tasks.values()])
+        self._runners: list[tuple[list[int], Callable[[Sequence[Claimed]], list[Outcome]]]] = [
+            (manifest.ids(is_async=False), self._run_each),
+            (manifest.ids(is_async=True), self._run_at_once),
+        ]
+        self._store.workers.register(
+            self.worker_id,
+            host="inline",
+            pid=0,
+            info={"inline": True},
+            tasks=manifest.names,
+            queues=self._queues(),
+        )
+
+    def run(self, limit: int | None) -> int:
+        """Rounds until one finds nothing."""
+        done = 0
+        while limit is None or done < limit:
+            self._store.jobs.promote()
+            found = self._round(_BATCH if limit is None else min(_BATCH, limit - done))
+            if not found:
+                break
+            done += found
+        return done
+
+    def _round(self, room: int) -> int:
+        found = 0
+        for task_ids, runner in self._runners:
+            for queue in self._queues():
+                jobs = self._store.jobs.claim(
+                    self.worker_id, queue=queue, task_ids=task_ids, limit=room - found,
+                    thorough=True,
+                )  # fmt: skip
+                if jobs:
+                    self._executor.queues[jobs[0].queue_id] = queue
+                    self._settle(jobs, runner(jobs))
+                    found += len(jobs)
+        return found
+
+    def _run_each(self, jobs: Sequence[Claimed]) -> list[Outcome]:
+        return [self._executor.execute(job) for job in jobs]
+
+    def _run_at_once(self, jobs: Sequence[Claimed]) -> list[Outcome]:
+        async def run() -> list[Outcome]:
+            return await asyncio.gather(*(self._executor.execute_async(job) for job in jobs))
+
+        return asyncio.run(run())
+
+    def _settle(self, jobs: Sequence[Claimed], outcomes: Sequence[Outcome]) -> None:
+        pairs = zip(jobs, outcomes, strict=True)
+        batch = [pair for pair in pairs if not isinstance(pair[1], Settled)]
+        settlement = self._store.jobs.settle(self.worker_id, batch)
+        if settlement.queues:
+            self._app.notifier.ring(settlement.queues)
+        if settlement.ended:
+            self._app.notifier.ring_done(settlement.ended)
+
+    def _queues(self) -> list[str]:
+        if self._given is not None:
+            return self._given
+        rows = self._store.database.read(lambda tx: tx.rows("queue_names"))
+        declared = {task.defaults.queue for task in self._app.tasks.values()}
+        return sorted({"default", *declared, *(row[1] for row in rows)})
+
+    def _note(self, job_id: bytes, fraction: float, note: str) -> None:
+        self._store.jobs.progress([(job_id, fraction, note)])

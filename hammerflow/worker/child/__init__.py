@@ -1,0 +1,1 @@
+"""The child process: runs the bodies of jobs."""

@@ -1,0 +1,196 @@
+"""Settler: writes what has ended, in batches: whatever is there when the last write returns."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from hammerflow.errors import StoreUnavailable
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Completed, Failed, Outcome, Released, Retrying, Settled, Snoozed
+from hammerflow.services.database_status import Weather
+from hammerflow.stores.store import Store
+from hammerflow.stores.transitions.dependents import Settlement
+from hammerflow.worker.failures import failure_of
+from hammerflow.worker.logs import facts
+
+__all__ = ["Settler"]
+
+log = logging.getLogger("hammerflow.settler")
+Pair = tuple[Claimed, Outcome]
+
+_BATCH = 1_000
+#: With so many outcomes unwritten (or so many bytes of results) nothing new is claimed.
+_FULL = 10_000
+_FULL_BYTES = 256 << 20
+
+
+class Settler:
+    """A queue of outcomes and the thread that writes them.
+
+    An outcome is kept until the database has taken it or refused it as stale; it is written under
+    the registration that claimed its job, so a late write harms no one.
+
+    Args:
+        on_settled: called after each write.
+        on_later: called with the seconds after which a job of a batch is due again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        weather: Weather,
+        on_settled: Callable[[Settlement], None],
+        on_later: Callable[[float], None],
+    ) -> None:
+        self._store = store
+        self._weather = weather
+        self._on_settled = on_settled
+        self._on_later = on_later
+        self._queue: deque[tuple[int, list[Pair], int]] = deque()  # the last: bytes of results
+        self._changed = threading.Condition()
+        self._writing: tuple[int, list[Pair], int] | None = None
+        self._count = 0
+        self._bytes = 0
+        self._stopping = False
+        self._give_up_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self.stale = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether claims should pause."""
+        return self._count > _FULL or self._bytes > _FULL_BYTES
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything is written."""
+        return self._count == 0
+
+    def put(self, worker_id: int, pairs: list[Pair]) -> None:
+        """Take these over; what a child has settled by itself is only counted."""
+        settled = [outcome for _, outcome in pairs if type(outcome) is Settled]
+        if settled:
+            self._count_stale(sum(outcome.stale for outcome in settled))
+            pairs = [pair for pair in pairs if type(pair[1]) is not Settled]
+        if not pairs:
+            return
+        size = _size(pairs)
+        with self._changed:
+            self._queue.append((worker_id, pairs, size))
+            self._count += len(pairs)
+            self._bytes += size
+            self._changed.notify()
+
+    def held(self, worker_id: int) -> set[bytes]:
+        """Ids of jobs of this registration whose outcome is not written yet."""
+        with self._changed:
+            groups = [*self._queue, *([self._writing] if self._writing else [])]
+            return {job.id for owner, pairs, _ in groups if owner == worker_id for job, _ in pairs}
+
+    def stop(self, timeout: float) -> bool:
+        """Write what is there and end; False if it could not be written in time."""
+        with self._changed:
+            self._stopping = True
+            self._give_up_at = time.monotonic() + timeout
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout + 1.0)
+        return self.is_idle
+
+    def _run(self) -> None:
+        while self._take_batch():
+            assert self._writing is not None
+            worker_id, pairs, size = self._writing
+            written = self._write(worker_id, pairs)
+            with self._changed:
+                self._count -= len(pairs)
+                self._bytes -= size
+                self._writing = None
+                if not written:
+                    self._count += len(pairs)  # given up: not idle
+                    return
+
+    def _take_batch(self) -> bool:
+        """Move what is there, up to a batch, to where ``held`` still finds it; False at the end."""
+        with self._changed:
+            while not self._queue:
+                if self._stopping:
+                    return False
+                self._changed.wait()
+            worker_id, pairs, size = self._queue.popleft()
+            pairs = [*pairs]
+            while self._queue and self._queue[0][0] == worker_id and len(pairs) < _BATCH:
+                _, more, more_size = self._queue.popleft()
+                pairs += more
+                size += more_size
+            if len(pairs) > _BATCH:
+                rest = pairs[_BATCH:]
+                rest_size = _size(rest)
+                self._queue.appendleft((worker_id, rest, rest_size))
+                pairs, size = pairs[:_BATCH], size - rest_size
+            self._writing = (worker_id, pairs, size)
+            return True
+
+    def _write(self, worker_id: int, pairs: list[Pair]) -> bool:
+        while True:
+            try:
+                settlement = self._store.jobs.settle(worker_id, pairs)
+            except StoreUnavailable as error:
+                pause = self._weather.lost(error)
+                if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
+                    log.error("gave up writing how %d jobs ended", len(pairs))
+                    return False
+                self._weather.wait(pause)
+            except Exception:  # a border: one bad row must not hold up the others
+                log.exception("a batch of %d could not be settled", len(pairs))
+                return self._write_singly(worker_id, pairs)
+            else:
+                self._after(settlement, pairs)
+                return True
+
+    def _write_singly(self, worker_id: int, pairs: Sequence[Pair]) -> bool:
+        if len(pairs) > 1:
+            written = [self._write(worker_id, [pair]) for pair in pairs]
+            return all(written)
+        [(job, outcome)] = pairs
+        for instead in (_failed_to_settle(outcome), Released()):
+            try:
+                self._after(self._store.jobs.settle(worker_id, [(job, instead)]), [(job, instead)])
+                return True
+            except StoreUnavailable:
+                return self._write(worker_id, [(job, instead)])
+            except Exception:  # a border, as above
+                log.exception("job cannot be settled", extra=facts(job=job.id.hex()))
+        return True  # it stays leased until this worker leaves; then it is rescued
+
+    def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
+        self._weather.fine()
+        if settlement.stale:
+            self._count_stale(len(settlement.stale))
+        delays = [o.delay for _, o in pairs if type(o) is Retrying or type(o) is Snoozed]
+        self._on_settled(settlement)
+        if delays:
+            self._on_later(min(delays))
+
+    def _count_stale(self, count: int) -> None:
+        if count:
+            self.stale += count
+            log.warning("dropped %d outcomes: their leases were taken over", count)
+
+
+def _size(pairs: Sequence[Pair]) -> int:
+    return sum(len(o.result) for _, o in pairs if type(o) is Completed and o.result is not None)
+
+
+def _failed_to_settle(outcome: Outcome) -> Outcome:
+    error = RuntimeError(f"the end of this job ({type(outcome).__name__}) could not be written")
+    return Failed(failure_of(error))

@@ -1,0 +1,406 @@
+"""Workflow file: the text of a JSON or YAML file as a checked description of a workflow."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.jobs.job import Priority
+from hammerflow.workflows.positions import Located, Misread, read_json, read_yaml
+
+__all__ = ["NodeSpec", "WorkflowSpec", "read_workflow"]
+
+_LARGEST = 10 * 1024 * 1024  # bytes
+_POLICIES = ("fail_fast", "continue_on_failure", "manual")
+_DURATION = re.compile(
+    r"(?=.)(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?", re.ASCII
+)
+_LONGEST = 10**11  # seconds, as everywhere
+
+
+class NodeSpec(NamedTuple):
+    """One job of the file; durations in seconds."""
+
+    name: str
+    task: str
+    queue: str | None
+    args: list[Any]
+    kwargs: dict[str, Any]
+    depends_on: list[str]
+    when: str | None
+    after_skipped: str  # "skip" or "run"
+    timeout: float | None
+    priority: int | None
+    max_attempts: int | None
+    delay: float | None
+    graft: bool
+    line: int | None
+
+
+class WorkflowSpec(NamedTuple):
+    """The file as a whole; durations in seconds."""
+
+    name: str
+    description: str | None
+    failure_policy: str
+    timeout: float | None
+    priority: int | None
+    health_check_interval: float | None
+    trace_id: str | None
+    correlation_id: str | None
+    metadata: dict[str, Any]
+    nodes: list[NodeSpec]
+
+
+def read_workflow(
+    text: str,
+    *,
+    format: str | None = None,  # noqa: A002 - as the command
+    source: str = "workflow file",
+) -> WorkflowSpec:
+    """What a workflow file says, checked.
+
+    Args:
+        text: the whole file.
+        format: ``json`` or ``yaml``; without it the ending of ``source`` tells, or else the text:
+            JSON opens with a brace.
+        source: names the file in errors.
+
+    Raises:
+        WorkflowInvalid: it breaks a rule; one sentence with the line and the path.
+        MissingExtra: it is YAML, and PyYAML is not installed.
+        ConfigError: another format.
+    """
+    try:
+        return _workflow(_read(text, format, source))
+    except Misread as wrong:
+        line = f", line {wrong.line}" if wrong.line else ""
+        path = f", {wrong.path}" if wrong.path else ""
+        raise WorkflowInvalid(f"{source}{line}{path}: {wrong.said}") from None
+
+
+def _read(text: str, format: str | None, source: str) -> Located:  # noqa: A002
+    if format not in (None, "json", "yaml"):
+        raise ConfigError(f"a workflow file is json or yaml, not {format!r}")
+    size = len(text) if len(text) > _LARGEST else len(text.encode("utf-8", "surrogatepass"))
+    if size > _LARGEST:
+        raise Misread("the file is larger than 10 MB", None)
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise Misread("the file is empty", None)
+    ending = PurePath(source).suffix.lower().removeprefix(".")
+    if format is None and ending in ("json", "yaml", "yml"):
+        format = "json" if ending == "json" else "yaml"  # noqa: A001
+    if format is None:
+        format = "json" if text.lstrip().startswith("{") else "yaml"  # noqa: A001
+    return read_json(text) if format == "json" else read_yaml(text)
+
+
+# -- the schema
+
+
+def _workflow(root: Located) -> WorkflowSpec:
+    fields = _mapping(root, "", _WORKFLOW, required=("name", "jobs"))
+    spec = WorkflowSpec(
+        name=_name(fields["name"], "name"),
+        description=_optional(fields, "description", _text),
+        failure_policy=_optional(fields, "failure_policy", _policy) or "fail_fast",
+        timeout=_optional(fields, "timeout", _duration),
+        priority=_optional(fields, "priority", _priority),
+        health_check_interval=_optional(fields, "health_check_interval", _duration),
+        trace_id=_optional(fields, "trace_id", _name),
+        correlation_id=_optional(fields, "correlation_id", _name),
+        metadata=_optional(fields, "metadata", _plain_mapping) or {},
+        nodes=_nodes(fields["jobs"]),
+    )
+    _check_dependencies(fields["jobs"], spec.nodes)
+    return spec
+
+
+def _nodes(jobs: Located) -> list[NodeSpec]:
+    items = _list(jobs, "jobs")
+    if not items:
+        raise Misread("a workflow has at least one job", jobs.line, "jobs")
+    nodes = [_node(item, f"jobs[{index}]") for index, item in enumerate(items)]
+    lines: dict[str, int | None] = {}
+    for index, node in enumerate(nodes):
+        if node.name in lines:
+            said = f"the job name {_said(node.name)} is taken by the job in line {lines[node.name]}"
+            raise Misread(said, node.line, f"jobs[{index}].name")
+        lines[node.name] = node.line
+    return nodes
+
+
+def _node(job: Located, path: str) -> NodeSpec:
+    fields = _mapping(job, path, _JOB, required=("name",))
+    args, kwargs = _arguments(fields, path)
+    name = _name(fields["name"], f"{path}.name")
+
+    def given(key: str, read: Callable[[Located, str], Any]) -> Any:
+        return _optional(fields, key, read, path)
+
+    return NodeSpec(
+        name=name,
+        task=given("task", _name) or name,
+        queue=given("queue", _name),
+        args=args,
+        kwargs=kwargs,
+        depends_on=given("depends_on", _names) or [],
+        when=given("when", _filled),
+        after_skipped=given("after_skipped", _after_skipped) or "skip",
+        timeout=given("timeout", _duration),
+        priority=given("priority", _priority),
+        max_attempts=given("max_attempts", _attempts),
+        delay=given("delay", _duration),
+        graft=given("graft", _flag) or False,
+        line=job.line,
+    )
+
+
+def _arguments(fields: Mapping[str, Located], path: str) -> tuple[list[Any], dict[str, Any]]:
+    payload = fields.get("payload")
+    if payload is not None:
+        other = next((key for key in ("args", "kwargs") if key in fields), None)
+        if other is not None:
+            said = f"say either payload or {other}, not both"
+            raise Misread(said, fields[other].line, f"{path}.{other}")
+        if isinstance(payload.value, list):
+            return _plain(payload, f"{path}.payload"), {}
+        if payload.value is None:
+            return [], {}
+        return [], _plain_mapping(payload, f"{path}.payload", "a mapping or a list")
+    args = _optional(fields, "args", _plain_list, path)
+    return args or [], _optional(fields, "kwargs", _plain_mapping, path) or {}
+
+
+_WORKFLOW = ("jobs", *(name for name in WorkflowSpec._fields if name != "nodes"))
+_JOB = ("payload", *(name for name in NodeSpec._fields if name != "line"))
+
+
+# -- values
+
+
+def _optional(
+    fields: Mapping[str, Located], key: str, read: Callable[[Located, str], Any], path: str = ""
+) -> Any:
+    """None for a key that is not there, or null."""
+    found = fields.get(key)
+    if found is None or found.value is None:
+        return None
+    return read(found, f"{path}.{key}" if path else key)
+
+
+def _mapping(
+    found: Located, path: str, known: Iterable[str], required: Iterable[str]
+) -> dict[str, Located]:
+    value = found.value
+    if not isinstance(value, dict):
+        what = f"{path} is" if path else "a workflow file is"
+        raise Misread(f"{what} a mapping of keys to values, not {_kind(value)}", found.line, path)
+    for key, entry in value.items():
+        if key not in known:
+            place = f"{path}.{key}" if path else key
+            raise Misread(
+                f"unknown key {_said(key)}{_meant(key, known)}", entry.key_line, _cut(place)
+            )
+    for key in required:
+        if key not in value:
+            raise Misread(f"the key {key} is missing", found.line, path)
+    return value
+
+
+def _list(found: Located, path: str) -> list[Located]:
+    if not isinstance(found.value, list):
+        raise _wrong(found, path, "a list")
+    return found.value
+
+
+def _text(found: Located, path: str) -> str:
+    if not isinstance(found.value, str):
+        hint = "" if found.value is None or isinstance(found.value, list | dict) else ": quote it"
+        raise _wrong(found, path, "a text", hint)
+    return found.value
+
+
+def _filled(found: Located, path: str) -> str:
+    if not _text(found, path).strip():
+        raise Misread("this text is empty", found.line, path)
+    return str(found.value)
+
+
+def _name(found: Located, path: str) -> str:
+    name = _text(found, path)
+    if not 0 < len(name) <= 255 or not name.isprintable() or not name.strip():
+        said = f"a name has 1 to 255 printable characters, not {_said(name)}"
+        raise Misread(said, found.line, path)
+    return name
+
+
+def _names(found: Located, path: str) -> list[str]:
+    names: dict[str, None] = {}
+    for index, item in enumerate(_list(found, path)):
+        place = f"{path}[{index}]"
+        if _name(item, place) in names:
+            raise Misread(f"{_said(item.value)} stands here twice", item.line, place)
+        names[item.value] = None
+    return [*names]
+
+
+def _chosen(found: Located, path: str, known: tuple[str, ...]) -> str:
+    if _text(found, path) not in known:
+        said = f"{path.rpartition('.')[2]} is one of {', '.join(known)}, not {_said(found.value)}"
+        raise Misread(f"{said}{_meant(found.value, known)}", found.line, path)
+    return str(found.value)
+
+
+def _policy(found: Located, path: str) -> str:
+    return _chosen(found, path, _POLICIES)
+
+
+def _after_skipped(found: Located, path: str) -> str:
+    return _chosen(found, path, ("skip", "run"))
+
+
+def _flag(found: Located, path: str) -> bool:
+    if not isinstance(found.value, bool):
+        raise _wrong(found, path, "true or false")
+    return found.value
+
+
+def _attempts(found: Located, path: str) -> int:
+    if type(found.value) is not int or not 1 <= found.value < 2**15:
+        raise _wrong(found, path, "a whole number from 1 to 32767")
+    return found.value
+
+
+def _priority(found: Located, path: str) -> int:
+    names = [priority.name.lower() for priority in Priority]
+    value = found.value
+    if isinstance(value, str) and value.lower() in names:
+        return int(Priority[value.upper()])
+    if type(value) is int and value in [*Priority]:
+        return value
+    said = f"a priority is one of {', '.join(names)}, or their number 0 to 4, not {_shown(value)}"
+    raise Misread(f"{said}{_meant(value, names)}", found.line, path)
+
+
+def _duration(found: Located, path: str) -> float:
+    value = found.value
+    number: float | None = None
+    if isinstance(value, str) and len(value) <= 40 and (parts := _DURATION.fullmatch(value)):
+        days, hours, minutes, rest = (float(part or 0) for part in parts.groups())
+        number = days * 86_400 + hours * 3_600 + minutes * 60 + rest
+    elif type(value) in (int, float):
+        number = value
+    if number is None or not 0 <= number < _LONGEST:
+        raise _wrong(found, path, 'a duration, as 90, "90s", "15m" or "1h30m"')
+    return float(number)
+
+
+def _plain_list(found: Located, path: str) -> list[Any]:
+    return list(_plain(Located(_list(found, path), found.line), path))
+
+
+def _plain_mapping(found: Located, path: str, what: str = "a mapping") -> dict[str, Any]:
+    if not isinstance(found.value, dict):
+        raise _wrong(found, path, what)
+    return dict(_plain(found, path))
+
+
+def _plain(found: Located, path: str) -> Any:
+    """The value without its places; no deeper than the reader lets it be."""
+    value = found.value
+    if isinstance(value, dict):
+        return {key: _plain(item, _cut(f"{path}.{key}")) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Misread(f"{value} is not a number that a job can be given", found.line, path)
+    return value
+
+
+# -- dependencies
+
+
+def _check_dependencies(jobs: Located, nodes: list[NodeSpec]) -> None:
+    names = {node.name: index for index, node in enumerate(nodes)}
+    for index, node in enumerate(nodes):
+        for place, name in enumerate(node.depends_on):
+            item = jobs.value[index].value["depends_on"].value[place]
+            path = f"jobs[{index}].depends_on[{place}]"
+            if name == node.name:
+                raise Misread(f"the job {_said(name)} depends on itself", item.line, path)
+            if name not in names:
+                said = f"no job has the name {_said(name)}{_meant(name, names)}"
+                raise Misread(said, item.line, path)
+    circle = _circle({node.name: node.depends_on for node in nodes})
+    if circle:
+        first = names[circle[0]]
+        drawn = " -> ".join(circle if len(circle) <= 12 else [*circle[:6], "...", *circle[-5:]])
+        said = f"the jobs wait for each other in a circle: {drawn}"
+        raise Misread(said, nodes[first].line, f"jobs[{first}].depends_on")
+
+
+def _circle(waits: Mapping[str, list[str]]) -> list[str]:
+    """A circle in the order in which its jobs would run, its first at both ends; or nothing."""
+    done: set[str] = set()
+    for start in waits:
+        way: dict[str, Iterator[str]] = {}
+        due: str | None = start if start not in done else None
+        while due is not None or way:
+            if due is not None:
+                way[due] = iter(waits[due])
+            last = next(reversed(way))
+            due = next((name for name in way[last] if name not in done), None)
+            if due is None:
+                done.add(last)
+                del way[last]
+            elif due in way:
+                steps = [*way]
+                round_ = steps[steps.index(due) :]
+                return [due, *reversed(round_)]
+    return []
+
+
+# -- words of errors
+
+
+def _wrong(found: Located, path: str, what: str, hint: str = "") -> Misread:
+    name = path.rpartition(".")[2] or "this"
+    return Misread(f"{name} must be {what}, not {_shown(found.value)}{hint}", found.line, path)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return _said(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _said(value) if type(value) in (int, float) else _kind(value)
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "a text", type(None): "null"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _said(value: Hashable) -> str:
+    if isinstance(value, int) and abs(value) > 10**40:
+        return "a number of more than 40 digits"
+    return ascii(value) if len(str(value)) <= 60 else f"{str(value)[:60]!a}..."
+
+
+def _cut(path: str) -> str:
+    plain = path if path.isprintable() else ascii(path)[1:-1]
+    return plain if len(plain) <= 120 else f"{plain[:120]}..."
+
+
+def _meant(word: Any, known: Iterable[str]) -> str:
+    if not isinstance(word, str) or len(word) > 100:
+        return ""
+    close = difflib.get_close_matches(word.lower(), list(known)[:1_000], n=1)
+    return f": did you mean {close[0]}?" if close else ""

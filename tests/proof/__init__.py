@@ -1,0 +1,1 @@
+"""Proof: chaos, injected faults and seeded bugs."""

@@ -1,0 +1,1 @@
+"""Support: servers, proxies and programs that tests start."""

@@ -1,1 +1,0 @@
-"""The words: pure data and functions, tested without a database."""

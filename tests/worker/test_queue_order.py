@@ -1,0 +1,65 @@
+"""Weighted turns of queues."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from hammerflow import ConfigError
+from hammerflow.worker import WorkerOptions, read_queues
+from hammerflow.worker.supervisor.queue_order import Schedule
+
+
+def test_turns_follow_the_weights_and_are_spread() -> None:
+    schedule = Schedule({"high": 5, "default": 1})
+
+    firsts = [schedule.order()[0] for _ in range(60)]
+
+    assert Counter(firsts) == {"high": 50, "default": 10}
+    assert all("default" in firsts[i : i + 6] for i in range(0, 60, 6))
+
+
+def test_what_room_is_left_goes_to_the_others_heaviest_first() -> None:
+    schedule = Schedule({"a": 1, "b": 3, "c": 2})
+
+    for _ in range(6):
+        first, *rest = schedule.order()
+        assert {first, *rest} == {"a", "b", "c"}
+        weights = {"a": 1, "b": 3, "c": 2}
+        assert sorted(rest, key=lambda name: -weights[name]) == rest
+
+
+def test_a_paused_queue_has_no_turn() -> None:
+    schedule = Schedule({"a": 1, "b": 1})
+
+    assert not schedule.set_paused({"a", "elsewhere"})
+    assert schedule.order() == ["b"]
+    assert schedule.set_paused(set()), "a was resumed"
+    assert set(schedule.order()) == {"a", "b"}
+
+
+def test_only_an_open_schedule_takes_new_queues() -> None:
+    assert Schedule(None).add({"new"})
+    assert not Schedule({"a": 1}).add({"new"})
+    assert Schedule({"a": 1}).names == ["a"]
+
+
+def test_queues_are_read_with_their_weights() -> None:
+    assert read_queues("high:5, default:1,other") == {"high": 5, "default": 1, "other": 1}
+    assert read_queues("tenant:7:2") == {"tenant:7": 2}
+
+
+@pytest.mark.parametrize("text", ["", "a:", ":3", "a:0", "a:-1", "a:x", "a:1.5", "a:1001", "a,,b"])
+def test_senseless_queues_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="name:weight"):
+        WorkerOptions(app="shop:app", queues=text)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"children": 0}, {"async_slots": 0}, {"grace": -1}, {"poll": 0}, {"max_jobs_per_child": 0}],
+)
+def test_senseless_options_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        WorkerOptions(app="shop:app", **options)  # type: ignore[arg-type]
