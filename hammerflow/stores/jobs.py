@@ -27,7 +27,7 @@ from hammerflow.jobs.job import (
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, Fault, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.cancel import cancel_job, release_unheld, replay_job
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import Release, Settlement

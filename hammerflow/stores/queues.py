@@ -8,7 +8,7 @@ from datetime import datetime
 
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 
 __all__ = ["QueueStatus", "Queues"]
 

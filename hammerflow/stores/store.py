@@ -10,8 +10,8 @@ from hammerflow.errors import ConfigError
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.jobs import Jobs
+from hammerflow.stores.names import Names
 from hammerflow.stores.queues import Queues
-from hammerflow.stores.registry import Names
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.workers import Workers

@@ -12,7 +12,7 @@ from hammerflow.jobs.job import FINAL_CODES, JobState
 from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
 from hammerflow.jobs.status import FlowState
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.children import flows_of
 from hammerflow.stores.transitions.dependents import BAD, End
 from hammerflow.stores.transitions.settle import decide_loss, end_jobs

@@ -14,7 +14,7 @@ from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
 from hammerflow.jobs.status import FailurePolicy, FlowState, WorkflowStatus
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
 from hammerflow.stores.transitions.dependents import Release, Settlement
 from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys

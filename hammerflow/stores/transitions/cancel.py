@@ -9,7 +9,7 @@ from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.dependents import BAD, End, Settlement, verdict_of
 from hammerflow.stores.transitions.insert import take_keys
 from hammerflow.stores.transitions.rerun import await_again, keep_waiting, rerun_members

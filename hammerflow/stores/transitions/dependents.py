@@ -12,7 +12,7 @@ from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import CONDITIONAL, FINAL_CODES, ORDER, JobState, Rule
 from hammerflow.jobs.status import FailurePolicy, FlowState
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.conditions import judge
 from hammerflow.stores.transitions.workflow_locks import Flows, take_members
 from hammerflow.text import storable

@@ -16,7 +16,7 @@ from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState
 from hammerflow.jobs.status import FailurePolicy, FlowState
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.dependents import BAD, IDLE, PAUSED, Release, Settlement
 from hammerflow.stores.transitions.insert import take_keys
 from hammerflow.stores.transitions.snapshot import DECIDED, WAIVED, FlowPart, JobPart, Part, Picture

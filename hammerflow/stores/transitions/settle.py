@@ -21,7 +21,7 @@ from hammerflow.jobs.outcome import (
     Spawned,
 )
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.registry import Names
+from hammerflow.stores.names import Names
 from hammerflow.stores.transitions.children import add_children, flows_of, write_children
 from hammerflow.stores.transitions.dependents import BAD, DONE, End, Release, Settlement, free_keys
 from hammerflow.text import TRACE, storable
