@@ -2,7 +2,7 @@
 
 In one terminal: ``hammerflow -A fan_out_fan_in:app worker``; in another:
 ``python fan_out_fan_in.py``. Where the number of parts is known only to a job, let that be a
-spawner and add it with ``graft=True``: what follows waits for its children, too.
+spawner and add it with ``wait_for_children=True``: what follows waits for its children, too.
 """
 
 from collections.abc import Iterator
@@ -48,5 +48,5 @@ if __name__ == "__main__":
     flow = Workflow("fan_out_fan_in").add(split_data.s(1000)).then(parts).then(aggregate.s())
     print("sum of squares:", flow.enqueue().get(timeout=30)["aggregate"])
 
-    site = Workflow("site").add(crawl.s(5), graft=True).then(publish.s()).enqueue()
+    site = Workflow("site").add(crawl.s(5), wait_for_children=True).then(publish.s()).enqueue()
     print(site.get(timeout=30)["publish"], "at the end of", site.stats().completed, "jobs")

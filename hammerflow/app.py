@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from hammerflow.canvas.signature import CallOptions, Signature, known_options
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
-from hammerflow.enqueue.job_factory import Calls, Parent, checked_name
+from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.enqueue.spool import Spool
-from hammerflow.enqueue.transaction import Opened, Transaction
-from hammerflow.enqueue.workflow_rows import BatchStream, Rows, rows_of
+from hammerflow.enqueue.transaction import OpenTransaction, Transaction
+from hammerflow.enqueue.workflow_rows import BatchStream, WorkflowRows, rows_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, Job, JobState, NewJob, NewWorkflow
@@ -38,6 +38,7 @@ from hammerflow.tasks.options import (
     declared,
 )
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
+from hammerflow.text import checked_name
 from hammerflow.workflows.plan import Plan, plan_of
 from hammerflow.workflows.workflow import Batch, Workflow
 
@@ -80,11 +81,11 @@ class Hammerflow:
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
-        self._calls = Calls(self.tasks, self.codec)
+        self._calls = JobFactory(self.tasks, self.codec)
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._notifier: Notifier | None = None
-        self._open: ContextVar[Opened | None] = ContextVar("open", default=None)
+        self._open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)
         for task_name, fn in BuiltinTasks(self.tasks).by_name().items():
             self._register(fn, Task, {"name": task_name})
 
@@ -344,10 +345,10 @@ class Hammerflow:
         return inserted.ids
 
     def new_job(self, signature: Signature, **place: Any) -> NewJob:
-        """The row that a signature becomes; see :meth:`Calls.from_signature`."""
+        """The row that a signature becomes; see :meth:`JobFactory.from_signature`."""
         return self._calls.from_signature(signature, **place)
 
-    def new_rows(self, plan: Plan, *, parent: Parent | None = None) -> Rows:
+    def new_rows(self, plan: Plan, *, parent: Parent | None = None) -> WorkflowRows:
         """The rows of a plan; see :func:`hammerflow.enqueue.workflow_rows.rows_of`."""
         return rows_of(plan, self._calls, parent=parent)
 
@@ -356,7 +357,7 @@ class Hammerflow:
     ) -> NewJob:
         """A planned row with what it inherits of the job that spawns it."""
         return self._calls.as_child(
-            job, signature, parent, spawn_index=spawn_index, fan_in_id=job.fan_in_id
+            job, signature, parent, spawn_index=spawn_index, dependent_id=job.dependent_id
         )
 
     # -- transactions -----------------------------------------------------------------------------
@@ -400,8 +401,8 @@ class Hammerflow:
             yield opened.queues
 
     @contextlib.contextmanager
-    def _opened(self, tx: Tx) -> Iterator[Opened]:
-        opened = Opened(tx, Transaction(tx.connection), set())
+    def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
+        opened = OpenTransaction(tx, Transaction(tx.connection), set())
         token = self._open.set(opened)
         try:
             yield opened
@@ -412,7 +413,7 @@ class Hammerflow:
         """Workers that serve every queue look for new names."""
         self.notifier.ring_control()
 
-    def _ring(self, opened: Opened) -> None:
+    def _ring(self, opened: OpenTransaction) -> None:
         if opened.queues:
             self.notifier.ring(opened.queues)
 

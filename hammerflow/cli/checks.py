@@ -14,7 +14,7 @@ from hammerflow.cli.session import bell_of, is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.diagnostics import Health
+from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 
 __all__ = ["Check", "diagnose"]
@@ -45,7 +45,7 @@ def diagnose(settings: Settings) -> Iterator[Check]:
         return
     try:
         store = open_store(settings)
-        name, text = Health(store.database).server()
+        name, text = Diagnostics(store.database).server()
     except HammerflowError as error:
         yield Check("database", "fail", str(error))
         return
@@ -55,7 +55,7 @@ def diagnose(settings: Settings) -> Iterator[Check]:
 
 def _of_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
     yield _server(settings, name, text)
-    yield from _durability(settings, name, text, Health(store.database).settings())
+    yield from _durability(settings, name, text, Diagnostics(store.database).settings())
     yield _clock(store)
     yield from _doorbell(settings)
     try:
@@ -296,7 +296,7 @@ def _queues(store: Store, alive: Sequence[Mapping[str, Any]]) -> Iterator[Check]
 
 
 def _jobs(store: Store) -> Iterator[Check]:
-    health = Health(store.database)
+    health = Diagnostics(store.database)
     for task, count in health.unserved():
         yield Check(
             "jobs", "warn", f"{count} ready jobs of {task}: no live worker has registered it",

@@ -8,9 +8,9 @@ import click
 
 from hammerflow.cli.output import age, say, show_json, show_table
 from hammerflow.cli.session import Session, shared, who
-from hammerflow.enqueue.job_factory import checked_name
 from hammerflow.errors import ConfigError
 from hammerflow.stores.queues import QueueStatus
+from hammerflow.text import checked_name
 
 __all__ = ["command"]
 

@@ -13,7 +13,7 @@ from hammerflow.jobs.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
 from hammerflow.workflows.graph import STATE_STYLES, mermaid_text
 
-__all__ = ["MERMAID_MOST", "Folded", "Node", "as_json", "as_mermaid", "as_text", "read_tree"]
+__all__ = ["MERMAID_MOST", "Folded", "SpawnNode", "as_json", "as_mermaid", "as_text", "read_tree"]
 
 _MOST = 2_000  # nodes that are read one by one
 #: Mermaid draws no more than 500 edges; nodes that are cut or folded have some below them, too.
@@ -34,16 +34,18 @@ class Folded:
 
 
 @dataclass(slots=True)
-class Node:
+class SpawnNode:
     """A job and what it spawned: children one by one, or folded, and the fan-in."""
 
     job: Job
     folded: list[Folded] = field(default_factory=list)
-    children: list[Node] = field(default_factory=list)
+    children: list[SpawnNode] = field(default_factory=list)
     is_cut: bool = False  # there may be more below than was asked for
 
 
-def read_tree(store: Store, job_id: bytes, *, max_depth: int, wide: int, most: int = _MOST) -> Node:
+def read_tree(
+    store: Store, job_id: bytes, *, max_depth: int, wide: int, most: int = _MOST
+) -> SpawnNode:
     """A job and its descendants.
 
     Args:
@@ -58,7 +60,7 @@ def read_tree(store: Store, job_id: bytes, *, max_depth: int, wide: int, most: i
     job = store.jobs.get(job_id)
     if job is None:
         raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
-    root = Node(job)
+    root = SpawnNode(job)
     layer, left = [root], most
     for depth in range(max_depth + 1):
         for node in layer:
@@ -71,13 +73,13 @@ def read_tree(store: Store, job_id: bytes, *, max_depth: int, wide: int, most: i
     return root
 
 
-def _read_children(store: Store, node: Node, wide: int) -> None:
+def _read_children(store: Store, node: SpawnNode, wide: int) -> None:
     key = node.job.id.bytes
     # One more than wide, and the fan-in that comes last.
     page = store.jobs.children(key, limit=wide + 2)
     plain = [job for job in page if job.dependency_status is DependencyStatus.NONE]
     if len(plain) <= wide:
-        node.children = [Node(job) for job in page]
+        node.children = [SpawnNode(job) for job in page]
         return
     folded: dict[str, Folded] = {}
     for state, task, count in store.jobs.children_states(key):
@@ -86,7 +88,7 @@ def _read_children(store: Store, node: Node, wide: int) -> None:
     last = store.jobs.children(key, after=total - 2, limit=1)
     if last and last[0].dependency_status is not DependencyStatus.NONE:
         _take_out(folded, last[0])
-        node.children = [Node(last[0])]
+        node.children = [SpawnNode(last[0])]
     node.folded = [fold for fold in folded.values() if fold.count]
 
 
@@ -103,12 +105,12 @@ def _take_out(folded: dict[str, Folded], job: Job) -> None:
 # -- text
 
 
-def as_text(root: Node, *, is_drawn: bool = True) -> str:
+def as_text(root: SpawnNode, *, is_drawn: bool = True) -> str:
     """One line a job, drawn as a tree; in ASCII where lines cannot be drawn."""
     return "\n".join(_lines(root, "├─ └─ │  " if is_drawn else "|- `- |  ", is_drawn))
 
 
-def _lines(node: Node, strokes: str, is_drawn: bool) -> Iterator[str]:
+def _lines(node: SpawnNode, strokes: str, is_drawn: bool) -> Iterator[str]:
     yield _title(node.job)
     blocks: list[list[str]] = [[_fold_title(fold, is_drawn)] for fold in node.folded]
     blocks += [list(_lines(child, strokes, is_drawn)) for child in node.children]
@@ -140,7 +142,7 @@ def _states(fold: Folded) -> str:
 # -- JSON
 
 
-def as_json(node: Node) -> dict[str, Any]:
+def as_json(node: SpawnNode) -> dict[str, Any]:
     """The tree as nested objects."""
     job = node.job
     return {
@@ -162,7 +164,7 @@ def as_json(node: Node) -> dict[str, Any]:
 # -- Mermaid
 
 
-def as_mermaid(root: Node) -> str:
+def as_mermaid(root: SpawnNode) -> str:
     """The tree as a Mermaid flow chart."""
     lines = ["graph TD"]
     _draw(root, lines, itertools.count())
@@ -170,7 +172,7 @@ def as_mermaid(root: Node) -> str:
     return "\n".join(lines)
 
 
-def _draw(node: Node, lines: list[str], numbers: Iterator[int]) -> str:
+def _draw(node: SpawnNode, lines: list[str], numbers: Iterator[int]) -> str:
     """Add a node and all below it; its name."""
     name = f"n{next(numbers)}"
     label = f"{mermaid_text(node.job.task)}<br/>{str(node.job.id)[-12:]}<br/>{node.job.state}"

@@ -12,7 +12,14 @@ from typing import Any
 from hammerflow.cli.job_view import job_json
 from hammerflow.cli.output import age, when
 from hammerflow.jobs.job import Job
-from hammerflow.stores.spawns import COUNTED, Generation, Lineage, Pending, SpawnRun, SpawnStats
+from hammerflow.stores.spawns import (
+    COUNTED,
+    Generation,
+    Lineage,
+    PendingSpawn,
+    SpawnRun,
+    SpawnStats,
+)
 
 __all__ = [
     "OPERATION_HEADS", "PENDING_HEADS", "lineage_json", "lineage_rows", "operation_facts",
@@ -210,7 +217,7 @@ def _known(job_id: bytes, jobs: Mapping[bytes, Job]) -> dict[str, Any]:
 # -- pending
 
 
-def pending_row(pending: Pending, parent: Job | None) -> Sequence[Any]:
+def pending_row(pending: PendingSpawn, parent: Job | None) -> Sequence[Any]:
     """One spawner and what is left of its children."""
     ended = parent.finished_at if parent is not None else None
     spawned = pending.run.spawned if pending.run is not None else None
@@ -220,7 +227,7 @@ def pending_row(pending: Pending, parent: Job | None) -> Sequence[Any]:
     )  # fmt: skip
 
 
-def pending_json(pending: Pending, parent: Job | None) -> dict[str, Any]:
+def pending_json(pending: PendingSpawn, parent: Job | None) -> dict[str, Any]:
     """The same as JSON."""
     return {
         "parent_id": uuid.UUID(bytes=pending.parent_id),

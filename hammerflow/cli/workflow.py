@@ -33,7 +33,7 @@ from hammerflow.results.workflow import WorkflowResult
 __all__ = ["command"]
 
 _ERRORS = 20  # that show tells of
-_flow_id = click.argument("flow_id", metavar="ID")
+_workflow_id = click.argument("workflow_id", metavar="ID")
 
 
 @click.group("workflow")
@@ -68,15 +68,15 @@ def list_workflows(session: Session, status: str | None, limit: int, before: str
 
 
 @command.command("show")
-@_flow_id
+@_workflow_id
 @click.option(
     "--limit", type=click.IntRange(0, 10_000), default=50, show_default=True,
     help="Jobs that are named, failed ones first; the rest is counted.",
 )  # fmt: skip
 @shared
-def show(session: Session, flow_id: str, limit: int) -> None:
+def show(session: Session, workflow_id: str, limit: int) -> None:
     """All that is known about one workflow: its state, its jobs, their errors."""
-    with _found(session, flow_id) as result:
+    with _found(session, workflow_id) as result:
         row, stats = result.row(), result.stats()
         nodes = nodes_of(result.members(), limit)
         errors = dict(itertools.islice(result.errors().items(), _ERRORS))
@@ -141,7 +141,7 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
 
 
 @command.command("graph")
-@_flow_id
+@_workflow_id
 @click.option(
     "--format", "form", type=click.Choice(["text", "dot", "mermaid", "json"]), default="text",
     show_default=True,
@@ -152,9 +152,11 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
 )  # fmt: skip
 @click.option("--max-depth", type=click.IntRange(0), help="What is deeper is drawn by task.")
 @shared
-def graph(session: Session, flow_id: str, form: str, max_nodes: int, max_depth: int | None) -> None:
+def graph(
+    session: Session, workflow_id: str, form: str, max_nodes: int, max_depth: int | None
+) -> None:
     """The graph of a workflow's jobs and their states."""
-    with _found(session, flow_id) as result:
+    with _found(session, workflow_id) as result:
         drawn = result.graph(
             "json" if session.as_json else form, max_nodes=max_nodes, max_depth=max_depth
         )
@@ -162,7 +164,7 @@ def graph(session: Session, flow_id: str, form: str, max_nodes: int, max_depth: 
 
 
 @command.command("status")
-@_flow_id
+@_workflow_id
 @click.option("--watch", is_flag=True, help="Go on until it has ended.")
 @click.option(
     "--interval", type=click.FloatRange(0.1, 86_400), default=2.0, show_default=True,
@@ -170,7 +172,9 @@ def graph(session: Session, flow_id: str, form: str, max_nodes: int, max_depth: 
 )  # fmt: skip
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Watch for so many looks.")
 @shared
-def status(session: Session, flow_id: str, watch: bool, interval: float, count: int | None) -> int:
+def status(
+    session: Session, workflow_id: str, watch: bool, interval: float, count: int | None
+) -> int:
     """Where a workflow stands, in one line.
 
     With --watch the exit code is 1 where it ends as failed or cancelled; Ctrl-C ends the watch.
@@ -179,7 +183,7 @@ def status(session: Session, flow_id: str, watch: bool, interval: float, count: 
     looks: Iterator[int] = iter(range(1, (count if count and watch else 1) + 1))
     if watch and count is None:
         looks = itertools.count(1)
-    with _found(session, flow_id) as result, contextlib.suppress(KeyboardInterrupt):
+    with _found(session, workflow_id) as result, contextlib.suppress(KeyboardInterrupt):
         said = ""
         for number in looks:
             if number > 1:
@@ -191,12 +195,12 @@ def status(session: Session, flow_id: str, watch: bool, interval: float, count: 
 
 
 @command.command("cancel")
-@_flow_id
+@_workflow_id
 @click.option("--reason", default="cancelled by hand", show_default=True)
 @shared
-def cancel(session: Session, flow_id: str, reason: str) -> None:
+def cancel(session: Session, workflow_id: str, reason: str) -> None:
     """Cancel what has not started, and tell the workers of what runs."""
-    with _found(session, flow_id) as result:
+    with _found(session, workflow_id) as result:
         now = result.row().state.status
         if now.is_final:
             raise HammerflowError(
@@ -207,37 +211,37 @@ def cancel(session: Session, flow_id: str, reason: str) -> None:
 
 
 @command.command("retry")
-@_flow_id
+@_workflow_id
 @click.option("--node", metavar="NAME", help="Only this one, and what was skipped because of it.")
 @click.option(
     "--downstream", is_flag=True,
     help="What depends on it runs again, too, even if it has completed.",
 )  # fmt: skip
 @shared
-def retry(session: Session, flow_id: str, node: str | None, downstream: bool) -> None:
+def retry(session: Session, workflow_id: str, node: str | None, downstream: bool) -> None:
     """Run again what failed or was cancelled, and what was skipped because of it."""
-    with _found(session, flow_id) as result:
+    with _found(session, workflow_id) as result:
         result.retry(node, downstream=downstream, by=who())
         _tell(session, result)
 
 
 @command.command("resume")
-@_flow_id
+@_workflow_id
 @shared
-def resume(session: Session, flow_id: str) -> None:
+def resume(session: Session, workflow_id: str) -> None:
     """Go on after a pause, without what depends on the failures."""
-    with _found(session, flow_id) as result:
+    with _found(session, workflow_id) as result:
         result.resume(by=who())
         _tell(session, result)
 
 
 @command.command("skip")
-@_flow_id
+@_workflow_id
 @click.argument("node")
 @shared
-def skip(session: Session, flow_id: str, node: str) -> None:
+def skip(session: Session, workflow_id: str, node: str) -> None:
     """Take a failed node as done, so that what depends on it runs."""
-    with _found(session, flow_id) as result:
+    with _found(session, workflow_id) as result:
         result.skip(node, by=who())
         _tell(session, result)
 
@@ -251,9 +255,9 @@ def _given() -> str:
 
 
 @contextlib.contextmanager
-def _found(session: Session, flow_id: str) -> Iterator[WorkflowResult]:
+def _found(session: Session, workflow_id: str) -> Iterator[WorkflowResult]:
     """A handle on a workflow that exists."""
-    key = as_key(flow_id)
+    key = as_key(workflow_id)
     with session.backend() as backend:
         result = WorkflowResult(key, backend)
         result.row()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hammerflow.cli.output import age, when
 from hammerflow.cli.spawn_view import one_line, states_words
 from hammerflow.results.workflow import WorkflowStats
-from hammerflow.stores.workflows import Member, WorkflowRow
+from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = [
     "HEADS", "Nodes", "member_rows", "members_json", "nodes_of", "progress_words", "stats_json",
@@ -26,14 +26,14 @@ class Nodes(NamedTuple):
     """Members of a workflow: the first ones, those that went wrong before all others, and the
     states of the rest."""
 
-    named: Sequence[Member]
+    named: Sequence[WorkflowMember]
     rest: Mapping[str, int]
 
 
-def nodes_of(members: Iterable[Member], limit: int) -> Nodes:
+def nodes_of(members: Iterable[WorkflowMember], limit: int) -> Nodes:
     """So many members to name; the iterable is read once, page by page."""
-    bad: list[Member] = []
-    plain: list[Member] = []
+    bad: list[WorkflowMember] = []
+    plain: list[WorkflowMember] = []
     states: Counter[str] = Counter()
     for member in members:
         states[member.state or "workflow"] += 1

@@ -58,9 +58,9 @@ from hammerflow.codec.types import (
     SEQUENCE_OF_TAG,
     SEQUENCES,
     TOO_DEEP,
-    Mark,
-    Refusal,
+    EncodeError,
     Registered,
+    TypeTag,
     full_name,
     int_text,
     no_such_type,
@@ -71,8 +71,9 @@ from hammerflow.codec.types import (
     whole_text,
 )
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
+from hammerflow.text import clean_text
 
-__all__ = ["Codec", "Serializer", "clean_text"]
+__all__ = ["Codec", "Serializer"]
 
 Serializer = Literal["msgpack", "json"]
 Name = Callable[[str], str]  # a path inside the value -> as the caller knows it
@@ -81,7 +82,6 @@ T = TypeVar("T")
 #: The bytes that are never the head of a msgpack array or map.
 _LEAVES = bytes({*range(256)} - {*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF})
 _TEXT = frozenset({str})
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -254,7 +254,7 @@ class Codec:
     def _walk(self, value: Any, room: int, name: Name) -> Any:
         try:
             return self._tree(value, room)
-        except Refusal as refusal:
+        except EncodeError as refusal:
             raise NotEncodable(refusal.sentence(name)) from refusal.__cause__
         except Exception as error:  # a border: as a dict that changes meanwhile
             raise NotEncodable(f"{name('')}: {said(error)}") from error
@@ -279,12 +279,12 @@ class Codec:
         if kind in self._by_type:
             entry = self._by_type[kind]
             return {"$enum": [entry.name, entry.take(value)]}
-        raise Refusal(no_such_type(kind))
+        raise EncodeError(no_such_type(kind))
 
     def _container(self, value: Any, kind: type, room: int) -> Any:
         try:
             if room == 0:
-                raise Refusal(TOO_DEEP)
+                raise EncodeError(TOO_DEEP)
             if kind is dict:
                 return self._dict(value, room - 1, lambda key: f"[{short(key)}]")
             if kind not in SEQUENCES:
@@ -294,7 +294,7 @@ class Codec:
             where = "[{}]".format if kind in INDEXED else " (an element)".format
             items = self._each(value, room - 1, where)
             return items if kind is list else {"$" + kind.__name__: items}
-        except Refusal as refusal:
+        except EncodeError as refusal:
             refusal.inside.append(id(value))
             raise
 
@@ -311,7 +311,7 @@ class Codec:
         try:
             for value in values:
                 items.append(self._tree(value, room))  # noqa: PERF401  the path needs its length
-        except Refusal as refusal:
+        except EncodeError as refusal:
             refusal.path.append(where(len(items)))
             raise
         return items
@@ -332,7 +332,7 @@ class Codec:
 
         def on_list(items: list[Any]) -> Any:
             nonlocal open_marks
-            if not items or type(items[0]) is not Mark:
+            if not items or type(items[0]) is not TypeTag:
                 return items
             open_marks -= 1
             return self._marked(items)
@@ -382,7 +382,7 @@ class Codec:
                 return SCALAR_OF_TAG[tag].read(value)
         raise NotDecodable(f"the tag {tag[:40]!r} is unknown, or what it holds is of another form")
 
-    def _entry(self, mark: Mark, name: Any) -> Registered:
+    def _entry(self, mark: TypeTag, name: Any) -> Registered:
         entry = self._by_name.get(name) if type(name) is str else None
         if entry is None or entry.mark is not mark:
             raise NotDecodable(
@@ -392,35 +392,13 @@ class Codec:
         return entry
 
 
-def clean_text(value: str, what: str, limit: int | None = 255) -> str:
-    """The value itself, if every database can hold it as a name, key or header.
-
-    Args:
-        value: the text.
-        what: names it in the error.
-        limit: 1 to so many characters; None for any number, none included.
-
-    Raises:
-        ConfigError: it is no text, empty or too long, or holds a NUL or a lone surrogate.
-    """
-    if not isinstance(value, str):
-        raise ConfigError(f"{what} must be a text, not {type(value).__name__}")
-    if limit is not None and not 0 < len(value) <= limit:
-        raise ConfigError(f"{what} must have 1 to {limit} characters, not {len(value)}")
-    if "\0" in value:
-        raise ConfigError(f"{what} holds a NUL character, which not every database can store")
-    if not value.isascii() and _SURROGATE.search(value) is not None:
-        raise ConfigError(f"{what} holds a lone surrogate, so it is no valid text: {value[:60]!r}")
-    return value
-
-
 def _guarded(fn: Callable[[Any], Any], value: Any) -> Any:
     try:
         return fn(value)
-    except Refusal:
+    except EncodeError:
         raise
     except Exception as error:  # a border: users' properties and time zones run in here
-        raise Refusal(f"{full_name(type(value))} cannot be encoded: {said(error)}") from error
+        raise EncodeError(f"{full_name(type(value))} cannot be encoded: {said(error)}") from error
 
 
 def _are_texts(names: Iterable[Any]) -> bool:

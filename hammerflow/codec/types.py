@@ -16,7 +16,7 @@ import msgpack
 
 from hammerflow.errors import ConfigError, NotDecodable
 
-__all__ = ["Mark", "Refusal", "Registered", "Scalar", "registered"]
+__all__ = ["EncodeError", "Registered", "Scalar", "TypeTag", "registered"]
 
 MAX_DIGITS = 4300  # Python's own default limit between int and str
 BIG = 10**MAX_DIGITS
@@ -36,7 +36,7 @@ class Scalar(NamedTuple):
         return msgpack.ExtType(self.code, self.write(value).encode())
 
 
-class Mark(NamedTuple):
+class TypeTag(NamedTuple):
     """What makes a msgpack array a tuple, set, enum or object: an empty extension comes first.
 
     An array, and not an extension around everything, because the packer then goes through what is
@@ -56,7 +56,7 @@ class Registered(NamedTuple):
 
     cls: type
     name: str
-    mark: Mark
+    mark: TypeTag
     take: Callable[[Any], Any]  # an enum's name or value, an object's fields
     make: Callable[[Any], Any]
 
@@ -70,7 +70,7 @@ class Registered(NamedTuple):
         return ENUM.to_msgpack((self.name, taken))
 
 
-class Refusal(Exception):
+class EncodeError(Exception):
     """Why a value cannot be encoded; gathers the path to it, innermost step first."""
 
     def __init__(self, reason: str) -> None:
@@ -97,7 +97,7 @@ _CYCLE = "a container that contains itself cannot be encoded"
 def int_text(value: int) -> str:
     """Its digits, if they are not too many."""
     if not -BIG < value < BIG:
-        raise Refusal(f"an int of more than {MAX_DIGITS} digits cannot be encoded")
+        raise EncodeError(f"an int of more than {MAX_DIGITS} digits cannot be encoded")
     return str(value)
 
 
@@ -106,7 +106,7 @@ def whole_text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise Refusal(f"the text holds a lone surrogate at index {error.start}") from error
+        raise EncodeError(f"the text holds a lone surrogate at index {error.start}") from error
     return value
 
 
@@ -114,9 +114,9 @@ def _moment_text(value: datetime | time) -> str:
     if value.tzinfo is not None:
         offset = value.utcoffset()
         if offset is None:
-            raise Refusal("its time zone has no offset; pass one with an offset, or a text")
+            raise EncodeError("its time zone has no offset; pass one with an offset, or a text")
         if offset.microseconds:  # Python reads back +00:00:00.000001 as UTC
-            raise Refusal("its time zone's offset is no whole number of seconds")
+            raise EncodeError("its time zone's offset is no whole number of seconds")
     return value.isoformat() + ("~" if value.fold else "")
 
 
@@ -153,11 +153,11 @@ INDEXED = frozenset({list, tuple})
 SEQUENCES = frozenset({list, tuple, set, frozenset})
 SEQUENCE_OF_TAG: Mapping[str, type] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
 
-TUPLE = Mark("$tuple", msgpack.ExtType(1, b""))
-SET = Mark("$set", msgpack.ExtType(2, b""))
-FROZENSET = Mark("$frozenset", msgpack.ExtType(3, b""))
-ENUM = Mark("$enum", msgpack.ExtType(4, b""))
-OBJECT = Mark("$object", msgpack.ExtType(5, b""))
+TUPLE = TypeTag("$tuple", msgpack.ExtType(1, b""))
+SET = TypeTag("$set", msgpack.ExtType(2, b""))
+FROZENSET = TypeTag("$frozenset", msgpack.ExtType(3, b""))
+ENUM = TypeTag("$enum", msgpack.ExtType(4, b""))
+OBJECT = TypeTag("$object", msgpack.ExtType(5, b""))
 MARK_OF_CODE = {mark.ext.code: mark for mark in (TUPLE, SET, FROZENSET, ENUM, OBJECT)}
 MARK_BYTES = b"\xc7\x00"  # extension of length 0: how every mark begins
 

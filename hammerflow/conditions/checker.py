@@ -9,10 +9,19 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from hammerflow.conditions.parser import Node, refusal
+from hammerflow.conditions.parser import SyntaxNode, refusal
 from hammerflow.errors import ConditionError
 
-__all__ = ["KINDS", "METHODS", "NESTED", "NUMBERS", "ORDER", "UNORDERED", "Check", "is_deps"]
+__all__ = [
+    "KINDS",
+    "METHODS",
+    "NESTED",
+    "NUMBERS",
+    "ORDER",
+    "UNORDERED",
+    "ConditionChecker",
+    "is_deps",
+]
 
 KINDS: dict[type, str] = {
     bool: "bool",
@@ -50,23 +59,23 @@ METHODS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-class Check:
+class ConditionChecker:
     """The static types: a kind where it is known, None where the data decides."""
 
     def __init__(self, source: str, dependencies: tuple[str, ...]) -> None:
         self.source, self.dependencies = source, dependencies
         self.names: set[str] = set()
 
-    def refuse(self, node: Node, why: str) -> ConditionError:
+    def refuse(self, node: SyntaxNode, why: str) -> ConditionError:
         return refusal(self.source, node.at, why)
 
-    def want(self, node: Node, *kinds: str, what: str) -> str | None:
+    def want(self, node: SyntaxNode, *kinds: str, what: str) -> str | None:
         kind = self.kind(node)
         if kind is not None and kind not in kinds:
             raise self.refuse(node, f"{what} takes {' or '.join(kinds)}, not {kind}")
         return kind
 
-    def kind(self, node: Node) -> str | None:
+    def kind(self, node: SyntaxNode) -> str | None:
         match node.op, node.args:
             case "literal", (value,):
                 return KINDS[type(value)]
@@ -89,7 +98,7 @@ class Check:
             case _:
                 return self.compound(node)
 
-    def compound(self, node: Node) -> str | None:
+    def compound(self, node: SyntaxNode) -> str | None:
         match node.op, node.args:
             case "arithmetic", (first, rest):
                 return self.arithmetic(first, rest)
@@ -109,18 +118,18 @@ class Check:
             case _:
                 return self.comparison(node)
 
-    def name(self, node: Node, name: str) -> None:
+    def name(self, node: SyntaxNode, name: str) -> None:
         if name == "deps":
             raise self.refuse(node, "deps is read as deps['name of a dependency']")
         if name not in self.dependencies and len(self.dependencies) != 1:
             raise self.unknown(node, name)
         self.names.add(name)
 
-    def unknown(self, node: Node, name: str) -> ConditionError:
+    def unknown(self, node: SyntaxNode, name: str) -> ConditionError:
         known = ", ".join(map(repr, self.dependencies[:20])) or "none"
         return self.refuse(node, f"{name[:80]!r} is no dependency of this node; known are: {known}")
 
-    def comparison(self, node: Node) -> str:
+    def comparison(self, node: SyntaxNode) -> str:
         left, right = map(self.kind, node.args)
         if node.op == "in":
             if right not in (None, *NESTED):
@@ -134,7 +143,7 @@ class Check:
             raise self.refuse(node, f"{left} {node.op} {right} compares two types")
         return "bool"
 
-    def arithmetic(self, first: Node, rest: list[tuple[str, int, Node]]) -> str | None:
+    def arithmetic(self, first: SyntaxNode, rest: list[tuple[str, int, SyntaxNode]]) -> str | None:
         left = self.kind(first)
         for sign, at, operand in rest:
             right = self.kind(operand)
@@ -148,7 +157,7 @@ class Check:
                 left = "double"
         return left
 
-    def function(self, node: Node, name: str, args: tuple[Node, ...]) -> str:
+    def function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
         if name not in FUNCTIONS:
             known = ", ".join([*FUNCTIONS, *METHODS])
             raise self.refuse(node, f"there is no function {name[:80]!r}; known are: {known}")
@@ -166,7 +175,7 @@ class Check:
             raise self.refuse(node, f"{name}() does not take {kind}")
         return name
 
-    def path(self, first: Node, steps: tuple[Node, ...]) -> str | None:
+    def path(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> str | None:
         kind = None if self.dependency(first, steps) else self.kind(first)
         for step in steps:
             if step.op == "call":
@@ -182,7 +191,7 @@ class Check:
             kind = None
         return kind
 
-    def dependency(self, first: Node, steps: tuple[Node, ...]) -> bool:
+    def dependency(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> bool:
         """Whether it begins with ``deps["name"]``."""
         if not is_deps(first) or steps[0].op != "index":
             return False
@@ -194,7 +203,7 @@ class Check:
         self.names.add(key.args[0])
         return True
 
-    def method(self, step: Node, kind: str | None) -> str:
+    def method(self, step: SyntaxNode, kind: str | None) -> str:
         name, args = step.args
         if name not in METHODS:
             known = ", ".join(METHODS)
@@ -207,5 +216,5 @@ class Check:
         return "bool"
 
 
-def is_deps(node: Node) -> bool:
+def is_deps(node: SyntaxNode) -> bool:
     return node.op == "name" and node.args[0] == "deps"

@@ -15,10 +15,10 @@ from hammerflow.conditions.checker import (
     NUMBERS,
     ORDER,
     UNORDERED,
-    Check,
+    ConditionChecker,
     is_deps,
 )
-from hammerflow.conditions.parser import MAX_INT, Node, parse, refusal
+from hammerflow.conditions.parser import MAX_INT, SyntaxNode, parse, refusal
 from hammerflow.errors import ConditionError
 
 __all__ = ["Condition", "compile_condition"]
@@ -28,11 +28,11 @@ MAX_TEXT = 1_000_000  # characters or elements of a string or list that ``+`` ma
 _SHOWN = 200  # characters of a value in a message
 
 
-class _Fault(Exception):
+class EvaluationError(Exception):
     """What went wrong in the middle of an evaluation."""
 
 
-class _Spent(_Fault):
+class BudgetExceeded(EvaluationError):
     """The steps are used up, which no ``||`` absorbs."""
 
 
@@ -42,7 +42,7 @@ class Condition:
 
     source: str
     names: frozenset[str]
-    _tree: Node = field(repr=False, compare=False)
+    _tree: SyntaxNode = field(repr=False, compare=False)
     _dependencies: tuple[str, ...] = field(repr=False)
 
     def evaluate(self, results: Mapping[str, Any]) -> bool:
@@ -54,10 +54,10 @@ class Condition:
         Raises:
             ConditionError: a field is missing, a type does not fit, or the answer is no bool.
         """
-        run = _Run(results, self._dependencies)
+        run = _Evaluation(results, self._dependencies)
         try:
             return run.truth(self._tree)
-        except (_Fault, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+        except (EvaluationError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
             shown = ", ".join(f"{name} = {run.shown(name)}" for name in sorted(self.names))
             where = f" (with {shown})" if shown else ""
             raise ConditionError(
@@ -77,7 +77,7 @@ def compile_condition(source: str, dependencies: Sequence[str]) -> Condition:
     """
     try:
         tree = parse(source)
-        check = Check(source, tuple(dependencies))
+        check = ConditionChecker(source, tuple(dependencies))
         kind = check.kind(tree)
     except RecursionError as error:
         raise ConditionError("the condition is nested too deep for this stack") from error
@@ -86,7 +86,7 @@ def compile_condition(source: str, dependencies: Sequence[str]) -> Condition:
     return Condition(source, frozenset(check.names), tree, check.dependencies)
 
 
-class _Run:
+class _Evaluation:
     """One evaluation: the results, and the steps taken so far."""
 
     def __init__(self, results: Mapping[str, Any], dependencies: tuple[str, ...]) -> None:
@@ -95,30 +95,30 @@ class _Run:
     def step(self, count: int = 1) -> None:
         self.steps += count
         if self.steps > MAX_STEPS:
-            raise _Spent(f"it looks at more than {MAX_STEPS} values")
+            raise BudgetExceeded(f"it looks at more than {MAX_STEPS} values")
 
     def shown(self, name: str) -> str:
         try:
             return _show(self.named(name))
-        except _Fault:
+        except EvaluationError:
             return "missing"
 
     def named(self, name: str) -> Any:
         owner = name if name in self.dependencies else self.dependencies[0]
         if owner not in self.results:
-            raise _Fault(f"there is no result of {owner!r}")
+            raise EvaluationError(f"there is no result of {owner!r}")
         result = self.results[owner]
         return result if owner == name else self.field(result, name)
 
     def field(self, value: Any, name: str) -> Any:
         if _kind(value) != "map":
-            raise _Fault(f"{_kind(value)} has no field {name!r}")
+            raise EvaluationError(f"{_kind(value)} has no field {name!r}")
         return self.item(value, name)
 
     def item(self, value: dict[Any, Any], key: Any) -> Any:
         found = self.found(value, key)
         if not found:
-            raise _Fault(f"there is no field {_show(key)}")
+            raise EvaluationError(f"there is no field {_show(key)}")
         return found[0]
 
     def found(self, value: dict[Any, Any], key: Any) -> list[Any]:
@@ -131,13 +131,13 @@ class _Run:
                 return [value[other]]
         return []
 
-    def truth(self, node: Node) -> bool:
+    def truth(self, node: SyntaxNode) -> bool:
         value = self.value(node)
         if type(value) is not bool:
-            raise _Fault(f"a bool is wanted, not {_kind(value)}")
+            raise EvaluationError(f"a bool is wanted, not {_kind(value)}")
         return value
 
-    def value(self, node: Node) -> Any:
+    def value(self, node: SyntaxNode) -> Any:
         self.step()
         match node.op, node.args:
             case "literal", (value,):
@@ -157,7 +157,7 @@ class _Run:
             case _:
                 return self.compound(node)
 
-    def compound(self, node: Node) -> Any:
+    def compound(self, node: SyntaxNode) -> Any:
         match node.op, node.args:
             case "negate", (inside, count):
                 value = _number(self.value(inside))
@@ -175,22 +175,22 @@ class _Run:
                 left, right = node.args
                 return self.compared(node.op, self.value(left), self.value(right))
 
-    def joined(self, parts: tuple[Node, ...], *, until: bool) -> bool:
+    def joined(self, parts: tuple[SyntaxNode, ...], *, until: bool) -> bool:
         """``||`` ends at a true, ``&&`` at a false, and that absorbs the errors of the others."""
         fault: Exception | None = None
         for part in parts:
             try:
                 if self.truth(part) is until:
                     return until
-            except _Spent:
+            except BudgetExceeded:
                 raise
-            except (_Fault, ArithmeticError, TypeError, ValueError) as error:
+            except (EvaluationError, ArithmeticError, TypeError, ValueError) as error:
                 fault = fault or error
         if fault:
             raise fault
         return not until
 
-    def path(self, first: Node, steps: Iterable[Node]) -> Any:
+    def path(self, first: SyntaxNode, steps: Iterable[SyntaxNode]) -> Any:
         rest = iter(steps)
         if is_deps(first):
             value = self.named_dependency(next(rest).args[0].args[0])
@@ -203,10 +203,10 @@ class _Run:
 
     def named_dependency(self, name: str) -> Any:
         if name not in self.results:
-            raise _Fault(f"there is no result of {name!r}")
+            raise EvaluationError(f"there is no result of {name!r}")
         return self.results[name]
 
-    def stepped(self, value: Any, step: Node) -> Any:
+    def stepped(self, value: Any, step: SyntaxNode) -> Any:
         match step.op, step.args:
             case "select", (name,):
                 return self.field(value, name)
@@ -215,7 +215,9 @@ class _Run:
             case _, (name, (arg,)):
                 other = self.value(arg)
                 if type(value) is not str or type(other) is not str:
-                    raise _Fault(f"{name}() takes strings, not {_kind(value)} and {_kind(other)}")
+                    raise EvaluationError(
+                        f"{name}() takes strings, not {_kind(value)} and {_kind(other)}"
+                    )
                 return METHODS[name](value, other)
         raise AssertionError(step)
 
@@ -223,23 +225,23 @@ class _Run:
         if _kind(value) == "map":
             return self.item(value, _key(key))
         if _kind(value) != "list" or type(key) is not int:
-            raise _Fault(f"{_kind(value)} has no element {_show(key)}")
+            raise EvaluationError(f"{_kind(value)} has no element {_show(key)}")
         if not 0 <= key < len(value):
-            raise _Fault(f"the index {_show(key)} is outside a list of {len(value)}")
+            raise EvaluationError(f"the index {_show(key)} is outside a list of {len(value)}")
         return value[key]
 
-    def function(self, name: str, arg: Node) -> Any:
+    def function(self, name: str, arg: SyntaxNode) -> Any:
         if name == "has":
             first, steps = arg.args
             before = self.path(first, steps[:-1])
             if _kind(before) != "map":
-                raise _Fault(f"{_kind(before)} has no fields")
+                raise EvaluationError(f"{_kind(before)} has no fields")
             return bool(self.found(before, steps[-1].args[0]))
         value = self.value(arg)
         kind = _kind(value)
         if name == "size":
             if kind not in ("string", "bytes", *NESTED):
-                raise _Fault(f"size() does not take {kind}")
+                raise EvaluationError(f"size() does not take {kind}")
             return len(value)
         return _converted(name, value, kind)
 
@@ -248,11 +250,11 @@ class _Run:
         if sign == "+" and kinds in (("string", "string"), ("list", "list"), ("bytes", "bytes")):
             self.step((len(left) + len(right)) // 100)
             if len(left) + len(right) > MAX_TEXT:
-                raise _Fault(f"+ would make more than {MAX_TEXT} characters or elements")
+                raise EvaluationError(f"+ would make more than {MAX_TEXT} characters or elements")
             return [*left, *right] if kinds[0] == "list" else left + right
         left, right = _number(left), _number(right)
         if sign in "/%" and right == 0:
-            raise _Fault("division by zero")
+            raise EvaluationError("division by zero")
         match sign:
             case "+":
                 return _bounded(left + right)
@@ -268,7 +270,7 @@ class _Run:
         if op in ORDER:
             a, b = _kind(left), _kind(right)
             if (a != b or a in UNORDERED) and not (a in NUMBERS and b in NUMBERS):
-                raise _Fault(f"{a} {op} {b} is not defined")
+                raise EvaluationError(f"{a} {op} {b} is not defined")
             return bool(ORDER[op](left, right))
         return self.equal(left, right) is (op == "==")
 
@@ -277,7 +279,7 @@ class _Run:
         if kind == "map":
             return bool(self.found(inside, _key(value)))
         if kind not in ("list", "set"):
-            raise _Fault(f"in looks into a list or map, not {kind}")
+            raise EvaluationError(f"in looks into a list or map, not {kind}")
         return any(self.equal(value, other) for other in inside)
 
     def equal(self, left: Any, right: Any) -> bool:
@@ -310,7 +312,7 @@ class _Run:
             self.step(len(a))
             for value in chain(a, b):
                 if _kind(value) in NESTED:
-                    raise _Fault("sets of lists or maps are not compared")
+                    raise EvaluationError("sets of lists or maps are not compared")
             return bool(a == b)
         return self.of_maps(a, b)
 
@@ -323,25 +325,27 @@ class _Run:
 def _kind(value: Any) -> str:
     kind = KINDS.get(type(value))
     if kind is None:
-        raise _Fault(f"a condition does not read values of the class {type(value).__name__[:80]!r}")
+        raise EvaluationError(
+            f"a condition does not read values of the class {type(value).__name__[:80]!r}"
+        )
     return kind
 
 
 def _key(value: Any) -> Any:
     if type(value) not in (str, int, bool):
-        raise _Fault(f"a map's key is a string, int or bool, not {_kind(value)}")
+        raise EvaluationError(f"a map's key is a string, int or bool, not {_kind(value)}")
     return value
 
 
 def _number(value: Any) -> Any:
     if type(value) not in (int, float):
-        raise _Fault(f"arithmetic takes numbers, not {_kind(value)}")
+        raise EvaluationError(f"arithmetic takes numbers, not {_kind(value)}")
     return value
 
 
 def _bounded(value: Any) -> Any:
     if type(value) is int and not -MAX_INT - 1 <= value <= MAX_INT:
-        raise _Fault("an int has at most 64 bits here")
+        raise EvaluationError("an int has at most 64 bits here")
     return value
 
 
@@ -349,7 +353,7 @@ def _divided(sign: str, left: Any, right: Any) -> Any:
     """As CEL and C divide: ints towards zero, the rest with the sign of the dividend."""
     if type(left) is float or type(right) is float:
         if sign == "%":
-            raise _Fault("% takes ints")
+            raise EvaluationError("% takes ints")
         return left / right
     whole = abs(left) // abs(right)
     whole = whole if (left < 0) is (right < 0) else -whole
@@ -360,11 +364,11 @@ def _converted(name: str, value: Any, kind: str) -> Any:
     if name == "string" and kind in ("string", "int", "double", "bool"):
         return str(_bounded(value)) if kind != "bool" else str(value).lower()
     if kind not in ("int", "double", "string") or (kind == "string" and len(value) > 40):
-        raise _Fault(f"{name}() does not take {_show(value)}")
+        raise EvaluationError(f"{name}() does not take {_show(value)}")
     if name == "double":
         return float(value)
     if kind == "double" and not isfinite(value):
-        raise _Fault("int() does not take an infinity or NaN")
+        raise EvaluationError("int() does not take an infinity or NaN")
     return _bounded(int(value))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import ConditionError
 
-__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "Node", "parse", "refusal"]
+__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "SyntaxNode", "parse", "refusal"]
 
 MAX_SOURCE = 2_000  # characters
 MAX_DEPTH = 32  # what CEL asks for at most; the parser takes 10 Python frames for each
@@ -38,7 +38,7 @@ _HINTS = {"=": "write == to compare", "&": "write &&", "|": "write ||"}
 _COMPARE = ("==", "!=", "<", "<=", ">", ">=", "in")
 
 
-class Node(NamedTuple):
+class SyntaxNode(NamedTuple):
     """One operation: what it does, on what, and where it stands in the text."""
 
     op: str
@@ -52,7 +52,7 @@ class Token(NamedTuple):
     at: int
 
 
-def parse(source: str) -> Node:
+def parse(source: str) -> SyntaxNode:
     """The tree of a text.
 
     Raises:
@@ -127,7 +127,7 @@ class _Parser:
             raise self.unexpected(repr(mark))
         return token
 
-    def expression(self) -> Node:
+    def expression(self) -> SyntaxNode:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             why = f"it is nested more than {MAX_DEPTH} deep"
@@ -136,82 +136,82 @@ class _Parser:
         if mark := self.take("?"):
             then = self.expression()
             self.want(":")
-            tree = Node("?:", (tree, then, self.expression()), mark.at)
+            tree = SyntaxNode("?:", (tree, then, self.expression()), mark.at)
         self.depth -= 1
         return tree
 
-    def either(self) -> Node:
+    def either(self) -> SyntaxNode:
         parts = [self.both()]
         at = self.token.at
         while self.take("||"):
             parts.append(self.both())
-        return Node("||", tuple(parts), at) if len(parts) > 1 else parts[0]
+        return SyntaxNode("||", tuple(parts), at) if len(parts) > 1 else parts[0]
 
-    def both(self) -> Node:
+    def both(self) -> SyntaxNode:
         parts = [self.negation()]
         at = self.token.at
         while self.take("&&"):
             parts.append(self.negation())
-        return Node("&&", tuple(parts), at) if len(parts) > 1 else parts[0]
+        return SyntaxNode("&&", tuple(parts), at) if len(parts) > 1 else parts[0]
 
-    def negation(self) -> Node:
+    def negation(self) -> SyntaxNode:
         """``not``, which binds as Python's: weaker than a comparison, unlike ``!``."""
         at, count = self.token.at, 0
         while self.take("not"):
             count += 1
         tree = self.relation()
-        return Node("!", (tree, count), at) if count else tree
+        return SyntaxNode("!", (tree, count), at) if count else tree
 
-    def relation(self) -> Node:
+    def relation(self) -> SyntaxNode:
         left = self.sum()
         mark = self.take(*_COMPARE, "not")
         if mark is None:
             return left
         if mark.text == "not":
-            inside = Node(self.want("in").text, (left, self.sum()), mark.at)
-            tree = Node("!", (inside, 1), mark.at)
+            inside = SyntaxNode(self.want("in").text, (left, self.sum()), mark.at)
+            tree = SyntaxNode("!", (inside, 1), mark.at)
         else:
-            tree = Node(mark.text, (left, self.sum()), mark.at)
+            tree = SyntaxNode(mark.text, (left, self.sum()), mark.at)
         if again := self.take(*_COMPARE, "not"):
             why = "comparisons do not chain: write a < b && b < c, or parentheses"
             raise refusal(self.source, again.at, why)
         return tree
 
-    def sum(self) -> Node:
+    def sum(self) -> SyntaxNode:
         first, rest = self.product(), []
         while mark := self.take("+", "-"):
             rest.append((mark.text, mark.at, self.product()))
-        return Node("arithmetic", (first, rest), first.at) if rest else first
+        return SyntaxNode("arithmetic", (first, rest), first.at) if rest else first
 
-    def product(self) -> Node:
+    def product(self) -> SyntaxNode:
         first, rest = self.unary(), []
         while mark := self.take("*", "/", "%"):
             rest.append((mark.text, mark.at, self.unary()))
-        return Node("arithmetic", (first, rest), first.at) if rest else first
+        return SyntaxNode("arithmetic", (first, rest), first.at) if rest else first
 
-    def unary(self) -> Node:
+    def unary(self) -> SyntaxNode:
         sign = self.take("!", "-")
         if sign is None:
             return self.member()
         count = 1
         while self.take(sign.text):
             count += 1
-        return Node("!" if sign.text == "!" else "negate", (self.member(), count), sign.at)
+        return SyntaxNode("!" if sign.text == "!" else "negate", (self.member(), count), sign.at)
 
-    def member(self) -> Node:
+    def member(self) -> SyntaxNode:
         """A value and the steps into it: ``.name``, ``.method(...)``, ``[index]``."""
         first, steps = self.primary(), []
         while mark := self.take(".", "["):
             if mark.text == "[":
-                steps.append(Node("index", (self.expression(),), mark.at))
+                steps.append(SyntaxNode("index", (self.expression(),), mark.at))
                 self.want("]")
                 continue
             name = self.name()
             if self.take("("):
-                steps.append(Node("call", (name, self.until(")")), mark.at))
+                steps.append(SyntaxNode("call", (name, self.until(")")), mark.at))
             else:
-                steps.append(Node("select", (name,), mark.at))
-        return Node("path", (first, tuple(steps)), first.at) if steps else first
+                steps.append(SyntaxNode("select", (name,), mark.at))
+        return SyntaxNode("path", (first, tuple(steps)), first.at) if steps else first
 
     def name(self) -> str:
         if self.token.kind != "name":
@@ -219,8 +219,8 @@ class _Parser:
         self.next += 1
         return self.tokens[self.next - 1].text
 
-    def until(self, closing: str) -> tuple[Node, ...]:
-        parts: list[Node] = []
+    def until(self, closing: str) -> tuple[SyntaxNode, ...]:
+        parts: list[SyntaxNode] = []
         while not self.take(closing):
             parts.append(self.expression())
             if not self.take(","):
@@ -228,7 +228,7 @@ class _Parser:
                 break
         return tuple(parts)
 
-    def pairs(self) -> tuple[tuple[Node, Node], ...]:
+    def pairs(self) -> tuple[tuple[SyntaxNode, SyntaxNode], ...]:
         pairs = []
         while not self.take("}"):
             key = self.expression()
@@ -239,26 +239,26 @@ class _Parser:
                 break
         return tuple(pairs)
 
-    def primary(self) -> Node:
+    def primary(self) -> SyntaxNode:
         if self.take("("):
             tree = self.expression()
             self.want(")")
             return tree
         if mark := self.take("["):
-            return Node("list", self.until("]"), mark.at)
+            return SyntaxNode("list", self.until("]"), mark.at)
         if mark := self.take("{"):
-            return Node("map", self.pairs(), mark.at)
+            return SyntaxNode("map", self.pairs(), mark.at)
         token = self.token
         if token.kind not in ("int", "float", "string", "name"):
             raise self.unexpected("a value")
         self.next += 1
         if token.kind != "name":
-            return Node("literal", (self.literal(token),), token.at)
+            return SyntaxNode("literal", (self.literal(token),), token.at)
         if token.text in _CONSTANTS or token.text in _CONSTANTS_NULL:
-            return Node("literal", (_CONSTANTS.get(token.text),), token.at)
+            return SyntaxNode("literal", (_CONSTANTS.get(token.text),), token.at)
         if self.take("("):
-            return Node("function", (token.text, self.until(")")), token.at)
-        return Node("name", (token.text,), token.at)
+            return SyntaxNode("function", (token.text, self.until(")")), token.at)
+        return SyntaxNode("name", (token.text,), token.at)
 
     def literal(self, token: Token) -> Any:
         if token.kind == "string":

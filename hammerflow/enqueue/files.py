@@ -88,7 +88,7 @@ def workflow_from_text(
             after=node.depends_on,
             when=node.when,
             after_skipped=node.after_skipped,
-            graft=node.graft,
+            wait_for_children=node.wait_for_children,
         )
     return workflow.validate()
 

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from hammerflow.canvas.signature import CallOptions, Signature, seconds, to_json
 from hammerflow.canvas.spawn import SpawnConfig
-from hammerflow.codec.codec import Codec, clean_text
+from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import Claimed, NewJob, Priority
+from hammerflow.jobs.job import Claimed, NewJob, checked_priority
 from hammerflow.tasks.task import Task, TaskOptions
+from hammerflow.text import checked_name
 
-__all__ = ["Calls", "Parent", "checked_name", "checked_priority", "errback_takes_three"]
+__all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
 #: Names of the tasks that every app has.
 _OWN = "hammerflow."
@@ -33,7 +34,7 @@ class Parent(NamedTuple):
     options: Mapping[str, Any]  # what holds for it: timeout, soft_timeout, max_attempts, backoff
 
 
-class Calls:
+class JobFactory:
     """Makes rows of calls: checks and encodes arguments, resolves options.
 
     Args:
@@ -82,7 +83,7 @@ class Calls:
         *,
         parent: Parent | None = None,
         spawn_index: int | None = None,
-        fan_in_id: bytes | None = None,
+        dependent_id: bytes | None = None,
         feeds: int = 0,
     ) -> NewJob:
         """The row that a signature becomes: arguments checked and encoded, options resolved.
@@ -90,7 +91,7 @@ class Calls:
         Args:
             parent: the spawning job, for children.
             spawn_index: position among its children.
-            fan_in_id: the job that waits for this one and its siblings.
+            dependent_id: the job that waits for this one and its siblings.
             feeds: how many arguments will come before its own.
 
         Raises:
@@ -104,7 +105,7 @@ class Calls:
         if task is not None:
             self.check(task, signature, feeds=feeds)
         if parent is not None and not signature.options:
-            plain = self._plain_child(task, signature, parent, spawn_index, fan_in_id)
+            plain = self._plain_child(task, signature, parent, spawn_index, dependent_id)
             if plain is not None:
                 return plain
         job = self.make(
@@ -112,7 +113,9 @@ class Calls:
         )
         if parent is None:
             return job
-        return self.as_child(job, signature, parent, spawn_index=spawn_index, fan_in_id=fan_in_id)
+        return self.as_child(
+            job, signature, parent, spawn_index=spawn_index, dependent_id=dependent_id
+        )
 
     def as_child(
         self,
@@ -121,7 +124,7 @@ class Calls:
         parent: Parent,
         *,
         spawn_index: int | None,
-        fan_in_id: bytes | None,
+        dependent_id: bytes | None,
     ) -> NewJob:
         """A row with what it inherits of the job that spawns it."""
         task = self._tasks.get(signature.task)
@@ -138,7 +141,7 @@ class Calls:
             root_id=above.root_id or above.id,
             depth=above.depth + 1,
             spawn_index=spawn_index,
-            fan_in_id=fan_in_id,
+            dependent_id=dependent_id,
             workflow_id=job.workflow_id or above.workflow_id,
             delay=delay,
             trace=job.trace or (above.trace if config.inherit_trace else None),
@@ -150,7 +153,7 @@ class Calls:
         signature: Signature,
         parent: Parent,
         spawn_index: int | None,
-        fan_in_id: bytes | None,
+        dependent_id: bytes | None,
     ) -> NewJob | None:
         """The short way for a child without options of its own (a hundred thousand of them)."""
         config, above = parent.config, parent.job
@@ -177,7 +180,7 @@ class Calls:
             above.root_id or above.id,
             above.depth + 1,
             spawn_index,
-            fan_in_id,
+            dependent_id,
             None,
             delay,
             None,
@@ -299,20 +302,6 @@ def _aware(instant: datetime, what: str) -> datetime:
     if instant.tzinfo is None:
         raise ConfigError(f"{what} must be an aware datetime (with a time zone), not {instant}")
     return instant
-
-
-def checked_priority(value: int) -> int:
-    try:
-        return int(Priority(value))
-    except ValueError:
-        raise ConfigError(f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}") from None
-
-
-def checked_name(value: str, what: str) -> str:
-    """A name as a column holds it: 1 to 255 printable characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        raise ConfigError(f"{what} is 1 to 255 printable characters, not {value!r}")
-    return clean_text(value, what)
 
 
 def _key(value: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from hammerflow.stores.database import Tx
 
-__all__ = ["Opened", "Transaction"]
+__all__ = ["OpenTransaction", "Transaction"]
 
 
 class Transaction:
@@ -29,7 +29,7 @@ class Transaction:
         return cursor
 
 
-class Opened(NamedTuple):
+class OpenTransaction(NamedTuple):
     """The transaction that is open in this context, and the queues to ring after it."""
 
     tx: Tx

@@ -8,23 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.canvas.signature import to_json
-from hammerflow.enqueue.job_factory import Calls, Parent, checked_priority
+from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
-from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule
-from hammerflow.workflows.plan import Flow, Plan, Step, external_id
+from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule, checked_priority
+from hammerflow.workflows.plan import Plan, PlannedJob, PlannedWorkflow, external_id
 from hammerflow.workflows.workflow import Batch, Workflow
 
-__all__ = ["Rows", "rows_of"]
+__all__ = ["WorkflowRows", "rows_of"]
 
 
-class Rows(NamedTuple):
+class WorkflowRows(NamedTuple):
     """What is inserted: the outermost workflow first, jobs in order of their ids."""
 
     workflows: list[NewWorkflow]
     jobs: list[NewJob]
 
 
-def rows_of(plan: Plan, calls: Calls, *, parent: Parent | None = None) -> Rows:
+def rows_of(plan: Plan, calls: JobFactory, *, parent: Parent | None = None) -> WorkflowRows:
     """The rows of a plan.
 
     Args:
@@ -34,13 +34,13 @@ def rows_of(plan: Plan, calls: Calls, *, parent: Parent | None = None) -> Rows:
         WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the node.
         TypeError: the same outside of one.
     """
-    return Rows(
+    return WorkflowRows(
         [_workflow(flow) for flow in plan.flows], [_job(step, calls, parent) for step in plan.steps]
     )
 
 
-def _workflow(flow: Flow) -> NewWorkflow:
-    fan_in_id, has_edges, _ = flow.place()
+def _workflow(flow: PlannedWorkflow) -> NewWorkflow:
+    dependent_id, has_edges, _ = flow.place()
     workflow = flow.workflow
     return NewWorkflow(
         id=flow.id,
@@ -55,12 +55,12 @@ def _workflow(flow: Flow) -> NewWorkflow:
         parent_id=None if flow.flow is None else flow.flow.id,
         position=flow.position,
         node=flow.name,
-        fan_in_id=fan_in_id,
-        watched=int(has_edges),
+        dependent_id=dependent_id,
+        flags=int(has_edges),
     )
 
 
-def _facts(flow: Flow, workflow: Workflow | None) -> dict[str, Any]:
+def _facts(flow: PlannedWorkflow, workflow: Workflow | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if flow.outs_by_name:
         facts["outs"] = flow.outs_by_name
@@ -77,7 +77,7 @@ def _facts(flow: Flow, workflow: Workflow | None) -> dict[str, Any]:
     return facts
 
 
-def _job(step: Step, calls: Calls, parent: Parent | None) -> NewJob:
+def _job(step: PlannedJob, calls: JobFactory, parent: Parent | None) -> NewJob:
     named = _in_workflow(step.flow)
     try:
         return _made(step, calls, parent, strict=named)
@@ -87,13 +87,13 @@ def _job(step: Step, calls: Calls, parent: Parent | None) -> NewJob:
         raise WorkflowInvalid(f"node {step.name or step.signature!r}: {error}") from error
 
 
-def _in_workflow(flow: Flow | None) -> bool:
+def _in_workflow(flow: PlannedWorkflow | None) -> bool:
     while flow is not None and flow.workflow is None:
         flow = flow.flow
     return flow is not None
 
 
-def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> NewJob:
+def _made(step: PlannedJob, calls: JobFactory, parent: Parent | None, *, strict: bool) -> NewJob:
     signature = step.signature
     task = calls.task(signature.task, must=strict)
     if task is not None:
@@ -105,7 +105,7 @@ def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> N
         task, signature.task, signature.args, signature.kwargs, signature.options, parent
     )
     declared = task.defaults.declared if task is not None else frozenset[str]()
-    fan_in_id, has_edges, _ = step.place()
+    dependent_id, has_edges, _ = step.place()
     after = [(i.id, kind) for i, kind in step.after.items() if i.place()[0] != step.id]
     extra = {**defaults.options_for(signature.options, declared), **_extra(step)}
     options = job.options
@@ -118,23 +118,23 @@ def _made(step: Step, calls: Calls, parent: Parent | None, *, strict: bool) -> N
         id=step.id,
         options=options,
         priority=priority,
-        fan_in_id=fan_in_id,
+        dependent_id=dependent_id,
         workflow_id=None if step.flow is None else step.flow.id,
         position=step.position,
         node=step.name,
         pending=len(step.after) or None,
         rule=step.rule,
-        watched=int(has_edges),
+        flags=int(has_edges),
         after=after,
         depends=step.external,
         trace=defaults.trace or job.trace,
     )
 
 
-def _check_results(step: Step, calls: Calls) -> None:
+def _check_results(step: PlannedJob, calls: JobFactory) -> None:
     """A condition needs the results of what it is on."""
     for item in step.after:
-        if not isinstance(item, Step):
+        if not isinstance(item, PlannedJob):
             continue
         task = calls.task(item.signature.task)
         keeps = task is None or task.defaults.store_result
@@ -145,14 +145,14 @@ def _check_results(step: Step, calls: Calls) -> None:
             )
 
 
-def _feeds(step: Step) -> int:
+def _feeds(step: PlannedJob) -> int:
     """How many arguments come before its own."""
     if step.feed is None:
         return 0
     return -1 if isinstance(step.feed, Mapping) and "failed" in step.feed else 1
 
 
-def _extra(step: Step) -> dict[str, Any]:
+def _extra(step: PlannedJob) -> dict[str, Any]:
     """What the worker and the settling transaction must know of its place."""
     extra: dict[str, Any] = {}
     if step.feed is not None:
@@ -163,8 +163,8 @@ def _extra(step: Step) -> dict[str, Any]:
         extra["when"] = step.when
     if step.rule & ~CONDITIONAL != Rule.COMPLETED:
         extra["rule"] = step.rule & ~CONDITIONAL
-    if step.graft:
-        extra["graft"] = True
+    if step.wait_for_children:
+        extra["wait_for_children"] = True
     return extra
 
 
@@ -184,7 +184,7 @@ class _Defaults(NamedTuple):
         return stored
 
 
-def _defaults(flow: Flow | None) -> _Defaults:
+def _defaults(flow: PlannedWorkflow | None) -> _Defaults:
     """Of the innermost workflow that says something."""
     found = _Defaults()
     while flow is not None:
@@ -207,7 +207,9 @@ class BatchStream:
         count: how many calls were read.
     """
 
-    def __init__(self, batch: Batch, calls: Calls, flow_id: bytes, then_id: bytes | None) -> None:
+    def __init__(
+        self, batch: Batch, calls: JobFactory, workflow_id: bytes, then_id: bytes | None
+    ) -> None:
         self._batch = batch
         self._calls = calls
         self._then_id = then_id
@@ -215,7 +217,7 @@ class BatchStream:
         self.first: bytes | None = None
         self.last: bytes | None = None
         self.workflow = NewWorkflow(
-            flow_id, "batch", batch.name, batch.policy.code, 1,
+            workflow_id, "batch", batch.name, batch.policy.code, 1,
             collects=batch.collects,
         )  # fmt: skip
 
@@ -233,7 +235,7 @@ class BatchStream:
                         depends=depends,
                         workflow_id=self.workflow.id,
                         position=self.count,
-                        fan_in_id=target,
+                        dependent_id=target,
                     )
                 )
                 self.count += 1
@@ -264,7 +266,7 @@ class BatchStream:
             workflow_id=flow.id,
             position=self.count,
             node="then",
-            fan_in_id=flow.id,
+            dependent_id=flow.id,
             pending=self.count or None,
             depends=[external_id(other) for other in signature.after] or None,
             rule=rule,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from hammerflow.errors import ConfigError
+
 __all__ = [
     "CHUNK",
     "CONDITIONAL",
@@ -23,6 +25,7 @@ __all__ = [
     "NewWorkflow",
     "Priority",
     "Rule",
+    "checked_priority",
 ]
 
 #: So many jobs are written by one statement.
@@ -108,7 +111,7 @@ class NewJob(NamedTuple):
     root_id: bytes | None = None
     depth: int = 0
     spawn_index: int | None = None
-    fan_in_id: bytes | None = None  # the job that waits for this one among its siblings
+    dependent_id: bytes | None = None  # the job that waits for this one among its siblings
     unique_key: str | None = None
     delay: float | None = None  # seconds from the database's now until it may start
     eta: datetime | None = None  # or an aware instant
@@ -120,7 +123,7 @@ class NewJob(NamedTuple):
     position: int | None = None  # its place in the workflow's definition
     node: str | None = None  # its name there
     rule: int = 0  # a Rule, with CONDITIONAL added where options hold a condition
-    watched: int = 0  # 1: edges start here (its only dependent may stand in fan_in_id instead)
+    flags: int = 0  # 1: edges start here (its only dependent may stand in dependent_id instead)
     after: Sequence[tuple[bytes, int]] | None = None  # edges from new jobs: (id, kind)
     depends: Sequence[bytes] | None = None  # edges from jobs and workflows that are there already
 
@@ -140,8 +143,8 @@ class NewWorkflow(NamedTuple):
     parent_id: bytes | None = None  # the enclosing workflow
     position: int | None = None  # its place in there
     node: str | None = None
-    fan_in_id: bytes | None = None  # its only dependent, as of a job
-    watched: int = 0
+    dependent_id: bytes | None = None  # its only dependent, as of a job
+    flags: int = 0
 
 
 class Claimed(NamedTuple):
@@ -161,11 +164,11 @@ class Claimed(NamedTuple):
     root_id: bytes | None
     depth: int
     spawn_index: int | None
-    fan_in_id: bytes | None
+    dependent_id: bytes | None
     unique_key: str | None
     trace: str | None
     workflow_id: bytes | None
-    watched: int
+    flags: int
     expired: bool
 
 
@@ -216,3 +219,15 @@ class Job:
     options: Mapping[str, Any]
     workflow_id: uuid.UUID | None = None
     errors: tuple[ErrorRecord, ...] = ()
+
+
+def checked_priority(value: int) -> int:
+    """The number of a priority.
+
+    Raises:
+        ConfigError: the value is not one of :class:`Priority`.
+    """
+    try:
+        return int(Priority(value))
+    except ValueError:
+        raise ConfigError(f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}") from None

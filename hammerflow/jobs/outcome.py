@@ -81,7 +81,7 @@ class Spawned(NamedTuple):
     spawned: int  # how many, without the fan-in
     workflows: list[NewWorkflow]  # those that stand among the children
     ends: int  # how many of them nothing else among them waits for
-    graft: bool = False  # what waits for the job waits for its children, too
+    wait_for_children: bool = False  # what waits for the job waits for its children, too
 
 
 class Completed(NamedTuple):

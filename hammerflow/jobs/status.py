@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-__all__ = ["FailurePolicy", "FlowState", "WorkflowStatus"]
+__all__ = ["FailurePolicy", "WorkflowState", "WorkflowStatus"]
 
 
 class WorkflowStatus(enum.StrEnum):
@@ -48,7 +48,7 @@ class FailurePolicy(enum.StrEnum):
 _POLICIES = (FailurePolicy.FAIL_FAST, FailurePolicy.CONTINUE_ON_FAILURE, FailurePolicy.MANUAL)
 
 
-class FlowState(enum.IntEnum):
+class WorkflowState(enum.IntEnum):
     """Where a workflow stands in its table: FAILING and CANCELLING wait for bodies that run."""
 
     RUNNING = 1
@@ -62,7 +62,7 @@ class FlowState(enum.IntEnum):
     @property
     def is_halted(self) -> bool:
         """Whether nothing in it starts any more."""
-        return self > FlowState.PAUSED
+        return self > WorkflowState.PAUSED
 
     @property
     def status(self) -> WorkflowStatus:
@@ -70,12 +70,12 @@ class FlowState(enum.IntEnum):
         return _PUBLIC[self]
 
 
-_PUBLIC: Mapping[FlowState, WorkflowStatus] = {
-    FlowState.RUNNING: WorkflowStatus.RUNNING,
-    FlowState.PAUSED: WorkflowStatus.PAUSED,
-    FlowState.FAILING: WorkflowStatus.RUNNING,
-    FlowState.CANCELLING: WorkflowStatus.RUNNING,
-    FlowState.COMPLETED: WorkflowStatus.COMPLETED,
-    FlowState.FAILED: WorkflowStatus.FAILED,
-    FlowState.CANCELLED: WorkflowStatus.CANCELLED,
+_PUBLIC: Mapping[WorkflowState, WorkflowStatus] = {
+    WorkflowState.RUNNING: WorkflowStatus.RUNNING,
+    WorkflowState.PAUSED: WorkflowStatus.PAUSED,
+    WorkflowState.FAILING: WorkflowStatus.RUNNING,
+    WorkflowState.CANCELLING: WorkflowStatus.RUNNING,
+    WorkflowState.COMPLETED: WorkflowStatus.COMPLETED,
+    WorkflowState.FAILED: WorkflowStatus.FAILED,
+    WorkflowState.CANCELLED: WorkflowStatus.CANCELLED,
 }

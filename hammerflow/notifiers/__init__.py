@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
-from hammerflow.notifiers.base import Bell, Listener, Notifier
+from hammerflow.notifiers.base import Listener, Notifier, Waiter
 
 if TYPE_CHECKING:
     from hammerflow.settings import Settings
 
-__all__ = ["Bell", "Listener", "Notifier", "open_notifier"]
+__all__ = ["Listener", "Notifier", "Waiter", "open_notifier"]
 
 
 def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = None) -> Notifier:
@@ -42,6 +42,6 @@ def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = Non
 
             return Doorbell(LocalTransport(place_of(settings), namespace=settings.namespace))
         case _:
-            from hammerflow.notifiers.transports.null import Silence
+            from hammerflow.notifiers.transports.null import NullNotifier
 
-            return Silence()
+            return NullNotifier()

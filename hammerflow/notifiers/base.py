@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol, Self
 
-__all__ = ["Bell", "Ear", "Listener", "Notifier", "Ring", "Transport", "Voice"]
+__all__ = ["Listener", "Notifier", "Ring", "Sender", "Subscription", "Transport", "Waiter"]
 
 
 class Ring(NamedTuple):
@@ -16,7 +16,7 @@ class Ring(NamedTuple):
     body: bytes = b""  # work: the queue's name; done: ids of 16 bytes each, none for any job
 
 
-class Bell(Protocol):
+class Waiter(Protocol):
     """Waits for the ring of one job's end, from entering the context until leaving it."""
 
     def __enter__(self) -> Self: ...
@@ -66,7 +66,7 @@ class Notifier(Protocol):
         """
         ...
 
-    def expect(self, job_id: bytes) -> Bell:
+    def expect(self, job_id: bytes) -> Waiter:
         """A bell for one job's end: enter it first, then read the job, then wait."""
         ...
 
@@ -75,7 +75,7 @@ class Notifier(Protocol):
         ...
 
 
-class Voice(Protocol):
+class Sender(Protocol):
     """One connection that sends rings; used by one thread at a time."""
 
     def send(self, rings: Sequence[Ring]) -> None:
@@ -102,7 +102,7 @@ class Voice(Protocol):
         ...
 
 
-class Ear(Protocol):
+class Subscription(Protocol):
     """One subscription, confirmed by the other side; used by one thread."""
 
     def fileno(self) -> int: ...
@@ -143,7 +143,7 @@ class Transport(Protocol):
     instant: bool
     direct: bool
 
-    def dial(self) -> Voice:
+    def dial(self) -> Sender:
         """Connect in order to ring.
 
         Raises:
@@ -151,7 +151,7 @@ class Transport(Protocol):
         """
         ...
 
-    def tune(self, queues: Collection[str] | None) -> Ear:
+    def tune(self, queues: Collection[str] | None) -> Subscription:
         """Subscribe to the work of these queues and to controls; or, for None, to ends of jobs.
 
         Raises:

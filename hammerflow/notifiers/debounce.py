@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BURST", "WINDOW", "Pace"]
+__all__ = ["BURST", "WINDOW", "Debouncer"]
 
 #: Seconds in which a crowd of rings becomes one.
 WINDOW = 0.010
@@ -11,7 +11,7 @@ WINDOW = 0.010
 BURST = 10
 
 
-class Pace:
+class Debouncer:
     """Decides for each of a row of events whether it passes at once.
 
     A crowd (more than ``burst`` in a window) lets only the first of each window pass until a

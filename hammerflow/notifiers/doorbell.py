@@ -7,11 +7,11 @@ import os
 import weakref
 from collections.abc import Callable, Collection
 
-from hammerflow.notifiers.base import Bell, Listener, Ring, Transport
-from hammerflow.notifiers.publisher import Ringer
-from hammerflow.notifiers.status import Health
-from hammerflow.notifiers.subscriber import Listening
-from hammerflow.notifiers.waiters import Bells
+from hammerflow.notifiers.base import Listener, Ring, Transport, Waiter
+from hammerflow.notifiers.publisher import Publisher
+from hammerflow.notifiers.status import DoorbellStatus
+from hammerflow.notifiers.subscriber import Subscriber
+from hammerflow.notifiers.waiters import Waiters
 
 __all__ = ["Doorbell"]
 
@@ -21,10 +21,10 @@ class Doorbell:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._health = Health(transport.label)
-        self._ringer = Ringer(transport, self._health)
-        self._bells = Bells(transport, self._health)
-        self._listenings: weakref.WeakSet[Listening] = weakref.WeakSet()
+        self._health = DoorbellStatus(transport.label)
+        self._ringer = Publisher(transport, self._health)
+        self._bells = Waiters(transport, self._health)
+        self._listenings: weakref.WeakSet[Subscriber] = weakref.WeakSet()
         self.ring = self._ringer.ring  # not wrapped: it stands on the short trip of a delay()
         self.ring_done = self._ringer.ring_done
         self.ring_control = self._ringer.ring_control
@@ -51,7 +51,7 @@ class Doorbell:
             on_control()
 
         names = frozenset(queues)
-        listening = Listening(
+        listening = Subscriber(
             tune=lambda: self._transport.tune(names),
             heard=heard,
             missed=missed,
@@ -60,7 +60,7 @@ class Doorbell:
         self._listenings.add(listening)
         return listening
 
-    def expect(self, job_id: bytes) -> Bell:
+    def expect(self, job_id: bytes) -> Waiter:
         """See :meth:`Notifier.expect`."""
         return self._bells.expect(job_id)
 

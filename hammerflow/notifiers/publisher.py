@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
-from hammerflow.notifiers.base import Ring, Transport, Voice
-from hammerflow.notifiers.debounce import BURST, WINDOW, Pace
-from hammerflow.notifiers.status import Health
+from hammerflow.notifiers.base import Ring, Sender, Transport
+from hammerflow.notifiers.debounce import BURST, WINDOW, Debouncer
+from hammerflow.notifiers.status import DoorbellStatus
 
-__all__ = ["Ringer"]
+__all__ = ["Publisher"]
 
 log = logging.getLogger("hammerflow.notifiers")
 
@@ -31,14 +31,14 @@ WAITING = 4096
 QUEUES = 4096
 
 
-class Ringer:
+class Publisher:
     """Sends rings over one connection, from any thread.
 
     A ring goes out at once, by the caller's own thread, with no other thread in the common case:
     the caller puts it into the outbox, and whoever holds the mouth (a lock) sends all that is
     there. Nobody waits for the mouth: its holder looks again after giving it back.
 
-    Rings in a crowd (see :class:`Pace`) are left to a trailing thread that is started when the
+    Rings in a crowd (see :class:`Debouncer`) are left to a trailing thread that is started when the
     first of them comes, because a thread alone can send the last of a row when its window ends.
 
     The first connection of a process is waited for, so that a short script rings before it exits;
@@ -47,15 +47,15 @@ class Ringer:
     backoff has the helper try again.
     """
 
-    def __init__(self, transport: Transport, health: Health) -> None:
+    def __init__(self, transport: Transport, health: DoorbellStatus) -> None:
         self._transport = transport
         self._health = health
-        self._paces: dict[str, tuple[Ring, Pace]] = {}
+        self._paces: dict[str, tuple[Ring, Debouncer]] = {}
         self._direct = transport.direct
         self._burst = BURST if transport.direct else 0
-        self._control = (Ring("control"), Pace(self._burst))
+        self._control = (Ring("control"), Debouncer(self._burst))
         self._closed = False
-        self._voice: Voice | None = None
+        self._voice: Sender | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -143,10 +143,10 @@ class Ringer:
         if not self._closed:
             self._begin()
 
-    def _new_pace(self, queue: str) -> tuple[Ring, Pace]:
+    def _new_pace(self, queue: str) -> tuple[Ring, Debouncer]:
         if len(self._paces) >= QUEUES:
             self._paces = {}
-        entry = (Ring("work", queue.encode("utf-8", "replace")), Pace(self._burst))
+        entry = (Ring("work", queue.encode("utf-8", "replace")), Debouncer(self._burst))
         self._paces[queue] = entry
         return entry
 
@@ -255,7 +255,7 @@ class Ringer:
             done.set()
         self._flush()
 
-    def _take(self, voice: Voice) -> None:
+    def _take(self, voice: Sender) -> None:
         with self._mouth:
             if self._closed:
                 voice.close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 
-__all__ = ["Health"]
+__all__ = ["DoorbellStatus"]
 
 log = logging.getLogger("hammerflow.notifiers")
 
 
-class Health:
+class DoorbellStatus:
     """The state of one doorbell in this process, shared by those who ring, listen and wait."""
 
     def __init__(self, label: str) -> None:

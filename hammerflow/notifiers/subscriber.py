@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from hammerflow.notifiers.base import Ear, Ring
-from hammerflow.notifiers.debounce import Pace
-from hammerflow.notifiers.status import Health
+from hammerflow.notifiers.base import Ring, Subscription
+from hammerflow.notifiers.debounce import Debouncer
+from hammerflow.notifiers.status import DoorbellStatus
 
-__all__ = ["Listening"]
+__all__ = ["Subscriber"]
 
 log = logging.getLogger("hammerflow.notifiers")
 
@@ -27,7 +27,7 @@ FIRST_BACKOFF = 0.1
 LAST_BACKOFF = 5.0
 
 
-class Listening:
+class Subscriber:
     """A subscription kept up by a thread.
 
     Args:
@@ -40,10 +40,10 @@ class Listening:
     def __init__(
         self,
         *,
-        tune: Callable[[], Ear],
+        tune: Callable[[], Subscription],
         heard: Callable[[list[Ring]], None],
         missed: Callable[[], None],
-        health: Health,
+        health: DoorbellStatus,
         retire: Callable[[], bool] = lambda: False,
         name: str = "hammerflow-listen",
     ) -> None:
@@ -53,10 +53,10 @@ class Listening:
         self._missed = missed
         self._health = health
         self._retire = retire
-        self._ear: Ear | None = None
+        self._ear: Subscription | None = None
         self._ended = threading.Event()
         self._wake, self._waked = socket.socketpair()
-        self._pace = Pace()
+        self._pace = Debouncer()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -114,7 +114,7 @@ class Listening:
         finally:
             self.tried.set()
 
-    def _listen(self, ear: Ear) -> None:
+    def _listen(self, ear: Subscription) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._waked, selectors.EVENT_READ)
             selector.register(ear.fileno(), selectors.EVENT_READ)

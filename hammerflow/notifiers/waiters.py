@@ -6,11 +6,11 @@ import threading
 from time import monotonic
 from typing import Self
 
-from hammerflow.notifiers.base import Bell, Ring, Transport
-from hammerflow.notifiers.status import Health
-from hammerflow.notifiers.subscriber import Listening
+from hammerflow.notifiers.base import Ring, Transport, Waiter
+from hammerflow.notifiers.status import DoorbellStatus
+from hammerflow.notifiers.subscriber import Subscriber
 
-__all__ = ["Bells"]
+__all__ = ["Waiters"]
 
 #: Seconds that entering a bell waits for the subscription; and after which, with nobody waiting,
 #: it is given up (not at once: who waits for one job after another needs it again and again).
@@ -18,24 +18,24 @@ PATIENCE = 0.5
 LINGER = 2.0
 
 
-class Bells:
+class Waiters:
     """All bells of one doorbell in this process. Subscribed only while somebody waits."""
 
-    def __init__(self, transport: Transport, health: Health) -> None:
+    def __init__(self, transport: Transport, health: DoorbellStatus) -> None:
         self._transport = transport
         self._health = health
         self._closed = False
-        self._listening: Listening | None = None
+        self._listening: Subscriber | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._bells: dict[bytes, list[_Bell]] = {}
+        self._bells: dict[bytes, list[_Waiter]] = {}
         self._left_at = 0.0
 
-    def expect(self, job_id: bytes) -> Bell:
+    def expect(self, job_id: bytes) -> Waiter:
         """See :meth:`Notifier.expect`."""
-        return _Bell(self, job_id)
+        return _Waiter(self, job_id)
 
     def close(self) -> None:
         """End the subscription; bells no longer ring."""
@@ -52,12 +52,12 @@ class Bells:
             listening.forget()
         self._begin()
 
-    def join(self, bell: _Bell) -> None:
+    def join(self, bell: _Waiter) -> None:
         """Count the bell in, and return when it can be rung (or soon, if the doorbell is down)."""
         with self._lock:
             self._bells.setdefault(bell.job_id, []).append(bell)
             if self._listening is None and not self._closed:
-                self._listening = Listening(
+                self._listening = Subscriber(
                     tune=lambda: self._transport.tune(None),
                     heard=self._heard,
                     missed=self._ring_all,
@@ -69,7 +69,7 @@ class Bells:
         if listening is not None and not self._health.is_down:
             listening.tried.wait(PATIENCE)
 
-    def leave(self, bell: _Bell) -> None:
+    def leave(self, bell: _Waiter) -> None:
         """Count the bell out."""
         with self._lock:
             bells = self._bells.get(bell.job_id, [])
@@ -105,10 +105,10 @@ class Bells:
             return idle
 
 
-class _Bell:
+class _Waiter:
     """One waiter's bell for one job."""
 
-    def __init__(self, bells: Bells, job_id: bytes) -> None:
+    def __init__(self, bells: Waiters, job_id: bytes) -> None:
         self.job_id = job_id
         self.rung = threading.Event()
         self._bells = bells

@@ -13,7 +13,7 @@ from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.result import Backend, Result
 from hammerflow.results.workflow import WorkflowResult
-from hammerflow.workflows.plan import Flow, Item
+from hammerflow.workflows.plan import PlannedItem, PlannedWorkflow
 
 __all__ = ["GroupResult", "handle_of"]
 
@@ -115,11 +115,11 @@ class GroupResult(Sequence[Any]):
         return states
 
 
-def handle_of(out: Any, flow: Flow, backend: Backend) -> Any:
+def handle_of(out: Any, flow: PlannedWorkflow, backend: Backend) -> Any:
     """What a caller holds of what was written: one result, or one for each of a group."""
     if out is flow:
         return WorkflowResult(flow.id, backend)
-    if isinstance(out, Item):
+    if isinstance(out, PlannedItem):
         return Result(out.id, backend)
     parts = [handle_of(part, flow, backend) for part in out]
     return GroupResult(parts, WorkflowResult(flow.id, backend))

@@ -17,7 +17,7 @@ from hammerflow.workflows.graph import Graph, GraphNode, draw
 
 if TYPE_CHECKING:
     from hammerflow.stores.transitions.dependents import Settlement
-    from hammerflow.stores.workflows import Member, WorkflowRow
+    from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats"]
 
@@ -75,8 +75,8 @@ class WorkflowResult:
         id: the workflow's UUID.
     """
 
-    def __init__(self, flow_id: bytes, backend: Backend) -> None:
-        self._key = flow_id
+    def __init__(self, workflow_id: bytes, backend: Backend) -> None:
+        self._key = workflow_id
         self._backend = backend
 
     @property
@@ -232,7 +232,7 @@ class WorkflowResult:
         """The result of one node."""
         return Result(self._named(node), self._backend)
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[WorkflowMember]:
         """Its nodes, and what they spawned."""
         return self._backend.store.workflows.members(self._key)
 
@@ -240,8 +240,10 @@ class WorkflowResult:
         """What went wrong, by job, for the first 1 000 jobs that failed or were cancelled."""
         store = self._backend.store
         found: dict[uuid.UUID, str] = {}
-        for flow_id in [self._key, *store.workflows.inside(self._key)]:
-            for job_id, _, state, reason in store.workflows.failed(flow_id, _ERRORS - len(found)):
+        for workflow_id in [self._key, *store.workflows.inside(self._key)]:
+            for job_id, _, state, reason in store.workflows.failed(
+                workflow_id, _ERRORS - len(found)
+            ):
                 error = store.jobs.last_error(job_id) if state is JobState.FAILED else None
                 text = f"{error[1]}: {error[2]}" if error else f"{state}: {reason}"
                 found[uuid.UUID(bytes=job_id)] = text
@@ -264,13 +266,13 @@ class WorkflowResult:
 
     def _collect(
         self,
-        flow_id: bytes,
+        workflow_id: bytes,
         group: str | None,
         nodes: list[GraphNode],
         edges: list[tuple[str, str]],
     ) -> None:
         workflows = self._backend.store.workflows
-        members = [*workflows.members(flow_id)]
+        members = [*workflows.members(workflow_id)]
         for m in members:
             key = uuid.UUID(bytes=m.id).hex
             if m.task is None:
@@ -285,8 +287,8 @@ class WorkflowResult:
             place = (m.name or "").partition("[")[0] or None
             folder = group or (place if place != m.name else None)
             nodes.append(GraphNode(key, label, m.task, m.state, folder))
-            if m.fan_in_id is not None:
-                edges.append((key, m.fan_in_id.hex()))
+            if m.dependent_id is not None:
+                edges.append((key, m.dependent_id.hex()))
         edges += [
             (parent.hex(), child.hex())
             for parent, child, _ in workflows.edges([m.id for m in members])
@@ -314,8 +316,8 @@ class WorkflowResult:
 
     def _failure(self) -> HammerflowError:
         store = self._backend.store
-        for flow_id in [self._key, *store.workflows.inside(self._key)]:
-            for job_id, name, state, reason in store.workflows.failed(flow_id, 1):
+        for workflow_id in [self._key, *store.workflows.inside(self._key)]:
+            for job_id, name, state, reason in store.workflows.failed(workflow_id, 1):
                 error = store.jobs.last_error(job_id) if state is JobState.FAILED else None
                 failure: HammerflowError = (
                     JobFailed(*error[1:])
@@ -343,7 +345,7 @@ class WorkflowResult:
                 found[name] = self._value(member)
         return found
 
-    def _value(self, member: Member) -> Any:
+    def _value(self, member: WorkflowMember) -> Any:
         if member.task is None:
             inner = self._backend.store.workflows.get(member.id)
             kind = BatchResult if inner is not None and inner.kind == "batch" else WorkflowResult

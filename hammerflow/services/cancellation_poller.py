@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 
 from hammerflow.stores.store import Store
 
-__all__ = ["Canceller"]
+__all__ = ["CancellationPoller"]
 
 _EVERY = 1.0
 _IDLE = 2.0
 
 
-class Canceller:
+class CancellationPoller:
     """Asks the database while jobs run.
 
     Args:

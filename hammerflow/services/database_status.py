@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from hammerflow.errors import StoreUnavailable
 
-__all__ = ["Weather"]
+__all__ = ["DatabaseStatus"]
 
 log = logging.getLogger("hammerflow.database")
 _FIRST = 0.1
@@ -18,7 +18,7 @@ _MOST = 2.0
 _PATIENCE = 5.0
 
 
-class Weather:
+class DatabaseStatus:
     """One log line when the database is lost and one when it is back, whoever notices first.
 
     While it is lost one thread tries, the heart's; the others sleep until it has come through.

@@ -6,15 +6,15 @@ import random
 import threading
 from collections.abc import Callable
 
-from hammerflow.services.lease_clock import Pulse, now
+from hammerflow.services.lease_clock import LeaseClock, now
 from hammerflow.stores.store import Store
 
-__all__ = ["Heart"]
+__all__ = ["Heartbeat"]
 
 _MOST = 5.0  # seconds between two beats
 
 
-class Heart:
+class Heartbeat:
     """Beats for this worker's registrations.
 
     Args:
@@ -24,7 +24,7 @@ class Heart:
     """
 
     def __init__(
-        self, store: Store, pulse: Pulse, *, lease: float, on_gone: Callable[[int], None]
+        self, store: Store, pulse: LeaseClock, *, lease: float, on_gone: Callable[[int], None]
     ) -> None:
         self._store = store
         self._pulse = pulse

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import time
 
-__all__ = ["Pulse", "now"]
+__all__ = ["LeaseClock", "now"]
 
 _INSTANT = struct.Struct("d")
 _LOOK = 0.02  # seconds between two looks of who waits for the next beat
@@ -21,7 +21,7 @@ def now() -> float:
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
-class Pulse:
+class LeaseClock:
     """Written at each beat by the supervisor, read by its children before each body.
 
     A process that was frozen beyond its lease so begins nothing of what it had in hand: it waits,

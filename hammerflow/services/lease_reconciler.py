@@ -6,17 +6,17 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from hammerflow.services.database_status import Weather
+from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
 
-__all__ = ["Auditor"]
+__all__ = ["LeaseReconciler"]
 
 log = logging.getLogger("hammerflow.auditor")
 _EVERY = 5.0
 _SELDOM = 12
 
 
-class Auditor:
+class LeaseReconciler:
     """When a connection breaks in mid-claim the database may have given leases whose rows never
     came. Asked once a minute, and soon after the database was lost.
 
@@ -30,7 +30,7 @@ class Auditor:
         self,
         store: Store,
         *,
-        weather: Weather,
+        weather: DatabaseStatus,
         between_claims: Callable[[], AbstractContextManager[None]],
         held: Callable[[], tuple[int, set[bytes]]],
         on_ready: Callable[[], None],

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from hammerflow.stores.store import Store
 
-__all__ = ["Progress"]
+__all__ = ["ProgressWriter"]
 
 #: Seconds from a first word to its row.
 DELAY = 0.5
 _EVERY = 60.0
 
 
-class Progress:
+class ProgressWriter:
     """Many words of a job between two writes cost one row.
 
     Args:

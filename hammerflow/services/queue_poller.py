@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from hammerflow.stores.store import Store
 
-__all__ = ["QueueWatch"]
+__all__ = ["QueuePoller"]
 
 _EVERY = 10.0
 
 
-class QueueWatch:
+class QueuePoller:
     """Reads the queues every ten seconds, and when it is woken.
 
     A claim refuses a paused queue by itself; to know it here only saves the asking.

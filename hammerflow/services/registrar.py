@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
-from hammerflow.services.heartbeat import Heart
+from hammerflow.services.heartbeat import Heartbeat
 from hammerflow.services.lease_clock import now
 from hammerflow.stores.store import Store
 
@@ -44,7 +44,7 @@ class Registrar:
     def __init__(
         self,
         store: Store,
-        heart: Heart,
+        heart: Heartbeat,
         *,
         describe: Callable[[], Registration],
         is_used: Callable[[int], bool],

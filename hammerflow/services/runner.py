@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hammerflow.errors import StoreUnavailable
-from hammerflow.services.database_status import Weather
+from hammerflow.services.database_status import DatabaseStatus
 
-__all__ = ["Rota", "Service"]
+__all__ = ["Service", "ServiceRunner"]
 
 log = logging.getLogger("hammerflow.services")
 _AFTER_ERROR = 5.0
@@ -24,7 +24,7 @@ class Service(Protocol):
         """Do it once; seconds until the next time."""
 
 
-class Rota:
+class ServiceRunner:
     """A thread and its services.
 
     Args:
@@ -35,7 +35,7 @@ class Rota:
         self,
         name: str,
         services: Sequence[Service],
-        weather: Weather,
+        weather: DatabaseStatus,
         *,
         tries_first: bool = False,
     ) -> None:

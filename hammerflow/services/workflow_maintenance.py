@@ -9,14 +9,14 @@ from collections.abc import Callable
 from hammerflow.stores.store import Store
 from hammerflow.stores.transitions.dependents import Settlement
 
-__all__ = ["Keeper"]
+__all__ = ["WorkflowMaintenance"]
 
 log = logging.getLogger("hammerflow.keeper")
 #: Waiting jobs with nothing unfinished before them are looked for at every so-manieth tick.
 _SELDOM = 6
 
 
-class Keeper:
+class WorkflowMaintenance:
     """Any number of workers may do so at once: each verb takes the workflow's lock.
 
     Args:

@@ -12,7 +12,7 @@ from hammerflow.stores.database import Database, Tx
 
 __all__ = ["Claims"]
 
-_LANES = [0, 1, 2, 3, 4]  # lane 0 is Priority.CRITICAL
+_LANES = [0, 1, 2, 3, 4]  # priority_order 0 is Priority.CRITICAL
 _START = [bytes(16)] * len(_LANES)
 #: Seconds after which a mark is dropped: a late commit can land below it.
 _MARK_SECONDS = 1.0
@@ -28,7 +28,7 @@ _LATE = 2.0
 
 @dataclass(slots=True)
 class _Read:
-    """How far a queue has been read: up to ``marks`` in each lane, which hold for a while."""
+    """How far a queue has been read: up to ``marks`` for each priority; they hold for a while."""
 
     marks: list[bytes] = field(default_factory=lambda: list(_START))
     until: float = 0.0  # by the monotonic clock
@@ -55,12 +55,12 @@ class _Read:
 
     def advance(self, claimed: list[Claimed]) -> None:
         for job in claimed:
-            lane = 4 - job.priority
-            self.marks[lane] = max(self.marks[lane], job.id)
+            priority_order = 4 - job.priority
+            self.marks[priority_order] = max(self.marks[priority_order], job.id)
 
 
 class Claims:
-    """Claims of one process; remembers for each queue and lane how far it has read."""
+    """Claims of one process; remembers for each queue and priority_order how far it has read."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -141,18 +141,38 @@ def _claim_in_steps(
 ) -> list[Claimed]:
     """Read the first free rows with what was asked, copy them to leases, delete them."""
     picked = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
-    for lane in sorted({row[0] for row in picked}):
-        ids = [row[1] for row in picked if row[0] == lane]
+    for priority_order in sorted({row[0] for row in picked}):
+        ids = [row[1] for row in picked if row[0] == priority_order]
         if tx.has("leases_take"):
-            tx.run("leases_take", worker_id=worker_id, queue_id=queue_id, lane=lane, ids=ids)
-            tx.run("ready_delete", queue_id=queue_id, lane=lane, ids=ids)
+            tx.run(
+                "leases_take",
+                worker_id=worker_id,
+                queue_id=queue_id,
+                priority_order=priority_order,
+                ids=ids,
+            )
+            tx.run("ready_delete", queue_id=queue_id, priority_order=priority_order, ids=ids)
         else:  # the one writer: what was read in key order is a whole range
-            place = {"queue_id": queue_id, "lane": lane, "last": ids[-1], "task_ids": task_ids}
+            place = {
+                "queue_id": queue_id,
+                "priority_order": priority_order,
+                "last": ids[-1],
+                "task_ids": task_ids,
+            }
             tx.run("leases_take_through", worker_id=worker_id, **place)
             tx.run("ready_delete_through", **place)
     return [
         Claimed._make(
-            (job_id, lease + 1, attempt + 1, task_id, queue_id, 4 - lane, *asked, bool(expired))
+            (
+                job_id,
+                lease + 1,
+                attempt + 1,
+                task_id,
+                queue_id,
+                4 - priority_order,
+                *asked,
+                bool(expired),
+            )
         )
-        for lane, job_id, task_id, lease, attempt, *asked, expired in picked
+        for priority_order, job_id, task_id, lease, attempt, *asked, expired in picked
     ]

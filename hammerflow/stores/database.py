@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.statements import Statement
 
-__all__ = ["NO_TRANSACTION", "Database", "Dialect", "Fault", "Tx"]
+__all__ = ["NO_TRANSACTION", "Database", "Dialect", "ErrorKind", "Tx"]
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
@@ -37,7 +37,7 @@ NO_TRANSACTION = (
 )
 
 
-class Fault(Enum):
+class ErrorKind(Enum):
     """What an error of a driver means for the unit it hit."""
 
     RETRY = auto()  # deadlock, serialization failure, lock timeout, busy: roll back and run again
@@ -107,7 +107,7 @@ class Dialect(Protocol):
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
 
-    def fault(self, error: BaseException) -> Fault:
+    def fault(self, error: BaseException) -> ErrorKind:
         """What the error means."""
 
     def time(self, instant: datetime | None) -> Any:
@@ -172,7 +172,7 @@ class Database:
             except BaseException as error:
                 fault = self._fault(error)
                 self._abort(tx, fault)
-                if fault is Fault.LOST and isinstance(error, Exception):
+                if fault is ErrorKind.LOST and isinstance(error, Exception):
                     raise self._unavailable(error) from error
                 raise
             self._give(tx)
@@ -231,12 +231,12 @@ class Database:
                 if not isinstance(error, Exception):
                     raise
                 deadline = deadline or time.monotonic() + RETRY_SECONDS
-                if fault is Fault.RETRY and time.monotonic() < deadline:
+                if fault is ErrorKind.RETRY and time.monotonic() < deadline:
                     tries += 1
                     time.sleep(random.random() * min(0.002 * 2**tries, 0.25))
-                elif fault is Fault.LOST and lost < RECONNECTS:
+                elif fault is ErrorKind.LOST and lost < RECONNECTS:
                     lost, repeated = lost + 1, repeated or finishing
-                elif fault in (Fault.RETRY, Fault.LOST):
+                elif fault in (ErrorKind.RETRY, ErrorKind.LOST):
                     raise self._unavailable(error) from error
                 else:
                     raise
@@ -260,11 +260,11 @@ class Database:
                 self._abort(tx, fault)
                 if not isinstance(error, Exception):
                     raise
-                if fault is Fault.LOST and lost < RECONNECTS:
+                if fault is ErrorKind.LOST and lost < RECONNECTS:
                     lost += 1
-                elif fault is Fault.RETRY and time.monotonic() < deadline:
+                elif fault is ErrorKind.RETRY and time.monotonic() < deadline:
                     time.sleep(random.random() * 0.05)
-                elif fault in (Fault.RETRY, Fault.LOST):
+                elif fault in (ErrorKind.RETRY, ErrorKind.LOST):
                     raise self._unavailable(error) from error
                 else:
                     raise
@@ -293,18 +293,18 @@ class Database:
         else:
             self.dialect.close(tx)
 
-    def _fault(self, error: BaseException) -> Fault:
+    def _fault(self, error: BaseException) -> ErrorKind:
         """The dialect's word; an error thrown in by a signal may have cut a reply in two, so the
         connection counts as lost (and the error is raised all the same)."""
         if isinstance(error, SoftTimeout) or not isinstance(error, Exception):
-            return Fault.CUT
+            return ErrorKind.CUT
         return self.dialect.fault(error)
 
-    def _abort(self, tx: Tx, fault: Fault) -> None:
-        if fault is Fault.CUT:
+    def _abort(self, tx: Tx, fault: ErrorKind) -> None:
+        if fault is ErrorKind.CUT:
             self.dialect.close(tx)
             return
-        if fault is Fault.LOST:
+        if fault is ErrorKind.LOST:
             self.dialect.close(tx)
             self.close()  # the others were opened to the same server that went away
             return

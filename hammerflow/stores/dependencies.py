@@ -54,14 +54,14 @@ class Dependencies:
         rows = self._database.read(lambda tx: tx.rows("dependency_place", id=job_id))
         if not rows:
             return None
-        parent_id, flow_id, fan_in_id, pending, total, node = rows[0]
+        parent_id, workflow_id, dependent_id, pending, total, node = rows[0]
         before = self._neighbours(
-            "dependencies", limit, {"id": job_id, "flow": flow_id, "parent": parent_id}
+            "dependencies", limit, {"id": job_id, "flow": workflow_id, "parent": parent_id}
         )
         after = self._neighbours("dependents", limit, {"id": job_id})
-        if fan_in_id is not None and fan_in_id not in (flow_id, *after.ids):
-            after = self._with_fan_in(after, fan_in_id, limit)
-        return Place(flow_id, node, pending, total, before, after)
+        if dependent_id is not None and dependent_id not in (workflow_id, *after.ids):
+            after = self._with_fan_in(after, dependent_id, limit)
+        return Place(workflow_id, node, pending, total, before, after)
 
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
         rows = self._database.read(lambda tx: tx.rows(f"{side}_page", **values, n=limit))
@@ -72,8 +72,8 @@ class Dependencies:
                 states[state or WORKFLOW] += int(count)
         return Neighbours([row[0] for row in rows], dict(states))
 
-    def _with_fan_in(self, after: Neighbours, fan_in_id: bytes, limit: int) -> Neighbours:
-        rows = self._database.read(lambda tx: tx.rows("job_rows", ids=[fan_in_id]))
+    def _with_fan_in(self, after: Neighbours, dependent_id: bytes, limit: int) -> Neighbours:
+        rows = self._database.read(lambda tx: tx.rows("job_rows", ids=[dependent_id]))
         states = Counter(after.states)
         states[rows[0][3] if rows else WORKFLOW] += 1
-        return Neighbours([*after.ids, fan_in_id][:limit], dict(states))
+        return Neighbours([*after.ids, dependent_id][:limit], dict(states))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hammerflow.stores.database import Database
 
-__all__ = ["Health"]
+__all__ = ["Diagnostics"]
 
 
-class Health:
+class Diagnostics:
     """Questions that only ``hammerflow doctor`` asks; each is one statement that reads."""
 
     def __init__(self, database: Database) -> None:

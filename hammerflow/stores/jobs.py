@@ -26,11 +26,11 @@ from hammerflow.jobs.job import (
 )
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.stores.claims import Claims
-from hammerflow.stores.database import Database, Fault, Tx
-from hammerflow.stores.names import Names
+from hammerflow.stores.database import Database, ErrorKind, Tx
+from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.cancel import cancel_job, release_unheld, replay_job
 from hammerflow.stores.transitions.children import add_children
-from hammerflow.stores.transitions.dependents import Release, Settlement
+from hammerflow.stores.transitions.dependents import DependencyResolver, Settlement
 from hammerflow.stores.transitions.insert import insert_jobs
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.settle import (
@@ -65,7 +65,7 @@ class Inserted:
 class Jobs:
     """Everything that is asked of the tables that hold jobs."""
 
-    def __init__(self, database: Database, names: Names, *, poison_limit: int) -> None:
+    def __init__(self, database: Database, names: NameTable, *, poison_limit: int) -> None:
         self._database = database
         self._names = names
         self._poison_limit = poison_limit
@@ -84,7 +84,7 @@ class Jobs:
             inserted = Inserted(*insert_jobs(self._database, tx, attached, check_ids=check_ids))
             if ended and not tx.repeated:
                 result = Settlement()
-                count_ended(tx, Release(self._database, self._names, tx, result), ended)
+                count_ended(tx, DependencyResolver(self._database, self._names, tx, result), ended)
                 inserted.queues.update(result.queues)
             return inserted
 
@@ -94,7 +94,7 @@ class Jobs:
         try:
             return self._database.unit(work)
         except Exception as error:
-            if not check_ids or self._database.dialect.fault(error) is not Fault.DUPLICATE:
+            if not check_ids or self._database.dialect.fault(error) is not ErrorKind.DUPLICATE:
                 raise
             return self._database.unit(work)  # someone has just inserted that id: now it is seen
 
@@ -195,7 +195,7 @@ class Jobs:
         self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx
     ) -> None:
         """Insert the spooled children of a job that was settled in this transaction."""
-        release = Release(self._database, self._names, tx, settlement)
+        release = DependencyResolver(self._database, self._names, tx, settlement)
         left_out: Counter[bytes | None] = Counter()
         for chunk in chunks:
             self._names.ensure(chunk, tx)
@@ -362,7 +362,7 @@ class Jobs:
         return self._database.read(lambda tx: tx.rows("children_states", parent=parent_id))
 
     def results_of_children(
-        self, parent_id: bytes, fan_in_id: bytes
+        self, parent_id: bytes, dependent_id: bytes
     ) -> Iterator[tuple[JobState | None, bytes | None]]:
         """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
         after = -1
@@ -372,7 +372,7 @@ class Jobs:
                 lambda tx: tx.rows(
                     "children_results",
                     parent=parent_id,
-                    fan_in=fan_in_id,
+                    fan_in=dependent_id,
                     after=position,  # noqa: B023 - read at once
                     n=_PAGE,
                 )
@@ -446,8 +446,8 @@ def _promote(tx: Tx, limit: int) -> list[tuple[int, int]]:
     tx.many(
         "ready_insert",
         [
-            (queue_id, lane, job_id, task_id, lease, attempt)
-            for job_id, queue_id, lane, task_id, lease, attempt in due
+            (queue_id, priority_order, job_id, task_id, lease, attempt)
+            for job_id, queue_id, priority_order, task_id, lease, attempt in due
         ],
     )
     counts: dict[int, int] = {}

@@ -8,10 +8,10 @@ from hammerflow.ids import name_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.stores.database import Database, Tx
 
-__all__ = ["Names"]
+__all__ = ["NameTable"]
 
 
-class Names:
+class NameTable:
     """The tables ``queues`` and ``tasks``.
 
     Attributes:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
-from hammerflow.stores.names import Names
+from hammerflow.stores.names import NameTable
 
 __all__ = ["QueueStatus", "Queues"]
 
@@ -31,7 +31,7 @@ class QueueStatus:
 class Queues:
     """The table ``queues``."""
 
-    def __init__(self, database: Database, names: Names) -> None:
+    def __init__(self, database: Database, names: NameTable) -> None:
         self._database = database
         self._names = names
 

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 
 from hammerflow.errors import SchemaMismatch, StoreUnavailable
-from hammerflow.stores.database import Database, Fault, Tx
+from hammerflow.stores.database import Database, ErrorKind, Tx
 from hammerflow.stores.statements import expand, read_migrations
 
 __all__ = ["Migration", "Schema"]
@@ -39,7 +39,7 @@ class Schema:
         try:
             rows = self._database.read(lambda tx: tx.rows("migrations_applied"))
         except Exception as error:
-            if self._database.dialect.fault(error) is Fault.MISSING:
+            if self._database.dialect.fault(error) is ErrorKind.MISSING:
                 return []
             raise
         return [row[0] for row in rows]

@@ -14,7 +14,7 @@ from hammerflow.errors import JobNotFound
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 
-__all__ = ["COUNTED", "Generation", "Lineage", "Pending", "SpawnRun", "SpawnStats", "Spawns"]
+__all__ = ["COUNTED", "Generation", "Lineage", "PendingSpawn", "SpawnRun", "SpawnStats", "Spawns"]
 
 #: Far enough back for everything, near enough for every database's calendar.
 _EVER = timedelta(days=36_500)
@@ -66,7 +66,7 @@ class SpawnStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingSpawn:
     """A spawner that has ended, and those of its children that have not, by state.
 
     Attributes:
@@ -147,7 +147,7 @@ class Spawns:
             for handler, place, count, good, asked, spawned, most, mean, longest in rows
         ]  # fmt: skip
 
-    def pending(self, *, limit: int = 100) -> Sequence[Pending]:
+    def pending(self, *, limit: int = 100) -> Sequence[PendingSpawn]:
         """Spawners with children that have not ended, newest spawner first.
 
         Looks through the first 100 000 live jobs of each state.
@@ -160,7 +160,7 @@ class Spawns:
             families.setdefault(parent_id, Counter())[state] = int(count)
         chosen = [*families][:limit]
         runs = self.runs(chosen)
-        return [Pending(key, dict(families[key]), runs.get(key)) for key in chosen]
+        return [PendingSpawn(key, dict(families[key]), runs.get(key)) for key in chosen]
 
     def runs(self, parent_ids: Sequence[bytes]) -> Mapping[bytes, SpawnRun]:
         """The last successful run of each of these spawners."""

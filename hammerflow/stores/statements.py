@@ -39,7 +39,7 @@ TABLES = (
     "edges",
     "workflows",
     "nodes",
-    "joins",
+    "barriers",
     "progress",
     "job_states",
 )

@@ -10,7 +10,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.jobs import Jobs
-from hammerflow.stores.names import Names
+from hammerflow.stores.names import NameTable
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
@@ -26,7 +26,7 @@ class Store:
     def __init__(self, database: Database, *, poison_limit: int = 3) -> None:
         self.database = database
         self.schema = Schema(database)
-        self.names = Names(database)
+        self.names = NameTable(database)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
         self.spawns = Spawns(database)

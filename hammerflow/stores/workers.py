@@ -10,11 +10,11 @@ from typing import Any
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import FINAL_CODES, JobState
 from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
-from hammerflow.jobs.status import FlowState
+from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import Names
+from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.children import flows_of
-from hammerflow.stores.transitions.dependents import BAD, End
+from hammerflow.stores.transitions.dependents import BAD, JobEnd
 from hammerflow.stores.transitions.settle import decide_loss, end_jobs
 
 __all__ = ["Swept", "Workers"]
@@ -36,7 +36,7 @@ class Swept:
 class Workers:
     """The tables ``workers`` and ``worker_tasks``, and the leases of the dead."""
 
-    def __init__(self, database: Database, names: Names) -> None:
+    def __init__(self, database: Database, names: NameTable) -> None:
         self._database = database
         self._names = names
 
@@ -141,7 +141,10 @@ class Workers:
             rows = tx.rows("parked_of_tasks", task_ids=task_ids, n=_CHUNK)
             if rows:
                 tx.run("parked_delete", ids=[row[0] for row in rows])
-                tx.many("ready_insert", [(q, lane, j, t, x, a) for j, q, lane, t, x, a in rows])
+                tx.many(
+                    "ready_insert",
+                    [(q, priority_order, j, t, x, a) for j, q, priority_order, t, x, a in rows],
+                )
                 queues.update(self._names.queue(row[1]) for row in rows)
             return len(rows)
 
@@ -194,7 +197,7 @@ class Workers:
         tx.run("leases_delete", worker_id=worker_id, ids=ids)
         ready, parked, cancelled = [], [], []
         halted = _halted(tx, ids)
-        for job_id, lease, attempt, queue_id, lane, task_id, cancel in rows:
+        for job_id, lease, attempt, queue_id, priority_order, task_id, cancel in rows:
             outcome = decide_loss(Lost(failure), losses.get(job_id, 0) + 1, poison_limit)
             if job_id in halted:
                 outcome = Cancelled("its workflow was ended")
@@ -207,10 +210,19 @@ class Workers:
                     )
                 case Parked(why, _):
                     parked.append(
-                        (job_id, why, failure.message, queue_id, lane, task_id, lease, attempt)
+                        (
+                            job_id,
+                            why,
+                            failure.message,
+                            queue_id,
+                            priority_order,
+                            task_id,
+                            lease,
+                            attempt,
+                        )
                     )
                 case _:
-                    ready.append((queue_id, lane, job_id, task_id, lease, attempt))
+                    ready.append((queue_id, priority_order, job_id, task_id, lease, attempt))
         tx.many(
             "errors_insert",
             [(row[0], row[1], "lost", row[2], failure.type, failure.message, "") for row in rows],
@@ -231,7 +243,7 @@ class Workers:
         """What follows from the ends of these; the queues that it fed."""
         links = tx.rows("ended_links", ids=ids)
         ends = [
-            End(id_, BAD, then, key, flow, watched, True) for id_, then, key, flow, watched in links
+            JobEnd(id_, BAD, then, key, flow, flags, True) for id_, then, key, flow, flags in links
         ]
         return end_jobs(self._database, self._names, tx, ends).queues
 
@@ -244,9 +256,13 @@ class Workers:
     def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> Sequence[int]:
         """Park what still stands there; the task of each."""
         parked = []
-        for lane in sorted({row[0] for row in head}):
-            ids = [job_id for at, job_id in head if at == lane]
-            values: dict[str, Any] = {"queue_id": queue_id, "lane": lane, "ids": ids}
+        for priority_order in sorted({row[0] for row in head}):
+            ids = [job_id for at, job_id in head if at == priority_order]
+            values: dict[str, Any] = {
+                "queue_id": queue_id,
+                "priority_order": priority_order,
+                "ids": ids,
+            }
             if tx.has("ready_lock"):
                 taken = tx.rows("ready_lock", **values)
                 if taken:
@@ -254,7 +270,16 @@ class Workers:
             else:
                 taken = tx.rows("ready_delete", **values)
             parked += [
-                (job_id, "unknown_task", self._unknown(task_id), queue_id, lane, task_id, lease, n)
+                (
+                    job_id,
+                    "unknown_task",
+                    self._unknown(task_id),
+                    queue_id,
+                    priority_order,
+                    task_id,
+                    lease,
+                    n,
+                )
                 for job_id, task_id, lease, n in taken
             ]
         if parked:
@@ -272,5 +297,5 @@ def _halted(tx: Tx, job_ids: Sequence[bytes]) -> set[bytes]:
     if not flows:
         return set()
     rows = tx.rows("flows_share", ids=sorted(flows))
-    halted = {flow_id for flow_id, state, _ in rows if FlowState(state).is_halted}
+    halted = {workflow_id for workflow_id, state, _ in rows if WorkflowState(state).is_halted}
     return {link[0] for link in links if link[3] in halted}

@@ -12,22 +12,22 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
-from hammerflow.jobs.status import FailurePolicy, FlowState, WorkflowStatus
+from hammerflow.jobs.status import FailurePolicy, WorkflowState, WorkflowStatus
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import Names
+from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
-from hammerflow.stores.transitions.dependents import Release, Settlement
+from hammerflow.stores.transitions.dependents import DependencyResolver, Settlement
 from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
 
-__all__ = ["Member", "WorkflowRow", "Workflows"]
+__all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
 
 _FIRST = bytes(16)
 _PAGE = 1_000
 #: So many waiting jobs are looked at in one go.
 _SLICE = 500
-#: Codes of FlowState that a WorkflowStatus stands for, from and to.
+#: Codes of WorkflowState that a WorkflowStatus stands for, from and to.
 _CODES: Mapping[WorkflowStatus, tuple[Sequence[int], ...]] = {
     WorkflowStatus.RUNNING: ((1, 1), (3, 4)),
     WorkflowStatus.PAUSED: ((2, 2),),
@@ -44,7 +44,7 @@ class WorkflowRow:
     id: bytes
     kind: str
     name: str
-    state: FlowState
+    state: WorkflowState
     policy: FailurePolicy
     failures: int
     parent_id: bytes | None
@@ -57,13 +57,13 @@ class WorkflowRow:
     health: Mapping[str, Any] | None
 
 
-class Member(NamedTuple):
+class WorkflowMember(NamedTuple):
     """A node of a workflow, or a job that one of its nodes has spawned (without a position)."""
 
     id: bytes
     position: int | None
     name: str | None
-    fan_in_id: bytes | None
+    dependent_id: bytes | None
     task: str | None  # None: a workflow inside
     state: str | None
     reason: str | None
@@ -73,7 +73,7 @@ class Member(NamedTuple):
 class Workflows:
     """Everything that is asked of the tables that hold workflows."""
 
-    def __init__(self, database: Database, names: Names) -> None:
+    def __init__(self, database: Database, names: NameTable) -> None:
         self._database = database
         self._names = names
         self._healed_to = _FIRST
@@ -119,52 +119,52 @@ class Workflows:
         return work(tx) if tx is not None else self._database.unit(work)
 
     def cancel(
-        self, flow_id: bytes, reason: str, state: FlowState = FlowState.CANCELLING
+        self, workflow_id: bytes, reason: str, state: WorkflowState = WorkflowState.CANCELLING
     ) -> Settlement:
         """Cancel what has not started, and ask what runs to stop."""
 
         def work(tx: Tx) -> Settlement:
             result = Settlement()
             release = self._release(tx, result)
-            self._stop_running(tx, flow_id, reason)  # leases first, as a settle locks them
-            if not tx.rows("flows_lock", ids=[flow_id]):
-                raise _unknown(flow_id)
-            release.flows.load([flow_id], exclusive=True)
-            release.after(release.halt(flow_id, state, reason))
-            self._stop_running(tx, flow_id, reason)  # what has begun meanwhile
+            self._stop_running(tx, workflow_id, reason)  # leases first, as a settle locks them
+            if not tx.rows("flows_lock", ids=[workflow_id]):
+                raise _unknown(workflow_id)
+            release.flows.load([workflow_id], exclusive=True)
+            release.after(release.halt(workflow_id, state, reason))
+            self._stop_running(tx, workflow_id, reason)  # what has begun meanwhile
             return result
 
         return self._database.unit(work)
 
     def rerun(
-        self, flow_id: bytes, *, only: Sequence[bytes] | None, downstream: bool, by: str
+        self, workflow_id: bytes, *, only: Sequence[bytes] | None, downstream: bool, by: str
     ) -> Settlement:
         """Run again what failed or was cancelled (or ``only`` these)."""
         chosen = None if only is None else set(only)
         return self._database.unit(
             lambda tx: rerun_members(
-                self._database, self._names, tx, flow_id, chosen, by, downstream=downstream
+                self._database, self._names, tx, workflow_id, chosen, by, downstream=downstream
             )
         )
 
-    def skip(self, flow_id: bytes, job_id: bytes, by: str) -> Settlement:
+    def skip(self, workflow_id: bytes, job_id: bytes, by: str) -> Settlement:
         """Take a failed node as done."""
         return self._database.unit(
-            lambda tx: skip_member(self._database, self._names, tx, flow_id, job_id, by)
+            lambda tx: skip_member(self._database, self._names, tx, workflow_id, job_id, by)
         )
 
-    def resume(self, flow_id: bytes, by: str) -> Settlement:
+    def resume(self, workflow_id: bytes, by: str) -> Settlement:
         """Go on after a pause, without what depends on the failures."""
         return self._database.unit(
-            lambda tx: resume_workflow(self._database, self._names, tx, flow_id, by)
+            lambda tx: resume_workflow(self._database, self._names, tx, workflow_id, by)
         )
 
     def expire(self) -> Settlement:
         """End the workflows whose timeout is over, as failed."""
         ids = self._database.read(lambda tx: tx.rows("workflows_overdue", n=_PAGE))
         result = Settlement()
-        for (flow_id,) in ids:
-            one = self.cancel(flow_id, "timed out", FlowState.FAILING)
+        for (workflow_id,) in ids:
+            one = self.cancel(workflow_id, "timed out", WorkflowState.FAILING)
             result.ended += one.ended
             result.queues |= one.queues
         return result
@@ -209,27 +209,27 @@ class Workflows:
 
     # -- views ------------------------------------------------------------------------------------
 
-    def get(self, flow_id: bytes) -> WorkflowRow | None:
+    def get(self, workflow_id: bytes) -> WorkflowRow | None:
         """A workflow as it stands."""
-        found = self.rows([flow_id])
+        found = self.rows([workflow_id])
         return found[0] if found else None
 
-    def rows(self, flow_ids: Sequence[bytes]) -> Sequence[WorkflowRow]:
+    def rows(self, workflow_ids: Sequence[bytes]) -> Sequence[WorkflowRow]:
         """Workflows as they stand, in the order of the ids."""
-        if not flow_ids:
+        if not workflow_ids:
             return []
-        rows = self._database.read(lambda tx: tx.rows("workflow_rows", ids=list(flow_ids)))
+        rows = self._database.read(lambda tx: tx.rows("workflow_rows", ids=list(workflow_ids)))
         instant = self._database.dialect.instant
         known = {
             row[0]: WorkflowRow(
-                row[0], row[1], row[2], FlowState(row[3]), FailurePolicy.of(row[4]), row[5],
+                row[0], row[1], row[2], WorkflowState(row[3]), FailurePolicy.of(row[4]), row[5],
                 row[6], instant(row[7]), instant(row[8]), instant(row[9]), row[10],
                 json.loads(row[11]) if row[11] else {}, row[12],
                 json.loads(row[13]) if row[13] else None,
             )
             for row in rows
         }  # fmt: skip
-        return [known[id_] for id_ in flow_ids if id_ in known]
+        return [known[id_] for id_ in workflow_ids if id_ in known]
 
     def list(
         self,
@@ -252,10 +252,10 @@ class Workflows:
             ids |= {row[0] for row in rows}
         return self.rows(sorted(ids, reverse=True)[:limit])
 
-    def counts(self, flow_id: bytes) -> Counter[JobState]:
+    def counts(self, workflow_id: bytes) -> Counter[JobState]:
         """How many of its jobs stand in each state, those of workflows inside it included."""
         counts: Counter[JobState] = Counter()
-        for inner in [flow_id, *self.inside(flow_id)]:
+        for inner in [workflow_id, *self.inside(workflow_id)]:
             rows = self._database.read(
                 lambda tx, inner=inner: tx.rows("members_states", id=inner)  # type: ignore[misc]
             )
@@ -263,22 +263,24 @@ class Workflows:
                 counts[JobState(state)] += n
         return counts
 
-    def inside(self, flow_id: bytes) -> Sequence[bytes]:
+    def inside(self, workflow_id: bytes) -> Sequence[bytes]:
         """The workflows inside it, at any depth."""
-        rows = self._database.read(lambda tx: tx.rows("flows_inside", id=flow_id))
+        rows = self._database.read(lambda tx: tx.rows("flows_inside", id=workflow_id))
         return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
 
-    def members(self, flow_id: bytes) -> Iterator[Member]:
+    def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
         it has its status for its state."""
-        ids = [row[0] for row in self._database.read(lambda tx: tx.rows("node_ids", id=flow_id))]
+        ids = [
+            row[0] for row in self._database.read(lambda tx: tx.rows("node_ids", id=workflow_id))
+        ]
         for page in _pages(ids):
             rows = self._database.read(
                 lambda tx, page=page: tx.rows(  # type: ignore[misc]
-                    "members_page", id=flow_id, ids=page
+                    "members_page", id=workflow_id, ids=page
                 )
             )
-            members = [Member._make(row) for row in rows]
+            members = [WorkflowMember._make(row) for row in rows]
             inside = self.rows([m.id for m in members if m.task is None])
             states = {row.id: str(row.state.status) for row in inside}
             yield from (m._replace(state=states.get(m.id, m.state)) for m in members)
@@ -299,16 +301,16 @@ class Workflows:
         rows = self._database.read(lambda tx: tx.rows("edges_into", ids=[child_id]))
         return [parent_id for _, parent_id, _ in rows]
 
-    def named(self, flow_id: bytes, name: str) -> bytes | None:
+    def named(self, workflow_id: bytes, name: str) -> bytes | None:
         """The job of a node."""
-        rows = self._database.read(lambda tx: tx.rows("member_named", id=flow_id, name=name))
+        rows = self._database.read(lambda tx: tx.rows("member_named", id=workflow_id, name=name))
         return next((job_id for job_id, found in rows if found == name), None)
 
     def failed(
-        self, flow_id: bytes, limit: int
+        self, workflow_id: bytes, limit: int
     ) -> Sequence[tuple[bytes, str | None, JobState, str]]:
         """(id, name, state, reason) of members that failed or were cancelled."""
-        rows = self._database.read(lambda tx: tx.rows("members_failed", id=flow_id, n=limit))
+        rows = self._database.read(lambda tx: tx.rows("members_failed", id=workflow_id, n=limit))
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
     def results(self, reference: Any) -> Iterator[tuple[JobState | None, bytes | None]]:
@@ -324,8 +326,8 @@ class Workflows:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _release(self, tx: Tx, result: Settlement) -> Release:
-        return Release(self._database, self._names, tx, result)
+    def _release(self, tx: Tx, result: Settlement) -> DependencyResolver:
+        return DependencyResolver(self._database, self._names, tx, result)
 
     def _suspects(self, tx: Tx) -> Sequence[bytes]:
         """Waiting jobs none of whose edges comes from something unfinished."""
@@ -342,10 +344,10 @@ class Workflows:
         open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
         return [child_id for child_id, found in parents.items() if not found & open_]
 
-    def _stop_running(self, tx: Tx, flow_id: bytes, reason: str) -> None:
-        for (job_id,) in tx.rows("members_running_ids", id=flow_id):
+    def _stop_running(self, tx: Tx, workflow_id: bytes, reason: str) -> None:
+        for (job_id,) in tx.rows("members_running_ids", id=workflow_id):
             tx.run("leases_cancel", id=job_id, reason=reason)
-        for row in tx.rows("flows_within", id=flow_id):
+        for row in tx.rows("flows_within", id=workflow_id):
             self._stop_running(tx, row[0], reason)
 
 
@@ -362,8 +364,8 @@ def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
             )
 
 
-def _unknown(flow_id: bytes) -> HammerflowError:
-    return JobNotFound(f"no workflow has the id {uuid.UUID(bytes=flow_id)}")
+def _unknown(workflow_id: bytes) -> HammerflowError:
+    return JobNotFound(f"no workflow has the id {uuid.UUID(bytes=workflow_id)}")
 
 
 def _pages(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

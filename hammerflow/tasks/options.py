@@ -9,9 +9,10 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, overload
 
 from hammerflow.canvas.signature import Signature, seconds
 from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
-from hammerflow.enqueue.job_factory import checked_name, checked_priority
 from hammerflow.jobs.backoff import Backoff
+from hammerflow.jobs.job import checked_priority
 from hammerflow.tasks.task import AsyncTask, Spawner, Task, TaskOptions
+from hammerflow.text import checked_name
 
 __all__ = ["DeclaredOptions", "Decorator", "SpawnerDecorator", "SpawnerOptions", "declared"]
 

@@ -10,7 +10,7 @@ from hammerflow.ids import worker_number
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome, Settled
 from hammerflow.worker.child.executor import Executor
-from hammerflow.worker.run_options import Manifest, TaskFacts
+from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
 __all__ = ["drain"]
 
@@ -43,7 +43,7 @@ class _InlineWorker:
         self._given = None if queues is None else list(queues)
         self._executor = Executor(app, progress=self._note)
         self._executor.worker_id = self.worker_id
-        manifest = Manifest([TaskFacts.of(task) for task in app.tasks.values()])
+        manifest = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
         self._runners: list[tuple[list[int], Callable[[Sequence[Claimed]], list[Outcome]]]] = [
             (manifest.ids(is_async=False), self._run_each),
             (manifest.ids(is_async=True), self._run_at_once),

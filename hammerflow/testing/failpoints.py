@@ -1,13 +1,14 @@
-"""Faults: named points at which a process of a worker ends or freezes on demand, to prove recovery.
+"""Failpoints: named points at which a process of a worker dies or freezes on demand.
 
-With ``HAMMERFLOW_FAULTS`` set to a folder, a worker's processes pass the points below. A file named
-after a point, moved there whole, arms it: the first process that comes there takes it away, notes
-the point, its pid and the monotonic clock as a line of the file ``hits``, and does what it says:
+They prove that a worker recovers. Run it with ``HAMMERFLOW_PRELOAD=hammerflow.testing.failpoints``
+and ``HAMMERFLOW_FAILPOINTS`` set to an existing folder. A file named after a point, moved into the
+folder by a rename, arms the point: the first process that reaches it removes the file, appends the
+point, its pid and the monotonic clock as a line to the file ``hits``, and does what the file says:
 
-- ``kill``: SIGKILL to itself;
-- ``freeze``: SIGSTOP to its whole process group, for whoever armed it to thaw.
+- ``kill``: sends SIGKILL to itself;
+- ``freeze``: sends SIGSTOP to its whole process group, which whoever armed the point must thaw.
 
-Without the variable this module is not imported, and no point is there: nothing is paid for them.
+The worker never imports this module unless it is told to, so failpoints cost nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ POINTS: Final = (
 _BODY, _COMMIT = 0.02, 0.002
 
 
-class _Faults:
+class _Failpoints:
     """The points of this process."""
 
     def __init__(self, folder: Path) -> None:
@@ -171,9 +172,9 @@ class _Faults:
 class _Committing:
     """A dialect whose commits are points."""
 
-    def __init__(self, dialect: Any, faults: _Faults) -> None:
+    def __init__(self, dialect: Any, failpoints: _Failpoints) -> None:
         self._dialect = dialect
-        self.commit = faults.commit(dialect.commit)
+        self.commit = failpoints.commit(dialect.commit)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dialect, name)
@@ -185,21 +186,25 @@ def install(folder: str) -> None:
     Args:
         folder: where points are armed; it exists.
     """
-    faults = _Faults(Path(folder))
+    failpoints = _Failpoints(Path(folder))
     for owner, name, wrap in (
-        (Claims, "claim", faults.claim),
-        (Jobs, "settle", faults.settle),
-        (Jobs, "settle_stream", faults.settle),
-        (Executor, "_run_in_transaction", faults.settle),
-        (Executor, "execute", faults.execute),
-        (Executor, "execute_async", faults.execute_async),
-        (Database, "unit", faults.unit),
+        (Claims, "claim", failpoints.claim),
+        (Jobs, "settle", failpoints.settle),
+        (Jobs, "settle_stream", failpoints.settle),
+        (Executor, "_run_in_transaction", failpoints.settle),
+        (Executor, "execute", failpoints.execute),
+        (Executor, "execute_async", failpoints.execute_async),
+        (Database, "unit", failpoints.unit),
     ):
         original = getattr(owner, name)
         setattr(owner, name, functools.wraps(original)(wrap(original)))
     opened = Database.__init__
 
     def init(database: Database, dialect: Any, label: str) -> None:
-        opened(database, _Committing(dialect, faults), label)
+        opened(database, _Committing(dialect, failpoints), label)
 
     Database.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+if _folder := os.environ.get("HAMMERFLOW_FAILPOINTS"):
+    install(_folder)

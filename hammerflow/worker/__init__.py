@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
+from hammerflow.errors import ConfigError
 from hammerflow.worker.options import WorkerOptions, read_queues
 
-__all__ = ["WorkerOptions", "put_faults", "read_queues", "run"]
+__all__ = ["WorkerOptions", "preload", "read_queues", "run"]
 
 
 def run(options: WorkerOptions) -> int:
@@ -21,13 +23,23 @@ def run(options: WorkerOptions) -> int:
     """
     from hammerflow.worker.supervisor.supervisor import Supervisor
 
-    put_faults()
+    preload()
     return Supervisor(options).run()
 
 
-def put_faults() -> None:
-    """Put the fault points into this process, where ``HAMMERFLOW_FAULTS`` asks for them."""
-    if folder := os.environ.get("HAMMERFLOW_FAULTS"):
-        from hammerflow.testing.failpoints import install
+def preload() -> None:
+    """Import the modules that ``HAMMERFLOW_PRELOAD`` names, separated by commas.
 
-        install(folder)
+    Each process of a worker does so before it opens a store or imports the app: the place for
+    instrumentation, and for :mod:`hammerflow.testing.failpoints`.
+
+    Raises:
+        ConfigError: one of the modules cannot be imported.
+    """
+    for name in filter(None, os.environ.get("HAMMERFLOW_PRELOAD", "").split(",")):
+        try:
+            importlib.import_module(name.strip())
+        except ImportError as error:
+            raise ConfigError(
+                f"HAMMERFLOW_PRELOAD: cannot import {name.strip()}: {error}"
+            ) from error

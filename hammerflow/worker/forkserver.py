@@ -21,14 +21,14 @@ from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
-from hammerflow.services.lease_clock import Pulse
-from hammerflow.worker import put_faults
-from hammerflow.worker.child.serial import Child, ChildOptions, Pipes, ignore_politely, leave
+from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.worker import preload
+from hammerflow.worker.child.serial import ChildOptions, Pipes, SerialChild, ignore_politely, leave
 from hammerflow.worker.loading import load_app
 from hammerflow.worker.logs import configure
 from hammerflow.worker.processes import die_with_parent, set_title
 from hammerflow.worker.protocol import BROKEN, EXITED, FORKED, HELLO, pack
-from hammerflow.worker.run_options import TaskFacts
+from hammerflow.worker.run_options import TaskInfo
 
 __all__ = ["REQUEST", "main"]
 
@@ -49,8 +49,8 @@ def main(arguments: list[str]) -> int:
     configure(options["log_format"], options["log_level"])
     ignore_politely()
     set_title("fork server")
-    put_faults()
     try:
+        preload()
         app = load_app(options["app"])
         greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _greeting(app: Hammerflow) -> list[Any]:
-    tasks = [TaskFacts.of(task).to_plain() for task in app.tasks.values()]
+    tasks = [TaskInfo.of(task).to_plain() for task in app.tasks.values()]
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     folder = os.getcwd() + os.sep
     own = sorted(f for f in files if f and f.startswith(folder) and "site-packages" not in f)
@@ -91,7 +91,7 @@ class ForkServer:
         self._options = ChildOptions(
             options["max_jobs"], options["max_memory"], options["async_slots"]
         )
-        self._pulse = Pulse(options["pulse"])
+        self._pulse = LeaseClock(options["pulse"])
         self._children: set[int] = set()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
@@ -155,11 +155,11 @@ class ForkServer:
     def _become(self, kind: bytes, pipes: Pipes) -> None:
         set_title("child")
         if kind == b"l":
-            from hammerflow.worker.child.async_ import LoopChild
+            from hammerflow.worker.child.async_ import AsyncChild
 
-            LoopChild(self._app, pipes, self._options, self._pulse).run()
+            AsyncChild(self._app, pipes, self._options, self._pulse).run()
         else:
-            Child(self._app, pipes, self._options, self._pulse).run()
+            SerialChild(self._app, pipes, self._options, self._pulse).run()
 
     def _reap(self) -> None:
         for pid in list(self._children):

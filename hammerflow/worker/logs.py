@@ -24,7 +24,7 @@ def configure(form: str, level: str) -> None:
         level: name of the lowest level to show.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -35,7 +35,7 @@ def _facts_of(record: logging.LogRecord) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     """``2025-01-31 12:00:00.123 INFO worker[4711] child started pid=4712``"""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -47,7 +47,7 @@ class _Text(logging.Formatter):
         return f"{head} {record.getMessage()}{tail}{trace}"
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     """One object per line."""
 
     def format(self, record: logging.LogRecord) -> str:

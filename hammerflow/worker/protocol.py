@@ -113,9 +113,14 @@ def unpack_outcome(code: int, fields: list[Any]) -> Outcome:
 
 
 def _spawned(fields: list[Any]) -> Spawned:
-    children, operation, spawned, workflows, ends, graft = fields
+    children, operation, spawned, workflows, ends, wait_for_children = fields
     return Spawned(
-        _jobs(children), Operation(*operation), spawned, _workflows(workflows), ends, graft
+        _jobs(children),
+        Operation(*operation),
+        spawned,
+        _workflows(workflows),
+        ends,
+        wait_for_children,
     )
 
 

@@ -12,7 +12,7 @@ from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.job import Claimed
 from hammerflow.tasks.task import Task, TaskOptions
 
-__all__ = ["Manifest", "Policy", "TaskFacts", "policy_of", "wants_retry"]
+__all__ = ["RunOptions", "TaskCatalog", "TaskInfo", "run_options_of", "wants_retry"]
 
 
 _OVERRIDES: dict[str, tuple[type, ...]] = {
@@ -23,7 +23,7 @@ _OVERRIDES: dict[str, tuple[type, ...]] = {
 }
 
 
-class Policy(NamedTuple):
+class RunOptions(NamedTuple):
     """How a job is run, retried and kept. Seconds."""
 
     max_attempts: int
@@ -37,11 +37,11 @@ class Policy(NamedTuple):
         """Seconds until the next attempt; None if ``attempt`` was the last one."""
         return None if attempt >= self.max_attempts else self.backoff.seconds(attempt, chance)
 
-    def overridden(self, options: str | None) -> Policy:
+    def overridden(self, options: str | None) -> RunOptions:
         """With what the job itself says (JSON) laid over it."""
         return self if options is None else self.with_overrides(json.loads(options))
 
-    def with_overrides(self, given: Mapping[str, Any]) -> Policy:
+    def with_overrides(self, given: Mapping[str, Any]) -> RunOptions:
         """With a job's own options laid over it."""
         changes: dict[str, Any] = {}
         for name, kinds in _OVERRIDES.items():
@@ -54,9 +54,9 @@ class Policy(NamedTuple):
         return self._replace(**changes) if changes else self
 
 
-def policy_of(options: TaskOptions) -> Policy:
+def run_options_of(options: TaskOptions) -> RunOptions:
     """What a task's options mean for a job without options of its own."""
-    return Policy(
+    return RunOptions(
         options.max_attempts,
         options.backoff,
         options.timeout,
@@ -76,20 +76,20 @@ def wants_retry(options: TaskOptions, error: BaseException) -> bool:
     return options.retry_on is None or isinstance(error, options.retry_on)
 
 
-class TaskFacts(NamedTuple):
+class TaskInfo(NamedTuple):
     """What a supervisor must know of a task whose code it never imports."""
 
     name: str
     queue: str
     is_async: bool
     result_ttl: float | None
-    policy: Policy
+    policy: RunOptions
 
     @classmethod
-    def of(cls, task: Task[..., Any]) -> TaskFacts:
+    def of(cls, task: Task[..., Any]) -> TaskInfo:
         options = task.defaults
         return cls(
-            task.name, options.queue, options.is_async, options.result_ttl, policy_of(options)
+            task.name, options.queue, options.is_async, options.result_ttl, run_options_of(options)
         )
 
     def to_plain(self) -> list[Any]:
@@ -98,18 +98,18 @@ class TaskFacts(NamedTuple):
         return [*self[:4], list(policy)]
 
     @classmethod
-    def from_plain(cls, plain: list[Any]) -> TaskFacts:
+    def from_plain(cls, plain: list[Any]) -> TaskInfo:
         """The inverse of :meth:`to_plain`."""
-        policy = Policy(*plain[4])
+        policy = RunOptions(*plain[4])
         backoff = Backoff.from_dict(policy.backoff)  # type: ignore[arg-type]
         name, queue, is_async, result_ttl, _ = plain
         return cls(name, queue, is_async, result_ttl, policy._replace(backoff=backoff))
 
 
-class Manifest:
+class TaskCatalog:
     """All tasks of an app, by the number that stands for them in the hot tables."""
 
-    def __init__(self, tasks: list[TaskFacts]) -> None:
+    def __init__(self, tasks: list[TaskInfo]) -> None:
         self._tasks = {name_id(task.name): task for task in tasks}
         self.names = sorted(task.name for task in tasks)
         self.queues = {task.queue for task in tasks}
@@ -133,10 +133,10 @@ class Manifest:
         task = self._tasks.get(job.task_id)
         return task.name if task is not None else str(job.task_id)
 
-    def policy(self, job: Claimed) -> Policy:
+    def policy(self, job: Claimed) -> RunOptions:
         """What holds for a job."""
         task = self._tasks.get(job.task_id)
-        base = policy_of(TaskOptions()) if task is None else task.policy
+        base = run_options_of(TaskOptions()) if task is None else task.policy
         try:
             return base.overridden(job.options)
         except Exception:  # noqa: BLE001 - a border: rows may come from anywhere

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.jobs.job import Priority
-from hammerflow.workflows.positions import Located, Misread, read_json, read_yaml
+from hammerflow.workflows.positions import ParseError, Positioned, read_json, read_yaml
 
 __all__ = ["NodeSpec", "WorkflowSpec", "read_workflow"]
 
@@ -38,7 +38,7 @@ class NodeSpec(NamedTuple):
     priority: int | None
     max_attempts: int | None
     delay: float | None
-    graft: bool
+    wait_for_children: bool
     line: int | None
 
 
@@ -78,21 +78,21 @@ def read_workflow(
     """
     try:
         return _workflow(_read(text, format, source))
-    except Misread as wrong:
+    except ParseError as wrong:
         line = f", line {wrong.line}" if wrong.line else ""
         path = f", {wrong.path}" if wrong.path else ""
         raise WorkflowInvalid(f"{source}{line}{path}: {wrong.said}") from None
 
 
-def _read(text: str, format: str | None, source: str) -> Located:  # noqa: A002
+def _read(text: str, format: str | None, source: str) -> Positioned:  # noqa: A002
     if format not in (None, "json", "yaml"):
         raise ConfigError(f"a workflow file is json or yaml, not {format!r}")
     size = len(text) if len(text) > _LARGEST else len(text.encode("utf-8", "surrogatepass"))
     if size > _LARGEST:
-        raise Misread("the file is larger than 10 MB", None)
+        raise ParseError("the file is larger than 10 MB", None)
     text = text.removeprefix("\ufeff")
     if not text.strip():
-        raise Misread("the file is empty", None)
+        raise ParseError("the file is empty", None)
     ending = PurePath(source).suffix.lower().removeprefix(".")
     if format is None and ending in ("json", "yaml", "yml"):
         format = "json" if ending == "json" else "yaml"  # noqa: A001
@@ -104,7 +104,7 @@ def _read(text: str, format: str | None, source: str) -> Located:  # noqa: A002
 # -- the schema
 
 
-def _workflow(root: Located) -> WorkflowSpec:
+def _workflow(root: Positioned) -> WorkflowSpec:
     fields = _mapping(root, "", _WORKFLOW, required=("name", "jobs"))
     spec = WorkflowSpec(
         name=_name(fields["name"], "name"),
@@ -122,26 +122,26 @@ def _workflow(root: Located) -> WorkflowSpec:
     return spec
 
 
-def _nodes(jobs: Located) -> list[NodeSpec]:
+def _nodes(jobs: Positioned) -> list[NodeSpec]:
     items = _list(jobs, "jobs")
     if not items:
-        raise Misread("a workflow has at least one job", jobs.line, "jobs")
+        raise ParseError("a workflow has at least one job", jobs.line, "jobs")
     nodes = [_node(item, f"jobs[{index}]") for index, item in enumerate(items)]
     lines: dict[str, int | None] = {}
     for index, node in enumerate(nodes):
         if node.name in lines:
             said = f"the job name {_said(node.name)} is taken by the job in line {lines[node.name]}"
-            raise Misread(said, node.line, f"jobs[{index}].name")
+            raise ParseError(said, node.line, f"jobs[{index}].name")
         lines[node.name] = node.line
     return nodes
 
 
-def _node(job: Located, path: str) -> NodeSpec:
+def _node(job: Positioned, path: str) -> NodeSpec:
     fields = _mapping(job, path, _JOB, required=("name",))
     args, kwargs = _arguments(fields, path)
     name = _name(fields["name"], f"{path}.name")
 
-    def given(key: str, read: Callable[[Located, str], Any]) -> Any:
+    def given(key: str, read: Callable[[Positioned, str], Any]) -> Any:
         return _optional(fields, key, read, path)
 
     return NodeSpec(
@@ -157,18 +157,18 @@ def _node(job: Located, path: str) -> NodeSpec:
         priority=given("priority", _priority),
         max_attempts=given("max_attempts", _attempts),
         delay=given("delay", _duration),
-        graft=given("graft", _flag) or False,
+        wait_for_children=given("wait_for_children", _flag) or False,
         line=job.line,
     )
 
 
-def _arguments(fields: Mapping[str, Located], path: str) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(fields: Mapping[str, Positioned], path: str) -> tuple[list[Any], dict[str, Any]]:
     payload = fields.get("payload")
     if payload is not None:
         other = next((key for key in ("args", "kwargs") if key in fields), None)
         if other is not None:
             said = f"say either payload or {other}, not both"
-            raise Misread(said, fields[other].line, f"{path}.{other}")
+            raise ParseError(said, fields[other].line, f"{path}.{other}")
         if isinstance(payload.value, list):
             return _plain(payload, f"{path}.payload"), {}
         if payload.value is None:
@@ -186,7 +186,10 @@ _JOB = ("payload", *(name for name in NodeSpec._fields if name != "line"))
 
 
 def _optional(
-    fields: Mapping[str, Located], key: str, read: Callable[[Located, str], Any], path: str = ""
+    fields: Mapping[str, Positioned],
+    key: str,
+    read: Callable[[Positioned, str], Any],
+    path: str = "",
 ) -> Any:
     """None for a key that is not there, or null."""
     found = fields.get(key)
@@ -196,89 +199,91 @@ def _optional(
 
 
 def _mapping(
-    found: Located, path: str, known: Iterable[str], required: Iterable[str]
-) -> dict[str, Located]:
+    found: Positioned, path: str, known: Iterable[str], required: Iterable[str]
+) -> dict[str, Positioned]:
     value = found.value
     if not isinstance(value, dict):
         what = f"{path} is" if path else "a workflow file is"
-        raise Misread(f"{what} a mapping of keys to values, not {_kind(value)}", found.line, path)
+        raise ParseError(
+            f"{what} a mapping of keys to values, not {_kind(value)}", found.line, path
+        )
     for key, entry in value.items():
         if key not in known:
             place = f"{path}.{key}" if path else key
-            raise Misread(
+            raise ParseError(
                 f"unknown key {_said(key)}{_meant(key, known)}", entry.key_line, _cut(place)
             )
     for key in required:
         if key not in value:
-            raise Misread(f"the key {key} is missing", found.line, path)
+            raise ParseError(f"the key {key} is missing", found.line, path)
     return value
 
 
-def _list(found: Located, path: str) -> list[Located]:
+def _list(found: Positioned, path: str) -> list[Positioned]:
     if not isinstance(found.value, list):
         raise _wrong(found, path, "a list")
     return found.value
 
 
-def _text(found: Located, path: str) -> str:
+def _text(found: Positioned, path: str) -> str:
     if not isinstance(found.value, str):
         hint = "" if found.value is None or isinstance(found.value, list | dict) else ": quote it"
         raise _wrong(found, path, "a text", hint)
     return found.value
 
 
-def _filled(found: Located, path: str) -> str:
+def _filled(found: Positioned, path: str) -> str:
     if not _text(found, path).strip():
-        raise Misread("this text is empty", found.line, path)
+        raise ParseError("this text is empty", found.line, path)
     return str(found.value)
 
 
-def _name(found: Located, path: str) -> str:
+def _name(found: Positioned, path: str) -> str:
     name = _text(found, path)
     if not 0 < len(name) <= 255 or not name.isprintable() or not name.strip():
         said = f"a name has 1 to 255 printable characters, not {_said(name)}"
-        raise Misread(said, found.line, path)
+        raise ParseError(said, found.line, path)
     return name
 
 
-def _names(found: Located, path: str) -> list[str]:
+def _names(found: Positioned, path: str) -> list[str]:
     names: dict[str, None] = {}
     for index, item in enumerate(_list(found, path)):
         place = f"{path}[{index}]"
         if _name(item, place) in names:
-            raise Misread(f"{_said(item.value)} stands here twice", item.line, place)
+            raise ParseError(f"{_said(item.value)} stands here twice", item.line, place)
         names[item.value] = None
     return [*names]
 
 
-def _chosen(found: Located, path: str, known: tuple[str, ...]) -> str:
+def _chosen(found: Positioned, path: str, known: tuple[str, ...]) -> str:
     if _text(found, path) not in known:
         said = f"{path.rpartition('.')[2]} is one of {', '.join(known)}, not {_said(found.value)}"
-        raise Misread(f"{said}{_meant(found.value, known)}", found.line, path)
+        raise ParseError(f"{said}{_meant(found.value, known)}", found.line, path)
     return str(found.value)
 
 
-def _policy(found: Located, path: str) -> str:
+def _policy(found: Positioned, path: str) -> str:
     return _chosen(found, path, _POLICIES)
 
 
-def _after_skipped(found: Located, path: str) -> str:
+def _after_skipped(found: Positioned, path: str) -> str:
     return _chosen(found, path, ("skip", "run"))
 
 
-def _flag(found: Located, path: str) -> bool:
+def _flag(found: Positioned, path: str) -> bool:
     if not isinstance(found.value, bool):
         raise _wrong(found, path, "true or false")
     return found.value
 
 
-def _attempts(found: Located, path: str) -> int:
+def _attempts(found: Positioned, path: str) -> int:
     if type(found.value) is not int or not 1 <= found.value < 2**15:
         raise _wrong(found, path, "a whole number from 1 to 32767")
     return found.value
 
 
-def _priority(found: Located, path: str) -> int:
+def _priority(found: Positioned, path: str) -> int:
     names = [priority.name.lower() for priority in Priority]
     value = found.value
     if isinstance(value, str) and value.lower() in names:
@@ -286,10 +291,10 @@ def _priority(found: Located, path: str) -> int:
     if type(value) is int and value in [*Priority]:
         return value
     said = f"a priority is one of {', '.join(names)}, or their number 0 to 4, not {_shown(value)}"
-    raise Misread(f"{said}{_meant(value, names)}", found.line, path)
+    raise ParseError(f"{said}{_meant(value, names)}", found.line, path)
 
 
-def _duration(found: Located, path: str) -> float:
+def _duration(found: Positioned, path: str) -> float:
     value = found.value
     number: float | None = None
     if isinstance(value, str) and len(value) <= 40 and (parts := _DURATION.fullmatch(value)):
@@ -302,17 +307,17 @@ def _duration(found: Located, path: str) -> float:
     return float(number)
 
 
-def _plain_list(found: Located, path: str) -> list[Any]:
-    return list(_plain(Located(_list(found, path), found.line), path))
+def _plain_list(found: Positioned, path: str) -> list[Any]:
+    return list(_plain(Positioned(_list(found, path), found.line), path))
 
 
-def _plain_mapping(found: Located, path: str, what: str = "a mapping") -> dict[str, Any]:
+def _plain_mapping(found: Positioned, path: str, what: str = "a mapping") -> dict[str, Any]:
     if not isinstance(found.value, dict):
         raise _wrong(found, path, what)
     return dict(_plain(found, path))
 
 
-def _plain(found: Located, path: str) -> Any:
+def _plain(found: Positioned, path: str) -> Any:
     """The value without its places; no deeper than the reader lets it be."""
     value = found.value
     if isinstance(value, dict):
@@ -320,30 +325,30 @@ def _plain(found: Located, path: str) -> Any:
     if isinstance(value, list):
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        raise Misread(f"{value} is not a number that a job can be given", found.line, path)
+        raise ParseError(f"{value} is not a number that a job can be given", found.line, path)
     return value
 
 
 # -- dependencies
 
 
-def _check_dependencies(jobs: Located, nodes: list[NodeSpec]) -> None:
+def _check_dependencies(jobs: Positioned, nodes: list[NodeSpec]) -> None:
     names = {node.name: index for index, node in enumerate(nodes)}
     for index, node in enumerate(nodes):
         for place, name in enumerate(node.depends_on):
             item = jobs.value[index].value["depends_on"].value[place]
             path = f"jobs[{index}].depends_on[{place}]"
             if name == node.name:
-                raise Misread(f"the job {_said(name)} depends on itself", item.line, path)
+                raise ParseError(f"the job {_said(name)} depends on itself", item.line, path)
             if name not in names:
                 said = f"no job has the name {_said(name)}{_meant(name, names)}"
-                raise Misread(said, item.line, path)
+                raise ParseError(said, item.line, path)
     circle = _circle({node.name: node.depends_on for node in nodes})
     if circle:
         first = names[circle[0]]
         drawn = " -> ".join(circle if len(circle) <= 12 else [*circle[:6], "...", *circle[-5:]])
         said = f"the jobs wait for each other in a circle: {drawn}"
-        raise Misread(said, nodes[first].line, f"jobs[{first}].depends_on")
+        raise ParseError(said, nodes[first].line, f"jobs[{first}].depends_on")
 
 
 def _circle(waits: Mapping[str, list[str]]) -> list[str]:
@@ -370,9 +375,9 @@ def _circle(waits: Mapping[str, list[str]]) -> list[str]:
 # -- words of errors
 
 
-def _wrong(found: Located, path: str, what: str, hint: str = "") -> Misread:
+def _wrong(found: Positioned, path: str, what: str, hint: str = "") -> ParseError:
     name = path.rpartition(".")[2] or "this"
-    return Misread(f"{name} must be {what}, not {_shown(found.value)}{hint}", found.line, path)
+    return ParseError(f"{name} must be {what}, not {_shown(found.value)}{hint}", found.line, path)
 
 
 def _shown(value: Any) -> str:

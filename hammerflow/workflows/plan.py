@@ -11,9 +11,9 @@ from hammerflow.canvas.signature import Canvas, Chain, Chord, Group, Signature
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, Rule
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.workflows.workflow import Batch, Node, Workflow, is_id
+from hammerflow.workflows.workflow import Batch, Workflow, WorkflowNode, is_id
 
-__all__ = ["NOTHING", "Flow", "Item", "Plan", "Step", "plan_of"]
+__all__ = ["NOTHING", "Plan", "PlannedItem", "PlannedJob", "PlannedWorkflow", "plan_of"]
 
 #: Stands where a group or batch is empty, so that what comes after it still comes after.
 NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
@@ -22,23 +22,23 @@ _RANGE = 16
 NewId = Callable[[], bytes]
 
 
-class Item:
+class PlannedItem:
     """A job or a workflow inside another: something that ends."""
 
     __slots__ = ("flow", "id", "is_there", "name", "outs", "position")
 
-    def __init__(self, id_: bytes, flow: Flow | None, name: str | None) -> None:
+    def __init__(self, id_: bytes, flow: PlannedWorkflow | None, name: str | None) -> None:
         self.id = id_
         self.is_there = False  # its row says already who waits for it
         self.flow = flow
         self.name = name
-        self.outs: list[tuple[Item, int]] = []
+        self.outs: list[tuple[PlannedItem, int]] = []
         self.position: int | None = None
         if flow is not None:
             self.position = len(flow.items)
             flow.items.append(self)
 
-    def place(self) -> tuple[bytes | None, bool, list[tuple[Item, int]]]:
+    def place(self) -> tuple[bytes | None, bool, list[tuple[PlannedItem, int]]]:
         """(its only dependent or its workflow, whether edges start here, the dependents by edges).
 
         The first dependent in its workflow stands in the job's own row and needs no edge. One in
@@ -52,37 +52,46 @@ class Item:
             return (self.flow.id if self.flow else None), bool(edges), edges
         return waits[0][0].id, len(self.outs) > 1, waits[1:] + edges
 
-    def is_waited_by(self, other: Item, kind: int) -> bool:
+    def is_waited_by(self, other: PlannedItem, kind: int) -> bool:
         """Whether a dependent stands in the same workflow and counts its end."""
         return kind == DEPENDENCY and other.flow is self.flow
 
 
-class Step(Item):
+class PlannedJob(PlannedItem):
     """A call that will be a job."""
 
-    __slots__ = ("after", "external", "feed", "graft", "inputs", "rule", "signature", "when")
+    __slots__ = (
+        "after",
+        "external",
+        "feed",
+        "inputs",
+        "rule",
+        "signature",
+        "wait_for_children",
+        "when",
+    )
 
     def __init__(
-        self, id_: bytes, flow: Flow | None, name: str | None, signature: Signature
+        self, id_: bytes, flow: PlannedWorkflow | None, name: str | None, signature: Signature
     ) -> None:
         super().__init__(id_, flow, name)
         self.signature = signature
-        self.after: dict[Item, int] = {}
+        self.after: dict[PlannedItem, int] = {}
         self.external: list[bytes] = []  # jobs and workflows that are there already
         self.feed: Any = None  # whose results come first among the arguments
         self.inputs: dict[str, Any] = {}
         self.rule = int(Rule.COMPLETED)
         self.when: str | None = None
-        self.graft = False
+        self.wait_for_children = False
 
-    def wait_for(self, item: Item, kind: int = DEPENDENCY) -> None:
+    def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
         """Start after it."""
         if item not in self.after:
             self.after[item] = kind
             item.outs.append((self, kind))
 
 
-class Flow(Item):
+class PlannedWorkflow(PlannedItem):
     """A workflow of its own."""
 
     __slots__ = ("collects", "items", "kind", "label", "outs_by_name", "policy", "workflow")
@@ -90,7 +99,7 @@ class Flow(Item):
     def __init__(
         self,
         id_: bytes,
-        flow: Flow | None,
+        flow: PlannedWorkflow | None,
         name: str | None,
         *,
         kind: str,
@@ -105,7 +114,7 @@ class Flow(Item):
         self.policy = policy
         self.workflow = workflow
         self.collects = collects
-        self.items: list[Item] = []
+        self.items: list[PlannedItem] = []
         self.outs_by_name: dict[str, Any] = {}  # nodes that result in several
 
     @property
@@ -115,7 +124,7 @@ class Flow(Item):
 
 
 #: What comes out of a part: the item whose result it is, or several in order.
-Out = Item | list[Any]
+Out = PlannedItem | list[Any]
 
 
 class Plan:
@@ -126,30 +135,34 @@ class Plan:
     """
 
     def __init__(self, new_id: NewId) -> None:
-        self.flows: list[Flow] = []
-        self.steps: list[Step] = []
+        self.flows: list[PlannedWorkflow] = []
+        self.steps: list[PlannedJob] = []
         self.out: Out = []
         self._new_id = new_id
         self._known: dict[int, list[Out]] = {}  # id() of what was laid out to what came of it
-        self._outs: dict[tuple[Flow | None, str], Out] = {}  # what nodes result in, by name
-        self._begins: list[Step] = []  # steps that take nothing from others
+        self._outs: dict[
+            tuple[PlannedWorkflow | None, str], Out
+        ] = {}  # what nodes result in, by name
+        self._begins: list[PlannedJob] = []  # steps that take nothing from others
         #: The step whose condition is that of a workflow or batch: where it is skipped, so is what
         #: comes after, though a workflow of which all is skipped has completed.
-        self._gates: dict[Item, Step] = {}
+        self._gates: dict[PlannedItem, PlannedJob] = {}
 
-    def flow(self, parent: Flow | None, name: str | None = None, **facts: Any) -> Flow:
+    def flow(
+        self, parent: PlannedWorkflow | None, name: str | None = None, **facts: Any
+    ) -> PlannedWorkflow:
         """One more workflow."""
-        made = Flow(self._new_id(), parent, name, **facts)
+        made = PlannedWorkflow(self._new_id(), parent, name, **facts)
         self.flows.append(made)
         return made
 
     def step(
-        self, signature: Signature, flow: Flow | None, name: str | None = None,
+        self, signature: Signature, flow: PlannedWorkflow | None, name: str | None = None,
         id_: bytes | None = None,
-    ) -> Step:  # fmt: skip
+    ) -> PlannedJob:  # fmt: skip
         """One more job."""
         given = signature.options.get("job_id")
-        made = Step(
+        made = PlannedJob(
             id_ or (given.bytes if given is not None else self._new_id()), flow, name, signature
         )
         made.is_there = id_ is not None
@@ -167,7 +180,7 @@ class Plan:
     def place(
         self,
         canvas: Canvas,
-        flow: Flow | None,
+        flow: PlannedWorkflow | None,
         *,
         feed: Out | None = None,
         name: str | None = None,
@@ -209,9 +222,10 @@ class Plan:
         return out
 
     def _signature(
-        self, signature: Signature, flow: Flow | None, feed: Out | None, name: str | None,
+        self, signature: Signature, flow: PlannedWorkflow | None, feed: Out | None,
+        name: str | None,
         id_: bytes | None,
-    ) -> Step:  # fmt: skip
+    ) -> PlannedJob:  # fmt: skip
         step = self.step(signature, flow, name, id_)
         before = [] if feed is None else _flat(feed)
         if not before:
@@ -225,7 +239,11 @@ class Plan:
         return step
 
     def _group(
-        self, tasks: Iterable[Canvas], flow: Flow | None, feed: Out | None, name: str | None
+        self,
+        tasks: Iterable[Canvas],
+        flow: PlannedWorkflow | None,
+        feed: Out | None,
+        name: str | None,
     ) -> Out:
         tasks = [*tasks]
         if not tasks and (feed is not None or name is not None):
@@ -236,7 +254,7 @@ class Plan:
         ]
 
     def _link(
-        self, canvas: Canvas, flow: Flow | None, out: Out, made: Iterable[Step]
+        self, canvas: Canvas, flow: PlannedWorkflow | None, out: Out, made: Iterable[PlannedJob]
     ) -> None:  # fmt: skip
         leaves = {id(leaf) for leaf in canvas.leaves()} if canvas.errbacks else set()
         steps = [step for step in made if id(step.signature) in leaves]
@@ -250,7 +268,7 @@ class Plan:
                 for step in steps:
                     leaf.wait_for(step)
 
-    def _begin(self, callback: Canvas, flow: Flow | None) -> list[Step]:
+    def _begin(self, callback: Canvas, flow: PlannedWorkflow | None) -> list[PlannedJob]:
         """Lay out an errback; its first steps."""
         before = len(self._begins)
         self.place(callback, flow)
@@ -258,7 +276,7 @@ class Plan:
         del self._begins[before:]
         return begins
 
-    def _depend(self, step: Step, other: Any) -> None:
+    def _depend(self, step: PlannedJob, other: Any) -> None:
         if isinstance(other, str) and not is_id(other):
             out = self._outs.get((step.flow, other))
             if out is None:
@@ -284,8 +302,8 @@ class Plan:
     # -- workflows --------------------------------------------------------------------------------
 
     def workflow(
-        self, workflow: Workflow, parent: Flow | None = None, *, name: str | None = None
-    ) -> Flow:  # fmt: skip
+        self, workflow: Workflow, parent: PlannedWorkflow | None = None, *, name: str | None = None
+    ) -> PlannedWorkflow:  # fmt: skip
         """Lay out a workflow that was validated."""
         flow = self.flow(
             parent, name, kind="workflow", label=workflow.name, policy=workflow.failure_policy,
@@ -300,8 +318,8 @@ class Plan:
         return flow
 
     def batch(
-        self, batch: Batch, parent: Flow | None = None, *, name: str | None = None
-    ) -> Flow:  # fmt: skip
+        self, batch: Batch, parent: PlannedWorkflow | None = None, *, name: str | None = None
+    ) -> PlannedWorkflow:  # fmt: skip
         """Lay out a batch whose calls fit into memory."""
         flow = self.flow(
             parent, name, kind="batch", label=batch.name, policy=batch.policy,
@@ -316,7 +334,7 @@ class Plan:
                 then.rule = int(Rule.ENDED)
         return flow
 
-    def _node(self, node: Node, flow: Flow, outs: Mapping[int, Out]) -> Out:
+    def _node(self, node: WorkflowNode, flow: PlannedWorkflow, outs: Mapping[int, Out]) -> Out:
         before = [outs[id(n)] for n in node.after]
         first, first_begin = len(self.steps), len(self._begins)
         gate = None
@@ -330,14 +348,14 @@ class Plan:
             case _:
                 out = self.place(node.content, flow, name=node.name)
                 for step in self.steps[first:]:
-                    step.graft = node.graft
+                    step.wait_for_children = node.wait_for_children
         if not isinstance(node.content, Canvas):
             self._known.setdefault(id(node.content), []).append(out)
         inputs = {n.name: reference(o) for n, o in zip(node.after, before, strict=True)}
         waits = [item for out_before in before for item in _flat(out_before)]
         waits += [self._gates[item] for item in waits if item in self._gates]
         begins = self._begins[first_begin:]
-        if gate is not None and isinstance(out, Flow):
+        if gate is not None and isinstance(out, PlannedWorkflow):
             self._gates[out] = gate
             for step in begins[1:]:
                 step.wait_for(gate)
@@ -348,7 +366,13 @@ class Plan:
             del self._begins[first_begin:]
         return out
 
-    def _enter(self, step: Step, node: Node, waits: list[Item], inputs: Mapping[str, Any]) -> None:
+    def _enter(
+        self,
+        step: PlannedJob,
+        node: WorkflowNode,
+        waits: list[PlannedItem],
+        inputs: Mapping[str, Any],
+    ) -> None:
         """A step with which a node begins waits for what the node waits for."""
         for item in waits:
             step.wait_for(item)
@@ -393,11 +417,11 @@ def reference(out: Out) -> Any:
     """Where results are found, for ``options``: hex of a job's id, a list of such, a range of jobs
     of a workflow, or names to such."""
     match out:
-        case Step():
+        case PlannedJob():
             return out.id.hex()
-        case Flow(kind="batch"):
+        case PlannedWorkflow(kind="batch"):
             return reference([i for i in out.items if i.name != "then"])
-        case Flow():
+        case PlannedWorkflow():
             return {"names": {i.name: reference(i) for i in out.items if i.name is not None}}
         case list() if _is_range(out):
             return {"from": out[0].id.hex(), "to": out[-1].id.hex(), "in": out[0].flow.id.hex()}
@@ -419,7 +443,7 @@ def external_id(other: Any) -> bytes:
 
 def _is_range(out: list[Any]) -> bool:
     """Steps of one workflow that stand side by side, in the order of their ids."""
-    if len(out) < _RANGE or not all(isinstance(i, Step) for i in out) or out[0].flow is None:
+    if len(out) < _RANGE or not all(isinstance(i, PlannedJob) for i in out) or out[0].flow is None:
         return False
     return all(
         b.flow is a.flow and b.position == a.position + 1 and b.id > a.id
@@ -427,15 +451,15 @@ def _is_range(out: list[Any]) -> bool:
     )
 
 
-def _flat(out: Out) -> list[Item]:
-    if isinstance(out, Item):
+def _flat(out: Out) -> list[PlannedItem]:
+    if isinstance(out, PlannedItem):
         return [out]
     return [item for part in out for item in _flat(part)]
 
 
-def _in_order(nodes: list[Node]) -> list[Node]:
+def _in_order(nodes: list[WorkflowNode]) -> list[WorkflowNode]:
     """Each node after all that it waits for, otherwise in the order of definition."""
-    order: list[Node] = []
+    order: list[WorkflowNode] = []
     seen: set[int] = set()
     for root in nodes:
         stack = [root]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import MissingExtra
 
-__all__ = ["Located", "Misread", "read_json", "read_yaml"]
+__all__ = ["ParseError", "Positioned", "read_json", "read_yaml"]
 
 _MOST = 100_000  # values, after aliases are followed
 _DEEPEST = 50
@@ -23,7 +23,7 @@ _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "timestamp", "str"))
 
 
-class Located(NamedTuple):
+class Positioned(NamedTuple):
     """A value and its line; in a mapping also the line of its key."""
 
     value: Any  # a scalar, list[Located] or dict[str, Located]
@@ -31,7 +31,7 @@ class Located(NamedTuple):
     key_line: int | None = None
 
 
-class Misread(Exception):
+class ParseError(Exception):
     """A text breaks a rule: what is said, the line if one is known, the path (``jobs[1].name``)."""
 
     def __init__(self, said: str, line: int | None, path: str = "") -> None:
@@ -54,12 +54,12 @@ class _Bounds:
         if len(self.steps) > _DEEPEST:
             raise self.misread(f"values are nested more than {_DEEPEST} deep", line)
 
-    def misread(self, said: str, line: int | None) -> Misread:
+    def misread(self, said: str, line: int | None) -> ParseError:
         """The error, with the path to here."""
         path = "".join(
             f"[{step}]" if isinstance(step, int) else f".{_short(step)}" for step in self.steps
         ).removeprefix(".")
-        return Misread(said, line, path if len(path) <= 120 else f"{path[:120]}...")
+        return ParseError(said, line, path if len(path) <= 120 else f"{path[:120]}...")
 
     def text(self, value: str, line: int) -> str:
         """The text itself, if every encoding can hold it."""
@@ -82,23 +82,23 @@ def _short(text: str) -> str:
 # -- JSON
 
 
-def read_json(text: str) -> Located:
+def read_json(text: str) -> Positioned:
     """The one value of a JSON text.
 
     Raises:
         Misread: it is no JSON, repeats a key, holds NaN, or is too large or too deep.
     """
-    return _Json(text).read()
+    return _JsonReader(text).read()
 
 
-class _Json(_Bounds):
+class _JsonReader(_Bounds):
     def __init__(self, source: str) -> None:
         super().__init__()
         self._source = source
         self._breaks = [found.start() for found in re.finditer("\n", source)]
         self._decoder = json.JSONDecoder()
 
-    def read(self) -> Located:
+    def read(self) -> Positioned:
         root, at = self._value(0)
         at = self._skip(at)
         if at < len(self._source):
@@ -112,12 +112,12 @@ class _Json(_Bounds):
         found = _SPACE.match(self._source, at)
         return found.end() if found else at
 
-    def _unexpected(self, at: int, wanted: str) -> Misread:
+    def _unexpected(self, at: int, wanted: str) -> ParseError:
         rest = self._source[at : at + 10]
         found = ascii(rest) if rest else "the end of the file"
         return self.misread(f"this is no JSON: expected {wanted}, found {found}", self._line(at))
 
-    def _value(self, at: int) -> tuple[Located, int]:
+    def _value(self, at: int) -> tuple[Positioned, int]:
         at = self._skip(at)
         line = self._line(at)
         self.enter(line)
@@ -128,7 +128,7 @@ class _Json(_Bounds):
             return self._array(at, line)
         if opening == '"':
             value, end = self._string(at)
-            return Located(value, line), end
+            return Positioned(value, line), end
         return self._scalar(at, line)
 
     def _string(self, at: int) -> tuple[str, int]:
@@ -139,10 +139,10 @@ class _Json(_Bounds):
             raise self.misread(said, self._line(error.pos)) from None
         return self.text(value, self._line(at)), end
 
-    def _scalar(self, at: int, line: int) -> tuple[Located, int]:
+    def _scalar(self, at: int, line: int) -> tuple[Positioned, int]:
         for word, value in _WORDS.items():
             if self._source.startswith(word, at):
-                return Located(value, line), at + len(word)
+                return Positioned(value, line), at + len(word)
         for word in ("NaN", "Infinity", "-Infinity"):
             if self._source.startswith(word, at):
                 raise self.misread(f"{word} is not a number that a job can be given", line)
@@ -150,17 +150,17 @@ class _Json(_Bounds):
         if found is None:
             raise self._unexpected(at, "a value")
         if found[1] or found[2]:
-            return Located(self.number(float(found[0]), line), line), found.end()
+            return Positioned(self.number(float(found[0]), line), line), found.end()
         try:
-            return Located(int(found[0]), line), found.end()
+            return Positioned(int(found[0]), line), found.end()
         except ValueError:
             raise self.misread("a number has too many digits", line) from None
 
-    def _array(self, at: int, line: int) -> tuple[Located, int]:
-        items: list[Located] = []
+    def _array(self, at: int, line: int) -> tuple[Positioned, int]:
+        items: list[Positioned] = []
         at = self._skip(at + 1)
         if self._source.startswith("]", at):
-            return Located(items, line), at + 1
+            return Positioned(items, line), at + 1
         while True:
             self.steps.append(len(items))
             item, at = self._value(at)
@@ -168,25 +168,25 @@ class _Json(_Bounds):
             items.append(item)
             at = self._skip(at)
             if self._source.startswith("]", at):
-                return Located(items, line), at + 1
+                return Positioned(items, line), at + 1
             if not self._source.startswith(",", at):
                 raise self._unexpected(at, "a comma or ]")
             at += 1
 
-    def _object(self, at: int, line: int) -> tuple[Located, int]:
-        entries: dict[str, Located] = {}
+    def _object(self, at: int, line: int) -> tuple[Positioned, int]:
+        entries: dict[str, Positioned] = {}
         at = self._skip(at + 1)
         if self._source.startswith("}", at):
-            return Located(entries, line), at + 1
+            return Positioned(entries, line), at + 1
         while True:
             at = self._entry(entries, at)
             if self._source.startswith("}", at):
-                return Located(entries, line), at + 1
+                return Positioned(entries, line), at + 1
             if not self._source.startswith(",", at):
                 raise self._unexpected(at, "a comma or }")
             at = self._skip(at + 1)
 
-    def _entry(self, entries: dict[str, Located], at: int) -> int:
+    def _entry(self, entries: dict[str, Positioned], at: int) -> int:
         if not self._source.startswith('"', at):
             raise self._unexpected(at, "a key in double quotes")
         key_line = self._line(at)
@@ -206,7 +206,7 @@ class _Json(_Bounds):
 # -- YAML
 
 
-def read_yaml(text: str) -> Located:
+def read_yaml(text: str) -> Positioned:
     """The one document of a YAML text, as YAML 1.1 reads it; nothing is built but plain values.
 
     Raises:
@@ -222,20 +222,20 @@ def read_yaml(text: str) -> Located:
         loader = _loader()(text)
         root = loader.get_node() if loader.check_node() else None
         if root is None:
-            raise Misread("the file is empty", None)
+            raise ParseError("the file is empty", None)
         if loader.check_node():
             line = loader.peek_event().start_mark.line + 1
-            raise Misread("the file holds more than one document", line)
-        return _Yaml(loader).value(root)
+            raise ParseError("the file holds more than one document", line)
+        return _YamlReader(loader).value(root)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else None
-        raise Misread("this is no YAML: a character that may not stand there", line) from None
+        raise ParseError("this is no YAML: a character that may not stand there", line) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = " ".join(ascii(error.problem or error.context or "")[1:-1].split())[:200]
-        raise Misread(f"this is no YAML: {said}", mark.line + 1 if mark else None) from None
+        raise ParseError(f"this is no YAML: {said}", mark.line + 1 if mark else None) from None
     except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML's scanner lets chr() complain
-        raise Misread("this is no YAML", None) from None
+        raise ParseError("this is no YAML", None) from None
 
 
 @functools.cache
@@ -252,7 +252,7 @@ def _loader() -> Any:
             bounds.steps.append(0)  # only their number is looked at
             try:
                 return super().compose_node(parent, index)
-            except Misread as wrong:
+            except ParseError as wrong:
                 wrong.path = ""
                 raise
             finally:
@@ -261,36 +261,38 @@ def _loader() -> Any:
     return Loader
 
 
-class _Yaml(_Bounds):
+class _YamlReader(_Bounds):
     """Follows nodes and aliases, and counts as it goes."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
         self._loader = loader
 
-    def value(self, node: Any) -> Located:
+    def value(self, node: Any) -> Positioned:
         line = node.start_mark.line + 1
         self.enter(line)
         if node.id == "mapping" and node.tag == f"{_TAG}map":
-            return Located(self._entries(node), line)
+            return Positioned(self._entries(node), line)
         if node.id == "sequence" and node.tag == f"{_TAG}seq":
-            return Located([self._at(index, item) for index, item in enumerate(node.value)], line)
+            return Positioned(
+                [self._at(index, item) for index, item in enumerate(node.value)], line
+            )
         if node.id == "scalar" and node.tag in _SCALARS:
-            return Located(self._scalar(node, line), line)
+            return Positioned(self._scalar(node, line), line)
         if node.tag == f"{_TAG}value":  # a lone equals sign
-            return Located(node.value, line)
+            return Positioned(node.value, line)
         tag = _short(node.tag.replace(_TAG, "!!"))
         raise self.misread(f"the tag {tag} is not allowed", line)
 
-    def _at(self, step: str | int, node: Any) -> Located:
+    def _at(self, step: str | int, node: Any) -> Positioned:
         self.steps.append(step)
         found = self.value(node)
         self.steps.pop()
         return found
 
-    def _entries(self, node: Any) -> dict[str, Located]:
-        entries: dict[str, Located] = {}
-        merged: dict[str, Located] = {}
+    def _entries(self, node: Any) -> dict[str, Positioned]:
+        entries: dict[str, Positioned] = {}
+        merged: dict[str, Positioned] = {}
         for key, item in node.value:
             line = key.start_mark.line + 1
             if key.id == "scalar" and key.tag == f"{_TAG}merge":
@@ -304,11 +306,11 @@ class _Yaml(_Bounds):
             entries[name] = self._at(name, item)._replace(key_line=line)
         return merged | entries
 
-    def _merged(self, node: Any) -> dict[str, Located]:
+    def _merged(self, node: Any) -> dict[str, Positioned]:
         """What ``<<: *alias`` or ``<<: [*one, *two]`` brings; the first to say a key says it."""
         found = self._at("<<", node)
         parts = found.value if isinstance(found.value, list) else [found]
-        entries: dict[str, Located] = {}
+        entries: dict[str, Positioned] = {}
         for part in parts:
             if not isinstance(part.value, dict):
                 raise self.misread("<< takes a mapping or a list of mappings", found.line)

@@ -14,7 +14,7 @@ from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Batch", "Node", "Workflow", "is_id"]
+__all__ = ["Batch", "Workflow", "WorkflowNode", "is_id"]
 
 _MODES = ("continue", "fail_fast", "collect")
 
@@ -94,26 +94,34 @@ class Batch:
         return FailurePolicy.CONTINUE_ON_FAILURE
 
 
-class Node:
+class WorkflowNode:
     """A place in a workflow."""
 
-    __slots__ = ("after", "after_skipped", "condition", "content", "graft", "name", "when")
+    __slots__ = (
+        "after",
+        "after_skipped",
+        "condition",
+        "content",
+        "name",
+        "wait_for_children",
+        "when",
+    )
 
     def __init__(
         self,
         name: str,
         content: Any,  # Canvas, Workflow or Batch
-        after: list[Node],
+        after: list[WorkflowNode],
         when: str | None,
         after_skipped: str,
-        graft: bool,
+        wait_for_children: bool,
     ) -> None:
         self.name = name
         self.content = content
         self.after = after
         self.when = when
         self.after_skipped = after_skipped
-        self.graft = graft
+        self.wait_for_children = wait_for_children
         self.condition: Condition | None = None
 
 
@@ -171,20 +179,20 @@ class Workflow:
         self.correlation_id = correlation_id
         self.metadata = dict(metadata or {})
         self.submit = submit
-        self.nodes: list[Node] = []
-        self._names: dict[str, Node] = {}
-        self._front: list[Node] = []
-        self._late: list[tuple[Node, list[str]]] = []  # names that were not there yet
+        self.nodes: list[WorkflowNode] = []
+        self._names: dict[str, WorkflowNode] = {}
+        self._front: list[WorkflowNode] = []
+        self._late: list[tuple[WorkflowNode, list[str]]] = []  # names that were not there yet
 
     def add(
         self,
         job: Canvas | Workflow | Batch,
         *,
         name: str | None = None,
-        after: str | Node | Iterable[str | Node] | None = None,
+        after: str | WorkflowNode | Iterable[str | WorkflowNode] | None = None,
         when: str | None = None,
         after_skipped: str = "skip",
-        graft: bool = False,
+        wait_for_children: bool = False,
     ) -> Workflow:
         """Add a node; ``then`` continues from it.
 
@@ -196,19 +204,19 @@ class Workflow:
                 is false.
             after_skipped: "skip" or "run": what becomes of this node when one that it waits for
                 was skipped by a condition.
-            graft: what waits for this spawner waits for its children, too.
+            wait_for_children: what waits for this spawner waits for its children, too.
 
         Raises:
             WorkflowInvalid: the name is taken.
         """
-        self._front = [self._node(job, name, _list(after), when, after_skipped, graft)]
+        self._front = [self._node(job, name, _list(after), when, after_skipped, wait_for_children)]
         return self
 
     def add_parallel(
         self,
         jobs: Iterable[Canvas | Workflow | Batch],
         *,
-        after: str | Node | Iterable[str | Node] | None = None,
+        after: str | WorkflowNode | Iterable[str | WorkflowNode] | None = None,
         when: str | None = None,
     ) -> Workflow:
         """Add nodes that run at once; ``then`` waits for all of them."""
@@ -223,19 +231,24 @@ class Workflow:
         name: str | None = None,
         when: str | None = None,
         after_skipped: str = "skip",
-        graft: bool = False,
+        wait_for_children: bool = False,
     ) -> Workflow:
         """Add a node (or several at once) that waits for what was added last."""
-        front: list[str | Node] = [*self._front]
+        front: list[str | WorkflowNode] = [*self._front]
         if isinstance(job, list | tuple):
             if name is not None:
                 raise ConfigError("a name is for one node: add several one by one, with after=...")
-            made = [self._node(j, None, front, when, after_skipped, graft) for j in job]
+            made = [self._node(j, None, front, when, after_skipped, wait_for_children) for j in job]
             self._front = made or self._front
             return self
         single: Any = job
         return self.add(
-            single, name=name, after=front, when=when, after_skipped=after_skipped, graft=graft
+            single,
+            name=name,
+            after=front,
+            when=when,
+            after_skipped=after_skipped,
+            wait_for_children=wait_for_children,
         )
 
     def __len__(self) -> int:
@@ -244,7 +257,7 @@ class Workflow:
     def __repr__(self) -> str:
         return f"<Workflow {self.name}: {len(self.nodes)} nodes>"
 
-    def node(self, name: str) -> Node:
+    def node(self, name: str) -> WorkflowNode:
         """The node of a name.
 
         Raises:
@@ -302,11 +315,11 @@ class Workflow:
         self,
         job: Any,
         name: str | None,
-        after: list[str | Node],
+        after: list[str | WorkflowNode],
         when: str | None,
         after_skipped: str,
-        graft: bool,
-    ) -> Node:
+        wait_for_children: bool,
+    ) -> WorkflowNode:
         if not isinstance(job, Canvas | Workflow | Batch):
             kind = type(job).__name__
             raise TypeError(f"a node is a signature, canvas, batch or workflow, not {kind}")
@@ -315,9 +328,9 @@ class Workflow:
         name = self._fresh(job) if name is None else _name(name, "a node's name")
         if name in self._names:
             raise WorkflowInvalid(f"workflow {self.name} has two nodes named {name!r}")
-        node = Node(name, job, [], when, after_skipped, graft)
+        node = WorkflowNode(name, job, [], when, after_skipped, wait_for_children)
         late = [other for other in after if isinstance(other, str)]
-        node.after = [other for other in after if isinstance(other, Node)]
+        node.after = [other for other in after if isinstance(other, WorkflowNode)]
         waits = [other for leaf in _leaves(job) for other in leaf.after]
         late += [other for other in waits if isinstance(other, str) and not is_id(other)]
         if late:
@@ -365,7 +378,7 @@ class Workflow:
         for root in self.nodes:
             if id(root) in state:
                 continue
-            path: list[Node] = [root]
+            path: list[WorkflowNode] = [root]
             iterators = [iter(root.after)]
             state[id(root)] = 1
             while path:
@@ -382,7 +395,7 @@ class Workflow:
                     path.append(nxt)
                     iterators.append(iter(nxt.after))
 
-    def _check_condition(self, node: Node) -> None:
+    def _check_condition(self, node: WorkflowNode) -> None:
         if node.when is None:
             return
         if not node.after:
@@ -424,7 +437,7 @@ def _name(value: Any, what: str) -> str:
 def _list(after: Any) -> list[Any]:
     if after is None:
         return []
-    return [after] if isinstance(after, str | Node) else [*after]
+    return [after] if isinstance(after, str | WorkflowNode) else [*after]
 
 
 def _leaves(content: Any) -> Iterable[Signature]:

@@ -215,6 +215,8 @@ class Worker:
         folder = environment.pop("folder", _ROOT)
         path = [str(environment.pop("path"))] if "path" in environment else []
         env = {key: value for key, value in os.environ.items() if not key.startswith("HAMMERFLOW")}
+        if "failpoints" in environment:
+            environment["preload"] = "hammerflow.testing.failpoints"
         settings = {"lease": LEASE, "sweep": SWEEP, "poll": POLL, **environment}
         env |= {f"HAMMERFLOW_{key.upper()}": str(value) for key, value in settings.items()}
         env |= {"HAMMERFLOW_DATABASE_URL": shop.url, "SHOP_FOLDER": str(shop.folder)}

@@ -75,7 +75,7 @@ def test_chords_survive_kills_of_children_and_of_supervisors(shop: Shop) -> None
     bodies = shop.ledger.counts(r.id.hex for r in chords)
     assert sum(bodies.values()) == 8  # each body ran; more than once only after a loss
     shop.check()
-    assert shop.desk.count("joins") == 0
+    assert shop.desk.count("barriers") == 0
 
 
 def test_nested_workflows_and_spawners_survive_kills(shop: Shop) -> None:
@@ -93,7 +93,7 @@ def test_nested_workflows_and_spawners_survive_kills(shop: Shop) -> None:
         stats = result.stats()
         assert (stats.completed, stats.total) == (stats.total, 1 + _REGIONS + 1 + 20 + 1 + 1)
     shop.check()
-    assert shop.desk.count("joins") == 0
+    assert shop.desk.count("barriers") == 0
 
 
 def test_failures_beside_kills_follow_the_policy(shop: Shop) -> None:
@@ -122,7 +122,7 @@ def test_failures_beside_kills_follow_the_policy(shop: Shop) -> None:
         with pytest.raises(JobFailed) as caught:  # of its own, or because it was killed
             result.get(timeout=1)
         assert "node 'bad'" in caught.value.__notes__[0]
-    assert shop.desk.count("joins") == 0
+    assert shop.desk.count("barriers") == 0
     shop.desk.check()
 
 
@@ -135,7 +135,7 @@ def _enqueue_nested(shop: Shop, n: int) -> WorkflowResult:
         Workflow("nested")
         .add(shop.call("note", n), name="split")
         .add(regions, name="regions", after="split")
-        .add(shop.call("fan_out", 20), name="images", after="split", graft=True)
+        .add(shop.call("fan_out", 20), name="images", after="split", wait_for_children=True)
         .add(shop.call("gather"), name="sum", after=["regions", "images"])
     )
     result: WorkflowResult = shop.client.enqueue(work)

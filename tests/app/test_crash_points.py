@@ -71,7 +71,7 @@ def _story(app: Hammerflow) -> list[Any]:
         .add(t["note"].s({"x": 1}), name="a")
         .add(t["note"].s("low"), name="low", after="a", when="x < 5")
         .add(t["note"].s("high"), name="high", after="a", when="x >= 5")
-        .add(t["many"].s(2), name="s", after="a", graft=True)
+        .add(t["many"].s(2), name="s", after="a", wait_for_children=True)
         .add(t["gather"].s(), name="sum", after=["low", "high", "s"], after_skipped="run")
     )
     header = [t["note"].s(i) for i in range(3)]
@@ -97,7 +97,7 @@ def _check_end(story: list[Any]) -> None:
 
 def _check_tables(desk: Desk) -> None:
     desk.check()
-    for table in ("waiting", "scheduled", "ready", "leases", "joins", "parked"):
+    for table in ("waiting", "scheduled", "ready", "leases", "barriers", "parked"):
         assert desk.count(table) == 0, f"{desk.count(table)} rows are left in {table}"
 
 

@@ -376,9 +376,14 @@ def test_an_ordinary_body_spawns_canvases_too(
 
 
 @pytest.mark.parametrize("has_then", [False, True])
-@pytest.mark.parametrize("graft", [False, True])
+@pytest.mark.parametrize("wait_for_children", [False, True])
 def test_children_hold_up_the_end_of_their_workflow_and_with_graft_what_follows(
-    app: Hammerflow, s: SimpleNamespace, spawner: Make, seen: list[Any], graft: bool, has_then: bool
+    app: Hammerflow,
+    s: SimpleNamespace,
+    spawner: Make,
+    seen: list[Any],
+    wait_for_children: bool,
+    has_then: bool,
 ) -> None:
     def children() -> Iterator[Any]:
         yield s.leaf.s(1).set(delay=600)
@@ -386,10 +391,14 @@ def test_children_hold_up_the_end_of_their_workflow_and_with_graft_what_follows(
 
     options = {"then": s.total.si([])} if has_then else {}
     parent = spawner(children, **options)
-    flow = Workflow("x").add(parent.s(), name="parent", graft=graft).then(s.leaf.s("after"))
+    flow = (
+        Workflow("x")
+        .add(parent.s(), name="parent", wait_for_children=wait_for_children)
+        .then(s.leaf.s("after"))
+    )
     result = flow.enqueue()
     drain(app)
-    assert ("after" in seen) is not graft
+    assert ("after" in seen) is not wait_for_children
     assert result.status() is WorkflowStatus.RUNNING
     [late] = app.jobs(state="scheduled")
     app.result(late.id).cancel()
@@ -402,9 +411,13 @@ def test_a_grafted_spawner_feeds_what_follows_after_its_children(
     app: Hammerflow, s: SimpleNamespace, spawner: Make, seen: list[Any]
 ) -> None:
     parent = spawner(lambda: several(app, s))
-    flow = Workflow("x").add(s.leaf.s("before")).then(parent.s(), graft=True, name="parent")
+    flow = (
+        Workflow("x")
+        .add(s.leaf.s("before"))
+        .then(parent.s(), wait_for_children=True, name="parent")
+    )
     empty = spawner(lambda: iter([]))
-    flow.then(empty.s(), graft=True, name="empty").then(s.leaf.s("after"))
+    flow.then(empty.s(), wait_for_children=True, name="empty").then(s.leaf.s("after"))
     result = flow.enqueue()
     drain(app)
     assert (seen[0], seen[-1]) == ("before", "after")

@@ -159,7 +159,7 @@ def spawn_album(app: Hammerflow, count: int) -> str:
     fan_in = app.new_job(then, parent=parent, spawn_index=count, feeds=1)._replace(pending=count)
     resize = app.tasks["shop.resize"]
     children = [
-        app.new_job(resize.s(i), parent=parent, spawn_index=i, fan_in_id=fan_in.id)
+        app.new_job(resize.s(i), parent=parent, spawn_index=i, dependent_id=fan_in.id)
         for i in range(count)
     ]
     spawned = Spawned(

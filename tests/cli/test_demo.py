@@ -15,7 +15,7 @@ import pytest
 
 from hammerflow import HammerflowError
 from hammerflow.cli.demo import compare
-from hammerflow.cli.demo.line_count import Census
+from hammerflow.cli.demo.line_count import LineCount
 from tests.cli.conftest import HAMMERFLOW, environment
 from tests.cli.test_line_count import library
 from tests.cli.test_migrate import tables
@@ -159,8 +159,8 @@ def test_a_wrong_url_is_one_sentence(
 
 
 def test_counts_that_differ_are_an_error() -> None:
-    one: Census = {"packages": {"a": [1, 2, 3, 4, 5], "b": [1, 1, 1, 1, 1]}, "imported": {}}
-    other: Census = {"packages": {"a": [1, 2, 3, 4, 6], "b": [1, 1, 1, 1, 1]}, "imported": {}}
+    one: LineCount = {"packages": {"a": [1, 2, 3, 4, 5], "b": [1, 1, 1, 1, 1]}, "imported": {}}
+    other: LineCount = {"packages": {"a": [1, 2, 3, 4, 6], "b": [1, 1, 1, 1, 1]}, "imported": {}}
 
     compare(one, one)
     with pytest.raises(HammerflowError, match="counts differ from those of one process in a:"):

@@ -328,7 +328,7 @@ def test_steering_refuses_in_one_sentence(run: Run, embedded_shop: Hammerflow) -
 
 
 @pytest.mark.parametrize(
-    ("flow_id", "words"),
+    ("workflow_id", "words"),
     [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "has the id 00000000-0000")],
 )
 @pytest.mark.parametrize(
@@ -336,13 +336,13 @@ def test_steering_refuses_in_one_sentence(run: Run, embedded_shop: Hammerflow) -
     ["show", "graph", "status", "cancel", "retry", "resume", "skip", "dependencies"],
 )
 def test_an_unknown_id_is_one_sentence(
-    run: Run, embedded_shop: Hammerflow, command: str, flow_id: str, words: str
+    run: Run, embedded_shop: Hammerflow, command: str, workflow_id: str, words: str
 ) -> None:
     assert embedded_shop.jobs() == []
     more = ["node"] if command == "skip" else []
 
-    plain = run("workflow", command, flow_id, *more)
-    as_json = run("workflow", command, flow_id, *more, "--json")
+    plain = run("workflow", command, workflow_id, *more)
+    as_json = run("workflow", command, workflow_id, *more, "--json")
 
     assert (plain.code, plain.out, as_json.code, as_json.out) == (1, "", 1, "")
     assert words in plain.err and plain.err.count("\n") == 1

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hammerflow.codec.codec import Codec, clean_text
+from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
+from hammerflow.text import clean_text
 
 BOTH = pytest.mark.parametrize("serializer", ["msgpack", "json"])
 CODEC = Codec()

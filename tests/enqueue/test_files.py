@@ -28,7 +28,8 @@ correlation_id: c-1
 metadata: {team: data}
 jobs:
 - {name: extract, task: shop.extract, args: [7], queue: etl, timeout: 90s, max_attempts: 5}
-- {name: load, depends_on: [extract], when: result.ok, after_skipped: run, delay: 2s, graft: true}
+- {name: load, depends_on: [extract], when: result.ok, after_skipped: run, delay: 2s,
+   wait_for_children: true}
 - {name: report, task: mail.send, kwargs: {to: me}, depends_on: [extract, load], priority: low}
 """
 
@@ -55,7 +56,11 @@ def test_a_file_is_a_workflow_of_the_apps_tasks(shop: Hammerflow, tmp_path: Path
     assert (extract.content.task, extract.content.args) == ("shop.extract", (7,))
     assert extract.content.options == {"queue": "etl", "timeout": 90, "max_attempts": 5}
     assert (load.content.task, load.after, load.when) == ("shop.load", [extract], "extract.ok")
-    assert (load.after_skipped, load.graft, load.content.options) == ("run", True, {"delay": 2})
+    assert (load.after_skipped, load.wait_for_children, load.content.options) == (
+        "run",
+        True,
+        {"delay": 2},
+    )
     assert (report.content.task, report.content.kwargs) == ("mail.send", {"to": "me"})
     assert (report.content.options, report.after) == ({"priority": 1}, [extract, load])
 

@@ -18,7 +18,7 @@ BACKLOG = max(ENDED // 5, min(ENDED, 20_000))
 #: Leases, of a thousand workers.
 IN_FLIGHT = min(BACKLOG, 20_000)
 #: Their rows come and go, so their statistics may be of any moment; the others only grow.
-_HOT = ("ready", "leases", "scheduled", "waiting", "joins")
+_HOT = ("ready", "leases", "scheduled", "waiting", "barriers")
 _GROWING = ("done", "jobs", "errors", "edges", "nodes", "unique_keys", "workflows")
 
 
@@ -83,27 +83,28 @@ def _inserts(desk: Desk) -> Iterator[str]:
     ready, leased, scheduled, waiting, done, flow, late = (
         _key(desk, letter) for letter in "rlswdfe"
     )
-    asked = "id, queue_id, priority, task_id, args, depth, created_at, watched, fan_in_id"
+    asked = "id, queue_id, priority, task_id, args, depth, created_at, flags, dependent_id"
     for count, table, columns, values in (
-        (BACKLOG, "ready", "queue_id, lane, job_id, task_id, lease, attempt",
+        (BACKLOG, "ready", "queue_id, priority_order, job_id, task_id, lease, attempt",
          f"{place}, {ready}, {task}, 0, 0"),
         (IN_FLIGHT, "leases",
-         "job_id, lease, attempt, worker_id, queue_id, lane, task_id, started_at",
+         "job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at",
          f"{leased}, 1, 1, n % 1000, {place}, {task}, {now}"),
-        (BACKLOG, "scheduled", "run_at, job_id, queue_id, lane, task_id, lease, attempt, why",
+        (BACKLOG, "scheduled", ("run_at, job_id, queue_id, priority_order, task_id, lease, attempt, "
+         "why"),
          f"{later}, {scheduled}, {place}, {task}, 0, 0, 'delay'"),
         (BACKLOG, "waiting",
-         "job_id, pending, failed, skipped, total, rule, lease, queue_id, lane, task_id",
+         "job_id, pending, failed, skipped, total, rule, lease, queue_id, priority_order, task_id",
          f"{waiting}, 5, 0, 0, 5, 0, 0, {place}, {task}"),
         (ENDED, "done", "job_id, finished_at, state, attempt, lease", f"{done}, {now}, 4, 1, 1"),
         (BACKLOG, "unique_keys", "ukey, job_id", f"{_text(desk)}, {ready}"),
         (BACKLOG, "errors", "job_id, lease, kind, attempt, at, type, message, trace",
          f"{leased}, 1, 'lost', 1, {now}, '', '', ''"),
         (BACKLOG, "edges", "parent_id, child_id, kind", f"{ready}, {waiting}, 0"),
-        (BACKLOG, "joins", "id, pending, failed", f"{flow}, 5, 0"),
+        (BACKLOG, "barriers", "id, pending, failed", f"{flow}, 5, 0"),
         (BACKLOG, "nodes", "workflow_id, job_id", f"{_key(desk, 'f', 'n / 10')}, {ready}"),
         (BACKLOG // 10, "workflows",
-         "id, created_at, failures, status, policy, collects, watched, kind, name",
+         "id, created_at, failures, status, policy, collects, flags, kind, name",
          f"{flow}, {now}, 0, 1, 0, 0, 0, 'workflow', 'w'"),
         (BACKLOG, "jobs", asked, f"{ready}, {place}, {task}, {blob}, 0, {now}, 0, {waiting}"),
         (IN_FLIGHT, "jobs", asked, f"{leased}, {place}, {task}, {blob}, 0, {now}, 0, {waiting}"),

@@ -98,7 +98,7 @@ class Desk:
     def family(self, parent: Claimed | NewJob, count: int, **more: Any) -> list[NewJob]:
         """Children 0..count-1 and, last, the fan-in that waits for them."""
         then = self.child(parent, count, pending=count, **more)
-        return [*(self.child(parent, i, fan_in_id=then.id) for i in range(count)), then]
+        return [*(self.child(parent, i, dependent_id=then.id) for i in range(count)), then]
 
     def put(self, *jobs: NewJob) -> list[bytes]:
         """Insert; the ids that stand for the jobs."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from hammerflow.jobs.job import Claimed, JobState, NewJob
 from hammerflow.jobs.outcome import Completed, Outcome, Released
-from hammerflow.jobs.status import FlowState
+from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.store import Store
 from tests.stores.kit import Desk, failed, spawned
 from tests.stores.workflow_kit import Sketch, brood, check_flows, facts, flow_state
@@ -21,7 +21,7 @@ DONE = Completed(b"M\x01")
 COMPLETED, CANCELLED, SKIPPED = 4, 6, 7
 _TABLES = (
     "waiting", "scheduled", "ready", "leases", "parked", "done", "jobs", "errors", "spawns",
-    "edges", "workflows", "nodes", "joins", "workers", "worker_tasks",
+    "edges", "workflows", "nodes", "barriers", "workers", "worker_tasks",
 )  # fmt: skip
 _QUEUES = ("q", "other")
 
@@ -40,7 +40,7 @@ class World:
     other: Claimed
     join: bytes
     flow: bytes | None = None
-    graft: bool = False
+    wait_for_children: bool = False
     children: Sequence[Claimed] = ()
     starts: Counter[bytes] = field(default_factory=Counter)
 
@@ -49,7 +49,7 @@ class World:
     def spawn(self, spawner: Claimed) -> Outcome:
         """The spawner's end: two children; outside a workflow a join of their own, too."""
         if self.flow is not None:
-            return brood(spawner, 2, graft=self.graft)
+            return brood(spawner, 2, wait_for_children=self.wait_for_children)
         return spawned(*self.desk.family(spawner, 2))
 
     def settle_spawner(self, store: Store) -> set[bytes]:
@@ -97,12 +97,12 @@ class World:
         ):
             one = self.desk.id(job_id)
             awaited = (
-                f"SELECT id FROM {{jobs}} WHERE fan_in_id = {one}"
+                f"SELECT id FROM {{jobs}} WHERE dependent_id = {one}"
                 f" UNION SELECT parent_id FROM {{edges}} WHERE child_id = {one}"
             )
             ended = f"SELECT job_id FROM {{done}} WHERE job_id IN ({awaited})"
             open_ids = set(self.desk.ids(awaited)) - set(self.desk.ids(ended))
-            open_ids |= set(self.desk.ids(f"SELECT id FROM {{joins}} WHERE id IN ({awaited})"))
+            open_ids |= set(self.desk.ids(f"SELECT id FROM {{barriers}} WHERE id IN ({awaited})"))
             assert pending == len(open_ids), "a counter that a recount does not find"
             assert bad == len(self.desk.ids(f"{ended} AND state <> 4"))
 
@@ -116,7 +116,7 @@ class World:
 
     def check_end(self) -> None:
         """All have ended; the spawner has all of its children, each once, or none at all."""
-        for table in ("waiting", "scheduled", "ready", "leases", "parked", "joins"):
+        for table in ("waiting", "scheduled", "ready", "leases", "parked", "barriers"):
             assert self.desk.count(table) == 0, f"rows are left in {table}"
         self.recount()
         parent = self.desk.id(self.spawner.id)
@@ -153,8 +153,8 @@ def plain(desk: Desk) -> World:
     """Without a workflow."""
     _wipe(desk)
     join = desk.job(pending=2)
-    spawner = desk.job(fan_in_id=join.id)
-    other = desk.job(fan_in_id=join.id, queue="other")
+    spawner = desk.job(dependent_id=join.id)
+    other = desk.job(dependent_id=join.id, queue="other")
     desk.put(spawner, other, join)
     return _claimed(desk, join.id)
 
@@ -166,7 +166,7 @@ def with_children(desk: Desk) -> World:
     return _claim_children(world)
 
 
-def in_a_workflow(policy: str, *, graft: bool) -> Callable[[Desk], World]:
+def in_a_workflow(policy: str, *, wait_for_children: bool) -> Callable[[Desk], World]:
     """The three are the nodes of a workflow."""
 
     def prepare(desk: Desk) -> World:
@@ -174,14 +174,14 @@ def in_a_workflow(policy: str, *, graft: bool) -> Callable[[Desk], World]:
         sketch = Sketch(policy)
         join = sketch.job(sketch.job(), sketch.job(queue="other"))
         sketch.put(desk)
-        return _claimed(desk, join.id, sketch.id, graft)
+        return _claimed(desk, join.id, sketch.id, wait_for_children)
 
     return prepare
 
 
 def in_a_workflow_with_children(desk: Desk) -> World:
     """The children hold the spawner's end back; the other job has ended."""
-    world = in_a_workflow("continue_on_failure", graft=True)(desk)
+    world = in_a_workflow("continue_on_failure", wait_for_children=True)(desk)
     assert world.settle_spawner(desk.store) == world.settle_other(desk.store) == set()
     return _claim_children(world)
 
@@ -191,9 +191,11 @@ def _wipe(desk: Desk) -> None:
         desk.sql(f"DELETE FROM {{{table}}}")
 
 
-def _claimed(desk: Desk, join: bytes, flow: bytes | None = None, graft: bool = False) -> World:
+def _claimed(
+    desk: Desk, join: bytes, flow: bytes | None = None, wait_for_children: bool = False
+) -> World:
     (spawner,), (other,) = desk.claim(worker=1), desk.claim(worker=2, queue="other")
-    return World(desk, spawner, other, join, flow, graft)
+    return World(desk, spawner, other, join, flow, wait_for_children)
 
 
 def _claim_children(world: World) -> World:
@@ -267,21 +269,21 @@ def _both_children_or_none(world: World, stale: Any, claimed: Any) -> None:
 def _flow_failed(world: World, first: Any, second: Any) -> None:
     assert first == second == set()
     assert world.flow is not None
-    assert flow_state(world.desk, world.flow) is FlowState.FAILED
+    assert flow_state(world.desk, world.flow) is WorkflowState.FAILED
     world.check_none_started()
 
 
 def _flow_cancelled(world: World, stale: Any, _: Any) -> None:
     assert stale == set()
     assert world.flow is not None
-    assert flow_state(world.desk, world.flow) is FlowState.CANCELLED
+    assert flow_state(world.desk, world.flow) is WorkflowState.CANCELLED
     world.check_none_started()
 
 
 def _flow_completed(world: World, first: Any, second: Any) -> None:
     _both_taken(world, first, second)
     assert world.flow is not None
-    assert flow_state(world.desk, world.flow) is FlowState.COMPLETED
+    assert flow_state(world.desk, world.flow) is WorkflowState.COMPLETED
 
 
 def _late_ran_once(world: World, stale: Any, late: Any) -> None:
@@ -319,7 +321,7 @@ def _alone(desk: Desk) -> World:
     return world
 
 
-_SIMPLE = in_a_workflow("continue_on_failure", graft=True)
+_SIMPLE = in_a_workflow("continue_on_failure", wait_for_children=True)
 PAIRS = {
     "settle of the spawner, settle of the other": Pair(
         plain, lambda w: (w.settle_spawner, w.settle_other), _both_taken
@@ -363,7 +365,7 @@ PAIRS = {
         _flow_completed,
     ),
     "workflow, fail fast: settle of the spawner, failure of the other": Pair(
-        in_a_workflow("fail_fast", graft=False),
+        in_a_workflow("fail_fast", wait_for_children=False),
         lambda w: (w.settle_spawner, w.fail_other),
         _flow_failed,
     ),

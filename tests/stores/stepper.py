@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.stores.database import Fault
+from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.statements import TABLES, Statement
 from hammerflow.stores.store import Store
 from tests.stores.kit import Desk, open_raw
@@ -180,9 +180,9 @@ class _Dialect:
         self._dialect.close(tx.tx)
         self._lane.in_transaction = False
 
-    def fault(self, error: BaseException) -> Fault:
-        fault: Fault = self._dialect.fault(error)
-        self._lane.retries += fault is Fault.RETRY
+    def fault(self, error: BaseException) -> ErrorKind:
+        fault: ErrorKind = self._dialect.fault(error)
+        self._lane.retries += fault is ErrorKind.RETRY
         return fault
 
 

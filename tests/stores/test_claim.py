@@ -12,12 +12,12 @@ from tests.stores.kit import BAD, Desk
 def test_a_claim_brings_all_that_was_asked(desk: Desk) -> None:
     parent, then = new_id(), new_id()
     job = desk.job(
-        parent_id=parent, root_id=parent, depth=3, spawn_index=7, fan_in_id=then, priority=4,
+        parent_id=parent, root_id=parent, depth=3, spawn_index=7, dependent_id=then, priority=4,
         options='{"max_attempts": 5}', headers='{"h": 1}', unique_key="k", trace="t",
     )  # fmt: skip
     (claimed,) = desk.run(job)
     assert (claimed.id, claimed.lease, claimed.attempt, claimed.priority) == (job.id, 1, 1, 4)
-    assert (claimed.parent_id, claimed.root_id, claimed.fan_in_id) == (parent, parent, then)
+    assert (claimed.parent_id, claimed.root_id, claimed.dependent_id) == (parent, parent, then)
     assert (claimed.depth, claimed.spawn_index, claimed.unique_key) == (3, 7, "k")
     assert (claimed.options, claimed.headers, claimed.trace) == (job.options, job.headers, "t")
     assert claimed.args == job.args and claimed.expired is False
@@ -113,7 +113,7 @@ def test_a_claim_does_not_wait_for_rows_that_another_one_holds(desk: Desk) -> No
     first, second = desk.job(), desk.job()
     desk.put(first, second)
     with desk.store.transaction() as tx:
-        tx.rows("take_ready", id=first.id, queue_id=_queue_id(desk), lane=2)
+        tx.rows("take_ready", id=first.id, queue_id=_queue_id(desk), priority_order=2)
         assert [job.id for job in desk.claim(5)] == [second.id]
     assert [job.id for job in desk.claim(5)] == [first.id]
 

@@ -105,9 +105,9 @@ def test_a_chain_of_fan_ins_is_skipped_in_one_settle(desk: Desk) -> None:
     links = [desk.child(parent, n, pending=1, unique_key=f"k{n}") for n in range(1, 6)]
     ids = [link.id for link in links]
     chain = [
-        link._replace(fan_in_id=then) for link, then in zip(links, [*ids[1:], None], strict=True)
+        link._replace(dependent_id=then) for link, then in zip(links, [*ids[1:], None], strict=True)
     ]
-    first = desk.child(parent, 0, fan_in_id=ids[0])
+    first = desk.child(parent, 0, dependent_id=ids[0])
     desk.settle((parent, spawned(first, *chain)))
     (claimed,) = desk.claim()
     settlement = desk.settle((claimed, failed()))
@@ -205,7 +205,7 @@ def test_results_of_the_children_come_in_spawn_order(desk: Desk) -> None:
 def test_four_threads_settle_overlapping_fan_ins(desk: Desk) -> None:
     (parent,) = desk.run(desk.job())
     thens = [desk.child(parent, 10_000 + n, pending=40) for n in range(8)]
-    kids = [desk.child(parent, n, fan_in_id=thens[n % 8].id) for n in range(320)]
+    kids = [desk.child(parent, n, dependent_id=thens[n % 8].id) for n in range(320)]
     desk.settle((parent, spawned(*kids, *thens)))
     claimed = desk.claim(1000)
     random.Random(2).shuffle(claimed)

@@ -88,7 +88,7 @@ def test_an_unknown_dependency_writes_nothing(desk: Desk) -> None:
     w.job(depends=[new_id()])
     with pytest.raises(JobNotFound, match="no job or workflow"):
         w.put(desk)
-    assert desk.count("jobs") == desk.count("workflows") == desk.count("joins") == 0
+    assert desk.count("jobs") == desk.count("workflows") == desk.count("barriers") == 0
     assert desk.count("nodes") == desk.count("edges") == desk.count("unique_keys") == 0
 
 

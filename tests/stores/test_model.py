@@ -149,7 +149,7 @@ class Model:
         row.state = state
         if row.job.unique_key and self.keys.get(row.job.unique_key) == row.job.id:
             del self.keys[row.job.unique_key]
-        then = self.rows.get(row.job.fan_in_id or b"")
+        then = self.rows.get(row.job.dependent_id or b"")
         if then is not None and then.state == "waiting":
             then.pending -= 1
             then.failed += state != "completed"
@@ -167,13 +167,13 @@ class Model:
         return row.state
 
     def replay(self, row: Row) -> bool:
-        awaited = [r for r in self.rows.values() if r.job.fan_in_id == row.job.id]
+        awaited = [r for r in self.rows.values() if r.job.dependent_id == row.job.id]
         holder = self.keys.get(row.job.unique_key or "", row.job.id)
         if row.state not in ("failed", "cancelled", "skipped", "parked"):
             return False
         if any(r.state not in FINAL for r in awaited) or holder != row.job.id:
             return False
-        then = self.rows.get(row.job.fan_in_id or b"")
+        then = self.rows.get(row.job.dependent_id or b"")
         if row.state != "parked" and then is not None and then.state == "waiting":
             then.pending, then.failed = then.pending + 1, then.failed - 1
         if row.job.unique_key:
@@ -308,7 +308,7 @@ class Machine(RuleBasedStateMachine):
         if then:
             children.append(family[-1])
         else:
-            children = [child._replace(fan_in_id=None) for child in children]
+            children = [child._replace(dependent_id=None) for child in children]
         outcome = spawned(*children)
         if not stream:
             self.settle_batch(worker, [(parent, outcome)], True)

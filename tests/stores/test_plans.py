@@ -31,7 +31,7 @@ def some(letter: str) -> list[bytes]:
     return [key(letter, 9 + 1_000 * n) for n in range(10)]
 
 
-PLACE = {"queue_id": name_id("q"), "lane": 2}
+PLACE = {"queue_id": name_id("q"), "priority_order": 2}
 STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {**PLACE, "ids": some("r")},
     "leases_delete": {"worker_id": 9, "ids": some("l")},
@@ -40,9 +40,9 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "waiting_delete": {"ids": some("w")},
     "edges_of": {"ids": some("r")},
     "edges_into": {"ids": some("w")},
-    "joins_lock": {"ids": some("f")},
-    "joins_count": {"n": 1, "bad": 0, "ids": some("f")},
-    "joins_delete": {"ids": some("f")},
+    "barriers_lock": {"ids": some("f")},
+    "barriers_count": {"n": 1, "bad": 0, "ids": some("f")},
+    "barriers_delete": {"ids": some("f")},
     "flows_share": {"ids": some("f")},
     "flows_lock": {"ids": some("f")},
     "members_waiting": {"ids": some("w")},
@@ -226,7 +226,7 @@ def run(tx: Tx, name: str, values: dict[str, Any]) -> None:
 
 CHANGES = (
     "waiting_de", "leases_de", "leases_c", "leases_t", "drop_", "unique_rel", "scheduled_d",
-    "joins_c", "joins_d", "worker_b", "ready_delete_through",
+    "barriers_c", "barriers_d", "worker_b", "ready_delete_through",
 )  # fmt: skip
 
 

@@ -25,8 +25,7 @@ from hammerflow.jobs.outcome import (
     Snoozed,
 )
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.workflows.plan import Flow as PlanFlow
-from hammerflow.workflows.plan import Item
+from hammerflow.workflows.plan import PlannedItem, PlannedWorkflow
 from tests.stores.kit import BAD, Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, facts
 from tests.stores.workflow_oracle import DONE, UNSTARTED, Flow, Model, Node
@@ -57,16 +56,16 @@ class Play:
         """A graph with up to two workflows inside the outermost."""
         pick = self.random
         sketch = Sketch(pick.choice(POLICIES))
-        known: dict[Item, Any] = {}
+        known: dict[PlannedItem, Any] = {}
 
-        def enter(item: PlanFlow) -> None:
+        def enter(item: PlannedWorkflow) -> None:
             outer = known[item.flow] if item.flow else None
             known[item] = flow = Flow(item.id, outer, item.policy)
             self.model.flows[item.id] = flow
             if outer:
                 outer.items.append(flow)
 
-        def node(flow: PlanFlow, reach: list[Item]) -> Item:
+        def node(flow: PlannedWorkflow, reach: list[PlannedItem]) -> PlannedItem:
             after = pick.sample(reach, min(len(reach), pick.choice([0, 1, 1, 2, 3])))
             order = [i for i in pick.sample(reach, min(len(reach), 1)) if i not in after]
             order = order if pick.random() < 0.25 else []
@@ -80,7 +79,7 @@ class Play:
             return step
 
         enter(sketch.top)
-        outer: list[Item] = []
+        outer: list[PlannedItem] = []
         for _ in range(pick.randint(2, 7)):
             if pick.random() < 0.2:
                 inner = sketch.flow(sketch.top, pick.choice(POLICIES))
@@ -128,7 +127,7 @@ class Play:
         pick = self.random
         kind = pick.choice(["ok"] * 6 + ["failed"] * 3 + ["cancelled", "retry", "back", "park"])
         if kind == "ok" and pick.random() < 0.2 and job.depth < 2:
-            return brood(job, pick.randint(1, 2), graft=pick.random() < 0.6)
+            return brood(job, pick.randint(1, 2), wait_for_children=pick.random() < 0.6)
         return {
             "ok": Completed(VALUE),
             "failed": failed(),
@@ -169,7 +168,7 @@ class Play:
                         kid = Node(child.id, node.flow, state="ready")
                         self.model.nodes[child.id] = kid
                         node.flow.items.append(kid)
-                        if spawned.graft:
+                        if spawned.wait_for_children:
                             node.kids.append(kid)
                 return [(node, "completed")]
             case Cancelled():
@@ -340,7 +339,7 @@ def play(desks: Sequence[Desk], seed: int) -> None:
     """One seed from the beginning to the end of all its jobs."""
     for desk in desks:
         for table in ("queues", "tasks", "jobs", *PLACES, "errors", "spawns", "edges",
-                      "workflows", "nodes", "joins", "unique_keys"):  # fmt: skip
+                      "workflows", "nodes", "barriers", "unique_keys"):  # fmt: skip
             desk.sql(f"DELETE FROM {{{table}}}")
         desk.store.names.queues.clear()
         desk.store.names.tasks.clear()

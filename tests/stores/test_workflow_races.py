@@ -1,4 +1,4 @@
-"""Workflows under fire: threads that settle overlapping joins, and a settle that is killed."""
+"""Workflows under fire: threads that settle overlapping barriers, and a settle that is killed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
-from hammerflow.jobs.status import FlowState
-from hammerflow.stores.database import Fault
+from hammerflow.jobs.status import WorkflowState
+from hammerflow.stores.database import ErrorKind
 from tests.stores.gates import Gate, running
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, flow_state
@@ -41,7 +41,7 @@ def outcome(pick: random.Random, job: Claimed, *, bad: float) -> Outcome:
     if pick.random() < bad:
         return failed()
     if pick.random() < 0.1 and job.depth < 2:
-        return brood(job, 2, graft=pick.random() < 0.5)
+        return brood(job, 2, wait_for_children=pick.random() < 0.5)
     return Completed(VALUE)
 
 
@@ -73,7 +73,7 @@ def test_four_threads_settle_what_overlaps(desk: Desk, bad: float, record_proper
         except Exception as error:  # noqa: BLE001 - shown below
             errors.append(error)
 
-    while any(flow_state(desk, s.id) <= FlowState.CANCELLING for s in sketches):
+    while any(flow_state(desk, s.id) <= WorkflowState.CANCELLING for s in sketches):
         threads = [threading.Thread(target=worker, args=(n,)) for n in range(1, 5)]
         for thread in threads:
             thread.start()
@@ -83,7 +83,7 @@ def test_four_threads_settle_what_overlaps(desk: Desk, bad: float, record_proper
         check_flows(desk)
         for sketch in sketches:  # what is paused goes on
             for flow in sketch.plan.flows:
-                if flow_state(desk, flow.id) is FlowState.PAUSED:
+                if flow_state(desk, flow.id) is WorkflowState.PAUSED:
                     desk.store.workflows.resume(flow.id, "me")
     check_flows(desk)
     print(f"{desk.kind}: {faults['retry']} retries of {settled['units']} settles")  # noqa: T201
@@ -97,9 +97,9 @@ def count_faults(desk: Desk) -> Counter[str]:
     database: Any = desk.store.workflows._database
     judge = database.dialect.fault
 
-    def counting(error: BaseException) -> Fault:
-        fault: Fault = judge(error)
-        counts["retry"] += fault is Fault.RETRY
+    def counting(error: BaseException) -> ErrorKind:
+        fault: ErrorKind = judge(error)
+        counts["retry"] += fault is ErrorKind.RETRY
         return fault
 
     database.dialect.fault = counting
@@ -166,7 +166,7 @@ def test_a_join_fires_once_when_its_settle_is_killed(desk: Desk, statement: str,
     (join,) = desk.claim()
     assert (join.id, desk.claim()) == (last.id, [])
     desk.end(join)
-    assert flow_state(desk, w.id) is FlowState.COMPLETED
+    assert flow_state(desk, w.id) is WorkflowState.COMPLETED
     check_flows(desk)
 
 
@@ -211,7 +211,7 @@ def test_a_failure_waits_for_a_spawner_that_is_being_settled(gated: Desk) -> Non
     assert spawned().stale == halted().stale == set()
     other.close()
     assert gated.claim() == []
-    assert flow_state(gated, w.id) is FlowState.FAILED
+    assert flow_state(gated, w.id) is WorkflowState.FAILED
 
 
 def test_a_retry_and_a_settle_do_not_overwrite_each_other(gated: Desk) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import Rule
 from hammerflow.jobs.outcome import Outcome, Parked, Retrying, Snoozed
-from hammerflow.jobs.status import FlowState
-from hammerflow.workflows.plan import Step
+from hammerflow.jobs.status import WorkflowState
+from hammerflow.workflows.plan import PlannedJob
 from tests.stores.kit import BAD, Desk, desk_at, failed
 from tests.stores.workflow_kit import (
     OK,
@@ -68,9 +68,9 @@ def test_a_failure_skips_a_chain_and_names_the_first_cause(desk: Desk) -> None:
     settle(desk, failed(), first)
     assert states(desk, first, second, third, other) == "fail skip skip runn"
     assert desk.sql(f"SELECT count(*) FROM {{done}} WHERE cause = {desk.id(first.id)}")[0][0] == 2
-    assert flow_state(desk, w.id) is FlowState.RUNNING
+    assert flow_state(desk, w.id) is WorkflowState.RUNNING
     run(desk, other)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 def test_a_condition_reads_results(desk: Desk) -> None:
@@ -82,7 +82,7 @@ def test_a_condition_reads_results(desk: Desk) -> None:
     run(desk, first)
     assert states(desk, yes, no) == "read skip"
     run(desk, yes)
-    assert flow_state(desk, w.id) is FlowState.COMPLETED
+    assert flow_state(desk, w.id) is WorkflowState.COMPLETED
 
 
 def test_a_condition_that_errs_fails_the_node_and_shows_the_values(desk: Desk) -> None:
@@ -97,7 +97,7 @@ def test_a_condition_that_errs_fails_the_node_and_shows_the_values(desk: Desk) -
     assert seen is not None and "n0.rows > 3" in (seen.reason or "")
     error = desk.store.jobs.last_error(node.id)
     assert error is not None and error[1].endswith("ConditionError") and "3" in error[2]
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 def test_order_alone_does_not_judge(desk: Desk) -> None:
@@ -109,7 +109,7 @@ def test_order_alone_does_not_judge(desk: Desk) -> None:
     settle(desk, failed(), first)
     assert states(desk, second) == "read"
     run(desk, second)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 @pytest.mark.parametrize("order", [*permutations(range(3))])
@@ -129,7 +129,7 @@ def test_a_diamond_joins_once_in_any_order(desk: Desk, order: tuple[int, ...]) -
 # -- fail_fast
 
 
-def spread(desk: Desk, w: Sketch) -> tuple[Step, Step, list[Step]]:
+def spread(desk: Desk, w: Sketch) -> tuple[PlannedJob, PlannedJob, list[PlannedJob]]:
     """A node that runs, another one that runs, and one in each state before that."""
     first, other = w.job(), w.job()
     parked, scheduled, ready = w.job(), w.job(delay=500), w.job(queue="slow")
@@ -147,9 +147,9 @@ def test_fail_fast_cancels_what_has_not_started(desk: Desk) -> None:
     first, other, nodes = spread(desk, w)
     settle(desk, failed(), first)
     assert states(desk, other, *nodes) == "runn canc canc canc canc"
-    assert flow_state(desk, w.id) is FlowState.FAILING
+    assert flow_state(desk, w.id) is WorkflowState.FAILING
     settle(desk, OK, other)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 @pytest.mark.parametrize("outcome", [Retrying(0, BAD), Snoozed(5), Parked("x", BAD)])
@@ -160,7 +160,7 @@ def test_a_member_of_a_halted_workflow_does_not_go_on(desk: Desk, outcome: Outco
     settle(desk, failed(), first)
     settle(desk, outcome, other)
     assert states(desk, other) == "canc"
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 def test_a_batch_of_ends_is_not_counted_twice_by_a_halt(desk: Desk) -> None:
@@ -171,10 +171,10 @@ def test_a_batch_of_ends_is_not_counted_twice_by_a_halt(desk: Desk) -> None:
     w.put(desk)
     jobs = {job.id: job for job in desk.claim()}
     desk.settle((jobs[good.id], OK), (jobs[bad.id], failed()))
-    assert flow_state(desk, inner.id) is FlowState.FAILED
-    assert flow_state(desk, w.id) is FlowState.FAILING
+    assert flow_state(desk, inner.id) is WorkflowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILING
     desk.end(jobs[slow.id])
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 def test_a_lost_member_of_a_halted_workflow_does_not_run_again(desk: Desk) -> None:
@@ -184,7 +184,7 @@ def test_a_lost_member_of_a_halted_workflow_does_not_run_again(desk: Desk) -> No
     settle(desk, failed(), first)
     desk.store.workers.sweep(lease=300, poison_limit=3)  # worker 1 was never registered
     assert states(desk, other) == "canc"
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 # -- manual
@@ -197,7 +197,7 @@ def test_manual_holds_what_becomes_free(desk: Desk) -> None:
     w.put(desk)
     settle(desk, failed(), bad)
     run(desk, good)
-    assert flow_state(desk, w.id) is FlowState.PAUSED
+    assert flow_state(desk, w.id) is WorkflowState.PAUSED
     assert states(desk, after_bad, after_good) == "wait wait"
     assert desk.one("pending, failed", "waiting", after_good.id) == (0, 0)
     assert desk.one("pending, failed", "waiting", after_bad.id) == (1, 0)
@@ -234,7 +234,7 @@ def test_a_person_decides(desk: Desk, verb: str) -> None:
             "cancel": "fail canc canc",
         }[verb]
     )
-    expected = FlowState.CANCELLED if verb == "cancel" else FlowState.RUNNING
+    expected = WorkflowState.CANCELLED if verb == "cancel" else WorkflowState.RUNNING
     assert flow_state(desk, w.id) is expected
 
 
@@ -246,9 +246,9 @@ def test_a_resume_holds_for_later_failures(desk: Desk) -> None:
     desk.store.workflows.resume(w.id, "me")
     settle(desk, failed(), second)
     desk.store.workflows.rerun(w.id, only=[second.id], downstream=False, by="me")
-    assert flow_state(desk, w.id) is FlowState.RUNNING
+    assert flow_state(desk, w.id) is WorkflowState.RUNNING
     run(desk, second)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 # -- workflows inside workflows
@@ -261,7 +261,7 @@ def test_an_inner_failure_is_a_failure_outside(desk: Desk) -> None:
     after, handler = w.job(inner), w.job(inner, rule=Rule.FAILED)
     w.put(desk)
     settle(desk, failed(), bad)
-    assert flow_state(desk, inner.id) is FlowState.FAILED
+    assert flow_state(desk, inner.id) is WorkflowState.FAILED
     assert states(desk, after, handler) == "skip read"
 
 
@@ -273,11 +273,11 @@ def test_an_outer_failure_cancels_what_is_inside(desk: Desk) -> None:
     w.put(desk)
     settle(desk, failed(), bad)
     assert states(desk, runs, waits) == "runn canc"
-    assert flow_state(desk, inner.id) is FlowState.CANCELLING
-    assert flow_state(desk, w.id) is FlowState.FAILING
+    assert flow_state(desk, inner.id) is WorkflowState.CANCELLING
+    assert flow_state(desk, w.id) is WorkflowState.FAILING
     settle(desk, OK, runs)
-    assert flow_state(desk, inner.id) is FlowState.CANCELLED
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, inner.id) is WorkflowState.CANCELLED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 def test_a_retry_outside_runs_again_what_was_skipped_inside(desk: Desk) -> None:
@@ -293,7 +293,7 @@ def test_a_retry_outside_runs_again_what_was_skipped_inside(desk: Desk) -> None:
     assert states(desk, bad, node, after) == "read wait wait"
     for step in (bad, node, after):
         run(desk, step)
-    assert flow_state(desk, w.id) is FlowState.COMPLETED
+    assert flow_state(desk, w.id) is WorkflowState.COMPLETED
 
 
 def test_a_job_that_an_inner_workflow_waits_for_keeps_the_outer_one_open(desk: Desk) -> None:
@@ -303,10 +303,10 @@ def test_a_job_that_an_inner_workflow_waits_for_keeps_the_outer_one_open(desk: D
     w.job(first, flow=inner)
     w.put(desk)
     desk.store.workflows.cancel(inner.id, "no")
-    assert flow_state(desk, inner.id) is FlowState.CANCELLED
-    assert flow_state(desk, w.id) is FlowState.RUNNING
+    assert flow_state(desk, inner.id) is WorkflowState.CANCELLED
+    assert flow_state(desk, w.id) is WorkflowState.RUNNING
     run(desk, first)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 # -- retries
@@ -319,11 +319,11 @@ def test_a_workflow_waits_for_a_retry_whose_handler_has_run(desk: Desk) -> None:
     w.put(desk)
     settle(desk, failed(), bad)
     run(desk, handler)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
     desk.store.jobs.replay(bad.id)
-    assert flow_state(desk, w.id) is FlowState.RUNNING
+    assert flow_state(desk, w.id) is WorkflowState.RUNNING
     run(desk, bad)
-    assert flow_state(desk, w.id) is FlowState.COMPLETED
+    assert flow_state(desk, w.id) is WorkflowState.COMPLETED
 
 
 def test_a_workflow_waits_for_what_a_cancelled_node_waited_for(desk: Desk) -> None:
@@ -333,9 +333,9 @@ def test_a_workflow_waits_for_what_a_cancelled_node_waited_for(desk: Desk) -> No
     w.put(desk)
     (claimed,) = desk.claim()
     desk.store.jobs.cancel(after.id, "no")
-    assert flow_state(desk, w.id) is FlowState.RUNNING
+    assert flow_state(desk, w.id) is WorkflowState.RUNNING
     desk.end(claimed)
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 def test_a_retry_keeps_the_delay_of_what_waits(desk: Desk) -> None:
@@ -394,9 +394,9 @@ def test_a_workflow_waits_for_what_its_members_spawn(desk: Desk) -> None:
     desk.settle((job, brood(job, 2)))
     assert states(desk, after) == "read"
     run(desk, after)
-    assert flow_state(desk, w.id) is FlowState.RUNNING
+    assert flow_state(desk, w.id) is WorkflowState.RUNNING
     desk.end(*(child for child in desk.__dict__["claimed"].values() if child.parent_id == job.id))
-    assert flow_state(desk, w.id) is FlowState.COMPLETED
+    assert flow_state(desk, w.id) is WorkflowState.COMPLETED
 
 
 @pytest.mark.parametrize("bad", [False, True])
@@ -406,7 +406,7 @@ def test_a_graft_is_waited_for_with_its_spawner(desk: Desk, bad: bool) -> None:
     after = w.job(first)
     w.put(desk)
     (job,) = desk.claim()
-    desk.settle((job, brood(job, 2, graft=True)))
+    desk.settle((job, brood(job, 2, wait_for_children=True)))
     children = desk.claim()
     assert states(desk, after) == "wait"
     desk.end(children[0])
@@ -426,8 +426,8 @@ def test_a_graft_in_a_halted_workflow_does_not_keep_it_open(desk: Desk) -> None:
     w.put(desk)
     jobs = {job.id: job for job in desk.claim()}
     desk.settle((jobs[bad.id], failed()))
-    desk.settle((jobs[spawner.id], brood(jobs[spawner.id], 2, graft=True)))
-    assert flow_state(desk, w.id) is FlowState.FAILED
+    desk.settle((jobs[spawner.id], brood(jobs[spawner.id], 2, wait_for_children=True)))
+    assert flow_state(desk, w.id) is WorkflowState.FAILED
 
 
 # -- verbs whose answer was lost

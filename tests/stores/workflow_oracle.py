@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.jobs.job import DEPENDENCY, Rule
-from hammerflow.jobs.status import FailurePolicy, FlowState
+from hammerflow.jobs.status import FailurePolicy, WorkflowState
 
 __all__ = ["Flow", "Model", "Node"]
 
@@ -62,7 +62,7 @@ class Flow:
     flow: Flow | None
     policy: FailurePolicy
     items: list[Any] = field(default_factory=list)
-    state: FlowState = FlowState.RUNNING
+    state: WorkflowState = WorkflowState.RUNNING
     held: bool = False
     decided: bool = False
     failures: int = 0
@@ -70,7 +70,7 @@ class Flow:
 
     @property
     def is_over(self) -> bool:
-        return self.state > FlowState.CANCELLING
+        return self.state > WorkflowState.CANCELLING
 
     @property
     def over(self) -> bool:
@@ -80,7 +80,7 @@ class Flow:
     @property
     def counts_as(self) -> str:
         """How."""
-        return DONE if self.state is FlowState.COMPLETED else BAD
+        return DONE if self.state is WorkflowState.COMPLETED else BAD
 
     @property
     def own(self) -> bool:
@@ -125,13 +125,13 @@ class Model:
             if flow.state.is_halted:
                 continue
             if flow.policy is FailurePolicy.FAIL_FAST:
-                halted += self.halt(flow, FlowState.FAILING)
+                halted += self.halt(flow, WorkflowState.FAILING)
             elif flow.policy is FailurePolicy.MANUAL:
-                flow.state, item.held = FlowState.PAUSED, True
+                flow.state, item.held = WorkflowState.PAUSED, True
         if halted:
             self.hear(halted)
 
-    def halt(self, flow: Flow, state: FlowState, *, inner: bool = False) -> list[Flow]:
+    def halt(self, flow: Flow, state: WorkflowState, *, inner: bool = False) -> list[Flow]:
         """Cancel what has not started; the workflow, if it has ended by that."""
         if flow.state.is_halted:
             return []
@@ -139,7 +139,7 @@ class Model:
         for item in flow.items:
             item.held = False
             if isinstance(item, Flow):
-                self.halt(item, FlowState.CANCELLING, inner=True)
+                self.halt(item, WorkflowState.CANCELLING, inner=True)
             elif item.state in UNSTARTED:
                 item.state, item.verdict = "cancelled", BAD
         return self.finish(flow) if flow.is_complete and not inner else self.quiet(flow, inner)
@@ -152,9 +152,9 @@ class Model:
     def finish(self, flow: Flow) -> list[Flow]:
         """It ends; itself, if that is a failure."""
         flow.state = {
-            FlowState.CANCELLING: FlowState.CANCELLED,
-            FlowState.FAILING: FlowState.FAILED,
-        }.get(flow.state, FlowState.FAILED if self.fails(flow) else FlowState.COMPLETED)
+            WorkflowState.CANCELLING: WorkflowState.CANCELLED,
+            WorkflowState.FAILING: WorkflowState.FAILED,
+        }.get(flow.state, WorkflowState.FAILED if self.fails(flow) else WorkflowState.COMPLETED)
         return [flow] if flow.own else []
 
     def fails(self, flow: Flow) -> bool:
@@ -175,7 +175,7 @@ class Model:
                 node
                 for node in self.nodes.values()
                 if node.state == "waiting"
-                and not (node.flow and node.flow.state is FlowState.PAUSED)
+                and not (node.flow and node.flow.state is WorkflowState.PAUSED)
                 and all(dep.over for dep, _ in node.deps)
             ]
             complete = [f for f in self.flows.values() if not f.is_over and f.is_complete]
@@ -212,7 +212,7 @@ class Model:
         """End a workflow."""
         for node in self.inside(flow):
             node.stop = node.stop or node.state == "running"
-        self.hear(self.halt(flow, FlowState.CANCELLING))
+        self.hear(self.halt(flow, WorkflowState.CANCELLING))
         self.advance()
 
     def retry(self, flow: Flow, chosen: set[bytes] | None) -> None:
@@ -252,14 +252,14 @@ class Model:
             node.held = node.decided = False
         for flow in opened:
             flow.decided = flow.decided and not flow.is_over
-            flow.state, flow.halted_by = FlowState.RUNNING, False
+            flow.state, flow.halted_by = WorkflowState.RUNNING, False
         for flow in opened:
             flow.failures = sum(item.own for item in flow.items)
             for item in flow.items:
                 manual = flow.policy is FailurePolicy.MANUAL
                 item.held = manual and item.own and not item.decided
             if any(item.held for item in flow.items):
-                flow.state = FlowState.PAUSED
+                flow.state = WorkflowState.PAUSED
         for node in self.nodes.values():
             node.told = node.kids_over
         self.advance()
@@ -270,7 +270,7 @@ class Model:
         touched: set[Any] = again | changed | opened
         opened |= {item.flow for item in touched if item.flow is not None}
         for flow in [flow for flow in opened if flow.state.is_halted and flow.halted_by]:
-            cancelled = (FlowState.CANCELLING, FlowState.CANCELLED)
+            cancelled = (WorkflowState.CANCELLING, WorkflowState.CANCELLED)
             opened |= {f for f in flow.items if isinstance(f, Flow) and f.state in cancelled}
         renewed: set[Any] = again | changed | {flow for flow in opened if flow.is_over}
         for node in self.nodes.values():

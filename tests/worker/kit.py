@@ -29,11 +29,11 @@ def claimed(task: str = "task", *args: Any, **fields: Any) -> Claimed:
         "root_id": None,
         "depth": 0,
         "spawn_index": None,
-        "fan_in_id": None,
+        "dependent_id": None,
         "unique_key": None,
         "trace": None,
         "workflow_id": None,
-        "watched": 0,
+        "flags": 0,
         "expired": False,
     }
     return Claimed(**(values | fields))

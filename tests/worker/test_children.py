@@ -15,12 +15,12 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Parked, Retrying
-from hammerflow.services.lease_clock import Pulse
-from hammerflow.worker.child.serial import Child, ChildOptions
-from hammerflow.worker.run_options import Manifest, TaskFacts
-from hammerflow.worker.supervisor.child_channel import Line
-from hammerflow.worker.supervisor.child_handle import Harvest, SerialSeat
-from hammerflow.worker.supervisor.prefetch import Pace
+from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.worker.child.serial import ChildOptions, SerialChild
+from hammerflow.worker.run_options import TaskCatalog, TaskInfo
+from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.child_handle import RoundResults, SerialChildHandle
+from hammerflow.worker.supervisor.prefetch import Prefetch
 from tests.acceptance.kit import until
 from tests.worker.kit import claimed
 
@@ -29,18 +29,18 @@ class Bench:
     """One child and its seat."""
 
     def __init__(self, app: Hammerflow, options: ChildOptions) -> None:
-        manifest = Manifest([TaskFacts.of(task) for task in app.tasks.values()])
-        self.line = Line()
-        self.seat = SerialSeat(1, self.line, manifest, time.monotonic())
-        self.harvest = Harvest()
-        self.pace = Pace()
+        manifest = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
+        self.line = ChildChannel()
+        self.seat = SerialChildHandle(1, self.line, manifest, time.monotonic())
+        self.harvest = RoundResults()
+        self.pace = Prefetch()
         self.is_over = False
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self.line.jobs)
-            pulse = Pulse()
+            pulse = LeaseClock()
             pulse.beat(math.inf)
-            Child(app, self.line.child_ends, options, pulse).run()
+            SerialChild(app, self.line.child_ends, options, pulse).run()
             os._exit(0)
         self.line.handed_over()
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerflow.ids import name_id
-from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, CHUNK_SECONDS, CLAIM_JOBS, Pace
+from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, CHUNK_SECONDS, CLAIM_JOBS, Prefetch
 from tests.worker.kit import claimed
 
 
 def test_a_task_never_seen_is_handed_out_singly() -> None:
-    pace = Pace()
+    pace = Prefetch()
     pace.observe({name_id("known"): [1000, 0.01]})
 
     jobs = [claimed("new") for _ in range(10)]
@@ -22,7 +22,7 @@ def test_a_task_never_seen_is_handed_out_singly() -> None:
 
 
 def test_tiny_jobs_go_out_by_the_hundred_and_long_ones_singly() -> None:
-    pace = Pace()
+    pace = Prefetch()
     pace.observe({name_id("tiny"): [1000, 0.01], name_id("long"): [3, 3.0]})
 
     tiny = [claimed("tiny") for _ in range(2000)]
@@ -36,7 +36,7 @@ def test_tiny_jobs_go_out_by_the_hundred_and_long_ones_singly() -> None:
 
 
 def test_jobs_of_some_milliseconds_are_shared_among_free_children() -> None:
-    pace = Pace()
+    pace = Prefetch()
     pace.observe({name_id("middle"): [100, 0.3]})
 
     jobs = [claimed("middle") for _ in range(4)]
@@ -45,7 +45,7 @@ def test_jobs_of_some_milliseconds_are_shared_among_free_children() -> None:
 
 
 def test_big_arguments_make_small_chunks() -> None:
-    pace = Pace()
+    pace = Prefetch()
     pace.observe({name_id("big"): [1000, 0.001]})
 
     jobs = [claimed("big", "x" * 400_000) for _ in range(100)]
@@ -54,7 +54,7 @@ def test_big_arguments_make_small_chunks() -> None:
 
 
 def test_a_task_that_becomes_slow_is_known_as_slow_soon() -> None:
-    pace = Pace()
+    pace = Prefetch()
     pace.observe({name_id("task"): [100_000, 1.0]})
 
     for _ in range(3):
@@ -64,9 +64,9 @@ def test_a_task_that_becomes_slow_is_known_as_slow_soon() -> None:
 
 
 def test_room_is_one_job_per_idle_child_until_something_is_known() -> None:
-    assert Pace().room(children=4, idle=3, held=1, backlog=0) == 3
-    assert Pace().room(children=4, idle=3, held=2, backlog=1) == 2
-    assert Pace().room(children=4, idle=0, held=4, backlog=0) == 0
+    assert Prefetch().room(children=4, idle=3, held=1, backlog=0) == 3
+    assert Prefetch().room(children=4, idle=3, held=2, backlog=1) == 2
+    assert Prefetch().room(children=4, idle=0, held=4, backlog=0) == 0
 
 
 @given(
@@ -76,7 +76,7 @@ def test_room_is_one_job_per_idle_child_until_something_is_known() -> None:
     mean=st.floats(1e-7, 1e5),
 )
 def test_room_is_bounded(children: int, idle: int, held: int, mean: float) -> None:
-    pace = Pace()
+    pace = Prefetch()
     pace.observe({1: [1, mean]})
 
     room = pace.room(children=children, idle=min(idle, children), held=held, backlog=0)
@@ -88,7 +88,7 @@ def test_room_is_bounded(children: int, idle: int, held: int, mean: float) -> No
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=600), st.integers(1, 600))
 def test_a_chunk_has_at_least_one_job_and_at_most_its_time(names: list[str], share: int) -> None:
-    pace = Pace()
+    pace = Prefetch()
     times = {"a": 0.00001, "b": 0.001, "c": 0.1}
     pace.observe({name_id(name): [1, seconds] for name, seconds in times.items()})
 

@@ -8,11 +8,11 @@ import pytest
 
 from hammerflow import ConfigError
 from hammerflow.worker import WorkerOptions, read_queues
-from hammerflow.worker.supervisor.queue_order import Schedule
+from hammerflow.worker.supervisor.queue_order import QueueOrder
 
 
 def test_turns_follow_the_weights_and_are_spread() -> None:
-    schedule = Schedule({"high": 5, "default": 1})
+    schedule = QueueOrder({"high": 5, "default": 1})
 
     firsts = [schedule.order()[0] for _ in range(60)]
 
@@ -21,7 +21,7 @@ def test_turns_follow_the_weights_and_are_spread() -> None:
 
 
 def test_what_room_is_left_goes_to_the_others_heaviest_first() -> None:
-    schedule = Schedule({"a": 1, "b": 3, "c": 2})
+    schedule = QueueOrder({"a": 1, "b": 3, "c": 2})
 
     for _ in range(6):
         first, *rest = schedule.order()
@@ -31,7 +31,7 @@ def test_what_room_is_left_goes_to_the_others_heaviest_first() -> None:
 
 
 def test_a_paused_queue_has_no_turn() -> None:
-    schedule = Schedule({"a": 1, "b": 1})
+    schedule = QueueOrder({"a": 1, "b": 1})
 
     assert not schedule.set_paused({"a", "elsewhere"})
     assert schedule.order() == ["b"]
@@ -40,9 +40,9 @@ def test_a_paused_queue_has_no_turn() -> None:
 
 
 def test_only_an_open_schedule_takes_new_queues() -> None:
-    assert Schedule(None).add({"new"})
-    assert not Schedule({"a": 1}).add({"new"})
-    assert Schedule({"a": 1}).names == ["a"]
+    assert QueueOrder(None).add({"new"})
+    assert not QueueOrder({"a": 1}).add({"new"})
+    assert QueueOrder({"a": 1}).names == ["a"]
 
 
 def test_queues_are_read_with_their_weights() -> None:

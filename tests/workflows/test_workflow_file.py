@@ -67,7 +67,7 @@ jobs:
     timeout: 1h30m
     delay: 0.5
     priority: 4
-    graft: true
+    wait_for_children: true
 """
 
 
@@ -89,7 +89,7 @@ def test_the_guides_file_is_read() -> None:
     assert spec.description == "Daily data processing pipeline"
     assert spec.nodes[1] == NodeSpec(
         "transform", "transform", "etl_queue", [], {"rules": "business_logic.json"}, ["extract"],
-        None, "skip", None, None, None, None, graft=False, line=12,
+        None, "skip", None, None, None, None, wait_for_children=False, line=12,
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def test_yaml_says_everything() -> None:
     assert (fetch.kwargs, fetch.max_attempts, fetch.line) == ({"deep": True}, 5, 8)
     assert report == NodeSpec(
         "report", "report", None, ["a", 2], {}, ["fetch"], "result['rows'] > 0", "run", 5_400.0,
-        4, None, 0.5, graft=True, line=13,
+        4, None, 0.5, wait_for_children=True, line=13,
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def test_durations(said: str, seconds: float | None) -> None:
         (job("priority: true"), "not true"),
         (job("priority: hihg"), "did you mean high?"),
         (job("max_attempts: 0"), "max_attempts must be a whole number from 1"),
-        (job("graft: 1"), "graft must be true or false, not 1"),
+        (job("wait_for_children: 1"), "wait_for_children must be true or false, not 1"),
         (job("timeout: -1"), 'timeout must be a duration, as 90, "90s", "15m" or "1h30m", not -1'),
         (job("timeout: soon"), "not 'soon'"),
         (job("when: ''"), "line 4, jobs[0].when: this text is empty"),

@@ -15,8 +15,8 @@ from hammerflow.cli.session import Session, shared
 from hammerflow.errors import HammerflowError
 
 if TYPE_CHECKING:
-    from hammerflow.cli.demo.environment import Stage
-    from hammerflow.cli.demo.line_count import Census
+    from hammerflow.cli.demo.environment import DemoEnvironment
+    from hammerflow.cli.demo.line_count import LineCount
 
 __all__ = ["command", "compare"]
 
@@ -46,7 +46,7 @@ def command(session: Session, redis: str | None, children: int, folder: Path | N
         _play(stage, root, children, as_json=session.as_json)
 
 
-def _play(stage: Stage, root: Path, children: int, *, as_json: bool) -> None:
+def _play(stage: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> None:
     from hammerflow.cli.demo.render import progress_view, show_census, show_sums
     from hammerflow.cli.demo.run import count_by_jobs, count_directly, measure
 
@@ -71,7 +71,7 @@ def _play(stage: Stage, root: Path, children: int, *, as_json: bool) -> None:
     show_sums(counted, direct, measured)
 
 
-def compare(counted: Census, direct: Census) -> None:
+def compare(counted: LineCount, direct: LineCount) -> None:
     """See that the jobs counted what one process counts.
 
     Raises:

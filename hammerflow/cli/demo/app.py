@@ -19,13 +19,13 @@ app = Hammerflow("hammerflow-demo")
 
 
 @app.task(name="count_files")
-def count_files(root: str, paths: list[str]) -> line_count.Census:
+def count_files(root: str, paths: list[str]) -> line_count.LineCount:
     """The census of one batch."""
     return line_count.count(Path(root), paths)
 
 
 @app.task(name="merge")
-def merge(parts: list[line_count.Census]) -> line_count.Census:
+def merge(parts: list[line_count.LineCount]) -> line_count.LineCount:
     """The fan-in: the sum of all batches."""
     return line_count.merge(parts)
 

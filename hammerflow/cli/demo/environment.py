@@ -22,7 +22,7 @@ from hammerflow.settings import parse_url
 if TYPE_CHECKING:
     from hammerflow.app import Hammerflow
 
-__all__ = ["Stage", "WorkerDied", "set_up"]
+__all__ = ["DemoEnvironment", "WorkerDied", "set_up"]
 
 _APP = "hammerflow.cli.demo.app:app"
 _GRACE = 2.0  # for the jobs of a demo that is interrupted
@@ -35,7 +35,7 @@ class WorkerDied(HammerflowError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoEnvironment:
     """Where the demo plays."""
 
     app: Hammerflow
@@ -60,7 +60,7 @@ class Stage:
 
 
 @contextlib.contextmanager
-def set_up(*, database: str | None, redis: str | None, children: int) -> Iterator[Stage]:
+def set_up(*, database: str | None, redis: str | None, children: int) -> Iterator[DemoEnvironment]:
     """Make everything, and take it away at the end, however that comes.
 
     Args:
@@ -83,7 +83,7 @@ def set_up(*, database: str | None, redis: str | None, children: int) -> Iterato
         worker = _start(children, log)
         stack.callback(_stop, worker)
         stack.push(_unmoved)
-        yield Stage(app, worker, log)
+        yield DemoEnvironment(app, worker, log)
 
 
 def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-__all__ = ["COLUMNS", "Census", "batches", "count", "merge", "source_files"]
+__all__ = ["COLUMNS", "LineCount", "batches", "count", "merge", "source_files"]
 
 COLUMNS = ("files", "lines", "functions", "classes", "imports")
 
@@ -17,7 +17,7 @@ COLUMNS = ("files", "lines", "functions", "classes", "imports")
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
-class Census(TypedDict):
+class LineCount(TypedDict):
     """Counts by package, in the order of COLUMNS; and how often each package is imported."""
 
     packages: dict[str, list[int]]
@@ -36,12 +36,12 @@ def batches(paths: Sequence[str], size: int) -> Iterator[list[str]]:
         yield list(paths[start : start + size])
 
 
-def count(root: Path, paths: Iterable[str]) -> Census:
+def count(root: Path, paths: Iterable[str]) -> LineCount:
     """The census of some files."""
     return merge(_one(root, path) for path in paths)
 
 
-def merge(parts: Iterable[Census]) -> Census:
+def merge(parts: Iterable[LineCount]) -> LineCount:
     """The sum of censuses."""
     packages: dict[str, list[int]] = {}
     imported: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def merge(parts: Iterable[Census]) -> Census:
     return {"packages": packages, "imported": dict(imported)}
 
 
-def _one(root: Path, path: str) -> Census:
+def _one(root: Path, path: str) -> LineCount:
     source = (root / path).read_bytes()
     functions = classes = imports = 0
     imported: Counter[str] = Counter()

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hammerflow.cli.demo.line_count import COLUMNS, Census
-from hammerflow.cli.demo.run import Counted, Measured, Progress
+from hammerflow.cli.demo.line_count import COLUMNS, LineCount
+from hammerflow.cli.demo.run import Counted, DemoProgress, Measured
 from hammerflow.cli.output import is_terminal, say, show_facts, show_table
 
 __all__ = ["progress_view", "show_census", "show_sums"]
@@ -17,7 +17,7 @@ _ROWS = 12
 
 
 @contextlib.contextmanager
-def progress_view(*, is_quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def progress_view(*, is_quiet: bool) -> Iterator[Callable[[DemoProgress], None]]:
     """A function that shows a Progress."""
     if is_quiet:
         yield lambda progress: None
@@ -28,7 +28,7 @@ def progress_view(*, is_quiet: bool) -> Iterator[Callable[[Progress], None]]:
         yield _Lines()
 
 
-def show_census(census: Census) -> None:
+def show_census(census: LineCount) -> None:
     """The largest packages, the rest in one row, and the sum."""
     packages = sorted(census["packages"].items(), key=lambda item: -item[1][1])
     rows = [(name, *map(_number, numbers)) for name, numbers in packages[:_ROWS]]
@@ -75,7 +75,7 @@ class _Lines:
         self._at = 0.0
         self._last = ""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: DemoProgress) -> None:
         line = _words(progress)
         is_end = progress.batches > 0 and progress.ended == progress.batches
         if line != self._last and (is_end or time.monotonic() - self._at >= 1.0):
@@ -83,7 +83,7 @@ class _Lines:
             say(line)
 
 
-def _words(progress: Progress) -> str:
+def _words(progress: DemoProgress) -> str:
     if not progress.batches:
         return f"count_library {progress.spawner}"
     running = progress.states.get("running", 0)
@@ -94,14 +94,14 @@ def _words(progress: Progress) -> str:
 
 
 @contextlib.contextmanager
-def _live() -> Iterator[Callable[[Progress], None]]:
+def _live() -> Iterator[Callable[[DemoProgress], None]]:
     from rich.live import Live
 
-    with Live(_tree(Progress()), refresh_per_second=10) as live:
+    with Live(_tree(DemoProgress()), refresh_per_second=10) as live:
         yield lambda progress: live.update(_tree(progress))
 
 
-def _tree(progress: Progress) -> Any:
+def _tree(progress: DemoProgress) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.tree import Tree

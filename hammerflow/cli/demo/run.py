@@ -12,12 +12,12 @@ from typing import Any
 
 from hammerflow.cli.demo import line_count
 from hammerflow.cli.demo.app import count_library, flood, started_at
-from hammerflow.cli.demo.environment import Stage
+from hammerflow.cli.demo.environment import DemoEnvironment
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState
 from hammerflow.results.result import Result
 
-__all__ = ["Counted", "Measured", "Progress", "count_by_jobs", "count_directly", "measure"]
+__all__ = ["Counted", "DemoProgress", "Measured", "count_by_jobs", "count_directly", "measure"]
 
 _GLANCE = 0.1
 _PATIENCE = 60.0
@@ -26,7 +26,7 @@ _CALLS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class DemoProgress:
     """The spawner, its batches and its fan-in, as they stand."""
 
     spawner: str = JobState.READY
@@ -44,7 +44,7 @@ class Progress:
 class Counted:
     """A census, and how it came about."""
 
-    census: line_count.Census
+    census: line_count.LineCount
     seconds: float
     batches: int = 0
 
@@ -62,7 +62,9 @@ class Measured:
         return sorted(self.latencies)[min(int(share * len(self.latencies)), _CALLS - 1)]
 
 
-def count_by_jobs(stage: Stage, root: Path, size: int, show: Callable[[Progress], None]) -> Counted:
+def count_by_jobs(
+    stage: DemoEnvironment, root: Path, size: int, show: Callable[[DemoProgress], None]
+) -> Counted:
     """Count the files below ``root``, ``size`` in a job, and show how it goes.
 
     Raises:
@@ -70,7 +72,7 @@ def count_by_jobs(stage: Stage, root: Path, size: int, show: Callable[[Progress]
     """
     begun = time.monotonic()
     spawner = count_library.delay(str(root), size)
-    _watch(stage, lambda: Progress(spawner.state), show, until=spawner)
+    _watch(stage, lambda: DemoProgress(spawner.state), show, until=spawner)
     batches, fan_in = _children(stage, spawner)
     _watch(stage, lambda: _progress(stage, spawner, batches, fan_in), show, until=fan_in)
     seconds = time.monotonic() - begun
@@ -84,7 +86,7 @@ def count_directly(root: Path) -> Counted:
     return Counted(counted, time.monotonic() - begun)
 
 
-def measure(stage: Stage) -> Measured:
+def measure(stage: DemoEnvironment) -> Measured:
     """Many empty jobs at once, then single calls of an idle worker."""
     spawner = flood.delay(_TINY)
     spawner.get(timeout=_PATIENCE)
@@ -101,7 +103,7 @@ def measure(stage: Stage) -> Measured:
     return Measured(_TINY, (ended - begun) / timedelta(seconds=1), latencies)
 
 
-def _children(stage: Stage, spawner: Result[Any]) -> tuple[int, Result[Any]]:
+def _children(stage: DemoEnvironment, spawner: Result[Any]) -> tuple[int, Result[Any]]:
     """How many a completed spawner has, without the fan-in; and the fan-in, which comes last."""
     spawner.get(timeout=0)
     recorded = stage.app.store.jobs.spawn(spawner.id.bytes)
@@ -112,20 +114,22 @@ def _children(stage: Stage, spawner: Result[Any]) -> tuple[int, Result[Any]]:
     return count, stage.app.result(last[-1].id)
 
 
-def _progress(stage: Stage, spawner: Result[Any], batches: int, fan_in: Result[Any]) -> Progress:
+def _progress(
+    stage: DemoEnvironment, spawner: Result[Any], batches: int, fan_in: Result[Any]
+) -> DemoProgress:
     states: Counter[str] = Counter()
     for state, task, count in stage.app.store.jobs.children_states(spawner.id.bytes):
         if task == "count_files":
             states[state] += count
-    return Progress(JobState.COMPLETED, batches, dict(states), fan_in.state)
+    return DemoProgress(JobState.COMPLETED, batches, dict(states), fan_in.state)
 
 
 def _watch(
-    stage: Stage, look: Callable[[], Progress], show: Callable[[Progress], None],
+    stage: DemoEnvironment, look: Callable[[], DemoProgress], show: Callable[[DemoProgress], None],
     *, until: Result[Any],
 ) -> None:  # fmt: skip
     """Show the progress a few times a second, until a job has ended."""
-    seen, moved = Progress(), time.monotonic()
+    seen, moved = DemoProgress(), time.monotonic()
     while not until.ready():
         stage.check()
         now = look()

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from hammerflow.notifiers.base import Ear, Ring, Voice
+from hammerflow.notifiers.base import Ring, Sender, Subscription
 from hammerflow.settings import Settings
 
 __all__ = ["LocalTransport", "place_of"]
@@ -61,16 +61,16 @@ class LocalTransport:
             for root in dict.fromkeys(found)
         ]
 
-    def dial(self) -> Voice:
+    def dial(self) -> Sender:
         """See :meth:`Transport.dial`."""
-        return _LocalVoice(self._folders)
+        return _LocalSender(self._folders)
 
-    def tune(self, queues: Collection[str] | None) -> Ear:
+    def tune(self, queues: Collection[str] | None) -> Subscription:
         """See :meth:`Transport.tune`."""
         problems: list[str] = []
         for folder in self._folders:
             try:
-                return _LocalEar(folder, queues)
+                return _LocalSubscription(folder, queues)
             except OSError as error:
                 problems.append(f"{folder.path}: {error.strerror or error}")
         raise OSError("no folder for sockets can be used: " + "; ".join(problems))
@@ -122,7 +122,7 @@ class _Folder:
         return private and found.st_uid == os.getuid()
 
 
-class _LocalVoice:
+class _LocalSender:
     """Sends datagrams from one unnamed socket."""
 
     def __init__(self, folders: list[_Folder]) -> None:
@@ -159,7 +159,7 @@ class _LocalVoice:
         self._socket.close()
 
 
-class _LocalEar:
+class _LocalSubscription:
     """A socket file of our own."""
 
     def __init__(self, folder: _Folder, queues: Collection[str] | None) -> None:

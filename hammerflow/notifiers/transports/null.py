@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Self
 
-from hammerflow.notifiers.base import Bell, Listener
+from hammerflow.notifiers.base import Listener, Waiter
 
-__all__ = ["Silence"]
+__all__ = ["NullNotifier"]
 
 
-class Silence:
+class NullNotifier:
     """A :class:`Notifier` that neither rings nor hears."""
 
     def ring(self, queues: Iterable[str]) -> None:
@@ -31,22 +31,22 @@ class Silence:
         on_control: Callable[[], None],
     ) -> Listener:
         """A listener that hears nothing."""
-        return _DeafListener()
+        return _NullListener()
 
-    def expect(self, job_id: bytes) -> Bell:
+    def expect(self, job_id: bytes) -> Waiter:
         """A bell that is never rung."""
-        return _MuteBell()
+        return _NullWaiter()
 
     def close(self) -> None:
         """Do nothing."""
 
 
-class _DeafListener:
+class _NullListener:
     def close(self) -> None:
         pass
 
 
-class _MuteBell:
+class _NullWaiter:
     def __enter__(self) -> Self:
         return self
 

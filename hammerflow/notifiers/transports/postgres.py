@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from time import monotonic
 from typing import Any
 
-from hammerflow.notifiers.base import Ear, Ring, Voice
+from hammerflow.notifiers.base import Ring, Sender, Subscription
 
 __all__ = ["PostgresTransport"]
 
@@ -44,11 +44,11 @@ class PostgresTransport:
         self._work = f"hammerflow_{key}_work"
         self._done = f"hammerflow_{key}_done"
 
-    def dial(self) -> Voice:
+    def dial(self) -> Sender:
         """See :meth:`Transport.dial`."""
-        return _PostgresVoice(_Session(self._connect), self._work, self._done)
+        return _PostgresSender(_Session(self._connect), self._work, self._done)
 
-    def tune(self, queues: Collection[str] | None) -> Ear:
+    def tune(self, queues: Collection[str] | None) -> Subscription:
         """See :meth:`Transport.tune`."""
         session = _Session(self._connect)
         try:
@@ -56,7 +56,7 @@ class PostgresTransport:
         except BaseException:
             session.close()
             raise
-        return _PostgresEar(session, queues)
+        return _PostgresSubscription(session, queues)
 
 
 class _Session:
@@ -115,7 +115,7 @@ class _Session:
         _left_by_parents.append(self._connection)
 
 
-class _PostgresVoice:
+class _PostgresSender:
     """Sends NOTIFYs; blocks until they are committed."""
 
     def __init__(self, session: _Session, work: str, done: str) -> None:
@@ -141,7 +141,7 @@ class _PostgresVoice:
         self._session.abandon()
 
 
-class _PostgresEar:
+class _PostgresSubscription:
     """A session that listens."""
 
     def __init__(self, session: _Session, queues: Collection[str] | None) -> None:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from hammerflow.errors import ConfigError, MissingExtra
-from hammerflow.notifiers.base import Ear, Ring, Voice
+from hammerflow.notifiers.base import Ring, Sender, Subscription
 from hammerflow.notifiers.transports.resp import Reader, command
 
 try:
@@ -51,7 +51,7 @@ class RedisTransport:
         )
         self.label = f"redis at {place}"
 
-    def dial(self) -> Voice:
+    def dial(self) -> Sender:
         """See :meth:`Transport.dial`."""
         connection = self._connect(RING_TIMEOUT)
         try:  # to a channel that nobody hears, but under the rules for the others
@@ -60,12 +60,12 @@ class RedisTransport:
         except redis.RedisError as error:
             connection.disconnect()
             raise _plain(error) from error
-        return _RedisVoice(connection, self._names)
+        return _RedisSender(connection, self._names)
 
-    def tune(self, queues: Collection[str] | None) -> Ear:
+    def tune(self, queues: Collection[str] | None) -> Subscription:
         """See :meth:`Transport.tune`."""
         channels = self._names.subscribed(queues)
-        ear = _RedisEar(self._connect(LISTEN_TIMEOUT), channels)
+        ear = _RedisSubscription(self._connect(LISTEN_TIMEOUT), channels)
         try:
             ear.subscribe(monotonic() + LISTEN_TIMEOUT)
         except BaseException:
@@ -111,7 +111,7 @@ class _Channels:
         return {**work, self.control: Ring("control")}
 
 
-class _RedisVoice:
+class _RedisSender:
     """Publishes without waiting; replies are read before the next publish."""
 
     def __init__(self, connection: Any, names: _Channels) -> None:
@@ -190,7 +190,7 @@ class _RedisVoice:
         self._socket.close()
 
 
-class _RedisEar:
+class _RedisSubscription:
     """A subscription."""
 
     def __init__(self, connection: Any, channels: dict[bytes, Ring]) -> None:

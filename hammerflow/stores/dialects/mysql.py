@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import NO_TRANSACTION, Fault
+from hammerflow.stores.database import NO_TRANSACTION, ErrorKind
 from hammerflow.stores.statements import Param, Statement, load_statements, table_names
 
 try:
@@ -201,21 +201,21 @@ class MySQL:
     def close(self, tx: Any) -> None:
         tx.connection._force_close()  # no farewell: the peer may be gone
 
-    def fault(self, error: BaseException) -> Fault:
+    def fault(self, error: BaseException) -> ErrorKind:
         code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
         match error:
             case pymysql.err.IntegrityError() if code == 1062:
-                return Fault.DUPLICATE
+                return ErrorKind.DUPLICATE
             case pymysql.err.ProgrammingError() if code == 1146:
-                return Fault.MISSING
+                return ErrorKind.MISSING
             case pymysql.err.OperationalError() if code in (1205, 1213):
-                return Fault.RETRY
+                return ErrorKind.RETRY
             case pymysql.err.InterfaceError():
-                return Fault.LOST
+                return ErrorKind.LOST
             case pymysql.err.OperationalError() | pymysql.err.InternalError() if code in _LOST:
-                return Fault.LOST
+                return ErrorKind.LOST
             case _:
-                return Fault.OTHER
+                return ErrorKind.OTHER
 
     def time(self, instant: datetime | None) -> str | None:
         return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import NO_TRANSACTION, Fault
+from hammerflow.stores.database import NO_TRANSACTION, ErrorKind
 from hammerflow.stores.statements import Param, Statement, load_statements, table_names
 
 try:
@@ -338,18 +338,18 @@ class Postgres:
     def close(self, tx: Any) -> None:
         tx.connection.close()
 
-    def fault(self, error: BaseException) -> Fault:
+    def fault(self, error: BaseException) -> ErrorKind:
         match error:
             case psycopg.errors.UniqueViolation():
-                return Fault.DUPLICATE
+                return ErrorKind.DUPLICATE
             case psycopg.errors.UndefinedTable():
-                return Fault.MISSING
+                return ErrorKind.MISSING
             case (
                 psycopg.errors.DeadlockDetected()
                 | psycopg.errors.SerializationFailure()
                 | psycopg.errors.LockNotAvailable()
             ):
-                return Fault.RETRY
+                return ErrorKind.RETRY
             case (
                 psycopg.errors.AdminShutdown()
                 | psycopg.errors.CrashShutdown()
@@ -358,11 +358,11 @@ class Postgres:
                 | psycopg.errors.ReadOnlySqlTransaction()  # a primary of yesterday
                 | psycopg.InterfaceError()
             ):
-                return Fault.LOST
+                return ErrorKind.LOST
             case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _CLASSES:
-                return Fault.LOST
+                return ErrorKind.LOST
             case _:
-                return Fault.OTHER
+                return ErrorKind.OTHER
 
     def time(self, instant: datetime | None) -> datetime | None:
         return instant

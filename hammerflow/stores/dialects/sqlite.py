@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hammerflow.stores.database import NO_TRANSACTION, Fault
+from hammerflow.stores.database import NO_TRANSACTION, ErrorKind
 from hammerflow.stores.statements import Param, Statement, load_statements, table_names
 
 __all__ = ["SQLite", "SQLiteTx"]
@@ -173,18 +173,18 @@ class SQLite:
     def close(self, tx: Any) -> None:
         tx.connection.close()
 
-    def fault(self, error: BaseException) -> Fault:
+    def fault(self, error: BaseException) -> ErrorKind:
         match error:
             case sqlite3.IntegrityError():
-                return Fault.DUPLICATE
+                return ErrorKind.DUPLICATE
             case sqlite3.OperationalError() if "no such table" in str(error):
-                return Fault.MISSING
+                return ErrorKind.MISSING
             case sqlite3.OperationalError() if _primary_code(error) in _BUSY:
-                return Fault.RETRY
+                return ErrorKind.RETRY
             case sqlite3.DatabaseError() if _primary_code(error) in _BROKEN:
-                return Fault.LOST
+                return ErrorKind.LOST
             case _:
-                return Fault.OTHER
+                return ErrorKind.OTHER
 
     def time(self, instant: datetime | None) -> float | None:
         return None if instant is None else instant.timestamp()

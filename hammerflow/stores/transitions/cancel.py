@@ -9,8 +9,8 @@ from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import Names
-from hammerflow.stores.transitions.dependents import BAD, End, Settlement, verdict_of
+from hammerflow.stores.names import NameTable
+from hammerflow.stores.transitions.dependents import BAD, JobEnd, Settlement, verdict_of
 from hammerflow.stores.transitions.insert import take_keys
 from hammerflow.stores.transitions.rerun import await_again, keep_waiting, rerun_members
 from hammerflow.stores.transitions.settle import end_jobs
@@ -29,7 +29,7 @@ _ROUNDS = 100
 
 
 def cancel_job(
-    database: Database, names: Names, tx: Tx, job_id: bytes, reason: str
+    database: Database, names: NameTable, tx: Tx, job_id: bytes, reason: str
 ) -> tuple[JobState | None, Settlement]:
     """Cancel a job that has not started, or mark its lease; its state then, None if unknown, and
     what followed from it."""
@@ -37,24 +37,24 @@ def cancel_job(
     if not place:
         return None, Settlement()
     reason = storable(reason)
-    queue_id, lane, _, unique_key, fan_in_id, flow_id, watched = place[0]
+    queue_id, priority_order, _, unique_key, dependent_id, workflow_id, flags = place[0]
     goes_on = False
-    if flow_id is not None:  # a settle locks the lease first, then this; then the hot tables
+    if workflow_id is not None:  # a settle locks the lease first, then this; then the hot tables
         if tx.run("leases_cancel", id=job_id, reason=reason):
             return JobState.RUNNING, Settlement()
-        flows = tx.rows("flows_lock", ids=[flow_id])
+        flows = tx.rows("flows_lock", ids=[workflow_id])
         goes_on = bool(flows) and FailurePolicy.of(flows[0][2]) is _CONTINUE
     for _ in range(_ROUNDS):
         for table in _STILL:
-            row = _take(tx, table, job_id, queue_id, lane)
+            row = _take(tx, table, job_id, queue_id, priority_order)
             if row is not None:
                 tx.many(
                     "done_insert",
                     [(job_id, _CANCELLED, row[4], row[3], None, None, reason, None)],
                 )
-                end = End(job_id, BAD, fan_in_id, unique_key, flow_id, watched, True)
-                if table == "waiting" and flow_id is not None and goes_on:
-                    keep_waiting(database, names, tx, flow_id)
+                end = JobEnd(job_id, BAD, dependent_id, unique_key, workflow_id, flags, True)
+                if table == "waiting" and workflow_id is not None and goes_on:
+                    keep_waiting(database, names, tx, workflow_id)
                 return JobState.CANCELLED, end_jobs(database, names, tx, [end])
         if tx.run("leases_cancel", id=job_id, reason=reason):
             return JobState.RUNNING, Settlement()
@@ -66,33 +66,33 @@ def cancel_job(
     )
 
 
-def replay_job(database: Database, names: Names, tx: Tx, job_id: bytes, by: str) -> set[str]:
+def replay_job(database: Database, names: NameTable, tx: Tx, job_id: bytes, by: str) -> set[str]:
     """Put a job that ended without success, or is parked, back to ready."""
     place = tx.rows("job_place", id=job_id)
     if not place:
         raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)}")
-    queue_id, lane, task_id, unique_key, fan_in_id, flow_id, watched = place[0]
-    if tx.repeated and _take(tx, "ready", job_id, queue_id, lane, drop=False):
+    queue_id, priority_order, task_id, unique_key, dependent_id, workflow_id, flags = place[0]
+    if tx.repeated and _take(tx, "ready", job_id, queue_id, priority_order, drop=False):
         return {names.queue(queue_id)}  # the first run was committed, its answer lost
-    parked = _take(tx, "parked", job_id, queue_id, lane)
-    if flow_id is not None and not parked:
+    parked = _take(tx, "parked", job_id, queue_id, priority_order)
+    if workflow_id is not None and not parked:
         _check_ended(tx, job_id)
-        return rerun_members(database, names, tx, flow_id, {job_id}, by).queues
+        return rerun_members(database, names, tx, workflow_id, {job_id}, by).queues
     verdict = _verdict_of(tx, job_id)
     lease, attempt = parked[3:5] if parked else _take_ended(tx, job_id)
     _check_awaited(tx, job_id)
     if unique_key is not None:
         _retake_key(tx, job_id, unique_key)
     if not parked:
-        _await_again(tx, job_id, fan_in_id, verdict, watched=watched)
+        _await_again(tx, job_id, dependent_id, verdict, flags=flags)
     message = storable(f"replayed by {by}" if by else "replayed")
     tx.many("errors_insert", [(job_id, lease, "replayed", attempt, "", message, "")])
-    tx.many("ready_insert", [(queue_id, lane, job_id, task_id, lease + 1, 0)])
+    tx.many("ready_insert", [(queue_id, priority_order, job_id, task_id, lease + 1, 0)])
     return {names.queue(queue_id)}
 
 
 def release_unheld(
-    database: Database, names: Names, tx: Tx, worker_id: int, held: set[bytes]
+    database: Database, names: NameTable, tx: Tx, worker_id: int, held: set[bytes]
 ) -> int:
     """Give back a worker's leases that it does not know of; those asked to stop are cancelled."""
     rows = tx.rows("worker_leases", worker_id=worker_id, n=_LEASES)
@@ -106,15 +106,15 @@ def release_unheld(
         if cancel is not None
     ]
     ready = [
-        (queue_id, lane, job_id, task_id, lease, attempt - 1)
-        for job_id, lease, attempt, queue_id, lane, task_id, cancel in mine
+        (queue_id, priority_order, job_id, task_id, lease, attempt - 1)
+        for job_id, lease, attempt, queue_id, priority_order, task_id, cancel in mine
         if cancel is None
     ]
     if stopped:
         tx.many("done_insert", stopped)
         links = tx.rows("ended_links", ids=[row[0] for row in stopped])
         ends = [
-            End(id_, BAD, then, key, flow, watched, True) for id_, then, key, flow, watched in links
+            JobEnd(id_, BAD, then, key, flow, flags, True) for id_, then, key, flow, flags in links
         ]
         end_jobs(database, names, tx, ends)
     if ready:
@@ -123,12 +123,12 @@ def release_unheld(
 
 
 def _take(
-    tx: Tx, table: str, job_id: bytes, queue_id: int, lane: int, *, drop: bool = True
+    tx: Tx, table: str, job_id: bytes, queue_id: int, priority_order: int, *, drop: bool = True
 ) -> tuple[Any, ...] | None:
-    """Lock and delete the job's row in this table: (queue_id, lane, task_id, lease, attempt)."""
+    """Lock and delete the job's row: (queue_id, priority_order, task_id, lease, attempt)."""
     values: dict[str, Any] = {"id": job_id}
     if table == "ready":
-        values |= {"queue_id": queue_id, "lane": lane}
+        values |= {"queue_id": queue_id, "priority_order": priority_order}
     rows = tx.rows(f"take_{table}", **values)
     if not rows:
         return None
@@ -159,11 +159,11 @@ def _verdict_of(tx: Tx, job_id: bytes) -> int:
 
 
 def _await_again(
-    tx: Tx, job_id: bytes, fan_in_id: bytes | None, verdict: int, *, watched: int
+    tx: Tx, job_id: bytes, dependent_id: bytes | None, verdict: int, *, flags: int
 ) -> None:
     """What still waits for others waits for this one, too."""
-    edges = tx.rows("edges_of", ids=[job_id]) if watched else []
-    await_again(tx, [(child_id, kind) for _, child_id, kind in edges], fan_in_id, verdict)
+    edges = tx.rows("edges_of", ids=[job_id]) if flags else []
+    await_again(tx, [(child_id, kind) for _, child_id, kind in edges], dependent_id, verdict)
 
 
 def _check_awaited(tx: Tx, job_id: bytes) -> None:

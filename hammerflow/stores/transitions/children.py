@@ -9,7 +9,7 @@ from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.transitions.dependents import Release, Settlement
+from hammerflow.stores.transitions.dependents import DependencyResolver, Settlement
 from hammerflow.stores.transitions.insert import insert_children, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 
@@ -18,13 +18,13 @@ __all__ = ["add_children", "flows_of", "write_children"]
 
 def flows_of(ids: Iterable[bytes | None]) -> set[bytes]:
     """The workflows among these."""
-    return {flow_id for flow_id in ids if flow_id is not None}
+    return {workflow_id for workflow_id in ids if workflow_id is not None}
 
 
 def write_children(
     database: Database,
     tx: Tx,
-    release: Release,
+    release: DependencyResolver,
     mine: Sequence[tuple[Claimed, Outcome]],
     result: Settlement,
 ) -> set[bytes]:
@@ -37,9 +37,9 @@ def write_children(
     for job, outcome in mine:
         if type(outcome) is Completed and outcome.spawned is not None:
             spawned = outcome.spawned
-            if spawned.graft and spawned.spawned and not _is_halted(release, job):
+            if spawned.wait_for_children and spawned.spawned and not _is_halted(release, job):
                 grafted.add(job.id)
-                tx.many("joins_insert", [(job.id, spawned.ends, 0)])
+                tx.many("barriers_insert", [(job.id, spawned.ends, 0)])
             _open_children(tx, release, job, spawned)
             add_children(database, tx, release, spawned.children, Counter(), result)
         elif type(outcome) is Replaced:
@@ -47,16 +47,16 @@ def write_children(
     return grafted
 
 
-def _open_children(tx: Tx, release: Release, job: Claimed, spawned: Spawned) -> None:
+def _open_children(tx: Tx, release: DependencyResolver, job: Claimed, spawned: Spawned) -> None:
     """Workflows among the children, and the hold on the end of the parent's workflow."""
     if spawned.workflows:
         insert_workflows(tx, spawned.workflows)
-    waits = job.workflow_id is not None and spawned.ends and not spawned.graft
+    waits = job.workflow_id is not None and spawned.ends and not spawned.wait_for_children
     if waits and not _is_halted(release, job):
-        tx.run("joins_count", ids=[job.workflow_id], n=-spawned.ends, bad=0)
+        tx.run("barriers_count", ids=[job.workflow_id], n=-spawned.ends, bad=0)
 
 
-def _is_halted(release: Release, job: Claimed) -> bool:
+def _is_halted(release: DependencyResolver, job: Claimed) -> bool:
     """Whether nothing starts any more in the job's workflow: its children are cancelled."""
     return job.workflow_id is not None and release.flows[job.workflow_id].state.is_halted
 
@@ -64,7 +64,7 @@ def _is_halted(release: Release, job: Claimed) -> bool:
 def add_children(
     database: Database,
     tx: Tx,
-    release: Release,
+    release: DependencyResolver,
     children: Sequence[NewJob],
     left_out: Counter[bytes | None],
     result: Settlement,
@@ -76,20 +76,22 @@ def add_children(
     children, ended = attach_jobs(tx, children)
     result.queues |= insert_children(database, tx, children, left_out)
     count_ended(tx, release, ended)
-    joins = {c.workflow_id for c in children} | {c.parent_id for c in children}
+    barriers = {c.workflow_id for c in children} | {c.parent_id for c in children}
     release.count_down({
-        id_: left_out[id_] - before[id_] for id_ in joins if id_ and left_out[id_] > before[id_]
+        id_: left_out[id_] - before[id_] for id_ in barriers if id_ and left_out[id_] > before[id_]
     })  # fmt: skip
-    for flow_id in sorted(flows_of(child.workflow_id for child in children)):
-        release.flows.load([flow_id])
-        if release.flows[flow_id].state.is_halted:  # the spawner ran on: its children do not start
-            release.sweep(flow_id)
+    for workflow_id in sorted(flows_of(child.workflow_id for child in children)):
+        release.flows.load([workflow_id])
+        if release.flows[
+            workflow_id
+        ].state.is_halted:  # the spawner ran on: its children do not start
+            release.sweep(workflow_id)
 
 
 def _replace(
     database: Database,
     tx: Tx,
-    release: Release,
+    release: DependencyResolver,
     job: Claimed,
     outcome: Replaced,
     result: Settlement,
@@ -107,7 +109,7 @@ def _replace(
     place = (name_id(call.queue), 4 - job.priority)
     task_id = name_id(call.task)
     eta = database.dialect.time(call.eta)
-    if call.watched:
+    if call.flags:
         tx.run("job_watch", id=job.id)
     if call.pending:
         tx.many(

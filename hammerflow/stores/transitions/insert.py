@@ -52,7 +52,7 @@ def insert_children(
     """
     if any(child.unique_key is not None for child in children):
         holders = _held_by_others(tx, children)
-        left_out.update(child.fan_in_id for child in children if child.id in holders)
+        left_out.update(child.dependent_id for child in children if child.id in holders)
         children = [child for child in children if child.id not in holders]
     if left_out:
         children = [
@@ -73,12 +73,12 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
     queues: set[str] = set()
     time = database.dialect.time
     for job in jobs:
-        queue_id, task_id, lane = name_id(job.queue), name_id(job.task), 4 - job.priority
+        queue_id, task_id, priority_order = name_id(job.queue), name_id(job.task), 4 - job.priority
         asked.append(
             (
                 job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
-                job.parent_id, job.root_id, job.depth, job.spawn_index, job.fan_in_id,
-                job.unique_key, job.trace, job.workflow_id, job.pending, job.watched,
+                job.parent_id, job.root_id, job.depth, job.spawn_index, job.dependent_id,
+                job.unique_key, job.trace, job.workflow_id, job.pending, job.flags,
                 time(job.expires_at), job.expires,
             )
         )  # fmt: skip
@@ -90,15 +90,15 @@ def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
             waiting.append(
                 (
                     job.id, job.pending, 0, 0, job.pending, job.rule, 0, job.delay, time(job.eta),
-                    queue_id, lane, task_id, job.workflow_id, None,
+                    queue_id, priority_order, task_id, job.workflow_id, None,
                 )
             )  # fmt: skip
         elif job.delay or job.eta is not None:
             scheduled.append(
-                (time(job.eta), job.delay, job.id, queue_id, lane, task_id, 0, 0, "delay")
+                (time(job.eta), job.delay, job.id, queue_id, priority_order, task_id, 0, 0, "delay")
             )
         else:
-            ready.append((queue_id, lane, job.id, task_id, 0, 0))
+            ready.append((queue_id, priority_order, job.id, task_id, 0, 0))
             queues.add(job.queue)
     for name, rows in (
         ("jobs_insert", asked),
@@ -119,8 +119,9 @@ def insert_workflows(tx: Tx, workflows: Sequence[NewWorkflow]) -> None:
         "workflows_insert",
         [
             (
-                w.id, w.parent_id, w.fan_in_id, w.timeout, w.check_every, w.check_every, w.policy,
-                w.collects, w.watched, w.kind, w.name, w.options,
+                w.id, w.parent_id, w.dependent_id, w.timeout, w.check_every, w.check_every,
+                w.policy,
+                w.collects, w.flags, w.kind, w.name, w.options,
             )
             for w in workflows
         ],
@@ -128,7 +129,7 @@ def insert_workflows(tx: Tx, workflows: Sequence[NewWorkflow]) -> None:
     nodes = [(w.parent_id, w.id, w.position, w.node) for w in workflows if w.parent_id is not None]
     if nodes:
         tx.many("nodes_insert", nodes)
-    tx.many("joins_insert", [(w.id, w.pending, 0) for w in workflows])
+    tx.many("barriers_insert", [(w.id, w.pending, 0) for w in workflows])
 
 
 def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:

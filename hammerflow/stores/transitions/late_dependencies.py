@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import DEPENDENCY, NewJob
-from hammerflow.jobs.status import FlowState
+from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.transitions.dependents import BAD, DONE, IDLE, Release, verdict_of
+from hammerflow.stores.transitions.dependents import BAD, DONE, IDLE, DependencyResolver, verdict_of
 
-__all__ = ["Ended", "attach_jobs", "count_ended"]
+__all__ = ["EndedDependencies", "attach_jobs", "count_ended"]
 
 #: A job that moves while it is looked for is met in the next round.
 _ROUNDS = 100
 
 
-class Ended(NamedTuple):
+class EndedDependencies(NamedTuple):
     """Of a new job: dependencies that have ended before it came."""
 
     job_id: bytes
@@ -28,7 +28,7 @@ class Ended(NamedTuple):
     cause: bytes | None
 
 
-def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[Ended]]:
+def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[EndedDependencies]]:
     """Make new jobs wait for existing ones, whose ends are followed from now on.
 
     Returns:
@@ -42,7 +42,7 @@ def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[
     wanted = {id_ for job in jobs for id_ in job.depends or ()}
     verdicts = {id_: _watch(tx, id_) for id_ in sorted(wanted)}
     attached: list[NewJob] = []
-    ended: list[Ended] = []
+    ended: list[EndedDependencies] = []
     for job in jobs:
         depends = [*dict.fromkeys(job.depends or ())]
         attached.append(
@@ -58,11 +58,13 @@ def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[
         if over:
             bad = [id_ for id_, verdict in over if verdict == BAD]
             idle = sum(verdict == IDLE for _, verdict in over)
-            ended.append(Ended(job.id, len(over), len(bad), idle, bad[0] if bad else None))
+            ended.append(
+                EndedDependencies(job.id, len(over), len(bad), idle, bad[0] if bad else None)
+            )
     return attached, ended
 
 
-def count_ended(tx: Tx, release: Release, ended: Sequence[Ended]) -> None:
+def count_ended(tx: Tx, release: DependencyResolver, ended: Sequence[EndedDependencies]) -> None:
     """Count what :func:`attach_jobs` has found ended; let those go that wait for nothing more."""
     for job_id, n, bad, idle, cause in ended:
         tx.run("waiting_decrement", n=n, bad=bad, skipped=idle, cause=cause, ids=[job_id])
@@ -75,23 +77,23 @@ def _watch(tx: Tx, id_: bytes) -> int | None:
     place = tx.rows("job_place", id=id_)
     if not place:
         return _watch_workflow(tx, id_)
-    queue_id, lane = place[0][:2]
+    queue_id, priority_order = place[0][:2]
     tx.run("job_watch", id=id_)
     for _ in range(_ROUNDS):
         if any(tx.rows(f"take_{table}", id=id_) for table in ("waiting", "parked", "scheduled")):
             return None
-        spot = {"id": id_, "queue_id": queue_id, "lane": lane}
+        spot = {"id": id_, "queue_id": queue_id, "priority_order": priority_order}
         ready = tx.rows("take_ready", **spot)
         if ready:  # written anew: a claim whose snapshot is older than the mark cannot take it
             tx.run("drop_ready", **spot)
             _, _, task_id, lease, attempt = ready[0]
-            tx.many("ready_insert", [(queue_id, lane, id_, task_id, lease, attempt)])
+            tx.many("ready_insert", [(queue_id, priority_order, id_, task_id, lease, attempt)])
             return None
         if tx.run("leases_watch", id=id_):
             return None
         done = tx.rows("done_verdict", id=id_)
         if done:
-            if tx.rows("joins_lock", ids=[id_]):
+            if tx.rows("barriers_lock", ids=[id_]):
                 return None  # a spawner whose children are waited for
             return verdict_of(id_, *done[0])
     raise HammerflowError(
@@ -106,7 +108,7 @@ def _watch_workflow(tx: Tx, id_: bytes) -> int | None:
             f"a dependency does not exist: no job or workflow has the id {uuid.UUID(bytes=id_)}"
         )
     tx.run("flow_watch", id=id_)
-    state = FlowState(found[0][1])
-    if state <= FlowState.CANCELLING:
+    state = WorkflowState(found[0][1])
+    if state <= WorkflowState.CANCELLING:
         return None
-    return DONE if state is FlowState.COMPLETED else BAD
+    return DONE if state is WorkflowState.COMPLETED else BAD

@@ -14,12 +14,25 @@ from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState
-from hammerflow.jobs.status import FailurePolicy, FlowState
+from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import Names
-from hammerflow.stores.transitions.dependents import BAD, IDLE, PAUSED, Release, Settlement
+from hammerflow.stores.names import NameTable
+from hammerflow.stores.transitions.dependents import (
+    BAD,
+    IDLE,
+    PAUSED,
+    DependencyResolver,
+    Settlement,
+)
 from hammerflow.stores.transitions.insert import take_keys
-from hammerflow.stores.transitions.snapshot import DECIDED, WAIVED, FlowPart, JobPart, Part, Picture
+from hammerflow.stores.transitions.snapshot import (
+    DECIDED,
+    WAIVED,
+    Part,
+    SnapshotJob,
+    SnapshotWorkflow,
+    WorkflowSnapshot,
+)
 from hammerflow.text import storable
 
 __all__ = ["await_again", "keep_waiting", "rerun_members", "resume_workflow", "skip_member"]
@@ -31,9 +44,9 @@ _SKIPPED = FINAL_CODES[JobState.SKIPPED]
 
 def rerun_members(
     database: Database,
-    names: Names,
+    names: NameTable,
     tx: Tx,
-    flow_id: bytes,
+    workflow_id: bytes,
     chosen: set[bytes] | None,
     by: str,
     *,
@@ -45,52 +58,56 @@ def rerun_members(
         chosen: ids of jobs and workflows; all that failed or were cancelled when None.
         downstream: everything that depends on them runs again, too, completed or not.
     """
-    plan = _Replan(database, names, tx, flow_id)
-    again = plan.failed_in(flow_id) if chosen is None else set[bytes]()
+    plan = _Rerun(database, names, tx, workflow_id)
+    again = plan.failed_in(workflow_id) if chosen is None else set[bytes]()
     for id_ in chosen or ():
         part = plan.member(id_)
-        again |= plan.failed_in(id_) if isinstance(part, FlowPart) else {plan.rerunnable(part)}
+        again |= (
+            plan.failed_in(id_) if isinstance(part, SnapshotWorkflow) else {plan.rerunnable(part)}
+        )
     return plan.write(again, by, everything=downstream)
 
 
 def skip_member(
-    database: Database, names: Names, tx: Tx, flow_id: bytes, member_id: bytes, by: str
+    database: Database, names: NameTable, tx: Tx, workflow_id: bytes, member_id: bytes, by: str
 ) -> Settlement:
     """Take a member that has not completed as done: what depends on it may run."""
-    plan = _Replan(database, names, tx, flow_id)
+    plan = _Rerun(database, names, tx, workflow_id)
     plan.waive(plan.member(member_id), by)
     return plan.write(set(), by, changed={member_id})
 
 
 def resume_workflow(
-    database: Database, names: Names, tx: Tx, flow_id: bytes, by: str
+    database: Database, names: NameTable, tx: Tx, workflow_id: bytes, by: str
 ) -> Settlement:
     """Go on after a pause as if the policy were continue_on_failure: what depends on the failures
     is skipped."""
-    plan = _Replan(database, names, tx, flow_id)
-    state = plan.picture.flows[flow_id].state
-    if state is not FlowState.PAUSED:
-        raise HammerflowError(f"workflow {uuid.UUID(bytes=flow_id)} is {state.status}, not paused")
-    plan.decide(flow_id)
+    plan = _Rerun(database, names, tx, workflow_id)
+    state = plan.picture.flows[workflow_id].state
+    if state is not WorkflowState.PAUSED:
+        raise HammerflowError(
+            f"workflow {uuid.UUID(bytes=workflow_id)} is {state.status}, not paused"
+        )
+    plan.decide(workflow_id)
     return plan.write(set(), by)
 
 
-def keep_waiting(database: Database, names: Names, tx: Tx, flow_id: bytes) -> None:
+def keep_waiting(database: Database, names: NameTable, tx: Tx, workflow_id: bytes) -> None:
     """A member that waited was cancelled: what it waited for is waited for by the workflow."""
-    plan = _Replan(database, names, tx, flow_id)
-    if not plan.picture.flows[flow_id].state.is_halted:
+    plan = _Rerun(database, names, tx, workflow_id)
+    if not plan.picture.flows[workflow_id].state.is_halted:
         plan.tie_up()
 
 
-class _Replan:
+class _Rerun:
     """What changes in a picture, and the tables that follow."""
 
-    def __init__(self, database: Database, names: Names, tx: Tx, flow_id: bytes) -> None:
+    def __init__(self, database: Database, names: NameTable, tx: Tx, workflow_id: bytes) -> None:
         self._tx = tx
-        self._asked = flow_id
+        self._asked = workflow_id
         self._result = Settlement()
-        self._release = Release(database, names, tx, self._result)
-        self.picture = Picture(tx, self._release, flow_id)
+        self._release = DependencyResolver(database, names, tx, self._result)
+        self.picture = WorkflowSnapshot(tx, self._release, workflow_id)
         self._again: set[bytes] = set()
         self._opened: set[bytes] = set()
 
@@ -107,12 +124,12 @@ class _Replan:
             )
         return part
 
-    def failed_in(self, flow_id: bytes) -> set[bytes]:
+    def failed_in(self, workflow_id: bytes) -> set[bytes]:
         """The jobs in a workflow, at any depth, that failed or were cancelled."""
-        inside = self.picture.inside(flow_id)
-        return {p.id for p in inside if isinstance(p, JobPart) and p.has_failed}
+        inside = self.picture.inside(workflow_id)
+        return {p.id for p in inside if isinstance(p, SnapshotJob) and p.has_failed}
 
-    def rerunnable(self, job: JobPart) -> bytes:
+    def rerunnable(self, job: SnapshotJob) -> bytes:
         """The id of a job that has ended; not of a spawner whose children are there."""
         name = uuid.UUID(bytes=job.id)
         if job.state is None:
@@ -124,9 +141,9 @@ class _Replan:
     def waive(self, part: Part, by: str) -> None:
         """A failure is as good as done."""
         name = uuid.UUID(bytes=part.id)
-        if part.state == (_COMPLETED if isinstance(part, JobPart) else FlowState.COMPLETED):
+        if part.state == (_COMPLETED if isinstance(part, SnapshotJob) else WorkflowState.COMPLETED):
             raise HammerflowError(f"node {name} has completed: nothing to skip")
-        if isinstance(part, FlowPart):
+        if isinstance(part, SnapshotWorkflow):
             if not part.is_over:
                 raise HammerflowError(f"node {name} has not ended: cancel it first")
             self._mark(part, WAIVED | DECIDED)
@@ -139,12 +156,12 @@ class _Replan:
         self._tx.run("done_waive", id=part.id, state=_SKIPPED, reason=reason)
         self.picture.jobs[part.id] = part._replace(state=_SKIPPED, cause=part.id)
 
-    def decide(self, flow_id: bytes) -> None:
+    def decide(self, workflow_id: bytes) -> None:
         """Go on without what has failed in a workflow."""
-        for part in list(self.picture.members(flow_id)):
-            if isinstance(part, FlowPart) and part.has_failed:
+        for part in list(self.picture.members(workflow_id)):
+            if isinstance(part, SnapshotWorkflow) and part.has_failed:
                 self._mark(part, DECIDED)
-            elif isinstance(part, JobPart) and part.has_failed:
+            elif isinstance(part, SnapshotJob) and part.has_failed:
                 self._tx.run("done_decide", id=part.id)
                 self.picture.jobs[part.id] = part._replace(cause=part.id)
 
@@ -160,8 +177,8 @@ class _Replan:
         self._spread(again, changed, everything=everything)
         self._take_back([self.picture.jobs[id_] for id_ in sorted(self._again)], by)
         self._tell_outside()
-        for flow_id in sorted(self._opened):
-            self._reopen(self.picture.flows[flow_id])
+        for workflow_id in sorted(self._opened):
+            self._reopen(self.picture.flows[workflow_id])
         self.tie_up()
         live = [id_ for id_ in sorted(self.picture.flows) if not self._state(id_).is_halted]
         free = self._recount(set(live))
@@ -177,7 +194,7 @@ class _Replan:
                 continue
             dependents = self.picture.dependents[part.id]
             counted = {d[0] for d in dependents if self._is_counted(part, *d)}
-            if self._runs_again(part) and part.fan_in_id not in (None, *counted):
+            if self._runs_again(part) and part.dependent_id not in (None, *counted):
                 self._unplace(part)
             if not any(self._is_of(flow, id_) for id_ in counted):
                 self._tie(part, flow)
@@ -208,27 +225,27 @@ class _Replan:
                     self._again.add(child_id)
                     stack.append(child_id)
 
-    def _open(self, flow_id: bytes, stack: list[bytes]) -> None:
+    def _open(self, workflow_id: bytes, stack: list[bytes]) -> None:
         """A workflow goes on; what its halt has cancelled runs again."""
-        flow = self.picture.flows[flow_id]
-        if flow_id in self._opened:
+        flow = self.picture.flows[workflow_id]
+        if workflow_id in self._opened:
             return
-        self._opened.add(flow_id)
+        self._opened.add(workflow_id)
         if flow.parent_id in self.picture.flows:
             self._open(flow.parent_id, stack)
         if flow.is_over:
-            stack.append(flow_id)
+            stack.append(workflow_id)
         if not flow.was_halted or not flow.state.is_halted:
             return
-        for part in self.picture.members(flow_id):
-            if isinstance(part, FlowPart):
-                if part.state in (FlowState.CANCELLING, FlowState.CANCELLED):
+        for part in self.picture.members(workflow_id):
+            if isinstance(part, SnapshotWorkflow):
+                if part.state in (WorkflowState.CANCELLING, WorkflowState.CANCELLED):
                     self._open(part.id, stack)
             elif part.state == _CANCELLED and part.is_unrun and part.id not in self._again:
                 self._again.add(part.id)
                 stack.append(part.id)
 
-    def _take_back(self, jobs: list[JobPart], by: str) -> None:
+    def _take_back(self, jobs: list[SnapshotJob], by: str) -> None:
         """Out of ``done``, and those that wait for nothing to ``ready``."""
         tx = self._tx
         for at in range(0, len(jobs), CHUNK):
@@ -242,44 +259,47 @@ class _Replan:
         if ready:
             tx.many(
                 "ready_insert",
-                [(j.queue_id, j.lane, j.id, j.task_id, (j.lease or 0) + 1, 0) for j in ready],
+                [
+                    (j.queue_id, j.priority_order, j.id, j.task_id, (j.lease or 0) + 1, 0)
+                    for j in ready
+                ],
             )
             self._result.queues |= {self._release.queue(job.queue_id) for job in ready}
 
-    def _reopen(self, flow: FlowPart) -> None:
+    def _reopen(self, flow: SnapshotWorkflow) -> None:
         members = [*self.picture.members(flow.id)]
         failures = sum(part.has_failed and not self._runs_again(part) for part in members)
         self._tx.run("flow_reopen", id=flow.id, failures=failures)
-        if flow.watched > 1 and flow.is_over:
-            self._tx.run("flow_marks", id=flow.id, watched=flow.watched & 1)
+        if flow.flags > 1 and flow.is_over:
+            self._tx.run("flow_marks", id=flow.id, flags=flow.flags & 1)
         held = any(self._is_held(part) for part in members)
-        self._release.flows.ended(flow.id, FlowState.RUNNING)
+        self._release.flows.ended(flow.id, WorkflowState.RUNNING)
         if held:
-            self._release.flows.set(flow.id, FlowState.PAUSED, PAUSED)
+            self._release.flows.set(flow.id, WorkflowState.PAUSED, PAUSED)
 
     def _tell_outside(self) -> None:
         """What waits elsewhere for a part that goes on waits for it again."""
         for id_ in sorted({*self._again, *self._opened}):
             part = self.member(id_)
-            if isinstance(part, FlowPart) and not part.is_over:
+            if isinstance(part, SnapshotWorkflow) and not part.is_over:
                 continue
-            fan_in_id = part.fan_in_id
-            if fan_in_id is not None and self.picture.part(fan_in_id) is not None:
-                fan_in_id = None
+            dependent_id = part.dependent_id
+            if dependent_id is not None and self.picture.part(dependent_id) is not None:
+                dependent_id = None
             outside = [
                 (child_id, kind)
                 for child_id, kind in self.picture.dependents[id_]
-                if self.picture.part(child_id) is None and child_id != fan_in_id
+                if self.picture.part(child_id) is None and child_id != dependent_id
             ]
-            await_again(self._tx, outside, fan_in_id, self.picture.verdict(part))
+            await_again(self._tx, outside, dependent_id, self.picture.verdict(part))
 
     # -- how things stand then --------------------------------------------------------------------
 
-    def _state(self, flow_id: bytes) -> FlowState:
-        return self._release.flows[flow_id].state
+    def _state(self, workflow_id: bytes) -> WorkflowState:
+        return self._release.flows[workflow_id].state
 
     def _runs_again(self, part: Part) -> bool:
-        return part.id in (self._again if isinstance(part, JobPart) else self._opened)
+        return part.id in (self._again if isinstance(part, SnapshotJob) else self._opened)
 
     def _is_held(self, part: Part) -> bool:
         """A failure that a person has yet to decide about."""
@@ -293,7 +313,7 @@ class _Replan:
     def _is_open(self, part: Part) -> bool:
         if self._is_held(part) or self._runs_again(part):
             return True
-        if isinstance(part, FlowPart):
+        if isinstance(part, SnapshotWorkflow):
             return not part.is_over
         return part.state is None or any(map(self._is_open, self.picture.grafts(part)))
 
@@ -305,10 +325,10 @@ class _Replan:
         waits = child.is_waiting or child_id in self._again
         return bool(waits or self.picture.is_grafted(part, child_id))
 
-    def _is_of(self, flow: FlowPart, id_: bytes) -> bool:
+    def _is_of(self, flow: SnapshotWorkflow, id_: bytes) -> bool:
         """Whether it is the workflow or a job in it: one inside may be cancelled by itself."""
         job = self.picture.jobs.get(id_)
-        return id_ == flow.id or (job is not None and job.flow_id == flow.id)
+        return id_ == flow.id or (job is not None and job.workflow_id == flow.id)
 
     def _counts(self, id_: bytes) -> tuple[int, int, int, bytes | None]:
         """(pending, bad, idle, cause) of what waits for others."""
@@ -324,7 +344,7 @@ class _Replan:
                 idle += verdict == IDLE
                 if verdict == BAD:
                     bad += 1
-                    first = part.cause if isinstance(part, JobPart) else None
+                    first = part.cause if isinstance(part, SnapshotJob) else None
                     cause = cause or first or parent_id
         return pending, bad, idle, cause
 
@@ -345,11 +365,12 @@ class _Replan:
                 rows.append(
                     (
                         job.id, pending, bad, idle, len(self.picture.parents[job.id]), job.rule,
-                        (job.lease or 0) + 1, None, None, job.queue_id, job.lane, job.task_id,
-                        job.flow_id, cause,
+                        (job.lease or 0) + 1, None, None, job.queue_id, job.priority_order,
+                        job.task_id,
+                        job.workflow_id, cause,
                     )
                 )  # fmt: skip
-            if pending == 0 and self._state(job.flow_id) is FlowState.RUNNING:
+            if pending == 0 and self._state(job.workflow_id) is WorkflowState.RUNNING:
                 free.append(job.id)
         for (pending, bad, idle, cause), ids in counts.items():
             self._tx.run(
@@ -360,15 +381,15 @@ class _Replan:
         return free
 
     def _rejoin(self, live: list[bytes]) -> None:
-        joins = [*live]
-        joins += [
+        barriers = [*live]
+        barriers += [
             job.id
             for job in self.picture.jobs.values()
-            if job.has_spawned and job.flow_id in live and any(self.picture.grafts(job))
+            if job.has_spawned and job.workflow_id in live and any(self.picture.grafts(job))
             if self._is_open(job)
         ]
-        self._tx.run("joins_delete", ids=sorted(joins))
-        self._tx.many("joins_insert", [(id_, *self._ends_of(id_)) for id_ in sorted(joins)])
+        self._tx.run("barriers_delete", ids=sorted(barriers))
+        self._tx.many("barriers_insert", [(id_, *self._ends_of(id_)) for id_ in sorted(barriers)])
 
     def _ends_of(self, id_: bytes) -> tuple[int, int]:
         """(pending, bad) of a workflow, or of what was grafted onto a spawner."""
@@ -379,47 +400,47 @@ class _Replan:
         bad = sum(self.picture.verdict(part) == BAD for part in ended)
         return len(grafted) - len(ended), bad
 
-    def _tie(self, part: Part, flow: FlowPart) -> None:
+    def _tie(self, part: Part, flow: SnapshotWorkflow) -> None:
         """The workflow waits for its end, too, whatever that is: others have dealt with it."""
         tx = self._tx
         tx.many("edges_insert", [(part.id, flow.id, ORDER)])
-        if isinstance(part, JobPart):
+        if isinstance(part, SnapshotJob):
             tx.run("job_watch", id=part.id)
             tx.run("leases_watch", id=part.id)
         else:
             tx.run("flow_watch", id=part.id)
-        tx.run("joins_count", ids=[flow.id], n=-1, bad=0)
+        tx.run("barriers_count", ids=[flow.id], n=-1, bad=0)
         self.picture.dependents[part.id].append((flow.id, ORDER))
         self.picture.parents[flow.id].append((part.id, ORDER))
 
     def _unplace(self, part: Part) -> None:
         """Its only dependent does not count it any more, and may have become a spawner since whose
         place counts children: it gets an edge."""
-        table = "job" if isinstance(part, JobPart) else "flow"
+        table = "job" if isinstance(part, SnapshotJob) else "flow"
         self._tx.run(f"{table}_unplace", id=part.id)
         self._tx.run(f"{table}_watch", id=part.id)
-        self._tx.many("edges_insert", [(part.id, part.fan_in_id, DEPENDENCY)])
+        self._tx.many("edges_insert", [(part.id, part.dependent_id, DEPENDENCY)])
 
-    def _mark(self, flow: FlowPart, marks: int) -> None:
-        self._tx.run("flow_marks", id=flow.id, watched=flow.watched | marks)
-        self.picture.flows[flow.id] = flow._replace(watched=flow.watched | marks)
+    def _mark(self, flow: SnapshotWorkflow, marks: int) -> None:
+        self._tx.run("flow_marks", id=flow.id, flags=flow.flags | marks)
+        self.picture.flows[flow.id] = flow._replace(flags=flow.flags | marks)
 
 
 def await_again(
-    tx: Tx, edges: Iterable[tuple[bytes, int]], fan_in_id: bytes | None, verdict: int
+    tx: Tx, edges: Iterable[tuple[bytes, int]], dependent_id: bytes | None, verdict: int
 ) -> None:
     """What still waits for others waits for a job that had ended, too."""
     ordered = [child_id for child_id, kind in edges if kind == ORDER]
     depends = [child_id for child_id, kind in edges if kind == DEPENDENCY]
-    if fan_in_id is not None:
-        depends.append(fan_in_id)
+    if dependent_id is not None:
+        depends.append(dependent_id)
     bad, idle = -(verdict == BAD), -(verdict == IDLE)
     if depends and tx.rows("waiting_lock", ids=sorted(depends)):
         tx.run("waiting_decrement", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
     if ordered and tx.rows("waiting_lock", ids=sorted(ordered)):
         tx.run("waiting_decrement", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
-    if fan_in_id is not None and tx.rows("joins_lock", ids=[fan_in_id]):
-        tx.run("joins_count", n=-1, bad=bad, ids=[fan_in_id])
+    if dependent_id is not None and tx.rows("barriers_lock", ids=[dependent_id]):
+        tx.run("barriers_count", n=-1, bad=bad, ids=[dependent_id])
 
 
 def _retake_keys(tx: Tx, keys: list[tuple[str, bytes]]) -> None:

@@ -21,9 +21,16 @@ from hammerflow.jobs.outcome import (
     Spawned,
 )
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import Names
+from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.children import add_children, flows_of, write_children
-from hammerflow.stores.transitions.dependents import BAD, DONE, End, Release, Settlement, free_keys
+from hammerflow.stores.transitions.dependents import (
+    BAD,
+    DONE,
+    DependencyResolver,
+    JobEnd,
+    Settlement,
+    free_keys,
+)
 from hammerflow.text import TRACE, storable
 
 __all__ = [
@@ -50,17 +57,17 @@ def _is_plain(batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
     return all(
         type(outcome) is Completed
         and outcome.spawned is None
-        and job.fan_in_id is None
+        and job.dependent_id is None
         and job.unique_key is None
         and job.workflow_id is None
-        and not job.watched
+        and not job.flags
         for job, outcome in batch
     )
 
 
 def settle(
     database: Database,
-    names: Names,
+    names: NameTable,
     tx: Tx,
     worker_id: int,
     batch: Sequence[tuple[Claimed, Outcome]],
@@ -70,7 +77,7 @@ def settle(
 ) -> Settlement:
     """Write the outcomes whose lease is still this worker's; drop the others.
 
-    Order of locks: leases, done, workflows, waiting by id, joins by id, inserts.
+    Order of locks: leases, done, workflows, waiting by id, barriers by id, inserts.
 
     Args:
         single: only plain ends, written by one statement; a job for which more is waiting than
@@ -85,10 +92,10 @@ def settle(
     result = Settlement(stale={job.id for job, _ in batch if job.id not in held})
     if result.stale and tx.repeated:
         _reclaim_committed(tx, batch, result)
-    if single or (plain and not any(watched for _, watched in held.values())):
+    if single or (plain and not any(flags for _, flags in held.values())):
         result.ended.extend(held)
         return result
-    release = Release(database, names, tx, result)
+    release = DependencyResolver(database, names, tx, result)
     _lock_flows(release, mine)
     stops = {job_id: cancel for job_id, (cancel, _) in held.items() if cancel is not None}
     stops |= _halted(release, mine, stops)
@@ -105,7 +112,7 @@ def settle(
     return result
 
 
-def _lock_flows(release: Release, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
+def _lock_flows(release: DependencyResolver, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
     """Workflows of members: shared, or exclusive where a failure may change their state."""
     members = [(job.workflow_id, outcome) for job, outcome in mine if job.workflow_id is not None]
     if members:
@@ -115,7 +122,7 @@ def _lock_flows(release: Release, mine: Sequence[tuple[Claimed, Outcome]]) -> No
 
 
 def _halted(
-    release: Release, mine: Sequence[tuple[Claimed, Outcome]], stops: Mapping[bytes, str]
+    release: DependencyResolver, mine: Sequence[tuple[Claimed, Outcome]], stops: Mapping[bytes, str]
 ) -> dict[bytes, str]:
     """Members of ended workflows that would go on: they do not."""
     return {
@@ -165,7 +172,7 @@ def _fence(
             ttls=[end[3] for end in ends],
             watches=[0 if single else 1] * len(batch),
         )
-        mine = {job_id: (cancel, watched) for job_id, cancel, watched in rows}
+        mine = {job_id: (cancel, flags) for job_id, cancel, flags in rows}
         if len(mine) < len(batch) and not again:
             # A row that a cancel was just changing is not found by its place: look once more.
             rest = [(job, outcome) for job, outcome in batch if job.id not in mine]
@@ -180,9 +187,7 @@ def _fence_in_steps(
     leases = {job.id: job.lease for job, _ in batch}
     rows = tx.rows("leases_lock", worker_id=worker_id, ids=sorted(leases))
     mine = {
-        job_id: (cancel, watched)
-        for job_id, lease, cancel, watched in rows
-        if leases[job_id] == lease
+        job_id: (cancel, flags) for job_id, lease, cancel, flags in rows if leases[job_id] == lease
     }
     if mine:
         tx.run("leases_delete", worker_id=worker_id, ids=sorted(mine))
@@ -300,7 +305,7 @@ def _failure(outcome: Outcome) -> Failure | None:
 
 def _write_moves(
     database: Database,
-    names: Names,
+    names: NameTable,
     tx: Tx,
     mine: Sequence[tuple[Claimed, Outcome]],
     result: Settlement,
@@ -363,26 +368,30 @@ def _write_operations(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
         tx.many("spawns_insert", rows)
 
 
-def _end(job: Claimed, outcome: Outcome, watched: int) -> End:
+def _end(job: Claimed, outcome: Outcome, flags: int) -> JobEnd:
     completed = type(outcome) is Completed
-    return End(
+    return JobEnd(
         job.id,
         DONE if completed else BAD,
-        job.fan_in_id,
+        job.dependent_id,
         job.unique_key,
         job.workflow_id,
-        job.watched or watched,
+        job.flags or flags,
         not completed,
     )
 
 
 def end_jobs(
-    database: Database, names: Names, tx: Tx, ends: Iterable[End], result: Settlement | None = None
+    database: Database,
+    names: NameTable,
+    tx: Tx,
+    ends: Iterable[JobEnd],
+    result: Settlement | None = None,
 ) -> Settlement:
     """The follow-ups of jobs that were ended outside a settle (cancelled by hand, not rescued)."""
     result = result or Settlement()
     ends = list(ends)
-    release = Release(database, names, tx, result)
+    release = DependencyResolver(database, names, tx, result)
     release.flows.load(flows_of(end.workflow_id for end in ends), exclusive=True)
     result.ended.extend(end.id for end in ends)
     free_keys(tx, ends)
@@ -392,7 +401,7 @@ def end_jobs(
 
 def settle_streaming(
     database: Database,
-    names: Names,
+    names: NameTable,
     tx: Tx,
     worker_id: int,
     job: Claimed,
@@ -406,7 +415,7 @@ def settle_streaming(
     """
     result = settle(database, names, tx, worker_id, [(job, outcome)], poison_limit=0)
     if job.id not in result.stale | result.earlier:
-        release = Release(database, names, tx, result)
+        release = DependencyResolver(database, names, tx, result)
         left_out: Counter[bytes | None] = Counter()
         for chunk in chunks:
             add_children(database, tx, release, chunk, left_out, result)

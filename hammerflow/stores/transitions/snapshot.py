@@ -10,33 +10,33 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import CHUNK, CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState
-from hammerflow.jobs.status import FailurePolicy, FlowState
+from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.transitions.dependents import BAD, DONE, Release, verdict_of
+from hammerflow.stores.transitions.dependents import BAD, DONE, DependencyResolver, verdict_of
 
-__all__ = ["DECIDED", "WAIVED", "FlowPart", "JobPart", "Picture"]
+__all__ = ["DECIDED", "WAIVED", "SnapshotJob", "SnapshotWorkflow", "WorkflowSnapshot"]
 
-#: Of ``workflows.watched``: a person has decided about its failure; has taken it as done.
+#: Of ``workflows.flags``: a person has decided about its failure; has taken it as done.
 DECIDED, WAIVED = 2, 4
 _ENDED_BAD = (FINAL_CODES[JobState.FAILED], FINAL_CODES[JobState.CANCELLED])
 _UNRUN = (FINAL_CODES[JobState.SKIPPED], FINAL_CODES[JobState.CANCELLED])
 
 
-class JobPart(NamedTuple):
+class SnapshotJob(NamedTuple):
     """A job of the workflow."""
 
     id: bytes
-    flow_id: bytes
+    workflow_id: bytes
     state: int | None  # code of its end
     lease: int | None
     attempt: int | None
     cause: bytes | None
     queue_id: int
-    lane: int
+    priority_order: int
     task_id: int
-    fan_in_id: bytes | None
+    dependent_id: bytes | None
     unique_key: str | None
-    watched: int
+    flags: int
     options: str | None  # None: it waits for nothing
     is_waiting: int
     has_spawned: int
@@ -64,39 +64,39 @@ class JobPart(NamedTuple):
         return self.cause == self.id
 
 
-class FlowPart(NamedTuple):
+class SnapshotWorkflow(NamedTuple):
     """A workflow among them."""
 
     id: bytes
-    state: FlowState
+    state: WorkflowState
     policy: FailurePolicy
     failures: int
     parent_id: bytes | None
-    fan_in_id: bytes | None
-    watched: int
+    dependent_id: bytes | None
+    flags: int
     was_halted: int
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended."""
-        return self.state > FlowState.CANCELLING
+        return self.state > WorkflowState.CANCELLING
 
     @property
     def has_failed(self) -> bool:
         """Whether it ended by failures in it, or was halted; a person has not waived that."""
-        bad = self.is_over and self.state is not FlowState.COMPLETED
-        return bad and not self.watched & WAIVED and bool(self.failures or self.was_halted)
+        bad = self.is_over and self.state is not WorkflowState.COMPLETED
+        return bad and not self.flags & WAIVED and bool(self.failures or self.was_halted)
 
     @property
     def is_decided(self) -> bool:
         """Whether a person has decided to go on without it."""
-        return bool(self.watched & DECIDED)
+        return bool(self.flags & DECIDED)
 
 
-Part = JobPart | FlowPart
+Part = SnapshotJob | SnapshotWorkflow
 
 
-class Picture:
+class WorkflowSnapshot:
     """The outermost workflow around one, all inside it, their jobs and what links them.
 
     Attributes:
@@ -105,15 +105,15 @@ class Picture:
         dependents: of each id those that count its end, with the kind of edge.
     """
 
-    def __init__(self, tx: Tx, release: Release, flow_id: bytes) -> None:
+    def __init__(self, tx: Tx, release: DependencyResolver, workflow_id: bytes) -> None:
         self._tx = tx
         self._release = release
-        self.flows: dict[bytes, FlowPart] = {}
-        self.jobs: dict[bytes, JobPart] = {}
-        self._read_flows(self._outermost(flow_id))
+        self.flows: dict[bytes, SnapshotWorkflow] = {}
+        self.jobs: dict[bytes, SnapshotJob] = {}
+        self._read_flows(self._outermost(workflow_id))
         for inside_id in self.flows:
             for row in tx.rows("members_all", id=inside_id):
-                self.jobs[row[0]] = JobPart(row[0], inside_id, *row[1:])
+                self.jobs[row[0]] = SnapshotJob(row[0], inside_id, *row[1:])
         self.parents: dict[bytes, list[tuple[bytes, int]]] = defaultdict(list)
         self.dependents: dict[bytes, list[tuple[bytes, int]]] = defaultdict(list)
         self._outside: dict[bytes, int] = {}
@@ -129,22 +129,22 @@ class Picture:
         """A job or workflow of it."""
         return self.jobs.get(id_) or self.flows.get(id_)
 
-    def flow_of(self, part: Part) -> FlowPart | None:
+    def flow_of(self, part: Part) -> SnapshotWorkflow | None:
         """The workflow that something stands in."""
-        flow_id = part.flow_id if isinstance(part, JobPart) else part.parent_id
-        return None if flow_id is None else self.flows.get(flow_id)
+        workflow_id = part.workflow_id if isinstance(part, SnapshotJob) else part.parent_id
+        return None if workflow_id is None else self.flows.get(workflow_id)
 
-    def inside(self, flow_id: bytes) -> Iterator[Part]:
+    def inside(self, workflow_id: bytes) -> Iterator[Part]:
         """What stands in a workflow, at any depth."""
-        for part in self.members(flow_id):
+        for part in self.members(workflow_id):
             yield part
-            if isinstance(part, FlowPart):
+            if isinstance(part, SnapshotWorkflow):
                 yield from self.inside(part.id)
 
-    def members(self, flow_id: bytes) -> Iterator[Part]:
+    def members(self, workflow_id: bytes) -> Iterator[Part]:
         """What stands in a workflow itself."""
-        yield from (job for job in self.jobs.values() if job.flow_id == flow_id)
-        yield from (flow for flow in self.flows.values() if flow.parent_id == flow_id)
+        yield from (job for job in self.jobs.values() if job.workflow_id == workflow_id)
+        yield from (flow for flow in self.flows.values() if flow.parent_id == workflow_id)
 
     def outside_verdict(self, id_: bytes) -> int | None:
         """How something outside counts; None while it has not ended."""
@@ -152,8 +152,8 @@ class Picture:
 
     def verdict(self, part: Part) -> int:
         """How the end of a part counts."""
-        if isinstance(part, FlowPart):
-            good = part.state is FlowState.COMPLETED or part.watched & WAIVED
+        if isinstance(part, SnapshotWorkflow):
+            good = part.state is WorkflowState.COMPLETED or part.flags & WAIVED
             return DONE if good else BAD
         if any(self.verdict(child) == BAD for child in self.grafts(part)):
             return BAD
@@ -161,7 +161,7 @@ class Picture:
 
     def grafts(self, part: Part) -> Iterator[Part]:
         """The children that are waited for together with a spawner."""
-        if not (isinstance(part, JobPart) and part.has_spawned):
+        if not (isinstance(part, SnapshotJob) and part.has_spawned):
             return
         for id_, _ in self.parents[part.id]:
             child = self.part(id_)
@@ -170,11 +170,11 @@ class Picture:
 
     def is_grafted(self, child: Part, spawner_id: bytes) -> bool:
         """Whether a spawner's dependents wait for this child of its, too."""
-        if child.fan_in_id != spawner_id:
+        if child.dependent_id != spawner_id:
             return False
-        if isinstance(child, JobPart):
+        if isinstance(child, SnapshotJob):
             return child.parent_id == spawner_id
-        jobs = (job for job in self.inside(child.id) if isinstance(job, JobPart))
+        jobs = (job for job in self.inside(child.id) if isinstance(job, SnapshotJob))
         return any(job.parent_id == spawner_id for job in jobs)
 
     def pages(self, statement: str, ids: Sequence[bytes]) -> Iterable[list[tuple[Any, ...]]]:
@@ -184,29 +184,29 @@ class Picture:
 
     # -- reading ----------------------------------------------------------------------------------
 
-    def _outermost(self, flow_id: bytes) -> bytes:
+    def _outermost(self, workflow_id: bytes) -> bytes:
         while True:
-            row = self._tx.rows("workflow_rows", ids=[flow_id])
+            row = self._tx.rows("workflow_rows", ids=[workflow_id])
             if not row:
-                raise JobNotFound(f"no workflow has the id {uuid.UUID(bytes=flow_id)}")
+                raise JobNotFound(f"no workflow has the id {uuid.UUID(bytes=workflow_id)}")
             if row[0][6] is None or not self._tx.rows("workflow_rows", ids=[row[0][6]]):
-                return flow_id
-            flow_id = row[0][6]
+                return workflow_id
+            workflow_id = row[0][6]
 
     def _read_flows(self, outermost: bytes) -> None:
         level = [outermost]
         while level:
             self._release.flows.load(level, exclusive=True)
             for row in self._tx.rows("flows_parts", ids=level):
-                state, policy = FlowState(row[1]), FailurePolicy.of(row[2])
-                self.flows[row[0]] = FlowPart(row[0], state, policy, *row[3:])
+                state, policy = WorkflowState(row[1]), FailurePolicy.of(row[2])
+                self.flows[row[0]] = SnapshotWorkflow(row[0], state, policy, *row[3:])
             level = sorted(r[0] for id_ in level for r in self._tx.rows("flows_inside", id=id_))
 
     def _link_all(self) -> None:
         for part in self.parts:
-            if part.fan_in_id is not None:
-                self._link(part.id, part.fan_in_id, DEPENDENCY)
-        for rows in self.pages("edges_of", [part.id for part in self.parts if part.watched & 1]):
+            if part.dependent_id is not None:
+                self._link(part.id, part.dependent_id, DEPENDENCY)
+        for rows in self.pages("edges_of", [part.id for part in self.parts if part.flags & 1]):
             for row in rows:
                 self._link(*row)
         waiters = [job.id for job in self.jobs.values() if job.options is not None]
@@ -220,13 +220,13 @@ class Picture:
         outside = sorted(id_ for id_ in self.dependents if self.part(id_) is None)
         for rows in self.pages("verdicts_of", outside):
             self._outside |= {id_: verdict_of(id_, state, cause) for id_, state, cause in rows}
-        for rows in self.pages("joins_lock", outside):
+        for rows in self.pages("barriers_lock", outside):
             for row in rows:
                 self._outside.pop(row[0], None)  # a spawner whose children are waited for
         for rows in self.pages("workflow_rows", outside):
             for row in rows:
                 if row[8] is not None:
-                    self._outside[row[0]] = DONE if row[3] == FlowState.COMPLETED else BAD
+                    self._outside[row[0]] = DONE if row[3] == WorkflowState.COMPLETED else BAD
 
     def _link(self, parent_id: bytes, child_id: bytes, kind: int) -> None:
         self.parents[child_id].append((parent_id, kind))

@@ -9,28 +9,30 @@ from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
-from hammerflow.services.lease_clock import Pulse
-from hammerflow.worker.child.executor import Call, Executor
+from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.worker.child.executor import Executor, JobExecution
 from hammerflow.worker.child.serial import ChildOptions, Pipes, ignore_politely, leave
 from hammerflow.worker.processes import resident_mebibytes, set_title
 from hammerflow.worker.protocol import JOBS, NOTE, QUIT, Unpacker, pack, pack_outcome, write_all
 
-__all__ = ["LoopChild"]
+__all__ = ["AsyncChild"]
 
 
-class LoopChild:
+class AsyncChild:
     """Starts every job it gets at once; the supervisor keeps to its number of slots.
 
     When it is spent (by jobs or memory) it says QUIT and ends once nothing runs and the supervisor
     has closed its end.
     """
 
-    def __init__(self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: Pulse) -> None:
+    def __init__(
+        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: LeaseClock
+    ) -> None:
         self._pipes = pipes
         self._options = options
         self._executor = Executor(app, progress=self._note, pulse=pulse)
         self._running: dict[bytes, asyncio.Task[None]] = {}
-        self._calls: dict[bytes, Call] = {}
+        self._calls: dict[bytes, JobExecution] = {}
         self._jobs_done = 0
         self._pid = os.getpid()
         self._said_quit = False
@@ -75,7 +77,7 @@ class LoopChild:
             task.cancel()
 
     async def _run_job(self, job: Claimed) -> None:
-        def started(call: Call) -> None:
+        def started(call: JobExecution) -> None:
             self._calls[job.id] = call
 
         outcome = await self._executor.execute_async(job, started)

@@ -16,11 +16,11 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Operation
 from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
-from hammerflow.worker.child.spawn_buffer import Spawning
-from hammerflow.worker.run_options import Policy
+from hammerflow.worker.child.spawn_buffer import SpawnBuffer
+from hammerflow.worker.run_options import RunOptions
 from hammerflow.workflows.workflow import Batch, Workflow
 
-__all__ = ["Call"]
+__all__ = ["JobExecution"]
 
 
 class Runner(Protocol):
@@ -29,11 +29,11 @@ class Runner(Protocol):
     app: Hammerflow
     worker_id: int
 
-    def context(self, call: Call) -> JobContext:
+    def context(self, call: JobExecution) -> JobContext:
         """What the body of a call sees."""
 
 
-class Call:
+class JobExecution:
     """A job made ready to run: its task, policy and decoded arguments."""
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Call:
         executor: Runner,
         job: Claimed,
         task: Task[..., Any],
-        policy: Policy,
+        policy: RunOptions,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         config: SpawnConfig | None,
@@ -61,7 +61,7 @@ class Call:
         self.kwargs = kwargs
         self.config = config
         self.options = options  # what this call says, and its place in a workflow
-        self.spawning: Spawning | None = None
+        self.spawning: SpawnBuffer | None = None
         self.stop: str | None = None  # why a loop child cancels it: "cancel" or "timeout"
         self.worker_id = executor.worker_id  # who holds the lease
         self.connection: Any = None  # of its own transaction
@@ -154,7 +154,7 @@ class Call:
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value
 
-    def _open_spawning(self) -> Spawning:
+    def _open_spawning(self) -> SpawnBuffer:
         if self.spawning is None:
             config = self.config or SpawnConfig()
             policy = self.policy
@@ -166,12 +166,12 @@ class Call:
             }
             parent = Parent(self.job, self.context.queue, config, holds)
             then = self.task.defaults.then
-            self.spawning = Spawning(
+            self.spawning = SpawnBuffer(
                 self._executor.app,
                 parent,
                 then=then,
                 handler=self.task.name,
-                graft=bool(self.options.get("graft")),
+                wait_for_children=bool(self.options.get("wait_for_children")),
             )
         return self.spawning
 

@@ -38,17 +38,17 @@ from hammerflow.jobs.outcome import (
     Snooze,
     Snoozed,
 )
-from hammerflow.services.lease_clock import Pulse
+from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.stores.transitions.dependents import Settlement
 from hammerflow.tasks.task import Task
-from hammerflow.worker.child.execution import Call
+from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import CancelAsked, Interrupts, NoInterrupts
 from hammerflow.worker.child.replacement import replacement
 from hammerflow.worker.failures import clean, failure_of, hard_timeout, no_attempt_left
-from hammerflow.worker.run_options import policy_of, wants_retry
+from hammerflow.worker.run_options import run_options_of, wants_retry
 
-__all__ = ["Call", "Executor"]
+__all__ = ["Executor", "JobExecution"]
 
 log = logging.getLogger("hammerflow.child")
 
@@ -89,14 +89,14 @@ class Executor:
         *,
         progress: Callable[[bytes, float, str], None],
         interrupts: Interrupts | None = None,
-        pulse: Pulse | None = None,
+        pulse: LeaseClock | None = None,
     ) -> None:
         self.app = app
         self._progress = progress
         self._interrupts = interrupts or NoInterrupts()
         self._pulse = pulse
         self._tasks = {name_id(name): task for name, task in app.tasks.items()}
-        self._policies = {i: policy_of(task.defaults) for i, task in self._tasks.items()}
+        self._policies = {i: run_options_of(task.defaults) for i, task in self._tasks.items()}
         self.worker_id = 0
         self.queues: dict[int, str] = {}
         self._nones: dict[str | None, bytes] = {}
@@ -108,7 +108,7 @@ class Executor:
     def execute(self, job: Claimed) -> Outcome:
         """Run one job of a plain function."""
         call = self.prepare(job)
-        if not isinstance(call, Call):
+        if not isinstance(call, JobExecution):
             return call
         if self._pulse is not None:
             self._pulse.wait()
@@ -126,12 +126,12 @@ class Executor:
                 call.spawning.close()
 
     async def execute_async(
-        self, job: Claimed, started: Callable[[Call], None] = lambda call: None
+        self, job: Claimed, started: Callable[[JobExecution], None] = lambda call: None
     ) -> Outcome:
         """Run one job of an async function; to cancel it, set ``call.stop`` first."""
         worker_id = self.worker_id
         call = await asyncio.to_thread(self.prepare, job) if job.options else self.prepare(job)
-        if not isinstance(call, Call):
+        if not isinstance(call, JobExecution):
             return call
         call.worker_id = worker_id
         RUNNING.set(call)
@@ -149,7 +149,7 @@ class Executor:
             if call.spawning is not None:
                 call.spawning.close()
 
-    def prepare(self, job: Claimed) -> Call | Outcome:
+    def prepare(self, job: Claimed) -> JobExecution | Outcome:
         """Decode a job; an Outcome at once where it cannot or must not run."""
         task = self._tasks.get(job.task_id)
         if task is None:
@@ -180,9 +180,9 @@ class Executor:
             return Failed(failure_of(SpawnInvalid(str(error))))
         if job.attempt > policy.max_attempts:
             return Failed(no_attempt_left(job.attempt, policy.max_attempts))
-        return Call(self, job, task, policy, args, kwargs, config, given)
+        return JobExecution(self, job, task, policy, args, kwargs, config, given)
 
-    def context(self, call: Call) -> JobContext:
+    def context(self, call: JobExecution) -> JobContext:
         """What the body of a call sees."""
         return JobContext(
             call.job,
@@ -197,14 +197,14 @@ class Executor:
 
     # -- running -----------------------------------------------------------------------------------
 
-    def _run(self, call: Call) -> Any:
+    def _run(self, call: JobExecution) -> Any:
         self._interrupts.arm(call.policy.soft_timeout)
         try:
             return call.body()
         finally:
             self._interrupts.disarm()
 
-    async def _run_async(self, call: Call) -> Any:
+    async def _run_async(self, call: JobExecution) -> Any:
         soft = call.policy.soft_timeout
         if soft is None:
             return await call.body_async()
@@ -216,7 +216,7 @@ class Executor:
                 raise SoftTimeout(f"the soft timeout of {soft:g} s is over") from error
             raise
 
-    def _run_in_transaction(self, call: Call) -> Outcome:
+    def _run_in_transaction(self, call: JobExecution) -> Outcome:
         """Body, result, children and end in one transaction, fenced by the lease."""
         queues: set[str] = set()
         try:
@@ -241,7 +241,7 @@ class Executor:
 
     # -- ending ------------------------------------------------------------------------------------
 
-    def _conclude(self, call: Call, value: Any) -> Outcome:
+    def _conclude(self, call: JobExecution, value: Any) -> Outcome:
         """The outcome of a body that returned; settled here when its children are too many to
         travel, or when a hook wants to know that they are there."""
         outcome = self._ended(call, value)
@@ -258,7 +258,7 @@ class Executor:
         )
         return self._settled(call, settlement)
 
-    def _ended(self, call: Call, value: Any) -> Outcome:
+    def _ended(self, call: JobExecution, value: Any) -> Outcome:
         """Completed, or Failed for a result that cannot be encoded: another run would end the same
         way, so it is not retried."""
         options = call.task.defaults
@@ -282,7 +282,7 @@ class Executor:
             self._nones[serializer] = self.app.codec.encode(None, serializer=serializer)
         return self._nones[serializer]
 
-    def _settled(self, call: Call, settlement: Settlement) -> Settled:
+    def _settled(self, call: JobExecution, settlement: Settlement) -> Settled:
         """After a settle in this process: ring, tell the hook."""
         if call.job.id in settlement.stale:
             return Settled(True)
@@ -297,7 +297,7 @@ class Executor:
                 log.exception("on_spawn_complete of %s failed", call.task.name)
         return Settled(False)
 
-    def _failed(self, call: Call, error: BaseException) -> Outcome:
+    def _failed(self, call: JobExecution, error: BaseException) -> Outcome:
         match error:
             case CancelAsked():
                 return Released()  # the lease carries the cancel: settling turns this into its end
@@ -315,7 +315,7 @@ class Executor:
                 wanted = isinstance(error, Retry) or wants_retry(call.task.defaults, error)
                 return self._retried(call, failure_of(error, kind), wanted=wanted)
 
-    def _stopped(self, call: Call, error: BaseException) -> Outcome:
+    def _stopped(self, call: JobExecution, error: BaseException) -> Outcome:
         """As :meth:`_failed`, for an async body that may have been cancelled from outside."""
         if call.stop is not None and isinstance(error, asyncio.CancelledError):
             if call.stop == "timeout":
@@ -324,14 +324,14 @@ class Executor:
             return Released()
         return self._failed(call, error)
 
-    def _retried(self, call: Call, failure: Failure, *, wanted: bool) -> Outcome:
+    def _retried(self, call: JobExecution, failure: Failure, *, wanted: bool) -> Outcome:
         delay = call.policy.delay_after(call.job.attempt, random.random())
         operation = call.operation()
         if delay is None or not wanted:
             return Failed(failure, operation)
         return Retrying(delay, failure, operation)
 
-    def _replaced(self, call: Call, canvas: Any) -> Outcome:
+    def _replaced(self, call: JobExecution, canvas: Any) -> Outcome:
         """The job goes on as the last call of a canvas."""
         try:
             if call.spawning is not None and call.spawning.count:

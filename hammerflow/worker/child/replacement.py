@@ -16,7 +16,7 @@ from hammerflow.workflows.plan import Plan
 __all__ = ["replacement"]
 
 #: What a job's options say of its place, which the call that replaces it keeps.
-_PLACE = ("graft", "rule", "when")
+_PLACE = ("wait_for_children", "rule", "when")
 
 
 def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str, Any]) -> Replaced:

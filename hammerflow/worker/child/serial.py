@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
-from hammerflow.services.lease_clock import Pulse
+from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.child.interrupts import SignalInterrupts
 from hammerflow.worker.logs import facts
@@ -30,7 +30,7 @@ from hammerflow.worker.protocol import (
     write_all,
 )
 
-__all__ = ["Child", "ChildOptions", "Pipes", "ignore_politely", "leave"]
+__all__ = ["ChildOptions", "Pipes", "SerialChild", "ignore_politely", "leave"]
 
 log = logging.getLogger("hammerflow.child")
 _READ = 1 << 20
@@ -52,7 +52,7 @@ class ChildOptions(NamedTuple):
     slots: int = 100
 
 
-class Child:
+class SerialChild:
     """Takes chunks of jobs and runs them in order.
 
     A token must be had before each job is started. When there is none, the supervisor has taken
@@ -60,7 +60,9 @@ class Child:
     has a job, and no job is started twice under one lease.
     """
 
-    def __init__(self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: Pulse) -> None:
+    def __init__(
+        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: LeaseClock
+    ) -> None:
         self._pipes = pipes
         self._options = options
         self._interrupts = SignalInterrupts()

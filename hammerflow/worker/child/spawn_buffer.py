@@ -17,10 +17,10 @@ from hammerflow.errors import SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Operation, Spawned
-from hammerflow.workflows.plan import NOTHING, Flow, external_id, plan_of
+from hammerflow.workflows.plan import NOTHING, PlannedWorkflow, external_id, plan_of
 from hammerflow.workflows.workflow import Batch, Workflow
 
-__all__ = ["Spawning"]
+__all__ = ["SpawnBuffer"]
 
 #: So many children travel with their parent's outcome; more are spooled and streamed.
 RIDING = 5_000
@@ -29,14 +29,14 @@ _SEEN_BY_HOOKS = 10_000
 _REMEMBERED = 10_000
 
 
-class Spawning:
+class SpawnBuffer:
     """Collects children in order, checks the limits, spools what is too much for memory.
 
     Args:
         parent: the job that spawns, and how its children inherit.
         then: the fan-in that waits for all of them.
         handler: recorded with the operation where the configuration names none.
-        graft: what waits for the parent waits for the children, too.
+        wait_for_children: what waits for the parent waits for the children, too.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Spawning:
         *,
         then: Signature | None,
         handler: str,
-        graft: bool = False,
+        wait_for_children: bool = False,
     ) -> None:
         self._app = app
         self._parent = parent
         self._then = then
         self._handler = parent.config.handler or handler
-        self._graft = graft
+        self._graft = wait_for_children
         #: Who waits for what has no other dependent: the parent's own dependents, or its workflow.
-        self._end_id = parent.job.id if graft else parent.job.workflow_id
+        self._end_id = parent.job.id if wait_for_children else parent.job.workflow_id
         self._fan_in_id = new_id() if then is not None else self._end_id
         self._spool = Spool(RIDING)
         self._workflows: list[NewWorkflow] = []
@@ -106,7 +106,7 @@ class Spawning:
             return
         feeds = 0 if self._then.immutable else 1
         job = self._app.new_job(
-            self._then, parent=self._parent, spawn_index=self.count, fan_in_id=self._end_id,
+            self._then, parent=self._parent, spawn_index=self.count, dependent_id=self._end_id,
             feeds=feeds,
         )  # fmt: skip
         options = json.loads(job.options) if job.options else {}
@@ -157,7 +157,7 @@ class Spawning:
     def _add_signature(self, signature: Signature) -> bytes:
         self._check_limits()
         child = self._app.new_job(
-            signature, parent=self._parent, spawn_index=self.count, fan_in_id=self._fan_in_id
+            signature, parent=self._parent, spawn_index=self.count, dependent_id=self._fan_in_id
         )
         if signature.after:
             child = self._with_dependencies(child, signature)
@@ -195,7 +195,7 @@ class Spawning:
                 key = external_id(other)
             if key == self._parent.job.id:
                 continue
-            if self._spool.change(key, watched=1):
+            if self._spool.change(key, flags=1):
                 after.append((key, DEPENDENCY))
             else:
                 depends.append(key)
@@ -208,10 +208,10 @@ class Spawning:
         lane = self.count % size
         if len(self._lane) < size:
             self._lane.append(child.id)
-            return child._replace(watched=1)
+            return child._replace(flags=1)
         before, self._lane[lane] = self._lane[lane], child.id
         return child._replace(
-            watched=1,
+            flags=1,
             after=[*(child.after or ()), (before, ORDER)],
             pending=(child.pending or 0) + 1,
         )
@@ -223,10 +223,10 @@ class Spawning:
         if not plan.steps:  # an empty group
             return self._add_signature(NOTHING)
         rows = self._app.new_rows(plan, parent=self._parent)
-        outer: Flow = plan.flows[0]
+        outer: PlannedWorkflow = plan.flows[0]
         self._workflows += [
             rows.workflows[0]._replace(
-                parent_id=self._parent.job.workflow_id, fan_in_id=self._fan_in_id
+                parent_id=self._parent.job.workflow_id, dependent_id=self._fan_in_id
             ),
             *rows.workflows[1:],
         ]

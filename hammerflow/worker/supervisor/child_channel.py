@@ -8,12 +8,12 @@ from typing import Any
 from hammerflow.worker.child.serial import Pipes
 from hammerflow.worker.protocol import Unpacker
 
-__all__ = ["Line"]
+__all__ = ["ChildChannel"]
 
 _READ = 1 << 18
 
 
-class Line:
+class ChildChannel:
     """Frames to a child and back, and its tokens.
 
     Attributes:

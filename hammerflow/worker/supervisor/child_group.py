@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any, Protocol
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.worker.supervisor.child_handle import Held, LoopSeat, SerialSeat
-from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, TINY, Pace
+from hammerflow.worker.supervisor.child_handle import AsyncChildHandle, HeldJob, SerialChildHandle
+from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, TINY, Prefetch
 
-__all__ = ["Backlog", "Crew", "LoopCrew", "Owner", "SerialCrew"]
+__all__ = ["AsyncChildGroup", "Backlog", "ChildGroup", "Owner", "SerialChildGroup"]
 
 #: A child that has ended no job for so long counts as busy with a long one.
 STUCK = 0.050
@@ -35,7 +35,7 @@ class Owner(Protocol):
         """Give jobs back that were claimed under a registration that is gone."""
 
 
-class _Batch:
+class _HandOut:
     """Claimed jobs that wait for a child."""
 
     __slots__ = ("jobs", "since", "worker_id")
@@ -50,7 +50,7 @@ class Backlog:
     """Jobs claimed and not handed out, first come first served."""
 
     def __init__(self) -> None:
-        self._batches: deque[_Batch] = deque()
+        self._batches: deque[_HandOut] = deque()
         self.count = 0
 
     def __bool__(self) -> bool:
@@ -68,14 +68,14 @@ class Backlog:
 
     def add(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
         """New jobs, to the end."""
-        self._batches.append(_Batch(worker_id, jobs, now))
+        self._batches.append(_HandOut(worker_id, jobs, now))
         self.count += len(jobs)
 
-    def put_back(self, held: Sequence[Held], now: float) -> None:
+    def put_back(self, held: Sequence[HeldJob], now: float) -> None:
         """Jobs that a child had, to the front."""
         for worker_id, job in reversed(held):
             if not self._batches or self._batches[0].worker_id != worker_id:
-                self._batches.appendleft(_Batch(worker_id, (), now))
+                self._batches.appendleft(_HandOut(worker_id, (), now))
             self._batches[0].jobs.appendleft(job)
         self.count += len(held)
 
@@ -88,28 +88,28 @@ class Backlog:
         self.count -= count
         return taken
 
-    def take_all(self) -> list[Held]:
+    def take_all(self) -> list[HeldJob]:
         """Everything."""
-        taken = [Held(b.worker_id, job) for b in self._batches for job in b.jobs]
+        taken = [HeldJob(b.worker_id, job) for b in self._batches for job in b.jobs]
         self._batches.clear()
         self.count = 0
         return taken
 
-    def take_older(self, than: float) -> list[Held]:
+    def take_older(self, than: float) -> list[HeldJob]:
         """What waits since before this instant."""
-        taken: list[Held] = []
+        taken: list[HeldJob] = []
         while self._batches and self._batches[0].since < than:
             batch = self._batches.popleft()
-            taken += [Held(batch.worker_id, job) for job in batch.jobs]
+            taken += [HeldJob(batch.worker_id, job) for job in batch.jobs]
         self.count -= len(taken)
         return taken
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldJob]:
         """Everything, to look at."""
-        return [Held(b.worker_id, job) for b in self._batches for job in b.jobs]
+        return [HeldJob(b.worker_id, job) for b in self._batches for job in b.jobs]
 
 
-class Crew:
+class ChildGroup:
     """What both kinds share: the backlog and the way in for claimed jobs.
 
     Attributes:
@@ -120,14 +120,14 @@ class Crew:
         not_before: when the next child may be forked (after deaths in quick succession).
     """
 
-    seats: Sequence[SerialSeat] | Sequence[LoopSeat]
+    seats: Sequence[SerialChildHandle] | Sequence[AsyncChildHandle]
 
     def __init__(self, owner: Owner, *, wanted: int) -> None:
         self._owner = owner
         self.wanted = wanted
         self.task_ids: list[int] = []
         self.backlog = Backlog()
-        self.pace = Pace()
+        self.pace = Prefetch()
         self.queues: dict[int, str] = {}
         self.has_room = threading.Condition(owner.lock)
         self.wants_room = False
@@ -156,12 +156,12 @@ class Crew:
             self._owner.took_in(self)
 
 
-class SerialCrew(Crew):
+class SerialChildGroup(ChildGroup):
     """Children that run one job at a time."""
 
     def __init__(self, owner: Owner, *, wanted: int) -> None:
         super().__init__(owner, wanted=wanted)
-        self.seats: list[SerialSeat] = []
+        self.seats: list[SerialChildHandle] = []
 
     def room(self, now: float) -> int:
         """How many jobs to claim now."""
@@ -199,19 +199,19 @@ class SerialCrew(Crew):
         waits = [seat.since for seat in self.seats if seat.unstarted]
         return min(waits) + (TINY if has_free else STUCK) if waits else None
 
-    def _next_free(self, now: float) -> SerialSeat | None:
+    def _next_free(self, now: float) -> SerialChildHandle | None:
         """A busy child that may get a second chunk: the one with the least to do."""
         fit = [s for s in self.seats if s.may_prefetch and now - s.since < STUCK / 5]
         seat = min(fit, key=lambda s: s.load, default=None)
         return seat if seat is not None and seat.load <= CHUNK_JOBS // 2 else None
 
 
-class LoopCrew(Crew):
+class AsyncChildGroup(ChildGroup):
     """Children that run many async jobs at once."""
 
     def __init__(self, owner: Owner, *, wanted: int) -> None:
         super().__init__(owner, wanted=wanted)
-        self.seats: list[LoopSeat] = []
+        self.seats: list[AsyncChildHandle] = []
 
     def room(self, now: float) -> int:
         """How many jobs to claim now."""

@@ -21,23 +21,30 @@ from hammerflow.worker.protocol import (
     pack,
     unpack_outcome,
 )
-from hammerflow.worker.run_options import Manifest
-from hammerflow.worker.supervisor.child_channel import Line
-from hammerflow.worker.supervisor.prefetch import Pace
+from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.prefetch import Prefetch
 
-__all__ = ["Doom", "Harvest", "Held", "LoopSeat", "Seat", "SerialSeat"]
+__all__ = [
+    "AsyncChildHandle",
+    "ChildHandle",
+    "HeldJob",
+    "KillReason",
+    "RoundResults",
+    "SerialChildHandle",
+]
 
 log = logging.getLogger("hammerflow.pool")
 
 
-class Held(NamedTuple):
+class HeldJob(NamedTuple):
     """A job under the registration that claimed it."""
 
     worker_id: int
     job: Claimed
 
 
-class Doom(NamedTuple):
+class KillReason(NamedTuple):
     """Why the supervisor kills a child: not the fault of any job but ``job_id``."""
 
     why: str  # timeout, cancel, drain, silent
@@ -45,7 +52,7 @@ class Doom(NamedTuple):
     timeout: float = 0.0
 
 
-class Harvest:
+class RoundResults:
     """What children have said in one round.
 
     Attributes:
@@ -59,7 +66,7 @@ class Harvest:
         self.unusual: list[tuple[Claimed, Outcome]] = []
         self.notes: list[tuple[bytes, float, str]] = []
 
-    def add(self, held: Held, outcome: Outcome) -> None:
+    def add(self, held: HeldJob, outcome: Outcome) -> None:
         """A job has ended."""
         self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
         if type(outcome) is not Completed:
@@ -92,12 +99,12 @@ class _Chunk:
         self.kept = len(jobs)
 
 
-class Seat:
+class ChildHandle:
     """A child, from the request to fork it until its end is known."""
 
     kind: bytes
 
-    def __init__(self, serial: int, line: Line, manifest: Manifest, now: float) -> None:
+    def __init__(self, serial: int, line: ChildChannel, manifest: TaskCatalog, now: float) -> None:
         self.serial = serial
         self.line = line
         self.manifest = manifest  # of the code that this child runs
@@ -107,7 +114,7 @@ class Seat:
         self.exited_at: float | None = None  # when that was heard
         self.eof_at: float | None = None  # when its results ended
         self.is_retiring = False
-        self.doom: Doom | None = None
+        self.doom: KillReason | None = None
         self.quit_because: str | None = None
         self.born = now
         self.since = now  # when it last began a job, as far as can be seen
@@ -130,12 +137,12 @@ class Seat:
         return pack([JOBS, generation, worker_id, jobs, names])
 
 
-class SerialSeat(Seat):
+class SerialChildHandle(ChildHandle):
     """A child that runs jobs one after another."""
 
     kind = b"s"
 
-    def __init__(self, serial: int, line: Line, manifest: Manifest, now: float) -> None:
+    def __init__(self, serial: int, line: ChildChannel, manifest: TaskCatalog, now: float) -> None:
         super().__init__(serial, line, manifest, now)
         self._chunks: deque[_Chunk] = deque()
         self._generation = 0
@@ -188,7 +195,7 @@ class SerialSeat(Seat):
         frame = self._frame(self._generation, worker_id, jobs, queues)
         self.line.send(frame, bytes([self._generation]) * len(jobs))
 
-    def hear(self, frames: list[Any], harvest: Harvest, pace: Pace, now: float) -> None:
+    def hear(self, frames: list[Any], harvest: RoundResults, pace: Prefetch, now: float) -> None:
         """Take in what it has said; runs of plain results, the bulk, a run at a time."""
         for is_plain, run in groupby(frames, _is_result):
             if is_plain:
@@ -206,7 +213,7 @@ class SerialSeat(Seat):
                 elif frame[0] == QUIT:
                     self.quit_because = frame[1]
 
-    def take_back(self) -> list[Held]:
+    def take_back(self) -> list[HeldJob]:
         """Take away what it has not started; it gets nothing new until it has noticed."""
         if not self._chunks or self._is_blocked:
             return []
@@ -214,27 +221,27 @@ class SerialSeat(Seat):
         self._is_blocked = bool(taken)
         return taken
 
-    def running(self) -> list[Held]:
+    def running(self) -> list[HeldJob]:
         """The job that it runs now, as far as can be seen."""
         for chunk in self._chunks:
             if chunk.done < chunk.kept:
-                return [Held(chunk.worker_id, chunk.jobs[chunk.done])]
+                return [HeldJob(chunk.worker_id, chunk.jobs[chunk.done])]
         return []
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldJob]:
         """All jobs that it was given and has neither ended nor lost again."""
         return [
-            Held(chunk.worker_id, job)
+            HeldJob(chunk.worker_id, job)
             for chunk in self._chunks
             for job in chunk.jobs[chunk.done : chunk.kept]
         ]
 
-    def leftovers(self) -> tuple[list[Held], list[Held]]:
+    def leftovers(self) -> tuple[list[HeldJob], list[HeldJob]]:
         """After its death: (what it ran, what it had not started)."""
         unstarted = self._take_unstarted()
         return self.held(), unstarted
 
-    def next_timeout(self) -> tuple[float, Held, float] | None:
+    def next_timeout(self) -> tuple[float, HeldJob, float] | None:
         """(when, job, timeout) of the hard timeout that strikes next."""
         for held in self.running():
             timeout = self.manifest.timeout(held.job)
@@ -242,7 +249,7 @@ class SerialSeat(Seat):
                 return self.since + timeout, held, timeout
         return None
 
-    def _end_plainly(self, results: list[bytes | None], harvest: Harvest, now: float) -> None:
+    def _end_plainly(self, results: list[bytes | None], harvest: RoundResults, now: float) -> None:
         """The next jobs completed with these results."""
         if self.manifest.ttls or self.grace_ends:
             for result in results:
@@ -257,13 +264,13 @@ class SerialSeat(Seat):
             at += len(jobs)
             self._advance(chunk, len(jobs), now)
 
-    def _end_one(self, outcome: Outcome, harvest: Harvest, now: float) -> None:
+    def _end_one(self, outcome: Outcome, harvest: RoundResults, now: float) -> None:
         chunk = self._head()
         job = chunk.jobs[chunk.done]
         if type(outcome) is Completed and outcome.ttl is None:
             ttl = self.manifest.ttls.get(job.task_id)
             outcome = outcome if ttl is None else outcome._replace(ttl=ttl)
-        harvest.add(Held(chunk.worker_id, job), outcome)
+        harvest.add(HeldJob(chunk.worker_id, job), outcome)
         self.grace_ends.pop(job.id, None)
         self._advance(chunk, 1, now)
 
@@ -290,31 +297,31 @@ class SerialSeat(Seat):
         if not self._chunks:
             self._is_blocked = False
 
-    def _take_unstarted(self) -> list[Held]:
+    def _take_unstarted(self) -> list[HeldJob]:
         tokens = self.line.take_tokens()
-        taken: list[Held] = []
+        taken: list[HeldJob] = []
         for chunk in self._chunks:
             count = tokens.count(chunk.generation)
             if count:
                 cut = chunk.kept - count
-                taken += [Held(chunk.worker_id, job) for job in chunk.jobs[cut : chunk.kept]]
+                taken += [HeldJob(chunk.worker_id, job) for job in chunk.jobs[cut : chunk.kept]]
                 chunk.kept = cut
         return taken
 
 
 class _InFlight(NamedTuple):
-    held: Held
+    held: HeldJob
     deadline: float | None
     timeout: float
 
 
-class LoopSeat(Seat):
+class AsyncChildHandle(ChildHandle):
     """A child that runs many jobs at once."""
 
     kind = b"l"
 
     def __init__(
-        self, serial: int, line: Line, manifest: Manifest, now: float, *, slots: int
+        self, serial: int, line: ChildChannel, manifest: TaskCatalog, now: float, *, slots: int
     ) -> None:
         super().__init__(serial, line, manifest, now)
         self._slots = slots
@@ -345,11 +352,11 @@ class LoopSeat(Seat):
         for job in jobs:
             timeout = self.manifest.timeout(job)
             deadline = None if timeout is None else now + timeout
-            self._in_flight[job.id] = _InFlight(Held(worker_id, job), deadline, timeout or 0.0)
+            self._in_flight[job.id] = _InFlight(HeldJob(worker_id, job), deadline, timeout or 0.0)
         self.since = now
         self.line.send(self._frame(0, worker_id, jobs, queues))
 
-    def hear(self, frames: list[Any], harvest: Harvest, pace: Pace, now: float) -> None:
+    def hear(self, frames: list[Any], harvest: RoundResults, pace: Prefetch, now: float) -> None:
         """Take in what it has said."""
         for frame in frames:
             if frame[0] == ENDED:
@@ -368,17 +375,17 @@ class LoopSeat(Seat):
         """Cancel one job in it."""
         self.line.send(pack([STOP, job_id, why]))
 
-    def running(self) -> list[Held]:
+    def running(self) -> list[HeldJob]:
         """All jobs that it runs."""
         return [flight.held for flight in self._in_flight.values()]
 
     held = running
 
-    def leftovers(self) -> tuple[list[Held], list[Held]]:
+    def leftovers(self) -> tuple[list[HeldJob], list[HeldJob]]:
         """After its death: (what it ran, what it had not started)."""
         return self.running(), []
 
-    def next_timeout(self) -> tuple[float, Held, float] | None:
+    def next_timeout(self) -> tuple[float, HeldJob, float] | None:
         """(when, job, timeout) of the hard timeout that strikes next; a job that was asked to stop
         for it is killed a second later."""
         dated = [f for f in self._in_flight.values() if f.deadline is not None]
@@ -387,7 +394,7 @@ class LoopSeat(Seat):
         first = min(dated, key=self._end_of)
         return self._end_of(first), first.held, first.timeout
 
-    def time_out(self, held: Held, now: float) -> bool:
+    def time_out(self, held: HeldJob, now: float) -> bool:
         """Ask a job to stop whose time is over; False if it was asked and did not."""
         if held.job.id in self._stopped:
             return False

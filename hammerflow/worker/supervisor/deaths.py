@@ -7,12 +7,12 @@ import random
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
 from hammerflow.worker.failures import hard_timeout, lost_child
-from hammerflow.worker.supervisor.child_handle import Seat
+from hammerflow.worker.supervisor.child_handle import ChildHandle
 
 __all__ = ["end_of"]
 
 
-def end_of(seat: Seat, job: Claimed) -> Outcome:
+def end_of(seat: ChildHandle, job: Claimed) -> Outcome:
     """The outcome of a job that ``seat`` ran: lost, timed out, or given back if the supervisor
     killed the child for no fault of this job."""
     policy, doom = seat.manifest.policy(job), seat.doom

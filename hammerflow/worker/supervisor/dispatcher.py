@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 
 from hammerflow.errors import StoreUnavailable
-from hammerflow.services.database_status import Weather
+from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
-from hammerflow.worker.supervisor.child_group import LoopCrew, SerialCrew
-from hammerflow.worker.supervisor.queue_order import Schedule
+from hammerflow.worker.supervisor.child_group import AsyncChildGroup, SerialChildGroup
+from hammerflow.worker.supervisor.queue_order import QueueOrder
 
 __all__ = ["Dispatcher"]
 
@@ -36,11 +36,11 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        crew: SerialCrew | LoopCrew,
+        crew: SerialChildGroup | AsyncChildGroup,
         *,
         worker_id: Callable[[], int],
-        schedule: Schedule,
-        weather: Weather,
+        schedule: QueueOrder,
+        weather: DatabaseStatus,
         is_full: Callable[[], bool],
         is_quiet: Callable[[], bool],
         poll: float,

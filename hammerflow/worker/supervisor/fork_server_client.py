@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
-from hammerflow.services.lease_clock import Pulse
+from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.child.serial import Pipes
 from hammerflow.worker.forkserver import REQUEST
 from hammerflow.worker.protocol import BROKEN, HELLO, Unpacker
-from hammerflow.worker.run_options import Manifest, TaskFacts
+from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
-__all__ = ["Forker", "Greeting"]
+__all__ = ["ForkServerClient", "Greeting"]
 
 
 class Greeting(NamedTuple):
@@ -29,11 +29,11 @@ class Greeting(NamedTuple):
 
     name: str
     settings: Settings
-    manifest: Manifest
+    manifest: TaskCatalog
     files: list[Path]  # of the user's modules, for --reload
 
 
-class Forker:
+class ForkServerClient:
     """A fork server process. Start it from the main thread: it dies with the thread that did.
 
     Args:
@@ -41,7 +41,7 @@ class Forker:
         pulse: what its children look at before each body.
     """
 
-    def __init__(self, options: dict[str, Any], pulse: Pulse) -> None:
+    def __init__(self, options: dict[str, Any], pulse: LeaseClock) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -122,5 +122,7 @@ def _read_greeting(frame: Sequence[Any]) -> Greeting:
     if frame[0] != HELLO:
         raise ConfigError("the fork server speaks another language: is it another version?")
     _, name, settings, tasks, files = frame
-    facts = [TaskFacts.from_plain(task) for task in tasks]
-    return Greeting(name, Settings.from_dict(settings), Manifest(facts), [Path(f) for f in files])
+    facts = [TaskInfo.from_plain(task) for task in tasks]
+    return Greeting(
+        name, Settings.from_dict(settings), TaskCatalog(facts), [Path(f) for f in files]
+    )

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Parked, Retrying
 from hammerflow.worker.logs import facts
-from hammerflow.worker.run_options import Manifest
+from hammerflow.worker.run_options import TaskCatalog
 
 __all__ = ["report"]
 
 log = logging.getLogger("hammerflow.jobs")
 
 
-def report(pairs: Sequence[tuple[Claimed, Outcome]], manifest: Manifest) -> None:
+def report(pairs: Sequence[tuple[Claimed, Outcome]], manifest: TaskCatalog) -> None:
     """Log what went wrong among these ends."""
     for job, outcome in pairs:
         match outcome:
@@ -32,7 +32,7 @@ def report(pairs: Sequence[tuple[Claimed, Outcome]], manifest: Manifest) -> None
                 pass
 
 
-def _warn(what: str, manifest: Manifest, job: Claimed, failure: Failure) -> None:
+def _warn(what: str, manifest: TaskCatalog, job: Claimed, failure: Failure) -> None:
     named = facts(
         job=uuid.UUID(bytes=job.id),
         task=manifest.name(job),

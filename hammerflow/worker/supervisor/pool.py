@@ -16,12 +16,23 @@ from hammerflow.jobs.outcome import Outcome, Released
 from hammerflow.worker.child.interrupts import CANCEL_SIGNAL
 from hammerflow.worker.logs import facts
 from hammerflow.worker.protocol import EXITED, FORKED
-from hammerflow.worker.run_options import Manifest
-from hammerflow.worker.supervisor.child_channel import Line
-from hammerflow.worker.supervisor.child_group import PATIENCE, Crew, LoopCrew, SerialCrew
-from hammerflow.worker.supervisor.child_handle import Doom, Harvest, Held, LoopSeat, SerialSeat
+from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.child_group import (
+    PATIENCE,
+    AsyncChildGroup,
+    ChildGroup,
+    SerialChildGroup,
+)
+from hammerflow.worker.supervisor.child_handle import (
+    AsyncChildHandle,
+    HeldJob,
+    KillReason,
+    RoundResults,
+    SerialChildHandle,
+)
 from hammerflow.worker.supervisor.deaths import end_of
-from hammerflow.worker.supervisor.fork_server_client import Forker
+from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import report
 
 __all__ = ["Pool"]
@@ -34,7 +45,7 @@ _STATUS_WAIT = 1.0
 _BREATH = 0.0005
 _QUICK = 1.0
 
-Seat = SerialSeat | LoopSeat
+Seat = SerialChildHandle | AsyncChildHandle
 
 
 class Pool:
@@ -62,17 +73,19 @@ class Pool:
         self.lock = threading.RLock()
         self.changes = 0  # counts jobs that came and went
         self.abandoned: set[int] = set()  # registrations that are gone
-        self.serial = SerialCrew(self, wanted=0)
-        self.loop = LoopCrew(self, wanted=0)
+        self.serial = SerialChildGroup(self, wanted=0)
+        self.loop = AsyncChildGroup(self, wanted=0)
         self._children = children
         self._slots = slots
         self._grace = grace
         self._deliver = deliver
         self._note = note
         self._on_forker_lost = on_forker_lost
-        self._forker: Forker | None = None
-        self._retired: dict[Forker, set[int]] = {}  # old fork servers and their children's serials
-        self._manifest = Manifest([])
+        self._forker: ForkServerClient | None = None
+        self._retired: dict[
+            ForkServerClient, set[int]
+        ] = {}  # old fork servers and their children's serials
+        self._manifest = TaskCatalog([])
         self._serials = itertools.count(1)
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = os.pipe()
@@ -92,7 +105,7 @@ class Pool:
         """Begin to fork and to listen."""
         self._thread.start()
 
-    def staff(self, forker: Forker, manifest: Manifest) -> None:
+    def staff(self, forker: ForkServerClient, manifest: TaskCatalog) -> None:
         """Take children from this fork server from now on; older children end when they are
         free, their unstarted jobs go to the new ones."""
         with self.lock:
@@ -114,7 +127,7 @@ class Pool:
         with self.lock:
             return self.serial.is_idle and self.loop.is_idle
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldJob]:
         """All jobs that were claimed and have not ended."""
         with self.lock:
             in_seats = [held for seat in self._seats() for held in seat.held()]
@@ -129,7 +142,7 @@ class Pool:
         """Stop a job: at once if it waits here; its body by an exception, or after the grace by a
         kill. Called again and again until the job has ended."""
         with self.lock:
-            harvest = Harvest()
+            harvest = RoundResults()
             now = time.monotonic()
             self._cancel_unstarted(job_id, harvest, now)
             for seat in self._seats():
@@ -159,7 +172,7 @@ class Pool:
         with self.lock:
             self._release_unstarted()
             for seat in self._seats():
-                self._kill(seat, Doom(why))
+                self._kill(seat, KillReason(why))
             self._wake()
 
     def stop(self) -> None:
@@ -176,7 +189,7 @@ class Pool:
         """For crews: give back jobs that were claimed under a registration that is gone."""
         self._deliver(worker_id, [(job, Released()) for job in jobs])
 
-    def took_in(self, crew: SerialCrew | LoopCrew) -> None:
+    def took_in(self, crew: SerialChildGroup | AsyncChildGroup) -> None:
         """For crews: hand out what has just come in, in the thread that brings it."""
         now = time.monotonic()
         if self._is_draining:
@@ -206,7 +219,7 @@ class Pool:
         timeout = None if wake_at is None else max(0.0, wake_at - now)
         events = self._selector.select(timeout)
         with self.lock:
-            harvest = Harvest()
+            harvest = RoundResults()
             now = time.monotonic()
             try:
                 for key, mask in events:
@@ -222,11 +235,11 @@ class Pool:
             time.sleep(_BREATH)
 
     def _on_event(
-        self, source: Seat | Forker | None, mask: int, harvest: Harvest, now: float
+        self, source: Seat | ForkServerClient | None, mask: int, harvest: RoundResults, now: float
     ) -> None:
         if source is None:
             os.read(self._wake_in, 4096)
-        elif isinstance(source, Forker):
+        elif isinstance(source, ForkServerClient):
             self._hear_forker(source)
         else:
             if mask & selectors.EVENT_WRITE:
@@ -235,7 +248,7 @@ class Pool:
             if mask & selectors.EVENT_READ:
                 self._hear_child(source, harvest, now)
 
-    def _hear_child(self, seat: Seat, harvest: Harvest, now: float) -> None:
+    def _hear_child(self, seat: Seat, harvest: RoundResults, now: float) -> None:
         frames = seat.line.frames()
         if frames is None:
             seat.eof_at = now
@@ -250,7 +263,7 @@ class Pool:
         if seat.jobs_ended:
             crew.quick_deaths = 0
 
-    def _hear_forker(self, forker: Forker) -> None:
+    def _hear_forker(self, forker: ForkServerClient) -> None:
         by_serial = {seat.serial: seat for seat in self._seats()}
         by_pid = {seat.pid: seat for seat in self._seats()}
         for frame in forker.frames():
@@ -274,7 +287,7 @@ class Pool:
             self._retired.pop(forker, None)
             forker.close()
 
-    def _tick(self, harvest: Harvest, now: float) -> None:
+    def _tick(self, harvest: RoundResults, now: float) -> None:
         for seat in list(self._seats()):
             if seat.is_held_open(now - _STATUS_WAIT):
                 seat.eof_at = now
@@ -326,7 +339,7 @@ class Pool:
             if crew.wants_room and crew.room(now):
                 crew.has_room.notify_all()
 
-    def _bring_in(self, harvest: Harvest) -> None:
+    def _bring_in(self, harvest: RoundResults) -> None:
         for worker_id, pairs in harvest.ended.items():
             self.changes += 1
             self._deliver(worker_id, pairs)
@@ -334,40 +347,40 @@ class Pool:
 
     # -- children ----------------------------------------------------------------------------------
 
-    def _hire(self, crew: SerialCrew | LoopCrew, now: float) -> None:
+    def _hire(self, crew: SerialChildGroup | AsyncChildGroup, now: float) -> None:
         """Ask for children until there are as many as wanted."""
         staying = sum(not (seat.is_retiring or seat.quit_because) for seat in crew.seats)
         while self._forker is not None and staying < crew.wanted and now >= crew.not_before:
             try:
-                line = Line()
+                line = ChildChannel()
             except OSError as error:
                 log.error("cannot start a child: %s", error)
                 crew.not_before = now + 1.0
                 return
             serial = next(self._serials)
             seat: Seat
-            if isinstance(crew, SerialCrew):
-                seat = SerialSeat(serial, line, self._manifest, now)
+            if isinstance(crew, SerialChildGroup):
+                seat = SerialChildHandle(serial, line, self._manifest, now)
                 crew.seats.append(seat)
             else:
-                seat = LoopSeat(serial, line, self._manifest, now, slots=self._slots)
+                seat = AsyncChildHandle(serial, line, self._manifest, now, slots=self._slots)
                 crew.seats.append(seat)
             self._forker.request(seat.kind, serial, line.child_ends)
             line.handed_over()
             self._selector.register(line.results, selectors.EVENT_READ, seat)
             staying += 1
 
-    def _retire(self, forker: Forker) -> None:
+    def _retire(self, forker: ForkServerClient) -> None:
         self._retired[forker] = {seat.serial for seat in self._seats()}
         self._selector.register(forker.control, selectors.EVENT_READ, forker)
         now = time.monotonic()
         for crew in self._crews():
             for seat in crew.seats:
                 seat.is_retiring = True
-                if isinstance(seat, SerialSeat):
+                if isinstance(seat, SerialChildHandle):
                     crew.backlog.put_back(seat.take_back(), now)
 
-    def _bury(self, seat: Seat, harvest: Harvest, now: float) -> None:
+    def _bury(self, seat: Seat, harvest: RoundResults, now: float) -> None:
         """A child is gone: settle what it ran, hand on what it had not started."""
         crew = self._crew_of(seat)
         ran, unstarted = seat.leftovers()
@@ -386,7 +399,7 @@ class Pool:
         if seat.doom is None and seat.quit_because is None and not seat.is_retiring:
             self._mourn(seat, crew, ran, now)
 
-    def _mourn(self, seat: Seat, crew: Crew, ran: Sequence[Held], now: float) -> None:
+    def _mourn(self, seat: Seat, crew: ChildGroup, ran: Sequence[HeldJob], now: float) -> None:
         """Say that a child died; do not fork like mad if they all die young."""
         jobs = ",".join(held.job.id.hex() for held in ran)
         named = facts(pid=seat.pid, status=seat.status, jobs=jobs or "none")
@@ -411,16 +424,16 @@ class Pool:
         found = seat.next_timeout()
         if found is not None and found[0] <= now:
             _, held, timeout = found
-            if not (isinstance(seat, LoopSeat) and seat.time_out(held, now)):
+            if not (isinstance(seat, AsyncChildHandle) and seat.time_out(held, now)):
                 named = facts(pid=seat.pid, timeout=timeout)
                 log.warning("hard timeout, child is killed", extra=named)
-                self._kill(seat, Doom("timeout", held.job.id, timeout))
+                self._kill(seat, KillReason("timeout", held.job.id, timeout))
                 return
         if any(ends <= now for ends in seat.grace_ends.values()):
             log.warning("cancelled job did not end, child is killed", extra=facts(pid=seat.pid))
-            self._kill(seat, Doom("cancel"))
+            self._kill(seat, KillReason("cancel"))
 
-    def _kill(self, seat: Seat, doom: Doom | None = None) -> None:
+    def _kill(self, seat: Seat, doom: KillReason | None = None) -> None:
         if doom is not None and seat.doom is None:
             seat.doom = doom
             seat.grace_ends.clear()
@@ -433,21 +446,23 @@ class Pool:
     # -- jobs --------------------------------------------------------------------------------------
 
     def _release_unstarted(self) -> None:
-        harvest = Harvest()
+        harvest = RoundResults()
         for crew in self._crews():
             for seat in crew.seats:
-                if isinstance(seat, SerialSeat):
+                if isinstance(seat, SerialChildHandle):
                     for held in seat.take_back():
                         harvest.add(held, Released())
             for held in crew.backlog.take_all():
                 harvest.add(held, Released())
         self._bring_in(harvest)
 
-    def _cancel_unstarted(self, job_id: bytes, harvest: Harvest, now: float) -> None:
+    def _cancel_unstarted(self, job_id: bytes, harvest: RoundResults, now: float) -> None:
         """Give the job back if it waits in the backlog or in a child: settling ends it then."""
         for crew in self._crews():
             for seat in crew.seats:
-                if isinstance(seat, SerialSeat) and any(h.job.id == job_id for h in seat.held()):
+                if isinstance(seat, SerialChildHandle) and any(
+                    h.job.id == job_id for h in seat.held()
+                ):
                     crew.backlog.put_back(seat.take_back(), now)
             waiting = crew.backlog.take_all()
             for held in waiting:
@@ -456,7 +471,7 @@ class Pool:
             crew.backlog.put_back([held for held in waiting if held.job.id != job_id], now)
 
     def _interrupt(self, seat: Seat, job_id: bytes) -> None:
-        if isinstance(seat, LoopSeat):
+        if isinstance(seat, AsyncChildHandle):
             seat.stop(job_id, "cancel")
         elif seat.pid is not None and not seat.has_exited:
             try:
@@ -466,11 +481,11 @@ class Pool:
 
     # -- small things ------------------------------------------------------------------------------
 
-    def _crews(self) -> tuple[SerialCrew, LoopCrew]:
+    def _crews(self) -> tuple[SerialChildGroup, AsyncChildGroup]:
         return self.serial, self.loop
 
-    def _crew_of(self, seat: Seat) -> SerialCrew | LoopCrew:
-        return self.serial if isinstance(seat, SerialSeat) else self.loop
+    def _crew_of(self, seat: Seat) -> SerialChildGroup | AsyncChildGroup:
+        return self.serial if isinstance(seat, SerialChildHandle) else self.loop
 
     def _seats(self) -> Iterator[Seat]:
         yield from self.serial.seats

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hammerflow.jobs.job import Claimed
 
-__all__ = ["Pace"]
+__all__ = ["Prefetch"]
 
 #: Work that a child gets at a time, in seconds.
 CHUNK_SECONDS = 0.010
@@ -21,7 +21,7 @@ _CHUNK_BYTES = 1 << 20
 _WEIGHT = 0.2  # of a new figure against what was known
 
 
-class Pace:
+class Prefetch:
     """Moving averages of run times, by task and over all.
 
     A task that was never seen counts as long, so its first jobs are handed out singly.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-__all__ = ["Schedule"]
+__all__ = ["QueueOrder"]
 
 
-class Schedule:
+class QueueOrder:
     """Smooth weighted round-robin: with ``high:5,default:1`` five of six claims begin with high,
     evenly spread; what room is left goes to the others, the heaviest first.
 

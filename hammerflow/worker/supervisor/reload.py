@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["Watch"]
+__all__ = ["FileWatcher"]
 
 
-class Watch:
+class FileWatcher:
     """Compares modification times; for development, so a look per second will do."""
 
     def __init__(self, files: Iterable[Path]) -> None:

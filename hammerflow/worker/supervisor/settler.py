@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Outcome, Released, Retrying, Settled, Snoozed
-from hammerflow.services.database_status import Weather
+from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
 from hammerflow.stores.transitions.dependents import Settlement
 from hammerflow.worker.failures import failure_of
@@ -43,7 +43,7 @@ class Settler:
         self,
         store: Store,
         *,
-        weather: Weather,
+        weather: DatabaseStatus,
         on_settled: Callable[[Settlement], None],
         on_later: Callable[[float], None],
     ) -> None:

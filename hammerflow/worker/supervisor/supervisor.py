@@ -16,18 +16,18 @@ from typing import Any, Self
 
 from hammerflow.errors import ConfigError, HammerflowError, StoreUnavailable
 from hammerflow.notifiers import Listener, Notifier, open_notifier
-from hammerflow.services.cancellation_poller import Canceller
-from hammerflow.services.database_status import Weather
-from hammerflow.services.heartbeat import Heart
-from hammerflow.services.lease_clock import Pulse
-from hammerflow.services.lease_reconciler import Auditor
-from hammerflow.services.progress_writer import DELAY, Progress
+from hammerflow.services.cancellation_poller import CancellationPoller
+from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.services.heartbeat import Heartbeat
+from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.services.lease_reconciler import LeaseReconciler
+from hammerflow.services.progress_writer import DELAY, ProgressWriter
 from hammerflow.services.promoter import Promoter
-from hammerflow.services.queue_poller import QueueWatch
+from hammerflow.services.queue_poller import QueuePoller
 from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
-from hammerflow.services.runner import Rota
-from hammerflow.services.workflow_maintenance import Keeper
+from hammerflow.services.runner import ServiceRunner
+from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.settings import Settings, load_settings
 from hammerflow.stores import open_store
 from hammerflow.stores.store import Store
@@ -36,10 +36,10 @@ from hammerflow.worker.logs import configure, facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import set_title
 from hammerflow.worker.supervisor.dispatcher import Dispatcher
-from hammerflow.worker.supervisor.fork_server_client import Forker, Greeting
+from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.pool import Pool
-from hammerflow.worker.supervisor.queue_order import Schedule
-from hammerflow.worker.supervisor.reload import Watch
+from hammerflow.worker.supervisor.queue_order import QueueOrder
+from hammerflow.worker.supervisor.reload import FileWatcher
 from hammerflow.worker.supervisor.settler import Settler
 
 __all__ = ["Supervisor"]
@@ -61,7 +61,7 @@ class Supervisor:
         self._signals = Signals()
         self._forker_lost = False
         self._is_isolated = False
-        self._pulse = Pulse()
+        self._pulse = LeaseClock()
 
     def run(self) -> int:
         """Work until a signal, or with ``burst`` until nothing is left to do."""
@@ -82,9 +82,9 @@ class Supervisor:
 
     # -- building ----------------------------------------------------------------------------------
 
-    def _new_forker(self) -> Forker:
+    def _new_forker(self) -> ForkServerClient:
         options = self._options
-        return Forker(
+        return ForkServerClient(
             {
                 "app": options.app,
                 "log_format": options.log_format,
@@ -96,7 +96,7 @@ class Supervisor:
             self._pulse,
         )
 
-    def _greet(self, forker: Forker) -> Greeting | None:
+    def _greet(self, forker: ForkServerClient) -> Greeting | None:
         """Wait for the app, and load the database's driver meanwhile; None when told to stop."""
         _warm_up()
         try:
@@ -115,10 +115,10 @@ class Supervisor:
         self._poll = options.poll if options.poll is not None else settings.poll
         self._store = _opened(settings)
         self._notifier: Notifier = _notifier(settings, self._store)
-        self._schedule = Schedule(options.weights)
+        self._schedule = QueueOrder(options.weights)
         self._schedule.add({"default", *greeting.manifest.queues})
-        self._weather = Weather(lambda: self._store.database.answers)
-        self._progress = Progress(
+        self._weather = DatabaseStatus(lambda: self._store.database.answers)
+        self._progress = ProgressWriter(
             self._store, on_word=lambda: self._keeping.wake(self._progress, DELAY)
         )
         self._settler = Settler(
@@ -159,7 +159,7 @@ class Supervisor:
 
     def _build_services(self, settings: Settings) -> None:
         store, weather = self._store, self._weather
-        self._heart = Heart(store, self._pulse, lease=settings.lease, on_gone=self._on_row_gone)
+        self._heart = Heartbeat(store, self._pulse, lease=settings.lease, on_gone=self._on_row_gone)
         self._registrar = Registrar(
             store,
             self._heart,
@@ -168,8 +168,10 @@ class Supervisor:
             on_ready=self._on_ready,
         )
         self._promoter = Promoter(store, poll=self._poll, on_ready=self._on_ready)
-        self._canceller = Canceller(store, worker_ids=self._working_ids, cancel=self._pool.cancel)
-        self._queue_watch = QueueWatch(
+        self._canceller = CancellationPoller(
+            store, worker_ids=self._working_ids, cancel=self._pool.cancel
+        )
+        self._queue_watch = QueuePoller(
             store, names_wanted=self._schedule.is_open, seen=self._on_queues_seen
         )
         rescuer = Rescuer(
@@ -181,17 +183,17 @@ class Supervisor:
             on_ready=self._on_ready,
             may_judge=lambda: self._heart.silent_for < settings.lease / 3,
         )
-        auditor = Auditor(
+        auditor = LeaseReconciler(
             store,
             weather=weather,
             between_claims=self._between_claims,
             held=self._held,
             on_ready=self._ring_here,
         )
-        keeper = Keeper(store, every=settings.sweep, on_settled=self._on_settled)
-        self._beating = Rota("heart", [self._heart], weather, tries_first=True)
-        self._promoting = Rota("promoter", [self._promoter], weather)
-        self._keeping = Rota(
+        keeper = WorkflowMaintenance(store, every=settings.sweep, on_settled=self._on_settled)
+        self._beating = ServiceRunner("heart", [self._heart], weather, tries_first=True)
+        self._promoting = ServiceRunner("promoter", [self._promoter], weather)
+        self._keeping = ServiceRunner(
             "housekeeper",
             [
                 self._registrar,
@@ -208,7 +210,7 @@ class Supervisor:
         weather.on_lost = lambda: self._beating.wake(self._heart)
         weather.on_fine = self._on_database_back
 
-    def _start(self, forker: Forker, greeting: Greeting) -> None:
+    def _start(self, forker: ForkServerClient, greeting: Greeting) -> None:
         self._registrar.tick()
         self._queue_watch.tick()
         self._pool.staff(forker, greeting.manifest)
@@ -221,7 +223,7 @@ class Supervisor:
         if not self._options.burst:  # else the dispatchers promote, before they look
             self._promoting.start()
         self._keeping.start()
-        self._watch = Watch(greeting.files) if self._options.reload else None
+        self._watch = FileWatcher(greeting.files) if self._options.reload else None
         self._pool.staffed.wait(_STAFF_WAIT)
         log.info(
             "worker started",
@@ -274,7 +276,7 @@ class Supervisor:
         if self._schedule.add(greeting.manifest.queues):
             self._listen_anew()
         if self._watch is not None:
-            self._watch = Watch(greeting.files)
+            self._watch = FileWatcher(greeting.files)
         self._pool.staff(forker, greeting.manifest)
 
     def _check_heart(self) -> None:

@@ -90,7 +90,7 @@ def _nothing_left(shop: Shop) -> None:
 
 
 def _joins(shop: Shop) -> None:
-    assert shop.desk.count("joins") == 0, f"{shop.desk.count('joins')} joins are open"
+    assert shop.desk.count("barriers") == 0, f"{shop.desk.count('barriers')} barriers are open"
     open_ = shop.desk.sql("SELECT count(*) FROM {workflows} WHERE ended_at IS NULL")[0][0]
     assert open_ == 0, f"{open_} workflows have not ended"
 

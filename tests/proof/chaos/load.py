@@ -201,7 +201,7 @@ class Load:
             .add(self._shop.call("note", {"x": x}, 0.005), name="read")
             .add(self._shop.call("note", "low"), name="low", after="read", when="x < 5")
             .add(self._shop.call("note", "high"), name="high", after="read", when="x >= 5")
-            .add(self._shop.call("fan_out", 5), name="images", after="read", graft=True)
+            .add(self._shop.call("fan_out", 5), name="images", after="read", wait_for_children=True)
             .add(
                 self._shop.call("gather"), name="sum", after=["low", "high", "images"],
                 after_skipped="run",

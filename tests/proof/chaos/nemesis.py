@@ -162,7 +162,7 @@ class Nemesis:
     # -- processes
 
     def _new_worker(self) -> Worker:
-        return self._shop.worker(wait=False, faults=self._points, poison_limit=1000)
+        return self._shop.worker(wait=False, failpoints=self._points, poison_limit=1000)
 
     def _revive(self) -> bool:
         """Replace workers that have ended; whether none had to be."""

@@ -1,7 +1,7 @@
 """Load: a process of its own that enqueues and notes what was acknowledged.
 
 python -m tests.proof.faults.load URL FILE: after each enqueue the ids, as one line of the file;
-where it was refused with StoreUnavailable the number of jobs, as one line of FILE.refused (its suffix).
+where StoreUnavailable refused it the number of jobs, as one line of FILE.refused (its suffix).
 """
 
 from __future__ import annotations

@@ -9,27 +9,27 @@ SELECT parent_id, child_id, kind FROM {edges} WHERE parent_id IN (:ids*uuid)
 SELECT child_id, parent_id, kind FROM {edges} WHERE child_id IN (:ids*uuid)
 
 -- name: workflows_insert
-INSERT INTO {workflows} (id, parent_id, fan_in_id, created_at, deadline_at, check_at, check_every, failures,
-                         status, policy, collects, watched, kind, name, options)
-VALUES (:id::uuid, :parent_id::uuid, :fan_in_id::uuid, {now}, {after:timeout}, {after:check_in},
-        :check_every::float8, 0, 1, :policy::smallint, :collects::smallint, :watched::smallint,
+INSERT INTO {workflows} (id, parent_id, dependent_id, created_at, deadline_at, check_at, check_every, failures,
+                         status, policy, collects, flags, kind, name, options)
+VALUES (:id::uuid, :parent_id::uuid, :dependent_id::uuid, {now}, {after:timeout}, {after:check_in},
+        :check_every::float8, 0, 1, :policy::smallint, :collects::smallint, :flags::smallint,
         :kind::text, :name::text, :options::text)
 
 -- name: nodes_insert
 INSERT INTO {nodes} (workflow_id, job_id, position, name)
 VALUES (:workflow_id::uuid, :job_id::uuid, :position::integer, :name::text)
 
--- name: joins_insert
-INSERT INTO {joins} (id, pending, failed) VALUES (:id::uuid, :pending::integer, :failed::integer)
+-- name: barriers_insert
+INSERT INTO {barriers} (id, pending, failed) VALUES (:id::uuid, :pending::integer, :failed::integer)
 
--- name: joins_lock
-SELECT id, pending, failed FROM {joins} WHERE id IN (:ids*uuid) ORDER BY id {for_update}
+-- name: barriers_lock
+SELECT id, pending, failed FROM {barriers} WHERE id IN (:ids*uuid) ORDER BY id {for_update}
 
--- name: joins_count
-UPDATE {joins} SET pending = pending - :n::integer, failed = failed + :bad::integer WHERE id IN (:ids*uuid)
+-- name: barriers_count
+UPDATE {barriers} SET pending = pending - :n::integer, failed = failed + :bad::integer WHERE id IN (:ids*uuid)
 
--- name: joins_delete
-DELETE FROM {joins} WHERE id IN (:ids*uuid)
+-- name: barriers_delete
+DELETE FROM {barriers} WHERE id IN (:ids*uuid)
 
 -- Who settles a member reads its workflow's state under a shared lock: a failure, a pause or a cancel
 -- comes wholly before or wholly after.
@@ -40,7 +40,7 @@ SELECT id, status, policy FROM {workflows} WHERE id IN (:ids*uuid) ORDER BY id {
 SELECT id, status, policy FROM {workflows} WHERE id IN (:ids*uuid) ORDER BY id {for_update}
 
 -- name: flows_ending
-SELECT id, status, collects, failures, parent_id, fan_in_id, watched FROM {workflows} WHERE id IN (:ids*uuid)
+SELECT id, status, collects, failures, parent_id, dependent_id, flags FROM {workflows} WHERE id IN (:ids*uuid)
 
 -- name: flow_failures
 UPDATE {workflows} SET failures = failures + :n::integer WHERE id = :id::uuid
@@ -61,7 +61,7 @@ UPDATE {workflows} SET status = 1, ended_at = NULL, reason = NULL, failures = :f
 WHERE id = :id::uuid
 
 -- name: flow_watch
-UPDATE {workflows} SET watched = watched | 1 WHERE id = :id::uuid
+UPDATE {workflows} SET flags = flags | 1 WHERE id = :id::uuid
 
 -- name: flows_within
 SELECT id FROM {workflows} WHERE parent_id = :id::uuid AND ended_at IS NULL ORDER BY id
@@ -70,33 +70,33 @@ SELECT id FROM {workflows} WHERE parent_id = :id::uuid AND ended_at IS NULL ORDE
 -- name: node_ids
 SELECT job_id, position FROM {nodes} WHERE workflow_id = :id::uuid ORDER BY job_id
 
--- Members that have not started, some at a time; (id, queue, lane, task, lease, attempt, key, watched).
+-- Members that have not started, some at a time; (id, queue, priority_order, task, lease, attempt, key, flags).
 -- name: members_scheduled
-SELECT j.id, s.queue_id, s.lane, s.task_id, s.lease, s.attempt, j.unique_key, j.watched
+SELECT j.id, s.queue_id, s.priority_order, s.task_id, s.lease, s.attempt, j.unique_key, j.flags
 FROM {scheduled} s JOIN {jobs} j ON j.id = s.job_id
 WHERE s.job_id IN (:ids*uuid) ORDER BY s.job_id {lock_of:s}
 
 -- name: members_ready
-SELECT j.id, r.queue_id, r.lane, r.task_id, r.lease, r.attempt, j.unique_key, j.watched
-FROM {jobs} j JOIN {ready} r ON r.queue_id = j.queue_id AND r.lane = 4 - j.priority AND r.job_id = j.id
+SELECT j.id, r.queue_id, r.priority_order, r.task_id, r.lease, r.attempt, j.unique_key, j.flags
+FROM {jobs} j JOIN {ready} r ON r.queue_id = j.queue_id AND r.priority_order = 4 - j.priority AND r.job_id = j.id
 WHERE j.id IN (:ids*uuid) ORDER BY j.id {lock_of:r}
 
 -- name: members_parked
-SELECT j.id, p.queue_id, p.lane, p.task_id, p.lease, p.attempt, j.unique_key, j.watched
+SELECT j.id, p.queue_id, p.priority_order, p.task_id, p.lease, p.attempt, j.unique_key, j.flags
 FROM {parked} p JOIN {jobs} j ON j.id = p.job_id
 WHERE p.job_id IN (:ids*uuid) ORDER BY p.job_id {lock_of:p}
 
 -- name: members_waiting
-SELECT j.id, w.queue_id, w.lane, w.task_id, w.lease, 0, j.unique_key, j.watched
+SELECT j.id, w.queue_id, w.priority_order, w.task_id, w.lease, 0, j.unique_key, j.flags
 FROM {waiting} w JOIN {jobs} j ON j.id = w.job_id
 WHERE w.job_id IN (:ids*uuid) ORDER BY w.job_id {lock_of:w}
 
 -- name: members_running
 SELECT count(*) FROM {nodes} n JOIN {leases} l ON l.job_id = n.job_id WHERE n.workflow_id = :id::uuid
 
--- Spawners whose children are waited for; (id, watched).
+-- Spawners whose children are waited for; (id, flags).
 -- name: members_grafted
-SELECT n.job_id, j.watched FROM {nodes} n JOIN {joins} g ON g.id = n.job_id JOIN {jobs} j ON j.id = n.job_id
+SELECT n.job_id, j.flags FROM {nodes} n JOIN {barriers} g ON g.id = n.job_id JOIN {jobs} j ON j.id = n.job_id
 WHERE n.workflow_id = :id::uuid
 
 -- name: scheduled_delete
@@ -115,27 +115,27 @@ UPDATE {jobs} SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args
 WHERE id = :id::uuid
 
 -- name: job_unplace
-UPDATE {jobs} SET fan_in_id = NULL WHERE id = :id::uuid
+UPDATE {jobs} SET dependent_id = NULL WHERE id = :id::uuid
 
 -- name: flow_unplace
-UPDATE {workflows} SET fan_in_id = NULL WHERE id = :id::uuid
+UPDATE {workflows} SET dependent_id = NULL WHERE id = :id::uuid
 
 -- name: job_watch
-UPDATE {jobs} SET watched = 1 WHERE id = :id::uuid
+UPDATE {jobs} SET flags = 1 WHERE id = :id::uuid
 
 -- name: jobs_watch
-UPDATE {jobs} SET watched = 1 WHERE id IN (:ids*uuid)
+UPDATE {jobs} SET flags = 1 WHERE id IN (:ids*uuid)
 
 -- name: leases_watch
-UPDATE {leases} SET watched = 1 WHERE job_id = :id::uuid
+UPDATE {leases} SET flags = 1 WHERE job_id = :id::uuid
 
 -- name: done_verdict
 SELECT state, cause FROM {done} WHERE job_id = :id::uuid {for_update}
 
 -- All jobs of a workflow, with how they ended.
 -- name: members_all
-SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, 4 - j.priority, j.task_id, j.fan_in_id,
-       j.unique_key, j.watched, CASE WHEN j.awaits IS NULL THEN NULL ELSE COALESCE(j.options, '') END,
+SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, 4 - j.priority, j.task_id, j.dependent_id,
+       j.unique_key, j.flags, CASE WHEN j.awaits IS NULL THEN NULL ELSE COALESCE(j.options, '') END,
        CASE WHEN w.job_id IS NULL THEN 0 ELSE 1 END, CASE WHEN s.parent_id IS NULL THEN 0 ELSE 1 END,
        j.parent_id
 FROM {nodes} n
@@ -146,14 +146,14 @@ LEFT JOIN {spawns} s ON s.parent_id = n.job_id AND s.lease = d.lease AND s.spawn
 WHERE n.workflow_id = :id::uuid ORDER BY n.job_id
 
 -- name: flows_parts
-SELECT id, status, policy, failures, parent_id, fan_in_id, watched, CASE WHEN reason IS NULL THEN 0 ELSE 1 END
+SELECT id, status, policy, failures, parent_id, dependent_id, flags, CASE WHEN reason IS NULL THEN 0 ELSE 1 END
 FROM {workflows} WHERE id IN (:ids*uuid) ORDER BY id
 
 -- name: flows_inside
 SELECT id FROM {workflows} WHERE parent_id = :id::uuid ORDER BY id
 
 -- name: flow_marks
-UPDATE {workflows} SET watched = :watched::smallint WHERE id = :id::uuid
+UPDATE {workflows} SET flags = :flags::smallint WHERE id = :id::uuid
 
 -- name: done_decide
 UPDATE {done} SET cause = job_id WHERE job_id = :id::uuid
@@ -181,7 +181,7 @@ SELECT s.state, count(*) FROM {nodes} n JOIN {job_states} s ON s.id = n.job_id
 WHERE n.workflow_id = :id::uuid GROUP BY s.state
 
 -- name: members_page
-SELECT n.job_id, n.position, n.name, j.fan_in_id, t.name, s.state, s.reason, d.cause
+SELECT n.job_id, n.position, n.name, j.dependent_id, t.name, s.state, s.reason, d.cause
 FROM {nodes} n LEFT JOIN {jobs} j ON j.id = n.job_id LEFT JOIN {tasks} t ON t.id = j.task_id
 LEFT JOIN {job_states} s ON s.id = n.job_id LEFT JOIN {done} d ON d.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid AND n.job_id IN (:ids*uuid) ORDER BY n.job_id
@@ -222,18 +222,18 @@ UPDATE {workflows} SET check_at = {after:check_in}, health = :health::text WHERE
 SELECT w.job_id FROM {waiting} w
 WHERE w.job_id IN (:ids*uuid)
   AND NOT EXISTS (SELECT 1 FROM {edges} e JOIN {jobs} j ON j.id = e.parent_id LEFT JOIN {done} d ON d.job_id = j.id
-                  LEFT JOIN {joins} g ON g.id = j.id
+                  LEFT JOIN {barriers} g ON g.id = j.id
                   WHERE e.child_id = w.job_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
   AND NOT EXISTS (SELECT 1 FROM {edges} e JOIN {workflows} f ON f.id = e.parent_id
                   WHERE e.child_id = w.job_id AND f.ended_at IS NULL)
   AND NOT EXISTS (SELECT 1 FROM {workflows} f WHERE f.id = w.workflow_id AND f.status = 2)
   AND NOT EXISTS (SELECT 1 FROM {workflows} f
-                  WHERE f.parent_id = w.workflow_id AND f.fan_in_id = w.job_id AND f.ended_at IS NULL)
-  AND NOT EXISTS (SELECT 1 FROM {jobs} o JOIN {jobs} j ON j.parent_id = o.parent_id AND j.fan_in_id = o.id
-                  LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {joins} g ON g.id = j.id
+                  WHERE f.parent_id = w.workflow_id AND f.dependent_id = w.job_id AND f.ended_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM {jobs} o JOIN {jobs} j ON j.parent_id = o.parent_id AND j.dependent_id = o.id
+                  LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {barriers} g ON g.id = j.id
                   WHERE o.id = w.job_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
-  AND NOT EXISTS (SELECT 1 FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id AND j.fan_in_id = w.job_id
-                  LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {joins} g ON g.id = j.id
+  AND NOT EXISTS (SELECT 1 FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id AND j.dependent_id = w.job_id
+                  LEFT JOIN {done} d ON d.job_id = j.id LEFT JOIN {barriers} g ON g.id = j.id
                   WHERE n.workflow_id = w.workflow_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
 ORDER BY w.job_id
 

@@ -1,29 +1,29 @@
 -- Cancel and replay by hand: each takes the job's row out of the one table that holds it.
 -- name: take_scheduled
-SELECT queue_id, lane, task_id, lease, attempt FROM {scheduled} WHERE job_id = :id::uuid {for_update}
+SELECT queue_id, priority_order, task_id, lease, attempt FROM {scheduled} WHERE job_id = :id::uuid {for_update}
 
 -- name: drop_scheduled
 DELETE FROM {scheduled} WHERE job_id = :id::uuid
 
 -- name: take_waiting
-SELECT queue_id, lane, task_id, lease, 0 FROM {waiting} WHERE job_id = :id::uuid {for_update}
+SELECT queue_id, priority_order, task_id, lease, 0 FROM {waiting} WHERE job_id = :id::uuid {for_update}
 
 -- name: drop_waiting
 DELETE FROM {waiting} WHERE job_id = :id::uuid
 
 -- name: take_parked
-SELECT queue_id, lane, task_id, lease, attempt FROM {parked} WHERE job_id = :id::uuid {for_update}
+SELECT queue_id, priority_order, task_id, lease, attempt FROM {parked} WHERE job_id = :id::uuid {for_update}
 
 -- name: drop_parked
 DELETE FROM {parked} WHERE job_id = :id::uuid
 
 -- name: job_place
-SELECT queue_id, 4 - priority, task_id, unique_key, fan_in_id, workflow_id, watched FROM {jobs} WHERE id = :id::uuid
+SELECT queue_id, 4 - priority, task_id, unique_key, dependent_id, workflow_id, flags FROM {jobs} WHERE id = :id::uuid
 
 -- How many of those that a job waits for have not ended: siblings (of the same parent), and by edges.
 -- name: awaited
 SELECT (SELECT count(*) FROM {jobs} f
-        JOIN {jobs} j ON j.parent_id = f.parent_id AND j.fan_in_id = f.id
+        JOIN {jobs} j ON j.parent_id = f.parent_id AND j.dependent_id = f.id
         LEFT JOIN {done} d ON d.job_id = j.id
         WHERE f.id = :id::uuid AND d.job_id IS NULL)
      + (SELECT count(*) FROM {edges} e JOIN {jobs} j ON j.id = e.parent_id
@@ -31,12 +31,12 @@ SELECT (SELECT count(*) FROM {jobs} f
         WHERE e.child_id = :id::uuid AND d.job_id IS NULL)
 
 -- name: take_ready
-SELECT queue_id, lane, task_id, lease, attempt FROM {ready}
-WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id = :id::uuid {for_update}
+SELECT queue_id, priority_order, task_id, lease, attempt FROM {ready}
+WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id = :id::uuid {for_update}
 
 -- name: drop_ready
 DELETE FROM {ready}
-WHERE queue_id = :queue_id::bigint AND lane = :lane::smallint AND job_id = :id::uuid
+WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id = :id::uuid
 
 -- name: take_done
 SELECT state, lease, attempt FROM {done} WHERE job_id = :id::uuid {for_update}

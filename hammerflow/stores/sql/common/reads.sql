@@ -80,7 +80,7 @@ ORDER BY j.spawn_index LIMIT :n::bigint
 -- name: children_results
 SELECT j.spawn_index, d.state, d.result FROM {jobs} j
 LEFT JOIN {done} d ON d.job_id = j.id
-WHERE j.parent_id = :parent::uuid AND j.spawn_index > :after::integer AND j.fan_in_id = :fan_in::uuid
+WHERE j.parent_id = :parent::uuid AND j.spawn_index > :after::integer AND j.dependent_id = :fan_in::uuid
 ORDER BY j.spawn_index LIMIT :n::bigint
 
 -- name: children_states

@@ -9,8 +9,8 @@ VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now},
         :type::text, :message::text, :trace::text)
 
 -- name: parked_insert
-INSERT INTO {parked} (job_id, at, why, detail, queue_id, lane, task_id, lease, attempt)
-VALUES (:job_id::uuid, {now}, :why::text, :detail::text, :queue_id::bigint, :lane::smallint,
+INSERT INTO {parked} (job_id, at, why, detail, queue_id, priority_order, task_id, lease, attempt)
+VALUES (:job_id::uuid, {now}, :why::text, :detail::text, :queue_id::bigint, :priority_order::smallint,
         :task_id::bigint, :lease::integer, :attempt::integer)
 
 -- Losses since the last replay by hand: a replay starts the count anew.
@@ -33,7 +33,7 @@ WHERE job_id IN (:ids*uuid)
 DELETE FROM {waiting} WHERE job_id IN (:ids*uuid)
 
 -- name: ended_links
-SELECT id, fan_in_id, unique_key, workflow_id, watched FROM {jobs} WHERE id IN (:ids*uuid)
+SELECT id, dependent_id, unique_key, workflow_id, flags FROM {jobs} WHERE id IN (:ids*uuid)
 
 -- A job that never ran because of what it waits for; the cause is the one that failed first.
 -- name: skips_insert

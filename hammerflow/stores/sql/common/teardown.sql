@@ -1,7 +1,7 @@
 -- name: drop_tables
 DROP VIEW IF EXISTS {job_states};
 DROP TABLE IF EXISTS {progress};
-DROP TABLE IF EXISTS {joins};
+DROP TABLE IF EXISTS {barriers};
 DROP TABLE IF EXISTS {nodes};
 DROP TABLE IF EXISTS {workflows};
 DROP TABLE IF EXISTS {edges};

@@ -68,7 +68,7 @@ WHERE j.parent_id IN (:ids*uuid) AND EXISTS (SELECT 1 FROM {jobs} k WHERE k.pare
 ORDER BY j.id LIMIT :n::bigint
 
 -- name: dependency_place
-SELECT j.parent_id, j.workflow_id, j.fan_in_id, w.pending, w.total, n.name
+SELECT j.parent_id, j.workflow_id, j.dependent_id, w.pending, w.total, n.name
 FROM {jobs} j
 LEFT JOIN {waiting} w ON w.job_id = j.id
 LEFT JOIN {nodes} n ON n.workflow_id = j.workflow_id AND n.job_id = j.id
@@ -80,11 +80,11 @@ SELECT d.id FROM (
   SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
   UNION
   SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
-  WHERE n.workflow_id = :flow::uuid AND j.fan_in_id = :id::uuid
+  WHERE n.workflow_id = :flow::uuid AND j.dependent_id = :id::uuid
   UNION
-  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.fan_in_id = :id::uuid
+  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.dependent_id = :id::uuid
   UNION
-  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.fan_in_id = :id::uuid) d
+  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.dependent_id = :id::uuid) d
 ORDER BY d.id LIMIT :n::bigint
 
 -- name: dependencies_states
@@ -92,11 +92,11 @@ SELECT s.state, count(*) FROM (
   SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
   UNION
   SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
-  WHERE n.workflow_id = :flow::uuid AND j.fan_in_id = :id::uuid
+  WHERE n.workflow_id = :flow::uuid AND j.dependent_id = :id::uuid
   UNION
-  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.fan_in_id = :id::uuid
+  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.dependent_id = :id::uuid
   UNION
-  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.fan_in_id = :id::uuid) d
+  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.dependent_id = :id::uuid) d
 LEFT JOIN {job_states} s ON s.id = d.id
 GROUP BY s.state
 

@@ -28,14 +28,14 @@ SELECT DISTINCT l.worker_id FROM {leases} l
 WHERE NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = l.worker_id)
 
 -- name: worker_leases
-SELECT job_id, lease, attempt, queue_id, lane, task_id, cancel FROM {leases}
+SELECT job_id, lease, attempt, queue_id, priority_order, task_id, cancel FROM {leases}
 WHERE worker_id = :worker_id::bigint ORDER BY job_id LIMIT :n::bigint {skip_locked}
 
 -- name: leases_of_worker
 SELECT count(*) FROM {leases} WHERE worker_id = :worker_id::bigint
 
 -- name: parked_of_tasks
-SELECT job_id, queue_id, lane, task_id, lease, attempt FROM {parked}
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt FROM {parked}
 WHERE why = 'unknown_task' AND task_id IN (:task_ids*bigint) ORDER BY job_id LIMIT :n::bigint {skip_locked}
 
 -- name: parked_delete
@@ -53,9 +53,9 @@ UPDATE {queues} SET paused_at = NULL, paused_by = NULL, reason = NULL WHERE id =
 
 -- Rows at the head of a queue whose task no worker serves (bounded: a backlog is not walked).
 -- name: unserved_head
-SELECT h.lane, h.job_id FROM
-  (SELECT lane, job_id, task_id FROM {ready} WHERE queue_id = :queue_id::bigint
-   ORDER BY lane, job_id LIMIT :n::bigint) h
+SELECT h.priority_order, h.job_id FROM
+  (SELECT priority_order, job_id, task_id FROM {ready} WHERE queue_id = :queue_id::bigint
+   ORDER BY priority_order, job_id LIMIT :n::bigint) h
 WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 
 -- name: served_tasks

@@ -19,37 +19,37 @@ WITH job AS (
           :options::text, :headers::text, 0, :trace::text,
           COALESCE(:expires_at::timestamptz, {after:expires}), {now})
   RETURNING id)
-INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
+INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
 SELECT :queue_id::bigint, 4 - :priority::smallint, id, :task_id::bigint, 0, 0 FROM job
 
 -- Lanes are walked in order by the lateral join and the LIMIT stops the walk, so no row of a lower
--- lane is locked in vain. A mark per lane keeps dead rows below it from being walked again. The delete goes
+-- priority_order is locked in vain. A mark per priority_order keeps dead rows below it from being walked again. The delete goes
 -- by ctid and the last join is lateral, so no plan can scan a table.
 -- name: claim
 WITH picked AS MATERIALIZED (
-  SELECT r.at FROM unnest(:lanes::smallint[], :marks::uuid[]) AS p(lane, mark)
+  SELECT r.at FROM unnest(:lanes::smallint[], :marks::uuid[]) AS p(priority_order, mark)
   CROSS JOIN LATERAL (
     SELECT c.ctid AS at FROM {ready} c
-    WHERE c.queue_id = :queue_id::bigint AND c.lane = p.lane AND c.job_id >= p.mark
+    WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.priority_order AND c.job_id >= p.mark
       AND c.task_id = ANY(:task_ids::bigint[])
     ORDER BY c.job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED) r
   WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
   LIMIT :n::bigint),
 gone AS (
   DELETE FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
-  RETURNING queue_id, lane, job_id, task_id, lease, attempt),
+  RETURNING queue_id, priority_order, job_id, task_id, lease, attempt),
 held AS (
-  INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, lane, task_id, started_at)
-  SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, lane, task_id, {now} FROM gone
+  INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
+  SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now} FROM gone
   RETURNING job_id, lease, attempt)
 SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
        j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
-       uuid_send(j.fan_in_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.watched, j.expired
+       uuid_send(j.dependent_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.flags, j.expired
 FROM held CROSS JOIN LATERAL (
   SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
--- A lease that more is waiting for than the claim knew (watched) is left to a second, whole settle.
+-- A lease that more is waiting for than the claim knew (flags) is left to a second, whole settle.
 -- A NULL state takes the lease away without an end (the job moves to another table).
 -- The lateral join and the delete by ctid leave the planner no other way than the primary key; the
 -- + 0 keeps it off the index on worker_id (100 instead of 15 microseconds a job, measured).
@@ -57,25 +57,25 @@ FROM held CROSS JOIN LATERAL (
 WITH i AS MATERIALIZED (
   SELECT * FROM unnest(:ids::uuid[], :leases::integer[], :states::smallint[], :results::bytea[],
                        :reasons::text[], :ttls::float8[], :watches::smallint[])
-                AS i(id, lease, state, result, reason, ttl, watched)),
+                AS i(id, lease, state, result, reason, ttl, flags)),
 mine AS (
   DELETE FROM {leases} WHERE ctid = ANY(ARRAY(
     SELECT h.at FROM i CROSS JOIN LATERAL (
       SELECT l.ctid AS at FROM {leases} l WHERE l.job_id = i.id AND l.lease = i.lease
-        AND l.worker_id + 0 = :worker_id::bigint AND l.watched <= i.watched LIMIT 1 FOR UPDATE) h))
-  RETURNING job_id, lease, attempt, cancel, watched),
+        AND l.worker_id + 0 = :worker_id::bigint AND l.flags <= i.flags LIMIT 1 FOR UPDATE) h))
+  RETURNING job_id, lease, attempt, cancel, flags),
 ended AS (
   INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
   SELECT m.job_id, {now}, i.state, m.attempt, m.lease, :worker_id::bigint, i.result, i.reason,
          {now} + i.ttl * interval '1 second'
   FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL)
-SELECT uuid_send(job_id), cancel, watched FROM mine
+SELECT uuid_send(job_id), cancel, flags FROM mine
 
 -- name: ready_delete
 DELETE FROM {ready} WHERE ctid = ANY(ARRAY(
   SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
     SELECT r.ctid AS at FROM {ready} r
-    WHERE r.queue_id = :queue_id::bigint AND r.lane = :lane::smallint AND r.job_id = i.id
+    WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::smallint AND r.job_id = i.id
     LIMIT 1 FOR UPDATE SKIP LOCKED) h))
 RETURNING job_id, task_id, lease, attempt
 
@@ -83,7 +83,7 @@ RETURNING job_id, task_id, lease, attempt
 DELETE FROM {leases} WHERE job_id IN (:ids*uuid) AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, lane, task_id, workflow_id, cause
+SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, priority_order, task_id, workflow_id, cause
 FROM {waiting} WHERE job_id IN (:ids*uuid)
 ORDER BY job_id FOR UPDATE
 
@@ -93,10 +93,10 @@ WITH due AS MATERIALIZED (
   LIMIT :n::bigint FOR UPDATE SKIP LOCKED),
 gone AS (
   DELETE FROM {scheduled} WHERE ctid = ANY(ARRAY(SELECT at FROM due))
-  RETURNING queue_id, lane, job_id, task_id, lease, attempt),
+  RETURNING queue_id, priority_order, job_id, task_id, lease, attempt),
 moved AS (
-  INSERT INTO {ready} (queue_id, lane, job_id, task_id, lease, attempt)
-  SELECT queue_id, lane, job_id, task_id, lease, attempt FROM gone
+  INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
+  SELECT queue_id, priority_order, job_id, task_id, lease, attempt FROM gone
   RETURNING queue_id)
 SELECT queue_id, count(*) FROM moved GROUP BY queue_id
 

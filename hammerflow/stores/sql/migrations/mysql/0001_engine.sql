@@ -11,26 +11,26 @@ CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BI
 CREATE TABLE IF NOT EXISTS {jobs} (
   id BINARY(16) PRIMARY KEY, queue_id BIGINT NOT NULL, priority SMALLINT NOT NULL, task_id BIGINT NOT NULL,
   args LONGBLOB NOT NULL, options LONGTEXT, headers LONGTEXT, parent_id BINARY(16), root_id BINARY(16),
-  depth SMALLINT NOT NULL, spawn_index INTEGER, fan_in_id BINARY(16), unique_key VARCHAR(255), trace TEXT,
-  workflow_id BINARY(16), awaits INTEGER, watched SMALLINT NOT NULL DEFAULT 0,
+  depth SMALLINT NOT NULL, spawn_index INTEGER, dependent_id BINARY(16), unique_key VARCHAR(255), trace TEXT,
+  workflow_id BINARY(16), awaits INTEGER, flags SMALLINT NOT NULL DEFAULT 0,
   expires_at DATETIME(6), created_at DATETIME(6) NOT NULL,
   UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index)) {table};
 CREATE TABLE IF NOT EXISTS {ready} (
-  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
-  lease INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (queue_id, lane, job_id)) {table};
+  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
+  lease INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id)) {table};
 CREATE TABLE IF NOT EXISTS {leases} (
   worker_id BIGINT NOT NULL, job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
-  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL,
-  started_at DATETIME(6) NOT NULL, watched SMALLINT NOT NULL DEFAULT 0, cancel TEXT,
+  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL,
+  started_at DATETIME(6) NOT NULL, flags SMALLINT NOT NULL DEFAULT 0, cancel TEXT,
   PRIMARY KEY (worker_id, job_id), UNIQUE KEY {prefix}leases_job (job_id)) {table};
 CREATE TABLE IF NOT EXISTS {scheduled} (
-  run_at DATETIME(6) NOT NULL, job_id BINARY(16) NOT NULL, queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL,
+  run_at DATETIME(6) NOT NULL, job_id BINARY(16) NOT NULL, queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL,
   task_id BIGINT NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why VARCHAR(16) NOT NULL,
   PRIMARY KEY (run_at, job_id), UNIQUE KEY {prefix}scheduled_job (job_id)) {table};
 CREATE TABLE IF NOT EXISTS {waiting} (
   job_id BINARY(16) PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL, skipped INTEGER NOT NULL,
   total INTEGER NOT NULL, rule SMALLINT NOT NULL, lease INTEGER NOT NULL, delay DOUBLE, eta DATETIME(6),
-  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL, workflow_id BINARY(16),
+  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, workflow_id BINARY(16),
   cause BINARY(16)) {table};
 CREATE TABLE IF NOT EXISTS {done} (
   job_id BINARY(16) PRIMARY KEY, finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS {errors} (
   PRIMARY KEY (job_id, lease, kind)) {table};
 CREATE TABLE IF NOT EXISTS {parked} (
   job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL, why VARCHAR(32) NOT NULL, detail LONGTEXT NOT NULL,
-  queue_id BIGINT NOT NULL, lane SMALLINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
+  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
   attempt INTEGER NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARBINARY(1020) PRIMARY KEY, job_id BINARY(16) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {spawns} (
@@ -53,16 +53,16 @@ CREATE TABLE IF NOT EXISTS {edges} (
   parent_id BINARY(16) NOT NULL, child_id BINARY(16) NOT NULL, kind SMALLINT NOT NULL,
   PRIMARY KEY (parent_id, child_id), KEY {prefix}edges_child (child_id)) {table};
 CREATE TABLE IF NOT EXISTS {workflows} (
-  id BINARY(16) PRIMARY KEY, parent_id BINARY(16), fan_in_id BINARY(16), created_at DATETIME(6) NOT NULL,
+  id BINARY(16) PRIMARY KEY, parent_id BINARY(16), dependent_id BINARY(16), created_at DATETIME(6) NOT NULL,
   ended_at DATETIME(6), deadline_at DATETIME(6), check_at DATETIME(6), check_every DOUBLE,
   failures INTEGER NOT NULL, status SMALLINT NOT NULL, policy SMALLINT NOT NULL, collects SMALLINT NOT NULL,
-  watched SMALLINT NOT NULL, kind VARCHAR(16) NOT NULL, name TEXT NOT NULL, options LONGTEXT, reason TEXT,
+  flags SMALLINT NOT NULL, kind VARCHAR(16) NOT NULL, name TEXT NOT NULL, options LONGTEXT, reason TEXT,
   health TEXT, KEY {prefix}workflows_parent (parent_id), KEY {prefix}workflows_deadline (deadline_at),
   KEY {prefix}workflows_check (check_at)) {table};
 CREATE TABLE IF NOT EXISTS {nodes} (
   workflow_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, position INTEGER, name TEXT,
   PRIMARY KEY (workflow_id, job_id)) {table};
-CREATE TABLE IF NOT EXISTS {joins} (
+CREATE TABLE IF NOT EXISTS {barriers} (
   id BINARY(16) PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {progress} (job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL,
   fraction DOUBLE NOT NULL, note TEXT NOT NULL) {table};

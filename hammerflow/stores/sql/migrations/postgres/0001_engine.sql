@@ -9,32 +9,32 @@ CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL,
 CREATE TABLE {jobs} (
   id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, created_at timestamptz NOT NULL,
   expires_at timestamptz, spawn_index integer, priority smallint NOT NULL, depth smallint NOT NULL,
-  parent_id uuid, root_id uuid, fan_in_id uuid, workflow_id uuid, awaits integer,
-  watched smallint NOT NULL DEFAULT 0, args bytea NOT NULL, options text, headers text,
+  parent_id uuid, root_id uuid, dependent_id uuid, workflow_id uuid, awaits integer,
+  flags smallint NOT NULL DEFAULT 0, args bytea NOT NULL, options text, headers text,
   unique_key text, trace text);
 CREATE UNIQUE INDEX {prefix}jobs_children ON {jobs} (parent_id, spawn_index) WHERE parent_id IS NOT NULL;
 CREATE TABLE {ready} (
   queue_id bigint NOT NULL, task_id bigint NOT NULL, job_id uuid NOT NULL, lease integer NOT NULL,
-  attempt integer NOT NULL, lane smallint NOT NULL, PRIMARY KEY (queue_id, lane, job_id))
+  attempt integer NOT NULL, priority_order smallint NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id))
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {leases} (
   job_id uuid PRIMARY KEY, worker_id bigint NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
   started_at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
-  lane smallint NOT NULL, watched smallint NOT NULL DEFAULT 0, cancel text)
+  priority_order smallint NOT NULL, flags smallint NOT NULL DEFAULT 0, cancel text)
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX {prefix}leases_worker ON {leases} (worker_id);
 CREATE TABLE {scheduled} (
   run_at timestamptz NOT NULL, job_id uuid NOT NULL UNIQUE, queue_id bigint NOT NULL, task_id bigint NOT NULL,
-  lease integer NOT NULL, attempt integer NOT NULL, lane smallint NOT NULL, why text NOT NULL,
+  lease integer NOT NULL, attempt integer NOT NULL, priority_order smallint NOT NULL, why text NOT NULL,
   PRIMARY KEY (run_at, job_id))
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {waiting} (
   job_id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, workflow_id uuid,
   cause uuid, eta timestamptz, delay float8, pending integer NOT NULL, failed integer NOT NULL,
-  skipped integer NOT NULL, total integer NOT NULL, lease integer NOT NULL, lane smallint NOT NULL,
+  skipped integer NOT NULL, total integer NOT NULL, lease integer NOT NULL, priority_order smallint NOT NULL,
   rule smallint NOT NULL)
   WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
@@ -50,22 +50,22 @@ CREATE TABLE {errors} (
   PRIMARY KEY (job_id, lease, kind));
 CREATE TABLE {parked} (
   job_id uuid PRIMARY KEY, at timestamptz NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
-  lease integer NOT NULL, attempt integer NOT NULL, lane smallint NOT NULL, why text NOT NULL,
+  lease integer NOT NULL, attempt integer NOT NULL, priority_order smallint NOT NULL, why text NOT NULL,
   detail text NOT NULL);
 CREATE TABLE {unique_keys} (ukey text PRIMARY KEY, job_id uuid NOT NULL);
 CREATE TABLE {spawns} (parent_id uuid NOT NULL, lease integer NOT NULL, requested integer NOT NULL,
   spawned integer NOT NULL, started_at timestamptz NOT NULL, ended_at timestamptz NOT NULL,
   handler text NOT NULL, operation_id text, metadata text, error text, PRIMARY KEY (parent_id, lease));
 CREATE INDEX {prefix}spawns_ended ON {spawns} (ended_at);
--- What waits for what: written with the child, never changed. A job's only dependent stands in jobs.fan_in_id
+-- What waits for what: written with the child, never changed. A job's only dependent stands in jobs.dependent_id
 -- instead, so that a chain, a chord and a batch of a million need no row here.
 CREATE TABLE {edges} (parent_id uuid NOT NULL, child_id uuid NOT NULL, kind smallint NOT NULL,
   PRIMARY KEY (parent_id, child_id));
 CREATE INDEX {prefix}edges_child ON {edges} (child_id);
 CREATE TABLE {workflows} (
-  id uuid PRIMARY KEY, parent_id uuid, fan_in_id uuid, created_at timestamptz NOT NULL, ended_at timestamptz,
+  id uuid PRIMARY KEY, parent_id uuid, dependent_id uuid, created_at timestamptz NOT NULL, ended_at timestamptz,
   deadline_at timestamptz, check_at timestamptz, check_every float8, failures integer NOT NULL,
-  status smallint NOT NULL, policy smallint NOT NULL, collects smallint NOT NULL, watched smallint NOT NULL,
+  status smallint NOT NULL, policy smallint NOT NULL, collects smallint NOT NULL, flags smallint NOT NULL,
   kind text NOT NULL, name text NOT NULL, options text, reason text, health text);
 CREATE INDEX {prefix}workflows_parent ON {workflows} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadline_at IS NOT NULL;
@@ -73,7 +73,7 @@ CREATE INDEX {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS
 CREATE TABLE {nodes} (workflow_id uuid NOT NULL, job_id uuid NOT NULL, position integer, name text,
   PRIMARY KEY (workflow_id, job_id));
 -- What is no job and yet counts down: the end of a workflow, a spawner whose dependents wait for its children.
-CREATE TABLE {joins} (id uuid PRIMARY KEY, pending integer NOT NULL, failed integer NOT NULL)
+CREATE TABLE {barriers} (id uuid PRIMARY KEY, pending integer NOT NULL, failed integer NOT NULL)
   WITH (fillfactor = 50);
 CREATE TABLE {progress} (job_id uuid PRIMARY KEY, at timestamptz NOT NULL, fraction float8 NOT NULL,
   note text NOT NULL);

@@ -12,26 +12,26 @@ CREATE TABLE IF NOT EXISTS {worker_tasks} (
 CREATE TABLE IF NOT EXISTS {jobs} (
   id BLOB PRIMARY KEY, queue_id INTEGER NOT NULL, priority INTEGER NOT NULL, task_id INTEGER NOT NULL,
   args BLOB NOT NULL, options TEXT, headers TEXT, parent_id BLOB, root_id BLOB,
-  depth INTEGER NOT NULL, spawn_index INTEGER, fan_in_id BLOB, unique_key TEXT, trace TEXT,
-  workflow_id BLOB, awaits INTEGER, watched INTEGER NOT NULL DEFAULT 0, expires_at REAL, created_at REAL NOT NULL) WITHOUT ROWID;
+  depth INTEGER NOT NULL, spawn_index INTEGER, dependent_id BLOB, unique_key TEXT, trace TEXT,
+  workflow_id BLOB, awaits INTEGER, flags INTEGER NOT NULL DEFAULT 0, expires_at REAL, created_at REAL NOT NULL) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS {prefix}jobs_children ON {jobs} (parent_id, spawn_index)
   WHERE parent_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {ready} (
-  queue_id INTEGER NOT NULL, lane INTEGER NOT NULL, job_id BLOB NOT NULL, task_id INTEGER NOT NULL,
+  queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, job_id BLOB NOT NULL, task_id INTEGER NOT NULL,
   lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
-  PRIMARY KEY (queue_id, lane, job_id)) WITHOUT ROWID;
+  PRIMARY KEY (queue_id, priority_order, job_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {leases} (
   job_id BLOB PRIMARY KEY, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, worker_id INTEGER NOT NULL,
-  queue_id INTEGER NOT NULL, lane INTEGER NOT NULL, task_id INTEGER NOT NULL,
-  started_at REAL NOT NULL, watched INTEGER NOT NULL DEFAULT 0, cancel TEXT) WITHOUT ROWID;
+  queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL,
+  started_at REAL NOT NULL, flags INTEGER NOT NULL DEFAULT 0, cancel TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {scheduled} (
-  run_at REAL NOT NULL, job_id BLOB NOT NULL UNIQUE, queue_id INTEGER NOT NULL, lane INTEGER NOT NULL,
+  run_at REAL NOT NULL, job_id BLOB NOT NULL UNIQUE, queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL,
   task_id INTEGER NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why TEXT NOT NULL,
   PRIMARY KEY (run_at, job_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {waiting} (
   job_id BLOB PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL, skipped INTEGER NOT NULL,
   total INTEGER NOT NULL, rule INTEGER NOT NULL, lease INTEGER NOT NULL, delay REAL, eta REAL,
-  queue_id INTEGER NOT NULL, lane INTEGER NOT NULL, task_id INTEGER NOT NULL, workflow_id BLOB,
+  queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL, workflow_id BLOB,
   cause BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {done} (
   job_id BLOB PRIMARY KEY, finished_at REAL NOT NULL, state INTEGER NOT NULL, attempt INTEGER NOT NULL,
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS {errors} (
   PRIMARY KEY (job_id, lease, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {parked} (
   job_id BLOB PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL, detail TEXT NOT NULL,
-  queue_id INTEGER NOT NULL, lane INTEGER NOT NULL, task_id INTEGER NOT NULL,
+  queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL,
   lease INTEGER NOT NULL, attempt INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {unique_keys} (
   ukey TEXT PRIMARY KEY, job_id BLOB NOT NULL) WITHOUT ROWID;
@@ -59,9 +59,9 @@ CREATE TABLE IF NOT EXISTS {edges} (
   PRIMARY KEY (parent_id, child_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {prefix}edges_child ON {edges} (child_id);
 CREATE TABLE IF NOT EXISTS {workflows} (
-  id BLOB PRIMARY KEY, parent_id BLOB, fan_in_id BLOB, created_at REAL NOT NULL, ended_at REAL,
+  id BLOB PRIMARY KEY, parent_id BLOB, dependent_id BLOB, created_at REAL NOT NULL, ended_at REAL,
   deadline_at REAL, check_at REAL, check_every REAL, failures INTEGER NOT NULL, status INTEGER NOT NULL,
-  policy INTEGER NOT NULL, collects INTEGER NOT NULL, watched INTEGER NOT NULL, kind TEXT NOT NULL,
+  policy INTEGER NOT NULL, collects INTEGER NOT NULL, flags INTEGER NOT NULL, kind TEXT NOT NULL,
   name TEXT NOT NULL, options TEXT, reason TEXT, health TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {prefix}workflows_parent ON {workflows} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadline_at IS NOT NULL;
@@ -69,7 +69,7 @@ CREATE INDEX IF NOT EXISTS {prefix}workflows_check ON {workflows} (check_at) WHE
 CREATE TABLE IF NOT EXISTS {nodes} (
   workflow_id BLOB NOT NULL, job_id BLOB NOT NULL, position INTEGER, name TEXT,
   PRIMARY KEY (workflow_id, job_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS {joins} (
+CREATE TABLE IF NOT EXISTS {barriers} (
   id BLOB PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {progress} (
   job_id BLOB PRIMARY KEY, at REAL NOT NULL, fraction REAL NOT NULL, note TEXT NOT NULL) WITHOUT ROWID;

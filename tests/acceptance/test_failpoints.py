@@ -59,7 +59,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
     shop: Shop, points: Path
 ) -> None:
     jobs: list[Result[int]] = []
-    worker = shop.worker(faults=points, poison_limit=1000)
+    worker = shop.worker(failpoints=points, poison_limit=1000)
     for point in POINTS:
         _arm(points, point, "kill")
         jobs += _work_until_hit(shop, points, point)[1]
@@ -67,7 +67,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
             assert worker.process.poll() is None
         else:
             assert worker.process.wait(10) == -9
-            worker = shop.worker(faults=points, poison_limit=1000)
+            worker = shop.worker(failpoints=points, poison_limit=1000)
 
     _arm(points, "ended", "freeze")
     pid, more = _work_until_hit(shop, points, "ended")
@@ -82,7 +82,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
 @pytest.mark.parametrize("task", ["note", "note_async"])
 def test_a_zombie_begins_nothing(shop: Shop, points: Path, task: str) -> None:
     """Frozen with a job in hand, it wakes up when another worker has done that job."""
-    with shop.worker(faults=points) as zombie:
+    with shop.worker(failpoints=points) as zombie:
         _arm(points, "received", "freeze")
         job = shop.send(task, 5)
         until("all stopped", lambda: zombie.states() == {"T"}, 60)
@@ -111,4 +111,4 @@ def test_without_the_variable_there_is_no_point(shop: Shop, points: Path) -> Non
 
 def _is_unarmed(worker: Worker) -> bool:
     environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
-    return b"HAMMERFLOW_FAULTS" not in environment
+    return b"HAMMERFLOW_FAILPOINTS" not in environment
