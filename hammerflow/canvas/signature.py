@@ -23,7 +23,6 @@ __all__ = [
     "group",
     "known_options",
     "plain",
-    "seconds",
 ]
 
 
@@ -453,14 +452,6 @@ def plain(signature: Any, what: str) -> Signature:
     if signature.links or signature.errbacks:
         raise ConfigError(f"{what} cannot have links: {signature!r}")
     return signature
-
-
-def seconds(value: float | timedelta, what: str) -> float:
-    """A duration given as seconds or timedelta, in seconds; ``what`` names it in the error."""
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if type(number) not in (int, float) or not 0 <= number < 10**11:  # nor NaN, nor infinity
-        raise ConfigError(f"{what} must be a duration from 0 seconds on, not {value!r}")
-    return float(number)
 
 
 def to_json(value: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 
-from hammerflow.canvas.signature import seconds
+from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
 
 __all__ = ["SpawnConfig", "SpawnContext"]

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.signature import CallOptions, Signature, seconds, to_json
+from hammerflow.canvas.signature import CallOptions, Signature, to_json
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
+from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob, checked_priority

@@ -13,9 +13,9 @@ from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import Job, JobState
 
 if TYPE_CHECKING:
+    from hammerflow.jobs.settlement import Settlement
     from hammerflow.notifiers import Notifier
     from hammerflow.stores.store import Store
-    from hammerflow.stores.transitions.dependents import Settlement
 
 __all__ = ["Result", "Results", "as_key"]
 

@@ -16,7 +16,7 @@ from hammerflow.results.result import Backend, Result
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
 if TYPE_CHECKING:
-    from hammerflow.stores.transitions.dependents import Settlement
+    from hammerflow.jobs.settlement import Settlement
     from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats"]

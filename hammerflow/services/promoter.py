@@ -38,5 +38,5 @@ class Promoter:
         return max(0.001, min(next_in, self._poll))
 
     def _next_due(self) -> float | None:
-        rows = self._store.database.read(lambda tx: tx.rows("scheduled_next"))
+        rows = self._store.database.rows("scheduled_next")
         return None if rows[0][0] is None else float(rows[0][0])

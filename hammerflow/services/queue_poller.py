@@ -35,7 +35,7 @@ class QueuePoller:
     def tick(self) -> float:
         names: set[str] = set()
         if self._names_wanted:
-            rows = self._store.database.read(lambda tx: tx.rows("queue_names"))
+            rows = self._store.database.rows("queue_names")
             names = {row[1] for row in rows}
         self._seen(self._store.queues.paused(), names)
         return _EVERY

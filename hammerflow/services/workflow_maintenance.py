@@ -6,8 +6,8 @@ import logging
 import random
 from collections.abc import Callable
 
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.store import Store
-from hammerflow.stores.transitions.dependents import Settlement
 
 __all__ = ["WorkflowMaintenance"]
 

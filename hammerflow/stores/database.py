@@ -158,6 +158,18 @@ class Database:
         """Run ``work``, which only reads, outside a transaction."""
         return self._unit(work, single=True)
 
+    def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        """Run one named statement that only reads, outside a transaction; all its rows."""
+        return self._unit(lambda tx: tx.rows(name, **values), single=True)
+
+    def run(self, name: str, /, **values: Any) -> int:
+        """Run one named statement in a transaction of its own.
+
+        Returns:
+            How many rows it changed.
+        """
+        return self.unit(lambda tx: tx.run(name, **values))
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Tx]:
         """A transaction around a with block: committed at its end, rolled back on an error.

@@ -51,7 +51,7 @@ class Dependencies:
     def of(self, job_id: bytes, *, limit: int = 100) -> Place | None:
         """The neighbours of a job, ``limit`` named on each side and all counted; None for an
         unknown id."""
-        rows = self._database.read(lambda tx: tx.rows("dependency_place", id=job_id))
+        rows = self._database.rows("dependency_place", id=job_id)
         if not rows:
             return None
         parent_id, workflow_id, dependent_id, pending, total, node = rows[0]
@@ -64,16 +64,16 @@ class Dependencies:
         return Place(workflow_id, node, pending, total, before, after)
 
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
-        rows = self._database.read(lambda tx: tx.rows(f"{side}_page", **values, n=limit))
+        rows = self._database.rows(f"{side}_page", **values, n=limit)
         states: Counter[str] = Counter()
         if rows:
-            counts = self._database.read(lambda tx: tx.rows(f"{side}_states", **values))
+            counts = self._database.rows(f"{side}_states", **values)
             for state, count in counts:
                 states[state or WORKFLOW] += int(count)
         return Neighbours([row[0] for row in rows], dict(states))
 
     def _with_fan_in(self, after: Neighbours, dependent_id: bytes, limit: int) -> Neighbours:
-        rows = self._database.read(lambda tx: tx.rows("job_rows", ids=[dependent_id]))
+        rows = self._database.rows("job_rows", ids=[dependent_id])
         states = Counter(after.states)
         states[rows[0][3] if rows else WORKFLOW] += 1
         return Neighbours([*after.ids, dependent_id][:limit], dict(states))

@@ -25,12 +25,13 @@ from hammerflow.jobs.job import (
     Priority,
 )
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, ErrorKind, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.cancel import cancel_job, release_unheld, replay_job
 from hammerflow.stores.transitions.children import add_children
-from hammerflow.stores.transitions.dependents import DependencyResolver, Settlement
+from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_jobs
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.settle import (
@@ -218,7 +219,7 @@ class Jobs:
 
         single = "promote" in self._database.dialect.statements
         moved = self._database.unit(work, single=single)
-        rows = self._database.read(lambda tx: tx.rows("scheduled_next"))
+        rows = self._database.rows("scheduled_next")
         next_in = rows[0][0]
         return Promoted(
             sum(count for _, count in moved),
@@ -282,27 +283,27 @@ class Jobs:
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""
-        rows = self._database.read(lambda tx: tx.rows("job_result", id=job_id))
+        rows = self._database.rows("job_result", id=job_id)
         return (FINAL_STATES[rows[0][0]], rows[0][1], rows[0][2]) if rows else None
 
     def cause(self, job_id: bytes) -> bytes | None:
         """The job whose failure is why this one was skipped."""
-        rows = self._database.read(lambda tx: tx.rows("verdicts_of", ids=[job_id]))
+        rows = self._database.rows("verdicts_of", ids=[job_id])
         cause = rows[0][2] if rows else None
         return None if cause == job_id else cause
 
     def last_error(self, job_id: bytes) -> tuple[str, str, str, str] | None:
         """(kind, type, message, traceback) of the last attempt that went wrong."""
-        rows = self._database.read(lambda tx: tx.rows("job_last_error", id=job_id))
+        rows = self._database.rows("job_last_error", id=job_id)
         return rows[0] if rows else None
 
     def exists(self, job_id: bytes) -> bool:
         """Whether there is such a job."""
-        return bool(self._database.read(lambda tx: tx.rows("job_exists", id=job_id)))
+        return bool(self._database.rows("job_exists", id=job_id))
 
     def args(self, job_id: bytes) -> bytes | None:
         """A job's encoded arguments."""
-        rows = self._database.read(lambda tx: tx.rows("job_args", id=job_id))
+        rows = self._database.rows("job_args", id=job_id)
         return rows[0][0] if rows else None
 
     def get(self, job_id: bytes) -> Job | None:
@@ -310,7 +311,7 @@ class Jobs:
         found = self.get_many([job_id])
         if not found:
             return None
-        rows = self._database.read(lambda tx: tx.rows("job_errors", id=job_id))
+        rows = self._database.rows("job_errors", id=job_id)
         instant = self._database.dialect.instant
         errors = tuple(
             ErrorRecord(attempt, at, kind, type_, message, trace)
@@ -323,7 +324,7 @@ class Jobs:
         """Jobs as they stand, without error histories, in the order of the ids."""
         if not job_ids:
             return []
-        rows = self._database.read(lambda tx: tx.rows("job_rows", ids=list(job_ids)))
+        rows = self._database.rows("job_rows", ids=list(job_ids))
         jobs = {row[0]: self._job(row) for row in rows}
         return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
@@ -346,20 +347,18 @@ class Jobs:
         name = "ids_any" if state is None else f"ids_{state}"
         if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
-        rows = self._database.read(lambda tx: tx.rows(name, **values))
+        rows = self._database.rows(name, **values)
         jobs = self.get_many([row[0] for row in rows])
         return [job for job in jobs if state is None or job.state is state]
 
     def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""
-        rows = self._database.read(
-            lambda tx: tx.rows("ids_children", parent=parent_id, after=after, n=limit)
-        )
+        rows = self._database.rows("ids_children", parent=parent_id, after=after, n=limit)
         return self.get_many([row[0] for row in rows])
 
     def children_states(self, parent_id: bytes) -> Sequence[tuple[str, str, int]]:
         """(state, task, count) over the children of a job."""
-        return self._database.read(lambda tx: tx.rows("children_states", parent=parent_id))
+        return self._database.rows("children_states", parent=parent_id)
 
     def results_of_children(
         self, parent_id: bytes, dependent_id: bytes
@@ -368,14 +367,12 @@ class Jobs:
         after = -1
         while True:
             position = after
-            rows = self._database.read(
-                lambda tx: tx.rows(
-                    "children_results",
-                    parent=parent_id,
-                    fan_in=dependent_id,
-                    after=position,  # noqa: B023 - read at once
-                    n=_PAGE,
-                )
+            rows = self._database.rows(
+                "children_results",
+                parent=parent_id,
+                fan_in=dependent_id,
+                after=position,
+                n=_PAGE,
             )
             for index, state, result in rows:
                 after = index
@@ -385,7 +382,7 @@ class Jobs:
 
     def spawn(self, parent_id: bytes) -> dict[str, Any] | None:
         """The recorded spawn operation of a job."""
-        rows = self._database.read(lambda tx: tx.rows("spawn_row", id=parent_id))
+        rows = self._database.rows("spawn_row", id=parent_id)
         if not rows:
             return None
         at, handler, operation_id, spawned, metadata = rows[0]

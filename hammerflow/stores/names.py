@@ -59,11 +59,11 @@ class NameTable:
     def queue(self, queue_id: int) -> str:
         """A queue's name; read from the table when this process has not met it."""
         if queue_id not in self.queues:
-            self.queues.update(self._database.read(lambda tx: tx.rows("queue_names")))
+            self.queues.update(self._database.rows("queue_names"))
         return self.queues.get(queue_id, str(queue_id))
 
     def task(self, task_id: int) -> str:
         """A task's name; read from the table when this process has not met it."""
         if task_id not in self.tasks:
-            self.tasks.update(self._database.read(lambda tx: tx.rows("task_names")))
+            self.tasks.update(self._database.rows("task_names"))
         return self.tasks.get(task_id, str(task_id))

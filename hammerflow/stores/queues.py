@@ -37,13 +37,13 @@ class Queues:
 
     def list(self) -> Sequence[QueueStatus]:
         """All queues by name (counts the live tables: not for a hot path)."""
-        rows = self._database.read(lambda tx: tx.rows("queue_counts"))
+        rows = self._database.rows("queue_counts")
         instant = self._database.dialect.instant
         return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]
 
     def paused(self) -> set[str]:
         """Names of the queues that are paused."""
-        return {row[0] for row in self._database.read(lambda tx: tx.rows("queue_paused"))}
+        return {row[0] for row in self._database.rows("queue_paused")}
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """No worker claims from this queue any more once this returns."""

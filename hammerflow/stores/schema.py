@@ -37,7 +37,7 @@ class Schema:
     def applied(self) -> list[int]:
         """Versions in the database, in order; empty for a fresh one."""
         try:
-            rows = self._database.read(lambda tx: tx.rows("migrations_applied"))
+            rows = self._database.rows("migrations_applied")
         except Exception as error:
             if self._database.dialect.fault(error) is ErrorKind.MISSING:
                 return []

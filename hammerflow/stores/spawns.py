@@ -127,18 +127,14 @@ class Spawns:
             since: only those that ended no longer ago than this.
             queue: of the spawner's job.
         """
-        rows = self._database.read(
-            lambda tx: tx.rows("spawn_operations", **_filter(since, queue), n=limit)
-        )
+        rows = self._database.rows("spawn_operations", **_filter(since, queue), n=limit)
         return [self._run(row) for row in rows]
 
     def stats(
         self, *, since: timedelta | None = None, queue: str | None = None
     ) -> Sequence[SpawnStats]:
         """The newest 100 000 runs of a time, by handler and queue."""
-        rows = self._database.read(
-            lambda tx: tx.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
-        )
+        rows = self._database.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
         return [
             SpawnStats(
                 handler, place, int(count), int(count) - int(good), int(asked), int(spawned),
@@ -152,9 +148,7 @@ class Spawns:
 
         Looks through the first 100 000 live jobs of each state.
         """
-        rows = self._database.read(
-            lambda tx: tx.rows("spawn_pending", n=COUNTED, parents=5 * limit)
-        )
+        rows = self._database.rows("spawn_pending", n=COUNTED, parents=5 * limit)
         families: dict[bytes, Counter[str]] = {}
         for parent_id, state, count in rows:
             families.setdefault(parent_id, Counter())[state] = int(count)
@@ -166,7 +160,7 @@ class Spawns:
         """The last successful run of each of these spawners."""
         if not parent_ids:
             return {}
-        rows = self._database.read(lambda tx: tx.rows("spawn_rows", ids=list(parent_ids)))
+        rows = self._database.rows("spawn_rows", ids=list(parent_ids))
         return {row[0]: self._run(row) for row in rows if row[9] is None}
 
     def lineage(
@@ -216,18 +210,18 @@ class Spawns:
         return generations, is_cut
 
     def _ids(self, name: str, parents: list[bytes], limit: int) -> list[bytes]:
-        rows = self._database.read(lambda tx: tx.rows(name, ids=parents, n=limit))
+        rows = self._database.rows(name, ids=parents, n=limit)
         return [row[0] for row in rows]
 
     def _tasks(self, parents: list[bytes]) -> Mapping[str, Mapping[str, int]]:
         tasks: dict[str, dict[str, int]] = {}
-        rows = self._database.read(lambda tx: tx.rows("generation_states", ids=parents))
+        rows = self._database.rows("generation_states", ids=parents)
         for task, state, count in sorted(rows):
             tasks.setdefault(task, {})[state] = int(count)
         return tasks
 
     def _parent(self, job_id: bytes, *, must: bool = True) -> bytes | None:
-        rows = self._database.read(lambda tx: tx.rows("parent_of", id=job_id))
+        rows = self._database.rows("parent_of", id=job_id)
         if rows:
             found: bytes | None = rows[0][0]
             return found

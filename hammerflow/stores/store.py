@@ -69,7 +69,7 @@ class Store:
 
     def clock(self) -> float:
         """The database's clock, in seconds since 1970."""
-        return float(self.database.read(lambda tx: tx.rows("clock"))[0][0])
+        return float(self.database.rows("clock")[0][0])
 
     def close(self) -> None:
         """Close this process's idle connections; the next verb opens new ones."""

@@ -77,7 +77,7 @@ class Workers:
 
     def cancels(self, worker_id: int) -> Sequence[tuple[bytes, str]]:
         """(job id, reason) of this worker's running jobs that were asked to stop."""
-        return self._database.read(lambda tx: tx.rows("lease_cancels", worker_id=worker_id))
+        return self._database.rows("lease_cancels", worker_id=worker_id)
 
     def leave(self, worker_id: int) -> None:
         """The worker is gone; leases that it may still hold are rescued by the next sweep."""
@@ -96,9 +96,7 @@ class Workers:
                 "info": json.loads(info),
                 "silent_for": float(silent),
             }
-            for id_, host, pid, started, beat, info, silent in self._database.read(
-                lambda tx: tx.rows("workers_all")
-            )
+            for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]
 
     def sweep(self, *, lease: float, poison_limit: int) -> Swept:
@@ -107,11 +105,11 @@ class Workers:
         Any number of supervisors may sweep at once: rows that another one has locked are skipped.
         """
         swept = Swept()
-        dead = self._database.read(lambda tx: tx.rows("workers_dead", lease=lease))
+        dead = self._database.rows("workers_dead", lease=lease)
         for (worker_id,) in dead:
             while self._rescue(worker_id, swept, poison_limit, lease=lease):
                 pass
-        ownerless = self._database.read(lambda tx: tx.rows("leases_ownerless"))
+        ownerless = self._database.rows("leases_ownerless")
         for (worker_id,) in ownerless:
             while self._rescue(worker_id, swept, poison_limit, lease=None):
                 pass
@@ -250,7 +248,7 @@ class Workers:
     def _revive_served(self, task_ids: Sequence[int]) -> None:
         """A worker that registered while we parked has looked for its jobs too early."""
         if task_ids:
-            served = self._database.read(lambda tx: tx.rows("served_tasks", task_ids=task_ids))
+            served = self._database.rows("served_tasks", task_ids=task_ids)
             self.revive([row[0] for row in served])
 
     def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> Sequence[int]:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy, WorkflowState, WorkflowStatus
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
-from hammerflow.stores.transitions.dependents import DependencyResolver, Settlement
+from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
@@ -161,7 +162,7 @@ class Workflows:
 
     def expire(self) -> Settlement:
         """End the workflows whose timeout is over, as failed."""
-        ids = self._database.read(lambda tx: tx.rows("workflows_overdue", n=_PAGE))
+        ids = self._database.rows("workflows_overdue", n=_PAGE)
         result = Settlement()
         for (workflow_id,) in ids:
             one = self.cancel(workflow_id, "timed out", WorkflowState.FAILING)
@@ -171,9 +172,7 @@ class Workflows:
 
     def check(self) -> Sequence[tuple[WorkflowRow, Mapping[str, Any]]]:
         """Look into the workflows whose health check is due: what stands, and what stands still."""
-        ids = [
-            r[0] for r in self._database.read(lambda tx: tx.rows("workflows_unchecked", n=_PAGE))
-        ]
+        ids = [r[0] for r in self._database.rows("workflows_unchecked", n=_PAGE)]
         found = []
         for row in self.rows(ids):
             health = {str(state): n for state, n in self.counts(row.id).items()}
@@ -218,7 +217,7 @@ class Workflows:
         """Workflows as they stand, in the order of the ids."""
         if not workflow_ids:
             return []
-        rows = self._database.read(lambda tx: tx.rows("workflow_rows", ids=list(workflow_ids)))
+        rows = self._database.rows("workflow_rows", ids=list(workflow_ids))
         instant = self._database.dialect.instant
         known = {
             row[0]: WorkflowRow(
@@ -265,15 +264,13 @@ class Workflows:
 
     def inside(self, workflow_id: bytes) -> Sequence[bytes]:
         """The workflows inside it, at any depth."""
-        rows = self._database.read(lambda tx: tx.rows("flows_inside", id=workflow_id))
+        rows = self._database.rows("flows_inside", id=workflow_id)
         return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
 
     def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
         it has its status for its state."""
-        ids = [
-            row[0] for row in self._database.read(lambda tx: tx.rows("node_ids", id=workflow_id))
-        ]
+        ids = [row[0] for row in self._database.rows("node_ids", id=workflow_id)]
         for page in _pages(ids):
             rows = self._database.read(
                 lambda tx, page=page: tx.rows(  # type: ignore[misc]
@@ -298,19 +295,19 @@ class Workflows:
 
     def edges_into(self, child_id: bytes) -> Sequence[bytes]:
         """The jobs and workflows that a job depends on by edges."""
-        rows = self._database.read(lambda tx: tx.rows("edges_into", ids=[child_id]))
+        rows = self._database.rows("edges_into", ids=[child_id])
         return [parent_id for _, parent_id, _ in rows]
 
     def named(self, workflow_id: bytes, name: str) -> bytes | None:
         """The job of a node."""
-        rows = self._database.read(lambda tx: tx.rows("member_named", id=workflow_id, name=name))
+        rows = self._database.rows("member_named", id=workflow_id, name=name)
         return next((job_id for job_id, found in rows if found == name), None)
 
     def failed(
         self, workflow_id: bytes, limit: int
     ) -> Sequence[tuple[bytes, str | None, JobState, str]]:
         """(id, name, state, reason) of members that failed or were cancelled."""
-        rows = self._database.read(lambda tx: tx.rows("members_failed", id=workflow_id, n=limit))
+        rows = self._database.rows("members_failed", id=workflow_id, n=limit)
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
     def results(self, reference: Any) -> Iterator[tuple[JobState | None, bytes | None]]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ParamSpec, TypedDict, TypeVar, overload
 
-from hammerflow.canvas.signature import Signature, seconds
+from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
+from hammerflow.durations import seconds
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.job import checked_priority
 from hammerflow.tasks.task import AsyncTask, Spawner, Task, TaskOptions

@@ -103,7 +103,7 @@ class _InlineWorker:
     def _queues(self) -> list[str]:
         if self._given is not None:
             return self._given
-        rows = self._store.database.read(lambda tx: tx.rows("queue_names"))
+        rows = self._store.database.rows("queue_names")
         declared = {task.defaults.queue for task in self._app.tasks.values()}
         return sorted({"default", *declared, *(row[1] for row in rows)})
 

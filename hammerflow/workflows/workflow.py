@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hammerflow.canvas.signature import Canvas, Signature, plain, seconds
+from hammerflow.canvas.signature import Canvas, Signature, plain
 from hammerflow.conditions.evaluator import Condition, compile_condition
+from hammerflow.durations import seconds
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy

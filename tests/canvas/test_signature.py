@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hammerflow.canvas.signature import Signature, seconds, to_json
+from hammerflow.canvas.signature import Signature, to_json
+from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
 
 

@@ -90,8 +90,8 @@ def _inserts(desk: Desk) -> Iterator[str]:
         (IN_FLIGHT, "leases",
          "job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at",
          f"{leased}, 1, 1, n % 1000, {place}, {task}, {now}"),
-        (BACKLOG, "scheduled", ("run_at, job_id, queue_id, priority_order, task_id, lease, attempt, "
-         "why"),
+        (BACKLOG, "scheduled",
+         "run_at, job_id, queue_id, priority_order, task_id, lease, attempt, why",
          f"{later}, {scheduled}, {place}, {task}, 0, 0, 'delay'"),
         (BACKLOG, "waiting",
          "job_id, pending, failed, skipped, total, rule, lease, queue_id, priority_order, task_id",

@@ -7,10 +7,11 @@ from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.dependents import BAD, JobEnd, Settlement, verdict_of
+from hammerflow.stores.transitions.dependents import BAD, JobEnd, verdict_of
 from hammerflow.stores.transitions.insert import take_keys
 from hammerflow.stores.transitions.rerun import await_again, keep_waiting, rerun_members
 from hammerflow.stores.transitions.settle import end_jobs

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.transitions.dependents import DependencyResolver, Settlement
+from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_children, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 

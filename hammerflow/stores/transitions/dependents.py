@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import CONDITIONAL, FINAL_CODES, ORDER, JobState, Rule
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
@@ -24,7 +24,6 @@ __all__ = [
     "PAUSED",
     "DependencyResolver",
     "JobEnd",
-    "Settlement",
     "free_keys",
     "verdict_of",
 ]
@@ -37,23 +36,6 @@ _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 _SKIPPED = FINAL_CODES[JobState.SKIPPED]
-
-
-@dataclass(slots=True)
-class Settlement:
-    """What a settle did.
-
-    Attributes:
-        stale: ids whose lease was not ours any more: nothing was written for them.
-        earlier: ids that an earlier try of the same settle had ended, its answer being lost.
-        ended: ids of jobs and workflows in a final state now.
-        queues: names of queues in which work became ready.
-    """
-
-    stale: set[bytes] = field(default_factory=set)
-    earlier: set[bytes] = field(default_factory=set)
-    ended: list[bytes] = field(default_factory=list)
-    queues: set[str] = field(default_factory=set)
 
 
 class JobEnd(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
@@ -22,7 +23,6 @@ from hammerflow.stores.transitions.dependents import (
     IDLE,
     PAUSED,
     DependencyResolver,
-    Settlement,
 )
 from hammerflow.stores.transitions.insert import take_keys
 from hammerflow.stores.transitions.snapshot import (

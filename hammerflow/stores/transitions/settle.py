@@ -20,6 +20,7 @@ from hammerflow.jobs.outcome import (
     Snoozed,
     Spawned,
 )
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.children import add_children, flows_of, write_children
@@ -28,7 +29,6 @@ from hammerflow.stores.transitions.dependents import (
     DONE,
     DependencyResolver,
     JobEnd,
-    Settlement,
     free_keys,
 )
 from hammerflow.text import TRACE, storable

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import seconds
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.context import RUNNING, JobContext
+from hammerflow.durations import seconds
 from hammerflow.errors import (
     ConfigError,
     HammerflowError,
@@ -38,8 +38,8 @@ from hammerflow.jobs.outcome import (
     Snooze,
     Snoozed,
 )
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.stores.transitions.dependents import Settlement
 from hammerflow.tasks.task import Task
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.inputs import first_arguments

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Outcome, Released, Retrying, Settled, Snoozed
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
-from hammerflow.stores.transitions.dependents import Settlement
 from hammerflow.worker.failures import failure_of
 from hammerflow.worker.logs import facts
 

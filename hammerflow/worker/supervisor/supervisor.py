@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hammerflow.errors import ConfigError, HammerflowError, StoreUnavailable
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.notifiers import Listener, Notifier, open_notifier
 from hammerflow.services.cancellation_poller import CancellationPoller
 from hammerflow.services.database_status import DatabaseStatus
@@ -31,7 +32,6 @@ from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.settings import Settings, load_settings
 from hammerflow.stores import open_store
 from hammerflow.stores.store import Store
-from hammerflow.stores.transitions.dependents import Settlement
 from hammerflow.worker.logs import configure, facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import set_title
