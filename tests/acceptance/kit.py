@@ -8,16 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from hammerflow import Hammerflow, Job, Result, Signature
 from tests.acceptance.ledger import Ledger
 from tests.stores.kit import Desk, as_bytes
+from tests.support.waiting import until
 
-__all__ = ["LEASE", "Shop", "Worker", "until"]
+__all__ = ["LEASE", "Shop", "Worker"]
 
 LEASE = 3.0  # seconds; with SWEEP the time after which a silent worker's jobs are taken over
 SWEEP = 0.5
@@ -26,16 +26,6 @@ _ROOT = Path(__file__).parents[2]
 _MODULE = "tests.acceptance.shop"
 _SPAWNED = "SELECT parent_id, spawned FROM {spawns} WHERE error IS NULL"
 _UNFINISHED = ("waiting", "scheduled", "ready", "leases")
-
-
-def until(what: str, condition: Callable[[], Any], timeout: float = 15.0) -> Any:
-    """Wait for something that no event tells, such as a line in a file; its value."""
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s: {what}")
-        time.sleep(0.02)
-    return found
 
 
 class Shop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ import pytest
 from hammerflow import JobState, Result, StoreUnavailable
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
 from tests.support.servers import MariaDB, Postgres, Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +75,17 @@ def test_a_job_outlasts_the_database(fragile_shop: Shop, server: Server) -> None
     shop.check([held])
 
 
-def test_a_worker_waits_for_its_database_in_silence(fragile_shop: Shop, server: Server) -> None:
-    """It says once that it is lost and once that it is back, and tries now and then only."""
+def test_a_worker_waits_quietly_for_its_database(fragile_shop: Shop, server: Server) -> None:
+    """It logs one line when the database is lost, one when it is back, and pauses between tries."""
     with fragile_shop.worker() as worker:
         server.kill()
         worker.wait_for_log("the database is lost")
         before = worker.cpu()
-        time.sleep(3)  # an outage: there is nothing to wait for
-        assert worker.cpu() - before < 1.0
+        with _Refusals(server.port) as refusals:
+            until("20 attempts to connect", lambda: refusals.count >= 20, timeout=60)
+            seconds = refusals.seconds
+        assert seconds > 1.0, "the worker tries without a pause"
+        assert worker.cpu() - before < 0.35 * seconds
         assert (worker.log.count("base is lost"), worker.log.count("base is back")) == (1, 0), (
             worker.log
         )
@@ -92,6 +97,36 @@ def test_a_worker_waits_for_its_database_in_silence(fragile_shop: Shop, server: 
         assert (worker.log.count("base is lost"), worker.log.count("base is back")) == (1, 1), (
             worker.log
         )
+
+
+class _Refusals:
+    """Takes connections on the port of a dead server, closes each at once, and counts them."""
+
+    def __init__(self, port: int) -> None:
+        self._began = time.monotonic()
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._refuse)
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first connection could come."""
+        return time.monotonic() - self._began
+
+    def _refuse(self) -> None:
+        with contextlib.suppress(OSError):  # shut down
+            while True:
+                self._socket.accept()[0].close()
+                self.count += 1
 
 
 def _value(result: Result[int]) -> int | None:

@@ -13,7 +13,8 @@ import pytest
 
 from hammerflow import Result
 from hammerflow.testing.failpoints import POINTS
-from tests.acceptance.kit import LEASE, Shop, Worker, until
+from tests.acceptance.kit import LEASE, Shop, Worker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

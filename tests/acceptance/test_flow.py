@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hammerflow import Priority
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from hammerflow import JobFailed, JobState
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

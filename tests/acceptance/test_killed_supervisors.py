@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.acceptance.kit import LEASE, SWEEP, Shop, until
+from tests.acceptance.kit import LEASE, SWEEP, Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

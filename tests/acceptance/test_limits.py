@@ -11,7 +11,8 @@ import pytest
 from hammerflow import JobCancelled, JobFailed, JobState, Result
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import NewJob
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

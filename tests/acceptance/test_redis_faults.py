@@ -10,8 +10,9 @@ from typing import Self
 import pytest
 
 from hammerflow import Result
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
 from tests.support.servers import Redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 _BOUND = 0.5  # seconds that Redis may add to a delay()

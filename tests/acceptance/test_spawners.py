@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from hammerflow import Result
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ from collections import Counter
 import pytest
 
 from hammerflow import JobFailed, JobState
-from tests.acceptance.kit import LEASE, Shop, until
+from tests.acceptance.kit import LEASE, Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

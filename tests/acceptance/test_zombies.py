@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from hammerflow import Result
-from tests.acceptance.kit import LEASE, Shop, Worker, until
+from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.acceptance.ledger import Run
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from tests.stores.kit import Desk, open_raw
+from tests.support.waiting import until
 
-__all__ = ["Gate", "blocked", "running", "wait_until"]
+__all__ = ["Gate", "Running", "blocked", "running"]
 
 _KEY = 77_001
 
@@ -39,35 +40,37 @@ class Gate:
 
     def wait_for_one(self) -> None:
         """Return when a statement stands before the gate."""
-        wait_until(
-            lambda: self._desk.sql(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            )
-        )
+        query = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until("a statement at the gate", lambda: self._desk.sql(query))
+
+
+class Running:
+    """Work in a thread of its own."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._outcome: Future[Any] = Future()
+        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+
+    def __call__(self) -> Any:
+        """What the work has returned; raises what it has raised."""
+        return self._outcome.result(30)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the work has returned or raised."""
+        return self._outcome.done()
+
+    def _run(self, work: Callable[[], Any]) -> None:
+        try:
+            self._outcome.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised by the call
+            self._outcome.set_exception(error)
 
 
 @contextlib.contextmanager
-def running(work: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
-    """Run in a thread beside the block; gives a function that waits for what it returned."""
-    outcome: list[Any] = []
-    errors: list[Exception] = []
-
-    def body() -> None:
-        try:
-            outcome.append(work())
-        except Exception as error:  # noqa: BLE001 - raised by result()
-            errors.append(error)
-
-    def result() -> Any:
-        thread.join(30)
-        assert not thread.is_alive(), "the thread hangs"
-        if errors:
-            raise errors[0]
-        return outcome[0]
-
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    yield result
+def running(work: Callable[[], Any]) -> Iterator[Running]:
+    """Run the work in a thread while the block runs."""
+    yield Running(work)
 
 
 def blocked(desk: Desk) -> bool:
@@ -78,11 +81,3 @@ def blocked(desk: Desk) -> bool:
         "mysql": "information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
     }
     return bool(desk.sql(f"SELECT 1 FROM {view[desk.kind]}"))
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0, step: float = 0.005) -> None:
-    """Poll a condition outside this process until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(step)

@@ -20,10 +20,11 @@ from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import database, open_store
 from hammerflow.stores.database import Tx
-from tests.stores.gates import blocked, running, wait_until
+from tests.stores.gates import blocked, running
 from tests.stores.kit import BAD, Desk, desk_at, failed, open_raw, spawned
 from tests.support.proxy import Proxy
 from tests.support.servers import MariaDB, Postgres
+from tests.support.waiting import until
 
 Migrated = Callable[[str], str]
 SERVERS = ("postgres", "mariadb")
@@ -316,7 +317,7 @@ def test_a_silent_peer_is_cut(migrated_database: Migrated) -> None:
         for verb in (desk.claim, lambda: desk.put(desk.job(), desk.job()), desk.store.jobs.promote):
             proxy.silence()
             with running(verb) as answer:
-                wait_until(lambda: desk.store.database.cut_silent(0.2))
+                until("a silent connection", lambda: desk.store.database.cut_silent(0.2))
                 proxy.speak()
             with contextlib.suppress(StoreUnavailable):
                 answer()
@@ -369,7 +370,7 @@ def test_a_lock_timeout_undoes_the_whole_unit(migrated_database: Migrated) -> No
         with desk.store.transaction() as tx:
             tx.rows("waiting_lock", ids=[b.id])
             with running(lambda: desk.store.database.unit(work)) as done:
-                wait_until(lambda: len(tries) > 1)
+                until("a second try", lambda: len(tries) > 1)
         done()
         assert [desk.one("pending", "waiting", job.id)[0] for job in (a, b)] == [4, 4]
 
@@ -380,7 +381,7 @@ def test_a_statement_that_waits_goes_on_when_the_lock_is_free(served: Desk) -> N
     with served.store.transaction() as tx:
         tx.rows("waiting_lock", ids=[job.id])
         with running(lambda: served.store.jobs.cancel(job.id, "no")) as cancelled:
-            wait_until(lambda: blocked(served), step=0.15)
+            until("a lock", lambda: blocked(served), step=0.15)
     assert cancelled() is JobState.CANCELLED
 
 
@@ -601,9 +602,9 @@ def test_no_connection_is_left_over(desk: Desk) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    wait_until(lambda: connections() <= database.MOST_IDLE)
+    until("few connections", lambda: connections() <= database.MOST_IDLE)
     desk.store.close()
-    wait_until(lambda: connections() == 0)
+    until("no connection", lambda: connections() == 0)
 
 
 def test_a_password_is_never_shown() -> None:

@@ -19,8 +19,9 @@ from hammerflow.jobs.outcome import (
     Retrying,
     Snoozed,
 )
-from tests.stores.gates import Gate, blocked, running, wait_until
+from tests.stores.gates import Gate, blocked, running
 from tests.stores.kit import BAD, GONE, Desk, desk_at, failed, lost, spawned
+from tests.support.waiting import until
 
 EVERY = [
     pytest.param(Completed(b"M\x2a"), "completed", id="completed"),
@@ -385,6 +386,6 @@ def test_a_cancel_that_commits_during_a_settle_does_not_make_it_stale(desk: Desk
     with desk.store.transaction() as tx:
         tx.run("leases_cancel", id=job.id, reason="enough")
         with running(lambda: desk.end(job)) as settled:
-            wait_until(lambda: blocked(desk), step=0.15)
+            until("a lock", lambda: blocked(desk), step=0.15)
     assert settled().stale == set()
     assert desk.state(job.id) == "completed"

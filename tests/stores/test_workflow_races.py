@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,9 +19,10 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import ErrorKind
-from tests.stores.gates import Gate, running
+from tests.stores.gates import Gate, Running, running
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, flow_state
+from tests.support.waiting import until
 
 POLICIES = ("continue_on_failure", "fail_fast", "manual")
 
@@ -207,7 +207,7 @@ def test_a_failure_waits_for_a_spawner_that_is_being_settled(gated: Desk) -> Non
     ) as spawned:  # fmt: skip
         gate.wait_for_one()
         with running(lambda: other.jobs.settle(1, [(jobs[bad.id], failed())])) as halted:
-            let_wait(gated)
+            wait_or_pass(gated, halted)
     assert spawned().stale == halted().stale == set()
     other.close()
     assert gated.claim() == []
@@ -227,7 +227,7 @@ def test_a_retry_and_a_settle_do_not_overwrite_each_other(gated: Desk) -> None:
     with gate.shut(), running(lambda: gated.store.jobs.replay(bad.id)) as retried:
         gate.wait_for_one()
         with running(lambda: other.jobs.settle(1, [(jobs[good.id], Completed(VALUE))])) as ended:
-            let_wait(gated)
+            wait_or_pass(gated, ended)
     assert (retried(), ended().stale) == ({"q"}, set())
     other.close()
     assert gated.one("pending, failed", "waiting", after.id) == (1, 0)
@@ -235,12 +235,10 @@ def test_a_retry_and_a_settle_do_not_overwrite_each_other(gated: Desk) -> None:
     assert gated.state(after.id) == "ready"
 
 
-def let_wait(desk: Desk) -> None:
-    """Give the second statement the time to come to its lock, or to pass where it should not."""
+def wait_or_pass(desk: Desk, second: Running) -> None:
+    """Return when the second statement waits for its lock, or has passed where it should not."""
     query = (
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database()"
     )
-    deadline = time.monotonic() + 1
-    while desk.sql(query)[0][0] < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until("a lock or an end", lambda: second.is_over or desk.sql(query)[0][0] >= 2)

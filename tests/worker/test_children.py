@@ -21,7 +21,7 @@ from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.child_handle import RoundResults, SerialChildHandle
 from hammerflow.worker.supervisor.prefetch import Prefetch
-from tests.acceptance.kit import until
+from tests.support.waiting import until
 from tests.worker.kit import claimed
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hammerflow import JobFailed, WorkflowResult, WorkflowStatus
-from tests.acceptance.kit import Shop, Worker, until
+from tests.acceptance.kit import Shop, Worker
 from tests.proof.chaos.load import Load, Promise
 from tests.stores.kit import as_bytes
+from tests.support.waiting import until
 
 __all__ = ["check"]
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.testing.failpoints import POINTS
-from tests.acceptance.kit import LEASE, Shop, Worker, until
+from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.proof.chaos.record import Kill
 from tests.support.proxy import Proxy
 from tests.support.servers import Redis, Server
+from tests.support.waiting import until
 
 __all__ = ["Nemesis"]
 

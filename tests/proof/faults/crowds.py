@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from hammerflow import chord
-from tests.acceptance.kit import until
 from tests.proof.faults.shops import Customers, shop_on
 from tests.support.servers import Postgres
+from tests.support.waiting import until
 
 __all__ = ["many_due", "sqlite_writer_held", "wide_fan_in"]
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from hammerflow import Hammerflow, StoreUnavailable
-from tests.acceptance.kit import Shop, Worker, until
+from tests.acceptance.kit import Shop, Worker
 from tests.proof.faults.ground import faketime_library
 from tests.proof.faults.shops import Customers, shop_on
 from tests.stores.kit import Desk
 from tests.support.servers import MariaDB, Postgres, Server, open_admin
+from tests.support.waiting import until
 
 __all__ = [
     "backend_kills",

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hammerflow import StoreUnavailable
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
 from tests.proof.faults.ground import failing_syncs, small_memory_disk
 from tests.proof.faults.power import move_data
 from tests.proof.faults.shops import loading, shop_on
 from tests.support.servers import MariaDB, Postgres, Server
+from tests.support.waiting import until
 
 __all__ = [
     "disk_full",

@@ -9,10 +9,11 @@ from pathlib import Path
 import redis
 
 from tests.acceptance import kit
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
 from tests.proof.faults.shops import Customers, percentile, shop_on
 from tests.support.proxy import Proxy
 from tests.support.servers import MariaDB, Postgres, Redis, Server
+from tests.support.waiting import until
 
 __all__ = ["redis_refuses", "slow_network"]
 

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 from hammerflow import Hammerflow
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
 from tests.proof.faults.ground import copied_disk, disk
 from tests.proof.faults.shops import loading
 from tests.support.servers import MariaDB, Postgres, Server
+from tests.support.waiting import until
 
 __all__ = ["move_data", "power_cuts"]
 

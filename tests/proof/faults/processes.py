@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow import JobFailed, JobState, Result
-from tests.acceptance.kit import Shop, Worker, until
+from tests.acceptance.kit import Shop, Worker
 from tests.proof.faults.ground import cgroup
 from tests.proof.faults.shops import shop_on
+from tests.support.waiting import until
 
 __all__ = ["daemon_left", "descriptor_limit", "hostile_bodies", "memory_limit", "pid_limit"]
 

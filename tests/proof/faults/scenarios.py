@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.acceptance.kit import until
 from tests.proof.faults import crowds, databases, deploys, disks, networks, processes
 from tests.proof.faults.ground import (
     faketime_library,
@@ -24,6 +23,7 @@ from tests.proof.faults.shops import shop_on
 from tests.stores.kit import Desk
 from tests.support.proxy import Proxy
 from tests.support.servers import Postgres
+from tests.support.waiting import until
 
 __all__ = ["SCENARIOS"]
 

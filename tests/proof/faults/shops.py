@@ -15,7 +15,8 @@ from typing import Any, Self
 from uuid import UUID
 
 from hammerflow import Hammerflow, Result, StoreUnavailable
-from tests.acceptance.kit import Shop, until
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 
 __all__ = ["Customers", "Load", "loading", "percentile", "shop_on"]
 
