@@ -23,7 +23,7 @@ TEXTS = [
 #: What a native speaker would not write, and what to write instead.
 TELLTALES = {
     r"\bstands? (for|in|at|beside|on|there|under|behind)\b": "is, holds, means",
-    r"(?<!there )\b(is|are|was|were) no (?!longer\b|more\b|less\b|other\b|one\b)\w+": "is not a ...",
+    r"(?<!there )\b(is|are|was|were) no (?!(longer|more|less|other|one)\b)\w+": "is not a ...",
     r"\banew\b": "again",
     r"\bso(-| )many(eth)?\b": "the number itself: N, every Nth",
     r"\b(a|one|two|each|every|no) looks?\b|\blook once more\b": "a query, a scan, a poll",
