@@ -211,6 +211,11 @@ class Jobs:
 
     # -- moves ------------------------------------------------------------------------------------
 
+    def next_due(self) -> float | None:
+        """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
+        [(seconds,)] = self._database.rows("scheduled_next")
+        return None if seconds is None else float(seconds)
+
     def promote(self, limit: int = CHUNK) -> Promoted:
         """Move jobs that are due from scheduled to ready."""
 

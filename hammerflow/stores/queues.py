@@ -41,6 +41,10 @@ class Queues:
         instant = self._database.dialect.instant
         return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]
 
+    def names(self) -> set[str]:
+        """Names of all queues that the database knows."""
+        return {name for _, name in self._database.rows("queue_names")}
+
     def paused(self) -> set[str]:
         """Names of the queues that are paused."""
         return {row[0] for row in self._database.rows("queue_paused")}

@@ -65,7 +65,7 @@ def test_a_job_outlasts_the_database(fragile_shop: Shop, server: Server) -> None
         server.kill()
         shop.open("gate")
         until("the body ends", lambda: shop.ledger.runs()[0].ended)
-        worker.wait_for_log("the database is lost")
+        worker.wait_for_log("the database is down")
         server.start()
 
         assert until("the result", lambda: _value(held)) == 5
@@ -77,7 +77,7 @@ def test_a_worker_waits_for_its_database_in_silence(fragile_shop: Shop, server: 
     """It says once that it is lost and once that it is back, and tries now and then only."""
     with fragile_shop.worker() as worker:
         server.kill()
-        worker.wait_for_log("the database is lost")
+        worker.wait_for_log("the database is down")
         before = worker.cpu()
         time.sleep(3)  # an outage: there is nothing to wait for
         assert worker.cpu() - before < 1.0
