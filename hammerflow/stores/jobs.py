@@ -95,7 +95,7 @@ class Jobs:
         try:
             return self._database.unit(work)
         except Exception as error:
-            if not check_ids or self._database.dialect.fault(error) is not ErrorKind.DUPLICATE:
+            if not check_ids or self._database.dialect.error_kind(error) is not ErrorKind.DUPLICATE:
                 raise
             return self._database.unit(work)  # someone has just inserted that id: now it is seen
 
