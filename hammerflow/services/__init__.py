@@ -1,1 +1,5 @@
-"""Services: periodic duties of a worker; each has ``tick() -> seconds to sleep``."""
+"""Services: the periodic duties of a worker, each a class with ``tick(now) -> seconds to sleep``.
+
+A service knows the store, the two clocks below and the callbacks it was given, never another
+service: the supervisor connects them. ``runner`` runs any of them and knows only ``base``.
+"""

@@ -1,4 +1,4 @@
-"""Weather: whether the database can be used now, said once per change by all threads together."""
+"""DatabaseStatus: whether the database can be used now, shared by all threads of a process."""
 
 from __future__ import annotations
 
@@ -13,77 +13,83 @@ from hammerflow.errors import StoreUnavailable
 __all__ = ["DatabaseStatus"]
 
 log = logging.getLogger("hammerflow.database")
-_FIRST = 0.1
-_MOST = 2.0
+#: Seconds between tries of the thread that probes: doubled from the first to the most.
+_FIRST_RETRY = 0.1
+_MOST_RETRY = 2.0
+#: Seconds that the other threads wait; :meth:`DatabaseStatus.mark_up` ends the wait early.
 _PATIENCE = 5.0
 
 
 class DatabaseStatus:
-    """One log line when the database is lost and one when it is back, whoever notices first.
+    """Logs one line when the database goes down and one when it is back, whoever notices first.
 
-    While it is lost one thread tries, the heart's; the others sleep until it has come through.
+    While it is down, only the thread of the heartbeat probes it; the others sleep until that one
+    has succeeded, so that a database that restarts meets one connection and not a crowd.
 
     Args:
-        answers: how often the database has answered so far. That a duty came to its end says
-            nothing: it may have had nothing to ask.
+        answers: gives how many units of work the database has answered so far. A tick that
+            returned is not proof enough: it may have had nothing to ask.
 
     Attributes:
-        on_lost: called when it is lost, to let the heart try at once.
-        on_fine: called when it is back, to wake the others.
-        changes: how often it came back: leases may have been taken unheard.
+        on_down: called when the database goes down, to let the heartbeat probe at once.
+        on_up: called when it is back, to wake the others.
+        recoveries: how often it came back. Each time, leases may have been granted whose reply
+            never arrived.
     """
 
     def __init__(self, answers: Callable[[], int]) -> None:
         self._answers = answers
-        self._answers_when_lost = 0
-        self.on_lost: Callable[[], None] = lambda: None
-        self.on_fine: Callable[[], None] = lambda: None
-        self._back = threading.Condition()
-        self._lock = threading.Lock()
-        self._lost_at: float | None = None
+        self._answers_when_down = 0
+        self.on_down: Callable[[], None] = lambda: None
+        self.on_up: Callable[[], None] = lambda: None
+        self._changed = threading.Condition()
+        self._down_since: float | None = None
         self._tries = 0
-        self.changes = 0
+        self.recoveries = 0
 
     @property
-    def is_fine(self) -> bool:
+    def is_up(self) -> bool:
         """Whether the last one to use the database could."""
-        return self._lost_at is None
+        return self._down_since is None
 
-    def fine(self) -> None:
-        """A duty has ended well: the database is back if it has answered since it was lost."""
-        if self._lost_at is None or self._answers() == self._answers_when_lost:
+    def mark_up(self) -> None:
+        """A duty succeeded: the database is back if it has answered since it went down."""
+        if self.is_up or self._answers() == self._answers_when_down:
             return
-        with self._lock:
-            lost_at, self._lost_at, self._tries = self._lost_at, None, 0
-            self.changes += lost_at is not None
-        if lost_at is not None:
-            log.info("the database is back after %.1f s", time.monotonic() - lost_at)
-            with self._back:
-                self._back.notify_all()
-            self.on_fine()
+        with self._changed:
+            down_since, self._down_since, self._tries = self._down_since, None, 0
+            if down_since is None:  # another thread was first
+                return
+            self.recoveries += 1
+            self._changed.notify_all()
+        log.info("the database is back after %.1f s", time.monotonic() - down_since)
+        self.on_up()
 
-    def wait(self, seconds: float) -> None:
-        """Until the database is back, so many seconds at most."""
-        with self._back:
-            if not self.is_fine:
-                self._back.wait(seconds)
-
-    def lost(self, error: StoreUnavailable, *, tries_first: bool = False) -> float:
-        """The database could not be used; how many seconds to wait before the next try.
+    def mark_down(self, error: StoreUnavailable, *, probes: bool = False) -> float:
+        """The database could not be used.
 
         Args:
-            tries_first: for the one who finds out whether it is back.
+            probes: the caller is the thread that finds out when the database is back.
+
+        Returns:
+            Seconds to wait before the next try.
         """
-        with self._lock:
-            self._answers_when_lost = self._answers()
-            is_news = self._lost_at is None
+        with self._changed:
+            self._answers_when_down = self._answers()
+            is_news = self._down_since is None
             if is_news:
-                self._lost_at = time.monotonic()
+                self._down_since = time.monotonic()
             self._tries += 1
             tries = self._tries
         if is_news:
-            log.warning("the database is lost, trying again until it is back: %s", error)
-            self.on_lost()
-        if not tries_first:
+            log.warning("the database is down, retrying until it answers: %s", error)
+            self.on_down()
+        if not probes:
             return _PATIENCE
-        return float(random.uniform(0.5, 1) * min(_FIRST * 2 ** min(tries, 10), _MOST))
+        return random.uniform(0.5, 1) * min(_FIRST_RETRY * 2.0 ** min(tries, 10), _MOST_RETRY)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the database is back, ``seconds`` at most."""
+        with self._changed:
+            if not self.is_up:
+                self._changed.wait(seconds)

@@ -1,4 +1,4 @@
-"""Heart: says in the database that this worker lives, and knows when it last could."""
+"""Heartbeat: renews this worker's leases in the database, and knows when it last could."""
 
 from __future__ import annotations
 
@@ -6,62 +6,69 @@ import random
 import threading
 from collections.abc import Callable
 
-from hammerflow.services.lease_clock import LeaseClock, now
+from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.services.lease_clock import now as lease_now
 from hammerflow.stores.store import Store
 
 __all__ = ["Heartbeat"]
 
 _MOST = 5.0  # seconds between two beats
+_BEATS_PER_LEASE = 6  # at least: one lost beat, or one slow statement, costs no lease
 
 
 class Heartbeat:
     """Beats for this worker's registrations.
 
     Args:
-        pulse: what the children see of it.
-        lease: seconds after a beat for which the leases hold; it beats six times in these, or more.
-        on_gone: called with a worker id whose row is gone: its leases were taken over.
+        lease_clock: extended at each beat; the children read it.
+        lease: seconds after a beat for which the leases hold.
+        on_gone: called with a worker id whose row is gone: others took over its leases.
     """
 
     def __init__(
-        self, store: Store, pulse: LeaseClock, *, lease: float, on_gone: Callable[[int], None]
+        self, store: Store, lease_clock: LeaseClock, *, lease: float, on_gone: Callable[[int], None]
     ) -> None:
         self._store = store
-        self._pulse = pulse
+        self._lease_clock = lease_clock
         self._lease = lease
         self._on_gone = on_gone
-        self._beaten = now()
+        self._beat_at = lease_now()
         self._lock = threading.Lock()
-        self.worker_ids: tuple[int, ...] = ()
+        self._worker_ids: tuple[int, ...] = ()
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the beginning of the last beat that was heard."""
-        return now() - self._beaten
+        """Seconds since the start of the last beat that succeeded."""
+        return lease_now() - self._beat_at
 
-    def add(self, worker_id: int, begun: float) -> None:
-        """Beat for this registration, too; it was written just after ``begun``."""
+    def add(self, worker_id: int, written_after: float) -> None:
+        """Beat for this registration, too.
+
+        Args:
+            written_after: an instant of the lease clock just before its row was written.
+        """
         with self._lock:
-            if not self.worker_ids:
-                self._heard(begun)
-            self.worker_ids = (*self.worker_ids, worker_id)
+            if not self._worker_ids:
+                self._extend(written_after)
+            self._worker_ids = (*self._worker_ids, worker_id)
 
     def drop(self, worker_id: int) -> None:
-        """Beat for it no more."""
+        """Stop beating for this registration."""
         with self._lock:
-            self.worker_ids = tuple(i for i in self.worker_ids if i != worker_id)
+            self._worker_ids = tuple(i for i in self._worker_ids if i != worker_id)
 
-    def tick(self) -> float:
-        begun = now()
-        gone = [i for i in self.worker_ids if not self._store.workers.beat(i)]
+    def tick(self, now: float) -> float:
+        """Beat once for each registration."""
+        # The lease counts from before the statements: when they return is too late by their time.
+        gone = [i for i in self._worker_ids if not self._store.workers.beat(i)]
         for worker_id in gone:
             self.drop(worker_id)
             self._on_gone(worker_id)
         with self._lock:
-            if self.worker_ids:
-                self._heard(begun)
-        return min(self._lease / 6, _MOST) * random.uniform(0.9, 1.0)
+            if self._worker_ids:
+                self._extend(now)
+        return min(self._lease / _BEATS_PER_LEASE, _MOST) * random.uniform(0.9, 1.0)
 
-    def _heard(self, begun: float) -> None:
-        self._beaten = begun
-        self._pulse.beat(begun + self._lease)
+    def _extend(self, beat_at: float) -> None:
+        self._beat_at = beat_at
+        self._lease_clock.extend(beat_at + self._lease)

@@ -1,4 +1,4 @@
-"""Auditor: gives back leases of this worker that it knows nothing of."""
+"""LeaseReconciler: releases leases that the database holds for this worker and it knows not of."""
 
 from __future__ import annotations
 
@@ -11,47 +11,52 @@ from hammerflow.stores.store import Store
 
 __all__ = ["LeaseReconciler"]
 
-log = logging.getLogger("hammerflow.auditor")
-_EVERY = 5.0
-_SELDOM = 12
+log = logging.getLogger("hammerflow.reconciler")
+_INTERVAL = 5.0  # seconds
+_EVERY_TICKS = 12  # once a minute without a recovery
 
 
 class LeaseReconciler:
-    """When a connection breaks in mid-claim the database may have given leases whose rows never
-    came. Asked once a minute, and soon after the database was lost.
+    """Compares leases once a minute, and soon after each recovery of the database.
+
+    When a connection breaks during a claim, the database may have granted leases in a reply that
+    never arrived. The worker's heartbeat keeps them alive, so no sweep would rescue those jobs.
 
     Args:
+        database_status: says when the database has recovered.
         between_claims: a context in which no claim is under way.
-        held: gives worker id and the ids of all jobs held under it; called in that context.
-        on_ready: called when jobs were given back.
+        held: gives the worker id and the ids of all jobs held under it; called in that context.
+        on_ready: called when jobs were released.
     """
 
     def __init__(
         self,
         store: Store,
         *,
-        weather: DatabaseStatus,
+        database_status: DatabaseStatus,
         between_claims: Callable[[], AbstractContextManager[None]],
         held: Callable[[], tuple[int, set[bytes]]],
         on_ready: Callable[[], None],
     ) -> None:
         self._store = store
-        self._weather = weather
+        self._database_status = database_status
         self._between_claims = between_claims
         self._held = held
         self._on_ready = on_ready
-        self._changes = weather.changes
+        self._recoveries = database_status.recoveries
         self._ticks = 0
 
-    def tick(self) -> float:
+    def tick(self, now: float) -> float:
+        """Release what this worker does not hold, if it is time."""
         self._ticks += 1
-        if self._weather.changes == self._changes and self._ticks % _SELDOM:
-            return _EVERY
-        self._changes = self._weather.changes
+        recoveries = self._database_status.recoveries
+        if recoveries == self._recoveries and self._ticks % _EVERY_TICKS:
+            return _INTERVAL
+        self._recoveries = recoveries
         with self._between_claims():
             worker_id, held = self._held()
             released = self._store.jobs.release_unheld(worker_id, held)
         if released:
-            log.warning("gave back %d jobs of claims whose answer was lost", released)
+            log.warning("released %d leases from claims whose reply never arrived", released)
             self._on_ready()
-        return _EVERY
+        return _INTERVAL

@@ -1,4 +1,4 @@
-"""Progress: keeps the latest word of running jobs, and writes it now and then."""
+"""ProgressWriter: keeps the latest progress of each running job and writes it now and then."""
 
 from __future__ import annotations
 
@@ -7,37 +7,42 @@ from collections.abc import Callable
 
 from hammerflow.stores.store import Store
 
-__all__ = ["ProgressWriter"]
+__all__ = ["DELAY", "ProgressWriter"]
 
-#: Seconds from a first word to its row.
+#: Seconds from the first report after a write to the next write.
 DELAY = 0.5
-_EVERY = 60.0
+_IDLE = 60.0
 
 
 class ProgressWriter:
-    """Many words of a job between two writes cost one row.
+    """Coalesces the reports of a job between two writes into one row.
 
     Args:
-        on_word: called when there is something to write and was not before.
+        on_pending: called when there is something to write and there was nothing before.
     """
 
-    def __init__(self, store: Store, *, on_word: Callable[[], None]) -> None:
+    def __init__(self, store: Store, *, on_pending: Callable[[], None]) -> None:
         self._store = store
-        self._on_word = on_word
+        self._on_pending = on_pending
         self._lock = threading.Lock()
         self._latest: dict[bytes, tuple[bytes, float, str]] = {}
 
-    def say(self, job_id: bytes, fraction: float, note: str) -> None:
-        """A job says how far it is."""
+    def record(self, job_id: bytes, fraction: float, note: str) -> None:
+        """Take the progress that a job reports.
+
+        Args:
+            fraction: from 0 to 1.
+        """
         with self._lock:
             is_first = not self._latest
             self._latest[job_id] = (job_id, fraction, note)
         if is_first:
-            self._on_word()
+            self._on_pending()
 
-    def tick(self) -> float:
+    def tick(self, now: float) -> float:
+        """Write what was reported since the last tick."""
         with self._lock:
             latest, self._latest = self._latest, {}
         if latest:
             self._store.jobs.progress([*latest.values()])
-        return _EVERY
+        return _IDLE

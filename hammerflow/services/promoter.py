@@ -8,13 +8,15 @@ from hammerflow.stores.store import Store
 
 __all__ = ["Promoter"]
 
-_LIMIT = 5_000
+_LIMIT = 5_000  # jobs in one transaction
+_SHORTEST = 0.001  # seconds
 
 
 class Promoter:
-    """Looks every poll interval at least, and sooner if it knows of a job that is due sooner.
+    """Ticks at least once a poll interval, and sooner when it knows of a job that is due sooner.
 
     Args:
+        poll: seconds.
         on_ready: called with the names of queues that have new work.
     """
 
@@ -25,18 +27,14 @@ class Promoter:
         self._poll = poll
         self._on_ready = on_ready
 
-    def tick(self) -> float:
-        next_in = self._next_due()
-        if next_in is None or next_in > 0:  # an idle worker asks one cheap question
-            return min(self._poll, max(0.001, next_in or self._poll))
-        promoted = self._store.jobs.promote(_LIMIT)
-        if promoted.queues:
-            self._on_ready(promoted.queues)
-        if promoted.count >= _LIMIT:
-            return 0.0
-        next_in = self._poll if promoted.next_in is None else promoted.next_in
-        return max(0.001, min(next_in, self._poll))
-
-    def _next_due(self) -> float | None:
-        rows = self._store.database.rows("scheduled_next")
-        return None if rows[0][0] is None else float(rows[0][0])
+    def tick(self, now: float) -> float:
+        """Promote the jobs that are due."""
+        next_in = self._store.jobs.next_due()  # one cheap read is all that an idle worker asks
+        if next_in is not None and next_in <= 0:
+            promoted = self._store.jobs.promote(_LIMIT)
+            if promoted.queues:
+                self._on_ready(promoted.queues)
+            if promoted.count >= _LIMIT:
+                return 0.0
+            next_in = promoted.next_in
+        return self._poll if next_in is None else max(_SHORTEST, min(next_in, self._poll))

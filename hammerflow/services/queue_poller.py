@@ -1,4 +1,4 @@
-"""Queue watch: which queues are paused, and which there are."""
+"""QueuePoller: reads which queues exist and which are paused."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from hammerflow.stores.store import Store
 
 __all__ = ["QueuePoller"]
 
-_EVERY = 10.0
+_INTERVAL = 10.0  # seconds
 
 
 class QueuePoller:
     """Reads the queues every ten seconds, and when it is woken.
 
-    A claim refuses a paused queue by itself; to know it here only saves the asking.
+    A claim refuses a paused queue in any case; to know it here saves the claim.
 
     Args:
-        names_wanted: whether to report all names, too.
-        seen: called with the paused queues, and all queues (empty unless wanted).
+        with_names: whether to read the names of all queues, too.
+        on_queues: called with the paused queues and all queues (empty without ``with_names``).
     """
 
     def __init__(
         self,
         store: Store,
         *,
-        names_wanted: bool,
-        seen: Callable[[set[str], set[str]], None],
+        with_names: bool,
+        on_queues: Callable[[set[str], set[str]], None],
     ) -> None:
         self._store = store
-        self._names_wanted = names_wanted
-        self._seen = seen
+        self._with_names = with_names
+        self._on_queues = on_queues
 
-    def tick(self) -> float:
-        names: set[str] = set()
-        if self._names_wanted:
-            rows = self._store.database.rows("queue_names")
-            names = {row[1] for row in rows}
-        self._seen(self._store.queues.paused(), names)
-        return _EVERY
+    def tick(self, now: float) -> float:
+        """Report the queues."""
+        queues = self._store.queues
+        self._on_queues(queues.paused(), queues.names() if self._with_names else set())
+        return _INTERVAL

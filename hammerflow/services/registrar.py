@@ -1,4 +1,4 @@
-"""Registrar: keeps this worker's row in the database true to what it can run."""
+"""Registrar: keeps this worker's row in the database equal to what it can run."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
-from hammerflow.services.heartbeat import Heartbeat
-from hammerflow.services.lease_clock import now
 from hammerflow.stores.store import Store
 
 __all__ = ["Registrar", "Registration"]
 
 log = logging.getLogger("hammerflow.registrar")
-_EVERY = 1.0  # while an old number waits to be dropped
-_SELDOM = 60.0
+#: Seconds between ticks: while an old registration waits to be removed, and else.
+_BUSY = 1.0
+_IDLE = 60.0
 
 
 class Registration(NamedTuple):
-    """What a worker says of itself."""
+    """What a worker tells others about itself.
+
+    Attributes:
+        info: shown by ``hammerflow worker list``.
+        tasks: names of the tasks that it can run.
+        queues: names of the queues that it serves.
+    """
 
     info: Mapping[str, Any]
     tasks: Sequence[str]
@@ -29,73 +34,81 @@ class Registration(NamedTuple):
 
 
 class Registrar:
-    """Registers anew, under a new number, when the tasks have changed or the row is gone; the
-    old number is kept alive until no job is held under it.
+    """Registers under a new worker id when the tasks have changed or the row is gone.
+
+    The old registration is kept alive until no job is held under it: a fencing check compares the
+    worker id of the claim, so a job must be settled under the id that claimed it.
 
     Args:
         describe: gives what to register.
-        is_used: whether jobs are held under a number.
-        on_ready: called with queues in which jobs were revived.
+        is_used: whether jobs are held under a worker id.
+        on_ready: called with the queues in which parked jobs were made ready again.
+        on_registered: called with a new worker id, and an instant of the lease clock before its
+            row was written: from now on it needs a heartbeat.
+        on_dropped: called with a worker id that needs no heartbeat any more.
 
     Attributes:
-        worker_id: the number to claim under; None while there is none.
+        worker_id: the one to claim under; None while there is none.
     """
 
     def __init__(
         self,
         store: Store,
-        heart: Heartbeat,
         *,
         describe: Callable[[], Registration],
         is_used: Callable[[int], bool],
         on_ready: Callable[[Iterable[str]], None],
+        on_registered: Callable[[int, float], None],
+        on_dropped: Callable[[int], None],
     ) -> None:
         self._store = store
-        self._heart = heart
         self._describe = describe
         self._is_used = is_used
         self._on_ready = on_ready
+        self._on_registered = on_registered
+        self._on_dropped = on_dropped
         self._is_due = True
         self._old: list[int] = []
         self.worker_id: int | None = None
 
     def renew(self) -> None:
-        """Register anew at the next tick; until then the old number serves."""
+        """Register again at the next tick; until then the current worker id serves."""
         self._is_due = True
 
-    def gone(self, worker_id: int) -> None:
-        """The row of this number is gone; :meth:`renew` once nothing runs under it any more."""
-        log.warning("this worker was silent for too long: its jobs were taken over")
+    def forget(self, worker_id: int) -> None:
+        """The row of this worker id is gone; call :meth:`renew` once no job runs under it."""
+        log.warning("no heartbeat for longer than the lease: other workers took over the jobs")
         if worker_id in self._old:
             self._old.remove(worker_id)
         if worker_id == self.worker_id:
             self.worker_id = None
 
-    def tick(self) -> float:
+    def tick(self, now: float) -> float:
+        """Register where that is due, and remove old registrations that hold no job."""
         if self._is_due:
-            self._is_due = False
+            self._is_due = False  # before the statements: renew() may be called meanwhile
             try:
-                self._register()
+                self._register(now)
             except BaseException:
                 self._is_due = True
                 raise
         for worker_id in [i for i in self._old if not self._is_used(i)]:
             self._store.workers.leave(worker_id)
-            self._heart.drop(worker_id)
+            self._on_dropped(worker_id)
             self._old.remove(worker_id)
-        return _EVERY if self._old else _SELDOM
+        return _BUSY if self._old else _IDLE
 
     def leave(self) -> None:
-        """This worker ends."""
+        """Remove all registrations: the worker ends."""
         for worker_id in (self.worker_id, *self._old):
             if worker_id is not None:
-                self._heart.drop(worker_id)
+                self._on_dropped(worker_id)
                 self._store.workers.leave(worker_id)
         self.worker_id, self._old = None, []
 
-    def _register(self) -> None:
+    def _register(self, now: float) -> None:
         info, tasks, queues = self._describe()
-        worker_id, begun = worker_number(), now()
+        worker_id = worker_number()
         revived = self._store.workers.register(
             worker_id,
             host=socket.gethostname(),
@@ -104,7 +117,7 @@ class Registrar:
             tasks=tasks,
             queues=queues,
         )
-        self._heart.add(worker_id, begun)
+        self._on_registered(worker_id, now)
         if self.worker_id is not None:
             self._old.append(self.worker_id)
         self.worker_id = worker_id

@@ -1,4 +1,4 @@
-"""Rescuer: takes over the leases of workers that went silent, and parks what no one serves."""
+"""Rescuer: takes over the leases of silent workers, and parks jobs that no worker can run."""
 
 from __future__ import annotations
 
@@ -12,46 +12,57 @@ from hammerflow.stores.store import Store
 __all__ = ["Rescuer"]
 
 log = logging.getLogger("hammerflow.rescuer")
-#: Unserved jobs are looked for at every so-manieth sweep.
-_SELDOM = 6
+_PARK_EVERY = 6  # sweeps
 
 
 class Rescuer:
     """Sweeps; any number of workers may do so at once.
 
     Args:
-        every: seconds between sweeps.
+        interval: seconds between sweeps.
+        lease: seconds without a heartbeat after which a worker counts as dead.
+        poison_limit: lost leases after which a job is parked.
         queues: gives the names of the queues of this worker.
         on_ready: called with the names of queues that have new work.
-        may_judge: whether this worker itself has beaten lately: one that could not (a database
-            held up, a machine that slept) would take over its own jobs, and those of its peers.
+        may_sweep: whether this worker has beaten lately. One that could not (the database was
+            held up, the machine slept) would take over its own jobs and those of its peers.
     """
 
     def __init__(
         self,
         store: Store,
         *,
-        every: float,
+        interval: float,
         lease: float,
         poison_limit: int,
         queues: Callable[[], Iterable[str]],
         on_ready: Callable[[Iterable[str]], None],
-        may_judge: Callable[[], bool],
+        may_sweep: Callable[[], bool],
     ) -> None:
         self._store = store
-        self._every = every
+        self._interval = interval
         self._lease = lease
         self._poison_limit = poison_limit
         self._queues = queues
         self._on_ready = on_ready
-        self._may_judge = may_judge
-        self._ticks = 0
-        self._ahead: float | None = None  # of our clock, by which the database's is, at the most
-        self._patient_until = 0.0
+        self._may_sweep = may_sweep
+        self._sweeps = 0
+        self._offset: float | None = None  # database clock minus ours, at the most
+        self._wait_until = 0.0  # by time.monotonic()
 
-    def tick(self) -> float:
-        if not self._may_judge() or not self._clock_is_steady():
-            return min(1.0, self._every)
+    def tick(self, now: float) -> float:
+        """Sweep once; park unserved jobs at every sixth sweep."""
+        if not self._may_sweep() or not self._clock_is_steady():
+            return min(1.0, self._interval)
+        self._sweep()
+        if self._sweeps % _PARK_EVERY == 0:
+            parked = self._store.workers.park_unserved(list(self._queues()))
+            if parked:
+                log.warning("parked %d jobs: no live worker has registered their task", parked)
+        self._sweeps += 1
+        return self._interval * random.uniform(0.8, 1.2)
+
+    def _sweep(self) -> None:
         swept = self._store.workers.sweep(lease=self._lease, poison_limit=self._poison_limit)
         if swept.queues:
             self._on_ready(swept.queues)
@@ -62,22 +73,22 @@ class Rescuer:
                 swept.rescued,
                 swept.parked,
             )
-        if self._ticks % _SELDOM == 0:
-            parked = self._store.workers.park_unserved(list(self._queues()))
-            if parked:
-                log.warning("parked %d jobs whose task no live worker has registered", parked)
-        self._ticks += 1
-        return self._every * random.uniform(0.8, 1.2)
 
     def _clock_is_steady(self) -> bool:
-        """Whether all workers had time to beat since the database's clock last jumped ahead: it
-        makes them look silent. A machine that sleeps with its database counts as a jump."""
+        """Whether every worker had time to beat since the database's clock last jumped ahead.
+
+        A jump ages all heartbeats at once, so every worker looks dead until its next beat. Measured
+        against our monotonic clock, which stands still while the machine sleeps: a machine that
+        slept together with its database counts as a jump, too.
+        """
         before = time.monotonic()
         clock = self._store.clock()
         after = time.monotonic()
-        ahead, self._ahead = self._ahead, clock - before
-        jump = 0.0 if ahead is None else clock - after - ahead  # at the least
+        offset, self._offset = self._offset, clock - before
+        jump = 0.0 if offset is None else clock - after - offset  # at the least
         if jump > self._lease / 3:
-            log.warning("the database's clock jumped ahead by %.1f s: no sweep for a lease", jump)
-            self._patient_until = after + self._lease
-        return after >= self._patient_until
+            log.warning(
+                "the database's clock jumped ahead %.1f s: no sweep for %g s", jump, self._lease
+            )
+            self._wait_until = after + self._lease
+        return after >= self._wait_until

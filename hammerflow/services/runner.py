@@ -1,4 +1,4 @@
-"""Rota: runs services in one thread, each when it is due, and outlives their errors."""
+"""ServiceRunner: runs services in one thread, each when it is due, and survives their errors."""
 
 from __future__ import annotations
 
@@ -6,57 +6,55 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.services.base import Service
 from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.services.lease_clock import now
 
-__all__ = ["Service", "ServiceRunner"]
+__all__ = ["ServiceRunner"]
 
 log = logging.getLogger("hammerflow.services")
-_AFTER_ERROR = 5.0
-
-
-class Service(Protocol):
-    """A periodic duty."""
-
-    def tick(self) -> float:
-        """Do it once; seconds until the next time."""
+_AFTER_ERROR = 5.0  # seconds
 
 
 class ServiceRunner:
-    """A thread and its services.
+    """A thread that ticks its services in turn; a slow service delays the others of its runner.
 
     Args:
-        tries_first: whether it finds out when a lost database is back.
+        name: the thread's name.
+        services: what to run; each ticks at once after :meth:`start`.
+        database_status: told about each tick that succeeded or could not use the database.
+        probes: this runner retries quickly while the database is down, to find out when it is
+            back; the others wait to be woken. One runner of a process probes.
     """
 
     def __init__(
         self,
         name: str,
         services: Sequence[Service],
-        weather: DatabaseStatus,
+        database_status: DatabaseStatus,
         *,
-        tries_first: bool = False,
+        probes: bool = False,
     ) -> None:
-        self._tries_first = tries_first
         self._services = list(services)
-        self._weather = weather
-        self._due = {id(service): 0.0 for service in services}
+        self._database_status = database_status
+        self._probes = probes
+        self._due = dict.fromkeys(self._services, 0.0)  # by time.monotonic()
         self._woken = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin; each service ticks at once."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self, service: Service, after: float = 0.0) -> None:
         """Let a service tick in ``after`` seconds at the latest."""
+        due = time.monotonic() + after
         with self._woken:
-            due = time.monotonic() + after
-            if due < self._due[id(service)]:
-                self._due[id(service)] = due
+            if due < self._due[service]:
+                self._due[service] = due
                 self._woken.notify()
 
     def wake_all(self) -> None:
@@ -65,7 +63,7 @@ class ServiceRunner:
             self.wake(service)
 
     def stop(self, timeout: float) -> None:
-        """End the thread; wait so long for the tick it may be in."""
+        """End the thread; wait up to ``timeout`` seconds for a tick under way."""
         with self._woken:
             self._stopping = True
             self._woken.notify()
@@ -76,28 +74,28 @@ class ServiceRunner:
         while (service := self._next()) is not None:
             pause = self._tick(service)
             with self._woken:
-                due = self._due[id(service)]  # infinite, unless it was woken meanwhile
-                self._due[id(service)] = min(due, time.monotonic() + pause)
+                # _next has set it to infinity; a wake() during the tick has brought it forward.
+                self._due[service] = min(self._due[service], time.monotonic() + pause)
 
     def _next(self) -> Service | None:
-        """The next service that is due, once it is; None at the end."""
+        """Wait for the next service that is due; None once the runner stops."""
         with self._woken:
             while not self._stopping:
-                service = min(self._services, key=lambda s: self._due[id(s)])
-                wait = self._due[id(service)] - time.monotonic()
+                service = min(self._due, key=self._due.__getitem__)
+                wait = self._due[service] - time.monotonic()
                 if wait <= 0:
-                    self._due[id(service)] = float("inf")
+                    self._due[service] = float("inf")
                     return service
                 self._woken.wait(min(wait, threading.TIMEOUT_MAX))
         return None
 
     def _tick(self, service: Service) -> float:
         try:
-            pause = service.tick()
+            pause = service.tick(now())
         except StoreUnavailable as error:
-            return self._weather.lost(error, tries_first=self._tries_first)
+            return self._database_status.mark_down(error, probes=self._probes)
         except Exception:  # a border: one duty's error must not end the others
             log.exception("%s failed", type(service).__name__)
             return _AFTER_ERROR
-        self._weather.fine()
+        self._database_status.mark_up()
         return pause

@@ -1,4 +1,4 @@
-"""Keeper: ends workflows whose timeout is over, looks at their health, frees what hands broke."""
+"""WorkflowMaintenance: ends overdue workflows, checks their health, unblocks stuck jobs."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from hammerflow.stores.store import Store
 
 __all__ = ["WorkflowMaintenance"]
 
-log = logging.getLogger("hammerflow.keeper")
-#: Waiting jobs with nothing unfinished before them are looked for at every so-manieth tick.
-_SELDOM = 6
+log = logging.getLogger("hammerflow.maintenance")
+_HEAL_EVERY = 6  # ticks
 
 
 class WorkflowMaintenance:
-    """Any number of workers may do so at once: each verb takes the workflow's lock.
+    """Any number of workers may do so at once: each store verb takes the workflow's lock.
 
     Args:
-        every: seconds between looks.
-        on_settled: called with what a look has ended or let go.
+        interval: seconds between ticks.
+        on_settled: called with what a tick has ended or unblocked.
     """
 
     def __init__(
-        self, store: Store, *, every: float, on_settled: Callable[[Settlement], None]
+        self, store: Store, *, interval: float, on_settled: Callable[[Settlement], None]
     ) -> None:
         self._store = store
-        self._every = every
+        self._interval = interval
         self._on_settled = on_settled
         self._ticks = 0
 
-    def tick(self) -> float:
+    def tick(self, now: float) -> float:
+        """End and check; heal at every sixth tick."""
         workflows = self._store.workflows
         overdue = workflows.expire()
         if overdue.ended:
-            log.warning("ended %d jobs and workflows whose time was over", len(overdue.ended))
+            log.warning("ended %d jobs and workflows: workflow timeout", len(overdue.ended))
         self._on_settled(overdue)
         for row, health in workflows.check():
             log.info("workflow %s (%s): %s", row.id.hex(), row.name, health)
-        if self._ticks % _SELDOM == 0:
+        if self._ticks % _HEAL_EVERY == 0:
             healed = workflows.heal()
             if healed.ended or healed.queues:
-                log.warning("let go jobs that waited for nothing unfinished")
+                log.warning("unblocked jobs whose dependencies had already ended")
             self._on_settled(healed)
         self._ticks += 1
-        return self._every * random.uniform(0.8, 1.2)
+        return self._interval * random.uniform(0.8, 1.2)

@@ -17,44 +17,37 @@ from typing import Any, Protocol, TypeVar
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.statements import Statement
 
-__all__ = ["NO_TRANSACTION", "Database", "Dialect", "ErrorKind", "Tx"]
+__all__ = ["Database", "Dialect", "ErrorKind", "Tx"]
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
 
-#: How long a unit is retried on deadlocks, lock timeouts and BUSY, in seconds.
+#: Seconds for which a unit is retried on conflicts: deadlocks, lock timeouts, a busy database.
 RETRY_SECONDS = 30.0
-#: How often a unit is begun anew on a fresh connection after a lost one.
+#: How often a unit is run again on a fresh connection after it lost one.
 RECONNECTS = 2
 #: Connections kept for the next unit; more are closed after use.
 MOST_IDLE = 8
 
 
-#: Of a caller's connection in autocommit mode.
-NO_TRANSACTION = (
-    "it is in autocommit mode and no transaction is open, so a job would not share the fate of "
-    "your own writes; begin a transaction first"
-)
-
-
 class ErrorKind(Enum):
-    """What an error of a driver means for the unit it hit."""
+    """What a driver's error means for the unit of work that it interrupted."""
 
-    RETRY = auto()  # deadlock, serialization failure, lock timeout, busy: roll back and run again
-    LOST = auto()  # the connection is gone; if it was committing, the fate is unknown
+    CONFLICT = auto()  # deadlock, serialization failure, lock timeout, busy: roll back, run again
+    CONNECTION_LOST = auto()  # if it was lost during COMMIT, nobody knows whether it committed
     DUPLICATE = auto()  # a unique key is taken
-    MISSING = auto()  # a table is not there
-    CUT = auto()  # an exception from a signal struck in the middle of a statement
+    NO_TABLE = auto()  # a table does not exist
+    INTERRUPTED = auto()  # an exception from a signal struck while a statement was under way
     OTHER = auto()
 
 
 class Tx(Protocol):
-    """Statements inside one transaction, own or a caller's."""
+    """Statements inside one transaction, our own or a caller's."""
 
     connection: Any  # the driver's own connection
-    repeated: bool  # an earlier try of this unit may have been committed
-    foreign: bool  # the caller's transaction: the caller commits
-    since: float | None  # when the statement under way was sent, where a peer may go silent
+    repeated: bool  # an earlier run of this unit may have been committed
+    foreign: bool  # the transaction of a caller, who commits it
+    since: float | None  # when the statement under way was sent, where the peer may fall silent
 
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""
@@ -63,16 +56,16 @@ class Tx(Protocol):
         """Run a statement and fetch all its rows."""
 
     def run(self, name: str, /, **values: Any) -> int:
-        """Run a statement; how many rows it touched."""
+        """Run a statement and return how many rows it changed."""
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run an INSERT for many rows; values in the order of the statement's parameters."""
 
     def script(self, text: str) -> None:
-        """Run statements of a migration."""
+        """Run the statements of a migration."""
 
     def cut(self) -> None:
-        """Make the statement under way fail at once."""
+        """Shut the connection down from another thread, so that its statement fails at once."""
 
 
 class Dialect(Protocol):
@@ -84,10 +77,10 @@ class Dialect(Protocol):
     one_writer: bool  # writers of one process take turns (SQLite)
 
     def connect(self) -> Tx:
-        """A fresh connection in autocommit mode; raises the driver's error."""
+        """Open a connection in autocommit mode; raises the driver's error."""
 
     def wrap(self, connection: Any) -> Tx:
-        """The caller's connection, for work inside the caller's transaction."""
+        """Run statements on a caller's connection, inside the caller's transaction."""
 
     def owns(self, connection: Any) -> bool:
         """Whether this is a connection of the dialect's driver."""
@@ -107,8 +100,8 @@ class Dialect(Protocol):
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
 
-    def fault(self, error: BaseException) -> ErrorKind:
-        """What the error means."""
+    def error_kind(self, error: BaseException) -> ErrorKind:
+        """What an error of the driver means."""
 
     def time(self, instant: datetime | None) -> Any:
         """An aware instant as a parameter."""
@@ -120,34 +113,40 @@ class Dialect(Protocol):
 class Database:
     """A dialect and this process's connections to it.
 
-    Connections wait in a LIFO (the warmest is taken first) and are never carried over a fork.
-    Every write goes through :meth:`unit`; nothing else commits.
+    Idle connections wait on a stack (the warmest is used first) and are never carried over a fork.
+    Every write goes through :meth:`unit` or :meth:`transaction`; nothing else commits.
+
+    Args:
+        label: the URL without its password, for messages.
+
+    Attributes:
+        answers: grows with each unit that the database has answered.
     """
 
     def __init__(self, dialect: Dialect, label: str) -> None:
         self.dialect = dialect
-        self.label = label  # the URL without its password, for messages
+        self.label = label
+        self.answers = 0
         self._idle: list[Tx] = []
         self._opened: weakref.WeakSet[Tx] = weakref.WeakSet()
-        self._abandoned: list[Tx] = []  # a parent's: kept, so that nothing is sent on its socket
+        self._abandoned: list[Tx] = []  # a parent's: kept open, as closing writes to its socket
         self._pid = os.getpid()
         self._writer = threading.RLock()
         self._one_writer = dialect.one_writer
-        self.answers = 0  # grows with each unit that the database has answered
 
     def unit(self, work: Callable[[Tx], T], *, single: bool = False) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
-        The work may be run again: after a deadlock or a busy database with everything rolled
-        back, and after a connection lost in mid-commit with ``tx.repeated`` set (its first run
-        may have been committed). So it must be fenced, or read back what it wrote.
+        The work may run again: after a conflict, with everything rolled back; and after a
+        connection was lost during COMMIT, with ``tx.repeated`` set, as the first run may have been
+        committed. So the work must be fenced, or read back what it wrote.
 
         Args:
-            work: gets the Tx; has no effects besides it.
-            single: the work is one statement, which is a transaction by itself.
+            work: gets the Tx; has no effects outside it.
+            single: the work is one statement, which needs no BEGIN and COMMIT.
 
         Raises:
-            StoreUnavailable: no connection, or busy for longer than ``RETRY_SECONDS``.
+            StoreUnavailable: no connection, or conflicts for longer than ``RETRY_SECONDS``.
         """
         if not self._one_writer:
             return self._unit(work, single)
@@ -155,7 +154,11 @@ class Database:
             return self._unit(work, single)
 
     def read(self, work: Callable[[Tx], T]) -> T:
-        """Run ``work``, which only reads, outside a transaction."""
+        """Run ``work``, which only reads, outside a transaction.
+
+        Raises:
+            StoreUnavailable: as :meth:`unit`.
+        """
         return self._unit(work, single=True)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
@@ -163,7 +166,7 @@ class Database:
         return self._unit(lambda tx: tx.rows(name, **values), single=True)
 
     def run(self, name: str, /, **values: Any) -> int:
-        """Run one named statement in a transaction of its own.
+        """Run one named block, of one or several statements, in a transaction of its own.
 
         Returns:
             How many rows it changed.
@@ -174,37 +177,42 @@ class Database:
     def transaction(self) -> Iterator[Tx]:
         """A transaction around a with block: committed at its end, rolled back on an error.
 
-        Never repeated: the block is the caller's. An unknown commit raises StoreUnavailable.
+        Never repeated, as the block is the caller's.
+
+        Raises:
+            StoreUnavailable: no connection, or one lost during the block or the commit, whose
+                fate is then unknown.
         """
         with self._writer if self._one_writer else contextlib.nullcontext():
-            tx = self._begin_retrying()
+            tx = self._begin()
             try:
                 yield tx
                 self.dialect.commit(tx)
             except BaseException as error:
-                fault = self._fault(error)
-                self._abort(tx, fault)
-                if fault is ErrorKind.LOST and isinstance(error, Exception):
+                if self._abort(tx, error) is ErrorKind.CONNECTION_LOST:
                     raise self._unavailable(error) from error
                 raise
-            self._give(tx)
+            self._release(tx)
 
     def foreign(self, connection: Any) -> Tx:
-        """The caller's transaction."""
+        """The transaction that is open on a caller's connection of the dialect's driver."""
         return self.dialect.wrap(connection)
 
     def close(self) -> None:
         """Close the idle connections of this process."""
         if self._pid == os.getpid():
-            idle, self._idle = self._idle, []  # at once: another thread may be closing, too
+            idle, self._idle = self._idle, []  # in one step: another thread may be closing, too
             for tx in idle:
                 self.dialect.close(tx)
 
     def cut_silent(self, seconds: float) -> int:
-        """Cut the connections on which a statement has been under way for longer than this.
+        """Cut the connections whose statement has been under way for longer than ``seconds``.
 
-        psycopg waits for ever on a peer that acknowledges bytes and never answers (keepalives,
-        tcp_user_timeout and statement_timeout all pass); a worker calls this from its housekeeping.
+        psycopg waits forever on a peer that acknowledges bytes and never answers: keepalives,
+        tcp_user_timeout and statement_timeout all pass. A worker calls this regularly.
+
+        Returns:
+            How many were cut.
         """
         before = time.monotonic() - seconds
         silent = [tx for tx in list(self._opened) if tx.since is not None and tx.since < before]
@@ -222,68 +230,58 @@ class Database:
     # -- inside ---------------------------------------------------------------------------------
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
-        deadline, tries, lost, repeated = 0.0, 0, 0, False
+        # Every delay() runs through here: _take and _release are spelled out for the usual case.
+        retries: _Retries | None = None
+        repeated = False
         while True:
             try:
                 tx = self._idle.pop() if self._pid == os.getpid() else self._take()
             except IndexError:
                 tx = self._take()
             tx.repeated = repeated
-            finishing = single
+            may_be_committed = single
             try:
                 if not single:
                     self.dialect.begin(tx)
                 value = work(tx)
-                finishing = True
+                may_be_committed = True
                 if not single:
                     self.dialect.commit(tx)
             except BaseException as error:
-                fault = self._fault(error)
-                self._abort(tx, fault)
-                if not isinstance(error, Exception):
-                    raise
-                deadline = deadline or time.monotonic() + RETRY_SECONDS
-                if fault is ErrorKind.RETRY and time.monotonic() < deadline:
-                    tries += 1
-                    time.sleep(random.random() * min(0.002 * 2**tries, 0.25))
-                elif fault is ErrorKind.LOST and lost < RECONNECTS:
-                    lost, repeated = lost + 1, repeated or finishing
-                elif fault in (ErrorKind.RETRY, ErrorKind.LOST):
+                kind = self._abort(tx, error)
+                retries = retries or _Retries()
+                if retries.wait(kind):
+                    lost = kind is ErrorKind.CONNECTION_LOST
+                    repeated = repeated or (lost and may_be_committed)
+                    continue
+                if kind in _UNAVAILABLE:
                     raise self._unavailable(error) from error
-                else:
-                    raise
+                raise
+            self.answers += 1
+            if len(self._idle) < MOST_IDLE:
+                self._idle.append(tx)
             else:
-                self.answers += 1
-                if len(self._idle) < MOST_IDLE:
-                    self._idle.append(tx)
-                else:
-                    self.dialect.close(tx)
-                return value
+                self.dialect.close(tx)
+            return value
 
-    def _begin_retrying(self) -> Tx:
-        deadline, lost = time.monotonic() + RETRY_SECONDS, 0
+    def _begin(self) -> Tx:
+        retries = _Retries()
         while True:
             tx = self._take()
             tx.repeated = False
             try:
                 self.dialect.begin(tx)
             except BaseException as error:
-                fault = self._fault(error)
-                self._abort(tx, fault)
-                if not isinstance(error, Exception):
-                    raise
-                if fault is ErrorKind.LOST and lost < RECONNECTS:
-                    lost += 1
-                elif fault is ErrorKind.RETRY and time.monotonic() < deadline:
-                    time.sleep(random.random() * 0.05)
-                elif fault in (ErrorKind.RETRY, ErrorKind.LOST):
+                kind = self._abort(tx, error)
+                if retries.wait(kind):
+                    continue
+                if kind in _UNAVAILABLE:
                     raise self._unavailable(error) from error
-                else:
-                    raise
-            else:
-                return tx
+                raise
+            return tx
 
     def _take(self) -> Tx:
+        """An idle connection, or a new one."""
         if self._pid != os.getpid():
             self.forget()
         try:
@@ -299,34 +297,36 @@ class Database:
         self._opened.add(tx)
         return tx
 
-    def _give(self, tx: Tx) -> None:
+    def _release(self, tx: Tx) -> None:
         if len(self._idle) < MOST_IDLE:
             self._idle.append(tx)
         else:
             self.dialect.close(tx)
 
-    def _fault(self, error: BaseException) -> ErrorKind:
-        """The dialect's word; an error thrown in by a signal may have cut a reply in two, so the
-        connection counts as lost (and the error is raised all the same)."""
-        if isinstance(error, SoftTimeout) or not isinstance(error, Exception):
-            return ErrorKind.CUT
-        return self.dialect.fault(error)
-
-    def _abort(self, tx: Tx, fault: ErrorKind) -> None:
-        if fault is ErrorKind.CUT:
+    def _abort(self, tx: Tx, error: BaseException) -> ErrorKind:
+        """End the transaction after an error, and say what the error means."""
+        kind = self._kind(error)
+        if kind is ErrorKind.INTERRUPTED:
             self.dialect.close(tx)
-            return
-        if fault is ErrorKind.LOST:
+        elif kind is ErrorKind.CONNECTION_LOST:
             self.dialect.close(tx)
-            self.close()  # the others were opened to the same server that went away
-            return
-        try:
-            self.dialect.rollback(tx)
-        except Exception as error:  # noqa: BLE001 - any driver's word for a broken connection
-            log.debug("rollback failed, connection dropped: %s", error)
-            self.dialect.close(tx)
+            self.close()  # the others were opened to the same server, which went away
         else:
-            self._give(tx)
+            try:
+                self.dialect.rollback(tx)
+            except Exception as failure:  # noqa: BLE001 - whatever a driver raises on a broken connection
+                log.debug("rollback failed, connection closed: %s", failure)
+                self.dialect.close(tx)
+            else:
+                self._release(tx)
+        return kind
+
+    def _kind(self, error: BaseException) -> ErrorKind:
+        # A signal may raise between two reads of one reply: what is left of the reply would be
+        # taken for the answer to the next statement, so that connection must not be used again.
+        if isinstance(error, SoftTimeout) or not isinstance(error, Exception):
+            return ErrorKind.INTERRUPTED
+        return self.dialect.error_kind(error)
 
     def _unavailable(self, error: BaseException) -> StoreUnavailable:
         reason = " ".join(str(error).split())
@@ -334,3 +334,28 @@ class Database:
             f"the database {self.label} cannot be used: {reason}; "
             "check that it runs and that the URL is right"
         )
+
+
+#: Kinds that pass on their own: once the retries are used up, the database is not available.
+_UNAVAILABLE = (ErrorKind.CONFLICT, ErrorKind.CONNECTION_LOST)
+
+
+class _Retries:
+    """Decides whether a unit that failed may run again, and waits as long as that takes."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + RETRY_SECONDS
+        self._conflicts = 0
+        self._reconnects = 0
+
+    def wait(self, kind: ErrorKind) -> bool:
+        """After an error; False where the unit must not run again."""
+        if kind is ErrorKind.CONNECTION_LOST:
+            self._reconnects += 1
+            return self._reconnects <= RECONNECTS
+        if kind is not ErrorKind.CONFLICT or time.monotonic() >= self._deadline:
+            return False
+        self._conflicts += 1
+        # Full jitter: each of the units that collided draws its own pause, doubled each time.
+        time.sleep(random.random() * min(0.002 * 2**self._conflicts, 0.25))
+        return True

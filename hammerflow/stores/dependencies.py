@@ -1,4 +1,4 @@
-"""Dependencies: what one job waits for, and what waits for it."""
+"""Dependencies: which jobs one job waits for, and which wait for it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hammerflow.stores.database import Database
 
 __all__ = ["Dependencies", "Neighbours", "Place"]
 
-#: The state of a neighbour that is no job.
+#: Counted as the state of a neighbour that is not a job.
 WORKFLOW = "workflow"
 
 
 class Neighbours(NamedTuple):
-    """Jobs and workflows on one side of a job.
+    """Jobs and workflows on one side of a job: its dependencies, or its dependents.
 
     Attributes:
         ids: the first of them.
-        states: state to count over all of them; workflows are counted as ``workflow``.
+        states: state to number of jobs, over all of them; ``workflow`` to number of workflows.
     """
 
     ids: Sequence[bytes]
@@ -27,11 +27,14 @@ class Neighbours(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A job among those that wait for each other.
+    """A job's place in its workflow and between its neighbours.
 
     Attributes:
         node: its name in its workflow.
-        pending: dependencies that have not ended; None where it does not wait.
+        pending: dependencies that have not ended; None where the job does not wait.
+        total: all its dependencies; None where the job does not wait.
+        before: its dependencies.
+        after: its dependents.
     """
 
     workflow_id: bytes | None
@@ -43,14 +46,17 @@ class Place(NamedTuple):
 
 
 class Dependencies:
-    """What is asked of edges and fan-ins."""
+    """Reads the edges, and the counters of jobs that wait for a whole group."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def of(self, job_id: bytes, *, limit: int = 100) -> Place | None:
-        """The neighbours of a job, ``limit`` named on each side and all counted; None for an
-        unknown id."""
+        """The neighbours of a job; None for an unknown id.
+
+        Args:
+            limit: ids to list on each side; all are counted.
+        """
         rows = self._database.rows("dependency_place", id=job_id)
         if not rows:
             return None
@@ -60,19 +66,19 @@ class Dependencies:
         )
         after = self._neighbours("dependents", limit, {"id": job_id})
         if dependent_id is not None and dependent_id not in (workflow_id, *after.ids):
-            after = self._with_fan_in(after, dependent_id, limit)
+            after = self._with_dependent(after, dependent_id, limit)
         return Place(workflow_id, node, pending, total, before, after)
 
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
         rows = self._database.rows(f"{side}_page", **values, n=limit)
         states: Counter[str] = Counter()
         if rows:
-            counts = self._database.rows(f"{side}_states", **values)
-            for state, count in counts:
+            for state, count in self._database.rows(f"{side}_states", **values):
                 states[state or WORKFLOW] += int(count)
         return Neighbours([row[0] for row in rows], dict(states))
 
-    def _with_fan_in(self, after: Neighbours, dependent_id: bytes, limit: int) -> Neighbours:
+    def _with_dependent(self, after: Neighbours, dependent_id: bytes, limit: int) -> Neighbours:
+        """Add the dependent that the job's own row names instead of an edge."""
         rows = self._database.rows("job_rows", ids=[dependent_id])
         states = Counter(after.states)
         states[rows[0][3] if rows else WORKFLOW] += 1

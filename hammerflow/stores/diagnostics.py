@@ -1,4 +1,4 @@
-"""Health: what the database says about itself, its settings and the jobs that nobody serves."""
+"""Diagnostics: the reads behind ``hammerflow doctor``."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ __all__ = ["Diagnostics"]
 
 
 class Diagnostics:
-    """Questions that only ``hammerflow doctor`` asks; each is one statement that reads."""
+    """What the database says about itself, its settings, and jobs that nobody can run.
+
+    Each method is one statement that reads, bounded where its table may be long.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def server(self) -> tuple[str, str]:
-        """The product's name and its version as it writes it."""
-        rows = self._database.rows("health_server")
-        return rows[0][0], rows[0][1]
+        """The product's name and its version, as the server writes it."""
+        [(name, version)] = self._database.rows("health_server")
+        return name, version
 
     def settings(self) -> dict[str, str]:
-        """The server's settings that bear on durability; those it does not have are absent."""
+        """The server's settings that affect durability, in lower case; without those it lacks."""
         rows = self._database.rows("health_settings")
         return {name: str(value).lower() for name, value in rows}
 
     def unserved(self) -> list[tuple[str, int]]:
-        """(task, ready jobs) of the tasks that no live worker has registered."""
+        """(task, number of ready jobs) of the tasks that no live worker has registered."""
         rows = self._database.rows("health_unserved")
         return [(task, int(count)) for task, count in rows]
 
     def parked(self) -> list[tuple[str, str, int]]:
-        """(why, task, jobs) of everything that is parked."""
+        """(why, task, number of jobs) of all parked jobs."""
         rows = self._database.rows("health_parked")
         return [(why, task, int(count)) for why, task, count in rows]
 
     def missing(self) -> int:
-        """How many of the newest 10 000 jobs stand in no state table."""
+        """How many of the newest 10 000 jobs are in no state table: somebody deleted rows."""
         return int(self._database.rows("health_missing")[0][0])

@@ -95,7 +95,7 @@ class Jobs:
         try:
             return self._database.unit(work)
         except Exception as error:
-            if not check_ids or self._database.dialect.fault(error) is not ErrorKind.DUPLICATE:
+            if not check_ids or self._database.dialect.error_kind(error) is not ErrorKind.DUPLICATE:
                 raise
             return self._database.unit(work)  # someone has just inserted that id: now it is seen
 
@@ -210,6 +210,11 @@ class Jobs:
                 self._names.ensure([outcome.call, *outcome.children], tx)
 
     # -- moves ------------------------------------------------------------------------------------
+
+    def next_due(self) -> float | None:
+        """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
+        [(seconds,)] = self._database.rows("scheduled_next")
+        return None if seconds is None else float(seconds)
 
     def promote(self, limit: int = CHUNK) -> Promoted:
         """Move jobs that are due from scheduled to ready."""

@@ -1,4 +1,4 @@
-"""Names: queues and tasks as rows, so that views can say names where hot tables hold numbers."""
+"""NameTable: the names of queues and tasks, of which the hot tables hold numbers only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ __all__ = ["NameTable"]
 
 
 class NameTable:
-    """The tables ``queues`` and ``tasks``.
+    """The tables ``queues`` and ``tasks``: number (a hash of the name) to name.
 
     Attributes:
-        queues, tasks: id to name, as far as this process knows them to be in their tables.
-        on_new_queues: called when this process has met a queue, before its first job is written.
+        queues: number to name of those that this process knows to be in the table.
+        tasks: the same of tasks.
+        on_new_queues: called when this process has registered a queue, before the queue's first
+            job is written.
     """
 
     def __init__(self, database: Database) -> None:
@@ -26,7 +28,7 @@ class NameTable:
         self.tasks: dict[int, str] = {}
 
     def ensure(self, jobs: Iterable[NewJob], tx: Tx | None) -> None:
-        """See to it that the names of these jobs' queues and tasks are in their tables."""
+        """Insert the names of these jobs' queues and tasks where this process knows none."""
         queues = {job.queue for job in jobs if name_id(job.queue) not in self.queues}
         tasks = {job.task for job in jobs if name_id(job.task) not in self.tasks}
         if queues or tasks:
@@ -35,8 +37,11 @@ class NameTable:
     def register(
         self, *, queues: Iterable[str] = (), tasks: Iterable[str] = (), tx: Tx | None = None
     ) -> None:
-        """Insert the names that are not there; in a transaction of its own, except on a database
-        with one writer whose transaction ``tx`` is open (and may be rolled back: not remembered).
+        """Insert the names that are missing.
+
+        In a transaction of its own, so that no lock on a name is held until the caller commits.
+        Where the database has one writer and ``tx`` is that writer, it must be inside ``tx``; the
+        names are then not remembered, as ``tx`` may be rolled back.
         """
         queue_rows = [(name_id(name), name) for name in sorted(queues)]
         task_rows = [(name_id(name), name) for name in sorted(tasks)]

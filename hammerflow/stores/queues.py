@@ -1,4 +1,4 @@
-"""Queues: pause, resume and counts."""
+"""Queues: their names and counts; pause and resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ __all__ = ["QueueStatus", "Queues"]
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue: whether it is paused, and how many jobs stand in each live state."""
+    """One queue: whether it is paused, and its number of jobs in each live state.
+
+    Attributes:
+        paused_at: None where it is not paused.
+        paused_by: who paused it, as ``user@host`` from the command line.
+        reason: why, in the words of that person.
+    """
 
     name: str
     paused_at: datetime | None
@@ -36,24 +42,24 @@ class Queues:
         self._names = names
 
     def list(self) -> Sequence[QueueStatus]:
-        """All queues by name (counts the live tables: not for a hot path)."""
+        """All queues in the order of their names; it counts the live tables, so it is slow."""
         rows = self._database.rows("queue_counts")
         instant = self._database.dialect.instant
         return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]
+
+    def names(self) -> set[str]:
+        """Names of all queues that the database knows."""
+        return {name for _, name in self._database.rows("queue_names")}
 
     def paused(self) -> set[str]:
         """Names of the queues that are paused."""
         return {row[0] for row in self._database.rows("queue_paused")}
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
-        """No worker claims from this queue any more once this returns."""
+        """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""
         self._names.register(queues=[name])
-        self._database.unit(
-            lambda tx: tx.run("queue_pause", id=name_id(name), by=by, reason=reason), single=True
-        )
+        self._database.run("queue_pause", id=name_id(name), by=by, reason=reason)
 
     def resume(self, name: str) -> bool:
-        """Claims go on; False for an unknown queue."""
-        return bool(
-            self._database.unit(lambda tx: tx.run("queue_resume", id=name_id(name)), single=True)
-        )
+        """Let workers claim from the queue again; False for an unknown queue."""
+        return self._database.run("queue_resume", id=name_id(name)) > 0

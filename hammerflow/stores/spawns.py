@@ -1,4 +1,4 @@
-"""Spawns: recorded spawn operations, what they add up to, and the families they have made."""
+"""Spawns: recorded runs of spawners, their totals, and the families of jobs they made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,11 +16,11 @@ from hammerflow.stores.database import Database
 
 __all__ = ["COUNTED", "Generation", "Lineage", "PendingSpawn", "SpawnRun", "SpawnStats", "Spawns"]
 
-#: Far enough back for everything, near enough for every database's calendar.
+#: Far enough back for every run, near enough for the calendar of every database.
 _EVER = timedelta(days=36_500)
-#: Runs that are counted, and live jobs of each state that are looked through.
+#: Most runs that the totals count, and most live jobs of each state that are read for them.
 COUNTED = 100_000
-#: Spawners of one generation whose children are looked at.
+#: Most spawners of one generation whose children are read.
 _PARENTS = 1_000
 
 
@@ -29,11 +29,16 @@ class SpawnRun:
     """One run of a spawner: a row of the table ``spawns``.
 
     Attributes:
-        lease: counts the runs of the job.
-        requested: children that it has asked for.
-        spawned: children that were inserted; 0 where the run has failed.
+        parent_id: the spawner's job.
+        lease: the number of this run among the runs of the job.
+        requested: children that the run asked for.
+        spawned: children that were inserted; 0 where the run failed.
+        handler: name of the spawner or spawn handler.
+        operation_id: the one that the body set, if any.
+        metadata: what the body recorded.
         error: why it failed; None where it did not.
-        task, queue: of the spawner's job; None where that is gone.
+        task: of the spawner's job; None where that was deleted.
+        queue: the same.
     """
 
     parent_id: bytes
@@ -52,7 +57,17 @@ class SpawnRun:
 
 @dataclass(frozen=True, slots=True)
 class SpawnStats:
-    """Runs of one handler in one queue, added up; lengths of runs in seconds."""
+    """Totals over the runs of one handler in one queue.
+
+    Attributes:
+        operations: runs.
+        failures: runs that failed.
+        requested: children that were asked for.
+        children: children that were inserted.
+        most_children: the most that one run inserted.
+        mean_seconds: mean length of a run.
+        longest_seconds: length of the longest run.
+    """
 
     handler: str
     queue: str | None
@@ -67,10 +82,11 @@ class SpawnStats:
 
 @dataclass(frozen=True, slots=True)
 class PendingSpawn:
-    """A spawner that has ended, and those of its children that have not, by state.
+    """A spawner that has ended and has children that have not.
 
     Attributes:
-        run: the run that has spawned them; None where the row is gone.
+        states: state to number of children that have not ended.
+        run: the run that spawned them; None where its row was deleted.
     """
 
     parent_id: bytes
@@ -83,8 +99,9 @@ class Generation:
     """The descendants of a job at one distance.
 
     Attributes:
+        depth: that distance; 1 for its children.
         ids: the first of them.
-        tasks: task to state to count, over all of them.
+        tasks: task to state to number of jobs, over all of them.
     """
 
     depth: int
@@ -93,27 +110,27 @@ class Generation:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of these descendants."""
         return sum(n for states in self.tasks.values() for n in states.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a job comes from and what has come of it.
+    """The ancestors and descendants of a job.
 
     Attributes:
         ancestors: ids from its parent upward.
-        generations: its descendants, from its children on.
-        is_cut: there is more above or below than was asked for, or than is looked at.
+        generations: its descendants, from its children downward.
+        is_cut: there are more than were asked for, or than are read.
     """
 
     ancestors: Sequence[bytes]
-    generations: Sequence[Generation] = field(default_factory=list)
-    is_cut: bool = False
+    generations: Sequence[Generation]
+    is_cut: bool
 
 
 class Spawns:
-    """What is asked of the table ``spawns`` and of the jobs it tells of."""
+    """Reads the table ``spawns`` and the families of jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -124,8 +141,9 @@ class Spawns:
         """Runs of spawners, newest first, failed ones included.
 
         Args:
-            since: only those that ended no longer ago than this.
-            queue: of the spawner's job.
+            since: only those that ended within this time before now.
+            queue: only those of spawners in this queue.
+            limit: most runs to return.
         """
         rows = self._database.rows("spawn_operations", **_filter(since, queue), n=limit)
         return [self._run(row) for row in rows]
@@ -133,7 +151,12 @@ class Spawns:
     def stats(
         self, *, since: timedelta | None = None, queue: str | None = None
     ) -> Sequence[SpawnStats]:
-        """The newest 100 000 runs of a time, by handler and queue."""
+        """Totals by handler and queue, over the newest 100 000 runs.
+
+        Args:
+            since: only runs that ended within this time before now.
+            queue: only runs of spawners in this queue.
+        """
         rows = self._database.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
         return [
             SpawnStats(
@@ -146,7 +169,10 @@ class Spawns:
     def pending(self, *, limit: int = 100) -> Sequence[PendingSpawn]:
         """Spawners with children that have not ended, newest spawner first.
 
-        Looks through the first 100 000 live jobs of each state.
+        It reads up to 100 000 live jobs of each state.
+
+        Args:
+            limit: most spawners to return.
         """
         rows = self._database.rows("spawn_pending", n=COUNTED, parents=5 * limit)
         families: dict[bytes, Counter[str]] = {}
@@ -157,11 +183,11 @@ class Spawns:
         return [PendingSpawn(key, dict(families[key]), runs.get(key)) for key in chosen]
 
     def runs(self, parent_ids: Sequence[bytes]) -> Mapping[bytes, SpawnRun]:
-        """The last successful run of each of these spawners."""
+        """The last successful run of each of these spawners, by its job's id."""
         if not parent_ids:
             return {}
         rows = self._database.rows("spawn_rows", ids=list(parent_ids))
-        return {row[0]: self._run(row) for row in rows if row[9] is None}
+        return {run.parent_id: run for run in map(self._run, rows) if run.error is None}
 
     def lineage(
         self,
@@ -175,21 +201,23 @@ class Spawns:
         """A job's ancestors and descendants.
 
         Args:
-            depth: generations above and below.
-            limit: descendants that are named in each generation; all are counted.
+            ancestors: whether to read them.
+            descendants: whether to read them.
+            depth: most generations above, and below.
+            limit: ids to list of each generation; all its jobs are counted.
 
         Raises:
             JobNotFound: there is no such job.
         """
-        parent_id = self._parent(job_id)
+        rows = self._database.rows("parent_of", id=job_id)
+        if not rows:
+            raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
         above: list[bytes] = []
-        while ancestors and parent_id is not None and len(above) < depth:
-            above.append(parent_id)
-            parent_id = self._parent(parent_id, must=False)
-        is_cut = ancestors and parent_id is not None
-        if not descendants:
-            return Lineage(above, [], is_cut)
-        below, is_more = self._below(job_id, depth, limit)
+        while ancestors and rows and rows[0][0] is not None and len(above) < depth:
+            above.append(rows[0][0])
+            rows = self._database.rows("parent_of", id=above[-1])
+        is_cut = ancestors and bool(rows) and rows[0][0] is not None
+        below, is_more = self._below(job_id, depth, limit) if descendants else ([], False)
         return Lineage(above, below, is_cut or is_more)
 
     # -- inside -----------------------------------------------------------------------------------
@@ -204,6 +232,7 @@ class Spawns:
             if len(generations) == depth:
                 return generations, True
             generations.append(Generation(len(generations) + 1, ids, self._tasks(parents)))
+            # Only those with children are followed: the next generation is their children.
             parents = self._ids("generation_parents", parents, _PARENTS + 1)
             is_cut = is_cut or len(parents) > _PARENTS
             parents = parents[:_PARENTS]
@@ -220,25 +249,15 @@ class Spawns:
             tasks.setdefault(task, {})[state] = int(count)
         return tasks
 
-    def _parent(self, job_id: bytes, *, must: bool = True) -> bytes | None:
-        rows = self._database.rows("parent_of", id=job_id)
-        if rows:
-            found: bytes | None = rows[0][0]
-            return found
-        if must:
-            raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
-        return None
-
     def _run(self, row: tuple[Any, ...]) -> SpawnRun:
-        (
-            parent_id, lease, requested, spawned, began, ended, handler, operation_id, metadata,
-            error, task, queue,
-        ) = row  # fmt: skip
+        run = SpawnRun(*row)  # the columns in the order of the attributes
         instant = self._database.dialect.instant
-        return SpawnRun(
-            parent_id, lease, requested, spawned, instant(began), instant(ended), handler,
-            operation_id, json.loads(metadata) if metadata else {}, error, task, queue,
-        )  # fmt: skip
+        return replace(
+            run,
+            started_at=instant(run.started_at),
+            ended_at=instant(run.ended_at),
+            metadata=json.loads(row[8]) if row[8] else {},
+        )
 
 
 def _filter(since: timedelta | None, queue: str | None) -> dict[str, Any]:

@@ -76,6 +76,11 @@ class Statement:
             self.row = _cut(row)
 
     @property
+    def text(self) -> str:
+        """The whole block, of one without parameters: DDL."""
+        return "".join(map(str, self.parts))
+
+    @property
     def row_params(self) -> list[Param]:
         """The parameters of one row of VALUES, in order; each name stands there once."""
         return [part for part in self.row if isinstance(part, Param)]

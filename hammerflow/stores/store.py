@@ -1,4 +1,4 @@
-"""Store: a Database and its tables, as attributes."""
+"""Store: one database and the verbs on its tables, grouped by noun."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ __all__ = ["Store"]
 
 
 class Store:
-    """Where jobs live. Opens no connection before the first verb; safe for threads and forks."""
+    """Where jobs are kept.
+
+    It opens no connection before its first verb, and may be shared by threads and used on both
+    sides of a fork.
+
+    Args:
+        poison_limit: lost leases after which a job is parked.
+    """
 
     def __init__(self, database: Database, *, poison_limit: int = 3) -> None:
         self.database = database
@@ -41,7 +48,11 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """A transaction around a with block; ``tx.connection`` is the driver's connection."""
+        """A transaction around a with block; ``tx.connection`` is the driver's connection.
+
+        Raises:
+            StoreUnavailable: no connection, or one lost before the commit was confirmed.
+        """
         with self.database.transaction() as tx:
             yield tx
 
@@ -49,19 +60,20 @@ class Store:
         """The caller's open transaction on the same database.
 
         Args:
-            connection: a psycopg, PyMySQL or sqlite3 connection, or something that holds one:
+            connection: a psycopg, PyMySQL or sqlite3 connection, or an object that holds one:
                 a SQLAlchemy Connection or Session, a Django connection.
 
         Raises:
-            ConfigError: it is no connection of this database's driver, or has no transaction.
+            ConfigError: it is not a connection of this database's driver, or has no open
+                transaction.
         """
         found = _driver_connection(connection)
         if not self.database.dialect.owns(found):
             kind = f"{type(found).__module__}.{type(found).__qualname__}"
             raise ConfigError(
-                f"a connection of type {kind} cannot carry jobs of {self.database.label}: hand in "
-                "a psycopg, PyMySQL or sqlite3 connection (or a SQLAlchemy or Django one over it) "
-                "of the same database"
+                f"a connection of type {kind} cannot carry jobs of {self.database.label}: pass a "
+                "psycopg, PyMySQL or sqlite3 connection to the same database, or a SQLAlchemy or "
+                "Django connection over one"
             )
         if unfit := self.database.dialect.unfit(found):
             raise ConfigError(f"the connection cannot carry jobs: {unfit}")
@@ -77,7 +89,7 @@ class Store:
 
 
 def _driver_connection(given: Any) -> Any:
-    """The driver's own connection inside what the caller handed in."""
+    """The driver's own connection inside what the caller passed."""
     module = type(given).__module__.partition(".")[0]
     if module == "sqlalchemy" or hasattr(given, "get_bind"):  # a Session, or a subclass of one
         connection = given.connection() if callable(getattr(given, "connection", None)) else given

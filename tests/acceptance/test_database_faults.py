@@ -67,7 +67,7 @@ def test_a_job_outlasts_the_database(fragile_shop: Shop, server: Server) -> None
         server.kill()
         shop.open("gate")
         until("the body ends", lambda: shop.ledger.runs()[0].ended)
-        worker.wait_for_log("the database is lost")
+        worker.wait_for_log("the database is down")
         server.start()
 
         assert until("the result", lambda: _value(held)) == 5
@@ -79,7 +79,7 @@ def test_a_worker_waits_quietly_for_its_database(fragile_shop: Shop, server: Ser
     """It logs one line when the database is lost, one when it is back, and pauses between tries."""
     with fragile_shop.worker() as worker:
         server.kill()
-        worker.wait_for_log("the database is lost")
+        worker.wait_for_log("the database is down")
         before = worker.cpu()
         with _Refusals(server.port) as refusals:
             until("20 attempts to connect", lambda: refusals.count >= 20, timeout=60)

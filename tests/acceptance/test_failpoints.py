@@ -90,7 +90,7 @@ def test_a_zombie_begins_nothing(shop: Shop, points: Path, task: str) -> None:
         with shop.worker():
             assert job.get(timeout=LEASE + 20) == 5
             zombie.thaw()
-            zombie.wait_for_log("silent for too long")
+            zombie.wait_for_log("no heartbeat for longer than the lease")
             jobs = shop.send_all(task, [(6,)] * 20)
             assert {later.get(timeout=20) for later in jobs} == {6}
     assert len(shop.ledger.runs(job.id.hex)) == 1

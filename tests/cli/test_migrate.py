@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.teardown import drop_tables
 from tests.cli.conftest import Run
 
 
@@ -69,8 +68,8 @@ def test_torn_down_tables_leave_nothing_behind(database_url: str) -> None:
     store.schema.migrate()
     kept.schema.migrate()
 
-    drop_tables(store.database)
-    drop_tables(store.database)
+    store.schema.drop()
+    store.schema.drop()
 
     names = tables(database_url)
     assert not [name for name in names if name.startswith("own_")]

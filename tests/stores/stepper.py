@@ -180,10 +180,10 @@ class _Dialect:
         self._dialect.close(tx.tx)
         self._lane.in_transaction = False
 
-    def fault(self, error: BaseException) -> ErrorKind:
-        fault: ErrorKind = self._dialect.fault(error)
-        self._lane.retries += fault is ErrorKind.RETRY
-        return fault
+    def error_kind(self, error: BaseException) -> ErrorKind:
+        kind: ErrorKind = self._dialect.error_kind(error)
+        self._lane.retries += kind is ErrorKind.CONFLICT
+        return kind
 
 
 class Path:

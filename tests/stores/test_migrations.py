@@ -17,7 +17,6 @@ from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.dialects.sqlite import SQLite
 from hammerflow.stores.statements import read_migrations
-from hammerflow.stores.teardown import drop_tables
 from tests.stores.kit import Desk, desk_at, open_raw
 
 Fresh = Callable[[str], str]
@@ -228,8 +227,8 @@ def test_a_prefix_keeps_two_sets_of_tables_apart(bare: Desk) -> None:
         store.jobs.insert([bare.job() for _ in range(n + 1)])
     assert [len(store.jobs.list()) for store in stores] == [1, 2, 3]
     assert len(bare.sql("SELECT id FROM jobs")) == 1 and len(bare.sql("SELECT id FROM b_jobs")) == 3
-    drop_tables(stores[1].database)
-    drop_tables(stores[1].database)
+    stores[1].schema.drop()
+    stores[1].schema.drop()
     assert stores[1].schema.applied() == []
     assert [len(store.jobs.list()) for store in (stores[0], stores[2])] == [1, 3]
     for store in stores:

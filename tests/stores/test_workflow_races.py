@@ -95,14 +95,14 @@ def count_faults(desk: Desk) -> Counter[str]:
     """How often a unit of the desk's store is told to run again."""
     counts: Counter[str] = Counter()
     database: Any = desk.store.workflows._database
-    judge = database.dialect.fault
+    judge = database.dialect.error_kind
 
     def counting(error: BaseException) -> ErrorKind:
-        fault: ErrorKind = judge(error)
-        counts["retry"] += fault is ErrorKind.RETRY
-        return fault
+        kind: ErrorKind = judge(error)
+        counts["retry"] += kind is ErrorKind.CONFLICT
+        return kind
 
-    database.dialect.fault = counting
+    database.dialect.error_kind = counting
     return counts
 
 

@@ -39,7 +39,7 @@ class Bench:
         if self.pid == 0:
             os.close(self.line.jobs)
             pulse = LeaseClock()
-            pulse.beat(math.inf)
+            pulse.extend(math.inf)
             SerialChild(app, self.line.child_ends, options, pulse).run()
             os._exit(0)
         self.line.handed_over()

@@ -437,7 +437,7 @@ def _worker(folder: Path, app: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-# -- weather
+# -- database outages
 
 
 def test_a_worker_outlives_its_database(own_postgres: Any, shop_at: Callable[..., Shop]) -> None:
@@ -452,12 +452,12 @@ def test_a_worker_outlives_its_database(own_postgres: Any, shop_at: Callable[...
         own_postgres.kill()
         shop.open("gate")
         until("both have ended", lambda: all(run.ended for run in shop.ledger.runs()))
-        worker.wait_for_log("the database is lost")
+        worker.wait_for_log("the database is down")
         own_postgres.start()
 
         assert [result.get(timeout=20) for result in held] == [0, 1]
         assert shop.send("note", 5).get(timeout=10) == 5
-        assert worker.log.count("the database is lost") == 1
+        assert worker.log.count("the database is down") == 1
         assert worker.log.count("the database is back") == 1
     assert shop.ledger.counts(result.id.hex for result in held) == {1: 2}
     shop.check()

@@ -190,7 +190,5 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _tear_down(app: Hammerflow) -> None:
-    from hammerflow.stores.teardown import drop_tables
-
-    drop_tables(app.store.database)
+    app.store.schema.drop()
     app.close()

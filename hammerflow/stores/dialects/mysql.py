@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import NO_TRANSACTION, ErrorKind
-from hammerflow.stores.statements import Param, Statement, load_statements, table_names
+from hammerflow.stores.database import ErrorKind
+from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.statements import Param, Statement
 
 try:
     import pymysql
@@ -19,12 +20,13 @@ except ImportError as error:  # pragma: no cover - shown by the packaging test
 __all__ = ["MySQL", "MySQLTx"]
 
 _NOW = "UTC_TIMESTAMP(6)"
-#: Text of one multi-row INSERT at most, well below the least max_allowed_packet in use (16 MiB).
+#: Characters of one multi-row INSERT, far below the least max_allowed_packet in use (16 MiB):
+#: one row may be as large as the largest payload on top.
 _PACKET = 4 << 20
 
 
 class _Literals(dict[type, Callable[[Any], str]]):
-    """How a value of each type is written; one of a subclass (a StrEnum) as its base."""
+    """How a value of each type is written; one of a subclass (a StrEnum) like its base."""
 
     def __missing__(self, kind: type) -> Callable[[Any], str]:
         base = next(base for base in kind.__mro__ if base in self)
@@ -32,16 +34,18 @@ class _Literals(dict[type, Callable[[Any], str]]):
         return self[base]
 
 
-class MySQLTx:
-    """Statements on one PyMySQL connection; values are written into the text by type."""
+class MySQLTx(DriverTx):
+    """Statements on one PyMySQL connection.
 
-    repeated = False
-    since: float | None = None
+    Values are written into the text as literals: PyMySQL has no prepared statements and would do
+    the same, but more slowly; here one table says how each type is written, and bytes are hex
+    literals, in which nothing needs to be escaped.
+    """
 
-    def __init__(self, connection: Any, statements: Mapping[str, Statement], foreign: bool) -> None:
-        self.connection = connection
-        self.foreign = foreign
-        self._statements = statements
+    def __init__(
+        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
+    ) -> None:
+        super().__init__(connection, statements, foreign=foreign)
         self._cursor = connection.cursor(pymysql.cursors.Cursor)
         self._literals = _Literals(
             {
@@ -53,9 +57,6 @@ class MySQLTx:
                 str: connection.escape,
             }
         )
-
-    def has(self, name: str) -> bool:
-        return name in self._statements
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         self._execute(name, values)
@@ -86,14 +87,6 @@ class MySQLTx:
         if pieces:
             self._cursor.execute(head + ",".join(pieces) + statement.tail)
 
-    def script(self, text: str) -> None:
-        for piece in text.split(";\n"):
-            if piece.strip():
-                self._cursor.execute(piece)
-
-    def cut(self) -> None:
-        """The driver's own read timeout does it."""
-
     def _execute(self, name: str, values: dict[str, Any]) -> int:
         literal = self._literals
         out: list[str] = []
@@ -114,7 +107,7 @@ def _literal_bytes(value: bytes) -> str:
 
 
 class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-ignore]
-    """PyMySQL reads the system's certificates anew for each connection, 30 ms of CPU; here once."""
+    """Reads the system's certificates once, and not for each connection (30 ms of CPU)."""
 
     _contexts: ClassVar[dict[str, Any]] = {}
 
@@ -127,11 +120,11 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-
         return self._contexts[key]
 
 
-class MySQL:
+class MySQL(DriverDialect):
     """A MySQL 8 or MariaDB 10.6+ server with InnoDB; READ COMMITTED."""
 
     name = "mysql"
-    one_writer = False
+    tx_type = MySQLTx
 
     def __init__(
         self,
@@ -147,9 +140,7 @@ class MySQL:
             "write_timeout": statement_timeout,
         }
         self._arguments = timeouts | dict(arguments)
-        self.macros: Mapping[str, str] = {
-            **table_names(prefix, None, "`"),
-            "prefix": prefix,
+        macros = {
             "now": _NOW,
             "after": f"TIMESTAMPADD(MICROSECOND, ROUND(:@::float8 * 1000000), {_NOW})",
             "age": f"(TIMESTAMPDIFF(MICROSECOND, @, {_NOW}) / 1000000e0)",
@@ -161,7 +152,7 @@ class MySQL:
             "epoch": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000e0)",
             "table": "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         }
-        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
+        super().__init__(prefix, None, "`", macros)
 
     def connect(self) -> MySQLTx:
         connection = _Connection(
@@ -174,9 +165,6 @@ class MySQL:
         tx.run("session")
         tx.run("session_isolation")
         return tx
-
-    def wrap(self, connection: Any) -> MySQLTx:
-        return MySQLTx(connection, self.statements, foreign=True)
 
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, pymysql.connections.Connection)
@@ -199,21 +187,21 @@ class MySQL:
         tx.connection.rollback()
 
     def close(self, tx: Any) -> None:
-        tx.connection._force_close()  # no farewell: the peer may be gone
+        tx.connection._force_close()  # without COM_QUIT: the peer may be gone
 
-    def fault(self, error: BaseException) -> ErrorKind:
+    def error_kind(self, error: BaseException) -> ErrorKind:
         code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
         match error:
             case pymysql.err.IntegrityError() if code == 1062:
                 return ErrorKind.DUPLICATE
             case pymysql.err.ProgrammingError() if code == 1146:
-                return ErrorKind.MISSING
+                return ErrorKind.NO_TABLE
             case pymysql.err.OperationalError() if code in (1205, 1213):
-                return ErrorKind.RETRY
+                return ErrorKind.CONFLICT
             case pymysql.err.InterfaceError():
-                return ErrorKind.LOST
+                return ErrorKind.CONNECTION_LOST
             case pymysql.err.OperationalError() | pymysql.err.InternalError() if code in _LOST:
-                return ErrorKind.LOST
+                return ErrorKind.CONNECTION_LOST
             case _:
                 return ErrorKind.OTHER
 
@@ -224,6 +212,6 @@ class MySQL:
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-#: Server gone, lost in a query, shutting down, killed, too many connections, host unreachable;
-#: disk full (1021), read-only after a failover (1290, 1836).
+#: MySQL's error codes: server gone, lost in a query, shutting down, killed, too many connections,
+#: host unreachable; disk full (1021), read-only after a failover (1290, 1836).
 _LOST = {0, 1021, 1040, 1053, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}

@@ -2,157 +2,50 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
-import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import NO_TRANSACTION, ErrorKind
-from hammerflow.stores.statements import Param, Statement, load_statements, table_names
+from hammerflow.stores.database import ErrorKind
+from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.statements import Param, Statement
 
 try:
     import psycopg
     from psycopg import pq
-    from psycopg.adapt import Dumper, Loader
+
+    from hammerflow.stores.dialects.postgres_arrays import ADAPTERS, Adapter, register
 except ImportError as error:  # pragma: no cover - shown by the packaging test
     raise MissingExtra(package="psycopg", extra="postgres", what="a postgresql:// URL") from error
 
 __all__ = ["Postgres", "PostgresTx"]
 
 _NOW = "statement_timestamp()"
-#: A generic plan made while a hot table is small would scan it for ever after (255 instead of 15
-#: microseconds a settled job, measured); one by statistics from before a backlog would read and
-#: sort all of it (a claim of 100 beside 300 000: 120-585 ms instead of 2-19); compiling a
-#: statement of a millisecond does not pay.
+#: Every statement has an index, and must use it. A generic plan made while a hot table is small
+#: would go on to scan it (measured: 255 instead of 15 microseconds a settled job); a plan from
+#: statistics older than a backlog would read and sort all of it (a claim of 100 out of 300 000:
+#: 120-585 ms instead of 2-19). Compiling a statement of a millisecond does not pay.
 _PLANNER = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"
 
 
-class _Uuid(bytes):
-    """16 bytes to be sent as a uuid."""
-
-
-class _UuidDumper(Dumper):
-    format = pq.Format.BINARY
-    oid = 2950
-
-    def dump(self, obj: Any) -> bytes:
-        return bytes(obj)
-
-
-class _UuidLoader(Loader):
-    format = pq.Format.BINARY
-
-    def load(self, data: Any) -> bytes:
-        return bytes(data)
-
-
-class _Array(bytes):
-    """A one-dimensional array in its wire form (PostgreSQL, array_recv): dimensions, null flag,
-    element type, length, lower bound, then each element behind its length.
-
-    Written here and not by psycopg's list dumper, which writes text at 5 microseconds an
-    element; this is 0.2.
-    """
-
-
-def _array_dumper(array_oid: int) -> type[Dumper]:
-    class ArrayDumper(Dumper):
-        format = pq.Format.BINARY
-        oid = array_oid
-
-        def dump(self, obj: Any) -> bytes:
-            return bytes(obj)
-
-    return ArrayDumper
-
-
-def _array_type(
-    oid: int, array_oid: int, element: Callable[[Any], bytes]
-) -> tuple[type[bytes], type[Dumper], Callable[[Sequence[Any]], Any]]:
-    kind = type("_ArrayOf", (_Array,), {})
-    element_type = oid.to_bytes(4)
-    null = b"\xff\xff\xff\xff"
-
-    def adapt(values: Sequence[Any]) -> Any:
-        size = len(values)
-        nulls = values.count(None)
-        head = (b"\0\0\0\1" if nulls else b"\0\0\0\0") + element_type
-        if not size:
-            return kind(b"\0\0\0\0" + head)
-        if nulls == size:
-            body = null * size
-        elif nulls:
-            body = b"".join([null if value is None else element(value) for value in values])
-        else:
-            body = b"".join([element(value) for value in values])
-        return kind(b"\0\0\0\1" + head + size.to_bytes(4) + b"\0\0\0\1" + body)
-
-    return kind, _array_dumper(array_oid), adapt
-
-
-def _uuid(value: bytes | None) -> _Uuid | None:
-    return None if value is None else _Uuid(value)
-
-
-def _fixed(code: str) -> Callable[[Any], bytes]:
-    size = struct.calcsize("!" + code)
-    return functools.partial(struct.Struct("!i" + code).pack, size)
-
-
-def _bytes(value: bytes) -> bytes:
-    return len(value).to_bytes(4) + value
-
-
-def _str(value: str) -> bytes:
-    encoded = value.encode()
-    return len(encoded).to_bytes(4) + encoded
-
-
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_EIGHT = struct.Struct("!iq").pack
-
-
-def _instant(value: datetime) -> bytes:
-    return _EIGHT(8, (value - _EPOCH) // _MICROSECOND)
-
-
-#: Types by pg_type.dat: element oid, array oid, wire form of an element behind its length.
-_ARRAYS = {
-    "uuid[]": _array_type(2950, 2951, b"\0\0\0\x10".__add__),
-    "bigint[]": _array_type(20, 1016, _fixed("q")),
-    "integer[]": _array_type(23, 1007, _fixed("i")),
-    "smallint[]": _array_type(21, 1005, _fixed("h")),
-    "float8[]": _array_type(701, 1022, _fixed("d")),
-    "bytea[]": _array_type(17, 1001, _bytes),
-    "text[]": _array_type(25, 1009, _str),
-    "timestamptz[]": _array_type(1184, 1185, _instant),
-}
-_ADAPT: dict[str, Callable[[Any], Any]] = {
-    "uuid": _uuid,
-    **{name: adapt for name, (_, _, adapt) in _ARRAYS.items()},
-}
-
-
 class _Fitted:
-    """A statement's text with $n, and what to do to each of its values."""
+    """A statement's text with $1, $2 ..., and for each of them its value's name and adapter."""
 
     __slots__ = ("adapters", "names", "text")
 
     def __init__(self) -> None:
         self.text = ""
         self.names: list[str] = []
-        self.adapters: list[Callable[[Any], Any] | None] = []
+        self.adapters: list[Adapter | None] = []
 
     def place(self, name: str, type_: str) -> str:
         if name not in self.names:
             self.names.append(name)
-            self.adapters.append(_ADAPT.get(type_))
+            self.adapters.append(ADAPTERS.get(type_))
         number = f"${self.names.index(name) + 1}"
         return f"{number}::{type_}" if type_ else number
 
@@ -172,7 +65,10 @@ def _fit(statement: Statement) -> _Fitted:
 
 
 def _fit_many(statement: Statement) -> _Fitted:
-    """INSERT ... VALUES (...) for many rows: the same expressions over unnested arrays."""
+    """INSERT ... VALUES (...) for many rows: the same expressions over one array a column.
+
+    One statement whatever the number of rows: prepared once, sent in one round trip.
+    """
     fitted = _Fitted()
     exprs = [f"r.{part.name}" if isinstance(part, Param) else part for part in statement.row]
     arrays = [fitted.place(p.name, p.type + "[]") for p in statement.row_params]
@@ -185,30 +81,25 @@ def _fit_many(statement: Statement) -> _Fitted:
     return fitted
 
 
-class PostgresTx:
-    """Statements on one psycopg connection."""
+class PostgresTx(DriverTx):
+    """Statements on one psycopg connection.
 
-    repeated = False
-    since: float | None = None  # when the statement that is under way was sent
+    Attributes:
+        prepares: prepare each statement at its first use. Off on a caller's connection, whose
+            session is the caller's.
+    """
+
+    prepares = False
 
     def __init__(
-        self, connection: Any, statements: Mapping[str, Statement], foreign: bool, prepare: bool
+        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
     ) -> None:
-        self.connection = connection
-        self.foreign = foreign
-        self._statements = statements
-        self._fitted: dict[tuple[str, bool], _Fitted] = {}
-        self._prepare = prepare
+        super().__init__(connection, statements, foreign=foreign)
+        self._fitted: dict[str, _Fitted] = {}
+        self._fitted_many: dict[str, _Fitted] = {}
         self._cursor: Any = psycopg.RawCursor(connection, row_factory=psycopg.rows.tuple_row)
         self._cursor.format = pq.Format.BINARY
-        adapters = self._cursor.adapters
-        adapters.register_dumper(_Uuid, _UuidDumper)
-        for kind, dumper, _ in _ARRAYS.values():
-            adapters.register_dumper(kind, dumper)
-        adapters.register_loader("uuid", _UuidLoader)
-
-    def has(self, name: str) -> bool:
-        return name in self._statements
+        register(self._cursor.adapters)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         return self._execute(name, values).fetchall()  # type: ignore[no-any-return]
@@ -217,9 +108,9 @@ class PostgresTx:
         return self._execute(name, values).rowcount  # type: ignore[no-any-return]
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        fitted = self._fitted.get((name, True))
+        fitted = self._fitted_many.get(name)
         if fitted is None:
-            fitted = self._fitted[name, True] = _fit_many(self._statements[name])
+            fitted = self._fitted_many[name] = _fit_many(self._statements[name])
         values = [
             adapt(column) if adapt else list(column)
             for adapt, column in zip(fitted.adapters, zip(*rows, strict=True), strict=True)
@@ -230,9 +121,9 @@ class PostgresTx:
         self.connection.execute(text)
 
     def _execute(self, name: str, values: dict[str, Any]) -> Any:
-        fitted = self._fitted.get((name, False))
+        fitted = self._fitted.get(name)
         if fitted is None:
-            fitted = self._fitted[name, False] = _fit(self._statements[name])
+            fitted = self._fitted[name] = _fit(self._statements[name])
         arguments = [
             adapt(values[key]) if adapt else values[key]
             for key, adapt in zip(fitted.names, fitted.adapters, strict=True)
@@ -242,12 +133,12 @@ class PostgresTx:
     def _send(self, text: str, arguments: list[Any]) -> Any:
         self.since = time.monotonic()
         try:
-            return self._cursor.execute(text, arguments, prepare=self._prepare)
+            return self._cursor.execute(text, arguments, prepare=self.prepares)
         finally:
             self.since = None
 
     def command(self, text: str) -> None:
-        """Begin or end a transaction."""
+        """Begin or end a transaction, watched as any statement (see ``cut``)."""
         self.since = time.monotonic()
         try:
             self.connection.execute(text)
@@ -255,25 +146,23 @@ class PostgresTx:
             self.since = None
 
     def cut(self) -> None:
-        """Shut the socket down under a statement that waits for a silent peer: it fails at once."""
+        # A duplicate of the descriptor: closing it leaves psycopg's own open.
         with socket.socket(fileno=os.dup(self.connection.fileno())) as peer:
             peer.shutdown(socket.SHUT_RDWR)
 
 
-class Postgres:
+class Postgres(DriverDialect):
     """A PostgreSQL server; READ COMMITTED, one statement for a claim or a settle."""
 
     name = "postgres"
-    one_writer = False
+    tx_type = PostgresTx
 
     def __init__(
         self, conninfo: str, *, prefix: str, schema: str | None, connect_timeout: float = 5.0
     ) -> None:
         self._conninfo = conninfo
         self._connect_timeout = connect_timeout
-        self.macros: Mapping[str, str] = {
-            **table_names(prefix, schema, '"'),
-            "prefix": prefix,
+        macros = {
             "schema": schema or "public",
             "now": _NOW,
             "after": f"({_NOW} + :@::float8 * interval '1 second')",
@@ -285,7 +174,7 @@ class Postgres:
             "skip_locked": "FOR UPDATE SKIP LOCKED",
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }
-        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
+        super().__init__(prefix, schema, '"', macros)
 
     def connect(self) -> PostgresTx:
         try:
@@ -296,11 +185,12 @@ class Postgres:
                 raise
             connection = self._connect()  # a PgBouncer that takes no options
         connection.prepare_threshold, threshold = None, connection.prepare_threshold
-        tx = PostgresTx(connection, self.statements, foreign=False, prepare=True)
+        tx = PostgresTx(connection, self.statements, foreign=False)
+        tx.prepares = True
+        # A differing process id shows a pooler in between: each transaction may run on another
+        # server, where other statements are prepared under the same names. So none is prepared.
         if tx.rows("backend_pid") == [(connection.info.backend_pid,)]:
             connection.prepare_threshold = threshold
-        # Else a pooler is between: each transaction may get another server, where other statements
-        # are prepared under the same names.
         return tx
 
     def _connect(self, **more: Any) -> Any:
@@ -314,9 +204,6 @@ class Postgres:
             tcp_user_timeout=20_000,
             **more,
         )
-
-    def wrap(self, connection: Any) -> PostgresTx:
-        return PostgresTx(connection, self.statements, foreign=True, prepare=False)
 
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, psycopg.Connection)
@@ -338,29 +225,29 @@ class Postgres:
     def close(self, tx: Any) -> None:
         tx.connection.close()
 
-    def fault(self, error: BaseException) -> ErrorKind:
+    def error_kind(self, error: BaseException) -> ErrorKind:
         match error:
             case psycopg.errors.UniqueViolation():
                 return ErrorKind.DUPLICATE
             case psycopg.errors.UndefinedTable():
-                return ErrorKind.MISSING
+                return ErrorKind.NO_TABLE
             case (
                 psycopg.errors.DeadlockDetected()
                 | psycopg.errors.SerializationFailure()
                 | psycopg.errors.LockNotAvailable()
             ):
-                return ErrorKind.RETRY
+                return ErrorKind.CONFLICT
             case (
                 psycopg.errors.AdminShutdown()
                 | psycopg.errors.CrashShutdown()
                 | psycopg.errors.CannotConnectNow()
                 | psycopg.errors.IdleInTransactionSessionTimeout()
-                | psycopg.errors.ReadOnlySqlTransaction()  # a primary of yesterday
+                | psycopg.errors.ReadOnlySqlTransaction()  # a primary until the failover
                 | psycopg.InterfaceError()
             ):
-                return ErrorKind.LOST
-            case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _CLASSES:
-                return ErrorKind.LOST
+                return ErrorKind.CONNECTION_LOST
+            case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _LOST_CLASSES:
+                return ErrorKind.CONNECTION_LOST
             case _:
                 return ErrorKind.OTHER
 
@@ -371,5 +258,6 @@ class Postgres:
         return None if value is None else value.astimezone(UTC)
 
 
-#: Classes of SQLSTATE: connection exception (also: none at all), insufficient resources, I/O error.
-_CLASSES = {"08", "53", "58"}
+#: Classes of SQLSTATE (PostgreSQL, appendix A): connection exception, also where there is no
+#: SQLSTATE; insufficient resources; system error.
+_LOST_CLASSES = {"08", "53", "58"}

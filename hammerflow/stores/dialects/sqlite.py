@@ -10,30 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hammerflow.stores.database import NO_TRANSACTION, ErrorKind
-from hammerflow.stores.statements import Param, Statement, load_statements, table_names
+from hammerflow.stores.database import ErrorKind
+from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.statements import Param, Statement
 
 __all__ = ["SQLite", "SQLiteTx"]
 
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
-class SQLiteTx:
+class SQLiteTx(DriverTx):
     """Statements on one sqlite3 connection."""
 
-    repeated = False
-    since: float | None = None
-
     def __init__(
-        self, connection: sqlite3.Connection, statements: Mapping[str, Statement], foreign: bool
+        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
     ) -> None:
-        self.connection: Any = connection
-        self.foreign = foreign
-        self._statements = statements
+        super().__init__(connection, statements, foreign=foreign)
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
-
-    def has(self, name: str) -> bool:
-        return name in self._statements
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         cursor = self._execute(name, values)
@@ -48,14 +41,6 @@ class SQLiteTx:
         if text is None:
             text = self._texts[key] = _fit(self._statements[name], (), numbered=True)
         self.connection.executemany(text, rows)
-
-    def script(self, text: str) -> None:
-        for piece in text.split(";\n"):
-            if piece.strip():
-                self.connection.execute(piece)
-
-    def cut(self) -> None:
-        """A file does not go silent."""
 
     def _execute(self, name: str, values: dict[str, Any]) -> sqlite3.Cursor:
         statement = self._statements[name]
@@ -83,8 +68,8 @@ class SQLiteTx:
 
 
 def _size(n: int) -> int:
-    """How many places a list of n gets: few different numbers (1 to 4, 6, 8, 12, 16 ...), as each
-    is a statement of its own to prepare and to keep."""
+    """How many placeholders a list of n values gets: one of few sizes (1 to 4, 6, 8, 12, 16 ...),
+    as each size is a statement of its own to prepare and cache. The last value fills the rest."""
     if n <= 4:
         return n
     power = 1 << (n - 1).bit_length()
@@ -107,18 +92,17 @@ def _fit(statement: Statement, sizes: Iterable[int], *, numbered: bool) -> str:
     return "".join(out)
 
 
-class SQLite:
+class SQLite(DriverDialect):
     """The embedded database: WAL, full durability, one writer at a time."""
 
     name = "sqlite"
+    tx_type = SQLiteTx
     one_writer = True
 
     def __init__(self, path: str, *, prefix: str, busy_timeout: float = 5.0) -> None:
         self.path = path
         self._busy = busy_timeout
-        self.macros: Mapping[str, str] = {
-            **table_names(prefix, None, '"'),
-            "prefix": prefix,
+        macros = {
             "now": _NOW,
             "after": f"({_NOW} + :@::float8)",
             "age": f"({_NOW} - @)",
@@ -129,7 +113,7 @@ class SQLite:
             "skip_locked": "",
             "epoch": _NOW,
         }
-        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
+        super().__init__(prefix, None, '"', macros)
 
     def connect(self) -> SQLiteTx:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
@@ -142,15 +126,12 @@ class SQLite:
         )
         try:
             _write_ahead(connection, self._busy)
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA synchronous = FULL")  # in WAL, NORMAL may lose a commit
             connection.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
             connection.close()
             raise
         return SQLiteTx(connection, self.statements, foreign=False)
-
-    def wrap(self, connection: Any) -> SQLiteTx:
-        return SQLiteTx(connection, self.statements, foreign=True)
 
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, sqlite3.Connection)
@@ -173,16 +154,16 @@ class SQLite:
     def close(self, tx: Any) -> None:
         tx.connection.close()
 
-    def fault(self, error: BaseException) -> ErrorKind:
+    def error_kind(self, error: BaseException) -> ErrorKind:
         match error:
             case sqlite3.IntegrityError():
                 return ErrorKind.DUPLICATE
             case sqlite3.OperationalError() if "no such table" in str(error):
-                return ErrorKind.MISSING
+                return ErrorKind.NO_TABLE
             case sqlite3.OperationalError() if _primary_code(error) in _BUSY:
-                return ErrorKind.RETRY
+                return ErrorKind.CONFLICT
             case sqlite3.DatabaseError() if _primary_code(error) in _BROKEN:
-                return ErrorKind.LOST
+                return ErrorKind.CONNECTION_LOST
             case _:
                 return ErrorKind.OTHER
 
@@ -196,7 +177,7 @@ class SQLite:
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
 _LEGACY = -1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-#: The file cannot be read or written: disk full, error, no rights, not a database.
+#: The file cannot be read or written: I/O error, disk full, no rights, not a database.
 _BROKEN = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_FULL,
@@ -208,10 +189,11 @@ _BROKEN = {
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
-    """Put the file into WAL mode, which is a setting of the file: waits up to ``seconds``.
+    """Put the file into WAL mode, which the file remembers; retry for up to ``seconds``.
 
-    Connections that open a fresh file together may each hold a read lock and want the write lock;
-    SQLite then fails one of them at once, without its busy timeout (sqlite3_busy_handler).
+    WAL, so that readers never block the writer. Connections that open a fresh file at the same
+    time may each hold a read lock and ask for the write lock. SQLite then fails one of them at
+    once, without its busy timeout, as waiting would be a deadlock (sqlite3_busy_handler).
     """
     deadline = time.monotonic() + seconds
     while True:

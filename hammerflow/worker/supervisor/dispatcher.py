@@ -40,7 +40,7 @@ class Dispatcher:
         *,
         worker_id: Callable[[], int],
         schedule: QueueOrder,
-        weather: DatabaseStatus,
+        database_status: DatabaseStatus,
         is_full: Callable[[], bool],
         is_quiet: Callable[[], bool],
         poll: float,
@@ -51,7 +51,7 @@ class Dispatcher:
         self._crew = crew
         self._worker_id = worker_id
         self._schedule = schedule
-        self._weather = weather
+        self._database_status = database_status
         self._is_full = is_full
         self._is_quiet = is_quiet
         self._poll = 0.05 if burst else poll
@@ -87,12 +87,12 @@ class Dispatcher:
                 with self.claiming:
                     self._look(room)
             except StoreUnavailable as error:
-                self._pause(self._weather.lost(error))
+                self._pause(self._database_status.mark_down(error))
             except Exception:  # a border: a claim that fails must not end all claims
                 log.exception("a claim failed")
                 self._pause(1.0)
             else:
-                self._weather.fine()
+                self._database_status.mark_up()
 
     def _wait_for_room(self) -> int:
         """How many jobs to claim, once there is a reason to; 0 at the end."""

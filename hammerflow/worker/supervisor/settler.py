@@ -43,12 +43,12 @@ class Settler:
         self,
         store: Store,
         *,
-        weather: DatabaseStatus,
+        database_status: DatabaseStatus,
         on_settled: Callable[[Settlement], None],
         on_later: Callable[[float], None],
     ) -> None:
         self._store = store
-        self._weather = weather
+        self._database_status = database_status
         self._on_settled = on_settled
         self._on_later = on_later
         self._queue: deque[tuple[int, list[Pair], int]] = deque()  # the last: bytes of results
@@ -145,11 +145,11 @@ class Settler:
             try:
                 settlement = self._store.jobs.settle(worker_id, pairs)
             except StoreUnavailable as error:
-                pause = self._weather.lost(error)
+                pause = self._database_status.mark_down(error)
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
                     log.error("gave up writing how %d jobs ended", len(pairs))
                     return False
-                self._weather.wait(pause)
+                self._database_status.wait(pause)
             except Exception:  # a border: one bad row must not hold up the others
                 log.exception("a batch of %d could not be settled", len(pairs))
                 return self._write_singly(worker_id, pairs)
@@ -173,7 +173,7 @@ class Settler:
         return True  # it stays leased until this worker leaves; then it is rescued
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
-        self._weather.fine()
+        self._database_status.mark_up()
         if settlement.stale:
             self._count_stale(len(settlement.stale))
         delays = [o.delay for _, o in pairs if type(o) is Retrying or type(o) is Snoozed]

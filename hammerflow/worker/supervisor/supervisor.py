@@ -20,7 +20,7 @@ from hammerflow.notifiers import Listener, Notifier, open_notifier
 from hammerflow.services.cancellation_poller import CancellationPoller
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.services.heartbeat import Heartbeat
-from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.services.lease_clock import LeaseClock, now
 from hammerflow.services.lease_reconciler import LeaseReconciler
 from hammerflow.services.progress_writer import DELAY, ProgressWriter
 from hammerflow.services.promoter import Promoter
@@ -30,7 +30,7 @@ from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.settings import Settings, load_settings
-from hammerflow.stores import open_store
+from hammerflow.stores import open_checked_store, open_store
 from hammerflow.stores.store import Store
 from hammerflow.worker.logs import configure, facts
 from hammerflow.worker.options import WorkerOptions
@@ -61,7 +61,7 @@ class Supervisor:
         self._signals = Signals()
         self._forker_lost = False
         self._is_isolated = False
-        self._pulse = LeaseClock()
+        self._lease_clock = LeaseClock()
 
     def run(self) -> int:
         """Work until a signal, or with ``burst`` until nothing is left to do."""
@@ -93,7 +93,7 @@ class Supervisor:
                 "max_memory": options.max_memory_per_child,
                 "async_slots": options.async_slots,
             },
-            self._pulse,
+            self._lease_clock,
         )
 
     def _greet(self, forker: ForkServerClient) -> Greeting | None:
@@ -113,26 +113,26 @@ class Supervisor:
         self._manifest = greeting.manifest
         self._patience_with_peer = max(2.0, min(settings.statement_timeout, settings.lease / 3))
         self._poll = options.poll if options.poll is not None else settings.poll
-        self._store = _opened(settings)
+        self._store = open_checked_store(settings)
         self._notifier: Notifier = _notifier(settings, self._store)
         self._schedule = QueueOrder(options.weights)
         self._schedule.add({"default", *greeting.manifest.queues})
-        self._weather = DatabaseStatus(lambda: self._store.database.answers)
+        self._database_status = DatabaseStatus(lambda: self._store.database.answers)
         self._progress = ProgressWriter(
-            self._store, on_word=lambda: self._keeping.wake(self._progress, DELAY)
+            self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
         )
         self._settler = Settler(
             self._store,
-            weather=self._weather,
+            database_status=self._database_status,
             on_settled=self._on_settled,
-            on_later=lambda seconds: self._promoting.wake(self._promoter, seconds),
+            on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
         )
         self._pool = Pool(
             children=options.processes,
             slots=options.async_slots,
             grace=options.grace,
             deliver=self._settler.put,
-            note=self._progress.say,
+            note=self._progress.record,
             on_forker_lost=self._on_forker_lost,
         )
         self._dispatchers = [
@@ -147,7 +147,7 @@ class Supervisor:
             crew,
             worker_id=lambda: self._registrar.worker_id or 0,
             schedule=self._schedule,
-            weather=self._weather,
+            database_status=self._database_status,
             is_full=lambda: (
                 self._settler.is_full or self._is_isolated or self._registrar.worker_id is None
             ),
@@ -158,71 +158,78 @@ class Supervisor:
         )
 
     def _build_services(self, settings: Settings) -> None:
-        store, weather = self._store, self._weather
-        self._heart = Heartbeat(store, self._pulse, lease=settings.lease, on_gone=self._on_row_gone)
+        store, database_status = self._store, self._database_status
+        self._heartbeat = Heartbeat(
+            store, self._lease_clock, lease=settings.lease, on_gone=self._on_row_gone
+        )
         self._registrar = Registrar(
             store,
-            self._heart,
             describe=self._describe,
             is_used=self._is_used,
             on_ready=self._on_ready,
+            on_registered=self._heartbeat.add,
+            on_dropped=self._heartbeat.drop,
         )
         self._promoter = Promoter(store, poll=self._poll, on_ready=self._on_ready)
-        self._canceller = CancellationPoller(
+        self._cancellation_poller = CancellationPoller(
             store, worker_ids=self._working_ids, cancel=self._pool.cancel
         )
-        self._queue_watch = QueuePoller(
-            store, names_wanted=self._schedule.is_open, seen=self._on_queues_seen
+        self._queue_poller = QueuePoller(
+            store, with_names=self._schedule.is_open, on_queues=self._on_queues_seen
         )
         rescuer = Rescuer(
             store,
-            every=settings.sweep,
+            interval=settings.sweep,
             lease=settings.lease,
             poison_limit=settings.poison_limit,
             queues=lambda: self._schedule.names,
             on_ready=self._on_ready,
-            may_judge=lambda: self._heart.silent_for < settings.lease / 3,
+            may_sweep=lambda: self._heartbeat.silent_for < settings.lease / 3,
         )
-        auditor = LeaseReconciler(
+        lease_reconciler = LeaseReconciler(
             store,
-            weather=weather,
+            database_status=database_status,
             between_claims=self._between_claims,
             held=self._held,
             on_ready=self._ring_here,
         )
-        keeper = WorkflowMaintenance(store, every=settings.sweep, on_settled=self._on_settled)
-        self._beating = ServiceRunner("heart", [self._heart], weather, tries_first=True)
-        self._promoting = ServiceRunner("promoter", [self._promoter], weather)
-        self._keeping = ServiceRunner(
+        workflow_maintenance = WorkflowMaintenance(
+            store, interval=settings.sweep, on_settled=self._on_settled
+        )
+        self._heartbeat_runner = ServiceRunner(
+            "heartbeat", [self._heartbeat], database_status, probes=True
+        )
+        self._promoter_runner = ServiceRunner("promoter", [self._promoter], database_status)
+        self._housekeeping = ServiceRunner(
             "housekeeper",
             [
                 self._registrar,
-                self._queue_watch,
-                self._canceller,
+                self._queue_poller,
+                self._cancellation_poller,
                 rescuer,
-                auditor,
-                keeper,
+                lease_reconciler,
+                workflow_maintenance,
                 self._progress,
             ],
-            weather,
+            database_status,
         )
 
-        weather.on_lost = lambda: self._beating.wake(self._heart)
-        weather.on_fine = self._on_database_back
+        database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
+        database_status.on_up = self._on_database_back
 
     def _start(self, forker: ForkServerClient, greeting: Greeting) -> None:
-        self._registrar.tick()
-        self._queue_watch.tick()
+        self._registrar.tick(now())
+        self._queue_poller.tick(now())
         self._pool.staff(forker, greeting.manifest)
         self._pool.start()
         self._settler.start()
-        self._beating.start()
+        self._heartbeat_runner.start()
         for dispatcher in self._dispatchers:
             dispatcher.start()
         self._listener: Listener = self._listen()
         if not self._options.burst:  # else the dispatchers promote, before they look
-            self._promoting.start()
-        self._keeping.start()
+            self._promoter_runner.start()
+        self._housekeeping.start()
         self._watch = FileWatcher(greeting.files) if self._options.reload else None
         self._pool.staffed.wait(_STAFF_WAIT)
         log.info(
@@ -249,7 +256,7 @@ class Supervisor:
                 self._restaff("the fork server died")
             if self._signals.take_reload() or (self._watch is not None and self._watch.changed()):
                 self._restaff("reload")
-            self._check_heart()
+            self._check_heartbeat()
             if self._options.burst and self._is_done():
                 log.info("nothing is left to do")
                 return
@@ -271,7 +278,7 @@ class Supervisor:
             return
         if greeting.manifest.names != self._manifest.names:
             self._registrar.renew()
-            self._keeping.wake(self._registrar)
+            self._housekeeping.wake(self._registrar)
         self._manifest = greeting.manifest
         if self._schedule.add(greeting.manifest.queues):
             self._listen_anew()
@@ -279,7 +286,7 @@ class Supervisor:
             self._watch = FileWatcher(greeting.files)
         self._pool.staff(forker, greeting.manifest)
 
-    def _check_heart(self) -> None:
+    def _check_heartbeat(self) -> None:
         """A worker that could not beat stops its bodies before others may run their jobs.
 
         Not on SQLite: there a body's long transaction holds up every writer, so a beat that waits
@@ -289,9 +296,9 @@ class Supervisor:
         if cut:
             log.error("the database is silent: cut %d connections", cut)
         is_shared = self._store.dialect != "sqlite"
-        silent = is_shared and self._heart.silent_for > self._settings.lease * 2 / 3
+        silent = is_shared and self._heartbeat.silent_for > self._settings.lease * 2 / 3
         if silent and not self._is_isolated:
-            log.error("no beat for %.1f s: stopping all bodies", self._heart.silent_for)
+            log.error("no beat for %.1f s: stopping all bodies", self._heartbeat.silent_for)
             self._is_isolated = True
             self._pool.kill_all("silent")
         elif not silent and self._is_isolated:
@@ -319,11 +326,11 @@ class Supervisor:
         self._pool.emptied.wait(_KILL_WAIT)
         self._pool.stop()
         written = self._settler.stop(_LAST_WRITES)
-        for rota in (self._promoting, self._keeping, self._beating):
-            rota.stop(timeout=1.0)
+        for runner in (self._promoter_runner, self._housekeeping, self._heartbeat_runner):
+            runner.stop(timeout=1.0)
         self._listener.close()
         try:
-            self._progress.tick()
+            self._progress.tick(now())
             self._registrar.leave()
         except StoreUnavailable as error:
             log.warning("could not sign off, others will notice within the lease: %s", error)
@@ -339,7 +346,7 @@ class Supervisor:
         while not self._pool.emptied.wait(0.05):
             if time.monotonic() >= deadline or self._signals.stops > 1:
                 return
-            self._check_heart()
+            self._check_heartbeat()
 
     # -- what parts tell each other ----------------------------------------------------------------
 
@@ -360,12 +367,12 @@ class Supervisor:
 
     def _on_database_back(self) -> None:
         self._ring_here()
-        self._promoting.wake_all()
-        self._keeping.wake_all()
+        self._promoter_runner.wake_all()
+        self._housekeeping.wake_all()
 
     def _on_control(self) -> None:
-        self._keeping.wake(self._canceller)
-        self._keeping.wake(self._queue_watch)
+        self._housekeeping.wake(self._cancellation_poller)
+        self._housekeeping.wake(self._queue_poller)
 
     def _on_queues_seen(self, paused: set[str], names: set[str]) -> None:
         is_new = self._schedule.add(names)
@@ -379,10 +386,10 @@ class Supervisor:
         self._signals.poke()
 
     def _on_row_gone(self, worker_id: int) -> None:
-        self._registrar.gone(worker_id)
+        self._registrar.forget(worker_id)
         self._pool.abandon(worker_id)
         self._registrar.renew()
-        self._keeping.wake(self._registrar)
+        self._housekeeping.wake(self._registrar)
 
     def _listen(self) -> Listener:
         return self._notifier.listen(
@@ -470,15 +477,6 @@ class Signals:
         else:
             self.stops += 1
         self.poke()
-
-
-def _opened(settings: Settings) -> Store:
-    """The store, its schema checked; the embedded database is migrated at the first use."""
-    store = open_store(settings)
-    if store.dialect == "sqlite" and store.schema.pending():
-        store.schema.migrate()
-    store.schema.check()
-    return store
 
 
 def _notifier(settings: Settings, store: Store) -> Notifier:

@@ -90,7 +90,7 @@ def connection_limit(kind: str, folder: Path, _: int) -> str:
             shop.workers.append(late)
             assert late.process.wait(60) != 0
             assert "oo many c" in late.log and "Traceback" not in late.log, late.log
-            hogs.take_over(lambda: "the database is lost" in worker.log)
+            hogs.take_over(lambda: "the database is down" in worker.log)
         worker.wait_for_log("the database is back")
         shop.desk = Desk(shop.url)
         second = shop.worker()

@@ -106,7 +106,7 @@ def sync_errors_sqlite(folder: Path, _: int) -> str:
                 failed += trace.read_text().count("INJECTED")
             load.wait_for(20)
             with failing_syncs([worker.pid]) as trace:
-                worker.wait_for_log("the database is lost", outage)
+                worker.wait_for_log("the database is down", outage)
                 failed += trace.read_text().count("INJECTED")
             worker.wait_for_log("the database is back", outage)
         load.end()

@@ -3,3 +3,27 @@ SELECT version FROM {migrations} ORDER BY version
 
 -- name: migration_insert
 INSERT INTO {migrations} (version, name, applied_at) VALUES (:version::integer, :name::text, {now})
+
+-- Views before tables, and what refers before what is referred to.
+-- name: drop_tables
+DROP VIEW IF EXISTS {job_states};
+DROP TABLE IF EXISTS {progress};
+DROP TABLE IF EXISTS {barriers};
+DROP TABLE IF EXISTS {nodes};
+DROP TABLE IF EXISTS {workflows};
+DROP TABLE IF EXISTS {edges};
+DROP TABLE IF EXISTS {spawns};
+DROP TABLE IF EXISTS {unique_keys};
+DROP TABLE IF EXISTS {parked};
+DROP TABLE IF EXISTS {errors};
+DROP TABLE IF EXISTS {done};
+DROP TABLE IF EXISTS {waiting};
+DROP TABLE IF EXISTS {scheduled};
+DROP TABLE IF EXISTS {leases};
+DROP TABLE IF EXISTS {ready};
+DROP TABLE IF EXISTS {jobs};
+DROP TABLE IF EXISTS {worker_tasks};
+DROP TABLE IF EXISTS {workers};
+DROP TABLE IF EXISTS {tasks};
+DROP TABLE IF EXISTS {queues};
+DROP TABLE IF EXISTS {migrations}

@@ -1,0 +1,64 @@
+"""What the three drivers share: a connection that runs named statements, and their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from hammerflow.stores.statements import Statement, load_statements, table_names
+
+__all__ = ["NO_TRANSACTION", "DriverDialect", "DriverTx"]
+
+#: Why a caller's connection cannot carry jobs, where it is in autocommit mode.
+NO_TRANSACTION = (
+    "it is in autocommit mode and no transaction is open, so a job would be committed even where "
+    "your own writes are rolled back; begin a transaction first"
+)
+
+
+class DriverTx:
+    """One connection of a driver; see :class:`hammerflow.stores.database.Tx`."""
+
+    repeated = False
+    since: float | None = None
+
+    def __init__(
+        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
+    ) -> None:
+        self.connection = connection
+        self.foreign = foreign
+        self._statements = statements
+
+    def has(self, name: str) -> bool:
+        return name in self._statements
+
+    def script(self, text: str) -> None:
+        """One statement at a time, where the driver takes no more: each ends with its line."""
+        cursor = self.connection.cursor()
+        for piece in text.split(";\n"):
+            if piece.strip():
+                cursor.execute(piece)
+
+    def cut(self) -> None:
+        """Nothing, where the driver's own timeouts end every statement."""
+
+
+class DriverDialect:
+    """A driver's texts and connections; see :class:`hammerflow.stores.database.Dialect`."""
+
+    name: str
+    tx_type: ClassVar[type[DriverTx]]
+    one_writer = False
+
+    def __init__(
+        self, prefix: str, schema: str | None, quote: str, macros: Mapping[str, str]
+    ) -> None:
+        self.macros: Mapping[str, str] = {
+            **table_names(prefix, schema, quote),
+            "prefix": prefix,
+            **macros,
+        }
+        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
+
+    def wrap(self, connection: Any) -> Any:
+        return self.tx_type(connection, self.statements, foreign=True)
