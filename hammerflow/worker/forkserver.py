@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import traceback
@@ -23,18 +22,25 @@ from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker import preload
-from hammerflow.worker.child.serial import ChildOptions, Pipes, SerialChild, ignore_politely, leave
+from hammerflow.worker.child.serial import ChildOptions, SerialChild, exit_now, ignore_stop_signals
 from hammerflow.worker.loading import load_app
 from hammerflow.worker.logs import configure
 from hammerflow.worker.processes import die_with_parent, set_title
-from hammerflow.worker.protocol import BROKEN, EXITED, FORKED, HELLO, pack
+from hammerflow.worker.protocol import (
+    APP_BROKEN,
+    APP_LOADED,
+    ASYNC,
+    EXITED,
+    FORK_REQUEST,
+    FORKED,
+    Pipes,
+    pack,
+)
 from hammerflow.worker.run_options import TaskInfo
 
-__all__ = ["REQUEST", "main"]
+__all__ = ["main"]
 
 log = logging.getLogger("hammerflow.forkserver")
-#: Kind of child ("s": one by one, "l": loop), serial number.
-REQUEST = struct.Struct("!cxxxI")
 
 
 def main(arguments: list[str]) -> int:
@@ -47,14 +53,16 @@ def main(arguments: list[str]) -> int:
     die_with_parent(int(arguments[1]))
     options = json.loads(arguments[2])
     configure(options["log_format"], options["log_level"])
-    ignore_politely()
+    ignore_stop_signals()
     set_title("fork server")
     try:
         preload()
         app = load_app(options["app"])
         greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
-        control.sendall(pack([BROKEN, _sentence(error, options["app"]), traceback.format_exc()]))
+        control.sendall(
+            pack([APP_BROKEN, _sentence(error, options["app"]), traceback.format_exc()])
+        )
         return 1
     if threading.active_count() > 1:
         names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
@@ -72,7 +80,7 @@ def _greeting(app: Hammerflow) -> list[Any]:
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     folder = os.getcwd() + os.sep
     own = sorted(f for f in files if f and f.startswith(folder) and "site-packages" not in f)
-    return [HELLO, app.name, app.settings.to_dict(), tasks, own]
+    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
 
 
 def _sentence(error: BaseException, spec: str) -> str:
@@ -91,7 +99,7 @@ class ForkServer:
         self._options = ChildOptions(
             options["max_jobs"], options["max_memory"], options["async_slots"]
         )
-        self._pulse = LeaseClock(options["pulse"])
+        self._lease_clock = LeaseClock(options["lease_clock"])
         self._children: set[int] = set()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
@@ -114,12 +122,12 @@ class ForkServer:
 
     def _serve(self) -> bool:
         try:
-            request, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 3)
+            request, fds, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 3)
         except ConnectionResetError:  # the supervisor was killed with a report of ours unread
             return False
         if not request:
             return False
-        kind, serial = REQUEST.unpack(request)
+        kind, serial = FORK_REQUEST.unpack(request)
         try:
             pid = self._fork(kind, Pipes(*fds))
         except OSError as error:  # no more processes: the supervisor sees the pipes end
@@ -148,18 +156,18 @@ class ForkServer:
             self._become(kind, pipes)
         except BaseException:  # a border: nothing may return into the fork server's loop
             log.exception("child failed")
-            leave(1)
-        leave(0)
+            exit_now(1)
+        exit_now(0)
         return 0
 
     def _become(self, kind: bytes, pipes: Pipes) -> None:
         set_title("child")
-        if kind == b"l":
+        if kind == ASYNC:
             from hammerflow.worker.child.async_ import AsyncChild
 
-            AsyncChild(self._app, pipes, self._options, self._pulse).run()
+            AsyncChild(self._app, pipes, self._options, self._lease_clock).run()
         else:
-            SerialChild(self._app, pipes, self._options, self._pulse).run()
+            SerialChild(self._app, pipes, self._options, self._lease_clock).run()
 
     def _reap(self) -> None:
         for pid in list(self._children):

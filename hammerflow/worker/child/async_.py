@@ -1,4 +1,4 @@
-"""Loop child: a process that runs many async functions at once on one event loop."""
+"""Async child: a process that runs many async functions at once on one event loop."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.executor import Executor, JobExecution
-from hammerflow.worker.child.serial import ChildOptions, Pipes, ignore_politely, leave
+from hammerflow.worker.child.serial import ChildOptions, exit_now, ignore_stop_signals
 from hammerflow.worker.processes import resident_mebibytes, set_title
-from hammerflow.worker.protocol import JOBS, NOTE, QUIT, Unpacker, pack, pack_outcome, write_all
+from hammerflow.worker.protocol import (
+    JOBS,
+    PROGRESS,
+    QUIT,
+    Pipes,
+    Unpacker,
+    pack,
+    pack_outcome,
+    write_all,
+)
 
 __all__ = ["AsyncChild"]
 
@@ -26,11 +35,11 @@ class AsyncChild:
     """
 
     def __init__(
-        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: LeaseClock
+        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, lease_clock: LeaseClock
     ) -> None:
         self._pipes = pipes
         self._options = options
-        self._executor = Executor(app, progress=self._note, pulse=pulse)
+        self._executor = Executor(app, progress=self._note, lease_clock=lease_clock)
         self._running: dict[bytes, asyncio.Task[None]] = {}
         self._calls: dict[bytes, JobExecution] = {}
         self._jobs_done = 0
@@ -42,8 +51,8 @@ class AsyncChild:
         asyncio.run(self._main())
 
     async def _main(self) -> None:
-        ignore_politely()
-        set_title("loop child")
+        ignore_stop_signals()
+        set_title("async child")
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
         unpacker = Unpacker()
@@ -59,7 +68,7 @@ class AsyncChild:
         os.set_blocking(self._pipes.jobs, False)
         loop.add_reader(self._pipes.jobs, read)
         await ended
-        leave(0)
+        exit_now(0)
 
     def _obey(self, frame: list[Any]) -> None:
         if frame[0] == JOBS:
@@ -103,10 +112,10 @@ class AsyncChild:
         self._send(pack([QUIT, why]))
 
     def _note(self, job_id: bytes, fraction: float, note: str) -> None:
-        self._send(pack([NOTE, job_id, fraction, note]))
+        self._send(pack([PROGRESS, job_id, fraction, note]))
 
     def _send(self, frame: bytes) -> None:
         try:
             write_all(self._pipes.results, frame)
         except OSError:
-            leave(0)
+            exit_now(0)

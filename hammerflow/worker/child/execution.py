@@ -24,21 +24,21 @@ __all__ = ["JobExecution"]
 
 
 class Runner(Protocol):
-    """What a call needs of its executor."""
+    """What an execution needs of its executor."""
 
     app: Hammerflow
     worker_id: int
 
-    def context(self, call: JobExecution) -> JobContext:
-        """What the body of a call sees."""
+    def context(self, execution: JobExecution) -> JobContext:
+        """What the body of an execution sees."""
 
 
 class JobExecution:
-    """A job made ready to run: its task, policy and decoded arguments."""
+    """A job made ready to run: its task, run options and decoded arguments."""
 
     __slots__ = (
         "_context", "_executor", "args", "config", "connection", "job", "kwargs", "options",
-        "policy", "spawning", "stop", "task", "worker_id",
+        "run_options", "spawn_buffer", "stop", "task", "worker_id",
     )  # fmt: skip
 
     def __init__(
@@ -46,7 +46,7 @@ class JobExecution:
         executor: Runner,
         job: Claimed,
         task: Task[..., Any],
-        policy: RunOptions,
+        run_options: RunOptions,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         config: SpawnConfig | None,
@@ -56,13 +56,13 @@ class JobExecution:
         self._context: JobContext | None = None
         self.job = job
         self.task = task
-        self.policy = policy
+        self.run_options = run_options
         self.args = args
         self.kwargs = kwargs
         self.config = config
         self.options = options  # what this call says, and its place in a workflow
-        self.spawning: SpawnBuffer | None = None
-        self.stop: str | None = None  # why a loop child cancels it: "cancel" or "timeout"
+        self.spawn_buffer: SpawnBuffer | None = None
+        self.stop: str | None = None  # why an async child cancels it: "cancel" or "timeout"
         self.worker_id = executor.worker_id  # who holds the lease
         self.connection: Any = None  # of its own transaction
 
@@ -75,7 +75,7 @@ class JobExecution:
 
     def add_child(self, child: Any) -> uuid.UUID:
         """``current_job().spawn``."""
-        return uuid.UUID(bytes=self._open_spawning().add(child))
+        return uuid.UUID(bytes=self._open_spawn_buffer().add(child))
 
     def inputs(self) -> Inputs:
         """``current_job().inputs``."""
@@ -96,19 +96,19 @@ class JobExecution:
         if hasattr(value, "__aiter__"):
             if self.config is None:
                 raise TypeError(f"{self.task.name} is an async generator: declare it as a spawner")
-            return await self._open_spawning().add_all_async(value)
+            return await self._open_spawn_buffer().add_all_async(value)
         value = await value
         return value if self.config is None else self._spawn_after(value)
 
     def operation(self) -> Operation | None:
         """What is recorded of a run that spawned, or was to."""
-        if self.spawning is None and self.config is None:
+        if self.spawn_buffer is None and self.config is None:
             return None
-        return self._open_spawning().operation()
+        return self._open_spawn_buffer().operation()
 
     def spawn_context(self, *, ended: bool, result: Any = None) -> SpawnContext:
         """What hooks and handlers see."""
-        spawning = self.spawning
+        spawn_buffer = self.spawn_buffer
         return SpawnContext(
             job_id=self.context.id,
             task=self.task.name,
@@ -116,8 +116,8 @@ class JobExecution:
             kwargs=self.kwargs,
             config=self.config or SpawnConfig(),
             depth=self.job.depth,
-            spawned=spawning.count if spawning is not None and ended else None,
-            children=tuple(spawning.first_ids) if spawning is not None and ended else None,
+            spawned=spawn_buffer.count if spawn_buffer is not None and ended else None,
+            children=tuple(spawn_buffer.first_ids) if spawn_buffer is not None and ended else None,
             result=result,
         )
 
@@ -141,39 +141,41 @@ class JobExecution:
                 f"no spawn handler named {self.config.handler!r} is registered in this app "
                 f"(registered: {known}): import the module that defines it"
             )
-        self._open_spawning().add_all(handler(self.spawn_context(ended=False, result=value)) or ())
+        self._open_spawn_buffer().add_all(
+            handler(self.spawn_context(ended=False, result=value)) or ()
+        )
         return value
 
     def _drain(self, value: Any) -> Any:
         """Turn what a spawner's function returned into children; the result that is left."""
-        spawning = self._open_spawning()
+        spawn_buffer = self._open_spawn_buffer()
         if isinstance(value, Iterator) or _are_signatures(value):
-            return spawning.add_all(value)
+            return spawn_buffer.add_all(value)
         if isinstance(self.task, Spawner) and value is not None:
             kind = type(value).__name__
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value
 
-    def _open_spawning(self) -> SpawnBuffer:
-        if self.spawning is None:
+    def _open_spawn_buffer(self) -> SpawnBuffer:
+        if self.spawn_buffer is None:
             config = self.config or SpawnConfig()
-            policy = self.policy
+            run_options = self.run_options
             holds = {
-                "timeout": policy.timeout,
-                "soft_timeout": policy.soft_timeout,
-                "max_attempts": policy.max_attempts,
-                "backoff": policy.backoff.to_dict(),
+                "timeout": run_options.timeout,
+                "soft_timeout": run_options.soft_timeout,
+                "max_attempts": run_options.max_attempts,
+                "backoff": run_options.backoff.to_dict(),
             }
             parent = Parent(self.job, self.context.queue, config, holds)
             then = self.task.defaults.then
-            self.spawning = SpawnBuffer(
+            self.spawn_buffer = SpawnBuffer(
                 self._executor.app,
                 parent,
                 then=then,
                 handler=self.task.name,
                 wait_for_children=bool(self.options.get("wait_for_children")),
             )
-        return self.spawning
+        return self.spawn_buffer
 
 
 def _are_signatures(value: Any) -> bool:

@@ -75,7 +75,7 @@ class Executor:
     Args:
         progress: where ``current_job().progress`` goes: job id, fraction, note.
         interrupts: what may stop a body from outside.
-        pulse: whether the leases of the jobs at hand are surely held; no body begins before.
+        lease_clock: whether the leases of the jobs at hand are surely held; no body begins before.
 
     Attributes:
         app: the app.
@@ -89,14 +89,14 @@ class Executor:
         *,
         progress: Callable[[bytes, float, str], None],
         interrupts: Interrupts | None = None,
-        pulse: LeaseClock | None = None,
+        lease_clock: LeaseClock | None = None,
     ) -> None:
         self.app = app
         self._progress = progress
         self._interrupts = interrupts or NoInterrupts()
-        self._pulse = pulse
+        self._lease_clock = lease_clock
         self._tasks = {name_id(name): task for name, task in app.tasks.items()}
-        self._policies = {i: run_options_of(task.defaults) for i, task in self._tasks.items()}
+        self._run_options = {i: run_options_of(task.defaults) for i, task in self._tasks.items()}
         self.worker_id = 0
         self.queues: dict[int, str] = {}
         self._nones: dict[str | None, bytes] = {}
@@ -107,47 +107,47 @@ class Executor:
 
     def execute(self, job: Claimed) -> Outcome:
         """Run one job of a plain function."""
-        call = self.prepare(job)
-        if not isinstance(call, JobExecution):
-            return call
-        if self._pulse is not None:
-            self._pulse.wait()
-        RUNNING.set(call)
+        execution = self.prepare(job)
+        if not isinstance(execution, JobExecution):
+            return execution
+        if self._lease_clock is not None:
+            self._lease_clock.wait()
+        RUNNING.set(execution)
         try:
-            if call.task.defaults.in_transaction:
-                return self._run_in_transaction(call)
-            return self._conclude(call, self._run(call))
+            if execution.task.defaults.in_transaction:
+                return self._run_in_transaction(execution)
+            return self._conclude(execution, self._run(execution))
         except BaseException as error:  # noqa: BLE001 - a border: whatever a body raises is how it ended
             self._interrupts.disarm()
-            return self._failed(call, error)
+            return self._failed(execution, error)
         finally:
             RUNNING.set(None)
-            if call.spawning is not None:
-                call.spawning.close()
+            if execution.spawn_buffer is not None:
+                execution.spawn_buffer.close()
 
     async def execute_async(
-        self, job: Claimed, started: Callable[[JobExecution], None] = lambda call: None
+        self, job: Claimed, started: Callable[[JobExecution], None] = lambda execution: None
     ) -> Outcome:
-        """Run one job of an async function; to cancel it, set ``call.stop`` first."""
+        """Run one job of an async function; to cancel it, set ``execution.stop`` first."""
         worker_id = self.worker_id
-        call = await asyncio.to_thread(self.prepare, job) if job.options else self.prepare(job)
-        if not isinstance(call, JobExecution):
-            return call
-        call.worker_id = worker_id
-        RUNNING.set(call)
-        started(call)
+        execution = await asyncio.to_thread(self.prepare, job) if job.options else self.prepare(job)
+        if not isinstance(execution, JobExecution):
+            return execution
+        execution.worker_id = worker_id
+        RUNNING.set(execution)
+        started(execution)
         try:
-            if self._pulse is not None:
-                await self._pulse.wait_async()
-            value = await self._run_async(call)
-            if call.spawning is not None:
-                return await asyncio.to_thread(self._conclude, call, value)
-            return self._conclude(call, value)
+            if self._lease_clock is not None:
+                await self._lease_clock.wait_async()
+            value = await self._run_async(execution)
+            if execution.spawn_buffer is not None:
+                return await asyncio.to_thread(self._conclude, execution, value)
+            return self._conclude(execution, value)
         except BaseException as error:  # noqa: BLE001 - a border, as above
-            return self._stopped(call, error)
+            return self._stopped(execution, error)
         finally:
-            if call.spawning is not None:
-                call.spawning.close()
+            if execution.spawn_buffer is not None:
+                execution.spawn_buffer.close()
 
     def prepare(self, job: Claimed) -> JobExecution | Outcome:
         """Decode a job; an Outcome at once where it cannot or must not run."""
@@ -157,13 +157,13 @@ class Executor:
             return Parked("unknown_task", Failure("parked", "UnknownTask", text, ""))
         if job.expired:
             return Cancelled("expired")
-        policy, config = self._policies[job.task_id], task.defaults.spawn
+        run_options, config = self._run_options[job.task_id], task.defaults.spawn
         given: dict[str, Any] = {}
         try:
             args, kwargs = self.app.codec.decode_call(job.args)
             if job.options is not None:
                 given = json.loads(job.options)
-                policy, config = policy.with_overrides(given), _config(config, given)
+                run_options, config = run_options.with_overrides(given), _config(config, given)
                 if "feed" in given:
                     args = (
                         *first_arguments(self.app, job, task, given["feed"], args, kwargs),
@@ -178,102 +178,104 @@ class Executor:
                 args, config = _inserted_config(args, kwargs, config)
         except ConfigError as error:  # another run would end the same way
             return Failed(failure_of(SpawnInvalid(str(error))))
-        if job.attempt > policy.max_attempts:
-            return Failed(no_attempt_left(job.attempt, policy.max_attempts))
-        return JobExecution(self, job, task, policy, args, kwargs, config, given)
+        if job.attempt > run_options.max_attempts:
+            return Failed(no_attempt_left(job.attempt, run_options.max_attempts))
+        return JobExecution(self, job, task, run_options, args, kwargs, config, given)
 
-    def context(self, call: JobExecution) -> JobContext:
-        """What the body of a call sees."""
+    def context(self, execution: JobExecution) -> JobContext:
+        """What the body of an execution sees."""
         return JobContext(
-            call.job,
-            task=call.task.name,
-            queue=self.queues.get(call.job.queue_id) or call.task.defaults.queue,
-            spawn=call.add_child,
+            execution.job,
+            task=execution.task.name,
+            queue=self.queues.get(execution.job.queue_id) or execution.task.defaults.queue,
+            spawn=execution.add_child,
             progress=self._progress,
             replace=_replace,
-            inputs=call.inputs,
-            connection=call.connection,
+            inputs=execution.inputs,
+            connection=execution.connection,
         )
 
     # -- running -----------------------------------------------------------------------------------
 
-    def _run(self, call: JobExecution) -> Any:
-        self._interrupts.arm(call.policy.soft_timeout)
+    def _run(self, execution: JobExecution) -> Any:
+        self._interrupts.arm(execution.run_options.soft_timeout)
         try:
-            return call.body()
+            return execution.body()
         finally:
             self._interrupts.disarm()
 
-    async def _run_async(self, call: JobExecution) -> Any:
-        soft = call.policy.soft_timeout
+    async def _run_async(self, execution: JobExecution) -> Any:
+        soft = execution.run_options.soft_timeout
         if soft is None:
-            return await call.body_async()
+            return await execution.body_async()
         try:
             async with asyncio.timeout(soft) as scope:
-                return await call.body_async()
+                return await execution.body_async()
         except TimeoutError as error:
             if scope.expired():
                 raise SoftTimeout(f"the soft timeout of {soft:g} s is over") from error
             raise
 
-    def _run_in_transaction(self, call: JobExecution) -> Outcome:
+    def _run_in_transaction(self, execution: JobExecution) -> Outcome:
         """Body, result, children and end in one transaction, fenced by the lease."""
         queues: set[str] = set()
         try:
             with self.app.store.transaction() as tx:
-                call.connection = tx.connection
+                execution.connection = tx.connection
                 with self.app.joining(tx) as opened:
-                    value = self._run(call)
+                    value = self._run(execution)
                 queues |= getattr(opened, "queues", set())
-                outcome = self._ended(call, value)
+                outcome = self._ended(execution, value)
                 if not isinstance(outcome, Completed):
                     raise _RollBack(outcome)
-                settlement = self.app.store.jobs.settle(call.worker_id, [(call.job, outcome)], tx)
-                if call.job.id in settlement.stale:
+                settlement = self.app.store.jobs.settle(
+                    execution.worker_id, [(execution.job, outcome)], tx
+                )
+                if execution.job.id in settlement.stale:
                     raise _RollBack(Settled(True))
-                if call.spawning is not None and call.spawning.is_spooled:
-                    chunks = call.spawning.chunks()
+                if execution.spawn_buffer is not None and execution.spawn_buffer.is_spooled:
+                    chunks = execution.spawn_buffer.chunks()
                     self.app.store.jobs.insert_children(chunks, settlement, tx)
         except _RollBack as left:
             return left.outcome
         settlement.queues |= queues
-        return self._settled(call, settlement)
+        return self._settled(execution, settlement)
 
     # -- ending ------------------------------------------------------------------------------------
 
-    def _conclude(self, call: JobExecution, value: Any) -> Outcome:
+    def _conclude(self, execution: JobExecution, value: Any) -> Outcome:
         """The outcome of a body that returned; settled here when its children are too many to
         travel, or when a hook wants to know that they are there."""
-        outcome = self._ended(call, value)
-        spawning = call.spawning
-        if spawning is None or not isinstance(outcome, Completed):
+        outcome = self._ended(execution, value)
+        spawn_buffer = execution.spawn_buffer
+        if spawn_buffer is None or not isinstance(outcome, Completed):
             return outcome
-        if not spawning.is_spooled and call.task.defaults.on_spawn_complete is None:
+        if not spawn_buffer.is_spooled and execution.task.defaults.on_spawn_complete is None:
             return outcome
         bare = outcome
         if outcome.spawned is not None and outcome.spawned.children:
             bare = outcome._replace(spawned=outcome.spawned._replace(children=[]))
         settlement = self.app.store.jobs.settle_stream(
-            call.worker_id, call.job, bare, spawning.chunks
+            execution.worker_id, execution.job, bare, spawn_buffer.chunks
         )
-        return self._settled(call, settlement)
+        return self._settled(execution, settlement)
 
-    def _ended(self, call: JobExecution, value: Any) -> Outcome:
+    def _ended(self, execution: JobExecution, value: Any) -> Outcome:
         """Completed, or Failed for a result that cannot be encoded: another run would end the same
         way, so it is not retried."""
-        options = call.task.defaults
+        options = execution.task.defaults
         result = None
-        if call.policy.store_result and value is None:
+        if execution.run_options.store_result and value is None:
             result = self._encoded_none(options.serializer)
-        elif call.policy.store_result:
+        elif execution.run_options.store_result:
             try:
                 result = self.app.codec.encode(value, serializer=options.serializer)
             except NotEncodable as error:
                 return Failed(failure_of(error))
         spawned = None
-        if call.spawning is not None:
-            call.spawning.close_list()
-            spawned = call.spawning.spawned()
+        if execution.spawn_buffer is not None:
+            execution.spawn_buffer.close_list()
+            spawned = execution.spawn_buffer.spawned()
         return Completed(result, spawned, options.result_ttl)
 
     def _encoded_none(self, serializer: str | None) -> bytes:
@@ -282,64 +284,69 @@ class Executor:
             self._nones[serializer] = self.app.codec.encode(None, serializer=serializer)
         return self._nones[serializer]
 
-    def _settled(self, call: JobExecution, settlement: Settlement) -> Settled:
+    def _settled(self, execution: JobExecution, settlement: Settlement) -> Settled:
         """After a settle in this process: ring, tell the hook."""
-        if call.job.id in settlement.stale:
+        if execution.job.id in settlement.stale:
             return Settled(True)
         if settlement.queues:
             self.app.notifier.ring(settlement.queues)
         self.app.notifier.ring_done(settlement.ended)
-        hook = call.task.defaults.on_spawn_complete
-        if hook is not None and call.spawning is not None:
+        hook = execution.task.defaults.on_spawn_complete
+        if hook is not None and execution.spawn_buffer is not None:
             try:
-                hook(call.spawn_context(ended=True))
+                hook(execution.spawn_context(ended=True))
             except Exception:  # a border: the job has completed, the hook cannot undo that
-                log.exception("on_spawn_complete of %s failed", call.task.name)
+                log.exception("on_spawn_complete of %s failed", execution.task.name)
         return Settled(False)
 
-    def _failed(self, call: JobExecution, error: BaseException) -> Outcome:
+    def _failed(self, execution: JobExecution, error: BaseException) -> Outcome:
         match error:
             case CancelAsked():
                 return Released()  # the lease carries the cancel: settling turns this into its end
             case _ReplaceAsked():
-                return self._replaced(call, error.canvas)
+                return self._replaced(execution, error.canvas)
             case Cancel():
                 return Cancelled(clean(str(error) or "cancelled", 2_000))
             case Snooze():
                 return _after(error, Snoozed)
-            case Retry() if error.after is not None and call.job.attempt < call.policy.max_attempts:
+            case Retry() if (
+                error.after is not None
+                and execution.job.attempt < execution.run_options.max_attempts
+            ):
                 failure = failure_of(error)
                 return _after(error, lambda delay: Retrying(delay, failure))
             case _:
                 kind = "timeout" if isinstance(error, SoftTimeout) else "failed"
-                wanted = isinstance(error, Retry) or wants_retry(call.task.defaults, error)
-                return self._retried(call, failure_of(error, kind), wanted=wanted)
+                wanted = isinstance(error, Retry) or wants_retry(execution.task.defaults, error)
+                return self._retried(execution, failure_of(error, kind), wanted=wanted)
 
-    def _stopped(self, call: JobExecution, error: BaseException) -> Outcome:
+    def _stopped(self, execution: JobExecution, error: BaseException) -> Outcome:
         """As :meth:`_failed`, for an async body that may have been cancelled from outside."""
-        if call.stop is not None and isinstance(error, asyncio.CancelledError):
-            if call.stop == "timeout":
-                failure = hard_timeout(call.policy.timeout or 0.0)
-                return self._retried(call, failure, wanted=call.policy.retries_timeouts)
+        if execution.stop is not None and isinstance(error, asyncio.CancelledError):
+            if execution.stop == "timeout":
+                failure = hard_timeout(execution.run_options.timeout or 0.0)
+                return self._retried(
+                    execution, failure, wanted=execution.run_options.retries_timeouts
+                )
             return Released()
-        return self._failed(call, error)
+        return self._failed(execution, error)
 
-    def _retried(self, call: JobExecution, failure: Failure, *, wanted: bool) -> Outcome:
-        delay = call.policy.delay_after(call.job.attempt, random.random())
-        operation = call.operation()
+    def _retried(self, execution: JobExecution, failure: Failure, *, wanted: bool) -> Outcome:
+        delay = execution.run_options.delay_after(execution.job.attempt, random.random())
+        operation = execution.operation()
         if delay is None or not wanted:
             return Failed(failure, operation)
         return Retrying(delay, failure, operation)
 
-    def _replaced(self, call: JobExecution, canvas: Any) -> Outcome:
+    def _replaced(self, execution: JobExecution, canvas: Any) -> Outcome:
         """The job goes on as the last call of a canvas."""
         try:
-            if call.spawning is not None and call.spawning.count:
+            if execution.spawn_buffer is not None and execution.spawn_buffer.count:
                 raise SpawnInvalid(
-                    f"{call.task.name} has spawned and cannot be replaced any more: put the "
+                    f"{execution.task.name} has spawned and cannot be replaced any more: put the "
                     "children into what replaces it; nothing was inserted"
                 )
-            return replacement(self.app, call.job, canvas, call.options)
+            return replacement(self.app, execution.job, canvas, execution.options)
         except Exception as error:  # noqa: BLE001 - wrong arguments: another run would end the same
             return Failed(failure_of(error))
 

@@ -20,32 +20,25 @@ from hammerflow.worker.child.interrupts import SignalInterrupts
 from hammerflow.worker.logs import facts
 from hammerflow.worker.processes import resident_mebibytes, set_title
 from hammerflow.worker.protocol import (
-    NOTE,
-    OVER,
+    PROGRESS,
     QUIT,
+    TAKEN_BACK,
     TIMES,
+    Pipes,
     Unpacker,
     pack,
     pack_outcome,
     write_all,
 )
 
-__all__ = ["ChildOptions", "Pipes", "SerialChild", "ignore_politely", "leave"]
+__all__ = ["ChildOptions", "SerialChild", "exit_now", "ignore_stop_signals"]
 
 log = logging.getLogger("hammerflow.child")
 _READ = 1 << 20
 
 
-class Pipes(NamedTuple):
-    """A child's ends of its pipes."""
-
-    jobs: int  # frames with jobs come in
-    tokens: int  # one byte per job, not blocking; the supervisor holds this end, too
-    results: int  # frames go out
-
-
 class ChildOptions(NamedTuple):
-    """When a child makes way for a fresh one, and how much a loop child takes."""
+    """When a child makes way for a fresh one, and how much a async child takes."""
 
     max_jobs: int | None = None
     max_memory: int | None = None  # MiB
@@ -61,13 +54,13 @@ class SerialChild:
     """
 
     def __init__(
-        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: LeaseClock
+        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, lease_clock: LeaseClock
     ) -> None:
         self._pipes = pipes
         self._options = options
         self._interrupts = SignalInterrupts()
         self._executor = Executor(
-            app, progress=self._note, interrupts=self._interrupts, pulse=pulse
+            app, progress=self._note, interrupts=self._interrupts, lease_clock=lease_clock
         )
         self._pid = os.getpid()
         self._times: dict[int, list[float]] = {}
@@ -76,7 +69,7 @@ class SerialChild:
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
-        ignore_politely()
+        ignore_stop_signals()
         self._interrupts.install()
         unpacker = Unpacker()
         while data := os.read(self._pipes.jobs, _READ):
@@ -92,10 +85,10 @@ class SerialChild:
             try:
                 token = os.read(self._pipes.tokens, 1)
             except BlockingIOError:
-                self._send(pack([OVER, generation]) + self._take_times())
+                self._send(pack([TAKEN_BACK, generation]) + self._take_times())
                 return
             if not token or token[0] != generation & 255:
-                leave(70 if token else 0)  # the supervisor is gone, or its counting is not ours
+                exit_now(70 if token else 0)  # the supervisor is gone, or its counting is not ours
             frame = self._run_job(Claimed._make(row))
             if index == last:
                 frame += self._take_times()
@@ -133,22 +126,22 @@ class SerialChild:
             why = f"{resident_mebibytes():.0f} MiB of memory held"
         if why is not None:
             self._send(self._take_times() + pack([QUIT, why]))
-            leave(0)
+            exit_now(0)
 
     def _note(self, job_id: bytes, fraction: float, note: str) -> None:
-        self._send(pack([NOTE, job_id, fraction, note]))
+        self._send(pack([PROGRESS, job_id, fraction, note]))
 
     def _send(self, frame: bytes) -> None:
         try:
             write_all(self._pipes.results, frame)
         except BrokenPipeError:
-            leave(0)
+            exit_now(0)
         except OSError as error:
             log.error("child cannot report", extra=facts(error=error))
-            leave(71)
+            exit_now(71)
 
 
-def ignore_politely() -> None:
+def ignore_stop_signals() -> None:
     """Leave SIGINT and SIGTERM, which a terminal or systemd sends to all processes, to the
     supervisor. By a handler and not SIG_IGN, which programs that a body starts would inherit."""
     pid = os.getpid()
@@ -162,7 +155,7 @@ def ignore_politely() -> None:
         signal.signal(number, ignore)
 
 
-def leave(code: int) -> None:
+def exit_now(code: int) -> None:
     """End this process at once: what the fork server registered to run at exit is not ours."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # a border: a body may have closed or replaced them
