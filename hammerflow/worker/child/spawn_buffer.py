@@ -100,7 +100,7 @@ class SpawnBuffer:
         async for child in children:
             self.add(child)
 
-    def close_list(self) -> None:
+    def add_fan_in(self) -> None:
         """No more children; the fan-in comes last."""
         if self._then is None:
             return

@@ -35,7 +35,7 @@ class ForkServerClient:
     """A fork server process. Start it from the main thread: it dies with the thread that did.
 
     Args:
-        options: app, log_format, log_level, max_jobs, max_memory, async_slots.
+        options: app, log_format, log_level, configure_logging, max_jobs, max_memory.
         pulse: what its children look at before each body.
     """
 
