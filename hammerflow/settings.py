@@ -41,6 +41,7 @@ class Settings:
         poison_limit: a job whose process died so often is parked.
         connect_timeout: for a new connection to the database.
         statement_timeout: for one statement on a server.
+        configure_logging: whether a worker owns the root logger; see :mod:`hammerflow.worker.logs`.
     """
 
     database: str = field(default="sqlite:///hammerflow.db", repr=False)  # holds a password
@@ -57,6 +58,7 @@ class Settings:
     poison_limit: int = 3
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
+    configure_logging: bool = True
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -259,6 +261,13 @@ def _seconds(value: Any, what: str) -> float:
     return number
 
 
+def _yes_or_no(value: Any, what: str) -> bool:
+    text = str(value).lower()
+    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise ConfigError(f"{what} must be true or false, not {value!r}")
+    return text in ("1", "true", "yes", "on")
+
+
 def _count(most: int) -> Callable[[Any, str], int]:
     def check(value: Any, what: str) -> int:
         text = str(value)
@@ -311,6 +320,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "poison_limit": _count(1000),
     "connect_timeout": _seconds,
     "statement_timeout": _seconds,
+    "configure_logging": _yes_or_no,
 }
 _OPTIONAL = frozenset({"redis", "schema"})
 

@@ -71,6 +71,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "poison_limit": 7,
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,
+        "configure_logging": False,
     }
     assert values.keys() == {field.name for field in fields(Settings)}
     assert all(values[field.name] != field.default for field in fields(Settings))

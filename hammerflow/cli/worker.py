@@ -52,11 +52,16 @@ _COUNT = click.IntRange(min=1)
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
     show_default=True,
 )  # fmt: skip
+@click.option(
+    "--configure-logging/--no-configure-logging", default=True,
+    help="Own the root logger [default: yes]; no keeps the app's own logging configuration.",
+)  # fmt: skip
 @shared
 def command(
     session: Session, children: int | None, queues: str | None, async_slots: int,
     max_jobs_per_child: int | None, max_memory_per_child: int | None, grace: float,
     poll: float | None, burst: bool, reload: bool, log_format: str, log_level: str,
+    configure_logging: bool,
 ) -> int:  # fmt: skip
     """Run jobs: a supervisor and its children.
 
@@ -81,5 +86,6 @@ def command(
         reload=reload,
         log_format="json" if session.as_json else log_format,
         log_level=log_level,
+        configure_logging=configure_logging,
     )
     return run(options)

@@ -191,7 +191,7 @@ def install(folder: str) -> None:
         (Claims, "claim", failpoints.claim),
         (Jobs, "settle", failpoints.settle),
         (Jobs, "settle_stream", failpoints.settle),
-        (Executor, "_run_in_transaction", failpoints.settle),
+        (Executor, "_perform_in_transaction", failpoints.settle),
         (Executor, "execute", failpoints.execute),
         (Executor, "execute_async", failpoints.execute_async),
         (Database, "unit", failpoints.unit),

@@ -1,7 +1,7 @@
 """Fork server: imports the user's app once, runs no thread, and forks children on request.
 
-Started by the supervisor as ``python -m hammerflow.worker.forkserver``; see frames.py for what it
-says. A request is 8 bytes with three descriptors: the child's ends of its pipes.
+The supervisor starts it as ``python -m hammerflow.worker.forkserver``; ``protocol.py`` lists their
+messages.
 """
 
 from __future__ import annotations
@@ -13,28 +13,39 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
-from hammerflow.errors import HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker import preload
-from hammerflow.worker.child.serial import ChildOptions, Pipes, SerialChild, ignore_politely, leave
-from hammerflow.worker.loading import load_app
-from hammerflow.worker.logs import configure
-from hammerflow.worker.processes import die_with_parent, set_title
-from hammerflow.worker.protocol import BROKEN, EXITED, FORKED, HELLO, pack
+from hammerflow.worker.child.async_ import AsyncChild
+from hammerflow.worker.child.reports import ChildLimits
+from hammerflow.worker.child.serial import SerialChild
+from hammerflow.worker.loading import load_app, preload
+from hammerflow.worker.logs import configure, configure_fallback
+from hammerflow.worker.processes import (
+    die_with_parent,
+    exit_now,
+    ignore_stop_signals,
+    set_title,
+)
+from hammerflow.worker.protocol import (
+    APP_BROKEN,
+    APP_LOADED,
+    ASYNC,
+    EXITED,
+    FORK_REQUEST,
+    FORKED,
+    Pipes,
+    pack,
+)
 from hammerflow.worker.run_options import TaskInfo
 
-__all__ = ["REQUEST", "main"]
+__all__ = ["main"]
 
 log = logging.getLogger("hammerflow.forkserver")
-#: Kind of child ("s": one by one, "l": loop), serial number.
-REQUEST = struct.Struct("!cxxxI")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,19 +57,21 @@ def main(arguments: list[str]) -> int:
     control = socket.socket(fileno=int(arguments[0]))
     die_with_parent(int(arguments[1]))
     options = json.loads(arguments[2])
-    configure(options["log_format"], options["log_level"])
-    ignore_politely()
+    configure_fallback(options["log_format"])  # an app's own logging.basicConfig() still works
+    ignore_stop_signals()
     set_title("fork server")
     try:
         preload()
         app = load_app(options["app"])
         greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
-        control.sendall(pack([BROKEN, _sentence(error, options["app"]), traceback.format_exc()]))
+        control.sendall(pack([APP_BROKEN, str(error), traceback.format_exc()]))
         return 1
+    if options["configure_logging"] and app.settings.configure_logging:
+        configure(options["log_format"], options["log_level"])
     if threading.active_count() > 1:
         names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-        log.warning("importing the app started threads, children lack them: %s", names)
+        log.warning("importing the app started threads, which children do not have: %s", names)
     app.close()
     control.sendall(pack(greeting))
     gc.collect()
@@ -72,33 +85,24 @@ def _greeting(app: Hammerflow) -> list[Any]:
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     folder = os.getcwd() + os.sep
     own = sorted(f for f in files if f and f.startswith(folder) and "site-packages" not in f)
-    return [HELLO, app.name, app.settings.to_dict(), tasks, own]
-
-
-def _sentence(error: BaseException, spec: str) -> str:
-    if isinstance(error, HammerflowError):
-        return str(error)
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{spec}: importing the app failed with {said} (--debug shows where)"
+    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
 
 
 class ForkServer:
-    """One thread, one loop: forks, and tells of ends as soon as SIGCHLD comes."""
+    """Forks children on request, and reports their exits as soon as SIGCHLD arrives."""
 
     def __init__(self, app: Hammerflow, control: socket.socket, options: dict[str, Any]) -> None:
         self._app = app
         self._control = control
-        self._options = ChildOptions(
-            options["max_jobs"], options["max_memory"], options["async_slots"]
-        )
-        self._pulse = LeaseClock(options["pulse"])
+        self._limits = ChildLimits(options["max_jobs"], options["max_memory"])
+        self._lease_clock = LeaseClock(options["lease_clock"])
         self._children: set[int] = set()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._woken, False)
 
     def run(self) -> None:
-        """Serve until the supervisor is gone; its children die with this process."""
+        """Serve until the supervisor is gone; the children die with this process."""
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         poll = select.poll()
@@ -114,12 +118,12 @@ class ForkServer:
 
     def _serve(self) -> bool:
         try:
-            request, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 3)
-        except ConnectionResetError:  # the supervisor was killed with a report of ours unread
+            request, fds, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 3)
+        except ConnectionResetError:  # the supervisor was killed before it read a report
             return False
         if not request:
             return False
-        kind, serial = REQUEST.unpack(request)
+        kind, serial = FORK_REQUEST.unpack(request)
         try:
             pid = self._fork(kind, Pipes(*fds))
         except OSError as error:  # no more processes: the supervisor sees the pipes end
@@ -137,29 +141,24 @@ class ForkServer:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
-        if pid:
-            return pid
+        if pid == 0:
+            self._become_child(parent, kind, pipes)
+        return pid
+
+    def _become_child(self, parent: int, kind: bytes, pipes: Pipes) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with_parent(parent)
             for fd in (self._control.detach(), self._wake, self._woken):
                 os.close(fd)
-            self._become(kind, pipes)
+            set_title("child")
+            child: type[SerialChild | AsyncChild] = AsyncChild if kind == ASYNC else SerialChild
+            child(self._app, pipes, self._limits, self._lease_clock).run()
         except BaseException:  # a border: nothing may return into the fork server's loop
             log.exception("child failed")
-            leave(1)
-        leave(0)
-        return 0
-
-    def _become(self, kind: bytes, pipes: Pipes) -> None:
-        set_title("child")
-        if kind == b"l":
-            from hammerflow.worker.child.async_ import AsyncChild
-
-            AsyncChild(self._app, pipes, self._options, self._pulse).run()
-        else:
-            SerialChild(self._app, pipes, self._options, self._pulse).run()
+            exit_now(1)
+        exit_now(0)
 
     def _reap(self) -> None:
         for pid in list(self._children):

@@ -1,4 +1,4 @@
-"""Loading: from ``package.module:app`` to the Hammerflow object."""
+"""Loading: imports the user's app, and the modules to import before it."""
 
 from __future__ import annotations
 
@@ -9,55 +9,75 @@ import sys
 from hammerflow.app import Hammerflow
 from hammerflow.errors import ConfigError
 
-__all__ = ["load_app"]
+__all__ = ["load_app", "preload"]
+
+
+def preload() -> None:
+    """Import the modules that ``HAMMERFLOW_PRELOAD`` names, separated by commas.
+
+    Each process of a worker but its children, which are forked, does so before it opens a store
+    or imports the app: the place for instrumentation, and for
+    :mod:`hammerflow.testing.failpoints`.
+
+    Raises:
+        ConfigError: one of the modules cannot be imported.
+    """
+    for name in os.environ.get("HAMMERFLOW_PRELOAD", "").split(","):
+        if name.strip():
+            _import(name.strip(), "HAMMERFLOW_PRELOAD", "correct the variable")
 
 
 def load_app(spec: str) -> Hammerflow:
     """Import the user's app; the working directory comes first on the path.
 
     Args:
-        spec: ``package.module:name``; the name may be left out where it is ``app``, or where the
-            module holds one app only.
+        spec: ``package.module:name``; the name may be left out if it is ``app``, or if the module
+            has one app only.
 
     Raises:
-        ConfigError: no such module or name, or an error in the user's code; says which.
+        ConfigError: there is no such module or name, or the user's code has raised; says which.
     """
     module_name, _, name = spec.partition(":")
     if not module_name or not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConfigError(f"{spec!r} names no app: write package.module:app, without .py")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    module = _import(module_name, spec)
-    found = getattr(module, name, None) if name else _only_app(vars(module))
-    if isinstance(found, Hammerflow):
+        raise ConfigError(f"{spec!r} does not name an app: write package.module:app, without .py")
+    names = vars(_import(module_name, spec, "correct -A"))
+    apps = {key: value for key, value in names.items() if isinstance(value, Hammerflow)}
+    found = apps.get(name) if name else _only_app(apps)
+    if found is not None:
         return found
-    apps = [key for key, value in vars(module).items() if isinstance(value, Hammerflow)]
     known = f"it has {', '.join(apps)}" if apps else "it has no app at all"
     what = f"{name} in the module {module_name}" if name else f"one app in {module_name}"
     raise ConfigError(f"{spec}: cannot find {what}, {known}: write package.module:app")
 
 
-def _import(module_name: str, spec: str) -> object:
+def _only_app(apps: dict[str, Hammerflow]) -> Hammerflow | None:
+    """The one called ``app``, or the only one, which may have several names."""
+    if "app" in apps:
+        return apps["app"]
+    different = {id(app): app for app in apps.values()}
+    return next(iter(different.values())) if len(different) == 1 else None
+
+
+def _import(module_name: str, source: str, remedy: str) -> object:
+    """Import a module of the user; the working directory comes first on the path.
+
+    Args:
+        source: where the name comes from, to begin the error message with.
+        remedy: what to do if there is no such module.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+    except (Exception, SystemExit) as error:  # a border: the user's code runs
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if f"{module_name}.".startswith(f"{missing}."):
             raise ConfigError(
-                f"{spec}: there is no module {error.name} in {os.getcwd()} or on the Python path: "
-                "run it from the project's folder, or correct -A"
+                f"{source}: there is no module {missing} in {folder} or on the Python path: "
+                f"run it from the project's folder, or {remedy}"
             ) from error
-        raise _broken(spec, error) from error
-    except Exception as error:
-        raise _broken(spec, error) from error
-
-
-def _broken(spec: str, error: Exception) -> ConfigError:
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return ConfigError(f"{spec}: importing the app failed with {said} (--debug shows where)")
-
-
-def _only_app(names: dict[str, object]) -> object:
-    if isinstance(names.get("app"), Hammerflow):
-        return names["app"]
-    apps = {id(value): value for value in names.values() if isinstance(value, Hammerflow)}
-    return next(iter(apps.values())) if len(apps) == 1 else None
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"{source}: importing {module_name} failed with {said} (--debug shows where)"
+        ) from error

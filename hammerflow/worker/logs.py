@@ -1,67 +1,170 @@
-"""Logs: one line per fact, as text or JSON, from the supervisor and its children alike."""
+"""Logs: one line per event, as text or JSON, from the supervisor and its children alike.
+
+Each line that a task's body logs, with any logger, carries the fields ``job``, ``task`` and
+``attempt``; in threads that a body starts, too. ``print()`` stays as it is.
+
+The worker owns the root logger: once the app is imported, it replaces the root's handlers by one
+that writes to stderr. To keep the configuration that the app's module makes, set
+``configure_logging`` to false (``HAMMERFLOW_CONFIGURE_LOGGING=0``, or the worker's
+``--no-configure-logging``), and add :class:`JobContextFilter` to your handlers for the fields::
+
+    logging.config.dictConfig({
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"job": {"()": "hammerflow.worker.logs.JobContextFilter"}},
+        "formatters": {"line": {"format": "%(asctime)s %(task)s[%(job)s] %(message)s"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "filters": ["job"], "formatter": "line"},
+        },
+        "root": {"handlers": ["stderr"], "level": "INFO"},
+    })
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-import time
+import threading
+from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["configure", "facts"]
+from hammerflow.context import RUNNING, Holder
+
+__all__ = ["JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts"]
+
+log = logging.getLogger("hammerflow.logs")
 
 
 def facts(**values: Any) -> dict[str, Any]:
-    """The ``extra`` of a log call: named values that the formatters show."""
+    """The ``extra`` of a log call: named values that both formats show."""
     return {"facts": values}
 
 
-def configure(form: str, level: str) -> None:
+def configure(form: str, level: str, *, replace: bool = True) -> None:
     """Send all logs of this process to stderr.
 
     Args:
         form: "text" or "json".
         level: name of the lowest level to show.
+        replace: whether handlers that the root logger has are replaced; else they are kept, and
+            nothing is changed.
     """
+    root = logging.getLogger()
+    replaced = len(root.handlers)
+    if replaced and not replace:
+        return
+    root.handlers[:] = [_handler(form)]
+    root.setLevel(level.upper())
+    if replaced:
+        log.info(
+            "replaced the root logger's handlers; --no-configure-logging keeps them",
+            extra=facts(handlers=replaced),
+        )
+
+
+def configure_fallback(form: str) -> None:
+    """Send warnings and errors to stderr as long as nobody has configured the root logger."""
+    logging.lastResort = _handler(form)
+    logging.lastResort.setLevel(logging.WARNING)
+
+
+class JobContextFilter(logging.Filter):
+    """Gives each record the attributes ``job``, ``task`` and ``attempt`` for a format string.
+
+    They are the id, the task's name and the attempt of the job whose body has logged the record,
+    and "-" outside a body. Add it to handlers; to a ``QueueHandler`` where there is one, because
+    the fields are known only in the thread that logs.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        record.__dict__.update(_job_fields() or {"job": "-", "task": "-", "attempt": "-"})
+        return True
+
+
+class JobThreads:
+    """The job to which threads belong that have no context of their own.
+
+    A thread that a body starts does not inherit its context. While one job runs at a time in a
+    process, its lines belong to that job, unless the thread is older than the job.
+    """
+
+    def __init__(self) -> None:
+        self._job: Holder | None = None
+        self._older: list[threading.Thread] = []
+
+    def begin(self, job: Holder) -> None:
+        """A body begins in this process."""
+        self._older = threading.enumerate()
+        self._job = job
+
+    def end(self) -> None:
+        """The job has ended; its threads are on their own."""
+        self._job = None
+
+    def owner(self) -> Holder | None:
+        """The job that has started the current thread, if it still runs."""
+        job = self._job
+        return None if job is None or threading.current_thread() in self._older else job
+
+
+JOB_THREADS = JobThreads()
+
+
+def _job_fields() -> dict[str, Any]:
+    """Names the job whose body logs in this thread; empty outside a body."""
+    holder = RUNNING.get() or JOB_THREADS.owner()
+    if holder is None:
+        return {}
+    job = holder.context
+    return {"job": str(job.id), "task": job.task, "attempt": job.attempt}
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    found = getattr(record, "facts", None)
+    return _job_fields() | found if isinstance(found, dict) else _job_fields()
+
+
+def _handler(form: str) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-
-
-def _facts_of(record: logging.LogRecord) -> dict[str, Any]:
-    found = getattr(record, "facts", {})
-    return found if isinstance(found, dict) else {}
+    return handler
 
 
 class _TextFormatter(logging.Formatter):
-    """``2025-01-31 12:00:00.123 INFO worker[4711] child started pid=4712``"""
+    """``2025-01-31T12:00:00.123+01:00 INFO worker[4711] child started pid=4712``"""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        at = datetime.fromtimestamp(record.created, UTC).astimezone()
         name = record.name.removeprefix("hammerflow.")
-        head = f"{at}.{int(record.msecs):03} {record.levelname} {name}[{record.process}]"
-        tail = "".join(f" {key}={_plain(value)}" for key, value in _facts_of(record).items())
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{head} {record.getMessage()}{tail}{trace}"
+        head = f"{at.isoformat(timespec='milliseconds')} {record.levelname} {name}"
+        tail = "".join(f" {key}={_plain(value)}" for key, value in _fields(record).items())
+        trace = "".join(f"\n{text}" for text in _traces(self, record))
+        return f"{head}[{record.process}] {record.getMessage()}{tail}{trace}"
 
 
 class _JsonFormatter(logging.Formatter):
-    """One object per line."""
+    """One object per line, with the fields of the text format; times in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
-            "at": record.created,
+            "at": at.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
             "message": record.getMessage(),
-            **_facts_of(record),
+            **_fields(record),
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if traces := _traces(self, record):
+            line["traceback"] = "\n".join(traces)
         return json.dumps(line, default=str)
+
+
+def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
+    traces = [formatter.formatException(record.exc_info)] if record.exc_info else []
+    return [*traces, record.stack_info] if record.stack_info else traces
 
 
 def _plain(value: Any) -> str:

@@ -29,6 +29,8 @@ class WorkerOptions:
         reload: start children with fresh code when a file of the app changes.
         log_format: "text" or "json".
         log_level: "debug", "info", "warning" or "error".
+        configure_logging: whether the worker owns the root logger; so does the setting of that
+            name. See :mod:`hammerflow.worker.logs`.
     """
 
     app: str
@@ -43,6 +45,7 @@ class WorkerOptions:
     reload: bool = False
     log_format: str = "text"
     log_level: str = "info"
+    configure_logging: bool = True
 
     @property
     def processes(self) -> int:

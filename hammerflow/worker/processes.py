@@ -1,18 +1,22 @@
-"""Processes: titles, the wish to die with one's parent, and memory, as the system offers them."""
+"""Processes: titles, stop signals, the end of a process, and its memory."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import resource
 import signal
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["die_with_parent", "resident_mebibytes", "set_title"]
+__all__ = [
+    "die_with_parent", "exit_now", "ignore_stop_signals", "resident_mebibytes", "set_title",
+]  # fmt: skip
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -20,7 +24,7 @@ _PAGE = resource.getpagesize()
 
 
 @functools.cache
-def _titler() -> Callable[[str], Any]:
+def _title_setter() -> Callable[[str], Any]:
     try:
         from setproctitle import setproctitle  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -34,9 +38,9 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def set_title(words: str) -> None:
-    """What ``ps`` shows: the whole with setproctitle installed, else the first 15 characters of
-    what comes after "hammerflow: " as the name of the process."""
-    _titler()(f"hammerflow: {words}")
+    """Set what ``ps`` shows of this process: "hammerflow: ``words``" if setproctitle is installed,
+    else the first 15 characters of ``words`` as its name."""
+    _title_setter()(f"hammerflow: {words}")
 
 
 def _set_name(title: str) -> None:
@@ -47,17 +51,44 @@ def _set_name(title: str) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask for SIGKILL when the thread that started this process ends (Linux; elsewhere the end of
-    a pipe must do)."""
+    """Ask for SIGKILL when the thread that has started this process ends.
+
+    That is a service of Linux (prctl(2), PR_SET_PDEATHSIG); elsewhere the end of a pipe must do.
+
+    Args:
+        parent: pid of the parent.
+    """
     libc = _libc()
     if libc is not None:
         libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
-        os._exit(1)  # it died before we asked
+        os._exit(1)  # it had died before we asked
+
+
+def ignore_stop_signals() -> None:
+    """Leave SIGINT, SIGTERM and SIGHUP, which a terminal or systemd sends to all processes, to the
+    supervisor. By a handler and not SIG_IGN, which programs that a body starts would inherit."""
+    pid = os.getpid()
+
+    def ignore(number: int, frame: types.FrameType | None) -> None:
+        if os.getpid() != pid:  # a process that a body has forked may be stopped
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ignore)
+
+
+def exit_now(code: int) -> NoReturn:
+    """End this process at once: exit handlers belong to the fork server, which registered them."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a border: a body may have closed or replaced them
+            stream.flush()
+    os._exit(code)
 
 
 def resident_mebibytes() -> float:
-    """How much memory this process holds now."""
+    """How much memory this process holds now, in MiB; its peak where there is no /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except OSError:

@@ -1,25 +1,43 @@
-"""Frames: what goes through the pipes between a supervisor, its fork server and its children.
+"""Protocol: the messages between a supervisor, its fork server and its children.
 
-A frame is one msgpack value; msgpack values end by themselves, so no length goes before them.
+A message is one msgpack value; msgpack values are self-delimiting, so no length precedes them.
+Jobs go down one pipe of a child and outcomes come up another; a third pipe holds tokens, one byte
+for each job that the child may start, whose value is the generation of the job's chunk.
 
-======================================  ===========================================================
-to a child                              ``[JOBS, generation, worker id, jobs, {queue id: name}]``
-                                        ``[STOP, job id, why, detail]`` (to a loop child)
-from a child that runs one by one       bytes or None: the next job completed with this result
-                                        ``[ENDED, kind, fields]``: the next job ended otherwise
-                                        ``[OVER, generation]``: the rest of a chunk was taken back
-                                        ``[TIMES, {task id: [count, seconds]}]``
-                                        ``[NOTE, job id, fraction, note]``  ``[QUIT, why]``
-from a loop child                       ``[ENDED, kind, fields, job id]``, NOTE and QUIT
-from a fork server                      ``[HELLO, ...]  [BROKEN, sentence, traceback]``
-                                        ``[FORKED, serial, pid]  [EXITED, pid, status]``
-======================================  ===========================================================
+==============  =============================================================  ====================
+message         fields                                                         meaning
+==============  =============================================================  ====================
+supervisor to child
+---------------------------------------------------------------------------------------------------
+``JOBS``        generation, worker id, jobs, {queue id: name} (new ones only)  run these
+``STOP``        job id, "cancel" or "timeout"                                  async child only
+--------------  -------------------------------------------------------------  --------------------
+child to supervisor
+---------------------------------------------------------------------------------------------------
+bytes or None   (no list) the encoded result                                   next job completed
+``ENDED``       kind of outcome, its fields; job id (async child only)         a job ended otherwise
+``TAKEN_BACK``  generation                                                     found no token for it
+``TIMES``       {task id: [count, seconds]}                                    how long bodies ran
+``PROGRESS``    job id, fraction, note                                         reported by a body
+``QUIT``        reason                                                         will end, is used up
+--------------  -------------------------------------------------------------  --------------------
+fork server to supervisor
+---------------------------------------------------------------------------------------------------
+``APP_LOADED``  app name, settings, tasks, source files                        ready to fork
+``APP_BROKEN``  sentence, traceback                                            the import failed
+``FORKED``      serial number, pid                                             answers FORK_REQUEST
+``EXITED``      pid, exit status (negative: signal)                            a child ended
+==============  =============================================================  ====================
+
+The supervisor asks the fork server for a child with one ``FORK_REQUEST`` (kind, serial number)
+and the child's three descriptors.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+import struct
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -42,86 +60,72 @@ from hammerflow.jobs.outcome import (
 )
 
 __all__ = [
-    "BROKEN",
-    "ENDED",
-    "EXITED",
-    "FORKED",
-    "HELLO",
-    "JOBS",
-    "NOTE",
-    "OVER",
-    "QUIT",
-    "STOP",
-    "TIMES",
-    "Unpacker",
-    "pack",
-    "pack_outcome",
-    "unpack_outcome",
-    "write_all",
-]
+    "APP_BROKEN", "APP_LOADED", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST", "JOBS",
+    "PROGRESS", "QUIT", "SERIAL", "STOP", "TAKEN_BACK", "TIMES", "Pipes", "Unpacker", "pack",
+    "pack_outcome", "unpack_outcome", "write_all",
+]  # fmt: skip
 
 JOBS, STOP = 1, 2
-ENDED, OVER, TIMES, NOTE, QUIT = 11, 12, 13, 14, 15
-HELLO, BROKEN, FORKED, EXITED = 21, 22, 23, 24
+ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT = 11, 12, 13, 14, 15
+APP_LOADED, APP_BROKEN, FORKED, EXITED = 21, 22, 23, 24
 
-_KINDS: tuple[type[Any], ...] = (
-    Completed,
-    Failed,
-    Retrying,
-    Snoozed,
-    Cancelled,
-    Released,
-    Parked,
-    Lost,
-    Settled,
-    Replaced,
-)
-#: Kept for the common end; only the one thread that reports ends uses it.
-_PACKER = msgpack.Packer()
+FORK_REQUEST = struct.Struct("!cxxxI")
+#: The kinds of children in a fork request.
+SERIAL, ASYNC = b"s", b"a"
+
+#: An outcome's kind travels as its position in this list.
+_KINDS: list[type[Any]] = [
+    Completed, Failed, Retrying, Snoozed, Cancelled, Released, Parked, Lost, Settled, Replaced,
+]  # fmt: skip
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
+#: Reused for the most frequent message; only a child's one reporting thread uses it.
+_PACKER = msgpack.Packer()
+
+
+class Pipes(NamedTuple):
+    """A child's ends of its pipes, as file descriptors."""
+
+    jobs: int  # messages come in
+    tokens: int  # one byte per job, not blocking; the supervisor reads this end, too
+    results: int  # messages go out
 
 
 def pack(value: Any) -> bytes:
-    """One frame."""
+    """Encode one message."""
     return msgpack.packb(value, datetime=True)  # type: ignore[no-any-return]
 
 
 def pack_outcome(outcome: Outcome, job_id: bytes | None = None) -> bytes:
-    """How a job ended, as a frame; the common end in its short form when no id is needed."""
+    """Encode the outcome of one job.
+
+    Args:
+        job_id: names the job; None where jobs end in the order in which they were sent. Then a
+            plain completion is only its result: the supervisor knows the task's ``result_ttl``.
+    """
     if type(outcome) is Completed and job_id is None and outcome.spawned is None:
         return _PACKER.pack(outcome.result)  # type: ignore[no-any-return]
-    frame = [ENDED, _CODES[type(outcome)], outcome]
-    return pack(frame if job_id is None else [*frame, job_id])
+    message = [ENDED, _CODES[type(outcome)], outcome]
+    return pack(message if job_id is None else [*message, job_id])
 
 
 def unpack_outcome(code: int, fields: list[Any]) -> Outcome:
-    """The inverse, from the second and third part of an ENDED frame."""
+    """Decode the second and third field of an ``ENDED`` message."""
     kind = _KINDS[code]
-    if kind is Completed:
-        result, spawned, ttl = fields
-        return Completed(result, None if spawned is None else _spawned(spawned), ttl)
-    if kind in (Failed, Retrying, Parked, Lost):
-        at = {Failed: 0, Retrying: 1, Parked: 1, Lost: 0}[kind]
+    if kind is Completed and fields[1] is not None:
+        children, operation, spawned, workflows, *rest = fields[1]
+        fields[1] = Spawned(
+            _jobs(children), Operation(*operation), spawned, _workflows(workflows), *rest
+        )
+    elif kind in (Failed, Retrying, Parked, Lost):
+        at = 0 if kind in (Failed, Lost) else 1
         fields[at] = Failure(*fields[at])
         if kind in (Failed, Retrying) and fields[-1] is not None:
             fields[-1] = Operation(*fields[-1])
-    if kind is Replaced:
+    elif kind is Replaced:
         call, children, workflows = fields
-        return Replaced(NewJob._make(call), _jobs(children), _workflows(workflows))
+        fields = [NewJob._make(call), _jobs(children), _workflows(workflows)]
     outcome: Outcome = kind(*fields)
     return outcome
-
-
-def _spawned(fields: list[Any]) -> Spawned:
-    children, operation, spawned, workflows, ends, wait_for_children = fields
-    return Spawned(
-        _jobs(children),
-        Operation(*operation),
-        spawned,
-        _workflows(workflows),
-        ends,
-        wait_for_children,
-    )
 
 
 def _jobs(rows: list[Any]) -> list[NewJob]:
@@ -133,7 +137,7 @@ def _workflows(rows: list[Any]) -> list[NewWorkflow]:
 
 
 class Unpacker:
-    """Bytes in, whole frames out; what is cut off waits for the rest."""
+    """Decodes a stream of bytes; keeps a message that is not complete until the rest arrives."""
 
     def __init__(self) -> None:
         self._unpacker = msgpack.Unpacker(
@@ -141,13 +145,13 @@ class Unpacker:
         )
 
     def frames(self, data: bytes) -> list[Any]:
-        """All frames that are complete now."""
+        """Take in more bytes and return the messages that are complete now."""
         self._unpacker.feed(data)
         return list(self._unpacker)
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write everything to a blocking pipe."""
+    """Write all of ``data`` to a blocking pipe."""
     written = os.write(fd, data)
     while written < len(data):
         data = data[written:]

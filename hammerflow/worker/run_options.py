@@ -1,4 +1,4 @@
-"""Policy: what holds for one job: its task's options with the job's own laid over them."""
+"""Run options: what holds for one job: its task's options with the job's own laid over them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TaskInfo(NamedTuple):
     queue: str
     is_async: bool
     result_ttl: float | None
-    policy: RunOptions
+    run_options: RunOptions
 
     @classmethod
     def of(cls, task: Task[..., Any]) -> TaskInfo:
@@ -94,16 +94,16 @@ class TaskInfo(NamedTuple):
 
     def to_plain(self) -> list[Any]:
         """Plain data for a pipe."""
-        policy = self.policy._replace(backoff=self.policy.backoff.to_dict())  # type: ignore[arg-type]
-        return [*self[:4], list(policy)]
+        run_options = self.run_options._replace(backoff=self.run_options.backoff.to_dict())  # type: ignore[arg-type]
+        return [*self[:4], list(run_options)]
 
     @classmethod
     def from_plain(cls, plain: list[Any]) -> TaskInfo:
         """The inverse of :meth:`to_plain`."""
-        policy = RunOptions(*plain[4])
-        backoff = Backoff.from_dict(policy.backoff)  # type: ignore[arg-type]
+        run_options = RunOptions(*plain[4])
+        backoff = Backoff.from_dict(run_options.backoff)  # type: ignore[arg-type]
         name, queue, is_async, result_ttl, _ = plain
-        return cls(name, queue, is_async, result_ttl, policy._replace(backoff=backoff))
+        return cls(name, queue, is_async, result_ttl, run_options._replace(backoff=backoff))
 
 
 class TaskCatalog:
@@ -114,9 +114,9 @@ class TaskCatalog:
         self.names = sorted(task.name for task in tasks)
         self.queues = {task.queue for task in tasks}
         self._timeouts = {
-            task_id: task.policy.timeout
+            task_id: task.run_options.timeout
             for task_id, task in self._tasks.items()
-            if task.policy.timeout is not None
+            if task.run_options.timeout is not None
         }
         self.ttls = {
             task_id: task.result_ttl
@@ -133,10 +133,10 @@ class TaskCatalog:
         task = self._tasks.get(job.task_id)
         return task.name if task is not None else str(job.task_id)
 
-    def policy(self, job: Claimed) -> RunOptions:
+    def run_options(self, job: Claimed) -> RunOptions:
         """What holds for a job."""
         task = self._tasks.get(job.task_id)
-        base = run_options_of(TaskOptions()) if task is None else task.policy
+        base = run_options_of(TaskOptions()) if task is None else task.run_options
         try:
             return base.overridden(job.options)
         except Exception:  # noqa: BLE001 - a border: rows may come from anywhere
@@ -146,4 +146,4 @@ class TaskCatalog:
         """A job's hard timeout in seconds."""
         if job.options is None:
             return self._timeouts.get(job.task_id)
-        return self.policy(job).timeout
+        return self.run_options(job).timeout

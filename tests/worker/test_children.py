@@ -16,7 +16,8 @@ from hammerflow import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Parked, Retrying
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.serial import ChildOptions, SerialChild
+from hammerflow.worker.child.reports import ChildLimits
+from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.child_handle import RoundResults, SerialChildHandle
@@ -28,7 +29,7 @@ from tests.worker.kit import claimed
 class Bench:
     """One child and its seat."""
 
-    def __init__(self, app: Hammerflow, options: ChildOptions) -> None:
+    def __init__(self, app: Hammerflow, options: ChildLimits) -> None:
         manifest = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
         self.line = ChildChannel()
         self.seat = SerialChildHandle(1, self.line, manifest, time.monotonic())
@@ -105,7 +106,7 @@ def bench(app: Hammerflow) -> Iterator[Callable[..., Bench]]:
     benches: list[Bench] = []
 
     def make(**options: int) -> Bench:
-        benches.append(Bench(app, ChildOptions(**options)))
+        benches.append(Bench(app, ChildLimits(**options)))
         return benches[-1]
 
     yield make

@@ -1,4 +1,4 @@
-"""Loop child: a process that runs many async functions at once on one event loop."""
+"""Async child: a process that runs many async functions at once on one event loop."""
 
 from __future__ import annotations
 
@@ -10,103 +10,91 @@ from typing import Any
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.executor import Executor, JobExecution
-from hammerflow.worker.child.serial import ChildOptions, Pipes, ignore_politely, leave
-from hammerflow.worker.processes import resident_mebibytes, set_title
-from hammerflow.worker.protocol import JOBS, NOTE, QUIT, Unpacker, pack, pack_outcome, write_all
+from hammerflow.worker.child.execution import JobExecution
+from hammerflow.worker.child.executor import Executor
+from hammerflow.worker.child.reports import ChildLimits, Reports
+from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
+from hammerflow.worker.protocol import JOBS, QUIT, Pipes, Unpacker, pack, pack_outcome
 
 __all__ = ["AsyncChild"]
 
+_READ = 1 << 20
+
 
 class AsyncChild:
-    """Starts every job it gets at once; the supervisor keeps to its number of slots.
+    """Starts every job that it gets at once; the supervisor keeps to its number of slots.
 
-    When it is spent (by jobs or memory) it says QUIT and ends once nothing runs and the supervisor
-    has closed its end.
+    When it is used up it says QUIT, and ends once nothing runs and the supervisor has closed its
+    end.
     """
 
     def __init__(
-        self, app: Hammerflow, pipes: Pipes, options: ChildOptions, pulse: LeaseClock
+        self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
     ) -> None:
-        self._pipes = pipes
-        self._options = options
-        self._executor = Executor(app, progress=self._note, pulse=pulse)
-        self._running: dict[bytes, asyncio.Task[None]] = {}
-        self._calls: dict[bytes, JobExecution] = {}
+        self._jobs_pipe = pipes.jobs
+        self._limits = limits
+        self._reports = Reports(pipes.results)
+        self._executor = Executor(
+            app, progress=self._reports.send_progress, lease_clock=lease_clock
+        )
+        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._executions: dict[bytes, JobExecution] = {}  # of the jobs that can be stopped
         self._jobs_done = 0
-        self._pid = os.getpid()
-        self._said_quit = False
+        self._has_quit = False
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
         asyncio.run(self._main())
 
     async def _main(self) -> None:
-        ignore_politely()
-        set_title("loop child")
+        ignore_stop_signals()
+        set_title("async child")
         loop = asyncio.get_running_loop()
-        ended = loop.create_future()
+        closed = loop.create_future()
         unpacker = Unpacker()
 
         def read() -> None:
             with contextlib.suppress(BlockingIOError):
-                data = os.read(self._pipes.jobs, 1 << 20)
-                if not data and not ended.done():
-                    ended.set_result(None)
-                for frame in unpacker.frames(data):
-                    self._obey(frame)
+                data = os.read(self._jobs_pipe, _READ)
+                if not data and not closed.done():
+                    closed.set_result(None)
+                for message in unpacker.frames(data):
+                    self._obey(message)
 
-        os.set_blocking(self._pipes.jobs, False)
-        loop.add_reader(self._pipes.jobs, read)
-        await ended
-        leave(0)
+        os.set_blocking(self._jobs_pipe, False)
+        loop.add_reader(self._jobs_pipe, read)
+        await closed
+        exit_now(0)
 
-    def _obey(self, frame: list[Any]) -> None:
-        if frame[0] == JOBS:
-            _, _, worker_id, rows, queues = frame
-            self._executor.worker_id = worker_id
-            self._executor.queues.update(queues or {})
-            for row in rows:
-                job = Claimed._make(row)
-                self._running[job.id] = asyncio.create_task(self._run_job(job))
+    def _obey(self, message: list[Any]) -> None:
+        if message[0] != JOBS:
+            self._stop(*message[1:])
             return
-        _, job_id, why = frame
-        task, call = self._running.get(job_id), self._calls.get(job_id)
-        if task is not None and call is not None and call.stop is None:
-            call.stop = why
-            task.cancel()
+        _, _, self._executor.worker_id, rows, queues = message
+        self._executor.queues.update(queues)
+        for job in map(Claimed._make, rows):
+            self._tasks[job.id] = asyncio.create_task(self._run_job(job))
+
+    def _stop(self, job_id: bytes, reason: str) -> None:
+        execution = self._executions.get(job_id)
+        if execution is not None and execution.stop_reason is None:
+            execution.stop_reason = reason
+            self._tasks[job_id].cancel()
 
     async def _run_job(self, job: Claimed) -> None:
-        def started(call: JobExecution) -> None:
-            self._calls[job.id] = call
+        def started(execution: JobExecution) -> None:
+            self._executions[job.id] = execution
 
         outcome = await self._executor.execute_async(job, started)
-        if os.getpid() != self._pid:
-            os._exit(0)  # the body has forked and this is the copy
-        self._running.pop(job.id, None)
-        self._calls.pop(job.id, None)
-        self._send(pack_outcome(outcome, job.id))
+        self._reports.exit_if_forked()
+        self._tasks.pop(job.id, None)
+        self._executions.pop(job.id, None)
+        self._reports.send(pack_outcome(outcome, job.id))
         self._jobs_done += 1
-        self._quit_if_spent()
+        self._quit_if_used_up()
 
-    def _quit_if_spent(self) -> None:
-        most, memory = self._options.max_jobs, self._options.max_memory
-        if self._said_quit or (most is None and memory is None):
-            return
-        if most is not None and self._jobs_done >= most:
-            self._say_quit(f"{self._jobs_done} jobs done")
-        elif memory is not None and resident_mebibytes() > memory:
-            self._say_quit(f"{resident_mebibytes():.0f} MiB of memory held")
-
-    def _say_quit(self, why: str) -> None:
-        self._said_quit = True
-        self._send(pack([QUIT, why]))
-
-    def _note(self, job_id: bytes, fraction: float, note: str) -> None:
-        self._send(pack([NOTE, job_id, fraction, note]))
-
-    def _send(self, frame: bytes) -> None:
-        try:
-            write_all(self._pipes.results, frame)
-        except OSError:
-            leave(0)
+    def _quit_if_used_up(self) -> None:
+        reason = None if self._has_quit else self._limits.quit_reason(self._jobs_done)
+        if reason is not None:
+            self._has_quit = True
+            self._reports.send(pack([QUIT, reason]))

@@ -1,10 +1,10 @@
-"""Call: a job made ready to run, and what its body asks for while it runs."""
+"""JobExecution: a job made ready to run, and what its body asks for while it runs."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.canvas.signature import Canvas
@@ -20,160 +20,202 @@ from hammerflow.worker.child.spawn_buffer import SpawnBuffer
 from hammerflow.worker.run_options import RunOptions
 from hammerflow.workflows.workflow import Batch, Workflow
 
-__all__ = ["JobExecution"]
+__all__ = ["JobExecution", "ReplaceAsked"]
 
 
-class Runner(Protocol):
-    """What a call needs of its executor."""
+class ReplaceAsked(Exception):
+    """Leaves a body that has called ``current_job().replace``."""
 
-    app: Hammerflow
-    worker_id: int
-
-    def context(self, call: JobExecution) -> JobContext:
-        """What the body of a call sees."""
+    def __init__(self, canvas: Any) -> None:
+        super().__init__(f"replaced by {canvas!r}")
+        self.canvas = canvas
 
 
 class JobExecution:
-    """A job made ready to run: its task, policy and decoded arguments."""
+    """One run of a job.
+
+    Args:
+        app: whose tasks, codec and store it uses.
+        job: the claimed job.
+        task: its task.
+        args: decoded positional arguments, results of other jobs first.
+        kwargs: decoded keyword arguments.
+        run_options: its timeouts, attempts and the like.
+        spawn_config: how it spawns; None if neither its task nor its call says anything.
+        job_options: the options stored with the job, decoded.
+        worker_id: the registration whose lease it holds.
+        queue: name of the queue from which it was claimed.
+        progress: where ``current_job().progress`` goes: job id, fraction, note.
+
+    Attributes:
+        connection: the driver's connection of its own transaction, if it has one; set it before
+            ``context`` is used.
+        spawn_buffer: the children it has asked for, once there is one.
+        stop_reason: why an async child cancels it, "cancel" or "timeout".
+    """
 
     __slots__ = (
-        "_context", "_executor", "args", "config", "connection", "job", "kwargs", "options",
-        "policy", "spawning", "stop", "task", "worker_id",
+        "_context", "_progress", "_queue", "app", "args", "connection", "job", "job_options",
+        "kwargs", "run_options", "spawn_buffer", "spawn_config", "stop_reason", "task", "worker_id",
     )  # fmt: skip
 
     def __init__(
         self,
-        executor: Runner,
+        app: Hammerflow,
         job: Claimed,
         task: Task[..., Any],
-        policy: RunOptions,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        config: SpawnConfig | None,
-        options: Mapping[str, Any],
+        *,
+        run_options: RunOptions,
+        spawn_config: SpawnConfig | None,
+        job_options: Mapping[str, Any],
+        worker_id: int,
+        queue: str,
+        progress: Callable[[bytes, float, str], None],
     ) -> None:
-        self._executor = executor
-        self._context: JobContext | None = None
+        self.app = app
         self.job = job
         self.task = task
-        self.policy = policy
         self.args = args
         self.kwargs = kwargs
-        self.config = config
-        self.options = options  # what this call says, and its place in a workflow
-        self.spawning: SpawnBuffer | None = None
-        self.stop: str | None = None  # why a loop child cancels it: "cancel" or "timeout"
-        self.worker_id = executor.worker_id  # who holds the lease
-        self.connection: Any = None  # of its own transaction
+        self.run_options = run_options
+        self.spawn_config = spawn_config
+        self.job_options = job_options
+        self.worker_id = worker_id
+        self._queue = queue
+        self._progress = progress
+        self._context: JobContext | None = None
+        self.connection: Any = None
+        self.spawn_buffer: SpawnBuffer | None = None
+        self.stop_reason: str | None = None
 
     @property
     def context(self) -> JobContext:
-        """What the body sees of it."""
+        """The job as its body sees it; most bodies never ask for it."""
         if self._context is None:
-            self._context = self._executor.context(self)
+            self._context = JobContext(
+                self.job,
+                task=self.task.name,
+                queue=self._queue,
+                spawn=self._spawn,
+                progress=self._progress,
+                replace=_replace,
+                inputs=lambda: Inputs(self.app, self.job_options.get("inputs") or {}),
+                connection=self.connection,
+            )
         return self._context
 
-    def add_child(self, child: Any) -> uuid.UUID:
-        """``current_job().spawn``."""
-        return uuid.UUID(bytes=self._open_spawning().add(child))
-
-    def inputs(self) -> Inputs:
-        """``current_job().inputs``."""
-        return Inputs(self._executor.app, self.options.get("inputs") or {})
-
-    def body(self) -> Any:
-        """Run the function, and for a spawner its generator."""
-        if self.config is None:
+    def run_body(self) -> Any:
+        """Call the function, and run a spawner's generator; the result to store."""
+        if self.spawn_config is None:
             return self.task.fn(*self.args, **self.kwargs)
         self._validate()
-        return self._spawn_after(self.task.fn(*self.args, **self.kwargs))
+        return self._spawn_from(self.task.fn(*self.args, **self.kwargs))
 
-    async def body_async(self) -> Any:
-        """The same for an async function or generator."""
-        if self.config is not None:
+    async def run_body_async(self) -> Any:
+        """As :meth:`run_body`, for an async function or async generator."""
+        if self.spawn_config is not None:
             self._validate()
         value = self.task.fn(*self.args, **self.kwargs)
         if hasattr(value, "__aiter__"):
-            if self.config is None:
+            if self.spawn_config is None:
                 raise TypeError(f"{self.task.name} is an async generator: declare it as a spawner")
-            return await self._open_spawning().add_all_async(value)
+            return await self._open_spawn_buffer().add_all_async(value)
         value = await value
-        return value if self.config is None else self._spawn_after(value)
+        return value if self.spawn_config is None else self._spawn_from(value)
+
+    def close(self) -> None:
+        """Drop the file of spooled children, if there is one."""
+        if self.spawn_buffer is not None:
+            self.spawn_buffer.close()
 
     def operation(self) -> Operation | None:
-        """What is recorded of a run that spawned, or was to."""
-        if self.spawning is None and self.config is None:
+        """The record of a run that has spawned, or whose spawn configuration says it should."""
+        if self.spawn_buffer is None and self.spawn_config is None:
             return None
-        return self._open_spawning().operation()
+        return self._open_spawn_buffer().operation()
 
     def spawn_context(self, *, ended: bool, result: Any = None) -> SpawnContext:
-        """What hooks and handlers see."""
-        spawning = self.spawning
+        """The argument of hooks and spawn handlers.
+
+        Args:
+            ended: whether all children are known.
+            result: what the body has returned.
+        """
+        buffer = self.spawn_buffer if ended else None
         return SpawnContext(
             job_id=self.context.id,
             task=self.task.name,
             args=self.args,
             kwargs=self.kwargs,
-            config=self.config or SpawnConfig(),
+            config=self.spawn_config or SpawnConfig(),
             depth=self.job.depth,
-            spawned=spawning.count if spawning is not None and ended else None,
-            children=tuple(spawning.first_ids) if spawning is not None and ended else None,
+            spawned=None if buffer is None else buffer.count,
+            children=None if buffer is None else tuple(buffer.first_ids),
             result=result,
         )
+
+    def _spawn(self, child: Any) -> uuid.UUID:
+        return uuid.UUID(bytes=self._open_spawn_buffer().add(child))
 
     def _validate(self) -> None:
         hook = self.task.defaults.validate
         if hook is None:
             return
-        verdict: Any = hook(self.spawn_context(ended=False))
-        if verdict is False:
+        allowed: Any = hook(self.spawn_context(ended=False))
+        if allowed is False:
             raise SpawnInvalid(f"the validate hook of {self.task.name} refused its run")
 
-    def _spawn_after(self, value: Any) -> Any:
-        """The children of a body that has returned: its own, or those of the handler named in the
-        configuration of this call."""
-        if isinstance(self.task, Spawner) or self.config is None or self.config.handler is None:
-            return self._drain(value)
-        handler = self._executor.app.spawn_handlers.get(self.config.handler)
+    def _spawn_from(self, value: Any) -> Any:
+        """Spawn what the body returned, or what the handler named in the spawn configuration of
+        this call makes of it; the result to store."""
+        config = self.spawn_config
+        if isinstance(self.task, Spawner) or config is None or config.handler is None:
+            return self._spawn_returned(value)
+        handlers = self.app.spawn_handlers
+        handler = handlers.get(config.handler)
         if handler is None:
-            known = ", ".join(sorted(self._executor.app.spawn_handlers)) or "none"
             raise SpawnInvalid(
-                f"no spawn handler named {self.config.handler!r} is registered in this app "
-                f"(registered: {known}): import the module that defines it"
+                f"no spawn handler named {config.handler!r} is registered in this app (registered: "
+                f"{', '.join(sorted(handlers)) or 'none'}): import the module that defines it"
             )
-        self._open_spawning().add_all(handler(self.spawn_context(ended=False, result=value)) or ())
+        self._open_spawn_buffer().add_all(
+            handler(self.spawn_context(ended=False, result=value)) or ()
+        )
         return value
 
-    def _drain(self, value: Any) -> Any:
-        """Turn what a spawner's function returned into children; the result that is left."""
-        spawning = self._open_spawning()
+    def _spawn_returned(self, value: Any) -> Any:
+        buffer = self._open_spawn_buffer()
         if isinstance(value, Iterator) or _are_signatures(value):
-            return spawning.add_all(value)
+            return buffer.add_all(value)
         if isinstance(self.task, Spawner) and value is not None:
             kind = type(value).__name__
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value
 
-    def _open_spawning(self) -> SpawnBuffer:
-        if self.spawning is None:
-            config = self.config or SpawnConfig()
-            policy = self.policy
-            holds = {
-                "timeout": policy.timeout,
-                "soft_timeout": policy.soft_timeout,
-                "max_attempts": policy.max_attempts,
-                "backoff": policy.backoff.to_dict(),
+    def _open_spawn_buffer(self) -> SpawnBuffer:
+        if self.spawn_buffer is None:
+            options = self.run_options
+            inheritable = {
+                "timeout": options.timeout,
+                "soft_timeout": options.soft_timeout,
+                "max_attempts": options.max_attempts,
+                "backoff": options.backoff.to_dict(),
             }
-            parent = Parent(self.job, self.context.queue, config, holds)
-            then = self.task.defaults.then
-            self.spawning = SpawnBuffer(
-                self._executor.app,
-                parent,
-                then=then,
+            config = self.spawn_config or SpawnConfig()
+            self.spawn_buffer = SpawnBuffer(
+                self.app,
+                Parent(self.job, self._queue, config, inheritable),
+                then=self.task.defaults.then,
                 handler=self.task.name,
-                wait_for_children=bool(self.options.get("wait_for_children")),
+                wait_for_children=bool(self.job_options.get("wait_for_children")),
             )
-        return self.spawning
+        return self.spawn_buffer
+
+
+def _replace(canvas: Any) -> NoReturn:
+    raise ReplaceAsked(canvas)
 
 
 def _are_signatures(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Spawning: the children that one run of a body asks for, kept until its job is settled."""
+"""Spawn buffer: the children that one run of a body asks for, kept until its job is settled."""
 
 from __future__ import annotations
 
@@ -17,26 +17,32 @@ from hammerflow.errors import SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Operation, Spawned
-from hammerflow.workflows.plan import NOTHING, PlannedWorkflow, external_id, plan_of
+from hammerflow.workflows.plan import NOTHING, external_id, plan_of
 from hammerflow.workflows.workflow import Batch, Workflow
 
 __all__ = ["SpawnBuffer"]
 
-#: So many children travel with their parent's outcome; more are spooled and streamed.
-RIDING = 5_000
-_SEEN_BY_HOOKS = 10_000
-#: A child can depend on so many of its latest elder siblings.
-_REMEMBERED = 10_000
+#: More children than these are spooled and streamed instead of travelling with the outcome.
+_MAX_IN_OUTCOME = 5_000
+#: Hooks see the ids of the first children only.
+_MAX_IDS_FOR_HOOKS = 10_000
+#: A child can depend on one of this many siblings before it.
+_MAX_SIBLINGS = 10_000
 
 
 class SpawnBuffer:
     """Collects children in order, checks the limits, spools what is too much for memory.
 
     Args:
+        app: makes their rows.
         parent: the job that spawns, and how its children inherit.
-        then: the fan-in that waits for all of them.
-        handler: recorded with the operation where the configuration names none.
-        wait_for_children: what waits for the parent waits for the children, too.
+        then: the fan-in, a job that waits for all of them.
+        handler: recorded with the operation if the configuration names none.
+        wait_for_children: the parent's dependents wait for its children, too.
+
+    Attributes:
+        count: how many children there are; of a canvas or workflow, each job.
+        first_ids: the ids of the first 10 000.
     """
 
     def __init__(
@@ -52,41 +58,48 @@ class SpawnBuffer:
         self._parent = parent
         self._then = then
         self._handler = parent.config.handler or handler
-        self._graft = wait_for_children
-        #: Who waits for what has no other dependent: the parent's own dependents, or its workflow.
+        self._wait_for_children = wait_for_children
+        #: What the last of the children reports to: the parent's dependents, or its workflow.
         self._end_id = parent.job.id if wait_for_children else parent.job.workflow_id
-        self._fan_in_id = new_id() if then is not None else self._end_id
-        self._spool = Spool(RIDING)
+        self._dependent_id = self._end_id if then is None else new_id()
+        self._spool = Spool(_MAX_IN_OUTCOME)
         self._workflows: list[NewWorkflow] = []
-        self._awaited = 0  # children that nothing else among them waits for
-        self._elders: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
-        self._lane: list[bytes] = []
+        self._ends = 0  # children on which no sibling but the fan-in depends
+        #: The latest children by the identity of the object that was yielded, with that object: it
+        #: must live on, or the next one could get its identity.
+        self._siblings: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
+        self._lanes: list[bytes] = []  # the last child of each
         self._began = time.monotonic()
         self.count = 0
         self.first_ids: list[uuid.UUID] = []
 
     @property
     def is_spooled(self) -> bool:
-        """Whether there are too many children to ride in the outcome."""
+        """Whether there are too many children to travel with the outcome."""
         return self._spool.is_spilled
 
     def add(self, child: Any) -> bytes:
-        """One more child: a signature, a canvas, a workflow or a batch; its id.
+        """Add a child.
+
+        Args:
+            child: a signature, a canvas, a workflow or a batch.
+
+        Returns:
+            Its id; of a canvas, workflow or batch, the workflow's.
 
         Raises:
             SpawnInvalid: too many or too deep.
-            TypeError: nothing of the kind, or wrong arguments.
+            TypeError: not one of these, or wrong arguments.
         """
         if isinstance(child, Signature) and not (child.links or child.errbacks):
             return self._add_signature(child)
         if not isinstance(child, Canvas | Workflow | Batch):
-            raise TypeError(
-                f"a child is a signature such as task.s(...), not {type(child).__name__}"
-            )
-        return self._add_plan(child)
+            kind = type(child).__name__
+            raise TypeError(f"a child is a signature such as task.s(...), not {kind}")
+        return self._add_workflow(child)
 
     def add_all(self, children: Iterable[Any]) -> Any:
-        """All children that a body yields; what its generator returns."""
+        """Add each child that a generator yields; what the generator returns."""
         iterator = iter(children)
         while True:
             try:
@@ -96,12 +109,12 @@ class SpawnBuffer:
             self.add(child)
 
     async def add_all_async(self, children: AsyncIterable[Any]) -> None:
-        """All children that an async generator yields."""
+        """Add each child that an async generator yields."""
         async for child in children:
             self.add(child)
 
-    def close_list(self) -> None:
-        """No more children; the fan-in comes last."""
+    def add_fan_in(self) -> None:
+        """Close the list of children with the job that waits for all of them, if there is one."""
         if self._then is None:
             return
         feeds = 0 if self._then.immutable else 1
@@ -114,15 +127,15 @@ class SpawnBuffer:
             options["feed"] = "children"
         self._spool.add(
             job._replace(
-                id=self._fan_in_id or job.id,
-                pending=self._awaited or None,
+                id=self._dependent_id or job.id,
+                pending=self._ends or None,
                 delay=None,
                 options=json.dumps(options) if options else None,
             )
         )
 
     def operation(self) -> Operation:
-        """What is recorded of this run."""
+        """The record of this run."""
         config = self._parent.config
         return Operation(
             self._handler,
@@ -134,103 +147,49 @@ class SpawnBuffer:
 
     def spawned(self) -> Spawned:
         """The operation, with its children unless they are spooled."""
-        ends = self._awaited if self._then is None else 1
+        ends = self._ends if self._then is None else 1
         return Spawned(
             [] if self.is_spooled else self._spool.held,
             self.operation(),
             self.count,
             self._workflows,
             ends if self._end_id is not None else 0,
-            self._graft,
+            self._wait_for_children,
         )
 
     def chunks(self) -> Iterator[Sequence[NewJob]]:
-        """All children in order, anew at each call."""
+        """All children in order, from the first one at each call."""
         return self._spool.chunks()
 
     def close(self) -> None:
         """Drop the spool."""
         self._spool.close()
 
-    # -- inside -----------------------------------------------------------------------------------
-
     def _add_signature(self, signature: Signature) -> bytes:
         self._check_limits()
         child = self._app.new_job(
-            signature, parent=self._parent, spawn_index=self.count, dependent_id=self._fan_in_id
+            signature, parent=self._parent, spawn_index=self.count, dependent_id=self._dependent_id
         )
         if signature.after:
             child = self._with_dependencies(child, signature)
         if self._parent.config.batch_size is not None:
             child = self._in_lane(child, self._parent.config.batch_size)
         self._remember(signature, child.id)
-        self._awaited += 1
         self._append(child)
         return child.id
 
-    def _remember(self, child: Any, id_: bytes) -> None:
-        self._elders[id(child)] = child, id_
-        if len(self._elders) > _REMEMBERED:
-            self._elders.popitem(last=False)
-
-    def _append(self, child: NewJob) -> None:
-        self.count += 1
-        if len(self.first_ids) < _SEEN_BY_HOOKS:
-            self.first_ids.append(uuid.UUID(bytes=child.id))
-        self._spool.add(child)
-
-    def _with_dependencies(self, child: NewJob, signature: Signature) -> NewJob:
-        """Edges from elder siblings and from jobs elsewhere; the parent has ended by then."""
-        after = list(child.after or ())
-        depends = list(child.depends or ())
-        for other in signature.after:
-            if isinstance(other, Canvas | Workflow | Batch):
-                known = self._elders.get(id(other))
-                if known is None:
-                    raise SpawnInvalid(
-                        f"{signature.task} depends on {other!r}, which was not spawned before it"
-                    )
-                key = known[1]
-            else:
-                key = external_id(other)
-            if key == self._parent.job.id:
-                continue
-            if self._spool.change(key, flags=1):
-                after.append((key, DEPENDENCY))
-            else:
-                depends.append(key)
-        return child._replace(
-            after=after, depends=depends, pending=(child.pending or 0) + len(after) or None
-        )
-
-    def _in_lane(self, child: NewJob, size: int) -> NewJob:
-        """At most ``size`` run at a time: each starts after the end of the one ``size`` before."""
-        lane = self.count % size
-        if len(self._lane) < size:
-            self._lane.append(child.id)
-            return child._replace(flags=1)
-        before, self._lane[lane] = self._lane[lane], child.id
-        return child._replace(
-            flags=1,
-            after=[*(child.after or ()), (before, ORDER)],
-            pending=(child.pending or 0) + 1,
-        )
-
-    def _add_plan(self, work: Any) -> bytes:
-        """A canvas, workflow or batch: one thing for the fan-in, several jobs."""
+    def _add_workflow(self, work: Any) -> bytes:
+        """Add the jobs of a canvas, workflow or batch; the fan-in waits for it as one."""
         self._check_limits()
         plan = plan_of(work, new_id)
         if not plan.steps:  # an empty group
             return self._add_signature(NOTHING)
         rows = self._app.new_rows(plan, parent=self._parent)
-        outer: PlannedWorkflow = plan.flows[0]
-        self._workflows += [
-            rows.workflows[0]._replace(
-                parent_id=self._parent.job.workflow_id, dependent_id=self._fan_in_id
-            ),
-            *rows.workflows[1:],
-        ]
-        self._awaited += 1
+        outer, *inner = rows.workflows
+        outer = outer._replace(
+            parent_id=self._parent.job.workflow_id, dependent_id=self._dependent_id
+        )
+        self._workflows += [outer, *inner]
         self._remember(work, outer.id)
         for job, step in zip(rows.jobs, plan.steps, strict=True):
             self._check_limits()
@@ -239,15 +198,59 @@ class SpawnBuffer:
             )
         return outer.id
 
+    def _remember(self, child: Any, id_: bytes) -> None:
+        self._ends += 1
+        self._siblings[id(child)] = child, id_
+        if len(self._siblings) > _MAX_SIBLINGS:
+            self._siblings.popitem(last=False)
+
+    def _append(self, child: NewJob) -> None:
+        self.count += 1
+        if len(self.first_ids) < _MAX_IDS_FOR_HOOKS:
+            self.first_ids.append(uuid.UUID(bytes=child.id))
+        self._spool.add(child)
+
+    def _with_dependencies(self, child: NewJob, signature: Signature) -> NewJob:
+        """The child with edges from its siblings and from jobs elsewhere."""
+        after, depends = list(child.after or ()), list(child.depends or ())
+        for dependency in signature.after:
+            key = self._id_of(dependency, signature.task)
+            if key == self._parent.job.id:  # it has ended by the time the child is inserted
+                continue
+            if self._spool.change(key, flags=1):  # a sibling in memory: it has an edge now
+                after.append((key, DEPENDENCY))
+            else:
+                depends.append(key)
+        pending = (child.pending or 0) + len(after)
+        return child._replace(after=after, depends=depends, pending=pending or None)
+
+    def _id_of(self, dependency: Any, task: str) -> bytes:
+        if not isinstance(dependency, Canvas | Workflow | Batch):
+            return external_id(dependency)
+        if id(dependency) not in self._siblings:
+            raise SpawnInvalid(f"{task} depends on {dependency!r}, which was not spawned before it")
+        return self._siblings[id(dependency)][1]
+
+    def _in_lane(self, child: NewJob, size: int) -> NewJob:
+        """The child behind the last one of its lane: ``batch_size`` lanes, so at most that many
+        children run at a time. Edges of kind ORDER are followed however a job ends."""
+        if len(self._lanes) < size:
+            self._lanes.append(child.id)
+            return child._replace(flags=1)
+        lane = self.count % size
+        before, self._lanes[lane] = self._lanes[lane], child.id
+        after = [*(child.after or ()), (before, ORDER)]
+        return child._replace(flags=1, after=after, pending=(child.pending or 0) + 1)
+
     def _check_limits(self) -> None:
-        config, job = self._parent.config, self._parent.job
+        config, depth = self._parent.config, self._parent.job.depth + 1
         if self.count >= config.max_spawn_count:
             raise SpawnInvalid(
                 f"more than max_spawn_count={config.max_spawn_count} children: raise the limit on "
                 "the spawner, or yield fewer; nothing was inserted"
             )
-        if job.depth + 1 > config.max_depth:
+        if depth > config.max_depth:
             raise SpawnInvalid(
-                f"a child at depth {job.depth + 1} is below max_depth={config.max_depth}; "
-                "nothing was inserted"
+                f"a child at depth {depth} is below max_depth={config.max_depth}: raise the limit "
+                "on the spawner; nothing was inserted"
             )

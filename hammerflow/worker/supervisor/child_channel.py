@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hammerflow.worker.child.serial import Pipes
-from hammerflow.worker.protocol import Unpacker
+from hammerflow.worker.protocol import Pipes, Unpacker
 
 __all__ = ["ChildChannel"]
 

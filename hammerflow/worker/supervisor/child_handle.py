@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
 from hammerflow.worker.protocol import (
+    ASYNC,
     ENDED,
     JOBS,
-    NOTE,
-    OVER,
+    PROGRESS,
     QUIT,
+    SERIAL,
     STOP,
+    TAKEN_BACK,
     TIMES,
     pack,
     unpack_outcome,
@@ -140,7 +142,7 @@ class ChildHandle:
 class SerialChildHandle(ChildHandle):
     """A child that runs jobs one after another."""
 
-    kind = b"s"
+    kind = SERIAL
 
     def __init__(self, serial: int, line: ChildChannel, manifest: TaskCatalog, now: float) -> None:
         super().__init__(serial, line, manifest, now)
@@ -206,9 +208,9 @@ class SerialChildHandle(ChildHandle):
                     self._end_one(unpack_outcome(frame[1], frame[2]), harvest, now)
                 elif frame[0] == TIMES:
                     pace.observe(frame[1])
-                elif frame[0] == OVER:
+                elif frame[0] == TAKEN_BACK:
                     self._over(frame[1])
-                elif frame[0] == NOTE:
+                elif frame[0] == PROGRESS:
                     harvest.notes.append((frame[1], frame[2], frame[3]))
                 elif frame[0] == QUIT:
                     self.quit_because = frame[1]
@@ -318,7 +320,7 @@ class _InFlight(NamedTuple):
 class AsyncChildHandle(ChildHandle):
     """A child that runs many jobs at once."""
 
-    kind = b"l"
+    kind = ASYNC
 
     def __init__(
         self, serial: int, line: ChildChannel, manifest: TaskCatalog, now: float, *, slots: int
@@ -366,7 +368,7 @@ class AsyncChildHandle(ChildHandle):
                 self.grace_ends.pop(job_id, None)
                 self.jobs_ended += 1
                 harvest.add(flight.held, unpack_outcome(code, fields))
-            elif frame[0] == NOTE:
+            elif frame[0] == PROGRESS:
                 harvest.notes.append((frame[1], frame[2], frame[3]))
             elif frame[0] == QUIT:
                 self.quit_because = frame[1]

@@ -15,7 +15,7 @@ __all__ = ["end_of"]
 def end_of(seat: ChildHandle, job: Claimed) -> Outcome:
     """The outcome of a job that ``seat`` ran: lost, timed out, or given back if the supervisor
     killed the child for no fault of this job."""
-    policy, doom = seat.manifest.policy(job), seat.doom
+    policy, doom = seat.manifest.run_options(job), seat.doom
     if doom is None:
         delay = 0.0 if job.attempt < policy.max_attempts else None
         return Lost(lost_child(seat.pid, seat.status), delay)

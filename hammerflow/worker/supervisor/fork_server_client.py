@@ -16,9 +16,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
-from hammerflow.worker.child.serial import Pipes
-from hammerflow.worker.forkserver import REQUEST
-from hammerflow.worker.protocol import BROKEN, HELLO, Unpacker
+from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
 __all__ = ["ForkServerClient", "Greeting"]
@@ -37,7 +35,7 @@ class ForkServerClient:
     """A fork server process. Start it from the main thread: it dies with the thread that did.
 
     Args:
-        options: app, log_format, log_level, max_jobs, max_memory, async_slots.
+        options: app, log_format, log_level, configure_logging, max_jobs, max_memory.
         pulse: what its children look at before each body.
     """
 
@@ -51,7 +49,7 @@ class ForkServerClient:
                     "hammerflow.worker.forkserver",
                     str(theirs.fileno()),
                     str(os.getpid()),
-                    json.dumps({**options, "pulse": pulse.fd}),
+                    json.dumps({**options, "lease_clock": pulse.fd}),
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), pulse.fd],
@@ -90,7 +88,7 @@ class ForkServerClient:
     def request(self, kind: bytes, serial: int, pipes: Pipes) -> None:
         """Ask for a child."""
         try:
-            socket.send_fds(self.control, [REQUEST.pack(kind, serial)], list(pipes))
+            socket.send_fds(self.control, [FORK_REQUEST.pack(kind, serial)], list(pipes))
         except OSError:
             self.is_lost = True
 
@@ -115,11 +113,11 @@ class ForkServerClient:
 
 
 def _read_greeting(frame: Sequence[Any]) -> Greeting:
-    if frame[0] == BROKEN:
+    if frame[0] == APP_BROKEN:
         error = ConfigError(frame[1])
         error.add_note(frame[2])
         raise error
-    if frame[0] != HELLO:
+    if frame[0] != APP_LOADED:
         raise ConfigError("the fork server speaks another language: is it another version?")
     _, name, settings, tasks, files = frame
     facts = [TaskInfo.from_plain(task) for task in tasks]

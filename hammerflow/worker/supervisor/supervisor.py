@@ -66,7 +66,7 @@ class Supervisor:
     def run(self) -> int:
         """Work until a signal, or with ``burst`` until nothing is left to do."""
         options = self._options
-        configure(options.log_format, options.log_level)
+        configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
         with self._signals:
@@ -91,7 +91,7 @@ class Supervisor:
                 "log_level": options.log_level,
                 "max_jobs": options.max_jobs_per_child,
                 "max_memory": options.max_memory_per_child,
-                "async_slots": options.async_slots,
+                "configure_logging": options.configure_logging,
             },
             self._lease_clock,
         )
