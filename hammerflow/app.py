@@ -28,7 +28,7 @@ from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results, as_key
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.settings import Settings, load_settings
-from hammerflow.stores import open_store
+from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import BuiltinTasks
 from hammerflow.tasks.options import (
     DeclaredOptions,
@@ -99,10 +99,7 @@ class Hammerflow:
         """The store, its schema checked (an embedded database is migrated) at the first use."""
         with self._opening:
             if self._store is None:
-                store = open_store(self.settings)
-                if store.dialect == "sqlite" and store.schema.pending():
-                    store.schema.migrate()
-                store.schema.check()
+                store = open_checked_store(self.settings)
                 store.names.on_new_queues = self._ring_control
                 self._store = store
             return self._store

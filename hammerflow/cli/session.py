@@ -103,7 +103,7 @@ class Session:
         Raises:
             ConfigError: an embedded database that is not there (looking must not create it).
         """
-        from hammerflow.stores import open_store
+        from hammerflow.stores import open_checked_store
 
         settings = self.settings
         if is_missing(settings):
@@ -111,12 +111,8 @@ class Session:
                 f"there is no database {settings.url.redacted} yet: run hammerflow migrate to "
                 "make it, or name another one with --database or -A"
             )
-        store = open_store(settings)
-        try:
-            store.schema.check()
+        with contextlib.closing(open_checked_store(settings, migrate_embedded=False)) as store:
             yield store
-        finally:
-            store.close()
 
     @contextlib.contextmanager
     def notifier(self) -> Iterator[Notifier]:

@@ -1,4 +1,4 @@
-"""Stores: the only place that knows every database."""
+"""Stores: opens the store that the settings name; the only module that knows every dialect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:  # loaded by the first store: a module of tasks needs none
     from hammerflow.stores.database import Dialect
     from hammerflow.stores.store import Store
 
-__all__ = ["open_store"]
+__all__ = ["open_checked_store", "open_store"]
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that a settings' database URL names; connects at its first verb.
+    """Open the store that the settings' database URL names; it connects at its first verb.
 
     Raises:
         MissingExtra: the database's driver is not installed.
@@ -24,6 +24,29 @@ def open_store(settings: Settings) -> Store:
     return Store(
         Database(_dialect(settings), settings.url.redacted), poison_limit=settings.poison_limit
     )
+
+
+def open_checked_store(settings: Settings, *, migrate_embedded: bool = True) -> Store:
+    """Open the store and check that its schema fits this version of hammerflow.
+
+    Args:
+        migrate_embedded: bring an SQLite file up to date first: it has no administrator who would
+            run ``hammerflow migrate``. False for commands that only read.
+
+    Raises:
+        SchemaMismatch: migrations are missing, or the database belongs to a newer hammerflow.
+        StoreUnavailable: the database cannot be reached.
+        MissingExtra: the database's driver is not installed.
+    """
+    store = open_store(settings)
+    try:
+        if migrate_embedded and store.dialect == "sqlite" and store.schema.pending():
+            store.schema.migrate()
+        store.schema.check()
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def _dialect(settings: Settings) -> Dialect:

@@ -30,7 +30,7 @@ from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.settings import Settings, load_settings
-from hammerflow.stores import open_store
+from hammerflow.stores import open_checked_store, open_store
 from hammerflow.stores.store import Store
 from hammerflow.worker.logs import configure, facts
 from hammerflow.worker.options import WorkerOptions
@@ -113,7 +113,7 @@ class Supervisor:
         self._manifest = greeting.manifest
         self._patience_with_peer = max(2.0, min(settings.statement_timeout, settings.lease / 3))
         self._poll = options.poll if options.poll is not None else settings.poll
-        self._store = _opened(settings)
+        self._store = open_checked_store(settings)
         self._notifier: Notifier = _notifier(settings, self._store)
         self._schedule = QueueOrder(options.weights)
         self._schedule.add({"default", *greeting.manifest.queues})
@@ -470,15 +470,6 @@ class Signals:
         else:
             self.stops += 1
         self.poke()
-
-
-def _opened(settings: Settings) -> Store:
-    """The store, its schema checked; the embedded database is migrated at the first use."""
-    store = open_store(settings)
-    if store.dialect == "sqlite" and store.schema.pending():
-        store.schema.migrate()
-    store.schema.check()
-    return store
 
 
 def _notifier(settings: Settings, store: Store) -> Notifier:
