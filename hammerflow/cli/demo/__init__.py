@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hammerflow.cli.options import shared
 from hammerflow.cli.output import say, show_json
-from hammerflow.cli.session import Session, shared
+from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
 
 if TYPE_CHECKING:
