@@ -1,4 +1,8 @@
-"""The command line: the list of commands; each one's module is imported when it is called."""
+"""The command line: the list of commands; a command's module is imported when it is called.
+
+To add a command, write ``hammerflow/cli/<name>.py`` with a click command or group ``command``, its
+subcommands decorated with :func:`hammerflow.cli.options.shared`, and add its name to COMMANDS.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from collections.abc import Sequence
 
 import click
 
-from hammerflow.cli.exit import ending
-from hammerflow.cli.session import Session, shared
+from hammerflow.cli.exit import exit_code_of
+from hammerflow.cli.options import shared
+from hammerflow.cli.session import Session
 
 __all__ = ["COMMANDS", "main"]
 
@@ -22,12 +27,12 @@ COMMANDS = {
     "job": "List, show, enqueue, retry and cancel jobs.",
     "queue": "List, pause and resume queues.",
     "spawn": "List, count and draw what jobs have spawned.",
-    "workflow": "Create, list, show, draw and steer workflows.",
+    "workflow": "Create, list, show, draw and control workflows.",
 }
 
 
 class Commands(click.Group):
-    """A group that imports the module of a command only to run it (or to show its own help)."""
+    """A group that imports a command's module only to run the command or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -35,8 +40,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"hammerflow.cli.{name}")
-        command: click.Command = module.command
+        command: click.Command = importlib.import_module(f"hammerflow.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -46,7 +50,11 @@ class Commands(click.Group):
 
 @click.command(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
     epilog="Settings come from the app, from HAMMERFLOW_... variables or from hammerflow.toml. "
     'Completion: eval "$(_HAMMERFLOW_COMPLETE=bash_source hammerflow)" (or zsh_source, '
     "fish_source).",
@@ -54,10 +62,14 @@ class Commands(click.Group):
 @click.version_option(package_name="hammerflow", message="hammerflow %(version)s")
 @shared
 def hammerflow(session: Session) -> None:
-    """Durable background jobs on the SQL database you have."""
+    """Run and inspect durable background jobs on a SQL database."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run one command and end the process with its exit code: 0, 1 (it failed), 2 (wrong use)."""
+    """Run one command and end the process with its exit code.
+
+    Args:
+        args: the command line; that of the process by default.
+    """
     given = list(sys.argv[1:] if args is None else args)
-    sys.exit(ending(lambda: hammerflow.main(given, "hammerflow", standalone_mode=False), given))
+    sys.exit(exit_code_of(hammerflow, given))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from hammerflow.cli.session import bell_of, is_missing
+from hammerflow.cli.session import is_missing, notifier_of
 from hammerflow.errors import HammerflowError, SchemaMismatch
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
@@ -243,7 +243,7 @@ def _heard(settings: Settings) -> Check:
     job_id = os.urandom(16)
     begun = time.monotonic()
     try:
-        notifier = bell_of(settings)
+        notifier = notifier_of(settings)
     except HammerflowError as error:
         return Check("doorbell", "fail", str(error))
     with contextlib.closing(notifier), notifier.expect(job_id) as bell:

@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from hammerflow.cli.checks import Check, diagnose
+from hammerflow.cli.options import shared
 from hammerflow.cli.output import STYLES, say, show_json
-from hammerflow.cli.session import Session, shared
+from hammerflow.cli.session import Session
 
 __all__ = ["command"]
 

@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
 from hammerflow.errors import HammerflowError
 
-__all__ = ["ending"]
+__all__ = ["exit_code_of"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
-def ending(run: Callable[[], Any], args: Sequence[str]) -> int:
-    """Run a command and say how it ended.
+def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
+    """Run a command; an error is printed to stderr as one sentence.
 
     Args:
-        run: returns an exit code, or anything else for 0.
-        args: the command line, as ``--json`` and ``--debug`` must count even if it is wrong.
+        command: returns an exit code, or anything else for 0.
+        args: the command line; its ``--json`` and ``--debug`` count even if the rest is wrong.
 
     Returns:
-        0, or what the command returned; 1 where it failed, 2 where it was used wrongly, 130
-        after Ctrl-C.
+        0, or what the command returned; 1 if it failed, 2 if it was used wrongly, 130 after
+        Ctrl-C.
     """
     try:
-        code = run()
+        code = command.main(args, "hammerflow", standalone_mode=False)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return MISUSED
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted", args)
+        _print_error("interrupted", args)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a border: the user gets a sentence
         if "--debug" in args:
             traceback.print_exc()
-        _complain(_sentence(error), args)
+        _print_error(_sentence(error), args)
         return MISUSED if isinstance(error, click.UsageError) else FAILED
     return code if isinstance(code, int) else 0
 
@@ -59,7 +58,7 @@ def _sentence(error: Exception) -> str:
             return f"unexpected {name}: {error}; run it again with --debug to see where"
 
 
-def _complain(sentence: str, args: Sequence[str]) -> None:
+def _print_error(sentence: str, args: Sequence[str]) -> None:
     if "--json" in args:
         click.echo(json.dumps({"error": sentence}), err=True)
     else:

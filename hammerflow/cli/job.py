@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from hammerflow.app import Hammerflow, as_key
-from hammerflow.cli.dependency_view import around, around_json, around_words
-from hammerflow.cli.job_view import facts_of, job_json, values_of
-from hammerflow.cli.output import age, say, show_facts, show_json, show_table
-from hammerflow.cli.session import Session, shared
+from hammerflow.app import Hammerflow
+from hammerflow.cli.dependency_view import dependencies_of
+from hammerflow.cli.ids import find_job, page_mark
+from hammerflow.cli.job_view import (
+    JOB_HEADS,
+    job_facts,
+    job_json,
+    job_row,
+    tagged_json,
+    values_of,
+)
+from hammerflow.cli.options import job_argument, limit, only_queue, shared
+from hammerflow.cli.output import say, show_json
+from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError, JobNotFound, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.results.result import Result
@@ -23,112 +31,132 @@ from hammerflow.stores.store import Store
 
 __all__ = ["command"]
 
-_NEIGHBOURS = 20  # named on each side of a job
-_LOOKED_THROUGH, _PAGE = 10_000, 500  # jobs
+_NEIGHBOURS = 20  # jobs that show names on each side
+_SCANNED, _PAGE = 10_000, 500  # jobs
+_job_ids = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 
 
 @click.group("job")
 def command() -> None:
-    """List, show, enqueue, retry and cancel jobs."""
+    """List, show, enqueue, retry and cancel jobs.
+
+    An ID may be any unique prefix of a job's id, with or without dashes: 4 digits or more.
+    """
 
 
 @command.command("list")
 @click.option(
-    "--state",
-    "--status",
-    type=click.Choice([state.value for state in JobState]),
+    "--state", "--status", type=click.Choice([state.value for state in JobState]),
     help="Only jobs in this state.",
-)
+)  # fmt: skip
 @click.option(
-    "--dependency-status",
-    "dependency",
+    "--dependency-status", "dependency",
     type=click.Choice([status.value for status in DependencyStatus]),
-    help="Only jobs whose dependencies stand so; the newest 10 000 jobs are looked through.",
-)
-@click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
+    help="Only jobs with this dependency status, among the newest 10 000 that match otherwise.",
+)  # fmt: skip
+@only_queue
 @click.option("--task", metavar="NAME", help="Only calls of this task.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@limit(50, "Show at most this many jobs.")
 @click.option("--before", metavar="ID", help="Only jobs older than this one: the next page.")
 @shared
 def list_jobs(
-    session: Session, state: str | None, dependency: str | None, queue: str | None,
-    task: str | None, limit: int, before: str | None,
-) -> None:  # fmt: skip
-    """Jobs, newest first."""
-    if dependency == DependencyStatus.WAITING and state is None:
-        state = JobState.WAITING  # the only ones whose dependencies are waited for
-    chosen: Any = {
-        "state": None if state is None else JobState(state), "queue": queue, "task": task,
-    }  # fmt: skip
-    mark = None if before is None else as_key(before)
+    session: Session, dependency: str | None, limit: int, before: str | None, **chosen: Any
+) -> None:
+    """List jobs, newest first.
+
+    \b
+    Examples:
+      hammerflow job list --state failed --task shop.resize
+      hammerflow job list --json --limit 1000 | jq -r '.[].id'
+    """
+    if dependency == DependencyStatus.WAITING and chosen["state"] is None:
+        chosen["state"] = JobState.WAITING  # only these jobs can wait for dependencies
+    if chosen["state"] is not None:
+        chosen["state"] = JobState(chosen["state"])
     with session.store() as store:
+        mark = page_mark(find_job, store, before)
         if dependency is None:
             jobs = store.jobs.list(**chosen, limit=limit, before=mark)
         else:
             jobs = _by_dependency(store, DependencyStatus(dependency), chosen, limit, mark)
-    if session.as_json:
-        show_json([job_json(job) for job in jobs])
-        return
-    show_table(
-        ("id", "state", "task", "queue", "age", "note"),
-        [(job.id, job.state, job.task, job.queue, age(job.created_at), _note(job)) for job in jobs],
-        empty="no job is like that",
+    session.show_table(
+        [job_json(job) for job in jobs],
+        JOB_HEADS,
+        [job_row(job) for job in jobs],
+        empty="no matching jobs",
     )
 
 
 @command.command("show")
-@click.argument("job_id", metavar="ID")
+@job_argument
 @click.option(
     "--include-dependencies", "with_dependencies", is_flag=True,
-    help="What it waits for and what waits for it, too.",
+    help="Show what it waits for and what waits for it, too.",
 )  # fmt: skip
 @shared
 def show(session: Session, job_id: str, with_dependencies: bool) -> None:
-    """All that is known about one job: its state, arguments, result and errors."""
-    key = as_key(job_id)
+    """Show everything about one job: state, arguments, result, times and errors."""
     with session.store() as store:
+        key = find_job(store, job_id)
         job = store.jobs.get(key)
         if job is None:
-            raise _unknown(key)
+            raise JobNotFound(f"job {job_id} was deleted just now")
         values = values_of(store, key, session.codec)
         spawn = store.jobs.spawn(key)
-        found = around(store, key, _NEIGHBOURS) if with_dependencies else None
-    if session.as_json:
-        more = {} if found is None else {"dependencies": around_json(found)}
-        show_json({**job_json(job), **values.as_json, "spawn": spawn, **more})
-        return
-    show_facts(facts_of(job, values, spawn) | ({} if found is None else around_words(found)))
+        near = dependencies_of(store, key, _NEIGHBOURS) if with_dependencies else None
+    more = {} if near is None else {"dependencies": near.as_json()}
+    session.show_facts(
+        {**job_json(job), **values.as_json, "spawn": spawn, **more},
+        job_facts(job, values, spawn) | ({} if near is None else near.facts()),
+    )
 
 
 @command.command("enqueue")
 @click.argument("task")
-@click.option("--args", "args_text", default="[]", metavar="JSON", help="A list: '[1, 2]'.")
-@click.option("--kwargs", "kwargs_text", default="{}", metavar="JSON", help="""As '{"x": 1}'.""")
-@click.option("--queue", metavar="NAME", help="Instead of the task's queue.")
 @click.option(
-    "--priority", metavar="0-4", help="0 to 4, or background, low, normal, high, critical."
+    "--args", "args_text", default="[]", metavar="JSON",
+    help="The positional arguments, as a list: '[1, 2]'.",
+)  # fmt: skip
+@click.option(
+    "--kwargs", "kwargs_text", default="{}", metavar="JSON",
+    help="""The keyword arguments, as an object: '{"x": 1}'.""",
+)  # fmt: skip
+@click.option("--queue", metavar="NAME", help="The queue [default: the task's].")
+@click.option(
+    "--priority", metavar="PRIORITY",
+    help="0 to 4, or background, low, normal, high or critical [default: the task's].",
+)  # fmt: skip
+@click.option(
+    "--countdown", "delay", type=click.FloatRange(0), metavar="SECONDS",
+    help="Start no earlier than this many seconds from now [default: at once].",
+)  # fmt: skip
+@click.option(
+    "--job-id", type=click.UUID, metavar="UUID",
+    help="The job's id; a second job with the same id is not written [default: a new id].",
+)  # fmt: skip
+@click.option(
+    "--unique-key", metavar="KEY", help="Write it only if no unfinished job has this key."
 )
-@click.option("--countdown", type=click.FloatRange(0), metavar="SECONDS", help="Not before then.")
-@click.option("--job-id", type=click.UUID, metavar="UUID", help="Its id; enqueues once.")
-@click.option("--unique-key", metavar="KEY", help="Only if no job with this key is under way.")
-@click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait for its result.")
+@click.option(
+    "--wait", type=click.FloatRange(0), metavar="SECONDS",
+    help="Wait this many seconds for the result and print it [default: print the id].",
+)  # fmt: skip
 @shared
 def enqueue(
-    session: Session, task: str, args_text: str, kwargs_text: str, queue: str | None,
-    priority: str | None, countdown: float | None, job_id: uuid.UUID | None,
-    unique_key: str | None, wait: float | None,
+    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None,
+    priority: str | None, **given: Any,
 ) -> None:  # fmt: skip
-    """Write one call of a task of the app; its arguments are checked first.
+    """Enqueue one call of a task of the app and print the job's id.
 
-    The JSON may hold the codec's tags: {"$datetime": "2025-03-30T02:30:00+02:00"}.
+    The arguments are checked first. The JSON may hold the codec's tags for other types.
+
+    \b
+    Examples:
+      hammerflow -A shop:app job enqueue shop.add --args '[2, 3]' --wait 5
+      hammerflow -A shop:app job enqueue shop.remind \\
+        --kwargs '{"at": {"$datetime": "2026-03-30T02:30:00+02:00"}}' --queue mail
     """
-    given = {
-        "queue": queue,
-        "priority": None if priority is None else _priority(priority),
-        "delay": countdown,
-        "job_id": job_id,
-        "unique_key": unique_key,
-    }
+    given["priority"] = None if priority is None else _priority(priority)
     options: Any = {name: value for name, value in given.items() if value is not None}
     with contextlib.closing(session.app) as app:
         _check_task(app, task)
@@ -138,47 +166,51 @@ def enqueue(
             result = app.enqueue(app.signature(task, args, kwargs, **options))
         except TypeError as error:  # the argument check, in Python's own words
             raise click.ClickException(str(error)) from error
-        _tell_enqueued(session, result, wait)
+        if wait is None:
+            session.tell({"id": result.id}, str(result.id))
+        else:
+            _tell_result(session, result, wait)
 
 
 @command.command("retry")
-@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@_job_ids
 @shared
 def retry(session: Session, job_ids: tuple[str, ...]) -> int:
     """Run failed, cancelled, skipped or parked jobs again, with all their attempts."""
-    with session.store() as store, session.notifier() as notifier:
 
-        def replay(key: bytes) -> str:
-            notifier.ring(store.jobs.replay(key))
-            return "ready"
+    def replay(result: Result[Any]) -> str:
+        result.retry()
+        return "ready"
 
-        return _each(session, job_ids, replay)
+    return _each(session, job_ids, replay)
 
 
 @command.command("cancel")
-@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--reason", default="cancelled by hand", show_default=True)
+@_job_ids
+@click.option("--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the jobs.")
 @shared
 def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
-    """Cancel jobs that have not started; tell the workers of running ones to stop them."""
-    with session.store() as store, session.notifier() as notifier:
+    """Cancel jobs that have not started, and have workers stop those that run."""
 
-        def stop(key: bytes) -> str:
-            state = _cancelled(store, key, reason)
-            if state is JobState.RUNNING:
-                notifier.ring_control()
-                return "running, its worker was told to stop it"
-            return str(state)
+    def stop(result: Result[Any]) -> str:
+        state = result.cancel(reason)
+        if state is JobState.RUNNING:
+            return "running, its worker was told to stop it"
+        if state.is_final and state is not JobState.CANCELLED:
+            raise HammerflowError(
+                f"job {result.id} is {state} already, so there is nothing to cancel"
+            )
+        return state
 
-        return _each(session, job_ids, stop)
+    return _each(session, job_ids, stop)
 
 
 def _by_dependency(
     store: Store, wanted: DependencyStatus, chosen: Any, limit: int, before: bytes | None
 ) -> Sequence[Job]:
-    """Jobs whose dependencies stand so, sought page by page."""
+    """Jobs with this dependency status, read page by page."""
     found: list[Job] = []
-    for _ in range(_LOOKED_THROUGH // _PAGE):
+    for _ in range(_SCANNED // _PAGE):
         page = store.jobs.list(**chosen, limit=_PAGE, before=before)
         found += [job for job in page if job.dependency_status is wanted]
         if not page or len(found) >= limit:
@@ -187,43 +219,31 @@ def _by_dependency(
     return found[:limit]
 
 
-def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[bytes], str]) -> int:
-    """Act on each job; what cannot be done to one does not keep the others from it."""
-    outcomes = []
-    for text in job_ids:
-        try:
-            outcomes.append({"id": text, "now": act(as_key(text))})
-        except HammerflowError as error:
-            if len(job_ids) == 1:
-                raise
-            outcomes.append({"id": text, "error": str(error)})
+def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]], str]) -> int:
+    """Act on each job, whether or not the ones before it failed; 1 if any failed, else 0."""
+    outcomes: list[dict[str, Any]] = []
+    with session.backend() as backend:
+        for given in job_ids:
+            outcome: dict[str, Any] = {"id": given}
+            try:
+                result: Result[Any] = Result(find_job(backend.store, given), backend)
+                outcome["id"] = result.id
+                outcome["now"] = act(result)
+            except HammerflowError as error:
+                if len(job_ids) == 1:
+                    raise
+                outcome["error"] = str(error)
+            outcomes.append(outcome)
     if session.as_json:
         show_json(outcomes)
     else:
         for outcome in outcomes:
-            said = outcome.get("now") or f"error: {outcome['error']}"
-            say(f"{outcome['id']}  {said}")
+            say(f"{outcome['id']}  {outcome.get('now') or 'error: ' + outcome['error']}")
     return int(any("error" in outcome for outcome in outcomes))
 
 
-def _cancelled(store: Store, key: bytes, reason: str) -> JobState:
-    state = store.jobs.cancel(key, reason)
-    if state is None:
-        raise _unknown(key)
-    if state.is_final and state is not JobState.CANCELLED:
-        raise HammerflowError(
-            f"job {uuid.UUID(bytes=key)} is {state} already, so there is nothing to cancel"
-        )
-    return state
-
-
-def _tell_enqueued(session: Session, result: Result[Any], wait: float | None) -> None:
-    if wait is None:
-        if session.as_json:
-            show_json({"id": result.id})
-        else:
-            say(str(result.id))
-        return
+def _tell_result(session: Session, result: Result[Any], wait: float) -> None:
+    """Wait for a job's end and print its result; the id goes to stderr at once."""
     if not session.as_json:
         click.echo(str(result.id), err=True)
     try:
@@ -232,10 +252,7 @@ def _tell_enqueued(session: Session, result: Result[Any], wait: float | None) ->
         raise click.ClickException(
             f"{error}; it goes on: hammerflow job show {result.id}"
         ) from None
-    if session.as_json:
-        show_json({"id": result.id, "result": value})
-    else:
-        say(repr(value))
+    session.tell({"id": result.id, "result": tagged_json(session.codec.encode, value)}, repr(value))
 
 
 def _check_task(app: Hammerflow, task: str) -> None:
@@ -243,7 +260,7 @@ def _check_task(app: Hammerflow, task: str) -> None:
         return
     near = difflib.get_close_matches(task, app.tasks, n=3, cutoff=0.4)
     near += [name for name in app.tasks if name.endswith(f".{task}") and name not in near]
-    hint = f"did you mean {' or '.join(near)}?" if near else "see which the app registers"
+    hint = f"did you mean {' or '.join(near)}?" if near else "check the name and the app's imports"
     raise UnknownTask(f"the app {app.name} has no task {task!r}: {hint}")
 
 
@@ -251,11 +268,11 @@ def _parsed(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:
     try:
         plain = json.loads(text)
     except ValueError as error:
-        raise click.UsageError(f"{option} is no JSON: {error}") from None
+        raise click.UsageError(f"{option} is not valid JSON: {error}") from None
     if not isinstance(plain, kind):
         name = "list" if kind is list else "object"
         raise click.UsageError(f"{option} must be a JSON {name}, not {text}")
-    if isinstance(plain, dict):  # by itself, {"$date": ...} would be a date
+    if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
         return {name: app.codec.decode(f"J{json.dumps(each)}") for name, each in plain.items()}
     return app.codec.decode(f"J{text}")
 
@@ -267,22 +284,3 @@ def _priority(text: str) -> int:
         raise click.UsageError(
             f"--priority is 0 to 4, or background, low, normal, high or critical, not {text!r}"
         ) from None
-
-
-def _unknown(key: bytes) -> JobNotFound:
-    return JobNotFound(
-        f"no job has the id {uuid.UUID(bytes=key)} in this database: see hammerflow job list"
-    )
-
-
-def _note(job: Job) -> str:
-    """What is not as usual with it."""
-    notes = [
-        f"due {age(job.run_at)}" if job.run_at is not None else "",
-        job.priority.name.lower() if job.priority != Priority.NORMAL else "",
-        f"attempt {job.attempt}" if job.attempt > 1 else "",
-        f"{job.progress:.0%}" if job.progress is not None and not job.state.is_final else "",
-        " ".join((job.reason or "").split()),
-    ]
-    note = ", ".join(filter(None, notes))
-    return note if len(note) <= 80 else note[:77] + "..."

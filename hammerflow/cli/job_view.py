@@ -1,44 +1,26 @@
-"""What is shown of one job: as facts for people, and as JSON."""
+"""What is shown of jobs: rows and facts for people, and JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
-from hammerflow.cli.output import when
+from hammerflow.cli.output import age, local_time, one_line
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
-from hammerflow.jobs.job import Job
+from hammerflow.jobs.job import Job, Priority
 from hammerflow.stores.store import Store
 
-__all__ = ["Values", "facts_of", "job_json", "jobs_by_id", "values_of"]
+__all__ = [
+    "JOB_HEADS", "JobValues", "job_facts", "job_json", "job_row", "jobs_by_id", "tagged_json",
+    "values_of",
+]  # fmt: skip
 
-_LONGEST = 4_000
+JOB_HEADS = ("id", "state", "task", "queue", "age", "note")
+_LONGEST_VALUE = 4_000  # characters
 _PAGE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """A job's arguments and result in words, and as JSON with the codec's tags."""
-
-    call: str | None
-    result: str | None
-    as_json: dict[str, Any]
-
-
-def values_of(store: Store, key: bytes, codec: Codec) -> Values:
-    """Decode what this process can; what it cannot (classes that only the app registers) is said
-    in the place of the value."""
-    encoded = store.jobs.args(key)
-    ended = store.jobs.result(key)
-    in_json: dict[str, Any] = {}
-    call = None if encoded is None else _call(codec, encoded, in_json)
-    result = None
-    if ended is not None and ended[1] is not None:
-        result = _result(codec, ended[1], in_json)
-    return Values(call, result, in_json)
 
 
 def jobs_by_id(store: Store, ids: Sequence[bytes]) -> dict[bytes, Job]:
@@ -56,8 +38,21 @@ def job_json(job: Job) -> dict[str, Any]:
     return fields
 
 
-def facts_of(job: Job, values: Values, spawn: Mapping[str, Any] | None) -> dict[str, Any]:
-    """One fact a line, in the order in which one asks for them."""
+def job_row(job: Job) -> Sequence[Any]:
+    """One line of the list; its note holds only what is unusual."""
+    note = one_line(
+        f"due {age(job.run_at)}" if job.run_at is not None else "",
+        job.priority.name.lower() if job.priority != Priority.NORMAL else "",
+        f"attempt {job.attempt}" if job.attempt > 1 else "",
+        f"{job.progress:.0%}" if job.progress is not None and not job.state.is_final else "",
+        job.reason,
+    )
+    return (job.id, job.state, job.task, job.queue, age(job.created_at), note)
+
+
+def job_facts(job: Job, values: JobValues, spawn: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Everything about one job, the most asked for first."""
+    progress = None if job.progress is None else f"{job.progress:.0%} {job.progress_note or ''}"
     return {
         "id": job.id,
         "state": job.state,
@@ -68,67 +63,86 @@ def facts_of(job: Job, values: Values, spawn: Mapping[str, Any] | None) -> dict[
         "queue": job.queue,
         "priority": job.priority.name.lower(),
         "attempt": job.attempt,
-        "created": when(job.created_at),
-        "due": when(job.run_at),
-        "started": when(job.started_at),
-        "finished": when(job.finished_at),
-        "progress": _progress(job),
+        "created": job.created_at,
+        "due": job.run_at,
+        "started": job.started_at,
+        "finished": job.finished_at,
+        "progress": progress and progress.rstrip(),
         "depends": None if job.dependency_status == "none" else job.dependency_status,
         "parent": job.parent_id,
         "root": job.root_id,
         "workflow": job.workflow_id,
         "spawned": f"{spawn['spawned']} by {spawn['handler']}" if spawn else None,
         "unique key": job.unique_key,
-        "headers": json.dumps(dict(job.headers)) if job.headers else None,
-        "options": json.dumps(dict(job.options)) if job.options else None,
-        "errors": _history(job),
+        "headers": job.headers,
+        "options": job.options,
+        "errors": _error_history(job),
     }
 
 
-def _call(codec: Codec, encoded: bytes, in_json: dict[str, Any]) -> str:
-    try:
-        args, kwargs = codec.decode_call(encoded)
-    except NotDecodable as error:
-        in_json["args_error"] = str(error)
-        return f"(not readable here: {error})"
-    tagged = _tagged(lambda: codec.encode_call(args, kwargs, serializer="json"))
-    in_json["args"], in_json["kwargs"] = tagged or (None, None)
-    parts = [repr(arg) for arg in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
-    return _short(f"({', '.join(parts)})")
-
-
-def _result(codec: Codec, encoded: bytes, in_json: dict[str, Any]) -> str:
-    try:
-        value = codec.decode(encoded)
-    except NotDecodable as error:
-        in_json["result_error"] = str(error)
-        return f"(not readable here: {error})"
-    in_json["result"] = _tagged(lambda: codec.encode(value, serializer="json"))
-    return _short(repr(value))
-
-
-def _tagged(encode: Callable[[], bytes]) -> Any:
-    """The codec's JSON form, parsed; None where that is above its limit."""
-    try:
-        return json.loads(encode()[1:])
-    except NotEncodable:
-        return None
-
-
-def _progress(job: Job) -> str | None:
-    if job.progress is None:
-        return None
-    return f"{job.progress:.0%} {job.progress_note or ''}".rstrip()
-
-
-def _history(job: Job) -> str:
+def _error_history(job: Job) -> str:
     lines = []
     for error in job.errors:
-        what = f"{error.type}: {error.message}" if error.type else error.message
-        lines.append(f"attempt {error.attempt} {error.kind} at {when(error.at)}: {what}")
+        text = f"{error.type}: {error.message}" if error.type else error.message
+        lines.append(f"attempt {error.attempt} {error.kind} at {local_time(error.at)}: {text}")
         lines += [f"  {line}" for line in error.traceback.splitlines()]
     return "\n".join(lines)
 
 
+# -- arguments and result
+
+
+class JobValues(NamedTuple):
+    """A job's arguments and result as text, and as JSON with the codec's tags."""
+
+    call: str | None
+    result: str | None
+    as_json: dict[str, Any]
+
+
+def values_of(store: Store, key: bytes, codec: Codec) -> JobValues:
+    """Decode a job's arguments and result; a value that this process cannot decode (of a class
+    that only the app registers) is replaced by the error."""
+    encoded = store.jobs.args(key)
+    ended = store.jobs.result(key)
+    as_json: dict[str, Any] = {}
+    call = None if encoded is None else _call(codec, encoded, as_json)
+    result = None
+    if ended is not None and ended[1] is not None:
+        result = _result(codec, ended[1], as_json)
+    return JobValues(call, result, as_json)
+
+
+def tagged_json(encode: Callable[..., bytes], *values: Any) -> Any:
+    """The codec's JSON form, parsed; None where it is longer than the codec allows."""
+    try:
+        return json.loads(encode(*values, serializer="json")[1:])
+    except NotEncodable:
+        return None
+
+
+def _call(codec: Codec, encoded: bytes, as_json: dict[str, Any]) -> str:
+    try:
+        args, kwargs = codec.decode_call(encoded)
+    except NotDecodable as error:
+        as_json["args_error"] = str(error)
+        return f"(not readable here: {error})"
+    as_json["args"], as_json["kwargs"] = tagged_json(codec.encode_call, args, kwargs) or (None,) * 2
+    parts = [repr(arg) for arg in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
+    return _short(f"({', '.join(parts)})")
+
+
+def _result(codec: Codec, encoded: bytes, as_json: dict[str, Any]) -> str:
+    try:
+        value = codec.decode(encoded)
+    except NotDecodable as error:
+        as_json["result_error"] = str(error)
+        return f"(not readable here: {error})"
+    as_json["result"] = tagged_json(codec.encode, value)
+    return _short(repr(value))
+
+
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    return f"{text[:_LONGEST_VALUE]}... ({len(text):,} characters)"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from hammerflow.cli.options import shared
 from hammerflow.cli.output import say, show_json
-from hammerflow.cli.session import Session, is_missing, shared
+from hammerflow.cli.session import Session, is_missing
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.schema import Migration

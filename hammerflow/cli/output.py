@@ -1,4 +1,4 @@
-"""Output: tables, facts, trees and JSON; rich in a terminal, plain aligned text elsewhere."""
+"""Output: tables, facts and JSON; rich in a terminal, plain aligned text elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 __all__ = [
-    "age", "can_print", "is_terminal", "say", "show_facts", "show_json", "show_table", "when",
+    "age", "can_print", "counts_text", "is_terminal", "local_time", "one_line", "say",
+    "show_facts", "show_json", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -21,6 +22,7 @@ STYLES = {
     "parked": "yellow", "cancelled": "yellow", "skipped": "yellow", "warn": "yellow",
     "running": "cyan",
 }  # fmt: skip
+_WIDEST_NOTE = 80
 
 
 def is_terminal() -> bool:
@@ -38,20 +40,26 @@ def can_print(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """One line for people (what its encoding lacks is escaped)."""
+    """Print a text for people; characters that the encoding lacks are escaped."""
     encoding = sys.stdout.encoding or "ascii"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
-    """One JSON document; for people on many lines unless it must be one."""
+    """Print one JSON document.
+
+    Args:
+        value: plain values, and datetimes (written as ISO 8601 in UTC), UUIDs, ids of 16 bytes,
+            sets and tuples in it.
+        is_line: print it on one line in a terminal, too.
+    """
     indent = 2 if is_terminal() and not is_line else None
-    click.echo(json.dumps(value, indent=indent, default=_plain))
+    click.echo(json.dumps(value, indent=indent, default=_for_json))
 
 
 def show_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """Rows under headings; ``empty`` is said when there are none."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    """Print rows under headings, or the sentence ``empty`` when there are none."""
+    cells = [[_for_people(cell) for cell in row] for row in rows]
     if not cells:
         say(empty)
     elif is_terminal():
@@ -61,21 +69,21 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: st
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
-    """One fact a line; those that are None or empty are left out."""
-    known = {name: str(fact) for name, fact in facts.items() if fact is not None and fact != ""}
+    """Print one fact a line, without those that are None or empty."""
+    known = {name: text for name, fact in facts.items() if (text := _for_people(fact))}
     width = max(map(len, known), default=0)
-    for name, fact in known.items():
-        lines = fact.splitlines() or [""]
-        say(f"{name.ljust(width)}  {lines[0]}")
-        for line in lines[1:]:
+    for name, text in known.items():
+        first, *others = text.splitlines() or [""]
+        say(f"{name.ljust(width)}  {first}")
+        for line in others:
             say(f"{' ' * width}  {line}")
 
 
-def age(instant: datetime | None, now: datetime | None = None) -> str:
-    """How long ago: ``12s``, ``3m``, ``5h``, ``2d``; with a sign where it is still to come."""
+def age(instant: datetime | None) -> str:
+    """How long ago an instant was: ``12s``, ``3m``, ``5h``, ``2d``; ``in 3m`` if it is to come."""
     if instant is None:
         return ""
-    seconds = ((now or datetime.now(UTC)) - instant) / timedelta(seconds=1)
+    seconds = (datetime.now(UTC) - instant) / timedelta(seconds=1)
     sign, seconds = ("in ", -seconds) if seconds < -0.5 else ("", abs(seconds))
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * size:
@@ -83,9 +91,51 @@ def age(instant: datetime | None, now: datetime | None = None) -> str:
     return f"{sign}{seconds:.0f}s"
 
 
-def when(instant: datetime | None) -> str | None:
-    """An instant in the reader's own time zone."""
-    return None if instant is None else f"{instant.astimezone():%Y-%m-%d %H:%M:%S%z}"
+def local_time(instant: datetime) -> str:
+    """An instant in the reader's time zone: ``2026-11-26 02:08:03+01:00``."""
+    return instant.astimezone().isoformat(" ", "seconds")
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """``5 completed, 1 failed``."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def one_line(*parts: str | None) -> str:
+    """The parts that are not empty, joined by commas and cut to the width of a table's note."""
+    line = " ".join(", ".join(filter(None, parts)).split())
+    return line if len(line) <= _WIDEST_NOTE else f"{line[: _WIDEST_NOTE - 3]}..."
+
+
+def _for_people(value: Any) -> str:
+    """The one way in which a value is written in tables and facts."""
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return local_time(value)
+        case bytes():
+            return str(uuid.UUID(bytes=value))
+        case Mapping():
+            return json.dumps(dict(value)) if value else ""
+        case _:
+            return str(value)
+
+
+def _for_json(value: Any) -> Any:
+    """The one way in which a value that JSON lacks is written."""
+    match value:
+        case datetime():
+            utc = value.astimezone(UTC).isoformat(timespec="milliseconds")
+            return utc.replace("+00:00", "Z")
+        case uuid.UUID():
+            return str(value)
+        case bytes() if len(value) == 16:
+            return str(uuid.UUID(bytes=value))
+        case set() | frozenset():
+            return list(value)
+        case _:
+            return repr(value)
 
 
 def _show_plain(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -102,19 +152,7 @@ def _show_rich(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in heads:
-        table.add_column(head, no_wrap=head in ("id", "state", "age"), overflow="fold")
+        table.add_column(head, no_wrap=head in ("id", "state", "status", "age"), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
     Console().print(table)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case uuid.UUID():
-            return str(value)
-        case set() | frozenset() | tuple():
-            return list(value)
-        case _:
-            return repr(value)

@@ -1,4 +1,4 @@
-"""``hammerflow queue``: the queues, and whether workers claim from them."""
+"""``hammerflow queue``: list, pause and resume queues."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from dataclasses import asdict
 
 import click
 
-from hammerflow.cli.output import age, say, show_json, show_table
-from hammerflow.cli.session import Session, shared, who
+from hammerflow.cli.options import shared
+from hammerflow.cli.output import age
+from hammerflow.cli.session import Session, user_at_host
 from hammerflow.errors import ConfigError
 from hammerflow.stores.queues import QueueStatus
 from hammerflow.text import checked_name
 
 __all__ = ["command"]
+
+_COUNTS = ("ready", "running", "scheduled", "waiting", "parked")
 
 
 @click.group("queue")
@@ -23,56 +26,44 @@ def command() -> None:
 @command.command("list")
 @shared
 def list_queues(session: Session) -> None:
-    """Every queue, and how many of its jobs stand where."""
+    """List the queues, with the number of jobs in each state and who paused them."""
     with session.store() as store:
         queues = store.queues.list()
-    if session.as_json:
-        show_json([asdict(queue) for queue in queues])
-        return
-    show_table(
-        ("queue", "ready", "running", "scheduled", "waiting", "parked", "paused"),
-        [
-            (q.name, q.ready, q.running, q.scheduled, q.waiting, q.parked, _pause_words(q))
-            for q in queues
-        ],
+    session.show_table(
+        [asdict(queue) for queue in queues],
+        ("queue", *_COUNTS, "paused"),
+        [(q.name, *(getattr(q, state) for state in _COUNTS), _pause_text(q)) for q in queues],
         empty="there are no queues: no job was ever enqueued",
     )
 
 
 @command.command("pause")
 @click.argument("name")
-@click.option("--reason", default="", help="Kept for those who wonder.")
+@click.option("--reason", default="", metavar="TEXT", help="Shown by queue list.")
 @shared
 def pause(session: Session, name: str, reason: str) -> None:
-    """Let no job of a queue start any more; running ones go on."""
+    """Stop workers from starting jobs of a queue; running jobs go on."""
     name = checked_name(name, "a queue's name")
-    with session.store() as store, session.notifier() as notifier:
-        store.queues.pause(name, by=who(), reason=reason)
-        notifier.ring_control()
-    _tell(session, name, is_paused=True)
+    with session.backend() as backend:
+        backend.store.queues.pause(name, by=user_at_host(), reason=reason)
+        backend.notifier.ring_control()
+    session.tell({"queue": name, "paused": True}, f"queue {name} is paused")
 
 
 @command.command("resume")
 @click.argument("name")
 @shared
 def resume(session: Session, name: str) -> None:
-    """Let a paused queue's jobs start again."""
-    with session.store() as store, session.notifier() as notifier:
-        if not store.queues.resume(name):
+    """Let workers start the jobs of a paused queue again."""
+    with session.backend() as backend:
+        if not backend.store.queues.resume(name):
             raise ConfigError(f"there is no queue {name!r}: see hammerflow queue list")
-        notifier.ring_control()
-        notifier.ring([name])
-    _tell(session, name, is_paused=False)
+        backend.notifier.ring_control()
+        backend.notifier.ring([name])
+    session.tell({"queue": name, "paused": False}, f"queue {name} is open")
 
 
-def _tell(session: Session, name: str, *, is_paused: bool) -> None:
-    if session.as_json:
-        show_json({"queue": name, "paused": is_paused})
-    else:
-        say(f"queue {name} is {'paused' if is_paused else 'open'}")
-
-
-def _pause_words(queue: QueueStatus) -> str:
+def _pause_text(queue: QueueStatus) -> str:
     if queue.paused_at is None:
         return ""
     by = f" by {queue.paused_by}" if queue.paused_by else ""

@@ -1,4 +1,4 @@
-"""Session: what the command line says about app and database, and what is opened from it."""
+"""Session: the app and database of one call of the command line, and how it prints."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import dataclasses
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from hammerflow.cli import output
 from hammerflow.errors import ConfigError
 
 if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help needs none of it
@@ -23,14 +23,12 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Backend", "Session", "bell_of", "is_missing", "shared", "who"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["Session", "SessionBackend", "is_missing", "notifier_of", "user_at_host"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Backend:
-    """What a handle on a job or workflow needs, from the command line's settings."""
+class SessionBackend:
+    """What handles on jobs and workflows need, opened from the command line's settings."""
 
     store: Store
     notifier: Notifier
@@ -41,21 +39,30 @@ class Backend:
 
 @dataclasses.dataclass(slots=True)
 class Session:
-    """One call of the command line. The app is imported only where a command needs it, or where
-    its settings say which database is meant."""
+    """One call of the command line; the app is imported only by commands that need it, or where
+    its settings name the database.
+
+    Attributes:
+        app_spec: ``package.module:app``, if given.
+        is_app_asked_for: whether -A gave it, not only $HAMMERFLOW_APP.
+        database: the URL of --database, if given.
+        as_json: whether --json was given.
+    """
 
     app_spec: str | None = None
-    is_app_asked_for: bool = False  # by -A, not only by $HAMMERFLOW_APP
+    is_app_asked_for: bool = False
     database: str | None = None
     as_json: bool = False
     _app: Hammerflow | None = None
+
+    # -- what it opens ----------------------------------------------------------------------------
 
     @property
     def spec(self) -> str:
         """``package.module:app``.
 
         Raises:
-            click.UsageError: none was given.
+            click.UsageError: no app was given.
         """
         if self.app_spec is None:
             raise click.UsageError(
@@ -76,13 +83,12 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """Those of the app if one is named (``--database`` alone needs none), else those of the
-        environment and of hammerflow.toml."""
+        """The app's settings if an app is given (``--database`` alone needs none), else those of
+        the environment and of hammerflow.toml."""
         from hammerflow.settings import load_settings
 
-        if self._app is not None or self.is_app_asked_for:
-            return self.app.settings
-        if self.app_spec is not None and self.database is None:
+        is_app_meant = self.app_spec is not None and self.database is None
+        if self._app is not None or self.is_app_asked_for or is_app_meant:
             return self.app.settings
         return load_settings(
             "hammerflow", {"database": self.database}, os.environ, Path("hammerflow.toml")
@@ -90,7 +96,7 @@ class Session:
 
     @property
     def codec(self) -> Codec:
-        """That of the app, with the classes it registers; else one that knows the plain types."""
+        """The app's codec, with the classes it registers; else one that knows the plain types."""
         from hammerflow.codec.codec import Codec
 
         settings = self.settings
@@ -101,7 +107,7 @@ class Session:
         """The store of jobs that exist already, its schema checked.
 
         Raises:
-            ConfigError: an embedded database that is not there (looking must not create it).
+            ConfigError: the SQLite file does not exist (a command that reads must not create it).
         """
         from hammerflow.stores import open_checked_store
 
@@ -115,16 +121,36 @@ class Session:
             yield store
 
     @contextlib.contextmanager
-    def notifier(self) -> Iterator[Notifier]:
-        """The doorbell."""
-        with contextlib.closing(bell_of(self.settings)) as notifier:
-            yield notifier
+    def backend(self) -> Iterator[SessionBackend]:
+        """Store and doorbell, for commands that change jobs or workflows."""
+        settings = self.settings
+        with self.store() as store, contextlib.closing(notifier_of(settings)) as notifier:
+            yield SessionBackend(store, notifier, self.codec, settings.poll, _in_thread)
 
-    @contextlib.contextmanager
-    def backend(self) -> Iterator[Backend]:
-        """Store and doorbell for handles on workflows."""
-        with self.store() as store, self.notifier() as notifier:
-            yield Backend(store, notifier, self.codec, self.settings.poll, _in_thread)
+    # -- how it prints ----------------------------------------------------------------------------
+
+    def tell(self, found: Any, sentence: str) -> None:
+        """Print one outcome: ``found`` as JSON, or the sentence."""
+        if self.as_json:
+            output.show_json(found)
+        else:
+            output.say(sentence)
+
+    def show_facts(self, found: Any, facts: Mapping[str, Any]) -> None:
+        """Print one thing: ``found`` as JSON, or one fact a line."""
+        if self.as_json:
+            output.show_json(found)
+        else:
+            output.show_facts(facts)
+
+    def show_table(
+        self, found: Any, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str = ""
+    ) -> None:
+        """Print many things: ``found`` as JSON, or a table; ``empty`` if there is no row."""
+        if self.as_json:
+            output.show_json(found)
+        else:
+            output.show_table(heads, rows, empty=empty)
 
 
 def _in_thread(work: Callable[..., Any], *args: Any) -> Any:
@@ -132,7 +158,7 @@ def _in_thread(work: Callable[..., Any], *args: Any) -> Any:
     return work(*args)
 
 
-def who() -> str:
+def user_at_host() -> str:
     """Who gives this command: ``user@host``."""
     try:
         user = getpass.getuser()
@@ -142,11 +168,11 @@ def who() -> str:
 
 
 def is_missing(settings: Settings) -> bool:
-    """Whether the database is a file that is not there."""
+    """Whether the database is a file that does not exist."""
     return settings.url.dialect == "sqlite" and not Path(settings.url.database).exists()
 
 
-def bell_of(settings: Settings) -> Notifier:
+def notifier_of(settings: Settings) -> Notifier:
     """The doorbell that the settings name.
 
     Raises:
@@ -159,57 +185,3 @@ def bell_of(settings: Settings) -> Notifier:
         return open_store(settings).database.dialect.connect().connection
 
     return open_notifier(settings, connect=connect)
-
-
-def shared(command: F) -> F:
-    """Give a command the options that all have, before and after its name, and the session as
-    first argument."""
-    passed = click.make_pass_decorator(Session, ensure=True)(command)
-    for option in reversed(_OPTIONS):
-        passed = option(passed)
-    return passed  # type: ignore[return-value]
-
-
-def _check_url(url: str) -> None:
-    from hammerflow.settings import parse_url
-
-    try:
-        parse_url(url)
-    except ConfigError as error:
-        raise ConfigError(f"--database: {error}") from error
-
-
-def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-        session = ctx.ensure_object(Session)
-        source = ctx.get_parameter_source(parameter.name or "")
-        if value is None or value is False:
-            return
-        if source is ParameterSource.ENVIRONMENT and getattr(session, name) is not None:
-            return  # said on the command line already, before the command's name
-        if name == "database":
-            _check_url(value)
-        setattr(session, name, value)
-        if name == "app_spec":
-            session.is_app_asked_for = source is ParameterSource.COMMANDLINE
-
-    return keep
-
-
-_OPTIONS = (
-    click.option(
-        "-A", "--app", "app_spec", envvar="HAMMERFLOW_APP", metavar="MODULE:APP",
-        expose_value=False, callback=_keep("app_spec"), help="The app [env: HAMMERFLOW_APP].",
-    ),
-    click.option(
-        "--database", metavar="URL", expose_value=False, callback=_keep("database"),
-        help="The database, instead of the app's [env: HAMMERFLOW_DATABASE_URL].",
-    ),
-    click.option(
-        "--json", "as_json", is_flag=True, expose_value=False, callback=_keep("as_json"),
-        help="Print JSON; errors too.",
-    ),
-    click.option(
-        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
-    ),
-)  # fmt: skip

@@ -1,16 +1,14 @@
-"""What is shown of spawn operations, their sums and lineages: rows and facts, and as JSON."""
+"""What is shown of spawn operations, their totals and lineages: rows, facts and JSON."""
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from hammerflow.cli.job_view import job_json
-from hammerflow.cli.output import age, when
+from hammerflow.cli.output import age, counts_text, one_line
 from hammerflow.jobs.job import Job
 from hammerflow.stores.spawns import (
     COUNTED,
@@ -22,18 +20,18 @@ from hammerflow.stores.spawns import (
 )
 
 __all__ = [
-    "OPERATION_HEADS", "PENDING_HEADS", "lineage_json", "lineage_rows", "operation_facts",
-    "operation_row", "pending_json", "pending_row", "run_json", "states_words", "stats_facts",
-    "stats_json", "stats_table",
+    "LINEAGE_HEADS", "OPERATION_HEADS", "PENDING_HEADS", "lineage_json", "lineage_rows",
+    "operation_facts", "operation_json", "operation_row", "pending_json", "pending_row",
+    "stats_facts", "stats_json", "stats_table",
 ]  # fmt: skip
 
-OPERATION_HEADS = ("ended", "id", "handler", "queue", "children", "state", "note")
-PENDING_HEADS = ("id", "task", "ended", "children", "not ended")
-_DETAILED = (
-    "handler", "queue", "operations", "failures", "asked for", "children", "most", "mean s",
+OPERATION_HEADS = ("id", "state", "handler", "queue", "children", "age", "note")
+PENDING_HEADS = ("id", "task", "age", "children", "not ended")
+LINEAGE_HEADS = ("generation", "id", "task", "state", "note")
+_DETAILED_HEADS = (
+    "handler", "queue", "operations", "failures", "requested", "children", "most", "mean s",
     "longest s",
 )  # fmt: skip
-_LONGEST = 80
 
 
 # -- operations
@@ -41,44 +39,42 @@ _LONGEST = 80
 
 def operation_row(run: SpawnRun) -> Sequence[Any]:
     """One line of the list."""
-    note = run.error or run.operation_id or ""
-    state = "failed" if run.error is not None else "completed"
+    note = one_line(run.error or run.operation_id)
     return (
-        age(run.ended_at), uuid.UUID(bytes=run.parent_id), run.handler, run.queue, run.spawned,
-        state, one_line(note),
+        run.parent_id, _state(run), run.handler, run.queue, run.spawned, age(run.ended_at), note,
     )  # fmt: skip
 
 
 def operation_facts(run: SpawnRun) -> dict[str, Any]:
-    """All of one run."""
+    """Everything about one operation."""
     return {
-        "id": uuid.UUID(bytes=run.parent_id),
-        "state": "failed" if run.error is not None else "completed",
+        "id": run.parent_id,
+        "state": _state(run),
         "task": run.task,
         "handler": run.handler if run.handler != run.task else None,
         "queue": run.queue,
         "run": run.lease,
         "children": run.spawned,
-        "asked for": run.requested,
-        "started": when(run.started_at),
-        "ended": when(run.ended_at),
-        "took": f"{seconds_of(run):.3f} s",
+        "requested": run.requested,
+        "started": run.started_at,
+        "ended": run.ended_at,
+        "took": f"{_seconds(run):.3f} s",
         "operation": run.operation_id,
-        "metadata": json.dumps(dict(run.metadata)) if run.metadata else None,
+        "metadata": run.metadata,
         "error": run.error,
     }
 
 
-def run_json(run: SpawnRun) -> dict[str, Any]:
-    """One run as JSON."""
-    fields = asdict(run)
-    fields["parent_id"] = uuid.UUID(bytes=run.parent_id)
-    fields["seconds"] = round(seconds_of(run), 6)
-    return fields
+def operation_json(run: SpawnRun) -> dict[str, Any]:
+    """One operation as JSON."""
+    return asdict(run) | {"seconds": round(_seconds(run), 6)}
 
 
-def seconds_of(run: SpawnRun) -> float:
-    """From its start to its end."""
+def _state(run: SpawnRun) -> str:
+    return "completed" if run.error is None else "failed"
+
+
+def _seconds(run: SpawnRun) -> float:
     if run.started_at is None or run.ended_at is None:
         return 0.0
     return max(0.0, (run.ended_at - run.started_at).total_seconds())
@@ -88,7 +84,7 @@ def seconds_of(run: SpawnRun) -> float:
 
 
 def stats_facts(found: Sequence[SpawnStats], hours: float) -> dict[str, Any]:
-    """The sums of a time."""
+    """The totals of the last ``hours``."""
     totals = _totals(found, hours)
     return {
         "hours": f"{hours:g}",
@@ -96,37 +92,32 @@ def stats_facts(found: Sequence[SpawnStats], hours: float) -> dict[str, Any]:
         "children": totals["children"],
         "failures": totals["failures"],
         "succeeded": f"{totals['success_rate']:.1%}",
-        "rate": f"{totals['operations_per_hour']:.1f} operations, "
-        f"{totals['children_per_hour']:.1f} children an hour",
-        "counted": f"only the newest {COUNTED} runs" if totals["is_cut"] else None,
+        "rate": f"{totals['operations_per_hour']:.1f} operations and "
+        f"{totals['children_per_hour']:.1f} children per hour",
+        "counted": f"only the newest {COUNTED:,} operations" if totals["is_cut"] else None,
     }
 
 
 def stats_table(
     found: Sequence[SpawnStats], *, detailed: bool
 ) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    """Headings and rows, by handler; where detailed, by queue, too."""
+    """Headings and rows, by handler; if detailed, by handler and queue."""
     if detailed:
-        return _DETAILED, [
-            (
-                one.handler, one.queue, one.operations, one.failures, one.requested, one.children,
-                one.most_children, f"{one.mean_seconds:.3f}", f"{one.longest_seconds:.3f}",
-            )
-            for one in found
+        return _DETAILED_HEADS, [
+            (*list(asdict(one).values())[:-2], f"{one.mean_seconds:.3f}",
+             f"{one.longest_seconds:.3f}") for one in found
         ]  # fmt: skip
+    heads = ("operations", "children", "failures")
     sums: dict[str, Counter[str]] = {}
     for one in found:
-        sums.setdefault(one.handler, Counter()).update(
-            operations=one.operations, children=one.children, failures=one.failures
-        )
-    heads = ("handler", "operations", "children", "failures")
-    return heads, [
-        (handler, *(count[head] for head in heads[1:])) for handler, count in sums.items()
+        sums.setdefault(one.handler, Counter()).update({head: getattr(one, head) for head in heads})
+    return ("handler", *heads), [
+        (handler, *(counts[head] for head in heads)) for handler, counts in sums.items()
     ]
 
 
 def stats_json(found: Sequence[SpawnStats], hours: float) -> dict[str, Any]:
-    """The sums and their parts."""
+    """The totals, and the counts of each handler in each queue."""
     return {"hours": hours, **_totals(found, hours), "handlers": [asdict(one) for one in found]}
 
 
@@ -149,39 +140,38 @@ def _totals(found: Sequence[SpawnStats], hours: float) -> dict[str, Any]:
 
 
 def lineage_rows(key: bytes, found: Lineage, jobs: Mapping[bytes, Job]) -> list[Sequence[Any]]:
-    """Ancestors from the root down (with negative numbers), the job itself, its descendants."""
-    rows: list[Sequence[Any]] = []
-    for depth in range(len(found.ancestors), 0, -1):
-        ancestor = found.ancestors[depth - 1]
-        rows.append(_lineage_row(-depth, ancestor, jobs.get(ancestor)))
-    rows.append(_lineage_row(0, key, jobs.get(key)))
+    """Ancestors from the root down (as negative generations), the job itself, its descendants."""
+
+    def row(depth: int, id_: bytes) -> Sequence[Any]:
+        if (job := jobs.get(id_)) is None:
+            return (depth, id_, "", "gone", "")
+        return (depth, id_, job.task, job.state, one_line(job.reason))
+
+    rows = [row(-depth, id_) for depth, id_ in enumerate(found.ancestors, start=1)][::-1]
+    rows.append(row(0, key))
     for generation in found.generations:
-        rows += [_lineage_row(generation.depth, id_, jobs.get(id_)) for id_ in generation.ids]
-        if generation.count > len(generation.ids):
-            rows += [
-                (
-                    generation.depth,
-                    f"... {sum(states.values())} more",
-                    task,
-                    "",
-                    states_words(states),
-                )
-                for task, states in _rest(generation, jobs)
-            ]
+        rows += [row(generation.depth, id_) for id_ in generation.ids]
+        for task, states in _rest(generation, jobs):
+            more = f"... {sum(states.values())} more"
+            rows.append((generation.depth, more, task, "", counts_text(states)))
     return rows
 
 
 def lineage_json(key: bytes, found: Lineage, jobs: Mapping[bytes, Job]) -> dict[str, Any]:
     """The named jobs and the counts of all."""
+
+    def known(id_: bytes) -> dict[str, Any]:
+        return job_json(jobs[id_]) if id_ in jobs else {"id": id_}
+
     return {
-        "job": _known(key, jobs),
-        "ancestors": [_known(id_, jobs) for id_ in found.ancestors],
+        "job": known(key),
+        "ancestors": [known(id_) for id_ in found.ancestors],
         "generations": [
             {
                 "depth": generation.depth,
                 "count": generation.count,
                 "tasks": generation.tasks,
-                "jobs": [_known(id_, jobs) for id_ in generation.ids],
+                "jobs": [known(id_) for id_ in generation.ids],
             }
             for generation in found.generations
         ],
@@ -189,16 +179,12 @@ def lineage_json(key: bytes, found: Lineage, jobs: Mapping[bytes, Job]) -> dict[
     }
 
 
-def _lineage_row(depth: int, job_id: bytes, job: Job | None) -> Sequence[Any]:
-    if job is None:
-        return (depth, uuid.UUID(bytes=job_id), "", "gone", "")
-    return (depth, job.id, job.task, job.state, one_line(job.reason or ""))
-
-
 def _rest(
     generation: Generation, jobs: Mapping[bytes, Job]
 ) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """What was counted and not named, by task."""
+    """The states of the jobs that were counted and not named, by task."""
+    if generation.count <= len(generation.ids):
+        return
     named: dict[str, Counter[str]] = {}
     for id_ in generation.ids:
         if id_ in jobs:
@@ -206,47 +192,25 @@ def _rest(
     for task, states in generation.tasks.items():
         rest = Counter(states) - named.get(task, Counter())
         if rest:
-            yield task, dict(rest)
-
-
-def _known(job_id: bytes, jobs: Mapping[bytes, Job]) -> dict[str, Any]:
-    job = jobs.get(job_id)
-    return {"id": uuid.UUID(bytes=job_id)} if job is None else job_json(job)
+            yield task, rest
 
 
 # -- pending
 
 
 def pending_row(pending: PendingSpawn, parent: Job | None) -> Sequence[Any]:
-    """One spawner and what is left of its children."""
-    ended = parent.finished_at if parent is not None else None
+    """One spawner and its unfinished children."""
+    task, ended = (parent.task, parent.finished_at) if parent is not None else (None, None)
     spawned = pending.run.spawned if pending.run is not None else None
-    task = parent.task if parent is not None else None
-    return (
-        uuid.UUID(bytes=pending.parent_id), task, age(ended), spawned, states_words(pending.states)
-    )  # fmt: skip
+    return (pending.parent_id, task, age(ended), spawned, counts_text(pending.states))
 
 
 def pending_json(pending: PendingSpawn, parent: Job | None) -> dict[str, Any]:
     """The same as JSON."""
     return {
-        "parent_id": uuid.UUID(bytes=pending.parent_id),
+        "parent_id": pending.parent_id,
         "task": None if parent is None else parent.task,
         "states": pending.states,
         "not_ended": sum(pending.states.values()),
-        "operation": None if pending.run is None else run_json(pending.run),
+        "operation": None if pending.run is None else operation_json(pending.run),
     }
-
-
-# -- words
-
-
-def states_words(states: Mapping[str, int]) -> str:
-    """``5 completed, 1 failed``."""
-    return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-
-
-def one_line(text: str) -> str:
-    """As much of a text as fits into a table."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

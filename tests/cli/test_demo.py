@@ -94,7 +94,7 @@ def test_it_leaves_a_servers_own_tables_alone(
     assert (process.returncode, err) == (0, "")
     found = json.loads(out)
     assert found["ok"] is True
-    assert found["counted"]["census"]["packages"]["one"] == [1, 11, 2, 1, 4]
+    assert found["counted"]["lines"]["packages"]["one"] == [1, 11, 2, 1, 4]
     assert len(found["measured"]["latencies"]) == 50
     assert tables(migrated_url) == before
     assert list(temporary.iterdir()) == []

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from hammerflow.cli import COMMANDS
+from hammerflow.cli.exit import exit_code_of
 from tests.cli.conftest import HAMMERFLOW, Run, environment
 
 
@@ -178,12 +179,11 @@ def test_what_an_encoding_lacks_is_escaped(
 
 
 def test_an_interrupt_ends_with_130() -> None:
-    from hammerflow.cli.exit import ending
-
+    @click.command()
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    assert ending(interrupted, ["--json"]) == 130
+    assert exit_code_of(interrupted, []) == 130
 
 
 def _process(*args: str) -> subprocess.CompletedProcess[str]:

@@ -65,7 +65,7 @@ def test_a_page_follows_the_page_before(run: Run, embedded_shop: Hammerflow) -> 
 def test_an_empty_list_says_so(run: Run, embedded_shop: Hammerflow) -> None:
     assert embedded_shop.jobs() == []
 
-    assert run("job", "list").out == "no job is like that\n"
+    assert run("job", "list").out == "no matching jobs\n"
     assert run("job", "list", "--json").json == []
 
 
@@ -142,7 +142,7 @@ def test_enqueue_twice_under_one_id_is_one_job(run: Run, shop: Hammerflow) -> No
     [
         (["shop.ad", "--args", "[1, 2]"], 1, "did you mean shop.add"),
         (["shop.add", "--args", "[1]"], 1, "missing 1 required positional argument: 'y'"),
-        (["shop.add", "--args", "[1, 2"], 2, "--args is no JSON"),
+        (["shop.add", "--args", "[1, 2"], 2, "--args is not valid JSON"),
         (["shop.add", "--args", "1"], 2, "--args must be a JSON list"),
         (["shop.add", "--kwargs", "[]"], 2, "--kwargs must be a JSON object"),
         (["shop.add", "--args", "[1, 2]", "--priority", "urgent"], 2, "--priority is 0 to 4"),
@@ -204,15 +204,15 @@ def test_cancel_says_what_it_did(run: Run, shop: Hammerflow) -> None:
     assert len(claim(shop)) == 1
     ready = shop.tasks["shop.add"].delay(3, 4)
 
-    ended = run("job", "cancel", ready.id, running.id, "--reason", "not wanted")
+    ended = run("job", "cancel", ready.id, running.id, "--reason", "not needed")
 
     assert ended.code == 0
     assert [line.split(None, 1)[1] for line in ended.out.splitlines()] == [
         "cancelled",
         "running, its worker was told to stop it",
     ]
-    assert (ready.state, ready.job().reason) == (JobState.CANCELLED, "not wanted")
-    assert shop.store.workers.cancels(7) == [(running.id.bytes, "not wanted")]
+    assert (ready.state, ready.job().reason) == (JobState.CANCELLED, "not needed")
+    assert shop.store.workers.cancels(7) == [(running.id.bytes, "not needed")]
 
 
 def test_cancel_of_an_ended_job_is_an_error(run: Run, embedded_shop: Hammerflow) -> None:
@@ -228,7 +228,7 @@ def test_cancel_of_an_ended_job_is_an_error(run: Run, embedded_shop: Hammerflow)
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel"])
 @pytest.mark.parametrize(
     ("job_id", "words"),
-    [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
+    [("123", "'123' is not a"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
 )
 def test_an_unknown_job_is_one_sentence(
     run: Run, embedded_shop: Hammerflow, verb: str, job_id: str, words: str

@@ -1,4 +1,4 @@
-"""The demo's census: what it counts, and that parts add up to the whole."""
+"""The demo's line count: what it counts, and that parts add up to the whole."""
 
 from __future__ import annotations
 

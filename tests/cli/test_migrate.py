@@ -17,7 +17,7 @@ def test_migrate_makes_the_tables_once(run: Run, database_url: str) -> None:
 
     assert first.out.startswith("applied 0001_")
     assert again.out.endswith("is up to date\n")
-    assert (listed.code, listed.out) == (0, "no job is like that\n")
+    assert (listed.code, listed.out) == (0, "no matching jobs\n")
 
 
 def test_the_plan_runs_nothing(run: Run, database_url: str) -> None:

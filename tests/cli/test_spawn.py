@@ -41,10 +41,10 @@ def test_operations_are_listed_newest_first_failed_ones_too(run: Run, shop: Hamm
     head, *rows = run("spawn", "list").out.splitlines()
     found = run("spawn", "list", "--json").json
 
-    assert head.split()[:2] == ["ENDED", "ID"]
-    assert [row.split()[1:6] for row in rows] == [
-        [bad, "shop.album", "default", "0", "failed"],
-        [good, "shop.album", "default", "3", "completed"],
+    assert head.split()[:3] == ["ID", "STATE", "HANDLER"]
+    assert [row.split()[:5] for row in rows] == [
+        [bad, "failed", "shop.album", "default", "0"],
+        [good, "completed", "shop.album", "default", "3"],
     ]
     assert rows[0].endswith("too many children")
     assert [run["parent_id"] for run in found] == [bad, good]
@@ -121,8 +121,8 @@ def test_the_monitor_writes_a_line_at_each_look(run: Run, shop: Hammerflow) -> N
     lines = text.out.splitlines()
     assert len(lines) == 2
     assert all(line.endswith("1 operations, 3 children, 0 failures") for line in lines)
-    looks = [json.loads(line) for line in found.out.splitlines()]
-    assert [look["children"] for look in looks] == [3, 3]
+    updates = [json.loads(line) for line in found.out.splitlines()]
+    assert [update["children"] for update in updates] == [3, 3]
 
 
 def test_ctrl_c_is_how_the_monitor_ends(
@@ -140,7 +140,7 @@ def test_ctrl_c_is_how_the_monitor_ends(
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_a_terminal_is_drawn_anew(
+def test_a_terminal_is_redrawn(
     run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spawn_album(embedded_shop, 3)
@@ -201,7 +201,7 @@ def test_pending_names_spawners_whose_children_go_on(run: Run, shop: Hammerflow)
 
 @pytest.mark.parametrize(
     ("job_id", "words"),
-    [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
+    [("123", "'123' is not a"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
 )
 def test_the_lineage_of_an_unknown_job_is_one_sentence(
     run: Run, embedded_shop: Hammerflow, job_id: str, words: str

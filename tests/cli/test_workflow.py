@@ -53,13 +53,13 @@ def fail(app: Hammerflow) -> None:
     settle(app, claim(app), Failed(FAILURE))
 
 
-# -- looking
+# -- reading
 
 
 def test_an_empty_database_has_no_workflows(run: Run, embedded_shop: Hammerflow) -> None:
     assert embedded_shop.jobs() == []
 
-    assert run("workflow", "list").out == "no workflow is like that\n"
+    assert run("workflow", "list").out == "no matching workflows\n"
     assert run("workflow", "list", "--json").json == []
 
 
@@ -71,7 +71,7 @@ def test_workflows_are_listed_newest_first(run: Run, shop: Hammerflow) -> None:
     head, *rows = run("workflow", "list").out.splitlines()
     found = run("workflow", "list", "--json").json
 
-    assert head.split()[:4] == ["ID", "STATE", "KIND", "NAME"]
+    assert head.split()[:4] == ["ID", "STATUS", "KIND", "NAME"]
     assert [row.split()[:4] for row in rows] == [
         [str(second.id), "running", "workflow", "images"],
         [str(first.id), "completed", "workflow", "images"],
@@ -100,7 +100,7 @@ def test_show_tells_of_jobs_and_errors(run: Run, shop: Hammerflow) -> None:
     text = run("workflow", "show", result.id).out
     found = run("workflow", "show", result.id, "--json").json
 
-    assert "state        failed" in text
+    assert "status       failed" in text
     assert "jobs         4 of 4 ended (100%)" in text
     assert "builtins.ValueError: no such image" in text
     assert [node["name"] for node in found["nodes"]] == ["first", "left", "right", "last"]
@@ -248,20 +248,20 @@ def test_watch_of_what_fails_ends_with_one(run: Run, embedded_shop: Hammerflow) 
 
     assert (watched.code, watched.json["status"]) == (1, "failed")
     assert run("workflow", "status", failed.id).code == 0
-    assert (cut.code, len(cut.out.splitlines())) == (0, 1)  # nothing new at the second look
+    assert (cut.code, len(cut.out.splitlines())) == (0, 1)  # nothing new at the second update
 
 
-# -- steering
+# -- control
 
 
 def test_cancel_ends_what_has_not_started(run: Run, shop: Hammerflow) -> None:
     result = start(shop)
 
-    ended = run("workflow", "cancel", result.id, "--reason", "not wanted")
+    ended = run("workflow", "cancel", result.id, "--reason", "not needed")
     again = run("workflow", "cancel", result.id)
 
     assert ended.out == f"{result.id}  cancelled\n"
-    assert (result.status(), result.row().reason) == (WorkflowStatus.CANCELLED, "not wanted")
+    assert (result.status(), result.row().reason) == (WorkflowStatus.CANCELLED, "not needed")
     assert again.code == 1 and "is cancelled already" in again.err
 
 
@@ -271,7 +271,7 @@ def test_cancel_of_what_runs_says_so(run: Run, embedded_shop: Hammerflow) -> Non
 
     ended = run("workflow", "cancel", result.id)
 
-    assert "what runs was told to stop" in ended.out
+    assert "its running jobs were told to stop" in ended.out
     assert len(embedded_shop.store.workers.cancels(7)) == 1
 
 
@@ -314,7 +314,7 @@ def test_a_paused_workflow_is_resumed_or_its_node_skipped(run: Run, shop: Hammer
     assert "running" in second.out
 
 
-def test_steering_refuses_in_one_sentence(run: Run, embedded_shop: Hammerflow) -> None:
+def test_control_refuses_in_one_sentence(run: Run, embedded_shop: Hammerflow) -> None:
     result = start(embedded_shop)
 
     not_paused = run("workflow", "resume", result.id)
@@ -329,7 +329,7 @@ def test_steering_refuses_in_one_sentence(run: Run, embedded_shop: Hammerflow) -
 
 @pytest.mark.parametrize(
     ("workflow_id", "words"),
-    [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "has the id 00000000-0000")],
+    [("123", "'123' is not a"), (str(uuid.UUID(int=1)), "has the id 00000000-0000")],
 )
 @pytest.mark.parametrize(
     "command",

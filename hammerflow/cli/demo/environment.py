@@ -1,4 +1,4 @@
-"""The demo's stage: a database, tables of its own, a real supervisor; and nothing left of it."""
+"""The demo's environment: a database, tables of its own and a real worker, removed at the end."""
 
 from __future__ import annotations
 
@@ -22,67 +22,69 @@ from hammerflow.settings import parse_url
 if TYPE_CHECKING:
     from hammerflow.app import Hammerflow
 
-__all__ = ["DemoEnvironment", "WorkerDied", "set_up"]
+__all__ = ["DemoEnvironment", "WorkerDied", "demo_environment"]
 
 _APP = "hammerflow.cli.demo.app:app"
-_GRACE = 2.0  # for the jobs of a demo that is interrupted
-_DRAIN = 10.0  # for its worker
+_GRACE = 2.0  # seconds that running jobs have to end when the demo is interrupted
+_STOP_TIMEOUT = 10.0  # seconds until the worker is killed
+_LOG_LINES = 15  # that an error shows
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class WorkerDied(HammerflowError):
-    """The demo's supervisor ended by itself; the message holds the end of its log."""
+    """The demo's worker ended too early; the message holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """Where the demo plays."""
+    """The app, the supervisor's process, and its log file."""
 
     app: Hammerflow
     worker: subprocess.Popen[bytes]
     log: Path
 
     def check(self) -> None:
-        """See that the supervisor lives.
+        """Check that the worker runs.
 
         Raises:
             WorkerDied: it does not.
         """
-        code = self.worker.poll()
-        if code is not None:
+        if (code := self.worker.poll()) is not None:
             raise WorkerDied(f"the worker ended with exit code {code}; its log ends:\n{self.tail}")
 
     @property
     def tail(self) -> str:
-        """The last lines of the supervisor's log."""
-        lines = self.log.read_text("utf-8", "replace").splitlines()
-        return "\n".join(lines[-15:])
+        """The last lines of the worker's log."""
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:])
 
 
 @contextlib.contextmanager
-def set_up(*, database: str | None, redis: str | None, children: int) -> Iterator[DemoEnvironment]:
-    """Make everything, and take it away at the end, however that comes.
+def demo_environment(
+    *, database: str | None, redis: str | None, children: int
+) -> Iterator[DemoEnvironment]:
+    """Make everything, and remove it at the end or when a signal interrupts the demo.
 
     Args:
-        database: URL; a SQLite file in a temporary folder when None.
+        database: URL; None for a SQLite file in a temporary folder.
         redis: URL of a doorbell, if any.
-        children: of the supervisor.
+        children: processes that run jobs.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_interrupting())
+        stack.enter_context(_signals_interrupt())
         folder = Path(tempfile.mkdtemp(prefix="hammerflow-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         url = _absolute(database or f"sqlite:///{folder / 'demo.db'}")
-        stack.enter_context(_file_kept_as_it_was(url))
+        stack.enter_context(_new_file_removed(url))
         stack.enter_context(_environment(_settings(folder, url, redis)))
-        stack.enter_context(contextlib.chdir(folder))  # no hammerflow.toml of the user's
-        app = _app()
-        stack.callback(_tear_down, app)
+        stack.enter_context(contextlib.chdir(folder))  # away from the user's hammerflow.toml
+        from hammerflow.cli.demo.app import app  # reads the settings from the environment
+
+        stack.callback(_drop, app)
         app.migrate()
         log = folder / "worker.log"
         worker = _start(children, log)
         stack.callback(_stop, worker)
-        stack.push(_unmoved)
+        stack.push(_ignore_signals)
         yield DemoEnvironment(app, worker, log)
 
 
@@ -93,14 +95,14 @@ def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
         "HAMMERFLOW_REDIS_URL": redis or "",
         "HAMMERFLOW_PREFIX": own,
         "HAMMERFLOW_NAMESPACE": own,
-        "XDG_RUNTIME_DIR": str(folder),  # where a doorbell on this host keeps its sockets
+        "XDG_RUNTIME_DIR": str(folder),  # for the sockets of the local doorbell
         "PYTHONPATH": _python_path(),
     }
     return {name: value for name, value in given.items() if value}
 
 
 def _python_path() -> str:
-    """Where a worker in another folder finds this package, should it not be installed."""
+    """The path on which a worker in another folder finds this package if it is not installed."""
     place = str(Path(__file__).parents[3])
     given = os.environ.get("PYTHONPATH", "")
     if place in site.getsitepackages() or place in given.split(os.pathsep):
@@ -117,10 +119,11 @@ def _absolute(url: str) -> str:
 
 @contextlib.contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """These settings and no others of hammerflow's, for this process and the worker."""
+    """Give this process and the worker these settings of hammerflow's and no others."""
     before = dict(os.environ)
-    for name in [name for name in before if name.startswith("HAMMERFLOW_")]:
-        del os.environ[name]
+    for name in before:
+        if name.startswith("HAMMERFLOW_"):
+            del os.environ[name]
     os.environ.update(settings)
     try:
         yield
@@ -130,8 +133,8 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _file_kept_as_it_was(database: str) -> Iterator[None]:
-    """A SQLite file that was not there before goes away again."""
+def _new_file_removed(database: str) -> Iterator[None]:
+    """Remove a SQLite file that the demo made."""
     parsed = parse_url(database)
     path = Path(parsed.database)
     is_new = parsed.dialect == "sqlite" and not path.exists()
@@ -141,8 +144,8 @@ def _file_kept_as_it_was(database: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interrupting() -> Iterator[None]:
-    """Every signal that asks to end comes as KeyboardInterrupt, so that all is cleaned up."""
+def _signals_interrupt() -> Iterator[None]:
+    """Turn every signal that asks to end into a KeyboardInterrupt, so that all is cleaned up."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -155,40 +158,33 @@ def _interrupting() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _unmoved(*_: object) -> None:
-    """From here on it is cleaned up, and no impatient Ctrl-C cuts that short."""
+def _ignore_signals(*_: object) -> None:
+    """The clean-up has begun: a second Ctrl-C must not cut it short."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _app() -> Hammerflow:
-    from hammerflow.cli.demo.app import app  # now that its settings are in the environment
-
-    return app
-
-
 def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
-    hammerflow = [sys.executable, "-m", "hammerflow"]
     options = ["-c", str(children), "--grace", f"{_GRACE:g}"]
     with log.open("wb") as out:
         return subprocess.Popen(
-            [*hammerflow, "-A", _APP, "worker", *options],
+            [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", *options],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends the worker
+            start_new_session=True,  # Ctrl-C reaches only the demo, which then ends the worker
         )
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
     worker.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.wait(_DRAIN)
+        worker.wait(_STOP_TIMEOUT)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)  # what may be left of it
+        os.killpg(worker.pid, signal.SIGKILL)  # children that may be left
     worker.wait()
 
 
-def _tear_down(app: Hammerflow) -> None:
+def _drop(app: Hammerflow) -> None:
     app.store.schema.drop()
     app.close()

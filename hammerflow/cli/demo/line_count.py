@@ -1,4 +1,4 @@
-"""The census: what the source files of a folder hold, counted by package; plain functions."""
+"""The demo's work: count the lines, functions, classes and imports of source files by package."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["COLUMNS", "LineCount", "batches", "count", "merge", "source_files"]
 
 COLUMNS = ("files", "lines", "functions", "classes", "imports")
 
-#: Other people's packages, and the library's own tests (a Debian does not have them).
-_LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+#: Folders of other people's packages and of the library's tests (Debian leaves those out).
+_IGNORED = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
 class LineCount(TypedDict):
-    """Counts by package, in the order of COLUMNS; and how often each package is imported."""
+    """Counts by package, in the order of COLUMNS, and how often each package is imported."""
 
     packages: dict[str, list[int]]
     imported: dict[str, int]
@@ -27,7 +27,7 @@ class LineCount(TypedDict):
 def source_files(root: Path) -> list[str]:
     """The Python files below a folder, relative to it, in order."""
     found = (path.relative_to(root) for path in root.rglob("*.py"))
-    return sorted(str(path) for path in found if not _LEFT_OUT.intersection(path.parts))
+    return sorted(str(path) for path in found if not _IGNORED.intersection(path.parts))
 
 
 def batches(paths: Sequence[str], size: int) -> Iterator[list[str]]:
@@ -37,12 +37,12 @@ def batches(paths: Sequence[str], size: int) -> Iterator[list[str]]:
 
 
 def count(root: Path, paths: Iterable[str]) -> LineCount:
-    """The census of some files."""
-    return merge(_one(root, path) for path in paths)
+    """Count some files."""
+    return merge(_count_file(root, path) for path in paths)
 
 
 def merge(parts: Iterable[LineCount]) -> LineCount:
-    """The sum of censuses."""
+    """Add counts up."""
     packages: dict[str, list[int]] = {}
     imported: Counter[str] = Counter()
     for part in parts:
@@ -53,7 +53,7 @@ def merge(parts: Iterable[LineCount]) -> LineCount:
     return {"packages": packages, "imported": dict(imported)}
 
 
-def _one(root: Path, path: str) -> LineCount:
+def _count_file(root: Path, path: str) -> LineCount:
     source = (root / path).read_bytes()
     functions = classes = imports = 0
     imported: Counter[str] = Counter()
@@ -77,8 +77,8 @@ def _one(root: Path, path: str) -> LineCount:
 
 def _parsed(source: bytes) -> ast.AST:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes in old files
+        warnings.simplefilter("ignore")  # invalid escapes in old files
         try:
             return ast.parse(source)
         except (SyntaxError, ValueError):
-            return ast.Module([], [])  # some files there are templates
+            return ast.Module([], [])  # some files of the library are templates

@@ -1,4 +1,4 @@
-"""The demo's play: count the library through jobs, count it again directly, then measure."""
+"""What the demo does: count the library by jobs, count it again directly, then measure."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.cli.demo import line_count
-from hammerflow.cli.demo.app import count_library, flood, started_at
+from hammerflow.cli.demo.app import count_library, spawn_empty_jobs, started_at
 from hammerflow.cli.demo.environment import DemoEnvironment
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState
 from hammerflow.results.result import Result
 
-__all__ = ["Counted", "DemoProgress", "Measured", "count_by_jobs", "count_directly", "measure"]
+__all__ = [
+    "DemoCount", "DemoMeasurement", "DemoProgress", "count_by_jobs", "count_directly", "measure",
+]  # fmt: skip
 
-_GLANCE = 0.1
-_PATIENCE = 60.0
-_TINY = 2_000
-_CALLS = 50
+_UPDATE_INTERVAL = 0.1  # seconds between two updates of the progress
+_STALL_TIMEOUT = 60.0  # seconds without progress after which the demo fails
+_EMPTY_JOBS = 2_000
+_CALLS = 50  # whose latency is measured
 
 
 @dataclass(frozen=True, slots=True)
 class DemoProgress:
-    """The spawner, its batches and its fan-in, as they stand."""
+    """The states of the spawner, its batches and its fan-in."""
 
     spawner: str = JobState.READY
     batches: int = 0
@@ -41,17 +43,22 @@ class DemoProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A census, and how it came about."""
+class DemoCount:
+    """What was counted, in how many seconds, by how many jobs."""
 
-    census: line_count.LineCount
+    lines: line_count.LineCount
     seconds: float
     batches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """How fast jobs are that do nothing. Latencies in seconds, from delay() to the body."""
+class DemoMeasurement:
+    """The speed of empty jobs.
+
+    Attributes:
+        jobs: empty jobs that ran in ``seconds``.
+        latencies: seconds from delay() to the body, one for each call.
+    """
 
     jobs: int
     seconds: float
@@ -63,85 +70,83 @@ class Measured:
 
 
 def count_by_jobs(
-    stage: DemoEnvironment, root: Path, size: int, show: Callable[[DemoProgress], None]
-) -> Counted:
-    """Count the files below ``root``, ``size`` in a job, and show how it goes.
+    demo: DemoEnvironment, root: Path, size: int, show: Callable[[DemoProgress], None]
+) -> DemoCount:
+    """Count the files below ``root``, ``size`` in a job, and show the progress.
 
     Raises:
         HammerflowError: the worker died, a job failed, or nothing moves any more.
     """
     begun = time.monotonic()
     spawner = count_library.delay(str(root), size)
-    _watch(stage, lambda: DemoProgress(spawner.state), show, until=spawner)
-    batches, fan_in = _children(stage, spawner)
-    _watch(stage, lambda: _progress(stage, spawner, batches, fan_in), show, until=fan_in)
+    _watch(demo, lambda: DemoProgress(spawner.state), show, until=spawner)
+    batches, fan_in = _children(demo, spawner)
+    _watch(demo, lambda: _progress(demo, spawner, batches, fan_in), show, until=fan_in)
     seconds = time.monotonic() - begun
-    return Counted(fan_in.get(), seconds, batches)
+    return DemoCount(fan_in.get(), seconds, batches)
 
 
-def count_directly(root: Path) -> Counted:
-    """The same census in this process, with no job in sight."""
+def count_directly(root: Path) -> DemoCount:
+    """Count the same files in this process, without jobs."""
     begun = time.monotonic()
     counted = line_count.count(root, line_count.source_files(root))
-    return Counted(counted, time.monotonic() - begun)
+    return DemoCount(counted, time.monotonic() - begun)
 
 
-def measure(stage: DemoEnvironment) -> Measured:
-    """Many empty jobs at once, then single calls of an idle worker."""
-    spawner = flood.delay(_TINY)
-    spawner.get(timeout=_PATIENCE)
-    _, landed = _children(stage, spawner)
-    landed.get(timeout=_PATIENCE)
-    begun, ended = spawner.job().finished_at, landed.job().finished_at
-    if begun is None or ended is None:
-        raise HammerflowError("the empty jobs have no end")
-    stage.check()
+def measure(demo: DemoEnvironment) -> DemoMeasurement:
+    """Run many empty jobs at once, then single calls of an idle worker."""
+    spawner = spawn_empty_jobs.delay(_EMPTY_JOBS)
+    spawner.get(timeout=_STALL_TIMEOUT)
+    _, fan_in = _children(demo, spawner)
+    fan_in.get(timeout=_STALL_TIMEOUT)
+    begun, ended = spawner.job().finished_at, fan_in.job().finished_at
+    assert begun is not None and ended is not None  # get() has returned
+    demo.check()
     latencies = []
     for _ in range(_CALLS):
         called = time.monotonic()
-        latencies.append(started_at.delay().get(timeout=_PATIENCE) - called)
-    return Measured(_TINY, (ended - begun) / timedelta(seconds=1), latencies)
+        latencies.append(started_at.delay().get(timeout=_STALL_TIMEOUT) - called)
+    return DemoMeasurement(_EMPTY_JOBS, (ended - begun) / timedelta(seconds=1), latencies)
 
 
-def _children(stage: DemoEnvironment, spawner: Result[Any]) -> tuple[int, Result[Any]]:
-    """How many a completed spawner has, without the fan-in; and the fan-in, which comes last."""
+def _children(demo: DemoEnvironment, spawner: Result[Any]) -> tuple[int, Result[Any]]:
+    """The number of a completed spawner's children but the fan-in; and the fan-in, the last."""
     spawner.get(timeout=0)
-    recorded = stage.app.store.jobs.spawn(spawner.id.bytes)
+    jobs = demo.app.store.jobs
+    recorded = jobs.spawn(spawner.id.bytes)
     count = 0 if recorded is None else int(recorded["spawned"])
-    last = stage.app.store.jobs.children(spawner.id.bytes, after=count - 1, limit=1)
-    if not last:
-        raise HammerflowError("the spawner completed without its fan-in")
-    return count, stage.app.result(last[-1].id)
+    (fan_in,) = jobs.children(spawner.id.bytes, after=count - 1, limit=1)
+    return count, demo.app.result(fan_in.id)
 
 
 def _progress(
-    stage: DemoEnvironment, spawner: Result[Any], batches: int, fan_in: Result[Any]
+    demo: DemoEnvironment, spawner: Result[Any], batches: int, fan_in: Result[Any]
 ) -> DemoProgress:
     states: Counter[str] = Counter()
-    for state, task, count in stage.app.store.jobs.children_states(spawner.id.bytes):
+    for state, task, count in demo.app.store.jobs.children_states(spawner.id.bytes):
         if task == "count_files":
             states[state] += count
     return DemoProgress(JobState.COMPLETED, batches, dict(states), fan_in.state)
 
 
 def _watch(
-    stage: DemoEnvironment, look: Callable[[], DemoProgress], show: Callable[[DemoProgress], None],
+    demo: DemoEnvironment, read: Callable[[], DemoProgress], show: Callable[[DemoProgress], None],
     *, until: Result[Any],
 ) -> None:  # fmt: skip
     """Show the progress a few times a second, until a job has ended."""
-    seen, moved = DemoProgress(), time.monotonic()
+    last, moved_at = DemoProgress(), time.monotonic()
     while not until.ready():
-        stage.check()
-        now = look()
+        demo.check()
+        now = read()
         show(now)
-        if now != seen:
-            seen, moved = now, time.monotonic()
-        elif time.monotonic() - moved > _PATIENCE:
+        if now != last:
+            last, moved_at = now, time.monotonic()
+        elif time.monotonic() - moved_at > _STALL_TIMEOUT:
             raise HammerflowError(
-                f"nothing has moved for {_PATIENCE:.0f} s; the worker's log ends:\n{stage.tail}"
+                f"no job has moved for {_STALL_TIMEOUT:.0f} s; the worker's log ends:\n{demo.tail}"
             )
         try:
-            until.wait(timeout=_GLANCE)
+            until.wait(timeout=_UPDATE_INTERVAL)
         except TimeoutError:
             continue
-    show(look())
+    show(read())

@@ -1,0 +1,72 @@
+"""Ids as people type them: whole or a unique prefix, with or without dashes."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from hammerflow.errors import JobNotFound
+
+if TYPE_CHECKING:
+    from hammerflow.stores.store import Store
+
+__all__ = ["find_job", "find_workflow", "page_mark"]
+
+_SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
+_CANDIDATES = 5  # ids that an ambiguous prefix lists
+
+
+def find_job(store: Store, text: str) -> bytes:
+    """The id of the one job whose id begins with ``text``.
+
+    Args:
+        text: at least 4 hexadecimal digits; dashes are ignored.
+
+    Raises:
+        JobNotFound: ``text`` is not an id, or no job or more than one has an id like that.
+    """
+    return _find(text, store.jobs.ids_between, "job")
+
+
+def find_workflow(store: Store, text: str) -> bytes:
+    """The id of the one workflow whose id begins with ``text``; as :func:`find_job`."""
+    return _find(text, store.workflows.ids_between, "workflow")
+
+
+def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | None) -> bytes | None:
+    """The id before which a page begins: a whole id need not exist any more, a prefix must."""
+    if text is None:
+        return None
+    digits = text.replace("-", "")
+    return bytes.fromhex(digits) if _is_whole(digits) else find(store, text)
+
+
+def _find(
+    text: str, ids_between: Callable[[bytes, bytes, int], Sequence[bytes]], noun: str
+) -> bytes:
+    digits = text.replace("-", "").lower()
+    if not re.fullmatch(f"[0-9a-f]{{{_SHORTEST},{_WHOLE}}}", digits):
+        raise JobNotFound(
+            f"{text!r} is not a {noun} id: give the id or at least its first {_SHORTEST} "
+            "hexadecimal digits"
+        )
+    low, high = (bytes.fromhex(digits.ljust(_WHOLE, filler)) for filler in "0f")
+    found = ids_between(low, high, _CANDIDATES + 1)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        is_whole = _is_whole(digits)
+        given = f"the id {uuid.UUID(digits)}" if is_whole else f"an id that begins with {text}"
+        raise JobNotFound(f"no {noun} has {given} in this database: see hammerflow {noun} list")
+    ids = [str(uuid.UUID(bytes=id_)) for id_ in found[:_CANDIDATES]]
+    more = " and more" if len(found) > _CANDIDATES else ""
+    raise JobNotFound(
+        f"more than one {noun} has an id that begins with {text}: {', '.join(ids)}{more}; give "
+        "more of its digits"
+    )
+
+
+def _is_whole(digits: str) -> bool:
+    return re.fullmatch(f"[0-9a-fA-F]{{{_WHOLE}}}", digits) is not None
