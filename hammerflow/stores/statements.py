@@ -24,28 +24,10 @@ __all__ = ["TABLES", "Param", "Statement", "load_statements", "read_migrations",
 
 #: Every table and view, without the prefix; each is a macro of its name.
 TABLES = (
-    "migrations",
-    "queues",
-    "tasks",
-    "workers",
-    "worker_tasks",
-    "jobs",
-    "ready",
-    "leases",
-    "scheduled",
-    "waiting",
-    "done",
-    "errors",
-    "parked",
-    "unique_keys",
-    "spawns",
-    "edges",
-    "workflows",
-    "nodes",
-    "barriers",
-    "progress",
-    "job_states",
-)
+    "migrations", "queues", "tasks", "workers", "worker_tasks",
+    "jobs", "ready", "leases", "scheduled", "waiting", "done", "parked", "job_states",
+    "errors", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes", "barriers",
+)  # fmt: skip
 
 _PARAM = re.compile(
     r"IN \(:(?P<list>\w+)\*(?P<list_type>\w+)\)"
