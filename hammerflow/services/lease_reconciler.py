@@ -1,4 +1,4 @@
-"""LeaseReconciler: releases leases that the database holds for this worker and it knows not of."""
+"""LeaseReconciler: releases leases of this worker whose jobs never reached it."""
 
 from __future__ import annotations
 

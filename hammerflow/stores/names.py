@@ -28,7 +28,7 @@ class NameTable:
         self.tasks: dict[int, str] = {}
 
     def ensure(self, jobs: Iterable[NewJob], tx: Tx | None) -> None:
-        """Insert the names of these jobs' queues and tasks where this process knows none."""
+        """Insert the names of these jobs' queues and tasks, but those that this process knows."""
         queues = {job.queue for job in jobs if name_id(job.queue) not in self.queues}
         tasks = {job.task for job in jobs if name_id(job.task) not in self.tasks}
         if queues or tasks:

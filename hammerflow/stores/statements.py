@@ -1,6 +1,7 @@
-"""Statements: named SQL blocks, a dialect's laid over the common ones, fitted to its parameters.
+"""Statements: the named blocks of the ``.sql`` files, cut at their parameters.
 
-A ``.sql`` file holds blocks that begin with ``-- name: some_name``. Inside a block:
+A block begins with ``-- name: some_name``; one of a dialect's folder replaces the common one of the
+same name. Inside a block:
 
 ``{jobs}``             a table's full name (prefix and schema from the settings)
 ``{now}``              the database's clock
@@ -8,7 +9,8 @@ A ``.sql`` file holds blocks that begin with ``-- name: some_name``. Inside a bl
 ``:name::type``        a parameter with its PostgreSQL type (other dialects drop the type)
 ``IN (:name*type)``    membership in a list parameter
 
-An ``INSERT ... VALUES (...)`` block can be run for many rows at once.
+An ``INSERT ... VALUES (...)`` block can be run for many rows at once. The dialects write the
+parameters in the way of their driver.
 """
 
 from __future__ import annotations
@@ -20,29 +22,12 @@ from typing import NamedTuple
 
 __all__ = ["TABLES", "Param", "Statement", "load_statements", "read_migrations", "table_names"]
 
+#: Every table and view, without the prefix; each is a macro of its name.
 TABLES = (
-    "migrations",
-    "queues",
-    "tasks",
-    "workers",
-    "worker_tasks",
-    "jobs",
-    "ready",
-    "leases",
-    "scheduled",
-    "waiting",
-    "done",
-    "errors",
-    "parked",
-    "unique_keys",
-    "spawns",
-    "edges",
-    "workflows",
-    "nodes",
-    "barriers",
-    "progress",
-    "job_states",
-)
+    "migrations", "queues", "tasks", "workers", "worker_tasks",
+    "jobs", "ready", "leases", "scheduled", "waiting", "done", "parked", "job_states",
+    "errors", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes", "barriers",
+)  # fmt: skip
 
 _PARAM = re.compile(
     r"IN \(:(?P<list>\w+)\*(?P<list_type>\w+)\)"
@@ -52,7 +37,12 @@ _BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 class Param(NamedTuple):
-    """One place in a statement where a value goes."""
+    """One place in a statement where a value goes.
+
+    Attributes:
+        type: of PostgreSQL; of the elements, for a list.
+        is_list: an ``IN`` with a list of values.
+    """
 
     name: str
     type: str
@@ -60,20 +50,22 @@ class Param(NamedTuple):
 
 
 class Statement:
-    """One block, cut at its parameters: text and Param by turns."""
+    """One block, cut at its parameters.
+
+    Attributes:
+        parts: text and Param in turns.
+        before_row: of an ``INSERT ... VALUES (...)``, the text before ``VALUES``; else empty.
+        row: the parts of its parenthesised row.
+        tail: the text after the row.
+    """
 
     __slots__ = ("before_row", "name", "parts", "row", "tail")
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
-        self.parts = _cut(text)
-        self.before_row: str | None = None
-        self.row: list[str | Param] = []
-        self.tail = ""
-        if text.lstrip().startswith("INSERT") and (match := _split_values(text)):
-            before, row, self.tail = match
-            self.before_row = before
-            self.row = _cut(row)
+        self.parts = _parts(text)
+        self.before_row, row, self.tail = _split_values(text)
+        self.row = _parts(row)
 
     @property
     def text(self) -> str:
@@ -82,24 +74,24 @@ class Statement:
 
     @property
     def row_params(self) -> list[Param]:
-        """The parameters of one row of VALUES, in order; each name stands there once."""
+        """The parameters of one row of VALUES, in order; each name occurs once."""
         return [part for part in self.row if isinstance(part, Param)]
 
 
-def _split_values(text: str) -> tuple[str, str, str] | None:
-    """Text before VALUES, the parenthesised row, and what follows it."""
+def _split_values(text: str) -> tuple[str, str, str]:
+    """The text before VALUES, the parenthesised row, and what follows it; empty without VALUES."""
     found = re.search(r"\bVALUES\s*\(", text)
     if found is None:
-        return None
-    depth = 0
-    for at in range(found.end() - 1, len(text)):
+        return "", "", ""
+    start, depth = found.end() - 1, 0
+    for at in range(start, len(text)):
         depth += {"(": 1, ")": -1}.get(text[at], 0)
         if depth == 0:
-            return text[: found.start()], text[found.end() - 1 : at + 1], text[at + 1 :]
-    return None
+            return text[: found.start()], text[start : at + 1], text[at + 1 :]
+    raise ValueError(f"unbalanced parentheses after VALUES: {text}")
 
 
-def _cut(text: str) -> list[str | Param]:
+def _parts(text: str) -> list[str | Param]:
     parts: list[str | Param] = []
     at = 0
     for match in _PARAM.finditer(text):
@@ -114,16 +106,27 @@ def _cut(text: str) -> list[str | Param]:
 
 
 def table_names(prefix: str, schema: str | None, quote: str) -> dict[str, str]:
-    """What ``{jobs}`` and its like become; the prefix and schema are validated names."""
+    """The macros ``{jobs}``, ``{ready}`` ... and the quoted full name of each table.
+
+    Args:
+        prefix: of every table; like the schema a valid name (the settings checked it).
+        schema: of PostgreSQL.
+        quote: how the dialect quotes a name.
+    """
     place = f"{quote}{schema}{quote}." if schema else ""
     return {table: f"{place}{quote}{prefix}{table}{quote}" for table in TABLES}
 
 
 def load_statements(dialect: str, macros: Mapping[str, str]) -> dict[str, Statement]:
-    """All blocks of a dialect: its own laid over the common ones."""
+    """All blocks of a dialect by name: its own, and the common ones that it does not replace.
+
+    Args:
+        dialect: the name of its folder.
+        macros: what each ``{macro}`` of a block becomes.
+    """
     texts: dict[str, str] = {}
     for folder in ("common", dialect):
-        for entry in sorted(_sql(folder).iterdir(), key=lambda e: e.name):
+        for entry in _sql(folder).iterdir():
             if entry.name.endswith(".sql"):
                 texts.update(_blocks(entry.read_text("utf-8")))
     return {name: Statement(name, expand(text, macros)) for name, text in texts.items()}
@@ -139,7 +142,8 @@ def read_migrations(dialect: str) -> list[tuple[int, str, str]]:
 
 
 def expand(text: str, macros: Mapping[str, str]) -> str:
-    """The text with ``{...}`` replaced."""
+    """The text with each ``{macro}`` replaced, and ``{macro:argument}`` by one whose ``@`` is the
+    argument."""
 
     def replaced(match: re.Match[str]) -> str:
         key, _, argument = match[1].partition(":")
@@ -149,10 +153,12 @@ def expand(text: str, macros: Mapping[str, str]) -> str:
 
 
 def _sql(folder: str) -> resources.abc.Traversable:
+    # Through importlib, not by a path: an installed package may be a zip file.
     return resources.files("hammerflow.stores").joinpath("sql", folder)
 
 
 def _blocks(text: str) -> dict[str, str]:
+    """Name to text, without the lines of comment."""
     pieces = _BLOCK.split(text)
     bodies = [re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip() for body in pieces[2::2]]
     return dict(zip(pieces[1::2], [b.rstrip(";") for b in bodies], strict=True))

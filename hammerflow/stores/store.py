@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from hammerflow.errors import ConfigError
@@ -46,15 +45,13 @@ class Store:
         """``sqlite``, ``postgres`` or ``mysql``."""
         return self.database.dialect.name
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[Tx]:
+    def transaction(self) -> contextlib.AbstractContextManager[Tx]:
         """A transaction around a with block; ``tx.connection`` is the driver's connection.
 
         Raises:
             StoreUnavailable: no connection, or one lost before the commit was confirmed.
         """
-        with self.database.transaction() as tx:
-            yield tx
+        return self.database.transaction()
 
     def foreign(self, connection: Any) -> Tx:
         """The caller's open transaction on the same database.

@@ -48,6 +48,7 @@ class DriverDialect:
 
     name: str
     tx_type: ClassVar[type[DriverTx]]
+    connection_type: ClassVar[type]
     one_writer = False
 
     def __init__(
@@ -60,5 +61,11 @@ class DriverDialect:
         }
         self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
 
+    def owns(self, connection: Any) -> bool:
+        return isinstance(connection, self.connection_type)
+
     def wrap(self, connection: Any) -> Any:
         return self.tx_type(connection, self.statements, foreign=True)
+
+    def close(self, tx: Any) -> None:
+        tx.connection.close()

@@ -46,7 +46,7 @@ class MySQLTx(DriverTx):
         self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
     ) -> None:
         super().__init__(connection, statements, foreign=foreign)
-        self._cursor = connection.cursor(pymysql.cursors.Cursor)
+        self._cursor = connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
         self._literals = _Literals(
             {
                 type(None): lambda _: "NULL",
@@ -125,6 +125,7 @@ class MySQL(DriverDialect):
 
     name = "mysql"
     tx_type = MySQLTx
+    connection_type = pymysql.connections.Connection
 
     def __init__(
         self,
@@ -165,9 +166,6 @@ class MySQL(DriverDialect):
         tx.run("session")
         tx.run("session_isolation")
         return tx
-
-    def owns(self, connection: Any) -> bool:
-        return isinstance(connection, pymysql.connections.Connection)
 
     def unfit(self, connection: Any) -> str | None:
         if connection.charset != "utf8mb4":

@@ -156,6 +156,7 @@ class Postgres(DriverDialect):
 
     name = "postgres"
     tx_type = PostgresTx
+    connection_type = psycopg.Connection
 
     def __init__(
         self, conninfo: str, *, prefix: str, schema: str | None, connect_timeout: float = 5.0
@@ -205,9 +206,6 @@ class Postgres(DriverDialect):
             **more,
         )
 
-    def owns(self, connection: Any) -> bool:
-        return isinstance(connection, psycopg.Connection)
-
     def unfit(self, connection: Any) -> str | None:
         idle = connection.info.transaction_status == pq.TransactionStatus.IDLE
         return NO_TRANSACTION if connection.autocommit and idle else None
@@ -221,9 +219,6 @@ class Postgres(DriverDialect):
     def rollback(self, tx: Any) -> None:
         if tx.connection.info.transaction_status != pq.TransactionStatus.IDLE:
             tx.command("ROLLBACK")
-
-    def close(self, tx: Any) -> None:
-        tx.connection.close()
 
     def error_kind(self, error: BaseException) -> ErrorKind:
         match error:

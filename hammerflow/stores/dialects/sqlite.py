@@ -97,6 +97,7 @@ class SQLite(DriverDialect):
 
     name = "sqlite"
     tx_type = SQLiteTx
+    connection_type = sqlite3.Connection
     one_writer = True
 
     def __init__(self, path: str, *, prefix: str, busy_timeout: float = 5.0) -> None:
@@ -133,9 +134,6 @@ class SQLite(DriverDialect):
             raise
         return SQLiteTx(connection, self.statements, foreign=False)
 
-    def owns(self, connection: Any) -> bool:
-        return isinstance(connection, sqlite3.Connection)
-
     def unfit(self, connection: Any) -> str | None:
         mode = getattr(connection, "autocommit", _LEGACY)  # of Python 3.12 and later
         alone = connection.isolation_level is None if mode == _LEGACY else mode
@@ -150,9 +148,6 @@ class SQLite(DriverDialect):
     def rollback(self, tx: Any) -> None:
         if tx.connection.in_transaction:
             tx.connection.execute("ROLLBACK")
-
-    def close(self, tx: Any) -> None:
-        tx.connection.close()
 
     def error_kind(self, error: BaseException) -> ErrorKind:
         match error:
