@@ -1,4 +1,8 @@
-"""For users' own tests: a worker in the calling process, with the code that real workers run."""
+"""The testing kit: for users' own tests of their tasks, with the code that real workers run.
+
+:func:`drain` runs jobs in the test's own process. :mod:`hammerflow.testing.failpoints` is for
+tests of a whole worker that dies or freezes; a worker imports it only when it is told to.
+"""
 
 from __future__ import annotations
 

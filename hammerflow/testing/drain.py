@@ -1,4 +1,4 @@
-"""Inline: a worker in the calling process, for tests: the same claim, execute and settle code."""
+"""Drain: a worker in the calling process, with the claim, execute and settle code of real ones."""
 
 from __future__ import annotations
 
@@ -18,15 +18,28 @@ _BATCH = 100
 
 
 def drain(app: Hammerflow, *, queues: Iterable[str] | None = None, limit: int | None = None) -> int:
-    """Run ready jobs, and those that they make ready, until none is left; how many were run.
+    """Run ready jobs, and those that they make ready, until none is left::
 
-    Jobs scheduled for later stay, unless they are due. No process is forked, so timeouts (hard
-    ones, and soft ones of plain functions) do not strike, and a body that kills its process kills
-    the caller's.
+        def test_an_order_is_mailed(app):
+            result = place_order.delay(42)
+            drain(app)
+            assert result.get(timeout=0) == "mailed"
+
+    Jobs that are due later (retries, too) stay. An error in a body ends its job, as in a worker,
+    and is raised by ``result.get()``. No process is forked, so hard timeouts, and soft ones of
+    plain functions, do not apply, and a body that kills its process kills the test's.
 
     Args:
-        queues: names; those of the app's tasks and all in the database when None.
-        limit: stop after so many jobs.
+        app: its tasks are run; its database must be migrated.
+        queues: names of the queues to serve; None serves those of the app's tasks and all that
+            the database knows.
+        limit: stop after this number of runs.
+
+    Returns:
+        How many runs there were: two for a job that was tried twice.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
     """
     worker = _InlineWorker(app, queues)
     try:
@@ -41,36 +54,36 @@ class _InlineWorker:
         self._app = app
         self._store = app.store
         self._given = None if queues is None else list(queues)
-        self._executor = Executor(app, progress=self._note)
+        self._executor = Executor(app, progress=self._write_progress)
         self._executor.worker_id = self.worker_id
-        manifest = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
+        catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
         self._runners: list[tuple[list[int], Callable[[Sequence[Claimed]], list[Outcome]]]] = [
-            (manifest.ids(is_async=False), self._run_each),
-            (manifest.ids(is_async=True), self._run_at_once),
+            (catalog.ids(is_async=False), self._run_each),
+            (catalog.ids(is_async=True), self._run_at_once),
         ]
         self._store.workers.register(
             self.worker_id,
             host="inline",
             pid=0,
             info={"inline": True},
-            tasks=manifest.names,
+            tasks=catalog.names,
             queues=self._queues(),
         )
 
     def run(self, limit: int | None) -> int:
-        """Rounds until one finds nothing."""
+        """Claim and run in rounds until one finds nothing."""
         done = 0
         while limit is None or done < limit:
             self._store.jobs.promote()
-            found = self._round(_BATCH if limit is None else min(_BATCH, limit - done))
+            found = self._run_round(_BATCH if limit is None else min(_BATCH, limit - done))
             if not found:
                 break
             done += found
         return done
 
-    def _round(self, room: int) -> int:
+    def _run_round(self, room: int) -> int:
         found = 0
-        for task_ids, runner in self._runners:
+        for task_ids, run in self._runners:
             for queue in self._queues():
                 jobs = self._store.jobs.claim(
                     self.worker_id, queue=queue, task_ids=task_ids, limit=room - found,
@@ -78,7 +91,7 @@ class _InlineWorker:
                 )  # fmt: skip
                 if jobs:
                     self._executor.queues[jobs[0].queue_id] = queue
-                    self._settle(jobs, runner(jobs))
+                    self._settle(jobs, run(jobs))
                     found += len(jobs)
         return found
 
@@ -107,5 +120,5 @@ class _InlineWorker:
         declared = {task.defaults.queue for task in self._app.tasks.values()}
         return sorted({"default", *declared, *(row[1] for row in rows)})
 
-    def _note(self, job_id: bytes, fraction: float, note: str) -> None:
+    def _write_progress(self, job_id: bytes, fraction: float, note: str) -> None:
         self._store.jobs.progress([(job_id, fraction, note)])

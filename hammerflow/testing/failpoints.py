@@ -1,14 +1,32 @@
-"""Failpoints: named points at which a process of a worker dies or freezes on demand.
+"""Failpoints: named points in a job's life at which a process of a worker dies or freezes.
 
-They prove that a worker recovers. Run it with ``HAMMERFLOW_PRELOAD=hammerflow.testing.failpoints``
-and ``HAMMERFLOW_FAILPOINTS`` set to an existing folder. A file named after a point, moved into the
-folder by a rename, arms the point: the first process that reaches it removes the file, appends the
-point, its pid and the monotonic clock as a line to the file ``hits``, and does what the file says:
+They test what a worker, and your tasks, do after a crash at the worst moment. Start the worker with
+``HAMMERFLOW_PRELOAD=hammerflow.testing.failpoints`` and with ``HAMMERFLOW_FAILPOINTS`` set to an
+existing folder. To arm a point, write what is to happen into a file and rename it into the folder
+under the point's name::
 
-- ``kill``: sends SIGKILL to itself;
-- ``freeze``: sends SIGSTOP to its whole process group, which whoever armed the point must thaw.
+    (folder / "next").write_text("kill")
+    (folder / "next").rename(folder / "before-commit")
 
-The worker never imports this module unless it is told to, so failpoints cost nothing.
+The first process that reaches the point removes the file, appends a line with the point, its pid
+and the time on the monotonic clock to the file ``hits`` in the folder, and then does one of
+
+- ``kill``: it sends SIGKILL to itself;
+- ``freeze``: it sends SIGSTOP to its process group; whoever armed the point must send SIGCONT.
+
+=================  =========  ======================================================================
+point              process    a job is there when
+=================  =========  ======================================================================
+``claimed``        worker     it is claimed and committed, and no child has it
+``received``       child      a child has it, and its body has not begun
+``body``           child      its body runs (of a plain function)
+``ended``          child      its body has ended, and the supervisor does not know it
+``before-commit``  either     all that its end changes is written, and not committed
+``commit``         either     the commit is under way
+``after-commit``   either     it is committed, and nobody in this process has acted on it
+=================  =========  ======================================================================
+
+A worker imports this module only if it is told to, so failpoints cost nothing otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +41,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from hammerflow.errors import ConfigError
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database
 from hammerflow.stores.jobs import Jobs
@@ -30,17 +49,11 @@ from hammerflow.worker.child.executor import Executor
 
 __all__ = ["POINTS", "install"]
 
-#: In the order in which a job meets them. The second, third and fourth are met by a child.
+#: In the order in which a job meets them.
 POINTS: Final = (
-    "claimed",  # claimed and committed; no child has it
-    "received",  # a child has it; its body has not begun
-    "body",  # in the middle of its body
-    "ended",  # the body is over; nobody has been told
-    "before-commit",  # everything that its end changes is written, and not committed
-    "commit",  # the commit is under way
-    "after-commit",  # committed; nobody in this process has heard of it
-)
-#: How deep into a body or a commit, in seconds.
+    "claimed", "received", "body", "ended", "before-commit", "commit", "after-commit",
+)  # fmt: skip
+#: A point inside a body or a commit strikes after a random time up to this many seconds.
 _BODY, _COMMIT = 0.02, 0.002
 
 
@@ -49,40 +62,41 @@ class _Failpoints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._armed = {point: str(folder / point) for point in POINTS}
-        self._here = threading.local()
+        self._local = threading.local()  # is_settling: whether this thread settles jobs
 
     def hit(self, point: str) -> None:
         """Pass a point."""
-        if action := self._take(point):
-            self._do(point, action)
+        if action := self._disarm(point):
+            self._strike(point, action)
 
     def during(self, point: str, most: float, work: Callable[[], Any]) -> Any:
-        """Pass a point that lies somewhere in this work; armed again if the work was quicker."""
-        action = self._take(point)
+        """Pass a point somewhere inside ``work``; it is armed again if the work ends before.
+
+        Args:
+            most: seconds after which it strikes at the latest.
+        """
+        action = self._disarm(point)
         if not action:
             return work()
         over = threading.Event()
 
-        def strike() -> None:
+        def strike_or_rearm() -> None:
             if over.wait(random.uniform(0, most)):
-                back = Path(f"{self._armed[point]}.{os.getpid()}")
-                back.write_text(action)
-                back.rename(self._armed[point])
+                fresh = self._folder / f"{point}.{os.getpid()}"
+                fresh.write_text(action)
+                fresh.rename(self._folder / point)
             else:
-                self._do(point, action)
+                self._strike(point, action)
 
-        threading.Thread(target=strike, daemon=True).start()
+        threading.Thread(target=strike_or_rearm, daemon=True).start()
         try:
             return work()
         finally:
             over.set()
 
-    # -- where the points lie
+    # -- wrappers of the functions in which the points lie
 
     def claim(self, claim: Callable[..., Any]) -> Callable[..., Any]:
-        """Around a claim."""
-
         def wrapper(*args: Any, **values: Any) -> Any:
             jobs = claim(*args, **values)
             if jobs:
@@ -92,8 +106,6 @@ class _Failpoints:
         return wrapper
 
     def execute(self, execute: Callable[..., Any]) -> Callable[..., Any]:
-        """Around a job in a child."""
-
         def wrapper(*args: Any, **values: Any) -> Any:
             self.hit("received")
             outcome = self.during("body", _BODY, lambda: execute(*args, **values))
@@ -103,8 +115,6 @@ class _Failpoints:
         return wrapper
 
     def execute_async(self, execute: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-        """Around a job on an event loop."""
-
         async def wrapper(*args: Any, **values: Any) -> Any:
             self.hit("received")
             outcome = await execute(*args, **values)
@@ -114,23 +124,23 @@ class _Failpoints:
         return wrapper
 
     def settle(self, settle: Callable[..., Any]) -> Callable[..., Any]:
-        """Around what commits how jobs ended."""
+        """Only the commits inside of ``settle`` are points."""
 
         def wrapper(*args: Any, **values: Any) -> Any:
-            before = getattr(self._here, "settles", False)
-            self._here.settles = True
+            before = getattr(self._local, "is_settling", False)
+            self._local.is_settling = True
             try:
                 return settle(*args, **values)
             finally:
-                self._here.settles = before
+                self._local.is_settling = before
 
         return wrapper
 
     def commit(self, commit: Callable[..., Any]) -> Callable[..., Any]:
-        """Around a COMMIT, or a statement that is a transaction by itself."""
+        """Around a COMMIT, or around a single statement, which commits with its end."""
 
         def wrapper(*args: Any, **values: Any) -> Any:
-            if not getattr(self._here, "settles", False):
+            if not getattr(self._local, "is_settling", False):
                 return commit(*args, **values)
             self.hit("before-commit")
             value = self.during("commit", _COMMIT, lambda: commit(*args, **values))
@@ -140,27 +150,31 @@ class _Failpoints:
         return wrapper
 
     def unit(self, unit: Callable[..., Any]) -> Callable[..., Any]:
-        """Around a unit that may be one statement."""
-
         def wrapper(database: Database, work: Callable[..., Any], *, single: bool = False) -> Any:
             return unit(database, self.commit(work) if single else work, single=single)
 
         return wrapper
 
+    def open_database(self, init: Callable[..., None]) -> Callable[..., None]:
+        def wrapper(database: Database, dialect: Any, label: str) -> None:
+            init(database, _Committing(dialect, self), label)
+
+        return wrapper
+
     # -- inside
 
-    def _take(self, point: str) -> str:
-        """Disarm a point; what is to be done there, or nothing. One process has it."""
-        mine = f"{self._armed[point]}.{os.getpid()}.{threading.get_ident()}"
+    def _disarm(self, point: str) -> str:
+        """Take a point's file; what to do there, "" if it is not armed. One process gets it."""
+        taken = self._folder / f"{point}.{os.getpid()}.{threading.get_ident()}"
         try:
-            os.rename(self._armed[point], mine)
+            os.rename(self._folder / point, taken)
         except FileNotFoundError:
             return ""
-        action = Path(mine).read_text()
-        os.unlink(mine)
+        action = taken.read_text()
+        taken.unlink()
         return action
 
-    def _do(self, point: str, action: str) -> None:
+    def _strike(self, point: str, action: str) -> None:
         with open(self._folder / "hits", "a", encoding="ascii") as file:
             file.write(f"{point} {os.getpid()} {time.monotonic()}\n")
         if action == "freeze":
@@ -184,8 +198,13 @@ def install(folder: str) -> None:
     """Put the points into this process, before it opens a store.
 
     Args:
-        folder: where points are armed; it exists.
+        folder: where points are armed.
+
+    Raises:
+        ConfigError: there is no such folder.
     """
+    if not Path(folder).is_dir():
+        raise ConfigError(f"HAMMERFLOW_FAILPOINTS must be an existing folder, not {folder!r}")
     failpoints = _Failpoints(Path(folder))
     for owner, name, wrap in (
         (Claims, "claim", failpoints.claim),
@@ -195,15 +214,10 @@ def install(folder: str) -> None:
         (Executor, "execute", failpoints.execute),
         (Executor, "execute_async", failpoints.execute_async),
         (Database, "unit", failpoints.unit),
+        (Database, "__init__", failpoints.open_database),
     ):
         original = getattr(owner, name)
         setattr(owner, name, functools.wraps(original)(wrap(original)))
-    opened = Database.__init__
-
-    def init(database: Database, dialect: Any, label: str) -> None:
-        opened(database, _Committing(dialect, failpoints), label)
-
-    Database.__init__ = init  # type: ignore[method-assign, assignment]
 
 
 if _folder := os.environ.get("HAMMERFLOW_FAILPOINTS"):

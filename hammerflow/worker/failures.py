@@ -1,4 +1,4 @@
-"""Failures: what went wrong as text that every database can hold."""
+"""Failures: what went wrong in an attempt, as text that every database can hold."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from hammerflow.jobs.outcome import Failure
 
 __all__ = ["clean", "failure_of", "hard_timeout", "lost_child", "no_attempt_left"]
 
-_MESSAGE = 10_000
+_MESSAGE = 10_000  # characters
 _TRACE = 50_000
-#: Files whose frames at the top of a traceback are ours, not the user's.
+#: Frames of these files at the top of a traceback are the worker's, not the user's.
 _OWN = ("/hammerflow/worker/", "\\hammerflow\\worker\\", "/asyncio/")
 
 
 def failure_of(error: BaseException, kind: str = "failed") -> Failure:
-    """An exception as type, message and traceback; the worker's own frames are left out."""
+    """An exception as type, message and traceback, without the worker's own frames.
+
+    Args:
+        error: what a body has raised; its ``__str__`` may raise, too.
+        kind: "failed", "timeout" or "parked".
+    """
     cls = type(error)
     return Failure(
         kind,
@@ -27,25 +32,34 @@ def failure_of(error: BaseException, kind: str = "failed") -> Failure:
 
 
 def lost_child(pid: int | None, status: int | None) -> Failure:
-    """The child that ran the job is gone; ``status`` is its wait status, if that is known."""
-    text = f"the child that ran it (pid {pid}) {_end(status)}"
+    """The child that ran the job has died.
+
+    Args:
+        status: its exit status, negative for a signal; None if it is not known.
+    """
+    text = f"the child that ran it (pid {pid}) {_how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
 
 
 def hard_timeout(seconds: float) -> Failure:
-    """The hard timeout was over and the body was stopped."""
+    """The body has run longer than its hard timeout and was stopped."""
     text = f"it ran longer than its timeout of {seconds:g} s and was stopped"
     return Failure("timeout", "HardTimeout", text, "")
 
 
 def no_attempt_left(attempt: int, max_attempts: int) -> Failure:
-    """A job whose last attempt died with its host."""
+    """The last attempt that the job had was lost with its host."""
     text = f"the last of {max_attempts} attempts was lost; this would be attempt {attempt}"
     return Failure("lost", "AttemptsExhausted", text, "")
 
 
 def clean(text: str, limit: int = _MESSAGE) -> str:
-    """Text without what a database refuses, cut in its middle to ``limit`` characters."""
+    """Text without NUL and lone surrogates, which databases refuse.
+
+    Args:
+        limit: characters to keep; of a longer text the middle is left out, because a message
+            begins, and a traceback ends, with what matters.
+    """
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = text.replace("\0", "\\0")
@@ -55,7 +69,7 @@ def clean(text: str, limit: int = _MESSAGE) -> str:
     return f"{text[:head]}\n... {len(text) - limit} characters left out ...\n{text[head - limit :]}"
 
 
-def _end(status: int | None) -> str:
+def _how_it_ended(status: int | None) -> str:
     if status is None:
         return "is gone"
     if status >= 0:
@@ -69,8 +83,8 @@ def _end(status: int | None) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 - a border: users' __str__ runs in here
-        return f"(its text cannot be had: {type(broken).__name__})"
+    except Exception as broken:  # noqa: BLE001 - a border: the user's __str__ runs
+        return f"(no message: its __str__ raised {type(broken).__name__})"
 
 
 def _traceback(error: BaseException) -> str:
@@ -80,4 +94,4 @@ def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
     except Exception as broken:  # noqa: BLE001 - a border, as above
-        return f"(its traceback cannot be had: {type(broken).__name__})"
+        return f"(no traceback: formatting it raised {type(broken).__name__})"

@@ -25,12 +25,7 @@ from hammerflow.worker.child.reports import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.loading import load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback
-from hammerflow.worker.processes import (
-    die_with_parent,
-    exit_now,
-    ignore_stop_signals,
-    set_title,
-)
+from hammerflow.worker.processes import die_with_parent, exit_now, ignore_stop_signals, set_title
 from hammerflow.worker.protocol import (
     APP_BROKEN,
     APP_LOADED,

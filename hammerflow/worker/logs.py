@@ -22,10 +22,12 @@ that writes to stderr. To keep the configuration that the app's module makes, se
 
 from __future__ import annotations
 
+import _thread
 import json
 import logging
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,11 +94,11 @@ class JobThreads:
 
     def __init__(self) -> None:
         self._job: Holder | None = None
-        self._older: list[threading.Thread] = []
+        self._older: Sequence[threading.Thread] = ()
 
     def begin(self, job: Holder) -> None:
-        """A body begins in this process."""
-        self._older = threading.enumerate()
+        """A body begins in this process; usually the only thread is the one that runs it."""
+        self._older = threading.enumerate() if _thread._count() else ()
         self._job = job
 
     def end(self) -> None:

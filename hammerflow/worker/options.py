@@ -1,4 +1,4 @@
-"""Options of a worker, as the command line gives them."""
+"""Options: how one worker runs, as the command line gives it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class WorkerOptions:
 
     Args:
         app: ``package.module:app``.
-        children: processes that run jobs, one per CPU by default; as many again for async tasks,
-            if the app has both kinds.
-        queues: name to weight, or ``high:5,default:1``; None serves every queue there is.
-        async_slots: async jobs at a time in one child.
-        max_jobs_per_child: a child makes way for a fresh one after so many.
-        max_memory_per_child: or when it holds so many MiB after a job.
+        children: number of processes that run jobs, one per CPU by default; as many again for
+            async tasks, if the app has both kinds.
+        queues: name to weight, or ``high:5,default:1``; None serves every queue.
+        async_slots: number of async jobs that one child runs at a time.
+        max_jobs_per_child: number of jobs after which a child is replaced.
+        max_memory_per_child: MiB beyond which a child is replaced after a job.
         grace: seconds that running jobs have to end after SIGTERM.
-        poll: seconds between two looks for jobs when no bell rings; the setting when None.
+        poll: seconds between two polls for jobs if the doorbell is silent; None: the setting.
         burst: end when nothing is ready and nothing runs.
         reload: start children with fresh code when a file of the app changes.
         log_format: "text" or "json".
@@ -49,7 +49,7 @@ class WorkerOptions:
 
     @property
     def processes(self) -> int:
-        """How many children of a kind there are to be."""
+        """How many children of a kind to run."""
         return self.children or os.cpu_count() or 1
 
     @property
@@ -60,7 +60,7 @@ class WorkerOptions:
         return read_queues(self.queues) if isinstance(self.queues, str) else dict(self.queues)
 
     def __post_init__(self) -> None:
-        self.weights  # noqa: B018 - is checked by that
+        self.weights  # noqa: B018 - reading it checks it
         for name in ("children", "async_slots", "max_jobs_per_child", "max_memory_per_child"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -72,7 +72,11 @@ class WorkerOptions:
 
 
 def read_queues(text: str) -> dict[str, int]:
-    """``high:5,default:1`` as name to weight; a name alone weighs 1."""
+    """Read ``high:5,default:1`` as name to weight; a name alone weighs 1.
+
+    Raises:
+        ConfigError: the text has another form, or a weight is not from 1 to 1000.
+    """
     weights: dict[str, int] = {}
     for part in text.split(","):
         name, colon, weight = part.strip().rpartition(":")
@@ -80,7 +84,7 @@ def read_queues(text: str) -> dict[str, int]:
             name, weight = weight, "1"
         if not name or not weight.isascii() or not weight.isdigit() or not 0 < int(weight) <= 1000:
             raise ConfigError(
-                f"queues are written name:weight,name:weight with weights from 1 to 1000, "
+                "write queues as name:weight,name:weight with weights from 1 to 1000, "
                 f"not {part.strip()!r}"
             )
         weights[name] = int(weight)

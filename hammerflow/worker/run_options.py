@@ -1,4 +1,4 @@
-"""Run options: what holds for one job: its task's options with the job's own laid over them."""
+"""Run options: what holds for one job, and what a supervisor knows of the tasks of an app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hammerflow.tasks.task import Task, TaskOptions
 
 __all__ = ["RunOptions", "TaskCatalog", "TaskInfo", "run_options_of", "wants_retry"]
 
-
+#: The options that a job may override, and their types.
 _OVERRIDES: dict[str, tuple[type, ...]] = {
     "max_attempts": (int,),
     "timeout": (int, float),
@@ -24,7 +24,7 @@ _OVERRIDES: dict[str, tuple[type, ...]] = {
 
 
 class RunOptions(NamedTuple):
-    """How a job is run, retried and kept. Seconds."""
+    """How a job is run, retried and kept. Timeouts in seconds."""
 
     max_attempts: int
     backoff: Backoff
@@ -34,28 +34,33 @@ class RunOptions(NamedTuple):
     retries_timeouts: bool
 
     def delay_after(self, attempt: int, chance: float) -> float | None:
-        """Seconds until the next attempt; None if ``attempt`` was the last one."""
+        """Seconds until the next attempt; None if ``attempt`` was the last one.
+
+        Args:
+            attempt: the one that has failed; 1 is the first.
+            chance: random, from 0 to 1, for the jitter.
+        """
         return None if attempt >= self.max_attempts else self.backoff.seconds(attempt, chance)
 
-    def overridden(self, options: str | None) -> RunOptions:
-        """With what the job itself says (JSON) laid over it."""
-        return self if options is None else self.with_overrides(json.loads(options))
+    def with_overrides(self, job_options: Mapping[str, Any]) -> RunOptions:
+        """These options with those of one job laid over them.
 
-    def with_overrides(self, given: Mapping[str, Any]) -> RunOptions:
-        """With a job's own options laid over it."""
+        Raises:
+            ConfigError: an option of the job has a wrong type.
+        """
         changes: dict[str, Any] = {}
         for name, kinds in _OVERRIDES.items():
-            if name in given:
-                if not isinstance(given[name], kinds):
-                    raise ConfigError(f"the job's option {name} is {given[name]!r}")
-                changes[name] = given[name]
-        if "backoff" in given:
-            changes["backoff"] = Backoff.from_dict(given["backoff"])
+            if name in job_options:
+                if not isinstance(job_options[name], kinds):
+                    raise ConfigError(f"the job's option {name} is {job_options[name]!r}")
+                changes[name] = job_options[name]
+        if "backoff" in job_options:
+            changes["backoff"] = Backoff.from_dict(job_options["backoff"])
         return self._replace(**changes) if changes else self
 
 
 def run_options_of(options: TaskOptions) -> RunOptions:
-    """What a task's options mean for a job without options of its own."""
+    """The run options of a task's jobs that override none."""
     return RunOptions(
         options.max_attempts,
         options.backoff,
@@ -67,7 +72,7 @@ def run_options_of(options: TaskOptions) -> RunOptions:
 
 
 def wants_retry(options: TaskOptions, error: BaseException) -> bool:
-    """Whether the task tries again after this error, while attempts are left.
+    """Whether a task is tried again after this error, while attempts are left.
 
     Without ``retry_on`` that is any error, ``SystemExit`` from a ``sys.exit()`` included.
     """
@@ -77,7 +82,7 @@ def wants_retry(options: TaskOptions, error: BaseException) -> bool:
 
 
 class TaskInfo(NamedTuple):
-    """What a supervisor must know of a task whose code it never imports."""
+    """What a supervisor, which never imports the app's code, must know of a task."""
 
     name: str
     queue: str
@@ -87,42 +92,39 @@ class TaskInfo(NamedTuple):
 
     @classmethod
     def of(cls, task: Task[..., Any]) -> TaskInfo:
+        """The facts of a registered task."""
         options = task.defaults
         return cls(
             task.name, options.queue, options.is_async, options.result_ttl, run_options_of(options)
         )
 
     def to_plain(self) -> list[Any]:
-        """Plain data for a pipe."""
-        run_options = self.run_options._replace(backoff=self.run_options.backoff.to_dict())  # type: ignore[arg-type]
-        return [*self[:4], list(run_options)]
+        """Plain values for a pipe."""
+        _, backoff, *rest = self.run_options
+        return [*self[:4], self.run_options.max_attempts, backoff.to_dict(), *rest]
 
     @classmethod
     def from_plain(cls, plain: list[Any]) -> TaskInfo:
         """The inverse of :meth:`to_plain`."""
-        run_options = RunOptions(*plain[4])
-        backoff = Backoff.from_dict(run_options.backoff)  # type: ignore[arg-type]
-        name, queue, is_async, result_ttl, _ = plain
-        return cls(name, queue, is_async, result_ttl, run_options._replace(backoff=backoff))
+        name, queue, is_async, result_ttl, max_attempts, backoff, *rest = plain
+        run_options = RunOptions(max_attempts, Backoff.from_dict(backoff), *rest)
+        return cls(name, queue, is_async, result_ttl, run_options)
 
 
 class TaskCatalog:
-    """All tasks of an app, by the number that stands for them in the hot tables."""
+    """All tasks of an app, by the number that names them in the hot tables.
+
+    Attributes:
+        names: of the tasks, sorted.
+        queues: to which they belong by default.
+        ttls: how many seconds results are kept, by the number of the task, if not for good.
+    """
 
     def __init__(self, tasks: list[TaskInfo]) -> None:
         self._tasks = {name_id(task.name): task for task in tasks}
         self.names = sorted(task.name for task in tasks)
         self.queues = {task.queue for task in tasks}
-        self._timeouts = {
-            task_id: task.run_options.timeout
-            for task_id, task in self._tasks.items()
-            if task.run_options.timeout is not None
-        }
-        self.ttls = {
-            task_id: task.result_ttl
-            for task_id, task in self._tasks.items()
-            if task.result_ttl is not None
-        }
+        self.ttls = {i: t.result_ttl for i, t in self._tasks.items() if t.result_ttl is not None}
 
     def ids(self, *, is_async: bool) -> list[int]:
         """The numbers of the async tasks, or of the others."""
@@ -136,14 +138,17 @@ class TaskCatalog:
     def run_options(self, job: Claimed) -> RunOptions:
         """What holds for a job."""
         task = self._tasks.get(job.task_id)
-        base = run_options_of(TaskOptions()) if task is None else task.run_options
+        options = run_options_of(TaskOptions()) if task is None else task.run_options
+        if job.options is None:
+            return options
         try:
-            return base.overridden(job.options)
+            return options.with_overrides(json.loads(job.options))
         except Exception:  # noqa: BLE001 - a border: rows may come from anywhere
-            return base  # the child parks it; the supervisor must not fall over a row
+            return options  # the child parks it; the supervisor must not fail over a row
 
     def timeout(self, job: Claimed) -> float | None:
         """A job's hard timeout in seconds."""
-        if job.options is None:
-            return self._timeouts.get(job.task_id)
+        if job.options is None:  # asked for each running job at each turn of the event loop
+            task = self._tasks.get(job.task_id)
+            return None if task is None else task.run_options.timeout
         return self.run_options(job).timeout

@@ -11,13 +11,7 @@ from typing import Any
 from hammerflow.app import Hammerflow
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.context import RUNNING
-from hammerflow.errors import (
-    ConfigError,
-    NotEncodable,
-    SoftTimeout,
-    SpawnInvalid,
-    StoreUnavailable,
-)
+from hammerflow.errors import ConfigError, NotEncodable, SoftTimeout, SpawnInvalid, StoreUnavailable
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import (
@@ -178,19 +172,11 @@ class Executor:
                 args = (*first, *args)
         if "_spawn_config" in kwargs or (args and type(args[0]) is dict):
             args, spawn_config = _inserted_config(args, kwargs, spawn_config)
+        queue = self.queues.get(job.queue_id) or task.defaults.queue
         return JobExecution(
-            self._app,
-            job,
-            task,
-            args,
-            kwargs,
-            run_options=run_options,
-            spawn_config=spawn_config,
-            job_options=job_options,
-            worker_id=worker_id,
-            queue=self.queues.get(job.queue_id) or task.defaults.queue,
-            progress=self._progress,
-        )
+            self._app, job, task, args, kwargs, run_options, spawn_config, job_options,
+            worker_id, queue, self._progress,
+        )  # fmt: skip
 
     # -- perform -----------------------------------------------------------------------------------
 

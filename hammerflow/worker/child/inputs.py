@@ -1,4 +1,4 @@
-"""Feeding: the results of other jobs that a job takes: as first arguments, and by name."""
+"""Inputs: the results of other jobs that a job takes, as first arguments and by name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ def first_arguments(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> tuple[Any, ...]:
-    """What comes before a job's own arguments.
+    """The arguments that come before a job's own.
 
     Args:
+        app: whose database holds the results.
+        job: the job that takes them.
+        task: its task.
         feed: ``children`` (the results of those that this fan-in waited for), ``failed`` with ids
             (an errback), or a reference to results as ``plan.reference`` writes it.
+        args, kwargs: the job's own arguments.
     """
     if feed == "children":
         return (_children(app, job),)
@@ -75,7 +79,7 @@ class Inputs(Mapping[str, Any]):
 
 
 class _Pages(Iterable[Any]):
-    """Many results, read anew page by page each time they are walked through."""
+    """Many results, read page by page at each iteration."""
 
     def __init__(self, read: Callable[[], Iterable[Any]]) -> None:
         self._values = read

@@ -1,4 +1,4 @@
-"""Replacing: a job that goes on as another call under its own id."""
+"""Replacement: a job that goes on as another call under its own id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hammerflow.workflows.plan import Plan
 
 __all__ = ["replacement"]
 
-#: What a job's options say of its place, which the call that replaces it keeps.
+#: Options that belong to a job's place in a workflow, kept by the call that replaces it.
 _PLACE = ("wait_for_children", "rule", "when")
 
 
@@ -25,8 +25,11 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
     The last call of the canvas takes the job's id, so that dependents, unique key and result stay
     where they are; calls before it become jobs of the same workflow.
 
+    Args:
+        options: those stored with the job.
+
     Raises:
-        TypeError: no canvas, or wrong arguments.
+        TypeError: not a canvas, or wrong arguments.
     """
     if not isinstance(canvas, Canvas):
         raise TypeError(f"a job is replaced by a signature or canvas, not {canvas!r}")
@@ -36,8 +39,8 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
     plan.place(canvas, None, last_id=job.id)
     rows = app.new_rows(plan)
     call = next(row for row in rows.jobs if row.id == job.id)
-    kept = {name: options[name] for name in _PLACE if name in options}
-    merged = {**kept, **(json.loads(call.options) if call.options else {})}
+    merged = {name: options[name] for name in _PLACE if name in options}
+    merged |= json.loads(call.options) if call.options else {}
     before = [
         row._replace(
             workflow_id=job.workflow_id,
@@ -49,15 +52,10 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
         for row in rows.jobs
         if row.id != job.id
     ]
-    return Replaced(
-        call._replace(
-            queue=call.queue,
-            options=json.dumps(merged) if merged else None,
-            rule=call.rule & ~CONDITIONAL,
-        ),
-        before,
-        [],
+    call = call._replace(
+        options=json.dumps(merged) if merged else None, rule=call.rule & ~CONDITIONAL
     )
+    return Replaced(call, before, [])
 
 
 def _is_several(canvas: Canvas | None) -> bool:
