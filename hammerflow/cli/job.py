@@ -20,6 +20,7 @@ from hammerflow.cli.job_view import (
     job_row,
     tagged_json,
     values_of,
+    worker_of,
 )
 from hammerflow.cli.options import job_argument, limit, only_queue, shared
 from hammerflow.cli.output import say, show_json
@@ -102,12 +103,12 @@ def show(session: Session, job_id: str, with_dependencies: bool) -> None:
         if job is None:
             raise JobNotFound(f"job {job_id} was deleted just now")
         values = values_of(store, key, session.codec)
-        spawn = store.jobs.spawn(key)
+        spawn, worker = store.jobs.spawn(key), worker_of(store, job)
         near = dependencies_of(store, key, _NEIGHBOURS) if with_dependencies else None
     more = {} if near is None else {"dependencies": near.as_json()}
     session.show_facts(
-        {**job_json(job), **values.as_json, "spawn": spawn, **more},
-        job_facts(job, values, spawn) | ({} if near is None else near.facts()),
+        {**job_json(job), **values.as_json, "worker": worker, "spawn": spawn, **more},
+        job_facts(job, values, spawn, worker) | ({} if near is None else near.facts()),
     )
 
 
