@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from hammerflow.cli.output import age, local_time, one_line
+from hammerflow.cli.output import TableView, age, local_time, one_line
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.jobs.job import Job, Priority
 from hammerflow.stores.store import Store
 
 __all__ = [
-    "JOB_HEADS", "JobValues", "job_facts", "job_json", "job_row", "jobs_by_id", "tagged_json",
+    "JOBS", "JobValues", "job_facts", "job_json", "job_row", "jobs_by_id", "tagged_json",
     "values_of", "worker_of",
 ]  # fmt: skip
 
-JOB_HEADS = ("id", "state", "task", "queue", "age", "note")
 _LONGEST_VALUE = 4_000  # characters
 _PAGE = 1_000
 
@@ -60,6 +59,9 @@ def worker_of(store: Store, job: Job) -> dict[str, Any] | None:
     alive = {worker["id"]: worker for worker in store.workers.list()}
     worker = alive.get(job.worker_id, {})
     return {"id": job.worker_id, "host": worker.get("host"), "pid": worker.get("pid")}
+
+
+JOBS = TableView(("id", "state", "task", "queue", "age", "note"), job_row, job_json)
 
 
 def job_facts(

@@ -144,7 +144,8 @@ def test_a_terminal_is_redrawn(
     run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spawn_album(embedded_shop, 3)
-    monkeypatch.setattr("hammerflow.cli.spawn.is_terminal", lambda: True)
+    monkeypatch.setattr("hammerflow.cli.output.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
 
     ended = run("spawn", "monitor", "--count", 1)
 
