@@ -182,13 +182,13 @@ def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
 
 
 def _by_dependency(
-    store: Store, wanted: DependencyStatus, chosen: Any, limit: int, before: bytes | None
+    store: Store, status: DependencyStatus, chosen: Any, limit: int, before: bytes | None
 ) -> Sequence[Job]:
     """Jobs with this dependency status, read page by page."""
     found: list[Job] = []
     for _ in range(_SCANNED // _PAGE):
         page = store.jobs.list(**chosen, limit=_PAGE, before=before)
-        found += [job for job in page if job.dependency_status is wanted]
+        found += [job for job in page if job.dependency_status is status]
         if not page or len(found) >= limit:
             break
         before = page[-1].id.bytes
