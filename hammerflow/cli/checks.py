@@ -1,4 +1,4 @@
-"""The checks of doctor: each asks one thing and answers ok, warn or fail, with what to do."""
+"""The checks of doctor: each tests one thing and answers ok, warn or fail, with advice."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ __all__ = ["Check", "diagnose"]
 
 Status = Literal["ok", "warn", "fail"]
 
-#: The least versions that have what the statements need (SKIP LOCKED, RETURNING and the like).
-LEAST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
-_SKEW = 1.0
+#: The oldest versions that have SKIP LOCKED, RETURNING and the like.
+OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
+_CLOCK_SKEW = 1.0  # seconds between the clocks of database and host from which doctor warns
+_RINGS, _RING_TIMEOUT = 3, 1.0  # attempts to ring the doorbell; seconds that each waits
 
 
 class Check(NamedTuple):
-    """What one look found."""
+    """The outcome of one check; ``advice`` says what to do about it."""
 
     name: str
     status: Status
@@ -36,10 +37,10 @@ class Check(NamedTuple):
 
 
 def diagnose(settings: Settings) -> Iterator[Check]:
-    """All checks, in the order in which one leans on the other."""
+    """Run all checks, each before those that depend on it."""
     if is_missing(settings):
         yield Check(
-            "database", "fail", f"there is no file {settings.url.database}",
+            "database", "fail", f"the file {settings.url.database} does not exist",
             "run hammerflow migrate, or name the right database with --database or -A",
         )  # fmt: skip
         return
@@ -50,14 +51,14 @@ def diagnose(settings: Settings) -> Iterator[Check]:
         yield Check("database", "fail", str(error))
         return
     with contextlib.closing(store):
-        yield from _of_store(store, settings, name, text)
+        yield from _check_store(store, settings, name, text)
 
 
-def _of_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
+def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
     yield _server(settings, name, text)
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
     yield _clock(store)
-    yield from _doorbell(settings)
+    yield _doorbell(settings)
     try:
         store.schema.check()
     except SchemaMismatch as error:
@@ -76,35 +77,34 @@ def numbers(version: str) -> tuple[int, ...]:
 
 def _server(settings: Settings, name: str, text: str) -> Check:
     says = f"{name} {text} at {settings.url.redacted}"
-    least = LEAST.get(name, ())
-    if numbers(text) < least:
-        wanted = ".".join(map(str, least))
-        return Check("database", "fail", says, f"upgrade it: {name} {wanted} is the least")
+    oldest = OLDEST.get(name, ())
+    if numbers(text) < oldest:
+        needed = ".".join(map(str, oldest))
+        return Check("database", "fail", says, f"upgrade it to {name} {needed} or newer")
     return Check("database", "ok", says)
 
 
-# -- durability: an id that delay() returned must survive a power cut
+# -- durability: a job whose id delay() returned must survive a power cut
 
 
 def _durability(
-    settings: Settings, name: str, version: str, values: dict[str, str]
+    settings: Settings, name: str, version: str, values: Mapping[str, str]
 ) -> Iterator[Check]:
-    found: list[Check] = []
     match name:
         case "SQLite":
-            found += sqlite_durability(settings, numbers(version), values)
+            found = [*sqlite_durability(settings, numbers(version), values)]
         case "PostgreSQL":
-            found += postgres_durability(values)
+            found = [*postgres_durability(values)]
         case _:
-            found += mysql_durability(settings, values)
+            found = [*mysql_durability(settings, values)]
     yield from found
     if all(check.status == "ok" for check in found):
-        said = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
-        yield Check("durability", "ok", f"a committed job survives a power cut ({said})")
+        text = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
+        yield Check("durability", "ok", f"a committed job survives a power cut ({text})")
 
 
 def sqlite_durability(
-    settings: Settings, version: tuple[int, ...], values: dict[str, str]
+    settings: Settings, version: tuple[int, ...], values: Mapping[str, str]
 ) -> Iterator[Check]:
     if values.get("journal_mode") != "wal":
         yield Check(
@@ -125,20 +125,20 @@ def sqlite_durability(
         )  # fmt: skip
     if (kind := _remote_kind(Path(settings.url.database))) is not None:
         yield Check(
-            "durability", "fail", f"the file lies on a network file system ({kind})",
+            "durability", "fail", f"the file is on a network file system ({kind})",
             "SQLite's locks are not safe there: move it to a local disk, or use a server",
         )  # fmt: skip
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """https://sqlite.org/wal.html#walresetbug: mended in 3.51.3, and in 3.50.7 and 3.44.6."""
+    """https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and in 3.50.7 and 3.44.6."""
     is_backport = version[:2] == (3, 50) and version >= (3, 50, 7)
     is_backport = is_backport or (version[:2] == (3, 44) and version >= (3, 44, 6))
     return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
 
 
 def _remote_kind(path: Path) -> str | None:
-    """The kind of the network file system that a path lies on, where /proc tells."""
+    """The kind of network file system that a path is on, if /proc says so."""
     try:
         mounts = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -152,7 +152,7 @@ def _remote_kind(path: Path) -> str | None:
     return kind if re.fullmatch(r"nfs4?|cifs|smb3?|9p|fuse\.sshfs|ceph|glusterfs", kind) else None
 
 
-def postgres_durability(values: dict[str, str]) -> Iterator[Check]:
+def postgres_durability(values: Mapping[str, str]) -> Iterator[Check]:
     if values.get("transaction_read_only") == "on" or values.get("in_hot_standby") == "on":
         yield Check(
             "database", "fail", "the server is read-only (a standby?)",
@@ -170,7 +170,7 @@ def postgres_durability(values: dict[str, str]) -> Iterator[Check]:
             )  # fmt: skip
 
 
-def mysql_durability(settings: Settings, values: dict[str, str]) -> Iterator[Check]:
+def mysql_durability(settings: Settings, values: Mapping[str, str]) -> Iterator[Check]:
     if "on" in (values.get("read_only"), values.get("super_read_only")):
         yield Check(
             "database", "warn", "read_only is on (a replica?)", "name the primary in the URL"
@@ -208,38 +208,33 @@ def mysql_durability(settings: Settings, values: dict[str, str]) -> Iterator[Che
         )  # fmt: skip
 
 
-# -- the rest
+# -- clock, doorbell, workers and jobs
 
 
 def _clock(store: Store) -> Check:
     before = time.time()
-    there = store.clock()
+    database = store.clock()
     after = time.time()
-    skew = there - (before + after) / 2
-    slack = (after - before) / 2
-    if abs(skew) - slack > _SKEW:
+    skew = database - (before + after) / 2
+    uncertainty = (after - before) / 2
+    if abs(skew) - uncertainty > _CLOCK_SKEW:
         return Check(
             "clock", "warn",
             f"the database's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} "
             "this host's",
-            "times in hammerflow are the database's; set the clocks by NTP to compare logs",
+            "hammerflow uses the database's clock; synchronise both by NTP to compare logs",
         )  # fmt: skip
     return Check("clock", "ok", f"database and host differ by {abs(skew) * 1000:.0f} ms")
 
 
-def _doorbell(settings: Settings) -> Iterator[Check]:
-    if settings.bell == "none":
-        yield Check(
-            "doorbell", "ok", f"none: workers look for jobs every {settings.poll:g} s",
-            "set a redis URL, and they start at once",
-        )  # fmt: skip
-        return
-    yield _heard(settings)
-
-
-def _heard(settings: Settings) -> Check:
+def _doorbell(settings: Settings) -> Check:
     """Ring for a job that does not exist, and listen."""
-    bell_name = {"redis": "Redis", "postgres": "LISTEN", "local": "on this host"}[settings.bell]
+    if settings.bell == "none":
+        return Check(
+            "doorbell", "ok", f"none: workers poll for jobs every {settings.poll:g} s",
+            "set a Redis URL, and jobs start at once",
+        )  # fmt: skip
+    transport = {"redis": "Redis", "postgres": "LISTEN", "local": "on this host"}[settings.bell]
     job_id = os.urandom(16)
     begun = time.monotonic()
     try:
@@ -247,14 +242,14 @@ def _heard(settings: Settings) -> Check:
     except HammerflowError as error:
         return Check("doorbell", "fail", str(error))
     with contextlib.closing(notifier), notifier.expect(job_id) as bell:
-        for _ in range(3):
+        for _ in range(_RINGS):
             notifier.ring_done([job_id])
-            if bell.wait(1.0):
+            if bell.wait(_RING_TIMEOUT):
                 took = (time.monotonic() - begun) * 1000
-                return Check("doorbell", "ok", f"{bell_name}: heard after {took:.0f} ms")
+                return Check("doorbell", "ok", f"{transport}: heard after {took:.0f} ms")
     return Check(
-        "doorbell", "fail", f"{bell_name}: a ring was not heard within 3 s",
-        f"no job is lost: workers look every {settings.poll:g} s; check that it runs and its URL",
+        "doorbell", "fail", f"{transport}: a ring was not heard within 3 s",
+        f"check its URL and that it runs; until then workers poll every {settings.poll:g} s",
     )  # fmt: skip
 
 
@@ -265,10 +260,10 @@ def _workers(store: Store, settings: Settings) -> Iterator[Check]:
         if worker not in alive:
             yield Check(
                 "workers", "warn",
-                f"the worker on {worker['host']} (pid {worker['pid']}) is silent for "
+                f"the worker on {worker['host']} (pid {worker['pid']}) has sent no heartbeat for "
                 f"{worker['silent_for']:.0f} s",
-                f"its jobs are taken over {settings.lease + settings.sweep:g} s after its last "
-                "sign of life, if any other worker runs",
+                f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
+                "its last heartbeat",
             )  # fmt: skip
     if not alive:
         yield Check(
@@ -282,7 +277,7 @@ def _workers(store: Store, settings: Settings) -> Iterator[Check]:
 
 
 def _queues(store: Store, alive: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
-    """Queues with work that none of the workers serves; a worker without -Q serves all."""
+    """Queues with ready jobs that no live worker serves; a worker without -Q serves all."""
     infos = [worker["info"] for worker in alive]
     if any(info.get("is_open", True) for info in infos):
         return
@@ -296,16 +291,16 @@ def _queues(store: Store, alive: Sequence[Mapping[str, Any]]) -> Iterator[Check]
 
 
 def _jobs(store: Store) -> Iterator[Check]:
-    health = Diagnostics(store.database)
-    for task, count in health.unserved():
+    diagnostics = Diagnostics(store.database)
+    for task, count in diagnostics.unserved():
         yield Check(
             "jobs", "warn", f"{count} ready jobs of {task}: no live worker has registered it",
-            "start a worker whose app has this task; the jobs wait for it",
+            "start a worker whose app has this task; the jobs wait until then",
         )  # fmt: skip
-    for why, task, count in health.parked():
+    for why, task, count in diagnostics.parked():
         yield Check(
             "jobs", "warn", f"{count} jobs of {task} are parked: {why}",
-            "see hammerflow job list --state parked; mend the cause, then hammerflow job retry",
+            "see hammerflow job list --state parked; fix the cause, then run hammerflow job retry",
         )  # fmt: skip
     for queue in store.queues.list():
         if queue.paused_at is not None and queue.ready:
@@ -313,8 +308,8 @@ def _jobs(store: Store) -> Iterator[Check]:
                 "queues", "warn", f"{queue.name} is paused, with {queue.ready} jobs ready",
                 f"hammerflow queue resume {queue.name}",
             )  # fmt: skip
-    if missing := health.missing():
+    if missing := diagnostics.missing():
         yield Check(
-            "jobs", "fail", f"{missing} of the newest 10,000 jobs stand in no state table",
+            "jobs", "fail", f"{missing} of the newest 10,000 jobs are in no state table",
             "rows were deleted by hand: restore the database from a backup",
         )  # fmt: skip

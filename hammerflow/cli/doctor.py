@@ -1,4 +1,4 @@
-"""``hammerflow doctor``: whether everything is there, alive and durable."""
+"""``hammerflow doctor``: check the database, its durability, the doorbell and the workers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ __all__ = ["command"]
 def command(session: Session) -> int:
     """Check the database, its durability, the doorbell and the workers.
 
-    Changes nothing. Exit code 1 if something is broken; warnings leave it at 0.
+    It changes nothing. The exit code is 1 if a check fails; with warnings alone it is 0.
+
+    \b
+    Example:
+      hammerflow doctor --json | jq '.checks[] | select(.status != "ok")'
     """
     settings = session.settings
     checks = [Check("hammerflow", "ok", _versions()), *diagnose(settings)]
-    is_well = all(check.status != "fail" for check in checks)
+    is_ok = all(check.status != "fail" for check in checks)
     if session.as_json:
         found = [check._asdict() for check in checks]
-        show_json({"ok": is_well, "database": settings.url.redacted, "checks": found})
-        return int(not is_well)
+        show_json({"ok": is_ok, "database": settings.url.redacted, "checks": found})
+        return int(not is_ok)
     for check in checks:
         _show(check)
-    return int(not is_well)
+    return int(not is_ok)
 
 
 def _show(check: Check) -> None:

@@ -11,17 +11,9 @@ from typing import Any
 import click
 
 from hammerflow.app import Hammerflow
+from hammerflow.cli import job_view, options
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, page_mark
-from hammerflow.cli.job_view import (
-    JOB_HEADS,
-    job_facts,
-    job_json,
-    job_row,
-    tagged_json,
-    values_of,
-)
-from hammerflow.cli.options import job_argument, limit, only_queue, shared
 from hammerflow.cli.output import say, show_json
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError, JobNotFound, UnknownTask
@@ -45,20 +37,16 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option(
-    "--state", "--status", type=click.Choice([state.value for state in JobState]),
-    help="Only jobs in this state.",
-)  # fmt: skip
-@click.option(
-    "--dependency-status", "dependency",
-    type=click.Choice([status.value for status in DependencyStatus]),
+@options.choice_option("--state", "--status", values=JobState, help="Only jobs in this state.")
+@options.choice_option(
+    "--dependency-status", "dependency", values=DependencyStatus,
     help="Only jobs with this dependency status, among the newest 10 000 that match otherwise.",
 )  # fmt: skip
-@only_queue
+@options.only_queue
 @click.option("--task", metavar="NAME", help="Only calls of this task.")
-@limit(50, "Show at most this many jobs.")
+@options.limit(50, "Show at most this many jobs.")
 @click.option("--before", metavar="ID", help="Only jobs older than this one: the next page.")
-@shared
+@options.shared
 def list_jobs(
     session: Session, dependency: str | None, limit: int, before: str | None, **chosen: Any
 ) -> None:
@@ -79,35 +67,27 @@ def list_jobs(
             jobs = store.jobs.list(**chosen, limit=limit, before=mark)
         else:
             jobs = _by_dependency(store, DependencyStatus(dependency), chosen, limit, mark)
-    session.show_table(
-        [job_json(job) for job in jobs],
-        JOB_HEADS,
-        [job_row(job) for job in jobs],
-        empty="no matching jobs",
-    )
+    session.show_list(jobs, job_view.JOBS, empty="no matching jobs")
 
 
 @command.command("show")
-@job_argument
-@click.option(
-    "--include-dependencies", "with_dependencies", is_flag=True,
-    help="Show what it waits for and what waits for it, too.",
-)  # fmt: skip
-@shared
-def show(session: Session, job_id: str, with_dependencies: bool) -> None:
+@options.job_argument
+@options.flag("--include-dependencies", help="Show what it waits for and what waits for it, too.")
+@options.shared
+def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     """Show everything about one job: state, arguments, result, times and errors."""
     with session.store() as store:
         key = find_job(store, job_id)
         job = store.jobs.get(key)
         if job is None:
             raise JobNotFound(f"job {job_id} was deleted just now")
-        values = values_of(store, key, session.codec)
-        spawn = store.jobs.spawn(key)
-        near = dependencies_of(store, key, _NEIGHBOURS) if with_dependencies else None
+        values = job_view.values_of(store, key, session.codec)
+        spawn, worker = store.jobs.spawn(key), job_view.worker_of(store, job)
+        near = dependencies_of(store, key, _NEIGHBOURS) if include_dependencies else None
     more = {} if near is None else {"dependencies": near.as_json()}
     session.show_facts(
-        {**job_json(job), **values.as_json, "spawn": spawn, **more},
-        job_facts(job, values, spawn) | ({} if near is None else near.facts()),
+        {**job_view.job_json(job), **values.as_json, "worker": worker, "spawn": spawn, **more},
+        job_view.job_facts(job, values, spawn, worker) | ({} if near is None else near.facts()),
     )
 
 
@@ -126,10 +106,9 @@ def show(session: Session, job_id: str, with_dependencies: bool) -> None:
     "--priority", metavar="PRIORITY",
     help="0 to 4, or background, low, normal, high or critical [default: the task's].",
 )  # fmt: skip
-@click.option(
-    "--countdown", "delay", type=click.FloatRange(0), metavar="SECONDS",
-    help="Start no earlier than this many seconds from now [default: at once].",
-)  # fmt: skip
+@options.seconds_option(
+    "--countdown", "delay", help="Start no earlier than in SECONDS [default: at once]."
+)
 @click.option(
     "--job-id", type=click.UUID, metavar="UUID",
     help="The job's id; a second job with the same id is not written [default: a new id].",
@@ -137,11 +116,8 @@ def show(session: Session, job_id: str, with_dependencies: bool) -> None:
 @click.option(
     "--unique-key", metavar="KEY", help="Write it only if no unfinished job has this key."
 )
-@click.option(
-    "--wait", type=click.FloatRange(0), metavar="SECONDS",
-    help="Wait this many seconds for the result and print it [default: print the id].",
-)  # fmt: skip
-@shared
+@options.seconds_option("--wait", help="Wait for the result and print it [default: print the id].")
+@options.shared
 def enqueue(
     session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None,
     priority: str | None, **given: Any,
@@ -174,7 +150,7 @@ def enqueue(
 
 @command.command("retry")
 @_job_ids
-@shared
+@options.shared
 def retry(session: Session, job_ids: tuple[str, ...]) -> int:
     """Run failed, cancelled, skipped or parked jobs again, with all their attempts."""
 
@@ -188,7 +164,7 @@ def retry(session: Session, job_ids: tuple[str, ...]) -> int:
 @command.command("cancel")
 @_job_ids
 @click.option("--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the jobs.")
-@shared
+@options.shared
 def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
     """Cancel jobs that have not started, and have workers stop those that run."""
 
@@ -206,13 +182,13 @@ def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
 
 
 def _by_dependency(
-    store: Store, wanted: DependencyStatus, chosen: Any, limit: int, before: bytes | None
+    store: Store, status: DependencyStatus, chosen: Any, limit: int, before: bytes | None
 ) -> Sequence[Job]:
     """Jobs with this dependency status, read page by page."""
     found: list[Job] = []
     for _ in range(_SCANNED // _PAGE):
         page = store.jobs.list(**chosen, limit=_PAGE, before=before)
-        found += [job for job in page if job.dependency_status is wanted]
+        found += [job for job in page if job.dependency_status is status]
         if not page or len(found) >= limit:
             break
         before = page[-1].id.bytes
@@ -252,7 +228,9 @@ def _tell_result(session: Session, result: Result[Any], wait: float) -> None:
         raise click.ClickException(
             f"{error}; it goes on: hammerflow job show {result.id}"
         ) from None
-    session.tell({"id": result.id, "result": tagged_json(session.codec.encode, value)}, repr(value))
+    session.tell(
+        {"id": result.id, "result": job_view.tagged_json(session.codec.encode, value)}, repr(value)
+    )
 
 
 def _check_task(app: Hammerflow, task: str) -> None:

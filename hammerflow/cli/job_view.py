@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from hammerflow.cli.output import age, local_time, one_line
+from hammerflow.cli.output import TableView, age, local_time, one_line
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.jobs.job import Job, Priority
 from hammerflow.stores.store import Store
 
 __all__ = [
-    "JOB_HEADS", "JobValues", "job_facts", "job_json", "job_row", "jobs_by_id", "tagged_json",
-    "values_of",
+    "JOBS", "JobValues", "job_facts", "job_json", "job_row", "jobs_by_id", "tagged_json",
+    "values_of", "worker_of",
 ]  # fmt: skip
 
-JOB_HEADS = ("id", "state", "task", "queue", "age", "note")
 _LONGEST_VALUE = 4_000  # characters
 _PAGE = 1_000
 
@@ -30,9 +29,11 @@ def jobs_by_id(store: Store, ids: Sequence[bytes]) -> dict[bytes, Job]:
 
 
 def job_json(job: Job) -> dict[str, Any]:
-    """A job's fields; ``errors`` only where they were read."""
+    """A job's fields and the seconds that its last attempt ran; ``errors`` only where they were
+    read."""
     fields = asdict(job)
     fields["priority"] = int(job.priority)
+    fields["seconds"] = _seconds(job)
     if not job.errors:
         del fields["errors"]
     return fields
@@ -50,7 +51,25 @@ def job_row(job: Job) -> Sequence[Any]:
     return (job.id, job.state, job.task, job.queue, age(job.created_at), note)
 
 
-def job_facts(job: Job, values: JobValues, spawn: Mapping[str, Any] | None) -> dict[str, Any]:
+def worker_of(store: Store, job: Job) -> dict[str, Any] | None:
+    """Number, host and pid of the worker that runs a job or ran it last; host and pid are None
+    once that worker has ended."""
+    if job.worker_id is None:
+        return None
+    alive = {worker["id"]: worker for worker in store.workers.list()}
+    worker = alive.get(job.worker_id, {})
+    return {"id": job.worker_id, "host": worker.get("host"), "pid": worker.get("pid")}
+
+
+JOBS = TableView(("id", "state", "task", "queue", "age", "note"), job_row, job_json)
+
+
+def job_facts(
+    job: Job,
+    values: JobValues,
+    spawn: Mapping[str, Any] | None,
+    worker: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """Everything about one job, the most asked for first."""
     progress = None if job.progress is None else f"{job.progress:.0%} {job.progress_note or ''}"
     return {
@@ -67,6 +86,7 @@ def job_facts(job: Job, values: JobValues, spawn: Mapping[str, Any] | None) -> d
         "due": job.run_at,
         "started": job.started_at,
         "finished": job.finished_at,
+        "ran": _run_text(job, worker),
         "progress": progress and progress.rstrip(),
         "depends": None if job.dependency_status == "none" else job.dependency_status,
         "parent": job.parent_id,
@@ -78,6 +98,25 @@ def job_facts(job: Job, values: JobValues, spawn: Mapping[str, Any] | None) -> d
         "options": job.options,
         "errors": _error_history(job),
     }
+
+
+def _seconds(job: Job) -> float | None:
+    if job.started_at is None or job.finished_at is None:
+        return None
+    return max(0.0, (job.finished_at - job.started_at).total_seconds())
+
+
+def _run_text(job: Job, worker: Mapping[str, Any] | None) -> str:
+    """``3.2 s on host:4711 (worker 8)``; a running job's time is that until now."""
+    seconds, texts = _seconds(job), []
+    if seconds is not None:
+        texts.append(f"{seconds:.1f} s")
+    elif job.started_at is not None:
+        texts.append(f"{age(job.started_at)} until now")
+    if worker is not None:
+        host = f"{worker['host']}:{worker['pid']} " if worker["host"] else ""
+        texts.append(f"on {host}(worker {worker['id']})")
+    return " ".join(texts)
 
 
 def _error_history(job: Job) -> str:

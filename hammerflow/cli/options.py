@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -11,7 +14,10 @@ from click.core import ParameterSource
 from hammerflow.cli.session import Session
 from hammerflow.errors import ConfigError
 
-__all__ = ["hours", "interval", "job_argument", "limit", "only_queue", "shared", "watch_count"]
+__all__ = [
+    "choice_option", "count_option", "flag", "hours", "interval", "job_argument", "limit",
+    "only_queue", "seconds_option", "shared", "updates", "watch_count",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,32 +31,46 @@ def shared(command: F) -> F:
     return passed  # type: ignore[return-value]
 
 
+flag = partial(click.option, is_flag=True)
+count_option = partial(click.option, type=click.IntRange(min=1), metavar="N")
+seconds_option = partial(click.option, type=click.FloatRange(min=0), metavar="SECONDS")
+
+
+def choice_option(*names: str, values: Iterable[str], **more: Any) -> Callable[[F], F]:
+    """An option that takes one of these values."""
+    return click.option(*names, type=click.Choice([str(value) for value in values]), **more)
+
+
 def limit(default: int, what: str, *, least: int = 1) -> Callable[[F], F]:
     """``--limit``: at most this many rows, from ``least`` to 10 000."""
     return click.option("--limit", type=click.IntRange(least, 10_000), default=default, help=what)
 
 
 def hours(default: float) -> Callable[[F], F]:
-    """``--hours``: how far back runs are counted."""
-    return click.option(
-        "--hours", type=click.FloatRange(0, 24 * 365 * 100), default=default,
-        help="Count the operations that ended in the last HOURS hours.",
-    )  # fmt: skip
+    """``--hours``: how far back operations are counted."""
+    text = "Count the operations that ended in the last HOURS hours."
+    kind = click.FloatRange(0, 24 * 365 * 100)
+    return click.option("--hours", type=kind, default=default, metavar="HOURS", help=text)
 
 
 def interval(default: float) -> Callable[[F], F]:
     """``--interval``: seconds between two updates of a watch."""
-    return click.option(
-        "--interval", type=click.FloatRange(0.1, 86_400), default=default,
-        help="Seconds between two updates.",
-    )  # fmt: skip
+    text, kind = "Seconds between two updates.", click.FloatRange(0.1, 86_400)
+    return click.option("--interval", type=kind, default=default, metavar="SECONDS", help=text)
 
 
 job_argument = click.argument("job_id", metavar="ID")
 only_queue = click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
-watch_count = click.option(
-    "--count", type=click.IntRange(1), help="End after this many updates [default: no limit]."
-)
+watch_count = count_option("--count", help="End after this many updates [default: no limit].")
+
+
+def updates(interval: float, count: int | None) -> Iterator[None]:
+    """The updates of a watch, ``interval`` seconds apart, until there were ``count``."""
+    for number in itertools.count(1):
+        yield
+        if number == count:
+            return
+        time.sleep(interval)
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

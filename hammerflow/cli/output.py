@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
 __all__ = [
-    "age", "can_print", "counts_text", "is_terminal", "local_time", "one_line", "say",
+    "TableView", "age", "can_print", "counts_text", "is_terminal", "local_time", "one_line", "say",
     "show_facts", "show_json", "show_table",
 ]  # fmt: skip
 
@@ -23,6 +23,15 @@ STYLES = {
     "running": "cyan",
 }  # fmt: skip
 _WIDEST_NOTE = 80
+T = TypeVar("T")
+
+
+class TableView(NamedTuple, Generic[T]):
+    """How things of one kind are listed: the headings and one row for people, and JSON."""
+
+    heads: Sequence[str]
+    row: Callable[[T], Sequence[Any]]
+    as_json: Callable[[T], Any]
 
 
 def is_terminal() -> bool:

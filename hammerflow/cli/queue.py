@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from hammerflow.cli.options import shared
-from hammerflow.cli.output import age
+from hammerflow.cli.output import TableView, age
 from hammerflow.cli.session import Session, user_at_host
 from hammerflow.errors import ConfigError
 from hammerflow.stores.queues import QueueStatus
@@ -29,12 +31,7 @@ def list_queues(session: Session) -> None:
     """List the queues, with the number of jobs in each state and who paused them."""
     with session.store() as store:
         queues = store.queues.list()
-    session.show_table(
-        [asdict(queue) for queue in queues],
-        ("queue", *_COUNTS, "paused"),
-        [(q.name, *(getattr(q, state) for state in _COUNTS), _pause_text(q)) for q in queues],
-        empty="there are no queues: no job was ever enqueued",
-    )
+    session.show_list(queues, _QUEUES, empty="there are no queues: no job was ever enqueued")
 
 
 @command.command("pause")
@@ -63,9 +60,13 @@ def resume(session: Session, name: str) -> None:
     session.tell({"queue": name, "paused": False}, f"queue {name} is open")
 
 
-def _pause_text(queue: QueueStatus) -> str:
+def _queue_row(queue: QueueStatus) -> Sequence[Any]:
+    counts = (getattr(queue, state) for state in _COUNTS)
     if queue.paused_at is None:
-        return ""
+        return (queue.name, *counts, "")
     by = f" by {queue.paused_by}" if queue.paused_by else ""
     reason = f": {queue.reason}" if queue.reason else ""
-    return f"{age(queue.paused_at)} ago{by}{reason}"
+    return (queue.name, *counts, f"{age(queue.paused_at)} ago{by}{reason}")
+
+
+_QUEUES = TableView(("queue", *_COUNTS, "paused"), _queue_row, asdict)

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.stores.store import Store
 
 __all__ = ["Session", "SessionBackend", "is_missing", "notifier_of", "user_at_host"]
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,6 +144,11 @@ class Session:
             output.show_json(found)
         else:
             output.show_facts(facts)
+
+    def show_list(self, things: Sequence[T], view: output.TableView[T], *, empty: str) -> None:
+        """Print things of one kind, or the sentence ``empty`` when there are none."""
+        found, rows = [view.as_json(one) for one in things], [view.row(one) for one in things]
+        self.show_table(found, view.heads, rows, empty=empty)
 
     def show_table(
         self, found: Any, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str = ""

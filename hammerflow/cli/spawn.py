@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import time
 from datetime import UTC, datetime, timedelta
 
 import click
 
+from hammerflow.cli import options, output, spawn_view
 from hammerflow.cli.ids import find_job
 from hammerflow.cli.job_view import jobs_by_id
-from hammerflow.cli.options import (
-    hours,
-    interval,
-    job_argument,
-    limit,
-    only_queue,
-    shared,
-    watch_count,
-)
-from hammerflow.cli.output import (
-    can_print,
-    is_terminal,
-    local_time,
-    say,
-    show_facts,
-    show_json,
-    show_table,
-)
 from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import MERMAID_MOST, as_json, as_mermaid, as_text, read_tree
-from hammerflow.cli.spawn_view import (
-    LINEAGE_HEADS,
-    OPERATION_HEADS,
-    PENDING_HEADS,
-    lineage_json,
-    lineage_rows,
-    operation_facts,
-    operation_json,
-    operation_row,
-    pending_json,
-    pending_row,
-    stats_facts,
-    stats_json,
-    stats_table,
-)
 from hammerflow.stores.store import Store
 
 __all__ = ["command"]
@@ -64,11 +30,11 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--recent", is_flag=True, help="Only operations of the last 24 hours.")
-@limit(20, "Show at most this many operations.")
-@only_queue
-@click.option("--detailed", is_flag=True, help="Show everything recorded, one fact a line.")
-@shared
+@options.flag("--recent", help="Only operations of the last 24 hours.")
+@options.limit(20, "Show at most this many operations.")
+@options.only_queue
+@options.flag("--detailed", help="Show everything recorded, one fact a line.")
+@options.shared
 def list_operations(
     session: Session, recent: bool, limit: int, queue: str | None, detailed: bool
 ) -> None:
@@ -79,21 +45,16 @@ def list_operations(
     if detailed and runs and not session.as_json:
         for number, run in enumerate(runs):
             if number:
-                say("")
-            show_facts(operation_facts(run))
+                output.say("")
+            output.show_facts(spawn_view.operation_facts(run))
         return
-    session.show_table(
-        [operation_json(run) for run in runs],
-        OPERATION_HEADS,
-        [operation_row(run) for run in runs],
-        empty=_NOTHING,
-    )
+    session.show_list(runs, spawn_view.OPERATIONS, empty=_NOTHING)
 
 
 @command.command("tree")
-@job_argument
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json", "mermaid"]), default="text",
+@options.job_argument
+@options.choice_option(
+    "--format", "form", values=("text", "json", "mermaid"), default="text",
     help="How the tree is written.",
 )  # fmt: skip
 @click.option("--max-depth", type=click.IntRange(0), default=10, help="Generations below the job.")
@@ -101,7 +62,7 @@ def list_operations(
     "--wide", type=click.IntRange(0, 1000), default=20,
     help="Above this many children of one job, show counts by task and state.",
 )  # fmt: skip
-@shared
+@options.shared
 def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) -> None:
     """Draw a job and its descendants as a tree; wide levels become counts."""
     with session.store() as store:
@@ -110,36 +71,34 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
         key = find_job(store, job_id)
         root = read_tree(store, key, max_depth=max_depth, wide=wide, **limits)
     if session.as_json or form == "json":
-        show_json(as_json(root))
+        output.show_json(as_json(root))
     elif is_chart:
-        say(as_mermaid(root))
+        output.say(as_mermaid(root))
     else:
-        say(as_text(root, is_drawn=can_print("├└│─")))
+        output.say(as_text(root, is_drawn=output.can_print("├└│─")))
 
 
 @command.command("stats")
-@hours(24.0)
-@only_queue
-@click.option(
-    "--detailed", is_flag=True, help="By queue, too, with sizes and durations of operations."
-)
-@shared
+@options.hours(24.0)
+@options.only_queue
+@options.flag("--detailed", help="By queue, too, with sizes and durations of operations.")
+@options.shared
 def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> None:
     """Count operations, children and failures by handler, over the newest 100 000 operations."""
     with session.store() as store:
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    session.show_facts(stats_json(found, hours), stats_facts(found, hours))
+    session.show_facts(spawn_view.stats_json(found, hours), spawn_view.stats_facts(found, hours))
     if found and not session.as_json:
-        say("")
-        show_table(*stats_table(found, detailed=detailed), empty="")
+        output.say("")
+        output.show_table(*spawn_view.stats_table(found, detailed=detailed), empty="")
 
 
 @command.command("monitor")
-@interval(5.0)
-@watch_count
-@hours(1.0)
-@only_queue
-@shared
+@options.interval(5.0)
+@options.watch_count
+@options.hours(1.0)
+@options.only_queue
+@options.shared
 def monitor(
     session: Session, interval: float, count: int | None, hours: float, queue: str | None
 ) -> None:
@@ -149,39 +108,36 @@ def monitor(
     document a line).
     """
     with session.store() as store, contextlib.suppress(KeyboardInterrupt):
-        for number in itertools.count(1):
+        for _ in options.updates(interval, count):
             _update(session, store, hours, queue)
-            if number == count:
-                return
-            time.sleep(interval)
 
 
 def _update(session: Session, store: Store, hours: float, queue: str | None) -> None:
     found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    now, facts = datetime.now(UTC), stats_facts(found, hours)
+    now, facts = datetime.now(UTC), spawn_view.stats_facts(found, hours)
     if session.as_json:
-        show_json({"at": now, **stats_json(found, hours)}, is_line=True)
-    elif not is_terminal():
+        output.show_json({"at": now, **spawn_view.stats_json(found, hours)}, is_line=True)
+    elif not output.is_terminal():
         counts = [f"{facts[name]} {name}" for name in ("operations", "children", "failures")]
-        say(f"{local_time(now)}  {', '.join(counts)}")
+        output.say(f"{output.local_time(now)}  {', '.join(counts)}")
     else:
         runs = store.spawns.operations(queue=queue, limit=_LATEST)
         click.clear()
-        say(f"{local_time(now)}, until Ctrl-C")
-        show_facts(facts)
-        say("")
-        show_table(OPERATION_HEADS, [operation_row(run) for run in runs], empty=_NOTHING)
+        output.say(f"{output.local_time(now)}, until Ctrl-C")
+        output.show_facts(facts)
+        output.say("")
+        session.show_list(runs, spawn_view.OPERATIONS, empty=_NOTHING)
 
 
 @command.command("lineage")
-@job_argument
-@click.option("--ancestors", is_flag=True, help="Only ancestors [default: both].")
-@click.option("--descendants", is_flag=True, help="Only descendants [default: both].")
+@options.job_argument
+@options.flag("--ancestors", help="Only ancestors [default: both].")
+@options.flag("--descendants", help="Only descendants [default: both].")
 @click.option(
     "--depth", type=click.IntRange(1, 1_000), default=10, help="Generations above and below."
 )
-@limit(20, "Name at most this many jobs of each generation; all are counted.")
-@shared
+@options.limit(20, "Name at most this many jobs of each generation; all are counted.")
+@options.shared
 def lineage(
     session: Session, job_id: str, ancestors: bool, descendants: bool, depth: int, limit: int
 ) -> None:
@@ -196,15 +152,17 @@ def lineage(
         below = [id_ for generation in found.generations for id_ in generation.ids]
         jobs = jobs_by_id(store, [*found.ancestors, key, *below])
     session.show_table(
-        lineage_json(key, found, jobs), LINEAGE_HEADS, lineage_rows(key, found, jobs)
+        spawn_view.lineage_json(key, found, jobs),
+        spawn_view.LINEAGE_HEADS,
+        spawn_view.lineage_rows(key, found, jobs),
     )
     if found.is_cut and not session.as_json:
-        say("... there is more (--depth)")
+        output.say("... there is more (--depth)")
 
 
 @command.command("pending")
-@limit(20, "Show at most this many spawners.")
-@shared
+@options.limit(20, "Show at most this many spawners.")
+@options.shared
 def pending(session: Session, limit: int) -> None:
     """List completed spawners with unfinished children, newest first.
 
@@ -215,9 +173,4 @@ def pending(session: Session, limit: int) -> None:
         spawners = store.spawns.pending(limit=limit)
         parents = jobs_by_id(store, [each.parent_id for each in spawners])
     found = [(each, parents.get(each.parent_id)) for each in spawners]
-    session.show_table(
-        [pending_json(*each) for each in found],
-        PENDING_HEADS,
-        [pending_row(*each) for each in found],
-        empty="all spawned jobs have ended",
-    )
+    session.show_list(found, spawn_view.PENDING, empty="all spawned jobs have ended")

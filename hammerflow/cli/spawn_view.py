@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hammerflow.cli.job_view import job_json
-from hammerflow.cli.output import age, counts_text, one_line
+from hammerflow.cli.output import TableView, age, counts_text, one_line
 from hammerflow.jobs.job import Job
 from hammerflow.stores.spawns import (
     COUNTED,
@@ -20,13 +20,11 @@ from hammerflow.stores.spawns import (
 )
 
 __all__ = [
-    "LINEAGE_HEADS", "OPERATION_HEADS", "PENDING_HEADS", "lineage_json", "lineage_rows",
+    "LINEAGE_HEADS", "OPERATIONS", "PENDING", "lineage_json", "lineage_rows",
     "operation_facts", "operation_json", "operation_row", "pending_json", "pending_row",
     "stats_facts", "stats_json", "stats_table",
 ]  # fmt: skip
 
-OPERATION_HEADS = ("id", "state", "handler", "queue", "children", "age", "note")
-PENDING_HEADS = ("id", "task", "age", "children", "not ended")
 LINEAGE_HEADS = ("generation", "id", "task", "state", "note")
 _DETAILED_HEADS = (
     "handler", "queue", "operations", "failures", "requested", "children", "most", "mean s",
@@ -68,6 +66,11 @@ def operation_facts(run: SpawnRun) -> dict[str, Any]:
 def operation_json(run: SpawnRun) -> dict[str, Any]:
     """One operation as JSON."""
     return asdict(run) | {"seconds": round(_seconds(run), 6)}
+
+
+OPERATIONS = TableView(
+    ("id", "state", "handler", "queue", "children", "age", "note"), operation_row, operation_json
+)
 
 
 def _state(run: SpawnRun) -> str:
@@ -198,15 +201,17 @@ def _rest(
 # -- pending
 
 
-def pending_row(pending: PendingSpawn, parent: Job | None) -> Sequence[Any]:
-    """One spawner and its unfinished children."""
+def pending_row(found: tuple[PendingSpawn, Job | None]) -> Sequence[Any]:
+    """One line of the list: a spawner and its unfinished children."""
+    pending, parent = found
     task, ended = (parent.task, parent.finished_at) if parent is not None else (None, None)
     spawned = pending.run.spawned if pending.run is not None else None
     return (pending.parent_id, task, age(ended), spawned, counts_text(pending.states))
 
 
-def pending_json(pending: PendingSpawn, parent: Job | None) -> dict[str, Any]:
+def pending_json(found: tuple[PendingSpawn, Job | None]) -> dict[str, Any]:
     """The same as JSON."""
+    pending, parent = found
     return {
         "parent_id": pending.parent_id,
         "task": None if parent is None else parent.task,
@@ -214,3 +219,6 @@ def pending_json(pending: PendingSpawn, parent: Job | None) -> dict[str, Any]:
         "not_ended": sum(pending.states.values()),
         "operation": None if pending.run is None else operation_json(pending.run),
     }
+
+
+PENDING = TableView(("id", "task", "age", "children", "not ended"), pending_row, pending_json)

@@ -6,52 +6,42 @@ from typing import Any
 
 import click
 
-from hammerflow.cli.options import shared
+from hammerflow.cli.options import choice_option, count_option, flag, seconds_option, shared
 from hammerflow.cli.session import Session
 from hammerflow.worker import WorkerOptions, run
 
 __all__ = ["command"]
 
-_COUNT = click.IntRange(min=1)
-
 
 @click.command("worker")
-@click.option(
-    "-c", "--children", type=_COUNT, metavar="N",
-    help="Processes that run jobs [default: one per CPU].",
-)  # fmt: skip
+@count_option("-c", "--children", help="Processes that run jobs [default: one per CPU].")
 @click.option(
     "-Q", "--queues", metavar="NAME[:WEIGHT],...",
     help="The queues to serve, with weights: high:5,default:1 [default: all queues].",
 )  # fmt: skip
+@count_option("--async-slots", default=100, help="Async jobs that each child runs at once.")
+@count_option("--max-jobs-per-child", help="Replace a child after this many jobs [default: never].")
 @click.option(
-    "--async-slots", type=_COUNT, default=100, metavar="N",
-    help="Async jobs that each child runs at once.",
-)  # fmt: skip
-@click.option(
-    "--max-jobs-per-child", type=_COUNT, metavar="N",
-    help="Replace a child after this many jobs [default: never].",
-)  # fmt: skip
-@click.option(
-    "--max-memory-per-child", type=_COUNT, metavar="MIB",
+    "--max-memory-per-child", type=click.IntRange(min=1), metavar="MIB",
     help="Replace a child that uses more than this many MiB after a job [default: never].",
 )  # fmt: skip
-@click.option(
-    "--grace", type=click.FloatRange(0), default=30.0, metavar="SECONDS",
-    help="Seconds that running jobs have to end after SIGTERM; the others run elsewhere.",
-)  # fmt: skip
+@seconds_option(
+    "--grace",
+    default=30.0,
+    help="Time for running jobs to end after SIGTERM; others run elsewhere.",
+)
 @click.option(
     "--poll", type=click.FloatRange(0.01), metavar="SECONDS",
-    help="Seconds between two polls when the doorbell is silent [default: the setting poll, 1].",
+    help="Time between two polls when the doorbell is silent [default: the setting poll, 1].",
 )  # fmt: skip
-@click.option("--burst", is_flag=True, help="End when no job is ready and none runs.")
-@click.option("--reload", is_flag=True, help="Replace the children when a source file changes.")
-@click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text",
+@flag("--burst", help="End when no job is ready and none runs.")
+@flag("--reload", help="Replace the children when a source file changes.")
+@choice_option(
+    "--log-format", values=("text", "json"), default="text",
     help="Write the log as text or as one JSON object a line.",
 )  # fmt: skip
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+@choice_option(
+    "--log-level", values=("debug", "info", "warning", "error"), default="info",
     help="Log this level and the more severe ones.",
 )  # fmt: skip
 @click.option(

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import time
 from collections.abc import Iterator
 
 import click
 
+from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, find_workflow, page_mark
-from hammerflow.cli.options import interval, job_argument, limit, shared, watch_count
-from hammerflow.cli.output import is_terminal, say, show_json, show_table
 from hammerflow.cli.session import Session, user_at_host
-from hammerflow.cli.workflow_view import (
-    MEMBER_HEADS,
-    WORKFLOW_HEADS,
-    first_members,
-    progress_text,
-    stats_json,
-    workflow_facts,
-    workflow_json,
-    workflow_row,
-)
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.status import WorkflowStatus
@@ -45,13 +33,10 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option(
-    "--status", type=click.Choice([status.value for status in WorkflowStatus]),
-    help="Only workflows with this status.",
-)  # fmt: skip
-@limit(50, "Show at most this many workflows.")
+@options.choice_option("--status", values=WorkflowStatus, help="Only workflows with this status.")
+@options.limit(50, "Show at most this many workflows.")
 @click.option("--before", metavar="ID", help="Only workflows older than this one: the next page.")
-@shared
+@options.shared
 def list_workflows(session: Session, status: str | None, limit: int, before: str | None) -> None:
     """List workflows, newest first."""
     with session.store() as store:
@@ -60,33 +45,33 @@ def list_workflows(session: Session, status: str | None, limit: int, before: str
             limit=limit,
             before=page_mark(find_workflow, store, before),
         )
-    session.show_table(
-        [workflow_json(row) for row in rows],
-        WORKFLOW_HEADS,
-        [workflow_row(row) for row in rows],
-        empty="no matching workflows",
-    )
+    session.show_list(rows, workflow_view.WORKFLOWS, empty="no matching workflows")
 
 
 @command.command("show")
 @_workflow_id
-@limit(50, "Name at most this many jobs, failed ones first; the rest is counted.", least=0)
-@shared
+@options.limit(50, "Name at most this many jobs, failed ones first; the rest is counted.", least=0)
+@options.shared
 def show(session: Session, workflow_id: str, limit: int) -> None:
     """Show everything about one workflow: its status, its jobs and their errors."""
     with _found(session, workflow_id) as result:
         row, stats = result.row(), result.stats()
-        members = first_members(result.members(), limit)
+        members = workflow_view.first_members(result.members(), limit)
         found = itertools.islice(result.errors().items(), _ERRORS)
         errors = {str(job_id): error for job_id, error in found}
     lines = "\n".join(f"{job_id}: {error}" for job_id, error in errors.items())
     session.show_facts(
-        {**workflow_json(row), "stats": stats_json(stats), **members.as_json(), "errors": errors},
-        workflow_facts(row, stats) | {"errors": lines},
+        {
+            **workflow_view.workflow_json(row),
+            "stats": workflow_view.stats_json(stats),
+            **members.as_json(),
+            "errors": errors,
+        },
+        workflow_view.workflow_facts(row, stats) | {"errors": lines},
     )
     if members.named and not session.as_json:
-        say("")
-        show_table(MEMBER_HEADS, members.rows(), empty="")
+        output.say("")
+        output.show_table(workflow_view.MEMBER_HEADS, members.rows(), empty="")
 
 
 @command.command("create")
@@ -94,11 +79,11 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
     "--file", "path", required=True, metavar="FILE",
     help="The workflow file, in JSON or YAML; - reads standard input.",
 )  # fmt: skip
-@click.option(
-    "--format", "form", type=click.Choice(["json", "yaml"]),
+@options.choice_option(
+    "--format", "form", values=("json", "yaml"),
     help="The file's format [default: by its name's ending].",
 )  # fmt: skip
-@shared
+@options.shared
 def create(session: Session, path: str, form: str | None) -> None:
     """Check a workflow file, enqueue it in one transaction and print the workflow's id.
 
@@ -120,9 +105,9 @@ def create(session: Session, path: str, form: str | None) -> None:
 
 
 @command.command("dependencies")
-@job_argument
-@limit(50, "Name at most this many jobs on each side; all are counted.")
-@shared
+@options.job_argument
+@options.limit(50, "Name at most this many jobs on each side; all are counted.")
+@options.shared
 def dependencies(session: Session, job_id: str, limit: int) -> None:
     """Show what a job (not a workflow) waits for, and what waits for it."""
     with session.store() as store:
@@ -138,8 +123,8 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
 
 @command.command("graph")
 @_workflow_id
-@click.option(
-    "--format", "form", type=click.Choice(["text", "dot", "mermaid", "json"]), default="text",
+@options.choice_option(
+    "--format", "form", values=("text", "dot", "mermaid", "json"), default="text",
     help="How the graph is written.",
 )  # fmt: skip
 @click.option(
@@ -150,7 +135,7 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
     "--max-depth", type=click.IntRange(0),
     help="Draw jobs below this depth by task [default: no limit].",
 )  # fmt: skip
-@shared
+@options.shared
 def graph(
     session: Session, workflow_id: str, form: str, max_nodes: int, max_depth: int | None
 ) -> None:
@@ -162,15 +147,15 @@ def graph(
     """
     with _found(session, workflow_id) as result:
         form = "json" if session.as_json else form
-        say(result.graph(form, max_nodes=max_nodes, max_depth=max_depth))
+        output.say(result.graph(form, max_nodes=max_nodes, max_depth=max_depth))
 
 
 @command.command("status")
 @_workflow_id
-@click.option("--watch", is_flag=True, help="Go on until the workflow has ended.")
-@interval(2.0)
-@watch_count
-@shared
+@options.flag("--watch", help="Go on until the workflow has ended.")
+@options.interval(2.0)
+@options.watch_count
+@options.shared
 def status(
     session: Session, workflow_id: str, watch: bool, interval: float, count: int | None
 ) -> int:
@@ -179,14 +164,9 @@ def status(
     With --watch, the exit code is 1 if the workflow ends as failed or cancelled; Ctrl-C ends the
     watch. Outside of a terminal, an update that brings nothing new prints nothing.
     """
-    updates: Iterator[int] = itertools.count(1)
-    if not watch or count is not None:
-        updates = iter(range(1, (count if count and watch else 1) + 1))
     with _found(session, workflow_id) as result, contextlib.suppress(KeyboardInterrupt):
         line = ""
-        for number in updates:
-            if number > 1:
-                time.sleep(interval)
+        for _ in options.updates(interval, count if watch else 1):
             now, line = _update(session, result, line, is_watched=watch)
             if now.is_final:
                 return int(watch and now is not WorkflowStatus.COMPLETED)
@@ -198,7 +178,7 @@ def status(
 @click.option(
     "--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the workflow."
 )
-@shared
+@options.shared
 def cancel(session: Session, workflow_id: str, reason: str) -> None:
     """Cancel the jobs that have not started, and have workers stop those that run."""
     with _found(session, workflow_id) as result:
@@ -216,11 +196,8 @@ def cancel(session: Session, workflow_id: str, reason: str) -> None:
 @click.option(
     "--node", metavar="NAME", help="Only this node, and those that were skipped because of it."
 )
-@click.option(
-    "--downstream", is_flag=True,
-    help="Run everything again that depends on it, completed or not.",
-)  # fmt: skip
-@shared
+@options.flag("--downstream", help="Run everything again that depends on it, completed or not.")
+@options.shared
 def retry(session: Session, workflow_id: str, node: str | None, downstream: bool) -> None:
     """Run failed and cancelled jobs again, and those that were skipped because of them.
 
@@ -236,7 +213,7 @@ def retry(session: Session, workflow_id: str, node: str | None, downstream: bool
 
 @command.command("resume")
 @_workflow_id
-@shared
+@options.shared
 def resume(session: Session, workflow_id: str) -> None:
     """Continue a paused workflow without the jobs that depend on the failed ones."""
     with _found(session, workflow_id) as result:
@@ -247,7 +224,7 @@ def resume(session: Session, workflow_id: str) -> None:
 @command.command("skip")
 @_workflow_id
 @click.argument("node")
-@shared
+@options.shared
 def skip(session: Session, workflow_id: str, node: str) -> None:
     """Treat a failed node as completed, so that the jobs that depend on it run."""
     with _found(session, workflow_id) as result:
@@ -277,16 +254,21 @@ def _update(
     row, stats = result.row(), result.stats()
     now = row.state.status
     reason = f" ({row.reason})" if row.reason else ""
-    line = f"{row.name}  {now}{reason}: {progress_text(stats)}"
+    line = f"{row.name}  {now}{reason}: {workflow_view.progress_text(stats)}"
     if line == before:
         return now, line
     if session.as_json:
-        found = {"id": result.id, "status": now, "reason": row.reason, "stats": stats_json(stats)}
-        show_json(found, is_line=is_watched)
+        found = {
+            "id": result.id,
+            "status": now,
+            "reason": row.reason,
+            "stats": workflow_view.stats_json(stats),
+        }
+        output.show_json(found, is_line=is_watched)
         return now, line
-    if is_watched and is_terminal():
+    if is_watched and output.is_terminal():
         click.clear()
-    say(line)
+    output.say(line)
     return now, line
 
 

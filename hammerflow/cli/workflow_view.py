@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from hammerflow.cli.output import age, counts_text, one_line
+from hammerflow.cli.output import TableView, age, counts_text, one_line
 from hammerflow.results.workflow import WorkflowStats
 from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = [
-    "MEMBER_HEADS", "WORKFLOW_HEADS", "WorkflowMembers", "first_members", "progress_text",
+    "MEMBER_HEADS", "WORKFLOWS", "WorkflowMembers", "first_members", "progress_text",
     "stats_json", "workflow_facts", "workflow_json", "workflow_row",
 ]  # fmt: skip
 
-WORKFLOW_HEADS = ("id", "status", "kind", "name", "age", "note")
 MEMBER_HEADS = ("name", "id", "task", "state", "note")
 _MEMBER_FIELDS = ("id", "name", "task", "state", "reason", "position")
 _OPTIONS = ("description", "trace_id", "correlation_id", "metadata")
@@ -66,6 +65,9 @@ def workflow_json(row: WorkflowRow) -> dict[str, Any]:
         "health_check_interval": fields.pop("check_every"),
         **{name: options.get(name) for name in _OPTIONS},
     }
+
+
+WORKFLOWS = TableView(("id", "status", "kind", "name", "age", "note"), workflow_row, workflow_json)
 
 
 def progress_text(stats: WorkflowStats) -> str:

@@ -192,6 +192,8 @@ class Job:
         id: a UUID version 7; ids sort by creation.
         attempt: how many attempts were started (a snooze or a drain gives one back).
         run_at: when a scheduled job is due, by the database's clock.
+        started_at: when its last attempt was claimed; None for a job that never started.
+        worker_id: number of the worker that runs it, or ran its last attempt.
         reason: why it was cancelled, skipped or parked.
         errors: the error history, oldest first (only from :meth:`Hammerflow.job`).
     """
@@ -218,6 +220,7 @@ class Job:
     headers: Mapping[str, Any]
     options: Mapping[str, Any]
     workflow_id: uuid.UUID | None = None
+    worker_id: int | None = None
     errors: tuple[ErrorRecord, ...] = ()
 
 

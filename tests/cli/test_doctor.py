@@ -1,4 +1,4 @@
-"""``hammerflow doctor``: what it finds well, doubtful and broken."""
+"""``hammerflow doctor``: what is ok, what it warns of, and what fails."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow)
     ended = run("doctor")
 
     assert ended.code == 1
-    assert "stand in no state table" in ended.out
+    assert "are in no state table" in ended.out
 
 
 def test_a_database_without_tables_fails(run: Run, database_url: str) -> None:
@@ -131,7 +131,7 @@ def test_a_database_without_tables_fails(run: Run, database_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite:///nothing.db", "there is no file nothing.db"),
+        ("sqlite:///nothing.db", "the file nothing.db does not exist"),
         ("postgresql://u@127.0.0.1:1/db", "cannot be used"),
         ("mysql://u@127.0.0.1:1/db", "cannot be used"),
     ],
@@ -226,10 +226,10 @@ def test_what_costs_durability_on_sqlite(tmp_path: Path) -> None:
     settings = Settings(database=f"sqlite:///{tmp_path}/x.db")
     sound = {"journal_mode": "wal", "synchronous": "2"}
 
-    def look(version: tuple[int, ...], **changed: str) -> list[Check]:
+    def check(version: tuple[int, ...], **changed: str) -> list[Check]:
         return list(sqlite_durability(settings, version, sound | changed))
 
-    assert look((3, 51, 3)) == []
-    assert [check.status for check in look((3, 40, 1))] == ["warn"]
-    assert [check.status for check in look((3, 51, 3), synchronous="1")] == ["fail"]
-    assert [check.status for check in look((3, 51, 3), journal_mode="delete")] == ["warn"]
+    assert check((3, 51, 3)) == []
+    assert [check.status for check in check((3, 40, 1))] == ["warn"]
+    assert [check.status for check in check((3, 51, 3), synchronous="1")] == ["fail"]
+    assert [check.status for check in check((3, 51, 3), journal_mode="delete")] == ["warn"]

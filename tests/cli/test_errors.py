@@ -132,6 +132,8 @@ def test_every_command_has_help_and_json(run: Run) -> None:
             assert {"--json", "--debug", "--database"} <= {
                 option for parameter in leaf.params for option in parameter.opts
             }, leaf.name
+            assert leaf.get_short_help_str(), leaf.name
+            assert all(p.help for p in leaf.params if isinstance(p, click.Option)), leaf.name
         assert words.split()[0] in run("--help").out
         assert run(name, "--help").code == 0
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from hammerflow import Hammerflow, JobState
+from hammerflow.cli.job_view import JobValues, job_facts, job_json, worker_of
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
-from tests.cli.conftest import Run, claim, settle
+from tests.cli.conftest import WORKER, Run, claim, settle
 
 FAILURE = Failure("failed", "builtins.ValueError", "no such image", "Traceback: line 1\nline 2")
 
@@ -96,6 +99,32 @@ def test_show_in_json_has_all_fields(run: Run, shop: Hammerflow) -> None:
     assert (found["args"], found["kwargs"]) == ([1], {"y": 2})
     assert found["result"] == {"$set": [3]}
     assert (found["state"], found["priority"], found["attempt"]) == ("completed", 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("worker_id", "text"), [(WORKER, "3.2 s on here:1 (worker 7)"), (8, "3.2 s on (worker 8)")]
+)
+def test_an_ended_job_tells_how_long_it_ran_and_where(
+    embedded_shop: Hammerflow, worker_id: int, text: str
+) -> None:
+    begun = datetime(2026, 11, 26, 1, 8, 3, tzinfo=UTC)
+    job = replace(
+        embedded_shop.tasks["shop.add"].delay(1, 2).job(),
+        started_at=begun, finished_at=begun + timedelta(seconds=3.21), worker_id=worker_id,
+    )  # fmt: skip
+
+    worker = worker_of(embedded_shop.store, job)
+    facts = job_facts(job, JobValues(None, None, {}), None, worker)
+
+    assert facts["ran"] == text
+    assert job_json(job)["seconds"] == 3.21
+
+
+def test_a_job_that_has_not_started_has_no_duration(run: Run, embedded_shop: Hammerflow) -> None:
+    result = embedded_shop.tasks["shop.add"].delay(1, 2)
+
+    assert "\nran " not in run("job", "show", result.id).out
+    assert run("job", "show", result.id, "--json").json["seconds"] is None
 
 
 def test_what_only_the_app_can_read_is_said_in_its_place(
@@ -228,7 +257,7 @@ def test_cancel_of_an_ended_job_is_an_error(run: Run, embedded_shop: Hammerflow)
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel"])
 @pytest.mark.parametrize(
     ("job_id", "words"),
-    [("123", "'123' is not a"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
+    [("123", "'123' is not a job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
 )
 def test_an_unknown_job_is_one_sentence(
     run: Run, embedded_shop: Hammerflow, verb: str, job_id: str, words: str

@@ -144,7 +144,8 @@ def test_a_terminal_is_redrawn(
     run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spawn_album(embedded_shop, 3)
-    monkeypatch.setattr("hammerflow.cli.spawn.is_terminal", lambda: True)
+    monkeypatch.setattr("hammerflow.cli.output.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
 
     ended = run("spawn", "monitor", "--count", 1)
 
@@ -201,7 +202,7 @@ def test_pending_names_spawners_whose_children_go_on(run: Run, shop: Hammerflow)
 
 @pytest.mark.parametrize(
     ("job_id", "words"),
-    [("123", "'123' is not a"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
+    [("123", "'123' is not a job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
 )
 def test_the_lineage_of_an_unknown_job_is_one_sentence(
     run: Run, embedded_shop: Hammerflow, job_id: str, words: str

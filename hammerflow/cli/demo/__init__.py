@@ -51,20 +51,20 @@ def command(session: Session, redis: str | None, children: int, folder: Path | N
 
     root = (folder or Path(sysconfig.get_path("stdlib"))).absolute()
     with demo_environment(database=session.database, redis=redis, children=children) as demo:
-        if not session.as_json:
-            settings = demo.app.settings
-            say(f"counting the source files in {root} (Python {platform.python_version()})")
-            say(
-                f"on {settings.url.redacted}, doorbell {settings.bell}, with a supervisor "
-                f"(pid {demo.worker.pid}) and {children} children\n"
-            )
-        _run(demo, root, as_json=session.as_json)
+        _run(demo, root, children, as_json=session.as_json)
 
 
-def _run(demo: DemoEnvironment, root: Path, *, as_json: bool) -> None:
+def _run(demo: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> None:
     from hammerflow.cli.demo.render import progress_view, show_line_count, show_measurements
     from hammerflow.cli.demo.run import count_by_jobs, count_directly, measure
 
+    if not as_json:
+        settings = demo.app.settings
+        say(f"counting the source files in {root} (Python {platform.python_version()})")
+        say(
+            f"on {settings.url.redacted}, doorbell {settings.bell}, with a supervisor "
+            f"(pid {demo.worker.pid}) and {children} children\n"
+        )
     with progress_view(is_quiet=as_json) as show:
         counted = count_by_jobs(demo, root, _FILES_PER_JOB, show)
     direct = count_directly(root)
