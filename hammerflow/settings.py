@@ -41,6 +41,7 @@ class Settings:
         poison_limit: a job whose process died so often is parked.
         connect_timeout: for a new connection to the database.
         statement_timeout: for one statement on a server.
+        log_jobs: whether workers log the end of every job at level "info", not only at "debug".
     """
 
     database: str = field(default="sqlite:///hammerflow.db", repr=False)  # holds a password
@@ -57,6 +58,7 @@ class Settings:
     poison_limit: int = 3
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
+    log_jobs: bool = False
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -271,6 +273,14 @@ def _count(most: int) -> Callable[[Any, str], int]:
     return check
 
 
+def _flag(value: Any, what: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    found = known.get(str(value).lower())
+    if found is None:
+        raise ConfigError(f"{what} must be true or false, not {value!r}")
+    return found
+
+
 def _one_of(*choices: str) -> Callable[[Any, str], str]:
     def check(value: Any, what: str) -> str:
         if value not in choices:
@@ -311,6 +321,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "poison_limit": _count(1000),
     "connect_timeout": _seconds,
     "statement_timeout": _seconds,
+    "log_jobs": _flag,
 }
 _OPTIONAL = frozenset({"redis", "schema"})
 

@@ -52,11 +52,12 @@ _COUNT = click.IntRange(min=1)
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
     show_default=True,
 )  # fmt: skip
+@click.option("--log-jobs", is_flag=True, help="Log the end of every job, not only failures.")
 @shared
 def command(
     session: Session, children: int | None, queues: str | None, async_slots: int,
     max_jobs_per_child: int | None, max_memory_per_child: int | None, grace: float,
-    poll: float | None, burst: bool, reload: bool, log_format: str, log_level: str,
+    poll: float | None, burst: bool, reload: bool, log_format: str, log_level: str, log_jobs: bool,
 ) -> int:  # fmt: skip
     """Run jobs: a supervisor and its children.
 
@@ -81,5 +82,6 @@ def command(
         reload=reload,
         log_format="json" if session.as_json else log_format,
         log_level=log_level,
+        log_jobs=log_jobs,
     )
     return run(options)

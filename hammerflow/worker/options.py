@@ -29,6 +29,7 @@ class WorkerOptions:
         reload: start children with fresh code when a file of the app changes.
         log_format: "text" or "json".
         log_level: "debug", "info", "warning" or "error".
+        log_jobs: log the end of every job at "info", not only at "debug"; also a setting.
     """
 
     app: str
@@ -43,6 +44,7 @@ class WorkerOptions:
     reload: bool = False
     log_format: str = "text"
     log_level: str = "info"
+    log_jobs: bool = False
 
     @property
     def processes(self) -> int:

@@ -116,11 +116,12 @@ class Runtime:
         self._database_status.on_fine = self._on_database_back
 
     def _new_pool(self, on_fork_server_lost: Callable[[], None]) -> Pool:
+        logs_all = self._options.log_jobs or self._settings.log_jobs
         return Pool(
             children=self._options.processes,
             slots=self._options.async_slots,
             grace=self._options.grace,
-            log_level=logging.DEBUG,
+            log_level=logging.INFO if logs_all else logging.DEBUG,
             deliver=self._settler.put,
             on_progress=self._progress.say,
             on_fork_server_lost=on_fork_server_lost,
