@@ -26,19 +26,14 @@ class _InFlight(NamedTuple):
 
 
 class AsyncChildHandle(ChildHandle):
-    """A child that runs many jobs at once: it starts each job when it gets it, without tokens.
-
-    Args:
-        slots: how many jobs it runs at once.
-    """
+    """A child that runs many jobs at once: it starts each job when it gets it, without tokens."""
 
     kind = b"l"
 
     def __init__(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float, *, slots: int
+        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
     ) -> None:
         super().__init__(serial, channel, catalog, now)
-        self._slots = slots
         self._in_flight: dict[bytes, _InFlight] = {}
         self._stop_by: dict[bytes, float] = {}  # timed out jobs that were asked to stop
 
@@ -48,9 +43,9 @@ class AsyncChildHandle(ChildHandle):
         return bool(self._in_flight)
 
     @property
-    def free_slots(self) -> int:
-        """How many jobs it may be given."""
-        return 0 if self.is_leaving else max(0, self._slots - len(self._in_flight))
+    def load(self) -> int:
+        """How many jobs it has not ended."""
+        return len(self._in_flight)
 
     def give(
         self, worker_id: int, jobs: list[Claimed], queues: Mapping[int, str], now: float
@@ -72,10 +67,7 @@ class AsyncChildHandle(ChildHandle):
             _, code, fields, job_id = message
             job = self._in_flight.pop(job_id)
             self._stop_by.pop(job_id, None)
-            self.kill_at.pop(job_id, None)
-            self.jobs_ended += 1
-            outcome = unpack_outcome(code, fields)
-            results.add(job.held, outcome, child=self.pid, seconds=now - job.began_at)
+            self._end(job.held, unpack_outcome(code, fields), results, now - job.began_at)
 
     def take_back(self) -> list[HeldJob]:
         """Nothing: it has started all its jobs."""

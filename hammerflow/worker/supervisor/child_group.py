@@ -39,6 +39,9 @@ class ChildGroup(Generic[H]):
         quick_deaths: children in a row that died young, without having ended a job.
     """
 
+    is_async: bool
+    _handle_type: type[H]
+
     def __init__(self, lock: threading.RLock, queues: Mapping[int, str]) -> None:
         self.children: list[H] = []
         self.backlog = Backlog()
@@ -50,6 +53,11 @@ class ChildGroup(Generic[H]):
         self.not_before = 0.0
         self.quick_deaths = 0
         self._queues = queues
+
+    def add(self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float) -> H:
+        """Make the handle of a child that is requested from the fork server."""
+        self.children.append(self._handle_type(serial, channel, catalog, now))
+        return self.children[-1]
 
     def remove(self, child: Handle) -> None:
         """Forget a child that has ended."""
@@ -76,13 +84,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
     """Children that run one job at a time; tiny jobs are given to them in chunks."""
 
     is_async = False
-
-    def new_child(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> SerialChildHandle:
-        """A child that has been requested from the fork server."""
-        self.children.append(SerialChildHandle(serial, channel, catalog, now))
-        return self.children[-1]
+    _handle_type = SerialChildHandle
 
     def room(self, now: float) -> int:
         """How many jobs to claim now. A child that is stuck in a long job makes no room."""
@@ -139,31 +141,25 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
     """
 
     is_async = True
+    _handle_type = AsyncChildHandle
 
     def __init__(self, lock: threading.RLock, queues: Mapping[int, str], *, slots: int) -> None:
         super().__init__(lock, queues)
         self._slots = slots
 
-    def new_child(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> AsyncChildHandle:
-        """A child that has been requested from the fork server."""
-        self.children.append(AsyncChildHandle(serial, channel, catalog, now, slots=self._slots))
-        return self.children[-1]
-
     def room(self, now: float) -> int:
         """How many jobs to claim now."""
-        return max(0, sum(child.free_slots for child in self.children) - self.backlog.count)
+        return max(0, sum(map(self._free_slots, self.children)) - self.backlog.count)
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to free slots, spread over the children."""
         while self.backlog:
-            child = max(self.children, key=lambda c: c.free_slots, default=None)
-            if child is None or not child.free_slots:
+            child = max(self.children, key=self._free_slots, default=None)
+            if child is None or not self._free_slots(child):
                 return
             worker_id, jobs = self.backlog.head
             share = -(-self.backlog.count // len(self.children))
-            count = min(len(jobs), child.free_slots, share)
+            count = min(len(jobs), self._free_slots(child), share)
             child.give(worker_id, self.backlog.take(count), self._queues, now)
 
     def rebalance(self, now: float) -> None:
@@ -172,6 +168,9 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
     def next_rebalance(self, now: float) -> float | None:
         """Never."""
         return None
+
+    def _free_slots(self, child: AsyncChildHandle) -> int:
+        return 0 if child.is_leaving else max(0, self._slots - child.load)
 
 
 Group = SerialChildGroup | AsyncChildGroup

@@ -140,6 +140,14 @@ class ChildHandle:
         names = {queue_id: queues[queue_id] for queue_id in new if queue_id in queues}
         return pack([JOBS, generation, worker_id, jobs, names])
 
+    def _end(self, held: HeldJob, outcome: Outcome, results: RoundResults, seconds: float) -> None:
+        self.jobs_ended += 1
+        is_cancelled = self.kill_at.pop(held.job.id, None) is not None
+        if is_cancelled and type(outcome) is Released:
+            results.add_stopped(held, self.pid, seconds)
+        else:
+            results.add(held, outcome, self.pid, seconds)
+
     def _receive_common(self, message: list[Any], results: RoundResults) -> None:
         if message[0] == NOTE:
             results.notes.append((message[1], message[2], message[3]))

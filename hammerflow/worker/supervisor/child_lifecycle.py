@@ -136,7 +136,7 @@ class ChildLifecycle:
                 log.error("cannot start a child: %s", error)
                 group.not_before = now + _FORK_RETRY
                 return
-            child = group.new_child(next(self._serials), channel, self.catalog, now)
+            child = group.add(next(self._serials), channel, self.catalog, now)
             self._fork_server.request(child.kind, child.serial, channel.child_ends)
             channel.handed_over()
             self._event_loop.watch_reading(
@@ -212,8 +212,7 @@ class ChildLifecycle:
         group.backlog.put_back(unstarted, now)
         seconds = now - child.active_at
         for held in ran:
-            outcome = child.outcome_after_death(held.job)
-            results.add(held, outcome, child=child.pid, seconds=seconds)
+            results.add(held, child.outcome_after_death(held.job), child.pid, seconds)
         for client, serials in [*self._retired.items()]:
             serials.discard(child.serial)
             if not serials:

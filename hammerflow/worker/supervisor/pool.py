@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -174,9 +175,13 @@ class Pool:
         called again until the job has ended."""
         with self.lock:
             now = time.monotonic()
+            results = RoundResults()
             for group in self.groups:
-                unstarted = group.take_unstarted(job_id, now)
-                self._release(unstarted, "it is cancelled and has not started")
+                results.release(group.take_unstarted(job_id, now))
+            self._deliver(results)
+            if results.ended:
+                job = uuid.UUID(bytes=job_id)
+                log.info("cancelled a job that had not started", extra=facts(job=job))
             for _, child in self._children.all():
                 for held in child.held():
                     if held.job.id == job_id:

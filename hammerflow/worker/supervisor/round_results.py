@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import Completed, Outcome, Released
+from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Released
 
 __all__ = ["EndedJob", "HeldJob", "RoundResults"]
 
@@ -53,35 +53,35 @@ class RoundResults:
         self.notes: list[tuple[bytes, float, str]] = []
         self.released = 0
 
-    def add(
-        self,
-        held: HeldJob,
-        outcome: Outcome,
-        *,
-        child: int | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        """A job ended."""
-        self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
-        self.released += type(outcome) is Released
-        if self._logs_all or type(outcome) is not Completed:
-            self.to_log.append(EndedJob(held.job, outcome, child, seconds))
+    def add(self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float) -> None:
+        """A job ended in a child, after ``seconds``."""
+        self._add(held, outcome, EndedJob(held.job, outcome, child, seconds))
 
     def add_completed(
         self,
         worker_id: int,
         pairs: Iterable[tuple[Claimed, Completed]],
-        *,
         child: int | None,
         seconds: float,
     ) -> None:
-        """Many jobs completed, ``seconds`` each."""
+        """Many jobs completed, after ``seconds`` each."""
         if self._logs_all:
             pairs = list(pairs)
             self.to_log += [EndedJob(job, outcome, child, seconds) for job, outcome in pairs]
         self.ended.setdefault(worker_id, []).extend(pairs)
 
+    def add_stopped(self, held: HeldJob, child: int | None, seconds: float) -> None:
+        """A job was stopped by its cancellation: its lease carries the request, and settling turns
+        the release into the end of the job."""
+        self._add(held, Released(), EndedJob(held.job, Cancelled(""), child, seconds))
+
     def release(self, held: Iterable[HeldJob]) -> None:
-        """Give these back: they were not started."""
+        """Give back jobs that were not started."""
         for one in held:
-            self.add(one, Released())
+            self._add(one, Released(), EndedJob(one.job, Released(), None, None))
+
+    def _add(self, held: HeldJob, outcome: Outcome, to_log: EndedJob) -> None:
+        self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
+        self.released += type(to_log.outcome) is Released
+        if self._logs_all or type(outcome) is not Completed:
+            self.to_log.append(to_log)

@@ -176,7 +176,8 @@ class SerialChildHandle(ChildHandle):
             jobs = chunk.jobs[chunk.done : min(chunk.kept, chunk.done + len(values) - at)]
             ends = map(Completed, islice(values, at, at + len(jobs)))
             pairs = zip(jobs, ends, strict=True)
-            results.add_completed(chunk.worker_id, pairs, child=self.pid, seconds=seconds)
+            results.add_completed(chunk.worker_id, pairs, self.pid, seconds)
+            self.jobs_ended += len(jobs)
             at += len(jobs)
             self._advance(chunk, len(jobs), now)
 
@@ -186,8 +187,7 @@ class SerialChildHandle(ChildHandle):
         if type(outcome) is Completed and outcome.ttl is None:
             ttl = self.catalog.ttls.get(job.task_id)
             outcome = outcome if ttl is None else outcome._replace(ttl=ttl)
-        results.add(HeldJob(chunk.worker_id, job), outcome, child=self.pid, seconds=seconds)
-        self.kill_at.pop(job.id, None)
+        self._end(HeldJob(chunk.worker_id, job), outcome, results, seconds)
         self._advance(chunk, 1, now)
 
     def _current_chunk(self) -> _Chunk:
@@ -198,7 +198,6 @@ class SerialChildHandle(ChildHandle):
 
     def _advance(self, chunk: _Chunk, count: int, now: float) -> None:
         self.active_at = now
-        self.jobs_ended += count
         chunk.done += count
         if chunk.done == len(chunk.jobs):
             self._chunks.popleft()
