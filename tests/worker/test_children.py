@@ -195,7 +195,7 @@ def test_after_a_death_it_is_known_what_ran_and_what_did_not(
 
     os.kill(child.pid, signal.SIGKILL)
     child.listen_until(lambda: child.is_over)
-    ran, unstarted = child.handle.leftovers()
+    unstarted, ran = child.handle.take_back(), child.handle.held()
 
     assert child.ended == [job.id for job in done]
     assert [held.job for held in ran] == [stuck]
@@ -224,7 +224,7 @@ def test_a_spent_child_quits_and_leaves_the_rest(
 
     child.give(*jobs)
     child.listen_until(lambda: child.is_over)
-    ran, unstarted = child.handle.leftovers()
+    unstarted, ran = child.handle.take_back(), child.handle.held()
 
     assert child.handle.quit_reason == "3 jobs done"
     assert child.ended == [job.id for job in jobs[:3]]

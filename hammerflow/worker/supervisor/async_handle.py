@@ -79,9 +79,9 @@ class AsyncChildHandle(ChildHandle):
 
     running = held
 
-    def leftovers(self) -> tuple[list[HeldJob], list[HeldJob]]:
-        """After its death: (what it ran, what it had not started)."""
-        return self.held(), []
+    def seconds_of(self, job: Claimed, now: float) -> float:
+        """How long it has run this job."""
+        return now - self._in_flight[job.id].began_at
 
     def cancel(self, job_id: bytes) -> None:
         """Interrupt the body of this job."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.supervisor.round_results import HeldJob
@@ -11,15 +12,12 @@ from hammerflow.worker.supervisor.round_results import HeldJob
 __all__ = ["Backlog"]
 
 
-class _Batch:
+class _Batch(NamedTuple):
     """Jobs of one registration that came at the same time."""
 
-    __slots__ = ("jobs", "since", "worker_id")
-
-    def __init__(self, worker_id: int, jobs: Iterable[Claimed], since: float) -> None:
-        self.worker_id = worker_id
-        self.jobs = deque(jobs)
-        self.since = since
+    worker_id: int
+    jobs: deque[Claimed]
+    since: float
 
     def held(self) -> list[HeldJob]:
         return [HeldJob(self.worker_id, job) for job in self.jobs]
@@ -51,14 +49,14 @@ class Backlog:
 
     def add(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
         """Append new jobs."""
-        self._batches.append(_Batch(worker_id, jobs, now))
+        self._batches.append(_Batch(worker_id, deque(jobs), now))
         self.count += len(jobs)
 
     def put_back(self, held: Sequence[HeldJob], now: float) -> None:
         """Prepend jobs that a child had."""
         for worker_id, job in reversed(held):
             if not self._batches or self._batches[0].worker_id != worker_id:
-                self._batches.appendleft(_Batch(worker_id, (), now))
+                self._batches.appendleft(_Batch(worker_id, deque(), now))
             self._batches[0].jobs.appendleft(job)
         self.count += len(held)
 

@@ -86,12 +86,7 @@ class ChildHandle:
     @property
     def is_leaving(self) -> bool:
         """Whether it must not get any more jobs."""
-        return (
-            self.is_retiring
-            or self.kill_reason is not None
-            or self.eof_at is not None
-            or self.quit_reason is not None
-        )
+        return self.is_expected_to_end or self.eof_at is not None
 
     @property
     def is_expected_to_end(self) -> bool:

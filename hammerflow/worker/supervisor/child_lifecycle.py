@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -13,7 +14,7 @@ from hammerflow.worker.protocol import EXITED, FORKED
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.child_group import Group, Handle
-from hammerflow.worker.supervisor.child_handle import Deadline, KillReason
+from hammerflow.worker.supervisor.child_handle import KillReason
 from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
@@ -38,8 +39,6 @@ class ChildLifecycle:
 
     Args:
         children: how many of each kind there should be, if the app has tasks of the kind.
-        on_readable: called with a group, its child, the results of the round and the instant,
-            when the child has sent something.
         on_fork_server_lost: called when the current fork server has died.
     """
 
@@ -50,7 +49,6 @@ class ChildLifecycle:
         job_log: JobLog,
         *,
         children: int,
-        on_readable: Callable[[Group, Handle, RoundResults, float], None],
         on_fork_server_lost: Callable[[], None],
     ) -> None:
         self.catalog = TaskCatalog([])
@@ -58,7 +56,6 @@ class ChildLifecycle:
         self._event_loop = event_loop
         self._job_log = job_log
         self._wanted = children
-        self._on_readable = on_readable
         self._on_fork_server_lost = on_fork_server_lost
         self._fork_server: ForkServerClient | None = None
         # Old fork servers live until their last child has ended: it dies with its parent.
@@ -70,11 +67,6 @@ class ChildLifecycle:
         for group in self._groups:
             for child in [*group.children]:
                 yield group, child
-
-    @property
-    def have_started(self) -> bool:
-        """Whether every requested child runs."""
-        return all(child.pid is not None for _, child in self.all())
 
     # -- fork servers
 
@@ -139,22 +131,21 @@ class ChildLifecycle:
             child = group.add(next(self._serials), channel, self.catalog, now)
             self._fork_server.request(child.kind, child.serial, channel.child_ends)
             channel.handed_over()
-            self._event_loop.watch_reading(
-                channel.results, partial(self._on_readable, group, child)
-            )
+            self._event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
             staying += 1
 
     def check_all(self, results: RoundResults, now: float) -> None:
         """Reap the dead, enforce timeouts, and end children that are free and leave."""
         for group, child in self.all():
             if child.is_held_open(now - _STATUS_WAIT):
-                self.end_of_results(child, now)
+                self._end_of_results(child, now)
             if child.eof_at is not None:
                 if child.exited_at or now >= child.eof_at + _STATUS_WAIT or not self._fork_server:
                     self._reap(group, child, results, now)
                 continue
             self._enforce_timeouts(child, now)
             if (child.is_retiring or child.quit_reason) and not child.is_busy:
+                self._event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
 
     def wake_times(self) -> Iterator[float]:
@@ -168,7 +159,21 @@ class ChildLifecycle:
                 yield deadline.at
             yield from child.kill_at.values()
 
-    def end_of_results(self, child: Handle, now: float) -> None:
+    def _read_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
+        messages = child.channel.messages()
+        if messages is None:
+            self._end_of_results(child, now)
+            return
+        try:
+            child.receive(messages, results, group.prefetch, now)
+        except Exception:  # a border: a body may have written into our pipe
+            fields = facts(child=child.pid, running=len(child.running()))
+            log.exception("killing child %s: invalid message on its pipe", child.pid, extra=fields)
+            child.kill()  # without a reason: what it ran counts as lost
+        if child.jobs_ended:
+            group.quick_deaths = 0
+
+    def _end_of_results(self, child: Handle, now: float) -> None:
         """The child has closed its results, or will send nothing more."""
         child.eof_at = now
         self._event_loop.forget_reading(child.channel.results)
@@ -186,14 +191,9 @@ class ChildLifecycle:
     def kill(self, child: Handle, reason: KillReason, held: HeldJob | None = None) -> None:
         """Kill a child, because of this job if one is given."""
         if child.pid is not None and child.kill_reason is None and child.exited_at is None:
-            fields = self._job_log.fields(held.job, child.catalog) if held else {}
-            running = len(child.running())
-            log.warning(
-                "killing child %s: %s",
-                child.pid,
-                reason.why,
-                extra=facts(child=child.pid, running=running, **fields),
-            )
+            job = self._job_log.fields(held.job, child.catalog) if held else {}
+            fields = facts(child=child.pid, running=len(child.running()), **job)
+            log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
         child.kill(reason)
 
     # -- ends
@@ -205,14 +205,14 @@ class ChildLifecycle:
         be read first, or a job that completed would be settled as lost. What it had not started is
         known by the tokens that are left, and nobody else can read those any more.
         """
-        ran, unstarted = child.leftovers()
+        unstarted, ran = child.take_back(), child.held()
         self._event_loop.forget_writing(child.channel.jobs)
         child.channel.close()
         group.remove(child)
         group.backlog.put_back(unstarted, now)
-        seconds = now - child.active_at
         for held in ran:
-            results.add(held, child.outcome_after_death(held.job), child.pid, seconds)
+            outcome = child.outcome_after_death(held.job)
+            results.add(held, outcome, child.pid, child.seconds_of(held.job, now))
         for client, serials in [*self._retired.items()]:
             serials.discard(child.serial)
             if not serials:
@@ -223,10 +223,8 @@ class ChildLifecycle:
     def _log_death(self, child: Handle, group: Group, ran: Sequence[HeldJob], now: float) -> None:
         """Log an unexpected end. Children that die young, one after another, are forked slower and
         slower: a child that cannot even start must not keep the machine busy with forking."""
-        jobs = ",".join(held.job.id.hex() for held in ran)
-        log.warning(
-            "child died", extra=facts(child=child.pid, status=child.status, jobs=jobs or "none")
-        )
+        jobs = ",".join(str(uuid.UUID(bytes=held.job.id)) for held in ran) or "none"
+        log.warning("child died", extra=facts(child=child.pid, status=child.status, jobs=jobs))
         if not ran and now - child.started_at < _QUICK_DEATH:
             group.quick_deaths += 1
             group.not_before = now + min(0.1 * 2**group.quick_deaths, _MOST_FORK_DELAY)
@@ -236,20 +234,12 @@ class ChildLifecycle:
         if child.kill_reason is not None:
             return
         deadline = child.next_deadline()
-        if deadline is not None and deadline.at <= now and self._stop_or_kill(child, deadline, now):
-            return
-        overdue = [job_id for job_id, at in child.kill_at.items() if at <= now]
-        if overdue:
-            held = next((held for held in child.running() if held.job.id in overdue), None)
+        if deadline is not None and deadline.at <= now:
+            _, late, timeout = deadline
+            if not child.ask_to_stop(late, now):
+                why = f"its job exceeded the timeout of {timeout:g} s"
+                self.kill(child, KillReason(why, late.job.id, timeout), late)
+                return
+        if any(at <= now for at in child.kill_at.values()):
+            held = next((held for held in child.running() if held.job.id in child.kill_at), None)
             self.kill(child, KillReason("its cancelled job did not stop in time"), held)
-
-    def _stop_or_kill(self, child: Handle, deadline: Deadline, now: float) -> bool:
-        """Whether the child is killed for a hard timeout, and not only asked to stop the job."""
-        _, held, timeout = deadline
-        if child.ask_to_stop(held, now):
-            fields = self._job_log.fields(held.job, child.catalog)
-            log.info("stopping a job at its timeout", extra=facts(child=child.pid, **fields))
-            return False
-        why = f"its job exceeded the timeout of {timeout:g} s"
-        self.kill(child, KillReason(why, held.job.id, timeout), held)
-        return True

@@ -8,16 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import (
-    Completed,
-    Failed,
-    Lost,
-    Outcome,
-    Parked,
-    Retrying,
-    Settled,
-    Snoozed,
-)
+from hammerflow.jobs.outcome import Lost, Outcome, Parked, Retrying, Settled, Snoozed
 from hammerflow.worker.logs import facts
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.round_results import EndedJob
@@ -73,21 +64,16 @@ class JobLog:
 
 def _sentence(outcome: Outcome) -> str:
     match outcome:
-        case Completed() | Settled(stale=False):
-            return "job completed"
-        case Settled():
-            return "job ended, but its lease had been taken over"
-        case Failed():
-            return "job failed"
+        case Settled(stale):
+            return "job ended, but its lease had been taken over" if stale else "job completed"
         case Retrying(delay):
             return f"job failed, next attempt in {delay:.1f} s"
-        case Lost(delay=None):
-            return "job was lost with its child, no attempt is left"
-        case Lost():
-            return "job was lost with its child, it is tried again"
+        case Lost(delay=delay):
+            follows = "no attempt is left" if delay is None else "it is tried again"
+            return f"job was lost with its child, {follows}"
         case Parked(why):
             return f"job is parked ({why})"
         case Snoozed(delay):
             return f"job is snoozed for {delay:.1f} s"
         case _:
-            return f"job {type(outcome).__name__.lower()}"  # cancelled, released, replaced
+            return f"job {type(outcome).__name__.lower()}"  # completed, failed, cancelled ...

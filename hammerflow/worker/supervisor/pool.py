@@ -101,7 +101,6 @@ class Pool:
             self._event_loop,
             self._job_log,
             children=children,
-            on_readable=self._read_child,
             on_fork_server_lost=on_fork_server_lost,
         )
         self._grace = grace
@@ -253,23 +252,6 @@ class Pool:
         if streams:
             time.sleep(_BREATH)
 
-    def _read_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
-        messages = child.channel.messages()
-        if messages is None:
-            self._children.end_of_results(child, now)
-            return
-        try:
-            child.receive(messages, results, group.prefetch, now)
-        except Exception:  # a border: a body may have written into our pipe
-            log.exception(
-                "killing child %s: invalid message on its pipe",
-                child.pid,
-                extra=facts(child=child.pid, running=len(child.running())),
-            )
-            child.kill()  # without a reason: what it ran counts as lost
-        if child.jobs_ended:
-            group.quick_deaths = 0
-
     def _update(self, results: RoundResults, now: float) -> None:
         """What follows from the messages and from the clock.
 
@@ -290,7 +272,7 @@ class Pool:
                 _log_release(len(waited), f"no child was free for {_BACKLOG_WAIT:g} s")
         for _, child in self._children.all():
             self._watch_clogged(child)
-        if not self.have_started.is_set() and self._children.have_started:
+        if all(child.pid is not None for _, child in self._children.all()):
             self.have_started.set()
         if self._is_draining and not any(group.children for group in self.groups):
             self.have_ended.set()

@@ -166,15 +166,8 @@ class Runtime:
         workflow_maintenance = WorkflowMaintenance(
             store, every=settings.sweep, on_settled=self._on_settled
         )
-        services: list[Service] = [
-            self._registrar,
-            self._queue_poller,
-            self._cancellation_poller,
-            rescuer,
-            lease_reconciler,
-            workflow_maintenance,
-            self._progress,
-        ]
+        services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
+        services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
         return ServiceRunner("housekeeper", services, self._database_status)
 
     # -- its life
@@ -194,17 +187,15 @@ class Runtime:
             self._promoter_runner.start()
         self._housekeeping.start()
         self.pool.have_started.wait(_START_WAIT)
-        log.info(
-            "worker started",
-            extra=facts(
-                app=self._options.app,
-                database=self._settings.database_label,
-                doorbell=self._settings.bell,
-                children=self._options.processes,
-                tasks=len(self._catalog.names),
-                queues=",".join(self._queue_order.names),
-            ),
+        fields = facts(
+            app=self._options.app,
+            database=self._settings.database_label,
+            doorbell=self._settings.bell,
+            children=self._options.processes,
+            tasks=len(self._catalog.names),
+            queues=",".join(self._queue_order.names),
         )
+        log.info("worker started", extra=fields)
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
         """Run the code that this fork server has imported from now on."""
@@ -224,10 +215,8 @@ class Runtime:
         waits means that nobody else can take anything over either.
         """
         lease, silent_for = self._settings.lease, self._heartbeat.silent_for
-        cut = self._store.database.cut_silent(
-            max(2.0, min(self._settings.statement_timeout, lease / 3))
-        )
-        if cut:
+        patience = max(2.0, min(self._settings.statement_timeout, lease / 3))
+        if cut := self._store.database.cut_silent(patience):
             log.error("the database does not answer: closed %d connections", cut)
         is_silent = self._store.dialect != "sqlite" and silent_for > lease * 2 / 3
         if is_silent and not self._is_isolated:

@@ -117,11 +117,19 @@ class SerialChildHandle(ChildHandle):
                     self._receive_common(message, results)
 
     def take_back(self) -> list[HeldJob]:
-        """Take away what it has not started; it gets nothing new until it has noticed."""
-        if not self._chunks or self._is_blocked:
-            return []
-        taken = self._take_unstarted()
-        self._is_blocked = bool(taken)
+        """Take away what it has not started, by reading the tokens that are left.
+
+        Each token is one job less that the child may start, and the last tokens are those of the
+        last jobs. The child gets nothing new until it has noticed. After its death, and once its
+        results were read to their end, exactly what it ran is left in :meth:`held`.
+        """
+        taken: list[HeldJob] = []
+        tokens = self.channel.take_tokens() if self._chunks else b""
+        for chunk in self._chunks if tokens else ():
+            cut = chunk.kept - tokens.count(chunk.generation)
+            taken += [HeldJob(chunk.worker_id, job) for job in chunk.jobs[cut : chunk.kept]]
+            chunk.kept = cut
+        self._is_blocked |= bool(taken)
         return taken
 
     def held(self) -> list[HeldJob]:
@@ -132,14 +140,9 @@ class SerialChildHandle(ChildHandle):
         """The job that it runs now, as precisely as its reports tell."""
         return [*islice(self._held(), 1)]
 
-    def leftovers(self) -> tuple[list[HeldJob], list[HeldJob]]:
-        """After its death: (what it ran, what it had not started).
-
-        Call it only after its results were read to their end: then the jobs that have neither a
-        token in the pipe nor an outcome are the one that it ran.
-        """
-        unstarted = self._take_unstarted()
-        return self.held(), unstarted
+    def seconds_of(self, job: Claimed, now: float) -> float:
+        """How long it has run this job, the only one that it runs."""
+        return now - self.active_at
 
     def cancel(self, job_id: bytes) -> None:
         """Interrupt the body that runs."""
@@ -201,28 +204,12 @@ class SerialChildHandle(ChildHandle):
         chunk.done += count
         if chunk.done == len(chunk.jobs):
             self._chunks.popleft()
-            self._unblock()
+            self._is_blocked &= bool(self._chunks)
 
     def _drop_chunk(self, generation: int) -> None:
         """The child found no token: it has noticed that the rest of the chunk was taken back."""
         self._chunks = deque(c for c in self._chunks if c.generation != generation)
-        self._unblock()
-
-    def _unblock(self) -> None:
-        if not self._chunks:
-            self._is_blocked = False
-
-    def _take_unstarted(self) -> list[HeldJob]:
-        """Read the tokens that are left; each is one job less that the child may start."""
-        tokens = self.channel.take_tokens()
-        taken: list[HeldJob] = []
-        for chunk in self._chunks:
-            count = tokens.count(chunk.generation)
-            if count:
-                cut = chunk.kept - count
-                taken += [HeldJob(chunk.worker_id, job) for job in chunk.jobs[cut : chunk.kept]]
-                chunk.kept = cut
-        return taken
+        self._is_blocked &= bool(self._chunks)
 
 
 def _is_plain(message: Any) -> bool:

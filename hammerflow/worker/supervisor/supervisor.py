@@ -57,10 +57,7 @@ class Supervisor:
             if greeting is None:
                 return 0
             runtime = Runtime(
-                options,
-                greeting,
-                self._lease_clock,
-                on_fork_server_lost=self._on_fork_server_lost,
+                options, greeting, self._lease_clock, on_fork_server_lost=self._on_fork_server_lost
             )
             runtime.start(fork_server)
             self._watch_files(greeting)
@@ -142,7 +139,8 @@ class Supervisor:
         self._wait_for_jobs(runtime)
         is_written = runtime.stop()
         released = runtime.pool.released - released
-        log.info("drained: released %s", _count(released, "lease"), extra=facts(leases=released))
+        leases = "1 lease" if released == 1 else f"{released} leases"
+        log.info("drained: released %s", leases, extra=facts(leases=released))
         log.info("worker stopped")
         return 0 if is_written else 1
 
@@ -161,17 +159,8 @@ class Supervisor:
 
 
 def _log_drain(running: int, seconds: float) -> None:
-    still = "still runs" if running == 1 else "still run"
-    log.info(
-        "draining: %s %s",
-        _count(running, "job"),
-        still,
-        extra=facts(running=running, seconds_left=round(seconds, 1)),
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    jobs = "1 job still runs" if running == 1 else f"{running} jobs still run"
+    log.info("draining: %s", jobs, extra=facts(running=running, seconds_left=round(seconds, 1)))
 
 
 def _warm_up() -> None:
