@@ -42,6 +42,7 @@ class Settings:
         connect_timeout: for a new connection to the database.
         statement_timeout: for one statement on a server.
         configure_logging: whether a worker owns the root logger; see :mod:`hammerflow.worker.logs`.
+        log_jobs: whether workers log the end of every job at level "info", not only at "debug".
     """
 
     database: str = field(default="sqlite:///hammerflow.db", repr=False)  # holds a password
@@ -59,6 +60,7 @@ class Settings:
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     configure_logging: bool = True
+    log_jobs: bool = False
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -321,6 +323,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "connect_timeout": _seconds,
     "statement_timeout": _seconds,
     "configure_logging": _yes_or_no,
+    "log_jobs": _yes_or_no,
 }
 _OPTIONAL = frozenset({"redis", "schema"})
 

@@ -31,6 +31,7 @@ class WorkerOptions:
         log_level: "debug", "info", "warning" or "error".
         configure_logging: whether the worker owns the root logger; so does the setting of that
             name. See :mod:`hammerflow.worker.logs`.
+        log_jobs: log the end of every job at "info", not only at "debug"; also a setting.
     """
 
     app: str
@@ -46,6 +47,7 @@ class WorkerOptions:
     log_format: str = "text"
     log_level: str = "info"
     configure_logging: bool = True
+    log_jobs: bool = False
 
     @property
     def processes(self) -> int:

@@ -20,58 +20,59 @@ from hammerflow.worker.child.reports import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 from hammerflow.worker.supervisor.child_channel import ChildChannel
-from hammerflow.worker.supervisor.child_handle import RoundResults, SerialChildHandle
 from hammerflow.worker.supervisor.prefetch import Prefetch
+from hammerflow.worker.supervisor.round_results import RoundResults
+from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
 from tests.support.waiting import until
 from tests.worker.kit import claimed
 
 
 class Bench:
-    """One child and its seat."""
+    """One child and its handle."""
 
     def __init__(self, app: Hammerflow, options: ChildLimits) -> None:
-        manifest = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
-        self.line = ChildChannel()
-        self.seat = SerialChildHandle(1, self.line, manifest, time.monotonic())
-        self.harvest = RoundResults()
-        self.pace = Prefetch()
+        catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
+        self.channel = ChildChannel()
+        self.handle = SerialChildHandle(1, self.channel, catalog, time.monotonic())
+        self.results = RoundResults()
+        self.prefetch = Prefetch()
         self.is_over = False
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self.line.jobs)
+            os.close(self.channel.jobs)
             pulse = LeaseClock()
             pulse.extend(math.inf)
-            SerialChild(app, self.line.child_ends, options, pulse).run()
+            SerialChild(app, self.channel.child_ends, options, pulse).run()
             os._exit(0)
-        self.line.handed_over()
+        self.channel.handed_over()
 
-    def hand(self, *jobs: Claimed) -> None:
-        self.seat.hand(7, list(jobs), {}, time.monotonic())
+    def give(self, *jobs: Claimed) -> None:
+        self.handle.give(7, list(jobs), {}, time.monotonic())
 
     def listen(self) -> None:
         """Take in what the child has said by now."""
-        frames = self.line.frames()
-        if frames is None:
+        messages = self.channel.messages()
+        if messages is None:
             self.is_over = True
         else:
-            self.seat.hear(frames, self.harvest, self.pace, time.monotonic())
-        self.line.flush()
+            self.handle.receive(messages, self.results, self.prefetch, time.monotonic())
+        self.channel.flush()
 
     def listen_until(self, condition: Callable[[], bool]) -> None:
-        def heard() -> bool:
+        def has_told() -> bool:
             self.listen()
             return condition()
 
-        until("the child says it", heard)
+        until("the child reports it", has_told)
 
     @property
     def ended(self) -> list[bytes]:
-        return [job.id for job, _ in self.harvest.ended.get(7, [])]
+        return [job.id for job, _ in self.results.ended.get(7, [])]
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        self.line.close()
+        self.channel.close()
 
 
 @pytest.fixture
@@ -120,12 +121,12 @@ def test_jobs_run_in_order_and_each_end_is_told(
     child, path = bench(), str(tmp_path / "log")
     jobs = [claimed("log", path, str(i)) for i in range(100)]
 
-    child.hand(*jobs)
-    child.listen_until(lambda: not child.seat.is_busy)
+    child.give(*jobs)
+    child.listen_until(lambda: not child.handle.is_busy)
 
     assert child.ended == [job.id for job in jobs]
     assert Path(path).read_text().split() == [str(i) for i in range(100)]
-    assert child.pace.of(jobs[0].task_id) is not None
+    assert child.prefetch.is_tiny(jobs), "its run times were measured"
 
 
 def test_what_was_taken_back_is_never_started(bench: Callable[..., Bench], tmp_path: Path) -> None:
@@ -133,27 +134,27 @@ def test_what_was_taken_back_is_never_started(bench: Callable[..., Bench], tmp_p
     first = claimed("wait", str(gate))
     behind = [claimed("log", path, str(i)) for i in range(300)]
     next_chunk = [claimed("log", path, "next")]
-    child.hand(first, *behind)
-    child.hand(*next_chunk)
-    until("the first has begun", lambda: child.seat.unstarted and len(_tokens_left(child)) == 301)
+    child.give(first, *behind)
+    child.give(*next_chunk)
+    until("the first has begun", lambda: child.handle.unstarted and len(_tokens_left(child)) == 301)
 
-    taken = child.seat.take_back()
-    assert not child.seat.is_free, "it has not noticed yet"
+    taken = child.handle.take_back()
+    assert not child.handle.is_free, "it has not noticed yet"
     gate.touch()
-    child.listen_until(lambda: child.seat.is_free)
+    child.listen_until(lambda: child.handle.is_free)
 
     assert [held.job for held in taken] == [*behind, *next_chunk]
     assert child.ended == [first.id]
-    child.hand(claimed("log", path, "later"))
-    child.listen_until(lambda: not child.seat.is_busy)
+    child.give(claimed("log", path, "later"))
+    child.listen_until(lambda: not child.handle.is_busy)
     assert Path(path).read_text().split() == ["later"]
 
 
 def _tokens_left(child: Bench) -> bytes:
-    """How many tokens stand in the pipe, by taking and giving them back: only while it is stuck."""
-    tokens = child.line.take_tokens()
+    """The tokens in the pipe, taken and given back: only while the child is stuck."""
+    tokens = child.channel.take_tokens()
     if tokens:
-        child.line.send(b"", tokens)
+        child.channel.send(b"", tokens)
     return tokens
 
 
@@ -167,12 +168,12 @@ def test_a_race_for_tokens_gives_each_job_to_one_side(
     for round_ in range(60):
         jobs = [claimed("log", path, f"{round_}-{i}") for i in range(40)]
         given += jobs
-        child.hand(*jobs[:25])
-        child.hand(*jobs[25:])
+        child.give(*jobs[:25])
+        child.give(*jobs[25:])
         for _ in range(round_ % 7 * 3):
             child.listen()
-        taken.update(held.job.id for held in child.seat.take_back())
-        child.listen_until(lambda: child.seat.is_free)
+        taken.update(held.job.id for held in child.handle.take_back())
+        child.listen_until(lambda: child.handle.is_free)
 
     ended = Counter(child.ended)
 
@@ -189,13 +190,13 @@ def test_after_a_death_it_is_known_what_ran_and_what_did_not(
     done = [claimed("log", path, str(i)) for i in range(5)]
     stuck = claimed("wait", str(tmp_path / "never"))
     waiting = [claimed("log", path, "x") for _ in range(5)]
-    child.hand(*done, stuck, *waiting)
+    child.give(*done, stuck, *waiting)
     child.listen_until(lambda: len(child.ended) == 5)
     until("it is stuck", lambda: len(_tokens_left(child)) == 5)
 
     os.kill(child.pid, signal.SIGKILL)
     child.listen_until(lambda: child.is_over)
-    ran, unstarted = child.seat.leftovers()
+    unstarted, ran = child.handle.take_back(), child.handle.held()
 
     assert child.ended == [job.id for job in done]
     assert [held.job for held in ran] == [stuck]
@@ -207,12 +208,12 @@ def test_a_frame_larger_than_a_pipe_does_not_block_the_sender(
 ) -> None:
     child, gate = bench(), tmp_path / "gate"
     path = str(tmp_path / "log")
-    child.hand(claimed("wait", str(gate)))
-    child.hand(*[claimed("log", path, "x" * 50_000) for _ in range(10)])
+    child.give(claimed("wait", str(gate)))
+    child.give(*[claimed("log", path, "x" * 50_000) for _ in range(10)])
 
-    assert child.line.is_clogged
+    assert child.channel.is_clogged
     gate.touch()
-    child.listen_until(lambda: not child.seat.is_busy)
+    child.listen_until(lambda: not child.handle.is_busy)
     assert len(child.ended) == 11
 
 
@@ -222,11 +223,11 @@ def test_a_spent_child_quits_and_leaves_the_rest(
     child, path = bench(max_jobs=3), str(tmp_path / "log")
     jobs = [claimed("log", path, str(i)) for i in range(10)]
 
-    child.hand(*jobs)
+    child.give(*jobs)
     child.listen_until(lambda: child.is_over)
-    ran, unstarted = child.seat.leftovers()
+    unstarted, ran = child.handle.take_back(), child.handle.held()
 
-    assert child.seat.quit_because == "3 jobs done"
+    assert child.handle.quit_reason == "3 jobs done"
     assert child.ended == [job.id for job in jobs[:3]]
     assert ran == []
     assert [held.job for held in unstarted] == jobs[3:]
@@ -235,11 +236,11 @@ def test_a_spent_child_quits_and_leaves_the_rest(
 def test_the_copy_that_a_body_forks_ends_no_job(bench: Callable[..., Bench]) -> None:
     child = bench()
 
-    child.hand(claimed("forks"), claimed("forks"))
-    child.listen_until(lambda: not child.seat.is_busy)
+    child.give(claimed("forks"), claimed("forks"))
+    child.listen_until(lambda: not child.handle.is_busy)
     child.listen()
 
-    outcomes = [outcome for _, outcome in child.harvest.ended[7]]
+    outcomes = [outcome for _, outcome in child.results.ended[7]]
     assert outcomes == [Completed(b"M\xa6parent"), Completed(b"M\xa6parent")]
 
 
@@ -257,10 +258,10 @@ def test_rows_that_cannot_be_run_are_parked_and_harm_no_one(bench: Callable[...,
         claimed("nobody knows it"),
     ]
 
-    child.hand(*hostile, claimed("bad"), claimed("bad", attempt=2), claimed("bad", attempt=3))
-    child.listen_until(lambda: not child.seat.is_busy)
+    child.give(*hostile, claimed("bad"), claimed("bad", attempt=2), claimed("bad", attempt=3))
+    child.listen_until(lambda: not child.handle.is_busy)
 
-    outcomes = [outcome for _, outcome in child.harvest.ended[7]]
+    outcomes = [outcome for _, outcome in child.results.ended[7]]
     assert [type(outcome) for outcome in outcomes] == [Parked] * 9 + [Retrying, Failed, Failed]
     assert {o.why for o in outcomes if isinstance(o, Parked)} == {"undecodable", "unknown_task"}
     assert isinstance(outcomes[-1], Failed)

@@ -11,56 +11,56 @@ from tests.worker.kit import claimed
 
 
 def test_a_task_never_seen_is_handed_out_singly() -> None:
-    pace = Prefetch()
-    pace.observe({name_id("known"): [1000, 0.01]})
+    prefetch = Prefetch()
+    prefetch.observe({name_id("known"): [1000, 0.01]})
 
     jobs = [claimed("new") for _ in range(10)]
 
-    assert pace.chunk(jobs, share=10) == 1
-    assert pace.chunk([claimed("known"), *jobs], share=10) == 1
-    assert not pace.is_tiny(jobs)
+    assert prefetch.chunk(jobs, share=10) == 1
+    assert prefetch.chunk([claimed("known"), *jobs], share=10) == 1
+    assert not prefetch.is_tiny(jobs)
 
 
 def test_tiny_jobs_go_out_by_the_hundred_and_long_ones_singly() -> None:
-    pace = Prefetch()
-    pace.observe({name_id("tiny"): [1000, 0.01], name_id("long"): [3, 3.0]})
+    prefetch = Prefetch()
+    prefetch.observe({name_id("tiny"): [1000, 0.01], name_id("long"): [3, 3.0]})
 
     tiny = [claimed("tiny") for _ in range(2000)]
     long = [claimed("long") for _ in range(10)]
 
-    assert pace.chunk(tiny, share=1000) == CHUNK_JOBS
-    assert pace.chunk(long, share=5) == 1
-    assert pace.chunk([*tiny[:5], *long], share=10) == 5
-    assert pace.is_tiny(tiny)
-    assert not pace.is_tiny([*tiny, long[0]])
+    assert prefetch.chunk(tiny, share=1000) == CHUNK_JOBS
+    assert prefetch.chunk(long, share=5) == 1
+    assert prefetch.chunk([*tiny[:5], *long], share=10) == 5
+    assert prefetch.is_tiny(tiny)
+    assert not prefetch.is_tiny([*tiny, long[0]])
 
 
 def test_jobs_of_some_milliseconds_are_shared_among_free_children() -> None:
-    pace = Prefetch()
-    pace.observe({name_id("middle"): [100, 0.3]})
+    prefetch = Prefetch()
+    prefetch.observe({name_id("middle"): [100, 0.3]})
 
     jobs = [claimed("middle") for _ in range(4)]
 
-    assert pace.chunk(jobs, share=2) == 2
+    assert prefetch.chunk(jobs, share=2) == 2
 
 
 def test_big_arguments_make_small_chunks() -> None:
-    pace = Prefetch()
-    pace.observe({name_id("big"): [1000, 0.001]})
+    prefetch = Prefetch()
+    prefetch.observe({name_id("big"): [1000, 0.001]})
 
     jobs = [claimed("big", "x" * 400_000) for _ in range(100)]
 
-    assert pace.chunk(jobs, share=100) == 2
+    assert prefetch.chunk(jobs, share=100) == 2
 
 
 def test_a_task_that_becomes_slow_is_known_as_slow_soon() -> None:
-    pace = Prefetch()
-    pace.observe({name_id("task"): [100_000, 1.0]})
+    prefetch = Prefetch()
+    prefetch.observe({name_id("task"): [100_000, 1.0]})
 
     for _ in range(3):
-        pace.observe({name_id("task"): [1, 1.0]})
+        prefetch.observe({name_id("task"): [1, 1.0]})
 
-    assert pace.chunk([claimed("task") for _ in range(100)], share=100) == 1
+    assert prefetch.chunk([claimed("task") for _ in range(100)], share=100) == 1
 
 
 def test_room_is_one_job_per_idle_child_until_something_is_known() -> None:
@@ -76,10 +76,10 @@ def test_room_is_one_job_per_idle_child_until_something_is_known() -> None:
     mean=st.floats(1e-7, 1e5),
 )
 def test_room_is_bounded(children: int, idle: int, held: int, mean: float) -> None:
-    pace = Prefetch()
-    pace.observe({1: [1, mean]})
+    prefetch = Prefetch()
+    prefetch.observe({1: [1, mean]})
 
-    room = pace.room(children=children, idle=min(idle, children), held=held, backlog=0)
+    room = prefetch.room(children=children, idle=min(idle, children), held=held, backlog=0)
 
     assert 0 <= room <= CLAIM_JOBS
     if mean > 1:
@@ -88,11 +88,11 @@ def test_room_is_bounded(children: int, idle: int, held: int, mean: float) -> No
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=600), st.integers(1, 600))
 def test_a_chunk_has_at_least_one_job_and_at_most_its_time(names: list[str], share: int) -> None:
-    pace = Prefetch()
+    prefetch = Prefetch()
     times = {"a": 0.00001, "b": 0.001, "c": 0.1}
-    pace.observe({name_id(name): [1, seconds] for name, seconds in times.items()})
+    prefetch.observe({name_id(name): [1, seconds] for name, seconds in times.items()})
 
-    count = pace.chunk([claimed(name) for name in names], share)
+    count = prefetch.chunk([claimed(name) for name in names], share)
 
     assert 1 <= count <= min(len(names), CHUNK_JOBS)
     if count > 1:

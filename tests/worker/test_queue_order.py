@@ -12,34 +12,34 @@ from hammerflow.worker.supervisor.queue_order import QueueOrder
 
 
 def test_turns_follow_the_weights_and_are_spread() -> None:
-    schedule = QueueOrder({"high": 5, "default": 1})
+    order = QueueOrder({"high": 5, "default": 1})
 
-    firsts = [schedule.order()[0] for _ in range(60)]
+    firsts = [order.order()[0] for _ in range(60)]
 
     assert Counter(firsts) == {"high": 50, "default": 10}
     assert all("default" in firsts[i : i + 6] for i in range(0, 60, 6))
 
 
-def test_what_room_is_left_goes_to_the_others_heaviest_first() -> None:
-    schedule = QueueOrder({"a": 1, "b": 3, "c": 2})
+def test_the_room_that_is_left_goes_to_the_others_heaviest_first() -> None:
+    order = QueueOrder({"a": 1, "b": 3, "c": 2})
 
     for _ in range(6):
-        first, *rest = schedule.order()
+        first, *rest = order.order()
         assert {first, *rest} == {"a", "b", "c"}
         weights = {"a": 1, "b": 3, "c": 2}
         assert sorted(rest, key=lambda name: -weights[name]) == rest
 
 
 def test_a_paused_queue_has_no_turn() -> None:
-    schedule = QueueOrder({"a": 1, "b": 1})
+    order = QueueOrder({"a": 1, "b": 1})
 
-    assert not schedule.set_paused({"a", "elsewhere"})
-    assert schedule.order() == ["b"]
-    assert schedule.set_paused(set()), "a was resumed"
-    assert set(schedule.order()) == {"a", "b"}
+    assert not order.set_paused({"a", "elsewhere"})
+    assert order.order() == ["b"]
+    assert order.set_paused(set()), "a was resumed"
+    assert set(order.order()) == {"a", "b"}
 
 
-def test_only_an_open_schedule_takes_new_queues() -> None:
+def test_only_an_open_order_takes_new_queues() -> None:
     assert QueueOrder(None).add({"new"})
     assert not QueueOrder({"a": 1}).add({"new"})
     assert QueueOrder({"a": 1}).names == ["a"]

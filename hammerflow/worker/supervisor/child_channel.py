@@ -1,4 +1,4 @@
-"""Line: a supervisor's ends of the pipes to one child; it never blocks on a slow one."""
+"""The supervisor's ends of the pipes to one child: messages, and the tokens that start jobs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _READ = 1 << 18
 
 
 class ChildChannel:
-    """Frames to a child and back, and its tokens.
+    """Three pipes that never block the supervisor, however slow the child is.
 
     Attributes:
-        results: descriptor that is readable when the child has said something.
-        jobs: descriptor that frames go into; to be watched while ``is_clogged``.
+        child_ends: what the fork server gives to the child; closed here by :meth:`handed_over`.
+        results: descriptor that is readable when the child has sent something.
+        jobs: descriptor that messages are written to; watch it while ``is_clogged``. -1 if closed.
     """
 
     def __init__(self) -> None:
@@ -42,44 +43,47 @@ class ChildChannel:
         return bool(self._unsent)
 
     def handed_over(self) -> None:
-        """The child has its ends: close ours, but for the tokens, which both read."""
+        """Close the child's ends here. The reading end of the tokens stays open: both read it."""
         os.close(self.child_ends.jobs)
         os.close(self.child_ends.results)
 
-    def send(self, frame: bytes, tokens: bytes = b"") -> None:
-        """Give the child the right to start so many jobs, and then the jobs."""
+    def send(self, message: bytes, tokens: bytes = b"") -> None:
+        """Send a message, after one token for each job in it that the child may start.
+
+        The tokens go first: a child that finds none concludes that the jobs were taken back.
+        """
         if tokens:
             os.write(self._tokens_in, tokens)
-        self._unsent += frame
+        self._unsent += message
         self.flush()
 
     def flush(self) -> None:
-        """Write what the pipe takes now."""
+        """Write as much as the pipe takes now."""
         try:
             while self._unsent:
                 del self._unsent[: os.write(self.jobs, self._unsent)]
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            self._unsent.clear()  # it is dead; the end of its results tells
+            self._unsent.clear()  # the child is dead; the end of its results reports that
 
     def take_tokens(self) -> bytes:
-        """Take back the right to start what is not started yet; all of it at once."""
+        """Read all tokens that are left: the child cannot start their jobs any more."""
         try:
             return os.read(self._tokens, 1 << 16)
         except BlockingIOError:
             return b""
 
-    def frames(self) -> list[Any] | None:
-        """What the child has said since; None at the end of its life."""
+    def messages(self) -> list[Any] | None:
+        """The messages that have arrived; None once the child has closed its end."""
         try:
-            data = os.read(self.results, _READ)
+            received = os.read(self.results, _READ)
         except BlockingIOError:
             return []
-        return self._unpacker.frames(data) if data else None
+        return self._unpacker.frames(received) if received else None
 
     def close_jobs(self) -> None:
-        """Tell the child that nothing more comes: it ends when it has done what it has."""
+        """Tell the child that nothing more comes: it ends when it has run what it has."""
         if self.jobs >= 0:
             os.close(self.jobs)
             self.jobs = -1

@@ -1,236 +1,176 @@
-"""Crews: all children of one kind, the jobs that wait for them, and who gets which."""
+"""All children of one kind, the jobs that wait for them, and which child gets which job."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Protocol
+from typing import Generic, TypeVar
 
-from hammerflow.jobs.job import Claimed
-from hammerflow.worker.supervisor.child_handle import AsyncChildHandle, HeldJob, SerialChildHandle
+from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.async_handle import AsyncChildHandle
+from hammerflow.worker.supervisor.backlog import Backlog
+from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, TINY, Prefetch
+from hammerflow.worker.supervisor.round_results import HeldJob
+from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
 
-__all__ = ["AsyncChildGroup", "Backlog", "ChildGroup", "Owner", "SerialChildGroup"]
+__all__ = ["AsyncChildGroup", "ChildGroup", "Group", "Handle", "SerialChildGroup"]
 
-#: A child that has ended no job for so long counts as busy with a long one.
+#: Seconds without an ended job after which a child counts as busy with a long one.
 STUCK = 0.050
-#: Jobs that found no child for so long go back to the database, for other hosts.
-PATIENCE = 0.5
+
+Handle = SerialChildHandle | AsyncChildHandle
+H = TypeVar("H", SerialChildHandle, AsyncChildHandle)
 
 
-class Owner(Protocol):
-    """What a crew needs of the pool."""
+class ChildGroup(Generic[H]):
+    """What both kinds share. Everything here is guarded by the pool's lock.
 
-    lock: threading.RLock
-    changes: int
-    abandoned: set[int]
-
-    def took_in(self, crew: Any) -> None:
-        """Jobs came in: hand out, and see whether the next wake-up must be earlier."""
-
-    def refuse(self, worker_id: int, jobs: Sequence[Claimed]) -> None:
-        """Give jobs back that were claimed under a registration that is gone."""
-
-
-class _HandOut:
-    """Claimed jobs that wait for a child."""
-
-    __slots__ = ("jobs", "since", "worker_id")
-
-    def __init__(self, worker_id: int, jobs: Iterable[Claimed], since: float) -> None:
-        self.worker_id = worker_id
-        self.jobs = deque(jobs)
-        self.since = since
-
-
-class Backlog:
-    """Jobs claimed and not handed out, first come first served."""
-
-    def __init__(self) -> None:
-        self._batches: deque[_HandOut] = deque()
-        self.count = 0
-
-    def __bool__(self) -> bool:
-        return self.count > 0
-
-    @property
-    def oldest(self) -> float | None:
-        """Since when the first of them waits."""
-        return self._batches[0].since if self._batches else None
-
-    @property
-    def head(self) -> tuple[int, deque[Claimed]]:
-        """The first jobs that were claimed under one registration."""
-        return self._batches[0].worker_id, self._batches[0].jobs
-
-    def add(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
-        """New jobs, to the end."""
-        self._batches.append(_HandOut(worker_id, jobs, now))
-        self.count += len(jobs)
-
-    def put_back(self, held: Sequence[HeldJob], now: float) -> None:
-        """Jobs that a child had, to the front."""
-        for worker_id, job in reversed(held):
-            if not self._batches or self._batches[0].worker_id != worker_id:
-                self._batches.appendleft(_HandOut(worker_id, (), now))
-            self._batches[0].jobs.appendleft(job)
-        self.count += len(held)
-
-    def take(self, count: int) -> list[Claimed]:
-        """So many of the head (at most as many as it has)."""
-        jobs = self._batches[0].jobs
-        taken = [jobs.popleft() for _ in range(count)]
-        if not jobs:
-            self._batches.popleft()
-        self.count -= count
-        return taken
-
-    def take_all(self) -> list[HeldJob]:
-        """Everything."""
-        taken = [HeldJob(b.worker_id, job) for b in self._batches for job in b.jobs]
-        self._batches.clear()
-        self.count = 0
-        return taken
-
-    def take_older(self, than: float) -> list[HeldJob]:
-        """What waits since before this instant."""
-        taken: list[HeldJob] = []
-        while self._batches and self._batches[0].since < than:
-            batch = self._batches.popleft()
-            taken += [HeldJob(batch.worker_id, job) for job in batch.jobs]
-        self.count -= len(taken)
-        return taken
-
-    def held(self) -> list[HeldJob]:
-        """Everything, to look at."""
-        return [HeldJob(b.worker_id, job) for b in self._batches for job in b.jobs]
-
-
-class ChildGroup:
-    """What both kinds share: the backlog and the way in for claimed jobs.
+    Args:
+        queues: names of the queues by their numbers; the pool fills it.
 
     Attributes:
         wanted: how many children there should be.
-        task_ids: what they can run.
+        task_ids: which tasks they can run.
         has_room: condition on the pool's lock; notified when a claim is worth while.
         wants_room: whether the dispatcher waits for that.
         not_before: when the next child may be forked (after deaths in quick succession).
+        quick_deaths: children in a row that died young, without having ended a job.
     """
 
-    seats: Sequence[SerialChildHandle] | Sequence[AsyncChildHandle]
+    is_async: bool
+    _handle_type: type[H]
 
-    def __init__(self, owner: Owner, *, wanted: int) -> None:
-        self._owner = owner
-        self.wanted = wanted
-        self.task_ids: list[int] = []
+    def __init__(self, lock: threading.RLock, queues: Mapping[int, str]) -> None:
+        self.children: list[H] = []
         self.backlog = Backlog()
-        self.pace = Prefetch()
-        self.queues: dict[int, str] = {}
-        self.has_room = threading.Condition(owner.lock)
+        self.prefetch = Prefetch()
+        self.wanted = 0
+        self.task_ids: list[int] = []
+        self.has_room = threading.Condition(lock)
         self.wants_room = False
         self.not_before = 0.0
         self.quick_deaths = 0
+        self._queues = queues
 
-    @property
-    def changes(self) -> int:
-        """Counts what happens in the pool."""
-        return self._owner.changes
+    def add(self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float) -> H:
+        """Make the handle of a child that is requested from the fork server."""
+        self.children.append(self._handle_type(serial, channel, catalog, now))
+        return self.children[-1]
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no job is held."""
-        return not self.backlog and not any(seat.is_busy for seat in self.seats)
+    def remove(self, child: Handle) -> None:
+        """Forget a child that has ended."""
+        self.children = [other for other in self.children if other is not child]
 
-    def offer(self, worker_id: int, jobs: Sequence[Claimed], queue: str) -> None:
-        """Claimed jobs come in; children that are free get theirs before this returns."""
-        with self._owner.lock:
-            self._owner.changes += 1
-            if worker_id in self._owner.abandoned:
-                self._owner.refuse(worker_id, jobs)
-                return
-            self.queues[jobs[0].queue_id] = queue
-            self.backlog.add(worker_id, jobs, time.monotonic())
-            self._owner.took_in(self)
+    def held(self) -> list[HeldJob]:
+        """All jobs of this kind that were claimed and have not ended."""
+        return [held for child in self.children for held in child.held()] + self.backlog.held()
+
+    def take_back(self, now: float) -> None:
+        """Move what the children have not started to the backlog."""
+        for child in self.children:
+            self.backlog.put_back(child.take_back(), now)
+
+    def take_unstarted(self, job_id: bytes, now: float) -> list[HeldJob]:
+        """Remove one job, if it is here and was not started."""
+        for child in self.children:
+            if any(held.job.id == job_id for held in child.held()):
+                self.backlog.put_back(child.take_back(), now)
+        return self.backlog.take_job(job_id)
 
 
-class SerialChildGroup(ChildGroup):
-    """Children that run one job at a time."""
+class SerialChildGroup(ChildGroup[SerialChildHandle]):
+    """Children that run one job at a time; tiny jobs are given to them in chunks."""
 
-    def __init__(self, owner: Owner, *, wanted: int) -> None:
-        super().__init__(owner, wanted=wanted)
-        self.seats: list[SerialChildHandle] = []
+    is_async = False
+    _handle_type = SerialChildHandle
 
     def room(self, now: float) -> int:
-        """How many jobs to claim now."""
-        idle = sum(seat.is_free for seat in self.seats)
-        moving = idle + sum(seat.is_busy and now - seat.since < STUCK for seat in self.seats)
-        held = self.backlog.count + sum(seat.load for seat in self.seats)
-        return self.pace.room(children=moving, idle=idle, held=held, backlog=self.backlog.count)
+        """How many jobs to claim now. A child that is stuck in a long job makes no room."""
+        idle = sum(child.is_free for child in self.children)
+        moving = idle + sum(
+            child.is_busy and now - child.active_at < STUCK for child in self.children
+        )
+        held = self.backlog.count + sum(child.load for child in self.children)
+        return self.prefetch.room(children=moving, idle=idle, held=held, backlog=self.backlog.count)
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to children that are free, and tiny jobs to those that soon will be."""
-        free = [seat for seat in self.seats if seat.is_free]
+        free = [child for child in self.children if child.is_free]
         while self.backlog:
-            seat = free.pop() if free else self._next_free(now)
-            if seat is None:
+            child = free.pop() if free else self._next_free(now)
+            if child is None:
                 return
             worker_id, jobs = self.backlog.head
             share = -(-self.backlog.count // (len(free) + 1))
-            count = self.pace.chunk(jobs, share)
-            if seat.is_busy and not self.pace.is_tiny(islice(jobs, count)):
+            count = self.prefetch.chunk(jobs, share)
+            if child.is_busy and not self.prefetch.is_tiny(islice(jobs, count)):
                 return
-            seat.hand(worker_id, self.backlog.take(count), self.queues, now)
+            child.give(worker_id, self.backlog.take(count), self._queues, now)
 
-    def balance(self, now: float) -> None:
-        """Take jobs back from children that are busy with a long one, if another is free or they
-        have waited long."""
-        has_free = not self.backlog and any(seat.is_free for seat in self.seats)
-        for seat in self.seats:
-            if seat.unstarted and now - seat.since >= (TINY if has_free else STUCK):
-                self.backlog.put_back(seat.take_back(), now)
+    def rebalance(self, now: float) -> None:
+        """Take jobs back that wait behind a long one: soon if another child is free, else later.
+
+        A free child needs the jobs of one other child only, so the first take-back ends the hurry.
+        """
+        has_free = not self.backlog and any(child.is_free for child in self.children)
+        for child in self.children:
+            if child.unstarted and now - child.active_at >= (TINY if has_free else STUCK):
+                self.backlog.put_back(child.take_back(), now)
                 has_free = False
 
-    def next_balance(self, now: float) -> float | None:
-        """When :meth:`balance` may have something to do."""
-        has_free = any(seat.is_free for seat in self.seats)
-        waits = [seat.since for seat in self.seats if seat.unstarted]
+    def next_rebalance(self, now: float) -> float | None:
+        """When :meth:`rebalance` may have something to do."""
+        has_free = any(child.is_free for child in self.children)
+        waits = [child.active_at for child in self.children if child.unstarted]
         return min(waits) + (TINY if has_free else STUCK) if waits else None
 
     def _next_free(self, now: float) -> SerialChildHandle | None:
         """A busy child that may get a second chunk: the one with the least to do."""
-        fit = [s for s in self.seats if s.may_prefetch and now - s.since < STUCK / 5]
-        seat = min(fit, key=lambda s: s.load, default=None)
-        return seat if seat is not None and seat.load <= CHUNK_JOBS // 2 else None
+        fit = [c for c in self.children if c.may_prefetch and now - c.active_at < STUCK / 5]
+        child = min(fit, key=lambda c: c.load, default=None)
+        return child if child is not None and child.load <= CHUNK_JOBS // 2 else None
 
 
-class AsyncChildGroup(ChildGroup):
-    """Children that run many async jobs at once."""
+class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
+    """Children that run many async jobs at once.
 
-    def __init__(self, owner: Owner, *, wanted: int) -> None:
-        super().__init__(owner, wanted=wanted)
-        self.seats: list[AsyncChildHandle] = []
+    Args:
+        slots: how many jobs one child runs at once.
+    """
+
+    is_async = True
+    _handle_type = AsyncChildHandle
+
+    def __init__(self, lock: threading.RLock, queues: Mapping[int, str], *, slots: int) -> None:
+        super().__init__(lock, queues)
+        self._slots = slots
 
     def room(self, now: float) -> int:
         """How many jobs to claim now."""
-        return max(0, sum(seat.free_slots for seat in self.seats) - self.backlog.count)
+        return max(0, sum(map(self._free_slots, self.children)) - self.backlog.count)
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to free slots, spread over the children."""
         while self.backlog:
-            seat = max(self.seats, key=lambda s: s.free_slots, default=None)
-            if seat is None or not seat.free_slots:
+            child = max(self.children, key=self._free_slots, default=None)
+            if child is None or not self._free_slots(child):
                 return
             worker_id, jobs = self.backlog.head
-            share = -(-self.backlog.count // len(self.seats))
-            count = min(len(jobs), seat.free_slots, share)
-            seat.hand(worker_id, self.backlog.take(count), self.queues, now)
+            share = -(-self.backlog.count // len(self.children))
+            count = min(len(jobs), self._free_slots(child), share)
+            child.give(worker_id, self.backlog.take(count), self._queues, now)
 
-    def balance(self, now: float) -> None:
+    def rebalance(self, now: float) -> None:
         """Nothing waits in these children."""
 
-    def next_balance(self, now: float) -> float | None:
+    def next_rebalance(self, now: float) -> float | None:
         """Never."""
         return None
+
+    def _free_slots(self, child: AsyncChildHandle) -> int:
+        return 0 if child.is_leaving else max(0, self._slots - child.load)
+
+
+Group = SerialChildGroup | AsyncChildGroup

@@ -1,4 +1,4 @@
-"""Forker: the supervisor's side of a fork server."""
+"""The supervisor's side of a fork server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +23,11 @@ __all__ = ["ForkServerClient", "Greeting"]
 
 
 class Greeting(NamedTuple):
-    """What a fork server knows after it has imported the app."""
+    """What a fork server reports after it has imported the app."""
 
     name: str
     settings: Settings
-    manifest: TaskCatalog
+    catalog: TaskCatalog
     files: list[Path]  # of the user's modules, for --reload
 
 
@@ -36,10 +36,10 @@ class ForkServerClient:
 
     Args:
         options: app, log_format, log_level, configure_logging, max_jobs, max_memory.
-        pulse: what its children look at before each body.
+        lease_clock: what its children check before each body.
     """
 
-    def __init__(self, options: dict[str, Any], pulse: LeaseClock) -> None:
+    def __init__(self, options: dict[str, Any], lease_clock: LeaseClock) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -49,10 +49,10 @@ class ForkServerClient:
                     "hammerflow.worker.forkserver",
                     str(theirs.fileno()),
                     str(os.getpid()),
-                    json.dumps({**options, "lease_clock": pulse.fd}),
+                    json.dumps({**options, "lease_clock": lease_clock.fd}),
                 ],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), pulse.fd],
+                pass_fds=[theirs.fileno(), lease_clock.fd],
             )
         self.control = ours
         self.is_lost = False
@@ -63,15 +63,21 @@ class ForkServerClient:
         """Of the fork server."""
         return self._process.pid
 
-    def greeting(self, *, wake: int, is_over: Any, timeout: float = 120.0) -> Greeting | None:
+    def greeting(
+        self, *, wake: int, is_over: Callable[[], bool], timeout: float = 120.0
+    ) -> Greeting | None:
         """Wait until the app is imported.
 
         Args:
             wake: a descriptor that becomes readable when ``is_over`` may have changed.
-            is_over: gives True when nobody wants to know any more: None is returned.
+            is_over: returns whether to stop waiting.
+            timeout: seconds to wait at most.
+
+        Returns:
+            What it reports; None if ``is_over`` has ended the wait.
 
         Raises:
-            ConfigError: the import failed; the message says how.
+            ConfigError: the import failed or took too long; the message says how.
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -79,8 +85,8 @@ class ForkServerClient:
             if is_over():
                 return None
             if self.control.fileno() in ready:
-                for frame in self.frames():
-                    return _read_greeting(frame)
+                for message in self.messages():
+                    return _read_greeting(message)
             if self.is_lost:
                 raise ConfigError(f"the fork server ended with code {self._process.wait()}")
         raise ConfigError(f"importing the app took longer than {timeout:g} s")
@@ -92,8 +98,8 @@ class ForkServerClient:
         except OSError:
             self.is_lost = True
 
-    def frames(self) -> list[Any]:
-        """What it has said; sets ``is_lost`` at its end."""
+    def messages(self) -> list[Any]:
+        """The messages that have arrived; sets ``is_lost`` if it has ended."""
         try:
             data = self.control.recv(1 << 16)
         except OSError:
@@ -103,7 +109,7 @@ class ForkServerClient:
         return self._unpacker.frames(data)
 
     def close(self) -> None:
-        """Let it go; its children, if there are any, die with it."""
+        """End the process; its children, if it still has any, die with it."""
         self.control.close()
         try:
             self._process.wait(2.0)
@@ -112,15 +118,13 @@ class ForkServerClient:
             self._process.wait()
 
 
-def _read_greeting(frame: Sequence[Any]) -> Greeting:
-    if frame[0] == APP_BROKEN:
-        error = ConfigError(frame[1])
-        error.add_note(frame[2])
+def _read_greeting(message: Sequence[Any]) -> Greeting:
+    if message[0] == APP_BROKEN:
+        error = ConfigError(message[1])
+        error.add_note(message[2])
         raise error
-    if frame[0] != APP_LOADED:
-        raise ConfigError("the fork server speaks another language: is it another version?")
-    _, name, settings, tasks, files = frame
-    facts = [TaskInfo.from_plain(task) for task in tasks]
-    return Greeting(
-        name, Settings.from_dict(settings), TaskCatalog(facts), [Path(f) for f in files]
-    )
+    if message[0] != APP_LOADED:
+        raise ConfigError("the fork server sent an unknown message: is it another version?")
+    _, name, settings, tasks, files = message
+    catalog = TaskCatalog([TaskInfo.from_plain(task) for task in tasks])
+    return Greeting(name, Settings.from_dict(settings), catalog, [Path(file) for file in files])

@@ -1,43 +1,79 @@
-"""Reports: one log line for each job that did not simply complete."""
+"""One log line for each job that ended."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Parked, Retrying
+from hammerflow.jobs.outcome import Lost, Outcome, Parked, Retrying, Settled, Snoozed
 from hammerflow.worker.logs import facts
 from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.round_results import EndedJob
 
-__all__ = ["report"]
+__all__ = ["JobLog"]
 
 log = logging.getLogger("hammerflow.jobs")
 
 
-def report(pairs: Sequence[tuple[Claimed, Outcome]], manifest: TaskCatalog) -> None:
-    """Log what went wrong among these ends."""
-    for job, outcome in pairs:
-        match outcome:
-            case Failed(failure):
-                _warn("job failed", manifest, job, failure)
-            case Retrying(delay, failure):
-                _warn(f"job failed, next attempt in {delay:.1f} s", manifest, job, failure)
-            case Lost(failure):
-                _warn("job was lost", manifest, job, failure)
-            case Parked(why, failure):
-                _warn(f"job is parked ({why})", manifest, job, failure)
-            case _:
-                pass
+class JobLog:
+    """Failures, losses and parks are warnings; all other ends have a level of their own.
+
+    Args:
+        level: of the ends that are not failures, as a number of :mod:`logging`.
+        queues: names of the queues by their numbers; the pool fills it.
+    """
+
+    def __init__(self, level: int, queues: Mapping[int, str]) -> None:
+        self._level = level
+        self._queues = queues
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it also wants to know of jobs that simply completed."""
+        return log.isEnabledFor(self._level)
+
+    def write(self, ends: Iterable[EndedJob], catalog: TaskCatalog) -> None:
+        """Write the lines of jobs that ended."""
+        for job, outcome, child, seconds in ends:
+            failure = getattr(outcome, "failure", None)
+            level = self._level if failure is None else logging.WARNING
+            if not log.isEnabledFor(level):
+                continue
+            values = self.fields(job, catalog) | {"outcome": type(outcome).__name__.lower()}
+            if seconds is not None:
+                values["duration"] = round(seconds, 6)
+            if child is not None:
+                values["child"] = child
+            if failure is not None:
+                values["kind"] = failure.kind
+                values["error"] = f"{failure.type}: {failure.message}"
+            log.log(level, _sentence(outcome), extra=facts(**values))
+
+    def fields(self, job: Claimed, catalog: TaskCatalog) -> dict[str, Any]:
+        """What every line about a job says of it."""
+        return {
+            "job": uuid.UUID(bytes=job.id),
+            "task": catalog.name(job),
+            "queue": self._queues.get(job.queue_id, job.queue_id),
+            "attempt": job.attempt,
+        }
 
 
-def _warn(what: str, manifest: TaskCatalog, job: Claimed, failure: Failure) -> None:
-    named = facts(
-        job=uuid.UUID(bytes=job.id),
-        task=manifest.name(job),
-        attempt=job.attempt,
-        kind=failure.kind,
-        error=f"{failure.type}: {failure.message}",
-    )
-    log.warning(what, extra=named)
+def _sentence(outcome: Outcome) -> str:
+    match outcome:
+        case Settled(stale):
+            return "job ended, but its lease had been taken over" if stale else "job completed"
+        case Retrying(delay):
+            return f"job failed, next attempt in {delay:.1f} s"
+        case Lost(delay=delay):
+            follows = "no attempt is left" if delay is None else "it is tried again"
+            return f"job was lost with its child, {follows}"
+        case Parked(why):
+            return f"job is parked ({why})"
+        case Snoozed(delay):
+            return f"job is snoozed for {delay:.1f} s"
+        case _:
+            return f"job {type(outcome).__name__.lower()}"  # completed, failed, cancelled ...

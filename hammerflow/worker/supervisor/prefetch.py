@@ -1,4 +1,4 @@
-"""Pace: how long jobs of each task take, and so how many to hand out and to claim at a time."""
+"""How long jobs of each task take, and thus how many to hand out and to claim at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Prefetch"]
 
 #: Work that a child gets at a time, in seconds.
 CHUNK_SECONDS = 0.010
-#: Jobs that a child gets at a time; tokens of two chunks fit into a pipe.
+#: Jobs that a child gets at a time; the tokens of two chunks fit into a pipe.
 CHUNK_JOBS = 500
 #: Work that a worker holds per child: running, next in the child, and in the backlog.
 HELD_SECONDS = 0.030
@@ -18,13 +18,13 @@ CLAIM_JOBS = 1_000
 #: A job shorter than this may wait in a busy child for its turn.
 TINY = 0.002
 _CHUNK_BYTES = 1 << 20
-_WEIGHT = 0.2  # of a new figure against what was known
+_WEIGHT = 0.2  # of a new measurement in the average
 
 
 class Prefetch:
     """Moving averages of run times, by task and over all.
 
-    A task that was never seen counts as long, so its first jobs are handed out singly.
+    A task without a measurement counts as long, so its first jobs are handed out one at a time.
     """
 
     def __init__(self) -> None:
@@ -32,23 +32,19 @@ class Prefetch:
         self._all: float | None = None
 
     def observe(self, times: Mapping[int, Iterable[float]]) -> None:
-        """Take in what a child has measured: task id to count and seconds."""
+        """Add what a child has measured: task id to count and seconds."""
         for task_id, (count, total) in times.items():
             mean = total / count
             weight = 1 - (1 - _WEIGHT) ** min(count, 50)
             self._by_task[task_id] = _moved(self._by_task.get(task_id), mean, weight)
             self._all = _moved(self._all, mean, weight)
 
-    def of(self, task_id: int) -> float | None:
-        """Seconds that a job of this task takes, as far as known."""
-        return self._by_task.get(task_id)
-
     def chunk(self, jobs: Iterable[Claimed], share: int) -> int:
         """How many of these jobs, from the first on, make one chunk.
 
         Args:
-            share: how many fall to one child if all idle ones get the same; jobs that are not
-                tiny are spread so.
+            share: how many each child would get if all idle ones got the same; a chunk that takes
+                longer than ``TINY`` is not larger.
         """
         seconds, size, count = 0.0, 0, 0
         for job in jobs:

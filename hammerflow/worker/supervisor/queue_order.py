@@ -1,4 +1,4 @@
-"""Schedule: in which order a worker asks its queues for jobs."""
+"""In which order a worker claims from its queues."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ __all__ = ["QueueOrder"]
 
 class QueueOrder:
     """Smooth weighted round-robin: with ``high:5,default:1`` five of six claims begin with high,
-    evenly spread; what room is left goes to the others, the heaviest first.
+    evenly spread; the room that is left goes to the others, the heaviest first. At each turn every
+    queue earns its weight as credit, and the richest one pays for the turn (as nginx does it).
 
     Args:
-        weights: queue name to weight; None serves every queue that shows up, all alike.
+        weights: queue name to weight; None serves every queue that appears, with equal weights.
     """
 
     def __init__(self, weights: Mapping[str, int] | None) -> None:
@@ -30,7 +31,7 @@ class QueueOrder:
             return sorted(self._weights)
 
     def add(self, names: Iterable[str]) -> bool:
-        """Serve these, too, if every queue is to be served; whether that is new."""
+        """Serve these, too, if every queue is served; whether any of them is new."""
         with self._lock:
             new = [name for name in names if name not in self._weights] if self.is_open else []
             self._weights.update(dict.fromkeys(new, 1))
@@ -38,14 +39,14 @@ class QueueOrder:
             return bool(new)
 
     def set_paused(self, names: Iterable[str]) -> bool:
-        """These are paused, all others not; whether one of ours was resumed by that."""
+        """Pause these and resume all others; whether one that is served was resumed."""
         with self._lock:
             resumed = (self._paused - set(names)) & self._weights.keys()
             self._paused = set(names)
             return bool(resumed)
 
     def order(self) -> list[str]:
-        """The queues to ask now, the one whose turn it is first."""
+        """The queues to claim from now, the one whose turn it is first."""
         with self._lock:
             open_ = [name for name in self._weights if name not in self._paused]
             if len(open_) < 2:

@@ -1,4 +1,4 @@
-"""Reload: notices that a file of the user's app has changed."""
+"""Notices that a file of the user's app has changed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ __all__ = ["FileWatcher"]
 
 
 class FileWatcher:
-    """Compares modification times; for development, so a look per second will do."""
+    """Compares modification times. It is for development, so one check per second is enough."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._times = {path: _changed_at(path) for path in files}
 
     def changed(self) -> bool:
-        """Whether any file has changed since the last call that said so."""
+        """Whether any file has changed since the last call."""
         now = {path: _changed_at(path) for path in self._times}
-        is_other = now != self._times
-        self._times = now
-        return is_other
+        before, self._times = self._times, now
+        return now != before
 
 
 def _changed_at(path: Path) -> int | None:

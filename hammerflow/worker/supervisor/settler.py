@@ -1,10 +1,11 @@
-"""Settler: writes what has ended, in batches: whatever is there when the last write returns."""
+"""Writes outcomes in batches: whatever is there when the last write returns."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -23,7 +24,7 @@ log = logging.getLogger("hammerflow.settler")
 Pair = tuple[Claimed, Outcome]
 
 _BATCH = 1_000
-#: With so many outcomes unwritten (or so many bytes of results) nothing new is claimed.
+#: While more outcomes than this (or more bytes of results) are unwritten, nothing is claimed.
 _FULL = 10_000
 _FULL_BYTES = 256 << 20
 
@@ -31,12 +32,15 @@ _FULL_BYTES = 256 << 20
 class Settler:
     """A queue of outcomes and the thread that writes them.
 
-    An outcome is kept until the database has taken it or refused it as stale; it is written under
-    the registration that claimed its job, so a late write harms no one.
+    An outcome is kept until the database has accepted it or refused it as stale. It is written
+    under the registration that claimed its job, so a late write does no harm.
 
     Args:
         on_settled: called after each write.
         on_later: called with the seconds after which a job of a batch is due again.
+
+    Attributes:
+        stale: counts outcomes whose lease had been taken over.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Settler:
         self.stale = 0
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     @property
@@ -76,7 +80,7 @@ class Settler:
         return self._count == 0
 
     def put(self, worker_id: int, pairs: list[Pair]) -> None:
-        """Take these over; what a child has settled by itself is only counted."""
+        """Queue these outcomes; what a child has settled in its own transaction is only counted."""
         settled = [outcome for _, outcome in pairs if type(outcome) is Settled]
         if settled:
             self._count_stale(sum(outcome.stale for outcome in settled))
@@ -120,7 +124,7 @@ class Settler:
                     return
 
     def _take_batch(self) -> bool:
-        """Move what is there, up to a batch, to where ``held`` still finds it; False at the end."""
+        """Move up to a batch to ``_writing``, where ``held`` still finds it; False at the end."""
         with self._changed:
             while not self._queue:
                 if self._stopping:
@@ -147,11 +151,13 @@ class Settler:
             except StoreUnavailable as error:
                 pause = self._database_status.mark_down(error)
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
-                    log.error("gave up writing how %d jobs ended", len(pairs))
+                    log.error(
+                        "gave up writing the outcomes of %d jobs: others will run them", len(pairs)
+                    )
                     return False
                 self._database_status.wait(pause)
             except Exception:  # a border: one bad row must not hold up the others
-                log.exception("a batch of %d could not be settled", len(pairs))
+                log.exception("settling %d jobs failed, trying each alone", len(pairs))
                 return self._write_singly(worker_id, pairs)
             else:
                 self._after(settlement, pairs)
@@ -169,7 +175,7 @@ class Settler:
             except StoreUnavailable:
                 return self._write(worker_id, [(job, instead)])
             except Exception:  # a border, as above
-                log.exception("job cannot be settled", extra=facts(job=job.id.hex()))
+                log.exception("settling a job failed", extra=facts(job=uuid.UUID(bytes=job.id)))
         return True  # it stays leased until this worker leaves; then it is rescued
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
@@ -192,5 +198,5 @@ def _size(pairs: Sequence[Pair]) -> int:
 
 
 def _failed_to_settle(outcome: Outcome) -> Outcome:
-    error = RuntimeError(f"the end of this job ({type(outcome).__name__}) could not be written")
+    error = RuntimeError(f"the outcome of this job ({type(outcome).__name__}) could not be written")
     return Failed(failure_of(error))

@@ -1,0 +1,108 @@
+"""A child that runs many jobs at once on an event loop, as the supervisor sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from hammerflow.jobs.job import Claimed
+from hammerflow.worker.protocol import ASYNC, ENDED, STOP, pack, unpack_outcome
+from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.child_handle import ChildHandle, Deadline
+from hammerflow.worker.supervisor.prefetch import Prefetch
+from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
+
+__all__ = ["AsyncChildHandle"]
+
+#: Seconds between asking a body to stop at its timeout and killing its child.
+_STOP_WAIT = 1.0
+
+
+class _InFlight(NamedTuple):
+    held: HeldJob
+    began_at: float
+    timeout: float | None
+
+
+class AsyncChildHandle(ChildHandle):
+    """A child that runs many jobs at once: it starts each job when it gets it, without tokens."""
+
+    kind = ASYNC
+
+    def __init__(
+        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
+    ) -> None:
+        super().__init__(serial, channel, catalog, now)
+        self._in_flight: dict[bytes, _InFlight] = {}
+        self._stop_by: dict[bytes, float] = {}  # timed out jobs that were asked to stop
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has jobs."""
+        return bool(self._in_flight)
+
+    @property
+    def load(self) -> int:
+        """How many jobs it has not ended."""
+        return len(self._in_flight)
+
+    def give(
+        self, worker_id: int, jobs: list[Claimed], queues: Mapping[int, str], now: float
+    ) -> None:
+        """Send it jobs that were claimed under one registration."""
+        for job in jobs:
+            held = HeldJob(worker_id, job)
+            self._in_flight[job.id] = _InFlight(held, now, self.catalog.timeout(job))
+        self.channel.send(self._jobs_message(0, worker_id, jobs, queues))
+
+    def receive(
+        self, messages: list[Any], results: RoundResults, prefetch: Prefetch, now: float
+    ) -> None:
+        """Sort in what it has sent."""
+        for message in messages:
+            if message[0] != ENDED:
+                self._receive_common(message, results)
+                continue
+            _, code, fields, job_id = message
+            job = self._in_flight.pop(job_id)
+            self._stop_by.pop(job_id, None)
+            self._end(job.held, unpack_outcome(code, fields), results, now - job.began_at)
+
+    def take_back(self) -> list[HeldJob]:
+        """Nothing: it has started all its jobs."""
+        return []
+
+    def held(self) -> list[HeldJob]:
+        """The jobs that it runs."""
+        return [job.held for job in self._in_flight.values()]
+
+    running = held
+
+    def seconds_of(self, job: Claimed, now: float) -> float:
+        """How long it has run this job."""
+        return now - self._in_flight[job.id].began_at
+
+    def cancel(self, job_id: bytes) -> None:
+        """Interrupt the body of this job."""
+        self._stop(job_id, "cancel")
+
+    def next_deadline(self) -> Deadline | None:
+        """The hard timeout that strikes next; once the job was asked to stop, the kill after it."""
+        deadlines = (
+            Deadline(self._stop_by.get(job_id, job.began_at + job.timeout), job.held, job.timeout)
+            for job_id, job in self._in_flight.items()
+            if job.timeout is not None
+        )
+        return min(deadlines, key=lambda deadline: deadline.at, default=None)
+
+    def ask_to_stop(self, held: HeldJob, now: float) -> bool:
+        """Ask a body that exceeded its timeout to stop; False if it was asked and did not."""
+        if held.job.id in self._stop_by:
+            return False
+        self._stop_by[held.job.id] = now + _STOP_WAIT
+        self._stop(held.job.id, "timeout")
+        return True
+
+    def _stop(self, job_id: bytes, why: str) -> None:
+        self.channel.send(pack([STOP, job_id, why]))

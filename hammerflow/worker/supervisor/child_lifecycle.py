@@ -1,0 +1,245 @@
+"""Starts children, kills those that run for too long, and settles what the dead leave behind."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from hammerflow.worker.logs import facts
+from hammerflow.worker.protocol import EXITED, FORKED
+from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.child_group import Group, Handle
+from hammerflow.worker.supervisor.child_handle import KillReason
+from hammerflow.worker.supervisor.event_loop import EventLoop
+from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
+from hammerflow.worker.supervisor.job_log import JobLog
+from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
+
+__all__ = ["ChildLifecycle"]
+
+log = logging.getLogger("hammerflow.pool")
+
+#: Seconds that a dead child waits for its exit status, or for the end of its results.
+_STATUS_WAIT = 1.0
+#: A child that dies within so many seconds without having run a job delays the next fork.
+_QUICK_DEATH = 1.0
+_FORK_RETRY = 1.0
+_MOST_FORK_DELAY = 5.0
+
+
+class ChildLifecycle:
+    """The children of all groups, and the fork servers that they come from.
+
+    Callers hold the pool's lock.
+
+    Args:
+        children: how many of each kind there should be, if the app has tasks of the kind.
+        on_fork_server_lost: called when the current fork server has died.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        event_loop: EventLoop,
+        job_log: JobLog,
+        *,
+        children: int,
+        on_fork_server_lost: Callable[[], None],
+    ) -> None:
+        self.catalog = TaskCatalog([])
+        self._groups = groups
+        self._event_loop = event_loop
+        self._job_log = job_log
+        self._wanted = children
+        self._on_fork_server_lost = on_fork_server_lost
+        self._fork_server: ForkServerClient | None = None
+        # Old fork servers live until their last child has ended: it dies with its parent.
+        self._retired: dict[ForkServerClient, set[int]] = {}
+        self._serials = itertools.count(1)
+
+    def all(self) -> Iterator[tuple[Group, Handle]]:
+        """Every child and its group; the groups may change meanwhile."""
+        for group in self._groups:
+            for child in [*group.children]:
+                yield group, child
+
+    # -- fork servers
+
+    def use_fork_server(self, client: ForkServerClient, catalog: TaskCatalog) -> None:
+        """Take children from this fork server from now on. Older children end when they are free;
+        what they have not started goes to the new ones."""
+        if self._fork_server is not None:
+            self._retired[self._fork_server] = {child.serial for _, child in self.all()}
+            now = time.monotonic()
+            for group in self._groups:
+                group.take_back(now)
+            self.retire_all()
+        self._fork_server, self.catalog = client, catalog
+        self._event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
+        for group in self._groups:
+            group.task_ids = catalog.ids(is_async=group.is_async)
+            group.wanted = self._wanted if group.task_ids else 0
+            group.not_before = 0.0
+            group.has_room.notify_all()
+
+    def close(self) -> None:
+        """Close all fork servers; children that still live die with them."""
+        for client in [*self._retired, *([self._fork_server] if self._fork_server else [])]:
+            client.close()
+
+    def _read_fork_server(
+        self, client: ForkServerClient, results: RoundResults, now: float
+    ) -> None:
+        for message in client.messages():
+            for _, child in self.all():
+                if message[0] == FORKED and child.serial == message[1]:
+                    child.pid = message[2]
+                    log.debug("child started", extra=facts(child=child.pid))
+                    if child.kill_reason is not None:  # decided before its pid was known
+                        child.kill()
+                elif message[0] == EXITED and child.pid == message[1] and not child.exited_at:
+                    child.status, child.exited_at = message[2], now
+        if client.is_lost:
+            if client is self._fork_server:
+                self._fork_server = None
+                log.error("the fork server died", extra=facts(pid=client.pid))
+                self._on_fork_server_lost()
+            self._close_fork_server(client)
+
+    def _close_fork_server(self, client: ForkServerClient) -> None:
+        self._retired.pop(client, None)
+        self._event_loop.forget_reading(client.control)
+        client.close()
+
+    # -- each round
+
+    def start_missing(self, group: Group, now: float) -> None:
+        """Request children until there are as many as wanted."""
+        staying = sum(not (child.is_retiring or child.quit_reason) for child in group.children)
+        while self._fork_server is not None and staying < group.wanted and now >= group.not_before:
+            try:
+                channel = ChildChannel()
+            except OSError as error:
+                log.error("cannot start a child: %s", error)
+                group.not_before = now + _FORK_RETRY
+                return
+            child = group.add(next(self._serials), channel, self.catalog, now)
+            self._fork_server.request(child.kind, child.serial, channel.child_ends)
+            channel.handed_over()
+            self._event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
+            staying += 1
+
+    def check_all(self, results: RoundResults, now: float) -> None:
+        """Reap the dead, enforce timeouts, and end children that are free and leave."""
+        for group, child in self.all():
+            if child.is_held_open(now - _STATUS_WAIT):
+                self._end_of_results(child, now)
+            if child.eof_at is not None:
+                if child.exited_at or now >= child.eof_at + _STATUS_WAIT or not self._fork_server:
+                    self._reap(group, child, results, now)
+                continue
+            self._enforce_timeouts(child, now)
+            if (child.is_retiring or child.quit_reason) and not child.is_busy:
+                self._event_loop.forget_writing(child.channel.jobs)
+                child.channel.close_jobs()
+
+    def wake_times(self) -> Iterator[float]:
+        """When :meth:`check_all` has something to do that no message announces."""
+        for _, child in self.all():
+            if child.eof_at is not None:
+                yield child.eof_at + _STATUS_WAIT
+            elif child.exited_at is not None:
+                yield child.exited_at + _STATUS_WAIT
+            elif child.kill_reason is None and (deadline := child.next_deadline()) is not None:
+                yield deadline.at
+            yield from child.kill_at.values()
+
+    def _read_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
+        messages = child.channel.messages()
+        if messages is None:
+            self._end_of_results(child, now)
+            return
+        try:
+            child.receive(messages, results, group.prefetch, now)
+        except Exception:  # a border: a body may have written into our pipe
+            fields = facts(child=child.pid, running=len(child.running()))
+            log.exception("killing child %s: invalid message on its pipe", child.pid, extra=fields)
+            child.kill()  # without a reason: what it ran counts as lost
+        if child.jobs_ended:
+            group.quick_deaths = 0
+
+    def _end_of_results(self, child: Handle, now: float) -> None:
+        """The child has closed its results, or will send nothing more."""
+        child.eof_at = now
+        self._event_loop.forget_reading(child.channel.results)
+
+    def retire_all(self) -> None:
+        """Let every child end once it is free."""
+        for _, child in self.all():
+            child.is_retiring = True
+
+    def kill_all(self, why: str) -> None:
+        """Kill every child; the jobs that they run are released uncharged."""
+        for _, child in self.all():
+            self.kill(child, KillReason(why))
+
+    def kill(self, child: Handle, reason: KillReason, held: HeldJob | None = None) -> None:
+        """Kill a child, because of this job if one is given."""
+        if child.pid is not None and child.kill_reason is None and child.exited_at is None:
+            job = self._job_log.fields(held.job, child.catalog) if held else {}
+            fields = facts(child=child.pid, running=len(child.running()), **job)
+            log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
+        child.kill(reason)
+
+    # -- ends
+
+    def _reap(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
+        """Settle what a dead child ran, and put back what it had not started.
+
+        Only here, after the end of its results: an outcome that it wrote just before it died must
+        be read first, or a job that completed would be settled as lost. What it had not started is
+        known by the tokens that are left, and nobody else can read those any more.
+        """
+        unstarted, ran = child.take_back(), child.held()
+        self._event_loop.forget_writing(child.channel.jobs)
+        child.channel.close()
+        group.remove(child)
+        group.backlog.put_back(unstarted, now)
+        for held in ran:
+            outcome = child.outcome_after_death(held.job)
+            results.add(held, outcome, child.pid, child.seconds_of(held.job, now))
+        for client, serials in [*self._retired.items()]:
+            serials.discard(child.serial)
+            if not serials:
+                self._close_fork_server(client)
+        if not child.is_expected_to_end:
+            self._log_death(child, group, ran, now)
+
+    def _log_death(self, child: Handle, group: Group, ran: Sequence[HeldJob], now: float) -> None:
+        """Log an unexpected end. Children that die young, one after another, are forked slower and
+        slower: a child that cannot even start must not keep the machine busy with forking."""
+        jobs = ",".join(str(uuid.UUID(bytes=held.job.id)) for held in ran) or "none"
+        log.warning("child died", extra=facts(child=child.pid, status=child.status, jobs=jobs))
+        if not ran and now - child.started_at < _QUICK_DEATH:
+            group.quick_deaths += 1
+            group.not_before = now + min(0.1 * 2**group.quick_deaths, _MOST_FORK_DELAY)
+
+    def _enforce_timeouts(self, child: Handle, now: float) -> None:
+        """Hard timeouts, and cancelled bodies that did not stop within their grace."""
+        if child.kill_reason is not None:
+            return
+        deadline = child.next_deadline()
+        if deadline is not None and deadline.at <= now:
+            _, late, timeout = deadline
+            if not child.ask_to_stop(late, now):
+                why = f"its job exceeded the timeout of {timeout:g} s"
+                self.kill(child, KillReason(why, late.job.id, timeout), late)
+                return
+        if any(at <= now for at in child.kill_at.values()):
+            held = next((held for held in child.running() if held.job.id in child.kill_at), None)
+            self.kill(child, KillReason("its cancelled job did not stop in time"), held)

@@ -1,0 +1,87 @@
+"""What the children reported in one round of the pool, sorted by who needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Released
+
+__all__ = ["EndedJob", "HeldJob", "RoundResults"]
+
+
+class HeldJob(NamedTuple):
+    """A job and the registration that claimed it, under which it must be settled."""
+
+    worker_id: int
+    job: Claimed
+
+
+class EndedJob(NamedTuple):
+    """How a job ended, for the log.
+
+    Attributes:
+        child: pid of the child that ran it; None if none did.
+        seconds: how long it ran; a child reports tiny jobs in batches, their time is shared evenly.
+    """
+
+    job: Claimed
+    outcome: Outcome
+    child: int | None
+    seconds: float | None
+
+
+class RoundResults:
+    """Collects ends and notes; the pool delivers them when the round is over.
+
+    Args:
+        logs_all: whether completed jobs go to the log, too. They come by the thousand, so
+            without it they cost no work per job.
+
+    Attributes:
+        ended: pairs for the settler, by the registration that claimed the jobs.
+        to_log: the ends that deserve a line.
+        notes: progress: job id, fraction, note.
+        released: how many of the jobs give their leases back.
+    """
+
+    def __init__(self, *, logs_all: bool = False) -> None:
+        self._logs_all = logs_all
+        self.ended: dict[int, list[tuple[Claimed, Outcome]]] = {}
+        self.to_log: list[EndedJob] = []
+        self.notes: list[tuple[bytes, float, str]] = []
+        self.released = 0
+
+    def add(self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float) -> None:
+        """A job ended in a child, after ``seconds``."""
+        self._add(held, outcome, EndedJob(held.job, outcome, child, seconds))
+
+    def add_completed(
+        self,
+        worker_id: int,
+        pairs: Iterable[tuple[Claimed, Completed]],
+        child: int | None,
+        seconds: float,
+    ) -> None:
+        """Many jobs completed, after ``seconds`` each."""
+        if self._logs_all:
+            pairs = list(pairs)
+            self.to_log += [EndedJob(job, outcome, child, seconds) for job, outcome in pairs]
+        self.ended.setdefault(worker_id, []).extend(pairs)
+
+    def add_stopped(self, held: HeldJob, child: int | None, seconds: float) -> None:
+        """A job was stopped by its cancellation: its lease carries the request, and settling turns
+        the release into the end of the job."""
+        self._add(held, Released(), EndedJob(held.job, Cancelled(""), child, seconds))
+
+    def release(self, held: Iterable[HeldJob]) -> None:
+        """Give back jobs that were not started."""
+        for one in held:
+            self._add(one, Released(), EndedJob(one.job, Released(), None, None))
+
+    def _add(self, held: HeldJob, outcome: Outcome, to_log: EndedJob) -> None:
+        self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
+        self.released += type(to_log.outcome) is Released
+        if self._logs_all or type(outcome) is not Completed:
+            self.to_log.append(to_log)

@@ -1,0 +1,365 @@
+"""All parts of a worker but its process: store, doorbell, pool, claims, and services."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from hammerflow.errors import StoreUnavailable
+from hammerflow.jobs.settlement import Settlement
+from hammerflow.notifiers import Listener, Notifier, open_notifier
+from hammerflow.services.base import Service
+from hammerflow.services.cancellation_poller import CancellationPoller
+from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.services.heartbeat import Heartbeat
+from hammerflow.services.lease_clock import LeaseClock, now
+from hammerflow.services.lease_reconciler import LeaseReconciler
+from hammerflow.services.progress_writer import DELAY, ProgressWriter
+from hammerflow.services.promoter import Promoter
+from hammerflow.services.queue_poller import QueuePoller
+from hammerflow.services.registrar import Registrar, Registration
+from hammerflow.services.rescuer import Rescuer
+from hammerflow.services.runner import ServiceRunner
+from hammerflow.services.workflow_maintenance import WorkflowMaintenance
+from hammerflow.settings import Settings
+from hammerflow.stores import open_checked_store
+from hammerflow.stores.store import Store
+from hammerflow.worker.logs import facts
+from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.supervisor.child_group import Group
+from hammerflow.worker.supervisor.dispatcher import Dispatcher
+from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.pool import Pool
+from hammerflow.worker.supervisor.queue_order import QueueOrder
+from hammerflow.worker.supervisor.settler import Settler
+
+__all__ = ["Runtime"]
+
+log = logging.getLogger("hammerflow.worker")
+
+#: Seconds that the first children have to start before the worker reports that it has started.
+_START_WAIT = 2.0
+_KILL_WAIT = 5.0
+_LAST_WRITES = 5.0
+
+
+class Runtime:
+    """Wires the parts of a worker together and passes on what one of them reports to the others.
+
+    Args:
+        greeting: what the fork server reported of the app.
+        lease_clock: tells the children until when the leases are held.
+        on_fork_server_lost: called when the fork server has died; see :meth:`use_fork_server`.
+
+    Attributes:
+        pool: the children and their jobs.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        greeting: Greeting,
+        lease_clock: LeaseClock,
+        *,
+        on_fork_server_lost: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._settings = greeting.settings
+        self._name = greeting.name
+        self._catalog = greeting.catalog
+        self._poll = options.poll if options.poll is not None else self._settings.poll
+        self._is_isolated = False
+        self._listener: Listener | None = None  # replaced when a queue appears
+        self._store = open_checked_store(self._settings)
+        self._notifier = _notifier(self._settings, self._store)
+        self._queue_order = QueueOrder(options.weights)
+        self._queue_order.add({"default", *greeting.catalog.queues})
+        self._database_status = DatabaseStatus(lambda: self._store.database.answers)
+        self._progress = ProgressWriter(
+            self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
+        )
+        self._settler = Settler(
+            self._store,
+            database_status=self._database_status,
+            on_settled=self._on_settled,
+            on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
+        )
+        self.pool = self._new_pool(on_fork_server_lost)
+        self._heartbeat = Heartbeat(
+            self._store, lease_clock, lease=self._settings.lease, on_gone=self._on_row_gone
+        )
+        self._registrar = Registrar(
+            self._store,
+            describe=self._describe,
+            on_registered=self._heartbeat.add,
+            on_dropped=self._heartbeat.drop,
+            is_used=self._is_used,
+            on_ready=self._on_ready,
+        )
+        self._dispatchers = [
+            self._new_dispatcher("claimer", self.pool.serial),
+            self._new_dispatcher("async-claimer", self.pool.async_),
+        ]
+        self._promoter = Promoter(self._store, poll=self._poll, on_ready=self._on_ready)
+        self._cancellation_poller = CancellationPoller(
+            self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
+        )
+        self._queue_poller = QueuePoller(
+            self._store, with_names=self._queue_order.is_open, on_queues=self._on_queues_seen
+        )
+        self._heartbeat_runner = ServiceRunner(
+            "heartbeat", [self._heartbeat], self._database_status, probes=True
+        )
+        self._promoter_runner = ServiceRunner("promoter", [self._promoter], self._database_status)
+        self._housekeeping = self._new_housekeeping()
+        self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
+        self._database_status.on_up = self._on_database_back
+
+    def _new_pool(self, on_fork_server_lost: Callable[[], None]) -> Pool:
+        logs_all = self._options.log_jobs or self._settings.log_jobs
+        return Pool(
+            children=self._options.processes,
+            slots=self._options.async_slots,
+            grace=self._options.grace,
+            log_level=logging.INFO if logs_all else logging.DEBUG,
+            deliver=self._settler.put,
+            on_progress=self._progress.record,
+            on_fork_server_lost=on_fork_server_lost,
+        )
+
+    def _new_dispatcher(self, name: str, group: Group) -> Dispatcher:
+        return Dispatcher(
+            self._store,
+            self.pool,
+            group,
+            worker_id=lambda: self._registrar.worker_id or 0,
+            queue_order=self._queue_order,
+            database_status=self._database_status,
+            is_full=lambda: (
+                self._settler.is_full or self._is_isolated or self._registrar.worker_id is None
+            ),
+            is_quiet=lambda: self.pool.is_idle and self._settler.is_idle,
+            poll=self._poll,
+            burst=self._options.burst,
+            name=name,
+        )
+
+    def _new_housekeeping(self) -> ServiceRunner:
+        """The services that may wait for each other, in one thread."""
+        store, settings = self._store, self._settings
+        rescuer = Rescuer(
+            store,
+            interval=settings.sweep,
+            lease=settings.lease,
+            poison_limit=settings.poison_limit,
+            queues=lambda: self._queue_order.names,
+            on_ready=self._on_ready,
+            may_sweep=lambda: self._heartbeat.silent_for < settings.lease / 3,
+        )
+        lease_reconciler = LeaseReconciler(
+            store,
+            database_status=self._database_status,
+            between_claims=self._between_claims,
+            held=self._held,
+            on_ready=self._ring_here,
+        )
+        workflow_maintenance = WorkflowMaintenance(
+            store, interval=settings.sweep, on_settled=self._on_settled
+        )
+        services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
+        services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
+        return ServiceRunner("housekeeper", services, self._database_status)
+
+    # -- its life
+
+    def start(self, fork_server: ForkServerClient) -> None:
+        """Register, start the threads and the first children."""
+        self._registrar.tick(now())
+        self._queue_poller.tick(now())
+        self.pool.use_fork_server(fork_server, self._catalog)
+        self.pool.start()
+        self._settler.start()
+        self._heartbeat_runner.start()
+        for dispatcher in self._dispatchers:
+            dispatcher.start()
+        self._listener = self._listen()
+        if not self._options.burst:  # else the dispatchers promote before each claim
+            self._promoter_runner.start()
+        self._housekeeping.start()
+        self.pool.have_started.wait(_START_WAIT)
+        fields = facts(
+            app=self._options.app,
+            database=self._settings.database_label,
+            doorbell=self._settings.bell,
+            children=self._options.processes,
+            tasks=len(self._catalog.names),
+            queues=",".join(self._queue_order.names),
+        )
+        log.info("worker started", extra=fields)
+
+    def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
+        """Run the code that this fork server has imported from now on."""
+        if greeting.catalog.names != self._catalog.names:
+            self._registrar.renew()
+            self._housekeeping.wake(self._registrar)
+        self._catalog = greeting.catalog
+        if self._queue_order.add(greeting.catalog.queues):
+            self._listen_again()
+        self.pool.use_fork_server(fork_server, greeting.catalog)
+
+    def check_heartbeat(self) -> None:
+        """Stop all bodies when the lease is two thirds over without a heartbeat: at its end other
+        workers run the same jobs.
+
+        Not on SQLite: there a body's long transaction holds up every writer, so a heartbeat that
+        waits means that nobody else can take anything over either.
+        """
+        lease, silent_for = self._settings.lease, self._heartbeat.silent_for
+        patience = max(2.0, min(self._settings.statement_timeout, lease / 3))
+        if cut := self._store.database.cut_silent(patience):
+            log.error("the database does not answer: closed %d connections", cut)
+        is_silent = self._store.dialect != "sqlite" and silent_for > lease * 2 / 3
+        if is_silent and not self._is_isolated:
+            log.error("no heartbeat for %.1f s: stopping all jobs", silent_for)
+            self._is_isolated = True
+            self.pool.kill_all(f"the worker had no heartbeat for {silent_for:.1f} s")
+        elif not is_silent and self._is_isolated:
+            self._is_isolated = False
+            self._ring_here()
+
+    @property
+    def is_done(self) -> bool:
+        """In burst mode: whether nothing runs, and nothing was ready at the last claim."""
+        changes = self.pool.changes
+        is_empty = all(
+            not group.wanted or dispatcher.empty_at == changes
+            for group, dispatcher in zip(self.pool.groups, self._dispatchers, strict=True)
+        )
+        return is_empty and self.pool.is_idle and self._settler.is_idle
+
+    def drain(self) -> None:
+        """Claim no more, release what has not started, and let the rest end."""
+        for dispatcher in self._dispatchers:
+            dispatcher.stop(timeout=1.0)
+        self.pool.drain()
+
+    def stop(self) -> bool:
+        """Kill what still runs, write all outcomes, sign off, and close everything.
+
+        Returns:
+            False if the database could not be reached for it: others wait for the leases to end.
+        """
+        self.pool.kill_all("the grace period is over")
+        self.pool.have_ended.wait(_KILL_WAIT)
+        self.pool.stop()
+        is_written = self._settler.stop(_LAST_WRITES)
+        for runner in (self._promoter_runner, self._housekeeping, self._heartbeat_runner):
+            runner.stop(timeout=1.0)
+        if self._listener is not None:
+            self._listener.close()
+        try:
+            self._progress.tick(now())
+            self._registrar.leave()
+        except StoreUnavailable as error:
+            log.warning("could not sign off, others take over when the lease ends: %s", error)
+            is_written = False
+        self._notifier.close()
+        self._store.close()
+        return is_written
+
+    # -- what the parts tell each other
+
+    def _on_settled(self, settlement: Settlement) -> None:
+        if settlement.queues:
+            self._on_ready(settlement.queues)
+        if settlement.ended:
+            self._notifier.ring_done(settlement.ended)
+
+    def _on_ready(self, queues: Iterable[str]) -> None:
+        """These queues have new jobs: claim here, and ring for the other workers."""
+        self._ring_here()
+        self._notifier.ring(queues)
+
+    def _ring_here(self) -> None:
+        for dispatcher in self._dispatchers:
+            dispatcher.ring()
+
+    def _on_database_back(self) -> None:
+        self._ring_here()
+        self._promoter_runner.wake_all()
+        self._housekeeping.wake_all()
+
+    def _on_control(self) -> None:
+        self._housekeeping.wake(self._cancellation_poller)
+        self._housekeeping.wake(self._queue_poller)
+
+    def _on_queues_seen(self, paused: set[str], names: set[str]) -> None:
+        is_new = self._queue_order.add(names)
+        if self._queue_order.set_paused(paused) or is_new:
+            self._ring_here()
+        if is_new and self._listener is not None:
+            self._listen_again()
+
+    def _on_row_gone(self, worker_id: int) -> None:
+        """Others have taken over the jobs of this registration: stop them, and register again."""
+        self._registrar.forget(worker_id)
+        self.pool.abandon(worker_id)
+        self._registrar.renew()
+        self._housekeeping.wake(self._registrar)
+
+    def _listen(self) -> Listener:
+        return self._notifier.listen(
+            queues=self._queue_order.names, on_work=self._ring_here, on_control=self._on_control
+        )
+
+    def _listen_again(self) -> None:
+        """Listen to the new queues, too; the old listener ends last, so that no ring is missed."""
+        old, self._listener = self._listener, self._listen()
+        if old is not None:
+            old.close()
+
+    # -- what the services ask
+
+    def _describe(self) -> Registration:
+        from hammerflow import __version__
+
+        info = {
+            "version": __version__,
+            "app": self._options.app,
+            "name": self._name,
+            "children": self._options.processes,
+            "queues": self._queue_order.names,
+            "is_open": self._queue_order.is_open,
+        }
+        return Registration(info, self._catalog.names, self._queue_order.names)
+
+    def _is_used(self, worker_id: int) -> bool:
+        return worker_id in self._working_ids() or bool(self._settler.held(worker_id))
+
+    def _working_ids(self) -> set[int]:
+        return {held.worker_id for held in self.pool.held()}
+
+    def _held(self) -> tuple[int, set[bytes]]:
+        """The registration to claim under, and all that is held; called between claims.
+
+        The pool is asked first: a job moves from the pool to the settler, never back.
+        """
+        worker_id = self._registrar.worker_id or 0
+        ids = {held.job.id for held in self.pool.held()}
+        return worker_id, ids | self._settler.held(worker_id)
+
+    @contextlib.contextmanager
+    def _between_claims(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for dispatcher in self._dispatchers:
+                stack.enter_context(dispatcher.claiming)
+            yield
+
+
+def _notifier(settings: Settings, store: Store) -> Notifier:
+    def connect() -> Any:
+        return store.database.dialect.connect().connection
+
+    return open_notifier(settings, connect=connect)
