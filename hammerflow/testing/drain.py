@@ -116,9 +116,9 @@ class _InlineWorker:
     def _queues(self) -> list[str]:
         if self._given is not None:
             return self._given
-        rows = self._store.database.rows("queue_names")
+        known = self._store.queues.names()
         declared = {task.defaults.queue for task in self._app.tasks.values()}
-        return sorted({"default", *declared, *(row[1] for row in rows)})
+        return sorted({"default", *declared, *known})
 
     def _write_progress(self, job_id: bytes, fraction: float, note: str) -> None:
         self._store.jobs.progress([(job_id, fraction, note)])

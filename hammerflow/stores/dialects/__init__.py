@@ -1,1 +1,1 @@
-"""Dialects: one module for each database driver."""
+"""Dialects: one module for each database driver, the only ones that import it."""

@@ -44,7 +44,14 @@ class DriverTx:
 
 
 class DriverDialect:
-    """A driver's texts and connections; see :class:`hammerflow.stores.database.Dialect`."""
+    """A driver's texts and connections; see :class:`hammerflow.stores.database.Dialect`.
+
+    Args:
+        prefix: of every table.
+        schema: the tables' schema, where the database has schemas and one is set.
+        quote: how the dialect quotes a name.
+        macros: what the dialect writes for ``{now}``, ``{after:x}`` and the like.
+    """
 
     name: str
     tx_type: ClassVar[type[DriverTx]]
