@@ -59,8 +59,8 @@ class Pool:
     (claims, cancellations, the drain) take the lock, change something, and wake it.
 
     Args:
-        children: of each kind that the app's tasks need.
-        slots: async jobs at a time in one async child.
+        children: how many of each kind that the app's tasks need.
+        slots: how many jobs one async child runs at once.
         grace: seconds that a cancelled body may take to end.
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.
