@@ -88,7 +88,7 @@ class ChildHandle:
 
     @property
     def is_expected_to_end(self) -> bool:
-        """Whether its end is no surprise."""
+        """Whether it ends for a known reason."""
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
 
     def is_held_open(self, since: float) -> bool:

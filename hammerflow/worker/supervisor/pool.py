@@ -29,7 +29,7 @@ __all__ = ["Pool"]
 
 log = logging.getLogger("hammerflow.pool")
 
-#: Jobs that found no child for so many seconds go back to the database, for other hosts.
+#: Jobs that found no child for this many seconds go back to the database, for other hosts.
 _BACKLOG_WAIT = 0.5
 #: Between two rounds while children stream tiny jobs: outcomes are then taken by the dozen.
 _BREATH = 0.0005
