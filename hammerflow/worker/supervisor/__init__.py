@@ -1,1 +1,1 @@
-"""The supervisor process: claims jobs, hands them to children, and settles their outcomes."""
+"""The supervisor process: claims jobs, gives them to children, and settles their outcomes."""

@@ -58,7 +58,6 @@ class ChildHandle:
         eof_at: when its end of the results was closed; only then is it known what it ran.
         is_retiring: it gets no more jobs, and ends when it is free.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
-        active_at: when it began its current job, as precisely as its reports tell.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
 
@@ -78,7 +77,6 @@ class ChildHandle:
         self.kill_reason: KillReason | None = None
         self.quit_reason: str | None = None
         self.started_at = now
-        self.active_at = now
         self.jobs_ended = 0
         self.kill_at: dict[bytes, float] = {}
         self._known_queues: set[int] = set()
@@ -90,7 +88,7 @@ class ChildHandle:
 
     @property
     def is_expected_to_end(self) -> bool:
-        """Whether its end is no surprise."""
+        """Whether it ends for a known reason."""
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
 
     def is_held_open(self, since: float) -> bool:

@@ -26,7 +26,7 @@ log = logging.getLogger("hammerflow.pool")
 
 #: Seconds that a dead child waits for its exit status, or for the end of its results.
 _STATUS_WAIT = 1.0
-#: A child that dies within so many seconds without having run a job delays the next fork.
+#: A child that dies within this many seconds without having run a job delays the next fork.
 _QUICK_DEATH = 1.0
 _FORK_RETRY = 1.0
 _MOST_FORK_DELAY = 5.0
@@ -119,7 +119,7 @@ class ChildLifecycle:
     # -- each round
 
     def start_missing(self, group: Group, now: float) -> None:
-        """Request children until there are as many as wanted."""
+        """Request children until the group has as many as it should."""
         staying = sum(not (child.is_retiring or child.quit_reason) for child in group.children)
         while self._fork_server is not None and staying < group.wanted and now >= group.not_before:
             try:

@@ -29,7 +29,7 @@ __all__ = ["Pool"]
 
 log = logging.getLogger("hammerflow.pool")
 
-#: Jobs that found no child for so many seconds go back to the database, for other hosts.
+#: Jobs that found no child for this many seconds go back to the database, for other hosts.
 _BACKLOG_WAIT = 0.5
 #: Between two rounds while children stream tiny jobs: outcomes are then taken by the dozen.
 _BREATH = 0.0005
@@ -59,8 +59,8 @@ class Pool:
     (claims, cancellations, the drain) take the lock, change something, and wake it.
 
     Args:
-        children: of each kind that the app's tasks need.
-        slots: async jobs at a time in one async child.
+        children: how many of each kind that the app's tasks need.
+        slots: how many jobs one async child runs at once.
         grace: seconds that a cancelled body may take to end.
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.

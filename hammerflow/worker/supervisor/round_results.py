@@ -53,9 +53,18 @@ class RoundResults:
         self.notes: list[tuple[bytes, float, str]] = []
         self.released = 0
 
-    def add(self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float) -> None:
-        """A job ended in a child, after ``seconds``."""
-        self._add(held, outcome, EndedJob(held.job, outcome, child, seconds))
+    def add(
+        self,
+        held: HeldJob,
+        outcome: Outcome,
+        child: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """A job ended, in a child after ``seconds``, or without having been started."""
+        self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
+        self.released += type(outcome) is Released
+        if self._logs_all or type(outcome) is not Completed:
+            self.to_log.append(EndedJob(held.job, outcome, child, seconds))
 
     def add_completed(
         self,
@@ -73,15 +82,10 @@ class RoundResults:
     def add_stopped(self, held: HeldJob, child: int | None, seconds: float) -> None:
         """A job was stopped by its cancellation: its lease carries the request, and settling turns
         the release into the end of the job."""
-        self._add(held, Released(), EndedJob(held.job, Cancelled(""), child, seconds))
+        self.ended.setdefault(held.worker_id, []).append((held.job, Released()))
+        self.to_log.append(EndedJob(held.job, Cancelled(""), child, seconds))
 
     def release(self, held: Iterable[HeldJob]) -> None:
         """Give back jobs that were not started."""
         for one in held:
-            self._add(one, Released(), EndedJob(one.job, Released(), None, None))
-
-    def _add(self, held: HeldJob, outcome: Outcome, to_log: EndedJob) -> None:
-        self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
-        self.released += type(to_log.outcome) is Released
-        if self._logs_all or type(outcome) is not Completed:
-            self.to_log.append(to_log)
+            self.add(one, Released())

@@ -45,6 +45,9 @@ class SerialChildHandle(ChildHandle):
     Its outcomes carry no job ids, for speed: each belongs to the first job of the first chunk that
     has not ended. This holds because the child reports in order, and because tokens are taken from
     the end of a chunk only: the child reads one token per job, from the front.
+
+    Attributes:
+        active_at: when it began its current job, as precisely as its reports tell.
     """
 
     kind = SERIAL
@@ -55,6 +58,7 @@ class SerialChildHandle(ChildHandle):
         super().__init__(serial, channel, catalog, now)
         self._chunks: deque[_Chunk] = deque()
         self._generation = 0
+        self.active_at = now
         # Set while jobs are taken back and the child has not reported that it missed their
         # tokens. It must not get new tokens before: it would start the old jobs with them.
         self._is_blocked = False

@@ -1,4 +1,4 @@
-"""Writes outcomes in batches: whatever is there when the last write returns."""
+"""Writes outcomes in batches: all that have arrived when the last write returns."""
 
 from __future__ import annotations
 
@@ -38,9 +38,6 @@ class Settler:
     Args:
         on_settled: called after each write.
         on_later: called with the seconds after which a job of a batch is due again.
-
-    Attributes:
-        stale: counts outcomes whose lease had been taken over.
     """
 
     def __init__(
@@ -55,15 +52,14 @@ class Settler:
         self._database_status = database_status
         self._on_settled = on_settled
         self._on_later = on_later
-        self._queue: deque[tuple[int, list[Pair], int]] = deque()  # the last: bytes of results
+        self._queue: deque[tuple[int, list[Pair]]] = deque()
         self._changed = threading.Condition()
-        self._writing: tuple[int, list[Pair], int] | None = None
+        self._writing: tuple[int, list[Pair]] | None = None
         self._count = 0
         self._bytes = 0
         self._stopping = False
         self._give_up_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
-        self.stale = 0
 
     def start(self) -> None:
         """Start the thread."""
@@ -80,28 +76,27 @@ class Settler:
         return self._count == 0
 
     def put(self, worker_id: int, pairs: list[Pair]) -> None:
-        """Queue these outcomes; what a child has settled in its own transaction is only counted."""
+        """Queue these outcomes; what a child has settled in its own transaction needs no more."""
         settled = [outcome for _, outcome in pairs if type(outcome) is Settled]
         if settled:
-            self._count_stale(sum(outcome.stale for outcome in settled))
+            _log_stale(sum(outcome.stale for outcome in settled))
             pairs = [pair for pair in pairs if type(pair[1]) is not Settled]
         if not pairs:
             return
-        size = _size(pairs)
         with self._changed:
-            self._queue.append((worker_id, pairs, size))
+            self._queue.append((worker_id, pairs))
             self._count += len(pairs)
-            self._bytes += size
+            self._bytes += _size(pairs)
             self._changed.notify()
 
     def held(self, worker_id: int) -> set[bytes]:
         """Ids of jobs of this registration whose outcome is not written yet."""
         with self._changed:
             groups = [*self._queue, *([self._writing] if self._writing else [])]
-            return {job.id for owner, pairs, _ in groups if owner == worker_id for job, _ in pairs}
+            return {job.id for owner, pairs in groups if owner == worker_id for job, _ in pairs}
 
     def stop(self, timeout: float) -> bool:
-        """Write what is there and end; False if it could not be written in time."""
+        """Write all outcomes and end; False if that took longer than ``timeout`` seconds."""
         with self._changed:
             self._stopping = True
             self._give_up_at = time.monotonic() + timeout
@@ -111,38 +106,31 @@ class Settler:
         return self.is_idle
 
     def _run(self) -> None:
-        while self._take_batch():
-            assert self._writing is not None
-            worker_id, pairs, size = self._writing
-            written = self._write(worker_id, pairs)
+        while (batch := self._take_batch()) is not None:
+            worker_id, pairs = batch
+            is_written = self._write(worker_id, pairs)
             with self._changed:
-                self._count -= len(pairs)
-                self._bytes -= size
                 self._writing = None
-                if not written:
-                    self._count += len(pairs)  # given up: not idle
-                    return
+                if not is_written:
+                    return  # given up: these still count, so the settler is not idle
+                self._count -= len(pairs)
+                self._bytes -= _size(pairs)
 
-    def _take_batch(self) -> bool:
-        """Move up to a batch to ``_writing``, where ``held`` still finds it; False at the end."""
+    def _take_batch(self) -> tuple[int, list[Pair]] | None:
+        """Move up to a batch to ``_writing``, where ``held`` still finds it; None at the end."""
         with self._changed:
             while not self._queue:
                 if self._stopping:
-                    return False
+                    return None
                 self._changed.wait()
-            worker_id, pairs, size = self._queue.popleft()
-            pairs = [*pairs]
+            worker_id, first = self._queue.popleft()
+            pairs = [*first]
             while self._queue and self._queue[0][0] == worker_id and len(pairs) < _BATCH:
-                _, more, more_size = self._queue.popleft()
-                pairs += more
-                size += more_size
+                pairs += self._queue.popleft()[1]
             if len(pairs) > _BATCH:
-                rest = pairs[_BATCH:]
-                rest_size = _size(rest)
-                self._queue.appendleft((worker_id, rest, rest_size))
-                pairs, size = pairs[:_BATCH], size - rest_size
-            self._writing = (worker_id, pairs, size)
-            return True
+                self._queue.appendleft((worker_id, pairs[_BATCH:]))
+            self._writing = (worker_id, pairs[:_BATCH])
+            return self._writing
 
     def _write(self, worker_id: int, pairs: list[Pair]) -> bool:
         while True:
@@ -151,9 +139,7 @@ class Settler:
             except StoreUnavailable as error:
                 pause = self._database_status.mark_down(error)
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
-                    log.error(
-                        "gave up writing the outcomes of %d jobs: others will run them", len(pairs)
-                    )
+                    log.error("gave up writing %d outcomes: other workers run the jobs", len(pairs))
                     return False
                 self._database_status.wait(pause)
             except Exception:  # a border: one bad row must not hold up the others
@@ -180,17 +166,16 @@ class Settler:
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
         self._database_status.mark_up()
-        if settlement.stale:
-            self._count_stale(len(settlement.stale))
+        _log_stale(len(settlement.stale))
         delays = [o.delay for _, o in pairs if type(o) is Retrying or type(o) is Snoozed]
         self._on_settled(settlement)
         if delays:
             self._on_later(min(delays))
 
-    def _count_stale(self, count: int) -> None:
-        if count:
-            self.stale += count
-            log.warning("dropped %d outcomes: their leases were taken over", count)
+
+def _log_stale(count: int) -> None:
+    if count:
+        log.warning("dropped %d outcomes: their leases were taken over", count)
 
 
 def _size(pairs: Sequence[Pair]) -> int:
