@@ -51,7 +51,13 @@ def main(arguments: list[str]) -> int:
     """
     control = socket.socket(fileno=int(arguments[0]))
     die_with_parent(int(arguments[1]))
-    options = json.loads(arguments[2])
+    try:
+        return _serve_app(control, json.loads(arguments[2]))
+    except (BrokenPipeError, ConnectionResetError):  # the supervisor was killed, or has stopped
+        return 0
+
+
+def _serve_app(control: socket.socket, options: dict[str, Any]) -> int:
     configure_fallback(options["log_format"])  # an app's own logging.basicConfig() still works
     ignore_stop_signals()
     set_title("fork server")
@@ -112,10 +118,8 @@ class ForkServer:
                 return
 
     def _serve(self) -> bool:
-        try:
-            request, fds, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 3)
-        except ConnectionResetError:  # the supervisor was killed before it read a report
-            return False
+        """Fork one child; False once the supervisor has closed its end."""
+        request, fds, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 3)
         if not request:
             return False
         kind, serial = FORK_REQUEST.unpack(request)
