@@ -301,6 +301,11 @@ class Jobs:
         """Whether there is such a job."""
         return bool(self._database.rows("job_exists", id=job_id))
 
+    def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
+        """The first ``limit`` ids of jobs from ``low`` to ``high``, both included."""
+        rows = self._database.rows("job_ids_between", low=low, high=high, n=limit)
+        return [row[0] for row in rows]
+
     def args(self, job_id: bytes) -> bytes | None:
         """A job's encoded arguments."""
         rows = self._database.rows("job_args", id=job_id)

@@ -251,6 +251,11 @@ class Workflows:
             ids |= {row[0] for row in rows}
         return self.rows(sorted(ids, reverse=True)[:limit])
 
+    def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
+        """The first ``limit`` ids of workflows from ``low`` to ``high``, both included."""
+        rows = self._database.rows("workflow_ids_between", low=low, high=high, n=limit)
+        return [row[0] for row in rows]
+
     def counts(self, workflow_id: bytes) -> Counter[JobState]:
         """How many of its jobs stand in each state, those of workflows inside it included."""
         counts: Counter[JobState] = Counter()

@@ -112,6 +112,30 @@ def test_what_is_not_there_is_none(desk: Desk) -> None:
     assert jobs.children(job_id) == [] and list(jobs.children_states(job_id)) == []
 
 
+def test_ids_are_found_by_their_range(desk: Desk) -> None:
+    prefix = bytes.fromhex("f0e1d2")
+    bounds = prefix.ljust(16, b"\0"), prefix.ljust(16, b"\xff")
+    inside = [bounds[0], prefix + b"\x7f" * 13, prefix + b"\x80" * 13, bounds[1]]
+    outside = [bytes.fromhex("f0e1d1").ljust(16, b"\xff"), bytes.fromhex("f0e1d3").ljust(16, b"\0")]
+    desk.put(*(desk.job(id=id_) for id_ in [*inside, *outside]))
+    jobs = desk.store.jobs
+    assert jobs.ids_between(*bounds, 10) == inside
+    assert jobs.ids_between(*bounds, 2) == inside[:2]
+    assert jobs.ids_between(inside[1], inside[1], 2) == [inside[1]]
+    assert jobs.ids_between(b"\xff" * 16, b"\xff" * 16, 2) == []
+
+
+def test_ids_of_workflows_are_found_by_their_range(desk: Desk) -> None:
+    sketches = [Sketch() for _ in range(3)]
+    for sketch in sketches:
+        sketch.plan.step(Signature("t", options={"queue": "q"}), sketch.top, "node")
+        sketch.put(desk)
+    ids = sorted(sketch.id for sketch in sketches)
+    find = desk.store.workflows.ids_between
+    assert find(ids[0], ids[2], 10) == ids and find(ids[0], ids[2], 2) == ids[:2]
+    assert find(ids[1], ids[1], 2) == [ids[1]] and find(bytes(16), bytes(16), 2) == []
+
+
 def test_jobs_come_in_the_order_that_was_asked_for(desk: Desk) -> None:
     ids = desk.put(*(desk.job() for _ in range(5)))
     asked = [ids[3], ids[0], new_id(), ids[4]]

@@ -207,6 +207,13 @@ WHERE (:low::smallint IS NULL OR status BETWEEN :low::smallint AND :high::smalli
   AND (:before::uuid IS NULL OR id < :before::uuid)
 ORDER BY id DESC LIMIT :n::bigint
 
+-- name: workflow_ids_between
+SELECT id
+FROM {workflows}
+WHERE id BETWEEN :low::uuid AND :high::uuid
+ORDER BY id
+LIMIT :n::bigint
+
 -- name: workflows_overdue
 SELECT id FROM {workflows} WHERE deadline_at <= {now} AND ended_at IS NULL ORDER BY id LIMIT :n::bigint
 

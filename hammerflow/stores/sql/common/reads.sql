@@ -4,6 +4,13 @@ SELECT d.state, d.result, d.reason FROM {done} d WHERE d.job_id = :id::uuid
 -- name: job_exists
 SELECT 1 FROM {jobs} WHERE id = :id::uuid
 
+-- name: job_ids_between
+SELECT id
+FROM {jobs}
+WHERE id BETWEEN :low::uuid AND :high::uuid
+ORDER BY id
+LIMIT :n::bigint
+
 -- name: job_last_error
 SELECT kind, type, message, trace FROM {errors} WHERE job_id = :id::uuid AND kind NOT IN ('replayed', 'replaced')
 ORDER BY lease DESC LIMIT 1
