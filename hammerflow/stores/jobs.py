@@ -288,7 +288,7 @@ class Jobs:
 
     def cause(self, job_id: bytes) -> bytes | None:
         """The job whose failure is why this one was skipped."""
-        rows = self._database.rows("verdicts_of", ids=[job_id])
+        rows = self._database.rows("outcomes_of", ids=[job_id])
         cause = rows[0][2] if rows else None
         return None if cause == job_id else cause
 

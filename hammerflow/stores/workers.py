@@ -294,6 +294,6 @@ def _halted(tx: Tx, job_ids: Sequence[bytes]) -> set[bytes]:
     flows = flows_of(link[3] for link in links)
     if not flows:
         return set()
-    rows = tx.rows("flows_share", ids=sorted(flows))
+    rows = tx.rows("workflows_share", ids=sorted(flows))
     halted = {workflow_id for workflow_id, state, _ in rows if WorkflowState(state).is_halted}
     return {link[0] for link in links if link[3] in halted}

@@ -128,7 +128,7 @@ class Workflows:
             result = Settlement()
             release = self._release(tx, result)
             self._stop_running(tx, workflow_id, reason)  # leases first, as a settle locks them
-            if not tx.rows("flows_lock", ids=[workflow_id]):
+            if not tx.rows("workflows_lock", ids=[workflow_id]):
                 raise _unknown(workflow_id)
             release.flows.load([workflow_id], exclusive=True)
             release.after(release.halt(workflow_id, state, reason))
@@ -199,7 +199,7 @@ class Workflows:
             if still:
                 tx.rows("waiting_lock", ids=sorted(still))
             for job_id in still:
-                tx.run("waiting_decrement", n=10**6, bad=0, skipped=0, cause=None, ids=[job_id])
+                tx.run("waiting_count", n=10**6, bad=0, skipped=0, cause=None, ids=[job_id])
             if still:
                 release.after(release.free_held(still))
             return result
@@ -269,7 +269,7 @@ class Workflows:
 
     def inside(self, workflow_id: bytes) -> Sequence[bytes]:
         """The workflows inside it, at any depth."""
-        rows = self._database.rows("flows_inside", id=workflow_id)
+        rows = self._database.rows("workflows_inside", id=workflow_id)
         return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
 
     def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
@@ -342,14 +342,14 @@ class Workflows:
         if not awaited:
             return []
         open_ = {row[0] for row in tx.rows("jobs_existing", ids=awaited)}
-        open_ -= {row[0] for row in tx.rows("verdicts_of", ids=awaited)}
+        open_ -= {row[0] for row in tx.rows("outcomes_of", ids=awaited)}
         open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
         return [child_id for child_id, found in parents.items() if not found & open_]
 
     def _stop_running(self, tx: Tx, workflow_id: bytes, reason: str) -> None:
         for (job_id,) in tx.rows("members_running_ids", id=workflow_id):
             tx.run("leases_cancel", id=job_id, reason=reason)
-        for row in tx.rows("flows_within", id=workflow_id):
+        for row in tx.rows("workflows_open_inside", id=workflow_id):
             self._stop_running(tx, row[0], reason)
 
 

@@ -36,15 +36,15 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {**PLACE, "ids": some("r")},
     "leases_delete": {"worker_id": 9, "ids": some("l")},
     "waiting_lock": {"ids": some("w")},
-    "waiting_decrement": {"n": 1, "bad": 0, "skipped": 0, "cause": None, "ids": some("w")},
+    "waiting_count": {"n": 1, "bad": 0, "skipped": 0, "cause": None, "ids": some("w")},
     "waiting_delete": {"ids": some("w")},
     "edges_of": {"ids": some("r")},
     "edges_into": {"ids": some("w")},
     "barriers_lock": {"ids": some("f")},
     "barriers_count": {"n": 1, "bad": 0, "ids": some("f")},
     "barriers_delete": {"ids": some("f")},
-    "flows_share": {"ids": some("f")},
-    "flows_lock": {"ids": some("f")},
+    "workflows_share": {"ids": some("f")},
+    "workflows_lock": {"ids": some("f")},
     "members_waiting": {"ids": some("w")},
     "members_ready": {"ids": some("r")},
     "members_scheduled": {"ids": some("s")},
@@ -225,8 +225,8 @@ def run(tx: Tx, name: str, values: dict[str, Any]) -> None:
 
 
 CHANGES = (
-    "waiting_de", "leases_de", "leases_c", "leases_t", "drop_", "unique_rel", "scheduled_d",
-    "barriers_c", "barriers_d", "worker_b", "ready_delete_through",
+    "waiting_count", "waiting_delete", "leases_de", "leases_c", "leases_t", "drop_", "unique_rel",
+    "scheduled_d", "barriers_c", "barriers_d", "worker_b", "ready_delete_through",
 )  # fmt: skip
 
 

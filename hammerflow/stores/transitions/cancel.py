@@ -43,7 +43,7 @@ def cancel_job(
     if workflow_id is not None:  # a settle locks the lease first, then this; then the hot tables
         if tx.run("leases_cancel", id=job_id, reason=reason):
             return JobState.RUNNING, Settlement()
-        flows = tx.rows("flows_lock", ids=[workflow_id])
+        flows = tx.rows("workflows_lock", ids=[workflow_id])
         goes_on = bool(flows) and FailurePolicy.of(flows[0][2]) is _CONTINUE
     for _ in range(_ROUNDS):
         for table in _STILL:
@@ -155,7 +155,7 @@ def _check_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:
 
 def _verdict_of(tx: Tx, job_id: bytes) -> int:
     """How its end was counted by what depends on it."""
-    done = tx.rows("done_verdict", id=job_id)
+    done = tx.rows("done_outcome", id=job_id)
     return verdict_of(job_id, *done[0]) if done else BAD
 
 

@@ -111,7 +111,7 @@ def _replace(
     task_id = name_id(call.task)
     eta = database.dialect.time(call.eta)
     if call.flags:
-        tx.run("job_watch", id=job.id)
+        tx.run("job_mark_edges", id=job.id)
     if call.pending:
         tx.many(
             "waiting_insert",

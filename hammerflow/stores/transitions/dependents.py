@@ -115,7 +115,7 @@ class DependencyResolver:
         self._halted_now.add(workflow_id)
         ends = self._cancel_members(workflow_id, storable(reason))
         inside = 0
-        for (inner_id,) in tx.rows("flows_within", id=workflow_id):
+        for (inner_id,) in tx.rows("workflows_open_inside", id=workflow_id):
             self.flows.load([inner_id], exclusive=True)
             ends += self.halt(inner_id, WorkflowState.CANCELLING, reason, inner=True)
             inside += self.flows[inner_id].state <= WorkflowState.CANCELLING
@@ -162,7 +162,7 @@ class DependencyResolver:
 
     def _drop_grafts(self, workflow_id: bytes) -> list[JobEnd]:
         """What waits elsewhere for spawners hears now that not all of their children will run."""
-        rows = self._tx.rows("members_grafted", id=workflow_id)
+        rows = self._tx.rows("members_awaiting_children", id=workflow_id)
         if rows:
             self._tx.run("barriers_delete", ids=[row[0] for row in rows])
         return [
@@ -202,7 +202,7 @@ class DependencyResolver:
         more: list[JobEnd] = []
         for workflow_id, ends in sorted(failures.items()):
             self.flows.load([workflow_id], exclusive=True)
-            self._tx.run("flow_failures", id=workflow_id, n=len(ends))
+            self._tx.run("workflow_add_failures", id=workflow_id, n=len(ends))
             flow = self.flows[workflow_id]
             if flow.state.is_halted:
                 continue
@@ -267,9 +267,7 @@ class DependencyResolver:
             else:
                 free.append((row, tally))
         for (n, bad, idle, cause), ids in sorted(steps.items(), key=lambda item: item[1][0]):
-            self._tx.run(
-                "waiting_decrement", n=n, bad=bad, skipped=idle, cause=cause, ids=sorted(ids)
-            )
+            self._tx.run("waiting_count", n=n, bad=bad, skipped=idle, cause=cause, ids=sorted(ids))
         return self._free([_Free(row, tally) for row, tally in free])
 
     def free_held(self, job_ids: Sequence[bytes]) -> list[JobEnd]:
@@ -376,12 +374,12 @@ class DependencyResolver:
     def _over(self, over: dict[bytes, int]) -> list[JobEnd]:
         """End the workflows whose join is over, and let the spawners go whose children ended."""
         ends: list[JobEnd] = []
-        rows = self._tx.rows("flows_ending", ids=sorted(over))
+        rows = self._tx.rows("workflows_ending", ids=sorted(over))
         for id_, code, collects, failures, parent_id, dependent_id, flags in rows:
             failed = over.pop(id_)
             has_failed = (failures and not collects) or (failed and collects < 2)
             final = _final(WorkflowState(code), has_failed)
-            self._tx.run("flow_end", id=id_, status=final)
+            self._tx.run("workflow_end", id=id_, status=final)
             self.flows.ended(id_, final)
             self._result.ended.append(id_)
             verdict = DONE if final is WorkflowState.COMPLETED else BAD

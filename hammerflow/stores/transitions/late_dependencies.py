@@ -67,7 +67,7 @@ def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[
 def count_ended(tx: Tx, release: DependencyResolver, ended: Sequence[EndedDependencies]) -> None:
     """Count what :func:`attach_jobs` has found ended; let those go that wait for nothing more."""
     for job_id, n, bad, idle, cause in ended:
-        tx.run("waiting_decrement", n=n, bad=bad, skipped=idle, cause=cause, ids=[job_id])
+        tx.run("waiting_count", n=n, bad=bad, skipped=idle, cause=cause, ids=[job_id])
     if ended:
         release.after(release.free_held([item.job_id for item in ended]))
 
@@ -78,7 +78,7 @@ def _watch(tx: Tx, id_: bytes) -> int | None:
     if not place:
         return _watch_workflow(tx, id_)
     queue_id, priority_order = place[0][:2]
-    tx.run("job_watch", id=id_)
+    tx.run("job_mark_edges", id=id_)
     for _ in range(_ROUNDS):
         if any(tx.rows(f"take_{table}", id=id_) for table in ("waiting", "parked", "scheduled")):
             return None
@@ -89,9 +89,9 @@ def _watch(tx: Tx, id_: bytes) -> int | None:
             _, _, task_id, lease, attempt = ready[0]
             tx.many("ready_insert", [(queue_id, priority_order, id_, task_id, lease, attempt)])
             return None
-        if tx.run("leases_watch", id=id_):
+        if tx.run("lease_mark_edges", id=id_):
             return None
-        done = tx.rows("done_verdict", id=id_)
+        done = tx.rows("done_outcome", id=id_)
         if done:
             if tx.rows("barriers_lock", ids=[id_]):
                 return None  # a spawner whose children are waited for
@@ -102,12 +102,12 @@ def _watch(tx: Tx, id_: bytes) -> int | None:
 
 
 def _watch_workflow(tx: Tx, id_: bytes) -> int | None:
-    found = tx.rows("flows_lock", ids=[id_])
+    found = tx.rows("workflows_lock", ids=[id_])
     if not found:
         raise JobNotFound(
             f"a dependency does not exist: no job or workflow has the id {uuid.UUID(bytes=id_)}"
         )
-    tx.run("flow_watch", id=id_)
+    tx.run("workflow_mark_edges", id=id_)
     state = WorkflowState(found[0][1])
     if state <= WorkflowState.CANCELLING:
         return None

@@ -269,9 +269,9 @@ class _Rerun:
     def _reopen(self, flow: SnapshotWorkflow) -> None:
         members = [*self.picture.members(flow.id)]
         failures = sum(part.has_failed and not self._runs_again(part) for part in members)
-        self._tx.run("flow_reopen", id=flow.id, failures=failures)
+        self._tx.run("workflow_reopen", id=flow.id, failures=failures)
         if flow.flags > 1 and flow.is_over:
-            self._tx.run("flow_marks", id=flow.id, flags=flow.flags & 1)
+            self._tx.run("workflow_set_flags", id=flow.id, flags=flow.flags & 1)
         held = any(self._is_held(part) for part in members)
         self._release.flows.ended(flow.id, WorkflowState.RUNNING)
         if held:
@@ -374,7 +374,7 @@ class _Rerun:
                 free.append(job.id)
         for (pending, bad, idle, cause), ids in counts.items():
             self._tx.run(
-                "waiting_set", pending=pending, bad=bad, skipped=idle, cause=cause, ids=ids
+                "waiting_recount", pending=pending, bad=bad, skipped=idle, cause=cause, ids=ids
             )
         if rows:
             self._tx.many("waiting_insert", rows)
@@ -405,10 +405,10 @@ class _Rerun:
         tx = self._tx
         tx.many("edges_insert", [(part.id, flow.id, ORDER)])
         if isinstance(part, SnapshotJob):
-            tx.run("job_watch", id=part.id)
-            tx.run("leases_watch", id=part.id)
+            tx.run("job_mark_edges", id=part.id)
+            tx.run("lease_mark_edges", id=part.id)
         else:
-            tx.run("flow_watch", id=part.id)
+            tx.run("workflow_mark_edges", id=part.id)
         tx.run("barriers_count", ids=[flow.id], n=-1, bad=0)
         self.picture.dependents[part.id].append((flow.id, ORDER))
         self.picture.parents[flow.id].append((part.id, ORDER))
@@ -416,13 +416,13 @@ class _Rerun:
     def _unplace(self, part: Part) -> None:
         """Its only dependent does not count it any more, and may have become a spawner since whose
         place counts children: it gets an edge."""
-        table = "job" if isinstance(part, SnapshotJob) else "flow"
-        self._tx.run(f"{table}_unplace", id=part.id)
-        self._tx.run(f"{table}_watch", id=part.id)
+        table = "job" if isinstance(part, SnapshotJob) else "workflow"
+        self._tx.run(f"{table}_clear_dependent", id=part.id)
+        self._tx.run(f"{table}_mark_edges", id=part.id)
         self._tx.many("edges_insert", [(part.id, part.dependent_id, DEPENDENCY)])
 
     def _mark(self, flow: SnapshotWorkflow, marks: int) -> None:
-        self._tx.run("flow_marks", id=flow.id, flags=flow.flags | marks)
+        self._tx.run("workflow_set_flags", id=flow.id, flags=flow.flags | marks)
         self.picture.flows[flow.id] = flow._replace(flags=flow.flags | marks)
 
 
@@ -436,9 +436,9 @@ def await_again(
         depends.append(dependent_id)
     bad, idle = -(verdict == BAD), -(verdict == IDLE)
     if depends and tx.rows("waiting_lock", ids=sorted(depends)):
-        tx.run("waiting_decrement", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
+        tx.run("waiting_count", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
     if ordered and tx.rows("waiting_lock", ids=sorted(ordered)):
-        tx.run("waiting_decrement", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
+        tx.run("waiting_count", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
     if dependent_id is not None and tx.rows("barriers_lock", ids=[dependent_id]):
         tx.run("barriers_count", n=-1, bad=bad, ids=[dependent_id])
 

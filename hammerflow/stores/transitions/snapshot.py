@@ -112,7 +112,7 @@ class WorkflowSnapshot:
         self.jobs: dict[bytes, SnapshotJob] = {}
         self._read_flows(self._outermost(workflow_id))
         for inside_id in self.flows:
-            for row in tx.rows("members_all", id=inside_id):
+            for row in tx.rows("members_snapshot", id=inside_id):
                 self.jobs[row[0]] = SnapshotJob(row[0], inside_id, *row[1:])
         self.parents: dict[bytes, list[tuple[bytes, int]]] = defaultdict(list)
         self.dependents: dict[bytes, list[tuple[bytes, int]]] = defaultdict(list)
@@ -197,10 +197,10 @@ class WorkflowSnapshot:
         level = [outermost]
         while level:
             self._release.flows.load(level, exclusive=True)
-            for row in self._tx.rows("flows_parts", ids=level):
+            for row in self._tx.rows("workflows_snapshot", ids=level):
                 state, policy = WorkflowState(row[1]), FailurePolicy.of(row[2])
                 self.flows[row[0]] = SnapshotWorkflow(row[0], state, policy, *row[3:])
-            level = sorted(r[0] for id_ in level for r in self._tx.rows("flows_inside", id=id_))
+            level = sorted(r[0] for id_ in level for r in self._tx.rows("workflows_inside", id=id_))
 
     def _link_all(self) -> None:
         for part in self.parts:
@@ -218,7 +218,7 @@ class WorkflowSnapshot:
 
     def _read_outside(self) -> None:
         outside = sorted(id_ for id_ in self.dependents if self.part(id_) is None)
-        for rows in self.pages("verdicts_of", outside):
+        for rows in self.pages("outcomes_of", outside):
             self._outside |= {id_: verdict_of(id_, state, cause) for id_, state, cause in rows}
         for rows in self.pages("barriers_lock", outside):
             for row in rows:

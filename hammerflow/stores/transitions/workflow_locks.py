@@ -46,7 +46,7 @@ class WorkflowLocks:
         )
         if not wanted:
             return
-        rows = self._tx.rows("flows_lock" if exclusive else "flows_share", ids=wanted)
+        rows = self._tx.rows("workflows_lock" if exclusive else "workflows_share", ids=wanted)
         for workflow_id, state, policy in rows:
             self._known[workflow_id] = LockedWorkflow(
                 WorkflowState(state), FailurePolicy.of(policy), exclusive
@@ -60,7 +60,7 @@ class WorkflowLocks:
     def set(self, workflow_id: bytes, state: WorkflowState, reason: str | None) -> None:
         """A change of state that ends nothing."""
         self._known[workflow_id].state = state
-        self._tx.run("flow_status", id=workflow_id, status=state, reason=reason)
+        self._tx.run("workflow_set_status", id=workflow_id, status=state, reason=reason)
 
     def halt(self, workflow_id: bytes, state: WorkflowState, reason: str) -> bool:
         """Begin to end it; False where that was done before."""

@@ -1,3 +1,9 @@
+-- New jobs, each into the table of its first state, and jobs that become due.
+
+-- name: scheduled_delete
+DELETE FROM {scheduled}
+WHERE job_id IN (:ids*uuid)
+
 -- name: jobs_insert
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, parent_id, root_id,
                     depth, spawn_index, dependent_id, unique_key, trace, workflow_id, awaits, flags,
@@ -26,22 +32,16 @@ VALUES (:job_id::uuid, :pending::integer, :failed::integer, :skipped::integer, :
         :priority_order::smallint, :task_id::bigint, :workflow_id::uuid, :cause::uuid)
 
 -- name: jobs_existing
-SELECT id FROM {jobs} WHERE id IN (:ids*uuid)
+SELECT id
+FROM {jobs}
+WHERE id IN (:ids*uuid)
 
 -- name: unique_holders
-SELECT ukey, job_id FROM {unique_keys} WHERE ukey IN (:ukeys*text)
+SELECT ukey, job_id
+FROM {unique_keys}
+WHERE ukey IN (:ukeys*text)
 
 -- name: unique_release
-DELETE FROM {unique_keys} WHERE ukey IN (:ukeys*text) AND job_id IN (:ids*uuid)
-
--- name: spawns_insert
-INSERT INTO {spawns} (parent_id, lease, requested, spawned, started_at, ended_at, handler, operation_id,
-                      metadata, error)
-VALUES (:parent_id::uuid, :lease::integer, :requested::integer, :spawned::integer, {after:began}, {now},
-        :handler::text, :operation_id::text, :metadata::text, :error::text)
-
--- name: queue_names
-SELECT id, name FROM {queues}
-
--- name: task_names
-SELECT id, name FROM {tasks}
+DELETE FROM {unique_keys}
+WHERE ukey IN (:ukeys*text)
+  AND job_id IN (:ids*uuid)

@@ -1,15 +1,23 @@
 -- name: queue_ensure
-INSERT INTO {queues} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+INSERT INTO {queues} (id, name)
+VALUES (:id::bigint, :name::text)
+ON CONFLICT DO NOTHING
 
 -- name: task_ensure
-INSERT INTO {tasks} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+INSERT INTO {tasks} (id, name)
+VALUES (:id::bigint, :name::text)
+ON CONFLICT DO NOTHING
 
 -- name: unique_insert
-INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON CONFLICT DO NOTHING
+INSERT INTO {unique_keys} (ukey, job_id)
+VALUES (:ukey::text, :job_id::uuid)
+ON CONFLICT DO NOTHING
 
 -- name: progress_put
-INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
-ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
+INSERT INTO {progress} (job_id, at, fraction, note)
+VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
+ON CONFLICT (job_id) DO UPDATE
+SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
 
 -- One statement for one job that is ready at once: no BEGIN, no COMMIT, one round trip.
 -- name: job_insert_ready
@@ -20,7 +28,8 @@ WITH job AS (
           COALESCE(:expires_at::timestamptz, {after:expires}), {now})
   RETURNING id)
 INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
-SELECT :queue_id::bigint, 4 - :priority::smallint, id, :task_id::bigint, 0, 0 FROM job
+SELECT :queue_id::bigint, 4 - :priority::smallint, id, :task_id::bigint, 0, 0
+FROM job
 
 -- Lanes are walked in order by the lateral join and the LIMIT stops the walk, so no row of a lower
 -- priority_order is locked in vain. A mark per priority_order keeps dead rows below it from being walked again. The delete goes
@@ -45,7 +54,8 @@ held AS (
 SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
        j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
        uuid_send(j.dependent_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.flags, j.expired
-FROM held CROSS JOIN LATERAL (
+FROM held
+CROSS JOIN LATERAL (
   SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
@@ -69,10 +79,12 @@ ended AS (
   SELECT m.job_id, {now}, i.state, m.attempt, m.lease, :worker_id::bigint, i.result, i.reason,
          {now} + i.ttl * interval '1 second'
   FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL)
-SELECT uuid_send(job_id), cancel, flags FROM mine
+SELECT uuid_send(job_id), cancel, flags
+FROM mine
 
 -- name: ready_delete
-DELETE FROM {ready} WHERE ctid = ANY(ARRAY(
+DELETE FROM {ready}
+WHERE ctid = ANY(ARRAY(
   SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
     SELECT r.ctid AS at FROM {ready} r
     WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::smallint AND r.job_id = i.id
@@ -80,12 +92,16 @@ DELETE FROM {ready} WHERE ctid = ANY(ARRAY(
 RETURNING job_id, task_id, lease, attempt
 
 -- name: leases_delete
-DELETE FROM {leases} WHERE job_id IN (:ids*uuid) AND worker_id = :worker_id::bigint
+DELETE FROM {leases}
+WHERE job_id IN (:ids*uuid)
+  AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
 SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, priority_order, task_id, workflow_id, cause
-FROM {waiting} WHERE job_id IN (:ids*uuid)
-ORDER BY job_id FOR UPDATE
+FROM {waiting}
+WHERE job_id IN (:ids*uuid)
+ORDER BY job_id
+FOR UPDATE
 
 -- name: promote
 WITH due AS MATERIALIZED (
@@ -98,7 +114,9 @@ moved AS (
   INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
   SELECT queue_id, priority_order, job_id, task_id, lease, attempt FROM gone
   RETURNING queue_id)
-SELECT queue_id, count(*) FROM moved GROUP BY queue_id
+SELECT queue_id, count(*)
+FROM moved
+GROUP BY queue_id
 
 -- name: backend_pid
 SELECT pg_backend_pid()
