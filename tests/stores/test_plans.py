@@ -36,12 +36,12 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {**PLACE, "ids": some("r")},
     "leases_delete": {"worker_id": 9, "ids": some("l")},
     "waiting_lock": {"ids": some("w")},
-    "waiting_count": {"n": 1, "bad": 0, "skipped": 0, "cause": None, "ids": some("w")},
+    "waiting_count": {"n": 1, "failed": 0, "skipped": 0, "cause": None, "ids": some("w")},
     "waiting_delete": {"ids": some("w")},
     "edges_of": {"ids": some("r")},
     "edges_into": {"ids": some("w")},
     "barriers_lock": {"ids": some("f")},
-    "barriers_count": {"n": 1, "bad": 0, "ids": some("f")},
+    "barriers_count": {"n": 1, "failed": 0, "ids": some("f")},
     "barriers_delete": {"ids": some("f")},
     "workflows_share": {"ids": some("f")},
     "workflows_lock": {"ids": some("f")},
@@ -94,10 +94,13 @@ SQLITE: dict[str, dict[str, Any]] = {
     "scheduled_delete": {"ids": some("s")},
 }  # fmt: skip
 POSTGRES: dict[str, dict[str, Any]] = {
-    "claim": {**CLAIM, "lanes": [0, 1, 2, 3, 4], "marks": [bytes(16)] * 5, "n": 5, "worker_id": 1},
+    "claim": {
+        **CLAIM, "priority_orders": [0, 1, 2, 3, 4], "bookmarks": [bytes(16)] * 5, "n": 5,
+        "worker_id": 1,
+    },
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,
-        "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "watches": [1] * 10,
+        "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "is_whole": True,
     },
     "promote": {"n": 100},
 }  # fmt: skip

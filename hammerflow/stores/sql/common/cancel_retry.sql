@@ -1,7 +1,7 @@
 -- Cancel and retry by hand: each takes the job's row out of the one table that holds it.
 
 -- name: take_scheduled
-SELECT queue_id, priority_order, task_id, lease, attempt
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {scheduled}
 WHERE job_id = :id::uuid
 {for_update}
@@ -11,7 +11,7 @@ DELETE FROM {scheduled}
 WHERE job_id = :id::uuid
 
 -- name: take_waiting
-SELECT queue_id, priority_order, task_id, lease, 0
+SELECT job_id, queue_id, priority_order, task_id, lease, 0
 FROM {waiting}
 WHERE job_id = :id::uuid
 {for_update}
@@ -21,7 +21,7 @@ DELETE FROM {waiting}
 WHERE job_id = :id::uuid
 
 -- name: take_parked
-SELECT queue_id, priority_order, task_id, lease, attempt
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {parked}
 WHERE job_id = :id::uuid
 {for_update}
@@ -36,7 +36,7 @@ FROM {jobs}
 WHERE id = :id::uuid
 
 -- name: take_ready
-SELECT queue_id, priority_order, task_id, lease, attempt
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {ready}
 WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::smallint

@@ -27,7 +27,7 @@ ORDER BY id
 
 -- name: barriers_count
 UPDATE {barriers}
-SET pending = pending - :n::integer, failed = failed + :bad::integer
+SET pending = pending - :n::integer, failed = failed + :failed::integer
 WHERE id IN (:ids*uuid)
 
 -- name: barriers_delete
@@ -36,13 +36,13 @@ WHERE id IN (:ids*uuid)
 
 -- name: waiting_count
 UPDATE {waiting}
-SET pending = pending - :n::integer, failed = failed + :bad::integer,
+SET pending = pending - :n::integer, failed = failed + :failed::integer,
   skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
 WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_recount
 UPDATE {waiting}
-SET pending = :pending::integer, failed = :bad::integer, skipped = :skipped::integer,
+SET pending = :pending::integer, failed = :failed::integer, skipped = :skipped::integer,
   cause = :cause::uuid
 WHERE job_id IN (:ids*uuid)
 
@@ -190,8 +190,3 @@ GROUP BY s.state
 SELECT id, dependent_id, unique_key, workflow_id, flags
 FROM {jobs}
 WHERE id IN (:ids*uuid)
-
--- A job that never ran because of what it waits for; the cause is the one that failed first.
--- name: skips_insert
-INSERT INTO {done} (job_id, finished_at, state, attempt, lease, reason, cause)
-VALUES (:job_id::uuid, {now}, :state::smallint, 0, :lease::integer, :reason::text, :cause::uuid)

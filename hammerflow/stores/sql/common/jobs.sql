@@ -15,21 +15,22 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
         COALESCE(:expires_at::timestamptz, {after:expires}), {now})
 
 -- name: ready_insert
-INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
-VALUES (:queue_id::bigint, :priority_order::smallint, :job_id::uuid, :task_id::bigint,
+INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
         :lease::integer, :attempt::integer)
 
 -- name: scheduled_insert
-INSERT INTO {scheduled} (run_at, job_id, queue_id, priority_order, task_id, lease, attempt, why)
-VALUES (COALESCE(:eta::timestamptz, {after:delay}), :job_id::uuid, :queue_id::bigint,
-        :priority_order::smallint, :task_id::bigint, :lease::integer, :attempt::integer, :why::text)
+INSERT INTO {scheduled} (job_id, queue_id, priority_order, task_id, lease, attempt, why, run_at)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+        :lease::integer, :attempt::integer, :why::text,
+        COALESCE(:eta::timestamptz, {after:delay}))
 
 -- name: waiting_insert
-INSERT INTO {waiting} (job_id, pending, failed, skipped, total, rule, lease, delay, eta, queue_id, priority_order,
-                       task_id, workflow_id, cause)
-VALUES (:job_id::uuid, :pending::integer, :failed::integer, :skipped::integer, :total::integer,
-        :rule::smallint, :lease::integer, :delay::float8, :eta::timestamptz, :queue_id::bigint,
-        :priority_order::smallint, :task_id::bigint, :workflow_id::uuid, :cause::uuid)
+INSERT INTO {waiting} (job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause,
+                       total, rule, delay, eta, workflow_id)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+        :lease::integer, :pending::integer, :failed::integer, :skipped::integer, :cause::uuid,
+        :total::integer, :rule::smallint, :delay::float8, :eta::timestamptz, :workflow_id::uuid)
 
 -- name: jobs_existing
 SELECT id

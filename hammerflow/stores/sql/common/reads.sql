@@ -34,7 +34,7 @@ ORDER BY lease, at
 -- name: job_rows
 SELECT id, task, queue, state, priority, dependency_status, attempt, created_at, run_at, started_at,
        finished_at, parent_id, root_id, depth, spawn_index, unique_key, reason, fraction, note,
-       headers, options, workflow_id
+       headers, options, workflow_id, worker_id
 FROM {job_states}
 WHERE id IN (:ids*uuid)
 

@@ -8,9 +8,11 @@ SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::byte
 WHERE id = :id::uuid
 
 -- name: done_insert
-INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
+INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, started_at, result, reason,
+                    result_until, cause)
 VALUES (:job_id::uuid, {now}, :state::smallint, :attempt::integer, :lease::integer,
-        :worker_id::bigint, :result::bytea, :reason::text, {after:ttl})
+        :worker_id::bigint, :started_at::timestamptz, :result::bytea, :reason::text, {after:ttl},
+        :cause::uuid)
 
 -- name: errors_insert
 INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace)
@@ -18,11 +20,11 @@ VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now},
         :type::text, :message::text, :trace::text)
 
 -- name: parked_insert
-INSERT INTO {parked} (job_id, at, why, detail, queue_id, priority_order, task_id, lease, attempt)
-VALUES (:job_id::uuid, {now}, :why::text, :detail::text, :queue_id::bigint, :priority_order::smallint,
-        :task_id::bigint, :lease::integer, :attempt::integer)
+INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+        :lease::integer, :attempt::integer, :why::text, :detail::text, {now})
 
--- Losses since the last replay by hand: a replay starts the count anew.
+-- Losses since the last retry by hand, which resets the count.
 -- name: losses
 SELECT e.job_id, count(*)
 FROM {errors} e

@@ -44,7 +44,7 @@ FROM {leases} l
 WHERE NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = l.worker_id)
 
 -- name: worker_leases
-SELECT job_id, lease, attempt, queue_id, priority_order, task_id, cancel
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt, started_at, cancel
 FROM {leases}
 WHERE worker_id = :worker_id::bigint
 ORDER BY job_id

@@ -1,3 +1,4 @@
+-- PyMySQL would make a datetime of a time, which goes back as text: CAST keeps it text.
 -- Every statement on a hot table forces the primary key: the statistics say the table is empty, and
 -- without the hint the optimizer scans all of it and locks other workers' rows (877 deadlocks, measured).
 -- name: queue_ensure
@@ -34,9 +35,9 @@ VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
 -- name: claim_read
-SELECT r.priority_order, r.job_id, r.task_id, r.lease, r.attempt, j.args, j.options, j.headers, j.parent_id, j.root_id,
-       j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace, j.workflow_id, j.flags,
-       COALESCE(j.expires_at <= {now}, 0)
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
+       j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
 FROM {ready} r FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint
@@ -63,7 +64,7 @@ WHERE queue_id = :queue_id::bigint
   AND job_id IN (:ids*uuid)
 
 -- name: leases_lock
-SELECT job_id, lease, cancel, flags
+SELECT job_id, lease, cancel, flags, CAST(started_at AS CHAR)
 FROM {leases} FORCE INDEX (PRIMARY)
 WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
@@ -77,7 +78,7 @@ WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
 
 -- name: worker_leases
-SELECT job_id, lease, attempt, queue_id, priority_order, task_id, cancel
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt, CAST(started_at AS CHAR), cancel
 FROM {leases} FORCE INDEX (PRIMARY)
 WHERE worker_id = :worker_id::bigint
 ORDER BY job_id
@@ -85,7 +86,8 @@ LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, priority_order, task_id, workflow_id, cause
+SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, CAST(eta AS CHAR),
+       workflow_id
 FROM {waiting} FORCE INDEX (PRIMARY)
 WHERE job_id IN (:ids*uuid)
 ORDER BY job_id
@@ -93,7 +95,7 @@ FOR UPDATE
 
 -- name: waiting_count
 UPDATE {waiting} FORCE INDEX (PRIMARY)
-SET pending = pending - :n::integer, failed = failed + :bad::integer,
+SET pending = pending - :n::integer, failed = failed + :failed::integer,
   skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
 WHERE job_id IN (:ids*uuid)
 
@@ -123,7 +125,7 @@ FROM
 WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 
 -- name: ready_lock
-SELECT job_id, task_id, lease, attempt
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {ready} FORCE INDEX (PRIMARY)
 WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::smallint
@@ -192,7 +194,7 @@ FOR UPDATE
 
 -- name: barriers_count
 UPDATE {barriers} FORCE INDEX (PRIMARY)
-SET pending = pending - :n::integer, failed = failed + :bad::integer
+SET pending = pending - :n::integer, failed = failed + :failed::integer
 WHERE id IN (:ids*uuid)
 
 -- name: barriers_delete

@@ -21,9 +21,9 @@ SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
 
 -- The write lock is held, so what was read in key order can be deleted as a range.
 -- name: claim_read
-SELECT r.priority_order, r.job_id, r.task_id, r.lease, r.attempt, j.args, j.options, j.headers, j.parent_id, j.root_id,
-       j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace, j.workflow_id, j.flags,
-       COALESCE(j.expires_at <= {now}, 0)
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
+       j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
 FROM {ready} r
 JOIN {jobs} j ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint
@@ -53,10 +53,10 @@ DELETE FROM {ready}
 WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::smallint
   AND job_id IN (:ids*uuid)
-RETURNING job_id, task_id, lease, attempt
+RETURNING job_id, queue_id, priority_order, task_id, lease, attempt
 
 -- name: leases_lock
-SELECT job_id, lease, cancel, flags
+SELECT job_id, lease, cancel, flags, started_at
 FROM {leases}
 WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
@@ -67,7 +67,8 @@ WHERE job_id IN (:ids*uuid)
   AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, priority_order, task_id, workflow_id, cause
+SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, eta,
+       workflow_id
 FROM {waiting}
 WHERE job_id IN (:ids*uuid)
 

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS {waiting} (
   queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, workflow_id BINARY(16),
   cause BINARY(16)) {table};
 CREATE TABLE IF NOT EXISTS {done} (
-  job_id BINARY(16) PRIMARY KEY, finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
+  job_id BINARY(16) PRIMARY KEY, started_at DATETIME(6), finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
   attempt INTEGER NOT NULL, lease INTEGER NOT NULL, worker_id BIGINT, result LONGBLOB, reason TEXT,
   result_until DATETIME(6), cause BINARY(16), KEY {prefix}done_results (result_until)) {table};
 CREATE TABLE IF NOT EXISTS {errors} (

@@ -39,7 +39,7 @@ CREATE TABLE {waiting} (
   WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {done} (
-  job_id uuid PRIMARY KEY, finished_at timestamptz NOT NULL, result_until timestamptz, worker_id bigint,
+  job_id uuid PRIMARY KEY, started_at timestamptz, finished_at timestamptz NOT NULL, result_until timestamptz, worker_id bigint,
   lease integer NOT NULL, attempt integer NOT NULL, state smallint NOT NULL, cause uuid, result bytea,
   reason text);
 CREATE INDEX {prefix}done_finished ON {done} USING brin (finished_at);
