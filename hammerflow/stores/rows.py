@@ -28,6 +28,7 @@ __all__ = [
     "Row",
     "ScheduledRow",
     "SpawnRow",
+    "UnstartedRow",
     "WaitingRow",
 ]
 
@@ -172,57 +173,40 @@ class WaitingRow(NamedTuple):
 
 
 class DoneRow(NamedTuple):
-    """A row of ``done``: how a job ended.
-
-    A job that never started has neither a worker nor ``started_at``.
-    """
+    """A row of ``done``: how a job ended that was under a lease."""
 
     job_id: bytes
-    state: int  # of FINAL_CODES
     attempt: int
     lease: int
-    worker_id: int | None
+    worker_id: int
     started_at: Any
+    state: int  # of FINAL_CODES
     result: bytes | None
     reason: str | None
     ttl: float | None  # seconds until the result is dropped
-    cause: bytes | None  # the job whose failure is why it was skipped; itself: a person skipped it
 
     @staticmethod
-    def of(
-        job: Claimed,
-        worker_id: int,
-        started_at: Any,
-        state: int,
-        result: bytes | None,
-        reason: str | None,
-        ttl: float | None,
-    ) -> Row:
-        """The row of a job that its worker has settled."""
-        return (
-            job.id, state, job.attempt, job.lease, worker_id, started_at, result, reason, ttl, None,
-        )  # fmt: skip
+    def of(job: Claimed, worker_id: int, started_at: Any, end: Row) -> Row:
+        """The row of a job that its worker has settled; ``end``: state, result, reason, ttl."""
+        return (job.id, job.attempt, job.lease, worker_id, started_at, *end)
 
     @staticmethod
     def cancelled(lease: LeaseRow, worker_id: int, reason: str) -> Row:
-        """The row of a job that was running, or claimed, and is cancelled."""
-        return (
-            lease.job_id, FINAL_CODES[JobState.CANCELLED], lease.attempt, lease.lease, worker_id,
-            lease.started_at, None, reason, None, None,
-        )  # fmt: skip
+        """The row of a job whose worker is gone."""
+        state = FINAL_CODES[JobState.CANCELLED]
+        place = lease.job_id, lease.attempt, lease.lease, worker_id, lease.started_at
+        return (*place, state, None, reason, None)
 
-    @staticmethod
-    def unstarted(
-        job_id: bytes,
-        state: int,
-        lease: int,
-        reason: str,
-        *,
-        attempt: int = 0,
-        cause: bytes | None = None,
-    ) -> Row:
-        """The row of a job that ended while it was not running."""
-        return (job_id, state, attempt, lease, None, None, None, reason, None, cause)
+
+class UnstartedRow(NamedTuple):
+    """A row of ``done`` of a job that was not running: it has neither a worker nor a start."""
+
+    job_id: bytes
+    attempt: int
+    lease: int
+    state: int
+    reason: str
+    cause: bytes | None = None  # the job whose failure is why it was skipped
 
 
 class ErrorRow(NamedTuple):

@@ -8,7 +8,7 @@ from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.stores.database import Tx
-from hammerflow.stores.rows import DoneRow, Row
+from hammerflow.stores.rows import Row, UnstartedRow
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd
 from hammerflow.stores.transitions.rerun import tie_dangling
 from hammerflow.stores.transitions.settle import end_jobs
@@ -50,8 +50,8 @@ def cancel_job(unit: Unit, job_id: bytes, reason: str) -> JobState | None:
             row = take_row(tx, table, job_id, queue_id, priority_order)
             if row is None:
                 continue
-            done = DoneRow.unstarted(job_id, _CANCELLED, row[4], reason, attempt=row[5])
-            unit.insert("done_insert", [done])
+            done = UnstartedRow(job_id, row[5], row[4], _CANCELLED, reason)
+            unit.insert("done_insert_unstarted", [done])
             if table == "waiting" and is_followed:
                 tie_dangling(unit, workflow_id)
             links = (job_id, dependent_id, unique_key, workflow_id, flags)

@@ -26,7 +26,7 @@ from typing import Any
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, Rule
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
-from hammerflow.stores.rows import BarrierRow, DoneRow, ErrorRow, Row, ScheduledRow, WaitingRow
+from hammerflow.stores.rows import BarrierRow, ErrorRow, Row, ScheduledRow, UnstartedRow, WaitingRow
 from hammerflow.stores.transitions.conditions import evaluate_conditions
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, Tally, release_keys
 from hammerflow.stores.transitions.unit import Unit
@@ -137,11 +137,8 @@ class DependencyResolver:
         """
         ends: list[JobEnd] = []
         for members in take_unstarted(self._unit, workflow_id):
-            rows = [
-                DoneRow.unstarted(m.job_id, _CANCELLED, m.lease, reason, attempt=m.attempt)
-                for m in members
-            ]
-            self._unit.insert("done_insert", rows)
+            rows = [UnstartedRow(m.job_id, m.attempt, m.lease, _CANCELLED, reason) for m in members]
+            self._unit.insert("done_insert_unstarted", rows)
             ended = [
                 JobEnd(
                     m.job_id, None, m.unique_key, workflow_id, m.flags, DependencyOutcome.FAILED,
@@ -339,8 +336,8 @@ class DependencyResolver:
         if not rows:
             return []
         self._unit.insert(
-            "done_insert",
-            [DoneRow.unstarted(j.job_id, s, j.lease, why, cause=c) for j, s, why, c in rows],
+            "done_insert_unstarted",
+            [UnstartedRow(j.job_id, 0, j.lease, s, why, cause) for j, s, why, cause in rows],
         )
         kind = "hammerflow.errors.ConditionError"
         self._unit.insert(

@@ -176,7 +176,7 @@ def _fence_in_steps(tx: Tx, worker_id: int, batch: Batch) -> dict[bytes, Any]:
     if taken:
         tx.run("leases_delete", worker_id=worker_id, ids=sorted(taken))
     done = [
-        DoneRow.of(job, worker_id, taken[job.id][2], *_end_columns(outcome))
+        DoneRow.of(job, worker_id, taken[job.id][2], _end_columns(outcome))
         for job, outcome in batch
         if type(outcome) in _FINAL and job.id in taken
     ]
@@ -252,7 +252,8 @@ def _honour_stops(
             kept.append((job, outcome))
         else:
             kept.append((job, Cancelled(cancel)))
-            done.append(DoneRow.of(job, worker_id, started_at, _CANCELLED, None, cancel, None))
+            end = _CANCELLED, None, cancel, None
+            done.append(DoneRow.of(job, worker_id, started_at, end))
     unit.insert("done_insert", done)
     return kept
 
