@@ -1,4 +1,4 @@
--- Edges, barriers and waiting jobs: what waits for what, and how far that is.
+-- Edges, barriers and waiting jobs: what waits for what, and for how much.
 
 -- name: edges_insert
 INSERT INTO {edges} (parent_id, child_id, kind)
@@ -57,8 +57,8 @@ WHERE job_id > :after::uuid
 ORDER BY job_id
 LIMIT :n::bigint
 
--- Jobs that nothing will ever set free: all that has an edge to them has ended, and so has whatever names
--- them as its only dependent (its siblings, jobs and workflows of its workflow); and yet they wait.
+-- Jobs that wait although everything that has an edge to them has ended, and so has everything that
+-- names them as its only dependent: siblings, and members of the same workflow.
 -- name: orphans
 SELECT w.job_id
 FROM {waiting} w
@@ -79,7 +79,7 @@ WHERE w.job_id IN (:ids*uuid)
                   WHERE n.workflow_id = w.workflow_id AND (d.job_id IS NULL OR g.id IS NOT NULL))
 ORDER BY w.job_id
 
--- How many of those that a job waits for have not ended: siblings (of the same parent), and by edges.
+-- How many dependencies of a job have not ended: siblings under the same parent, and those by edges.
 -- name: awaited
 SELECT (SELECT count(*) FROM {jobs} f
         JOIN {jobs} j ON j.parent_id = f.parent_id AND j.dependent_id = f.id
@@ -143,7 +143,7 @@ LEFT JOIN {nodes} n ON n.workflow_id = j.workflow_id
   AND n.job_id = j.id
 WHERE j.id = :id::uuid
 
--- What a job depends on: by edges, and as the fan-in of a workflow's nodes, of a spawner's children, of workflows.
+-- What a job depends on: by edges; as the only dependent of members, children of its parent, inner workflows.
 -- name: dependencies_page
 SELECT d.id
 FROM (

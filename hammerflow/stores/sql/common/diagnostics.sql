@@ -16,7 +16,7 @@ JOIN {tasks} t ON t.id = p.task_id
 GROUP BY p.why, t.name
 ORDER BY p.why, t.name
 
--- Jobs, among the newest 10 000, that stand in no state table: somebody deleted rows by hand.
+-- Jobs, among the newest 10 000, that are in none of the state tables: rows were deleted by hand.
 -- name: health_missing
 SELECT count(*)
 FROM

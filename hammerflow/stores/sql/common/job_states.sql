@@ -1,4 +1,4 @@
--- The present state of every job; each join is by an index, so a filter by id or parent stays cheap.
+-- The present state of every job; each join uses an index, so a filter by id or parent stays cheap.
 -- name: job_states_view
 SELECT j.id, t.name AS task, q.name AS queue, j.priority,
   CASE WHEN d.job_id IS NOT NULL THEN

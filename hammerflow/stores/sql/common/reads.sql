@@ -1,4 +1,5 @@
--- What is asked about jobs.
+-- Reads of single jobs and lists of jobs. The ids_* blocks differ only by the table that they join:
+-- a UNION with a filter on the state would keep PostgreSQL from stopping at the LIMIT.
 
 -- name: job_result
 SELECT d.state, d.result, d.reason

@@ -1,6 +1,6 @@
 -- How jobs end, fail or are parked.
 
--- The task and arguments of a job that a body has replaced by another call.
+-- Writes the new task and arguments of a job whose body has replaced it by another call.
 -- name: job_replace
 UPDATE {jobs}
 SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,

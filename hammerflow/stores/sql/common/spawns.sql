@@ -1,6 +1,6 @@
 -- Spawn operations and families of jobs. Each read is bounded by a LIMIT or by one job's children.
 
--- One row a run of a spawner, failed runs included, newest first.
+-- The runs of spawners, newest first, failed runs included.
 -- name: spawn_operations
 SELECT s.parent_id, s.lease, s.requested, s.spawned, s.started_at, s.ended_at, s.handler, s.operation_id,
        s.metadata, s.error, t.name, q.name
@@ -13,7 +13,7 @@ WHERE s.ended_at >= {after:since}
 ORDER BY s.ended_at DESC, s.parent_id DESC, s.lease DESC
 LIMIT :n::bigint
 
--- The newest runs of a time, counted by handler and queue; the length of a run is the difference of two ages.
+-- The newest runs, counted by handler and queue; the duration of a run is the difference of two ages.
 -- name: spawn_stats
 SELECT s.handler, q.name, count(*), sum(s.is_good), sum(s.requested), sum(s.spawned), max(s.spawned),
        avg(s.seconds), max(s.seconds)
@@ -28,8 +28,8 @@ WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
 GROUP BY s.handler, q.name
 ORDER BY s.handler, q.name
 
--- Spawned jobs that have not ended, by parent and state. They are sought in the tables of live jobs, so that an old
--- parent with one late child is found, too.
+-- Spawned jobs that have not ended, by parent and state. It reads the tables of unfinished jobs, so that
+-- an old parent with one late child is found, too.
 -- name: spawn_pending
 SELECT j.parent_id, s.state, count(*)
 FROM (
@@ -76,7 +76,7 @@ WHERE j.parent_id IN (:ids*uuid)
 ORDER BY j.id
 LIMIT :n::bigint
 
--- Of the children of these only those that have children themselves.
+-- The children that have children themselves.
 -- name: generation_parents
 SELECT j.id
 FROM {jobs} j
@@ -93,7 +93,7 @@ WHERE j.parent_id = :parent::uuid
 ORDER BY j.spawn_index
 LIMIT :n::bigint
 
--- The results of a spawner's children in spawn order, a page at a time; the fan-in itself is left out.
+-- A page of the results of a spawner's children in spawn order, without the fan-in.
 -- name: children_results
 SELECT j.spawn_index, d.state, d.result
 FROM {jobs} j

@@ -69,7 +69,7 @@ LIMIT :n::bigint
 DELETE FROM {parked}
 WHERE job_id IN (:ids*uuid)
 
--- Rows at the head of a queue whose task no worker serves (bounded: a backlog is not walked).
+-- Ready jobs whose task no worker serves, among the first n of a queue (a backlog is not scanned).
 -- name: unserved_head
 SELECT h.priority_order, h.job_id
 FROM

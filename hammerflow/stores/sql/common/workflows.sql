@@ -11,8 +11,8 @@ VALUES (:id::uuid, :parent_id::uuid, :dependent_id::uuid, {now}, {after:timeout}
 INSERT INTO {nodes} (workflow_id, job_id, position, name)
 VALUES (:workflow_id::uuid, :job_id::uuid, :position::integer, :name::text)
 
--- Who settles a member reads its workflow's state under a shared lock: a failure, a pause or a cancel
--- comes wholly before or wholly after.
+-- A settle of a member reads the state of its workflow under a shared lock, so that a failure, pause or
+-- cancel comes entirely before or entirely after it.
 -- name: workflows_share
 SELECT id, status, policy
 FROM {workflows}
@@ -37,7 +37,8 @@ UPDATE {workflows}
 SET failures = failures + :n::integer
 WHERE id = :id::uuid
 
--- The first reason stands, but for that of a pause (2). Before the status: MySQL assigns in order.
+-- The first reason is kept, unless it is that of a pause (2). The reason is set before the status, as
+-- MySQL assigns from left to right.
 -- name: workflow_set_status
 UPDATE {workflows}
 SET
@@ -62,14 +63,14 @@ WHERE parent_id = :id::uuid
   AND ended_at IS NULL
 ORDER BY id
 
--- All at once: with a LIMIT the planner sorts what is left of the workflow for each page.
+-- Without a LIMIT: PostgreSQL would sort the rest of the workflow for each page.
 -- name: node_ids
 SELECT job_id, position
 FROM {nodes}
 WHERE workflow_id = :id::uuid
 ORDER BY job_id
 
--- Members that have not started, some at a time; (id, queue, priority_order, task, lease, attempt, key, flags).
+-- Members that have not started, in chunks; the columns of UnstartedMember.
 -- name: members_scheduled
 SELECT j.id, s.queue_id, s.priority_order, s.task_id, s.lease, s.attempt, j.unique_key, j.flags
 FROM {scheduled} s
@@ -110,7 +111,7 @@ FROM {nodes} n
 JOIN {leases} l ON l.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid
 
--- Spawners whose children are waited for; (id, flags).
+-- Spawners whose dependents wait for their children, too; (id, flags).
 -- name: members_awaiting_children
 SELECT n.job_id, j.flags
 FROM {nodes} n
@@ -118,7 +119,7 @@ JOIN {barriers} g ON g.id = n.job_id
 JOIN {jobs} j ON j.id = n.job_id
 WHERE n.workflow_id = :id::uuid
 
--- All jobs of a workflow, with how they ended.
+-- All jobs of a workflow, with their ends; the columns of SnapshotJob after the workflow.
 -- name: members_snapshot
 SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, 4 - j.priority, j.task_id, j.dependent_id,
        j.unique_key, j.flags, CASE WHEN j.awaits IS NULL THEN NULL ELSE COALESCE(j.options, '') END,
@@ -190,14 +191,14 @@ WHERE n.workflow_id = :id::uuid
   AND n.job_id IN (:ids*uuid)
 ORDER BY n.job_id
 
--- A collation of MySQL's may pad: the names are compared once more.
+-- Collations of MySQL may ignore trailing blanks: the caller compares the names once more.
 -- name: member_named
 SELECT job_id, name
 FROM {nodes}
 WHERE workflow_id = :id::uuid
   AND name = :name::text
 
--- Those that failed come first, in the order of their ends, as some may have been cancelled because of them.
+-- Failed members come first, in the order of their ends: others may have been cancelled because of them.
 -- name: members_failed
 SELECT n.job_id, n.name, d.state, d.reason
 FROM {nodes} n

@@ -1,4 +1,4 @@
--- PyMySQL would make a datetime of a time, which goes back as text: CAST keeps it text.
+-- Times that are written back are read as text (CAST): PyMySQL would return a datetime.
 -- Every statement on a hot table forces the primary key: the statistics say the table is empty, and
 -- without the hint the optimizer scans all of it and locks other workers' rows (877 deadlocks, measured).
 -- name: queue_ensure
@@ -16,7 +16,7 @@ INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
 ON DUPLICATE KEY UPDATE ukey = ukey
 
--- Locking, for a caller's REPEATABLE READ: its snapshot may be older than the key.
+-- FOR UPDATE reads past the snapshot of a caller's REPEATABLE READ, which may be older than the key.
 -- name: unique_holders
 SELECT CONVERT(ukey USING utf8mb4), job_id
 FROM {unique_keys} FORCE INDEX (PRIMARY)
@@ -47,7 +47,7 @@ ORDER BY r.priority_order, r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
--- The rows are locked by claim_read; they become leases without a detour through the client.
+-- The rows are locked by claim_read, so they are copied inside the server.
 -- name: leases_take
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
@@ -133,8 +133,8 @@ WHERE queue_id = :queue_id::bigint
 ORDER BY job_id
 FOR UPDATE SKIP LOCKED
 
--- One packet for one job that is ready at once: a round trip instead of four. An error skips the rest,
--- and the open transaction is rolled back.
+-- Inserts one job that is ready at once in one packet: one round trip instead of four. After an error
+-- the server skips the rest, and the open transaction is rolled back.
 -- name: job_insert_ready
 BEGIN;
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)

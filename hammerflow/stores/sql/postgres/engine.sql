@@ -19,7 +19,7 @@ VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON CONFLICT (job_id) DO UPDATE
 SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
 
--- One statement for one job that is ready at once: no BEGIN, no COMMIT, one round trip.
+-- Inserts one job that is ready at once in one round trip, without BEGIN and COMMIT.
 -- name: job_insert_ready
 WITH job AS (
   INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)

@@ -19,7 +19,7 @@ VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON CONFLICT (job_id) DO UPDATE
 SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
 
--- The write lock is held, so what was read in key order can be deleted as a range.
+-- The transaction holds the write lock, so rows read in the order of the key can be deleted as a range.
 -- name: claim_read
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,

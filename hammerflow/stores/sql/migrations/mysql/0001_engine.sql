@@ -1,6 +1,6 @@
 -- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
 -- Unique keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
--- for one, utf8mb4_bin too. Names are told apart by their numbers.
+-- for equal, utf8mb4_bin too. Names of queues and tasks are distinguished by their ids.
 CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL,
   paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
 CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
