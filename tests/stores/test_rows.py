@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from hammerflow.jobs.job import Claimed, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Cancelled, Completed, Retrying
 from hammerflow.stores import rows
 from hammerflow.stores.statements import load_statements, table_names
-from tests.stores.kit import BAD, Desk, failed
-from tests.stores.workflow_kit import OK, Sketch, settle
+from tests.stores.kit import BAD, Desk, failed, spawned
+from tests.stores.workflow_kit import Sketch, settle
 
 PACKAGE = Path(hammerflow.__file__).parent
 #: What the dialects' macros become does not matter here.
@@ -164,4 +165,14 @@ def test_a_job_that_never_started_has_neither(desk: Desk) -> None:
         seen = desk.store.jobs.get(job_id)
         assert seen is not None and seen.state.is_final
         assert (seen.worker_id, seen.started_at, seen.duration) == (None, None, None)
-    assert OK.result is not None
+
+
+def test_a_job_that_waited_is_scheduled_for_its_eta(desk: Desk) -> None:
+    eta = datetime.fromtimestamp(desk.store.clock(), UTC) + timedelta(hours=2, microseconds=7)
+    (parent,) = desk.run(desk.job())
+    kid, then = desk.family(parent, 1)
+    desk.settle((parent, spawned(kid, then._replace(eta=eta))))
+    desk.end(*desk.claim())
+    seen = desk.store.jobs.get(then.id)
+    assert seen is not None and seen.state == "scheduled" and seen.run_at is not None
+    assert abs(seen.run_at - eta) < timedelta(microseconds=2)

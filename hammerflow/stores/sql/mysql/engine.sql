@@ -86,8 +86,8 @@ LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
 -- name: waiting_lock
-SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, CAST(eta AS CHAR),
-       workflow_id
+SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay,
+       CAST(eta AS CHAR), workflow_id
 FROM {waiting} FORCE INDEX (PRIMARY)
 WHERE job_id IN (:ids*uuid)
 ORDER BY job_id
