@@ -365,9 +365,8 @@ class Jobs:
         """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
         after = -1
         while True:
-            rows = self._database.rows(
-                "children_results", parent=parent_id, fan_in=dependent_id, after=after, n=_PAGE
-            )
+            values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
+            rows = self._database.rows("children_results", n=_PAGE, **values)
             for index, state, result in rows:
                 after = index
                 yield (None if state is None else FINAL_STATES[state]), result

@@ -72,7 +72,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "job_result": {"id": some("d")[3]},
     "job_rows": {"ids": some("d")[:3]},
     "ids_children": {"parent": IDS[0], "after": -1, "n": 10},
-    "children_results": {"parent": IDS[0], "after": -1, "n": 10, "fan_in": IDS[1]},
+    "children_results": {"parent": IDS[0], "after": -1, "n": 10, "dependent_id": IDS[1]},
     "awaited": {"id": some("w")[3]},
 }
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}

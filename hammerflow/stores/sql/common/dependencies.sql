@@ -110,6 +110,7 @@ SELECT job_id, state, cause
 FROM {done}
 WHERE job_id IN (:ids*uuid)
 
+-- Sets RowFlags.HAS_EDGES, which is 1.
 -- name: job_mark_edges
 UPDATE {jobs}
 SET flags = 1
@@ -150,11 +151,11 @@ FROM (
   SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
   UNION
   SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
-  WHERE n.workflow_id = :flow::uuid AND j.dependent_id = :id::uuid
+  WHERE n.workflow_id = :workflow_id::uuid AND j.dependent_id = :id::uuid
   UNION
   SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.dependent_id = :id::uuid
   UNION
-  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.dependent_id = :id::uuid) d
+  SELECT f.id FROM {workflows} f WHERE f.parent_id = :workflow_id::uuid AND f.dependent_id = :id::uuid) d
 ORDER BY d.id
 LIMIT :n::bigint
 
@@ -164,11 +165,11 @@ FROM (
   SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
   UNION
   SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
-  WHERE n.workflow_id = :flow::uuid AND j.dependent_id = :id::uuid
+  WHERE n.workflow_id = :workflow_id::uuid AND j.dependent_id = :id::uuid
   UNION
   SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.dependent_id = :id::uuid
   UNION
-  SELECT f.id FROM {workflows} f WHERE f.parent_id = :flow::uuid AND f.dependent_id = :id::uuid) d
+  SELECT f.id FROM {workflows} f WHERE f.parent_id = :workflow_id::uuid AND f.dependent_id = :id::uuid) d
 LEFT JOIN {job_states} s ON s.id = d.id
 GROUP BY s.state
 

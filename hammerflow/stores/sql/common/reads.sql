@@ -1,5 +1,5 @@
--- Reads of single jobs and lists of jobs. The ids_* blocks differ only by the table that they join:
--- a UNION with a filter on the state would keep PostgreSQL from stopping at the LIMIT.
+-- Reads of single jobs and lists of jobs. The ids_* blocks differ only by the table that they join, as
+-- the name of a table cannot be a parameter.
 
 -- name: job_result
 SELECT d.state, d.result, d.reason

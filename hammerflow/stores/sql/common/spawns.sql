@@ -100,7 +100,7 @@ FROM {jobs} j
 LEFT JOIN {done} d ON d.job_id = j.id
 WHERE j.parent_id = :parent::uuid
   AND j.spawn_index > :after::integer
-  AND j.dependent_id = :fan_in::uuid
+  AND j.dependent_id = :dependent_id::uuid
 ORDER BY j.spawn_index
 LIMIT :n::bigint
 
