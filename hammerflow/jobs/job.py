@@ -24,6 +24,7 @@ __all__ = [
     "NewJob",
     "NewWorkflow",
     "Priority",
+    "RowFlags",
     "Rule",
     "checked_priority",
 ]
@@ -91,6 +92,14 @@ class Rule(enum.IntEnum):
     ENDED = 3  # in any case
 
 
+class RowFlags(enum.IntFlag):
+    """Bits of the column ``flags`` of jobs, leases and workflows."""
+
+    HAS_EDGES = 1  # its end is to read the table edges; its only dependent is in dependent_id
+    DECIDED = 2  # of a workflow: a person has decided to go on without it
+    WAIVED = 4  # of a workflow: a person has skipped it, so that it counts as completed
+
+
 #: Added to a Rule: a condition on the results has its say, too.
 CONDITIONAL = 16
 #: Kinds of edges: a dependency, whose end counts by the dependent's Rule, or mere order.
@@ -123,7 +132,7 @@ class NewJob(NamedTuple):
     position: int | None = None  # its place in the workflow's definition
     node: str | None = None  # its name there
     rule: int = 0  # a Rule, with CONDITIONAL added where options hold a condition
-    flags: int = 0  # 1: edges start here (its only dependent may stand in dependent_id instead)
+    flags: int = 0  # of RowFlags
     after: Sequence[tuple[bytes, int]] | None = None  # edges from new jobs: (id, kind)
     depends: Sequence[bytes] | None = None  # edges from jobs and workflows that are there already
 
@@ -222,6 +231,13 @@ class Job:
     workflow_id: uuid.UUID | None = None
     worker_id: int | None = None
     errors: tuple[ErrorRecord, ...] = ()
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the claim of its last attempt to its end; None until both are known."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
 
 
 def checked_priority(value: int) -> int:

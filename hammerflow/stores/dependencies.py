@@ -62,7 +62,7 @@ class Dependencies:
             return None
         parent_id, workflow_id, dependent_id, pending, total, node = rows[0]
         before = self._neighbours(
-            "dependencies", limit, {"id": job_id, "flow": workflow_id, "parent": parent_id}
+            "dependencies", limit, {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
         )
         after = self._neighbours("dependents", limit, {"id": job_id})
         if dependent_id is not None and dependent_id not in (workflow_id, *after.ids):

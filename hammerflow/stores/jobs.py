@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
@@ -29,20 +28,21 @@ from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, ErrorKind, Tx
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.cancel import cancel_job, release_unheld, replay_job
+from hammerflow.stores.rows import JobRow, ReadyRow
+from hammerflow.stores.transitions.cancel import cancel_job
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_jobs
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
-from hammerflow.stores.transitions.settle import (
-    settle,
-    settle_streaming,
-    writes_one_statement,
-)
+from hammerflow.stores.transitions.rescue import release_unheld
+from hammerflow.stores.transitions.retry import retry_job
+from hammerflow.stores.transitions.settle import is_plain, settle, settle_streaming
+from hammerflow.stores.transitions.unit import Unit, run_unit
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
 
+T = TypeVar("T")
 _PAGE = 1_000
 
 
@@ -57,53 +57,56 @@ class Promoted:
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """The id that stands for each job of an insert, and the queues with work ready now."""
+    """For each job of an insert its own id or its unique key's holder's; queues with ready work."""
 
     ids: list[bytes]
     queues: set[str]
 
 
 class Jobs:
-    """Everything that is asked of the tables that hold jobs."""
+    """The tables that hold jobs."""
 
     def __init__(self, database: Database, names: NameTable, *, poison_limit: int) -> None:
         self._database = database
         self._names = names
         self._poison_limit = poison_limit
-        self._one_statement = "job_insert_ready" in database.dialect.statements
+        self._inserts_in_one = "job_insert_ready" in database.dialect.statements
+        self._settles_in_one = "settle_end" in database.dialect.statements
         self.claim = Claims(database).claim
+
+    def _run(self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False) -> T:
+        return run_unit(self._database, self._names, work, tx=tx, single=single)
 
     # -- insert -----------------------------------------------------------------------------------
 
     def insert(
         self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False
     ) -> Inserted:
-        """Insert jobs; an id that exists is left as it is when ``check_ids`` says to look."""
+        """Insert jobs.
 
-        def work(tx: Tx) -> Inserted:
-            attached, ended = attach_jobs(tx, jobs)
-            inserted = Inserted(*insert_jobs(self._database, tx, attached, check_ids=check_ids))
-            if ended and not tx.repeated:
-                result = Settlement()
-                count_ended(tx, DependencyResolver(self._database, self._names, tx, result), ended)
-                inserted.queues.update(result.queues)
-            return inserted
+        Args:
+            tx: the caller's transaction; else one of its own.
+            check_ids: leave a job as it is if its id exists.
+
+        Raises:
+            JobNotFound: a dependency does not exist.
+        """
+
+        def work(unit: Unit) -> Inserted:
+            attached, ended = attach_jobs(unit, jobs)
+            ids = insert_jobs(unit, attached, check_ids=check_ids)
+            if ended and not unit.tx.repeated:
+                count_ended(unit, DependencyResolver(unit), ended)
+            return Inserted(ids, unit.settlement.queues)
 
         self._names.ensure(jobs, tx)
-        if tx is not None:
-            return work(tx)
         try:
-            return self._database.unit(work)
+            return self._run(work, tx)
         except Exception as error:
-            if not check_ids or self._database.dialect.error_kind(error) is not ErrorKind.DUPLICATE:
+            is_taken = self._database.dialect.error_kind(error) is ErrorKind.DUPLICATE
+            if tx is not None or not check_ids or not is_taken:
                 raise
-            return self._database.unit(work)  # someone has just inserted that id: now it is seen
-
-    def insert_stream(self, jobs: Iterable[NewJob], tx: Tx | None = None) -> Iterator[Inserted]:
-        """Insert any number of jobs in chunks of 5 000, a transaction each (or all in ``tx``)."""
-        iterator = iter(jobs)
-        while chunk := list(itertools.islice(iterator, CHUNK)):
-            yield self.insert(chunk, tx)
+            return self._run(work)  # another process has just inserted that id: now it is found
 
     def insert_one(self, job: NewJob) -> None:
         """Insert one job with a fresh id that is ready at once: the short way of ``delay()``.
@@ -113,27 +116,18 @@ class Jobs:
         queue_id, task_id = name_id(job.queue), name_id(job.task)
         if queue_id not in self._names.queues or task_id not in self._names.tasks:
             self._names.ensure([job], None)
-        if not self._one_statement:
-            self._database.unit(lambda tx: insert_jobs(self._database, tx, [job]))
-            return
-        values = {
-            "id": job.id,
-            "queue_id": queue_id,
-            "priority": job.priority,
-            "task_id": task_id,
-            "args": job.args,
-            "options": job.options,
-            "headers": job.headers,
-            "trace": job.trace,
-            "expires_at": self._database.dialect.time(job.expires_at),
-            "expires": job.expires,
-        }
+        row = JobRow.of(job, self._database.dialect.time)
 
         def insert(tx: Tx) -> None:
-            if not (tx.repeated and tx.rows("jobs_existing", ids=[job.id])):
-                tx.run("job_insert_ready", **values)
+            if tx.repeated and tx.rows("jobs_existing", ids=[job.id]):
+                return
+            if self._inserts_in_one:
+                tx.run("job_insert_ready", **dict(zip(JobRow._fields, row, strict=True)))
+            else:
+                tx.many("jobs_insert", [row])
+                tx.many("ready_insert", [ReadyRow.of(job)])
 
-        self._database.unit(insert, single=True)
+        self._database.unit(insert, single=self._inserts_in_one)
 
     # -- settle -----------------------------------------------------------------------------------
 
@@ -144,30 +138,33 @@ class Jobs:
 
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
         """
-
-        def work(
-            tx: Tx, pairs: Sequence[tuple[Claimed, Outcome]] = batch, *, single: bool = False
-        ) -> Settlement:
-            return settle(
-                self._database, self._names, tx, worker_id, pairs,
-                poison_limit=self._poison_limit, single=single,
-            )  # fmt: skip
-
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
-        if tx is not None:
-            return work(tx)
-        if not writes_one_statement(self._database.dialect.statements, batch):
-            return self._database.unit(work)
-        result = self._database.unit(lambda tx: work(tx, single=True), single=True)
-        if result.stale:  # not ours any more, or something has come to wait for them
+        if tx is not None or not (self._settles_in_one and is_plain(batch)):
+            return self._settle(worker_id, batch, tx)
+        result = self._settle(worker_id, batch, single=True)
+        if result.stale:  # not ours any more, or something has come to depend on them
             rest = [pair for pair in batch if pair[0].id in result.stale]
-            second = self._database.unit(lambda tx: work(tx, rest))
+            second = self._settle(worker_id, rest)
             result.stale = second.stale
             result.ended += second.ended
             result.queues |= second.queues
         return result
+
+    def _settle(
+        self,
+        worker_id: int,
+        batch: Sequence[tuple[Claimed, Outcome]],
+        tx: Tx | None = None,
+        *,
+        single: bool = False,
+    ) -> Settlement:
+        def work(unit: Unit) -> Settlement:
+            settle(unit, worker_id, batch, poison_limit=self._poison_limit, single=single)
+            return unit.settlement
+
+        return self._run(work, tx, single=single)
 
     def settle_stream(
         self,
@@ -180,27 +177,28 @@ class Jobs:
 
         Args:
             outcome: with ``spawned`` set and no children in it.
-            chunks: gives the children anew each time it is called (the unit may be repeated).
+            chunks: gives the children from the start each time it is called, as the transaction
+                may be run again.
         """
 
-        def work(tx: Tx) -> Settlement:
-            return settle_streaming(
-                self._database, self._names, tx, worker_id, job, outcome, chunks()
-            )
+        def work(unit: Unit) -> Settlement:
+            settle_streaming(unit, worker_id, job, outcome, chunks())
+            return unit.settlement
 
         for chunk in chunks():
             self._names.ensure(chunk, None)
-        return self._database.unit(work)
+        return self._run(work)
 
     def insert_children(
         self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx
     ) -> None:
         """Insert the spooled children of a job that was settled in this transaction."""
-        release = DependencyResolver(self._database, self._names, tx, settlement)
+        unit = Unit(self._database, self._names, tx, settlement)
+        resolver = DependencyResolver(unit)
         left_out: Counter[bytes | None] = Counter()
         for chunk in chunks:
             self._names.ensure(chunk, tx)
-            add_children(self._database, tx, release, chunk, left_out, settlement)
+            add_children(unit, resolver, chunk, left_out)
 
     def _ensure_children(self, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None) -> None:
         for _, outcome in batch:
@@ -209,7 +207,7 @@ class Jobs:
             elif type(outcome) is Replaced:
                 self._names.ensure([outcome.call, *outcome.children], tx)
 
-    # -- moves ------------------------------------------------------------------------------------
+    # -- other changes ----------------------------------------------------------------------------
 
     def next_due(self) -> float | None:
         """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
@@ -218,17 +216,12 @@ class Jobs:
 
     def promote(self, limit: int = CHUNK) -> Promoted:
         """Move jobs that are due from scheduled to ready."""
-
-        def work(tx: Tx) -> list[tuple[int, int]]:
-            return _promote(tx, limit)
-
         single = "promote" in self._database.dialect.statements
-        moved = self._database.unit(work, single=single)
-        rows = self._database.rows("scheduled_next")
-        next_in = rows[0][0]
+        moved = self._database.unit(lambda tx: _promote(tx, limit), single=single)
+        next_in = self._database.rows("scheduled_next")[0][0]
         return Promoted(
-            sum(count for _, count in moved),
-            {self._names.queue(queue_id) for queue_id, _ in moved},
+            sum(moved.values()),
+            {self._names.queue(queue_id) for queue_id in moved},
             None if next_in is None else max(0.0, float(next_in)),
         )
 
@@ -248,8 +241,8 @@ class Jobs:
             CANCELLED where it had not started; RUNNING where its worker was told; else the final
             state it has already; None for an unknown id.
         """
-        state, settlement = self._database.unit(
-            lambda tx: cancel_job(self._database, self._names, tx, job_id, reason)
+        state, settlement = self._run(
+            lambda unit: (cancel_job(unit, job_id, reason), unit.settlement)
         )
         then(settlement)
         return state
@@ -263,18 +256,19 @@ class Jobs:
         Raises:
             HammerflowError: it is in another state, or its unique key is taken; says which.
         """
-        return self._database.unit(
-            lambda tx: replay_job(self._database, self._names, tx, job_id, by)
-        )
+
+        def work(unit: Unit) -> set[str]:
+            retry_job(unit, job_id, by)
+            return unit.settlement.queues
+
+        return self._run(work)
 
     def release_unheld(self, worker_id: int, held: set[bytes]) -> int:
-        """Give back leases of this worker that it does not know of (a claim's reply was lost)."""
-        return self._database.unit(
-            lambda tx: release_unheld(self._database, self._names, tx, worker_id, held)
-        )
+        """Release leases that this worker does not know of: the reply to a claim was lost."""
+        return self._run(lambda unit: release_unheld(unit, worker_id, held))
 
     def progress(self, notes: Sequence[tuple[bytes, float, str]]) -> None:
-        """Keep how far running jobs say they are: (id, fraction, note)."""
+        """Keep how much of running jobs is done: (id, fraction, note)."""
         latest = {job_id: (job_id, fraction, storable(note)) for job_id, fraction, note in notes}
         if latest:
             rows = [latest[job_id] for job_id in sorted(latest)]
@@ -293,7 +287,7 @@ class Jobs:
 
     def cause(self, job_id: bytes) -> bytes | None:
         """The job whose failure is why this one was skipped."""
-        rows = self._database.rows("verdicts_of", ids=[job_id])
+        rows = self._database.rows("outcomes_of", ids=[job_id])
         cause = rows[0][2] if rows else None
         return None if cause == job_id else cause
 
@@ -317,7 +311,7 @@ class Jobs:
         return rows[0][0] if rows else None
 
     def get(self, job_id: bytes) -> Job | None:
-        """A job as it stands, with its error history."""
+        """A job with its error history; None for an unknown id."""
         found = self.get_many([job_id])
         if not found:
             return None
@@ -331,7 +325,7 @@ class Jobs:
         return replace(found[0], errors=errors)
 
     def get_many(self, job_ids: Sequence[bytes]) -> Sequence[Job]:
-        """Jobs as they stand, without error histories, in the order of the ids."""
+        """Jobs without error histories, in the order of the ids; unknown ids are left out."""
         if not job_ids:
             return []
         rows = self._database.rows("job_rows", ids=list(job_ids))
@@ -376,14 +370,8 @@ class Jobs:
         """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
         after = -1
         while True:
-            position = after
-            rows = self._database.rows(
-                "children_results",
-                parent=parent_id,
-                fan_in=dependent_id,
-                after=position,
-                n=_PAGE,
-            )
+            values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
+            rows = self._database.rows("children_results", n=_PAGE, **values)
             for index, state, result in rows:
                 after = index
                 yield (None if state is None else FINAL_STATES[state]), result
@@ -408,14 +396,14 @@ class Jobs:
         (
             id_, task, queue, state, priority, dependency, attempt, created, run_at, started,
             finished, parent, root, depth, index, key, reason, fraction, note, headers, options,
-            workflow,
+            workflow, worker_id,
         ) = row  # fmt: skip
         instant = self._database.dialect.instant
         created_at = instant(created)
         if created_at is None or state == "missing":
             raise HammerflowError(
-                f"job {uuid.UUID(bytes=id_)} stands in no state table: the database was changed "
-                "by hand; run hammerflow doctor"
+                f"job {uuid.UUID(bytes=id_)} is in none of the state tables: rows were deleted by "
+                "hand; run hammerflow doctor"
             )
         return Job(
             id=uuid.UUID(bytes=id_),
@@ -440,24 +428,16 @@ class Jobs:
             headers=json.loads(headers) if headers else {},
             options=json.loads(options) if options else {},
             workflow_id=uuid.UUID(bytes=workflow) if workflow else None,
+            worker_id=worker_id,
         )
 
 
-def _promote(tx: Tx, limit: int) -> list[tuple[int, int]]:
+def _promote(tx: Tx, limit: int) -> Counter[int]:
+    """Move due jobs; how many, by the id of their queue."""
     if tx.has("promote"):
-        return tx.rows("promote", n=limit)
+        return Counter(dict(tx.rows("promote", n=limit)))
     due = tx.rows("promote_pick", n=limit)
-    if not due:
-        return []
-    tx.run("scheduled_delete", ids=[row[0] for row in due])
-    tx.many(
-        "ready_insert",
-        [
-            (queue_id, priority_order, job_id, task_id, lease, attempt)
-            for job_id, queue_id, priority_order, task_id, lease, attempt in due
-        ],
-    )
-    counts: dict[int, int] = {}
-    for row in due:
-        counts[row[1]] = counts.get(row[1], 0) + 1
-    return list(counts.items())
+    if due:
+        tx.run("scheduled_delete", ids=[row[0] for row in due])
+        tx.many("ready_insert", due)
+    return Counter(row[1] for row in due)

@@ -1,4 +1,4 @@
-"""Workers: who is alive, whose leases are taken over, and what no one serves."""
+"""Workers: who is alive, whose leases are taken over, and jobs whose task no worker serves."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.ids import name_id
-from hammerflow.jobs.job import FINAL_CODES, JobState
-from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
-from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.children import flows_of
-from hammerflow.stores.transitions.dependents import BAD, JobEnd
-from hammerflow.stores.transitions.settle import decide_loss, end_jobs
+from hammerflow.stores.rows import ParkedRow, ReadyRow, Row
+from hammerflow.stores.transitions.rescue import Rescued, rescue_leases
+from hammerflow.stores.transitions.unit import Unit, run_unit
 
 __all__ = ["Swept", "Workers"]
 
+#: Leases, parked or ready jobs that one transaction moves.
 _CHUNK = 1_000
-_CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
 
 @dataclass(slots=True)
@@ -105,12 +102,10 @@ class Workers:
         Any number of supervisors may sweep at once: rows that another one has locked are skipped.
         """
         swept = Swept()
-        dead = self._database.rows("workers_dead", lease=lease)
-        for (worker_id,) in dead:
+        for (worker_id,) in self._database.rows("workers_dead", lease=lease):
             while self._rescue(worker_id, swept, poison_limit, lease=lease):
                 pass
-        ownerless = self._database.rows("leases_ownerless")
-        for (worker_id,) in ownerless:
+        for (worker_id,) in self._database.rows("leases_ownerless"):
             while self._rescue(worker_id, swept, poison_limit, lease=None):
                 pass
         return swept
@@ -120,33 +115,30 @@ class Workers:
         parked = 0
         for queue in queues:
             queue_id = name_id(queue)
-            head = self._database.read(
-                lambda tx: tx.rows("unserved_head", queue_id=queue_id, n=_CHUNK)  # noqa: B023
-            )
+            head = self._database.rows("unserved_head", queue_id=queue_id, n=_CHUNK)
             if head:
-                task_ids = self._database.unit(
-                    lambda tx: self._park(tx, queue_id, head)  # noqa: B023
+                rows = run_unit(
+                    self._database,
+                    self._names,
+                    lambda unit: _park(unit, queue_id, head),  # noqa: B023  called at once
                 )
-                parked += len(task_ids)
-                self._revive_served(sorted(set(task_ids)))
+                parked += len(rows)
+                self._revive_served(sorted({row.task_id for row in rows}))
         return parked
 
     def revive(self, task_ids: Sequence[int]) -> set[str]:
         """Put jobs that were parked as unknown back to ready, where the task is now served."""
         queues: set[str] = set()
 
-        def work(tx: Tx) -> int:
-            rows = tx.rows("parked_of_tasks", task_ids=task_ids, n=_CHUNK)
+        def work(unit: Unit) -> int:
+            rows = unit.tx.rows("parked_of_tasks", task_ids=task_ids, n=_CHUNK)
             if rows:
-                tx.run("parked_delete", ids=[row[0] for row in rows])
-                tx.many(
-                    "ready_insert",
-                    [(q, priority_order, j, t, x, a) for j, q, priority_order, t, x, a in rows],
-                )
-                queues.update(self._names.queue(row[1]) for row in rows)
+                unit.tx.run("parked_delete", ids=[row[0] for row in rows])
+            unit.make_ready(rows)
+            queues.update(unit.settlement.queues)
             return len(rows)
 
-        while task_ids and self._database.unit(work) == _CHUNK:
+        while task_ids and run_unit(self._database, self._names, work) == _CHUNK:
             pass
         return queues
 
@@ -159,141 +151,59 @@ class Workers:
     def _rescue(
         self, worker_id: int, swept: Swept, poison_limit: int, *, lease: float | None
     ) -> bool:
-        """One chunk of a dead worker's leases; whether there may be more."""
-        chunk = Swept()
+        """Take over one chunk of a dead worker's leases; whether there may be more.
 
-        def work(tx: Tx) -> bool:
-            chunk.workers = chunk.rescued = chunk.parked = 0
+        Args:
+            lease: seconds of silence after which a worker is dead; None: it has no row any more.
+        """
+
+        def work(unit: Unit) -> tuple[Rescued, bool, set[str]]:
+            is_gone = False
+            tx = unit.tx
             if lease is not None and not tx.rows("worker_still_dead", id=worker_id, lease=lease):
-                return False  # it beats again, or another supervisor is at it
-            rows = tx.rows("worker_leases", worker_id=worker_id, n=_CHUNK)
-            if rows:
-                self._move_lost(tx, worker_id, rows, chunk, poison_limit)
-            elif lease is not None and tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0:
-                self._delete(tx, worker_id)
-                chunk.workers = 1
-            return len(rows) > 0
+                return Rescued(0, 0), False, set()  # it beats again, or another one rescues
+            rescued = rescue_leases(unit, worker_id, _CHUNK, poison_limit)
+            if not rescued.leases and lease is not None:
+                is_gone = tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0
+                if is_gone:
+                    self._delete(tx, worker_id)
+            return rescued, is_gone, unit.settlement.queues
 
-        more = self._database.unit(work)
-        swept.workers += chunk.workers
-        swept.rescued += chunk.rescued
-        swept.parked += chunk.parked
-        swept.queues |= chunk.queues
-        return more
-
-    def _move_lost(
-        self,
-        tx: Tx,
-        worker_id: int,
-        rows: Sequence[tuple[Any, ...]],
-        chunk: Swept,
-        poison_limit: int,
-    ) -> None:
-        failure = Failure("lost", "WorkerLost", "the worker that held the lease went silent", "")
-        ids = [row[0] for row in rows]
-        losses: dict[bytes, int] = dict(tx.rows("losses", ids=ids))
-        tx.run("leases_delete", worker_id=worker_id, ids=ids)
-        ready, parked, cancelled = [], [], []
-        halted = _halted(tx, ids)
-        for job_id, lease, attempt, queue_id, priority_order, task_id, cancel in rows:
-            outcome = decide_loss(Lost(failure), losses.get(job_id, 0) + 1, poison_limit)
-            if job_id in halted:
-                outcome = Cancelled("its workflow was ended")
-            if cancel is not None:
-                outcome = Cancelled(cancel)
-            match outcome:
-                case Cancelled(reason):
-                    cancelled.append(
-                        (job_id, _CANCELLED, attempt, lease, worker_id, None, reason, None)
-                    )
-                case Parked(why, _):
-                    parked.append(
-                        (
-                            job_id,
-                            why,
-                            failure.message,
-                            queue_id,
-                            priority_order,
-                            task_id,
-                            lease,
-                            attempt,
-                        )
-                    )
-                case _:
-                    ready.append((queue_id, priority_order, job_id, task_id, lease, attempt))
-        tx.many(
-            "errors_insert",
-            [(row[0], row[1], "lost", row[2], failure.type, failure.message, "") for row in rows],
-        )
-        for name, values in (
-            ("done_insert", cancelled),
-            ("parked_insert", parked),
-            ("ready_insert", ready),
-        ):
-            if values:
-                tx.many(name, values)
-        chunk.rescued, chunk.parked = len(rows) - len(parked), len(parked)
-        chunk.queues |= {self._names.queue(row[0]) for row in ready}
-        if cancelled:
-            chunk.queues |= self._end_cancelled(tx, [row[0] for row in cancelled])
-
-    def _end_cancelled(self, tx: Tx, ids: Sequence[bytes]) -> set[str]:
-        """What follows from the ends of these; the queues that it fed."""
-        links = tx.rows("ended_links", ids=ids)
-        ends = [
-            JobEnd(id_, BAD, then, key, flow, flags, True) for id_, then, key, flow, flags in links
-        ]
-        return end_jobs(self._database, self._names, tx, ends).queues
+        rescued, is_gone, queues = run_unit(self._database, self._names, work)
+        swept.workers += is_gone
+        swept.rescued += rescued.leases - rescued.parked
+        swept.parked += rescued.parked
+        swept.queues |= queues
+        return rescued.leases > 0
 
     def _revive_served(self, task_ids: Sequence[int]) -> None:
-        """A worker that registered while we parked has looked for its jobs too early."""
+        """Revive what a worker serves that registered while we parked: it was too early for it."""
         if task_ids:
             served = self._database.rows("served_tasks", task_ids=task_ids)
             self.revive([row[0] for row in served])
 
-    def _park(self, tx: Tx, queue_id: int, head: Sequence[tuple[int, bytes]]) -> Sequence[int]:
-        """Park what still stands there; the task of each."""
-        parked = []
-        for priority_order in sorted({row[0] for row in head}):
-            ids = [job_id for at, job_id in head if at == priority_order]
-            values: dict[str, Any] = {
-                "queue_id": queue_id,
-                "priority_order": priority_order,
-                "ids": ids,
-            }
-            if tx.has("ready_lock"):
-                taken = tx.rows("ready_lock", **values)
-                if taken:
-                    tx.run("ready_delete", **{**values, "ids": [row[0] for row in taken]})
-            else:
-                taken = tx.rows("ready_delete", **values)
-            parked += [
-                (
-                    job_id,
-                    "unknown_task",
-                    self._unknown(task_id),
-                    queue_id,
-                    priority_order,
-                    task_id,
-                    lease,
-                    n,
-                )
-                for job_id, task_id, lease, n in taken
-            ]
-        if parked:
-            tx.many("parked_insert", parked)
-        return [row[5] for row in parked]
 
-    def _unknown(self, task_id: int) -> str:
-        return f"no live worker has registered the task {self._names.task(task_id)}"
+def _park(unit: Unit, queue_id: int, head: Sequence[tuple[int, bytes]]) -> list[ReadyRow]:
+    """Park those of the ready jobs, (priority order, id), that are still there."""
+    taken: list[ReadyRow] = []
+    for priority_order in sorted({row[0] for row in head}):
+        ids = [job_id for order, job_id in head if order == priority_order]
+        taken += map(ReadyRow._make, _take_ready(unit.tx, queue_id, priority_order, ids))
+    unit.insert("parked_insert", [_parked(unit, row) for row in taken])
+    return taken
 
 
-def _halted(tx: Tx, job_ids: Sequence[bytes]) -> set[bytes]:
-    """Those that are members of workflows in which nothing starts any more."""
-    links = tx.rows("ended_links", ids=job_ids)
-    flows = flows_of(link[3] for link in links)
-    if not flows:
-        return set()
-    rows = tx.rows("flows_share", ids=sorted(flows))
-    halted = {workflow_id for workflow_id, state, _ in rows if WorkflowState(state).is_halted}
-    return {link[0] for link in links if link[3] in halted}
+def _take_ready(tx: Tx, queue_id: int, priority_order: int, ids: list[bytes]) -> list[Row]:
+    """Delete ready rows that no claim has locked, and return them."""
+    place = {"queue_id": queue_id, "priority_order": priority_order}
+    if not tx.has("ready_lock"):
+        return tx.rows("ready_delete", ids=ids, **place)
+    taken = tx.rows("ready_lock", ids=ids, **place)
+    if taken:
+        tx.run("ready_delete", ids=[row[0] for row in taken], **place)
+    return taken
+
+
+def _parked(unit: Unit, row: ReadyRow) -> Row:
+    task = unit.names.task(row.task_id)
+    return ParkedRow.of(row, "unknown_task", f"no live worker has registered the task {task}")

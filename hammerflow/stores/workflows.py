@@ -1,4 +1,4 @@
-"""Workflows: the verbs of a workflow's life, and how it is seen."""
+"""Workflows: the verbs of a workflow's life, and reads of workflows and their members."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
-from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
+from hammerflow.errors import JobNotFound, WorkflowInvalid
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy, WorkflowState, WorkflowStatus
@@ -21,14 +22,15 @@ from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
+from hammerflow.stores.transitions.unit import Unit, run_unit
 
 __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
 
+T = TypeVar("T")
 _FIRST = bytes(16)
-_PAGE = 1_000
-#: So many waiting jobs are looked at in one go.
+#: Waiting jobs that one call of heal() checks.
 _SLICE = 500
-#: Codes of WorkflowState that a WorkflowStatus stands for, from and to.
+#: Ranges of codes of WorkflowState for each WorkflowStatus.
 _CODES: Mapping[WorkflowStatus, tuple[Sequence[int], ...]] = {
     WorkflowStatus.RUNNING: ((1, 1), (3, 4)),
     WorkflowStatus.PAUSED: ((2, 2),),
@@ -40,7 +42,7 @@ _CODES: Mapping[WorkflowStatus, tuple[Sequence[int], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
-    """A workflow as it stands in its table."""
+    """A row of the table ``workflows``."""
 
     id: bytes
     kind: str
@@ -72,12 +74,24 @@ class WorkflowMember(NamedTuple):
 
 
 class Workflows:
-    """Everything that is asked of the tables that hold workflows."""
+    """The tables that hold workflows."""
 
     def __init__(self, database: Database, names: NameTable) -> None:
         self._database = database
         self._names = names
         self._healed_to = _FIRST
+
+    def _run(self, work: Callable[[Unit], T], tx: Tx | None = None) -> T:
+        return run_unit(self._database, self._names, work, tx=tx)
+
+    def _change(self, change: Callable[[Unit], None]) -> Settlement:
+        """Run a transition; what followed from it."""
+
+        def work(unit: Unit) -> Settlement:
+            change(unit)
+            return unit.settlement
+
+        return self._run(work)
 
     # -- verbs ------------------------------------------------------------------------------------
 
@@ -90,7 +104,8 @@ class Workflows:
         """Insert workflows (the outermost first) and all their jobs in one transaction.
 
         Args:
-            chunks: gives the jobs anew each time it is called (the unit may be repeated).
+            chunks: gives the jobs from the start each time it is called, as the transaction may be
+                run again.
 
         Returns:
             The queues with ready work.
@@ -100,121 +115,108 @@ class Workflows:
             JobNotFound: a dependency does not exist.
         """
 
-        def work(tx: Tx) -> set[str]:
-            if tx.repeated and tx.rows("workflow_rows", ids=[workflows[0].id]):
+        def work(unit: Unit) -> set[str]:
+            if unit.tx.repeated and unit.tx.rows("workflow_rows", ids=[workflows[0].id]):
                 return set()
-            insert_workflows(tx, workflows)
-            result = Settlement()
+            insert_workflows(unit, workflows)
             for chunk in chunks():
-                jobs, ended = attach_jobs(tx, chunk)
-                _take_keys(tx, jobs)
-                result.queues |= insert_new(self._database, tx, jobs)
-                count_ended(tx, self._release(tx, result), ended)
+                jobs, ended = attach_jobs(unit, chunk)
+                _take_keys(unit.tx, jobs)
+                insert_new(unit, jobs)
+                count_ended(unit, DependencyResolver(unit), ended)
             empty = [w.id for w in workflows if w.pending == 0]
-            if empty:
-                self._release(tx, result).count_down(dict.fromkeys(empty, 0))
-            return result.queues
+            DependencyResolver(unit).lower_barriers(dict.fromkeys(empty, 0))
+            return unit.settlement.queues
 
         for chunk in chunks():
             self._names.ensure(chunk, tx)
-        return work(tx) if tx is not None else self._database.unit(work)
+        return self._run(work, tx)
 
     def cancel(
         self, workflow_id: bytes, reason: str, state: WorkflowState = WorkflowState.CANCELLING
     ) -> Settlement:
-        """Cancel what has not started, and ask what runs to stop."""
+        """Cancel what has not started, and ask what runs to stop.
 
-        def work(tx: Tx) -> Settlement:
-            result = Settlement()
-            release = self._release(tx, result)
-            self._stop_running(tx, workflow_id, reason)  # leases first, as a settle locks them
-            if not tx.rows("flows_lock", ids=[workflow_id]):
-                raise _unknown(workflow_id)
-            release.flows.load([workflow_id], exclusive=True)
-            release.after(release.halt(workflow_id, state, reason))
-            self._stop_running(tx, workflow_id, reason)  # what has begun meanwhile
-            return result
+        Leases are marked before the workflow is locked, as a settle locks them in this order; and
+        once more after it, for what was claimed in between.
+        """
 
-        return self._database.unit(work)
+        def cancel(unit: Unit) -> None:
+            resolver = DependencyResolver(unit)
+            self._stop_running(unit.tx, workflow_id, reason)
+            if not unit.tx.rows("workflows_lock", ids=[workflow_id]):
+                raise JobNotFound(f"no workflow has the id {uuid.UUID(bytes=workflow_id)}")
+            resolver.workflows.load([workflow_id], exclusive=True)
+            resolver.resolve(resolver.halt(workflow_id, state, reason))
+            self._stop_running(unit.tx, workflow_id, reason)
+
+        return self._change(cancel)
 
     def rerun(
         self, workflow_id: bytes, *, only: Sequence[bytes] | None, downstream: bool, by: str
     ) -> Settlement:
         """Run again what failed or was cancelled (or ``only`` these)."""
         chosen = None if only is None else set(only)
-        return self._database.unit(
-            lambda tx: rerun_members(
-                self._database, self._names, tx, workflow_id, chosen, by, downstream=downstream
-            )
+        return self._change(
+            lambda unit: rerun_members(unit, workflow_id, chosen, by, downstream=downstream)
         )
 
     def skip(self, workflow_id: bytes, job_id: bytes, by: str) -> Settlement:
-        """Take a failed node as done."""
-        return self._database.unit(
-            lambda tx: skip_member(self._database, self._names, tx, workflow_id, job_id, by)
-        )
+        """Count a failed node as completed."""
+        return self._change(lambda unit: skip_member(unit, workflow_id, job_id, by))
 
     def resume(self, workflow_id: bytes, by: str) -> Settlement:
         """Go on after a pause, without what depends on the failures."""
-        return self._database.unit(
-            lambda tx: resume_workflow(self._database, self._names, tx, workflow_id, by)
-        )
+        return self._change(lambda unit: resume_workflow(unit, workflow_id, by))
 
     def expire(self) -> Settlement:
         """End the workflows whose timeout is over, as failed."""
-        ids = self._database.rows("workflows_overdue", n=_PAGE)
         result = Settlement()
-        for (workflow_id,) in ids:
+        for (workflow_id,) in self._database.rows("workflows_overdue", n=PAGE):
             one = self.cancel(workflow_id, "timed out", WorkflowState.FAILING)
             result.ended += one.ended
             result.queues |= one.queues
         return result
 
     def check(self) -> Sequence[tuple[WorkflowRow, Mapping[str, Any]]]:
-        """Look into the workflows whose health check is due: what stands, and what stands still."""
-        ids = [r[0] for r in self._database.rows("workflows_unchecked", n=_PAGE)]
+        """Count the members of the workflows whose health check is due, by their states."""
+        ids = [row[0] for row in self._database.rows("workflows_unchecked", n=PAGE)]
         found = []
         for row in self.rows(ids):
             health = {str(state): n for state, n in self.counts(row.id).items()}
-            note, every = json.dumps(health), row.check_every
-            self._database.unit(
-                lambda tx, row=row, note=note, every=every: tx.run(  # type: ignore[misc]
-                    "workflow_checked", id=row.id, health=note, check_in=every
-                )
-            )
+            values = {"id": row.id, "health": json.dumps(health), "check_in": row.check_every}
+            self._database.run("workflow_checked", **values)
             found.append((row, health))
         return found
 
     def heal(self) -> Settlement:
-        """Let jobs go that wait for nothing unfinished: hands have been at work in the tables.
+        """Start jobs that wait although all their dependencies have ended.
 
-        Looks at a slice of the waiting jobs, at the next one the next time.
+        That happens only when rows were changed by hand. Each call checks the next slice of the
+        waiting jobs.
         """
         suspects = self._database.read(self._suspects)
 
-        def work(tx: Tx) -> Settlement:
-            result = Settlement()
-            release = self._release(tx, result)
-            still = [row[0] for row in tx.rows("orphans", ids=suspects)]
-            if still:
-                tx.rows("waiting_lock", ids=sorted(still))
-            for job_id in still:
-                tx.run("waiting_decrement", n=10**6, bad=0, skipped=0, cause=None, ids=[job_id])
-            if still:
-                release.after(release.free_held(still))
-            return result
+        def heal(unit: Unit) -> None:
+            orphans = [row[0] for row in unit.tx.rows("orphans", ids=suspects)]
+            if not orphans:
+                return
+            unit.tx.rows("waiting_lock", ids=orphans)
+            unit.tx.run("waiting_count", n=10**6, failed=0, skipped=0, cause=None, ids=orphans)
+            resolver = DependencyResolver(unit)
+            resolver.resolve(resolver.start_unblocked(orphans))
 
-        return self._database.unit(work) if suspects else Settlement()
+        return self._change(heal) if suspects else Settlement()
 
-    # -- views ------------------------------------------------------------------------------------
+    # -- reads ------------------------------------------------------------------------------------
 
     def get(self, workflow_id: bytes) -> WorkflowRow | None:
-        """A workflow as it stands."""
+        """A workflow; None for an unknown id."""
         found = self.rows([workflow_id])
         return found[0] if found else None
 
     def rows(self, workflow_ids: Sequence[bytes]) -> Sequence[WorkflowRow]:
-        """Workflows as they stand, in the order of the ids."""
+        """Workflows in the order of the ids; unknown ids are left out."""
         if not workflow_ids:
             return []
         rows = self._database.rows("workflow_rows", ids=list(workflow_ids))
@@ -243,11 +245,8 @@ class Workflows:
         )
         ids: set[bytes] = set()
         for low, high in ranges:
-            rows = self._database.read(
-                lambda tx, low=low, high=high: tx.rows(  # type: ignore[misc]
-                    "workflow_ids", low=low, high=high, before=before, n=limit
-                )
-            )
+            values = {"low": low, "high": high, "before": before, "n": limit}
+            rows = self._database.rows("workflow_ids", **values)
             ids |= {row[0] for row in rows}
         return self.rows(sorted(ids, reverse=True)[:limit])
 
@@ -257,19 +256,16 @@ class Workflows:
         return [row[0] for row in rows]
 
     def counts(self, workflow_id: bytes) -> Counter[JobState]:
-        """How many of its jobs stand in each state, those of workflows inside it included."""
+        """Its jobs by state, those of workflows inside it included."""
         counts: Counter[JobState] = Counter()
         for inner in [workflow_id, *self.inside(workflow_id)]:
-            rows = self._database.read(
-                lambda tx, inner=inner: tx.rows("members_states", id=inner)  # type: ignore[misc]
-            )
-            for state, n in rows:
+            for state, n in self._database.rows("members_states", id=inner):
                 counts[JobState(state)] += n
         return counts
 
     def inside(self, workflow_id: bytes) -> Sequence[bytes]:
         """The workflows inside it, at any depth."""
-        rows = self._database.rows("flows_inside", id=workflow_id)
+        rows = self._database.rows("workflows_inside", id=workflow_id)
         return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
 
     def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
@@ -277,11 +273,7 @@ class Workflows:
         it has its status for its state."""
         ids = [row[0] for row in self._database.rows("node_ids", id=workflow_id)]
         for page in _pages(ids):
-            rows = self._database.read(
-                lambda tx, page=page: tx.rows(  # type: ignore[misc]
-                    "members_page", id=workflow_id, ids=page
-                )
-            )
+            rows = self._database.rows("members_page", id=workflow_id, ids=page)
             members = [WorkflowMember._make(row) for row in rows]
             inside = self.rows([m.id for m in members if m.task is None])
             states = {row.id: str(row.state.status) for row in inside}
@@ -289,14 +281,8 @@ class Workflows:
 
     def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
         """(from, to, kind) of the edges that start at these."""
-        found: Any = []
-        for at in range(0, len(parent_ids), _PAGE):
-            ids = list(parent_ids[at : at + _PAGE])
-            found += self._database.read(
-                lambda tx, ids=ids: tx.rows("edges_of", ids=ids)  # type: ignore[misc]
-            )
-        edges: Sequence[tuple[bytes, bytes, int]] = found
-        return edges
+        pages = (self._database.rows("edges_of", ids=page) for page in _pages(parent_ids))
+        return [(parent, child, kind) for parent, child, kind in chain.from_iterable(pages)]
 
     def edges_into(self, child_id: bytes) -> Sequence[bytes]:
         """The jobs and workflows that a job depends on by edges."""
@@ -316,8 +302,11 @@ class Workflows:
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
     def results(self, reference: Any) -> Iterator[tuple[JobState | None, bytes | None]]:
-        """(state, encoded result) of the jobs of a reference (see ``conditions.ids_of``), read
-        page by page."""
+        """(state, encoded result) of the jobs of a reference, read page by page.
+
+        Args:
+            reference: see :func:`conditions.ids_of`.
+        """
         ids = self._database.read(lambda tx: ids_of(tx, reference))
         for page in _pages(ids):
             rows = self._database.read(
@@ -327,9 +316,6 @@ class Workflows:
                 yield (None if code is None else FINAL_STATES[code]), value
 
     # -- inside -----------------------------------------------------------------------------------
-
-    def _release(self, tx: Tx, result: Settlement) -> DependencyResolver:
-        return DependencyResolver(self._database, self._names, tx, result)
 
     def _suspects(self, tx: Tx) -> Sequence[bytes]:
         """Waiting jobs none of whose edges comes from something unfinished."""
@@ -342,14 +328,14 @@ class Workflows:
         if not awaited:
             return []
         open_ = {row[0] for row in tx.rows("jobs_existing", ids=awaited)}
-        open_ -= {row[0] for row in tx.rows("verdicts_of", ids=awaited)}
+        open_ -= {row[0] for row in tx.rows("outcomes_of", ids=awaited)}
         open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
         return [child_id for child_id, found in parents.items() if not found & open_]
 
     def _stop_running(self, tx: Tx, workflow_id: bytes, reason: str) -> None:
         for (job_id,) in tx.rows("members_running_ids", id=workflow_id):
             tx.run("leases_cancel", id=job_id, reason=reason)
-        for row in tx.rows("flows_within", id=workflow_id):
+        for row in tx.rows("workflows_open_inside", id=workflow_id):
             self._stop_running(tx, row[0], reason)
 
 
@@ -366,9 +352,5 @@ def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
             )
 
 
-def _unknown(workflow_id: bytes) -> HammerflowError:
-    return JobNotFound(f"no workflow has the id {uuid.UUID(bytes=workflow_id)}")
-
-
 def _pages(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    return (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
+    return (list(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))

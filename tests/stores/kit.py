@@ -10,10 +10,10 @@ from typing import Any
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Lost, Operation, Outcome, Spawned
+from hammerflow.jobs.settlement import Settlement
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
 from hammerflow.stores.store import Store
-from hammerflow.stores.transitions.settle import Settlement
 from tests.support.servers import open_admin
 
 __all__ = [

@@ -338,11 +338,11 @@ def test_a_deadlock_is_retried(served: Desk) -> None:
 
         def work(tx: Tx) -> None:
             tries.append(1)
-            tx.run("waiting_decrement", n=1, bad=0, skipped=0, cause=None, ids=ids[:1])
+            tx.run("waiting_count", n=1, failed=0, skipped=0, cause=None, ids=ids[:1])
             if not met:
                 met.append(1)
                 meet.wait(20)
-            tx.run("waiting_decrement", n=1, bad=0, skipped=0, cause=None, ids=ids[1:])
+            tx.run("waiting_count", n=1, failed=0, skipped=0, cause=None, ids=ids[1:])
 
         served.store.database.unit(work)
 
@@ -364,8 +364,8 @@ def test_a_lock_timeout_undoes_the_whole_unit(migrated_database: Migrated) -> No
         def work(tx: Tx) -> None:
             tries.append(1)
             tx.connection.cursor().execute("SET SESSION innodb_lock_wait_timeout = 1")
-            tx.run("waiting_decrement", n=1, bad=0, skipped=0, cause=None, ids=[a.id])
-            tx.run("waiting_decrement", n=1, bad=0, skipped=0, cause=None, ids=[b.id])
+            tx.run("waiting_count", n=1, failed=0, skipped=0, cause=None, ids=[a.id])
+            tx.run("waiting_count", n=1, failed=0, skipped=0, cause=None, ids=[b.id])
 
         with desk.store.transaction() as tx:
             tx.rows("waiting_lock", ids=[b.id])

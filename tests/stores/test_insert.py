@@ -63,13 +63,6 @@ def test_nothing_is_inserted_of_nothing(desk: Desk) -> None:
     assert desk.store.jobs.insert([]).ids == []
 
 
-def test_a_stream_is_inserted_in_chunks(desk: Desk) -> None:
-    jobs = [desk.job() for _ in range(5_001)]
-    sizes = [len(part.ids) for part in desk.store.jobs.insert_stream(iter(jobs))]
-    assert sizes == [5_000, 1]
-    assert desk.count("ready") == 5_001
-
-
 def test_a_delay_and_an_eta_are_by_the_database_clock(desk: Desk) -> None:
     eta = datetime.fromtimestamp(desk.store.clock(), UTC) + timedelta(hours=2, microseconds=7)
     delayed, dated = desk.job(delay=60.0), desk.job(eta=eta)

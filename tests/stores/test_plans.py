@@ -36,15 +36,15 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {**PLACE, "ids": some("r")},
     "leases_delete": {"worker_id": 9, "ids": some("l")},
     "waiting_lock": {"ids": some("w")},
-    "waiting_decrement": {"n": 1, "bad": 0, "skipped": 0, "cause": None, "ids": some("w")},
+    "waiting_count": {"n": 1, "failed": 0, "skipped": 0, "cause": None, "ids": some("w")},
     "waiting_delete": {"ids": some("w")},
     "edges_of": {"ids": some("r")},
     "edges_into": {"ids": some("w")},
     "barriers_lock": {"ids": some("f")},
-    "barriers_count": {"n": 1, "bad": 0, "ids": some("f")},
+    "barriers_count": {"n": 1, "failed": 0, "ids": some("f")},
     "barriers_delete": {"ids": some("f")},
-    "flows_share": {"ids": some("f")},
-    "flows_lock": {"ids": some("f")},
+    "workflows_share": {"ids": some("f")},
+    "workflows_lock": {"ids": some("f")},
     "members_waiting": {"ids": some("w")},
     "members_ready": {"ids": some("r")},
     "members_scheduled": {"ids": some("s")},
@@ -72,7 +72,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "job_result": {"id": some("d")[3]},
     "job_rows": {"ids": some("d")[:3]},
     "ids_children": {"parent": IDS[0], "after": -1, "n": 10},
-    "children_results": {"parent": IDS[0], "after": -1, "n": 10, "fan_in": IDS[1]},
+    "children_results": {"parent": IDS[0], "after": -1, "n": 10, "dependent_id": IDS[1]},
     "awaited": {"id": some("w")[3]},
 }
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
@@ -94,10 +94,13 @@ SQLITE: dict[str, dict[str, Any]] = {
     "scheduled_delete": {"ids": some("s")},
 }  # fmt: skip
 POSTGRES: dict[str, dict[str, Any]] = {
-    "claim": {**CLAIM, "lanes": [0, 1, 2, 3, 4], "marks": [bytes(16)] * 5, "n": 5, "worker_id": 1},
+    "claim": {
+        **CLAIM, "priority_orders": [0, 1, 2, 3, 4], "bookmarks": [bytes(16)] * 5, "n": 5,
+        "worker_id": 1,
+    },
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,
-        "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "watches": [1] * 10,
+        "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "is_whole": True,
     },
     "promote": {"n": 100},
 }  # fmt: skip
@@ -225,8 +228,8 @@ def run(tx: Tx, name: str, values: dict[str, Any]) -> None:
 
 
 CHANGES = (
-    "waiting_de", "leases_de", "leases_c", "leases_t", "drop_", "unique_rel", "scheduled_d",
-    "barriers_c", "barriers_d", "worker_b", "ready_delete_through",
+    "waiting_count", "waiting_delete", "leases_de", "leases_c", "leases_t", "drop_", "unique_rel",
+    "scheduled_d", "barriers_c", "barriers_d", "worker_b", "ready_delete_through",
 )  # fmt: skip
 
 

@@ -3,134 +3,119 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
-from hammerflow.jobs.settlement import Settlement
-from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.rows import (
+    BarrierRow,
+    EdgeRow,
+    ErrorRow,
+    ReadyRow,
+    ScheduledRow,
+    WaitingRow,
+)
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_children, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
+from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["add_children", "flows_of", "write_children"]
-
-
-def flows_of(ids: Iterable[bytes | None]) -> set[bytes]:
-    """The workflows among these."""
-    return {workflow_id for workflow_id in ids if workflow_id is not None}
+__all__ = ["add_children", "write_children"]
 
 
 def write_children(
-    database: Database,
-    tx: Tx,
-    release: DependencyResolver,
-    mine: Sequence[tuple[Claimed, Outcome]],
-    result: Settlement,
+    unit: Unit, resolver: DependencyResolver, mine: Sequence[tuple[Claimed, Outcome]]
 ) -> set[bytes]:
     """Insert what completed jobs have spawned, and what replaces those that were replaced.
 
     Returns:
-        The jobs whose dependents wait for their children, too.
+        The spawners whose dependents wait for their children, too: the ends of these are resolved
+        by the last of the children.
     """
-    grafted: set[bytes] = set()
+    waits_for_children: set[bytes] = set()
     for job, outcome in mine:
         if type(outcome) is Completed and outcome.spawned is not None:
             spawned = outcome.spawned
-            if spawned.wait_for_children and spawned.spawned and not _is_halted(release, job):
-                grafted.add(job.id)
-                tx.many("barriers_insert", [(job.id, spawned.ends, 0)])
-            _open_children(tx, release, job, spawned)
-            add_children(database, tx, release, spawned.children, Counter(), result)
+            is_halted = resolver.is_halted(job.workflow_id)  # then the children are cancelled
+            if spawned.wait_for_children and spawned.spawned and not is_halted:
+                waits_for_children.add(job.id)
+                unit.insert("barriers_insert", [BarrierRow(job.id, spawned.ends)])
+            if spawned.workflows:
+                insert_workflows(unit, spawned.workflows)
+            if not is_halted:
+                _hold_workflow(unit, job, spawned)
+            add_children(unit, resolver, spawned.children, Counter())
         elif type(outcome) is Replaced:
-            _replace(database, tx, release, job, outcome, result)
-    return grafted
+            _replace(unit, resolver, job, outcome)
+    return waits_for_children
 
 
-def _open_children(tx: Tx, release: DependencyResolver, job: Claimed, spawned: Spawned) -> None:
-    """Workflows among the children, and the hold on the end of the parent's workflow."""
-    if spawned.workflows:
-        insert_workflows(tx, spawned.workflows)
-    waits = job.workflow_id is not None and spawned.ends and not spawned.wait_for_children
-    if waits and not _is_halted(release, job):
-        tx.run("barriers_count", ids=[job.workflow_id], n=-spawned.ends, bad=0)
-
-
-def _is_halted(release: DependencyResolver, job: Claimed) -> bool:
-    """Whether nothing starts any more in the job's workflow: its children are cancelled."""
-    return job.workflow_id is not None and release.flows[job.workflow_id].state.is_halted
+def _hold_workflow(unit: Unit, job: Claimed, spawned: Spawned) -> None:
+    """The workflow of the spawner waits for those children that nothing else waits for."""
+    if job.workflow_id is not None and spawned.ends and not spawned.wait_for_children:
+        unit.tx.run("barriers_count", ids=[job.workflow_id], n=-spawned.ends, failed=0)
 
 
 def add_children(
-    database: Database,
-    tx: Tx,
-    release: DependencyResolver,
+    unit: Unit,
+    resolver: DependencyResolver,
     children: Sequence[NewJob],
     left_out: Counter[bytes | None],
-    result: Settlement,
 ) -> None:
-    """Insert a chunk of children, and let those go whose dependencies have ended already."""
+    """Insert a chunk of children, and start those whose dependencies have ended already.
+
+    Args:
+        left_out: see :func:`insert_children`.
+    """
     if not children:
         return
     before = Counter(left_out)
-    children, ended = attach_jobs(tx, children)
-    result.queues |= insert_children(database, tx, children, left_out)
-    count_ended(tx, release, ended)
+    children, ended = attach_jobs(unit, children)
+    insert_children(unit, children, left_out)
+    count_ended(unit, resolver, ended)
     barriers = {c.workflow_id for c in children} | {c.parent_id for c in children}
-    release.count_down({
+    resolver.lower_barriers({
         id_: left_out[id_] - before[id_] for id_ in barriers if id_ and left_out[id_] > before[id_]
     })  # fmt: skip
-    for workflow_id in sorted(flows_of(child.workflow_id for child in children)):
-        release.flows.load([workflow_id])
-        if release.flows[
-            workflow_id
-        ].state.is_halted:  # the spawner ran on: its children do not start
-            release.sweep(workflow_id)
+    workflow_ids = {c.workflow_id for c in children if c.workflow_id is not None}
+    for workflow_id in sorted(workflow_ids):
+        resolver.workflows.load([workflow_id])
+        if resolver.is_halted(workflow_id):  # it was halted while the spawner ran
+            resolver.cancel_late_members(workflow_id)
 
 
-def _replace(
-    database: Database,
-    tx: Tx,
-    release: DependencyResolver,
-    job: Claimed,
-    outcome: Replaced,
-    result: Settlement,
-) -> None:
-    """The job goes on as another call; whoever waits for it waits on."""
-    (*children, call), ended = attach_jobs(tx, [*outcome.children, outcome.call])
+def _replace(unit: Unit, resolver: DependencyResolver, job: Claimed, outcome: Replaced) -> None:
+    """Continue the job as another call under its id, so that its dependents keep waiting for it."""
+    tx = unit.tx
+    call = outcome.call._replace(id=job.id, priority=job.priority, workflow_id=job.workflow_id)
+    (*children, call), ended = attach_jobs(unit, [*outcome.children, call])
     tx.run(
         "job_replace", id=job.id, task_id=name_id(call.task), queue_id=name_id(call.queue),
         args=call.args, options=call.options,
     )  # fmt: skip
-    note = f"replaced by {call.task}"
-    tx.many("errors_insert", [(job.id, job.lease, "replaced", job.attempt, "", note, "")])
+    note = ErrorRow(job.id, job.lease, "replaced", job.attempt, "", f"replaced by {call.task}", "")
+    unit.insert("errors_insert", [note])
     if outcome.workflows:
-        insert_workflows(tx, outcome.workflows)
-    place = (name_id(call.queue), 4 - job.priority)
-    task_id = name_id(call.task)
-    eta = database.dialect.time(call.eta)
+        insert_workflows(unit, outcome.workflows)
     if call.flags:
-        tx.run("job_watch", id=job.id)
-    if call.pending:
-        tx.many(
-            "waiting_insert",
-            [
-                (
-                    job.id, call.pending, 0, 0, call.pending, call.rule, job.lease, call.delay, eta,
-                    *place, task_id, job.workflow_id, None,
-                )
-            ],
-        )  # fmt: skip
-        edges = [(parent_id, job.id, kind) for parent_id, kind in call.after or ()]
-        if edges:
-            tx.many("edges_insert", edges)
-    elif call.delay or eta is not None:
-        row = (eta, call.delay, job.id, *place, task_id, job.lease, 0, "delay")
-        tx.many("scheduled_insert", [row])
-    else:
-        tx.many("ready_insert", [(*place, job.id, task_id, job.lease, 0)])
-        result.queues.add(call.queue)
+        tx.run("job_mark_edges", id=job.id)
+    _place_call(unit, call, job.lease)
     if children:
-        result.queues |= insert_children(database, tx, children, Counter())
-    count_ended(tx, release, ended)
+        insert_children(unit, children, Counter())
+    count_ended(unit, resolver, ended)
+
+
+def _place_call(unit: Unit, call: NewJob, lease: int) -> None:
+    """Insert the row of the replaced job's next state."""
+    ready = ReadyRow.of(call, lease)
+    eta = unit.database.dialect.time(call.eta)
+    if call.pending:
+        unit.insert("waiting_insert", [WaitingRow.of(ready, call, eta)])
+        edges = [EdgeRow.of(parent_id, call.id, kind) for parent_id, kind in call.after or ()]
+        unit.insert("edges_insert", edges)
+    elif call.delay or eta is not None:
+        unit.insert("scheduled_insert", [ScheduledRow.of(ready, "delay", call.delay, eta)])
+    else:
+        unit.insert("ready_insert", [ready])
+        unit.settlement.queues.add(call.queue)

@@ -1,4 +1,4 @@
-"""Conditions: whether jobs whose dependencies have ended may run, by what those have returned."""
+"""Conditions: whether jobs may run, by the results of their dependencies."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from hammerflow.codec.codec import Codec
 from hammerflow.conditions.evaluator import compile_condition
 from hammerflow.errors import ConditionError, HammerflowError, NotDecodable
 from hammerflow.stores.database import Tx
+from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["PAGE", "ids_of", "judge", "results_of"]
+__all__ = ["PAGE", "evaluate_conditions", "ids_of", "results_of"]
 
 PAGE = 1_000
 _CODEC = Codec()
 
 
-def judge(tx: Tx, job_ids: Sequence[bytes]) -> dict[bytes, bool | str | HammerflowError]:
-    """For each job True, the reason why it is skipped, or the error that its condition met."""
+def evaluate_conditions(
+    unit: Unit, job_ids: Sequence[bytes]
+) -> dict[bytes, bool | str | HammerflowError]:
+    """For each job True, the reason why it is skipped, or the error of its condition."""
     if not job_ids:
         return {}
-    options = tx.rows("options_of", ids=sorted(job_ids))
-    return {job_id: _judge(tx, json.loads(text)) for job_id, text in options}
+    rows = unit.tx.rows("options_of", ids=sorted(job_ids))
+    return {job_id: _evaluate(unit.tx, json.loads(options)) for job_id, options in rows}
 
 
-def _judge(tx: Tx, options: Mapping[str, Any]) -> bool | str | HammerflowError:
+def _evaluate(tx: Tx, options: Mapping[str, Any]) -> bool | str | HammerflowError:
     source, inputs = options["when"], options.get("inputs") or {}
     try:
         results = {name: _value(tx, reference) for name, reference in inputs.items()}

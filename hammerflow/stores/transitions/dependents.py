@@ -1,454 +1,432 @@
-"""Release: what the end of jobs sets free: dependents, workflows, and those who wait for them."""
+"""Dependents: what the end of jobs releases: jobs that wait for them, and the ends of workflows.
+
+What must hold after each transaction: ``waiting.pending`` of a job is the number of its
+dependencies that have not ended, ``barriers.pending`` of a workflow is the number of its last items
+that have not ended (of a halted workflow: of its running members), and nothing with a count of zero
+is left, unless its workflow is paused.
+
+Ends are resolved level by level, not job by job. A level is everything that ended together; each
+dependent is then locked once and counted down by one UPDATE, however many of its dependencies are
+in the level. A job that is skipped or cancelled here, and a workflow that ends, are the next level.
+
+Order of locks, the same for each transaction: leases, done, workflows, waiting by id, barriers by
+id, then inserts. Two settles that release the same fan-in would deadlock if one of them locked
+barriers before waiting rows, or rows out of the order of their ids. Workflows come first because
+their state decides what may start: a settle that counted before it read the state could start a
+job that a concurrent failure in the same workflow had just cancelled.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from hammerflow.errors import HammerflowError
-from hammerflow.jobs.job import CONDITIONAL, FINAL_CODES, ORDER, JobState, Rule
-from hammerflow.jobs.settlement import Settlement
+from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, Rule
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
-from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.conditions import judge
-from hammerflow.stores.transitions.workflow_locks import WorkflowLocks, take_members
+from hammerflow.stores.rows import BarrierRow, ErrorRow, Row, ScheduledRow, UnstartedRow, WaitingRow
+from hammerflow.stores.transitions.conditions import evaluate_conditions
+from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, Tally, release_keys
+from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.workflow_locks import WorkflowLocks, take_unstarted
 from hammerflow.text import storable
 
-__all__ = [
-    "BAD",
-    "DONE",
-    "IDLE",
-    "PAUSED",
-    "DependencyResolver",
-    "JobEnd",
-    "free_keys",
-    "verdict_of",
-]
+__all__ = ["PAUSED", "DependencyResolver"]
 
-#: How an end counts for its dependents: it has completed, was skipped by a condition, or neither.
-DONE, IDLE, BAD = 0, 1, 2
-#: Why a workflow with the policy manual stands still.
+#: The reason of a paused workflow, whose policy is manual.
 PAUSED = "a node has failed: retry, skip or cancel"
-_COMPLETED = FINAL_CODES[JobState.COMPLETED]
+_HALTED = "its workflow was ended"
 _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 _SKIPPED = FINAL_CODES[JobState.SKIPPED]
 
 
-class JobEnd(NamedTuple):
-    """A job or workflow that has just ended, for what depends on it."""
-
-    id: bytes
-    verdict: int
-    dependent_id: bytes | None = None
-    unique_key: str | None = None
-    workflow_id: bytes | None = None
-    flags: int = 0
-    own: bool = False  # it failed or was cancelled itself; others failed or were skipped before it
-    cause: bytes | None = None  # the job that failed first
-    counted: bool = False  # the join of its workflow knows
-
-
-class _Tally:
-    """What arrives at one dependent."""
-
-    __slots__ = ("bad", "cause", "idle", "n")
-
-    def __init__(self, n: int = 0) -> None:
-        self.n = n
-        self.bad = self.idle = 0
-        self.cause: bytes | None = None
-
-    def add(self, end: JobEnd, kind: int) -> None:
-        self.n += 1
-        if kind == ORDER:
-            return
-        self.idle += end.verdict == IDLE
-        if end.verdict == BAD:
-            self.bad += 1
-            self.cause = self.cause or end.cause or end.id
-
-    def merge(self, other: _Tally | None) -> None:
-        if other is not None:
-            self.n, self.bad, self.idle = (
-                self.n + other.n, self.bad + other.bad, self.idle + other.idle,
-            )  # fmt: skip
-            self.cause = other.cause or self.cause
-
-
 class DependencyResolver:
-    """The consequences of ends inside one transaction.
+    """Follows ends to what depends on them, inside one transaction.
 
-    Order of locks: leases, workflows, waiting by id, barriers by id, inserts.
+    Attributes:
+        workflows: those that this transaction has met, each under a lock.
     """
 
-    def __init__(self, database: Database, names: NameTable, tx: Tx, result: Settlement) -> None:
-        self._database = database
-        self._names = names
-        self._tx = tx
-        self._result = result
-        self.flows = WorkflowLocks(tx)
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._tx = unit.tx
+        self.workflows = WorkflowLocks(unit)
         self._halted_now: set[bytes] = set()
 
-    def after(self, ends: Iterable[JobEnd]) -> None:
-        """Follow the ends level by level: each level is what the one before has ended."""
+    def is_halted(self, workflow_id: bytes | None) -> bool:
+        """Whether nothing starts any more in a workflow that is loaded."""
+        return workflow_id is not None and self.workflows[workflow_id].state.is_halted
+
+    def resolve(self, ends: Iterable[JobEnd]) -> None:
+        """Follow the ends level by level, until a level ends nothing more."""
         level = list(ends)
         while level:
-            level = self._step(self._by_policy(level))
+            level = self._resolve_level(self._apply_policies(level))
 
     def halt(
-        self, workflow_id: bytes, state: WorkflowState, reason: str, *, inner: bool = False
+        self, workflow_id: bytes, state: WorkflowState, reason: str, *, is_inner: bool = False
     ) -> list[JobEnd]:
-        """Cancel what has not started in a workflow; the ends that follow from it.
+        """Cancel what has not started in a workflow, and in the workflows inside it.
 
-        The join counts running members from now on: any end of a member is an end for it.
+        From now on its barrier counts the members that run: it is replaced by a recount, because
+        which of the last items were counted down before depends on the graph.
 
         Args:
-            inner: the enclosing workflow is being halted, too.
+            state: FAILING or CANCELLING; it ends as that once its last member has ended.
+            is_inner: the workflow around it is being halted, too.
+
+        Returns:
+            The ends that follow from it, still to be resolved.
         """
-        tx = self._tx
-        if not self.flows.halt(workflow_id, state, storable(reason)):
+        if not self.workflows.halt(workflow_id, state, storable(reason)):
             return []
         self._halted_now.add(workflow_id)
-        ends = self._cancel_members(workflow_id, storable(reason))
-        inside = 0
-        for (inner_id,) in tx.rows("flows_within", id=workflow_id):
-            self.flows.load([inner_id], exclusive=True)
-            ends += self.halt(inner_id, WorkflowState.CANCELLING, reason, inner=True)
-            inside += self.flows[inner_id].state <= WorkflowState.CANCELLING
-        ends += self._drop_grafts(workflow_id)
-        running = tx.rows("members_running", id=workflow_id)[0][0] + inside
-        tx.run("barriers_delete", ids=[workflow_id])
+        ends = self._cancel_unstarted(workflow_id, storable(reason))
+        open_inside = 0
+        for (inner_id,) in self._tx.rows("workflows_open_inside", id=workflow_id):
+            self.workflows.load([inner_id], exclusive=True)
+            ends += self.halt(inner_id, WorkflowState.CANCELLING, reason, is_inner=True)
+            open_inside += self.workflows[inner_id].state <= WorkflowState.CANCELLING
+        ends += self._drop_spawner_barriers(workflow_id)
+        running = self._tx.rows("members_running", id=workflow_id)[0][0] + open_inside
+        self._tx.run("barriers_delete", ids=[workflow_id])
         if running:
-            tx.many("barriers_insert", [(workflow_id, running, 0)])
+            self._unit.insert("barriers_insert", [BarrierRow(workflow_id, running)])
         else:
-            ends += [end._replace(counted=inner) for end in self._over({workflow_id: 0})]
+            ended = self._end_barriers({workflow_id: 0})
+            ends += [end._replace(is_counted=is_inner) for end in ended]
         return ends
 
-    def sweep(self, workflow_id: bytes) -> None:
-        """Cancel what has come into a workflow after it was halted."""
-        self.after(self._cancel_members(workflow_id, "its workflow was ended"))
+    def cancel_late_members(self, workflow_id: bytes) -> None:
+        """Cancel what was inserted into a workflow after it was halted."""
+        self.resolve(self._cancel_unstarted(workflow_id, _HALTED))
 
-    def count_down(self, barriers: Mapping[bytes, int]) -> None:
-        """Children that were to be waited for are not there."""
-        tallies = {id_: _Tally(n) for id_, n in barriers.items()}
-        if tallies:
-            self.after(self._count_joins(tallies))
+    def lower_barriers(self, counts: Mapping[bytes, int]) -> None:
+        """Count down barriers that were to wait for items that do not exist."""
+        if counts:
+            self.resolve(self._count_barriers({id_: Tally(n) for id_, n in counts.items()}))
 
-    def go_on(self, job_ids: Sequence[bytes], join_ids: Sequence[bytes]) -> None:
-        """Let jobs go that wait for nothing more, and end workflows in which all has ended."""
-        ends = self.free_held(job_ids) if job_ids else []
-        self.after(ends + self._count_joins({id_: _Tally() for id_ in join_ids}))
+    def release(self, job_ids: Sequence[bytes], barrier_ids: Sequence[bytes]) -> None:
+        """Start the jobs and end the workflows among these that wait for nothing more."""
+        ends = self.start_unblocked(job_ids) if job_ids else []
+        self.resolve(ends + self._count_barriers({id_: Tally() for id_ in barrier_ids}))
 
-    def _cancel_members(self, workflow_id: bytes, reason: str) -> list[JobEnd]:
-        """Those that have not started; the ends that others than its join must hear of."""
+    def start_unblocked(self, job_ids: Sequence[bytes]) -> list[JobEnd]:
+        """Start those of these jobs whose dependencies have all ended.
+
+        They were held because their workflow was paused, or were inserted after the last end.
+
+        Returns:
+            The ends of those that are skipped, failed or cancelled instead, still to be resolved.
+        """
+        rows = [WaitingRow._make(r) for r in self._tx.rows("waiting_lock", ids=sorted(job_ids))]
+        self.workflows.load({row.workflow_id for row in rows if row.workflow_id is not None})
+        return self._start([row for row in rows if row.pending <= 0])
+
+    # -- halting ----------------------------------------------------------------------------------
+
+    def _cancel_unstarted(self, workflow_id: bytes, reason: str) -> list[JobEnd]:
+        """Cancel members that have not started.
+
+        Returns:
+            The ends that others than the workflow itself must hear of: those with edges. The
+            barrier of a halted workflow does not count them, so they are marked as counted.
+        """
         ends: list[JobEnd] = []
-        for members in take_members(self._tx, workflow_id):
-            self._tx.many(
-                "done_insert",
-                [(m.id, _CANCELLED, m.attempt, m.lease, None, None, reason, None) for m in members],
-            )
+        for members in take_unstarted(self._unit, workflow_id):
+            rows = [UnstartedRow(m.job_id, m.attempt, m.lease, _CANCELLED, reason) for m in members]
+            self._unit.insert("done_insert_unstarted", rows)
             ended = [
-                JobEnd(m.id, BAD, None, m.unique_key, workflow_id, m.flags, True, None, True)
+                JobEnd(
+                    m.job_id, None, m.unique_key, workflow_id, m.flags, DependencyOutcome.FAILED,
+                    is_own=True, is_counted=True,
+                )
                 for m in members
-            ]
-            free_keys(self._tx, ended)
-            self._result.ended.extend(end.id for end in ended)
+            ]  # fmt: skip
+            release_keys(self._tx, ended)
+            self._unit.settlement.ended.extend(end.id for end in ended)
             ends += [end for end in ended if end.flags]
         return ends
 
-    def _drop_grafts(self, workflow_id: bytes) -> list[JobEnd]:
-        """What waits elsewhere for spawners hears now that not all of their children will run."""
-        rows = self._tx.rows("members_grafted", id=workflow_id)
+    def _drop_spawner_barriers(self, workflow_id: bytes) -> list[JobEnd]:
+        """Fail the spawners whose children were waited for: some of these will not run.
+
+        Dependents outside of the workflow would wait for the dropped barriers without end.
+        """
+        rows = self._tx.rows("members_awaiting_children", id=workflow_id)
         if rows:
             self._tx.run("barriers_delete", ids=[row[0] for row in rows])
         return [
-            JobEnd(id_, BAD, None, None, workflow_id, flags, counted=True) for id_, flags in rows
+            JobEnd(
+                id_, None, None, workflow_id, flags, DependencyOutcome.FAILED, is_counted=True
+            )
+            for id_, flags in rows
+        ]  # fmt: skip
+
+    # -- failure policies -------------------------------------------------------------------------
+
+    def _apply_policies(self, level: list[JobEnd]) -> list[JobEnd]:
+        """Let workflows react to failures, before anything that depends on them is counted.
+
+        fail_fast halts the workflow, manual pauses it, continue_on_failure does nothing. A halt
+        ends further items, which may be failures for a workflow around it: hence the loop.
+
+        Returns:
+            The ends that go on to their dependents. Those in a workflow that was halted here are
+            marked as counted: the recount of its barrier has seen them, as they are in ``done``.
+        """
+        self._halted_now.clear()
+        passed: list[JobEnd] = []
+        while level:
+            passed_now, level = self._apply_policies_once(level)
+            passed += passed_now
+        return [
+            end._replace(is_counted=True) if end.workflow_id in self._halted_now else end
+            for end in passed
         ]
 
-    def queue(self, queue_id: int) -> str:
-        """A queue's name."""
-        return self._names.queue(queue_id)
+    def _apply_policies_once(self, level: list[JobEnd]) -> tuple[list[JobEnd], list[JobEnd]]:
+        """The ends that go on, and those that follow from halts."""
+        self.workflows.load({end.workflow_id for end in level if end.workflow_id is not None})
+        failures: dict[bytes, list[JobEnd]] = defaultdict(list)
+        for end in level:
+            if end.is_own and end.workflow_id is not None and not end.is_counted:
+                failures[end.workflow_id].append(end)
+        paused: set[bytes] = set()
+        from_halts: list[JobEnd] = []
+        for workflow_id, ends in sorted(failures.items()):
+            self.workflows.load([workflow_id], exclusive=True)
+            self._tx.run("workflow_add_failures", id=workflow_id, n=len(ends))
+            workflow = self.workflows[workflow_id]
+            if workflow.state.is_halted:
+                continue
+            if workflow.policy is FailurePolicy.FAIL_FAST:
+                name = uuid.UUID(bytes=ends[0].cause or ends[0].id)
+                reason = f"job {name} did not complete"
+                from_halts += self.halt(workflow_id, WorkflowState.FAILING, reason)
+            elif workflow.policy is FailurePolicy.MANUAL:
+                self.workflows.set(workflow_id, WorkflowState.PAUSED, PAUSED)
+                paused.add(workflow_id)
+        # A failure in a paused workflow is not counted: its dependents wait for a decision.
+        passed = [end for end in level if not (end.is_own and end.workflow_id in paused)]
+        return passed, from_halts
 
     # -- one level --------------------------------------------------------------------------------
 
-    def _by_policy(self, level: list[JobEnd]) -> list[JobEnd]:
-        """Let workflows hear of failures; the ends that go on.
+    def _resolve_level(self, level: list[JobEnd]) -> list[JobEnd]:
+        """Count the ends of a level at what depends on them; the ends that follow."""
+        inlined, edged, barriers = self._tally(level)
+        ends = self._count_dependents(inlined, edged, barriers) if inlined or edged else []
+        return ends + self._count_barriers(barriers) if barriers else ends
 
-        A workflow that is halted here has counted anew what is left in it: the ends of this level
-        are in that count.
+    def _tally(
+        self, level: list[JobEnd]
+    ) -> tuple[dict[bytes, Tally], dict[bytes, Tally], dict[bytes, Tally]]:
+        """Add up what arrives at each dependent.
+
+        Returns:
+            By dependent: ends that name it as their only dependent (a job, or the barrier of a
+            spawner); ends with an edge to it; ends that the barrier of a workflow counts.
         """
-        self._halted_now.clear()
-        heard: list[JobEnd] = []
-        while level:
-            going, level = self._hear(level)
-            heard += going
-        return [
-            end._replace(counted=True) if end.workflow_id in self._halted_now else end
-            for end in heard
-        ]
-
-    def _hear(self, level: list[JobEnd]) -> tuple[list[JobEnd], list[JobEnd]]:
-        """The ends that go on, and those of what is halted because of them."""
-        self.flows.load({end.workflow_id for end in level if end.workflow_id is not None})
-        failures: dict[bytes, list[JobEnd]] = defaultdict(list)
-        for end in level:
-            if end.own and end.workflow_id is not None and not end.counted:
-                failures[end.workflow_id].append(end)
-        held: set[bytes] = set()
-        more: list[JobEnd] = []
-        for workflow_id, ends in sorted(failures.items()):
-            self.flows.load([workflow_id], exclusive=True)
-            self._tx.run("flow_failures", id=workflow_id, n=len(ends))
-            flow = self.flows[workflow_id]
-            if flow.state.is_halted:
-                continue
-            if flow.policy is FailurePolicy.FAIL_FAST:
-                name = uuid.UUID(bytes=ends[0].cause or ends[0].id)
-                more += self.halt(
-                    workflow_id, WorkflowState.FAILING, f"job {name} did not complete"
-                )
-            elif flow.policy is FailurePolicy.MANUAL:
-                self.flows.set(workflow_id, WorkflowState.PAUSED, PAUSED)
-                held.add(workflow_id)
-        return [end for end in level if not (end.own and end.workflow_id in held)], more
-
-    def _step(self, level: list[JobEnd]) -> list[JobEnd]:
-        tallies: dict[bytes, _Tally] = defaultdict(_Tally)
-        edged: dict[bytes, _Tally] = defaultdict(_Tally)
-        barriers: dict[bytes, _Tally] = defaultdict(_Tally)
+        inlined: dict[bytes, Tally] = defaultdict(Tally)
+        edged: dict[bytes, Tally] = defaultdict(Tally)
+        barriers: dict[bytes, Tally] = defaultdict(Tally)
         for end in level:
             workflow_id = end.workflow_id
-            if end.counted:
+            if end.is_counted:
                 continue
             if workflow_id is not None and (
-                end.dependent_id == workflow_id or self._is_halted(end)
+                end.dependent_id == workflow_id or self.is_halted(workflow_id)
             ):
-                barriers[workflow_id].add(end, 0)
+                barriers[workflow_id].add(end, DEPENDENCY)
             elif end.dependent_id is not None:
-                tallies[end.dependent_id].add(end, 0)
-        flags = {end.id: end for end in level if end.flags}
-        if flags:
-            for parent_id, child_id, kind in self._tx.rows("edges_of", ids=sorted(flags)):
-                end = flags[parent_id]
+                inlined[end.dependent_id].add(end, DEPENDENCY)
+        with_edges = {end.id: end for end in level if end.flags}
+        if with_edges:
+            for parent_id, child_id, kind in self._tx.rows("edges_of", ids=sorted(with_edges)):
+                end = with_edges[parent_id]
                 if child_id != end.workflow_id:
                     edged[child_id].add(end, kind)
-                elif not (end.counted or self._is_halted(end)):
-                    barriers[child_id].add(end, kind)  # nothing else waits for it any more
-        ends = self._count_jobs(tallies, edged, barriers) if tallies or edged else []
-        return ends + self._count_joins(barriers) if barriers else ends
+                elif not (end.is_counted or self.is_halted(end.workflow_id)):
+                    barriers[child_id].add(end, kind)  # tied to its workflow by a rerun
+        return inlined, edged, barriers
 
-    def _is_halted(self, end: JobEnd) -> bool:
-        return end.workflow_id is not None and self.flows[end.workflow_id].state.is_halted
-
-    def _count_jobs(
+    def _count_dependents(
         self,
-        tallies: dict[bytes, _Tally],
-        edged: dict[bytes, _Tally],
-        barriers: dict[bytes, _Tally],
+        inlined: dict[bytes, Tally],
+        edged: dict[bytes, Tally],
+        barriers: dict[bytes, Tally],
     ) -> list[JobEnd]:
-        rows = self._tx.rows("waiting_lock", ids=sorted(tallies.keys() | edged.keys()))
-        for missing in tallies.keys() - {row[0] for row in rows}:
-            barriers[missing] = tallies[missing]  # a spawner whose children are waited for, or gone
+        """Count down waiting jobs and start those at zero; the ends that follow.
+
+        A dependent that is not in ``waiting`` is the barrier of a spawner, or has ended meanwhile:
+        it is added to ``barriers``, where a missing row is passed over.
+        """
+        locked = self._tx.rows("waiting_lock", ids=sorted(inlined.keys() | edged.keys()))
+        rows = [WaitingRow._make(row) for row in locked]
+        for missing in inlined.keys() - {row.job_id for row in rows}:
+            barriers[missing] = inlined[missing]
         for child_id, tally in edged.items():
-            tally.merge(tallies.get(child_id))
-        tallies = {**tallies, **edged}
-        self.flows.load({row[11] for row in rows if row[11] is not None})
+            tally.merge(inlined.get(child_id))
+        tallies = {**inlined, **edged}
+        self.workflows.load({row.workflow_id for row in rows if row.workflow_id is not None})
         steps: dict[tuple[int, int, int, bytes | None], list[bytes]] = defaultdict(list)
-        free = []
+        unblocked: list[WaitingRow] = []
         for row in rows:
-            tally, workflow_id = tallies[row[0]], row[11]
-            left = row[1] - tally.n
-            if left > 0 or (workflow_id and self.flows[workflow_id].state is WorkflowState.PAUSED):
-                steps[tally.n, tally.bad, tally.idle, tally.cause].append(row[0])
+            tally = tallies[row.job_id]
+            if row.pending > tally.n or self._is_paused(row.workflow_id):
+                steps[tally.n, tally.failed, tally.skipped, tally.cause].append(row.job_id)
             else:
-                free.append((row, tally))
-        for (n, bad, idle, cause), ids in sorted(steps.items(), key=lambda item: item[1][0]):
+                unblocked.append(_counted(row, tally))
+        for (n, failed, skipped, cause), ids in sorted(steps.items(), key=lambda item: item[1][0]):
             self._tx.run(
-                "waiting_decrement", n=n, bad=bad, skipped=idle, cause=cause, ids=sorted(ids)
+                "waiting_count", n=n, failed=failed, skipped=skipped, cause=cause, ids=sorted(ids)
             )
-        return self._free([_Free(row, tally) for row, tally in free])
+        return self._start(unblocked)
 
-    def free_held(self, job_ids: Sequence[bytes]) -> list[JobEnd]:
-        """Let jobs go that wait for nothing more: their workflow was paused, or all that they
-        depend on had ended before they came."""
-        rows = self._tx.rows("waiting_lock", ids=sorted(job_ids))
-        self.flows.load({row[11] for row in rows if row[11] is not None})
-        return self._free([_Free(row, _Tally()) for row in rows if row[1] <= 0])
+    def _is_paused(self, workflow_id: bytes | None) -> bool:
+        return workflow_id is not None and self.workflows[workflow_id].state is WorkflowState.PAUSED
 
-    def _free(self, jobs: Sequence[_Free]) -> list[JobEnd]:
-        """Each to ready or scheduled, or to its end as skipped, failed or cancelled."""
+    # -- starting jobs ----------------------------------------------------------------------------
+
+    def _start(self, jobs: Sequence[WaitingRow]) -> list[JobEnd]:
+        """Move each to ready or scheduled, or end it as skipped, failed or cancelled.
+
+        Returns:
+            The ends of the latter.
+        """
         if not jobs:
             return []
-        tx = self._tx
-        tx.run("waiting_delete", ids=sorted(job.id for job in jobs))
-        ready: list[tuple[Any, ...]] = []
-        scheduled: list[tuple[Any, ...]] = []
-        ended: list[tuple[_Free, int, str, bytes | None]] = []
-        broken: list[tuple[_Free, HammerflowError]] = []
-        verdicts = judge(tx, [job.id for job in jobs if _is_asked(job)])
+        self._tx.run("waiting_delete", ids=sorted(job.job_id for job in jobs))
+        ready: list[Row] = []
+        scheduled: list[Row] = []
+        ended: list[tuple[WaitingRow, int, str, bytes | None]] = []
+        broken: list[tuple[WaitingRow, HammerflowError]] = []
+        conditional = [job.job_id for job in jobs if _needs_condition(job)]
+        answers = evaluate_conditions(self._unit, conditional)
         for job in jobs:
-            verdict = verdicts.get(job.id, True)
-            if job.workflow_id and self.flows[job.workflow_id].state.is_halted:
-                ended.append((job, _CANCELLED, "its workflow was ended", job.cause))
-            elif (reason := _barred(job)) is not None:
+            answer = answers.get(job.job_id, True)
+            if self.is_halted(job.workflow_id):
+                ended.append((job, _CANCELLED, _HALTED, job.cause))
+            elif (reason := _skip_reason(job)) is not None:
                 ended.append((job, _SKIPPED, reason, job.cause if job.failed else None))
-            elif isinstance(verdict, HammerflowError):
-                broken.append((job, verdict))
-            elif verdict is not True:
-                ended.append((job, _SKIPPED, str(verdict), None))
+            elif isinstance(answer, HammerflowError):
+                broken.append((job, answer))
+            elif answer is not True:
+                ended.append((job, _SKIPPED, str(answer), None))
             elif job.delay or job.eta is not None:
-                scheduled.append(
-                    (
-                        job.eta,
-                        job.delay,
-                        job.id,
-                        job.queue_id,
-                        job.priority_order,
-                        job.task_id,
-                        job.lease,
-                        0,
-                        "delay",
-                    )
-                )
+                scheduled.append(ScheduledRow.of((*job[:5], 0), "delay", job.delay, job.eta))
             else:
-                ready.append((job.queue_id, job.priority_order, job.id, job.task_id, job.lease, 0))
-        if scheduled:
-            tx.many("scheduled_insert", scheduled)
-        if ready:
-            tx.many("ready_insert", ready)
-            self._result.queues.update(self._names.queue(row[0]) for row in ready)
-        return self._end_unrun(ended, broken)
+                ready.append((*job[:5], 0))
+        self._unit.insert("scheduled_insert", scheduled)
+        self._unit.make_ready(ready)
+        return self._end_unstarted(ended, broken)
 
-    def _end_unrun(
+    def _end_unstarted(
         self,
-        ended: Sequence[tuple[_Free, int, str, bytes | None]],
-        broken: Sequence[tuple[_Free, HammerflowError]],
+        ended: Sequence[tuple[WaitingRow, int, str, bytes | None]],
+        broken: Sequence[tuple[WaitingRow, HammerflowError]],
     ) -> list[JobEnd]:
-        tx = self._tx
-        rows = [(j.id, state, j.lease, storable(why), cause) for j, state, why, cause in ended]
-        rows += [(j.id, _FAILED, j.lease, storable(str(error)), None) for j, error in broken]
+        """Write the ends of jobs that will not run: (job, state, reason, cause), and errors."""
+        rows = [(job, state, storable(why), cause) for job, state, why, cause in ended]
+        rows += [(job, _FAILED, storable(str(error)), None) for job, error in broken]
         if not rows:
             return []
-        tx.many("skips_insert", rows)
-        if broken:
-            kind = "hammerflow.errors.ConditionError"
-            tx.many(
-                "errors_insert",
-                [(j.id, j.lease, "failed", 0, kind, storable(str(e)), "") for j, e in broken],
-            )
-        verdicts = {
-            job.id: (BAD, state == _CANCELLED, cause)
-            if cause is not None or state == _CANCELLED
-            else (IDLE, False, None)
-            for job, state, _, cause in ended
-        }
-        verdicts |= {job.id: (BAD, True, None) for job, _ in broken}
-        links = tx.rows("ended_links", ids=sorted(verdicts))
-        ends = [
-            JobEnd(id_, verdict, fan_in, key, flow, flags, own, cause)
-            for id_, fan_in, key, flow, flags in links
-            for verdict, own, cause in [verdicts[id_]]
-        ]
-        free_keys(tx, ends)
-        self._result.ended.extend(end.id for end in ends)
+        self._unit.insert(
+            "done_insert_unstarted",
+            [UnstartedRow(j.job_id, 0, j.lease, s, why, cause) for j, s, why, cause in rows],
+        )
+        kind = "hammerflow.errors.ConditionError"
+        self._unit.insert(
+            "errors_insert",
+            [
+                ErrorRow(job.job_id, job.lease, "failed", 0, kind, storable(str(error)), "")
+                for job, error in broken
+            ],
+        )
+        outcomes: dict[bytes, tuple[DependencyOutcome, bool, bytes | None]] = {}
+        for job, state, _, cause in rows:
+            is_own = state != _SKIPPED
+            is_failure = is_own or cause is not None
+            outcome = DependencyOutcome.FAILED if is_failure else DependencyOutcome.SKIPPED
+            outcomes[job.job_id] = outcome, is_own, cause
+        links = self._tx.rows("ended_links", ids=sorted(outcomes))
+        ends = [JobEnd.of(link, *outcomes[link[0]]) for link in links]
+        release_keys(self._tx, ends)
+        self._unit.settlement.ended.extend(end.id for end in ends)
         return ends
 
-    def _count_joins(self, barriers: dict[bytes, _Tally]) -> list[JobEnd]:
+    # -- barriers ---------------------------------------------------------------------------------
+
+    def _count_barriers(self, tallies: Mapping[bytes, Tally]) -> list[JobEnd]:
+        """Count down barriers; the ends of those at zero."""
         steps: dict[tuple[int, int], list[bytes]] = defaultdict(list)
         over: dict[bytes, int] = {}
-        for id_, pending, failed in self._tx.rows("barriers_lock", ids=sorted(barriers)):
-            tally = barriers[id_]
+        for id_, pending, failed in self._tx.rows("barriers_lock", ids=sorted(tallies)):
+            tally = tallies[id_]
             if pending > tally.n:
-                steps[tally.n, tally.bad].append(id_)
+                steps[tally.n, tally.failed].append(id_)
             else:
-                over[id_] = failed + tally.bad
-        for (n, bad), ids in sorted(steps.items()):
-            self._tx.run("barriers_count", n=n, bad=bad, ids=ids)
+                over[id_] = failed + tally.failed
+        for (n, failed), ids in sorted(steps.items()):
+            self._tx.run("barriers_count", n=n, failed=failed, ids=ids)
         if not over:
             return []
         self._tx.run("barriers_delete", ids=sorted(over))
-        return self._over(over)
+        return self._end_barriers(over)
 
-    def _over(self, over: dict[bytes, int]) -> list[JobEnd]:
-        """End the workflows whose join is over, and let the spawners go whose children ended."""
-        ends: list[JobEnd] = []
-        rows = self._tx.rows("flows_ending", ids=sorted(over))
-        for id_, code, collects, failures, parent_id, dependent_id, flags in rows:
-            failed = over.pop(id_)
-            has_failed = (failures and not collects) or (failed and collects < 2)
-            final = _final(WorkflowState(code), has_failed)
-            self._tx.run("flow_end", id=id_, status=final)
-            self.flows.ended(id_, final)
-            self._result.ended.append(id_)
-            verdict = DONE if final is WorkflowState.COMPLETED else BAD
-            own = verdict == BAD and bool(failures or WorkflowState(code).is_halted)
-            ends.append(JobEnd(id_, verdict, dependent_id, None, parent_id, flags, own))
-        if over:
-            links = self._tx.rows("ended_links", ids=sorted(over))
+    def _end_barriers(self, failed: dict[bytes, int]) -> list[JobEnd]:
+        """End the workflows whose barriers are over; of the others, spawners, the ends count now.
+
+        Args:
+            failed: how many failures each barrier has counted.
+        """
+        rows = self._tx.rows("workflows_ending", ids=sorted(failed))
+        ends = [self._end_workflow(row, failed.pop(row[0])) for row in rows]
+        if failed:
             ends += [
-                JobEnd(id_, BAD if over[id_] else DONE, fan_in, None, flow, flags)
-                for id_, fan_in, _, flow, flags in links
+                JobEnd(id_, dependent_id, None, workflow_id, flags, _outcome(not failed[id_]))
+                for id_, dependent_id, _, workflow_id, flags in self._tx.rows(
+                    "ended_links", ids=sorted(failed)
+                )
             ]
         return ends
 
-
-class _Free:
-    """A row of ``waiting`` that waits for nothing more, with what has just arrived."""
-
-    __slots__ = (
-        "cause",
-        "delay",
-        "eta",
-        "failed",
-        "id",
-        "lease",
-        "priority_order",
-        "queue_id",
-        "rule",
-        "skipped",
-        "task_id",
-        "workflow_id",
-    )  # fmt: skip
-
-    def __init__(self, row: tuple[Any, ...], tally: _Tally) -> None:
-        (
-            self.id, _, failed, skipped, self.rule, self.lease, self.delay, self.eta,
-            self.queue_id, self.priority_order, self.task_id, self.workflow_id, cause,
-        ) = row  # fmt: skip
-        self.failed = failed + tally.bad
-        self.skipped = skipped + tally.idle
-        self.cause = cause or tally.cause
+    def _end_workflow(self, row: Row, failed: int) -> JobEnd:
+        id_, code, collects, failures, parent_id, dependent_id, flags = row
+        state = WorkflowState(code)
+        has_failed = bool((failures and not collects) or (failed and collects < 2))
+        final = _final_state(state, has_failed=has_failed)
+        self._tx.run("workflow_end", id=id_, status=final)
+        self.workflows.note(id_, final)
+        self._unit.settlement.ended.append(id_)
+        outcome = _outcome(final is WorkflowState.COMPLETED)
+        is_own = outcome is DependencyOutcome.FAILED and bool(failures or state.is_halted)
+        return JobEnd(id_, dependent_id, None, parent_id, flags, outcome, is_own)
 
 
-def verdict_of(job_id: bytes, state: int, cause: bytes | None) -> int:
-    """How the end in a row of ``done`` counts.
-
-    A job skipped because of a failure names that one as its cause; one that a person has skipped,
-    so that its dependents run, names itself.
-    """
-    if state == _SKIPPED:
-        return IDLE if cause is None else DONE if cause == job_id else BAD
-    return DONE if state == _COMPLETED else BAD
+def _outcome(is_good: Any) -> DependencyOutcome:
+    return DependencyOutcome.COMPLETED if is_good else DependencyOutcome.FAILED
 
 
-def free_keys(tx: Tx, ends: Iterable[JobEnd]) -> None:
-    """Give up the unique keys of jobs that have ended."""
-    keyed = sorted((end.unique_key, end.id) for end in ends if end.unique_key is not None)
-    if keyed:
-        keys, ids = zip(*keyed, strict=True)
-        tx.run("unique_release", ukeys=keys, ids=ids)
+def _counted(row: WaitingRow, tally: Tally) -> WaitingRow:
+    """The row with what has just arrived (its pending count does not matter any more)."""
+    return row._replace(
+        failed=row.failed + tally.failed,
+        skipped=row.skipped + tally.skipped,
+        cause=row.cause or tally.cause,
+    )
 
 
-def _is_asked(job: _Free) -> bool:
-    return bool(job.rule & CONDITIONAL) and _barred(job) is None
+def _needs_condition(job: WaitingRow) -> bool:
+    return bool(job.rule & CONDITIONAL) and _skip_reason(job) is None
 
 
-def _barred(job: _Free) -> str | None:
-    """Why its dependencies' ends keep a job from running."""
+def _skip_reason(job: WaitingRow) -> str | None:
+    """Why the ends of its dependencies keep a job from running, by its rule."""
     rule = job.rule & ~CONDITIONAL
     if rule == Rule.ENDED:
         return None
@@ -461,11 +439,10 @@ def _barred(job: _Free) -> str | None:
     return None
 
 
-def _final(state: WorkflowState, failed: Any) -> WorkflowState:
+def _final_state(state: WorkflowState, *, has_failed: bool) -> WorkflowState:
+    """How a workflow ends that is in this state when its barrier is over."""
     if state is WorkflowState.CANCELLING:
         return WorkflowState.CANCELLED
-    return (
-        WorkflowState.FAILED
-        if failed or state is WorkflowState.FAILING
-        else WorkflowState.COMPLETED
-    )
+    if has_failed or state is WorkflowState.FAILING:
+        return WorkflowState.FAILED
+    return WorkflowState.COMPLETED

@@ -1,57 +1,72 @@
-"""New jobs into the tables of their first state, inside a transaction."""
+"""New jobs and workflows, each into the table of its first state, inside a transaction."""
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from hammerflow.ids import name_id
+from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import NewJob, NewWorkflow
-from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.database import Tx
+from hammerflow.stores.rows import (
+    BarrierRow,
+    EdgeRow,
+    JobRow,
+    NewWorkflowRow,
+    NodeRow,
+    ReadyRow,
+    Row,
+    ScheduledRow,
+    WaitingRow,
+)
+from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["insert_children", "insert_jobs", "insert_new", "insert_workflows", "take_keys"]
+__all__ = [
+    "insert_children",
+    "insert_jobs",
+    "insert_new",
+    "insert_workflows",
+    "retake_keys",
+    "take_keys",
+]
 
 
-def insert_jobs(
-    database: Database, tx: Tx, jobs: Sequence[NewJob], *, check_ids: bool = False
-) -> tuple[list[bytes], set[str]]:
+def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) -> list[bytes]:
     """Insert jobs that are not there yet.
 
     Args:
-        check_ids: look for the ids first; a job whose id exists is left as it is.
+        check_ids: leave a job as it is if its id exists.
 
     Returns:
-        The id that stands for each job (the holder's, where a unique key is taken), and the
-        queues in which work is ready now.
+        For each job its own id, or that of the job that holds its unique key.
     """
-    if len(jobs) == 1 and not (check_ids or tx.repeated) and jobs[0].unique_key is None:
-        return [jobs[0].id], insert_new(database, tx, jobs)
     ids = {job.id: job.id for job in jobs}
     new = jobs
-    if check_ids or tx.repeated:
-        there = {row[0] for row in tx.rows("jobs_existing", ids=list(ids))}
-        new = [job for job in jobs if job.id not in there]
+    if check_ids or unit.tx.repeated:
+        existing = {row[0] for row in unit.tx.rows("jobs_existing", ids=list(ids))}
+        new = [job for job in jobs if job.id not in existing]
     if any(job.unique_key is not None for job in new):
-        holders = _held_by_others(tx, new)
+        holders = _held_by_others(unit.tx, new)
         ids.update(holders)
         new = [job for job in new if job.id not in holders]
-    queues = insert_new(database, tx, new) if new else set()
-    return [ids[job.id] for job in jobs], queues
+    insert_new(unit, new)
+    return [ids[job.id] for job in jobs]
 
 
 def insert_children(
-    database: Database, tx: Tx, children: Sequence[NewJob], left_out: Counter[bytes | None]
-) -> set[str]:
-    """Insert children of a spawner; the queues with ready work.
+    unit: Unit, children: Sequence[NewJob], left_out: Counter[bytes | None]
+) -> None:
+    """Insert children of a spawner.
 
-    A child whose unique key is taken is left out, its holder stands for it: the fan-in, which
+    A child whose unique key is taken is left out, as its holder does the work: the fan-in, which
     comes after it, waits for one less.
 
     Args:
-        left_out: how many children of each fan-in were left out so far; counted on here.
+        left_out: how many children of each fan-in were left out so far; updated here.
     """
     if any(child.unique_key is not None for child in children):
-        holders = _held_by_others(tx, children)
+        holders = _held_by_others(unit.tx, children)
         left_out.update(child.dependent_id for child in children if child.id in holders)
         children = [child for child in children if child.id not in holders]
     if left_out:
@@ -59,89 +74,76 @@ def insert_children(
             child._replace(pending=child.pending - left_out[child.id]) if child.pending else child
             for child in children
         ]
-    return insert_new(database, tx, children) if children else set()
+    insert_new(unit, children)
 
 
-def insert_new(database: Database, tx: Tx, jobs: Sequence[NewJob]) -> set[str]:
-    """Insert rows for jobs that are known to be new; the queues with ready work."""
-    ready: list[tuple[object, ...]] = []
-    scheduled: list[tuple[object, ...]] = []
-    waiting: list[tuple[object, ...]] = []
-    asked: list[tuple[object, ...]] = []
-    nodes: list[tuple[object, ...]] = []
-    edges: list[tuple[object, ...]] = []
-    queues: set[str] = set()
-    time = database.dialect.time
+def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
+    """Insert rows for jobs that are known to be new; note the queues with ready work."""
+    ready: list[Row] = []
+    scheduled: list[Row] = []
+    waiting: list[Row] = []
+    nodes: list[Row] = []
+    edges: list[Row] = []
+    time = unit.database.dialect.time
     for job in jobs:
-        queue_id, task_id, priority_order = name_id(job.queue), name_id(job.task), 4 - job.priority
-        asked.append(
-            (
-                job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
-                job.parent_id, job.root_id, job.depth, job.spawn_index, job.dependent_id,
-                job.unique_key, job.trace, job.workflow_id, job.pending, job.flags,
-                time(job.expires_at), job.expires,
-            )
-        )  # fmt: skip
         if job.workflow_id is not None:
-            nodes.append((job.workflow_id, job.id, job.position, job.node))
+            nodes.append(NodeRow.of(job.workflow_id, job))
         if job.after:
-            edges += [(parent, job.id, kind) for parent, kind in job.after]
+            edges += [EdgeRow.of(parent_id, job.id, kind) for parent_id, kind in job.after]
         if job.pending:
-            waiting.append(
-                (
-                    job.id, job.pending, 0, 0, job.pending, job.rule, 0, job.delay, time(job.eta),
-                    queue_id, priority_order, task_id, job.workflow_id, None,
-                )
-            )  # fmt: skip
+            waiting.append(WaitingRow.of(ReadyRow.of(job), job, time(job.eta)))
         elif job.delay or job.eta is not None:
-            scheduled.append(
-                (time(job.eta), job.delay, job.id, queue_id, priority_order, task_id, 0, 0, "delay")
-            )
+            scheduled.append(ScheduledRow.of(ReadyRow.of(job), "delay", job.delay, time(job.eta)))
         else:
-            ready.append((queue_id, priority_order, job.id, task_id, 0, 0))
-            queues.add(job.queue)
-    for name, rows in (
-        ("jobs_insert", asked),
-        ("nodes_insert", nodes),
-        ("edges_insert", edges),
-        ("waiting_insert", waiting),
-        ("scheduled_insert", scheduled),
-        ("ready_insert", ready),
-    ):
-        if rows:
-            tx.many(name, rows)
-    return queues
+            ready.append(ReadyRow.of(job))
+            unit.settlement.queues.add(job.queue)
+    unit.insert("jobs_insert", [JobRow.of(job, time) for job in jobs])
+    unit.insert("nodes_insert", nodes)
+    unit.insert("edges_insert", edges)
+    unit.insert("waiting_insert", waiting)
+    unit.insert("scheduled_insert", scheduled)
+    unit.insert("ready_insert", ready)
 
 
-def insert_workflows(tx: Tx, workflows: Sequence[NewWorkflow]) -> None:
-    """Insert workflows that are not there yet; their jobs come beside them."""
-    tx.many(
-        "workflows_insert",
-        [
-            (
-                w.id, w.parent_id, w.dependent_id, w.timeout, w.check_every, w.check_every,
-                w.policy,
-                w.collects, w.flags, w.kind, w.name, w.options,
-            )
-            for w in workflows
-        ],
-    )  # fmt: skip
-    nodes = [(w.parent_id, w.id, w.position, w.node) for w in workflows if w.parent_id is not None]
-    if nodes:
-        tx.many("nodes_insert", nodes)
-    tx.many("barriers_insert", [(w.id, w.pending, 0) for w in workflows])
+def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
+    """Insert workflows that are not there yet; the caller inserts their jobs."""
+    unit.insert("workflows_insert", [NewWorkflowRow.of(workflow) for workflow in workflows])
+    nodes = [NodeRow.of(w.parent_id, w) for w in workflows if w.parent_id is not None]
+    unit.insert("nodes_insert", nodes)
+    unit.insert("barriers_insert", [BarrierRow(w.id, w.pending) for w in workflows])
 
 
 def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Take unique keys, (key, job id); key to the id of the job that holds it now.
+    """Take unique keys, each for a job id.
 
-    A key that its holder gives up between the two statements is tried again.
+    A key that its holder releases between the two statements is tried again.
+
+    Returns:
+        Each key with the id of the job that holds it now.
     """
     held: dict[str, bytes] = {}
     while missing := sorted((key, job_id) for key, job_id in wanted if key not in held):
         tx.many("unique_insert", missing)
         held.update(tx.rows("unique_holders", ukeys=sorted({key for key, _ in missing})))
     return held
+
+
+def retake_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> None:
+    """Take the unique keys of jobs that run again, (key or None, job id).
+
+    Raises:
+        HammerflowError: another job holds one of them.
+    """
+    wanted = [(key, job_id) for key, job_id in keys if key is not None]
+    if not wanted:
+        return
+    held = take_keys(tx, wanted)
+    for key, job_id in wanted:
+        if held[key] != job_id:
+            raise HammerflowError(
+                f"the unique key {key!r} is held by job {uuid.UUID(bytes=held[key])}: "
+                "cancel that one first, or wait for its end"
+            )
 
 
 def _held_by_others(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Attach: dependencies on jobs and workflows that are there already, whatever they are doing."""
+"""Late dependencies: new jobs that wait for jobs and workflows which are there already."""
 
 from __future__ import annotations
 
@@ -10,105 +10,116 @@ from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import DEPENDENCY, NewJob
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.transitions.dependents import BAD, DONE, IDLE, DependencyResolver, verdict_of
+from hammerflow.stores.transitions.dependents import DependencyResolver
+from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
+from hammerflow.stores.transitions.unit import Unit
 
 __all__ = ["EndedDependencies", "attach_jobs", "count_ended"]
 
-#: A job that moves while it is looked for is met in the next round.
+#: A job that changes tables while it is searched for is found in a later round.
 _ROUNDS = 100
 
 
 class EndedDependencies(NamedTuple):
-    """Of a new job: dependencies that have ended before it came."""
+    """Those dependencies of a new job that had ended before it was inserted."""
 
     job_id: bytes
     n: int
-    bad: int
-    idle: int
+    failed: int
+    skipped: int
     cause: bytes | None
 
 
-def attach_jobs(tx: Tx, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[EndedDependencies]]:
-    """Make new jobs wait for existing ones, whose ends are followed from now on.
+def attach_jobs(
+    unit: Unit, jobs: Sequence[NewJob]
+) -> tuple[Sequence[NewJob], list[EndedDependencies]]:
+    """Make new jobs wait for existing ones.
+
+    Each existing job is marked where it is, so that its end reads the edges. A new job counts all
+    of its dependencies as pending; those that had ended are counted by :func:`count_ended` once the
+    job is inserted, so that there is one way for a waiting job to start.
 
     Returns:
-        The jobs with their edges; and what to count once they are inserted.
+        The jobs with their edges, and what :func:`count_ended` is to count.
 
     Raises:
-        JobNotFound: there is no such job or workflow.
+        JobNotFound: a dependency does not exist.
     """
     if not any(job.depends for job in jobs):
         return jobs, []
     wanted = {id_ for job in jobs for id_ in job.depends or ()}
-    verdicts = {id_: _watch(tx, id_) for id_ in sorted(wanted)}
+    outcomes = {id_: _mark(unit.tx, id_) for id_ in sorted(wanted)}
     attached: list[NewJob] = []
     ended: list[EndedDependencies] = []
     for job in jobs:
         depends = [*dict.fromkeys(job.depends or ())]
+        edges = [*(job.after or ()), *((id_, DEPENDENCY) for id_ in depends)]
+        pending = (job.pending or 0) + len(depends)
         attached.append(
-            job._replace(
-                after=[*(job.after or ()), *((id_, DEPENDENCY) for id_ in depends)],
-                depends=None,
-                pending=(job.pending or 0) + len(depends),
-            )
-            if depends
-            else job
+            job._replace(after=edges, depends=None, pending=pending) if depends else job
         )
-        over = [(id_, verdicts[id_]) for id_ in depends if verdicts[id_] is not None]
-        if over:
-            bad = [id_ for id_, verdict in over if verdict == BAD]
-            idle = sum(verdict == IDLE for _, verdict in over)
-            ended.append(
-                EndedDependencies(job.id, len(over), len(bad), idle, bad[0] if bad else None)
-            )
+        known = [(id_, outcome) for id_ in depends if (outcome := outcomes[id_]) is not None]
+        if known:
+            failed = [id_ for id_, outcome in known if outcome is DependencyOutcome.FAILED]
+            skipped = sum(outcome is DependencyOutcome.SKIPPED for _, outcome in known)
+            cause = failed[0] if failed else None
+            ended.append(EndedDependencies(job.id, len(known), len(failed), skipped, cause))
     return attached, ended
 
 
-def count_ended(tx: Tx, release: DependencyResolver, ended: Sequence[EndedDependencies]) -> None:
-    """Count what :func:`attach_jobs` has found ended; let those go that wait for nothing more."""
-    for job_id, n, bad, idle, cause in ended:
-        tx.run("waiting_decrement", n=n, bad=bad, skipped=idle, cause=cause, ids=[job_id])
+def count_ended(
+    unit: Unit, resolver: DependencyResolver, ended: Sequence[EndedDependencies]
+) -> None:
+    """Count what :func:`attach_jobs` has found ended; start the jobs that wait for nothing more."""
+    for job_id, n, failed, skipped, cause in ended:
+        unit.tx.run("waiting_count", n=n, failed=failed, skipped=skipped, cause=cause, ids=[job_id])
     if ended:
-        release.after(release.free_held([item.job_id for item in ended]))
+        resolver.resolve(resolver.start_unblocked([item.job_id for item in ended]))
 
 
-def _watch(tx: Tx, id_: bytes) -> int | None:
-    """Mark a job or workflow, so that its end looks for edges; how it counts if it has ended."""
+def _mark(tx: Tx, id_: bytes) -> DependencyOutcome | None:
+    """Mark a job or workflow, so that its end reads edges; its outcome if it has ended.
+
+    The mark on ``jobs`` alone is not enough: a claim reads it into the worker's copy of the job.
+    A ready row is inserted again, so that a claim whose snapshot is older than the mark cannot take
+    it; a lease has a mark of its own, which the settle reads.
+    """
     place = tx.rows("job_place", id=id_)
     if not place:
-        return _watch_workflow(tx, id_)
+        return _mark_workflow(tx, id_)
     queue_id, priority_order = place[0][:2]
-    tx.run("job_watch", id=id_)
+    tx.run("job_mark_edges", id=id_)
     for _ in range(_ROUNDS):
         if any(tx.rows(f"take_{table}", id=id_) for table in ("waiting", "parked", "scheduled")):
             return None
-        spot = {"id": id_, "queue_id": queue_id, "priority_order": priority_order}
-        ready = tx.rows("take_ready", **spot)
-        if ready:  # written anew: a claim whose snapshot is older than the mark cannot take it
-            tx.run("drop_ready", **spot)
-            _, _, task_id, lease, attempt = ready[0]
-            tx.many("ready_insert", [(queue_id, priority_order, id_, task_id, lease, attempt)])
+        key = {"id": id_, "queue_id": queue_id, "priority_order": priority_order}
+        ready = tx.rows("take_ready", **key)
+        if ready:
+            tx.run("drop_ready", **key)
+            tx.many("ready_insert", ready)
             return None
-        if tx.run("leases_watch", id=id_):
+        if tx.run("lease_mark_edges", id=id_):
             return None
-        done = tx.rows("done_verdict", id=id_)
+        done = tx.rows("done_outcome", id=id_)
         if done:
             if tx.rows("barriers_lock", ids=[id_]):
                 return None  # a spawner whose children are waited for
-            return verdict_of(id_, *done[0])
+            return outcome_of(id_, *done[0])
     raise HammerflowError(
-        f"job {uuid.UUID(bytes=id_)} kept moving while another was to wait for it; try again"
+        f"job {uuid.UUID(bytes=id_)} changed its state {_ROUNDS} times while a dependency on it "
+        "was added; try again"
     )
 
 
-def _watch_workflow(tx: Tx, id_: bytes) -> int | None:
-    found = tx.rows("flows_lock", ids=[id_])
+def _mark_workflow(tx: Tx, id_: bytes) -> DependencyOutcome | None:
+    found = tx.rows("workflows_lock", ids=[id_])
     if not found:
         raise JobNotFound(
             f"a dependency does not exist: no job or workflow has the id {uuid.UUID(bytes=id_)}"
         )
-    tx.run("flow_watch", id=id_)
+    tx.run("workflow_mark_edges", id=id_)
     state = WorkflowState(found[0][1])
     if state <= WorkflowState.CANCELLING:
         return None
-    return DONE if state is WorkflowState.COMPLETED else BAD
+    is_good = state is WorkflowState.COMPLETED
+    return DependencyOutcome.COMPLETED if is_good else DependencyOutcome.FAILED

@@ -1,41 +1,55 @@
-"""Replan: members of a workflow run again, are skipped by hand, or go on after a pause.
+"""Rerun: members of a workflow run again, are skipped by hand, or go on after a pause.
 
-The outermost workflow with all inside it is read under exclusive locks, what is to run again is
-taken out of ``done``, and every count is made anew from what is left: nothing is corrected by
-deltas, but for what waits outside.
+A rerun reads the outermost workflow with everything inside it under exclusive locks, takes what is
+to run again out of ``done``, and writes every count from a recount. Correcting counts by deltas
+would need the history: which ends were counted before the halt, which after, and which member was
+tied to its workflow by an earlier rerun. A recount needs only the graph and the present states.
+Only dependents outside of the outermost workflow get a delta (:func:`await_again`), since they are
+not read.
+
+The steps of :meth:`_Rerun.write`, and why in this order:
+
+1. Decide what runs again, in memory, so that every later step sees the final set.
+2. Take those jobs out of ``done``; the ones without dependencies go to ``ready``.
+3. Tell the dependents outside that they have to wait again, while their rows can still be locked
+   in the order waiting, barriers.
+4. Reopen the workflows: from here on their state is RUNNING or PAUSED, which 5 to 7 ask for.
+5. Tie parts that are open and that nothing counts to their workflow: else it would end before them.
+6. Recount the waiting rows and the barriers, ties included.
+7. Start what waits for nothing and end workflows without open parts: the one step that resolves
+   ends, and so it must see the counts of all others.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState
-from hammerflow.jobs.settlement import Settlement
+from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
-from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.dependents import (
-    BAD,
-    IDLE,
-    PAUSED,
-    DependencyResolver,
-)
-from hammerflow.stores.transitions.insert import take_keys
+from hammerflow.stores.database import Tx
+from hammerflow.stores.rows import BarrierRow, EdgeRow, ErrorRow, ReadyRow, WaitingRow
+from hammerflow.stores.transitions.dependents import PAUSED, DependencyResolver
+from hammerflow.stores.transitions.ends import DependencyOutcome
+from hammerflow.stores.transitions.insert import retake_keys
 from hammerflow.stores.transitions.snapshot import (
-    DECIDED,
-    WAIVED,
     Part,
     SnapshotJob,
     SnapshotWorkflow,
     WorkflowSnapshot,
 )
+from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
 
-__all__ = ["await_again", "keep_waiting", "rerun_members", "resume_workflow", "skip_member"]
+__all__ = [
+    "await_again",
+    "rerun_members",
+    "resume_workflow",
+    "skip_member",
+    "tie_dangling",
+]
 
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
@@ -43,81 +57,86 @@ _SKIPPED = FINAL_CODES[JobState.SKIPPED]
 
 
 def rerun_members(
-    database: Database,
-    names: NameTable,
-    tx: Tx,
+    unit: Unit,
     workflow_id: bytes,
     chosen: set[bytes] | None,
     by: str,
     *,
     downstream: bool = False,
-) -> Settlement:
+) -> None:
     """Run members again that did not complete, and what was skipped or cancelled because of them.
 
     Args:
         chosen: ids of jobs and workflows; all that failed or were cancelled when None.
+        by: who asked for it, for the error history.
         downstream: everything that depends on them runs again, too, completed or not.
+
+    Raises:
+        JobNotFound: there is no such workflow, or a chosen id is not in it.
+        HammerflowError: a chosen job has not ended, or has spawned children.
     """
-    plan = _Rerun(database, names, tx, workflow_id)
-    again = plan.failed_in(workflow_id) if chosen is None else set[bytes]()
+    rerun = _Rerun(unit, workflow_id)
+    again = rerun.failed_in(workflow_id) if chosen is None else set[bytes]()
     for id_ in chosen or ():
-        part = plan.member(id_)
-        again |= (
-            plan.failed_in(id_) if isinstance(part, SnapshotWorkflow) else {plan.rerunnable(part)}
-        )
-    return plan.write(again, by, everything=downstream)
+        part = rerun.member(id_)
+        if isinstance(part, SnapshotWorkflow):
+            again |= rerun.failed_in(id_)
+        else:
+            again.add(rerun.rerunnable(part))
+    rerun.write(again, by, everything=downstream)
 
 
-def skip_member(
-    database: Database, names: NameTable, tx: Tx, workflow_id: bytes, member_id: bytes, by: str
-) -> Settlement:
-    """Take a member that has not completed as done: what depends on it may run."""
-    plan = _Rerun(database, names, tx, workflow_id)
-    plan.waive(plan.member(member_id), by)
-    return plan.write(set(), by, changed={member_id})
+def skip_member(unit: Unit, workflow_id: bytes, member_id: bytes, by: str) -> None:
+    """Count a member that did not complete as completed, so that its dependents may run."""
+    rerun = _Rerun(unit, workflow_id)
+    rerun.waive(rerun.member(member_id), by)
+    rerun.write(set(), by, changed={member_id})
 
 
-def resume_workflow(
-    database: Database, names: NameTable, tx: Tx, workflow_id: bytes, by: str
-) -> Settlement:
-    """Go on after a pause as if the policy were continue_on_failure: what depends on the failures
-    is skipped."""
-    plan = _Rerun(database, names, tx, workflow_id)
-    state = plan.picture.flows[workflow_id].state
+def resume_workflow(unit: Unit, workflow_id: bytes, by: str) -> None:
+    """Go on after a pause as if the policy were continue_on_failure.
+
+    What depends on the failures is skipped.
+    """
+    rerun = _Rerun(unit, workflow_id)
+    state = rerun.snapshot.workflows[workflow_id].state
     if state is not WorkflowState.PAUSED:
-        raise HammerflowError(
-            f"workflow {uuid.UUID(bytes=workflow_id)} is {state.status}, not paused"
-        )
-    plan.decide(workflow_id)
-    return plan.write(set(), by)
+        name = uuid.UUID(bytes=workflow_id)
+        raise HammerflowError(f"workflow {name} is {state.status}, not paused")
+    rerun.decide(workflow_id)
+    rerun.write(set(), by)
 
 
-def keep_waiting(database: Database, names: NameTable, tx: Tx, workflow_id: bytes) -> None:
-    """A member that waited was cancelled: what it waited for is waited for by the workflow."""
-    plan = _Rerun(database, names, tx, workflow_id)
-    if not plan.picture.flows[workflow_id].state.is_halted:
-        plan.tie_up()
+def tie_dangling(unit: Unit, workflow_id: bytes) -> None:
+    """After a waiting member was cancelled: its workflow waits for what that member waited for."""
+    rerun = _Rerun(unit, workflow_id)
+    if not rerun.snapshot.workflows[workflow_id].state.is_halted:
+        rerun.tie_dangling()
 
 
 class _Rerun:
-    """What changes in a picture, and the tables that follow."""
+    """What changes in a snapshot, and the tables that follow.
 
-    def __init__(self, database: Database, names: NameTable, tx: Tx, workflow_id: bytes) -> None:
-        self._tx = tx
+    Attributes:
+        snapshot: the workflow as it was read; ``waive`` and ``decide`` update it.
+    """
+
+    def __init__(self, unit: Unit, workflow_id: bytes) -> None:
+        self._unit = unit
+        self._tx = unit.tx
         self._asked = workflow_id
-        self._result = Settlement()
-        self._release = DependencyResolver(database, names, tx, self._result)
-        self.picture = WorkflowSnapshot(tx, self._release, workflow_id)
-        self._again: set[bytes] = set()
-        self._opened: set[bytes] = set()
+        self._resolver = DependencyResolver(unit)
+        self.snapshot = WorkflowSnapshot(unit, self._resolver, workflow_id)
+        self._again: set[bytes] = set()  # jobs that run again
+        self._opened: set[bytes] = set()  # workflows that go on
 
     def member(self, id_: bytes) -> Part:
-        """One of them.
+        """The part with this id.
 
         Raises:
-            JobNotFound: it is no member.
+            JobNotFound: it is not in the workflow.
         """
-        part = self.picture.part(id_)
+        part = self.snapshot.part(id_)
         if part is None:
             raise JobNotFound(
                 f"workflow {uuid.UUID(bytes=self._asked)} has no job {uuid.UUID(bytes=id_)}"
@@ -126,11 +145,11 @@ class _Rerun:
 
     def failed_in(self, workflow_id: bytes) -> set[bytes]:
         """The jobs in a workflow, at any depth, that failed or were cancelled."""
-        inside = self.picture.inside(workflow_id)
+        inside = self.snapshot.inside(workflow_id)
         return {p.id for p in inside if isinstance(p, SnapshotJob) and p.has_failed}
 
     def rerunnable(self, job: SnapshotJob) -> bytes:
-        """The id of a job that has ended; not of a spawner whose children are there."""
+        """The id of a job that has ended, and is not a spawner whose children exist."""
         name = uuid.UUID(bytes=job.id)
         if job.state is None:
             raise HammerflowError(f"job {name} has not ended, so it cannot be retried by hand")
@@ -139,31 +158,29 @@ class _Rerun:
         return job.id
 
     def waive(self, part: Part, by: str) -> None:
-        """A failure is as good as done."""
+        """Count a part that did not complete as completed."""
         name = uuid.UUID(bytes=part.id)
         if part.state == (_COMPLETED if isinstance(part, SnapshotJob) else WorkflowState.COMPLETED):
-            raise HammerflowError(f"node {name} has completed: nothing to skip")
-        if isinstance(part, SnapshotWorkflow):
-            if not part.is_over:
-                raise HammerflowError(f"node {name} has not ended: cancel it first")
-            self._mark(part, WAIVED | DECIDED)
-            return
-        if part.state is None:
+            raise HammerflowError(f"node {name} has completed, so there is nothing to skip")
+        if part.state is None or (isinstance(part, SnapshotWorkflow) and not part.is_over):
             raise HammerflowError(
                 f"node {name} has not ended, so it cannot be skipped: cancel it first"
             )
+        if isinstance(part, SnapshotWorkflow):
+            self._set_flags(part, RowFlags.WAIVED | RowFlags.DECIDED)
+            return
         reason = storable(f"skipped by {by or 'hand'}")
         self._tx.run("done_waive", id=part.id, state=_SKIPPED, reason=reason)
-        self.picture.jobs[part.id] = part._replace(state=_SKIPPED, cause=part.id)
+        self.snapshot.jobs[part.id] = part._replace(state=_SKIPPED, cause=part.id)
 
     def decide(self, workflow_id: bytes) -> None:
         """Go on without what has failed in a workflow."""
-        for part in list(self.picture.members(workflow_id)):
+        for part in list(self.snapshot.members(workflow_id)):
             if isinstance(part, SnapshotWorkflow) and part.has_failed:
-                self._mark(part, DECIDED)
+                self._set_flags(part, RowFlags.DECIDED)
             elif isinstance(part, SnapshotJob) and part.has_failed:
                 self._tx.run("done_decide", id=part.id)
-                self.picture.jobs[part.id] = part._replace(cause=part.id)
+                self.snapshot.jobs[part.id] = part._replace(cause=part.id)
 
     def write(
         self,
@@ -172,284 +189,303 @@ class _Rerun:
         *,
         changed: Iterable[bytes] = (),
         everything: bool = False,
-    ) -> Settlement:
-        """Bring the tables to the picture with these members not ended."""
+    ) -> None:
+        """Bring the tables to the snapshot with these jobs not ended (the steps above).
+
+        Args:
+            again: jobs that run again.
+            changed: parts whose outcome has changed, so that their dependents may run now.
+            everything: what depends on them runs again, completed or not.
+        """
         self._spread(again, changed, everything=everything)
-        self._take_back([self.picture.jobs[id_] for id_ in sorted(self._again)], by)
+        self._take_back([self.snapshot.jobs[id_] for id_ in sorted(self._again)], by)
         self._tell_outside()
         for workflow_id in sorted(self._opened):
-            self._reopen(self.picture.flows[workflow_id])
-        self.tie_up()
-        live = [id_ for id_ in sorted(self.picture.flows) if not self._state(id_).is_halted]
-        free = self._recount(set(live))
-        self._rejoin(live)
-        self._release.go_on(free, live)
-        return self._result
+            self._reopen(self.snapshot.workflows[workflow_id])
+        self.tie_dangling()
+        live = [id_ for id_ in sorted(self.snapshot.workflows) if not self._is_halted(id_)]
+        unblocked = self._recount_waiting()
+        self._recount_barriers(live)
+        self._resolver.release(unblocked, live)
 
-    def tie_up(self) -> None:
-        """What goes on while nothing that waits for it does: its workflow waits for it."""
-        for part in list(self.picture.parts):
-            flow = self.picture.flow_of(part)
-            if flow is None or self._state(flow.id).is_halted or not self._is_open(part):
+    def tie_dangling(self) -> None:
+        """Make a workflow wait for its open parts that no open part of it counts.
+
+        This happens when the only dependent of a part is cancelled or has ended, while the part
+        goes on: without the tie its workflow would end before it.
+        """
+        for part in list(self.snapshot.parts):
+            workflow = self.snapshot.workflow_of(part)
+            if workflow is None or self._is_halted(workflow.id) or not self._is_open(part):
                 continue
-            dependents = self.picture.dependents[part.id]
+            dependents = self.snapshot.dependents[part.id]
             counted = {d[0] for d in dependents if self._is_counted(part, *d)}
             if self._runs_again(part) and part.dependent_id not in (None, *counted):
-                self._unplace(part)
-            if not any(self._is_of(flow, id_) for id_ in counted):
-                self._tie(part, flow)
+                self._replace_inlined(part)
+            if not any(self._is_member(workflow, id_) for id_ in counted):
+                self._tie(part, workflow)
 
     # -- what runs again --------------------------------------------------------------------------
 
     def _spread(self, again: set[bytes], changed: Iterable[bytes], *, everything: bool) -> None:
-        """From these to all that depends on them and did not run, and to their workflows."""
+        """Add what depends on these and did not run, and open the workflows around them."""
         stack = [*again, *changed]
         self._again |= again
         self._open(self._asked, stack)
         while stack:
-            part = self.picture.part(stack.pop())
-            flow = None if part is None else self.picture.flow_of(part)
+            part = self.snapshot.part(stack.pop())
             if part is None:
                 continue
-            if flow is not None:
-                self._open(flow.id, stack)
-            for child_id, kind in self.picture.dependents[part.id]:
-                child = self.picture.jobs.get(child_id)
+            workflow = self.snapshot.workflow_of(part)
+            if workflow is not None:
+                self._open(workflow.id, stack)
+            for child_id, kind in self.snapshot.dependents[part.id]:
+                child = self.snapshot.jobs.get(child_id)
                 if child is None or child_id in self._again:
                     continue
-                if self.picture.is_grafted(part, child_id):
-                    stack.append(child_id)  # its end was not counted before that of its children
-                elif child.is_unrun or (
+                if self.snapshot.is_awaited_child(part, child_id):
+                    stack.append(child_id)  # the spawner's end counts again after this child
+                elif child.is_unstarted or (
                     everything and kind == DEPENDENCY and child.state and not child.has_spawned
                 ):
                     self._again.add(child_id)
                     stack.append(child_id)
 
     def _open(self, workflow_id: bytes, stack: list[bytes]) -> None:
-        """A workflow goes on; what its halt has cancelled runs again."""
-        flow = self.picture.flows[workflow_id]
+        """Let a workflow go on, with those around it; what its halt has cancelled runs again."""
+        workflow = self.snapshot.workflows[workflow_id]
         if workflow_id in self._opened:
             return
         self._opened.add(workflow_id)
-        if flow.parent_id in self.picture.flows:
-            self._open(flow.parent_id, stack)
-        if flow.is_over:
+        if workflow.parent_id in self.snapshot.workflows:
+            self._open(workflow.parent_id, stack)
+        if workflow.is_over:
             stack.append(workflow_id)
-        if not flow.was_halted or not flow.state.is_halted:
+        if not workflow.was_halted or not workflow.state.is_halted:
             return
-        for part in self.picture.members(workflow_id):
+        for part in self.snapshot.members(workflow_id):
             if isinstance(part, SnapshotWorkflow):
                 if part.state in (WorkflowState.CANCELLING, WorkflowState.CANCELLED):
                     self._open(part.id, stack)
-            elif part.state == _CANCELLED and part.is_unrun and part.id not in self._again:
+            elif part.state == _CANCELLED and part.is_unstarted and part.id not in self._again:
                 self._again.add(part.id)
                 stack.append(part.id)
 
     def _take_back(self, jobs: list[SnapshotJob], by: str) -> None:
-        """Out of ``done``, and those that wait for nothing to ``ready``."""
-        tx = self._tx
+        """Take jobs out of ``done``; those without dependencies go to ``ready``."""
         for at in range(0, len(jobs), CHUNK):
-            tx.run("done_delete", ids=[job.id for job in jobs[at : at + CHUNK]])
-        _retake_keys(tx, [(job.unique_key, job.id) for job in jobs if job.unique_key is not None])
+            self._tx.run("done_delete", ids=[job.id for job in jobs[at : at + CHUNK]])
+        retake_keys(self._tx, [(job.unique_key, job.id) for job in jobs])
         note = storable(f"replayed by {by}" if by else "replayed")
-        ran = [(j.id, j.lease, "replayed", j.attempt, "", note, "") for j in jobs if j.attempt]
-        if ran:
-            tx.many("errors_insert", ran)
-        ready = [job for job in jobs if job.options is None]
-        if ready:
-            tx.many(
-                "ready_insert",
-                [
-                    (j.queue_id, j.priority_order, j.id, j.task_id, (j.lease or 0) + 1, 0)
-                    for j in ready
-                ],
-            )
-            self._result.queues |= {self._release.queue(job.queue_id) for job in ready}
+        ran = [
+            ErrorRow(j.id, j.lease or 0, "replayed", j.attempt, "", note, "")
+            for j in jobs
+            if j.attempt
+        ]
+        self._unit.insert("errors_insert", ran)
+        self._unit.make_ready([_again(job) for job in jobs if job.options is None])
 
-    def _reopen(self, flow: SnapshotWorkflow) -> None:
-        members = [*self.picture.members(flow.id)]
+    def _reopen(self, workflow: SnapshotWorkflow) -> None:
+        """Write a workflow as running, or as paused where a failure is still undecided."""
+        members = [*self.snapshot.members(workflow.id)]
         failures = sum(part.has_failed and not self._runs_again(part) for part in members)
-        self._tx.run("flow_reopen", id=flow.id, failures=failures)
-        if flow.flags > 1 and flow.is_over:
-            self._tx.run("flow_marks", id=flow.id, flags=flow.flags & 1)
-        held = any(self._is_held(part) for part in members)
-        self._release.flows.ended(flow.id, WorkflowState.RUNNING)
-        if held:
-            self._release.flows.set(flow.id, WorkflowState.PAUSED, PAUSED)
+        self._tx.run("workflow_reopen", id=workflow.id, failures=failures)
+        flags = int(workflow.flags & RowFlags.HAS_EDGES)
+        if workflow.flags != flags and workflow.is_over:
+            self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)
+        is_held = any(self._is_held(part) for part in members)
+        self._resolver.workflows.note(workflow.id, WorkflowState.RUNNING)
+        if is_held:
+            self._resolver.workflows.set(workflow.id, WorkflowState.PAUSED, PAUSED)
 
     def _tell_outside(self) -> None:
-        """What waits elsewhere for a part that goes on waits for it again."""
+        """Make dependents outside wait again for the parts that had ended and go on."""
         for id_ in sorted({*self._again, *self._opened}):
             part = self.member(id_)
             if isinstance(part, SnapshotWorkflow) and not part.is_over:
                 continue
             dependent_id = part.dependent_id
-            if dependent_id is not None and self.picture.part(dependent_id) is not None:
+            if dependent_id is not None and self.snapshot.part(dependent_id) is not None:
                 dependent_id = None
             outside = [
                 (child_id, kind)
-                for child_id, kind in self.picture.dependents[id_]
-                if self.picture.part(child_id) is None and child_id != dependent_id
+                for child_id, kind in self.snapshot.dependents[id_]
+                if self.snapshot.part(child_id) is None and child_id != dependent_id
             ]
-            await_again(self._tx, outside, dependent_id, self.picture.verdict(part))
+            await_again(self._tx, outside, dependent_id, self.snapshot.outcome(part))
 
-    # -- how things stand then --------------------------------------------------------------------
+    # -- states after the rerun -------------------------------------------------------------------
 
-    def _state(self, workflow_id: bytes) -> WorkflowState:
-        return self._release.flows[workflow_id].state
+    def _is_halted(self, workflow_id: bytes) -> bool:
+        return self._resolver.workflows[workflow_id].state.is_halted
 
     def _runs_again(self, part: Part) -> bool:
         return part.id in (self._again if isinstance(part, SnapshotJob) else self._opened)
 
     def _is_held(self, part: Part) -> bool:
-        """A failure that a person has yet to decide about."""
-        flow = self.picture.flow_of(part)
-        if flow is None or flow.policy is not FailurePolicy.MANUAL:
+        """Whether it is a failure that a person has yet to decide about."""
+        workflow = self.snapshot.workflow_of(part)
+        if workflow is None or workflow.policy is not FailurePolicy.MANUAL:
             return False
         if part.is_decided or not part.has_failed or self._runs_again(part):
             return False
-        return not self._state(flow.id).is_halted or flow.id in self._opened
+        return not self._is_halted(workflow.id) or workflow.id in self._opened
 
     def _is_open(self, part: Part) -> bool:
+        """Whether its dependents wait for it: it has not ended, or its failure is not decided."""
         if self._is_held(part) or self._runs_again(part):
             return True
         if isinstance(part, SnapshotWorkflow):
             return not part.is_over
-        return part.state is None or any(map(self._is_open, self.picture.grafts(part)))
+        return part.state is None or any(map(self._is_open, self.snapshot.awaited_children(part)))
 
     def _is_counted(self, part: Part, child_id: bytes, kind: int) -> bool:
-        """Whether something counts an end that in turn is waited for."""
-        child = self.picture.jobs.get(child_id)
+        """Whether a dependent counts this end, and something waits for the dependent in turn."""
+        child = self.snapshot.jobs.get(child_id)
         if kind == ORDER or child is None:
-            return child_id in self.picture.flows
+            return child_id in self.snapshot.workflows
         waits = child.is_waiting or child_id in self._again
-        return bool(waits or self.picture.is_grafted(part, child_id))
+        return bool(waits or self.snapshot.is_awaited_child(part, child_id))
 
-    def _is_of(self, flow: SnapshotWorkflow, id_: bytes) -> bool:
-        """Whether it is the workflow or a job in it: one inside may be cancelled by itself."""
-        job = self.picture.jobs.get(id_)
-        return id_ == flow.id or (job is not None and job.workflow_id == flow.id)
+    def _is_member(self, workflow: SnapshotWorkflow, id_: bytes) -> bool:
+        """Whether it is the workflow or a direct member: one deeper may be cancelled alone."""
+        job = self.snapshot.jobs.get(id_)
+        return id_ == workflow.id or (job is not None and job.workflow_id == workflow.id)
 
     def _counts(self, id_: bytes) -> tuple[int, int, int, bytes | None]:
-        """(pending, bad, idle, cause) of what waits for others."""
-        pending = bad = idle = 0
+        """(pending, failed, skipped, cause) of a part that waits for others."""
+        pending = failed = skipped = 0
         cause = None
-        for parent_id, kind in self.picture.parents[id_]:
-            part = self.picture.part(parent_id)
-            known = self.picture.outside_verdict(parent_id)
-            if self._is_open(part) if part is not None else known is None:
+        for parent_id, kind in self.snapshot.parents[id_]:
+            part = self.snapshot.part(parent_id)
+            outcome = self._ended_outcome(parent_id, part)
+            if outcome is None:
                 pending += 1
-            elif kind == DEPENDENCY:
-                verdict = self.picture.verdict(part) if part is not None else known
-                idle += verdict == IDLE
-                if verdict == BAD:
-                    bad += 1
-                    first = part.cause if isinstance(part, SnapshotJob) else None
-                    cause = cause or first or parent_id
-        return pending, bad, idle, cause
+            elif kind == DEPENDENCY and outcome is DependencyOutcome.SKIPPED:
+                skipped += 1
+            elif kind == DEPENDENCY and outcome is DependencyOutcome.FAILED:
+                failed += 1
+                first = part.cause if isinstance(part, SnapshotJob) else None
+                cause = cause or first or parent_id
+        return pending, failed, skipped, cause
 
-    # -- counts written anew ----------------------------------------------------------------------
+    def _ended_outcome(self, id_: bytes, part: Part | None) -> DependencyOutcome | None:
+        """How the end of a dependency counts; None while it is open."""
+        if part is None:
+            return self.snapshot.outside_outcome(id_)
+        return None if self._is_open(part) else self.snapshot.outcome(part)
 
-    def _recount(self, live: set[bytes]) -> list[bytes]:
-        """Write what all rows of ``waiting`` count; those that wait for nothing more."""
-        rows, free = [], []
-        counts: dict[tuple[int, int, int, bytes | None], list[bytes]] = defaultdict(list)
-        for job in self.picture.jobs.values():
+    # -- recounts ---------------------------------------------------------------------------------
+
+    def _recount_waiting(self) -> list[bytes]:
+        """Write the counts of all waiting jobs; the ids of those that wait for nothing more."""
+        rows: list[WaitingRow] = []
+        unblocked: list[bytes] = []
+        by_counts: dict[tuple[int, int, int, bytes | None], list[bytes]] = defaultdict(list)
+        for job in self.snapshot.jobs.values():
             if job.options is None or not (job.is_waiting or job.id in self._again):
                 continue
-            counted = self._counts(job.id)
-            pending, bad, idle, cause = counted
+            counts = self._counts(job.id)
             if job.is_waiting:
-                counts[counted].append(job.id)
+                by_counts[counts].append(job.id)
             else:
+                total = len(self.snapshot.parents[job.id])
+                place = _again(job)[:5]
                 rows.append(
-                    (
-                        job.id, pending, bad, idle, len(self.picture.parents[job.id]), job.rule,
-                        (job.lease or 0) + 1, None, None, job.queue_id, job.priority_order,
-                        job.task_id,
-                        job.workflow_id, cause,
-                    )
-                )  # fmt: skip
-            if pending == 0 and self._state(job.workflow_id) is WorkflowState.RUNNING:
-                free.append(job.id)
-        for (pending, bad, idle, cause), ids in counts.items():
+                    WaitingRow(*place, *counts, total, job.rule, None, None, job.workflow_id)
+                )
+            state = self._resolver.workflows[job.workflow_id].state
+            if counts[0] == 0 and state is WorkflowState.RUNNING:
+                unblocked.append(job.id)
+        for (pending, failed, skipped, cause), ids in by_counts.items():
             self._tx.run(
-                "waiting_set", pending=pending, bad=bad, skipped=idle, cause=cause, ids=ids
-            )
-        if rows:
-            self._tx.many("waiting_insert", rows)
-        return free
+                "waiting_recount",
+                pending=pending, failed=failed, skipped=skipped, cause=cause, ids=ids,
+            )  # fmt: skip
+        self._unit.insert("waiting_insert", rows)
+        return unblocked
 
-    def _rejoin(self, live: list[bytes]) -> None:
-        barriers = [*live]
-        barriers += [
+    def _recount_barriers(self, live: list[bytes]) -> None:
+        """Write the barriers of these workflows, and of the spawners in them that are open."""
+        spawners = [
             job.id
-            for job in self.picture.jobs.values()
-            if job.has_spawned and job.workflow_id in live and any(self.picture.grafts(job))
-            if self._is_open(job)
+            for job in self.snapshot.jobs.values()
+            if job.has_spawned and job.workflow_id in live
+            if any(self.snapshot.awaited_children(job)) and self._is_open(job)
         ]
-        self._tx.run("barriers_delete", ids=sorted(barriers))
-        self._tx.many("barriers_insert", [(id_, *self._ends_of(id_)) for id_ in sorted(barriers)])
+        ids = sorted([*live, *spawners])
+        self._tx.run("barriers_delete", ids=ids)
+        self._tx.many("barriers_insert", [BarrierRow(id_, *self._barrier_of(id_)) for id_ in ids])
 
-    def _ends_of(self, id_: bytes) -> tuple[int, int]:
-        """(pending, bad) of a workflow, or of what was grafted onto a spawner."""
-        if id_ in self.picture.flows:
+    def _barrier_of(self, id_: bytes) -> tuple[int, int]:
+        """(pending, failed) of a workflow, or of the children of a spawner."""
+        if id_ in self.snapshot.workflows:
             return self._counts(id_)[:2]
-        grafted = [*self.picture.grafts(self.picture.jobs[id_])]
-        ended = [part for part in grafted if not self._is_open(part)]
-        bad = sum(self.picture.verdict(part) == BAD for part in ended)
-        return len(grafted) - len(ended), bad
+        children = [*self.snapshot.awaited_children(self.snapshot.jobs[id_])]
+        ended = [child for child in children if not self._is_open(child)]
+        failed = sum(self.snapshot.outcome(c) is DependencyOutcome.FAILED for c in ended)
+        return len(children) - len(ended), failed
 
-    def _tie(self, part: Part, flow: SnapshotWorkflow) -> None:
-        """The workflow waits for its end, too, whatever that is: others have dealt with it."""
-        tx = self._tx
-        tx.many("edges_insert", [(part.id, flow.id, ORDER)])
+    def _tie(self, part: Part, workflow: SnapshotWorkflow) -> None:
+        """Make the workflow wait for a part, however that ends: others have counted its failure."""
+        self._tx.many("edges_insert", [EdgeRow(part.id, workflow.id, ORDER)])
         if isinstance(part, SnapshotJob):
-            tx.run("job_watch", id=part.id)
-            tx.run("leases_watch", id=part.id)
+            self._tx.run("job_mark_edges", id=part.id)
+            self._tx.run("lease_mark_edges", id=part.id)
         else:
-            tx.run("flow_watch", id=part.id)
-        tx.run("barriers_count", ids=[flow.id], n=-1, bad=0)
-        self.picture.dependents[part.id].append((flow.id, ORDER))
-        self.picture.parents[flow.id].append((part.id, ORDER))
+            self._tx.run("workflow_mark_edges", id=part.id)
+        self._tx.run("barriers_count", ids=[workflow.id], n=-1, failed=0)
+        self.snapshot.dependents[part.id].append((workflow.id, ORDER))
+        self.snapshot.parents[workflow.id].append((part.id, ORDER))
 
-    def _unplace(self, part: Part) -> None:
-        """Its only dependent does not count it any more, and may have become a spawner since whose
-        place counts children: it gets an edge."""
-        table = "job" if isinstance(part, SnapshotJob) else "flow"
-        self._tx.run(f"{table}_unplace", id=part.id)
-        self._tx.run(f"{table}_watch", id=part.id)
+    def _replace_inlined(self, part: Part) -> None:
+        """Replace the inlined dependent by an edge: its own counter now counts its children.
+
+        The dependent has ended, and may be a spawner. An end that names a spawner as its only
+        dependent is counted by the barrier of the spawner's children; an edge is not.
+        """
+        table = "job" if isinstance(part, SnapshotJob) else "workflow"
+        self._tx.run(f"{table}_clear_dependent", id=part.id)
+        self._tx.run(f"{table}_mark_edges", id=part.id)
         self._tx.many("edges_insert", [(part.id, part.dependent_id, DEPENDENCY)])
 
-    def _mark(self, flow: SnapshotWorkflow, marks: int) -> None:
-        self._tx.run("flow_marks", id=flow.id, flags=flow.flags | marks)
-        self.picture.flows[flow.id] = flow._replace(flags=flow.flags | marks)
+    def _set_flags(self, workflow: SnapshotWorkflow, flags: int) -> None:
+        flags = int(workflow.flags | flags)
+        self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)
+        self.snapshot.workflows[workflow.id] = workflow._replace(flags=flags)
 
 
 def await_again(
-    tx: Tx, edges: Iterable[tuple[bytes, int]], dependent_id: bytes | None, verdict: int
+    tx: Tx,
+    edges: Sequence[tuple[bytes, int]],
+    dependent_id: bytes | None,
+    outcome: DependencyOutcome,
 ) -> None:
-    """What still waits for others waits for a job that had ended, too."""
+    """Take an end back where it was counted: dependents that still wait count it as pending.
+
+    Args:
+        edges: (dependent, kind) of the job or workflow that goes on.
+        dependent_id: its only dependent, if that is not an edge.
+        outcome: how its end was counted.
+    """
     ordered = [child_id for child_id, kind in edges if kind == ORDER]
     depends = [child_id for child_id, kind in edges if kind == DEPENDENCY]
     if dependent_id is not None:
         depends.append(dependent_id)
-    bad, idle = -(verdict == BAD), -(verdict == IDLE)
-    if depends and tx.rows("waiting_lock", ids=sorted(depends)):
-        tx.run("waiting_decrement", n=-1, bad=bad, skipped=idle, cause=None, ids=sorted(depends))
-    if ordered and tx.rows("waiting_lock", ids=sorted(ordered)):
-        tx.run("waiting_decrement", n=-1, bad=0, skipped=0, cause=None, ids=sorted(ordered))
+    failed = -(outcome is DependencyOutcome.FAILED)
+    skipped = -(outcome is DependencyOutcome.SKIPPED)
+    _uncount(tx, depends, failed, skipped)
+    _uncount(tx, ordered, 0, 0)
     if dependent_id is not None and tx.rows("barriers_lock", ids=[dependent_id]):
-        tx.run("barriers_count", n=-1, bad=bad, ids=[dependent_id])
+        tx.run("barriers_count", n=-1, failed=failed, ids=[dependent_id])
 
 
-def _retake_keys(tx: Tx, keys: list[tuple[str, bytes]]) -> None:
-    if not keys:
-        return
-    held: dict[str, Any] = take_keys(tx, keys)
-    taken = next((key for key, id_ in keys if held[key] != id_), None)
-    if taken is not None:
-        raise HammerflowError(
-            f"the unique key {taken!r} is held by job {uuid.UUID(bytes=held[taken])}: "
-            "cancel that one first, or wait for its end"
-        )
+def _uncount(tx: Tx, ids: Sequence[bytes], failed: int, skipped: int) -> None:
+    if ids and tx.rows("waiting_lock", ids=sorted(ids)):
+        tx.run("waiting_count", n=-1, failed=failed, skipped=skipped, cause=None, ids=sorted(ids))
+
+
+def _again(job: SnapshotJob) -> ReadyRow:
+    """The row of ``ready`` of a job that runs again; a higher lease number voids older ones."""
+    lease = (job.lease or 0) + 1
+    return ReadyRow(job.id, job.queue_id, job.priority_order, job.task_id, lease, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob
 from hammerflow.jobs.outcome import (
@@ -20,26 +20,26 @@ from hammerflow.jobs.outcome import (
     Snoozed,
     Spawned,
 )
-from hammerflow.jobs.settlement import Settlement
-from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.children import add_children, flows_of, write_children
-from hammerflow.stores.transitions.dependents import (
-    BAD,
-    DONE,
-    DependencyResolver,
-    JobEnd,
-    free_keys,
+from hammerflow.stores.database import Tx
+from hammerflow.stores.rows import (
+    DoneRow,
+    ErrorRow,
+    ParkedRow,
+    ReadyRow,
+    Row,
+    ScheduledRow,
+    SpawnRow,
 )
+from hammerflow.stores.transitions.children import add_children, write_children
+from hammerflow.stores.transitions.dependents import DependencyResolver
+from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, release_keys
+from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import TRACE, storable
 
-__all__ = [
-    "decide_loss",
-    "end_jobs",
-    "settle",
-    "settle_streaming",
-    "writes_one_statement",
-]
+__all__ = ["decide_loss", "end_jobs", "is_plain", "settle", "settle_streaming"]
+
+#: Claimed jobs with how they went.
+Batch = Sequence[tuple[Claimed, Outcome]]
 
 _FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
@@ -47,13 +47,16 @@ _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
 
-def writes_one_statement(tx_statements: Any, batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
-    """Whether the batch is only plain ends that one statement of the dialect can write."""
-    return "settle_end" in tx_statements and _is_plain(batch)
+class _TakenLease(NamedTuple):
+    """What a lease said when the fence took it away."""
+
+    cancel: str | None  # the reason, if the job was asked to stop
+    flags: int  # of RowFlags; may have come after the claim
+    started_at: Any
 
 
-def _is_plain(batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
-    """Whether nothing follows from these ends, as far as their claims knew."""
+def is_plain(batch: Batch) -> bool:
+    """Whether nothing follows from these ends, by what their claims knew."""
     return all(
         type(outcome) is Completed
         and outcome.spawned is None
@@ -66,79 +69,63 @@ def _is_plain(batch: Sequence[tuple[Claimed, Outcome]]) -> bool:
 
 
 def settle(
-    database: Database,
-    names: NameTable,
-    tx: Tx,
-    worker_id: int,
-    batch: Sequence[tuple[Claimed, Outcome]],
-    *,
-    poison_limit: int,
-    single: bool = False,
-) -> Settlement:
+    unit: Unit, worker_id: int, batch: Batch, *, poison_limit: int, single: bool = False
+) -> None:
     """Write the outcomes whose lease is still this worker's; drop the others.
 
     Order of locks: leases, done, workflows, waiting by id, barriers by id, inserts.
 
     Args:
-        single: only plain ends, written by one statement; a job for which more is waiting than
-            its claim knew is left as stale, for a second settle.
+        poison_limit: the loss of a job that parks it.
+        single: the batch is plain, and one statement writes it. A job that something has come to
+            depend on since its claim is left as stale, for a second settle.
     """
-    plain = single or _is_plain(batch)
+    plain = single or is_plain(batch)
     batch = _newest(batch)
     if not plain:
-        batch = _decide_losses(tx, batch, poison_limit)
-    held = _fence(tx, worker_id, batch, single=single)
-    mine = [(job, outcome) for job, outcome in batch if job.id in held]
-    result = Settlement(stale={job.id for job, _ in batch if job.id not in held})
-    if result.stale and tx.repeated:
-        _reclaim_committed(tx, batch, result)
-    if single or (plain and not any(flags for _, flags in held.values())):
-        result.ended.extend(held)
-        return result
-    release = DependencyResolver(database, names, tx, result)
-    _lock_flows(release, mine)
-    stops = {job_id: cancel for job_id, (cancel, _) in held.items() if cancel is not None}
-    stops |= _halted(release, mine, stops)
-    if stops:
-        mine = _honour_stops(tx, worker_id, mine, stops)
-    ends = [_end(job, o, held[job.id][1]) for job, o in mine if _is_final(o)]
-    result.ended.extend(end.id for end in ends)
-    _write_errors(tx, mine)
-    _write_operations(tx, mine)
-    _write_moves(database, names, tx, mine, result)
-    free_keys(tx, ends)  # first, so that a job may spawn the next one under its own key
-    grafted = write_children(database, tx, release, mine, result)
-    release.after(end for end in ends if end.id not in grafted)
-    return result
+        batch = _decide_losses(unit.tx, batch, poison_limit)
+    taken = _fence(unit.tx, worker_id, batch, single=single)
+    if len(taken) < len(batch):
+        unit.settlement.stale.update(job.id for job, _ in batch if job.id not in taken)
+        if unit.tx.repeated:
+            _reclaim_committed(unit, batch)
+    if single or (plain and not any(lease[1] for lease in taken.values())):
+        unit.settlement.ended.extend(taken)
+        return
+    mine = [(job, outcome) for job, outcome in batch if job.id in taken]
+    _write_consequences(unit, worker_id, mine, taken)
 
 
-def _lock_flows(release: DependencyResolver, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
-    """Workflows of members: shared, or exclusive where a failure may change their state."""
-    members = [(job.workflow_id, outcome) for job, outcome in mine if job.workflow_id is not None]
+def _write_consequences(
+    unit: Unit, worker_id: int, mine: Batch, taken: Mapping[bytes, _TakenLease]
+) -> None:
+    """Everything that follows from the outcomes of leases that were taken."""
+    resolver = DependencyResolver(unit)
+    _lock_workflows(resolver, mine)
+    mine = _honour_stops(unit, worker_id, resolver, mine, taken)
+    ends = [_end_of(job, o, taken[job.id][1]) for job, o in mine if type(o) in _FINAL]
+    unit.settlement.ended.extend(end.id for end in ends)
+    _write_errors(unit, mine)
+    _write_operations(unit, mine)
+    _move_unfinished(unit, mine)
+    release_keys(unit.tx, ends)  # first, so that a job may spawn the next one under its own key
+    waits_for_children = write_children(unit, resolver, mine)
+    resolver.resolve(end for end in ends if end.id not in waits_for_children)
+
+
+def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
+    """Lock the members' workflows: shared, or exclusive where a failure may change their state."""
+    members = [(job.workflow_id, o) for job, o in mine if job.workflow_id is not None]
     if members:
-        hard = flows_of(flow for flow, outcome in members if type(outcome) is not Completed)
-        release.flows.load(hard, exclusive=True)
-        release.flows.load(flows_of(flow for flow, _ in members))
-
-
-def _halted(
-    release: DependencyResolver, mine: Sequence[tuple[Claimed, Outcome]], stops: Mapping[bytes, str]
-) -> dict[bytes, str]:
-    """Members of ended workflows that would go on: they do not."""
-    return {
-        job.id: "its workflow was ended"
-        for job, outcome in mine
-        if job.workflow_id is not None
-        and not _is_final(outcome)
-        and job.id not in stops
-        and release.flows[job.workflow_id].state.is_halted
-    }
+        exclusive = {workflow_id for workflow_id, o in members if type(o) is not Completed}
+        resolver.workflows.load(exclusive, exclusive=True)
+        resolver.workflows.load({workflow_id for workflow_id, _ in members})
 
 
 # -- the fence ----------------------------------------------------------------------------------
 
 
-def _newest(batch: Sequence[tuple[Claimed, Outcome]]) -> Sequence[tuple[Claimed, Outcome]]:
+def _newest(batch: Batch) -> Batch:
     """The batch with one outcome for each job: that of its newest lease, as no older one holds."""
     if len({job.id for job, _ in batch}) == len(batch):
         return batch
@@ -149,61 +136,57 @@ def _newest(batch: Sequence[tuple[Claimed, Outcome]]) -> Sequence[tuple[Claimed,
     return [*newest.values()]
 
 
-def _fence(
-    tx: Tx,
-    worker_id: int,
-    batch: Sequence[tuple[Claimed, Outcome]],
-    *,
-    single: bool,
-    again: bool = False,
-) -> dict[bytes, tuple[str | None, int]]:
-    """Take away the leases that are ours and insert the ends; id to the cancel asked for, and
-    whether edges start there."""
-    if tx.has("settle_end"):
-        ends = [_end_columns(outcome) for _, outcome in batch]
-        rows = tx.rows(
-            "settle_end",
-            worker_id=worker_id,
-            ids=[job.id for job, _ in batch],
-            leases=[job.lease for job, _ in batch],
-            states=[end[0] for end in ends],
-            results=[end[1] for end in ends],
-            reasons=[end[2] for end in ends],
-            ttls=[end[3] for end in ends],
-            watches=[0 if single else 1] * len(batch),
-        )
-        mine = {job_id: (cancel, flags) for job_id, cancel, flags in rows}
-        if len(mine) < len(batch) and not again:
-            # A row that a cancel was just changing is not found by its place: look once more.
-            rest = [(job, outcome) for job, outcome in batch if job.id not in mine]
-            mine |= _fence(tx, worker_id, rest, single=single, again=True)
-        return mine
-    return _fence_in_steps(tx, worker_id, batch)
+def _fence(tx: Tx, worker_id: int, batch: Batch, *, single: bool) -> dict[bytes, Any]:
+    """Delete the leases that are still ours and insert the ends.
+
+    Returns:
+        For each job whose lease was ours (cancel, flags, started_at): plain tuples, in the order
+        of :class:`_TakenLease`.
+    """
+    if not tx.has("settle_end"):
+        return _fence_in_steps(tx, worker_id, batch)
+    taken = _fence_in_one(tx, worker_id, batch, single)
+    if len(taken) < len(batch):
+        # PostgreSQL does not find a row by its ctid that a cancel was just changing: try once more.
+        rest = [(job, outcome) for job, outcome in batch if job.id not in taken]
+        taken |= _fence_in_one(tx, worker_id, rest, single)
+    return taken
 
 
-def _fence_in_steps(
-    tx: Tx, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]]
-) -> dict[bytes, tuple[str | None, int]]:
+def _fence_in_one(tx: Tx, worker_id: int, batch: Batch, single: bool) -> dict[bytes, Any]:
+    ends = [_end_columns(outcome) for _, outcome in batch]
+    rows = tx.rows(
+        "settle_end",
+        worker_id=worker_id,
+        ids=[job.id for job, _ in batch],
+        leases=[job.lease for job, _ in batch],
+        states=[end[0] for end in ends],
+        results=[end[1] for end in ends],
+        reasons=[end[2] for end in ends],
+        ttls=[end[3] for end in ends],
+        is_whole=not single,
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+def _fence_in_steps(tx: Tx, worker_id: int, batch: Batch) -> dict[bytes, Any]:
     leases = {job.id: job.lease for job, _ in batch}
     rows = tx.rows("leases_lock", worker_id=worker_id, ids=sorted(leases))
-    mine = {
-        job_id: (cancel, flags) for job_id, lease, cancel, flags in rows if leases[job_id] == lease
-    }
-    if mine:
-        tx.run("leases_delete", worker_id=worker_id, ids=sorted(mine))
-    done = []
-    for job, outcome in batch:
-        state, result, reason, ttl = _end_columns(outcome)
-        if state is not None and job.id in mine:
-            done.append((job.id, state, job.attempt, job.lease, worker_id, result, reason, ttl))
+    taken = {row[0]: row[2:] for row in rows if leases[row[0]] == row[1]}
+    if taken:
+        tx.run("leases_delete", worker_id=worker_id, ids=sorted(taken))
+    done = [
+        DoneRow.of(job, worker_id, taken[job.id][2], _end_columns(outcome))
+        for job, outcome in batch
+        if type(outcome) in _FINAL and job.id in taken
+    ]
     if done:
         tx.many("done_insert", done)
-    return mine
+    return taken
 
 
-def _end_columns(
-    outcome: Outcome,
-) -> tuple[int | None, bytes | None, str | None, float | None]:
+def _end_columns(outcome: Outcome) -> tuple[Any, bytes | None, str | None, float | None]:
+    """(state, result, reason, ttl) for ``done``; a state of None: it has not ended."""
     if type(outcome) is Completed:
         return _COMPLETED, outcome.result, None, outcome.ttl
     match outcome:
@@ -215,28 +198,21 @@ def _end_columns(
             return None, None, None, None
 
 
-def _is_final(outcome: Outcome) -> bool:
-    return type(outcome) in _FINAL
-
-
-def _reclaim_committed(
-    tx: Tx, batch: Sequence[tuple[Claimed, Outcome]], result: Settlement
-) -> None:
-    """After an unknown commit: what stands in ``done`` with our lease was not stale but written."""
+def _reclaim_committed(unit: Unit, batch: Batch) -> None:
+    """After an unknown commit: what ``done`` holds with our lease is not stale but was written."""
+    settlement = unit.settlement
     leases = {job.id: job.lease for job, _ in batch}
-    for job_id, lease in tx.rows("done_leases", ids=sorted(result.stale)):
+    for job_id, lease in unit.tx.rows("done_leases", ids=sorted(settlement.stale)):
         if leases[job_id] == lease:
-            result.stale.discard(job_id)
-            result.earlier.add(job_id)
-            result.ended.append(job_id)
+            settlement.stale.discard(job_id)
+            settlement.earlier.add(job_id)
+            settlement.ended.append(job_id)
 
 
 # -- outcomes that depend on what the database says ----------------------------------------------
 
 
-def _decide_losses(
-    tx: Tx, batch: Sequence[tuple[Claimed, Outcome]], poison_limit: int
-) -> Sequence[tuple[Claimed, Outcome]]:
+def _decide_losses(tx: Tx, batch: Batch, poison_limit: int) -> Batch:
     lost = [job.id for job, outcome in batch if isinstance(outcome, Lost)]
     if not lost:
         return batch
@@ -259,94 +235,74 @@ def decide_loss(lost: Lost, losses: int, poison_limit: int) -> Outcome:
 
 
 def _honour_stops(
-    tx: Tx,
+    unit: Unit,
     worker_id: int,
-    mine: Sequence[tuple[Claimed, Outcome]],
-    stops: Mapping[bytes, str],
-) -> list[tuple[Claimed, Outcome]]:
-    """A job that was asked to stop does not run again: it ends as cancelled."""
+    resolver: DependencyResolver,
+    mine: Batch,
+    taken: Mapping[bytes, _TakenLease],
+) -> Batch:
+    """Cancel the jobs that would run again, and were asked to stop or are in a halted workflow."""
     kept: list[tuple[Claimed, Outcome]] = []
-    done = []
+    done: list[Row] = []
     for job, outcome in mine:
-        reason = stops.get(job.id)
-        if reason is None or _is_final(outcome):
+        cancel, _, started_at = taken[job.id]
+        if cancel is None and resolver.is_halted(job.workflow_id):
+            cancel = "its workflow was ended"
+        if cancel is None or type(outcome) in _FINAL:
             kept.append((job, outcome))
-            continue
-        kept.append((job, Cancelled(reason)))
-        done.append((job.id, _CANCELLED, job.attempt, job.lease, worker_id, None, reason, None))
-    if done:
-        tx.many("done_insert", done)
+        else:
+            kept.append((job, Cancelled(cancel)))
+            end = _CANCELLED, None, cancel, None
+            done.append(DoneRow.of(job, worker_id, started_at, end))
+    unit.insert("done_insert", done)
     return kept
 
 
 # -- what follows ---------------------------------------------------------------------------------
 
 
-def _write_errors(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
+def _write_errors(unit: Unit, mine: Batch) -> None:
     rows = [
-        (
-            job.id, job.lease, f.kind, job.attempt, storable(f.type), storable(f.message, TRACE),
-            storable(f.traceback, TRACE),
+        ErrorRow(
+            job.id, job.lease, failure.kind, job.attempt, storable(failure.type),
+            storable(failure.message, TRACE), storable(failure.traceback, TRACE),
         )
         for job, outcome in mine
-        if (f := _failure(outcome)) is not None
+        if isinstance(outcome, Failed | Retrying | Parked)
+        for failure in [outcome.failure]
     ]  # fmt: skip
-    if rows:
-        tx.many("errors_insert", rows)
+    unit.insert("errors_insert", rows)
 
 
-def _failure(outcome: Outcome) -> Failure | None:
-    match outcome:
-        case Failed(failure) | Retrying(_, failure) | Parked(_, failure):
-            return failure
-        case _:
-            return None
-
-
-def _write_moves(
-    database: Database,
-    names: NameTable,
-    tx: Tx,
-    mine: Sequence[tuple[Claimed, Outcome]],
-    result: Settlement,
-) -> None:
+def _move_unfinished(unit: Unit, mine: Batch) -> None:
     """Jobs that go on: back to ready, to scheduled, or parked."""
-    ready: list[tuple[Any, ...]] = []
-    scheduled: list[tuple[Any, ...]] = []
-    parked: list[tuple[Any, ...]] = []
+    ready: list[Row] = []
+    scheduled: list[Row] = []
+    parked: list[Row] = []
     for job, outcome in mine:
-        place = (job.queue_id, 4 - job.priority)
         match outcome:
             case Released():
-                ready.append((*place, job.id, job.task_id, job.lease, job.attempt - 1))
+                ready.append(ReadyRow.back(job, job.attempt - 1))
             case Retrying(delay, _) if delay <= 0:
-                ready.append((*place, job.id, job.task_id, job.lease, job.attempt))
+                ready.append(ReadyRow.back(job, job.attempt))
             case Retrying(delay, _):
-                scheduled.append(
-                    (None, delay, job.id, *place, job.task_id, job.lease, job.attempt, "retry")
-                )
+                again = ReadyRow.back(job, job.attempt)
+                scheduled.append(ScheduledRow.of(again, "retry", delay))
             case Snoozed(delay):
-                back = job.attempt - 1
-                scheduled.append(
-                    (None, delay, job.id, *place, job.task_id, job.lease, back, "snooze")
-                )
+                again = ReadyRow.back(job, job.attempt - 1)
+                scheduled.append(ScheduledRow.of(again, "snooze", delay))
             case Parked(why, failure):
-                detail = storable(failure.message)
-                parked.append((job.id, why, detail, *place, job.task_id, job.lease, job.attempt))
+                again = ReadyRow.back(job, job.attempt)
+                parked.append(ParkedRow.of(again, why, storable(failure.message)))
             case _:
                 pass
-    for name, rows in (
-        ("parked_insert", parked),
-        ("scheduled_insert", scheduled),
-        ("ready_insert", ready),
-    ):
-        if rows:
-            tx.many(name, rows)
-    result.queues.update(names.queue(row[0]) for row in ready)
+    unit.insert("parked_insert", parked)
+    unit.insert("scheduled_insert", scheduled)
+    unit.make_ready(ready)
 
 
-def _write_operations(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
-    """What spawners did, those that failed included."""
+def _write_operations(unit: Unit, mine: Batch) -> None:
+    """Record the runs of spawners, those that failed included."""
     rows = []
     for job, outcome in mine:
         match outcome:
@@ -359,64 +315,47 @@ def _write_operations(tx: Tx, mine: Sequence[tuple[Claimed, Outcome]]) -> None:
             case _:
                 continue
         rows.append(
-            (
+            SpawnRow(
                 job.id, job.lease, operation.requested, count, -operation.seconds,
                 operation.handler, operation.operation_id, operation.metadata, error,
             )
         )  # fmt: skip
-    if rows:
-        tx.many("spawns_insert", rows)
+    unit.insert("spawns_insert", rows)
 
 
-def _end(job: Claimed, outcome: Outcome, flags: int) -> JobEnd:
-    completed = type(outcome) is Completed
-    return JobEnd(
-        job.id,
-        DONE if completed else BAD,
-        job.dependent_id,
-        job.unique_key,
-        job.workflow_id,
-        job.flags or flags,
-        not completed,
-    )
+def _end_of(job: Claimed, outcome: Outcome, flags: int) -> JobEnd:
+    links = (job.id, job.dependent_id, job.unique_key, job.workflow_id, job.flags or flags)
+    if type(outcome) is Completed:
+        return JobEnd(*links, DependencyOutcome.COMPLETED)
+    return JobEnd(*links, DependencyOutcome.FAILED, is_own=True)
 
 
-def end_jobs(
-    database: Database,
-    names: NameTable,
-    tx: Tx,
-    ends: Iterable[JobEnd],
-    result: Settlement | None = None,
-) -> Settlement:
-    """The follow-ups of jobs that were ended outside a settle (cancelled by hand, not rescued)."""
-    result = result or Settlement()
+def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
+    """Write what follows from jobs that were ended outside a settle."""
     ends = list(ends)
-    release = DependencyResolver(database, names, tx, result)
-    release.flows.load(flows_of(end.workflow_id for end in ends), exclusive=True)
-    result.ended.extend(end.id for end in ends)
-    free_keys(tx, ends)
-    release.after(ends)
-    return result
+    resolver = DependencyResolver(unit)
+    workflow_ids = {end.workflow_id for end in ends if end.workflow_id is not None}
+    resolver.workflows.load(workflow_ids, exclusive=True)
+    unit.settlement.ended.extend(end.id for end in ends)
+    release_keys(unit.tx, ends)
+    resolver.resolve(ends)
 
 
 def settle_streaming(
-    database: Database,
-    names: NameTable,
-    tx: Tx,
+    unit: Unit,
     worker_id: int,
     job: Claimed,
     outcome: Completed,
     chunks: Iterable[Sequence[NewJob]],
-) -> Settlement:
+) -> None:
     """Settle a spawner and insert its children chunk by chunk.
 
     Args:
         outcome: with ``spawned`` set and no children in it.
     """
-    result = settle(database, names, tx, worker_id, [(job, outcome)], poison_limit=0)
-    if job.id not in result.stale | result.earlier:
-        release = DependencyResolver(database, names, tx, result)
+    settle(unit, worker_id, [(job, outcome)], poison_limit=0)
+    if job.id not in unit.settlement.stale | unit.settlement.earlier:
+        resolver = DependencyResolver(unit)
         left_out: Counter[bytes | None] = Counter()
         for chunk in chunks:
-            add_children(database, tx, release, chunk, left_out, result)
-    return result
+            add_children(unit, resolver, chunk, left_out)

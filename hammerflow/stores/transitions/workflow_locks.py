@@ -1,4 +1,4 @@
-"""Halts: workflows as a transaction sees them, and taking back members that did not start."""
+"""Workflow locks: workflows as a transaction sees them, and the members that have not started."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from hammerflow.jobs.job import CHUNK
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
+from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["LockedWorkflow", "UnstartedMember", "WorkflowLocks", "take_members"]
+__all__ = ["LockedWorkflow", "UnstartedMember", "WorkflowLocks", "take_unstarted"]
 
-_CHUNK = 5_000
 #: In the order in which jobs move on, so that one that moves meanwhile is met later.
-_PLACES = ("waiting", "scheduled", "parked", "ready")
+_TABLES = ("waiting", "scheduled", "parked", "ready")
 
 
 @dataclass(slots=True)
@@ -29,15 +30,15 @@ class LockedWorkflow:
 class WorkflowLocks:
     """The workflows of one transaction, read under locks as they are met."""
 
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
+    def __init__(self, unit: Unit) -> None:
+        self._tx = unit.tx
         self._known: dict[bytes, LockedWorkflow] = {}
 
     def __getitem__(self, workflow_id: bytes) -> LockedWorkflow:
         return self._known[workflow_id]
 
     def load(self, workflow_ids: Iterable[bytes], *, exclusive: bool = False) -> None:
-        """Lock these in order of their ids, shared unless a change of state may follow."""
+        """Lock these in the order of their ids; shared, unless their state may change."""
         wanted = sorted(
             workflow_id
             for workflow_id in set(workflow_ids)
@@ -46,7 +47,7 @@ class WorkflowLocks:
         )
         if not wanted:
             return
-        rows = self._tx.rows("flows_lock" if exclusive else "flows_share", ids=wanted)
+        rows = self._tx.rows("workflows_lock" if exclusive else "workflows_share", ids=wanted)
         for workflow_id, state, policy in rows:
             self._known[workflow_id] = LockedWorkflow(
                 WorkflowState(state), FailurePolicy.of(policy), exclusive
@@ -58,27 +59,27 @@ class WorkflowLocks:
             )
 
     def set(self, workflow_id: bytes, state: WorkflowState, reason: str | None) -> None:
-        """A change of state that ends nothing."""
+        """Write a state that is not final."""
         self._known[workflow_id].state = state
-        self._tx.run("flow_status", id=workflow_id, status=state, reason=reason)
+        self._tx.run("workflow_set_status", id=workflow_id, status=state, reason=reason)
 
     def halt(self, workflow_id: bytes, state: WorkflowState, reason: str) -> bool:
-        """Begin to end it; False where that was done before."""
+        """Write that a workflow is failing or cancelling; False if it was halted before."""
         if self._known[workflow_id].state.is_halted:
             return False
         self.set(workflow_id, state, reason)
         return True
 
-    def ended(self, workflow_id: bytes, state: WorkflowState) -> None:
-        """Its row says so already."""
+    def note(self, workflow_id: bytes, state: WorkflowState) -> None:
+        """Remember a state that was written by another statement."""
         if workflow_id in self._known:
             self._known[workflow_id].state = state
 
 
 class UnstartedMember(NamedTuple):
-    """A job of a workflow that had not started."""
+    """A job of a workflow that has not started: its row of ``ready``, key and flags."""
 
-    id: bytes
+    job_id: bytes
     queue_id: int
     priority_order: int
     task_id: int
@@ -88,33 +89,32 @@ class UnstartedMember(NamedTuple):
     flags: int
 
 
-def take_members(tx: Tx, workflow_id: bytes) -> Iterator[Sequence[UnstartedMember]]:
+def take_unstarted(unit: Unit, workflow_id: bytes) -> Iterator[Sequence[UnstartedMember]]:
     """Lock and delete the rows of members that have not started, in chunks.
 
-    Rows that a claim has locked are waited for. A job may move between tables meanwhile, so the
+    It waits for rows that a claim has locked. A job may move between tables meanwhile, so the
     rounds go on until one finds nothing.
     """
-    found = True
+    tx, found = unit.tx, True
     while found:
         found = False
         ids = [row[0] for row in tx.rows("node_ids", id=workflow_id)]
-        for at in range(0, len(ids), _CHUNK):
-            for place in _PLACES:
-                rows = tx.rows(f"members_{place}", ids=ids[at : at + _CHUNK])
+        for at in range(0, len(ids), CHUNK):
+            for table in _TABLES:
+                rows = tx.rows(f"members_{table}", ids=ids[at : at + CHUNK])
                 if rows:
                     members = [UnstartedMember._make(row) for row in rows]
-                    _delete(tx, place, members)
+                    _delete(tx, table, members)
                     yield members
                     found = True
 
 
-def _delete(tx: Tx, place: str, members: Sequence[UnstartedMember]) -> None:
-    ids = [member.id for member in members]
-    if place != "ready":
-        tx.run(f"{place}_delete", ids=ids)
+def _delete(tx: Tx, table: str, members: Sequence[UnstartedMember]) -> None:
+    if table != "ready":
+        tx.run(f"{table}_delete", ids=[member.job_id for member in members])
         return
-    heaps: dict[tuple[int, int], list[bytes]] = defaultdict(list)
+    by_place: dict[tuple[int, int], list[bytes]] = defaultdict(list)
     for member in members:
-        heaps[member.queue_id, member.priority_order].append(member.id)
-    for (queue_id, priority_order), heap in sorted(heaps.items()):
-        tx.run("ready_delete", queue_id=queue_id, priority_order=priority_order, ids=heap)
+        by_place[member.queue_id, member.priority_order].append(member.job_id)
+    for (queue_id, priority_order), ids in sorted(by_place.items()):
+        tx.run("ready_delete", queue_id=queue_id, priority_order=priority_order, ids=ids)

@@ -1,8 +1,22 @@
+-- Reads of single jobs and lists of jobs. The ids_* blocks differ only by the table that they join, as
+-- the name of a table cannot be a parameter.
+
 -- name: job_result
-SELECT d.state, d.result, d.reason FROM {done} d WHERE d.job_id = :id::uuid
+SELECT d.state, d.result, d.reason
+FROM {done} d
+WHERE d.job_id = :id::uuid
 
 -- name: job_exists
-SELECT 1 FROM {jobs} WHERE id = :id::uuid
+SELECT 1
+FROM {jobs}
+WHERE id = :id::uuid
+
+-- name: job_ids_between
+SELECT id
+FROM {jobs}
+WHERE id BETWEEN :low::uuid AND :high::uuid
+ORDER BY id
+LIMIT :n::bigint
 
 -- name: job_ids_between
 SELECT id
@@ -12,97 +26,97 @@ ORDER BY id
 LIMIT :n::bigint
 
 -- name: job_last_error
-SELECT kind, type, message, trace FROM {errors} WHERE job_id = :id::uuid AND kind NOT IN ('replayed', 'replaced')
-ORDER BY lease DESC LIMIT 1
+SELECT kind, type, message, trace
+FROM {errors}
+WHERE job_id = :id::uuid
+  AND kind NOT IN ('replayed', 'replaced')
+ORDER BY lease DESC
+LIMIT 1
 
 -- name: job_errors
-SELECT attempt, at, kind, type, message, trace FROM {errors} WHERE job_id = :id::uuid
+SELECT attempt, at, kind, type, message, trace
+FROM {errors}
+WHERE job_id = :id::uuid
 ORDER BY lease, at
 
 -- name: job_rows
 SELECT id, task, queue, state, priority, dependency_status, attempt, created_at, run_at, started_at,
        finished_at, parent_id, root_id, depth, spawn_index, unique_key, reason, fraction, note,
-       headers, options, workflow_id
-FROM {job_states} WHERE id IN (:ids*uuid)
+       headers, options, workflow_id, worker_id
+FROM {job_states}
+WHERE id IN (:ids*uuid)
 
 -- name: job_args
-SELECT args FROM {jobs} WHERE id = :id::uuid
+SELECT args
+FROM {jobs}
+WHERE id = :id::uuid
 
 -- name: ids_any
-SELECT j.id FROM {jobs} j
+SELECT j.id
+FROM {jobs} j
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
+ORDER BY j.id DESC
+LIMIT :n::bigint
 
 -- name: ids_waiting
-SELECT j.id FROM {waiting} s JOIN {jobs} j ON j.id = s.job_id
+SELECT j.id
+FROM {waiting} s
+JOIN {jobs} j ON j.id = s.job_id
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
+ORDER BY j.id DESC
+LIMIT :n::bigint
 
 -- name: ids_scheduled
-SELECT j.id FROM {scheduled} s JOIN {jobs} j ON j.id = s.job_id
+SELECT j.id
+FROM {scheduled} s
+JOIN {jobs} j ON j.id = s.job_id
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
+ORDER BY j.id DESC
+LIMIT :n::bigint
 
 -- name: ids_ready
-SELECT j.id FROM {ready} s JOIN {jobs} j ON j.id = s.job_id
+SELECT j.id
+FROM {ready} s
+JOIN {jobs} j ON j.id = s.job_id
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
+ORDER BY j.id DESC
+LIMIT :n::bigint
 
 -- name: ids_running
-SELECT j.id FROM {leases} s JOIN {jobs} j ON j.id = s.job_id
+SELECT j.id
+FROM {leases} s
+JOIN {jobs} j ON j.id = s.job_id
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
+ORDER BY j.id DESC
+LIMIT :n::bigint
 
 -- name: ids_parked
-SELECT j.id FROM {parked} s JOIN {jobs} j ON j.id = s.job_id
+SELECT j.id
+FROM {parked} s
+JOIN {jobs} j ON j.id = s.job_id
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
+ORDER BY j.id DESC
+LIMIT :n::bigint
 
 -- name: ids_done
-SELECT j.id FROM {done} s JOIN {jobs} j ON j.id = s.job_id
+SELECT j.id
+FROM {done} s
+JOIN {jobs} j ON j.id = s.job_id
 WHERE s.state = :state::smallint
   AND (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
   AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC LIMIT :n::bigint
-
--- name: ids_children
-SELECT j.id FROM {jobs} j
-WHERE j.parent_id = :parent::uuid AND j.spawn_index > :after::integer
-ORDER BY j.spawn_index LIMIT :n::bigint
-
--- The results of a spawner's children in spawn order, a page at a time; the fan-in itself is left out.
--- name: children_results
-SELECT j.spawn_index, d.state, d.result FROM {jobs} j
-LEFT JOIN {done} d ON d.job_id = j.id
-WHERE j.parent_id = :parent::uuid AND j.spawn_index > :after::integer AND j.dependent_id = :fan_in::uuid
-ORDER BY j.spawn_index LIMIT :n::bigint
-
--- name: children_states
-SELECT c.state, c.task, count(*) FROM {job_states} c WHERE c.parent_id = :parent::uuid
-GROUP BY c.state, c.task
-
--- name: spawn_row
-SELECT ended_at, handler, operation_id, spawned, metadata FROM {spawns}
-WHERE parent_id = :id::uuid AND error IS NULL
-
--- name: queue_counts
-SELECT q.name, q.paused_at, q.paused_by, q.reason,
-  (SELECT count(*) FROM {ready} r WHERE r.queue_id = q.id),
-  (SELECT count(*) FROM {leases} l WHERE l.queue_id = q.id),
-  (SELECT count(*) FROM {scheduled} s WHERE s.queue_id = q.id),
-  (SELECT count(*) FROM {waiting} w WHERE w.queue_id = q.id),
-  (SELECT count(*) FROM {parked} p WHERE p.queue_id = q.id)
-FROM {queues} q ORDER BY q.name
+ORDER BY j.id DESC
+LIMIT :n::bigint

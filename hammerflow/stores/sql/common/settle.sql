@@ -1,7 +1,23 @@
+-- How jobs end, fail or are parked.
+
+-- Writes the new task and arguments of a job whose body has replaced it by another call.
+-- name: job_replace
+UPDATE {jobs}
+SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
+  options = :options::text
+WHERE id = :id::uuid
+
 -- name: done_insert
-INSERT INTO {done} (job_id, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
-VALUES (:job_id::uuid, {now}, :state::smallint, :attempt::integer, :lease::integer,
-        :worker_id::bigint, :result::bytea, :reason::text, {after:ttl})
+INSERT INTO {done} (job_id, attempt, lease, worker_id, started_at, finished_at, state, result, reason,
+                    result_until)
+VALUES (:job_id::uuid, :attempt::integer, :lease::integer, :worker_id::bigint,
+        :started_at::timestamptz, {now}, :state::smallint, :result::bytea, :reason::text, {after:ttl})
+
+-- A statement of its own: one more parameter of done_insert costs 0.2 of 6.5 microseconds a job on SQLite.
+-- name: done_insert_unstarted
+INSERT INTO {done} (job_id, attempt, lease, finished_at, state, reason, cause)
+VALUES (:job_id::uuid, :attempt::integer, :lease::integer, {now}, :state::smallint, :reason::text,
+        :cause::uuid)
 
 -- name: errors_insert
 INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace)
@@ -9,33 +25,21 @@ VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now},
         :type::text, :message::text, :trace::text)
 
 -- name: parked_insert
-INSERT INTO {parked} (job_id, at, why, detail, queue_id, priority_order, task_id, lease, attempt)
-VALUES (:job_id::uuid, {now}, :why::text, :detail::text, :queue_id::bigint, :priority_order::smallint,
-        :task_id::bigint, :lease::integer, :attempt::integer)
+INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+        :lease::integer, :attempt::integer, :why::text, :detail::text, {now})
 
--- Losses since the last replay by hand: a replay starts the count anew.
+-- Losses since the last retry by hand, which resets the count.
 -- name: losses
-SELECT e.job_id, count(*) FROM {errors} e
-WHERE e.job_id IN (:ids*uuid) AND e.kind = 'lost'
+SELECT e.job_id, count(*)
+FROM {errors} e
+WHERE e.job_id IN (:ids*uuid)
+  AND e.kind = 'lost'
   AND e.lease > COALESCE((SELECT max(r.lease) FROM {errors} r
                           WHERE r.job_id = e.job_id AND r.kind = 'replayed'), -1)
 GROUP BY e.job_id
 
 -- name: done_leases
-SELECT job_id, lease FROM {done} WHERE job_id IN (:ids*uuid)
-
--- name: waiting_decrement
-UPDATE {waiting} SET pending = pending - :n::integer, failed = failed + :bad::integer,
-  skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
+SELECT job_id, lease
+FROM {done}
 WHERE job_id IN (:ids*uuid)
-
--- name: waiting_delete
-DELETE FROM {waiting} WHERE job_id IN (:ids*uuid)
-
--- name: ended_links
-SELECT id, dependent_id, unique_key, workflow_id, flags FROM {jobs} WHERE id IN (:ids*uuid)
-
--- A job that never ran because of what it waits for; the cause is the one that failed first.
--- name: skips_insert
-INSERT INTO {done} (job_id, finished_at, state, attempt, lease, reason, cause)
-VALUES (:job_id::uuid, {now}, :state::smallint, 0, :lease::integer, :reason::text, :cause::uuid)

@@ -1,65 +1,83 @@
+-- Workers, their heartbeats, and the leases of the dead.
+
 -- name: worker_insert
 INSERT INTO {workers} (id, host, pid, started_at, beat_at, info)
 VALUES (:id::bigint, :host::text, :pid::integer, {now}, {now}, :info::text)
 
 -- name: worker_beat
-UPDATE {workers} SET beat_at = {now} WHERE id = :id::bigint
+UPDATE {workers}
+SET beat_at = {now}
+WHERE id = :id::bigint
 
 -- name: worker_delete
-DELETE FROM {workers} WHERE id = :id::bigint
+DELETE FROM {workers}
+WHERE id = :id::bigint
 
 -- name: worker_tasks_insert
-INSERT INTO {worker_tasks} (task_id, worker_id) VALUES (:task_id::bigint, :worker_id::bigint)
+INSERT INTO {worker_tasks} (task_id, worker_id)
+VALUES (:task_id::bigint, :worker_id::bigint)
 
 -- name: worker_tasks_delete
-DELETE FROM {worker_tasks} WHERE worker_id = :worker_id::bigint
+DELETE FROM {worker_tasks}
+WHERE worker_id = :worker_id::bigint
 
 -- name: workers_all
-SELECT id, host, pid, started_at, beat_at, info, {age:beat_at} FROM {workers} ORDER BY started_at
+SELECT id, host, pid, started_at, beat_at, info, {age:beat_at}
+FROM {workers}
+ORDER BY started_at
 
 -- name: workers_dead
-SELECT id FROM {workers} WHERE {age:beat_at} > :lease::float8
+SELECT id
+FROM {workers}
+WHERE {age:beat_at} > :lease::float8
 
 -- name: worker_still_dead
-SELECT id FROM {workers} WHERE id = :id::bigint AND {age:beat_at} > :lease::float8 {skip_locked}
+SELECT id
+FROM {workers}
+WHERE id = :id::bigint
+  AND {age:beat_at} > :lease::float8
+{skip_locked}
 
 -- name: leases_ownerless
-SELECT DISTINCT l.worker_id FROM {leases} l
+SELECT DISTINCT l.worker_id
+FROM {leases} l
 WHERE NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = l.worker_id)
 
 -- name: worker_leases
-SELECT job_id, lease, attempt, queue_id, priority_order, task_id, cancel FROM {leases}
-WHERE worker_id = :worker_id::bigint ORDER BY job_id LIMIT :n::bigint {skip_locked}
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt, started_at, cancel
+FROM {leases}
+WHERE worker_id = :worker_id::bigint
+ORDER BY job_id
+LIMIT :n::bigint
+{skip_locked}
 
 -- name: leases_of_worker
-SELECT count(*) FROM {leases} WHERE worker_id = :worker_id::bigint
+SELECT count(*)
+FROM {leases}
+WHERE worker_id = :worker_id::bigint
 
 -- name: parked_of_tasks
-SELECT job_id, queue_id, priority_order, task_id, lease, attempt FROM {parked}
-WHERE why = 'unknown_task' AND task_id IN (:task_ids*bigint) ORDER BY job_id LIMIT :n::bigint {skip_locked}
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {parked}
+WHERE why = 'unknown_task'
+  AND task_id IN (:task_ids*bigint)
+ORDER BY job_id
+LIMIT :n::bigint
+{skip_locked}
 
 -- name: parked_delete
-DELETE FROM {parked} WHERE job_id IN (:ids*uuid)
+DELETE FROM {parked}
+WHERE job_id IN (:ids*uuid)
 
--- name: queue_paused
-SELECT name FROM {queues} WHERE paused_at IS NOT NULL
-
--- name: queue_pause
-UPDATE {queues} SET paused_at = {now}, paused_by = :by::text, reason = :reason::text
-WHERE id = :id::bigint
-
--- name: queue_resume
-UPDATE {queues} SET paused_at = NULL, paused_by = NULL, reason = NULL WHERE id = :id::bigint
-
--- Rows at the head of a queue whose task no worker serves (bounded: a backlog is not walked).
+-- Ready jobs whose task no worker serves, among the first n of a queue (a backlog is not scanned).
 -- name: unserved_head
-SELECT h.priority_order, h.job_id FROM
+SELECT h.priority_order, h.job_id
+FROM
   (SELECT priority_order, job_id, task_id FROM {ready} WHERE queue_id = :queue_id::bigint
    ORDER BY priority_order, job_id LIMIT :n::bigint) h
 WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 
 -- name: served_tasks
-SELECT DISTINCT task_id FROM {worker_tasks} WHERE task_id IN (:task_ids*bigint)
-
--- name: clock
-SELECT {epoch}
+SELECT DISTINCT task_id
+FROM {worker_tasks}
+WHERE task_id IN (:task_ids*bigint)

@@ -1,92 +1,140 @@
+-- Times that are written back are read as text (CAST): PyMySQL would return a datetime.
 -- Every statement on a hot table forces the primary key: the statistics say the table is empty, and
 -- without the hint the optimizer scans all of it and locks other workers' rows (877 deadlocks, measured).
 -- name: queue_ensure
-INSERT INTO {queues} (id, name) VALUES (:id::bigint, :name::text) ON DUPLICATE KEY UPDATE name = name
+INSERT INTO {queues} (id, name)
+VALUES (:id::bigint, :name::text)
+ON DUPLICATE KEY UPDATE name = name
 
 -- name: task_ensure
-INSERT INTO {tasks} (id, name) VALUES (:id::bigint, :name::text) ON DUPLICATE KEY UPDATE name = name
+INSERT INTO {tasks} (id, name)
+VALUES (:id::bigint, :name::text)
+ON DUPLICATE KEY UPDATE name = name
 
 -- name: unique_insert
-INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON DUPLICATE KEY UPDATE ukey = ukey
+INSERT INTO {unique_keys} (ukey, job_id)
+VALUES (:ukey::text, :job_id::uuid)
+ON DUPLICATE KEY UPDATE ukey = ukey
 
--- Locking, for a caller's REPEATABLE READ: its snapshot may be older than the key.
+-- FOR UPDATE reads past the snapshot of a caller's REPEATABLE READ, which may be older than the key.
 -- name: unique_holders
-SELECT CONVERT(ukey USING utf8mb4), job_id FROM {unique_keys} FORCE INDEX (PRIMARY)
-WHERE ukey IN (:ukeys*text) FOR UPDATE
+SELECT CONVERT(ukey USING utf8mb4), job_id
+FROM {unique_keys} FORCE INDEX (PRIMARY)
+WHERE ukey IN (:ukeys*text)
+FOR UPDATE
 
 -- name: unique_release
-DELETE {unique_keys} FROM {unique_keys} FORCE INDEX (PRIMARY)
-WHERE ukey IN (:ukeys*text) AND job_id IN (:ids*uuid)
+DELETE {unique_keys}
+FROM {unique_keys} FORCE INDEX (PRIMARY)
+WHERE ukey IN (:ukeys*text)
+  AND job_id IN (:ids*uuid)
 
 -- name: progress_put
-INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
+INSERT INTO {progress} (job_id, at, fraction, note)
+VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
 -- name: claim_read
-SELECT r.priority_order, r.job_id, r.task_id, r.lease, r.attempt, j.args, j.options, j.headers, j.parent_id, j.root_id,
-       j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace, j.workflow_id, j.flags,
-       COALESCE(j.expires_at <= {now}, 0)
-FROM {ready} r FORCE INDEX (PRIMARY) STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = r.job_id
-WHERE r.queue_id = :queue_id::bigint AND r.task_id IN (:task_ids*bigint)
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
+       j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
+FROM {ready} r FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = r.job_id
+WHERE r.queue_id = :queue_id::bigint
+  AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
-ORDER BY r.priority_order, r.job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED
+ORDER BY r.priority_order, r.job_id
+LIMIT :n::bigint
+FOR UPDATE SKIP LOCKED
 
--- The rows are locked by claim_read; they become leases without a detour through the client.
+-- The rows are locked by claim_read, so they are copied inside the server.
 -- name: leases_take
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
 FROM {ready} FORCE INDEX (PRIMARY)
-WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id IN (:ids*uuid)
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id IN (:ids*uuid)
 
 -- name: ready_delete
-DELETE {ready} FROM {ready} FORCE INDEX (PRIMARY)
-WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id IN (:ids*uuid)
+DELETE {ready}
+FROM {ready} FORCE INDEX (PRIMARY)
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id IN (:ids*uuid)
 
 -- name: leases_lock
-SELECT job_id, lease, cancel, flags FROM {leases} FORCE INDEX (PRIMARY)
-WHERE worker_id = :worker_id::bigint AND job_id IN (:ids*uuid) ORDER BY job_id FOR UPDATE
+SELECT job_id, lease, cancel, flags, CAST(started_at AS CHAR)
+FROM {leases} FORCE INDEX (PRIMARY)
+WHERE worker_id = :worker_id::bigint
+  AND job_id IN (:ids*uuid)
+ORDER BY job_id
+FOR UPDATE
 
 -- name: leases_delete
-DELETE {leases} FROM {leases} FORCE INDEX (PRIMARY)
-WHERE worker_id = :worker_id::bigint AND job_id IN (:ids*uuid)
+DELETE {leases}
+FROM {leases} FORCE INDEX (PRIMARY)
+WHERE worker_id = :worker_id::bigint
+  AND job_id IN (:ids*uuid)
 
 -- name: worker_leases
-SELECT job_id, lease, attempt, queue_id, priority_order, task_id, cancel FROM {leases} FORCE INDEX (PRIMARY)
-WHERE worker_id = :worker_id::bigint ORDER BY job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt, CAST(started_at AS CHAR), cancel
+FROM {leases} FORCE INDEX (PRIMARY)
+WHERE worker_id = :worker_id::bigint
+ORDER BY job_id
+LIMIT :n::bigint
+FOR UPDATE SKIP LOCKED
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, priority_order, task_id, workflow_id, cause
+SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay,
+       CAST(eta AS CHAR), workflow_id
 FROM {waiting} FORCE INDEX (PRIMARY)
-WHERE job_id IN (:ids*uuid) ORDER BY job_id FOR UPDATE
+WHERE job_id IN (:ids*uuid)
+ORDER BY job_id
+FOR UPDATE
 
--- name: waiting_decrement
-UPDATE {waiting} FORCE INDEX (PRIMARY) SET pending = pending - :n::integer, failed = failed + :bad::integer,
+-- name: waiting_count
+UPDATE {waiting} FORCE INDEX (PRIMARY)
+SET pending = pending - :n::integer, failed = failed + :failed::integer,
   skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
 WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_delete
-DELETE {waiting} FROM {waiting} FORCE INDEX (PRIMARY) WHERE job_id IN (:ids*uuid)
+DELETE {waiting}
+FROM {waiting} FORCE INDEX (PRIMARY)
+WHERE job_id IN (:ids*uuid)
 
 -- name: promote_pick
-SELECT job_id, queue_id, priority_order, task_id, lease, attempt FROM {scheduled} FORCE INDEX (PRIMARY)
-WHERE run_at <= {now} ORDER BY run_at, job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {scheduled} FORCE INDEX (PRIMARY)
+WHERE run_at <= {now}
+ORDER BY run_at, job_id
+LIMIT :n::bigint
+FOR UPDATE SKIP LOCKED
 
 -- name: scheduled_delete
-DELETE {scheduled} FROM {scheduled} FORCE INDEX ({prefix}scheduled_job) WHERE job_id IN (:ids*uuid)
+DELETE {scheduled}
+FROM {scheduled} FORCE INDEX ({prefix}scheduled_job)
+WHERE job_id IN (:ids*uuid)
 
 -- name: unserved_head
-SELECT h.priority_order, h.job_id FROM
+SELECT h.priority_order, h.job_id
+FROM
   (SELECT priority_order, job_id, task_id FROM {ready} FORCE INDEX (PRIMARY) WHERE queue_id = :queue_id::bigint
    ORDER BY priority_order, job_id LIMIT :n::bigint) h
 WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 
 -- name: ready_lock
-SELECT job_id, task_id, lease, attempt FROM {ready} FORCE INDEX (PRIMARY)
-WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id IN (:ids*uuid)
-ORDER BY job_id FOR UPDATE SKIP LOCKED
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {ready} FORCE INDEX (PRIMARY)
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id IN (:ids*uuid)
+ORDER BY job_id
+FOR UPDATE SKIP LOCKED
 
--- One packet for one job that is ready at once: a round trip instead of four. An error skips the rest,
--- and the open transaction is rolled back.
+-- Inserts one job that is ready at once in one packet: one round trip instead of four. After an error
+-- the server skips the rest, and the open transaction is rolled back.
 -- name: job_insert_ready
 BEGIN;
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
@@ -101,37 +149,55 @@ COMMIT
 SELECT j.id, s.queue_id, s.priority_order, s.task_id, s.lease, s.attempt, j.unique_key, j.flags
 FROM {scheduled} s FORCE INDEX ({prefix}scheduled_job)
 STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = s.job_id
-WHERE s.job_id IN (:ids*uuid) ORDER BY s.job_id {lock_of:s}
+WHERE s.job_id IN (:ids*uuid)
+ORDER BY s.job_id
+{lock_of:s}
 
 -- name: members_parked
 SELECT j.id, p.queue_id, p.priority_order, p.task_id, p.lease, p.attempt, j.unique_key, j.flags
 FROM {parked} p FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = p.job_id
-WHERE p.job_id IN (:ids*uuid) ORDER BY p.job_id {lock_of:p}
+WHERE p.job_id IN (:ids*uuid)
+ORDER BY p.job_id
+{lock_of:p}
 
 -- name: members_waiting
 SELECT j.id, w.queue_id, w.priority_order, w.task_id, w.lease, 0, j.unique_key, j.flags
 FROM {waiting} w FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = w.job_id
-WHERE w.job_id IN (:ids*uuid) ORDER BY w.job_id {lock_of:w}
+WHERE w.job_id IN (:ids*uuid)
+ORDER BY w.job_id
+{lock_of:w}
 
 -- name: members_ready
 SELECT j.id, r.queue_id, r.priority_order, r.task_id, r.lease, r.attempt, j.unique_key, j.flags
 FROM {jobs} j FORCE INDEX (PRIMARY)
-STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = j.queue_id AND r.priority_order = 4 - j.priority AND r.job_id = j.id
-WHERE j.id IN (:ids*uuid) ORDER BY j.id {lock_of:r}
+STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = j.queue_id
+  AND r.priority_order = 4 - j.priority
+  AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid)
+ORDER BY j.id
+{lock_of:r}
 
 -- name: members_running
-SELECT count(*) FROM {nodes} n FORCE INDEX (PRIMARY)
+SELECT count(*)
+FROM {nodes} n FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {leases} l FORCE INDEX ({prefix}leases_job) ON l.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid
 
 -- name: barriers_lock
-SELECT id, pending, failed FROM {barriers} FORCE INDEX (PRIMARY) WHERE id IN (:ids*uuid) ORDER BY id FOR UPDATE
+SELECT id, pending, failed
+FROM {barriers} FORCE INDEX (PRIMARY)
+WHERE id IN (:ids*uuid)
+ORDER BY id
+FOR UPDATE
 
 -- name: barriers_count
-UPDATE {barriers} FORCE INDEX (PRIMARY) SET pending = pending - :n::integer, failed = failed + :bad::integer
+UPDATE {barriers} FORCE INDEX (PRIMARY)
+SET pending = pending - :n::integer, failed = failed + :failed::integer
 WHERE id IN (:ids*uuid)
 
 -- name: barriers_delete
-DELETE {barriers} FROM {barriers} FORCE INDEX (PRIMARY) WHERE id IN (:ids*uuid)
+DELETE {barriers}
+FROM {barriers} FORCE INDEX (PRIMARY)
+WHERE id IN (:ids*uuid)

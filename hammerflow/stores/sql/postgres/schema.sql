@@ -1,8 +1,8 @@
--- A transaction's own advisory lock: gone with it, and no session state.
+-- An advisory lock of the transaction: it ends with the transaction and leaves no session state.
 -- name: migration_lock
 SELECT pg_advisory_xact_lock(hashtext('{schema}.{prefix}'))
 
--- CREATE SCHEMA asks for the right to create schemas even where it exists, so it is asked for first.
+-- CREATE SCHEMA needs the right to create schemas even if the schema exists: check that first.
 -- name: create_schema
 DO $$ BEGIN
   IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = '{schema}') THEN

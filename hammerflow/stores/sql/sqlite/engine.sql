@@ -1,50 +1,80 @@
 -- name: queue_ensure
-INSERT INTO {queues} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+INSERT INTO {queues} (id, name)
+VALUES (:id::bigint, :name::text)
+ON CONFLICT DO NOTHING
 
 -- name: task_ensure
-INSERT INTO {tasks} (id, name) VALUES (:id::bigint, :name::text) ON CONFLICT DO NOTHING
+INSERT INTO {tasks} (id, name)
+VALUES (:id::bigint, :name::text)
+ON CONFLICT DO NOTHING
 
 -- name: unique_insert
-INSERT INTO {unique_keys} (ukey, job_id) VALUES (:ukey::text, :job_id::uuid) ON CONFLICT DO NOTHING
+INSERT INTO {unique_keys} (ukey, job_id)
+VALUES (:ukey::text, :job_id::uuid)
+ON CONFLICT DO NOTHING
 
 -- name: progress_put
-INSERT INTO {progress} (job_id, at, fraction, note) VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
-ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
+INSERT INTO {progress} (job_id, at, fraction, note)
+VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
+ON CONFLICT (job_id) DO UPDATE
+SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
 
--- The write lock is held, so what was read in key order can be deleted as a range.
+-- The transaction holds the write lock, so rows read in the order of the key can be deleted as a range.
 -- name: claim_read
-SELECT r.priority_order, r.job_id, r.task_id, r.lease, r.attempt, j.args, j.options, j.headers, j.parent_id, j.root_id,
-       j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace, j.workflow_id, j.flags,
-       COALESCE(j.expires_at <= {now}, 0)
-FROM {ready} r JOIN {jobs} j ON j.id = r.job_id
-WHERE r.queue_id = :queue_id::bigint AND r.task_id IN (:task_ids*bigint)
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
+       j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
+FROM {ready} r
+JOIN {jobs} j ON j.id = r.job_id
+WHERE r.queue_id = :queue_id::bigint
+  AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
-ORDER BY r.priority_order, r.job_id LIMIT :n::bigint
+ORDER BY r.priority_order, r.job_id
+LIMIT :n::bigint
 
 -- name: ready_delete_through
-DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id <= :last::uuid
+DELETE FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
 
 -- name: leases_take_through
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
-FROM {ready} WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id <= :last::uuid
+FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
 
 -- name: ready_delete
-DELETE FROM {ready} WHERE queue_id = :queue_id::bigint AND priority_order = :priority_order::smallint AND job_id IN (:ids*uuid)
-RETURNING job_id, task_id, lease, attempt
+DELETE FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id IN (:ids*uuid)
+RETURNING job_id, queue_id, priority_order, task_id, lease, attempt
 
 -- name: leases_lock
-SELECT job_id, lease, cancel, flags FROM {leases} WHERE worker_id = :worker_id::bigint AND job_id IN (:ids*uuid)
+SELECT job_id, lease, cancel, flags, started_at
+FROM {leases}
+WHERE worker_id = :worker_id::bigint
+  AND job_id IN (:ids*uuid)
 
 -- name: leases_delete
-DELETE FROM {leases} WHERE job_id IN (:ids*uuid) AND worker_id = :worker_id::bigint
+DELETE FROM {leases}
+WHERE job_id IN (:ids*uuid)
+  AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
-SELECT job_id, pending, failed, skipped, rule, lease, delay, eta, queue_id, priority_order, task_id, workflow_id, cause
-FROM {waiting} WHERE job_id IN (:ids*uuid)
+SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, eta,
+       workflow_id
+FROM {waiting}
+WHERE job_id IN (:ids*uuid)
 
 -- name: promote_pick
-SELECT job_id, queue_id, priority_order, task_id, lease, attempt FROM {scheduled} WHERE run_at <= {now}
-ORDER BY run_at, job_id LIMIT :n::bigint
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {scheduled}
+WHERE run_at <= {now}
+ORDER BY run_at, job_id
+LIMIT :n::bigint

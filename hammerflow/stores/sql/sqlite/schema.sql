@@ -1,4 +1,4 @@
--- BEGIN IMMEDIATE, which every unit here begins with, is the lock.
+-- BEGIN IMMEDIATE, with which every transaction begins, is the lock.
 -- name: migration_lock
 SELECT 1
 

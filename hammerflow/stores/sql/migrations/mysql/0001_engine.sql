@@ -1,6 +1,6 @@
 -- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
 -- Unique keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
--- for one, utf8mb4_bin too. Names are told apart by their numbers.
+-- for equal, utf8mb4_bin too. Names of queues and tasks are distinguished by their ids.
 CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL,
   paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
 CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS {waiting} (
   queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, workflow_id BINARY(16),
   cause BINARY(16)) {table};
 CREATE TABLE IF NOT EXISTS {done} (
-  job_id BINARY(16) PRIMARY KEY, finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
+  job_id BINARY(16) PRIMARY KEY, started_at DATETIME(6), finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
   attempt INTEGER NOT NULL, lease INTEGER NOT NULL, worker_id BIGINT, result LONGBLOB, reason TEXT,
   result_until DATETIME(6), cause BINARY(16), KEY {prefix}done_results (result_until)) {table};
 CREATE TABLE IF NOT EXISTS {errors} (

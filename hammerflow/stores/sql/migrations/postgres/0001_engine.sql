@@ -39,7 +39,7 @@ CREATE TABLE {waiting} (
   WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {done} (
-  job_id uuid PRIMARY KEY, finished_at timestamptz NOT NULL, result_until timestamptz, worker_id bigint,
+  job_id uuid PRIMARY KEY, started_at timestamptz, finished_at timestamptz NOT NULL, result_until timestamptz, worker_id bigint,
   lease integer NOT NULL, attempt integer NOT NULL, state smallint NOT NULL, cause uuid, result bytea,
   reason text);
 CREATE INDEX {prefix}done_finished ON {done} USING brin (finished_at);
@@ -57,7 +57,7 @@ CREATE TABLE {spawns} (parent_id uuid NOT NULL, lease integer NOT NULL, requeste
   spawned integer NOT NULL, started_at timestamptz NOT NULL, ended_at timestamptz NOT NULL,
   handler text NOT NULL, operation_id text, metadata text, error text, PRIMARY KEY (parent_id, lease));
 CREATE INDEX {prefix}spawns_ended ON {spawns} (ended_at);
--- What waits for what: written with the child, never changed. A job's only dependent stands in jobs.dependent_id
+-- Edges are written with the child and never changed. The only dependent of a job is in jobs.dependent_id
 -- instead, so that a chain, a chord and a batch of a million need no row here.
 CREATE TABLE {edges} (parent_id uuid NOT NULL, child_id uuid NOT NULL, kind smallint NOT NULL,
   PRIMARY KEY (parent_id, child_id));
@@ -72,7 +72,7 @@ CREATE INDEX {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadl
 CREATE INDEX {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS NOT NULL;
 CREATE TABLE {nodes} (workflow_id uuid NOT NULL, job_id uuid NOT NULL, position integer, name text,
   PRIMARY KEY (workflow_id, job_id));
--- What is no job and yet counts down: the end of a workflow, a spawner whose dependents wait for its children.
+-- Counters of what is not a job: the end of a workflow, and a spawner whose dependents wait for its children.
 CREATE TABLE {barriers} (id uuid PRIMARY KEY, pending integer NOT NULL, failed integer NOT NULL)
   WITH (fillfactor = 50);
 CREATE TABLE {progress} (job_id uuid PRIMARY KEY, at timestamptz NOT NULL, fraction float8 NOT NULL,

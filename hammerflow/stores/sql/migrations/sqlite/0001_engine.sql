@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS {waiting} (
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL, workflow_id BLOB,
   cause BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {done} (
-  job_id BLOB PRIMARY KEY, finished_at REAL NOT NULL, state INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  job_id BLOB PRIMARY KEY, started_at REAL, finished_at REAL NOT NULL, state INTEGER NOT NULL, attempt INTEGER NOT NULL,
   lease INTEGER NOT NULL, worker_id INTEGER, result BLOB, reason TEXT, result_until REAL,
   cause BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {prefix}done_results ON {done} (result_until)

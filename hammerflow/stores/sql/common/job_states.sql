@@ -1,4 +1,4 @@
--- One picture of every job; each join is by an index, so a filter by id or parent stays cheap.
+-- The present state of every job; each join uses an index, so a filter by id or parent stays cheap.
 -- name: job_states_view
 SELECT j.id, t.name AS task, q.name AS queue, j.priority,
   CASE WHEN d.job_id IS NOT NULL THEN
@@ -15,7 +15,7 @@ SELECT j.id, t.name AS task, q.name AS queue, j.priority,
        ELSE 'satisfied' END AS dependency_status,
   COALESCE(d.attempt, l.attempt, r.attempt, s.attempt, p.attempt, 0) AS attempt,
   COALESCE(d.lease, l.lease, r.lease, s.lease, p.lease, w.lease, 0) AS lease,
-  j.created_at, s.run_at, l.started_at, d.finished_at,
+  j.created_at, s.run_at, COALESCE(l.started_at, d.started_at) AS started_at, d.finished_at,
   j.parent_id, j.root_id, j.depth, j.spawn_index, j.unique_key,
   COALESCE(d.reason, p.detail, l.cancel) AS reason,
   g.fraction, g.note, j.headers, j.options,

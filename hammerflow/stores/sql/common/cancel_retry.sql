@@ -1,0 +1,80 @@
+-- Cancel and retry by hand: each takes the job's row out of the one table that holds it.
+
+-- name: take_scheduled
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {scheduled}
+WHERE job_id = :id::uuid
+{for_update}
+
+-- name: drop_scheduled
+DELETE FROM {scheduled}
+WHERE job_id = :id::uuid
+
+-- name: take_waiting
+SELECT job_id, queue_id, priority_order, task_id, lease, 0
+FROM {waiting}
+WHERE job_id = :id::uuid
+{for_update}
+
+-- name: drop_waiting
+DELETE FROM {waiting}
+WHERE job_id = :id::uuid
+
+-- name: take_parked
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {parked}
+WHERE job_id = :id::uuid
+{for_update}
+
+-- name: drop_parked
+DELETE FROM {parked}
+WHERE job_id = :id::uuid
+
+-- name: job_place
+SELECT queue_id, 4 - priority, task_id, unique_key, dependent_id, workflow_id, flags
+FROM {jobs}
+WHERE id = :id::uuid
+
+-- name: take_ready
+SELECT job_id, queue_id, priority_order, task_id, lease, attempt
+FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id = :id::uuid
+{for_update}
+
+-- name: drop_ready
+DELETE FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id = :id::uuid
+
+-- name: take_done
+SELECT state, lease, attempt
+FROM {done}
+WHERE job_id = :id::uuid
+{for_update}
+
+-- name: drop_done
+DELETE FROM {done}
+WHERE job_id = :id::uuid
+
+-- name: leases_cancel
+UPDATE {leases}
+SET cancel = COALESCE(cancel, :reason::text)
+WHERE job_id = :id::uuid
+
+-- name: lease_cancels
+SELECT job_id, cancel
+FROM {leases}
+WHERE worker_id = :worker_id::bigint
+  AND cancel IS NOT NULL
+
+-- name: scheduled_next
+SELECT {seconds_until:run_at}
+FROM (SELECT min(run_at) AS run_at FROM {scheduled}) s
+
+-- name: results_expire
+UPDATE {done}
+SET result = NULL, result_until = NULL
+WHERE result_until < {now}

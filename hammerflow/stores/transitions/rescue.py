@@ -1,0 +1,114 @@
+"""Rescue: leases taken back from workers that are dead, or do not know that they hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
+from hammerflow.jobs.status import WorkflowState
+from hammerflow.stores.database import Tx
+from hammerflow.stores.rows import DoneRow, ErrorRow, LeaseRow, ParkedRow, Row
+from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd
+from hammerflow.stores.transitions.settle import decide_loss, end_jobs
+from hammerflow.stores.transitions.unit import Unit
+
+__all__ = ["Rescued", "release_unheld", "rescue_leases"]
+
+#: Leases read in one transaction; a worker holds far fewer.
+_LEASES = 20_000
+_GONE = Failure("lost", "WorkerLost", "the worker that held the lease went silent", "")
+
+
+class Rescued(NamedTuple):
+    """How many leases of a dead worker were taken over, and how many of their jobs were parked."""
+
+    leases: int
+    parked: int
+
+
+def release_unheld(unit: Unit, worker_id: int, held: set[bytes]) -> int:
+    """Release a worker's leases that it does not know of; cancel the jobs that were asked to stop.
+
+    Their bodies never started: the reply to the claim was lost.
+
+    Args:
+        held: ids of the jobs that the worker knows.
+
+    Returns:
+        How many leases were released.
+    """
+    unheld = [row for row in _leases(unit.tx, worker_id, _LEASES) if row.job_id not in held]
+    if not unheld:
+        return 0
+    unit.tx.run("leases_delete", worker_id=worker_id, ids=[row.job_id for row in unheld])
+    stopped = [
+        DoneRow.cancelled(row._replace(started_at=None), worker_id, row.cancel)
+        for row in unheld
+        if row.cancel is not None
+    ]
+    _end_cancelled(unit, stopped)
+    back = [(*row[:5], row.attempt - 1) for row in unheld if row.cancel is None]
+    unit.insert("ready_insert", back)
+    return len(unheld)
+
+
+def rescue_leases(unit: Unit, worker_id: int, limit: int, poison_limit: int) -> Rescued:
+    """Take over a dead worker's leases: its jobs go back to ready, are parked, or end.
+
+    Rows that another supervisor has locked are skipped.
+    """
+    leases = _leases(unit.tx, worker_id, limit)
+    if not leases:
+        return Rescued(0, 0)
+    ids = [row.job_id for row in leases]
+    losses: dict[bytes, int] = dict(unit.tx.rows("losses", ids=ids))
+    unit.tx.run("leases_delete", worker_id=worker_id, ids=ids)
+    halted = _in_halted_workflows(unit.tx, ids)
+    ready: list[Row] = []
+    parked: list[Row] = []
+    cancelled: list[Row] = []
+    for row in leases:
+        outcome = decide_loss(Lost(_GONE), losses.get(row.job_id, 0) + 1, poison_limit)
+        if row.cancel is not None or row.job_id in halted:
+            outcome = Cancelled(row.cancel or "its workflow was ended")
+        match outcome:
+            case Cancelled(reason):
+                cancelled.append(DoneRow.cancelled(row, worker_id, reason))
+            case Parked(why, _):
+                parked.append(ParkedRow.of(row[:6], why, _GONE.message))
+            case _:
+                ready.append(row[:6])
+    errors = [
+        ErrorRow(row.job_id, row.lease, "lost", row.attempt, _GONE.type, _GONE.message, "")
+        for row in leases
+    ]
+    unit.insert("errors_insert", errors)
+    _end_cancelled(unit, cancelled)
+    unit.insert("parked_insert", parked)
+    unit.make_ready(ready)
+    return Rescued(len(leases), len(parked))
+
+
+def _leases(tx: Tx, worker_id: int, limit: int) -> Sequence[LeaseRow]:
+    return [LeaseRow._make(row) for row in tx.rows("worker_leases", worker_id=worker_id, n=limit)]
+
+
+def _end_cancelled(unit: Unit, done: Sequence[Row]) -> None:
+    """Write ends, and what follows from them."""
+    if done:
+        unit.insert("done_insert", done)
+        links = unit.tx.rows("ended_links", ids=[row[0] for row in done])
+        end_jobs(unit, [JobEnd.of(link, DependencyOutcome.FAILED, is_own=True) for link in links])
+
+
+def _in_halted_workflows(tx: Tx, job_ids: Sequence[bytes]) -> set[bytes]:
+    """Those of the jobs that are members of workflows in which nothing starts any more."""
+    workflow_of = {
+        link[0]: link[3] for link in tx.rows("ended_links", ids=job_ids) if link[3] is not None
+    }
+    if not workflow_of:
+        return set()
+    rows = tx.rows("workflows_share", ids=sorted(set(workflow_of.values())))
+    halted = {workflow_id for workflow_id, state, _ in rows if WorkflowState(state).is_halted}
+    return {job_id for job_id, workflow_id in workflow_of.items() if workflow_id in halted}
