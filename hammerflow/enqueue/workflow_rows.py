@@ -12,6 +12,7 @@ from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule, checked_priority
 from hammerflow.workflows.plan import Plan, PlannedJob, PlannedWorkflow, external_id
+from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
 from hammerflow.workflows.workflow import Batch, Workflow
 
 __all__ = ["WorkflowRows", "rows_of"]
@@ -62,8 +63,8 @@ def _workflow(flow: PlannedWorkflow) -> NewWorkflow:
 
 def _facts(flow: PlannedWorkflow, workflow: Workflow | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    if flow.outs_by_name:
-        facts["outs"] = flow.outs_by_name
+    if flow.outputs_by_name:
+        facts["outputs"] = {name: ref.to_json() for name, ref in flow.outputs_by_name.items()}
     if workflow is None:
         return facts
     for name in ("description", "trace_id", "correlation_id", "metadata"):
@@ -147,18 +148,18 @@ def _check_results(step: PlannedJob, calls: JobFactory) -> None:
 
 def _feeds(step: PlannedJob) -> int:
     """How many arguments come before its own."""
-    if step.feed is None:
+    if step.input_ref is None:
         return 0
-    return -1 if isinstance(step.feed, Mapping) and "failed" in step.feed else 1
+    return -1 if isinstance(step.input_ref, FailedJobs) else 1
 
 
 def _extra(step: PlannedJob) -> dict[str, Any]:
     """What the worker and the settling transaction must know of its place."""
     extra: dict[str, Any] = {}
-    if step.feed is not None:
-        extra["feed"] = step.feed
+    if step.input_ref is not None:
+        extra["input_ref"] = step.input_ref.to_json()
     if step.inputs:
-        extra["inputs"] = step.inputs
+        extra["inputs"] = {name: ref.to_json() for name, ref in step.inputs.items()}
     if step.when is not None:
         extra["when"] = step.when
     if step.rule & ~CONDITIONAL != Rule.COMPLETED:
@@ -250,12 +251,10 @@ class BatchStream:
         job = self._calls.from_signature(signature, feeds=0 if signature.immutable else 1)
         extra: dict[str, Any] = {}
         if not signature.immutable:
-            ends = (self.first, self.last)
-            extra["feed"] = (
-                {"from": ends[0].hex(), "to": ends[1].hex(), "in": flow.id.hex()}
-                if ends[0] is not None and ends[1] is not None
-                else []
-            )
+            ref = ResultRef([])
+            if self.first is not None and self.last is not None:
+                ref = ResultRef(JobRange(self.first, self.last, flow.id))
+            extra["input_ref"] = ref.to_json()
         rule = int(Rule.ENDED if flow.collects else Rule.COMPLETED)
         if rule:
             extra["rule"] = rule

@@ -11,6 +11,7 @@ from hammerflow.canvas.signature import Canvas, Chain, Chord, Group, Signature
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, Rule
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
 from hammerflow.workflows.workflow import Batch, Workflow, WorkflowNode, is_id
 
 __all__ = ["NOTHING", "Plan", "PlannedItem", "PlannedJob", "PlannedWorkflow", "plan_of"]
@@ -63,7 +64,7 @@ class PlannedJob(PlannedItem):
     __slots__ = (
         "after",
         "external",
-        "feed",
+        "input_ref",
         "inputs",
         "rule",
         "signature",
@@ -78,8 +79,8 @@ class PlannedJob(PlannedItem):
         self.signature = signature
         self.after: dict[PlannedItem, int] = {}
         self.external: list[bytes] = []  # jobs and workflows that are there already
-        self.feed: Any = None  # whose results come first among the arguments
-        self.inputs: dict[str, Any] = {}
+        self.input_ref: ResultRef | FailedJobs | None = None  # comes before its own arguments
+        self.inputs: dict[str, ResultRef] = {}
         self.rule = int(Rule.COMPLETED)
         self.when: str | None = None
         self.wait_for_children = False
@@ -94,7 +95,7 @@ class PlannedJob(PlannedItem):
 class PlannedWorkflow(PlannedItem):
     """A workflow of its own."""
 
-    __slots__ = ("collects", "items", "kind", "label", "outs_by_name", "policy", "workflow")
+    __slots__ = ("collects", "items", "kind", "label", "outputs_by_name", "policy", "workflow")
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class PlannedWorkflow(PlannedItem):
         self.workflow = workflow
         self.collects = collects
         self.items: list[PlannedItem] = []
-        self.outs_by_name: dict[str, Any] = {}  # nodes that result in several
+        self.outputs_by_name: dict[str, ResultRef] = {}  # nodes that result in several
 
     @property
     def ends(self) -> int:
@@ -233,7 +234,7 @@ class Plan:
         for item in before:
             step.wait_for(item)
         if feed is not None and not signature.immutable:
-            step.feed = reference(feed)
+            step.input_ref = reference(feed)
         for other in signature.after:
             self._depend(step, other)
         return step
@@ -263,8 +264,8 @@ class Plan:
         for callback in canvas.errbacks:
             for leaf in self._begin(callback, flow):
                 leaf.rule = int(Rule.FAILED)
-                ids = [step.id.hex() for step in steps]
-                leaf.feed = None if leaf.signature.immutable else {"failed": ids}
+                if not leaf.signature.immutable:
+                    leaf.input_ref = FailedJobs([step.id for step in steps])
                 for step in steps:
                     leaf.wait_for(step)
 
@@ -312,7 +313,7 @@ class Plan:
         outs: dict[int, Out] = {}
         for node in _in_order(workflow.nodes):
             outs[id(node)] = self._outs[flow, node.name] = self._node(node, flow, outs)
-        flow.outs_by_name = {
+        flow.outputs_by_name = {
             n.name: reference(outs[id(n)]) for n in workflow.nodes if isinstance(outs[id(n)], list)
         }
         return flow
@@ -371,7 +372,7 @@ class Plan:
         step: PlannedJob,
         node: WorkflowNode,
         waits: list[PlannedItem],
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, ResultRef],
     ) -> None:
         """A step with which a node begins waits for what the node waits for."""
         for item in waits:
@@ -413,20 +414,19 @@ def plan_of(work: Any, new_id: NewId) -> Plan:
     return plan
 
 
-def reference(out: Out) -> Any:
-    """Where results are found, for ``options``: hex of a job's id, a list of such, a range of jobs
-    of a workflow, or names to such."""
+def reference(out: Out) -> ResultRef:
+    """Where the results of an output will be found."""
     match out:
         case PlannedJob():
-            return out.id.hex()
+            return ResultRef(out.id)
         case PlannedWorkflow(kind="batch"):
             return reference([i for i in out.items if i.name != "then"])
         case PlannedWorkflow():
-            return {"names": {i.name: reference(i) for i in out.items if i.name is not None}}
+            return ResultRef({i.name: reference(i) for i in out.items if i.name is not None})
         case list() if _is_range(out):
-            return {"from": out[0].id.hex(), "to": out[-1].id.hex(), "in": out[0].flow.id.hex()}
+            return ResultRef(JobRange(out[0].id, out[-1].id, out[0].flow.id))
         case list():
-            return [reference(part) for part in out]
+            return ResultRef([reference(part) for part in out])
         case _:
             raise TypeError(f"{out!r} has no results")
 

@@ -14,6 +14,7 @@ from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, ORDER, Claimed, NewJob,
 from hammerflow.jobs.outcome import Completed, Operation, Outcome, Spawned
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.workflows.plan import Plan, PlannedItem, PlannedJob, PlannedWorkflow
+from hammerflow.workflows.references import ResultRef
 from tests.stores.kit import Desk, as_bytes
 
 __all__ = [
@@ -76,7 +77,7 @@ class Sketch:
         step.external = [*depends]
         step.rule = int(rule) | (CONDITIONAL if when is not None else 0)
         step.when = when
-        step.inputs = {f"n{n}": item.id.hex() for n, item in enumerate(after)}
+        step.inputs = {f"n{n}": ResultRef(item.id) for n, item in enumerate(after)}
         return step
 
     def rows_of(self) -> WorkflowRows:

@@ -47,6 +47,7 @@ from hammerflow.worker.child.interrupts import CancelAsked, Interrupts, NoInterr
 from hammerflow.worker.child.replacement import replacement
 from hammerflow.worker.failures import clean, failure_of, hard_timeout, no_attempt_left
 from hammerflow.worker.run_options import run_options_of, wants_retry
+from hammerflow.workflows.references import input_from_json
 
 __all__ = ["Executor", "JobExecution"]
 
@@ -164,11 +165,9 @@ class Executor:
             if job.options is not None:
                 given = json.loads(job.options)
                 policy, config = policy.with_overrides(given), _config(config, given)
-                if "feed" in given:
-                    args = (
-                        *first_arguments(self.app, job, task, given["feed"], args, kwargs),
-                        *args,
-                    )
+                if "input_ref" in given:
+                    source = input_from_json(given["input_ref"])
+                    args = (*first_arguments(self.app, job, task, source, args, kwargs), *args)
         except StoreUnavailable:
             return Snoozed(1.0)
         except Exception as error:  # noqa: BLE001 - a border: rows may come from anywhere

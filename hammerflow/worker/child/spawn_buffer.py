@@ -18,6 +18,7 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Operation, Spawned
 from hammerflow.workflows.plan import NOTHING, PlannedWorkflow, external_id, plan_of
+from hammerflow.workflows.references import CHILDREN
 from hammerflow.workflows.workflow import Batch, Workflow
 
 __all__ = ["SpawnBuffer"]
@@ -111,7 +112,7 @@ class SpawnBuffer:
         )  # fmt: skip
         options = json.loads(job.options) if job.options else {}
         if feeds:
-            options["feed"] = "children"
+            options["input_ref"] = CHILDREN
         self._spool.add(
             job._replace(
                 id=self._fan_in_id or job.id,
