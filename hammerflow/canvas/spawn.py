@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
@@ -91,10 +91,6 @@ class SpawnConfig:
     def names(cls) -> frozenset[str]:
         """The names of all fields."""
         return frozenset(f.name for f in fields(cls))
-
-    def with_(self, **changes: Any) -> SpawnConfig:
-        """A copy with some fields changed."""
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ from hammerflow.codec.types import (
     whole_text,
 )
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
-from hammerflow.text import clean_text
+from hammerflow.text import checked_name
 
 __all__ = ["Codec", "Serializer"]
 
@@ -121,7 +121,7 @@ class Codec:
         Raises:
             ConfigError: the class is of another kind, or the name is taken by another class.
         """
-        name = clean_text(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
+        name = checked_name(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
         taken = self._by_name.get(name)
         if taken is not None and full_name(taken.cls) != full_name(cls):
             raise ConfigError(

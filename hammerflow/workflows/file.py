@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from hammerflow.durations import parsed_seconds
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.jobs.job import Priority
 from hammerflow.workflows.positions import ParseError, Positioned, read_json, read_yaml
@@ -17,10 +17,6 @@ __all__ = ["NodeSpec", "WorkflowSpec", "read_workflow"]
 
 _LARGEST = 10 * 1024 * 1024  # bytes
 _POLICIES = ("fail_fast", "continue_on_failure", "manual")
-_DURATION = re.compile(
-    r"(?=.)(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?", re.ASCII
-)
-_LONGEST = 10**11  # seconds, as everywhere
 
 
 class NodeSpec(NamedTuple):
@@ -295,16 +291,10 @@ def _priority(found: Positioned, path: str) -> int:
 
 
 def _duration(found: Positioned, path: str) -> float:
-    value = found.value
-    number: float | None = None
-    if isinstance(value, str) and len(value) <= 40 and (parts := _DURATION.fullmatch(value)):
-        days, hours, minutes, rest = (float(part or 0) for part in parts.groups())
-        number = days * 86_400 + hours * 3_600 + minutes * 60 + rest
-    elif type(value) in (int, float):
-        number = value
-    if number is None or not 0 <= number < _LONGEST:
-        raise _wrong(found, path, 'a duration, as 90, "90s", "15m" or "1h30m"')
-    return float(number)
+    try:
+        return parsed_seconds(found.value, path)
+    except ConfigError:
+        raise _wrong(found, path, 'a duration, as 90, "90s", "15m" or "1h30m"') from None
 
 
 def _plain_list(found: Positioned, path: str) -> list[Any]:

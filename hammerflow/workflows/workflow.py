@@ -9,10 +9,11 @@ from typing import Any
 
 from hammerflow.canvas.signature import Canvas, Signature, plain
 from hammerflow.conditions.evaluator import Condition, compile_condition
-from hammerflow.durations import seconds
+from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.text import checked_name
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
 __all__ = ["Batch", "Workflow", "WorkflowNode", "is_id"]
@@ -168,14 +169,10 @@ class Workflow:
             known = ", ".join(FailurePolicy)
             raise ConfigError(f"failure_policy is one of {known}, not {failure_policy!r}") from None
         self.description = description
-        self.timeout = None if timeout is None else seconds(timeout, "timeout")
+        self.timeout = seconds_or_none(timeout, "timeout")
         self.priority = priority
         self.retry = _retry(retry)
-        self.health_check_interval = (
-            None
-            if health_check_interval is None
-            else seconds(health_check_interval, "health_check_interval")
-        )
+        self.health_check_interval = seconds_or_none(health_check_interval, "health_check_interval")
         self.trace_id = trace_id
         self.correlation_id = correlation_id
         self.metadata = dict(metadata or {})
@@ -430,9 +427,10 @@ def _submit(work: Any, submit: Callable[[Any], Any] | None) -> Any:
 
 
 def _name(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        raise WorkflowInvalid(f"{what} is 1 to 255 printable characters, not {value!r}")
-    return value
+    try:
+        return checked_name(value, what)
+    except ConfigError as error:
+        raise WorkflowInvalid(str(error)) from None
 
 
 def _list(after: Any) -> list[Any]:

@@ -41,11 +41,12 @@ from hammerflow.jobs.outcome import (
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.tasks.task import Task
+from hammerflow.text import storable
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import CancelAsked, Interrupts, NoInterrupts
 from hammerflow.worker.child.replacement import replacement
-from hammerflow.worker.failures import clean, failure_of, hard_timeout, no_attempt_left
+from hammerflow.worker.failures import failure_of, hard_timeout, no_attempt_left
 from hammerflow.worker.run_options import run_options_of, wants_retry
 from hammerflow.workflows.references import input_from_json
 
@@ -303,7 +304,7 @@ class Executor:
             case _ReplaceAsked():
                 return self._replaced(call, error.canvas)
             case Cancel():
-                return Cancelled(clean(str(error) or "cancelled", 2_000))
+                return Cancelled(storable(str(error) or "cancelled", 2_000))
             case Snooze():
                 return _after(error, Snoozed)
             case Retry() if error.after is not None and call.job.attempt < call.policy.max_attempts:
