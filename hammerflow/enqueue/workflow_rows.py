@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.signature import to_json
+from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule, checked_priority
+from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, PlannedJob, PlannedWorkflow, external_id
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["WorkflowRows", "rows_of"]
 

@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hammerflow.canvas.signature import Canvas, Chain, Chord, Group, Signature
+from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
+from hammerflow.canvas.signature import Signature
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, Rule
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
-from hammerflow.workflows.workflow import Batch, Workflow, WorkflowNode, is_id
+from hammerflow.workflows.workflow import Workflow, WorkflowNode, is_id
 
 __all__ = ["NOTHING", "Plan", "PlannedItem", "PlannedJob", "PlannedWorkflow", "plan_of"]
 

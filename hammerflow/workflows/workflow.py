@@ -1,4 +1,4 @@
-"""Workflow and Batch: named jobs that wait for each other, checked before anything is written."""
+"""Workflow: named jobs that wait for each other, checked before anything is written."""
 
 from __future__ import annotations
 
@@ -7,93 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hammerflow.canvas.signature import Canvas, Signature, plain
+from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.signature import Signature
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.text import checked_name
+from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Batch", "Workflow", "WorkflowNode", "is_id"]
-
-_MODES = ("continue", "fail_fast", "collect")
-
-
-class Batch:
-    """Many calls as one thing: made by ``app.batch(...)``, sent alone or as a node of a workflow.
-
-    Args:
-        signatures: any number of calls; a generator is read once, when it is sent.
-        on_failure: ``continue`` (the rest runs, ``then`` is skipped, the batch fails),
-            ``fail_fast`` (what has not started is cancelled) or ``collect`` (the rest runs, then
-            ``then`` runs with the results of those that completed, None for the others; the
-            batch completes).
-        then: runs after all of them, with the list of their results as first argument.
-        name: shown in lists.
-    """
-
-    __slots__ = ("_was_read", "name", "on_failure", "signatures", "submit", "then")
-
-    def __init__(
-        self,
-        signatures: Iterable[Signature],
-        *,
-        on_failure: str = "continue",
-        then: Signature | None = None,
-        name: str = "batch",
-        submit: Callable[[Any], Any] | None = None,
-    ) -> None:
-        if on_failure not in _MODES:
-            raise ConfigError(f"on_failure is one of {', '.join(_MODES)}, not {on_failure!r}")
-        if then is not None:
-            then = plain(then, "what comes after a batch")
-        self._was_read = False
-        self.signatures = signatures
-        self.on_failure = on_failure
-        self.then = then
-        self.name = name
-        self.submit = submit
-
-    def enqueue(self) -> Any:
-        """Write all calls in one transaction.
-
-        Returns:
-            BatchResult.
-        """
-        return _submit(self, self.submit)
-
-    delay = enqueue
-
-    def calls(self) -> Iterator[Signature]:
-        """Its calls.
-
-        Raises:
-            TypeError: one of them is no signature.
-            ConfigError: one has links.
-            WorkflowInvalid: they came from a generator that was read before.
-        """
-        if self._was_read and iter(self.signatures) is self.signatures:
-            raise WorkflowInvalid(
-                f"the calls of batch {self.name} came from a generator, which was read when it was "
-                "sent: make a new batch"
-            )
-        self._was_read = True
-        for signature in self.signatures:
-            yield plain(signature, "a call of a batch")
-
-    @property
-    def collects(self) -> int:
-        """Whether failures are no failure of the batch; 1: but for that of ``then``."""
-        return 0 if self.on_failure != "collect" else 1 if self.then is not None else 2
-
-    @property
-    def policy(self) -> FailurePolicy:
-        """The failure policy that ``on_failure`` stands for."""
-        if self.on_failure == "fail_fast":
-            return FailurePolicy.FAIL_FAST
-        return FailurePolicy.CONTINUE_ON_FAILURE
+__all__ = ["Workflow", "WorkflowNode", "is_id"]
 
 
 class WorkflowNode:
@@ -303,7 +228,7 @@ class Workflow:
         Raises:
             WorkflowInvalid: a cycle, an unknown name, task or argument: nothing was written.
         """
-        return _submit(self, self._submit_of_leaves())
+        return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
 
@@ -418,12 +343,6 @@ class Workflow:
             if submit is not None:
                 return submit
         return None
-
-
-def _submit(work: Any, submit: Callable[[Any], Any] | None) -> Any:
-    if submit is None:
-        raise ConfigError("none of its signatures was made by a task: use app.enqueue(...)")
-    return submit(work)
 
 
 def _name(value: Any, what: str) -> str:

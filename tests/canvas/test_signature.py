@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from hammerflow.canvas.signature import Signature, to_json
+from hammerflow.canvas.options import to_json
+from hammerflow.canvas.signature import Signature
 
 
 def test_set_makes_a_new_signature_and_leaves_the_old() -> None:

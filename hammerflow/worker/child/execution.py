@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Canvas
+from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.spawn import SpawnConfig, SpawnContext
 from hammerflow.context import JobContext
 from hammerflow.enqueue.job_factory import Parent
@@ -18,7 +18,8 @@ from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
 from hammerflow.worker.child.spawn_buffer import SpawnBuffer
 from hammerflow.worker.run_options import RunOptions
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["JobExecution"]
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Canvas, Chain, Chord, Group, Signature
+from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
+from hammerflow.canvas.signature import Signature
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CONDITIONAL, Claimed
 from hammerflow.jobs.outcome import Replaced

@@ -10,16 +10,18 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Canvas, Signature
+from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
 from hammerflow.errors import SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Operation, Spawned
+from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import NOTHING, PlannedWorkflow, external_id, plan_of
 from hammerflow.workflows.references import CHILDREN
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["SpawnBuffer"]
 
