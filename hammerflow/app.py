@@ -271,7 +271,7 @@ class Hammerflow:
         self._insert_workflows(
             rows.workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))
         )
-        return handle_of(plan.out, plan.flows[0], self)
+        return handle_of(plan.output, plan.workflows[0], self)
 
     def _enqueue_batch(self, batch: Batch) -> BatchResult:
         stream = BatchStream(

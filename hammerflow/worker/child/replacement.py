@@ -34,7 +34,7 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
     if _is_several(canvas):
         canvas = Chain([canvas, Signature("hammerflow.collect")])
     plan = Plan(new_id)
-    plan.place(canvas, None, last_id=job.id)
+    plan.add_canvas(canvas, None, last_id=job.id)
     rows = app.new_rows(plan)
     call = next(row for row in rows.jobs if row.id == job.id)
     kept = {name: options[name] for name in _PLACE if name in options}

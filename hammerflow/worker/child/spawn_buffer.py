@@ -19,7 +19,8 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Operation, Spawned
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.plan import NOTHING, PlannedWorkflow, external_id, plan_of
+from hammerflow.workflows.plan import NOTHING, external_id, plan_of
+from hammerflow.workflows.planned import PlannedWorkflow
 from hammerflow.workflows.references import CHILDREN
 from hammerflow.workflows.workflow import Workflow
 
@@ -223,10 +224,10 @@ class SpawnBuffer:
         """A canvas, workflow or batch: one thing for the fan-in, several jobs."""
         self._check_limits()
         plan = plan_of(work, new_id)
-        if not plan.steps:  # an empty group
+        if not plan.jobs:  # an empty group
             return self._add_signature(NOTHING)
         rows = self._app.new_rows(plan, parent=self._parent)
-        outer: PlannedWorkflow = plan.flows[0]
+        outer: PlannedWorkflow = plan.workflows[0]
         self._workflows += [
             rows.workflows[0]._replace(
                 parent_id=self._parent.job.workflow_id, dependent_id=self._fan_in_id
@@ -235,7 +236,7 @@ class SpawnBuffer:
         ]
         self._awaited += 1
         self._remember(work, outer.id)
-        for job, step in zip(rows.jobs, plan.steps, strict=True):
+        for job, step in zip(rows.jobs, plan.jobs, strict=True):
             self._check_limits()
             self._append(
                 self._app.as_child(job, step.signature, self._parent, spawn_index=self.count)
