@@ -1,10 +1,10 @@
-"""Workflow file: the text of a JSON or YAML file as a checked description of a workflow."""
+"""Workflow files: the text of a JSON or YAML file as a checked description of a workflow."""
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -59,25 +59,25 @@ def read_workflow(
     format: str | None = None,  # noqa: A002 - as the command
     source: str = "workflow file",
 ) -> WorkflowSpec:
-    """What a workflow file says, checked.
+    """The checked content of a workflow file.
 
     Args:
         text: the whole file.
-        format: ``json`` or ``yaml``; without it the ending of ``source`` tells, or else the text:
-            JSON opens with a brace.
+        format: ``json`` or ``yaml``; by default the suffix of ``source`` decides, else the text:
+            JSON starts with a brace.
         source: names the file in errors.
 
     Raises:
-        WorkflowInvalid: it breaks a rule; one sentence with the line and the path.
-        MissingExtra: it is YAML, and PyYAML is not installed.
-        ConfigError: another format.
+        WorkflowInvalid: the file breaks a rule; one sentence with the line and the path.
+        MissingExtra: the file is YAML, and PyYAML is not installed.
+        ConfigError: the format is unknown.
     """
     try:
         return _workflow(_read(text, format, source))
     except ParseError as wrong:
         line = f", line {wrong.line}" if wrong.line else ""
         path = f", {wrong.path}" if wrong.path else ""
-        raise WorkflowInvalid(f"{source}{line}{path}: {wrong.said}") from None
+        raise WorkflowInvalid(f"{source}{line}{path}: {wrong.reason}") from None
 
 
 def _read(text: str, format: str | None, source: str) -> Positioned:  # noqa: A002
@@ -121,7 +121,7 @@ def _workflow(root: Positioned) -> WorkflowSpec:
 def _nodes(jobs: Positioned) -> list[NodeSpec]:
     items = _list(jobs, "jobs")
     if not items:
-        raise ParseError("a workflow has at least one job", jobs.line, "jobs")
+        raise ParseError("a workflow needs at least one job", jobs.line, "jobs")
     nodes = [_node(item, f"jobs[{index}]") for index, item in enumerate(items)]
     lines: dict[str, int | None] = {}
     for index, node in enumerate(nodes):
@@ -163,10 +163,10 @@ def _arguments(fields: Mapping[str, Positioned], path: str) -> tuple[list[Any], 
     if payload is not None:
         other = next((key for key in ("args", "kwargs") if key in fields), None)
         if other is not None:
-            said = f"say either payload or {other}, not both"
+            said = f"use either payload or {other}, not both"
             raise ParseError(said, fields[other].line, f"{path}.{other}")
         if isinstance(payload.value, list):
-            return _plain(payload, f"{path}.payload"), {}
+            return _plain(payload), {}
         if payload.value is None:
             return [], {}
         return [], _plain_mapping(payload, f"{path}.payload", "a mapping or a list")
@@ -187,7 +187,7 @@ def _optional(
     read: Callable[[Positioned, str], Any],
     path: str = "",
 ) -> Any:
-    """None for a key that is not there, or null."""
+    """The value of a key; None if it is missing or null."""
     found = fields.get(key)
     if found is None or found.value is None:
         return None
@@ -230,7 +230,7 @@ def _text(found: Positioned, path: str) -> str:
 
 def _filled(found: Positioned, path: str) -> str:
     if not _text(found, path).strip():
-        raise ParseError("this text is empty", found.line, path)
+        raise ParseError("the text is empty", found.line, path)
     return str(found.value)
 
 
@@ -247,7 +247,7 @@ def _names(found: Positioned, path: str) -> list[str]:
     for index, item in enumerate(_list(found, path)):
         place = f"{path}[{index}]"
         if _name(item, place) in names:
-            raise ParseError(f"{_said(item.value)} stands here twice", item.line, place)
+            raise ParseError(f"duplicate name {_said(item.value)}", item.line, place)
         names[item.value] = None
     return [*names]
 
@@ -294,29 +294,26 @@ def _duration(found: Positioned, path: str) -> float:
     try:
         return parsed_seconds(found.value, path)
     except ConfigError:
-        raise _wrong(found, path, 'a duration, as 90, "90s", "15m" or "1h30m"') from None
+        raise _wrong(found, path, 'a duration such as 90, "90s", "15m" or "1h30m"') from None
 
 
 def _plain_list(found: Positioned, path: str) -> list[Any]:
-    return list(_plain(Positioned(_list(found, path), found.line), path))
+    _list(found, path)
+    return list(_plain(found))
 
 
 def _plain_mapping(found: Positioned, path: str, what: str = "a mapping") -> dict[str, Any]:
     if not isinstance(found.value, dict):
         raise _wrong(found, path, what)
-    return dict(_plain(found, path))
+    return dict(_plain(found))
 
 
-def _plain(found: Positioned, path: str) -> Any:
-    """The value without its places; no deeper than the reader lets it be."""
+def _plain(found: Positioned) -> Any:
+    """The value without its lines."""
     value = found.value
     if isinstance(value, dict):
-        return {key: _plain(item, _cut(f"{path}.{key}")) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ParseError(f"{value} is not a number that a job can be given", found.line, path)
-    return value
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 # -- dependencies
@@ -331,35 +328,16 @@ def _check_dependencies(jobs: Positioned, nodes: list[NodeSpec]) -> None:
             if name == node.name:
                 raise ParseError(f"the job {_said(name)} depends on itself", item.line, path)
             if name not in names:
-                said = f"no job has the name {_said(name)}{_meant(name, names)}"
+                said = f"there is no job named {_said(name)}{_meant(name, names)}"
                 raise ParseError(said, item.line, path)
-    circle = _circle({node.name: node.depends_on for node in nodes})
-    if circle:
-        first = names[circle[0]]
-        drawn = " -> ".join(circle if len(circle) <= 12 else [*circle[:6], "...", *circle[-5:]])
-        said = f"the jobs wait for each other in a circle: {drawn}"
-        raise ParseError(said, nodes[first].line, f"jobs[{first}].depends_on")
-
-
-def _circle(waits: Mapping[str, list[str]]) -> list[str]:
-    """A circle in the order in which its jobs would run, its first at both ends; or nothing."""
-    done: set[str] = set()
-    for start in waits:
-        way: dict[str, Iterator[str]] = {}
-        due: str | None = start if start not in done else None
-        while due is not None or way:
-            if due is not None:
-                way[due] = iter(waits[due])
-            last = next(reversed(way))
-            due = next((name for name in way[last] if name not in done), None)
-            if due is None:
-                done.add(last)
-                del way[last]
-            elif due in way:
-                steps = [*way]
-                round_ = steps[steps.index(due) :]
-                return [due, *reversed(round_)]
-    return []
+    try:
+        TopologicalSorter({node.name: node.depends_on for node in nodes}).prepare()
+    except CycleError as error:
+        cycle = error.args[1]
+        first = names[cycle[0]]
+        drawn = " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:6], "...", *cycle[-5:]])
+        reason = f"the jobs wait for each other in a cycle: {drawn}"
+        raise ParseError(reason, nodes[first].line, f"jobs[{first}].depends_on") from None
 
 
 # -- words of errors
