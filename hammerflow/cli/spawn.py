@@ -14,7 +14,7 @@ from hammerflow.app import as_key
 from hammerflow.cli.job_view import jobs_by_id
 from hammerflow.cli.output import can_print, is_terminal, say, show_facts, show_json, show_table
 from hammerflow.cli.session import Session, shared
-from hammerflow.cli.spawn_tree import MERMAID_MOST, as_json, as_mermaid, as_text, read_tree
+from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.cli.spawn_view import (
     OPERATION_HEADS,
     PENDING_HEADS,
@@ -31,6 +31,7 @@ from hammerflow.cli.spawn_view import (
 )
 from hammerflow.stores.spawns import Lineage
 from hammerflow.stores.store import Store
+from hammerflow.workflows.graph import draw
 
 __all__ = ["command"]
 
@@ -82,7 +83,7 @@ def list_operations(
 @command.command("tree")
 @click.argument("job_id", metavar="ID")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "mermaid"]), default="text",
+    "--format", "form", type=click.Choice(["text", "json", "mermaid", "dot"]), default="text",
     show_default=True,
 )  # fmt: skip
 @click.option("--max-depth", type=click.IntRange(0), default=10, show_default=True)
@@ -94,15 +95,14 @@ def list_operations(
 def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) -> None:
     """A job and its descendants, wide levels folded into counts."""
     with session.store() as store:
-        is_chart = form == "mermaid" and not session.as_json
-        limits = {"most": MERMAID_MOST} if is_chart else {}
+        is_chart = form in ("mermaid", "dot") and not session.as_json
+        limits = {"most": CHART_MOST} if is_chart else {}
         root = read_tree(store, as_key(job_id), max_depth=max_depth, wide=wide, **limits)
     if session.as_json or form == "json":
         show_json(as_json(root))
-    elif is_chart:
-        say(as_mermaid(root))
     else:
-        say(as_text(root, is_drawn=can_print("├└│─")))
+        graph = as_graph(root)
+        say(draw(graph, form, max_nodes=len(graph.nodes), ascii_only=not can_print("├└│─")))
 
 
 @command.command("stats")

@@ -12,7 +12,7 @@ import click
 
 from hammerflow.app import as_key
 from hammerflow.cli.dependency_view import around, around_json, around_rows
-from hammerflow.cli.output import is_terminal, say, show_facts, show_json, show_table
+from hammerflow.cli.output import can_print, is_terminal, say, show_facts, show_json, show_table
 from hammerflow.cli.session import Session, shared, who
 from hammerflow.cli.workflow_view import (
     HEADS,
@@ -158,7 +158,10 @@ def graph(
     """The graph of a workflow's jobs and their states."""
     with _found(session, workflow_id) as result:
         drawn = result.graph(
-            "json" if session.as_json else form, max_nodes=max_nodes, max_depth=max_depth
+            "json" if session.as_json else form,
+            max_nodes=max_nodes,
+            max_depth=max_depth,
+            ascii_only=not can_print("├└│─"),
         )
     say(drawn)
 
