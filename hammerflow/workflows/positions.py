@@ -22,14 +22,6 @@ _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "timestamp", "str"))
 
 
-class Positioned(NamedTuple):
-    """A value and its line; in a mapping also the line of its key."""
-
-    value: Any  # a scalar, list[Positioned] or dict[str, Positioned]
-    line: int
-    key_line: int | None = None
-
-
 class ParseError(Exception):
     """A text breaks a rule.
 
@@ -42,6 +34,26 @@ class ParseError(Exception):
     def __init__(self, reason: str, line: int | None, path: str = "") -> None:
         super().__init__(reason)
         self.reason, self.line, self.path = reason, line, path
+
+
+class Positioned(NamedTuple):
+    """A value of a file, and where it is.
+
+    Attributes:
+        value: a scalar, list[Positioned] or dict[str, Positioned].
+        line: where it starts.
+        path: its place in the whole, such as ``jobs[1].name``, cut to 120 characters.
+        key_line: in a mapping, where its key starts.
+    """
+
+    value: Any
+    line: int
+    path: str = ""
+    key_line: int | None = None
+
+    def error(self, reason: str) -> ParseError:
+        """An error at this place."""
+        return ParseError(reason, self.line, self.path)
 
 
 class _Bounds:
@@ -64,7 +76,7 @@ class _Reader:
     """Goes through parsed values, and knows the path to where it is."""
 
     def __init__(self) -> None:
-        self.steps: list[str | int] = []
+        self.path = ""
 
     def value(self, parsed: Any) -> Positioned:
         """A checked value."""
@@ -72,30 +84,36 @@ class _Reader:
 
     def at(self, step: str | int, parsed: Any) -> Positioned:
         """A checked value one step deeper."""
-        self.steps.append(step)
+        outer, self.path = self.path, _longer(self.path, step)
         found = self.value(parsed)
-        self.steps.pop()
+        self.path = outer
         return found
 
-    def fault(self, reason: str, line: int | None) -> ParseError:
-        """The error, with the path to here."""
-        path = "".join(
-            f"[{step}]" if isinstance(step, int) else f".{_short(step)}" for step in self.steps
-        ).removeprefix(".")
-        return ParseError(reason, line, path if len(path) <= 120 else f"{path[:120]}...")
+    def fault(self, reason: str, line: int) -> ParseError:
+        """An error at the current path."""
+        return ParseError(reason, line, self.path)
 
     def scalar(self, value: Any, line: int) -> Any:
-        """The value itself, if a job can be given it."""
+        """The value itself, if it can be an argument of a job."""
         if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
             raise self.fault("a text holds a lone surrogate, so it is not valid Unicode", line)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.fault(f"{value} is not a finite number", line)
         return value
 
-    def duplicate(self, key: str, line: int) -> ParseError:
-        """The error of a key that a mapping has twice."""
-        self.steps.append(key)
-        return self.fault("duplicate key", line)
+    def entry(self, entries: dict[str, Positioned], key: str, parsed: Any, key_line: int) -> None:
+        """Add a checked entry to those of a mapping."""
+        if key in entries:
+            raise ParseError("duplicate key", key_line, _longer(self.path, key))
+        entries[key] = self.at(key, parsed)._replace(key_line=key_line)
+
+
+def _longer(path: str, step: str | int) -> str:
+    if len(path) > 120:
+        return path
+    name = f"[{step}]" if isinstance(step, int) else _short(step)
+    longer = f"{path}.{name}" if path and isinstance(step, str) else path + name
+    return longer if len(longer) <= 120 else f"{longer[:120]}..."
 
 
 def _short(text: str) -> str:
@@ -169,21 +187,16 @@ class _JsonReader(_Reader):
     """Checks keys and scalars."""
 
     def value(self, parsed: Positioned) -> Positioned:
-        value, line, _ = parsed
+        value, line = parsed.value, parsed.line
         if isinstance(value, tuple):
-            value = self._entries(value)
+            entries: dict[str, Positioned] = {}
+            for key, item in value:
+                key_line = item.key_line or item.line
+                self.entry(entries, self.scalar(key, key_line), item, key_line)
+            value = entries
         elif isinstance(value, list):
             value = [self.at(index, item) for index, item in enumerate(value)]
-        return parsed._replace(value=self.scalar(value, line))
-
-    def _entries(self, pairs: tuple[tuple[str, Positioned], ...]) -> dict[str, Positioned]:
-        entries: dict[str, Positioned] = {}
-        for key, item in pairs:
-            line = item.key_line or item.line
-            if key in entries:
-                raise self.duplicate(key, line)
-            entries[self.scalar(key, line)] = self.at(key, item)
-        return entries
+        return Positioned(self.scalar(value, line), line, self.path)
 
 
 # -- YAML
@@ -252,7 +265,7 @@ class _YamlReader(_Reader):
         self.bounds.enter(line)
         value = self._plain(parsed, line)
         self.bounds.depth -= 1
-        return Positioned(value, line)
+        return Positioned(value, line, self.path)
 
     def _plain(self, node: Any, line: int) -> Any:
         if node.id == "mapping" and node.tag == f"{_TAG}map":
@@ -276,9 +289,7 @@ class _YamlReader(_Reader):
                     merged.setdefault(found, entry)
                 continue
             name = self._key(key, line)
-            if name in entries:
-                raise self.duplicate(name, line)
-            entries[name] = self.at(name, item)._replace(key_line=line)
+            self.entry(entries, name, item, line)
         return merged | entries
 
     def _merged(self, node: Any) -> dict[str, Positioned]:
