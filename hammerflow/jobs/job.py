@@ -61,10 +61,8 @@ class JobState(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the job has ended; only a retry or replay changes it then."""
-        return self in _FINAL
+        return self in FINAL_CODES
 
-
-_FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
 
 #: Codes of the final states in the table ``done``.
 FINAL_CODES: Mapping[JobState, int] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 
 __all__ = ["FailurePolicy", "WorkflowState", "WorkflowStatus"]
 
@@ -28,11 +27,7 @@ class WorkflowStatus(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether all its jobs have ended."""
-        return self in (
-            WorkflowStatus.COMPLETED,
-            WorkflowStatus.FAILED,
-            WorkflowStatus.CANCELLED,
-        )
+        return self not in (WorkflowStatus.RUNNING, WorkflowStatus.PAUSED)
 
 
 class FailurePolicy(enum.StrEnum):
@@ -59,7 +54,7 @@ class FailurePolicy(enum.StrEnum):
         return _POLICIES[code]
 
 
-_POLICIES = (FailurePolicy.FAIL_FAST, FailurePolicy.CONTINUE_ON_FAILURE, FailurePolicy.MANUAL)
+_POLICIES = tuple(FailurePolicy)  # the codes in the database: append only
 
 
 class WorkflowState(enum.IntEnum):
@@ -81,15 +76,6 @@ class WorkflowState(enum.IntEnum):
     @property
     def status(self) -> WorkflowStatus:
         """What users see."""
-        return _PUBLIC[self]
-
-
-_PUBLIC: Mapping[WorkflowState, WorkflowStatus] = {
-    WorkflowState.RUNNING: WorkflowStatus.RUNNING,
-    WorkflowState.PAUSED: WorkflowStatus.PAUSED,
-    WorkflowState.FAILING: WorkflowStatus.RUNNING,
-    WorkflowState.CANCELLING: WorkflowStatus.RUNNING,
-    WorkflowState.COMPLETED: WorkflowStatus.COMPLETED,
-    WorkflowState.FAILED: WorkflowStatus.FAILED,
-    WorkflowState.CANCELLED: WorkflowStatus.CANCELLED,
-}
+        if self in (WorkflowState.FAILING, WorkflowState.CANCELLING):
+            return WorkflowStatus.RUNNING
+        return WorkflowStatus[self.name]

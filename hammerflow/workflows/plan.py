@@ -81,8 +81,7 @@ class Plan:
         """One more job; ``existing_id`` is that of a job which goes on as this call."""
         given = signature.options.get("job_id")
         id_ = existing_id or (self._new_id() if given is None else given.bytes)
-        made = PlannedJob(id_, workflow, name, signature)
-        made.exists = existing_id is not None
+        made = PlannedJob(id_, workflow, name, signature, exists=existing_id is not None)
         self.jobs.append(made)
         self._outputs.setdefault(id(signature), []).append(made)
         return made

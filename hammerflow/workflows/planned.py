@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from hammerflow.canvas.signature import Signature
 from hammerflow.jobs.job import DEPENDENCY, Rule
 from hammerflow.jobs.status import FailurePolicy
@@ -11,6 +13,7 @@ from hammerflow.workflows.workflow import Workflow
 __all__ = ["PlannedItem", "PlannedJob", "PlannedWorkflow"]
 
 
+@dataclass(eq=False, slots=True)
 class PlannedItem:
     """Something that ends: a job, or a workflow inside another.
 
@@ -23,18 +26,17 @@ class PlannedItem:
         dependents: who waits for it, with the kind of the edge.
     """
 
-    __slots__ = ("dependents", "exists", "id", "name", "position", "workflow")
+    id: bytes
+    workflow: PlannedWorkflow | None
+    name: str | None
+    exists: bool = field(default=False, kw_only=True)
+    dependents: list[tuple[PlannedItem, int]] = field(default_factory=list, init=False)
+    position: int | None = field(default=None, init=False)
 
-    def __init__(self, id_: bytes, workflow: PlannedWorkflow | None, name: str | None) -> None:
-        self.id = id_
-        self.exists = False
-        self.workflow = workflow
-        self.name = name
-        self.dependents: list[tuple[PlannedItem, int]] = []
-        self.position: int | None = None
-        if workflow is not None:
-            self.position = len(workflow.items)
-            workflow.items.append(self)
+    def __post_init__(self) -> None:
+        if self.workflow is not None:
+            self.position = len(self.workflow.items)
+            self.workflow.items.append(self)
 
     def outgoing(self) -> tuple[bytes | None, bool, list[tuple[PlannedItem, int]]]:
         """Who learns of its end.
@@ -58,6 +60,7 @@ class PlannedItem:
         return kind == DEPENDENCY and other.workflow is self.workflow
 
 
+@dataclass(eq=False, slots=True)
 class PlannedJob(PlannedItem):
     """A call that will be a job.
 
@@ -72,29 +75,14 @@ class PlannedJob(PlannedItem):
         wait_for_children: whether its dependents wait for its children, too.
     """
 
-    __slots__ = (
-        "after",
-        "external_ids",
-        "input_ref",
-        "inputs",
-        "rule",
-        "signature",
-        "wait_for_children",
-        "when",
-    )
-
-    def __init__(
-        self, id_: bytes, workflow: PlannedWorkflow | None, name: str | None, signature: Signature
-    ) -> None:
-        super().__init__(id_, workflow, name)
-        self.signature = signature
-        self.after: dict[PlannedItem, int] = {}
-        self.external_ids: list[bytes] = []
-        self.input_ref: ResultRef | FailedJobs | None = None
-        self.inputs: dict[str, ResultRef] = {}
-        self.rule = int(Rule.COMPLETED)
-        self.when: str | None = None
-        self.wait_for_children = False
+    signature: Signature
+    after: dict[PlannedItem, int] = field(default_factory=dict, init=False)
+    external_ids: list[bytes] = field(default_factory=list, init=False)
+    input_ref: ResultRef | FailedJobs | None = field(default=None, init=False)
+    inputs: dict[str, ResultRef] = field(default_factory=dict, init=False)
+    rule: int = field(default=int(Rule.COMPLETED), init=False)
+    when: str | None = field(default=None, init=False)
+    wait_for_children: bool = field(default=False, init=False)
 
     def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
         """Start after the end of another item."""
@@ -103,6 +91,7 @@ class PlannedJob(PlannedItem):
             item.dependents.append((self, kind))
 
 
+@dataclass(eq=False, slots=True)
 class PlannedWorkflow(PlannedItem):
     """A row of ``workflows``: a workflow, a batch, or a canvas of several jobs.
 
@@ -116,30 +105,15 @@ class PlannedWorkflow(PlannedItem):
         outputs_by_name: references of nodes that give several results.
     """
 
-    __slots__ = ("collects", "definition", "items", "kind", "label", "outputs_by_name", "policy")
-
-    def __init__(
-        self,
-        id_: bytes,
-        workflow: PlannedWorkflow | None,
-        name: str | None,
-        *,
-        kind: str,
-        label: str,
-        policy: FailurePolicy,
-        definition: Workflow | None = None,
-        collects: int = 0,
-    ) -> None:
-        super().__init__(id_, workflow, name)
-        self.kind = kind
-        self.label = label
-        self.policy = policy
-        self.definition = definition
-        self.collects = collects
-        self.items: list[PlannedItem] = []
-        self.outputs_by_name: dict[str, ResultRef] = {}
+    kind: str = field(kw_only=True)
+    label: str = field(kw_only=True)
+    policy: FailurePolicy = field(kw_only=True)
+    definition: Workflow | None = field(default=None, kw_only=True)
+    collects: int = field(default=0, kw_only=True)
+    items: list[PlannedItem] = field(default_factory=list, init=False)
+    outputs_by_name: dict[str, ResultRef] = field(default_factory=dict, init=False)
 
     @property
     def end_count(self) -> int:
-        """How many members have no successor in it: after so many ends it has ended."""
+        """How many members have no successor in it: it ends with the last of them."""
         return sum(not any(i.is_followed_by(*out) for out in i.dependents) for i in self.items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -22,35 +23,17 @@ from hammerflow.workflows.graph import Graph, GraphNode, draw
 __all__ = ["Workflow", "WorkflowNode", "is_id"]
 
 
+@dataclass(eq=False, slots=True)
 class WorkflowNode:
     """A node of a workflow: a job, canvas, batch or workflow, and what it waits for."""
 
-    __slots__ = (
-        "after",
-        "after_skipped",
-        "condition",
-        "content",
-        "name",
-        "wait_for_children",
-        "when",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        content: Any,  # a Canvas, Workflow or Batch
-        after: list[WorkflowNode],
-        when: str | None,
-        after_skipped: str,
-        wait_for_children: bool,
-    ) -> None:
-        self.name = name
-        self.content = content
-        self.after = after
-        self.when = when
-        self.after_skipped = after_skipped
-        self.wait_for_children = wait_for_children
-        self.condition: Condition | None = None
+    name: str
+    content: Any  # a Canvas, Workflow or Batch
+    after: list[WorkflowNode]
+    when: str | None
+    after_skipped: str
+    wait_for_children: bool
+    condition: Condition | None = None
 
 
 class Workflow:
