@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Signature, chain, chord, group
+from hammerflow.canvas.chain import chain, chord, group
+from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig, SpawnContext
 from hammerflow.context import current_job
 from hammerflow.enqueue.files import workflow_from_file

@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.canvas.signature import CallOptions, Signature, known_options
+from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.job_factory import JobFactory, Parent
@@ -39,8 +40,9 @@ from hammerflow.tasks.options import (
 )
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
+from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, plan_of
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
@@ -266,7 +268,7 @@ class Hammerflow:
         self._insert_workflows(
             rows.workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))
         )
-        return handle_of(plan.out, plan.flows[0], self)
+        return handle_of(plan.output, plan.workflows[0], self)
 
     def _enqueue_batch(self, batch: Batch) -> BatchResult:
         stream = BatchStream(

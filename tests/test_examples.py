@@ -45,7 +45,7 @@ PRINTED = {
         "today: 10 orders, 750 in all, most in us-east\n"
         "parallel_processing\n"
         "us-east  completed\nus-west  completed\neu-west  completed\nap-south  completed\n"
-        "  create_summary  completed  <- us-east, us-west, eu-west, ap-south\n"
+        "└─ create_summary  completed  <- us-east, us-west, eu-west, ap-south\n"
     ),
     "fan_out_fan_in": "sum of squares: 333833500\npublished at the end of 7 jobs\n",
     "conditions": (

@@ -1,10 +1,10 @@
-"""SpawnConfig and SpawnContext: what a spawner may do, and what its hooks see."""
+"""SpawnConfig and SpawnContext: the limits of a spawner, and what its hooks receive."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
@@ -16,24 +16,29 @@ __all__ = ["SpawnConfig", "SpawnContext"]
 
 @dataclass(frozen=True, slots=True)
 class SpawnConfig:
-    """Limits and inheritance rules of one spawner.
+    """Limits of a spawner, and what its children inherit.
 
     Args:
-        handler: name of a function registered by ``app.spawn_handler``, which gives the children of
-            a task that is no spawner; of a spawner it is only recorded.
-        max_spawn_count: children per run; one more fails the attempt with nothing inserted.
-        max_depth: generations below the root; deeper fails the attempt.
-        inherit_priority: children without a priority of their own take the parent's.
-        inherit_queue: children without a queue of their own take the parent's.
-        inherit_timeout: the same for ``timeout`` and ``soft_timeout``.
-        inherit_retry: the same for ``max_attempts`` and ``backoff``.
-        inherit_trace: children carry the parent's trace id.
-        spawn_delay: seconds or timedelta between the starts of two children: child i may start
-            i * spawn_delay after the parent's end.
-        batch_size: how many children may run at a time: each starts after the end of the one
-            ``batch_size`` places before it.
-        operation_id: recorded with the operation, for tracking.
-        metadata: JSON-able facts recorded with the operation.
+        handler: str or None (default). Name of a function registered by ``app.spawn_handler`` that
+            yields the children of a plain task; for a spawner it is only recorded.
+        max_spawn_count: int from 0, default 1000. Children of one run; one more fails the attempt,
+            and no child is inserted.
+        max_depth: int from 1, default 10. Generations below the root; a child that would be deeper
+            fails the attempt.
+        inherit_priority: bool, default True. Children without a priority get the parent's.
+        inherit_queue: bool, default False. Children without a queue get the parent's.
+        inherit_timeout: bool, default False. The same for ``timeout`` and ``soft_timeout``.
+        inherit_retry: bool, default False. The same for ``max_attempts`` and ``backoff``.
+        inherit_trace: bool, default True. Children carry the parent's trace id.
+        spawn_delay: seconds or timedelta from 0, default 0. Child i may start ``i * spawn_delay``
+            after the parent's end.
+        batch_size: int from 1, or None (default) for no limit. How many children may run at a
+            time: each starts after the end of the one ``batch_size`` places before it.
+        operation_id: str or None (default). Recorded with the run.
+        metadata: mapping that JSON can hold, default empty. Recorded with the run.
+
+    Raises:
+        ConfigError: a value is of another type or out of range.
     """
 
     handler: str | None = None
@@ -64,12 +69,14 @@ class SpawnConfig:
 
     @classmethod
     def from_mapping(cls, given: Any) -> SpawnConfig:
-        """The configuration in the ``_spawn_config`` of a job that another system inserted.
+        """The ``_spawn_config`` of a job that another system inserted.
 
-        ``spawn_delay_ms`` stands for ``spawn_delay`` in milliseconds.
+        Args:
+            given: a mapping of field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in
+                milliseconds.
 
         Raises:
-            ConfigError: it is malformed; says how.
+            ConfigError: a field is unknown or its value is wrong.
         """
         if not isinstance(given, Mapping):
             raise ConfigError(f"_spawn_config must be a mapping, not {given!r}")
@@ -92,22 +99,20 @@ class SpawnConfig:
         """The names of all fields."""
         return frozenset(f.name for f in fields(cls))
 
-    def with_(self, **changes: Any) -> SpawnConfig:
-        """A copy with some fields changed."""
-        return replace(self, **changes)
-
 
 @dataclass(frozen=True, slots=True)
 class SpawnContext:
-    """What ``validate`` and ``on_spawn_complete`` hooks receive.
+    """What the hooks ``validate`` and ``on_spawn_complete`` receive.
 
     Attributes:
-        job_id: the parent's id.
-        task: the parent's task name.
-        args, kwargs: the parent's arguments, decoded.
-        config: the SpawnConfig in force.
-        spawned: how many children were yielded (None in ``validate``).
-        children: their ids, in order, for the first 10 000 (None in ``validate``).
+        job_id: id of the parent.
+        task: name of the parent's task.
+        args: decoded positional arguments of the parent.
+        kwargs: decoded keyword arguments of the parent.
+        config: the SpawnConfig of this run.
+        depth: generations between the root and the parent.
+        spawned: how many children were yielded; None in ``validate``.
+        children: ids of the first 10 000 children, in order; None in ``validate``.
         result: what the body returned, for a spawn handler.
     """
 

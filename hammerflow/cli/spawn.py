@@ -11,8 +11,9 @@ from hammerflow.cli import options, output, spawn_view
 from hammerflow.cli.ids import find_job
 from hammerflow.cli.job_view import jobs_by_id
 from hammerflow.cli.session import Session
-from hammerflow.cli.spawn_tree import MERMAID_MOST, as_json, as_mermaid, as_text, read_tree
+from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.stores.store import Store
+from hammerflow.workflows.graph import draw
 
 __all__ = ["command"]
 
@@ -54,7 +55,7 @@ def list_operations(
 @command.command("tree")
 @options.job_argument
 @options.choice_option(
-    "--format", "form", values=("text", "json", "mermaid"), default="text",
+    "--format", "form", values=("text", "json", "mermaid", "dot"), default="text",
     help="How the tree is written.",
 )  # fmt: skip
 @click.option("--max-depth", type=click.IntRange(0), default=10, help="Generations below the job.")
@@ -66,16 +67,15 @@ def list_operations(
 def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) -> None:
     """Draw a job and its descendants as a tree; wide levels become counts."""
     with session.store() as store:
-        is_chart = form == "mermaid" and not session.as_json
-        limits = {"most": MERMAID_MOST} if is_chart else {}
-        key = find_job(store, job_id)
-        root = read_tree(store, key, max_depth=max_depth, wide=wide, **limits)
+        is_chart = form in ("mermaid", "dot") and not session.as_json
+        limits = {"most": CHART_MOST} if is_chart else {}
+        root = read_tree(store, find_job(store, job_id), max_depth=max_depth, wide=wide, **limits)
     if session.as_json or form == "json":
         output.show_json(as_json(root))
-    elif is_chart:
-        output.say(as_mermaid(root))
-    else:
-        output.say(as_text(root, is_drawn=output.can_print("├└│─")))
+        return
+    graph = as_graph(root)
+    is_drawn = output.can_print("├└│─")
+    output.say(draw(graph, form, max_nodes=len(graph.nodes), ascii_only=not is_drawn))
 
 
 @command.command("stats")

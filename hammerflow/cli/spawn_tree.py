@@ -1,23 +1,21 @@
-"""A spawn tree: read from the store with wide levels folded, and written as text, JSON, Mermaid."""
+"""A spawn tree: read from the store with wide levels folded, as a graph to draw or as JSON."""
 
 from __future__ import annotations
 
-import itertools
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
-from hammerflow.workflows.graph import STATE_STYLES, mermaid_text
+from hammerflow.workflows.graph import Graph, GraphNode
 
-__all__ = ["MERMAID_MOST", "Folded", "SpawnNode", "as_json", "as_mermaid", "as_text", "read_tree"]
+__all__ = ["CHART_MOST", "Folded", "SpawnNode", "as_graph", "as_json", "read_tree"]
 
 _MOST = 2_000  # nodes that are read one by one
 #: Mermaid draws no more than 500 edges; nodes that are cut or folded have some below them, too.
-MERMAID_MOST = 200
+CHART_MOST = 200
 
 
 @dataclass(slots=True)
@@ -102,37 +100,41 @@ def _take_out(folded: dict[str, Folded], job: Job) -> None:
             del states[state]
 
 
-# -- text
+# -- as a graph
 
 
-def as_text(root: SpawnNode, *, is_drawn: bool = True) -> str:
-    """One line a job, drawn as a tree; in ASCII where lines cannot be drawn."""
-    return "\n".join(_lines(root, "├─ └─ │  " if is_drawn else "|- `- |  ", is_drawn))
+def as_graph(root: SpawnNode) -> Graph:
+    """The tree as nodes and edges, each folded set of children one node."""
+    nodes: list[GraphNode] = []
+    edges: list[tuple[str, str]] = []
+    due = [root]
+    for tree in due:
+        key = str(tree.job.id)
+        nodes.append(_graph_node(tree.job))
+        below = [
+            GraphNode(f"{key}/{number}", fold.task, note=_states(fold), size=fold.count)
+            for number, fold in enumerate(tree.folded)
+        ]
+        if tree.is_cut:
+            below.append(GraphNode(f"{key}/more", "... more below (--max-depth)"))
+        nodes += below
+        edges += [(key, node.key) for node in below]
+        edges += [(key, str(child.job.id)) for child in tree.children]
+        due += tree.children
+    return Graph(None, nodes, edges)
 
 
-def _lines(node: SpawnNode, strokes: str, is_drawn: bool) -> Iterator[str]:
-    yield _title(node.job)
-    blocks: list[list[str]] = [[_fold_title(fold, is_drawn)] for fold in node.folded]
-    blocks += [list(_lines(child, strokes, is_drawn)) for child in node.children]
-    if node.is_cut:
-        blocks.append(["... more below (--max-depth)"])
-    for block in blocks:
-        is_last = block is blocks[-1]
-        yield (strokes[3:6] if is_last else strokes[:3]) + block[0]
-        for line in block[1:]:
-            yield ("   " if is_last else strokes[6:]) + line
-
-
-def _title(job: Job) -> str:
-    attempt = f", attempt {job.attempt}" if job.attempt > 1 else ""
-    progress = "" if job.progress is None or job.state.is_final else f", {job.progress:.0%}"
-    reason = f": {' '.join(job.reason.split())}" if job.reason else ""
-    return f"{job.task}  {job.id}  {job.state}{attempt}{progress}{reason}"
-
-
-def _fold_title(fold: Folded, is_drawn: bool) -> str:
-    sign = "×" if is_drawn else "x"  # noqa: RUF001 - a multiplication sign is meant
-    return f"{fold.task} {sign} {fold.count}: {_states(fold)}"
+def _graph_node(job: Job) -> GraphNode:
+    notes = [str(job.id)]
+    if job.dependency_status is not DependencyStatus.NONE:
+        notes.append("fan-in")
+    if job.attempt > 1:
+        notes.append(f"attempt {job.attempt}")
+    if job.progress is not None and not job.state.is_final:
+        notes.append(f"{job.progress:.0%}")
+    if job.reason:
+        notes.append(job.reason)
+    return GraphNode(str(job.id), job.task, job.task, job.state, note=", ".join(notes))
 
 
 def _states(fold: Folded) -> str:
@@ -159,33 +161,3 @@ def as_json(node: SpawnNode) -> dict[str, Any]:
         ],
         "is_cut": node.is_cut,
     }
-
-
-# -- Mermaid
-
-
-def as_mermaid(root: SpawnNode) -> str:
-    """The tree as a Mermaid flow chart."""
-    lines = ["graph TD"]
-    _draw(root, lines, itertools.count())
-    lines += [f"  classDef {state} {style}" for state, style in STATE_STYLES.items()]
-    return "\n".join(lines)
-
-
-def _draw(node: SpawnNode, lines: list[str], numbers: Iterator[int]) -> str:
-    """Add a node and all below it; its name."""
-    name = f"n{next(numbers)}"
-    label = f"{mermaid_text(node.job.task)}<br/>{str(node.job.id)[-12:]}<br/>{node.job.state}"
-    style = f":::{node.job.state}" if node.job.state in STATE_STYLES else ""
-    lines.append(f'  {name}["{label}"]{style}')
-    for fold in node.folded:
-        below = f"n{next(numbers)}"
-        label = f"{mermaid_text(fold.task)}<br/>{fold.count} jobs<br/>{_states(fold)}"
-        lines += [f'  {below}[["{label}"]]', f"  {name} --> {below}"]
-    for child in node.children:
-        is_plain = child.job.dependency_status is DependencyStatus.NONE
-        lines.append(f"  {name} {'-->' if is_plain else '-.->'} {_draw(child, lines, numbers)}")
-    if node.is_cut:
-        below = f"n{next(numbers)}"
-        lines += [f'  {below}["..."]', f"  {name} --> {below}"]
-    return name

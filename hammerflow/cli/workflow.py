@@ -146,8 +146,13 @@ def graph(
       hammerflow workflow graph 01a1fc00 --format dot | dot -Tsvg > etl.svg
     """
     with _found(session, workflow_id) as result:
-        form = "json" if session.as_json else form
-        output.say(result.graph(form, max_nodes=max_nodes, max_depth=max_depth))
+        drawn = result.graph(
+            "json" if session.as_json else form,
+            max_nodes=max_nodes,
+            max_depth=max_depth,
+            ascii_only=not output.can_print("├└│─"),
+        )
+    output.say(drawn)
 
 
 @command.command("status")

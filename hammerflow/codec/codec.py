@@ -1,27 +1,26 @@
 """Codec: arguments and results to bytes and back, by a closed table of types.
 
-What goes round, exactly and equally in both serializers:
+These come back exactly as they were, with both serializers:
 
 ===========================  ======================================================================
-``None bool float str``      NaN and infinities pass (a NaN arrives as a NaN); a lone surrogate is
-                             refused, NUL is text like any other
+``None bool float str``      with NaN, infinities and NUL; a lone surrogate is refused
 ``int``                      at most 4300 digits
 ``bytes``                    a ``bytearray`` or ``memoryview`` arrives as ``bytes``
-``list tuple set frozenset`` each stays what it is
-``dict``                     order and any hashable keys of this table are kept
-``datetime date time``       the time zone is kept as its offset; ``fold`` is kept
+``list tuple set frozenset`` each keeps its type
+``dict``                     with its order; keys may be any hashable type of this table
+``datetime date time``       with ``fold``; the time zone becomes its offset
 ``timedelta UUID Decimal``   exact
 enums                        after :meth:`Codec.register`; by name (a ``Flag`` by value)
-dataclasses, pydantic        after :meth:`Codec.register`; field by field, so what the fields hold
-                             must be in this table too; decoding calls the class, which validates
+dataclasses, pydantic        after :meth:`Codec.register`; field by field, with values of this
+                             table; decoding calls the class, which validates
 ===========================  ======================================================================
 
-Types count, not likenesses: a subclass (``OrderedDict``, a namedtuple, ``numpy.float64``) is
-refused, because it would come back as something else. Containers nest 100 levels at most.
+A subclass of these (``OrderedDict``, a namedtuple, ``numpy.float64``) is refused, because it would
+come back as its base class. Containers nest 100 levels at most.
 
 The first byte names the serializer: ``M`` is msgpack, ``J`` is JSON in UTF-8. A call is the pair
-``[args, kwargs]``, so another system may insert ``J[[1,2],{"k":"v"}]``. What JSON lacks is an
-object with one key that begins with ``$``::
+``[args, kwargs]``, so another system may insert ``J[[1,2],{"k":"v"}]``. A type that JSON lacks is
+an object with one key that starts with ``$``::
 
     {"$tuple": [1, 2]}  {"$set": []}  {"$frozenset": []}      {"$bytes": "aGFtbWVy"}   (base64)
     {"$datetime": "2025-03-30T02:30:00+02:00"}  {"$date": "2025-03-30"}  {"$time": "02:30:00"}
@@ -29,8 +28,8 @@ object with one key that begins with ``$``::
     {"$float": "nan"}  (inf, -inf)              {"$enum": ["Color", "RED"]}
     {"$object": ["Order", {"id": 7}]}           {"$dict": [[1, "key is a number"]]}
 
-A text of ``datetime`` or ``time`` that ends in ``~`` has ``fold=1``. A dict whose only key begins
-with ``$`` is written as ``$dict``, so nothing a user passes can be taken for a tag.
+The text of a ``datetime`` or ``time`` with ``fold=1`` ends in ``~``. A dict whose only key starts
+with ``$`` is written as ``$dict``, so that no value of a user is read as a tag.
 """
 
 from __future__ import annotations
@@ -50,14 +49,14 @@ from hammerflow.codec.types import (
     ENUM,
     HOOKS,
     INDEXED,
-    MARK_BYTES,
-    MARK_OF_CODE,
     OBJECT,
     SCALAR_OF_TAG,
     SCALARS,
     SEQUENCE_OF_TAG,
     SEQUENCES,
     TOO_DEEP,
+    TYPE_TAG_BYTES,
+    TYPE_TAG_OF_CODE,
     EncodeError,
     Registered,
     TypeTag,
@@ -71,26 +70,26 @@ from hammerflow.codec.types import (
     whole_text,
 )
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
-from hammerflow.text import clean_text
+from hammerflow.text import checked_name
 
 __all__ = ["Codec", "Serializer"]
 
 Serializer = Literal["msgpack", "json"]
-Name = Callable[[str], str]  # a path inside the value -> as the caller knows it
+Name = Callable[[str], str]  # from a path inside the value to the caller's name for it
 T = TypeVar("T")
 
-#: The bytes that are never the head of a msgpack array or map.
+#: The bytes that never start a msgpack array or map.
 _LEAVES = bytes({*range(256)} - {*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF})
 _TEXT = frozenset({str})
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Codec:
-    """Encodes what users pass and return; thread-safe, and safe after a fork.
+    """Encodes the arguments and results of jobs; thread-safe, and safe after a fork.
 
     Args:
         serializer: "msgpack" (small and fast) or "json" (readable in the database).
-        max_bytes: limit of one encoded value, or of one call's arguments.
+        max_bytes: limit in bytes of one encoded value, or of the arguments of one call.
         max_depth: how deep containers may nest, 1 to 200.
     """
 
@@ -106,41 +105,50 @@ class Codec:
         self._by_name: dict[str, Registered] = {}
         self._containers: set[type] = {dict, *SEQUENCES}
         self._hooks: dict[type, Callable[[Any], Any]] = dict(HOOKS)
-        # A LIFO and not a thread-local: a packer that is in use cannot be entered again, not even
-        # by a signal handler or by a property that is read while it packs.
+        # A stack of idle packers, not a thread-local: a packer in use must not be entered again,
+        # and a signal handler or a property of a value may encode while it packs.
         self._packers: list[msgpack.Packer] = []
 
     def register(self, cls: type[T], name: str | None = None) -> type[T]:
-        """Let instances of an Enum, dataclass or pydantic model travel; usable as a decorator.
+        """Allow instances of a class as arguments and results; usable as a decorator.
 
         Args:
-            cls: the class; its subclasses are registered by themselves.
-            name: what stands in the bytes; the class's qualified name when None. Both ends,
-                producer and worker, must register it under the same name.
+            cls: an Enum, dataclass or pydantic 2 model; subclasses must be registered separately.
+            name: its name in the encoded bytes; by default its qualified name. Producer and worker
+                must register it under the same name.
+
+        Returns:
+            The class itself.
 
         Raises:
-            ConfigError: the class is of another kind, or the name is taken by another class.
+            ConfigError: the class is of another kind, or another class has the name.
         """
-        name = clean_text(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
+        name = checked_name(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
         taken = self._by_name.get(name)
         if taken is not None and full_name(taken.cls) != full_name(cls):
             raise ConfigError(
                 f"the name {name!r} is taken by {full_name(taken.cls)}: "
-                f"register {full_name(cls)} under another one with name="
+                f"register {full_name(cls)} under another name with name="
             )
         entry = registered(cls, name)
         self._by_name[name] = entry
         self._by_type[cls] = entry
-        if entry.mark is OBJECT:
+        if entry.type_tag is OBJECT:
             self._containers.add(cls)
         self._hooks[cls] = entry.to_msgpack
         return cls
 
     def encode(self, value: Any, what: str = "result", serializer: str | None = None) -> bytes:
-        """One value as bytes; ``what`` names it in the error.
+        """One value as bytes.
+
+        Args:
+            value: the value.
+            what: names it in the error.
+            serializer: "msgpack" or "json"; by default that of the codec.
 
         Raises:
-            NotEncodable: with the path to the offending part.
+            NotEncodable: a part of it has another type, or it is too large or too deep; the
+                message has the path to that part.
         """
         return self._encode(value, serializer, self.max_depth, lambda path: what + path)
 
@@ -150,7 +158,7 @@ class Codec:
         """The arguments of one call as bytes.
 
         Raises:
-            NotEncodable: with the path to the offending part, such as ``args[1]['when']``.
+            NotEncodable: as for :meth:`encode`; the path is like ``args[1]['when']``.
         """
         call = [[*args], kwargs if type(kwargs) is dict else dict(kwargs)]
         return self._encode(call, serializer, self.max_depth + 2, _call_path)
@@ -159,7 +167,8 @@ class Codec:
         """The inverse of :meth:`encode`.
 
         Raises:
-            NotDecodable: whatever the bytes are; nothing is imported or evaluated.
+            NotDecodable: the bytes do not come from a codec, or hold a class that is not
+                registered. Nothing is imported or evaluated, whatever the bytes are.
         """
         try:
             raw = data.encode() if isinstance(data, str) else data
@@ -168,7 +177,7 @@ class Codec:
                 return self._unpack(raw[1:])
             if first == b"J":
                 return self._parse(raw[1:].decode())
-            raise NotDecodable(f"stored bytes begin with {bytes(first)!r}, not with M or J")
+            raise NotDecodable(f"stored bytes start with {bytes(first)!r}, not with M or J")
         except NotDecodable:
             raise
         except Exception as error:  # a border: the bytes may come from anywhere
@@ -178,19 +187,19 @@ class Codec:
         """The inverse of :meth:`encode_call`.
 
         Raises:
-            NotDecodable: as :meth:`decode`, and when the value is no pair of args and kwargs.
+            NotDecodable: as for :meth:`decode`, or the value is not a pair of args and kwargs.
         """
         call = self.decode(data)
         if type(call) is list and len(call) == 2:
             args, kwargs = call
             if type(args) is list and type(kwargs) is dict and (not kwargs or _are_texts(kwargs)):
                 return tuple(args), kwargs
-        raise NotDecodable("stored arguments are no pair of a list and an object: [args, kwargs]")
+        raise NotDecodable("stored arguments must be a list and an object: [args, kwargs]")
 
     # -- encoding
 
     def _encode(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
-        """``room`` is how many levels of containers there may be."""
+        """``room`` is how many levels of containers may nest."""
         if (serializer or self.serializer) == "msgpack":
             data = self._pack(value, room, name)
         else:
@@ -198,9 +207,8 @@ class Codec:
             data = self._dump(value, room, name)
         if len(data) > self.max_bytes:
             raise NotEncodable(
-                f"{name('')}: {len(data):,} bytes encoded are more than the limit of "
-                f"{self.max_bytes:,}; store the data elsewhere and pass a reference to it, "
-                "or raise the setting max_payload"
+                f"{name('')}: {len(data):,} encoded bytes exceed the limit of {self.max_bytes:,}; "
+                "store the data elsewhere and pass a reference, or raise the setting max_payload"
             )
         return data
 
@@ -214,9 +222,10 @@ class Codec:
         except Exception as error:  # a border: properties of users' classes run in here
             self._walk(value, room, name)
             raise NotEncodable(f"{name('')}: {said(error)}") from error
-        if len(data) <= self.max_bytes:  # a packer keeps its buffer: drop one that grew huge
+        if len(data) <= self.max_bytes:  # a packer keeps its buffer: drop one that has grown huge
             self._packers.append(packer)
-        # Each container has a byte of its own; only where there are many, look closer.
+        # Each container starts with a byte of its own: with few such bytes it cannot be too deep,
+        # and the walk in Python is saved.
         if (
             len(data) > room
             and len(data.translate(None, _LEAVES)) > room
@@ -254,13 +263,13 @@ class Codec:
     def _walk(self, value: Any, room: int, name: Name) -> Any:
         try:
             return self._tree(value, room)
-        except EncodeError as refusal:
-            raise NotEncodable(refusal.sentence(name)) from refusal.__cause__
-        except Exception as error:  # a border: as a dict that changes meanwhile
+        except EncodeError as error:
+            raise NotEncodable(error.sentence(name)) from error.__cause__
+        except Exception as error:  # a border: for example, a dict that changes meanwhile
             raise NotEncodable(f"{name('')}: {said(error)}") from error
 
     def _tree(self, value: Any, room: int) -> Any:
-        """The value as JSON knows it."""
+        """The value as JSON has it."""
         kind = type(value)
         if kind is str:
             return value if value.isascii() else whole_text(value)
@@ -294,8 +303,8 @@ class Codec:
             where = "[{}]".format if kind in INDEXED else " (an element)".format
             items = self._each(value, room - 1, where)
             return items if kind is list else {"$" + kind.__name__: items}
-        except EncodeError as refusal:
-            refusal.inside.append(id(value))
+        except EncodeError as error:
+            error.inside.append(id(value))
             raise
 
     def _dict(self, value: dict[Any, Any], room: int, where: Callable[[Any], str]) -> Any:
@@ -311,48 +320,48 @@ class Codec:
         try:
             for value in values:
                 items.append(self._tree(value, room))  # noqa: PERF401  the path needs its length
-        except EncodeError as refusal:
-            refusal.path.append(where(len(items)))
+        except EncodeError as error:
+            error.path.append(where(len(items)))
             raise
         return items
 
     # -- decoding
 
     def _unpack(self, data: bytes) -> Any:
-        if MARK_BYTES not in data:  # no tuple, set, enum or object: no Python call for each list
+        if TYPE_TAG_BYTES not in data:  # without tuple, set, enum and object: all of it runs in C
             return msgpack.unpackb(data, strict_map_key=False, timestamp=3, ext_hook=read_scalar)
-        open_marks = 0
+        open_tags = 0
 
         def on_extension(code: int, content: bytes) -> Any:
-            nonlocal open_marks
-            if code not in MARK_OF_CODE:
+            nonlocal open_tags
+            if code not in TYPE_TAG_OF_CODE:
                 return read_scalar(code, content)
-            open_marks += 1
-            return MARK_OF_CODE[code]
+            open_tags += 1
+            return TYPE_TAG_OF_CODE[code]
 
         def on_list(items: list[Any]) -> Any:
-            nonlocal open_marks
+            nonlocal open_tags
             if not items or type(items[0]) is not TypeTag:
                 return items
-            open_marks -= 1
-            return self._marked(items)
+            open_tags -= 1
+            return self._tagged(items)
 
         value = msgpack.unpackb(
             data, strict_map_key=False, timestamp=3, ext_hook=on_extension, list_hook=on_list
         )
-        if open_marks:
-            raise NotDecodable("the mark of a type stands where it has no meaning")
+        if open_tags:
+            raise NotDecodable("the bytes hold a type tag at a place where no type can be")
         return value
 
-    def _marked(self, items: list[Any]) -> Any:
-        mark = items.pop(0)
-        if mark is ENUM:
+    def _tagged(self, items: list[Any]) -> Any:
+        type_tag = items.pop(0)
+        if type_tag is ENUM:
             name, member = items
-            return self._entry(mark, name).make(member)
-        if mark is OBJECT:
+            return self._entry(type_tag, name).make(member)
+        if type_tag is OBJECT:
             fields = dict(zip(items[1::2], items[2::2], strict=True))
-            return self._entry(mark, items[0]).make(fields)
-        return SEQUENCE_OF_TAG[mark.tag](items)
+            return self._entry(type_tag, items[0]).make(fields)
+        return SEQUENCE_OF_TAG[type_tag.name](items)
 
     def _parse(self, text: str) -> Any:
         if _SURROGATE_ESCAPE.search(text) is not None:
@@ -380,13 +389,13 @@ class Codec:
                 return float(value)
             case _, str() if tag in SCALAR_OF_TAG:
                 return SCALAR_OF_TAG[tag].read(value)
-        raise NotDecodable(f"the tag {tag[:40]!r} is unknown, or what it holds is of another form")
+        raise NotDecodable(f"the tag {tag[:40]!r} is unknown, or its value has the wrong form")
 
-    def _entry(self, mark: TypeTag, name: Any) -> Registered:
+    def _entry(self, type_tag: TypeTag, name: Any) -> Registered:
         entry = self._by_name.get(name) if type(name) is str else None
-        if entry is None or entry.mark is not mark:
+        if entry is None or entry.type_tag is not type_tag:
             raise NotDecodable(
-                f"no {mark.tag[1:]} is registered in this process under the name {short(name)}: "
+                f"there is no {type_tag.name[1:]} named {short(name)} in this process: "
                 "register its class with app.codec.register"
             )
         return entry
@@ -408,11 +417,11 @@ def _are_texts(names: Iterable[Any]) -> bool:
 def _pair(value: Any) -> tuple[Any, Any]:
     if type(value) is list and len(value) == 2:
         return value[0], value[1]
-    raise NotDecodable("a $dict holds something that is no pair of key and value")
+    raise NotDecodable("a $dict must hold pairs of key and value")
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise NotDecodable(f'{name} is no JSON: write {{"$float": "nan"}}, "inf" or "-inf"')
+    raise NotDecodable(f'{name} is not valid JSON: write {{"$float": "nan"}}, "inf" or "-inf"')
 
 
 def _call_path(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The codec's closed table of types: how each travels, what users add, and why one may not."""
+"""Types: how the codec encodes each type, and the classes that users register."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Scalar(NamedTuple):
-    """A type that travels as text."""
+    """A type that is encoded as text."""
 
     code: int  # of the msgpack extension
     tag: str  # of the JSON object
@@ -32,38 +32,38 @@ class Scalar(NamedTuple):
     read: Callable[[str], Any]
 
     def to_msgpack(self, value: Any) -> Any:
-        """The extension that stands for the value."""
+        """The value as a msgpack extension."""
         return msgpack.ExtType(self.code, self.write(value).encode())
 
 
 class TypeTag(NamedTuple):
-    """What makes a msgpack array a tuple, set, enum or object: an empty extension comes first.
+    """Marks a msgpack array as a tuple, set, enum or object: its first element is an extension.
 
-    An array, and not an extension around everything, because the packer then goes through what is
-    inside by itself, in C, and counts the depth.
+    An array, and not one extension around all, because the packer then encodes the elements in C
+    and counts the depth.
     """
 
-    tag: str
+    name: str  # as in JSON, with the $
     ext: Any  # made once: making it costs more than the rest of a small tuple
 
     def to_msgpack(self, value: Any) -> list[Any]:
-        """The array that stands for the sequence."""
+        """The sequence as an array with this tag."""
         return [self.ext, *value]
 
 
 class Registered(NamedTuple):
-    """A user's class."""
+    """A class of a user."""
 
     cls: type
     name: str
-    mark: TypeTag
-    take: Callable[[Any], Any]  # an enum's name or value, an object's fields
-    make: Callable[[Any], Any]
+    type_tag: TypeTag
+    take: Callable[[Any], Any]  # from a member to its name or value, from an object to its fields
+    make: Callable[[Any], Any]  # the inverse
 
     def to_msgpack(self, value: Any) -> list[Any]:
-        """The array that stands for the member or object."""
+        """The member or object as an array with a tag."""
         taken = self.take(value)
-        if self.mark is OBJECT:
+        if self.type_tag is OBJECT:
             return OBJECT.to_msgpack(
                 (self.name, *(part for pair in taken.items() for part in pair))
             )
@@ -71,7 +71,7 @@ class Registered(NamedTuple):
 
 
 class EncodeError(Exception):
-    """Why a value cannot be encoded; gathers the path to it, innermost step first."""
+    """A value cannot be encoded; the containers around it add the path, innermost step first."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -80,7 +80,7 @@ class EncodeError(Exception):
         self.inside: list[int] = []  # ids of the containers around it
 
     def sentence(self, name: Callable[[str], str]) -> str:
-        """Path and reason, the path cut short, as that of a cycle is long."""
+        """Path and reason; the path is cut, as that of a cycle is long."""
         steps = self.path[::-1]
         shown = "".join(steps[:8]) + ("..." if len(steps) > 8 else "")
         is_cycle = self.reason == TOO_DEEP and len(set(self.inside)) < len(self.inside)
@@ -91,18 +91,26 @@ TOO_DEEP = "containers are nested too deep to be encoded; make the data flatter"
 _CYCLE = "a container that contains itself cannot be encoded"
 
 
-# -- what travels as text
+# -- scalars
 
 
 def int_text(value: int) -> str:
-    """Its digits, if they are not too many."""
+    """The digits of an int.
+
+    Raises:
+        EncodeError: there are too many.
+    """
     if not -BIG < value < BIG:
         raise EncodeError(f"an int of more than {MAX_DIGITS} digits cannot be encoded")
     return str(value)
 
 
 def whole_text(value: str) -> str:
-    """The text itself, if it is one."""
+    """The text itself.
+
+    Raises:
+        EncodeError: it holds a lone surrogate.
+    """
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -114,9 +122,9 @@ def _moment_text(value: datetime | time) -> str:
     if value.tzinfo is not None:
         offset = value.utcoffset()
         if offset is None:
-            raise EncodeError("its time zone has no offset; pass one with an offset, or a text")
+            raise EncodeError("its time zone has no offset; use one with an offset, or pass text")
         if offset.microseconds:  # Python reads back +00:00:00.000001 as UTC
-            raise EncodeError("its time zone's offset is no whole number of seconds")
+            raise EncodeError("the offset of its time zone must be a whole number of seconds")
     return value.isoformat() + ("~" if value.fold else "")
 
 
@@ -158,31 +166,35 @@ SET = TypeTag("$set", msgpack.ExtType(2, b""))
 FROZENSET = TypeTag("$frozenset", msgpack.ExtType(3, b""))
 ENUM = TypeTag("$enum", msgpack.ExtType(4, b""))
 OBJECT = TypeTag("$object", msgpack.ExtType(5, b""))
-MARK_OF_CODE = {mark.ext.code: mark for mark in (TUPLE, SET, FROZENSET, ENUM, OBJECT)}
-MARK_BYTES = b"\xc7\x00"  # extension of length 0: how every mark begins
+TYPE_TAG_OF_CODE = {tag.ext.code: tag for tag in (TUPLE, SET, FROZENSET, ENUM, OBJECT)}
+TYPE_TAG_BYTES = b"\xc7\x00"  # an extension of length 0: every type tag starts with it
 
-#: What msgpack is to do with a type that it does not know; ints come here beyond 64 bits.
+#: Encodes types that msgpack does not know, such as ints beyond 64 bits.
 HOOKS: Mapping[type, Callable[[Any], Any]] = {
     **{kind: scalar.to_msgpack for kind, scalar in SCALARS.items()},
-    **{SEQUENCE_OF_TAG[mark.tag]: mark.to_msgpack for mark in (TUPLE, SET, FROZENSET)},
+    **{SEQUENCE_OF_TAG[tag.name]: tag.to_msgpack for tag in (TUPLE, SET, FROZENSET)},
 }
 
 
 def read_scalar(code: int, content: bytes) -> Any:
-    """What a msgpack extension stands for."""
+    """The value of a msgpack extension.
+
+    Raises:
+        NotDecodable: the code is unknown.
+    """
     if code not in SCALAR_OF_CODE:
-        raise NotDecodable(f"msgpack extension {code} is not known to this version")
+        raise NotDecodable(f"msgpack extension {code} is unknown to this version")
     return SCALAR_OF_CODE[code].read(bytes(content).decode())
 
 
-# -- users' classes
+# -- classes of users
 
 
 def registered(cls: type, name: str) -> Registered:
-    """How instances of an Enum, dataclass or pydantic model travel.
+    """How instances of an Enum, dataclass or pydantic model are encoded.
 
     Raises:
-        ConfigError: the class is of another kind, or could not be made again from its fields.
+        ConfigError: the class is of another kind, or cannot be rebuilt from its fields.
     """
     if issubclass(cls, enum.Enum):
         return Registered(cls, name, ENUM, _member, _member_maker(cls))
@@ -191,12 +203,12 @@ def registered(cls: type, name: str) -> Registered:
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls, name)
     raise ConfigError(
-        f"{full_name(cls)} cannot be registered: it is no Enum, dataclass or pydantic 2 model"
+        f"{full_name(cls)} cannot be registered: only an Enum, dataclass or pydantic 2 model can"
     )
 
 
 def is_model(cls: type) -> bool:
-    """Whether it is a pydantic 2 model; pydantic itself need not be there."""
+    """Whether a class is a pydantic 2 model; works without pydantic."""
     return hasattr(cls, "model_validate") and hasattr(cls, "model_fields")
 
 
@@ -214,8 +226,8 @@ def _dataclass(cls: Any, name: str) -> Registered:
     for parameter in inspect.signature(cls).parameters.values():
         if parameter.default is parameter.empty and parameter.name not in names:
             raise ConfigError(
-                f"{full_name(cls)} cannot be registered: it is made with {parameter.name!r}, "
-                "which is no field, so it could not be made again"
+                f"{full_name(cls)} cannot be registered: its parameter {parameter.name!r} is not a "
+                "field, so it cannot be rebuilt from its fields"
             )
 
     def take(value: Any) -> dict[str, Any]:
@@ -223,7 +235,7 @@ def _dataclass(cls: Any, name: str) -> Registered:
 
     def make(fields: dict[str, Any]) -> Any:
         value = cls(**{key: item for key, item in fields.items() if key not in later})
-        for key, item in fields.items():  # as it was, whatever __post_init__ makes of it
+        for key, item in fields.items():  # the stored values, whatever __post_init__ has changed
             object.__setattr__(value, key, item)
         return value
 
@@ -246,7 +258,7 @@ def _model(cls: Any, name: str) -> Registered:
 
 
 def _input_key(cls: Any, field: str) -> str:
-    """The key under which a model takes a field: its alias, if it must have one."""
+    """The key under which a model accepts a field: its alias, if only that is accepted."""
     alias = cls.model_fields[field].validation_alias
     by_name = cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name")
     if alias is None or by_name:
@@ -255,17 +267,17 @@ def _input_key(cls: Any, field: str) -> str:
     key = next((choice for choice in choices if isinstance(choice, str)), None)
     if key is None:
         raise ConfigError(
-            f"{full_name(cls)} cannot be registered: its field {field!r} is only taken by an "
-            "alias path; set validate_by_name=True in its model_config"
+            f"{full_name(cls)} cannot be registered: its field {field!r} is only accepted under "
+            "an alias path; set validate_by_name=True in its model_config"
         )
     return key
 
 
-# -- words of the errors
+# -- error messages
 
 
 def no_such_type(kind: type) -> str:
-    """Why a type is refused, and what to do."""
+    """Why a type is refused, and what to do instead."""
     if issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind) or is_model(kind):
         advice = f"register it with app.codec.register({kind.__name__})"
     elif base := next((known for known in kind.__mro__[1:] if known in _CONVERTIBLE), None):
@@ -279,13 +291,13 @@ _CONVERTIBLE = frozenset({float, str, bytes, dict, *SEQUENCES, *SCALARS})
 
 
 def full_name(cls: type) -> str:
-    """Module and name of a class, as errors say it."""
+    """Module and name of a class for an error message."""
     module = cls.__module__
     return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
 
 
 def short(value: Any) -> str:
-    """A dict's key, or a name, as it stands in an error."""
+    """A key of a dict, or a name, for an error message."""
     if type(value) in (str, bytes):
         return repr(value[:60])
     if type(value) in (bool, float, NoneType) or (type(value) is int and -BIG < value < BIG):
@@ -294,7 +306,7 @@ def short(value: Any) -> str:
 
 
 def said(error: Exception) -> str:
-    """What an error says, in a line that any database can hold."""
+    """Type and text of an error in one line that every database can store."""
     try:
         text = f"{type(error).__name__}: {error}"[:300]
     except Exception:  # noqa: BLE001  a border: __str__ of users' errors

@@ -1,4 +1,4 @@
-"""What is known of a condition before it runs: its names, and the types its text tells."""
+"""Checker: the names and types of a condition, that its text alone determines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from hammerflow.conditions.parser import SyntaxNode, refusal
+from hammerflow.conditions.parser import SyntaxNode, condition_error
 from hammerflow.errors import ConditionError
 
 __all__ = [
@@ -60,19 +60,22 @@ METHODS: dict[str, Callable[[str, str], bool]] = {
 
 
 class ConditionChecker:
-    """The static types: a kind where it is known, None where the data decides."""
+    """Static types: a kind where the text determines it, None where the data does.
+
+    Each method returns the kind of a node, and raises ConditionError if no data can make it valid.
+    """
 
     def __init__(self, source: str, dependencies: tuple[str, ...]) -> None:
         self.source, self.dependencies = source, dependencies
         self.names: set[str] = set()
 
-    def refuse(self, node: SyntaxNode, why: str) -> ConditionError:
-        return refusal(self.source, node.at, why)
+    def error(self, node: SyntaxNode, reason: str) -> ConditionError:
+        return condition_error(self.source, node.at, reason)
 
-    def want(self, node: SyntaxNode, *kinds: str, what: str) -> str | None:
+    def expect(self, node: SyntaxNode, *kinds: str, what: str) -> str | None:
         kind = self.kind(node)
         if kind is not None and kind not in kinds:
-            raise self.refuse(node, f"{what} takes {' or '.join(kinds)}, not {kind}")
+            raise self.error(node, f"{what} takes {' or '.join(kinds)}, not {kind}")
         return kind
 
     def kind(self, node: SyntaxNode) -> str | None:
@@ -84,15 +87,15 @@ class ConditionChecker:
                 return None
             case (("&&" | "||"), parts):
                 for part in parts:
-                    self.want(part, "bool", what=node.op)
+                    self.expect(part, "bool", what=node.op)
                 return "bool"
             case "!", (inside, _):
-                self.want(inside, "bool", what="!")
+                self.expect(inside, "bool", what="!")
                 return "bool"
             case "negate", (inside, _):
-                return self.want(inside, "int", "double", what="unary -")
+                return self.expect(inside, "int", "double", what="unary -")
             case "?:", (test, then, other):
-                self.want(test, "bool", what="? :")
+                self.expect(test, "bool", what="? :")
                 kinds = {self.kind(then), self.kind(other)}
                 return kinds.pop() if len(kinds) == 1 else None
             case _:
@@ -108,7 +111,7 @@ class ConditionChecker:
                 return "list"
             case "map", pairs:
                 for key, value in pairs:
-                    self.want(key, "string", "int", "bool", what="a map's key")
+                    self.expect(key, "string", "int", "bool", what="a map's key")
                     self.kind(value)
                 return "map"
             case "function", (name, args):
@@ -120,27 +123,27 @@ class ConditionChecker:
 
     def name(self, node: SyntaxNode, name: str) -> None:
         if name == "deps":
-            raise self.refuse(node, "deps is read as deps['name of a dependency']")
+            raise self.error(node, "deps is read as deps['name of a dependency']")
         if name not in self.dependencies and len(self.dependencies) != 1:
             raise self.unknown(node, name)
         self.names.add(name)
 
     def unknown(self, node: SyntaxNode, name: str) -> ConditionError:
         known = ", ".join(map(repr, self.dependencies[:20])) or "none"
-        return self.refuse(node, f"{name[:80]!r} is no dependency of this node; known are: {known}")
+        return self.error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
 
     def comparison(self, node: SyntaxNode) -> str:
         left, right = map(self.kind, node.args)
         if node.op == "in":
             if right not in (None, *NESTED):
-                raise self.refuse(node, f"in looks into a list or map, not {right}")
+                raise self.error(node, f"in takes a list or map on its right, not {right}")
             return "bool"
         if left is None or right is None or (left in NUMBERS and right in NUMBERS):
             return "bool"
         if node.op in ORDER and (left != right or left in UNORDERED):
-            raise self.refuse(node, f"{left} {node.op} {right} is not defined")
+            raise self.error(node, f"{left} {node.op} {right} is not defined")
         if left != right and "null" not in (left, right):
-            raise self.refuse(node, f"{left} {node.op} {right} compares two types")
+            raise self.error(node, f"{left} {node.op} {right} compares two types")
         return "bool"
 
     def arithmetic(self, first: SyntaxNode, rest: list[tuple[str, int, SyntaxNode]]) -> str | None:
@@ -150,7 +153,7 @@ class ConditionChecker:
             known = [kind for kind in (left, right) if kind is not None]
             plus = sign == "+" and len(set(known)) < 2 and set(known) <= {"string", "list"}
             if known and not plus and not set(known) <= {"int", "double"}:
-                raise refusal(self.source, at, f"{f' {sign} '.join(known)} is not defined")
+                raise condition_error(self.source, at, f"{f' {sign} '.join(known)} is not defined")
             if len(known) < 2:
                 left = None
             elif left != right:
@@ -160,19 +163,19 @@ class ConditionChecker:
     def function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
         if name not in FUNCTIONS:
             known = ", ".join([*FUNCTIONS, *METHODS])
-            raise self.refuse(node, f"there is no function {name[:80]!r}; known are: {known}")
+            raise self.error(node, f"there is no function {name[:80]!r}; known are: {known}")
         if len(args) != 1:
-            raise self.refuse(node, f"{name}() takes 1 argument, not {len(args)}")
+            raise self.error(node, f"{name}() takes 1 argument, not {len(args)}")
         kind = self.kind(args[0])
         if name == "has":
             if args[0].op != "path" or args[0].args[1][-1].op != "select":
-                raise self.refuse(node, "has() takes a field, as has(a.b)")
+                raise self.error(node, "has() takes a field, as has(a.b)")
             return "bool"
         if name == "size":
-            self.want(args[0], "string", "bytes", *NESTED, what="size()")
+            self.expect(args[0], "string", "bytes", *NESTED, what="size()")
             return "int"
         if kind in ("null", *NESTED):
-            raise self.refuse(node, f"{name}() does not take {kind}")
+            raise self.error(node, f"{name}() does not take {kind}")
         return name
 
     def path(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> str | None:
@@ -181,23 +184,21 @@ class ConditionChecker:
             if step.op == "call":
                 kind = self.method(step, kind)
                 continue
-            wanted = ("map",) if step.op == "select" else ("map", "list")
-            if kind is not None and kind not in wanted:
-                raise self.refuse(step, f"{kind} has no fields or elements")
-            if (step.op == "index" and step is not steps[0]) or (
-                step.op == "index" and not is_deps(first)
-            ):
+            expected = ("map",) if step.op == "select" else ("map", "list")
+            if kind is not None and kind not in expected:
+                raise self.error(step, f"{kind} has no fields or elements")
+            if step.op == "index" and not (step is steps[0] and is_deps(first)):
                 self.kind(step.args[0])
             kind = None
         return kind
 
     def dependency(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> bool:
-        """Whether it begins with ``deps["name"]``."""
+        """Whether the path starts with ``deps["name"]``."""
         if not is_deps(first) or steps[0].op != "index":
             return False
         key = steps[0].args[0]
         if key.op != "literal" or type(key.args[0]) is not str:
-            raise self.refuse(key, "deps takes a dependency's name in quotes")
+            raise self.error(key, "deps takes a dependency's name in quotes")
         if key.args[0] not in self.dependencies:
             raise self.unknown(key, key.args[0])
         self.names.add(key.args[0])
@@ -207,12 +208,12 @@ class ConditionChecker:
         name, args = step.args
         if name not in METHODS:
             known = ", ".join(METHODS)
-            raise self.refuse(step, f"there is no method {name[:80]!r}; known are: {known}")
+            raise self.error(step, f"there is no method {name[:80]!r}; known are: {known}")
         if len(args) != 1:
-            raise self.refuse(step, f"{name}() takes 1 argument, not {len(args)}")
+            raise self.error(step, f"{name}() takes 1 argument, not {len(args)}")
         if kind not in (None, "string"):
-            raise self.refuse(step, f"{name}() is a string's, not of {kind}")
-        self.want(args[0], "string", what=f"{name}()")
+            raise self.error(step, f"{name}() is a method of strings, not of {kind}")
+        self.expect(args[0], "string", what=f"{name}()")
         return "bool"
 
 

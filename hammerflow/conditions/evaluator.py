@@ -1,4 +1,4 @@
-"""Condition: an expression over the results of a node's dependencies, checked before it runs."""
+"""Evaluator: a condition over the results of a node's dependencies, compiled once."""
 
 from __future__ import annotations
 
@@ -18,27 +18,32 @@ from hammerflow.conditions.checker import (
     ConditionChecker,
     is_deps,
 )
-from hammerflow.conditions.parser import MAX_INT, SyntaxNode, parse, refusal
+from hammerflow.conditions.parser import MAX_INT, SyntaxNode, condition_error, parse
 from hammerflow.errors import ConditionError
 
 __all__ = ["Condition", "compile_condition"]
 
-MAX_STEPS = 1_000_000  # operations and elements looked at in one evaluation
+MAX_STEPS = 1_000_000  # operations and elements of one evaluation
 MAX_TEXT = 1_000_000  # characters or elements of a string or list that ``+`` makes
 _SHOWN = 200  # characters of a value in a message
 
 
 class EvaluationError(Exception):
-    """What went wrong in the middle of an evaluation."""
+    """An operation has no value."""
 
 
 class BudgetExceeded(EvaluationError):
-    """The steps are used up, which no ``||`` absorbs."""
+    """The evaluation takes too many steps; unlike other errors, no ``||`` absorbs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition; ``compile_condition`` makes it."""
+    """A compiled condition, made by :func:`compile_condition`.
+
+    Attributes:
+        source: its text.
+        names: what it reads: dependencies, or fields of the only one.
+    """
 
     source: str
     names: frozenset[str]
@@ -46,13 +51,13 @@ class Condition:
     _dependencies: tuple[str, ...] = field(repr=False)
 
     def evaluate(self, results: Mapping[str, Any]) -> bool:
-        """Whether the node is to run.
+        """Whether the node runs.
 
         Args:
-            results: the name of a dependency -> its decoded result.
+            results: decoded results by name of the dependency.
 
         Raises:
-            ConditionError: a field is missing, a type does not fit, or the answer is no bool.
+            ConditionError: a field is missing, a type does not fit, or the value is not a bool.
         """
         run = _Evaluation(results, self._dependencies)
         try:
@@ -66,14 +71,14 @@ class Condition:
 
 
 def compile_condition(source: str, dependencies: Sequence[str]) -> Condition:
-    """The condition of a node, parsed and checked.
+    """Parse and check the condition of a node.
 
     Args:
-        source: an expression of the CEL subset that docs/conditions.md describes.
+        source: an expression in the supported subset of CEL.
         dependencies: the names of the nodes whose results it may read.
 
     Raises:
-        ConditionError: it cannot be understood, names what is not there, or is no bool.
+        ConditionError: a syntax error, an unknown name, or a type other than bool.
     """
     try:
         tree = parse(source)
@@ -82,7 +87,7 @@ def compile_condition(source: str, dependencies: Sequence[str]) -> Condition:
     except RecursionError as error:
         raise ConditionError("the condition is nested too deep for this stack") from error
     if kind not in ("bool", None):
-        raise refusal(source, tree.at, f"a condition is a bool, this is of type {kind}")
+        raise condition_error(source, tree.at, f"a condition must be a bool, not {kind}")
     return Condition(source, frozenset(check.names), tree, check.dependencies)
 
 
@@ -95,7 +100,7 @@ class _Evaluation:
     def step(self, count: int = 1) -> None:
         self.steps += count
         if self.steps > MAX_STEPS:
-            raise BudgetExceeded(f"it looks at more than {MAX_STEPS} values")
+            raise BudgetExceeded(f"it reads more than {MAX_STEPS} values")
 
     def shown(self, name: str) -> str:
         try:
@@ -122,7 +127,7 @@ class _Evaluation:
         return found[0]
 
     def found(self, value: dict[Any, Any], key: Any) -> list[Any]:
-        """The value under a key, in a list of none or one; no key's own ``__eq__`` is called."""
+        """The value of a key, as a list of none or one; calls no ``__eq__`` of a user's class."""
         if type(key) is str and set(map(type, value)) <= {str}:
             return [value[key]] if key in value else []
         for other in value:
@@ -134,7 +139,7 @@ class _Evaluation:
     def truth(self, node: SyntaxNode) -> bool:
         value = self.value(node)
         if type(value) is not bool:
-            raise EvaluationError(f"a bool is wanted, not {_kind(value)}")
+            raise EvaluationError(f"expected a bool, got {_kind(value)}")
         return value
 
     def value(self, node: SyntaxNode) -> Any:
@@ -176,7 +181,10 @@ class _Evaluation:
                 return self.compared(node.op, self.value(left), self.value(right))
 
     def joined(self, parts: tuple[SyntaxNode, ...], *, until: bool) -> bool:
-        """``||`` ends at a true, ``&&`` at a false, and that absorbs the errors of the others."""
+        """``||`` ends at true and ``&&`` at false, whatever errors the parts before have.
+
+        That is CEL's rule: https://github.com/google/cel-spec/blob/master/doc/langdef.md
+        """
         fault: Exception | None = None
         for part in parts:
             try:
@@ -279,11 +287,11 @@ class _Evaluation:
         if kind == "map":
             return bool(self.found(inside, _key(value)))
         if kind not in ("list", "set"):
-            raise EvaluationError(f"in looks into a list or map, not {kind}")
+            raise EvaluationError(f"in takes a list or map on its right, not {kind}")
         return any(self.equal(value, other) for other in inside)
 
     def equal(self, left: Any, right: Any) -> bool:
-        """Equality as CEL's: of two types false; without recursion or copies."""
+        """Equality as in CEL, false for two types; without recursion or copies."""
         pairs: list[Iterator[tuple[Any, Any]]] = [iter([(left, right)])]
         while pairs:
             for a, b in pairs[-1]:
@@ -299,7 +307,7 @@ class _Evaluation:
         return True
 
     def unlike(self, a: Any, b: Any) -> bool | Iterator[tuple[Any, Any]]:
-        """Whether two are equal, or the pairs of which that depends."""
+        """Whether two values are equal, or the pairs of elements that decide it."""
         kind, other = _kind(a), _kind(b)
         if kind not in NESTED or kind != other:
             same = kind == other or (kind in NUMBERS and other in NUMBERS)
@@ -326,14 +334,14 @@ def _kind(value: Any) -> str:
     kind = KINDS.get(type(value))
     if kind is None:
         raise EvaluationError(
-            f"a condition does not read values of the class {type(value).__name__[:80]!r}"
+            f"a condition cannot read values of class {type(value).__name__[:80]!r}"
         )
     return kind
 
 
 def _key(value: Any) -> Any:
     if type(value) not in (str, int, bool):
-        raise EvaluationError(f"a map's key is a string, int or bool, not {_kind(value)}")
+        raise EvaluationError(f"the key of a map must be a string, int or bool, not {_kind(value)}")
     return value
 
 
@@ -350,7 +358,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _divided(sign: str, left: Any, right: Any) -> Any:
-    """As CEL and C divide: ints towards zero, the rest with the sign of the dividend."""
+    """Division as in CEL and C: ints round towards zero, the remainder has the dividend's sign."""
     if type(left) is float or type(right) is float:
         if sign == "%":
             raise EvaluationError("% takes ints")
@@ -373,7 +381,7 @@ def _converted(name: str, value: Any, kind: str) -> Any:
 
 
 def _show(value: Any, depth: int = 0) -> str:
-    """A value for a message: short, and no user's ``__repr__`` is called."""
+    """A value for a message: short, and without calling a user's ``__repr__``."""
     kind = KINDS.get(type(value))
     if kind is None:
         return f"<{type(value).__name__[:80]}>"

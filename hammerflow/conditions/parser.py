@@ -1,7 +1,8 @@
-"""A condition's text as a tree: the grammar of CEL without macros, and Python's words beside it.
+"""Parser: the text of a condition as a tree, by the grammar of CEL without macros.
 
-Grammar and precedence are those of https://github.com/google/cel-spec (doc/langdef.md#syntax).
-Chains of one precedence are one node, so that only what a user nests makes the tree deep.
+Grammar and precedence are those of https://github.com/google/cel-spec (doc/langdef.md#syntax), with
+Python's ``and or not None True False`` added. A chain of one precedence is one node, so that only
+nesting makes the tree deep.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import ConditionError
 
-__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "SyntaxNode", "parse", "refusal"]
+__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "SyntaxNode", "condition_error", "parse"]
 
 MAX_SOURCE = 2_000  # characters
-MAX_DEPTH = 32  # what CEL asks for at most; the parser takes 10 Python frames for each
+MAX_DEPTH = 32  # the most that CEL requires of a parser; a level takes 10 Python frames
 MAX_INT = 2**63 - 1
 
 _TOKEN = re.compile(
@@ -32,18 +33,18 @@ _ESCAPE = re.compile(
 )
 _PLAIN = dict(zip("abfnrtv\\\"'`?", "\a\b\f\n\r\t\v\\\"'`?", strict=True))
 _CONSTANTS = {"true": True, "True": True, "false": False, "False": False}
-_CONSTANTS_NULL = ("null", "None")
+_NULLS = ("null", "None")
 _WORDS = {"and": "&&", "or": "||", "not": "not", "in": "in"}
 _HINTS = {"=": "write == to compare", "&": "write &&", "|": "write ||"}
 _COMPARE = ("==", "!=", "<", "<=", ">", ">=", "in")
 
 
 class SyntaxNode(NamedTuple):
-    """One operation: what it does, on what, and where it stands in the text."""
+    """One operation of a condition."""
 
     op: str
     args: tuple[Any, ...]
-    at: int
+    at: int  # index of its first character
 
 
 class Token(NamedTuple):
@@ -56,10 +57,10 @@ def parse(source: str) -> SyntaxNode:
     """The tree of a text.
 
     Raises:
-        ConditionError: it is not of the grammar, too long or too deep.
+        ConditionError: a syntax error, or the text is too long or too deep.
     """
     if not isinstance(source, str):
-        raise ConditionError(f"a condition is a string, not {type(source).__name__}")
+        raise ConditionError(f"a condition must be a string, not {type(source).__name__}")
     if len(source) > MAX_SOURCE:
         raise ConditionError(
             f"a condition has at most {MAX_SOURCE} characters, this one has {len(source)}"
@@ -71,10 +72,10 @@ def parse(source: str) -> SyntaxNode:
     return tree
 
 
-def refusal(source: str, at: int, why: str) -> ConditionError:
-    """The error for a text, with the character (from 1) at which it went wrong."""
+def condition_error(source: str, at: int, reason: str) -> ConditionError:
+    """The error of a text; the message counts characters from 1."""
     shown = source if len(source) <= 200 else source[:197] + "..."
-    return ConditionError(f"the condition {shown!r} is wrong at character {at + 1}: {why}", at)
+    return ConditionError(f"error in the condition {shown!r} at character {at + 1}: {reason}", at)
 
 
 def _tokens(source: str) -> list[Token]:
@@ -95,12 +96,12 @@ def _stray(source: str, at: int) -> ConditionError:
     at += len(source[at:]) - len(source[at:].lstrip())
     sign = source[at]
     if sign in "\"'":
-        return refusal(source, at, "the string that opens here is not closed on its line")
-    return refusal(source, at, _HINTS.get(sign, f"{sign!r} has no meaning here"))
+        return condition_error(source, at, "the string that opens here is not closed on its line")
+    return condition_error(source, at, _HINTS.get(sign, f"{sign!r} has no meaning here"))
 
 
 class _Parser:
-    """Recursive descent: a method for each line of the grammar."""
+    """Recursive descent: one method for each rule of the grammar."""
 
     def __init__(self, source: str, tokens: list[Token]) -> None:
         self.source, self.tokens, self.next, self.depth = source, tokens, 0, 0
@@ -109,10 +110,10 @@ class _Parser:
     def token(self) -> Token:
         return self.tokens[self.next]
 
-    def unexpected(self, wanted: str) -> ConditionError:
+    def unexpected(self, expected: str) -> ConditionError:
         token = self.token
         found = repr(token.text[:40]) if token.kind != "end" else "the end"
-        return refusal(self.source, token.at, f"{wanted} is wanted, not {found}")
+        return condition_error(self.source, token.at, f"expected {expected}, got {found}")
 
     def take(self, *marks: str) -> Token | None:
         token = self.token
@@ -121,7 +122,7 @@ class _Parser:
         self.next += 1
         return token
 
-    def want(self, mark: str) -> Token:
+    def expect(self, mark: str) -> Token:
         token = self.take(mark)
         if token is None:
             raise self.unexpected(repr(mark))
@@ -130,12 +131,12 @@ class _Parser:
     def expression(self) -> SyntaxNode:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            why = f"it is nested more than {MAX_DEPTH} deep"
-            raise refusal(self.source, self.token.at, why)
+            reason = f"it is nested more than {MAX_DEPTH} deep"
+            raise condition_error(self.source, self.token.at, reason)
         tree = self.either()
         if mark := self.take("?"):
             then = self.expression()
-            self.want(":")
+            self.expect(":")
             tree = SyntaxNode("?:", (tree, then, self.expression()), mark.at)
         self.depth -= 1
         return tree
@@ -155,7 +156,7 @@ class _Parser:
         return SyntaxNode("&&", tuple(parts), at) if len(parts) > 1 else parts[0]
 
     def negation(self) -> SyntaxNode:
-        """``not``, which binds as Python's: weaker than a comparison, unlike ``!``."""
+        """``not`` binds as in Python: weaker than a comparison, unlike ``!``."""
         at, count = self.token.at, 0
         while self.take("not"):
             count += 1
@@ -168,13 +169,13 @@ class _Parser:
         if mark is None:
             return left
         if mark.text == "not":
-            inside = SyntaxNode(self.want("in").text, (left, self.sum()), mark.at)
+            inside = SyntaxNode(self.expect("in").text, (left, self.sum()), mark.at)
             tree = SyntaxNode("!", (inside, 1), mark.at)
         else:
             tree = SyntaxNode(mark.text, (left, self.sum()), mark.at)
         if again := self.take(*_COMPARE, "not"):
-            why = "comparisons do not chain: write a < b && b < c, or parentheses"
-            raise refusal(self.source, again.at, why)
+            reason = "comparisons do not chain: write a < b && b < c, or parentheses"
+            raise condition_error(self.source, again.at, reason)
         return tree
 
     def sum(self) -> SyntaxNode:
@@ -204,7 +205,7 @@ class _Parser:
         while mark := self.take(".", "["):
             if mark.text == "[":
                 steps.append(SyntaxNode("index", (self.expression(),), mark.at))
-                self.want("]")
+                self.expect("]")
                 continue
             name = self.name()
             if self.take("("):
@@ -215,7 +216,7 @@ class _Parser:
 
     def name(self) -> str:
         if self.token.kind != "name":
-            raise self.unexpected("a field's name (another key goes as ['in quotes'])")
+            raise self.unexpected("the name of a field (other keys: ['in quotes'])")
         self.next += 1
         return self.tokens[self.next - 1].text
 
@@ -224,7 +225,7 @@ class _Parser:
         while not self.take(closing):
             parts.append(self.expression())
             if not self.take(","):
-                self.want(closing)
+                self.expect(closing)
                 break
         return tuple(parts)
 
@@ -232,17 +233,17 @@ class _Parser:
         pairs = []
         while not self.take("}"):
             key = self.expression()
-            self.want(":")
+            self.expect(":")
             pairs.append((key, self.expression()))
             if not self.take(","):
-                self.want("}")
+                self.expect("}")
                 break
         return tuple(pairs)
 
     def primary(self) -> SyntaxNode:
         if self.take("("):
             tree = self.expression()
-            self.want(")")
+            self.expect(")")
             return tree
         if mark := self.take("["):
             return SyntaxNode("list", self.until("]"), mark.at)
@@ -254,7 +255,7 @@ class _Parser:
         self.next += 1
         if token.kind != "name":
             return SyntaxNode("literal", (self.literal(token),), token.at)
-        if token.text in _CONSTANTS or token.text in _CONSTANTS_NULL:
+        if token.text in _CONSTANTS or token.text in _NULLS:
             return SyntaxNode("literal", (_CONSTANTS.get(token.text),), token.at)
         if self.take("("):
             return SyntaxNode("function", (token.text, self.until(")")), token.at)
@@ -265,7 +266,9 @@ class _Parser:
             return _ESCAPE.sub(lambda escape: self.unescape(escape, token.at), token.text[1:-1])
         after = self.token
         if after.kind in ("name", "int", "float") and after.at == token.at + len(token.text):
-            raise refusal(self.source, token.at, f"{token.text + after.text!r:.60} is no number")
+            raise condition_error(
+                self.source, token.at, f"{token.text + after.text!r:.60} is not a number"
+            )
         if token.kind == "float":
             return float(token.text)
         digits = token.text.lower()
@@ -273,16 +276,16 @@ class _Parser:
         if len(digits) <= 30:
             value = int(digits, 16) if digits.startswith("0x") else int(digits)
         if value > MAX_INT:
-            raise refusal(self.source, token.at, "an int has at most 64 bits")
+            raise condition_error(self.source, token.at, "an int has at most 64 bits")
         return value
 
     def unescape(self, escape: re.Match[str], at: int) -> str:
         *codes, octal, plain = escape.groups()
         if plain is not None:
             if plain not in _PLAIN:
-                raise refusal(self.source, at, f"the escape {escape[0]!r} is not known")
+                raise condition_error(self.source, at, f"the escape {escape[0]!r} is unknown")
             return _PLAIN[plain]
         code = int(octal, 8) if octal else int(next(filter(None, codes)), 16)
         if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-            raise refusal(self.source, at, f"the escape {escape[0]!r} is no character")
+            raise condition_error(self.source, at, f"the escape {escape[0]!r} is not a character")
         return chr(code)

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.signature import CallOptions, Signature, to_json
+from hammerflow.canvas.options import CallOptions, to_json
+from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
 from hammerflow.durations import seconds

@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.signature import to_json
+from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule, checked_priority
-from hammerflow.workflows.plan import Plan, PlannedJob, PlannedWorkflow, external_id
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.plan import Plan, external_id
+from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow
+from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["WorkflowRows", "rows_of"]
 
@@ -35,24 +38,25 @@ def rows_of(plan: Plan, calls: JobFactory, *, parent: Parent | None = None) -> W
         TypeError: the same outside of one.
     """
     return WorkflowRows(
-        [_workflow(flow) for flow in plan.flows], [_job(step, calls, parent) for step in plan.steps]
+        [_workflow(flow) for flow in plan.workflows],
+        [_job(step, calls, parent) for step in plan.jobs],
     )
 
 
 def _workflow(flow: PlannedWorkflow) -> NewWorkflow:
-    dependent_id, has_edges, _ = flow.place()
-    workflow = flow.workflow
+    dependent_id, has_edges, _ = flow.outgoing()
+    workflow = flow.definition
     return NewWorkflow(
         id=flow.id,
         kind=flow.kind,
         name=flow.label,
         policy=flow.policy.code,
-        pending=flow.ends,
+        pending=flow.end_count,
         collects=flow.collects,
         options=to_json(_facts(flow, workflow)),
         timeout=None if workflow is None else workflow.timeout,
         check_every=None if workflow is None else workflow.health_check_interval,
-        parent_id=None if flow.flow is None else flow.flow.id,
+        parent_id=None if flow.workflow is None else flow.workflow.id,
         position=flow.position,
         node=flow.name,
         dependent_id=dependent_id,
@@ -62,8 +66,8 @@ def _workflow(flow: PlannedWorkflow) -> NewWorkflow:
 
 def _facts(flow: PlannedWorkflow, workflow: Workflow | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    if flow.outs_by_name:
-        facts["outs"] = flow.outs_by_name
+    if flow.outputs_by_name:
+        facts["outputs"] = {name: ref.to_json() for name, ref in flow.outputs_by_name.items()}
     if workflow is None:
         return facts
     for name in ("description", "trace_id", "correlation_id", "metadata"):
@@ -78,7 +82,7 @@ def _facts(flow: PlannedWorkflow, workflow: Workflow | None) -> dict[str, Any]:
 
 
 def _job(step: PlannedJob, calls: JobFactory, parent: Parent | None) -> NewJob:
-    named = _in_workflow(step.flow)
+    named = _in_workflow(step.workflow)
     try:
         return _made(step, calls, parent, strict=named)
     except (TypeError, ConfigError, NotEncodable) as error:
@@ -88,8 +92,8 @@ def _job(step: PlannedJob, calls: JobFactory, parent: Parent | None) -> NewJob:
 
 
 def _in_workflow(flow: PlannedWorkflow | None) -> bool:
-    while flow is not None and flow.workflow is None:
-        flow = flow.flow
+    while flow is not None and flow.definition is None:
+        flow = flow.workflow
     return flow is not None
 
 
@@ -100,13 +104,13 @@ def _made(step: PlannedJob, calls: JobFactory, parent: Parent | None, *, strict:
         calls.check(task, signature, feeds=_feeds(step))
     if step.when is not None:
         _check_results(step, calls)
-    defaults = _defaults(step.flow)
+    defaults = _defaults(step.workflow)
     job = calls.make(
         task, signature.task, signature.args, signature.kwargs, signature.options, parent
     )
     declared = task.defaults.declared if task is not None else frozenset[str]()
-    dependent_id, has_edges, _ = step.place()
-    after = [(i.id, kind) for i, kind in step.after.items() if i.place()[0] != step.id]
+    dependent_id, has_edges, _ = step.outgoing()
+    after = [(i.id, kind) for i, kind in step.after.items() if i.outgoing()[0] != step.id]
     extra = {**defaults.options_for(signature.options, declared), **_extra(step)}
     options = job.options
     if extra:
@@ -119,14 +123,14 @@ def _made(step: PlannedJob, calls: JobFactory, parent: Parent | None, *, strict:
         options=options,
         priority=priority,
         dependent_id=dependent_id,
-        workflow_id=None if step.flow is None else step.flow.id,
+        workflow_id=None if step.workflow is None else step.workflow.id,
         position=step.position,
         node=step.name,
         pending=len(step.after) or None,
         rule=step.rule,
         flags=int(has_edges),
         after=after,
-        depends=step.external,
+        depends=step.external_ids,
         trace=defaults.trace or job.trace,
     )
 
@@ -147,18 +151,18 @@ def _check_results(step: PlannedJob, calls: JobFactory) -> None:
 
 def _feeds(step: PlannedJob) -> int:
     """How many arguments come before its own."""
-    if step.feed is None:
+    if step.input_ref is None:
         return 0
-    return -1 if isinstance(step.feed, Mapping) and "failed" in step.feed else 1
+    return -1 if isinstance(step.input_ref, FailedJobs) else 1
 
 
 def _extra(step: PlannedJob) -> dict[str, Any]:
     """What the worker and the settling transaction must know of its place."""
     extra: dict[str, Any] = {}
-    if step.feed is not None:
-        extra["feed"] = step.feed
+    if step.input_ref is not None:
+        extra["input_ref"] = step.input_ref.to_json()
     if step.inputs:
-        extra["inputs"] = step.inputs
+        extra["inputs"] = {name: ref.to_json() for name, ref in step.inputs.items()}
     if step.when is not None:
         extra["when"] = step.when
     if step.rule & ~CONDITIONAL != Rule.COMPLETED:
@@ -188,14 +192,14 @@ def _defaults(flow: PlannedWorkflow | None) -> _Defaults:
     """Of the innermost workflow that says something."""
     found = _Defaults()
     while flow is not None:
-        workflow = flow.workflow
+        workflow = flow.definition
         if workflow is not None:
             if found.priority is None and workflow.priority is not None:
                 found = found._replace(priority=checked_priority(workflow.priority))
             found = found._replace(
                 retry={**workflow.retry, **found.retry}, trace=found.trace or workflow.trace_id
             )
-        flow = flow.flow
+        flow = flow.workflow
     return found
 
 
@@ -250,12 +254,10 @@ class BatchStream:
         job = self._calls.from_signature(signature, feeds=0 if signature.immutable else 1)
         extra: dict[str, Any] = {}
         if not signature.immutable:
-            ends = (self.first, self.last)
-            extra["feed"] = (
-                {"from": ends[0].hex(), "to": ends[1].hex(), "in": flow.id.hex()}
-                if ends[0] is not None and ends[1] is not None
-                else []
-            )
+            ref = ResultRef([])
+            if self.first is not None and self.last is not None:
+                ref = ResultRef(JobRange(self.first, self.last, flow.id))
+            extra["input_ref"] = ref.to_json()
         rule = int(Rule.ENDED if flow.collects else Rule.COMPLETED)
         if rule:
             extra["rule"] = rule

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from hammerflow import durations
 from hammerflow.errors import ConfigError
 
 __all__ = ["Backoff", "constant", "exponential", "fibonacci", "linear"]
@@ -15,32 +16,42 @@ _MOST = 1e9  # seconds, 31 years: far from what a timestamp or a float cannot ho
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A rule that gives the delay after attempt n: plain data, so a worker can apply it to a job
-    whose process died.
+    """A rule that gives the delay before the next attempt.
 
-    Use :func:`constant`, :func:`linear`, :func:`exponential` or :func:`fibonacci`.
+    It is plain data, so that a worker can apply it to a job whose process died. Use
+    :func:`constant`, :func:`linear`, :func:`exponential` or :func:`fibonacci`.
+
+    Args:
+        kind: which formula.
+        first: seconds before the second attempt.
+        factor: of ``linear`` the seconds added each time, of ``exponential`` the multiplier.
+        max: the longest delay in seconds, jitter included.
+        jitter: the share, 0 to 1, by which a delay is randomly shorter or longer.
+
+    Raises:
+        ConfigError: a number is out of range, or the kind is unknown.
     """
 
     kind: Literal["constant", "linear", "exponential", "fibonacci"]
     first: float
-    factor: float = 0.0  # linear: seconds added each time; exponential: multiplier
+    factor: float = 0.0
     max: float = 300.0
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in ("constant", "linear", "exponential", "fibonacci"):
-            raise ConfigError(f"a backoff is of no kind {self.kind!r}")
+            raise ConfigError(f"unknown kind of backoff: {self.kind!r}")
         for number in (self.first, self.factor, self.max, self.jitter):
             if type(number) not in (int, float) or not 0 <= number <= _MOST:
-                raise ConfigError(f"a backoff is made of numbers from 0 to 1e9, not of {number!r}")
+                raise ConfigError(f"a backoff takes numbers from 0 to 1e9, not {number!r}")
         if self.jitter > 1:
-            raise ConfigError(f"a backoff's jitter is a share from 0 to 1, not {self.jitter}")
+            raise ConfigError(f"the jitter of a backoff is from 0 to 1, not {self.jitter}")
 
     def seconds(self, attempt: int, chance: float = 0.5) -> float:
-        """The delay in seconds after attempt number ``attempt`` (1 is the first).
+        """The delay in seconds after an attempt that failed.
 
         Args:
-            attempt: the attempt that just failed, from 1.
+            attempt: the number of that attempt, from 1.
             chance: a random number in [0, 1); 0.5 means no jitter. The delay is spread evenly
                 over ``delay * (1 - jitter) .. delay * (1 + jitter)``, never above ``max``.
         """
@@ -68,7 +79,12 @@ class Backoff:
 
 
 def constant(seconds: float | timedelta, *, jitter: float = 0.0) -> Backoff:
-    """The same delay each time, but for the jitter."""
+    """Wait the same time before each attempt.
+
+    Args:
+        seconds: the delay, in seconds or as timedelta.
+        jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
+    """
     first = _seconds(seconds)
     return Backoff("constant", first, max=first * (1 + jitter), jitter=jitter)
 
@@ -80,7 +96,14 @@ def linear(
     max: float | timedelta = 300,  # noqa: A002  pinned name
     jitter: float = 0.0,
 ) -> Backoff:
-    """``first``, ``first + step``, ``first + 2 * step`` ... seconds (step: ``first``)."""
+    """Wait ``first + step * (attempt - 1)`` seconds after an attempt, at most ``max``.
+
+    Args:
+        first: the delay after the first attempt, in seconds or as timedelta.
+        step: what is added after each further attempt; ``first`` by default.
+        max: the longest delay, jitter included.
+        jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
+    """
     added = first if step is None else step
     return Backoff("linear", _seconds(first), _seconds(added), _seconds(max), jitter)
 
@@ -92,7 +115,14 @@ def exponential(
     max: float | timedelta = 300,  # noqa: A002  pinned name
     jitter: float = 0.1,
 ) -> Backoff:
-    """``first * factor ** (attempt - 1)`` seconds, at most ``max``."""
+    """Wait ``first * factor ** (attempt - 1)`` seconds after an attempt, at most ``max``.
+
+    Args:
+        first: the delay after the first attempt, in seconds or as timedelta.
+        factor: the multiplier after each further attempt.
+        max: the longest delay, jitter included.
+        jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
+    """
     return Backoff("exponential", _seconds(first), factor, _seconds(max), jitter)
 
 
@@ -102,12 +132,18 @@ def fibonacci(
     max: float | timedelta = 300,  # noqa: A002  pinned name
     jitter: float = 0.1,
 ) -> Backoff:
-    """``first`` times 1, 1, 2, 3, 5, 8 ... seconds, at most ``max``."""
+    """Wait ``first * F(attempt)`` seconds after an attempt, at most ``max``; F: 1, 1, 2, 3, 5 ...
+
+    Args:
+        first: the delay after the first attempt, in seconds or as timedelta.
+        max: the longest delay, jitter included.
+        jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
+    """
     return Backoff("fibonacci", _seconds(first), 0.0, _seconds(max), jitter)
 
 
 def _seconds(value: float | timedelta) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    return durations.seconds(value, "the delay of a backoff")
 
 
 def _power(first: float, factor: float, n: int, limit: float) -> float:

@@ -1,4 +1,4 @@
-"""A job: one call of a task, as it is asked for, claimed and seen."""
+"""Jobs: one call of a task as it is inserted, claimed and shown."""
 
 from __future__ import annotations
 
@@ -29,30 +29,41 @@ __all__ = [
     "checked_priority",
 ]
 
-#: So many jobs are written by one statement.
+#: How many jobs one statement writes.
 CHUNK = 5_000
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands; completed, failed, cancelled and skipped are final."""
+    """The state of a job; completed, failed, cancelled and skipped are final.
 
-    WAITING = "waiting"  # for other jobs
-    SCHEDULED = "scheduled"  # for a time
+    Attributes:
+        WAITING: for jobs that it depends on.
+        SCHEDULED: for the time at which it may start.
+        READY: a worker may claim it.
+        RUNNING: a worker has claimed it and holds its lease.
+        COMPLETED: the body returned.
+        FAILED: the last attempt failed.
+        CANCELLED: it was cancelled, or expired before it started.
+        SKIPPED: a job that it depends on has not completed, or its condition is false.
+        PARKED: it cannot run: its task is unknown, its arguments cannot be decoded, or it has
+            killed its worker too often. ``hammerflow job retry`` makes it ready again.
+    """
+
+    WAITING = "waiting"
+    SCHEDULED = "scheduled"
     READY = "ready"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
-    PARKED = "parked"  # cannot be run here and now; `job retry` revives it
+    PARKED = "parked"
 
     @property
     def is_final(self) -> bool:
-        """Whether a job in this state will not change by itself any more."""
-        return self in _FINAL
+        """Whether the job has ended; only a retry or replay changes it then."""
+        return self in FINAL_CODES
 
-
-_FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
 
 #: Codes of the final states in the table ``done``.
 FINAL_CODES: Mapping[JobState, int] = {
@@ -65,7 +76,14 @@ FINAL_STATES: Mapping[int, JobState] = {code: state for state, code in FINAL_COD
 
 
 class DependencyStatus(enum.StrEnum):
-    """Whether a job waits for others, and how that went."""
+    """The state of a job's dependencies.
+
+    Attributes:
+        NONE: it has no dependencies.
+        WAITING: some of them have not ended.
+        SATISFIED: all have ended so that it may run.
+        FAILED: all have ended, and it was skipped.
+    """
 
     NONE = "none"
     WAITING = "waiting"
@@ -74,7 +92,15 @@ class DependencyStatus(enum.StrEnum):
 
 
 class Priority(enum.IntEnum):
-    """Higher runs first within a queue."""
+    """The priority of a job: higher numbers run first within a queue.
+
+    Attributes:
+        BACKGROUND: 0.
+        LOW: 1.
+        NORMAL: 2, the default.
+        HIGH: 3.
+        CRITICAL: 4.
+    """
 
     BACKGROUND = 0
     LOW = 1
@@ -84,12 +110,12 @@ class Priority(enum.IntEnum):
 
 
 class Rule(enum.IntEnum):
-    """When a job whose dependencies have all ended may run; otherwise it is skipped."""
+    """Whether a job whose dependencies have all ended runs; otherwise it is skipped."""
 
-    COMPLETED = 0  # every one has completed
-    NOT_FAILED = 1  # every one has completed or was skipped by a condition
-    FAILED = 2  # at least one has not completed (a link_error)
-    ENDED = 3  # in any case
+    COMPLETED = 0  # if all have completed
+    NOT_FAILED = 1  # if each has completed or was skipped by a condition
+    FAILED = 2  # if at least one has not completed (a link_error)
+    ENDED = 3  # always
 
 
 class RowFlags(enum.IntFlag):
@@ -100,21 +126,21 @@ class RowFlags(enum.IntFlag):
     WAIVED = 4  # of a workflow: a person has skipped it, so that it counts as completed
 
 
-#: Added to a Rule: a condition on the results has its say, too.
+#: Added to a Rule if the job also has a condition on the results.
 CONDITIONAL = 16
-#: Kinds of edges: a dependency, whose end counts by the dependent's Rule, or mere order.
+#: Kinds of edges: a dependency, to whose end the dependent's Rule applies; or order alone.
 DEPENDENCY, ORDER = 0, 1
 
 
 class NewJob(NamedTuple):
-    """A job as it is inserted (a NamedTuple: a hundred thousand are made at a time)."""
+    """A job as it is inserted; a NamedTuple, as a spawner makes a hundred thousand at a time."""
 
     id: bytes  # 16 bytes of a UUID version 7
     task: str
     queue: str
     priority: int
     args: bytes  # encoded by the codec: (args, kwargs)
-    options: str | None = None  # JSON: what this call overrides, see signature.CallOptions
+    options: str | None = None  # JSON: what this call sets differently, see canvas.CallOptions
     headers: str | None = None  # JSON
     parent_id: bytes | None = None
     root_id: bytes | None = None
@@ -134,7 +160,7 @@ class NewJob(NamedTuple):
     rule: int = 0  # a Rule, with CONDITIONAL added where options hold a condition
     flags: int = 0  # of RowFlags
     after: Sequence[tuple[bytes, int]] | None = None  # edges from new jobs: (id, kind)
-    depends: Sequence[bytes] | None = None  # edges from jobs and workflows that are there already
+    depends: Sequence[bytes] | None = None  # edges from jobs and workflows inserted before
 
 
 class NewWorkflow(NamedTuple):
@@ -144,8 +170,8 @@ class NewWorkflow(NamedTuple):
     kind: str  # workflow, batch, chain, group, chord
     name: str
     policy: int
-    pending: int  # how many of its last nodes end it
-    collects: int = 0  # 1: failures do not fail it, but for that of the last; 2: nor that
+    pending: int  # how many of its members must end for it to end
+    collects: int = 0  # 1: only the failure of its last job fails it; 2: no failure does
     options: str | None = None  # JSON: description, trace_id, metadata ...
     timeout: float | None = None  # seconds
     check_every: float | None = None  # seconds
@@ -157,8 +183,7 @@ class NewWorkflow(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A job as a worker holds it under a lease: the row that the claim returns, and the frame
-    that a child receives."""
+    """A job under a worker's lease: the row that the claim returns and a child receives."""
 
     id: bytes
     lease: int
@@ -183,11 +208,20 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """How one attempt went wrong."""
+    """An entry of a job's error history.
+
+    Attributes:
+        attempt: number of the attempt, from 1.
+        at: when it was recorded, by the database's clock.
+        kind: failed, timeout, lost, parked or replayed.
+        type: qualified name of the exception.
+        message: text of the exception.
+        traceback: without the worker's own frames.
+    """
 
     attempt: int
     at: datetime
-    kind: str  # failed, timeout, lost, parked, replayed
+    kind: str
     type: str
     message: str
     traceback: str
@@ -195,16 +229,33 @@ class ErrorRecord:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands now: a snapshot, read in one statement.
+    """A snapshot of a job, read in one statement.
 
     Attributes:
         id: a UUID version 7; ids sort by creation.
-        attempt: how many attempts were started (a snooze or a drain gives one back).
-        run_at: when a scheduled job is due, by the database's clock.
+        task: name of its task.
+        queue: name of its queue.
+        priority: higher runs first within the queue.
+        state: where it is in its life.
+        dependency_status: the state of what it waits for.
+        attempt: how many attempts were started; a snooze or a drain gives one back.
+        created_at: when it was inserted, by the database's clock.
+        run_at: when a scheduled job is due.
         started_at: when its last attempt was claimed; None for a job that never started.
         worker_id: number of the worker that runs it, or ran its last attempt.
+        finished_at: when it ended.
+        parent_id: the job that spawned it.
+        root_id: the first job of its spawn tree; None for a root.
+        depth: generations below the root.
+        spawn_index: its place among the children of its parent, from 0.
+        unique_key: the key that it holds until it ends.
         reason: why it was cancelled, skipped or parked.
-        errors: the error history, oldest first (only from :meth:`Hammerflow.job`).
+        progress: what the body reported, from 0 to 1.
+        progress_note: the text that came with it.
+        headers: of the call.
+        options: what the call set differently from its task.
+        workflow_id: the workflow it is a member of.
+        errors: the error history, oldest first; only from :meth:`Hammerflow.job`.
     """
 
     id: uuid.UUID
@@ -249,4 +300,4 @@ def checked_priority(value: int) -> int:
     try:
         return int(Priority(value))
     except ValueError:
-        raise ConfigError(f"a priority is 0 (BACKGROUND) to 4 (CRITICAL), not {value!r}") from None
+        raise ConfigError(f"priority must be 0 (BACKGROUND) to 4 (CRITICAL): {value!r}") from None

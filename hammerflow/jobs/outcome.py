@@ -1,4 +1,4 @@
-"""How one attempt ended, as a value; and what a body raises to choose its end."""
+"""Outcomes: how one attempt ended, as a value; and what a body raises to choose its end."""
 
 from __future__ import annotations
 
@@ -30,24 +30,28 @@ __all__ = [
 
 
 class Retry(HammerflowError):
-    """Raise to try again later: ``raise Retry(after=30)``.
+    """Raised by a body to try again later: ``raise Retry(after=30)``. It costs an attempt.
 
     Args:
-        after: seconds or timedelta until the next attempt; the task's backoff when left out.
         reason: kept in the error history.
+        after: seconds or timedelta until the next attempt; by default what the task's backoff says.
     """
 
     def __init__(self, reason: str = "", *, after: float | timedelta | None = None) -> None:
-        super().__init__(reason or "retry asked for")
+        super().__init__(reason or "retry requested")
         self.after = after
 
 
 class Cancel(HammerflowError):
-    """Raise to end the job as cancelled: ``raise Cancel("customer is gone")``."""
+    """Raised by a body to end its job as cancelled: ``raise Cancel("customer has left")``."""
 
 
 class Snooze(HammerflowError):
-    """Raise to be run again later at no cost of an attempt: ``raise Snooze(60)``."""
+    """Raised by a body to run again later without using up an attempt: ``raise Snooze(60)``.
+
+    Args:
+        after: seconds or timedelta until then.
+    """
 
     def __init__(self, after: float | timedelta) -> None:
         super().__init__(f"snoozed for {after}")
@@ -55,7 +59,7 @@ class Snooze(HammerflowError):
 
 
 class Failure(NamedTuple):
-    """What went wrong, as text."""
+    """An error as text."""
 
     kind: str  # failed, timeout, lost
     type: str  # qualified name of the exception
@@ -64,28 +68,28 @@ class Failure(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One run of a spawner, as it is recorded."""
+    """The record of one run of a spawner."""
 
     handler: str
     operation_id: str | None
     metadata: str | None  # JSON
-    requested: int  # how many children it has asked for
-    seconds: float  # from its start to its end
+    requested: int  # how many children it yielded
+    seconds: float  # how long it ran
 
 
 class Spawned(NamedTuple):
-    """The children that a completed job brings with it."""
+    """The children that are inserted with a completed job."""
 
-    children: list[NewJob]  # a fan-in (`then`) job comes last, with pending set
+    children: list[NewJob]  # the fan-in (`then`) last, with pending set
     operation: Operation
     spawned: int  # how many, without the fan-in
-    workflows: list[NewWorkflow]  # those that stand among the children
-    ends: int  # how many of them nothing else among them waits for
-    wait_for_children: bool = False  # what waits for the job waits for its children, too
+    workflows: list[NewWorkflow]  # those among the children
+    ends: int  # how many children have no successor among the children
+    wait_for_children: bool = False  # whether the job's dependents wait for its children, too
 
 
 class Completed(NamedTuple):
-    """The body returned; ``result`` is encoded, or None when it is not to be stored."""
+    """The body returned; ``result`` is encoded, or None if it is not stored."""
 
     result: bytes | None
     spawned: Spawned | None = None
@@ -93,14 +97,14 @@ class Completed(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """Failed for good."""
+    """Failed, without another attempt."""
 
     failure: Failure
     operation: Operation | None = None  # of a spawner
 
 
 class Retrying(NamedTuple):
-    """Failed, to be tried again after ``delay`` seconds."""
+    """Failed, with another attempt after ``delay`` seconds."""
 
     delay: float
     failure: Failure
@@ -108,15 +112,15 @@ class Retrying(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """To go on as another call under the same id: what waits for it waits for that one."""
+    """The job goes on as another call under its id, so its dependents wait for that call."""
 
-    call: NewJob  # of which task, args, options, pending, rule and after count
-    children: list[NewJob]  # jobs that come before it
+    call: NewJob  # only its task, args, options, pending, rule and after are used
+    children: list[NewJob]  # jobs that run before it
     workflows: list[NewWorkflow]
 
 
 class Snoozed(NamedTuple):
-    """To be run again after ``delay`` seconds; the attempt is given back."""
+    """To be run again after ``delay`` seconds; the attempt does not count."""
 
     delay: float
 
@@ -128,26 +132,29 @@ class Cancelled(NamedTuple):
 
 
 class Released(NamedTuple):
-    """Not started, or stopped by a drain: back to ready, the attempt is given back."""
+    """Not started, or stopped by a drain: ready again; the attempt does not count."""
 
 
 class Parked(NamedTuple):
-    """Cannot be run here and now."""
+    """Cannot be run."""
 
     why: str  # unknown_task, undecodable, poison
     failure: Failure
 
 
 class Lost(NamedTuple):
-    """The process that ran it died: parked if it is the last loss allowed, else tried again after
-    ``delay`` seconds, or failed when ``delay`` is None (no attempt is left)."""
+    """The process that ran it died.
+
+    It is parked at the last allowed loss, else tried again after ``delay`` seconds, or failed if
+    ``delay`` is None: no attempt is left.
+    """
 
     failure: Failure
     delay: float | None = 0.0
 
 
 class Settled(NamedTuple):
-    """The child has settled this job in a transaction of its own; nothing is left to write."""
+    """The child has settled the job in its own transaction; nothing is left to write."""
 
     stale: bool
 

@@ -1,4 +1,4 @@
-"""Settlement: what a settle did."""
+"""Settlement: what changed when outcomes were settled."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["Settlement"]
 
 @dataclass(slots=True)
 class Settlement:
-    """What a settle did.
+    """What changed when outcomes were settled.
 
     Attributes:
-        stale: ids whose lease was not ours any more: nothing was written for them.
-        earlier: ids that an earlier try of the same settle had ended, its answer being lost.
-        ended: ids of jobs and workflows in a final state now.
-        queues: names of queues in which work became ready.
+        stale: ids of jobs whose lease another worker holds: nothing was written for them.
+        earlier: ids of jobs that an earlier try had settled, whose reply was lost.
+        ended: ids of jobs and workflows that are in a final state now.
+        queues: names of queues in which jobs became ready.
     """
 
     stale: set[bytes] = field(default_factory=set)

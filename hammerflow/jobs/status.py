@@ -1,18 +1,25 @@
-"""WorkflowStatus and FailurePolicy: where a workflow stands, and what a failure in it means."""
+"""The status of workflows, and what a failure in one means."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 
 __all__ = ["FailurePolicy", "WorkflowState", "WorkflowStatus"]
 
 
 class WorkflowStatus(enum.StrEnum):
-    """Where a workflow stands; completed, failed and cancelled are final."""
+    """The status of a workflow; completed, failed and cancelled are final.
+
+    Attributes:
+        RUNNING: some of its jobs have not ended.
+        PAUSED: a node has failed and the policy is manual: it waits for ``workflow resume``.
+        COMPLETED: all its jobs have ended, and no failure counts against it.
+        FAILED: a node has failed, or the timeout is over.
+        CANCELLED: it was cancelled.
+    """
 
     RUNNING = "running"
-    PAUSED = "paused"  # a node has failed and the policy is manual
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -20,19 +27,21 @@ class WorkflowStatus(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether all its jobs have ended."""
-        return self in (
-            WorkflowStatus.COMPLETED,
-            WorkflowStatus.FAILED,
-            WorkflowStatus.CANCELLED,
-        )
+        return self not in (WorkflowStatus.RUNNING, WorkflowStatus.PAUSED)
 
 
 class FailurePolicy(enum.StrEnum):
-    """What happens to the rest of a workflow when a node fails or is cancelled."""
+    """What happens to the rest of a workflow when a node fails or is cancelled.
 
-    FAIL_FAST = "fail_fast"  # what has not started is cancelled
-    CONTINUE_ON_FAILURE = "continue_on_failure"  # what depends on it is skipped, the rest runs
-    MANUAL = "manual"  # nothing new starts until a person decides
+    Attributes:
+        FAIL_FAST: jobs that have not started are cancelled; the default.
+        CONTINUE_ON_FAILURE: jobs that depend on it are skipped, the others run.
+        MANUAL: the workflow pauses until someone retries, skips or resumes.
+    """
+
+    FAIL_FAST = "fail_fast"
+    CONTINUE_ON_FAILURE = "continue_on_failure"
+    MANUAL = "manual"
 
     @property
     def code(self) -> int:
@@ -45,11 +54,11 @@ class FailurePolicy(enum.StrEnum):
         return _POLICIES[code]
 
 
-_POLICIES = (FailurePolicy.FAIL_FAST, FailurePolicy.CONTINUE_ON_FAILURE, FailurePolicy.MANUAL)
+_POLICIES = tuple(FailurePolicy)  # the codes in the database: append only
 
 
 class WorkflowState(enum.IntEnum):
-    """Where a workflow stands in its table: FAILING and CANCELLING wait for bodies that run."""
+    """The status in the table: FAILING and CANCELLING wait for bodies that still run."""
 
     RUNNING = 1
     PAUSED = 2
@@ -61,21 +70,12 @@ class WorkflowState(enum.IntEnum):
 
     @property
     def is_halted(self) -> bool:
-        """Whether nothing in it starts any more."""
+        """Whether none of its jobs may start any more."""
         return self > WorkflowState.PAUSED
 
     @property
     def status(self) -> WorkflowStatus:
         """What users see."""
-        return _PUBLIC[self]
-
-
-_PUBLIC: Mapping[WorkflowState, WorkflowStatus] = {
-    WorkflowState.RUNNING: WorkflowStatus.RUNNING,
-    WorkflowState.PAUSED: WorkflowStatus.PAUSED,
-    WorkflowState.FAILING: WorkflowStatus.RUNNING,
-    WorkflowState.CANCELLING: WorkflowStatus.RUNNING,
-    WorkflowState.COMPLETED: WorkflowStatus.COMPLETED,
-    WorkflowState.FAILED: WorkflowStatus.FAILED,
-    WorkflowState.CANCELLED: WorkflowStatus.CANCELLED,
-}
+        if self in (WorkflowState.FAILING, WorkflowState.CANCELLING):
+            return WorkflowStatus.RUNNING
+        return WorkflowStatus[self.name]

@@ -13,7 +13,7 @@ from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.result import Backend, Result
 from hammerflow.results.workflow import WorkflowResult
-from hammerflow.workflows.plan import PlannedItem, PlannedWorkflow
+from hammerflow.workflows.planned import PlannedItem, PlannedWorkflow
 
 __all__ = ["GroupResult", "handle_of"]
 

@@ -14,6 +14,7 @@ from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.result import Backend, Result
 from hammerflow.workflows.graph import Graph, GraphNode, draw
+from hammerflow.workflows.references import JobRange, ResultRef
 
 if TYPE_CHECKING:
     from hammerflow.jobs.settlement import Settlement
@@ -334,13 +335,13 @@ class WorkflowResult:
 
     def _results(self) -> dict[str, Any]:
         row = self.row()
-        outs = row.options.get("outs", {})
+        outputs = row.options.get("outputs", {})
         named = {m.name: m for m in self.members() if m.name is not None and m.position is not None}
         found: dict[str, Any] = {}
         for name, member in named.items():
             node = name.partition("[")[0]
-            if node in outs:
-                found.setdefault(node, self._resolve(outs[node]))
+            if node in outputs:
+                found.setdefault(node, self._resolve(ResultRef.from_json(outputs[node])))
             elif not _is_part(name, named):
                 found[name] = self._value(member)
         return found
@@ -350,17 +351,16 @@ class WorkflowResult:
             inner = self._backend.store.workflows.get(member.id)
             kind = BatchResult if inner is not None and inner.kind == "batch" else WorkflowResult
             return kind(member.id, self._backend)._results()
-        return self._resolve(member.id.hex())
+        return self._resolve(ResultRef(member.id))
 
-    def _resolve(self, reference: Any) -> Any:
-        if isinstance(reference, Mapping) and "names" in reference:
-            return {name: self._resolve(part) for name, part in reference["names"].items()}
-        if isinstance(reference, list) and any(not isinstance(p, str) for p in reference):
-            return [self._resolve(part) for part in reference]
+    def _resolve(self, ref: ResultRef) -> Any:
         decode = self._backend.codec.decode
-        found = self._backend.store.workflows.results(reference)
-        values = [None if value is None else decode(value) for _, value in found]
-        return values[0] if isinstance(reference, str) else values
+
+        def read(jobs: ResultRef) -> Iterator[Any]:
+            for _, value in self._backend.store.workflows.results(jobs):
+                yield None if value is None else decode(value)
+
+        return ref.resolve(read)
 
     def _not_ended(self, row: WorkflowRow, limit: float | None) -> str:
         stats = self.stats()
@@ -400,10 +400,10 @@ class BatchResult(WorkflowResult):
     def iter_results(self) -> Iterator[Any]:
         """The results in order, read page by page; None for those that did not complete."""
         decode = self._backend.codec.decode
-        reference = {"from": "00" * 15 + "01", "to": "ff" * 16, "in": self._key.hex()}
+        calls = ResultRef(JobRange(bytes(16), b"\xff" * 16, self._key))
         then = self.then
         ids = (m.id for m in self.members() if m.position is not None)
-        found = self._backend.store.workflows.results(reference)
+        found = self._backend.store.workflows.results(calls)
         for job_id, (_, value) in zip(ids, found, strict=False):
             if then is None or job_id != then.id.bytes:
                 yield None if value is None else decode(value)

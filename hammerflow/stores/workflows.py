@@ -23,6 +23,7 @@ from hammerflow.stores.transitions.insert import insert_new, insert_workflows, t
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
 from hammerflow.stores.transitions.unit import Unit, run_unit
+from hammerflow.workflows.references import ResultRef
 
 __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
 
@@ -301,13 +302,9 @@ class Workflows:
         rows = self._database.rows("members_failed", id=workflow_id, n=limit)
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
-    def results(self, reference: Any) -> Iterator[tuple[JobState | None, bytes | None]]:
-        """(state, encoded result) of the jobs of a reference, read page by page.
-
-        Args:
-            reference: see :func:`conditions.ids_of`.
-        """
-        ids = self._database.read(lambda tx: ids_of(tx, reference))
+    def results(self, ref: ResultRef) -> Iterator[tuple[JobState | None, bytes | None]]:
+        """(state, encoded result) of the jobs of a reference, read page by page."""
+        ids = self._database.read(lambda tx: ids_of(tx, ref))
         for page in _pages(ids):
             rows = self._database.read(
                 lambda tx, page=page: results_of(tx, page)  # type: ignore[misc]

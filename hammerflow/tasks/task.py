@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 
-from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options, plain
+from hammerflow.canvas.chain import Canvas, Group
+from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.signature import Signature, plain
 from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import Backoff, exponential

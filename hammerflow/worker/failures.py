@@ -6,8 +6,9 @@ import signal
 import traceback
 
 from hammerflow.jobs.outcome import Failure
+from hammerflow.text import storable
 
-__all__ = ["clean", "failure_of", "hard_timeout", "lost_child", "no_attempt_left"]
+__all__ = ["failure_of", "hard_timeout", "lost_child", "no_attempt_left"]
 
 _MESSAGE = 10_000  # characters
 _TRACE = 50_000
@@ -25,9 +26,9 @@ def failure_of(error: BaseException, kind: str = "failed") -> Failure:
     cls = type(error)
     return Failure(
         kind,
-        clean(f"{cls.__module__}.{cls.__qualname__}", 500),
-        clean(_message(error), _MESSAGE),
-        clean(_traceback(error), _TRACE),
+        storable(f"{cls.__module__}.{cls.__qualname__}", 500),
+        storable(_message(error), _MESSAGE),
+        storable(_traceback(error), _TRACE),
     )
 
 
@@ -51,22 +52,6 @@ def no_attempt_left(attempt: int, max_attempts: int) -> Failure:
     """The last attempt that the job had was lost with its host."""
     text = f"the last of {max_attempts} attempts was lost; this would be attempt {attempt}"
     return Failure("lost", "AttemptsExhausted", text, "")
-
-
-def clean(text: str, limit: int = _MESSAGE) -> str:
-    """Text without NUL and lone surrogates, which databases refuse.
-
-    Args:
-        limit: characters to keep; of a longer text the middle is left out, because a message
-            begins, and a traceback ends, with what matters.
-    """
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    text = text.replace("\0", "\\0")
-    if len(text) <= limit:
-        return text
-    head = limit // 3
-    return f"{text[:head]}\n... {len(text) - limit} characters left out ...\n{text[head - limit :]}"
 
 
 def _how_it_ended(status: int | None) -> str:

@@ -1,14 +1,14 @@
-"""Workflow file: the text of a JSON or YAML file as a checked description of a workflow."""
+"""Workflow files: the text of a JSON or YAML file as a checked description of a workflow."""
 
 from __future__ import annotations
 
 import difflib
-import math
-import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from hammerflow.durations import parsed_seconds
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.jobs.job import Priority
 from hammerflow.workflows.positions import ParseError, Positioned, read_json, read_yaml
@@ -16,11 +16,6 @@ from hammerflow.workflows.positions import ParseError, Positioned, read_json, re
 __all__ = ["NodeSpec", "WorkflowSpec", "read_workflow"]
 
 _LARGEST = 10 * 1024 * 1024  # bytes
-_POLICIES = ("fail_fast", "continue_on_failure", "manual")
-_DURATION = re.compile(
-    r"(?=.)(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?", re.ASCII
-)
-_LONGEST = 10**11  # seconds, as everywhere
 
 
 class NodeSpec(NamedTuple):
@@ -63,25 +58,25 @@ def read_workflow(
     format: str | None = None,  # noqa: A002 - as the command
     source: str = "workflow file",
 ) -> WorkflowSpec:
-    """What a workflow file says, checked.
+    """The checked content of a workflow file.
 
     Args:
         text: the whole file.
-        format: ``json`` or ``yaml``; without it the ending of ``source`` tells, or else the text:
-            JSON opens with a brace.
+        format: ``json`` or ``yaml``; by default the suffix of ``source`` decides, else the text:
+            JSON starts with a brace.
         source: names the file in errors.
 
     Raises:
-        WorkflowInvalid: it breaks a rule; one sentence with the line and the path.
-        MissingExtra: it is YAML, and PyYAML is not installed.
-        ConfigError: another format.
+        WorkflowInvalid: the file breaks a rule; one sentence with the line and the path.
+        MissingExtra: the file is YAML, and PyYAML is not installed.
+        ConfigError: the format is unknown.
     """
     try:
         return _workflow(_read(text, format, source))
     except ParseError as wrong:
         line = f", line {wrong.line}" if wrong.line else ""
         path = f", {wrong.path}" if wrong.path else ""
-        raise WorkflowInvalid(f"{source}{line}{path}: {wrong.said}") from None
+        raise WorkflowInvalid(f"{source}{line}{path}: {wrong.reason}") from None
 
 
 def _read(text: str, format: str | None, source: str) -> Positioned:  # noqa: A002
@@ -101,307 +96,245 @@ def _read(text: str, format: str | None, source: str) -> Positioned:  # noqa: A0
     return read_json(text) if format == "json" else read_yaml(text)
 
 
-# -- the schema
-
-
-def _workflow(root: Positioned) -> WorkflowSpec:
-    fields = _mapping(root, "", _WORKFLOW, required=("name", "jobs"))
-    spec = WorkflowSpec(
-        name=_name(fields["name"], "name"),
-        description=_optional(fields, "description", _text),
-        failure_policy=_optional(fields, "failure_policy", _policy) or "fail_fast",
-        timeout=_optional(fields, "timeout", _duration),
-        priority=_optional(fields, "priority", _priority),
-        health_check_interval=_optional(fields, "health_check_interval", _duration),
-        trace_id=_optional(fields, "trace_id", _name),
-        correlation_id=_optional(fields, "correlation_id", _name),
-        metadata=_optional(fields, "metadata", _plain_mapping) or {},
-        nodes=_nodes(fields["jobs"]),
-    )
-    _check_dependencies(fields["jobs"], spec.nodes)
-    return spec
-
-
-def _nodes(jobs: Positioned) -> list[NodeSpec]:
-    items = _list(jobs, "jobs")
-    if not items:
-        raise ParseError("a workflow has at least one job", jobs.line, "jobs")
-    nodes = [_node(item, f"jobs[{index}]") for index, item in enumerate(items)]
-    lines: dict[str, int | None] = {}
-    for index, node in enumerate(nodes):
-        if node.name in lines:
-            said = f"the job name {_said(node.name)} is taken by the job in line {lines[node.name]}"
-            raise ParseError(said, node.line, f"jobs[{index}].name")
-        lines[node.name] = node.line
-    return nodes
-
-
-def _node(job: Positioned, path: str) -> NodeSpec:
-    fields = _mapping(job, path, _JOB, required=("name",))
-    args, kwargs = _arguments(fields, path)
-    name = _name(fields["name"], f"{path}.name")
-
-    def given(key: str, read: Callable[[Positioned, str], Any]) -> Any:
-        return _optional(fields, key, read, path)
-
-    return NodeSpec(
-        name=name,
-        task=given("task", _name) or name,
-        queue=given("queue", _name),
-        args=args,
-        kwargs=kwargs,
-        depends_on=given("depends_on", _names) or [],
-        when=given("when", _filled),
-        after_skipped=given("after_skipped", _after_skipped) or "skip",
-        timeout=given("timeout", _duration),
-        priority=given("priority", _priority),
-        max_attempts=given("max_attempts", _attempts),
-        delay=given("delay", _duration),
-        wait_for_children=given("wait_for_children", _flag) or False,
-        line=job.line,
-    )
-
-
-def _arguments(fields: Mapping[str, Positioned], path: str) -> tuple[list[Any], dict[str, Any]]:
-    payload = fields.get("payload")
-    if payload is not None:
-        other = next((key for key in ("args", "kwargs") if key in fields), None)
-        if other is not None:
-            said = f"say either payload or {other}, not both"
-            raise ParseError(said, fields[other].line, f"{path}.{other}")
-        if isinstance(payload.value, list):
-            return _plain(payload, f"{path}.payload"), {}
-        if payload.value is None:
-            return [], {}
-        return [], _plain_mapping(payload, f"{path}.payload", "a mapping or a list")
-    args = _optional(fields, "args", _plain_list, path)
-    return args or [], _optional(fields, "kwargs", _plain_mapping, path) or {}
-
-
-_WORKFLOW = ("jobs", *(name for name in WorkflowSpec._fields if name != "nodes"))
-_JOB = ("payload", *(name for name in NodeSpec._fields if name != "line"))
-
-
 # -- values
 
 
-def _optional(
-    fields: Mapping[str, Positioned],
-    key: str,
-    read: Callable[[Positioned, str], Any],
-    path: str = "",
-) -> Any:
-    """None for a key that is not there, or null."""
-    found = fields.get(key)
-    if found is None or found.value is None:
-        return None
-    return read(found, f"{path}.{key}" if path else key)
-
-
-def _mapping(
-    found: Positioned, path: str, known: Iterable[str], required: Iterable[str]
-) -> dict[str, Positioned]:
-    value = found.value
-    if not isinstance(value, dict):
-        what = f"{path} is" if path else "a workflow file is"
-        raise ParseError(
-            f"{what} a mapping of keys to values, not {_kind(value)}", found.line, path
-        )
-    for key, entry in value.items():
-        if key not in known:
-            place = f"{path}.{key}" if path else key
-            raise ParseError(
-                f"unknown key {_said(key)}{_meant(key, known)}", entry.key_line, _cut(place)
-            )
+def _fields(
+    found: Positioned, readers: Mapping[str, Callable[[Positioned], Any]], required: Iterable[str]
+) -> dict[str, Any]:
+    """The checked entries of a mapping, without those that are null."""
+    if not isinstance(found.value, dict):
+        what = found.path or "a workflow file"
+        raise found.error(f"{what} is a mapping of keys to values, not {_kind(found.value)}")
+    for key, entry in found.value.items():
+        if key not in readers:
+            reason = f"unknown key {_shown(key)}{_meant(key, readers)}"
+            raise ParseError(reason, entry.key_line, entry.path)
     for key in required:
-        if key not in value:
-            raise ParseError(f"the key {key} is missing", found.line, path)
-    return value
+        if key not in found.value:
+            raise found.error(f"the key {key} is missing")
+    return {
+        key: readers[key](entry)
+        for key, entry in found.value.items()
+        if entry.value is not None or key in required
+    }
 
 
-def _list(found: Positioned, path: str) -> list[Positioned]:
+def _list(found: Positioned) -> list[Positioned]:
     if not isinstance(found.value, list):
-        raise _wrong(found, path, "a list")
+        raise _wrong(found, "a list")
     return found.value
 
 
-def _text(found: Positioned, path: str) -> str:
+def _text(found: Positioned) -> str:
     if not isinstance(found.value, str):
         hint = "" if found.value is None or isinstance(found.value, list | dict) else ": quote it"
-        raise _wrong(found, path, "a text", hint)
+        raise _wrong(found, "a text", hint)
     return found.value
 
 
-def _filled(found: Positioned, path: str) -> str:
-    if not _text(found, path).strip():
-        raise ParseError("this text is empty", found.line, path)
+def _filled(found: Positioned) -> str:
+    if not _text(found).strip():
+        raise found.error("the text is empty")
     return str(found.value)
 
 
-def _name(found: Positioned, path: str) -> str:
-    name = _text(found, path)
+def _name(found: Positioned) -> str:
+    name = _text(found)
     if not 0 < len(name) <= 255 or not name.isprintable() or not name.strip():
-        said = f"a name has 1 to 255 printable characters, not {_said(name)}"
-        raise ParseError(said, found.line, path)
+        raise found.error(f"a name has 1 to 255 printable characters, not {_shown(name)}")
     return name
 
 
-def _names(found: Positioned, path: str) -> list[str]:
+def _names(found: Positioned) -> list[str]:
     names: dict[str, None] = {}
-    for index, item in enumerate(_list(found, path)):
-        place = f"{path}[{index}]"
-        if _name(item, place) in names:
-            raise ParseError(f"{_said(item.value)} stands here twice", item.line, place)
+    for item in _list(found):
+        if _name(item) in names:
+            raise item.error(f"duplicate name {_shown(item.value)}")
         names[item.value] = None
     return [*names]
 
 
-def _chosen(found: Positioned, path: str, known: tuple[str, ...]) -> str:
-    if _text(found, path) not in known:
-        said = f"{path.rpartition('.')[2]} is one of {', '.join(known)}, not {_said(found.value)}"
-        raise ParseError(f"{said}{_meant(found.value, known)}", found.line, path)
-    return str(found.value)
+def _one_of(*known: str) -> Callable[[Positioned], str]:
+    def read(found: Positioned) -> str:
+        if _text(found) not in known:
+            raise found.error(
+                f"{_key(found)} must be one of {', '.join(known)}, not {_shown(found.value)}"
+                f"{_meant(found.value, known)}"
+            )
+        return str(found.value)
+
+    return read
 
 
-def _policy(found: Positioned, path: str) -> str:
-    return _chosen(found, path, _POLICIES)
-
-
-def _after_skipped(found: Positioned, path: str) -> str:
-    return _chosen(found, path, ("skip", "run"))
-
-
-def _flag(found: Positioned, path: str) -> bool:
+def _flag(found: Positioned) -> bool:
     if not isinstance(found.value, bool):
-        raise _wrong(found, path, "true or false")
+        raise _wrong(found, "true or false")
     return found.value
 
 
-def _attempts(found: Positioned, path: str) -> int:
+def _attempts(found: Positioned) -> int:
     if type(found.value) is not int or not 1 <= found.value < 2**15:
-        raise _wrong(found, path, "a whole number from 1 to 32767")
+        raise _wrong(found, "a whole number from 1 to 32767")
     return found.value
 
 
-def _priority(found: Positioned, path: str) -> int:
+def _priority(found: Positioned) -> int:
     names = [priority.name.lower() for priority in Priority]
     value = found.value
     if isinstance(value, str) and value.lower() in names:
         return int(Priority[value.upper()])
     if type(value) is int and value in [*Priority]:
         return value
-    said = f"a priority is one of {', '.join(names)}, or their number 0 to 4, not {_shown(value)}"
-    raise ParseError(f"{said}{_meant(value, names)}", found.line, path)
+    raise _wrong(found, f"one of {', '.join(names)}, or 0 to 4", _meant(value, names))
 
 
-def _duration(found: Positioned, path: str) -> float:
-    value = found.value
-    number: float | None = None
-    if isinstance(value, str) and len(value) <= 40 and (parts := _DURATION.fullmatch(value)):
-        days, hours, minutes, rest = (float(part or 0) for part in parts.groups())
-        number = days * 86_400 + hours * 3_600 + minutes * 60 + rest
-    elif type(value) in (int, float):
-        number = value
-    if number is None or not 0 <= number < _LONGEST:
-        raise _wrong(found, path, 'a duration, as 90, "90s", "15m" or "1h30m"')
-    return float(number)
+def _duration(found: Positioned) -> float:
+    try:
+        return parsed_seconds(found.value, found.path)
+    except ConfigError:
+        raise _wrong(found, 'a duration such as 90, "90s", "15m" or "1h30m"') from None
 
 
-def _plain_list(found: Positioned, path: str) -> list[Any]:
-    return list(_plain(Positioned(_list(found, path), found.line), path))
+def _plain_list(found: Positioned) -> list[Any]:
+    return [_plain(item) for item in _list(found)]
 
 
-def _plain_mapping(found: Positioned, path: str, what: str = "a mapping") -> dict[str, Any]:
+def _plain_mapping(found: Positioned) -> dict[str, Any]:
     if not isinstance(found.value, dict):
-        raise _wrong(found, path, what)
-    return dict(_plain(found, path))
+        raise _wrong(found, "a mapping")
+    return {key: _plain(item) for key, item in found.value.items()}
 
 
-def _plain(found: Positioned, path: str) -> Any:
-    """The value without its places; no deeper than the reader lets it be."""
-    value = found.value
-    if isinstance(value, dict):
-        return {key: _plain(item, _cut(f"{path}.{key}")) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ParseError(f"{value} is not a number that a job can be given", found.line, path)
-    return value
+def _payload(found: Positioned) -> Any:
+    if not isinstance(found.value, dict | list):
+        raise _wrong(found, "a mapping or a list")
+    return _plain(found)
 
 
-# -- dependencies
+def _plain(found: Positioned) -> Any:
+    """The value without its place."""
+    match found.value:
+        case dict():
+            return _plain_mapping(found)
+        case list():
+            return _plain_list(found)
+        case scalar:
+            return scalar
+
+
+# -- the schema
+
+
+def _workflow(root: Positioned) -> WorkflowSpec:
+    fields = _fields(root, _WORKFLOW, required=("name", "jobs"))
+    nodes = fields.pop("jobs")
+    _check_dependencies(root.value["jobs"], nodes)
+    defaults = {"failure_policy": "fail_fast", "metadata": {}, "nodes": nodes}
+    return WorkflowSpec(**{**dict.fromkeys(WorkflowSpec._fields), **defaults, **fields})
+
+
+def _nodes(jobs: Positioned) -> list[NodeSpec]:
+    if not _list(jobs):
+        raise jobs.error("a workflow needs at least one job")
+    lines: dict[str, int] = {}
+    nodes = []
+    for job in jobs.value:
+        node = _node(job)
+        if node.name in lines:
+            reason = f"the job in line {lines[node.name]} has the name {_shown(node.name)}, too"
+            raise ParseError(reason, job.line, f"{job.path}.name")
+        lines[node.name] = job.line
+        nodes.append(node)
+    return nodes
+
+
+def _node(job: Positioned) -> NodeSpec:
+    fields = _fields(job, _JOB, required=("name",))
+    if "payload" in fields:
+        other = next((key for key in ("args", "kwargs") if key in job.value), None)
+        if other is not None:
+            raise job.value[other].error(f"use either payload or {other}, not both")
+        payload = fields.pop("payload")
+        fields["args" if isinstance(payload, list) else "kwargs"] = payload
+    defaults = {
+        "task": fields["name"], "args": [], "kwargs": {}, "depends_on": [], "after_skipped": "skip",
+        "wait_for_children": False, "line": job.line,
+    }  # fmt: skip
+    return NodeSpec(**{**dict.fromkeys(NodeSpec._fields), **defaults, **fields})
+
+
+_WORKFLOW: Mapping[str, Callable[[Positioned], Any]] = {
+    "name": _name,
+    "description": _text,
+    "failure_policy": _one_of("fail_fast", "continue_on_failure", "manual"),
+    "timeout": _duration,
+    "priority": _priority,
+    "health_check_interval": _duration,
+    "trace_id": _name,
+    "correlation_id": _name,
+    "metadata": _plain_mapping,
+    "jobs": _nodes,
+}
+_JOB: Mapping[str, Callable[[Positioned], Any]] = {
+    "name": _name,
+    "task": _name,
+    "queue": _name,
+    "payload": _payload,
+    "args": _plain_list,
+    "kwargs": _plain_mapping,
+    "depends_on": _names,
+    "when": _filled,
+    "after_skipped": _one_of("skip", "run"),
+    "timeout": _duration,
+    "priority": _priority,
+    "max_attempts": _attempts,
+    "delay": _duration,
+    "wait_for_children": _flag,
+}
 
 
 def _check_dependencies(jobs: Positioned, nodes: list[NodeSpec]) -> None:
-    names = {node.name: index for index, node in enumerate(nodes)}
-    for index, node in enumerate(nodes):
-        for place, name in enumerate(node.depends_on):
-            item = jobs.value[index].value["depends_on"].value[place]
-            path = f"jobs[{index}].depends_on[{place}]"
-            if name == node.name:
-                raise ParseError(f"the job {_said(name)} depends on itself", item.line, path)
-            if name not in names:
-                said = f"no job has the name {_said(name)}{_meant(name, names)}"
-                raise ParseError(said, item.line, path)
-    circle = _circle({node.name: node.depends_on for node in nodes})
-    if circle:
-        first = names[circle[0]]
-        drawn = " -> ".join(circle if len(circle) <= 12 else [*circle[:6], "...", *circle[-5:]])
-        said = f"the jobs wait for each other in a circle: {drawn}"
-        raise ParseError(said, nodes[first].line, f"jobs[{first}].depends_on")
+    by_name = {node.name: job for node, job in zip(nodes, jobs.value, strict=True)}
+    for node in nodes:
+        for item in by_name[node.name].value["depends_on"].value if node.depends_on else ():
+            if item.value == node.name:
+                raise item.error(f"the job {_shown(node.name)} depends on itself")
+            if item.value not in by_name:
+                hint = _meant(item.value, by_name)
+                raise item.error(f"there is no job named {_shown(item.value)}{hint}")
+    try:
+        TopologicalSorter({node.name: node.depends_on for node in nodes}).prepare()
+    except CycleError as error:
+        cycle = error.args[1]
+        drawn = " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:6], "...", *cycle[-5:]])
+        first = by_name[cycle[0]]
+        reason = f"the jobs wait for each other in a cycle: {drawn}"
+        raise ParseError(reason, first.line, f"{first.path}.depends_on") from None
 
 
-def _circle(waits: Mapping[str, list[str]]) -> list[str]:
-    """A circle in the order in which its jobs would run, its first at both ends; or nothing."""
-    done: set[str] = set()
-    for start in waits:
-        way: dict[str, Iterator[str]] = {}
-        due: str | None = start if start not in done else None
-        while due is not None or way:
-            if due is not None:
-                way[due] = iter(waits[due])
-            last = next(reversed(way))
-            due = next((name for name in way[last] if name not in done), None)
-            if due is None:
-                done.add(last)
-                del way[last]
-            elif due in way:
-                steps = [*way]
-                round_ = steps[steps.index(due) :]
-                return [due, *reversed(round_)]
-    return []
+# -- error messages
 
 
-# -- words of errors
+def _wrong(found: Positioned, what: str, hint: str = "") -> ParseError:
+    return found.error(f"{_key(found)} must be {what}, not {_shown(found.value)}{hint}")
 
 
-def _wrong(found: Positioned, path: str, what: str, hint: str = "") -> ParseError:
-    name = path.rpartition(".")[2] or "this"
-    return ParseError(f"{name} must be {what}, not {_shown(found.value)}{hint}", found.line, path)
+def _key(found: Positioned) -> str:
+    return found.path.rpartition(".")[2] or "this"
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return _said(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _said(value) if type(value) in (int, float) else _kind(value)
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "a mapping", list: "a list", str: "a text", type(None): "null"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
-
-
-def _said(value: Hashable) -> str:
+    if isinstance(value, bool) or type(value) not in (str, int, float):
+        return str(value).lower() if isinstance(value, bool) else _kind(value)
     if isinstance(value, int) and abs(value) > 10**40:
         return "a number of more than 40 digits"
     return ascii(value) if len(str(value)) <= 60 else f"{str(value)[:60]!a}..."
 
 
-def _cut(path: str) -> str:
-    plain = path if path.isprintable() else ascii(path)[1:-1]
-    return plain if len(plain) <= 120 else f"{plain[:120]}..."
+def _kind(value: Any) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "a text", type(None): "null"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
 
 
 def _meant(word: Any, known: Iterable[str]) -> str:

@@ -1,11 +1,12 @@
-"""Graph: named nodes and edges, drawn as Mermaid, DOT, JSON or text, with large graphs folded."""
+"""Graphs and trees: nodes and edges drawn as Mermaid, DOT, JSON or text; large ones are folded."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from hammerflow.errors import ConfigError
@@ -14,26 +15,37 @@ __all__ = ["STATE_STYLES", "Graph", "GraphNode", "draw", "mermaid_text"]
 
 
 class GraphNode(NamedTuple):
-    """A node: unique key, name, and what is known of it."""
+    """A node.
+
+    Attributes:
+        key: unique in the graph.
+        label: its name.
+        task: nodes of one task may be folded into one.
+        state: None before it is enqueued.
+        group: nodes of one group are drawn in one frame and folded together.
+        note: one more line, for example a condition.
+        size: how many jobs the node represents.
+    """
 
     key: str
     label: str
     task: str | None = None
-    state: str | None = None  # None: not enqueued yet
-    group: str | None = None  # nodes of one group stand together and are folded together
-    note: str | None = None  # a condition, for example
+    state: str | None = None
+    group: str | None = None
+    note: str | None = None
+    size: int = 1
 
 
 class Graph(NamedTuple):
     """A directed acyclic graph; an edge is (from key, to key)."""
 
-    name: str
+    name: str | None  # None: without a title
     nodes: Sequence[GraphNode]
     edges: Sequence[tuple[str, str]]
 
 
 class _Item(NamedTuple):
-    """What is drawn: one node, or many folded into one."""
+    """One node, or many folded into one."""
 
     title: str
     lines: list[str]  # below the title: state, note
@@ -46,7 +58,7 @@ class _Item(NamedTuple):
 class _Drawing(NamedTuple):
     """Items and their edges by index; ``parents`` and ``children`` are those edges again."""
 
-    name: str
+    name: str | None
     items: list[_Item]
     edges: list[tuple[int, int]]
     parents: list[list[int]]
@@ -72,6 +84,7 @@ _LONGEST = 80  # characters of a label
 _MERMAID_EDGES = 500  # its default maxEdges; a page can raise it, a diagram cannot
 _MERMAID_SIZE = 50_000  # its default maxTextSize
 _INDENTS = 20  # deeper than this, the text shows the depth as a number
+_STROKES, _ASCII_STROKES = ("├─ ", "└─ ", "│  ", "   "), ("|- ", "`- ", "|  ", "   ")
 _NAMED = 10  # parents that a join names
 
 
@@ -81,6 +94,7 @@ def draw(
     *,
     max_nodes: int = 200,
     max_depth: int | None = None,
+    ascii_only: bool = False,
 ) -> str:
     """The graph as text.
 
@@ -88,21 +102,28 @@ def draw(
         format: ``mermaid``, ``dot``, ``text``, or ``json``, which is never folded.
         max_nodes: with more, nodes of one task and group (or depth) are drawn as one, with counts.
         max_depth: deeper nodes are drawn as one per task; the roots have depth 0.
+        ascii_only: for ``text``, draw the lines of the tree in ASCII.
 
     Raises:
-        ConfigError: an unknown format, impossible limits, a repeated key, an edge to no node, a
-            cycle.
+        ConfigError: an unknown format, a limit out of range, a duplicate key, an edge without a
+            node, a cycle.
     """
-    known = {"mermaid": _mermaid, "dot": _dot, "text": _text}
-    if format != "json" and format not in known:
+    if format not in ("mermaid", "dot", "text", "json"):
         raise ConfigError(f"a graph is drawn as mermaid, dot, json or text, not {format!r}")
     if max_nodes < 1 or (max_depth is not None and max_depth < 0):
-        raise ConfigError("max_nodes is a whole number from 1 on, max_depth one from 0 on")
+        raise ConfigError("max_nodes must be 1 or more, and max_depth 0 or more")
     edges = _edges(graph)
     depths = _depths(graph, edges)
     if format == "json":
         return _json(graph)
-    return known[format](_fold(graph, edges, depths, max_nodes, max_depth))
+    drawing = _fold(graph, edges, depths, max_nodes, max_depth)
+    match format:
+        case "mermaid":
+            return _mermaid(drawing)
+        case "dot":
+            return "\n".join(_dot_lines(drawing))
+        case _:
+            return _text(drawing, _ASCII_STROKES if ascii_only else _STROKES)
 
 
 # -- the shape
@@ -117,27 +138,19 @@ def _edges(graph: Graph) -> list[tuple[int, int]]:
     try:
         return list(dict.fromkeys((places[above], places[below]) for above, below in graph.edges))
     except KeyError as error:
-        raise ConfigError(f"an edge of the graph names {error.args[0]!r}, no node's key") from None
+        raise ConfigError(f"an edge names the key {error.args[0]!r}, which no node has") from None
 
 
 def _depths(graph: Graph, edges: list[tuple[int, int]]) -> list[int]:
-    """The number of edges on the longest way from a root to each node."""
-    parents, children = _neighbours(len(graph.nodes), edges)
-    missing = [len(above) for above in parents]
+    """The length of the longest path from a root to each node."""
+    parents, _ = _neighbours(len(graph.nodes), edges)
     depths = [0] * len(graph.nodes)
-    due = deque(index for index, count in enumerate(missing) if not count)
-    seen = 0
-    while due:
-        index = due.popleft()
-        seen += 1
-        for child in children[index]:
-            depths[child] = max(depths[child], depths[index] + 1)
-            missing[child] -= 1
-            if not missing[child]:
-                due.append(child)
-    if seen < len(graph.nodes):
-        stuck = next(index for index, count in enumerate(missing) if count)
-        raise ConfigError(f"the graph goes in a circle at or before {graph.nodes[stuck].key!r}")
+    try:
+        for index in TopologicalSorter(dict(enumerate(parents))).static_order():
+            depths[index] = max((depths[above] + 1 for above in parents[index]), default=0)
+    except CycleError as error:
+        cycle = " -> ".join(graph.nodes[index].key for index in error.args[1][:12])
+        raise ConfigError(f"the graph has a cycle: {cycle}") from None
     return depths
 
 
@@ -162,7 +175,7 @@ def _fold(
     max_nodes: int,
     max_depth: int | None,
 ) -> _Drawing:
-    """Nodes with one bucket are drawn as one; edges inside a bucket vanish."""
+    """Nodes with one bucket become one item; edges inside a bucket vanish."""
     buckets: list[Hashable] = [*range(len(graph.nodes))]
     if max_depth is not None:
         _fold_deep(graph, buckets, depths, max_depth)
@@ -182,7 +195,7 @@ def _fold(
 
 
 def _fold_deep(graph: Graph, buckets: list[Hashable], depths: list[int], max_depth: int) -> None:
-    """Fold what is too deep by task, and tasks of one node there together."""
+    """Fold nodes that are too deep by task; tasks with one such node together."""
     deep = [index for index, depth in enumerate(depths) if depth > max_depth]
     tasks = Counter(_task(graph.nodes[index]) for index in deep)
     for index in deep:
@@ -191,7 +204,7 @@ def _fold_deep(graph: Graph, buckets: list[Hashable], depths: list[int], max_dep
 
 
 def _fold_alike(graph: Graph, buckets: list[Hashable], depths: list[int], max_nodes: int) -> None:
-    """Fold nodes of one task and group (or depth), the most numerous first, while too many."""
+    """Fold nodes of one task and group (or depth), largest sets first, while too many."""
     left = len(set(buckets))
     if left <= max_nodes:
         return
@@ -208,7 +221,7 @@ def _fold_alike(graph: Graph, buckets: list[Hashable], depths: list[int], max_no
 
 
 def _fold_rest(graph: Graph, buckets: list[Hashable], depths: list[int], max_nodes: int) -> None:
-    """Keep what is nearest to the roots; fold the rest by task, and rare tasks together."""
+    """Keep the nodes nearest to the roots; fold the rest by task, and rare tasks together."""
     nearest: dict[Hashable, int] = {}
     for bucket, depth in zip(buckets, depths, strict=True):
         nearest[bucket] = min(depth, nearest.get(bucket, depth))
@@ -233,13 +246,16 @@ def _item(graph: Graph, indexes: list[int], depths: list[int]) -> _Item:
     if len(indexes) == 1:
         lines = [line for line in (first.state, first.note) if line]
         title = first.label if first.label.strip() else "unnamed"
-        return _Item(title, lines, depths[indexes[0]], first.state, first.group, is_folded=False)
+        if first.size > 1:
+            title = f"{title} x {_spaced(first.size)}"
+        depth = depths[indexes[0]]
+        return _Item(title, lines, depth, first.state, first.group, is_folded=first.size > 1)
     nodes = [graph.nodes[index] for index in indexes]
     counts = Counter(node.state for node in nodes if node.state)
     states = ", ".join(f"{_spaced(count)} {state}" for state, count in sorted(counts.items()))
     tasks, groups = {_task(node) for node in nodes}, {node.group for node in nodes}
     return _Item(
-        f"{tasks.pop() if len(tasks) == 1 else 'others'} x {_spaced(len(nodes))}",
+        f"{tasks.pop() if len(tasks) == 1 else 'others'} x {_spaced(sum(n.size for n in nodes))}",
         [states] if states else [],
         min(depths[index] for index in indexes),
         counts.popitem()[0] if len(counts) == 1 and counts.total() == len(nodes) else None,
@@ -254,21 +270,21 @@ def _spaced(count: int) -> str:
 
 # -- Mermaid
 
-#: What may mean something to Mermaid, or to the Markdown in its labels.
+#: Characters with a meaning to Mermaid, or to the Markdown in its labels.
 _ESCAPED = re.compile(r"(?<![^\W_])[_/.-]|[_/.-](?![^\W_])|(?<=www)\.|[^\w /.,-]", re.IGNORECASE)
 
 
 def mermaid_text(text: str, longest: int = _LONGEST) -> str:
-    """Any text as part of a quoted label: on one line, at most so long, harmless to Mermaid.
+    """A text as part of a quoted label: on one line, cut to ``longest`` characters.
 
-    What is not a letter, a digit or punctuation inside a word becomes ``#number;``, Mermaid's own
-    escape: so no quote, directive, HTML, Markdown, icon or entity of a user's is read as such.
+    Everything but letters, digits and punctuation inside a word becomes ``#number;``, Mermaid's
+    own escape, so that Mermaid reads no quote, directive, HTML, Markdown, icon or entity in it.
     """
     return _ESCAPED.sub(lambda found: f"#{ord(found[0])};", _line(text, longest))
 
 
 def _mermaid(drawing: _Drawing) -> str:
-    """Shorter labels are taken until Mermaid's limit of size is kept."""
+    """The labels are cut shorter until the text is within Mermaid's limit of size."""
     for longest in (_LONGEST, 20, 6):
         text = "\n".join(_mermaid_lines(drawing, longest))
         if len(text) < _MERMAID_SIZE:
@@ -298,7 +314,7 @@ def _mermaid_lines(drawing: _Drawing, longest: int) -> Iterator[str]:
 
 
 def _grouped(drawing: _Drawing) -> Iterator[tuple[str | None, list[int]]]:
-    """The items without a group, then group by group; a group folded into one needs no frame."""
+    """The items without a group, then each group; a group folded into one item has no frame."""
     groups: dict[str | None, list[int]] = {None: []}
     for index, item in enumerate(drawing.items):
         groups.setdefault(item.group or None, []).append(index)
@@ -318,12 +334,8 @@ def _grouped(drawing: _Drawing) -> Iterator[tuple[str | None, list[int]]]:
 # -- DOT
 
 
-def _dot(drawing: _Drawing) -> str:
-    return "\n".join(_dot_lines(drawing))
-
-
 def _dot_lines(drawing: _Drawing) -> Iterator[str]:
-    yield f"digraph {_quoted(drawing.name)} {{"
+    yield f"digraph {_quoted(drawing.name or '')} {{"
     yield '  node [shape=box, style="rounded,filled", fillcolor="#ffffff"];'
     for number, (group, indexes) in enumerate(_grouped(drawing)):
         if group is not None:
@@ -342,7 +354,7 @@ def _dot_lines(drawing: _Drawing) -> Iterator[str]:
 
 
 def _quoted(*lines: str) -> str:
-    """Lines as one string of DOT; its labels know backslashes and HTML entities, too."""
+    """Lines as one string of DOT, whose labels read backslashes and HTML entities."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
     return '"' + "\\n".join(_line(line).translate(escapes) for line in lines) + '"'
 
@@ -350,41 +362,55 @@ def _quoted(*lines: str) -> str:
 # -- text
 
 
-def _text(drawing: _Drawing) -> str:
-    lines = [_line(drawing.name)]
-    for index, is_below in _topological(drawing):
-        item = drawing.items[index]
-        indent = "  " * min(item.depth, _INDENTS)
-        number = f"[{item.depth}] " if item.depth > _INDENTS else ""
-        joins = drawing.parents[index] if not is_below or len(drawing.parents[index]) > 1 else []
+def _text(drawing: _Drawing, strokes: tuple[str, str, str, str]) -> str:
+    """Each item once, as a tree: below the last of its parents, the others named behind it."""
+    branch, last_branch, bar, space = strokes
+    roots, below = _forest(drawing)
+    lines = [] if drawing.name is None else [_line(drawing.name)]
+    due = [(root, 0, "", "") for root in reversed(roots)]
+    while due:
+        index, depth, indent, rest = due.pop()
+        item, parents = drawing.items[index], drawing.parents[index]
         facts = [item.title, *item.lines, *([f"({item.group})"] if item.group else [])]
         shown = "  ".join(_line(fact) for fact in facts)
+        number = f"[{depth}] " if depth > _INDENTS else ""
+        joins = parents if len(parents) > 1 or not depth else []
         lines.append(f"{indent}{number}{shown}{_joined(drawing, joins)}")
+        is_last = True
+        for child in reversed(below[index]):
+            stroke, under = (last_branch, space) if is_last else (branch, bar)
+            inner = rest + under if depth < _INDENTS else rest
+            due.append((child, depth + 1, rest + stroke, inner))
+            is_last = False
     return "\n".join(lines)
 
 
-def _topological(drawing: _Drawing) -> Iterator[tuple[int, bool]]:
-    """Each item once, after its parents, depth first; and whether it stands below a parent.
+def _forest(drawing: _Drawing) -> tuple[list[int], list[list[int]]]:
+    """The roots, and below each item the items whose last parent it is, depth first.
 
-    What folding has tied into circles comes in the order of its depth.
+    Items that folding has tied into cycles are roots, in the order of their depth.
     """
     missing = [len(above) for above in drawing.parents]
     by_depth = sorted(range(len(missing)), key=lambda index: drawing.items[index].depth)
+    roots: list[int] = []
+    below: list[list[int]] = [[] for _ in missing]
     seen: set[int] = set()
     starts = [index for index in by_depth if not missing[index]]
     for start in (*starts, *by_depth):
+        if start in seen:
+            continue
+        roots.append(start)
         stack = [start]
         while stack:
             index = stack.pop()
-            if index in seen:
-                continue
             seen.add(index)
-            yield index, index != start or not missing[index]
-            below = [child for child in drawing.children[index] if child not in seen]
-            for child in below:
+            open_ = [child for child in drawing.children[index] if child not in seen]
+            for child in open_:
                 missing[child] -= 1
-            ready = (child for child in below if not missing[child])
-            stack += sorted(ready, key=lambda child: drawing.items[child].group or "")[::-1]
+            ready = (child for child in open_ if not missing[child])
+            below[index] = sorted(ready, key=lambda child: drawing.items[child].group or "")
+            stack += reversed(below[index])
+    return roots, below
 
 
 def _joined(drawing: _Drawing, parents: list[int]) -> str:
@@ -397,7 +423,7 @@ def _joined(drawing: _Drawing, parents: list[int]) -> str:
 
 
 def _line(text: str, longest: int = _LONGEST) -> str:
-    """A text on one line, without what a terminal obeys or no encoding can hold."""
+    """A text on one line, without control characters and lone surrogates."""
     cut = text if len(text) <= 4 * longest else text[: 4 * longest] + "\u2026"
     shown = "".join(map(_shown, " ".join(cut.split())))
     return shown if len(shown) <= longest else shown[: longest - 1] + "\u2026"

@@ -1,438 +1,387 @@
-"""Plan: a canvas, workflow or batch laid out as jobs and what each of them waits for."""
+"""Plan: a canvas, workflow or batch laid out as jobs, and what each of them waits for.
+
+What must hold:
+
+- Predecessors are laid out before their successors, because a successor stores a reference to the
+  ids of their results.
+- Jobs are created in the order of their ids, members of a workflow at positions without gaps. So
+  many results in a row can be stored as a range: its first and its last id.
+- Every member of a workflow is followed by another member or by the end of the workflow. So a
+  workflow only counts the ends of members without a successor in it (``end_count``).
+- The first successor in the same workflow is stored in the job's own row; all other dependents are
+  edges. Most jobs have just one, so most workflows need few edges.
+"""
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
-from hammerflow.canvas.signature import Canvas, Chain, Chord, Group, Signature
+from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
+from hammerflow.canvas.signature import Signature
 from hammerflow.errors import WorkflowInvalid
-from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, Rule
+from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.workflows.workflow import Batch, Workflow, WorkflowNode, is_id
+from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.planned import PlannedItem, PlannedJob, PlannedWorkflow
+from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
+from hammerflow.workflows.workflow import Workflow, WorkflowNode, is_id
 
-__all__ = ["NOTHING", "Plan", "PlannedItem", "PlannedJob", "PlannedWorkflow", "plan_of"]
+__all__ = ["NOTHING", "Output", "Plan", "external_id", "plan_of"]
 
-#: Stands where a group or batch is empty, so that what comes after it still comes after.
+#: Placeholder job for an empty group or batch, so that its successors still have a predecessor.
 NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
-#: So many results in a row are named by the first and the last.
+#: From this many results in a row, a reference is a range.
 _RANGE = 16
 NewId = Callable[[], bytes]
 
 
-class PlannedItem:
-    """A job or a workflow inside another: something that ends."""
-
-    __slots__ = ("flow", "id", "is_there", "name", "outs", "position")
-
-    def __init__(self, id_: bytes, flow: PlannedWorkflow | None, name: str | None) -> None:
-        self.id = id_
-        self.is_there = False  # its row says already who waits for it
-        self.flow = flow
-        self.name = name
-        self.outs: list[tuple[PlannedItem, int]] = []
-        self.position: int | None = None
-        if flow is not None:
-            self.position = len(flow.items)
-            flow.items.append(self)
-
-    def place(self) -> tuple[bytes | None, bool, list[tuple[PlannedItem, int]]]:
-        """(its only dependent or its workflow, whether edges start here, the dependents by edges).
-
-        The first dependent in its workflow stands in the job's own row and needs no edge. One in
-        a workflow inside is not enough: that may be cancelled by itself.
-        """
-        if self.is_there:
-            return None, bool(self.outs), self.outs
-        waits = [out for out in self.outs if self.is_waited_by(*out)]
-        edges = [out for out in self.outs if not self.is_waited_by(*out)]
-        if not waits:
-            return (self.flow.id if self.flow else None), bool(edges), edges
-        return waits[0][0].id, len(self.outs) > 1, waits[1:] + edges
-
-    def is_waited_by(self, other: PlannedItem, kind: int) -> bool:
-        """Whether a dependent stands in the same workflow and counts its end."""
-        return kind == DEPENDENCY and other.flow is self.flow
-
-
-class PlannedJob(PlannedItem):
-    """A call that will be a job."""
-
-    __slots__ = (
-        "after",
-        "external",
-        "feed",
-        "inputs",
-        "rule",
-        "signature",
-        "wait_for_children",
-        "when",
-    )
-
-    def __init__(
-        self, id_: bytes, flow: PlannedWorkflow | None, name: str | None, signature: Signature
-    ) -> None:
-        super().__init__(id_, flow, name)
-        self.signature = signature
-        self.after: dict[PlannedItem, int] = {}
-        self.external: list[bytes] = []  # jobs and workflows that are there already
-        self.feed: Any = None  # whose results come first among the arguments
-        self.inputs: dict[str, Any] = {}
-        self.rule = int(Rule.COMPLETED)
-        self.when: str | None = None
-        self.wait_for_children = False
-
-    def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
-        """Start after it."""
-        if item not in self.after:
-            self.after[item] = kind
-            item.outs.append((self, kind))
-
-
-class PlannedWorkflow(PlannedItem):
-    """A workflow of its own."""
-
-    __slots__ = ("collects", "items", "kind", "label", "outs_by_name", "policy", "workflow")
-
-    def __init__(
-        self,
-        id_: bytes,
-        flow: PlannedWorkflow | None,
-        name: str | None,
-        *,
-        kind: str,
-        label: str,
-        policy: FailurePolicy,
-        workflow: Workflow | None = None,
-        collects: int = 0,
-    ) -> None:
-        super().__init__(id_, flow, name)
-        self.kind = kind
-        self.label = label
-        self.policy = policy
-        self.workflow = workflow
-        self.collects = collects
-        self.items: list[PlannedItem] = []
-        self.outs_by_name: dict[str, Any] = {}  # nodes that result in several
-
-    @property
-    def ends(self) -> int:
-        """How many of its items nothing else in it waits for."""
-        return sum(not any(i.is_waited_by(*out) for out in i.outs) for i in self.items)
-
-
 #: What comes out of a part: the item whose result it is, or several in order.
-Out = PlannedItem | list[Any]
+Output = PlannedItem | list[Any]
 
 
 class Plan:
-    """All flows (the outermost first) and steps, in order of their ids.
+    """What is inserted: workflows (the outermost first) and jobs, each in order of their ids.
 
     Attributes:
-        out: what the whole of it results in.
+        output: what the whole of it results in.
     """
 
     def __init__(self, new_id: NewId) -> None:
-        self.flows: list[PlannedWorkflow] = []
-        self.steps: list[PlannedJob] = []
-        self.out: Out = []
+        self.workflows: list[PlannedWorkflow] = []
+        self.jobs: list[PlannedJob] = []
+        self.output: Output = []
         self._new_id = new_id
-        self._known: dict[int, list[Out]] = {}  # id() of what was laid out to what came of it
-        self._outs: dict[
-            tuple[PlannedWorkflow | None, str], Out
-        ] = {}  # what nodes result in, by name
-        self._begins: list[PlannedJob] = []  # steps that take nothing from others
-        #: The step whose condition is that of a workflow or batch: where it is skipped, so is what
-        #: comes after, though a workflow of which all is skipped has completed.
+        # By id() of a user's object: what came of it, each time it was laid out.
+        self._outputs: dict[int, list[Output]] = {}
+        self._node_outputs: dict[tuple[PlannedWorkflow | None, str], Output] = {}
+        # A stack of jobs that have no predecessor yet. Whoever lays out a part remembers the height
+        # before: what lies above are the roots of that part. A node with predecessors takes its
+        # roots off and makes them wait; those of a node without any stay for the node around it.
+        self._roots: list[PlannedJob] = []
+        # The gate of a workflow or batch with a condition: see _add_node.
         self._gates: dict[PlannedItem, PlannedJob] = {}
 
-    def flow(
-        self, parent: PlannedWorkflow | None, name: str | None = None, **facts: Any
+    def new_workflow(
+        self, parent: PlannedWorkflow | None, name: str | None = None, **fields: Any
     ) -> PlannedWorkflow:
-        """One more workflow."""
-        made = PlannedWorkflow(self._new_id(), parent, name, **facts)
-        self.flows.append(made)
+        """One more workflow; ``fields`` are those of :class:`PlannedWorkflow`."""
+        made = PlannedWorkflow(self._new_id(), parent, name, **fields)
+        self.workflows.append(made)
         return made
 
-    def step(
-        self, signature: Signature, flow: PlannedWorkflow | None, name: str | None = None,
-        id_: bytes | None = None,
+    def new_job(
+        self, signature: Signature, workflow: PlannedWorkflow | None, name: str | None = None,
+        existing_id: bytes | None = None,
     ) -> PlannedJob:  # fmt: skip
-        """One more job."""
+        """One more job; ``existing_id`` is that of a job which goes on as this call."""
         given = signature.options.get("job_id")
-        made = PlannedJob(
-            id_ or (given.bytes if given is not None else self._new_id()), flow, name, signature
-        )
-        made.is_there = id_ is not None
-        self.steps.append(made)
-        self._known.setdefault(id(signature), []).append(made)
+        id_ = existing_id or (self._new_id() if given is None else given.bytes)
+        made = PlannedJob(id_, workflow, name, signature, exists=existing_id is not None)
+        self.jobs.append(made)
+        self._outputs.setdefault(id(signature), []).append(made)
         return made
 
     def given_ids(self) -> Iterable[uuid.UUID]:
         """The ids that its signatures ask for."""
-        options = (step.signature.options for step in self.steps)
+        options = (job.signature.options for job in self.jobs)
         return [given["job_id"] for given in options if "job_id" in given]
 
     # -- canvas -----------------------------------------------------------------------------------
 
-    def place(
+    def add_canvas(
         self,
         canvas: Canvas,
-        flow: PlannedWorkflow | None,
+        workflow: PlannedWorkflow | None,
         *,
-        feed: Out | None = None,
+        source: Output | None = None,
         name: str | None = None,
         last_id: bytes | None = None,
-    ) -> Out:
+    ) -> Output:
         """Lay out a canvas.
 
         Args:
-            feed: whose results its first tasks take.
-            last_id: the id that its one last task must have.
+            source: whose results its first tasks take.
+            name: of its node; parts get it with a number.
+            last_id: the id of the existing job that its last task replaces.
         """
-        first = len(self.steps)
+        first = len(self.jobs)
         match canvas:
             case Signature():
-                out: Out = self._signature(canvas, flow, feed, name, last_id)
+                output: Output = self._add_signature(canvas, workflow, source, name, last_id)
             case Chain():
-                out = feed if feed is not None else []
-                for at, task in enumerate(canvas.tasks):
-                    is_last = at == len(canvas.tasks) - 1
-                    out = self.place(
-                        task,
-                        flow,
-                        feed=feed if at == 0 else out,
-                        name=name if is_last or name is None else f"{name}.{at + 1}",
-                        last_id=last_id if is_last else None,
-                    )
+                output = self._add_chain(canvas.tasks, workflow, source, name, last_id)
             case Chord():
                 if canvas.body is None:
                     raise WorkflowInvalid("a chord needs a body: chord(header, body)")
-                header = self._group(canvas.tasks, flow, feed, name)
-                out = self.place(canvas.body, flow, feed=header, name=name, last_id=last_id)
+                header = self._add_group(canvas.tasks, workflow, source, name)
+                output = self.add_canvas(
+                    canvas.body, workflow, source=header, name=name, last_id=last_id
+                )
             case Group():
-                out = self._group(canvas.tasks, flow, feed, name)
+                output = self._add_group(canvas.tasks, workflow, source, name)
             case _:
-                raise TypeError(f"a canvas is wanted, not {type(canvas).__name__}")
+                raise TypeError(f"expected a canvas, got {type(canvas).__name__}")
         if not isinstance(canvas, Signature):
-            self._known.setdefault(id(canvas), []).append(out)
-        self._link(canvas, flow, out, self.steps[first:])
-        return out
+            self._outputs.setdefault(id(canvas), []).append(output)
+        self._add_links(canvas, workflow, output, self.jobs[first:])
+        return output
 
-    def _signature(
-        self, signature: Signature, flow: PlannedWorkflow | None, feed: Out | None,
-        name: str | None,
-        id_: bytes | None,
+    def _add_signature(
+        self, signature: Signature, workflow: PlannedWorkflow | None, source: Output | None,
+        name: str | None, existing_id: bytes | None,
     ) -> PlannedJob:  # fmt: skip
-        step = self.step(signature, flow, name, id_)
-        before = [] if feed is None else _flat(feed)
+        job = self.new_job(signature, workflow, name, existing_id)
+        before = [] if source is None else _flat(source)
         if not before:
-            self._begins.append(step)
+            self._roots.append(job)
         for item in before:
-            step.wait_for(item)
-        if feed is not None and not signature.immutable:
-            step.feed = reference(feed)
+            job.wait_for(item)
+        if source is not None and not signature.immutable:
+            job.input_ref = reference(source)
         for other in signature.after:
-            self._depend(step, other)
-        return step
+            self._add_dependency(job, other)
+        return job
 
-    def _group(
+    def _add_chain(
+        self, tasks: list[Canvas], workflow: PlannedWorkflow | None, source: Output | None,
+        name: str | None, last_id: bytes | None,
+    ) -> Output:  # fmt: skip
+        output = source
+        for number, task in enumerate(tasks, 1):
+            is_last = number == len(tasks)
+            output = self.add_canvas(
+                task,
+                workflow,
+                source=output,
+                name=name if is_last or name is None else f"{name}.{number}",
+                last_id=last_id if is_last else None,
+            )
+        return output if output is not None else []
+
+    def _add_group(
         self,
         tasks: Iterable[Canvas],
-        flow: PlannedWorkflow | None,
-        feed: Out | None,
+        workflow: PlannedWorkflow | None,
+        source: Output | None,
         name: str | None,
-    ) -> Out:
+    ) -> Output:
         tasks = [*tasks]
-        if not tasks and (feed is not None or name is not None):
-            return self._signature(NOTHING, flow, feed, name, None)
+        if not tasks and (source is not None or name is not None):
+            return self._add_signature(NOTHING, workflow, source, name, None)
         return [
-            self.place(task, flow, feed=feed, name=None if name is None else f"{name}[{at}]")
+            self.add_canvas(
+                task, workflow, source=source, name=None if name is None else f"{name}[{at}]"
+            )
             for at, task in enumerate(tasks)
         ]
 
-    def _link(
-        self, canvas: Canvas, flow: PlannedWorkflow | None, out: Out, made: Iterable[PlannedJob]
-    ) -> None:  # fmt: skip
-        leaves = {id(leaf) for leaf in canvas.leaves()} if canvas.errbacks else set()
-        steps = [step for step in made if id(step.signature) in leaves]
+    def _add_links(
+        self,
+        canvas: Canvas,
+        workflow: PlannedWorkflow | None,
+        output: Output,
+        made: Iterable[PlannedJob],
+    ) -> None:
+        """Lay out the callbacks of a canvas: links after its output, errbacks after all its jobs.
+
+        An errback waits for every job of the canvas (but for those of links inside), as any of
+        them may be the one that fails.
+        """
         for callback in canvas.links:
-            self.place(callback, flow, feed=out)
-        for callback in canvas.errbacks:
-            for leaf in self._begin(callback, flow):
-                leaf.rule = int(Rule.FAILED)
-                ids = [step.id.hex() for step in steps]
-                leaf.feed = None if leaf.signature.immutable else {"failed": ids}
-                for step in steps:
-                    leaf.wait_for(step)
-
-    def _begin(self, callback: Canvas, flow: PlannedWorkflow | None) -> list[PlannedJob]:
-        """Lay out an errback; its first steps."""
-        before = len(self._begins)
-        self.place(callback, flow)
-        begins = self._begins[before:]
-        del self._begins[before:]
-        return begins
-
-    def _depend(self, step: PlannedJob, other: Any) -> None:
-        if isinstance(other, str) and not is_id(other):
-            out = self._outs.get((step.flow, other))
-            if out is None:
-                raise WorkflowInvalid(
-                    f"{step.signature.task} depends on {other!r}: there is no node of that name "
-                    "beside it in a workflow"
-                )
-            for item in _flat(out):
-                step.wait_for(item)
+            self.add_canvas(callback, workflow, source=output)
+        if not canvas.errbacks:
             return
-        if isinstance(other, Canvas | Workflow | Batch):
-            known = self._known.get(id(other))
-            if known is None:
+        leaves = {id(leaf) for leaf in canvas.leaves()}
+        jobs = [job for job in made if id(job.signature) in leaves]
+        for callback in canvas.errbacks:
+            height = len(self._roots)
+            self.add_canvas(callback, workflow)
+            for root in self._roots[height:]:
+                root.rule = int(Rule.FAILED)
+                if not root.signature.immutable:
+                    root.input_ref = FailedJobs([job.id for job in jobs])
+                for job in jobs:
+                    root.wait_for(job)
+            # They wait for the canvas, so not for the predecessors of its node as well.
+            del self._roots[height:]
+
+    def _add_dependency(self, job: PlannedJob, other: Any) -> None:
+        """``signature.depends_on(other)``."""
+        if isinstance(other, str) and not is_id(other):
+            output = self._node_outputs.get((job.workflow, other))
+            if output is None:
                 raise WorkflowInvalid(
-                    f"{step.signature.task} depends on {other!r}, which is not sent with it: send "
+                    f"{job.signature.task} depends on {other!r}, but its workflow has no node of "
+                    "that name"
+                )
+        elif isinstance(other, Canvas | Workflow | Batch):
+            output = self._outputs.get(id(other))
+            if output is None:
+                raise WorkflowInvalid(
+                    f"{job.signature.task} depends on {other!r}, which is not sent with it: send "
                     "that first and depend on its result, or put both into one workflow"
                 )
-            for item in _flat(known):
-                step.wait_for(item)
+        else:
+            job.external_ids.append(external_id(other))
             return
-        step.external.append(external_id(other))
+        for item in _flat(output):
+            job.wait_for(item)
 
     # -- workflows --------------------------------------------------------------------------------
 
-    def workflow(
-        self, workflow: Workflow, parent: PlannedWorkflow | None = None, *, name: str | None = None
-    ) -> PlannedWorkflow:  # fmt: skip
+    def add_workflow(
+        self, definition: Workflow, parent: PlannedWorkflow | None = None, name: str | None = None
+    ) -> PlannedWorkflow:
         """Lay out a workflow that was validated."""
-        flow = self.flow(
-            parent, name, kind="workflow", label=workflow.name, policy=workflow.failure_policy,
-            workflow=workflow,
+        workflow = self.new_workflow(
+            parent, name, kind="workflow", label=definition.name,
+            policy=definition.failure_policy, definition=definition,
         )  # fmt: skip
-        outs: dict[int, Out] = {}
-        for node in _in_order(workflow.nodes):
-            outs[id(node)] = self._outs[flow, node.name] = self._node(node, flow, outs)
-        flow.outs_by_name = {
-            n.name: reference(outs[id(n)]) for n in workflow.nodes if isinstance(outs[id(n)], list)
+        for node in _in_order(definition.nodes):
+            self._node_outputs[workflow, node.name] = self._add_node(node, workflow)
+        outputs = {node.name: self._node_outputs[workflow, node.name] for node in definition.nodes}
+        workflow.outputs_by_name = {
+            name: reference(output) for name, output in outputs.items() if isinstance(output, list)
         }
-        return flow
+        return workflow
 
-    def batch(
-        self, batch: Batch, parent: PlannedWorkflow | None = None, *, name: str | None = None
-    ) -> PlannedWorkflow:  # fmt: skip
+    def add_batch(
+        self, batch: Batch, parent: PlannedWorkflow | None = None, name: str | None = None
+    ) -> PlannedWorkflow:
         """Lay out a batch whose calls fit into memory."""
-        flow = self.flow(
+        workflow = self.new_workflow(
             parent, name, kind="batch", label=batch.name, policy=batch.policy,
             collects=batch.collects,
         )  # fmt: skip
         members: list[Any] = [
-            self._signature(signature, flow, None, None, None) for signature in batch.calls()
+            self._add_signature(signature, workflow, None, None, None)
+            for signature in batch.calls()
         ]
         if batch.then is not None or not members:
-            then = self._signature(batch.then or NOTHING, flow, members, "then", None)
+            then = self._add_signature(batch.then or NOTHING, workflow, members, "then", None)
             if batch.on_failure == "collect":
                 then.rule = int(Rule.ENDED)
-        return flow
+        return workflow
 
-    def _node(self, node: WorkflowNode, flow: PlannedWorkflow, outs: Mapping[int, Out]) -> Out:
-        before = [outs[id(n)] for n in node.after]
-        first, first_begin = len(self.steps), len(self._begins)
+    def _add_node(self, node: WorkflowNode, workflow: PlannedWorkflow) -> Output:
+        """Lay out a node, and let its roots wait for the nodes before it.
+
+        A condition is checked by a job. On a workflow or batch it goes to a gate, a job of its own
+        before all others: when the gate is skipped, so are the roots behind it. As a workflow all
+        of whose jobs were skipped has completed, what follows waits for the gate, too, and is
+        skipped with it.
+        """
+        first_job, height = len(self.jobs), len(self._roots)
         gate = None
         if node.when is not None and not isinstance(node.content, Canvas):
-            gate = self._signature(NOTHING, flow, None, None, None)
+            gate = self._add_signature(NOTHING, workflow, None, None, None)
         match node.content:
             case Workflow():
-                out: Out = self.workflow(node.content, flow, name=node.name)
+                output: Output = self.add_workflow(node.content, workflow, node.name)
             case Batch():
-                out = self.batch(node.content, flow, name=node.name)
+                output = self.add_batch(node.content, workflow, node.name)
             case _:
-                out = self.place(node.content, flow, name=node.name)
-                for step in self.steps[first:]:
-                    step.wait_for_children = node.wait_for_children
+                output = self.add_canvas(node.content, workflow, name=node.name)
+                for job in self.jobs[first_job:]:
+                    job.wait_for_children = node.wait_for_children
         if not isinstance(node.content, Canvas):
-            self._known.setdefault(id(node.content), []).append(out)
-        inputs = {n.name: reference(o) for n, o in zip(node.after, before, strict=True)}
-        waits = [item for out_before in before for item in _flat(out_before)]
+            self._outputs.setdefault(id(node.content), []).append(output)
+        before = {n.name: self._node_outputs[workflow, n.name] for n in node.after}
+        inputs = {name: reference(part) for name, part in before.items()}
+        waits = [item for part in before.values() for item in _flat(part)]
         waits += [self._gates[item] for item in waits if item in self._gates]
-        begins = self._begins[first_begin:]
-        if gate is not None and isinstance(out, PlannedWorkflow):
-            self._gates[out] = gate
-            for step in begins[1:]:
-                step.wait_for(gate)
-                step.inputs = {**inputs, **step.inputs}
-        for step in begins if gate is None else [gate]:
-            self._enter(step, node, waits, inputs)
+        roots = self._roots[height:]
+        if gate is not None and isinstance(output, PlannedItem):
+            self._gates[output] = gate
+            for job in roots[1:]:  # the first is the gate itself
+                job.wait_for(gate)
+                job.inputs = {**inputs, **job.inputs}
+            roots = [gate]
+        for job in roots:
+            self._enter(job, node, waits, inputs)
         if node.after:
-            del self._begins[first_begin:]
-        return out
+            del self._roots[height:]
+        return output
 
     def _enter(
         self,
-        step: PlannedJob,
+        job: PlannedJob,
         node: WorkflowNode,
         waits: list[PlannedItem],
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, ResultRef],
     ) -> None:
-        """A step with which a node begins waits for what the node waits for."""
+        """A root of a node waits for what the node waits for, and has its condition."""
         for item in waits:
-            step.wait_for(item)
-        step.inputs = {**inputs, **step.inputs}
+            job.wait_for(item)
+        job.inputs = {**inputs, **job.inputs}
         if node.when is not None:
-            step.when = node.when
-            step.rule |= CONDITIONAL
+            job.when = node.when
+            job.rule |= CONDITIONAL
         if node.after_skipped == "run":
-            step.rule = (step.rule & CONDITIONAL) | int(Rule.NOT_FAILED)
+            job.rule = (job.rule & CONDITIONAL) | int(Rule.NOT_FAILED)
 
 
 def plan_of(work: Any, new_id: NewId) -> Plan:
     """The plan of whatever can be sent.
 
+    Args:
+        work: a signature, canvas, workflow or batch.
+        new_id: gives ids in ascending order.
+
     Raises:
         WorkflowInvalid: a fault in its structure.
+        TypeError: something else.
     """
     plan = Plan(new_id)
     match work:
         case Workflow():
-            plan.out = plan.workflow(work.validate())
+            plan.output = plan.add_workflow(work.validate())
         case Batch():
-            plan.out = plan.batch(work)
+            plan.output = plan.add_batch(work)
         case Signature() if not (work.links or work.errbacks):
-            plan.out = plan.place(work, None)
+            plan.output = plan.add_canvas(work, None)
         case Canvas():
-            kind = type(work).__name__.lower()
-            kind = "chain" if kind == "signature" else kind
-            flow = plan.flow(
+            kind = "chain" if isinstance(work, Signature) else type(work).__name__.lower()
+            workflow = plan.new_workflow(
                 None, kind=kind, label=_label(work), policy=FailurePolicy.CONTINUE_ON_FAILURE
             )
-            plan.out = plan.place(work, flow)
+            plan.output = plan.add_canvas(work, workflow)
         case _:
             raise TypeError(
-                "a signature, canvas, workflow or batch can be sent, not "
-                f"{type(work).__name__}: make one with task.s(...)"
+                "expected a signature (task.s(...)), canvas, workflow or batch, got "
+                f"{type(work).__name__}"
             )
     return plan
 
 
-def reference(out: Out) -> Any:
-    """Where results are found, for ``options``: hex of a job's id, a list of such, a range of jobs
-    of a workflow, or names to such."""
-    match out:
+def reference(output: Output) -> ResultRef:
+    """Where the results of an output will be found."""
+    match output:
         case PlannedJob():
-            return out.id.hex()
+            return ResultRef(output.id)
         case PlannedWorkflow(kind="batch"):
-            return reference([i for i in out.items if i.name != "then"])
+            return reference([i for i in output.items if i.name != "then"])
         case PlannedWorkflow():
-            return {"names": {i.name: reference(i) for i in out.items if i.name is not None}}
-        case list() if _is_range(out):
-            return {"from": out[0].id.hex(), "to": out[-1].id.hex(), "in": out[0].flow.id.hex()}
+            return ResultRef({i.name: reference(i) for i in output.items if i.name is not None})
+        case list() if _is_range(output):
+            return ResultRef(JobRange(output[0].id, output[-1].id, output[0].workflow.id))
         case list():
-            return [reference(part) for part in out]
+            return ResultRef([reference(part) for part in output])
         case _:
-            raise TypeError(f"{out!r} has no results")
+            raise TypeError(f"{output!r} has no results")
 
 
 def external_id(other: Any) -> bytes:
-    """The id that a result, workflow result, UUID or text stands for."""
+    """The id of what a job outside the plan was given as: a result, a UUID or its text.
+
+    Raises:
+        WorkflowInvalid: it has no id.
+    """
     key = getattr(other, "id", other)
     if isinstance(key, str) and is_id(key):
         key = uuid.UUID(key)
@@ -441,48 +390,42 @@ def external_id(other: Any) -> bytes:
     return key.bytes
 
 
-def _is_range(out: list[Any]) -> bool:
-    """Steps of one workflow that stand side by side, in the order of their ids."""
-    if len(out) < _RANGE or not all(isinstance(i, PlannedJob) for i in out) or out[0].flow is None:
+def _is_range(output: list[Any]) -> bool:
+    """Whether these are jobs of one workflow without others between them, with ascending ids.
+
+    The ids need a check, as ``job_id`` lets users choose them.
+    """
+    if len(output) < _RANGE or not all(isinstance(i, PlannedJob) for i in output):
         return False
-    return all(
-        b.flow is a.flow and b.position == a.position + 1 and b.id > a.id
-        for a, b in itertools.pairwise(out)
+    return output[0].workflow is not None and all(
+        b.workflow is a.workflow and b.position == a.position + 1 and b.id > a.id
+        for a, b in itertools.pairwise(output)
     )
 
 
-def _flat(out: Out) -> list[PlannedItem]:
-    if isinstance(out, PlannedItem):
-        return [out]
-    return [item for part in out for item in _flat(part)]
+def _flat(output: Output) -> list[PlannedItem]:
+    if isinstance(output, PlannedItem):
+        return [output]
+    return [item for part in output for item in _flat(part)]
 
 
 def _in_order(nodes: list[WorkflowNode]) -> list[WorkflowNode]:
     """Each node after all that it waits for, otherwise in the order of definition."""
+    places = {node: place for place, node in enumerate(nodes)}
+    sorter = TopologicalSorter({node: node.after for node in nodes})
+    sorter.prepare()
     order: list[WorkflowNode] = []
-    seen: set[int] = set()
-    for root in nodes:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if id(node) in seen:
-                stack.pop()
-                continue
-            missing = [n for n in node.after if id(n) not in seen]
-            if missing:
-                stack += reversed(missing)
-            else:
-                seen.add(id(node))
-                order.append(stack.pop())
+    ready: list[int] = []
+    while sorter.is_active():
+        for node in sorter.get_ready():
+            heapq.heappush(ready, places[node])
+        order.append(nodes[heapq.heappop(ready)])
+        sorter.done(order[-1])
     return order
 
 
 def _label(canvas: Canvas) -> str:
-    """A canvas has no name: the names of its first tasks stand for it."""
-    kind = type(canvas).__name__.lower()
-    tasks = []
-    for leaf in canvas.leaves():
-        tasks.append(leaf.task.rpartition(".")[2])
-        if len(tasks) == 4:
-            break
-    return f"{kind} of {', '.join(tasks[:3])}{' ...' if len(tasks) > 3 else ''}"
+    """The name of a canvas in lists: its kind and its first three tasks."""
+    tasks = [leaf.task.rpartition(".")[2] for leaf in itertools.islice(canvas.leaves(), 4)]
+    more = " ..." if len(tasks) > 3 else ""
+    return f"{type(canvas).__name__.lower()} of {', '.join(tasks[:3])}{more}"

@@ -1,10 +1,12 @@
-"""Located: JSON and YAML as plain values that know their lines, read strictly and within bounds."""
+"""Positions: JSON and YAML as values that know their lines, read strictly, within bounds."""
 
 from __future__ import annotations
 
 import bisect
 import functools
 import json
+import json.decoder
+import json.scanner
 import math
 import re
 from typing import Any, NamedTuple
@@ -16,62 +18,102 @@ __all__ = ["ParseError", "Positioned", "read_json", "read_yaml"]
 _MOST = 100_000  # values, after aliases are followed
 _DEEPEST = 50
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SPACE = re.compile(r"[ \t\r\n]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_WORDS = {"true": True, "false": False, "null": None}
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "timestamp", "str"))
 
 
-class Positioned(NamedTuple):
-    """A value and its line; in a mapping also the line of its key."""
+class ParseError(Exception):
+    """A text breaks a rule.
 
-    value: Any  # a scalar, list[Located] or dict[str, Located]
+    Attributes:
+        reason: what is wrong.
+        line: the line, if it is known.
+        path: the place in the value, such as ``jobs[1].name``, if it is known.
+    """
+
+    def __init__(self, reason: str, line: int | None, path: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.line, self.path = reason, line, path
+
+
+class Positioned(NamedTuple):
+    """A value of a file, and where it is.
+
+    Attributes:
+        value: a scalar, list[Positioned] or dict[str, Positioned].
+        line: where it starts.
+        path: its place in the whole, such as ``jobs[1].name``, cut to 120 characters.
+        key_line: in a mapping, where its key starts.
+    """
+
+    value: Any
     line: int
+    path: str = ""
     key_line: int | None = None
 
-
-class ParseError(Exception):
-    """A text breaks a rule: what is said, the line if one is known, the path (``jobs[1].name``)."""
-
-    def __init__(self, said: str, line: int | None, path: str = "") -> None:
-        super().__init__(said)
-        self.said, self.line, self.path = said, line, path
+    def error(self, reason: str) -> ParseError:
+        """An error at this place."""
+        return ParseError(reason, self.line, self.path)
 
 
 class _Bounds:
-    """Where a reader is, and how much it has read."""
+    """How much a parser has read, and how deep it is."""
 
     def __init__(self) -> None:
-        self.steps: list[str | int] = []
-        self.count = 0
+        self.count = self.depth = 0
 
     def enter(self, line: int) -> None:
-        """Count a value."""
+        """Begin a value; whoever calls this subtracts from ``depth`` at its end."""
         self.count += 1
+        self.depth += 1
         if self.count > _MOST:
-            raise self.misread(f"the file has more than {_MOST:,} values".replace(",", " "), line)
-        if len(self.steps) > _DEEPEST:
-            raise self.misread(f"values are nested more than {_DEEPEST} deep", line)
+            raise ParseError(f"the file has more than {_MOST:,} values".replace(",", " "), line)
+        if self.depth > _DEEPEST + 1:
+            raise ParseError(f"values are nested more than {_DEEPEST} deep", line)
 
-    def misread(self, said: str, line: int | None) -> ParseError:
-        """The error, with the path to here."""
-        path = "".join(
-            f"[{step}]" if isinstance(step, int) else f".{_short(step)}" for step in self.steps
-        ).removeprefix(".")
-        return ParseError(said, line, path if len(path) <= 120 else f"{path[:120]}...")
 
-    def text(self, value: str, line: int) -> str:
-        """The text itself, if every encoding can hold it."""
-        if not value.isascii() and _SURROGATE.search(value):
-            raise self.misread("a text holds a lone surrogate, so it is no valid text", line)
+class _Reader:
+    """Goes through parsed values, and knows the path to where it is."""
+
+    def __init__(self) -> None:
+        self.path = ""
+
+    def value(self, parsed: Any) -> Positioned:
+        """A checked value."""
+        raise NotImplementedError
+
+    def at(self, step: str | int, parsed: Any) -> Positioned:
+        """A checked value one step deeper."""
+        outer, self.path = self.path, _longer(self.path, step)
+        found = self.value(parsed)
+        self.path = outer
+        return found
+
+    def fault(self, reason: str, line: int) -> ParseError:
+        """An error at the current path."""
+        return ParseError(reason, line, self.path)
+
+    def scalar(self, value: Any, line: int) -> Any:
+        """The value itself, if it can be an argument of a job."""
+        if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+            raise self.fault("a text holds a lone surrogate, so it is not valid Unicode", line)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.fault(f"{value} is not a finite number", line)
         return value
 
-    def number(self, value: float, line: int) -> float:
-        """The number itself, if it is one."""
-        if not math.isfinite(value):
-            raise self.misread(f"{value} is not a number that a job can be given", line)
-        return value
+    def entry(self, entries: dict[str, Positioned], key: str, parsed: Any, key_line: int) -> None:
+        """Add a checked entry to those of a mapping."""
+        if key in entries:
+            raise ParseError("duplicate key", key_line, _longer(self.path, key))
+        entries[key] = self.at(key, parsed)._replace(key_line=key_line)
+
+
+def _longer(path: str, step: str | int) -> str:
+    if len(path) > 120:
+        return path
+    name = f"[{step}]" if isinstance(step, int) else _short(step)
+    longer = f"{path}.{name}" if path and isinstance(step, str) else path + name
+    return longer if len(longer) <= 120 else f"{longer[:120]}..."
 
 
 def _short(text: str) -> str:
@@ -86,132 +128,86 @@ def read_json(text: str) -> Positioned:
     """The one value of a JSON text.
 
     Raises:
-        Misread: it is no JSON, repeats a key, holds NaN, or is too large or too deep.
+        ParseError: it is not JSON, repeats a key, holds NaN, or is too large or too deep.
     """
-    return _JsonReader(text).read()
+    try:
+        parsed = _JsonDecoder(text).decode(text)
+    except json.JSONDecodeError as error:
+        what = f"{error.msg[:1].lower()}{error.msg[1:]}".removesuffix(" at")
+        rest = text[error.pos : error.pos + 10]
+        found = ascii(rest) if rest else "the end of the file"
+        raise ParseError(f"invalid JSON: {what}, found {found}", error.lineno) from None
+    return _JsonReader().value(parsed)
 
 
-class _JsonReader(_Bounds):
+class _JsonDecoder(json.JSONDecoder):
+    """The standard decoder, its values wrapped in Positioned, its objects as tuples of pairs.
+
+    It uses the parts of the ``json`` module that are written in Python, as those in C cannot call
+    back for each value. Duplicate keys stay among the pairs: the reader can name their path.
+    """
+
     def __init__(self, source: str) -> None:
         super().__init__()
-        self._source = source
         self._breaks = [found.start() for found in re.finditer("\n", source)]
-        self._decoder = json.JSONDecoder()
+        self._bounds = _Bounds()
+        self.parse_object, self.parse_array = self._object, self._array
+        self._scan = json.scanner.py_make_scanner(self)  # type: ignore[attr-defined]
+        self.scan_once = self._element
 
-    def read(self) -> Positioned:
-        root, at = self._value(0)
-        at = self._skip(at)
-        if at < len(self._source):
-            raise self._unexpected(at, "the end of the file")
-        return root
+    def _object(self, start: Any, strict: bool, *_: Any) -> Any:
+        parse = json.decoder.JSONObject  # type: ignore[attr-defined]
+        return parse(start, strict, self._member, None, tuple)
+
+    def _array(self, start: Any, _: Any) -> Any:
+        return json.decoder.JSONArray(start, self._element)  # type: ignore[attr-defined]
 
     def _line(self, at: int) -> int:
         return bisect.bisect_left(self._breaks, at) + 1
 
-    def _skip(self, at: int) -> int:
-        found = _SPACE.match(self._source, at)
-        return found.end() if found else at
+    def _member(self, source: str, at: int) -> tuple[Positioned, int]:
+        value, end = self._element(source, at)
+        key_end = source.rfind('"', 0, at)  # strings have no line breaks: the line of its start
+        return value._replace(key_line=self._line(key_end)), end
 
-    def _unexpected(self, at: int, wanted: str) -> ParseError:
-        rest = self._source[at : at + 10]
-        found = ascii(rest) if rest else "the end of the file"
-        return self.misread(f"this is no JSON: expected {wanted}, found {found}", self._line(at))
-
-    def _value(self, at: int) -> tuple[Positioned, int]:
-        at = self._skip(at)
+    def _element(self, source: str, at: int) -> tuple[Positioned, int]:
         line = self._line(at)
-        self.enter(line)
-        opening = self._source[at : at + 1]
-        if opening == "{":
-            return self._object(at, line)
-        if opening == "[":
-            return self._array(at, line)
-        if opening == '"':
-            value, end = self._string(at)
-            return Positioned(value, line), end
-        return self._scalar(at, line)
-
-    def _string(self, at: int) -> tuple[str, int]:
+        self._bounds.enter(line)
         try:
-            value, end = self._decoder.raw_decode(self._source, at)
-        except json.JSONDecodeError as error:
-            said = f"this is no JSON: {error.msg[:1].lower()}{error.msg[1:]}".removesuffix(" at")
-            raise self.misread(said, self._line(error.pos)) from None
-        return self.text(value, self._line(at)), end
+            value, end = self._scan(source, at)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # of int()
+            raise ParseError("a number has too many digits", line) from None
+        self._bounds.depth -= 1
+        return Positioned(value, line), end
 
-    def _scalar(self, at: int, line: int) -> tuple[Positioned, int]:
-        for word, value in _WORDS.items():
-            if self._source.startswith(word, at):
-                return Positioned(value, line), at + len(word)
-        for word in ("NaN", "Infinity", "-Infinity"):
-            if self._source.startswith(word, at):
-                raise self.misread(f"{word} is not a number that a job can be given", line)
-        found = _NUMBER.match(self._source, at)
-        if found is None:
-            raise self._unexpected(at, "a value")
-        if found[1] or found[2]:
-            return Positioned(self.number(float(found[0]), line), line), found.end()
-        try:
-            return Positioned(int(found[0]), line), found.end()
-        except ValueError:
-            raise self.misread("a number has too many digits", line) from None
 
-    def _array(self, at: int, line: int) -> tuple[Positioned, int]:
-        items: list[Positioned] = []
-        at = self._skip(at + 1)
-        if self._source.startswith("]", at):
-            return Positioned(items, line), at + 1
-        while True:
-            self.steps.append(len(items))
-            item, at = self._value(at)
-            self.steps.pop()
-            items.append(item)
-            at = self._skip(at)
-            if self._source.startswith("]", at):
-                return Positioned(items, line), at + 1
-            if not self._source.startswith(",", at):
-                raise self._unexpected(at, "a comma or ]")
-            at += 1
+class _JsonReader(_Reader):
+    """Checks keys and scalars."""
 
-    def _object(self, at: int, line: int) -> tuple[Positioned, int]:
-        entries: dict[str, Positioned] = {}
-        at = self._skip(at + 1)
-        if self._source.startswith("}", at):
-            return Positioned(entries, line), at + 1
-        while True:
-            at = self._entry(entries, at)
-            if self._source.startswith("}", at):
-                return Positioned(entries, line), at + 1
-            if not self._source.startswith(",", at):
-                raise self._unexpected(at, "a comma or }")
-            at = self._skip(at + 1)
-
-    def _entry(self, entries: dict[str, Positioned], at: int) -> int:
-        if not self._source.startswith('"', at):
-            raise self._unexpected(at, "a key in double quotes")
-        key_line = self._line(at)
-        key, at = self._string(at)
-        self.steps.append(key)
-        if key in entries:
-            raise self.misread("this key stands here twice", key_line)
-        at = self._skip(at)
-        if not self._source.startswith(":", at):
-            raise self._unexpected(at, "a colon")
-        value, at = self._value(at + 1)
-        self.steps.pop()
-        entries[key] = value._replace(key_line=key_line)
-        return self._skip(at)
+    def value(self, parsed: Positioned) -> Positioned:
+        value, line = parsed.value, parsed.line
+        if isinstance(value, tuple):
+            entries: dict[str, Positioned] = {}
+            for key, item in value:
+                key_line = item.key_line or item.line
+                self.entry(entries, self.scalar(key, key_line), item, key_line)
+            value = entries
+        elif isinstance(value, list):
+            value = [self.at(index, item) for index, item in enumerate(value)]
+        return Positioned(self.scalar(value, line), line, self.path)
 
 
 # -- YAML
 
 
 def read_yaml(text: str) -> Positioned:
-    """The one document of a YAML text, as YAML 1.1 reads it; nothing is built but plain values.
+    """The one document of a YAML 1.1 text; only plain values are built.
 
     Raises:
-        Misread: it is no YAML or several documents, repeats a key, has a key that is no text, a
-            tag, NaN, or is too large or too deep, also by its aliases.
+        ParseError: it is not YAML, has several documents, repeats a key, has a key that is not a
+            text, a tag or NaN, or is too large or too deep once its aliases are followed.
         MissingExtra: PyYAML is not installed.
     """
     try:
@@ -229,13 +225,13 @@ def read_yaml(text: str) -> Positioned:
         return _YamlReader(loader).value(root)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else None
-        raise ParseError("this is no YAML: a character that may not stand there", line) from None
+        raise ParseError("invalid YAML: a character that YAML does not allow", line) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = " ".join(ascii(error.problem or error.context or "")[1:-1].split())[:200]
-        raise ParseError(f"this is no YAML: {said}", mark.line + 1 if mark else None) from None
-    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML's scanner lets chr() complain
-        raise ParseError("this is no YAML", None) from None
+        reason = " ".join(ascii(error.problem or error.context or "")[1:-1].split())[:200]
+        raise ParseError(f"invalid YAML: {reason}", mark.line + 1 if mark else None) from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # chr() raises in PyYAML's scanner
+        raise ParseError("invalid YAML", None) from None
 
 
 @functools.cache
@@ -249,46 +245,39 @@ def _loader() -> Any:
         def compose_node(self, parent: Any, index: Any) -> Any:
             bounds = self.bounds = self.bounds or _Bounds()
             bounds.enter(self.peek_event().start_mark.line + 1)  # type: ignore[no-untyped-call]
-            bounds.steps.append(0)  # only their number is looked at
-            try:
-                return super().compose_node(parent, index)
-            except ParseError as wrong:
-                wrong.path = ""
-                raise
-            finally:
-                bounds.steps.pop()
+            node = super().compose_node(parent, index)
+            bounds.depth -= 1
+            return node
 
     return Loader
 
 
-class _YamlReader(_Bounds):
-    """Follows nodes and aliases, and counts as it goes."""
+class _YamlReader(_Reader):
+    """Follows nodes and aliases, within bounds of its own: an alias is one node to the loader."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
+        self.bounds = _Bounds()
         self._loader = loader
 
-    def value(self, node: Any) -> Positioned:
-        line = node.start_mark.line + 1
-        self.enter(line)
-        if node.id == "mapping" and node.tag == f"{_TAG}map":
-            return Positioned(self._entries(node), line)
-        if node.id == "sequence" and node.tag == f"{_TAG}seq":
-            return Positioned(
-                [self._at(index, item) for index, item in enumerate(node.value)], line
-            )
-        if node.id == "scalar" and node.tag in _SCALARS:
-            return Positioned(self._scalar(node, line), line)
-        if node.tag == f"{_TAG}value":  # a lone equals sign
-            return Positioned(node.value, line)
-        tag = _short(node.tag.replace(_TAG, "!!"))
-        raise self.misread(f"the tag {tag} is not allowed", line)
+    def value(self, parsed: Any) -> Positioned:
+        line = parsed.start_mark.line + 1
+        self.bounds.enter(line)
+        value = self._plain(parsed, line)
+        self.bounds.depth -= 1
+        return Positioned(value, line, self.path)
 
-    def _at(self, step: str | int, node: Any) -> Positioned:
-        self.steps.append(step)
-        found = self.value(node)
-        self.steps.pop()
-        return found
+    def _plain(self, node: Any, line: int) -> Any:
+        if node.id == "mapping" and node.tag == f"{_TAG}map":
+            return self._entries(node)
+        if node.id == "sequence" and node.tag == f"{_TAG}seq":
+            return [self.at(index, item) for index, item in enumerate(node.value)]
+        if node.id == "scalar" and node.tag in _SCALARS:
+            return self._scalar(node, line)
+        if node.tag == f"{_TAG}value":  # a lone equals sign
+            return node.value
+        tag = _short(node.tag.replace(_TAG, "!!"))
+        raise self.fault(f"the tag {tag} is not allowed", line)
 
     def _entries(self, node: Any) -> dict[str, Positioned]:
         entries: dict[str, Positioned] = {}
@@ -300,40 +289,36 @@ class _YamlReader(_Bounds):
                     merged.setdefault(found, entry)
                 continue
             name = self._key(key, line)
-            if name in entries:
-                self.steps.append(name)
-                raise self.misread("this key stands here twice", line)
-            entries[name] = self._at(name, item)._replace(key_line=line)
+            self.entry(entries, name, item, line)
         return merged | entries
 
     def _merged(self, node: Any) -> dict[str, Positioned]:
-        """What ``<<: *alias`` or ``<<: [*one, *two]`` brings; the first to say a key says it."""
-        found = self._at("<<", node)
+        """The entries of ``<<: *alias`` or ``<<: [*one, *two]``; the first with a key wins."""
+        found = self.at("<<", node)
         parts = found.value if isinstance(found.value, list) else [found]
         entries: dict[str, Positioned] = {}
         for part in parts:
             if not isinstance(part.value, dict):
-                raise self.misread("<< takes a mapping or a list of mappings", found.line)
+                raise self.fault("<< takes a mapping or a list of mappings", found.line)
             entries = part.value | entries
         return entries
 
     def _key(self, key: Any, line: int) -> str:
-        self.enter(line)
+        self.bounds.enter(line)
+        self.bounds.depth -= 1
         if key.id != "scalar":
-            raise self.misread("a key must be a text", line)
+            raise self.fault("a key must be a text", line)
         if key.tag not in (f"{_TAG}str", f"{_TAG}value"):
             kind = _short(key.tag.replace(_TAG, ""))
-            said = f"a key must be a text, and YAML reads {_short(key.value)!a} as {kind}: quote it"
-            raise self.misread(said, line)
-        return self.text(key.value, line)
+            reason = f"a key must be a text, and YAML reads {_short(key.value)!a} as {kind}"
+            raise self.fault(f"{reason}: quote it", line)
+        return str(self.scalar(key.value, line))
 
     def _scalar(self, node: Any, line: int) -> Any:
         try:
             value = self._loader.construct_object(node)
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             kind = node.tag.replace(_TAG, "")
-            said = f"{_short(node.value)!a} looks like a {kind} and is none: quote it"
-            raise self.misread(said, line) from error
-        if isinstance(value, str):
-            return self.text(value, line)
-        return self.number(value, line) if isinstance(value, float) else value
+            reason = f"{_short(node.value)!a} is not a valid {kind}: quote it"
+            raise self.fault(reason, line) from error
+        return self.scalar(value, line)

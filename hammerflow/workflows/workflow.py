@@ -1,149 +1,64 @@
-"""Workflow and Batch: named jobs that wait for each other, checked before anything is written."""
+"""Workflow: named jobs that wait for each other, checked before anything is written."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from hammerflow.canvas.signature import Canvas, Signature, plain
+from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.signature import Signature
 from hammerflow.conditions.evaluator import Condition, compile_condition
-from hammerflow.durations import seconds
+from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.text import checked_name
+from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Batch", "Workflow", "WorkflowNode", "is_id"]
-
-_MODES = ("continue", "fail_fast", "collect")
+__all__ = ["Workflow", "WorkflowNode", "is_id"]
 
 
-class Batch:
-    """Many calls as one thing: made by ``app.batch(...)``, sent alone or as a node of a workflow.
-
-    Args:
-        signatures: any number of calls; a generator is read once, when it is sent.
-        on_failure: ``continue`` (the rest runs, ``then`` is skipped, the batch fails),
-            ``fail_fast`` (what has not started is cancelled) or ``collect`` (the rest runs, then
-            ``then`` runs with the results of those that completed, None for the others; the
-            batch completes).
-        then: runs after all of them, with the list of their results as first argument.
-        name: shown in lists.
-    """
-
-    __slots__ = ("_was_read", "name", "on_failure", "signatures", "submit", "then")
-
-    def __init__(
-        self,
-        signatures: Iterable[Signature],
-        *,
-        on_failure: str = "continue",
-        then: Signature | None = None,
-        name: str = "batch",
-        submit: Callable[[Any], Any] | None = None,
-    ) -> None:
-        if on_failure not in _MODES:
-            raise ConfigError(f"on_failure is one of {', '.join(_MODES)}, not {on_failure!r}")
-        if then is not None:
-            then = plain(then, "what comes after a batch")
-        self._was_read = False
-        self.signatures = signatures
-        self.on_failure = on_failure
-        self.then = then
-        self.name = name
-        self.submit = submit
-
-    def enqueue(self) -> Any:
-        """Write all calls in one transaction.
-
-        Returns:
-            BatchResult.
-        """
-        return _submit(self, self.submit)
-
-    delay = enqueue
-
-    def calls(self) -> Iterator[Signature]:
-        """Its calls.
-
-        Raises:
-            TypeError: one of them is no signature.
-            ConfigError: one has links.
-            WorkflowInvalid: they came from a generator that was read before.
-        """
-        if self._was_read and iter(self.signatures) is self.signatures:
-            raise WorkflowInvalid(
-                f"the calls of batch {self.name} came from a generator, which was read when it was "
-                "sent: make a new batch"
-            )
-        self._was_read = True
-        for signature in self.signatures:
-            yield plain(signature, "a call of a batch")
-
-    @property
-    def collects(self) -> int:
-        """Whether failures are no failure of the batch; 1: but for that of ``then``."""
-        return 0 if self.on_failure != "collect" else 1 if self.then is not None else 2
-
-    @property
-    def policy(self) -> FailurePolicy:
-        """The failure policy that ``on_failure`` stands for."""
-        if self.on_failure == "fail_fast":
-            return FailurePolicy.FAIL_FAST
-        return FailurePolicy.CONTINUE_ON_FAILURE
-
-
+@dataclass(eq=False, slots=True)
 class WorkflowNode:
-    """A place in a workflow."""
+    """A node of a workflow: a job, canvas, batch or workflow, and what it waits for."""
 
-    __slots__ = (
-        "after",
-        "after_skipped",
-        "condition",
-        "content",
-        "name",
-        "wait_for_children",
-        "when",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        content: Any,  # Canvas, Workflow or Batch
-        after: list[WorkflowNode],
-        when: str | None,
-        after_skipped: str,
-        wait_for_children: bool,
-    ) -> None:
-        self.name = name
-        self.content = content
-        self.after = after
-        self.when = when
-        self.after_skipped = after_skipped
-        self.wait_for_children = wait_for_children
-        self.condition: Condition | None = None
+    name: str
+    content: Any  # a Canvas, Workflow or Batch
+    after: list[WorkflowNode]
+    when: str | None
+    after_skipped: str
+    wait_for_children: bool
+    condition: Condition | None = None
 
 
 class Workflow:
-    """Jobs that wait for each other, and what a failure among them means.
+    """Jobs that wait for each other: a directed acyclic graph of named nodes.
 
     ``Workflow("etl").add(extract.s()).then(transform.s()).then(load.s()).enqueue()``
 
     Args:
-        name: shown in lists.
-        failure_policy: what happens to the rest when a node fails.
-        description: for people.
-        timeout: seconds or timedelta from enqueue until it is ended as failed.
-        priority: of nodes without one of their own.
-        retry: for nodes without their own: a backoff, a number of attempts, or a mapping with
-            ``max_attempts`` and ``backoff``.
-        health_check_interval: seconds or timedelta between two looks of a worker at its jobs,
-            kept with the workflow (``workflow show``).
+        name: 1 to 255 printable characters, shown in lists.
+        failure_policy: what happens to the rest when a node fails; a :class:`FailurePolicy`.
+        description: free text, shown by ``workflow show``.
+        timeout: seconds or timedelta after which it fails and its jobs are cancelled, counted from
+            its enqueue; None for no limit.
+        priority: default for nodes without a priority; a :class:`Priority`.
+        retry: default for nodes without such options: a backoff, a number of attempts, or a mapping
+            with ``max_attempts`` and ``backoff``.
+        health_check_interval: seconds or timedelta between two checks of its jobs by a worker.
         trace_id: carried by all its jobs.
-        correlation_id: for people and other systems.
+        correlation_id: free text for other systems.
         metadata: a mapping that JSON can hold.
+        submit: sends it; the ``enqueue`` of its app. By default that of its first signature.
+
+    Raises:
+        ConfigError: an option is out of range.
+        WorkflowInvalid: the name is empty, too long or not printable.
     """
 
     def __init__(
@@ -166,24 +81,20 @@ class Workflow:
             self.failure_policy = FailurePolicy(failure_policy)
         except ValueError:
             known = ", ".join(FailurePolicy)
-            raise ConfigError(f"failure_policy is one of {known}, not {failure_policy!r}") from None
+            raise ConfigError(f"failure_policy must be {known}, not {failure_policy!r}") from None
         self.description = description
-        self.timeout = None if timeout is None else seconds(timeout, "timeout")
+        self.timeout = seconds_or_none(timeout, "timeout")
         self.priority = priority
         self.retry = _retry(retry)
-        self.health_check_interval = (
-            None
-            if health_check_interval is None
-            else seconds(health_check_interval, "health_check_interval")
-        )
+        self.health_check_interval = seconds_or_none(health_check_interval, "health_check_interval")
         self.trace_id = trace_id
         self.correlation_id = correlation_id
         self.metadata = dict(metadata or {})
         self.submit = submit
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
-        self._front: list[WorkflowNode] = []
-        self._late: list[tuple[WorkflowNode, list[str]]] = []  # names that were not there yet
+        self._last: list[WorkflowNode] = []  # what `then` waits for
+        self._unresolved: list[tuple[WorkflowNode, list[str]]] = []  # names of nodes it waits for
 
     def add(
         self,
@@ -198,19 +109,23 @@ class Workflow:
         """Add a node; ``then`` continues from it.
 
         Args:
-            job: a signature, a canvas, a batch, or a workflow to stand inside this one.
-            name: unique here; the function's name when left out.
-            after: names of nodes that must have completed before (they may be added later).
-            when: a condition on their results (docs/conditions.md); the node is skipped when it
-                is false.
-            after_skipped: "skip" or "run": what becomes of this node when one that it waits for
-                was skipped by a condition.
-            wait_for_children: what waits for this spawner waits for its children, too.
+            job: a signature, canvas or batch, or an inner workflow.
+            name: unique in this workflow; by default the name of the function.
+            after: names of nodes that must have completed before; they may be added later.
+            when: a condition on their results; the node is skipped when it is false.
+            after_skipped: "skip" or "run": what happens to this node when a condition has skipped
+                one that it waits for.
+            wait_for_children: if True, the nodes after this spawner wait for its children, too.
+
+        Returns:
+            The workflow itself.
 
         Raises:
             WorkflowInvalid: the name is taken.
+            TypeError: ``job`` is of another type.
+            ConfigError: ``after_skipped`` is unknown.
         """
-        self._front = [self._node(job, name, _list(after), when, after_skipped, wait_for_children)]
+        self._last = [self._node(job, name, _list(after), when, after_skipped, wait_for_children)]
         return self
 
     def add_parallel(
@@ -220,9 +135,15 @@ class Workflow:
         after: str | WorkflowNode | Iterable[str | WorkflowNode] | None = None,
         when: str | None = None,
     ) -> Workflow:
-        """Add nodes that run at once; ``then`` waits for all of them."""
+        """Add nodes that run in parallel; ``then`` waits for all of them.
+
+        Args:
+            jobs: one for each node, as in :meth:`add`.
+            after: names of nodes that must have completed before.
+            when: a condition on their results, for each of the nodes.
+        """
         waits = _list(after)
-        self._front = [self._node(job, None, waits, when, "skip", False) for job in jobs]
+        self._last = [self._node(job, None, waits, when, "skip", False) for job in jobs]
         return self
 
     def then(
@@ -234,13 +155,16 @@ class Workflow:
         after_skipped: str = "skip",
         wait_for_children: bool = False,
     ) -> Workflow:
-        """Add a node (or several at once) that waits for what was added last."""
-        front: list[str | WorkflowNode] = [*self._front]
+        """Add a node, or a list of parallel nodes, after what was added last.
+
+        The arguments are those of :meth:`add`; only a single node can have a name.
+        """
+        front: list[str | WorkflowNode] = [*self._last]
         if isinstance(job, list | tuple):
             if name is not None:
-                raise ConfigError("a name is for one node: add several one by one, with after=...")
+                raise ConfigError("a list of nodes has no name: add them one by one with after=")
             made = [self._node(j, None, front, when, after_skipped, wait_for_children) for j in job]
-            self._front = made or self._front
+            self._last = made or self._last
             return self
         single: Any = job
         return self.add(
@@ -259,10 +183,10 @@ class Workflow:
         return f"<Workflow {self.name}: {len(self.nodes)} nodes>"
 
     def node(self, name: str) -> WorkflowNode:
-        """The node of a name.
+        """The node with a name.
 
         Raises:
-            WorkflowInvalid: there is none.
+            WorkflowInvalid: there is none; the message lists the names.
         """
         if name not in self._names:
             known = ", ".join(sorted(self._names)[:20]) or "none yet"
@@ -270,10 +194,13 @@ class Workflow:
         return self._names[name]
 
     def validate(self, *, inside: tuple[Workflow, ...] = ()) -> Workflow:
-        """Check names, cycles and conditions; what needs the app is checked when it is enqueued.
+        """Check names, cycles and conditions; tasks and arguments are checked by ``enqueue``.
 
         Args:
             inside: the workflows around this one.
+
+        Returns:
+            The workflow itself.
 
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
@@ -281,7 +208,7 @@ class Workflow:
         if not self.nodes:
             raise WorkflowInvalid(f"workflow {self.name} has no nodes")
         if any(outer is self for outer in inside):
-            raise WorkflowInvalid(f"workflow {self.name} stands inside itself")
+            raise WorkflowInvalid(f"workflow {self.name} contains itself")
         self._resolve()
         self._check_cycles()
         for node in self.nodes:
@@ -291,22 +218,29 @@ class Workflow:
         return self
 
     def graph(self, format: str = "mermaid", **limits: Any) -> str:  # noqa: A002 - as the command
-        """The graph as text: ``mermaid``, ``dot``, ``json`` or ``text``."""
+        """The graph as text.
+
+        Args:
+            format: ``mermaid``, ``dot``, ``json`` or ``text``.
+            limits: ``max_nodes`` and ``max_depth``, beyond which nodes are folded.
+        """
         self._resolve()
         nodes = [GraphNode(n.name, n.name, _task(n.content), note=n.when) for n in self.nodes]
         edges = [(before.name, node.name) for node in self.nodes for before in node.after]
         return draw(Graph(self.name, nodes, edges), format, **limits)
 
     def enqueue(self) -> Any:
-        """Check it whole and write it in one transaction.
+        """Check it and write it in one transaction.
 
         Returns:
-            WorkflowResult.
+            The WorkflowResult.
 
         Raises:
-            WorkflowInvalid: a cycle, an unknown name, task or argument: nothing was written.
+            WorkflowInvalid: a cycle, an unknown name or task, or wrong arguments; nothing was
+                written.
+            ConfigError: none of its signatures has an app.
         """
-        return _submit(self, self._submit_of_leaves())
+        return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
 
@@ -323,19 +257,19 @@ class Workflow:
     ) -> WorkflowNode:
         if not isinstance(job, Canvas | Workflow | Batch):
             kind = type(job).__name__
-            raise TypeError(f"a node is a signature, canvas, batch or workflow, not {kind}")
+            raise TypeError(f"a node must be a signature, canvas, batch or workflow, not {kind}")
         if after_skipped not in ("skip", "run"):
-            raise ConfigError(f"after_skipped is 'skip' or 'run', not {after_skipped!r}")
+            raise ConfigError(f"after_skipped must be 'skip' or 'run', not {after_skipped!r}")
         name = self._fresh(job) if name is None else _name(name, "a node's name")
         if name in self._names:
             raise WorkflowInvalid(f"workflow {self.name} has two nodes named {name!r}")
         node = WorkflowNode(name, job, [], when, after_skipped, wait_for_children)
-        late = [other for other in after if isinstance(other, str)]
+        names = [other for other in after if isinstance(other, str)]
         node.after = [other for other in after if isinstance(other, WorkflowNode)]
         waits = [other for leaf in _leaves(job) for other in leaf.after]
-        late += [other for other in waits if isinstance(other, str) and not is_id(other)]
-        if late:
-            self._late.append((node, late))
+        names += [other for other in waits if isinstance(other, str) and not is_id(other)]
+        if names:
+            self._unresolved.append((node, names))
         self.nodes.append(node)
         self._names[name] = node
         return node
@@ -349,9 +283,9 @@ class Workflow:
         return str(name)
 
     def _resolve(self) -> None:
-        """Names and signatures that nodes depend on become nodes."""
-        late, self._late = self._late, []
-        for node, names in late:
+        """Turn the names and signatures that nodes depend on into nodes."""
+        unresolved, self._unresolved = self._unresolved, []
+        for node, names in unresolved:
             for name in names:
                 before = self.node(name)
                 if before is node:
@@ -367,42 +301,25 @@ class Workflow:
                 )
             node.after += own
             node.after = [*dict.fromkeys(node.after)]
-            strange = next((n for n in node.after if self._names.get(n.name) is not n), None)
-            if strange is not None:
+            foreign = next((n for n in node.after if self._names.get(n.name) is not n), None)
+            if foreign is not None:
                 raise WorkflowInvalid(
-                    f"node {node.name!r} waits for {strange.name!r}, a node of another workflow"
+                    f"node {node.name!r} waits for {foreign.name!r}, a node of another workflow"
                 )
 
     def _check_cycles(self) -> None:
-        """Depth first, without recursion: graphs may be long."""
-        state: dict[int, int] = {}
-        for root in self.nodes:
-            if id(root) in state:
-                continue
-            path: list[WorkflowNode] = [root]
-            iterators = [iter(root.after)]
-            state[id(root)] = 1
-            while path:
-                nxt = next(iterators[-1], None)
-                if nxt is None:
-                    state[id(path.pop())] = 2
-                    iterators.pop()
-                elif state.get(id(nxt)) == 1:
-                    names = [n.name for n in path[path.index(nxt) :]]
-                    cycle = " -> ".join([*reversed(names), names[-1]])
-                    raise WorkflowInvalid(f"workflow {self.name} has a cycle: {cycle}")
-                elif id(nxt) not in state:
-                    state[id(nxt)] = 1
-                    path.append(nxt)
-                    iterators.append(iter(nxt.after))
+        try:
+            TopologicalSorter({node: node.after for node in self.nodes}).prepare()
+        except CycleError as error:
+            cycle = " -> ".join(node.name for node in error.args[1])
+            raise WorkflowInvalid(f"workflow {self.name} has a cycle: {cycle}") from None
 
     def _check_condition(self, node: WorkflowNode) -> None:
         if node.when is None:
             return
         if not node.after:
             raise WorkflowInvalid(
-                f"node {node.name!r} has a condition and depends on nothing: a condition is on "
-                "the results of its dependencies"
+                f"node {node.name!r} has a condition but no dependencies, whose results it reads"
             )
         try:
             node.condition = compile_condition(node.when, [n.name for n in node.after])
@@ -423,16 +340,11 @@ class Workflow:
         return None
 
 
-def _submit(work: Any, submit: Callable[[Any], Any] | None) -> Any:
-    if submit is None:
-        raise ConfigError("none of its signatures was made by a task: use app.enqueue(...)")
-    return submit(work)
-
-
 def _name(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        raise WorkflowInvalid(f"{what} is 1 to 255 printable characters, not {value!r}")
-    return value
+    try:
+        return checked_name(value, what)
+    except ConfigError as error:
+        raise WorkflowInvalid(str(error)) from None
 
 
 def _list(after: Any) -> list[Any]:
@@ -446,7 +358,7 @@ def _leaves(content: Any) -> Iterable[Signature]:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is an id of a job, not the name of a node."""
+    """Whether a text is the id of a job, not the name of a node."""
     try:
         uuid.UUID(text)
     except ValueError:
@@ -455,13 +367,12 @@ def is_id(text: str) -> bool:
 
 
 def _task(content: Any) -> str:
-    """What a node without a name is called after."""
+    """The name after which a node without one is called."""
     if isinstance(content, Signature):
         return content.task
     if isinstance(content, Workflow | Batch):
         return content.name
-    last: Iterator[Signature] = content.leaves()
-    return next((leaf.task for leaf in last), type(content).__name__.lower())
+    return next((leaf.task for leaf in content.leaves()), type(content).__name__.lower())
 
 
 def _retry(retry: Any) -> dict[str, Any]:
@@ -472,6 +383,6 @@ def _retry(retry: Any) -> dict[str, Any]:
     if isinstance(retry, Mapping):
         unknown = retry.keys() - {"max_attempts", "backoff"}
         if unknown:
-            raise ConfigError(f"retry holds max_attempts and backoff, not {min(unknown)!r}")
+            raise ConfigError(f"retry takes max_attempts and backoff, not {min(unknown)!r}")
         return dict(retry)
     return {"backoff": retry}

@@ -237,7 +237,7 @@ def test_a_large_batch_streams_at_flat_memory(app: Hammerflow, b: SimpleNamespac
 
 
 def test_only_a_batch_that_knows_its_app_sends_itself() -> None:
-    from hammerflow.workflows.workflow import Batch
+    from hammerflow.workflows.batch import Batch
 
     with pytest.raises(HammerflowError, match="app.enqueue"):
         Batch([Signature("a.b")]).enqueue()

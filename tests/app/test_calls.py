@@ -200,7 +200,7 @@ def test_listen_and_notify_as_the_doorbell(postgres_url: str) -> None:
 
 
 def test_an_unknown_option_of_a_call_is_a_type_error(app: Hammerflow, add: Any) -> None:
-    with pytest.raises(TypeError, match="'countdown': say delay"):
+    with pytest.raises(TypeError, match="'countdown': use delay"):
         add.options(countdown=3)
     with pytest.raises(TypeError, match="'max_attempt'"):
         add.s(1, 2).set(max_attempt=1)

@@ -1,18 +1,13 @@
-"""Signatures: calls that are not made yet; and durations at the border."""
+"""Signatures: calls that are not made yet."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hammerflow.canvas.signature import Signature, to_json
-from hammerflow.durations import seconds
-from hammerflow.errors import ConfigError
+from hammerflow.canvas.options import to_json
+from hammerflow.canvas.signature import Signature
 
 
 def test_set_makes_a_new_signature_and_leaves_the_old() -> None:
@@ -44,25 +39,6 @@ def test_a_signature_reads_as_its_call() -> None:
 def test_a_signature_has_no_hash_as_it_may_hold_lists() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(Signature("t", ([],)))
-
-
-@given(value=st.timedeltas(timedelta(0), timedelta(days=10**6)) | st.floats(0, 1e10))
-def test_a_duration_is_seconds_or_timedelta(value: float | timedelta) -> None:
-    expected = value.total_seconds() if isinstance(value, timedelta) else value
-    result = seconds(value, "timeout")
-    assert (result, type(result)) == (expected, float)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        *(-1, -0.001, float("nan"), float("inf"), 10**11, 10**400),
-        *(timedelta(seconds=-1), timedelta.min, "5", None, True, []),
-    ],
-)
-def test_what_is_no_duration_is_refused_by_its_name(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^timeout must be a duration from 0 seconds on, not"):
-        seconds(wrong, "timeout")
 
 
 def test_json_is_compact_ascii_and_nothing_for_nothing() -> None:

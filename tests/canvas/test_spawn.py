@@ -11,13 +11,6 @@ from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
 
 
-def test_a_copy_changes_only_what_is_said() -> None:
-    config = SpawnConfig(max_spawn_count=5, metadata={"a": 1})
-    changed = config.with_(max_depth=3)
-    assert (changed.max_spawn_count, changed.max_depth, changed.metadata) == (5, 3, {"a": 1})
-    assert config.max_depth == 10
-
-
 def test_its_names_are_its_fields() -> None:
     assert SpawnConfig.names() == {field.name for field in dataclasses.fields(SpawnConfig)}
     assert {"handler", "max_spawn_count", "inherit_priority", "inherit_queue"} < SpawnConfig.names()
@@ -37,8 +30,6 @@ def test_its_names_are_its_fields() -> None:
 def test_impossible_limits_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         SpawnConfig(**wrong)
-    with pytest.raises(ConfigError, match=said):
-        SpawnConfig().with_(**wrong)
 
 
 def test_no_children_is_a_limit_too() -> None:

@@ -388,7 +388,7 @@ REFUSED: list[tuple[Callable[[], str], str]] = [
         "has no task 'resise' for job 'one': did you mean shop.resize",
     ),
     (lambda: changed(task="add", args=[1]), "node 'one': "),
-    (lambda: changed(task="add", args=[1, 2], depends_on=["two"]), "no job has the name 'two'"),
+    (lambda: changed(task="add", args=[1, 2], depends_on=["two"]), "there is no job named 'two'"),
     (lambda: "{", "bad.json, line 1"),
     (lambda: changed(task="add", args=[1, 2], when="1 +"), "'one'"),
 ]

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
-from hammerflow.text import clean_text
 
 BOTH = pytest.mark.parametrize("serializer", ["msgpack", "json"])
 CODEC = Codec()
@@ -177,7 +176,7 @@ OPAQUE = f"type {__name__}.Opaque cannot be encoded"
         (
             (time(12, tzinfo=timezone(timedelta(microseconds=1))),),
             {},
-            "is no whole number of seconds",
+            "a whole number of seconds",
         ),
         ((memoryview(b"abcd")[::2],), {}, "args[0]: memoryview cannot be encoded: BufferError"),
         ((Liar(),), {}, f"args[0]: type {__name__}.Liar cannot be encoded"),
@@ -226,7 +225,7 @@ def test_the_limit_counts_all_bytes(serializer: str, size: int) -> None:
     if size <= 100:
         assert len(codec.encode(text)) == size
     else:
-        with pytest.raises(NotEncodable, match=r"^arguments: 5?,?\d+ bytes encoded are more"):
+        with pytest.raises(NotEncodable, match=r"^arguments: 5?,?\d+ encoded bytes exceed"):
             codec.encode_call((text,), {})
         with pytest.raises(NotEncodable, match="limit of 100; store the data elsewhere"):
             codec.encode(text)
@@ -475,7 +474,7 @@ def test_hostile_bytes_are_refused(data: bytes) -> None:
     ],
 )
 def test_what_is_no_call_is_refused(data: bytes) -> None:
-    with pytest.raises(NotDecodable, match="pair of a list and an object"):
+    with pytest.raises(NotDecodable, match="must be a list and an object"):
         CODEC.decode_call(data)
 
 
@@ -527,30 +526,3 @@ def test_nan_and_signed_zero_keep_their_ways() -> None:
         back = CODEC.decode(CODEC.encode([math.nan, -0.0, -math.inf], serializer=serializer))
         assert math.isnan(back[0])
         assert (math.copysign(1, back[1]), back[2]) == (-1, -math.inf)
-
-
-@pytest.mark.parametrize("text", ["mail", "größe", "a b", "\U0001f600", "x" * 255])
-def test_a_clean_name_is_given_back(text: str) -> None:
-    assert clean_text(text, "queue") == text
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "1 to 255 characters, not 0"),
-        ("x" * 256, "1 to 255 characters, not 256"),
-        ("a\0b", "NUL character"),
-        ("a\ud800", "lone surrogate"),
-        (7, "must be a text, not int"),
-    ],
-)
-def test_an_unclean_name_is_refused_by_its_name(text: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=r"^the queue's name ") as caught:
-        clean_text(text, "the queue's name")
-    assert said in str(caught.value)
-    str(caught.value).encode()
-
-
-def test_a_long_or_empty_text_is_clean_without_a_limit() -> None:
-    assert clean_text("", "header", None) == ""
-    assert clean_text("x" * 10_000, "header", None) == "x" * 10_000

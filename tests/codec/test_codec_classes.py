@@ -236,7 +236,7 @@ def test_hostile_objects_are_refused(codec: Codec, data: bytes) -> None:
 def test_another_process_must_know_the_class(codec: Codec) -> None:
     other = Codec()
     other.register(Color)
-    with pytest.raises(NotDecodable, match=r"no object is registered .* name 'Item': register"):
+    with pytest.raises(NotDecodable, match=r"no object named 'Item' .*: register"):
         other.decode(codec.encode(Item("a")))
 
 
@@ -273,9 +273,9 @@ class PathAliased(pydantic.BaseModel):
 @pytest.mark.parametrize(
     ("cls", "said"),
     [
-        (int, "no Enum, dataclass or pydantic"),
-        (dict, "no Enum, dataclass or pydantic"),
-        (Made, "made with 'start'"),
+        (int, "only an Enum, dataclass or pydantic"),
+        (dict, "only an Enum, dataclass or pydantic"),
+        (Made, "parameter 'start'"),
         (PathAliased, "alias path"),
     ],
 )

@@ -58,13 +58,13 @@ def test_a_condition_has_its_value(source: str, value: bool) -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("", "a value is wanted, not the end"),
-        ("'a'", "a condition is a bool, this is of type string"),
-        ("1 + 2", "of type int"),
+        ("", "expected a value, got the end"),
+        ("'a'", "a condition must be a bool, not string"),
+        ("1 + 2", "must be a bool, not int"),
         ("'a' < 1", "string < int is not defined"),
         ("'a' == 1", "compares two types"),
         ("c.x == 1", "known are: 'a', 'b', 'my-node'"),
-        ("deps['c'].x == 1", "'c' is no dependency"),
+        ("deps['c'].x == 1", "'c' is not a dependency"),
         ("deps == 1", "deps is read as"),
         ("eval('1')", "no function 'eval'"),
         ("a.upper()", "no method 'upper'"),
@@ -74,7 +74,7 @@ def test_a_condition_has_its_value(source: str, value: bool) -> None:
         ("1 < 2 < 3", "do not chain"),
         ("a.n == 'x", "not closed"),
         ("a.n == 99999999999999999999", "64 bits"),
-        ("a.n // 2 == 1", "a value is wanted, not '/'"),
+        ("a.n // 2 == 1", "expected a value, got '/'"),
         ("(" * 1000, "nested more than"),
         ("true || " * 300 + "true", "at most 2000 characters"),
     ],
@@ -100,14 +100,14 @@ class Liar:
     [
         ("missing == 1", {"k": 1}, "there is no field 'missing'"),
         ("k / 0 == 1", {"k": 1}, "division by zero (with k = 1)"),
-        ("k", {"k": "x"}, "a bool is wanted, not string"),
+        ("k", {"k": "x"}, "expected a bool, got string"),
         ("k * k > 0", {"k": 2**62}, "64 bits"),
         ("k < 1", {"k": "x"}, "string < int is not defined"),
         ("k == 1", {"k": Liar()}, "class 'Liar'"),
         ("k == 1", 7, "int has no field 'k'"),
         ("n[k] == 1", [1], "list has no field 'k'"),
         ("size(k + k) > 0", {"k": "x" * 600_000}, "+ would make more than"),
-        ("k && true", {"k": 1}, "a bool is wanted, not int"),
+        ("k && true", {"k": 1}, "expected a bool, got int"),
     ],
 )
 def test_an_evaluation_that_fails_says_why(source: str, result: Any, text: str) -> None:

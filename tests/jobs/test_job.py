@@ -62,7 +62,7 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
 
 def test_what_a_body_raises_keeps_its_time_and_reason() -> None:
     assert (Retry("busy", after=30).after, str(Retry("busy"))) == (30, "busy")
-    assert (Retry().after, str(Retry())) == (None, "retry asked for")
+    assert (Retry().after, str(Retry())) == (None, "retry requested")
     assert Snooze(timedelta(minutes=1)).after == timedelta(minutes=1)
     assert str(Cancel("customer is gone")) == "customer is gone"
     assert {"Retry", "Cancel", "Snooze"} <= set(outcome.__all__)

@@ -171,7 +171,7 @@ def test_numbers_of_names_are_stable(desk: Desk) -> None:
 def test_nodes_that_look_alike_are_different(desk: Desk) -> None:
     names = ["Load", "load ", "load", "löad", "loäd"]
     w = Sketch()
-    steps = [w.plan.step(Signature("t", options={"queue": "q"}), w.top, name) for name in names]
+    steps = [w.plan.new_job(Signature("t", options={"queue": "q"}), w.top, name) for name in names]
     w.put(desk)
     found = [desk.store.workflows.named(w.id, name) for name in names]
     assert found == [step.id for step in steps]

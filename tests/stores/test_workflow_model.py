@@ -25,7 +25,7 @@ from hammerflow.jobs.outcome import (
     Snoozed,
 )
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.workflows.plan import PlannedItem, PlannedWorkflow
+from hammerflow.workflows.planned import PlannedItem, PlannedWorkflow
 from tests.stores.kit import BAD, Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, facts
 from tests.stores.workflow_oracle import DONE, UNSTARTED, Flow, Model, Node
@@ -59,7 +59,7 @@ class Play:
         known: dict[PlannedItem, Any] = {}
 
         def enter(item: PlannedWorkflow) -> None:
-            outer = known[item.flow] if item.flow else None
+            outer = known[item.workflow] if item.workflow else None
             known[item] = flow = Flow(item.id, outer, item.policy)
             self.model.flows[item.id] = flow
             if outer:

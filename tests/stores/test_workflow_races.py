@@ -82,7 +82,7 @@ def test_four_threads_settle_what_overlaps(desk: Desk, bad: float, record_proper
         assert errors == []
         check_flows(desk)
         for sketch in sketches:  # what is paused goes on
-            for flow in sketch.plan.flows:
+            for flow in sketch.plan.workflows:
                 if flow_state(desk, flow.id) is WorkflowState.PAUSED:
                     desk.store.workflows.resume(flow.id, "me")
     check_flows(desk)

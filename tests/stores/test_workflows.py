@@ -11,7 +11,7 @@ from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import Rule
 from hammerflow.jobs.outcome import Outcome, Parked, Retrying, Snoozed
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.workflows.plan import PlannedJob
+from hammerflow.workflows.planned import PlannedJob
 from tests.stores.kit import BAD, Desk, desk_at, failed
 from tests.stores.workflow_kit import (
     OK,

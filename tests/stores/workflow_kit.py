@@ -13,7 +13,9 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, ORDER, Claimed, NewJob, Rule
 from hammerflow.jobs.outcome import Completed, Operation, Outcome, Spawned
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
-from hammerflow.workflows.plan import Plan, PlannedItem, PlannedJob, PlannedWorkflow
+from hammerflow.workflows.plan import Plan
+from hammerflow.workflows.planned import PlannedItem, PlannedJob, PlannedWorkflow
+from hammerflow.workflows.references import ResultRef
 from tests.stores.kit import Desk, as_bytes
 
 __all__ = [
@@ -50,8 +52,8 @@ class Sketch:
         self, parent: PlannedWorkflow | None, policy: str, *, collects: bool = False
     ) -> PlannedWorkflow:
         """A workflow, inside another one where a parent is given."""
-        name = None if parent is None else f"w{len(self.plan.flows)}"
-        return self.plan.flow(
+        name = None if parent is None else f"w{len(self.plan.workflows)}"
+        return self.plan.new_workflow(
             parent, name, kind="workflow", label="w", policy=FailurePolicy(policy),
             collects=collects,
         )  # fmt: skip
@@ -68,15 +70,15 @@ class Sketch:
     ) -> PlannedJob:
         """A node."""
         signature = Signature("t", options={"queue": "q", **options})
-        step = self.plan.step(signature, flow or self.top, f"n{len(self.plan.steps)}")
+        step = self.plan.new_job(signature, flow or self.top, f"n{len(self.plan.jobs)}")
         for item in after:
             step.wait_for(item, DEPENDENCY)
         for item in order:
             step.wait_for(item, ORDER)
-        step.external = [*depends]
+        step.external_ids = [*depends]
         step.rule = int(rule) | (CONDITIONAL if when is not None else 0)
         step.when = when
-        step.inputs = {f"n{n}": item.id.hex() for n, item in enumerate(after)}
+        step.inputs = {f"n{n}": ResultRef(item.id) for n, item in enumerate(after)}
         return step
 
     def rows_of(self) -> WorkflowRows:

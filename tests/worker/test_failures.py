@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from hammerflow.worker.failures import clean, failure_of, lost_child
+from hammerflow.worker.failures import failure_of, lost_child
 
 
 class Mute(Exception):
@@ -38,12 +35,3 @@ def test_how_a_child_ended_is_said() -> None:
     assert "exit code 3" in lost_child(7, 3).message
     assert "is gone" in lost_child(7, None).message
     assert "signal 250" in lost_child(7, -250).message
-
-
-@given(st.text(st.characters(codec=None)), st.integers(60, 500))
-def test_clean_text_can_be_stored_anywhere(text: str, limit: int) -> None:
-    cleaned = clean(text * 3, limit)
-
-    assert "\0" not in cleaned
-    cleaned.encode()
-    assert len(cleaned) <= limit + 60

@@ -62,10 +62,31 @@ def test_text_shows_depth_and_a_join_once() -> None:
     assert draw(DIAMOND, "text").splitlines() == [
         "etl",
         "extract  completed",
-        "  left  failed",
-        "  right",
-        "    load  result > 3  <- left, right",
+        "├─ left  failed",
+        "└─ right",
+        "   └─ load  result > 3  <- left, right",
     ]
+
+
+def test_text_can_be_drawn_in_ascii_and_without_a_title() -> None:
+    nodes = [*DIAMOND.nodes, GraphNode("many", "many", size=1_200)]
+    edges = [("extract", "left"), ("extract", "right"), ("left", "load"), ("left", "many")]
+    tree = Graph(None, nodes, edges)
+
+    assert draw(tree, "text", ascii_only=True).splitlines() == [
+        "extract  completed",
+        "|- left  failed",
+        "|  |- load  result > 3",
+        "|  `- many x 1 200",
+        "`- right",
+    ]
+
+
+def test_a_deep_text_has_numbers_and_does_not_grow_wide() -> None:
+    lines = draw(line(200), "text").splitlines()
+
+    assert lines[-1].strip() == "└─ [199] step199"
+    assert max(map(len, lines)) < 100
 
 
 def test_mermaid_has_classes_by_state() -> None:
@@ -110,7 +131,7 @@ def test_no_more_is_drawn_than_asked_for(graph: Graph, most: int) -> None:
 def test_what_is_too_deep_is_folded() -> None:
     lines = draw(line(50), "text", max_depth=1).splitlines()
 
-    assert lines == ["line", "step0", "  step1", "    others x 48"]
+    assert lines == ["line", "step0", "└─ step1", "   └─ others x 48"]
 
 
 def test_a_group_stands_together_and_is_folded_together() -> None:
@@ -127,8 +148,11 @@ def test_a_group_stands_together_and_is_folded_together() -> None:
     ("graph", "said"),
     [
         (Graph("g", [node("a"), node("a")], []), "two nodes of a graph have the key 'a'"),
-        (Graph("g", [node("a")], [("a", "b")]), "names 'b', no node's key"),
-        (Graph("g", [node("a"), node("b")], [("a", "b"), ("b", "a")]), "in a circle"),
+        (Graph("g", [node("a")], [("a", "b")]), "names the key 'b', which no node has"),
+        (
+            Graph("g", [node("a"), node("b")], [("a", "b"), ("b", "a")]),
+            "has a cycle: b -> a -> b|has a cycle: a -> b -> a",
+        ),
     ],
 )
 def test_what_is_no_graph_is_refused(graph: Graph, said: str) -> None:
@@ -139,7 +163,7 @@ def test_what_is_no_graph_is_refused(graph: Graph, said: str) -> None:
 def test_unknown_formats_and_limits_are_refused() -> None:
     with pytest.raises(ConfigError, match="mermaid, dot, json or text, not 'svg'"):
         draw(DIAMOND, "svg")
-    with pytest.raises(ConfigError, match="max_nodes is a whole number"):
+    with pytest.raises(ConfigError, match="max_nodes must be 1 or more"):
         draw(DIAMOND, "text", max_nodes=0)
 
 

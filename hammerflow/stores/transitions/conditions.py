@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hammerflow.codec.codec import Codec
@@ -11,6 +11,7 @@ from hammerflow.conditions.evaluator import compile_condition
 from hammerflow.errors import ConditionError, HammerflowError, NotDecodable
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.unit import Unit
+from hammerflow.workflows.references import JobRange, ResultRef
 
 __all__ = ["PAGE", "evaluate_conditions", "ids_of", "results_of"]
 
@@ -41,37 +42,31 @@ def _evaluate(tx: Tx, options: Mapping[str, Any]) -> bool | str | HammerflowErro
 
 
 def _value(tx: Tx, reference: Any) -> Any:
-    if isinstance(reference, str):
-        rows = tx.rows("results_of", ids=[bytes.fromhex(reference)])
-        return _decoded(rows[0][2]) if rows else None
-    if isinstance(reference, dict) and "names" in reference:
-        named = reference["names"].items()
-        return {name: _value(tx, part) for name, part in named}
-    if isinstance(reference, list) and any(not isinstance(part, str) for part in reference):
-        return [_value(tx, part) for part in reference]
-    ids = ids_of(tx, reference)
-    pages = (ids[at : at + PAGE] for at in range(0, len(ids), PAGE))
-    return [_decoded(value) for page in pages for _, value in results_of(tx, page)]
+    def read(ref: ResultRef) -> Iterator[Any]:
+        ids = ids_of(tx, ref)
+        for at in range(0, len(ids), PAGE):
+            for _, value in results_of(tx, ids[at : at + PAGE]):
+                yield _decoded(value)
+
+    return ResultRef.from_json(reference).resolve(read)
 
 
 def _decoded(value: bytes | None) -> Any:
     return None if value is None else _CODEC.decode(value)
 
 
-def ids_of(tx: Tx, reference: Any) -> list[bytes]:
-    """The jobs that a reference names, in its order.
+def ids_of(tx: Tx, ref: ResultRef) -> list[bytes]:
+    """The jobs of a reference, in its order."""
 
-    Args:
-        reference: the hex of an id, a list of those, or ``{"from": hex, "to": hex, "in": hex}``
-            for the nodes of a workflow between two ids.
-    """
-    if isinstance(reference, str):
-        return [bytes.fromhex(reference)]
-    if isinstance(reference, list):
-        return [bytes.fromhex(text) for text in reference]
-    first, last = bytes.fromhex(reference["from"]), bytes.fromhex(reference["to"])
-    nodes = tx.rows("node_ids", id=bytes.fromhex(reference["in"]))
-    return [id_ for id_, position in nodes if position is not None and first <= id_ <= last]
+    def ids_in(jobs: JobRange) -> list[bytes]:
+        nodes = tx.rows("node_ids", id=jobs.workflow_id)
+        return [
+            id_
+            for id_, position in nodes
+            if position is not None and jobs.first <= id_ <= jobs.last
+        ]
+
+    return ref.ids(ids_in)
 
 
 def results_of(tx: Tx, ids: Sequence[bytes]) -> list[tuple[int | None, bytes | None]]:

@@ -20,10 +20,11 @@ from hammerflow.jobs.outcome import (
     Snooze,
     Snoozed,
 )
+from hammerflow.text import storable
 from hammerflow.worker.child.execution import JobExecution, ReplaceAsked
 from hammerflow.worker.child.interrupts import CancelAsked
 from hammerflow.worker.child.replacement import replacement
-from hammerflow.worker.failures import clean, failure_of, hard_timeout
+from hammerflow.worker.failures import failure_of, hard_timeout
 from hammerflow.worker.run_options import wants_retry
 
 __all__ = ["outcome_of"]
@@ -43,7 +44,7 @@ def outcome_of(error: BaseException, execution: JobExecution) -> Outcome:
         case ReplaceAsked():
             return _replaced(execution, error)
         case Cancel():
-            return Cancelled(clean(str(error) or "cancelled", 2_000))
+            return Cancelled(storable(str(error) or "cancelled", 2_000))
         case Snooze():
             return _after(error, Snoozed)
         case Retry() if error.after is not None and job.attempt < options.max_attempts:

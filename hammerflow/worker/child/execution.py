@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Canvas
+from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.spawn import SpawnConfig, SpawnContext
 from hammerflow.context import JobContext
 from hammerflow.enqueue.job_factory import Parent
@@ -19,7 +19,8 @@ from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
 from hammerflow.worker.child.spawn_buffer import SpawnBuffer
 from hammerflow.worker.run_options import RunOptions
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["JobExecution", "ReplaceAsked"]
 

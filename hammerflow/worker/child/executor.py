@@ -34,6 +34,7 @@ from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.failures import failure_of, no_attempt_left
 from hammerflow.worker.logs import JOB_THREADS
 from hammerflow.worker.run_options import run_options_of
+from hammerflow.workflows.references import input_from_json
 
 __all__ = ["Executor"]
 
@@ -167,8 +168,9 @@ class Executor:
             run_options = run_options.with_overrides(job_options)
             if "spawn" in job_options:
                 spawn_config = SpawnConfig(**job_options["spawn"])
-            if "feed" in job_options:
-                first = first_arguments(self._app, job, task, job_options["feed"], args, kwargs)
+            if "input_ref" in job_options:
+                source = input_from_json(job_options["input_ref"])
+                first = first_arguments(self._app, job, task, source, args, kwargs)
                 args = (*first, *args)
         if "_spawn_config" in kwargs or (args and type(args[0]) is dict):
             args, spawn_config = _inserted_config(args, kwargs, spawn_config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from hammerflow.enqueue.job_factory import errback_takes_three
 from hammerflow.errors import JobFailed
 from hammerflow.jobs.job import Claimed, JobState
 from hammerflow.tasks.task import Task
+from hammerflow.workflows.references import CHILDREN, FailedJobs, InputRef, JobRange, ResultRef
 
 __all__ = ["Inputs", "first_arguments"]
 
@@ -20,7 +22,7 @@ def first_arguments(
     app: Hammerflow,
     job: Claimed,
     task: Task[..., Any],
-    feed: Any,
+    source: InputRef,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> tuple[Any, ...]:
@@ -30,25 +32,14 @@ def first_arguments(
         app: whose database holds the results.
         job: the job that takes them.
         task: its task.
-        feed: ``children`` (the results of those that this fan-in waited for), ``failed`` with ids
-            (an errback), or a reference to results as ``plan.reference`` writes it.
+        source: results, the jobs that failed (for an errback), or the children of a fan-in.
         args, kwargs: the job's own arguments.
     """
-    if feed == "children":
+    if source == CHILDREN:
         return (_children(app, job),)
-    if isinstance(feed, Mapping) and "failed" in feed:
-        return _failure(app, task, feed["failed"], args, kwargs)
-    return (resolve(app, feed),)
-
-
-def resolve(app: Hammerflow, reference: Any) -> Any:
-    """The decoded results of a reference, whole."""
-    if isinstance(reference, Mapping) and "names" in reference:
-        return {name: resolve(app, part) for name, part in reference["names"].items()}
-    if isinstance(reference, list) and any(not isinstance(part, str) for part in reference):
-        return [resolve(app, part) for part in reference]
-    values = _values(app, reference)
-    return next(iter(values), None) if isinstance(reference, str) else list(values)
+    if isinstance(source, FailedJobs):
+        return _failure(app, task, source.ids, args, kwargs)
+    return (source.resolve(partial(_values, app)),)
 
 
 class Inputs(Mapping[str, Any]):
@@ -64,11 +55,10 @@ class Inputs(Mapping[str, Any]):
             known = ", ".join(self._references) or "nothing"
             raise KeyError(f"{name!r}: this job depends on {known}")
         if name not in self._read:
-            reference = self._references[name]
-            if isinstance(reference, Mapping) and "from" in reference:
-                self._read[name] = _Pages(lambda: _values(self._app, reference))
-            else:
-                self._read[name] = resolve(self._app, reference)
+            ref = ResultRef.from_json(self._references[name])
+            read = partial(_values, self._app)
+            is_range = isinstance(ref.target, JobRange)
+            self._read[name] = _Pages(partial(read, ref)) if is_range else ref.resolve(read)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -88,9 +78,9 @@ class _Pages(Iterable[Any]):
         return iter(self._values())
 
 
-def _values(app: Hammerflow, reference: Any) -> Iterator[Any]:
+def _values(app: Hammerflow, ref: ResultRef) -> Iterator[Any]:
     decode = app.codec.decode
-    for _, value in app.store.workflows.results(reference):
+    for _, value in app.store.workflows.results(ref):
         yield None if value is None else decode(value)
 
 
@@ -106,20 +96,20 @@ def _children(app: Hammerflow, job: Claimed) -> list[Any]:
 def _failure(
     app: Hammerflow,
     task: Task[..., Any],
-    ids: list[str],
+    ids: list[bytes],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> tuple[Any, ...]:
     """``(request, exception, traceback)`` or the id of the job that failed, as text."""
     jobs = app.store.jobs
-    states = {text: jobs.result(bytes.fromhex(text)) for text in ids}
+    states = {id_: jobs.result(id_) for id_ in ids}
     order = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
     failed = min(
-        (text for text, found in states.items() if found is not None and found[0] in order),
-        key=lambda text: order.index(states[text][0]),  # type: ignore[index]
+        (id_ for id_, found in states.items() if found is not None and found[0] in order),
+        key=lambda id_: order.index(states[id_][0]),  # type: ignore[index]
         default=ids[0],
     )
-    job_id = uuid.UUID(failed)
+    job_id = uuid.UUID(bytes=failed)
     if not errback_takes_three(task, args, kwargs):
         return (str(job_id),)
     error = jobs.last_error(job_id.bytes)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Canvas, Chain, Chord, Group, Signature
+from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
+from hammerflow.canvas.signature import Signature
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CONDITIONAL, Claimed
 from hammerflow.jobs.outcome import Replaced
@@ -36,7 +37,7 @@ def replacement(app: Hammerflow, job: Claimed, canvas: Any, options: Mapping[str
     if _is_several(canvas):
         canvas = Chain([canvas, Signature("hammerflow.collect")])
     plan = Plan(new_id)
-    plan.place(canvas, None, last_id=job.id)
+    plan.add_canvas(canvas, None, last_id=job.id)
     rows = app.new_rows(plan)
     call = next(row for row in rows.jobs if row.id == job.id)
     merged = {name: options[name] for name in _PLACE if name in options}

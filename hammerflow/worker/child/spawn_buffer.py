@@ -10,15 +10,18 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.signature import Canvas, Signature
+from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
 from hammerflow.errors import SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
 from hammerflow.jobs.outcome import Operation, Spawned
+from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import NOTHING, external_id, plan_of
-from hammerflow.workflows.workflow import Batch, Workflow
+from hammerflow.workflows.references import CHILDREN
+from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["SpawnBuffer"]
 
@@ -124,7 +127,7 @@ class SpawnBuffer:
         )  # fmt: skip
         options = json.loads(job.options) if job.options else {}
         if feeds:
-            options["feed"] = "children"
+            options["input_ref"] = CHILDREN
         self._spool.add(
             job._replace(
                 id=self._dependent_id or job.id,
@@ -182,7 +185,7 @@ class SpawnBuffer:
         """Add the jobs of a canvas, workflow or batch; the fan-in waits for it as one."""
         self._check_limits()
         plan = plan_of(work, new_id)
-        if not plan.steps:  # an empty group
+        if not plan.jobs:  # an empty group
             return self._add_signature(NOTHING)
         rows = self._app.new_rows(plan, parent=self._parent)
         outer, *inner = rows.workflows
@@ -191,7 +194,7 @@ class SpawnBuffer:
         )
         self._workflows += [outer, *inner]
         self._remember(work, outer.id)
-        for job, step in zip(rows.jobs, plan.steps, strict=True):
+        for job, step in zip(rows.jobs, plan.jobs, strict=True):
             self._check_limits()
             self._append(
                 self._app.as_child(job, step.signature, self._parent, spawn_index=self.count)

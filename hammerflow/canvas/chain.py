@@ -1,0 +1,339 @@
+"""Chain, Group and Chord: calls composed, as in Celery's canvas."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hammerflow.canvas.options import known_options
+from hammerflow.errors import ConfigError
+
+__all__ = ["Canvas", "Chain", "Chord", "Group", "chain", "chord", "group"]
+
+
+class Canvas:
+    """What can be composed and sent: a signature, a chain, a group or a chord.
+
+    Attributes:
+        submit: sends it; the ``enqueue`` of the app whose tasks made its signatures.
+        links: canvases that are called with its result once it has completed.
+        errbacks: canvases that are called once it has failed.
+    """
+
+    __slots__ = ("errbacks", "links", "submit")
+
+    submit: Callable[[Any], Any] | None
+    links: tuple[Canvas, ...]
+    errbacks: tuple[Canvas, ...]
+
+    def __or__(self, other: Any) -> Chain:
+        """``a | b``: b runs after a and takes its result."""
+        if not isinstance(other, Canvas):
+            return NotImplemented
+        return Chain(_steps(self) + _steps(other))
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Send it; the arguments go before those of its first tasks.
+
+        Returns:
+            The Result of a signature, of the last task of a chain or of the body of a chord; the
+            GroupResult of a group.
+
+        Raises:
+            TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
+            ConfigError: no task made its signatures, so it has no app.
+        """
+        return self.apply_async(args, kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As :meth:`delay`."""
+        return self.delay(*args, **kwargs)
+
+    def apply_async(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        countdown: float | timedelta | None = None,
+        eta: datetime | None = None,
+        link: Canvas | Iterable[Canvas] | None = None,
+        link_error: Canvas | Iterable[Canvas] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send it with options.
+
+        Args:
+            args: go before the positional arguments of its first tasks.
+            kwargs: are added to the keyword arguments of its first tasks.
+            countdown: seconds or timedelta from now until its first tasks may start.
+            eta: aware datetime from which on its first tasks may start.
+            link: what is called with the result once it has completed.
+            link_error: what is called once it has failed.
+            options: those of :class:`CallOptions`. They replace those of a signature; in a chain,
+                group or chord they are defaults for tasks without such an option.
+        """
+        sent = self.clone(tuple(args), kwargs or {})
+        if options:
+            sent = sent.sent_with(known_options(options, "apply_async()"))  # type: ignore[arg-type]
+        if countdown is not None or eta is not None:
+            when = {"delay": countdown} if countdown is not None else {"eta": eta}
+            sent = sent.at_start(when)
+        for callback in _many(link):
+            sent.link(callback)
+        for callback in _many(link_error):
+            sent.link_error(callback)
+        copies = dict(zip(map(id, self.leaves()), sent.leaves(), strict=True))
+        for leaf in sent.leaves():
+            leaf.after = tuple(copies.get(id(other), other) for other in leaf.after)
+        if self.submit is None:
+            raise ConfigError("this signature has no app: send it with app.enqueue(signature)")
+        return self.submit(sent)
+
+    def link(self, callback: Canvas) -> Canvas:
+        """Call this with the result on success; returns the callback, as Celery does."""
+        self.links = (*self.links, callback)
+        return callback
+
+    def link_error(self, callback: Canvas) -> Canvas:
+        """Call this on failure; returns the callback, as Celery does.
+
+        The callback gets ``(request, exception, traceback)`` if its function has room for three
+        more arguments, else the id of the job that failed, as text.
+        """
+        self.errbacks = (*self.errbacks, callback)
+        return callback
+
+    def on_error(self, callback: Canvas) -> Canvas:
+        """As :meth:`link_error`, but returns the canvas itself."""
+        self.link_error(callback)
+        return self
+
+    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Canvas:
+        """A copy whose first tasks get these arguments before their own."""
+        raise NotImplementedError
+
+    def at_start(self, options: Mapping[str, Any]) -> Canvas:
+        """A copy whose first tasks have these options."""
+        raise NotImplementedError
+
+    def with_defaults(self, options: Mapping[str, Any]) -> Canvas:
+        """A copy in which these options are defaults for every task."""
+        raise NotImplementedError
+
+    def sent_with(self, options: Mapping[str, Any]) -> Canvas:
+        """A copy for a call with these options."""
+        return self.with_defaults(options)
+
+    def leaves(self) -> Iterator[Any]:
+        """All signatures in it."""
+        raise NotImplementedError
+
+    def _like(self, other: Canvas) -> Any:
+        """Copy the links and the app of another canvas; returns self."""
+        self.links, self.errbacks, self.submit = other.links, other.errbacks, other.submit
+        return self
+
+
+class _Composite(Canvas):
+    """A canvas made of others."""
+
+    __slots__ = ("tasks",)
+
+    def __init__(self, tasks: Iterable[Canvas]) -> None:
+        self.tasks: list[Canvas] = [_checked(task) for task in tasks]
+        self.links = self.errbacks = ()
+        self.submit = next((t.submit for t in self.tasks if t.submit is not None), None)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Composite):
+            return NotImplemented
+        names = ("tasks", "links", "errbacks", "body")
+        return type(self) is type(other) and all(
+            getattr(self, name, None) == getattr(other, name, None) for name in names
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def set(self, **options: Any) -> Any:
+        """A copy in which every task has these options over its own."""
+        return self._copy(task.set(**options) for task in self.tasks)  # type: ignore[attr-defined]
+
+    def with_defaults(self, options: Mapping[str, Any]) -> Any:
+        return self._copy(task.with_defaults(options) for task in self.tasks)
+
+    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        return self._copy(task.clone(args, kwargs) for task in self.tasks)
+
+    def at_start(self, options: Mapping[str, Any]) -> Any:
+        return self._copy(task.at_start(options) for task in self.tasks)
+
+    def leaves(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(task.leaves() for task in self.tasks)
+
+    def _copy(self, tasks: Iterable[Canvas]) -> Any:
+        return type(self)(tasks)._like(self)
+
+
+class Chain(_Composite):
+    """Calls one after the other; each takes the result of the one before as first argument.
+
+    Made by :func:`chain` or ``a.s() | b.s()``. Its result is that of its last task.
+    """
+
+    __slots__ = ()
+
+    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        return self._copy([*(t.clone(args, kwargs) for t in self.tasks[:1]), *self.tasks[1:]])
+
+    def at_start(self, options: Mapping[str, Any]) -> Any:
+        return self._copy([*(t.at_start(options) for t in self.tasks[:1]), *self.tasks[1:]])
+
+    def __repr__(self) -> str:
+        return " | ".join(map(repr, self.tasks))
+
+
+class Group(_Composite):
+    """Calls that run in parallel; its result is the list of their results, in order.
+
+    Made by :func:`group`.
+    """
+
+    __slots__ = ()
+
+    def skew(self, start: float = 0.0, stop: float | None = None, step: float = 1.0) -> Group:
+        """A copy whose members start ``step`` seconds apart, as Celery's ``group.skew``.
+
+        Args:
+            start: seconds until the first may start.
+            stop: the longest delay in seconds; None for no limit.
+            step: seconds between two starts.
+        """
+        delays = itertools.count(start, step)
+        return self._copy(  # type: ignore[no-any-return]
+            task.at_start({"delay": delay if stop is None else min(delay, stop)})
+            for task, delay in zip(self.tasks, delays, strict=False)
+        )
+
+    def group(self) -> Group:
+        """The group itself: what ``task.chunks(...)`` returns has this method in Celery."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"group({', '.join(map(repr, self.tasks))})"
+
+
+class Chord(_Composite):
+    """A header of parallel calls, and a body that takes the list of their results.
+
+    Made by :func:`chord`. Its result is that of the body.
+    """
+
+    __slots__ = ("body",)
+
+    def __init__(self, header: Iterable[Canvas], body: Canvas | None = None) -> None:
+        tasks = header.tasks if isinstance(header, Group) else header
+        super().__init__(tasks)
+        self.body = None if body is None else _checked(body)
+        if self.submit is None and self.body is not None:
+            self.submit = self.body.submit
+
+    def __call__(self, body: Canvas | None = None, /) -> Any:
+        """``chord(header)(body)`` sends it, as in Celery."""
+        return (self if body is None else Chord(self.tasks, body)).delay()
+
+    def set(self, **options: Any) -> Chord:
+        """A copy in which every task has these options over its own."""
+        changed = super().set(**options)
+        changed.body = self.body.set(**options) if self.body is not None else None  # type: ignore[attr-defined]
+        return changed  # type: ignore[no-any-return]
+
+    def with_defaults(self, options: Mapping[str, Any]) -> Chord:
+        changed = super().with_defaults(options)
+        changed.body = self.body.with_defaults(options) if self.body is not None else None
+        return changed  # type: ignore[no-any-return]
+
+    def leaves(self) -> Iterator[Any]:
+        yield from super().leaves()
+        if self.body is not None:
+            yield from self.body.leaves()
+
+    def __repr__(self) -> str:
+        return f"chord([{', '.join(map(repr, self.tasks))}], {self.body!r})"
+
+    def _copy(self, tasks: Iterable[Canvas]) -> Chord:
+        return Chord(tasks, self.body)._like(self)  # type: ignore[no-any-return]
+
+
+def chain(*tasks: Canvas | Iterable[Canvas]) -> Any:
+    """Run calls one after the other: ``chain(a.s(1), b.s())`` is ``a.s(1) | b.s()``.
+
+    Each takes the result of the one before as first argument, unless it was made by ``si``. What
+    follows a group takes the list of its results.
+
+    Args:
+        tasks: canvases, or one iterable of them.
+
+    Returns:
+        A Chain; a single task itself, as in Celery.
+
+    Raises:
+        ConfigError: no tasks were given.
+    """
+    steps = [step for task in _spread(tasks) for step in _steps(task)]
+    if not steps:
+        raise ConfigError("a chain needs at least one task")
+    return steps[0] if len(steps) == 1 else Chain(steps)
+
+
+def group(*tasks: Canvas | Iterable[Canvas]) -> Group:
+    """Run calls in parallel: ``group(add.s(i, i) for i in range(10))``.
+
+    Args:
+        tasks: canvases, or one iterable of them.
+
+    Returns:
+        A Group; its result is the list of their results, in order.
+    """
+    return Group(_spread(tasks))
+
+
+def chord(header: Iterable[Canvas], body: Canvas | None = None) -> Chord:
+    """Run a body on the results of a group: ``chord([add.s(i, i) for i in range(10)], total.s())``.
+
+    Args:
+        header: canvases that run in parallel.
+        body: runs once all of them have completed, with the list of their results as first
+            argument; without it, call the chord with the body, as in Celery.
+    """
+    return Chord(header, body)
+
+
+def _steps(canvas: Canvas) -> list[Canvas]:
+    """The steps of a chain; the canvas itself if it is no chain or the whole has links."""
+    if isinstance(canvas, Chain) and not (canvas.links or canvas.errbacks):
+        return canvas.tasks
+    return [canvas]
+
+
+def _spread(tasks: Sequence[Any]) -> Iterable[Any]:
+    """``f(a, b)`` and ``f([a, b])`` mean the same."""
+    if len(tasks) == 1 and not isinstance(tasks[0], Canvas):
+        return tasks[0]  # type: ignore[no-any-return]
+    return tasks
+
+
+def _many(canvases: Canvas | Iterable[Canvas] | None) -> Iterable[Canvas]:
+    if canvases is None:
+        return ()
+    return (canvases,) if isinstance(canvases, Canvas) else canvases
+
+
+def _checked(task: Any) -> Canvas:
+    if not isinstance(task, Canvas):
+        raise TypeError(f"expected a signature (task.s(...)), got {type(task).__name__}")
+    return task

@@ -1,0 +1,110 @@
+"""Batch: many calls that are sent, followed and finished as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from hammerflow.canvas.signature import Signature, plain
+from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.jobs.status import FailurePolicy
+
+__all__ = ["Batch", "submit_work"]
+
+_MODES = ("continue", "fail_fast", "collect")
+
+
+class Batch:
+    """Many calls as one unit: sent alone or as a node of a workflow.
+
+    Made by ``app.batch(...)``.
+
+    Args:
+        signatures: any number of calls; a generator is read once, when the batch is sent.
+        on_failure: what the failure of a call means. ``continue`` (default): the others run,
+            ``then`` is skipped and the batch fails. ``fail_fast``: calls that have not started are
+            cancelled and the batch fails. ``collect``: the others run, then ``then`` runs with
+            None in place of the missing results, and the batch completes.
+        then: runs after all calls, with the list of their results as first argument.
+        name: shown in lists.
+        submit: sends it; the ``enqueue`` of its app.
+
+    Raises:
+        ConfigError: ``on_failure`` is unknown, or ``then`` has links.
+        TypeError: ``then`` is not a signature.
+    """
+
+    __slots__ = ("_was_read", "name", "on_failure", "signatures", "submit", "then")
+
+    def __init__(
+        self,
+        signatures: Iterable[Signature],
+        *,
+        on_failure: str = "continue",
+        then: Signature | None = None,
+        name: str = "batch",
+        submit: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if on_failure not in _MODES:
+            raise ConfigError(f"on_failure must be {', '.join(_MODES)}, not {on_failure!r}")
+        if then is not None:
+            then = plain(then, "then of a batch")
+        self._was_read = False
+        self.signatures = signatures
+        self.on_failure = on_failure
+        self.then = then
+        self.name = name
+        self.submit = submit
+
+    def enqueue(self) -> Any:
+        """Write all calls in one transaction.
+
+        Returns:
+            The BatchResult.
+
+        Raises:
+            ConfigError: the batch has no app.
+        """
+        return submit_work(self, self.submit)
+
+    delay = enqueue
+
+    def calls(self) -> Iterator[Signature]:
+        """Its calls, one by one.
+
+        Raises:
+            TypeError: one of them is not a signature.
+            ConfigError: one of them has links.
+            WorkflowInvalid: they come from a generator that was read before.
+        """
+        if self._was_read and iter(self.signatures) is self.signatures:
+            raise WorkflowInvalid(
+                f"batch {self.name} was sent before and its generator of calls is used up: "
+                "make a new batch"
+            )
+        self._was_read = True
+        for signature in self.signatures:
+            yield plain(signature, "a call of a batch")
+
+    @property
+    def collects(self) -> int:
+        """0: a failed call fails the batch. 1: only a failed ``then`` does. 2: nothing does."""
+        return 0 if self.on_failure != "collect" else 1 if self.then is not None else 2
+
+    @property
+    def policy(self) -> FailurePolicy:
+        """The failure policy of ``on_failure``."""
+        if self.on_failure == "fail_fast":
+            return FailurePolicy.FAIL_FAST
+        return FailurePolicy.CONTINUE_ON_FAILURE
+
+
+def submit_work(work: Any, submit: Callable[[Any], Any] | None) -> Any:
+    """Send a batch or workflow.
+
+    Raises:
+        ConfigError: ``submit`` is None: no task made its signatures.
+    """
+    if submit is None:
+        raise ConfigError(f"this {type(work).__name__.lower()} has no app: use app.enqueue(...)")
+    return submit(work)

@@ -1,0 +1,119 @@
+"""Planned jobs and workflows: what a plan consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hammerflow.canvas.signature import Signature
+from hammerflow.jobs.job import DEPENDENCY, Rule
+from hammerflow.jobs.status import FailurePolicy
+from hammerflow.workflows.references import FailedJobs, ResultRef
+from hammerflow.workflows.workflow import Workflow
+
+__all__ = ["PlannedItem", "PlannedJob", "PlannedWorkflow"]
+
+
+@dataclass(eq=False, slots=True)
+class PlannedItem:
+    """Something that ends: a job, or a workflow inside another.
+
+    Attributes:
+        id: its 16 bytes.
+        exists: whether its row is there already and says who waits for it (a replaced job).
+        workflow: the workflow it is a member of.
+        name: the name of its node there.
+        position: its place among the members, from 0.
+        dependents: who waits for it, with the kind of the edge.
+    """
+
+    id: bytes
+    workflow: PlannedWorkflow | None
+    name: str | None
+    exists: bool = field(default=False, kw_only=True)
+    dependents: list[tuple[PlannedItem, int]] = field(default_factory=list, init=False)
+    position: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.workflow is not None:
+            self.position = len(self.workflow.items)
+            self.workflow.items.append(self)
+
+    def outgoing(self) -> tuple[bytes | None, bool, list[tuple[PlannedItem, int]]]:
+        """Who learns of its end.
+
+        Returns:
+            The id in its own row (its first dependent in the same workflow, else its workflow),
+            whether edges start here, and the dependents that are stored as edges.
+        """
+        if self.exists:
+            return None, bool(self.dependents), self.dependents
+        # A dependent in an inner workflow is not a successor: that workflow can be cancelled alone,
+        # and then the workflow around it would end before this item.
+        inside = [other for other in self.dependents if self.is_followed_by(*other)]
+        outside = [other for other in self.dependents if not self.is_followed_by(*other)]
+        if not inside:
+            return (self.workflow.id if self.workflow else None), bool(outside), outside
+        return inside[0][0].id, len(self.dependents) > 1, inside[1:] + outside
+
+    def is_followed_by(self, other: PlannedItem, kind: int) -> bool:
+        """Whether a dependent is in the same workflow and its start depends on this end."""
+        return kind == DEPENDENCY and other.workflow is self.workflow
+
+
+@dataclass(eq=False, slots=True)
+class PlannedJob(PlannedItem):
+    """A call that will be a job.
+
+    Attributes:
+        signature: the call.
+        after: what it waits for, with the kind of the edge.
+        external_ids: jobs and workflows outside the plan that it waits for.
+        input_ref: what it takes before its own arguments.
+        inputs: results that its condition and ``current_job().inputs`` read, by name of the node.
+        rule: a :class:`Rule`, with CONDITIONAL added if there is a condition.
+        when: the condition.
+        wait_for_children: whether its dependents wait for its children, too.
+    """
+
+    signature: Signature
+    after: dict[PlannedItem, int] = field(default_factory=dict, init=False)
+    external_ids: list[bytes] = field(default_factory=list, init=False)
+    input_ref: ResultRef | FailedJobs | None = field(default=None, init=False)
+    inputs: dict[str, ResultRef] = field(default_factory=dict, init=False)
+    rule: int = field(default=int(Rule.COMPLETED), init=False)
+    when: str | None = field(default=None, init=False)
+    wait_for_children: bool = field(default=False, init=False)
+
+    def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
+        """Start after the end of another item."""
+        if item not in self.after:
+            self.after[item] = kind
+            item.dependents.append((self, kind))
+
+
+@dataclass(eq=False, slots=True)
+class PlannedWorkflow(PlannedItem):
+    """A row of ``workflows``: a workflow, a batch, or a canvas of several jobs.
+
+    Attributes:
+        kind: workflow, batch, chain, group or chord.
+        label: its name in lists.
+        policy: what a failure in it means.
+        definition: the user's Workflow, None for a batch or canvas.
+        collects: as :attr:`Batch.collects`.
+        items: its members, in order.
+        outputs_by_name: references of nodes that give several results.
+    """
+
+    kind: str = field(kw_only=True)
+    label: str = field(kw_only=True)
+    policy: FailurePolicy = field(kw_only=True)
+    definition: Workflow | None = field(default=None, kw_only=True)
+    collects: int = field(default=0, kw_only=True)
+    items: list[PlannedItem] = field(default_factory=list, init=False)
+    outputs_by_name: dict[str, ResultRef] = field(default_factory=dict, init=False)
+
+    @property
+    def end_count(self) -> int:
+        """How many members have no successor in it: it ends with the last of them."""
+        return sum(not any(i.is_followed_by(*out) for out in i.dependents) for i in self.items)
