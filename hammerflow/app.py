@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import CallOptions, Signature, known_options
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
@@ -24,20 +25,21 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, Job, JobState, NewJob, NewWorkflow
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
+from hammerflow.option import documented
 from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results, as_key
 from hammerflow.results.workflow import BatchResult, WorkflowResult
-from hammerflow.settings import Settings, load_settings
+from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_store
 from hammerflow.tasks.builtin import BuiltinTasks
 from hammerflow.tasks.options import (
+    OPTIONS,
+    SPAWNER_OPTIONS,
     DeclaredOptions,
-    Decorator,
-    SpawnerDecorator,
     SpawnerOptions,
     declared,
 )
-from hammerflow.tasks.task import AsyncTask, Spawner, Task
+from hammerflow.tasks.task import AsyncTask, Decorator, Spawner, SpawnerDecorator, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.plan import Plan, plan_of
 from hammerflow.workflows.workflow import Batch, Workflow
@@ -54,6 +56,7 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@documented(*SETTINGS)
 class Hammerflow:
     """An app: tasks register in it, and it writes their calls as durable jobs.
 
@@ -147,6 +150,7 @@ class Hammerflow:
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def task(self, /, **options: Unpack[DeclaredOptions]) -> Decorator: ...
+    @documented(*OPTIONS)
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function: ``@app.task`` or ``@app.task(queue="mail", max_attempts=5)``."""
         if fn is not None:
@@ -159,12 +163,14 @@ class Hammerflow:
     def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
     @overload
     def spawner(self, /, **options: Unpack[SpawnerOptions]) -> SpawnerDecorator: ...
+    @documented(*OPTIONS, *SPAWNER_OPTIONS)
     def spawner(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a generator function that yields signatures: the children of its job."""
         if fn is not None:
             return self._register(fn, Spawner, options)
         return lambda fn: self._register(fn, Spawner, options)
 
+    @documented(*CALL_OPTIONS)
     def signature(
         self, task: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None,
         *, immutable: bool = False, **options: Unpack[CallOptions],
@@ -220,7 +226,7 @@ class Hammerflow:
             raise ConfigError(
                 f"two functions want the task name {name!r}: give one of them name='...'"
             )
-        options = declared(fn, kind, given)
+        options = declared(fn, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
         task = kind(

@@ -107,7 +107,7 @@ def test_a_file_that_does_not_exist_is_no_file(toml: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "environ", "said"),
     [
-        ({"leese": 1}, {}, "leese is no setting of Hammerflow(...); the settings are database, "),
+        ({"leese": 1}, {}, "leese is not a setting of Hammerflow(...); the settings are "),
         ({"lease": "soon"}, {}, "lease (from Hammerflow(lease=...)) must be seconds above 0"),
         ({"lease": 0}, {}, "not 0"),
         ({"lease": True}, {}, "not True"),

@@ -15,7 +15,8 @@ from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob, checked_priority
-from hammerflow.tasks.task import Task, TaskOptions
+from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]

@@ -1,60 +1,27 @@
-"""Task and Spawner: a function, its name and its options."""
+"""Task, AsyncTask and Spawner: a function under a name, and the types of their decorators."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options, plain
-from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
+from hammerflow.canvas.options import CALL_OPTIONS
+from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options
+from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
-from hammerflow.jobs.backoff import Backoff, exponential
+from hammerflow.jobs.backoff import Backoff
+from hammerflow.option import documented
 from hammerflow.results.result import Result
+from hammerflow.tasks.options import TaskOptions
 
-__all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
+__all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """What a task says about all its calls. Durations in seconds."""
-
-    queue: str = "default"
-    priority: int = 2
-    max_attempts: int = 3
-    backoff: Backoff = field(default_factory=exponential)
-    retry_on: tuple[type[BaseException], ...] | None = None  # None: every Exception
-    no_retry_on: tuple[type[BaseException], ...] = ()
-    timeout: float | None = None
-    soft_timeout: float | None = None
-    expires: float | None = None
-    store_result: bool = True
-    result_ttl: float | None = None
-    serializer: str | None = None
-    in_transaction: bool = False
-    is_async: bool = False
-    spawn: SpawnConfig | None = None
-    then: Signature | None = None
-    validate: SpawnHook | None = None
-    on_spawn_complete: SpawnHook | None = None
-    declared: frozenset[str] = frozenset()  # the options that the decorator was given
-
-    def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ConfigError(f"max_attempts must be 1 or more, not {self.max_attempts}")
-        if self.timeout is not None and (self.soft_timeout or 0) > self.timeout:
-            raise ConfigError("soft_timeout must not be longer than timeout")
-        if self.then is not None:
-            plain(self.then, "the fan-in of a spawner (then)")
-        if self.in_transaction and self.is_async:
-            raise ConfigError("in_transaction=True needs a plain function, not an async one")
 
 
 class Enqueue(Protocol):
@@ -164,15 +131,19 @@ class Task(Generic[P, R]):
         link: Canvas | Iterable[Canvas] | None = None,
         link_error: Canvas | Iterable[Canvas] | None = None,
     ) -> Result[R]:
-        """Write a call with options, by Celery's names; see :meth:`options` for a typed form.
+        """Write a call with options, by Celery's names; :meth:`options` is the typed form.
 
         Args:
-            countdown: seconds or timedelta from now until it may start.
-            eta: an aware datetime before which it must not start.
-            expires: seconds, timedelta or aware datetime after which it must not start any more.
-            job_id: the id to give it; a job of that id that is there already is left as it is.
-            link, link_error: calls for its success (with its result) and for its failure.
-            unique_key: while a job with this key has not ended, it stands for this call too.
+            args: the positional arguments of the call.
+            kwargs: its keyword arguments.
+            countdown: earliest start, in seconds or timedelta from now.
+            link: calls that run once it has completed, with its result as first argument.
+            link_error: calls that run once it has failed.
+
+        The other keywords are the options of :meth:`options`; None leaves the task's value.
+
+        Raises:
+            TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
         """
         given: dict[str, Any] = {
             "delay": countdown,
@@ -196,8 +167,13 @@ class Task(Generic[P, R]):
             return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
         return self.enqueue(self, tuple(args), kwargs or {}, options)
 
+    @documented(*CALL_OPTIONS)
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
-        """This task with options for one call: ``add.options(queue="fast").delay(2, 3)``."""
+        """This task with options for one call: ``add.options(queue="fast").delay(2, 3)``.
+
+        Raises:
+            TypeError: an option is unknown.
+        """
         return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
@@ -235,6 +211,26 @@ class AsyncTask(Task[P, R]):
 
 class Spawner(Task[P, R]):
     """A task that yields signatures: its children, born in the transaction that completes it."""
+
+
+class Decorator:
+    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+class SpawnerDecorator:
+    """The type of ``app.spawner(...)``."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
 
 
 def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
