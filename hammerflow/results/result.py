@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
@@ -38,32 +39,23 @@ class Backend(Protocol):
     def in_thread(self) -> Callable[..., Any]: ...
 
 
+@dataclass(slots=True, unsafe_hash=True, repr=False)
 class Result(Generic[R]):
     """A job by its id: wait for it, read its value, cancel it.
 
-    Attributes:
-        id: the job's UUID (version 7).
+    Two results are equal if they are of the same job.
     """
 
-    __slots__ = ("_backend", "_key")
-
-    def __init__(self, job_id: bytes, backend: Backend) -> None:
-        self._key = job_id
-        self._backend = backend
+    _key: bytes
+    _backend: Backend = field(compare=False)
 
     @property
     def id(self) -> uuid.UUID:
-        """The job's id."""
+        """The job's id, a UUID version 7."""
         return uuid.UUID(bytes=self._key)
 
     def __repr__(self) -> str:
         return f"<Result {self.id}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Result) and other._key == self._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
 
     @property
     def state(self) -> JobState:

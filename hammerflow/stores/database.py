@@ -189,6 +189,10 @@ class Database:
                 raise
             self._give(tx)
 
+    def open_connection(self) -> Any:
+        """A new connection of the driver in autocommit mode, which the caller owns and closes."""
+        return self.dialect.connect().connection
+
     def foreign(self, connection: Any) -> Tx:
         """The caller's transaction."""
         return self.dialect.wrap(connection)

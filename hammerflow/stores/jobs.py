@@ -113,27 +113,34 @@ class Jobs:
         queue_id, task_id = name_id(job.queue), name_id(job.task)
         if queue_id not in self._names.queues or task_id not in self._names.tasks:
             self._names.ensure([job], None)
-        if not self._one_statement:
-            self._database.unit(lambda tx: insert_jobs(self._database, tx, [job]))
-            return
-        values = {
-            "id": job.id,
-            "queue_id": queue_id,
-            "priority": job.priority,
-            "task_id": task_id,
-            "args": job.args,
-            "options": job.options,
-            "headers": job.headers,
-            "trace": job.trace,
-            "expires_at": self._database.dialect.time(job.expires_at),
-            "expires": job.expires,
-        }
+        expires_at = job.expires_at and self._database.dialect.time(job.expires_at)
 
         def insert(tx: Tx) -> None:
-            if not (tx.repeated and tx.rows("jobs_existing", ids=[job.id])):
-                tx.run("job_insert_ready", **values)
+            if tx.repeated and tx.rows("jobs_existing", ids=[job.id]):
+                return
+            if not self._one_statement:
+                row = (
+                    job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
+                    job.trace, expires_at, job.expires,
+                )  # fmt: skip
+                tx.many("job_insert_plain", [row])
+                tx.many("ready_insert", [(queue_id, 4 - job.priority, job.id, task_id, 0, 0)])
+                return
+            tx.run(
+                "job_insert_ready",
+                id=job.id,
+                queue_id=queue_id,
+                priority=job.priority,
+                task_id=task_id,
+                args=job.args,
+                options=job.options,
+                headers=job.headers,
+                trace=job.trace,
+                expires_at=expires_at,
+                expires=job.expires,
+            )
 
-        self._database.unit(insert, single=True)
+        self._database.unit(insert, single=self._one_statement)
 
     # -- settle -----------------------------------------------------------------------------------
 

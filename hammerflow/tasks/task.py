@@ -6,6 +6,7 @@ import inspect
 import itertools
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
@@ -13,9 +14,11 @@ from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
+from hammerflow.ids import new_id
 from hammerflow.jobs.backoff import Backoff
+from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
-from hammerflow.results.result import Result
+from hammerflow.results.result import Backend, Result
 from hammerflow.tasks.options import TaskOptions
 
 __all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
@@ -24,13 +27,15 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
 
-class Enqueue(Protocol):
-    """How a task reaches its app: writes one call and returns its id."""
+class TaskBackend(Backend, Protocol):
+    """What a task needs of its app."""
 
-    def __call__(
-        self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
-        options: CallOptions,
-    ) -> Result[Any]: ...  # fmt: skip
+    @property
+    def open_transaction(self) -> ContextVar[Any]: ...
+    @property
+    def call(self) -> Callable[..., Result[Any]]: ...
+    @property
+    def enqueue(self) -> Callable[[Any], Any]: ...
 
 
 class BoundCall(Generic[P, R]):
@@ -44,19 +49,21 @@ class BoundCall(Generic[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Write the call; as :meth:`Task.delay`."""
-        return self._task.enqueue(self._task, args, kwargs, self._options)
+        return self._task.app.call(self._task, args, kwargs, self._options)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
-        return await self._task.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+        return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature that carries these options."""
-        return Signature(self._task.name, args, kwargs, self._options, False, self._task.submit)
+        return Signature(
+            self._task.name, args, kwargs, self._options, False, self._task.app.enqueue
+        )
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """The same, which does not take its predecessor's result."""
-        return Signature(self._task.name, args, kwargs, self._options, True, self._task.submit)
+        return Signature(self._task.name, args, kwargs, self._options, True, self._task.app.enqueue)
 
 
 class Task(Generic[P, R]):
@@ -73,16 +80,12 @@ class Task(Generic[P, R]):
         *,
         name: str,
         options: TaskOptions,
-        enqueue: Enqueue,
-        submit: Callable[[Any], Any],
-        in_thread: Callable[..., Any],
+        app: TaskBackend,
     ) -> None:
         self.fn = fn
         self.name = name
         self.defaults = options
-        self.enqueue = enqueue
-        self.submit = submit
-        self.in_thread = in_thread
+        self.app = app
         self.check = _arguments_check(fn)
         self.__name__ = getattr(fn, "__name__", name)
         self.__qualname__ = getattr(fn, "__qualname__", name)
@@ -103,11 +106,21 @@ class Task(Generic[P, R]):
             TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
             StoreUnavailable: the database cannot be reached.
         """
-        return self.enqueue(self, args, kwargs, {})
+        app, options = self.app, self.defaults
+        if app.open_transaction.get() is not None:
+            return app.call(self, args, kwargs, {})
+        self.check(*args, **kwargs)
+        encoded = app.codec.encode_call(args, kwargs, options.serializer)
+        job = NewJob(
+            new_id(), self.name, options.queue, options.priority, encoded, expires=options.expires
+        )
+        app.store.jobs.insert_one(job)
+        app.notifier.ring((options.queue,))
+        return Result(job.id, app)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
-        return await self.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+        return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
     def apply_async(
         self,
@@ -163,9 +176,9 @@ class Task(Generic[P, R]):
         }
         options: Any = {key: value for key, value in given.items() if value is not None}
         if link is not None or link_error is not None:
-            signature = Signature(self.name, tuple(args), kwargs, options, False, self.submit)
+            signature = Signature(self.name, tuple(args), kwargs, options, False, self.app.enqueue)
             return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
-        return self.enqueue(self, tuple(args), kwargs or {}, options)
+        return self.app.call(self, tuple(args), kwargs or {}, options)
 
     @documented(*CALL_OPTIONS)
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
@@ -178,20 +191,24 @@ class Task(Generic[P, R]):
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """The call as data; in a fan-in it takes the results first, before these arguments."""
-        return Signature(self.name, args, kwargs, None, False, self.submit)
+        return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """The call as data, with exactly these arguments."""
-        return Signature(self.name, args, kwargs, None, True, self.submit)
+        return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
     def map(self, items: Iterable[Any]) -> Signature:
         """One job that calls the function with each item, one after the other; a list results."""
-        return Signature("hammerflow.map", (self.name, list(items)), None, None, True, self.submit)
+        return Signature(
+            "hammerflow.map", (self.name, list(items)), None, None, True, self.app.enqueue
+        )
 
     def starmap(self, items: Iterable[Any]) -> Signature:
         """:meth:`map` for items that are lists of arguments."""
         rows = [list(item) for item in items]
-        return Signature("hammerflow.starmap", (self.name, rows), None, None, True, self.submit)
+        return Signature(
+            "hammerflow.starmap", (self.name, rows), None, None, True, self.app.enqueue
+        )
 
     def chunks(self, items: Iterable[Any], n: int) -> Group:
         """A group of jobs that each take ``n`` of the items, which are lists of arguments."""

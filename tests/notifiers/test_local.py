@@ -137,7 +137,7 @@ def test_a_folder_of_somebody_else_is_neither_used_nor_rung(root: Path, lines: L
         doorbell.ring(["mail"])
         listener = doorbell.listen(queues=["a"], on_work=_nothing, on_control=_nothing)
 
-        assert "somebody else" in lines.next()
+        assert "another user" in lines.next()
         with pytest.raises(TimeoutError):
             theirs.recv(100)
     listener.close()

@@ -77,49 +77,38 @@ class LocalTransport:
 
 
 class _Folder:
-    """A folder that nobody but us can look into."""
+    """A folder of sockets that only this user can enter."""
 
     def __init__(self, base: str, key: str) -> None:
-        self._base = base
+        self.base = base
         self.path = os.path.join(base, key)
-
-    def sockets(self) -> list[str]:
-        """The names of the socket files in it."""
-        if not self._is_ours(self._base):
-            return []
-        try:
-            return os.listdir(self.path)
-        except OSError:
-            return []
 
     def make(self) -> None:
         """Make it.
 
         Raises:
-            OSError: it cannot be made, or belongs to somebody else.
+            OSError: it cannot be made, or another user owns it or can enter it.
         """
-        for path in (self._base, self.path):
+        for path in (self.base, self.path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-            if not self._is_ours(path):
-                raise PermissionError(errno.EPERM, "is open to, or belongs to, somebody else")
+            if not _is_private(path):
+                raise PermissionError(errno.EPERM, "is open to, or belongs to, another user")
 
     def remove_if_empty(self) -> None:
-        """Leave nothing behind."""
-        for path in (self.path, self._base):
+        """Remove it and its base unless another socket is in them."""
+        for path in (self.path, self.base):
             try:
                 os.rmdir(path)
             except OSError:
                 return
 
-    @staticmethod
-    def _is_ours(path: str) -> bool:
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return False
-        private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-        return private and found.st_uid == os.getuid()
+
+def _is_private(path: str) -> bool:
+    """Whether a path is a folder (not a link to one) that only this user can enter."""
+    found = os.lstat(path)
+    is_folder = stat.S_ISDIR(found.st_mode)
+    return is_folder and not found.st_mode & 0o077 and found.st_uid == os.getuid()
 
 
 class _LocalSender:
@@ -131,10 +120,24 @@ class _LocalSender:
 
     def send(self, rings: Sequence[Ring]) -> None:
         for folder in self._folders:
-            for name in folder.sockets():
-                for ring in rings:
-                    if (ring.kind == "done") == name.startswith("d"):
-                        self._send(ring, f"{folder.path}/{name}")
+            try:  # most often nobody listens and there is no folder
+                entries = os.scandir(folder.path)
+            except OSError:
+                continue
+            with entries:
+                self._send_to_all(rings, folder, entries)
+
+    def _send_to_all(
+        self, rings: Sequence[Ring], folder: _Folder, entries: Iterable[os.DirEntry[str]]
+    ) -> None:
+        try:  # the check comes before the reading: another user's folder may hold a million names
+            names = [entry.name for entry in entries] if _is_private(folder.base) else []
+        except OSError:
+            return
+        for name in names:
+            for ring in rings:
+                if (ring.kind == "done") == name.startswith("d"):
+                    self._send(ring, f"{folder.path}/{name}")
 
     def _send(self, ring: Ring, path: str) -> None:
         letter = _LETTERS[ring.kind]

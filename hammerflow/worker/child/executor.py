@@ -224,7 +224,7 @@ class Executor:
                 call.connection = tx.connection
                 with self.app.joining(tx) as opened:
                     value = self._run(call)
-                queues |= getattr(opened, "queues", set())
+                queues |= opened.queues
                 outcome = self._ended(call, value)
                 if not isinstance(outcome, Completed):
                     raise _RollBack(outcome)
