@@ -17,7 +17,8 @@ from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
 from hammerflow.results.group import handle_of
-from hammerflow.results.result import Backend, Result, Results
+from hammerflow.results.result import Result, Results
+from hammerflow.results.waiting import ResultBackend
 from hammerflow.results.workflow import BatchResult
 from hammerflow.tasks.task import Task
 from hammerflow.workflows.plan import plan_of
@@ -42,7 +43,7 @@ class Enqueuer:
         open: the open transaction of this thread or asyncio task.
     """
 
-    def __init__(self, app: Backend, factory: JobFactory) -> None:
+    def __init__(self, app: ResultBackend, factory: JobFactory) -> None:
         self._app = app
         self._factory = factory
         self.open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)

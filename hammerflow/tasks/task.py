@@ -18,7 +18,8 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
-from hammerflow.results.result import Backend, Result
+from hammerflow.results.result import Result
+from hammerflow.results.waiting import ResultBackend
 from hammerflow.tasks.options import TaskOptions
 
 __all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
@@ -27,7 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
 
-class TaskBackend(Backend, Protocol):
+class TaskBackend(ResultBackend, Protocol):
     """What a task needs of its app."""
 
     @property

@@ -228,7 +228,7 @@ def test_cancel_of_an_ended_job_is_an_error(run: Run, embedded_shop: Hammerflow)
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel"])
 @pytest.mark.parametrize(
     ("job_id", "words"),
-    [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
+    [("123", "'123' is not a job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
 )
 def test_an_unknown_job_is_one_sentence(
     run: Run, embedded_shop: Hammerflow, verb: str, job_id: str, words: str

@@ -201,7 +201,7 @@ def test_pending_names_spawners_whose_children_go_on(run: Run, shop: Hammerflow)
 
 @pytest.mark.parametrize(
     ("job_id", "words"),
-    [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
+    [("123", "'123' is not a job id"), (str(uuid.UUID(int=1)), "no job has the id 00000000-0000")],
 )
 def test_the_lineage_of_an_unknown_job_is_one_sentence(
     run: Run, embedded_shop: Hammerflow, job_id: str, words: str

@@ -329,7 +329,7 @@ def test_steering_refuses_in_one_sentence(run: Run, embedded_shop: Hammerflow) -
 
 @pytest.mark.parametrize(
     ("workflow_id", "words"),
-    [("123", "'123' is no job id"), (str(uuid.UUID(int=1)), "has the id 00000000-0000")],
+    [("123", "'123' is not a job id"), (str(uuid.UUID(int=1)), "has the id 00000000-0000")],
 )
 @pytest.mark.parametrize(
     "command",

@@ -114,7 +114,9 @@ class Supervisor:
         self._patience_with_peer = max(2.0, min(settings.statement_timeout, settings.lease / 3))
         self._poll = options.poll if options.poll is not None else settings.poll
         self._store = _opened(settings)
-        self._notifier: Notifier = _notifier(settings, self._store)
+        self._notifier: Notifier = open_notifier(
+            settings, connect=self._store.database.open_connection
+        )
         self._schedule = QueueOrder(options.weights)
         self._schedule.add({"default", *greeting.manifest.queues})
         self._weather = DatabaseStatus(lambda: self._store.database.answers)
@@ -479,13 +481,6 @@ def _opened(settings: Settings) -> Store:
         store.schema.migrate()
     store.schema.check()
     return store
-
-
-def _notifier(settings: Settings, store: Store) -> Notifier:
-    def connect() -> Any:
-        return store.database.dialect.connect().connection
-
-    return open_notifier(settings, connect=connect)
 
 
 def _warm_up() -> None:
