@@ -61,12 +61,12 @@ class LocalTransport:
             for root in dict.fromkeys(found)
         ]
 
-    def dial(self) -> Sender:
-        """See :meth:`Transport.dial`."""
+    def connect(self) -> Sender:
+        """See :meth:`Transport.connect`."""
         return _LocalSender(self._folders)
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """See :meth:`Transport.tune`."""
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """See :meth:`Transport.subscribe`."""
         problems: list[str] = []
         for folder in self._folders:
             try:
@@ -191,7 +191,7 @@ class _LocalSubscription:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def hear(self) -> tuple[list[Ring], bool]:
+    def receive(self) -> tuple[list[Ring], bool]:
         rings: dict[Ring, None] = {}
         count = 0
         try:

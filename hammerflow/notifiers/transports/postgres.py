@@ -44,12 +44,12 @@ class PostgresTransport:
         self._work = f"hammerflow_{key}_work"
         self._done = f"hammerflow_{key}_done"
 
-    def dial(self) -> Sender:
-        """See :meth:`Transport.dial`."""
+    def connect(self) -> Sender:
+        """See :meth:`Transport.connect`."""
         return _PostgresSender(_Session(self._connect), self._work, self._done)
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """See :meth:`Transport.tune`."""
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """See :meth:`Transport.subscribe`."""
         session = _Session(self._connect)
         try:
             session.run(f"LISTEN {self._done if queues is None else self._work}")
@@ -151,7 +151,7 @@ class _PostgresSubscription:
     def fileno(self) -> int:
         return int(self._session.raw.socket)
 
-    def hear(self) -> tuple[list[Ring], bool]:
+    def receive(self) -> tuple[list[Ring], bool]:
         self._session.answered()
         rings: dict[Ring, None] = {}
         while (note := self._session.raw.notifies()) is not None:

@@ -51,8 +51,8 @@ class RedisTransport:
         )
         self.label = f"redis at {place}"
 
-    def dial(self) -> Sender:
-        """See :meth:`Transport.dial`."""
+    def connect(self) -> Sender:
+        """See :meth:`Transport.connect`."""
         connection = self._connect(RING_TIMEOUT)
         try:  # to a channel that nobody hears, but under the rules for the others
             connection.send_command("PUBLISH", self._names.hello, b"")
@@ -62,16 +62,16 @@ class RedisTransport:
             raise _plain(error) from error
         return _RedisSender(connection, self._names)
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """See :meth:`Transport.tune`."""
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """See :meth:`Transport.subscribe`."""
         channels = self._names.subscribed(queues)
-        ear = _RedisSubscription(self._connect(LISTEN_TIMEOUT), channels)
+        subscription = _RedisSubscription(self._connect(LISTEN_TIMEOUT), channels)
         try:
-            ear.subscribe(monotonic() + LISTEN_TIMEOUT)
+            subscription.subscribe(monotonic() + LISTEN_TIMEOUT)
         except BaseException:
-            ear.close()
+            subscription.close()
             raise
-        return ear
+        return subscription
 
     def _connect(self, timeout: float) -> Any:
         """A connection after its handshake: redis-py knows TLS, sockets and logins."""
@@ -216,7 +216,7 @@ class _RedisSubscription:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def hear(self) -> tuple[list[Ring], bool]:
+    def receive(self) -> tuple[list[Ring], bool]:
         rings: dict[Ring, None] = {}
         try:
             for message in self._receive():
