@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import CallOptions, Signature, known_options
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
@@ -30,6 +29,7 @@ from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_store
 from hammerflow.tasks.builtin import BuiltinTasks
 from hammerflow.tasks.options import (
+    CALL_OPTIONS,
     OPTIONS,
     SPAWNER_OPTIONS,
     DeclaredOptions,

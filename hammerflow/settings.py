@@ -63,6 +63,15 @@ def _count(value: Any, what: str, *, most: int) -> int:
     return int(value)
 
 
+def _flag(value: Any, what: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True}
+    known |= {"0": False, "false": False, "no": False, "off": False}
+    found = known.get(str(value).lower())
+    if found is None:
+        raise ConfigError(f"{what} must be true or false, not {value!r}")
+    return found
+
+
 def _one_of(value: Any, what: str, *, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ConfigError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
@@ -153,6 +162,15 @@ SETTINGS = (
         "statement_timeout", "float | timedelta", "60",
         "Most time of one statement on a database server.", "seconds", _seconds,
     ),
+    Option(
+        "log_jobs", "bool", "False",
+        "Whether workers log the end of each job at level info; otherwise at debug.", check=_flag,
+    ),
+    Option(
+        "configure_logging", "bool", "True",
+        "Whether a worker sets up the root logger; False leaves that to the application.",
+        check=_flag,
+    ),
 )  # fmt: skip
 _CHECKS = {option.name: option.check for option in SETTINGS if option.check is not None}
 _OPTIONAL = frozenset({"redis", "schema"})
@@ -186,6 +204,8 @@ class Settings:
     poison_limit: int = 3
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
+    log_jobs: bool = False
+    configure_logging: bool = True
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():

@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
@@ -20,7 +19,7 @@ from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
-from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.options import CALL_OPTIONS, TaskOptions
 
 __all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
 
@@ -72,7 +71,7 @@ class Task(Generic[P, R]):
 
     Attributes:
         fn: the function.
-        name: what stands in the database; ``module.function`` unless given.
+        name: its name in the database; ``module.function`` unless given.
     """
 
     def __init__(

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from hammerflow import Hammerflow, SpawnConfig, Task
-from hammerflow.canvas.options import CALL_OPTIONS, SPAWN_OPTIONS
 from hammerflow.canvas.signature import CallOptions
 from hammerflow.option import Option, option_table
 from hammerflow.settings import SETTINGS, Settings
 from hammerflow.tasks.options import (
+    CALL_OPTIONS,
     OPTIONS,
+    SPAWN_OPTIONS,
     SPAWNER_OPTIONS,
     DeclaredOptions,
     SpawnerOptions,
