@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hammerflow.codec.codec import Codec
-from hammerflow.durations import seconds
+from hammerflow.durations import seconds_or_none
 
 if TYPE_CHECKING:
     from hammerflow.jobs.settlement import Settlement
@@ -47,7 +47,7 @@ class Deadline:
     """
 
     def __init__(self, timeout: float | timedelta | None) -> None:
-        self.timeout = None if timeout is None else seconds(timeout, "timeout")
+        self.timeout = seconds_or_none(timeout, "timeout")
         self._at = math.inf if self.timeout is None else time.monotonic() + self.timeout
 
     def left(self) -> float:

@@ -48,7 +48,7 @@ class BoundCall(Generic[P, R]):
         self._options = options
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """Write the call; as :meth:`Task.delay`."""
+        """As :meth:`Task.delay`, with these options."""
         return self._task.app.call(self._task, args, kwargs, self._options)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
@@ -56,13 +56,13 @@ class BoundCall(Generic[P, R]):
         return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
-        """A signature that carries these options."""
+        """As :meth:`Task.s`, with these options."""
         return Signature(
             self._task.name, args, kwargs, self._options, False, self._task.app.enqueue
         )
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
-        """The same, which does not take its predecessor's result."""
+        """As :meth:`s`; it does not take its predecessor's result."""
         return Signature(self._task.name, args, kwargs, self._options, True, self._task.app.enqueue)
 
 
@@ -100,7 +100,10 @@ class Task(Generic[P, R]):
         return f"<{type(self).__name__} {self.name}>"
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """Write the call as a durable job and return at once.
+        """Write the call as a durable job, in the open transaction or in one of its own.
+
+        Returns:
+            A handle on the job; it does not wait for the job.
 
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
@@ -190,15 +193,15 @@ class Task(Generic[P, R]):
         return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
-        """The call as data; in a fan-in it takes the results first, before these arguments."""
+        """The call as data; in a chain or fan-in, results come before these arguments."""
         return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
-        """The call as data, with exactly these arguments."""
+        """The call as data, with exactly these arguments: it takes no results."""
         return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
     def map(self, items: Iterable[Any]) -> Signature:
-        """One job that calls the function with each item, one after the other; a list results."""
+        """One job that calls the function with each item in turn; its result is a list."""
         return Signature(
             "hammerflow.map", (self.name, list(items)), None, None, True, self.app.enqueue
         )
@@ -211,23 +214,27 @@ class Task(Generic[P, R]):
         )
 
     def chunks(self, items: Iterable[Any], n: int) -> Group:
-        """A group of jobs that each take ``n`` of the items, which are lists of arguments."""
+        """A group of jobs that each take ``n`` items, which are lists of arguments.
+
+        Raises:
+            ConfigError: ``n`` is below 1.
+        """
         if n < 1:
-            raise ConfigError(f"chunks are of 1 item or more, not {n}")
+            raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
         iterator = iter(items)
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
         return Group(self.starmap(part) for part in parts)
 
 
 class AsyncTask(Task[P, R]):
-    """A task of an ``async def`` function: calling it gives the coroutine, its job gives R."""
+    """A task of an ``async def`` function: a call returns the coroutine, its job has result R."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
         return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 class Spawner(Task[P, R]):
-    """A task that yields signatures: its children, born in the transaction that completes it."""
+    """A task that yields signatures: its children, written in the transaction that completes it."""
 
 
 class Decorator:
@@ -251,8 +258,8 @@ class SpawnerDecorator:
 
 
 def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
-    """A function with the same parameters that does nothing: calling it is the argument check,
-    at the speed of a call and with Python's own TypeError."""
+    """A function that has the same parameters and does nothing: a call of it checks arguments, with
+    Python's own TypeError."""
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
@@ -276,7 +283,7 @@ def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
 
 
 class _Default:
-    """Stands for a default in the check's source."""
+    """A default in the source of the check, where its value does not matter."""
 
     def __repr__(self) -> str:
         return "None"
