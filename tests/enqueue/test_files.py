@@ -68,7 +68,7 @@ def test_a_file_is_a_workflow_of_the_apps_tasks(shop: Hammerflow, tmp_path: Path
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("send", "line 2: the task 'send' of job 'one' is ambiguous; write one of mail.send, shop.send"),
+        ("send", "line 2: the task 'send' of job 'one' is ambiguous; write one of mail.send"),
         ("shop.lode", "line 2: the app shop has no task 'shop.lode' for job 'one': did you mean"),
         ("map", "the app shop has no task 'map'"),
     ],
