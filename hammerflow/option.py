@@ -33,6 +33,13 @@ class Option:
     unit: str = ""
     check: Callable[[Any, str], Any] | None = None
 
+    @classmethod
+    def duration(
+        cls, name: str, default: str, meaning: str, check: Callable[[Any, str], Any] | None = None
+    ) -> Option:
+        """An option that takes seconds or a timedelta."""
+        return cls(name, "float | timedelta", default, meaning, "seconds", check)
+
     def __str__(self) -> str:
         unit = f", {self.unit}" if self.unit else ""
         return f"{self.name} ({self.type}{unit}; default {self.default})"

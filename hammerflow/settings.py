@@ -90,6 +90,8 @@ _namespace = partial(
     rule="1 to 100 characters out of letters, digits and _ . : -",
 )
 
+_duration = partial(Option.duration, check=_seconds)
+
 #: Every setting: a keyword of ``Hammerflow(...)``, an environment variable, a key of the file.
 SETTINGS = (
     Option(
@@ -120,20 +122,9 @@ SETTINGS = (
             rule="up to 63 lower-case letters, digits and _, not pg_...",
         ),
     ),
-    Option(
-        "lease", "float | timedelta", "30",
-        "Time without a heartbeat after which other workers take over a worker's jobs.",
-        "seconds", _seconds,
-    ),
-    Option(
-        "sweep", "float | timedelta", "5", "Time between two searches for such workers.",
-        "seconds", _seconds,
-    ),
-    Option(
-        "poll", "float | timedelta", "1",
-        "Time between two queries for new jobs or for an awaited end while no ring arrives.",
-        "seconds", _seconds,
-    ),
+    _duration("lease", "30", "Time without a heartbeat until other workers take over the jobs."),
+    _duration("sweep", "5", "Time between two searches for workers without a heartbeat."),
+    _duration("poll", "1", "Time between two queries for jobs or ends while no ring arrives."),
     Option(
         "serializer", "str", '"msgpack"', 'Encoding of arguments and results: msgpack or json.',
         check=partial(_one_of, choices=("msgpack", "json")),
@@ -150,18 +141,11 @@ SETTINGS = (
         check=partial(_one_of, choices=("auto", "redis", "postgres", "local", "none")),
     ),
     Option(
-        "poison_limit", "int", "3",
-        "A job is parked once its process has died this many times.",
+        "poison_limit", "int", "3", "A job is parked once its process has died this many times.",
         check=partial(_count, most=1000),
     ),
-    Option(
-        "connect_timeout", "float | timedelta", "5", "Most time to connect to the database.",
-        "seconds", _seconds,
-    ),
-    Option(
-        "statement_timeout", "float | timedelta", "60",
-        "Most time of one statement on a database server.", "seconds", _seconds,
-    ),
+    _duration("connect_timeout", "5", "Most time to connect to the database."),
+    _duration("statement_timeout", "60", "Most time of one statement on a database server."),
     Option(
         "log_jobs", "bool", "False",
         "Whether workers log the end of each job at level info; otherwise at debug.", check=_flag,

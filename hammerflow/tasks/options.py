@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -29,9 +29,8 @@ __all__ = [
     "option_table",
 ]
 
-_DURATION = "float | timedelta"
-_AS_TASK = "the task's"
 _ERRORS = "exception class, or tuple of them"
+_duration = Option.duration
 
 #: What ``@app.task(...)`` takes.
 OPTIONS = (
@@ -42,23 +41,11 @@ OPTIONS = (
     Option("backoff", "Backoff", "exponential(1)", "How long to wait before each further attempt."),
     Option("retry_on", _ERRORS, "every error", "Only these errors are retried."),
     Option("no_retry_on", _ERRORS, "()", "These errors fail the job at once."),
-    Option(
-        "timeout", _DURATION, "None", "Running time of one attempt; then its process is killed.",
-        "seconds",
-    ),
-    Option(
-        "soft_timeout", _DURATION, "None",
-        "Running time of one attempt after which SoftTimeout is raised in the body.", "seconds",
-    ),
-    Option(
-        "expires", _DURATION, "None",
-        "Latest start, counted from the enqueue; then the job is cancelled.", "seconds",
-    ),
+    _duration("timeout", "None", "Running time of one attempt; then its process is killed."),
+    _duration("soft_timeout", "None", "Running time of one attempt until SoftTimeout is raised."),
+    _duration("expires", "None", "Latest start, counted from now; then the job is cancelled."),
     Option("store_result", "bool", "True", "Whether the return value is stored."),
-    Option(
-        "result_ttl", _DURATION, "None",
-        "How long a stored result is kept after the job's end; None keeps it.", "seconds",
-    ),
+    _duration("result_ttl", "None", "How long a result is kept after the job's end; None: always."),
     Option("serializer", "str", "the app's", 'Encoding of the arguments: "msgpack" or "json".'),
     Option(
         "in_transaction", "bool", "False",
@@ -68,64 +55,39 @@ OPTIONS = (
 
 #: What ``Task.options(...)``, ``Signature.set(...)`` and ``app.signature(...)`` take.
 CALL_OPTIONS = (
-    Option("queue", "str", _AS_TASK, "The queue that the job goes to."),
-    Option("priority", "int", _AS_TASK, "0 (background) to 4 (critical); higher runs first."),
-    Option(
-        "delay", _DURATION, "0", "Earliest start, counted from now (countdown= in apply_async).",
-        "seconds",
+    *(
+        replace(option, default="the task's")
+        for option in OPTIONS
+        if option.name in {"queue", "priority", "max_attempts", "backoff", "timeout",
+                           "soft_timeout", "store_result"}
     ),
+    _duration("delay", "0", "Earliest start, counted from now (countdown= in apply_async)."),
     Option("eta", "datetime", "None", "Earliest start, as an aware datetime; excludes delay."),
     Option(
-        "expires", f"{_DURATION} | datetime", _AS_TASK,
+        "expires", "float | timedelta | datetime", "the task's",
         "Latest start, counted from now or as an aware datetime; then the job is cancelled.",
         "seconds",
     ),
-    Option(
-        "job_id", "uuid.UUID", "a new UUID version 7",
-        "The id of the job; a job that already has this id is left as it is.",
-    ),
+    Option("job_id", "uuid.UUID", "a new one", "The job's id; a job that has it is left as it is."),
     Option(
         "unique_key", "str", "None",
         "While a job with this key has not ended, the call returns that job's Result.",
     ),
     Option("headers", "Mapping", "{}", "JSON-able values that the body reads as job.headers."),
-    Option("max_attempts", "int", _AS_TASK, "Attempts before the job fails for good; 1 or more."),
-    Option("backoff", "Backoff", _AS_TASK, "How long to wait before each further attempt."),
-    Option(
-        "timeout", _DURATION, _AS_TASK, "Running time of one attempt; then its process is killed.",
-        "seconds",
-    ),
-    Option(
-        "soft_timeout", _DURATION, _AS_TASK,
-        "Running time of one attempt after which SoftTimeout is raised in the body.", "seconds",
-    ),
-    Option("store_result", "bool", _AS_TASK, "Whether the return value is stored."),
-    Option("spawn", "SpawnConfig", _AS_TASK, "Limits and inheritance rules for its children."),
+    Option("spawn", "SpawnConfig", "the task's", "Limits and inheritance rules for its children."),
 )  # fmt: skip
 
 #: The fields of SpawnConfig, which ``@app.spawner(...)`` takes as keywords.
 SPAWN_OPTIONS = (
-    Option(
-        "handler", "str", "None",
-        "Name of an @app.spawn_handler function that gives the children of a plain task.",
-    ),
+    Option("handler", "str", "None", "The @app.spawn_handler that gives a plain task's children."),
     Option("max_spawn_count", "int", "1000", "Most children of one run; one more fails it."),
     Option("max_depth", "int", "10", "Most generations below the root job; deeper ones fail."),
     Option("inherit_priority", "bool", "True", "Children without a priority take the parent's."),
     Option("inherit_queue", "bool", "False", "Children without a queue take the parent's."),
-    Option(
-        "inherit_timeout", "bool", "False",
-        "Children without timeout and soft_timeout take the parent's.",
-    ),
-    Option(
-        "inherit_retry", "bool", "False",
-        "Children without max_attempts and backoff take the parent's.",
-    ),
+    Option("inherit_timeout", "bool", "False", "Children without timeouts take the parent's."),
+    Option("inherit_retry", "bool", "False", "Children without retry options take the parent's."),
     Option("inherit_trace", "bool", "True", "Children carry the parent's trace id."),
-    Option(
-        "spawn_delay", _DURATION, "0",
-        "Time between the starts of two children, counted from the parent's end.", "seconds",
-    ),
+    _duration("spawn_delay", "0", "Time between the starts of two children."),
     Option(
         "batch_size", "int", "None",
         "Most children that run at a time: child n starts after child n - batch_size has ended.",
