@@ -7,7 +7,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -15,11 +15,11 @@ from hammerflow.canvas.signature import CallOptions, Signature, known_options
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
-from hammerflow.enqueue.job_factory import JobFactory, Parent
-from hammerflow.enqueue.transaction import OpenTransaction, Transaction
-from hammerflow.enqueue.workflow_rows import WorkflowRows, rows_of
+from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.enqueue.transaction import Transaction
+from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
-from hammerflow.jobs.job import Job, JobState, NewJob
+from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import documented
@@ -38,12 +38,10 @@ from hammerflow.tasks.options import (
 )
 from hammerflow.tasks.task import AsyncTask, Decorator, Spawner, SpawnerDecorator, Task
 from hammerflow.text import checked_name
-from hammerflow.workflows.plan import Plan
 from hammerflow.workflows.workflow import Batch, Workflow
 
 if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
-    from hammerflow.stores.database import Tx
     from hammerflow.stores.store import Store
 
 __all__ = ["Hammerflow", "as_key"]
@@ -80,10 +78,15 @@ class Hammerflow:
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
-        self._factory = JobFactory(self.tasks, self.codec)
-        self._enqueuer = Enqueuer(self, self._factory)
+        factory = JobFactory(self.tasks, self.codec)
+        self._enqueuer = Enqueuer(self, factory)
+        # For its tasks, and for the workers that write the children of their jobs.
         self.call = self._enqueuer.call
         self.open_transaction = self._enqueuer.open
+        self.joining = self._enqueuer.joining
+        self.new_job = factory.from_signature
+        self.new_rows = partial(rows_of, calls=factory)
+        self.as_child = factory.as_child
         self._opening = threading.Lock()
         for task_name, fn in BuiltinTasks(self.tasks).by_name().items():
             self._register(fn, Task, {"name": task_name})
@@ -290,22 +293,6 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
-    def new_job(self, signature: Signature, **place: Any) -> NewJob:
-        """The row that a signature becomes; see :meth:`JobFactory.from_signature`."""
-        return self._factory.from_signature(signature, **place)
-
-    def new_rows(self, plan: Plan, *, parent: Parent | None = None) -> WorkflowRows:
-        """The rows of a plan; see :func:`hammerflow.enqueue.workflow_rows.rows_of`."""
-        return rows_of(plan, self._factory, parent=parent)
-
-    def as_child(
-        self, job: NewJob, signature: Signature, parent: Parent, *, spawn_index: int
-    ) -> NewJob:
-        """A planned row with what it inherits of the job that spawns it."""
-        return self._factory.as_child(
-            job, signature, parent, spawn_index=spawn_index, dependent_id=job.dependent_id
-        )
-
     # -- transactions -----------------------------------------------------------------------------
 
     def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
@@ -333,11 +320,6 @@ class Hammerflow:
             ConfigError: a connection of another driver, or in autocommit mode.
         """
         return self._enqueuer.using(connection)
-
-    def joining(self, tx: Tx) -> contextlib.AbstractContextManager[OpenTransaction]:
-        """Enqueue in a transaction that the worker has opened for a task's body; the worker rings
-        its ``queues`` after the commit."""
-        return self._enqueuer.joining(tx)
 
     # -- jobs -------------------------------------------------------------------------------------
 

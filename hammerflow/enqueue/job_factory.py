@@ -122,9 +122,8 @@ class JobFactory:
         )
         if parent is None:
             return job
-        return self.as_child(
-            job, signature, parent, spawn_index=spawn_index, dependent_id=dependent_id
-        )
+        job = job._replace(dependent_id=dependent_id)
+        return self.as_child(job, signature, parent, spawn_index=spawn_index)
 
     def as_child(
         self,
@@ -133,7 +132,6 @@ class JobFactory:
         parent: Parent,
         *,
         spawn_index: int | None,
-        dependent_id: bytes | None,
     ) -> NewJob:
         """A row with what it inherits from the job that spawns it."""
         task = self._tasks.get(signature.task)
@@ -150,7 +148,6 @@ class JobFactory:
             root_id=above.root_id or above.id,
             depth=above.depth + 1,
             spawn_index=spawn_index,
-            dependent_id=dependent_id,
             workflow_id=job.workflow_id or above.workflow_id,
             delay=delay,
             trace=job.trace or (above.trace if config.inherit_trace else None),

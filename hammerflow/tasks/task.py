@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hammerflow.canvas.signature import CallOptions, Canvas, Group, Signature, known_options
-from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
-from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
 from hammerflow.results.result import Result
@@ -125,63 +122,38 @@ class Task(Generic[P, R]):
         """:meth:`delay` without blocking the event loop."""
         return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
+    @documented(*CALL_OPTIONS)
     def apply_async(
         self,
         args: tuple[Any, ...] | list[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
         countdown: float | timedelta | None = None,
-        eta: datetime | None = None,
-        expires: float | timedelta | datetime | None = None,
-        priority: int | None = None,
-        queue: str | None = None,
-        job_id: uuid.UUID | None = None,
-        unique_key: str | None = None,
-        headers: Mapping[str, Any] | None = None,
-        max_attempts: int | None = None,
-        backoff: Backoff | None = None,
-        timeout: float | timedelta | None = None,
-        soft_timeout: float | timedelta | None = None,
-        store_result: bool | None = None,
-        spawn: SpawnConfig | None = None,
         link: Canvas | Iterable[Canvas] | None = None,
         link_error: Canvas | Iterable[Canvas] | None = None,
+        **options: Unpack[CallOptions],
     ) -> Result[R]:
-        """Write a call with options, by Celery's names; :meth:`options` is the typed form.
+        """Write a call with options, as in Celery; :meth:`options` is the typed form.
 
         Args:
             args: the positional arguments of the call.
             kwargs: its keyword arguments.
-            countdown: earliest start, in seconds or timedelta from now.
+            countdown: the option ``delay`` by Celery's name.
             link: calls that run once it has completed, with its result as first argument.
             link_error: calls that run once it has failed.
-
-        The other keywords are the options of :meth:`options`; None leaves the task's value.
+            options: see below; None leaves the task's value.
 
         Raises:
-            TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
+            TypeError: wrong arguments, one that cannot be encoded, or an unknown option; nothing
+                was written.
         """
-        given: dict[str, Any] = {
-            "delay": countdown,
-            "eta": eta,
-            "expires": expires,
-            "priority": priority,
-            "queue": queue,
-            "job_id": job_id,
-            "unique_key": unique_key,
-            "headers": headers,
-            "max_attempts": max_attempts,
-            "backoff": backoff,
-            "timeout": timeout,
-            "soft_timeout": soft_timeout,
-            "store_result": store_result,
-            "spawn": spawn,
-        }
-        options: Any = {key: value for key, value in given.items() if value is not None}
+        given: Any = {**options, "delay": options.get("delay", countdown)}
+        given = {name: value for name, value in given.items() if value is not None}
+        known_options(given, f"{self.name}.apply_async()")
         if link is not None or link_error is not None:
-            signature = Signature(self.name, tuple(args), kwargs, options, False, self.app.enqueue)
+            signature = Signature(self.name, tuple(args), kwargs, given, False, self.app.enqueue)
             return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
-        return self.app.call(self, tuple(args), kwargs or {}, options)
+        return self.app.call(self, tuple(args), kwargs or {}, given)
 
     @documented(*CALL_OPTIONS)
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:

@@ -48,6 +48,7 @@ def test_every_option_that_is_taken_is_described(
         (Hammerflow.spawner, (*OPTIONS, *SPAWNER_OPTIONS)),
         (Hammerflow.signature, CALL_OPTIONS),
         (Task.options, CALL_OPTIONS),
+        (Task.apply_async, CALL_OPTIONS),
         (Hammerflow, SETTINGS),
         (Settings, SETTINGS),
     ],
