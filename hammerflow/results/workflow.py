@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -201,7 +202,6 @@ class WorkflowResult:
         )
 
     def _check_retry(self, *, anything: bool) -> None:
-        workflows = self._backend.store.workflows
         state = self.row().state
         if state.is_halted and not state.status.is_final:
             raise HammerflowError(
@@ -209,7 +209,7 @@ class WorkflowResult:
             )
         if anything or state.status in (WorkflowStatus.FAILED, WorkflowStatus.CANCELLED):
             return
-        if not any(workflows.failed(id_, 1) for id_ in [self._key, *workflows.inside(self._key)]):
+        if not any(self._failed(1)):
             raise HammerflowError(
                 f"workflow {self.id} is {state.status} and nothing in it has failed: there is "
                 "nothing to retry"
@@ -248,15 +248,11 @@ class WorkflowResult:
 
     def errors(self) -> dict[uuid.UUID, str]:
         """Error text by job id, for the first 1 000 jobs that failed or were cancelled."""
-        store = self._backend.store
         found: dict[uuid.UUID, str] = {}
-        for workflow_id in [self._key, *store.workflows.inside(self._key)]:
-            for job_id, _, state, reason in store.workflows.failed(
-                workflow_id, _ERRORS - len(found)
-            ):
-                error = store.jobs.last_error(job_id) if state is JobState.FAILED else None
-                text = f"{error[1]}: {error[2]}" if error else f"{state}: {reason}"
-                found[uuid.UUID(bytes=job_id)] = text
+        for job_id, _, state, reason in itertools.islice(self._failed(_ERRORS), _ERRORS):
+            error = self._last_error(job_id, state)
+            text = f"{error[1]}: {error[2]}" if error else f"{state}: {reason}"
+            found[uuid.UUID(bytes=job_id)] = text
         return found
 
     def graph(self, format: str = "mermaid", **limits: Any) -> str:  # noqa: A002 - as the command
@@ -317,19 +313,26 @@ class WorkflowResult:
         if status is WorkflowStatus.FAILED:
             raise self._failure()
 
+    def _failed(self, limit: int) -> Iterator[tuple[bytes, str | None, JobState, str | None]]:
+        """(job id, node, state, reason) of up to ``limit`` jobs of it, and of each workflow inside,
+        that failed or were cancelled."""
+        workflows = self._backend.store.workflows
+        for workflow_id in [self._key, *workflows.inside(self._key)]:
+            yield from workflows.failed(workflow_id, limit)
+
+    def _last_error(self, job_id: bytes, state: JobState) -> tuple[str, str, str, str] | None:
+        return self._backend.store.jobs.last_error(job_id) if state is JobState.FAILED else None
+
     def _failure(self) -> HammerflowError:
+        for job_id, name, state, reason in self._failed(1):
+            job = f"job {uuid.UUID(bytes=job_id)}"
+            error = self._last_error(job_id, state)
+            failure: HammerflowError = JobCancelled(f"{job} was {state}: {reason}")
+            if error is not None:
+                failure = JobFailed(*error[1:])
+            failure.add_note(f"{f'node {name!r}' if name else job} of workflow {self.id}")
+            return failure
         store = self._backend.store
-        for workflow_id in [self._key, *store.workflows.inside(self._key)]:
-            for job_id, name, state, reason in store.workflows.failed(workflow_id, 1):
-                error = store.jobs.last_error(job_id) if state is JobState.FAILED else None
-                failure: HammerflowError = (
-                    JobFailed(*error[1:])
-                    if error is not None
-                    else JobCancelled(f"job {uuid.UUID(bytes=job_id)} was {state}: {reason}")
-                )
-                where = f"node {name!r}" if name else f"job {uuid.UUID(bytes=job_id)}"
-                failure.add_note(f"{where} of workflow {self.id}")
-                return failure
         for member in self.members():  # the failed job may belong to another workflow
             if member.cause is not None and (error := store.jobs.last_error(member.cause)):
                 return JobFailed(*error[1:])
