@@ -106,6 +106,8 @@ class Task(Generic[P, R]):
             TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
             StoreUnavailable: the database cannot be reached.
         """
+        # The short way, in one function because every plain call takes it: JobFactory and Enqueuer
+        # do the same for calls with options, in transactions, of canvases and workflows.
         app, options = self.app, self.defaults
         if app.open_transaction.get() is not None:
             return app.call(self, args, kwargs, {})
