@@ -69,6 +69,8 @@ class Task(Generic[P, R]):
     Attributes:
         fn: the function.
         name: its name in the database; ``module.function`` unless given.
+        defaults: the options of all its calls.
+        check: raises TypeError unless it is called with arguments that fit the function.
     """
 
     def __init__(
