@@ -1,14 +1,13 @@
-"""Hammerflow: the app object: a registry of tasks, and how calls become jobs."""
+"""Hammerflow, the app object: a registry of tasks, and the way from a call to a durable job."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -16,37 +15,35 @@ from hammerflow.canvas.options import CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
-from hammerflow.enqueue.job_factory import JobFactory, Parent
-from hammerflow.enqueue.spool import Spool
-from hammerflow.enqueue.transaction import OpenTransaction, Transaction
-from hammerflow.enqueue.workflow_rows import BatchStream, WorkflowRows, rows_of
-from hammerflow.errors import ConfigError, WorkflowInvalid
-from hammerflow.ids import new_id
-from hammerflow.jobs.job import CHUNK, Job, JobState, NewJob, NewWorkflow
+from hammerflow.enqueue.enqueuer import Enqueuer
+from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.enqueue.transaction import Transaction
+from hammerflow.enqueue.workflow_rows import rows_of
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.results.group import handle_of
+from hammerflow.option import documented
 from hammerflow.results.result import Result, Results, as_key
 from hammerflow.results.workflow import BatchResult, WorkflowResult
-from hammerflow.settings import Settings, load_settings
+from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import BuiltinTasks
 from hammerflow.tasks.options import (
+    CALL_OPTIONS,
+    OPTIONS,
+    SPAWNER_OPTIONS,
     DeclaredOptions,
-    Decorator,
-    SpawnerDecorator,
     SpawnerOptions,
     declared,
 )
-from hammerflow.tasks.task import AsyncTask, Spawner, Task
+from hammerflow.tasks.task import AsyncTask, Decorator, Spawner, SpawnerDecorator, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.plan import Plan, plan_of
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
-    from hammerflow.stores.database import Tx
     from hammerflow.stores.store import Store
 
 __all__ = ["Hammerflow", "as_key"]
@@ -56,38 +53,43 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@documented(*SETTINGS)
 class Hammerflow:
     """An app: tasks register in it, and it writes their calls as durable jobs.
 
     Args:
         name: the app's name; tasks of ``__main__`` are called ``name.function``.
-        database: URL: ``sqlite:///file.db``, ``postgresql://...``, ``mysql://...``; else
-            ``$HAMMERFLOW_DATABASE_URL``, else ``sqlite:///hammerflow.db``.
-        redis: URL of the doorbell; else ``$HAMMERFLOW_REDIS_URL``, else none.
-        settings: other fields of :class:`hammerflow.settings.Settings`.
+        database: URL of the database; the setting ``database``.
+        redis: URL of the doorbell's Redis; the setting ``redis``.
+        settings: any other setting.
 
-    Nothing is connected before the first job.
+    A setting that is not given here comes from the environment (``$HAMMERFLOW_DATABASE_URL``,
+    ``$HAMMERFLOW_LEASE`` ...), else from ``hammerflow.toml``, else it has its default. Nothing is
+    connected before the first job.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong; the message names it and its source.
     """
 
     def __init__(
         self, name: str, *, database: str | None = None, redis: str | None = None, **settings: Any
     ) -> None:
         self.name = name
-        given = {"database": database, "redis": redis, **settings}
-        self.settings: Settings = load_settings(
-            name,
-            {key: value for key, value in given.items() if value is not None},
-            os.environ,
-            Path("hammerflow.toml"),
-        )
+        keywords = {"database": database, "redis": redis, **settings}
+        self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
-        self._calls = JobFactory(self.tasks, self.codec)
+        factory = JobFactory(self.tasks, self.codec)
+        self._enqueuer = Enqueuer(self, factory)
+        # For its tasks, and for the workers that write the children of their jobs.
+        self.call = self._enqueuer.call
+        self.open_transaction = self._enqueuer.open
+        self.joining = self._enqueuer.joining
+        self.new_job = factory.from_signature
+        self.new_rows = partial(rows_of, calls=factory)
+        self.as_child = factory.as_child
         self._opening = threading.Lock()
-        self._store: Store | None = None
-        self._notifier: Notifier | None = None
-        self._open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)
         for task_name, fn in BuiltinTasks(self.tasks).by_name().items():
             self._register(fn, Task, {"name": task_name})
 
@@ -96,47 +98,55 @@ class Hammerflow:
 
     # -- what it owns -----------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def store(self) -> Store:
-        """The store, its schema checked (an embedded database is migrated) at the first use."""
+        """The store; the first use checks the schema (and migrates an SQLite file)."""
         with self._opening:
-            if self._store is None:
-                store = open_checked_store(self.settings)
-                store.names.on_new_queues = self._ring_control
-                self._store = store
-            return self._store
+            opened: Store | None = self.__dict__.get("store")  # by another thread just now
+            if opened is None:
+                opened = open_checked_store(self.settings)
+                opened.names.on_new_queues = self._announce_queues
+                self.__dict__["store"] = opened
+            return opened
 
-    @property
+    @cached_property
     def notifier(self) -> Notifier:
         """The doorbell."""
-        store = self.store
+        connect = self.store.database.open_connection
         with self._opening:
-            if self._notifier is None:
-                self._notifier = open_notifier(
-                    self.settings, connect=lambda: store.database.dialect.connect().connection
-                )
-            return self._notifier
+            opened: Notifier | None = self.__dict__.get("notifier")
+            if opened is None:
+                opened = self.__dict__["notifier"] = open_notifier(self.settings, connect=connect)
+            return opened
 
     @property
     def poll(self) -> float:
-        """Seconds between two looks at the database where no ring comes."""
+        """Seconds between two queries for an awaited end while no ring arrives."""
         return self.settings.poll
 
     def migrate(self) -> list[str]:
-        """Bring the database's schema up to date; the names of the migrations applied."""
-        store = open_store(self.settings)
-        try:
+        """Bring the database's schema up to date.
+
+        Returns:
+            The names of the migrations that were applied.
+
+        Raises:
+            SchemaMismatch: the database belongs to a newer version of hammerflow.
+            StoreUnavailable: the database cannot be reached.
+        """
+        with contextlib.closing(open_store(self.settings)) as store:
             return [step.name for step in store.schema.migrate()]
-        finally:
-            store.close()
 
     def close(self) -> None:
-        """Close connections and the doorbell; the app can be used again."""
-        if self._notifier is not None:
-            self._notifier.close()
-        if self._store is not None:
-            self._store.close()
-        self._notifier = self._store = None
+        """Close the connections and the doorbell; the next use opens them again."""
+        for name in ("notifier", "store"):
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
+
+    def _announce_queues(self) -> None:
+        """Have workers that serve every queue learn the new names."""
+        self.notifier.ring_control()
 
     # -- registry ---------------------------------------------------------------------------------
 
@@ -146,8 +156,14 @@ class Hammerflow:
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def task(self, /, **options: Unpack[DeclaredOptions]) -> Decorator: ...
+    @documented(*OPTIONS)
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Register a function: ``@app.task`` or ``@app.task(queue="mail", max_attempts=5)``."""
+        """Register a function: ``@app.task`` or ``@app.task(queue="mail", max_attempts=5)``.
+
+        Raises:
+            ConfigError: another function has this name, or an option is wrong.
+            TypeError: an option is unknown.
+        """
         if fn is not None:
             return self._register(fn, Task, options)
         return lambda fn: self._register(fn, Task, options)
@@ -158,17 +174,31 @@ class Hammerflow:
     def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
     @overload
     def spawner(self, /, **options: Unpack[SpawnerOptions]) -> SpawnerDecorator: ...
+    @documented(*OPTIONS, *SPAWNER_OPTIONS)
     def spawner(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Register a generator function that yields signatures: the children of its job."""
+        """Register a generator function that yields signatures: the children of its job.
+
+        Raises:
+            ConfigError: another function has this name, or an option is wrong.
+            TypeError: an option is unknown.
+        """
         if fn is not None:
             return self._register(fn, Spawner, options)
         return lambda fn: self._register(fn, Spawner, options)
 
+    @documented(*CALL_OPTIONS)
     def signature(
         self, task: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None,
         *, immutable: bool = False, **options: Unpack[CallOptions],
     ) -> Signature:  # fmt: skip
-        """A call of a task by its name, which need not be registered in this process."""
+        """A call of a task by its name, which need not be registered in this process.
+
+        Args:
+            immutable: the call does not take its predecessor's result.
+
+        Raises:
+            TypeError: an option is unknown.
+        """
         known_options(options, "signature()")
         return Signature(task, tuple(args), kwargs, options, immutable, self.enqueue)
 
@@ -176,36 +206,38 @@ class Hammerflow:
         """Register a function that gives the children of any job whose spawn configuration names
         it: ``@app.spawn_handler("data_processor")``.
 
-        It gets a SpawnContext once the job's body has returned, and returns or yields signatures.
+        It is called with a SpawnContext after the job's body, and returns or yields signatures.
 
         Raises:
-            ConfigError: the name is taken.
+            ConfigError: another function has this name.
         """
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
             known = self.spawn_handlers.get(name)
             if known is not None and _path(known) != _path(fn):
-                raise ConfigError(f"two functions want the spawn handler name {name!r}")
+                raise ConfigError(
+                    f"the spawn handler name {name!r} is taken by {known.__qualname__}"
+                )
             self.spawn_handlers[name] = fn
             return fn
 
         return register
 
     def workflow(self, name: str, **facts: Any) -> Workflow:
-        """A Workflow that knows this app; see :class:`hammerflow.Workflow`."""
+        """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
         return Workflow(name, submit=self.enqueue, **facts)
 
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
         then: Signature | None = None, name: str = "batch",
     ) -> Batch:  # fmt: skip
-        """Many calls as one thing, up to millions; ``enqueue()`` it, or add it to a workflow.
+        """Up to millions of calls as one unit; ``enqueue()`` it, or add it to a workflow.
 
         Args:
             on_failure: ``continue``, ``fail_fast`` or ``collect``; see
                 :class:`hammerflow.workflows.workflow.Batch`.
-            then: runs after all of them with the list of their results.
+            then: a call that runs after all of them with the list of their results.
         """
         return Batch(signatures, on_failure=on_failure, then=then, name=name, submit=self.enqueue)
 
@@ -217,20 +249,13 @@ class Hammerflow:
         name = checked_name(given.pop("name", None) or f"{module}.{fn.__name__}", "a task's name")
         if name in self.tasks and _path(self.tasks[name].fn) != _path(fn):
             raise ConfigError(
-                f"two functions want the task name {name!r}: give one of them name='...'"
+                f"the task name {name!r} is taken by {self.tasks[name].fn.__qualname__}: "
+                "give one of the two name='...'"
             )
-        options = declared(fn, kind, given)
+        options = declared(fn, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
-        task = kind(
-            fn,
-            name=name,
-            options=options,
-            enqueue=self._call,
-            submit=self.enqueue,
-            in_thread=self.in_thread,
-        )
-        self.tasks[name] = task
+        task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
         return task
 
     # -- enqueue ----------------------------------------------------------------------------------
@@ -247,134 +272,39 @@ class Hammerflow:
         """Write one signature, canvas, workflow or batch, in one transaction.
 
         Returns:
-            Result, GroupResult (of a group), WorkflowResult or BatchResult.
+            A Result; of a group a GroupResult, of a workflow a WorkflowResult, of a batch a
+            BatchResult.
 
         Raises:
-            TypeError: wrong arguments, or one that cannot be encoded.
-            WorkflowInvalid: a cycle, an unknown name or task: nothing was written.
+            TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
+            WorkflowInvalid: a cycle, an unknown name or task; nothing was written.
+            StoreUnavailable: the database cannot be reached.
         """
-        if type(work) is Signature and not (work.links or work.errbacks or work.after):
-            return self._insert(self.new_job(work), check_ids="job_id" in work.options)
-        if isinstance(work, Batch):
-            return self._enqueue_batch(work)
-        plan = plan_of(work, new_id)
-        rows = self.new_rows(plan)
-        if not rows.workflows:
-            return self._insert(rows.jobs[0], check_ids="job_id" in work.options)
-        for given in plan.given_ids():
-            if self.store.jobs.exists(given.bytes):
-                raise WorkflowInvalid(f"there is a job with the id {given} already")
-        jobs = rows.jobs
-        self._insert_workflows(
-            rows.workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))
-        )
-        return handle_of(plan.output, plan.workflows[0], self)
-
-    def _enqueue_batch(self, batch: Batch) -> BatchResult:
-        stream = BatchStream(
-            batch, self._calls, new_id(), new_id() if batch.then is not None else None
-        )
-        with contextlib.closing(Spool(CHUNK)) as spool:
-            for chunk in stream.chunks(CHUNK):
-                for job in chunk:
-                    spool.add(job)
-            pending = 1 if batch.then is not None else stream.count
-            workflow = stream.workflow._replace(pending=pending)
-            self._insert_workflows([workflow], spool.chunks)
-        return BatchResult(workflow.id, self)
-
-    def _insert_workflows(
-        self,
-        workflows: Sequence[NewWorkflow],
-        chunks: Callable[[], Iterable[Sequence[NewJob]]],
-    ) -> None:
-        opened = self._open.get()
-        if opened is not None:
-            opened.queues.update(self.store.workflows.insert(workflows, chunks, opened.tx))
-            return
-        queues = self.store.workflows.insert(workflows, chunks)
-        if queues:
-            self.notifier.ring(queues)
+        return self._enqueuer.enqueue(work)
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
-        """Write any number of calls, 5 000 in a statement and transaction (or all in the open
-        one), fed from a generator at flat memory.
+        """Write any number of calls from an iterable: 5 000 in each transaction, or all of them in
+        the open one. Memory holds one chunk.
 
         Raises:
-            TypeError: as :meth:`enqueue`; the chunks before stay.
+            TypeError: as :meth:`enqueue`; chunks already written remain.
+            StoreUnavailable: as :meth:`enqueue`.
         """
-        results = Results(self)
-        if isinstance(signatures, Signature):
-            raise TypeError("enqueue_many() takes many signatures; for one there is enqueue()")
-        iterator = iter(signatures)
-        while chunk := list(itertools.islice(iterator, CHUNK)):
-            if any(s.links or s.errbacks or s.after for s in chunk if isinstance(s, Signature)):
-                with self.transaction():
-                    results.extend([self.enqueue(signature).id.bytes for signature in chunk])
-                continue
-            jobs = [self.new_job(signature) for signature in chunk]
-            check = any("job_id" in signature.options for signature in chunk)
-            results.extend(self._insert_all(jobs, check_ids=check))
-        return results
-
-    def _call(
-        self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
-        options: CallOptions,
-    ) -> Result[Any]:  # fmt: skip
-        task.check(*args, **kwargs)
-        job = self._calls.make(task, task.name, args, kwargs, options)
-        if options or self._open.get() is not None:
-            return self._insert(job, check_ids="job_id" in options)
-        (self._store or self.store).jobs.insert_one(job)
-        (self._notifier or self.notifier).ring((job.queue,))
-        return Result(job.id, self)
-
-    def _insert(self, job: NewJob, *, check_ids: bool) -> Result[Any]:
-        return Result(self._insert_all([job], check_ids=check_ids)[0], self)
-
-    def _insert_all(self, jobs: Sequence[NewJob], *, check_ids: bool) -> list[bytes]:
-        opened = self._open.get()
-        if opened is not None:
-            inserted = self.store.jobs.insert(jobs, opened.tx, check_ids=check_ids)
-            opened.queues.update(inserted.queues)
-            return inserted.ids
-        inserted = self.store.jobs.insert(jobs, check_ids=check_ids)
-        if inserted.queues:
-            self.notifier.ring(inserted.queues)
-        return inserted.ids
-
-    def new_job(self, signature: Signature, **place: Any) -> NewJob:
-        """The row that a signature becomes; see :meth:`JobFactory.from_signature`."""
-        return self._calls.from_signature(signature, **place)
-
-    def new_rows(self, plan: Plan, *, parent: Parent | None = None) -> WorkflowRows:
-        """The rows of a plan; see :func:`hammerflow.enqueue.workflow_rows.rows_of`."""
-        return rows_of(plan, self._calls, parent=parent)
-
-    def as_child(
-        self, job: NewJob, signature: Signature, parent: Parent, *, spawn_index: int
-    ) -> NewJob:
-        """A planned row with what it inherits of the job that spawns it."""
-        return self._calls.as_child(
-            job, signature, parent, spawn_index=spawn_index, dependent_id=job.dependent_id
-        )
+        return self._enqueuer.enqueue_many(signatures)
 
     # -- transactions -----------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Everything enqueued inside, and the transaction's own SQL, commit together or not at
-        all. Inside another one of the same app it joins that one."""
-        opened = self._open.get()
-        if opened is not None:
-            yield opened.handle
-            return
-        with self.store.transaction() as tx, self._opened(tx) as opened:
-            yield opened.handle
-        self._ring(opened)
+    def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
+        """Open a transaction for a ``with`` block: everything enqueued inside and the block's own
+        SQL commit together, or not at all. Inside another one of the same app it joins that one.
 
-    @contextlib.contextmanager
-    def using(self, connection: Any) -> Iterator[Transaction]:
+        Raises:
+            StoreUnavailable: the database cannot be reached, or was lost during the commit: then
+                whether it took place is unknown.
+        """
+        return self._enqueuer.transaction()
+
+    def using(self, connection: Any) -> contextlib.AbstractContextManager[Transaction]:
         """Enqueue in the caller's own transaction; the caller commits.
 
         Args:
@@ -388,45 +318,23 @@ class Hammerflow:
         Raises:
             ConfigError: a connection of another driver, or in autocommit mode.
         """
-        with self._opened(self.store.foreign(connection)) as opened:
-            yield opened.handle
-        self._ring(opened)
-
-    @contextlib.contextmanager
-    def joining(self, tx: Tx) -> Iterator[set[str]]:
-        """Enqueue in a transaction that the worker has opened for a task's body; the queues to
-        ring once it is committed."""
-        with self._opened(tx) as opened:
-            yield opened.queues
-
-    @contextlib.contextmanager
-    def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
-        opened = OpenTransaction(tx, Transaction(tx.connection), set())
-        token = self._open.set(opened)
-        try:
-            yield opened
-        finally:
-            self._open.reset(token)
-
-    def _ring_control(self) -> None:
-        """Workers that serve every queue look for new names."""
-        self.notifier.ring_control()
-
-    def _ring(self, opened: OpenTransaction) -> None:
-        if opened.queues:
-            self.notifier.ring(opened.queues)
+        return self._enqueuer.using(connection)
 
     # -- jobs -------------------------------------------------------------------------------------
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
-        """A handle on a job by its id; whether it exists shows when it is used."""
+        """A handle on a job by its id; its methods raise JobNotFound if there is none.
+
+        Raises:
+            JobNotFound: the text is not a UUID.
+        """
         return Result(as_key(job_id), self)
 
     def job(self, job_id: uuid.UUID | str) -> Job:
-        """A job as it stands, with its error history.
+        """A snapshot of a job, with its error history.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no job has this id.
         """
         return self.result(job_id).job()
 
@@ -443,8 +351,8 @@ class Hammerflow:
 
         Args:
             task: a task's name.
-            limit: how many at most.
-            before: only jobs older than this id (the last one of the page before).
+            limit: the most jobs to return.
+            before: only jobs older than this id (the last one of the previous page).
         """
         found = self.store.jobs.list(
             state=None if state is None else JobState(state),
@@ -459,7 +367,7 @@ class Hammerflow:
         """A handle on a workflow or batch by its id.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no workflow has this id.
         """
         result = WorkflowResult(as_key(workflow_id), self)
         return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
@@ -471,7 +379,7 @@ class Hammerflow:
         limit: int = 100,
         before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:
-        """Workflows, batches and canvases, newest first."""
+        """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
         rows = self.store.workflows.list(
             status=None if status is None else WorkflowStatus(status),
             limit=limit,
@@ -480,9 +388,9 @@ class Hammerflow:
         return [WorkflowResult(row.id, self) for row in rows]
 
     async def in_thread(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run blocking work beside the event loop; inside a transaction, whose connection belongs
-        to this thread, at once."""
-        if self._open.get() is not None:
+        """Run blocking work in a thread of asyncio; inside an open transaction, whose connection
+        belongs to this thread, run it at once."""
+        if self.open_transaction.get() is not None:
             return work(*args, **kwargs)
         import asyncio
 
@@ -490,5 +398,5 @@ class Hammerflow:
 
 
 def _path(fn: Callable[..., Any]) -> tuple[str, str]:
-    """Where a function was defined: a module that is imported anew defines it again."""
+    """Where a function was defined: a reloaded module defines it again."""
     return fn.__module__, fn.__qualname__

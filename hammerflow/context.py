@@ -1,4 +1,4 @@
-"""current_job(): what a task's body may know of its job, and ask for it."""
+"""current_job(): the running job, for the body of its task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[bytes, float, str], None]
 
 
 class JobContext:
-    """The running job, as its body sees it.
+    """The running job, from :func:`current_job`.
 
     Attributes:
         task: the task's name.
@@ -62,71 +62,71 @@ class JobContext:
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is; 1 is the first."""
+        """The number of this attempt, from 1."""
         return self._job.attempt
 
     @property
     def parent_id(self) -> uuid.UUID | None:
-        """The job that spawned this one."""
+        """Id of the job that spawned this one; None if nothing did."""
         return _uuid(self._job.parent_id)
 
     @property
     def root_id(self) -> uuid.UUID:
-        """The first of its line: the job itself if nothing spawned it."""
+        """Id of the root of the spawn tree; the job's own id if nothing spawned it."""
         return uuid.UUID(bytes=self._job.root_id or self._job.id)
 
     @property
     def depth(self) -> int:
-        """Generations below the root."""
+        """Generations below the root job; 0 for a root."""
         return self._job.depth
 
     @property
     def workflow_id(self) -> uuid.UUID | None:
-        """The workflow it belongs to."""
+        """Id of the workflow that the job belongs to; None if there is none."""
         return _uuid(self._job.workflow_id)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        """The results of the nodes it depends on, by name, read when they are asked for.
+        """Results of the nodes that this one depends on, by name; each is read on access.
 
-        Of a node with many results (a group, a batch) an iterable, in order, read page by page;
-        of one that was skipped or has failed, None.
+        A node with many results (a group, a batch) gives an iterable in order, read page by page;
+        a node that was skipped or has failed gives None.
         """
         return self._inputs()
 
     @property
     def headers(self) -> Mapping[str, Any]:
-        """What the caller gave as ``headers``."""
+        """The mapping that the caller gave as ``headers``; empty if none."""
         if self._headers is None:
             self._headers = json.loads(self._job.headers) if self._job.headers else {}
         return self._headers
 
     @property
     def idempotency_key(self) -> str:
-        """The same text in each attempt of this job: hand it to services that know such keys."""
+        """A text that is the same in each attempt of this job, for services that take such keys."""
         return str(self.id)
 
     @property
     def connection(self) -> Any:
-        """The driver's connection of the transaction that will hold this job's end.
+        """The driver's connection of the transaction that will complete this job.
 
         Raises:
-            HammerflowError: the task is not ``in_transaction=True``.
+            HammerflowError: the task was not declared with ``in_transaction=True``.
         """
         if self._connection is None:
             raise HammerflowError(
-                f"{self.task} has no transaction of its own: declare it with in_transaction=True"
+                f"task {self.task} runs outside a transaction: declare it with in_transaction=True"
             )
         return self._connection
 
     def spawn(self, signature: Any) -> uuid.UUID:
-        """Add a child: written in the transaction that completes this job, or not at all.
+        """Add a child, which is written in the transaction that completes this job.
 
         Args:
             signature: a signature, canvas, workflow or batch.
 
         Returns:
-            The child's id (of a canvas or workflow, the workflow's).
+            The child's id; for a canvas, workflow or batch the workflow's id.
 
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded.
@@ -135,8 +135,8 @@ class JobContext:
         return self._spawn(signature)
 
     def replace(self, canvas: Any) -> NoReturn:
-        """End this run and go on as another call under the same id: whoever waits for this job,
-        or asks for its result, gets that of the canvas. Never returns.
+        """End this run and let a canvas provide the result of this job: whoever waits for this job
+        gets the result of the canvas. Never returns.
 
         Args:
             canvas: a signature, chain, group or chord.
@@ -147,11 +147,14 @@ class JobContext:
         self._replace(canvas)
 
     def progress(self, fraction: float, note: str = "") -> None:
-        """Say how far the body is; shown by ``job show`` within about a second.
+        """Report progress; ``hammerflow job show`` shows it within about a second.
 
         Args:
             fraction: from 0 to 1.
             note: a few words.
+
+        Raises:
+            ValueError: the fraction is out of range.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
@@ -159,7 +162,7 @@ class JobContext:
 
 
 class Holder(Protocol):
-    """What a worker sets while a body runs; the context is made when it is asked for."""
+    """Set by a worker while a body runs; makes the context on access."""
 
     @property
     def context(self) -> JobContext: ...
@@ -170,9 +173,9 @@ RUNNING: ContextVar[Holder | None] = ContextVar("hammerflow_job", default=None)
 
 
 def current_job() -> JobContext:
-    """The job whose body is running.
+    """The job whose body calls this.
 
-    A thread that the body starts has none: hand it what it needs.
+    It is not known in threads that the body starts; pass them what they need.
 
     Raises:
         HammerflowError: called outside a task's body.
@@ -180,8 +183,8 @@ def current_job() -> JobContext:
     holder = RUNNING.get()
     if holder is None:
         raise HammerflowError(
-            "no job is running here: current_job() works inside a task's body "
-            "(in threads that it starts, pass on what they need)"
+            "current_job() works only inside a task's body; pass what you need to threads that "
+            "the body starts"
         )
     return holder.context
 

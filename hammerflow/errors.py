@@ -1,22 +1,23 @@
-"""The error tree: everything that hammerflow raises for its users.
+"""The tree of errors that hammerflow raises for its users.
 
     HammerflowError
     +-- ConfigError            a setting, a URL, a name or an option is wrong
     |   +-- MissingExtra       an optional package is not installed
-    |   +-- SchemaMismatch     the database is not migrated, or by another major version
-    +-- StoreUnavailable       the database cannot be reached, or stopped answering
+    |   +-- SchemaMismatch     the database's tables do not fit this version
+    +-- StoreUnavailable       the database cannot be reached, or no longer answers
     +-- UnknownTask            no task of that name is registered
-    +-- JobNotFound            no job has that id
-    +-- JobFailed              the job failed for good (the remote error inside)
+    +-- JobNotFound            no job or workflow has that id
+    +-- JobFailed              the job failed for good; carries the remote error
     +-- JobCancelled           the job was cancelled, has expired or was skipped
     +-- NotEncodable           an argument or result cannot be encoded (also a TypeError)
     +-- NotDecodable           stored bytes cannot be decoded (also a ValueError)
-    +-- SpawnInvalid           a spawner broke its limits; nothing was inserted
-    +-- SoftTimeout            raised inside a body when its soft timeout is over
-    +-- WorkflowInvalid        a workflow was refused before anything was written
+    +-- SpawnInvalid           a spawner exceeded its limits; no child was inserted
+    +-- SoftTimeout            raised in a task's body at its soft timeout
+    +-- WorkflowInvalid        a workflow is malformed; nothing was written
     +-- ConditionError         a workflow's condition cannot be compiled or evaluated
 
-``TimeoutError`` and ``TypeError`` are Python's own.
+A wait that takes too long raises Python's ``TimeoutError``, a call with wrong arguments its
+``TypeError``.
 """
 
 from __future__ import annotations
@@ -41,15 +42,22 @@ __all__ = [
 
 
 class HammerflowError(Exception):
-    """Base of every error that hammerflow raises on purpose."""
+    """Base of all errors of hammerflow. Raised itself where an operation does not fit the state of
+    a job or workflow, as a retry of a running job; the message names the state."""
 
 
 class ConfigError(HammerflowError):
-    """A setting, URL, name or option is wrong; the message says which and what to do."""
+    """A setting, URL, name or option is wrong. Correct the value that the message names."""
 
 
 class MissingExtra(ConfigError):
-    """An optional package is needed and not installed; the message names the extra."""
+    """An optional package is needed and not installed. Install the extra that the message names.
+
+    Args:
+        package: the package that cannot be imported.
+        extra: the extra of hammerflow that installs it.
+        what: what needs it, as the beginning of the message.
+    """
 
     def __init__(self, *, package: str, extra: str, what: str) -> None:
         super().__init__(
@@ -59,28 +67,32 @@ class MissingExtra(ConfigError):
 
 
 class SchemaMismatch(ConfigError):
-    """The database's schema is not the one this version works with."""
+    """The database's tables do not fit this version of hammerflow. Run ``hammerflow migrate`` if
+    they are older; upgrade hammerflow if they are newer."""
 
 
 class StoreUnavailable(HammerflowError):
-    """The database cannot be reached or stopped answering."""
+    """The database cannot be reached or no longer answers, after all retries. Whether a transaction
+    that was committing at that moment took place is unknown."""
 
 
 class UnknownTask(HammerflowError):
-    """No task of that name is registered in the app."""
+    """No task of that name is registered in the app. Import the module that defines it."""
 
 
 class JobNotFound(HammerflowError, LookupError):
-    """No job has that id."""
+    """No job or workflow has that id, or the text is not an id."""
 
 
 class JobFailed(HammerflowError):
-    """The job failed for good.
+    """The job failed for good: its attempts are used up, or its error is not retried.
+
+    Raised by ``get()``. ``result.job().errors`` has the error of each attempt.
 
     Attributes:
-        error_type: the qualified name of the remote exception, ``"builtins.ValueError"``.
+        error_type: qualified name of the last attempt's exception, ``"builtins.ValueError"``.
         message: its text.
-        traceback: its formatted traceback (may be empty, as for a killed child).
+        traceback: its formatted traceback; empty where there is none, as for a killed process.
     """
 
     def __init__(self, error_type: str, message: str, traceback: str = "") -> None:
@@ -94,34 +106,42 @@ class JobFailed(HammerflowError):
 
 
 class JobCancelled(HammerflowError):
-    """The job ended without a result: cancelled, expired or skipped (the text says why)."""
+    """The job ended without a result: it was cancelled, has expired or was skipped. The message has
+    the reason. Raised by ``get()``."""
 
 
 class NotEncodable(HammerflowError, TypeError):
-    """A value cannot be encoded; the message gives the path to it."""
+    """An argument or a result cannot be encoded, or is too large. The message has the path to the
+    value, such as ``args[1]['when']``; register its class with ``app.codec.register``, or pass a
+    reference to it."""
 
 
 class NotDecodable(HammerflowError, ValueError):
-    """Stored bytes cannot be decoded by this process; the message says why."""
+    """Stored bytes cannot be decoded in this process, most often because a class is not registered
+    with ``app.codec.register`` here."""
 
 
 class SpawnInvalid(HammerflowError):
-    """A spawner exceeded its limits or its validation refused; no child was inserted."""
+    """A spawner exceeded its limits, or its ``validate`` hook refused. The attempt fails and no
+    child is inserted. Raise ``max_spawn_count`` or ``max_depth`` if the message names them."""
 
 
 class SoftTimeout(HammerflowError):
-    """Raised inside a task's body when its soft timeout is over; clean up and return or raise."""
+    """Raised in a task's body when its ``soft_timeout`` is over. The body can catch it, clean up
+    and return; otherwise the attempt fails."""
 
 
 class WorkflowInvalid(HammerflowError):
-    """A workflow was refused; the message names the cycle, node or argument at fault."""
+    """A workflow is malformed, and nothing was written. The message names the cycle, node or
+    argument to correct."""
 
 
 class ConditionError(HammerflowError):
-    """A workflow's condition cannot be compiled or evaluated; the message has the expression.
+    """A workflow's condition cannot be parsed, or cannot be evaluated on the results. The message
+    has the expression.
 
     Attributes:
-        position: the character (from 0) that is at fault in the text, None at evaluation.
+        position: index of the character at fault in the expression; None if it was evaluated.
     """
 
     def __init__(self, message: str, position: int | None = None) -> None:

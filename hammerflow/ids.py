@@ -1,4 +1,4 @@
-"""Numbers and ids that a client makes by itself: hashes of names, and UUID version 7."""
+"""Ids that need no database: numbers of names, UUIDs version 7, numbers of workers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["first_id_at", "name_id", "new_id", "worker_number"]
 
 @functools.lru_cache(maxsize=65536)
 def name_id(name: str) -> int:
-    """The 63-bit number that stands for a queue's or task's name in the hot tables.
+    """The 63-bit number of a queue's or task's name, which the hot tables hold instead of the name.
 
-    A hash (BLAKE2b) and not a sequence, so that no look-up comes before an insert; the tables
-    ``queues`` and ``tasks`` hold number and name, and their UNIQUE names refuse a collision
-    (probability n * n / 2**64: 3e-14 for a thousand names).
+    It is a hash (BLAKE2b) and not a sequence, so that an insert needs no query for it. The tables
+    ``queues`` and ``tasks`` hold number and name, and their unique keys refuse a collision
+    (probability n * n / 2**64: 5e-14 for a thousand names).
     """
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
@@ -30,8 +30,8 @@ _VERSION_7 = (0x7 << 76) | (0b10 << 62)
 
 
 class _Clock:
-    """Source of UUIDs version 7 (RFC 9562, method 3: sub-millisecond fraction in rand_a),
-    strictly increasing within a process."""
+    """Makes UUIDs version 7 that strictly increase within a process (RFC 9562, section 6.2, method
+    3: a fraction of the millisecond in rand_a)."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -39,11 +39,12 @@ class _Clock:
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        """A lock and random bits of this process's own."""
+        """Make a lock and a random generator for this process: a fork copies both."""
         self._lock = threading.Lock()
         self._bits = random.Random(int.from_bytes(os.urandom(16))).getrandbits
 
     def next(self) -> bytes:
+        """The 16 bytes of the next id."""
         ticks = time.time_ns() >> 8  # 256 ns: 12 bits below a millisecond are 244 ns
         with self._lock:
             if ticks <= self._last:
@@ -60,10 +61,10 @@ new_id = _CLOCK.next
 
 
 def first_id_at(clock: float) -> bytes:
-    """What no id that is made from then on is less than: ``clock`` in seconds, as time.time()."""
+    """A lower bound of the ids made at ``clock`` (seconds, as of time.time()) or later."""
     return ((int(clock * 1000) << 80) + _VERSION_7).to_bytes(16)
 
 
 def worker_number() -> int:
-    """A random positive 63-bit number for one run of one supervisor."""
+    """A random positive 63-bit number for one run of a supervisor."""
     return uuid.uuid4().int >> 65 or 1

@@ -4,227 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hammerflow.errors import ConfigError
+from hammerflow.option import Option, documented
 
-__all__ = ["DatabaseURL", "Settings", "load_settings", "parse_url"]
+__all__ = ["SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 
 Dialect = Literal["sqlite", "postgres", "mysql"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What an app and its workers are set to. Durations are seconds.
-
-    Each field may be given as keyword of ``Hammerflow(...)``, as environment variable
-    ``HAMMERFLOW_<FIELD>`` (``HAMMERFLOW_DATABASE_URL`` and ``HAMMERFLOW_REDIS_URL`` for the two
-    URLs) or as key of ``hammerflow.toml``.
-
-    Args:
-        database: where the jobs live, see :func:`parse_url`.
-        redis: URL of the doorbell's Redis, ``redis://``, ``rediss://`` or ``unix://``.
-        namespace: keeps apps apart on one Redis; the app's name when not given.
-        prefix: before each table's name.
-        schema: PostgreSQL only: where the tables are; the connection's search path when None.
-        lease: without a sign of life for so long, a worker's jobs are taken over.
-        sweep: how often a worker looks for such jobs.
-        poll: how often a worker looks for new jobs by itself, should no bell ring.
-        serializer: "msgpack" or "json".
-        max_payload: limit in bytes of one job's encoded arguments, and of its result.
-        doorbell: "redis", "postgres", "local", "none", or "auto".
-        poison_limit: a job whose process died so often is parked.
-        connect_timeout: for a new connection to the database.
-        statement_timeout: for one statement on a server.
-        configure_logging: whether a worker owns the root logger; see :mod:`hammerflow.worker.logs`.
-        log_jobs: whether workers log the end of every job at level "info", not only at "debug".
-    """
-
-    database: str = field(default="sqlite:///hammerflow.db", repr=False)  # holds a password
-    redis: str | None = field(default=None, repr=False)
-    namespace: str = "hammerflow"
-    prefix: str = "hammerflow_"
-    schema: str | None = None
-    lease: float = 30.0
-    sweep: float = 5.0
-    poll: float = 1.0
-    serializer: str = "msgpack"
-    max_payload: int = 1 << 20
-    doorbell: str = "auto"
-    poison_limit: int = 3
-    connect_timeout: float = 5.0
-    statement_timeout: float = 60.0
-    configure_logging: bool = True
-    log_jobs: bool = False
-
-    def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            value = getattr(self, name)
-            if value is not None or name not in _OPTIONAL:
-                check(value, name)
-        _check_together(self)
-
-    @property
-    def url(self) -> DatabaseURL:
-        """The database's URL, parsed."""
-        return parse_url(self.database)
-
-    @property
-    def database_label(self) -> str:
-        """The database's URL without its password, for logs."""
-        return self.url.redacted
-
-    @property
-    def bell(self) -> str:
-        """Which doorbell is meant: "auto" is Redis if given, local for SQLite, else none."""
-        if self.doorbell != "auto":
-            return self.doorbell
-        if self.redis is not None:
-            return "redis"
-        return "local" if self.url.dialect == "sqlite" else "none"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, to pass through a pipe."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
-        """The inverse of :meth:`to_dict`."""
-        return cls(**data)
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseURL:
-    """A database's URL in its parts.
-
-    Attributes:
-        dialect: which kind of database.
-        database: its name (SQLite: the file's path, relative or absolute).
-        host: None for a Unix socket or the driver's default; PostgreSQL may name several.
-        socket: directory (PostgreSQL) or file (MySQL) of a Unix socket.
-        options: the rest of the query.
-        redacted: the URL without its password, for logs.
-    """
-
-    dialect: Dialect
-    database: str
-    redacted: str
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    host: str | None = None
-    port: int | None = None
-    socket: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    text: str = field(default="", repr=False)
-
-    @property
-    def conninfo(self) -> str:
-        """PostgreSQL: the URL as libpq takes it."""
-        return self.text
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """MySQL: the keywords of ``pymysql.connect``."""
-        given: dict[str, Any] = {
-            "host": self.host or "localhost",
-            "port": self.port or 3306,
-            "user": self.user,
-            "password": self.password or "",
-            "database": self.database,
-            "unix_socket": self.socket,
-        }
-        options = {key: _plain(value) for key, value in self.options.items() if key != "charset"}
-        return {key: value for key, value in given.items() if value is not None} | options
-
-
-def load_settings(
-    name: str,
-    keywords: Mapping[str, Any],
-    environ: Mapping[str, str],
-    toml_path: Path | None = None,
-) -> Settings:
-    """The settings of the app ``name``.
-
-    Args:
-        keywords: what ``Hammerflow(...)`` was given; None means not given.
-        environ: the environment; an empty variable means not given, unknown ones are others'.
-        toml_path: a file of settings; none is read if it does not exist.
-
-    Raises:
-        ConfigError: naming the setting at fault and where it comes from.
-    """
-    found = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
-    values = {
-        key: _CHECKS[key](value, f"{key} (from {source})") for key, (value, source) in found.items()
-    }
-    values.setdefault("namespace", _namespace(name, "the app's name"))
-    return Settings(**values)
-
-
-def parse_url(url: str) -> DatabaseURL:
-    """A database's URL, in its parts.
-
-    ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://user:password@host/db``,
-    ``mysql://...``, ``mariadb://...``; user, password and name are percent-decoded. A Unix socket
-    is ``postgresql:///db?host=/run/postgresql`` or ``mysql:///db?unix_socket=/run/mysqld.sock``.
-
-    Raises:
-        ConfigError: never with the password in it.
-    """
-    scheme, separator, rest = url.partition("://")
-    dialect = _DIALECTS.get(scheme.lower())
-    if not separator or dialect is None:
-        raise ConfigError(
-            "a database URL begins with sqlite:///, postgresql:// or mysql://, "
-            f"not with {_scheme(url)!r}"
-        )
-    return _sqlite_url(rest) if dialect == "sqlite" else _server_url(dialect, rest)
-
-
-# -- where settings come from
-
-Found = dict[str, tuple[Any, str]]
-
-
-def _from_keywords(keywords: Mapping[str, Any]) -> Found:
-    for key in keywords:
-        if key not in _CHECKS:
-            raise ConfigError(f"{key} is no setting of Hammerflow(...); {_settings_are()}")
-    return {key: (v, f"Hammerflow({key}=...)") for key, v in keywords.items() if v is not None}
-
-
-def _from_environ(environ: Mapping[str, str]) -> Found:
-    found: Found = {}
-    for key in _CHECKS:
-        variable = f"HAMMERFLOW_{key.upper()}" + ("_URL" if key in ("database", "redis") else "")
-        text = environ.get(variable, "").strip()
-        if text:
-            found[key] = (text, f"${variable}")
-    return found
-
-
-def _from_toml(path: Path | None) -> Found:
-    if path is None or not path.exists():
-        return {}
-    import tomllib  # few keep their settings in a file
-
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
-    for key in content:
-        if key not in _CHECKS:
-            raise ConfigError(f"{key} in {path} is no setting; {_settings_are()}")
-    return {key: (value, str(path)) for key, value in content.items()}
-
-
-def _settings_are() -> str:
-    return f"the settings are {', '.join(_CHECKS)}"
 
 
 # -- what a setting may be
@@ -263,69 +56,305 @@ def _seconds(value: Any, what: str) -> float:
     return number
 
 
-def _yes_or_no(value: Any, what: str) -> bool:
-    text = str(value).lower()
-    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+def _count(value: Any, what: str, *, most: int) -> int:
+    is_number = not isinstance(value, bool) and re.fullmatch("[0-9]{1,18}", str(value), re.ASCII)
+    if not is_number or not 1 <= int(value) <= most:
+        raise ConfigError(f"{what} must be a whole number from 1 to {most}, not {value!r}")
+    return int(value)
+
+
+def _flag(value: Any, what: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True}
+    known |= {"0": False, "false": False, "no": False, "off": False}
+    found = known.get(str(value).lower())
+    if found is None:
         raise ConfigError(f"{what} must be true or false, not {value!r}")
-    return text in ("1", "true", "yes", "on")
+    return found
 
 
-def _count(most: int) -> Callable[[Any, str], int]:
-    def check(value: Any, what: str) -> int:
-        text = str(value)
-        if isinstance(value, bool) or not re.fullmatch("[0-9]{1,18}", text, re.ASCII):
-            raise ConfigError(f"{what} must be a whole number from 1 to {most}, not {value!r}")
-        if not 1 <= int(text) <= most:
-            raise ConfigError(f"{what} must be a whole number from 1 to {most}, not {value!r}")
-        return int(text)
-
-    return check
+def _one_of(value: Any, what: str, *, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ConfigError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
+    return str(value)
 
 
-def _one_of(*choices: str) -> Callable[[Any, str], str]:
-    def check(value: Any, what: str) -> str:
-        if value not in choices:
-            raise ConfigError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
-        return str(value)
-
-    return check
+def _matching(value: Any, what: str, *, pattern: str, rule: str) -> str:
+    if not re.fullmatch(pattern, _text(value, what), re.ASCII):
+        raise ConfigError(f"{what} must be {rule}, not {value!r}")
+    return str(value)
 
 
-def _matching(pattern: str, rule: str) -> Callable[[Any, str], str]:
-    def check(value: Any, what: str) -> str:
-        if not re.fullmatch(pattern, _text(value, what), re.ASCII):
-            raise ConfigError(f"{what} must be {rule}, not {value!r}")
-        return str(value)
-
-    return check
-
-
-_namespace = _matching(
-    r"[A-Za-z0-9_.:-]{1,100}", "1 to 100 characters out of letters, digits and _ . : -"
+_namespace = partial(
+    _matching,
+    pattern=r"[A-Za-z0-9_.:-]{1,100}",
+    rule="1 to 100 characters out of letters, digits and _ . : -",
 )
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "database": _database,
-    "redis": _redis,
-    "namespace": _namespace,
-    "prefix": _matching(
-        "([a-z][a-z0-9_]{0,23})?", "empty or up to 24 lower-case letters, digits and _"
+
+_duration = partial(Option.duration, check=_seconds)
+
+#: Every setting: a keyword of ``Hammerflow(...)``, an environment variable, a key of the file.
+SETTINGS = (
+    Option(
+        "database", "str", '"sqlite:///hammerflow.db"',
+        "URL of the database: sqlite:///file.db, postgresql://... or mysql://...", check=_database,
     ),
-    "schema": _matching(
-        "(?!pg_)[a-z_][a-z0-9_]{0,62}", "up to 63 lower-case letters, digits and _, not pg_..."
+    Option(
+        "redis", "str", "None",
+        "URL of the Redis that carries rings: redis://, rediss:// or unix://.", check=_redis,
     ),
-    "lease": _seconds,
-    "sweep": _seconds,
-    "poll": _seconds,
-    "serializer": _one_of("msgpack", "json"),
-    "max_payload": _count(1 << 30),
-    "doorbell": _one_of("auto", "redis", "postgres", "local", "none"),
-    "poison_limit": _count(1000),
-    "connect_timeout": _seconds,
-    "statement_timeout": _seconds,
-    "configure_logging": _yes_or_no,
-    "log_jobs": _yes_or_no,
-}
+    Option(
+        "namespace", "str", "the app's name",
+        "Prefix of the Redis channels; apps that share a Redis need different ones.",
+        check=_namespace,
+    ),
+    Option(
+        "prefix", "str", '"hammerflow_"', "Prefix of each table's name.",
+        check=partial(
+            _matching, pattern="([a-z][a-z0-9_]{0,23})?",
+            rule="empty or up to 24 lower-case letters, digits and _",
+        ),
+    ),
+    Option(
+        "schema", "str", "None",
+        "PostgreSQL: schema of the tables; None uses the connection's search path.",
+        check=partial(
+            _matching, pattern="(?!pg_)[a-z_][a-z0-9_]{0,62}",
+            rule="up to 63 lower-case letters, digits and _, not pg_...",
+        ),
+    ),
+    _duration("lease", "30", "Time without a heartbeat until other workers take over the jobs."),
+    _duration("sweep", "5", "Time between two searches for workers without a heartbeat."),
+    _duration("poll", "1", "Time between two queries for jobs or ends while no ring arrives."),
+    Option(
+        "serializer", "str", '"msgpack"', 'Encoding of arguments and results: msgpack or json.',
+        check=partial(_one_of, choices=("msgpack", "json")),
+    ),
+    Option(
+        "max_payload", "int", "1048576",
+        "Most bytes of one job's encoded arguments, and of its encoded result.", "bytes",
+        partial(_count, most=1 << 30),
+    ),
+    Option(
+        "doorbell", "str", '"auto"',
+        "Carrier of rings: redis, postgres, local, none; auto takes redis if a redis URL is "
+        "given, else local for SQLite, else none.",
+        check=partial(_one_of, choices=("auto", "redis", "postgres", "local", "none")),
+    ),
+    Option(
+        "poison_limit", "int", "3", "A job is parked once its process has died this many times.",
+        check=partial(_count, most=1000),
+    ),
+    _duration("connect_timeout", "5", "Most time to connect to the database."),
+    _duration("statement_timeout", "60", "Most time of one statement on a database server."),
+    Option(
+        "log_jobs", "bool", "False",
+        "Whether workers log the end of each job at level info; otherwise at debug.", check=_flag,
+    ),
+    Option(
+        "configure_logging", "bool", "True",
+        "Whether a worker sets up the root logger; False leaves that to the application.",
+        check=_flag,
+    ),
+)  # fmt: skip
+_CHECKS = {option.name: option.check for option in SETTINGS if option.check is not None}
 _OPTIONAL = frozenset({"redis", "schema"})
+
+
+@documented(*SETTINGS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The checked settings of an app and its workers; durations in seconds.
+
+    Each can be given as a keyword of ``Hammerflow(...)``, as the environment variable
+    ``HAMMERFLOW_<NAME>`` (the two URLs: ``HAMMERFLOW_DATABASE_URL``, ``HAMMERFLOW_REDIS_URL``)
+    or as a key of ``hammerflow.toml``. The keyword wins over the variable, which wins over
+    the file.
+
+    Raises:
+        ConfigError: a value is out of range, or two settings contradict each other.
+    """
+
+    database: str = field(default="sqlite:///hammerflow.db", repr=False)  # holds a password
+    redis: str | None = field(default=None, repr=False)
+    namespace: str = "hammerflow"
+    prefix: str = "hammerflow_"
+    schema: str | None = None
+    lease: float = 30.0
+    sweep: float = 5.0
+    poll: float = 1.0
+    serializer: str = "msgpack"
+    max_payload: int = 1 << 20
+    doorbell: str = "auto"
+    poison_limit: int = 3
+    connect_timeout: float = 5.0
+    statement_timeout: float = 60.0
+    log_jobs: bool = False
+    configure_logging: bool = True
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                check(value, name)
+        _check_together(self)
+
+    @property
+    def url(self) -> DatabaseURL:
+        """The database's URL, parsed."""
+        return parse_url(self.database)
+
+    @property
+    def database_label(self) -> str:
+        """The database's URL without its password, for logs."""
+        return self.url.redacted
+
+    @property
+    def bell(self) -> str:
+        """The doorbell in force: redis, postgres, local or none."""
+        if self.doorbell != "auto":
+            return self.doorbell
+        if self.redis is not None:
+            return "redis"
+        return "local" if self.url.dialect == "sqlite" else "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON-able data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseURL:
+    """The parts of a database's URL.
+
+    Attributes:
+        dialect: sqlite, postgres or mysql.
+        database: the database's name (SQLite: the file's path, relative or absolute).
+        redacted: the URL without its password, for logs.
+        host: None for a Unix socket or the driver's default; PostgreSQL may name several.
+        socket: directory (PostgreSQL) or file (MySQL) of a Unix socket.
+        options: the other parameters of the URL's query.
+        text: the URL as it was given, with its password.
+    """
+
+    dialect: Dialect
+    database: str
+    redacted: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    socket: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    text: str = field(default="", repr=False)
+
+    @property
+    def conninfo(self) -> str:
+        """PostgreSQL: the URL for libpq."""
+        return self.text
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """MySQL: the keywords of ``pymysql.connect``."""
+        given: dict[str, Any] = {
+            "host": self.host or "localhost",
+            "port": self.port or 3306,
+            "user": self.user,
+            "password": self.password or "",
+            "database": self.database,
+            "unix_socket": self.socket,
+        }
+        options = {key: _plain(value) for key, value in self.options.items() if key != "charset"}
+        return {key: value for key, value in given.items() if value is not None} | options
+
+
+def load_settings(
+    name: str,
+    keywords: Mapping[str, Any],
+    environ: Mapping[str, str],
+    toml_path: Path | None = None,
+) -> Settings:
+    """The settings of the app ``name``.
+
+    Args:
+        keywords: the keywords of ``Hammerflow(...)``; None means not given.
+        environ: the environment; empty and unknown variables are ignored.
+        toml_path: a file of settings, which need not exist.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong; the message names it and its source.
+    """
+    found = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
+    values = {
+        key: _CHECKS[key](value, f"{key} (from {source})") for key, (value, source) in found.items()
+    }
+    values.setdefault("namespace", _namespace(name, "the app's name"))
+    return Settings(**values)
+
+
+def parse_url(url: str) -> DatabaseURL:
+    """Parse the URL of a database.
+
+    ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://user:password@host/db``,
+    ``mysql://...``, ``mariadb://...``; user, password and name are percent-decoded. A Unix socket
+    is ``postgresql:///db?host=/run/postgresql`` or ``mysql:///db?unix_socket=/run/mysqld.sock``.
+
+    Raises:
+        ConfigError: the URL is malformed; the message never contains the password.
+    """
+    scheme, separator, rest = url.partition("://")
+    dialect = _DIALECTS.get(scheme.lower())
+    if not separator or dialect is None:
+        raise ConfigError(
+            "a database URL begins with sqlite:///, postgresql:// or mysql://, "
+            f"not with {_scheme(url)!r}"
+        )
+    return _sqlite_url(rest) if dialect == "sqlite" else _server_url(dialect, rest)
+
+
+# -- where settings come from
+
+Found = dict[str, tuple[Any, str]]
+
+
+def _from_keywords(keywords: Mapping[str, Any]) -> Found:
+    for key in keywords:
+        if key not in _CHECKS:
+            raise ConfigError(f"{key} is not a setting of Hammerflow(...); {_settings_are()}")
+    return {key: (v, f"Hammerflow({key}=...)") for key, v in keywords.items() if v is not None}
+
+
+def _from_environ(environ: Mapping[str, str]) -> Found:
+    found: Found = {}
+    for key in _CHECKS:
+        variable = f"HAMMERFLOW_{key.upper()}" + ("_URL" if key in ("database", "redis") else "")
+        text = environ.get(variable, "").strip()
+        if text:
+            found[key] = (text, f"${variable}")
+    return found
+
+
+def _from_toml(path: Path | None) -> Found:
+    if path is None or not path.exists():
+        return {}
+    import tomllib  # few keep their settings in a file
+
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    for key in content:
+        if key not in _CHECKS:
+            raise ConfigError(f"{key} in {path} is not a setting; {_settings_are()}")
+    return {key: (value, str(path)) for key, value in content.items()}
+
+
+def _settings_are() -> str:
+    return f"the settings are {', '.join(_CHECKS)}"
 
 
 def _check_together(settings: Settings) -> None:
@@ -438,7 +467,7 @@ def _options(query: str) -> dict[str, str]:
 
 
 def _plain(value: str) -> Any:
-    """An option as its driver wants it."""
+    """A URL option as the value that pymysql takes."""
     return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
 
 

@@ -71,6 +71,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "poison_limit": 7,
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,
+        "log_jobs": True,
         "configure_logging": False,
     }
     assert values.keys() == {field.name for field in fields(Settings)}
@@ -108,7 +109,7 @@ def test_a_file_that_does_not_exist_is_no_file(toml: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "environ", "said"),
     [
-        ({"leese": 1}, {}, "leese is no setting of Hammerflow(...); the settings are database, "),
+        ({"leese": 1}, {}, "leese is not a setting of Hammerflow(...); the settings are "),
         ({"lease": "soon"}, {}, "lease (from Hammerflow(lease=...)) must be seconds above 0"),
         ({"lease": 0}, {}, "not 0"),
         ({"lease": True}, {}, "not True"),
@@ -125,6 +126,7 @@ def test_a_file_that_does_not_exist_is_no_file(toml: Path) -> None:
         ({"max_payload": 0}, {}, "from 1 to 1073741824, not 0"),
         ({"poison_limit": "-3"}, {}, "poison_limit"),
         ({}, {"HAMMERFLOW_POISON_LIMIT": "\uff19"}, "poison_limit (from $HAMMERFLOW_POISON_LIMIT)"),
+        ({"log_jobs": "perhaps"}, {}, "log_jobs (from Hammerflow(log_jobs=...)) must be true or"),
         ({"serializer": "pickle"}, {}, "must be one of msgpack, json, not 'pickle'"),
         ({"doorbell": ["redis"]}, {}, "must be one of auto, redis, postgres, local, none"),
         ({"doorbell": "redis"}, {}, "doorbell is redis, but no redis URL is given"),

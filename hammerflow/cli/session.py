@@ -188,7 +188,4 @@ def notifier_of(settings: Settings) -> Notifier:
     from hammerflow.notifiers import open_notifier
     from hammerflow.stores import open_store
 
-    def connect() -> Any:
-        return open_store(settings).database.dialect.connect().connection
-
-    return open_notifier(settings, connect=connect)
+    return open_notifier(settings, connect=open_store(settings).database.open_connection)

@@ -200,19 +200,8 @@ class Codec:
 
     def _encode(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
         """``room`` is how many levels of containers may nest."""
-        if (serializer or self.serializer) == "msgpack":
-            data = self._pack(value, room, name)
-        else:
-            _known(serializer or self.serializer)
-            data = self._dump(value, room, name)
-        if len(data) > self.max_bytes:
-            raise NotEncodable(
-                f"{name('')}: {len(data):,} encoded bytes exceed the limit of {self.max_bytes:,}; "
-                "store the data elsewhere and pass a reference, or raise the setting max_payload"
-            )
-        return data
-
-    def _pack(self, value: Any, room: int, name: Name) -> bytes:
+        if (serializer or self.serializer) != "msgpack":
+            return self._dump(value, serializer, room, name)
         try:
             packer = self._packers.pop()
         except IndexError:
@@ -232,18 +221,30 @@ class Codec:
             and self._is_deeper(value, room)
         ):
             self._walk(value, room, name)
+        if len(data) > self.max_bytes:
+            raise self._too_long(data, name)
         return data
+
+    def _too_long(self, data: bytes, name: Name) -> NotEncodable:
+        return NotEncodable(
+            f"{name('')}: {len(data):,} encoded bytes exceed the limit of {self.max_bytes:,}; "
+            "store the data elsewhere and pass a reference, or raise the setting max_payload"
+        )
 
     def _hook(self, value: Any) -> Any:
         return self._hooks[type(value)](value)
 
-    def _dump(self, value: Any, room: int, name: Name) -> bytes:
+    def _dump(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
+        _known(serializer or self.serializer)
         tree = self._walk(value, room, name)
         try:
             text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except ValueError as error:  # sys.set_int_max_str_digits was lowered
             raise NotEncodable(f"{name('')}: {said(error)}") from error
-        return b"J" + text.encode()
+        data = b"J" + text.encode()
+        if len(data) > self.max_bytes:
+            raise self._too_long(data, name)
+        return data
 
     def _is_deeper(self, value: Any, room: int) -> bool:
         layer = [value] if type(value) in self._containers else []

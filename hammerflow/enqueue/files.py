@@ -1,4 +1,4 @@
-"""Workflow loading: a workflow file as a Workflow of an app's tasks."""
+"""Workflow files: a JSON or YAML file as a Workflow of an app's tasks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["workflow_from_file", "workflow_from_text"]
 
-#: The engine's own tasks, which no file names by their last part.
-_OWN = "hammerflow."
-#: Characters that are read: one file is at most 10 MB, and larger ones are refused unread.
+#: Prefix of the builtin tasks, which a file must name in full.
+_BUILTIN = "hammerflow."
+#: Characters to read: above the 10 MB that the parser accepts, so that it refuses larger files.
 _MOST = 11 * 1024 * 1024
 _OPTIONS = ("queue", "timeout", "priority", "max_attempts", "delay")
 _FACTS = (
@@ -28,7 +28,7 @@ _FACTS = (
 
 
 class TaskApp(Protocol):
-    """What is needed of an app."""
+    """What a workflow file needs of its app."""
 
     @property
     def name(self) -> str: ...
@@ -46,18 +46,18 @@ def workflow_from_file(
     *,
     format: str | None = None,  # noqa: A002 - as the command
 ) -> Workflow:
-    """The workflow that a JSON or YAML file describes (docs/workflow-files.md), not enqueued yet.
+    """Read a workflow from a JSON or YAML file (docs/workflow-files.md); it is not enqueued.
 
     Args:
-        app: its tasks are what the file names: ``shop.resize``, or ``resize`` where only one task
-            has that last part.
-        format: ``json`` or ``yaml``, where the file's ending does not tell.
+        app: has the tasks. The file names one in full (``shop.resize``), or by its last part
+            (``resize``) if only one task has it.
+        format: ``json`` or ``yaml``; by default the file's ending decides.
 
     Raises:
         ConfigError: the file cannot be read.
-        WorkflowInvalid: it breaks a rule, or names a task that the app does not have; one
-            sentence with the line.
-        MissingExtra: it is YAML, and PyYAML is not installed.
+        WorkflowInvalid: the file breaks a rule, or names a task that the app does not have; the
+            message has the line.
+        MissingExtra: the file is YAML, and PyYAML is not installed.
     """
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -65,7 +65,7 @@ def workflow_from_file(
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise WorkflowInvalid(f"{path} is no UTF-8 text: {error.reason}") from error
+        raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
     return workflow_from_text(app, text, format=format, source=str(path))
 
 
@@ -76,7 +76,7 @@ def workflow_from_text(
     format: str | None = None,  # noqa: A002
     source: str = "workflow file",
 ) -> Workflow:
-    """:func:`workflow_from_file` for a text that is there; ``source`` names it in errors."""
+    """:func:`workflow_from_file` for a text; ``source`` names it in error messages."""
     from hammerflow.workflows.file import read_workflow
 
     spec = read_workflow(text, format=format, source=source)
@@ -109,15 +109,15 @@ def _call(app: TaskApp, node: NodeSpec, source: str) -> Signature:
 def _task(app: TaskApp, node: NodeSpec, source: str) -> str:
     if node.task in app.tasks:
         return node.task
-    own = [name for name in app.tasks if not name.startswith(_OWN)]
+    own = [name for name in app.tasks if not name.startswith(_BUILTIN)]
     short = [name for name in own if name.rpartition(".")[2] == node.task]
     if len(short) == 1:
         return short[0]
     line = f", line {node.line}" if node.line else ""
     if short:
         raise WorkflowInvalid(
-            f"{source}{line}: the task {node.task!r} of job {node.name!r} can be any of "
-            f"{', '.join(sorted(short))}: name one in full"
+            f"{source}{line}: the task {node.task!r} of job {node.name!r} is ambiguous; "
+            f"write one of {', '.join(sorted(short))}"
         )
     import difflib
 

@@ -1,46 +1,53 @@
-"""Calls: how a call of a task becomes the row of a job."""
+"""JobFactory: a call of a task as the row of a job."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from hammerflow.canvas.options import CallOptions, to_json
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
-from hammerflow.durations import seconds
+from hammerflow.durations import seconds, seconds_or_none
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob, checked_priority
-from hammerflow.tasks.task import Task, TaskOptions
+from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
-#: Names of the tasks that every app has.
-_OWN = "hammerflow."
-#: What holds for a task that this process does not know.
-_UNKNOWN = TaskOptions()
+#: Prefix of the builtin tasks, which every app has.
+_BUILTIN = "hammerflow."
+#: Options of a task that is not registered in this process.
+_UNREGISTERED = TaskOptions()
 
 
 class Parent(NamedTuple):
-    """The job that spawns, and the rules by which its children inherit."""
+    """The job that spawns, and the rules by which its children inherit.
+
+    Attributes:
+        queue: the name of its queue.
+        options: the timeout, soft_timeout, max_attempts and backoff in force for it.
+    """
 
     job: Claimed
     queue: str
     config: SpawnConfig
-    options: Mapping[str, Any]  # what holds for it: timeout, soft_timeout, max_attempts, backoff
+    options: Mapping[str, Any]
 
 
 class JobFactory:
-    """Makes rows of calls: checks and encodes arguments, resolves options.
+    """Makes rows of calls: checks and encodes their arguments, resolves their options.
 
     Args:
-        tasks: the registry, by name.
+        tasks: the registered tasks by name.
+        codec: encodes the arguments.
     """
 
     def __init__(self, tasks: Mapping[str, Task[..., Any]], codec: Codec) -> None:
@@ -48,17 +55,17 @@ class JobFactory:
         self._codec = codec
 
     def task(self, name: str, *, must: bool = False) -> Task[..., Any] | None:
-        """The task of a name.
+        """The registered task of this name; None if there is none.
 
         Args:
-            must: there must be one, unless this app has no tasks at all: then it is a client that
-                knows them by name only.
+            must: raise instead of returning None, unless this app has no tasks of its own: then it
+                is a client that knows tasks by name only.
 
         Raises:
-            WorkflowInvalid: there is none.
+            WorkflowInvalid: ``must``, and there is none.
         """
         task = self._tasks.get(name)
-        if task is None and must and any(not known.startswith(_OWN) for known in self._tasks):
+        if task is None and must and any(not known.startswith(_BUILTIN) for known in self._tasks):
             raise WorkflowInvalid(
                 f"no task named {name!r} is registered in this app: import the module that "
                 "defines it"
@@ -66,14 +73,14 @@ class JobFactory:
         return task
 
     def check(self, task: Task[..., Any], signature: Signature, *, feeds: int = 0) -> None:
-        """Whether the arguments fit the function.
+        """Check that the arguments fit the function.
 
         Args:
-            feeds: how many come before those of the signature; -1: one or three, as an errback
-                likes it.
+            feeds: how many results come before the signature's arguments; -1 for an errback, which
+                takes one or three.
 
         Raises:
-            TypeError: they do not.
+            TypeError: the arguments do not fit.
         """
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
             return
@@ -88,21 +95,22 @@ class JobFactory:
         dependent_id: bytes | None = None,
         feeds: int = 0,
     ) -> NewJob:
-        """The row that a signature becomes: arguments checked and encoded, options resolved.
+        """The row of a signature: arguments checked and encoded, options resolved.
 
         Args:
-            parent: the spawning job, for children.
-            spawn_index: position among its children.
+            parent: the spawning job, if this is a child.
+            spawn_index: its position among the children.
             dependent_id: the job that waits for this one and its siblings.
-            feeds: how many arguments will come before its own.
+            feeds: as for :meth:`check`.
 
         Raises:
-            TypeError: wrong arguments, or one that cannot be encoded.
+            TypeError: not a signature, wrong arguments, or one that cannot be encoded.
+            ConfigError: an option is out of range.
         """
         given: object = signature
         if not isinstance(given, Signature):
             kind = type(given).__name__
-            raise TypeError(f"a signature is wanted, as task.s(...) makes it, not {kind}")
+            raise TypeError(f"expected a signature (task.s(...)), got {kind}")
         task = self._tasks.get(signature.task)
         if task is not None:
             self.check(task, signature, feeds=feeds)
@@ -115,9 +123,8 @@ class JobFactory:
         )
         if parent is None:
             return job
-        return self.as_child(
-            job, signature, parent, spawn_index=spawn_index, dependent_id=dependent_id
-        )
+        job = job._replace(dependent_id=dependent_id)
+        return self.as_child(job, signature, parent, spawn_index=spawn_index)
 
     def as_child(
         self,
@@ -126,9 +133,8 @@ class JobFactory:
         parent: Parent,
         *,
         spawn_index: int | None,
-        dependent_id: bytes | None,
     ) -> NewJob:
-        """A row with what it inherits of the job that spawns it."""
+        """A row with what it inherits from the job that spawns it."""
         task = self._tasks.get(signature.task)
         config, above = parent.config, parent.job
         own = set(signature.options) | (task.defaults.declared if task is not None else set())
@@ -143,7 +149,6 @@ class JobFactory:
             root_id=above.root_id or above.id,
             depth=above.depth + 1,
             spawn_index=spawn_index,
-            dependent_id=dependent_id,
             workflow_id=job.workflow_id or above.workflow_id,
             delay=delay,
             trace=job.trace or (above.trace if config.inherit_trace else None),
@@ -157,11 +162,15 @@ class JobFactory:
         spawn_index: int | None,
         dependent_id: bytes | None,
     ) -> NewJob | None:
-        """The short way for a child without options of its own (a hundred thousand of them)."""
+        """The row of a child without options, if it inherits neither timeouts nor retries.
+
+        A shortcut past :meth:`make` and :meth:`as_child`, because spawners yield a hundred thousand
+        of them; positional for the same reason.
+        """
         config, above = parent.config, parent.job
         if config.inherit_timeout or config.inherit_retry:
             return None
-        defaults = task.defaults if task is not None else _UNKNOWN
+        defaults = task.defaults if task is not None else _UNREGISTERED
         declared = defaults.declared
         delay = None
         if config.spawn_delay and spawn_index:
@@ -202,18 +211,28 @@ class JobFactory:
         options: CallOptions,
         parent: Parent | None = None,
     ) -> NewJob:
-        defaults = task.defaults if task is not None else _UNKNOWN
+        """The row of a call whose arguments were checked.
+
+        Args:
+            task: None if it is not registered in this process.
+            name: the task's name.
+            parent: the spawning job, whose timeouts and retries may be inherited.
+
+        Raises:
+            NotEncodable: an argument cannot be encoded.
+            ConfigError: an option is out of range.
+        """
+        defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
         if not options and parent is None:
             return NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
                 expires=defaults.expires,
             )  # fmt: skip
-        eta, expires = options.get("eta"), options.get("expires", defaults.expires)
-        delay = options.get("delay")
+        delay, eta, key = options.get("delay"), options.get("eta"), options.get("unique_key")
         if eta is not None and delay is not None:
-            raise ConfigError("give either a delay (countdown) or an eta, not both")
-        expires_at = _aware(expires, "expires") if isinstance(expires, datetime) else None
+            raise ConfigError("give either delay (countdown) or eta, not both")
+        expires = options.get("expires", defaults.expires)
         return NewJob(
             id=_job_id(options.get("job_id")),
             task=name,
@@ -222,19 +241,19 @@ class JobFactory:
             args=encoded,
             options=to_json(_overrides(options, defaults, parent)),
             headers=_headers(options.get("headers")),
-            unique_key=_key(options.get("unique_key")),
-            delay=None if delay is None else seconds(delay, "delay"),
+            unique_key=None if key is None else checked_name(key, "a unique key"),
+            delay=seconds_or_none(delay, "delay"),
             eta=None if eta is None else _aware(eta, "eta"),
-            expires=_relative(expires),
-            expires_at=expires_at,
+            expires=None if isinstance(expires, datetime) else seconds_or_none(expires, "expires"),
+            expires_at=_aware(expires, "expires") if isinstance(expires, datetime) else None,
         )
 
 
 def errback_takes_three(
     task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> bool:
-    """Whether a function takes ``(request, exception, traceback)`` before these arguments, as
-    Celery's errbacks may."""
+    """Whether a function takes ``(request, exception, traceback)`` before these arguments: one of
+    the two forms of an errback in Celery."""
     try:
         task.check(None, None, None, *args, **kwargs)
     except TypeError:
@@ -245,7 +264,7 @@ def errback_takes_three(
 def _overrides(
     options: CallOptions, defaults: TaskOptions, parent: Parent | None
 ) -> dict[str, Any]:
-    """What is stored with the job: the call's own word, or its parent's where that is inherited."""
+    """The options stored with the job: those of the call, else those inherited from its parent."""
     stored: dict[str, Any] = {}
     if parent is not None:
         stored.update(_inherited(defaults, parent))
@@ -291,23 +310,13 @@ def _headers(headers: Mapping[str, Any] | None) -> str | None:
     try:
         return to_json(headers)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"headers must be a mapping that JSON can hold: {error}") from None
-
-
-def _relative(expires: float | timedelta | datetime | None) -> float | None:
-    if expires is None or isinstance(expires, datetime):
-        return None
-    return seconds(expires, "expires")
+        raise TypeError(f"headers must be a mapping that JSON can encode: {error}") from None
 
 
 def _aware(instant: datetime, what: str) -> datetime:
     if instant.tzinfo is None:
         raise ConfigError(f"{what} must be an aware datetime (with a time zone), not {instant}")
     return instant
-
-
-def _key(value: str | None) -> str | None:
-    return None if value is None else checked_name(value, "a unique key")
 
 
 def _job_id(value: uuid.UUID | None) -> bytes:

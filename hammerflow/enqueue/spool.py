@@ -1,4 +1,4 @@
-"""Spool: rows of jobs that wait to be inserted: in memory, or in a file once there are many."""
+"""Spool: rows of jobs to insert, in memory or, once there are many, in a temporary file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ _READ = 1 << 20
 
 
 class Spool:
-    """Keeps rows in order; ``chunks`` gives them as often as it is asked.
+    """Keeps rows in order; ``chunks`` can be read any number of times.
 
     Args:
-        room: so many rows stay in memory.
+        room: the most rows kept in memory.
 
     Attributes:
-        held: the rows that are in memory.
-        is_spilled: whether there are more in the file.
+        held: the rows in memory, which come after those in the file.
     """
 
     def __init__(self, room: int) -> None:
@@ -35,17 +34,17 @@ class Spool:
 
     @property
     def is_spilled(self) -> bool:
-        """Whether there are too many for memory."""
+        """Whether rows were written to the file."""
         return self._file is not None
 
     def add(self, row: NewJob) -> None:
-        """One more row."""
+        """Append a row."""
         self.held.append(row)
         if len(self.held) > self._room:
             self._spill()
 
     def change(self, job_id: bytes, **values: Any) -> bool:
-        """Change a row that is still in memory; False if it is not."""
+        """Replace fields of a row in memory; False if it is not in memory."""
         for at in range(len(self.held) - 1, -1, -1):
             if self.held[at].id == job_id:
                 self.held[at] = self.held[at]._replace(**values)
@@ -68,7 +67,7 @@ class Spool:
             yield chunk
 
     def close(self) -> None:
-        """Drop the file."""
+        """Delete the file."""
         if self._file is not None:
             self._file.close()
 

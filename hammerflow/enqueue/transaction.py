@@ -1,4 +1,4 @@
-"""Transaction: an open transaction of an app, and the queues to ring after it."""
+"""Transaction: the open transaction of an app, and the queues to ring after its commit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["OpenTransaction", "Transaction"]
 
 
 class Transaction:
-    """An open transaction of the app's database; jobs enqueued inside commit with it.
+    """The open transaction of an app, from ``app.transaction()`` or ``app.using(...)``.
 
     Attributes:
-        connection: the driver's own connection (psycopg, PyMySQL or sqlite3); do not commit it.
+        connection: the driver's connection (psycopg, PyMySQL or sqlite3); do not commit on it.
     """
 
     __slots__ = ("connection",)
@@ -23,14 +23,25 @@ class Transaction:
         self.connection = connection
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
-        """Run the caller's own SQL in the driver's parameter style; the driver's cursor."""
+        """Run your own SQL inside the transaction.
+
+        Args:
+            sql: one statement, with placeholders in the driver's style.
+            parameters: a sequence or mapping, as the driver takes it.
+
+        Returns:
+            The driver's cursor.
+
+        Raises:
+            Exception: whatever the driver raises.
+        """
         cursor = self.connection.cursor()
         cursor.execute(sql, parameters)
         return cursor
 
 
 class OpenTransaction(NamedTuple):
-    """The transaction that is open in this context, and the queues to ring after it."""
+    """What is open in this thread or asyncio task; ``queues`` are rung after the commit."""
 
     tx: Tx
     handle: Transaction

@@ -1,4 +1,4 @@
-"""Notifiers: the doorbell that spares workers and waiters the wait for the next poll."""
+"""Notifiers: the doorbell, which wakes workers and waiters before their next poll."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["Listener", "Notifier", "Waiter", "open_notifier"]
 
 
 def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = None) -> Notifier:
-    """The doorbell that the settings name; connects at its first use.
+    """Open the doorbell that the settings name; it connects at its first use.
 
     Args:
-        connect: gives a new psycopg connection in autocommit mode, for the doorbell "postgres".
+        connect: returns a new connection in autocommit mode (``Database.open_connection``); only
+            the doorbell "postgres" calls it.
 
     Raises:
         MissingExtra: the doorbell's driver is not installed.
-        ConfigError: the redis URL cannot be read.
+        ConfigError: the redis URL is malformed.
     """
     from hammerflow.notifiers.doorbell import Doorbell
 
@@ -35,7 +36,7 @@ def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = Non
             from hammerflow.notifiers.transports.postgres import PostgresTransport
 
             if connect is None:
-                raise ConfigError("the doorbell postgres needs a way to connect to the database")
+                raise ConfigError("the doorbell postgres needs connect= to open its connections")
             return Doorbell(PostgresTransport(connect, namespace=settings.namespace))
         case "local":
             from hammerflow.notifiers.transports.local import LocalTransport, place_of

@@ -1,94 +1,116 @@
-"""What every doorbell offers, and what a way to carry rings must be able to do."""
+"""What a notifier offers to the rest of hammerflow, and what a transport offers to a notifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol, Self
 
-__all__ = ["Listener", "Notifier", "Ring", "Sender", "Subscription", "Transport", "Waiter"]
+__all__ = [
+    "Callback",
+    "Listener",
+    "Notifier",
+    "Ring",
+    "Sender",
+    "Subscription",
+    "Transport",
+    "Waiter",
+]
+
+Callback = Callable[[], None]
 
 
 class Ring(NamedTuple):
-    """One ring. It is a hint and carries nothing that is trusted: who hears it looks at the
-    database, so that a forged one costs a look and a lost one costs the wait for the next poll."""
+    """One ring: a hint to query the database.
 
-    kind: Literal["work", "done", "control", "all"]  # all: some rings were lost, take any for rung
-    body: bytes = b""  # work: the queue's name; done: ids of 16 bytes each, none for any job
+    Nothing in it is trusted: a forged ring costs one query, a lost one costs the wait for the next
+    poll.
+
+    Attributes:
+        kind: "work" (jobs are ready in a queue), "done" (jobs have ended), "control" (cancels,
+            pauses or new queues), or "all" (rings were lost; any of the others may be among them).
+        body: work: the queue's name; done: ids of 16 bytes each, empty for any job.
+    """
+
+    kind: Literal["work", "done", "control", "all"]
+    body: bytes = b""
 
 
 class Waiter(Protocol):
-    """Waits for the ring of one job's end, from entering the context until leaving it."""
+    """Waits for the ring of one job's or workflow's end; rings count from entering the context."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def wait(self, timeout: float) -> bool:
-        """Whether it was rung since the last wait returned True, after ``timeout`` seconds at
-        most. True may be a false alarm, and False a ring that was lost: look at the job."""
+        """Wait for a ring, at most ``timeout`` seconds.
+
+        Returns:
+            Whether it rang since the last wait that returned True. Either answer may be wrong
+            (a false alarm, a lost ring): read the job.
+        """
         ...
 
 
 class Listener(Protocol):
-    """Hears rings in the background until it is closed."""
+    """Calls back for rings, from a thread, until it is closed."""
 
     def close(self) -> None:
-        """Stop hearing; no callback begins after this has returned."""
+        """Stop listening. No callback begins after this has returned."""
         ...
 
 
 class Notifier(Protocol):
-    """The doorbell: never raises, never keeps its caller waiting for more than half a second."""
+    """The doorbell. Its methods never raise and never block for longer than half a second.
+
+    Those that only tell something do nothing here, for a notifier without a doorbell.
+    """
 
     def ring(self, queues: Iterable[str]) -> None:
-        """Say that there is work in these queues; call it after the commit."""
-        ...
+        """Tell workers that jobs are ready in these queues; call it after the commit."""
+        return
 
     def ring_done(self, ids: Sequence[bytes]) -> None:
-        """Say that these jobs have ended."""
-        ...
+        """Tell those who wait that these jobs and workflows have ended."""
+        return
 
     def ring_control(self) -> None:
-        """Say that cancels, pauses or resumes were written."""
-        ...
+        """Tell workers that cancels, pauses, resumes or new queues were written."""
+        return
 
     def listen(
-        self,
-        *,
-        queues: Collection[str],
-        on_work: Callable[[], None],
-        on_control: Callable[[], None],
+        self, *, queues: Collection[str], on_work: Callback, on_control: Callback
     ) -> Listener:
-        """Call back from a thread whenever there may be work in these queues, or a control.
+        """Call back, from a thread, when jobs may be ready in these queues, or after a control.
 
-        A burst of rings is one call. Both are also called once after each (re)subscription:
-        something may have been missed.
+        A burst of rings is one call. Both callbacks are also called after each subscription, the
+        first included, because rings may have been missed before it.
         """
         ...
 
     def expect(self, job_id: bytes) -> Waiter:
-        """A bell for one job's end: enter it first, then read the job, then wait."""
+        """A waiter for one end: enter it, then read the job, then wait."""
         ...
 
     def close(self) -> None:
-        """Close connections and end threads; listeners included."""
-        ...
+        """Close connections, threads and listeners."""
+        return
 
 
 class Sender(Protocol):
-    """One connection that sends rings; used by one thread at a time."""
+    """One connection that sends rings; one thread uses it at a time."""
 
     def send(self, rings: Sequence[Ring]) -> None:
-        """Send without waiting for an answer.
+        """Send without waiting for a reply.
 
         Raises:
-            TimeoutError: the other side hangs.
+            TimeoutError: the other side does not read or reply.
             OSError: the connection is broken.
         """
         ...
 
     def finish(self, seconds: float) -> None:
-        """Wait so long at most until what was sent has arrived.
+        """Wait until everything sent has arrived, at most ``seconds``.
 
         Raises:
             OSError: it has not.
@@ -98,17 +120,17 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
     def abandon(self) -> None:
-        """Let go of it in a forked child, without a word to the other side."""
+        """Drop the connection in a forked child, and send nothing on it: it is the parent's."""
         ...
 
 
 class Subscription(Protocol):
-    """One subscription, confirmed by the other side; used by one thread."""
+    """One confirmed subscription; one thread uses it."""
 
     def fileno(self) -> int: ...
 
-    def hear(self) -> tuple[list[Ring], bool]:
-        """What has come, without blocking; and whether more may stand in a buffer already.
+    def receive(self) -> tuple[list[Ring], bool]:
+        """The rings that have arrived, without blocking; and whether more may be buffered.
 
         Raises:
             OSError: the connection is broken.
@@ -116,7 +138,7 @@ class Subscription(Protocol):
         ...
 
     def ping(self) -> bool:
-        """Ask for a sign of life, after some quiet; whether one is to be expected.
+        """Probe the other side after a quiet time; whether a reply will come.
 
         Raises:
             OSError: the subscription is broken.
@@ -126,35 +148,35 @@ class Subscription(Protocol):
     def close(self) -> None: ...
 
     def abandon(self) -> None:
-        """Let go of it in a forked child, without a word to the other side."""
+        """As :meth:`Sender.abandon`."""
         ...
 
 
 class Transport(Protocol):
-    """A way to carry rings: Redis, sockets on the same host, PostgreSQL.
+    """A carrier of rings: Redis, sockets of the same host, PostgreSQL.
 
     Attributes:
-        label: what logs call it; no passwords.
-        instant: ``dial`` does not block.
-        direct: ``send`` does not block; otherwise a thread does it.
+        label: its name in logs; holds no password.
+        instant: ``connect`` does not block.
+        direct: ``send`` does not block; otherwise only the flush thread calls it.
     """
 
     label: str
     instant: bool
     direct: bool
 
-    def dial(self) -> Sender:
+    def connect(self) -> Sender:
         """Connect in order to ring.
 
         Raises:
-            OSError: it cannot be done now.
+            OSError: the other side cannot be reached now.
         """
         ...
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """Subscribe to the work of these queues and to controls; or, for None, to ends of jobs.
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """Subscribe to the work of these queues and to controls; for None, to ends of jobs.
 
         Raises:
-            OSError: it cannot be done now.
+            OSError: the other side cannot be reached now.
         """
         ...

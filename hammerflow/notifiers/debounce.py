@@ -1,4 +1,4 @@
-"""Pace: a few pass at once; of a crowd only the first in each window."""
+"""Debouncer: lets single events pass at once, and of a crowd one in each window."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ __all__ = ["BURST", "WINDOW", "Debouncer"]
 
 #: Seconds in which a crowd of rings becomes one.
 WINDOW = 0.010
-#: So many rings in one window are not a crowd yet. A caller who waits for each job before the next
-#: (some 600 rings a second) must not be slowed down to one job per window.
+#: Events in one window that are not a crowd yet. A caller that waits for each job before it sends
+#: the next one (about 600 rings a second) must not be slowed down to one job in each window.
 BURST = 10
 
 
 class Debouncer:
-    """Decides for each of a row of events whether it passes at once.
+    """Decides for each event whether it passes at once.
 
-    A crowd (more than ``burst`` in a window) lets only the first of each window pass until a
-    window has come with fewer; with a burst of 0 none ever passes. Two threads that ask at the
-    same time may both be told the same: that is an event more or less, and those told "no" see
-    to the window's end themselves.
+    In a window after a crowd (more than ``burst`` events in a window) only the first event passes;
+    a window with fewer events ends the crowd. With a burst of 0 no event passes.
+
+    It has no lock: two threads that ask at the same time may get the same answer, which is one
+    event more or less. Who is told False must deliver the event once the window has ended.
     """
 
     __slots__ = ("burst", "count", "crowd", "start")
@@ -38,6 +39,6 @@ class Debouncer:
         self.count += 1
         return self.count <= (min(1, self.burst) if self.crowd else self.burst)
 
-    def rest(self, now: float) -> float:
+    def remaining(self, now: float) -> float:
         """Seconds from ``now`` until the window ends."""
         return max(0.0, self.start + WINDOW - now)

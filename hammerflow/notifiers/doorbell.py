@@ -1,4 +1,4 @@
-"""Doorbell: ringing, listening and waiting over one transport."""
+"""Doorbell: rings, listeners and waiters over one transport."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Collection
 
-from hammerflow.notifiers.base import Listener, Ring, Transport, Waiter
+from hammerflow.notifiers.base import Callback, Listener, Ring, Transport
 from hammerflow.notifiers.publisher import Publisher
 from hammerflow.notifiers.status import DoorbellStatus
 from hammerflow.notifiers.subscriber import Subscriber
@@ -21,87 +21,77 @@ class Doorbell:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._health = DoorbellStatus(transport.label)
-        self._ringer = Publisher(transport, self._health)
-        self._bells = Waiters(transport, self._health)
-        self._listenings: weakref.WeakSet[Subscriber] = weakref.WeakSet()
-        self.ring = self._ringer.ring  # not wrapped: it stands on the short trip of a delay()
-        self.ring_done = self._ringer.ring_done
-        self.ring_control = self._ringer.ring_control
+        self._status = DoorbellStatus(transport.label)
+        self._publisher = Publisher(transport, self._status)
+        self._waiters = Waiters(transport, self._status)
+        self._listeners: weakref.WeakSet[Subscriber] = weakref.WeakSet()
+        self.ring = self._publisher.ring  # not wrapped: each delay() calls it
+        self.ring_done = self._publisher.ring_done
+        self.ring_control = self._publisher.ring_control
+        self.expect = self._waiters.expect
         self._at_exit = _follow_the_process(self)
 
     def listen(
-        self,
-        *,
-        queues: Collection[str],
-        on_work: Callable[[], None],
-        on_control: Callable[[], None],
+        self, *, queues: Collection[str], on_work: Callback, on_control: Callback
     ) -> Listener:
         """See :meth:`Notifier.listen`."""
+        names = frozenset(queues)
 
-        def heard(rings: list[Ring]) -> None:
+        def received(rings: list[Ring]) -> None:
             kinds = {ring.kind for ring in rings}
             if kinds & {"work", "all"}:
                 on_work()
             if kinds & {"control", "all"}:
                 on_control()
 
-        def missed() -> None:
-            on_work()
-            on_control()
-
-        names = frozenset(queues)
-        listening = Subscriber(
-            tune=lambda: self._transport.tune(names),
-            heard=heard,
-            missed=missed,
-            health=self._health,
+        listener = Subscriber(
+            subscribe=lambda: self._transport.subscribe(names),
+            received=received,
+            subscribed=lambda: received([Ring("all")]),
+            status=self._status,
         )
-        self._listenings.add(listening)
-        return listening
-
-    def expect(self, job_id: bytes) -> Waiter:
-        """See :meth:`Notifier.expect`."""
-        return self._bells.expect(job_id)
+        self._listeners.add(listener)
+        return listener
 
     def close(self) -> None:
         """See :meth:`Notifier.close`."""
         atexit.unregister(self._at_exit)
-        for listening in list(self._listenings):
-            listening.close()
-        self._bells.close()
-        self._ringer.close()
+        for listener in list(self._listeners):
+            listener.close()
+        self._waiters.close()
+        self._publisher.close()
 
     def finish(self) -> None:
-        """See to it that what was rung has gone out, and that nothing stays behind of those who
-        waited: the process may end now."""
-        self._bells.close()
-        self._ringer.finish()
+        """Deliver the rings that are still unsent and remove the waiters' subscription, because
+        the process is about to exit."""
+        self._waiters.close()
+        self._publisher.finish()
 
-    def forget(self) -> None:
-        """Begin anew in a forked child: its parent's connections and threads are not its own."""
-        self._health.forget()
-        self._ringer.forget()
-        self._bells.forget()
-        for listening in list(self._listenings):
-            listening.forget()
-        self._listenings = weakref.WeakSet()
+    def reset_after_fork(self) -> None:
+        """Start from nothing in a forked child: connections and threads are the parent's."""
+        self._status.reset_after_fork()
+        self._publisher.reset_after_fork()
+        self._waiters.reset_after_fork()
+        for listener in list(self._listeners):
+            listener.reset_after_fork()
+        self._listeners = weakref.WeakSet()
 
 
 def _follow_the_process(doorbell: Doorbell) -> Callable[[], None]:
-    """Have the doorbell called at each fork and at the exit, while it lives; the call at exit."""
+    """Register the doorbell for forks and for the exit, without keeping it alive.
+
+    Returns:
+        The function registered with atexit.
+    """
     found = weakref.ref(doorbell)
 
-    def forget() -> None:
-        doorbell = found()
-        if doorbell is not None:
-            doorbell.forget()
+    def reset() -> None:
+        if (doorbell := found()) is not None:
+            doorbell.reset_after_fork()
 
     def finish() -> None:
-        doorbell = found()
-        if doorbell is not None:
+        if (doorbell := found()) is not None:
             doorbell.finish()
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(after_in_child=reset)
     return atexit.register(finish)

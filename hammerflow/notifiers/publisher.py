@@ -1,4 +1,21 @@
-"""Ringer: sends rings in a few microseconds, or gives up within half a second."""
+"""Publisher: sends rings in a few microseconds, or gives up within half a second.
+
+What must hold, whatever the transport does:
+
+1. A ring never raises into its caller: the job is committed already, and polling will find it.
+2. A ring never blocks its caller for longer than ``PATIENCE``, and not at all while the doorbell
+   is known to be down: hence the backoff, and the connecting in another thread.
+3. The last ring of a row is sent. It may not be dropped in favour of an earlier one, because a
+   worker may have queried the database between the two.
+
+A ring is in the outbox (about to be sent), among the postponed ones (the flush thread sends them at
+the end of the window), or dropped, during a backoff: workers poll then, and query once more when
+they have subscribed again.
+
+Locks: ``_send_lock`` guards the sender; ``_connect_lock`` guards who connects and who starts the
+flush thread. Neither is taken while the other is held. The outbox needs none: append and popleft
+of a deque are atomic.
+"""
 
 from __future__ import annotations
 
@@ -16,288 +33,316 @@ __all__ = ["Publisher"]
 
 log = logging.getLogger("hammerflow.notifiers")
 
-#: Seconds that one ring may wait for a connection; and those after a failure, first and at most,
-#: in which rings are dropped and no other connection is tried.
+#: Seconds that one ring may wait for a connection.
 PATIENCE = 0.5
+#: Seconds after a failure in which rings are dropped and nothing is tried: the first pause, doubled
+#: with each further failure, and the longest.
 FIRST_BACKOFF = 0.5
 LAST_BACKOFF = 5.0
-#: A connection lost so many seconds after it was made is a failure; an older one is made anew.
+#: A connection lost within this many seconds counts as a failure; an older one is replaced at once.
 YOUNG = 1.0
-#: Ids in one message, so many that it stays below 64 KiB.
+#: Ids in one message: it stays within the 64 KiB that a subscriber reads (transports/resp.py).
 IDS = 4096
-#: Rings that wait for a connection or for the trailing thread; more are dropped, the oldest first.
+#: Most rings in the outbox, and most postponed ones. A full outbox drops its oldest ring.
 WAITING = 4096
-#: Queues whose pace is remembered.
+#: Queues whose debouncers are remembered.
 QUEUES = 4096
 
 
 class Publisher:
     """Sends rings over one connection, from any thread.
 
-    A ring goes out at once, by the caller's own thread, with no other thread in the common case:
-    the caller puts it into the outbox, and whoever holds the mouth (a lock) sends all that is
-    there. Nobody waits for the mouth: its holder looks again after giving it back.
+    In the common case the caller sends its ring itself, without another thread: it appends to the
+    outbox, and whoever gets the send lock sends all that is in there. Nobody waits for the lock:
+    its holder checks the outbox again after releasing it, so what was appended meanwhile is sent.
 
-    Rings in a crowd (see :class:`Debouncer`) are left to a trailing thread that is started when the
-    first of them comes, because a thread alone can send the last of a row when its window ends.
+    Rings in a crowd (see :class:`Debouncer`) are postponed to the flush thread, which starts with
+    the first of them: only a thread can send the last ring of a row when its window ends.
 
-    The first connection of a process is waited for, so that a short script rings before it exits;
-    it is made by a helper thread, because a name look-up cannot be given a deadline. Once the
-    doorbell is known to be down nobody waits: rings are dropped, and the first one after each
-    backoff has the helper try again.
+    The first connection of a process is waited for, so that a short script rings before it exits.
+    A thread makes it, because resolving a host name has no timeout of its own. Once the doorbell is
+    down nobody waits: rings are dropped, and the first one after each backoff starts a new attempt.
+
+    Args:
+        transport: carries the rings.
+        status: of the doorbell, shared with its subscribers.
     """
 
-    def __init__(self, transport: Transport, health: DoorbellStatus) -> None:
+    def __init__(self, transport: Transport, status: DoorbellStatus) -> None:
         self._transport = transport
-        self._health = health
-        self._paces: dict[str, tuple[Ring, Debouncer]] = {}
+        self._status = status
         self._direct = transport.direct
-        self._burst = BURST if transport.direct else 0
+        self._burst = BURST if transport.direct else 0  # else all rings go by the flush thread
+        self._queues: dict[str, tuple[Ring, Debouncer]] = {}
         self._control = (Ring("control"), Debouncer(self._burst))
         self._closed = False
-        self._voice: Sender | None = None
-        self._begin()
+        self._sender: Sender | None = None
+        self._start()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
+        """Everything that belongs to one process: locks, threads and what they share."""
         self._outbox: deque[Ring] = deque(maxlen=WAITING)
-        self._mouth = threading.Lock()
-        self._dial_lock = threading.Lock()
-        self._dialing: threading.Event | None = None
-        self._dialed_at = 0.0
-        self._deaf_until = 0.0
+        self._send_lock = threading.Lock()
+        self._connect_lock = threading.Lock()
+        self._connecting: threading.Event | None = None
+        self._connected_at = 0.0
+        self._backoff_until = 0.0
         self._backoff = 0.0
-        self._trailing: dict[Ring, None] = {}
-        self._trail_wake = threading.Event()
-        self._trail_end = threading.Event()
-        self._trail: threading.Thread | None = None
+        self._postponed: dict[Ring, None] = {}
+        self._flush_wake = threading.Event()
+        self._flush_end = threading.Event()
+        self._flush_thread: threading.Thread | None = None
 
     # -- rings
 
     def ring(self, queues: Iterable[str]) -> None:
         """See :meth:`Notifier.ring`."""
         now = monotonic()
-        if now < self._deaf_until:
+        if now < self._backoff_until:
             return
-        paces, outbox = self._paces, self._outbox
+        known, outbox = self._queues, self._outbox
         for queue in queues:
-            ring, pace = paces.get(queue) or self._new_pace(queue)
-            if pace.passes(now):
+            ring, debouncer = known.get(queue) or self._remember(queue)
+            if debouncer.passes(now):
                 outbox.append(ring)
             else:
-                self._leave_to_trail(ring)
+                self._postpone(ring)
         if outbox and self._direct:
             self._flush()
 
     def ring_control(self) -> None:
         """See :meth:`Notifier.ring_control`."""
         now = monotonic()
-        if now < self._deaf_until:
+        if now < self._backoff_until:
             return
-        ring, pace = self._control
-        if pace.passes(now):
+        ring, debouncer = self._control
+        if debouncer.passes(now):
             self._outbox.append(ring)
             self._flush()
         else:
-            self._leave_to_trail(ring)
+            self._postpone(ring)
 
     def ring_done(self, ids: Sequence[bytes]) -> None:
-        """See :meth:`Notifier.ring_done`."""
-        if not ids or monotonic() < self._deaf_until:
+        """See :meth:`Notifier.ring_done`; not debounced, because no two rings are the same."""
+        if not ids or monotonic() < self._backoff_until:
             return
         for at in range(0, len(ids), IDS):
             ring = Ring("done", b"".join(ids[at : at + IDS]))
             if self._direct:
                 self._outbox.append(ring)
             else:
-                self._leave_to_trail(ring)
+                self._postpone(ring)
         if self._direct:
             self._flush()
 
     def finish(self) -> None:
-        """See to it that what was rung has gone out, within a second: the process may end now."""
-        thread, self._trail = self._trail, None
+        """Deliver what was rung, within about a second: the process is about to exit.
+
+        The flush thread goes first, because it may hold the last ring of a crowd. It gets new
+        events before it is told to end, so that a ring after this starts a new thread.
+        """
+        thread, self._flush_thread = self._flush_thread, None
         if thread is not None and thread is not threading.current_thread():
-            wake, end = self._trail_wake, self._trail_end
-            self._trail_wake, self._trail_end = threading.Event(), threading.Event()
+            wake, end = self._flush_wake, self._flush_end
+            self._flush_wake, self._flush_end = threading.Event(), threading.Event()
             end.set()
             wake.set()
             thread.join(PATIENCE)
-        if self._mouth.acquire(timeout=PATIENCE):
+        if self._send_lock.acquire(timeout=PATIENCE):
             try:
-                self._say_the_last()
+                self._send_rest()
             finally:
-                self._mouth.release()
+                self._send_lock.release()
 
     def close(self) -> None:
-        """Send what is left and close the connection; later rings are dropped."""
+        """Deliver what was rung and close the connection; later rings are dropped."""
         self.finish()
         self._closed = True
-        self._deaf_until = float("inf")
-        self._hang_up()
+        self._backoff_until = float("inf")
+        self._disconnect()
 
-    def forget(self) -> None:
-        """Begin anew in a forked child."""
-        voice, self._voice = self._voice, None
-        if voice is not None:
-            voice.abandon()
+    def reset_after_fork(self) -> None:
+        """Start from nothing in a forked child.
+
+        The parent's threads do not run here, and one of them may have held a lock at the fork, so
+        all locks are new. The connection's socket is shared with the parent: it is dropped without
+        a byte on it. Rings in the outbox are the parent's, which sends them.
+        """
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.abandon()
         if not self._closed:
-            self._begin()
+            self._start()
 
-    def _new_pace(self, queue: str) -> tuple[Ring, Debouncer]:
-        if len(self._paces) >= QUEUES:
-            self._paces = {}
+    def _remember(self, queue: str) -> tuple[Ring, Debouncer]:
+        if len(self._queues) >= QUEUES:
+            self._queues = {}
         entry = (Ring("work", queue.encode("utf-8", "replace")), Debouncer(self._burst))
-        self._paces[queue] = entry
+        self._queues[queue] = entry
         return entry
 
     # -- sending
 
     def _flush(self) -> None:
-        """Send what is in the outbox, unless another thread is at it."""
+        """Send what is in the outbox, unless another thread is sending.
+
+        The check of the outbox comes after each release of the lock. A thread that appends while
+        the lock is held finds it taken and leaves; without this check its ring would stay behind.
+        """
         outbox = self._outbox
-        while outbox and self._mouth.acquire(blocking=False):
+        while outbox and self._send_lock.acquire(blocking=False):
             rings: list[Ring] = []
             try:
-                voice = self._voice
-                if voice is None:
-                    break
+                sender = self._sender
+                if sender is None:
+                    break  # connect, but not with the lock held: the new connection is put under it
                 while outbox:
                     rings.append(outbox.popleft())
-                voice.send(rings)
+                sender.send(rings)
             except OSError as error:
-                self._lose(error, rings)
+                self._drop_connection(error, rings)
             except Exception as error:  # a ring never raises
                 log.exception("a ring could not be sent")
-                self._lose(TimeoutError(str(error)), rings)
+                self._drop_connection(TimeoutError(str(error)), rings)
             finally:
-                self._mouth.release()
+                self._send_lock.release()
         else:
             return
         self._connect()
 
-    def _say_the_last(self) -> None:
-        """Send what others left to the holder of the mouth, and wait until all has arrived."""
-        voice, outbox = self._voice, self._outbox
-        if voice is None:
+    def _send_rest(self) -> None:
+        """With the send lock held: send what is left, and wait until all has arrived."""
+        sender, outbox = self._sender, self._outbox
+        if sender is None:
             return
         rings: list[Ring] = []
         while outbox:
             rings.append(outbox.popleft())
         try:
             if rings:
-                voice.send(rings)
-            voice.finish(PATIENCE)
+                sender.send(rings)
+            sender.finish(PATIENCE)
         except OSError as error:
-            self._lose(error, [])
+            self._drop_connection(error, [])
 
-    def _hang_up(self) -> None:
-        if self._mouth.acquire(timeout=PATIENCE):  # else its holder is the thread that does it
-            voice, self._voice = self._voice, None
-            self._mouth.release()
-            if voice is not None:
-                voice.close()
+    def _disconnect(self) -> None:
+        if self._send_lock.acquire(timeout=PATIENCE):  # else the flush thread has it, and does this
+            sender, self._sender = self._sender, None
+            self._send_lock.release()
+            if sender is not None:
+                sender.close()
 
-    def _lose(self, error: OSError, rings: list[Ring]) -> None:
-        """The connection is broken: make another at once if it had been good for a while (an idle
-        one that was cut, a restarted server), else wait."""
-        voice, self._voice = self._voice, None
-        if voice is not None:
-            voice.close()
-        young = monotonic() - self._dialed_at < YOUNG
+    def _drop_connection(self, error: OSError, rings: list[Ring]) -> None:
+        """With the send lock held: close a broken connection, and decide whether to reconnect.
+
+        One that was good for a while was cut when idle, or its server has restarted: its rings go
+        back to the front of the outbox, and the loop in _flush connects again. One that broke at
+        once, or whose peer hangs, would only cost each caller its patience again: back off.
+        """
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+        young = monotonic() - self._connected_at < YOUNG
         if not young:
             self._backoff = 0.0
         if young or isinstance(error, TimeoutError):
-            self._fail(error)
+            self._back_off(error)
         else:
             self._outbox.extendleft(reversed(rings))
 
-    def _fail(self, error: BaseException) -> None:
+    def _back_off(self, error: BaseException) -> None:
         self._backoff = min(max(FIRST_BACKOFF, self._backoff * 2), LAST_BACKOFF)
-        self._deaf_until = monotonic() + self._backoff
-        self._outbox.clear()
+        self._backoff_until = monotonic() + self._backoff
+        self._outbox.clear()  # else the ring after the backoff would carry stale ones along
         if not self._closed:
-            self._health.down(error)
+            self._status.mark_down(error)
 
     # -- connecting
 
     def _connect(self) -> None:
-        with self._dial_lock:
-            if self._dialing is not None or self._voice is not None or self._closed:
-                return
-            if monotonic() < self._deaf_until:
+        """Connect, or have a thread do it and wait for it unless the doorbell is down already."""
+        with self._connect_lock:
+            if self._connecting is not None or self._sender is not None or self._closed:
+                return  # whoever connects flushes afterwards
+            if monotonic() < self._backoff_until:
                 self._outbox.clear()
                 return
-            done = self._dialing = threading.Event()
-        if self._transport.instant or not self._direct:
-            self._dial(done)
+            done = self._connecting = threading.Event()
+        if self._transport.instant or not self._direct:  # not direct: this is the flush thread
+            self._connect_now(done)
             return
-        wait = not self._health.is_down
+        wait = not self._status.is_down
         try:
             threading.Thread(
-                target=self._dial, args=(done,), name="hammerflow-dial", daemon=True
+                target=self._connect_now, args=(done,), name="hammerflow-dial", daemon=True
             ).start()
         except RuntimeError as error:  # no more threads, or the interpreter is ending
-            self._dialing = None
-            self._fail(error)
+            self._connecting = None
+            self._back_off(error)
             return
         if wait and not done.wait(PATIENCE):
-            with self._mouth:
-                if self._voice is None:
-                    self._fail(TimeoutError(f"no answer within {PATIENCE} s"))
+            with self._send_lock:
+                if self._sender is None:  # it may have come this moment
+                    self._back_off(TimeoutError(f"no answer within {PATIENCE} s"))
 
-    def _dial(self, done: threading.Event) -> None:
+    def _connect_now(self, done: threading.Event) -> None:
         try:
-            self._take(self._transport.dial())
-        except Exception as error:  # noqa: BLE001  # whatever the cause: it could not be reached
-            self._fail(error)
-        finally:
-            self._dialing = None
+            self._adopt(self._transport.connect())
+        except Exception as error:  # noqa: BLE001  # whatever the cause: it cannot be reached
+            self._back_off(error)
+        finally:  # before the flush: it may find the new connection broken, and connect again
+            self._connecting = None
             done.set()
         self._flush()
 
-    def _take(self, voice: Sender) -> None:
-        with self._mouth:
+    def _adopt(self, sender: Sender) -> None:
+        with self._send_lock:
             if self._closed:
-                voice.close()
+                sender.close()
                 return
-            self._voice = voice
-            self._dialed_at = monotonic()
-            self._deaf_until = 0.0
-            self._health.up()
+            self._sender = sender
+            self._connected_at = monotonic()
+            self._backoff_until = 0.0
+            self._status.mark_up()
 
-    # -- the trailing thread
+    # -- the flush thread
 
-    def _leave_to_trail(self, ring: Ring) -> None:
-        if len(self._trailing) >= WAITING:
+    def _postpone(self, ring: Ring) -> None:
+        if len(self._postponed) >= WAITING:
             return
-        self._trailing[ring] = None
-        if self._trail is None:
-            self._start_trail()
-        if not self._trail_wake.is_set():
-            self._trail_wake.set()
+        self._postponed[ring] = None
+        if self._flush_thread is None:
+            self._start_flush_thread()
+        if not self._flush_wake.is_set():  # a check is cheaper than the lock inside set()
+            self._flush_wake.set()
 
-    def _start_trail(self) -> None:
-        with self._dial_lock:
-            if self._trail is not None or self._closed:
+    def _start_flush_thread(self) -> None:
+        with self._connect_lock:
+            if self._flush_thread is not None or self._closed:
                 return
-            thread = threading.Thread(target=self._run_trail, name="hammerflow-ring", daemon=True)
+            thread = threading.Thread(target=self._run_flush, name="hammerflow-ring", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:
+            except RuntimeError:  # the next postponed ring tries again
                 return
-            self._trail = thread
+            self._flush_thread = thread
 
-    def _run_trail(self) -> None:
-        wake, end = self._trail_wake, self._trail_end
+    def _run_flush(self) -> None:
+        """Send postponed rings, at most once a window.
+
+        ``wake`` is cleared before the rings are taken: a ring that is postponed after the taking
+        sets it again. After a fork, and in finish(), the publisher has other events.
+        """
+        wake, end = self._flush_wake, self._flush_end
         while True:
             wake.wait()
             wake.clear()
             ended = end.is_set()
-            while self._trailing:
-                self._outbox.append(self._trailing.popitem()[0])
+            while self._postponed:
+                self._outbox.append(self._postponed.popitem()[0])
             self._flush()
             if ended:
                 if self._closed:
-                    self._hang_up()
+                    self._disconnect()
                 return
             end.wait(WINDOW)

@@ -1,4 +1,4 @@
-"""Whether the doorbell works, said in one log line for each change."""
+"""DoorbellStatus: whether the doorbell works; logs one line for each change."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ log = logging.getLogger("hammerflow.notifiers")
 
 
 class DoorbellStatus:
-    """The state of one doorbell in this process, shared by those who ring, listen and wait."""
+    """The state of one doorbell in this process, shared by its publisher and subscribers."""
 
     def __init__(self, label: str) -> None:
         self.is_down = False
         self._label = label
         self._lock = threading.Lock()
 
-    def down(self, error: BaseException) -> None:
-        """It failed."""
+    def mark_down(self, error: BaseException) -> None:
+        """Note a failure."""
         with self._lock:
             was_down, self.is_down = self.is_down, True
         if not was_down:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             log.warning("doorbell down: %s (%s); jobs are found by polling", self._label, reason)
 
-    def up(self) -> None:
-        """A connection was made."""
+    def mark_up(self) -> None:
+        """Note a connection."""
         with self._lock:
             was_down, self.is_down = self.is_down, False
         if was_down:
             log.info("doorbell up: %s", self._label)
 
-    def forget(self) -> None:
-        """Be usable in a forked child, whoever held the lock in its parent."""
+    def reset_after_fork(self) -> None:
+        """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()

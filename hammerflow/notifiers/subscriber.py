@@ -1,4 +1,4 @@
-"""Listening: one thread that hears rings, and subscribes again by itself."""
+"""Subscriber: a thread that keeps a subscription, and reconnects after a failure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
-from hammerflow.notifiers.base import Ring, Subscription
+from hammerflow.notifiers.base import Callback, Ring, Subscription
 from hammerflow.notifiers.debounce import Debouncer
 from hammerflow.notifiers.status import DoorbellStatus
 
@@ -18,45 +19,50 @@ __all__ = ["Subscriber"]
 
 log = logging.getLogger("hammerflow.notifiers")
 
-#: After so many quiet seconds a sign of life is asked for, and awaited for so many: a server that
-#: was stopped in its tracks looks idle for ever.
+#: Quiet seconds after which the other side is pinged, and seconds that its reply may take: a
+#: server that hangs looks like an idle one.
 QUIET = 2.0
-ANSWER = 1.0
-#: Seconds between two tries to subscribe, first and at most.
+REPLY = 1.0
+#: Seconds between two attempts to subscribe: the first pause, doubled each time, and the longest.
 FIRST_BACKOFF = 0.1
 LAST_BACKOFF = 5.0
 
 
 class Subscriber:
-    """A subscription kept up by a thread.
+    """Keeps one subscription and calls back for its rings, in a thread of its own.
 
     Args:
-        tune: makes the subscription; may block for some seconds.
-        heard: is given the rings that came together.
-        missed: is called after each subscription: something may have been rung before it.
-        retire: is asked after some quiet whether to end by itself.
+        subscribe: makes the subscription; may block for some seconds.
+        received: called with the rings that arrived together.
+        subscribed: called after each subscription; rings may have been missed before it.
+        status: of the doorbell.
+        retire: called after each quiet time; True ends the thread.
+        name: of the thread.
+
+    Attributes:
+        tried: set once the first attempt to subscribe has succeeded or failed.
     """
 
     def __init__(
         self,
         *,
-        tune: Callable[[], Subscription],
-        heard: Callable[[list[Ring]], None],
-        missed: Callable[[], None],
-        health: DoorbellStatus,
+        subscribe: Callable[[], Subscription],
+        received: Callable[[list[Ring]], None],
+        subscribed: Callback,
+        status: DoorbellStatus,
         retire: Callable[[], bool] = lambda: False,
         name: str = "hammerflow-listen",
     ) -> None:
-        self.tried = threading.Event()  # the first try to subscribe has ended, well or not
-        self._tune = tune
-        self._heard = heard
-        self._missed = missed
-        self._health = health
+        self.tried = threading.Event()
+        self._subscribe = subscribe
+        self._received = received
+        self._subscribed = subscribed
+        self._status = status
         self._retire = retire
-        self._ear: Subscription | None = None
+        self._subscription: Subscription | None = None
         self._ended = threading.Event()
-        self._wake, self._waked = socket.socketpair()
-        self._pace = Debouncer()
+        self._wake_end, self._wait_end = socket.socketpair()  # closing one wakes the thread
+        self._debouncer = Debouncer()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -65,18 +71,18 @@ class Subscriber:
         if self._ended.is_set():
             return
         self._ended.set()
-        self._wake.close()  # the other end becomes readable
+        self._wake_end.close()
         if self._thread is not threading.current_thread():
-            self._thread.join(QUIET + ANSWER)
+            self._thread.join(QUIET + REPLY)
 
-    def forget(self) -> None:
-        """Let go of everything in a forked child, where the thread does not run."""
+    def reset_after_fork(self) -> None:
+        """Drop everything in a forked child, where the thread does not run."""
         self._ended = threading.Event()
         self._ended.set()
-        self._wake.close()
-        self._waked.close()
-        if self._ear is not None:
-            self._ear.abandon()
+        self._wake_end.close()
+        self._wait_end.close()
+        if self._subscription is not None:
+            self._subscription.abandon()
 
     # -- in the thread
 
@@ -91,56 +97,56 @@ class Subscriber:
                 backoff = min(max(FIRST_BACKOFF, backoff * 2), LAST_BACKOFF)
                 self._ended.wait(backoff * random.uniform(0.5, 1.0))
         finally:
-            self._wake.close()  # nobody else does when it retires by itself
-            self._waked.close()
+            self._wake_end.close()  # close() was not called if it retired
+            self._wait_end.close()
 
     def _subscribe_and_listen(self) -> bool:
-        """Until it is asked to end (True) or the subscription is lost (False)."""
+        """Run until the thread is to end (True) or the subscription is lost (False)."""
         try:
-            ear = self._ear = self._tune()
+            subscription = self._subscription = self._subscribe()
             try:
-                self._health.up()
+                self._status.mark_up()
                 self.tried.set()
-                self._tell(self._missed)
-                self._listen(ear)
+                self._call(self._subscribed)
+                self._listen(subscription)
             finally:
-                self._ear = None
-                ear.close()
+                self._subscription = None
+                subscription.close()
             return True
-        except Exception as error:  # noqa: BLE001  # whatever the cause: it is tried again
+        except Exception as error:  # noqa: BLE001  # whatever the cause, it tries again
             if not self._ended.is_set():
-                self._health.down(error)
+                self._status.mark_down(error)
             return False
         finally:
             self.tried.set()
 
-    def _listen(self, ear: Subscription) -> None:
+    def _listen(self, subscription: Subscription) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._waked, selectors.EVENT_READ)
-            selector.register(ear.fileno(), selectors.EVENT_READ)
-            asked = more = False
+            selector.register(self._wait_end, selectors.EVENT_READ)
+            selector.register(subscription.fileno(), selectors.EVENT_READ)
+            is_pinged = more = False
             while not self._ended.is_set():
-                ready = selector.select(0.0 if more else ANSWER if asked else QUIET)
-                if any(key.fileobj is self._waked for key, _ in ready):
+                ready = selector.select(0.0 if more else REPLY if is_pinged else QUIET)
+                if any(key.fileobj is self._wait_end for key, _ in ready):
                     return
                 if ready or more:
-                    rings, more = ear.hear()
-                    asked = False
+                    rings, more = subscription.receive()
+                    is_pinged = False
                     if rings:
-                        self._tell(lambda rings=rings: self._heard(rings))  # type: ignore[misc]
-                elif asked:
-                    raise TimeoutError(f"no answer to a ping within {ANSWER:g} s")
+                        self._call(partial(self._received, rings))
+                elif is_pinged:
+                    raise TimeoutError(f"no reply to a ping within {REPLY:g} s")
                 elif self._retire():
                     return
                 else:
-                    asked = ear.ping()
+                    is_pinged = subscription.ping()
 
-    def _tell(self, callback: Callable[[], None]) -> None:
+    def _call(self, callback: Callback) -> None:
         if self._ended.is_set():
             return
         try:
             callback()
-        except Exception:  # the border to a caller's code
+        except Exception:  # a border: the callback is not ours
             log.exception("a callback of the doorbell failed")
-        if not self._pace.passes(monotonic()):
-            self._ended.wait(self._pace.rest(monotonic()))
+        if not self._debouncer.passes(monotonic()):  # rings of the next milliseconds become one
+            self._ended.wait(self._debouncer.remaining(monotonic()))

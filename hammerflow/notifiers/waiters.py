@@ -1,4 +1,4 @@
-"""Bells: those who wait for the end of a job, and the one subscription of the process for them."""
+"""Waiters: those who wait for ends in this process, and their one subscription."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from hammerflow.notifiers.subscriber import Subscriber
 
 __all__ = ["Waiters"]
 
-#: Seconds that entering a bell waits for the subscription; and after which, with nobody waiting,
-#: it is given up (not at once: who waits for one job after another needs it again and again).
+#: Seconds that entering a waiter blocks until the subscription is confirmed.
 PATIENCE = 0.5
+#: Seconds that the subscription is kept with nobody waiting: who waits for one job after another
+#: needs it again at once.
 LINGER = 2.0
 
 
 class Waiters:
-    """All bells of one doorbell in this process. Subscribed only while somebody waits."""
+    """All waiters of one doorbell. There is a subscription only while somebody waits."""
 
-    def __init__(self, transport: Transport, health: DoorbellStatus) -> None:
+    def __init__(self, transport: Transport, status: DoorbellStatus) -> None:
         self._transport = transport
-        self._health = health
+        self._status = status
         self._closed = False
-        self._listening: Subscriber | None = None
-        self._begin()
+        self._subscriber: Subscriber | None = None
+        self._start()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._lock = threading.Lock()
-        self._bells: dict[bytes, list[_Waiter]] = {}
+        self._by_job: dict[bytes, list[_Waiter]] = {}
         self._left_at = 0.0
 
     def expect(self, job_id: bytes) -> Waiter:
@@ -38,90 +39,90 @@ class Waiters:
         return _Waiter(self, job_id)
 
     def close(self) -> None:
-        """End the subscription; bells no longer ring."""
+        """End the subscription; later waiters wait for their whole timeout."""
         with self._lock:
             self._closed = True
-            listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.close()
+            subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            subscriber.close()
 
-    def forget(self) -> None:
-        """Begin anew in a forked child."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.forget()
-        self._begin()
+    def reset_after_fork(self) -> None:
+        """Start from nothing in a forked child."""
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            subscriber.reset_after_fork()
+        self._start()
 
-    def join(self, bell: _Waiter) -> None:
-        """Count the bell in, and return when it can be rung (or soon, if the doorbell is down)."""
+    def add(self, waiter: _Waiter) -> None:
+        """Register a waiter. Returns once a ring can reach it, or soon if the doorbell is down."""
         with self._lock:
-            self._bells.setdefault(bell.job_id, []).append(bell)
-            if self._listening is None and not self._closed:
-                self._listening = Subscriber(
-                    tune=lambda: self._transport.tune(None),
-                    heard=self._heard,
-                    missed=self._ring_all,
-                    health=self._health,
+            self._by_job.setdefault(waiter.job_id, []).append(waiter)
+            if self._subscriber is None and not self._closed:
+                self._subscriber = Subscriber(
+                    subscribe=lambda: self._transport.subscribe(None),
+                    received=self._received,
+                    subscribed=self._wake_all,
+                    status=self._status,
                     retire=self._retire,
                     name="hammerflow-wait",
                 )
-            listening = self._listening
-        if listening is not None and not self._health.is_down:
-            listening.tried.wait(PATIENCE)
+            subscriber = self._subscriber
+        if subscriber is not None and not self._status.is_down:
+            subscriber.tried.wait(PATIENCE)
 
-    def leave(self, bell: _Waiter) -> None:
-        """Count the bell out."""
+    def remove(self, waiter: _Waiter) -> None:
+        """Unregister a waiter."""
         with self._lock:
-            bells = self._bells.get(bell.job_id, [])
-            if bell in bells:
-                bells.remove(bell)
-            if not bells:
-                self._bells.pop(bell.job_id, None)
+            waiters = self._by_job.get(waiter.job_id, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+            if not waiters:
+                self._by_job.pop(waiter.job_id, None)
             self._left_at = monotonic()
 
-    # -- in the listening thread
+    # -- in the subscriber's thread
 
-    def _heard(self, rings: list[Ring]) -> None:
+    def _received(self, rings: list[Ring]) -> None:
         for kind, body in rings:
             if kind == "all" or (kind == "done" and not body):
-                self._ring_all()
+                self._wake_all()
             elif kind == "done":
                 with self._lock:
                     for at in range(0, len(body), 16):
-                        for bell in self._bells.get(body[at : at + 16], ()):
-                            bell.rung.set()
+                        for waiter in self._by_job.get(body[at : at + 16], ()):
+                            waiter.rang.set()
 
-    def _ring_all(self) -> None:
+    def _wake_all(self) -> None:
         with self._lock:
-            for bells in self._bells.values():
-                for bell in bells:
-                    bell.rung.set()
+            for waiters in self._by_job.values():
+                for waiter in waiters:
+                    waiter.rang.set()
 
     def _retire(self) -> bool:
         with self._lock:
-            idle = not self._bells and monotonic() - self._left_at >= LINGER
+            idle = not self._by_job and monotonic() - self._left_at >= LINGER
             if idle:
-                self._listening = None
+                self._subscriber = None
             return idle
 
 
 class _Waiter:
-    """One waiter's bell for one job."""
+    """One waiter for one job."""
 
-    def __init__(self, bells: Waiters, job_id: bytes) -> None:
+    def __init__(self, waiters: Waiters, job_id: bytes) -> None:
         self.job_id = job_id
-        self.rung = threading.Event()
-        self._bells = bells
+        self.rang = threading.Event()
+        self._waiters = waiters
 
     def __enter__(self) -> Self:
-        self._bells.join(self)
+        self._waiters.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bells.leave(self)
+        self._waiters.remove(self)
 
     def wait(self, timeout: float) -> bool:
-        if not self.rung.wait(max(0.0, timeout)):
+        if not self.rang.wait(max(0.0, timeout)):
             return False
-        self.rung.clear()
+        self.rang.clear()
         return True

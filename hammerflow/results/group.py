@@ -1,8 +1,7 @@
-"""GroupResult: a handle on the jobs of a group, and what a caller holds of a canvas."""
+"""GroupResult, a handle on the jobs of a group; and the handle that a canvas gets."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,7 +10,8 @@ from typing import Any
 from hammerflow.errors import JobCancelled, JobFailed
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
-from hammerflow.results.result import Backend, Result
+from hammerflow.results.result import Result
+from hammerflow.results.waiting import Deadline, ResultBackend
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.workflows.planned import PlannedItem, PlannedWorkflow
 
@@ -19,11 +19,11 @@ __all__ = ["GroupResult", "handle_of"]
 
 
 class GroupResult(Sequence[Any]):
-    """The results of a group, in order; those of groups inside it are GroupResults themselves.
+    """A handle on the jobs of a group, in order.
 
     Attributes:
-        results: them all.
-        workflow: the whole of it, to cancel or to watch.
+        results: a Result for each job, a GroupResult for each group inside.
+        workflow: the handle on the whole group.
     """
 
     def __init__(self, results: Sequence[Any], workflow: WorkflowResult) -> None:
@@ -45,19 +45,20 @@ class GroupResult(Sequence[Any]):
         return f"<GroupResult {self.id} of {len(self.results)}>"
 
     def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> list[Any]:
-        """Wait for all and return their results in order.
+        """Wait for all jobs and return their results in order.
 
         Args:
-            propagate: raise the first error; else it stands in its place in the list.
+            timeout: seconds or timedelta for all of them together; None waits without a limit.
+            propagate: raise the first error; otherwise the list holds the error in place of the
+                result.
 
         Raises:
-            JobFailed, JobCancelled, TimeoutError: as for a single job.
+            JobFailed, JobCancelled, TimeoutError: as :meth:`Result.get`.
         """
-        limit = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        deadline = None if limit is None else time.monotonic() + limit
+        deadline = Deadline(timeout)
         found: list[Any] = []
         for result in self.results:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = None if timeout is None else deadline.left()
             if isinstance(result, GroupResult):
                 found.append(result.get(left, propagate=propagate))
                 continue
@@ -76,7 +77,7 @@ class GroupResult(Sequence[Any]):
         return await self.workflow._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
-        """Wait until all have ended."""
+        """Wait until all have ended; see :meth:`WorkflowResult.wait`."""
         return self.workflow.wait(timeout)
 
     def ready(self) -> bool:
@@ -88,11 +89,11 @@ class GroupResult(Sequence[Any]):
         return self._states() <= {JobState.COMPLETED}
 
     def failed(self) -> bool:
-        """Whether one of them has failed."""
+        """Whether at least one has failed."""
         return JobState.FAILED in self._states()
 
     def waiting(self) -> bool:
-        """Whether one of them has not ended."""
+        """Whether at least one has not ended."""
         return not self.ready()
 
     def completed_count(self) -> int:
@@ -103,7 +104,7 @@ class GroupResult(Sequence[Any]):
         )
 
     def cancel(self, reason: str = "cancelled") -> None:
-        """Cancel what has not started and ask what runs to stop."""
+        """Cancel the jobs that have not started; ask workers to stop the running ones."""
         self.workflow.cancel(reason)
 
     revoke = cancel
@@ -115,8 +116,8 @@ class GroupResult(Sequence[Any]):
         return states
 
 
-def handle_of(out: Any, flow: PlannedWorkflow, backend: Backend) -> Any:
-    """What a caller holds of what was written: one result, or one for each of a group."""
+def handle_of(out: Any, flow: PlannedWorkflow, backend: ResultBackend) -> Any:
+    """The handle on what was written: a Result, a GroupResult or a WorkflowResult."""
     if out is flow:
         return WorkflowResult(flow.id, backend)
     if isinstance(out, PlannedItem):

@@ -1,21 +1,17 @@
-"""Result: a handle on a job that may not have ended yet."""
+"""Result: a handle on one job."""
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
 
-from hammerflow.codec.codec import Codec
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import Job, JobState
-
-if TYPE_CHECKING:
-    from hammerflow.jobs.settlement import Settlement
-    from hammerflow.notifiers import Notifier
-    from hammerflow.stores.store import Store
+from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
 
 __all__ = ["Result", "Results", "as_key"]
 
@@ -23,58 +19,38 @@ R = TypeVar("R", covariant=True)
 _CHILDREN = 1_000
 
 
-class Backend(Protocol):
-    """What a result needs of its app."""
-
-    @property
-    def store(self) -> Store: ...
-    @property
-    def notifier(self) -> Notifier: ...
-    @property
-    def codec(self) -> Codec: ...
-    @property
-    def poll(self) -> float: ...
-    @property
-    def in_thread(self) -> Callable[..., Any]: ...
-
-
+@dataclass(slots=True, unsafe_hash=True, repr=False)
 class Result(Generic[R]):
-    """A job by its id: wait for it, read its value, cancel it.
+    """A handle on a job by its id: wait for it, read its value, cancel it.
 
-    Attributes:
-        id: the job's UUID (version 7).
+    Two results are equal if they are of the same job.
     """
 
-    __slots__ = ("_backend", "_key")
-
-    def __init__(self, job_id: bytes, backend: Backend) -> None:
-        self._key = job_id
-        self._backend = backend
+    _key: bytes
+    _backend: ResultBackend = field(compare=False)
 
     @property
     def id(self) -> uuid.UUID:
-        """The job's id."""
+        """The job's id, a UUID version 7."""
         return uuid.UUID(bytes=self._key)
 
     def __repr__(self) -> str:
         return f"<Result {self.id}>"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Result) and other._key == self._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
     @property
     def state(self) -> JobState:
-        """Where the job stands now."""
+        """The job's state now.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
         return self.job().state
 
     def job(self) -> Job:
-        """The job as it stands now.
+        """A snapshot of the job, with its error history.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: no job has this id.
         """
         job = self._backend.store.jobs.get(self._key)
         if job is None:
@@ -86,18 +62,19 @@ class Result(Generic[R]):
         return self._backend.store.jobs.result(self._key) is not None
 
     def get(self, timeout: float | timedelta | None = None) -> R:
-        """Wait for the end and return what the function returned.
+        """Wait for the job's end and return what its function returned.
 
         Args:
-            timeout: seconds or timedelta; None waits without end.
+            timeout: seconds or timedelta; None waits without a limit.
 
         Raises:
-            JobFailed: the job failed for good; carries the remote error.
-            JobCancelled: it was cancelled, has expired or was skipped.
-            TimeoutError: it has not ended in time (it goes on).
-            JobNotFound: there is no such job.
+            JobFailed: the job failed for good; it has the type, message and traceback.
+            JobCancelled: the job was cancelled, has expired or was skipped.
+            TimeoutError: the job has not ended in time; it continues.
+            JobNotFound: no job has this id.
+            NotDecodable: the stored result cannot be decoded.
         """
-        state, value, reason = self._wait(timeout)
+        state, value, reason = self._end(timeout)
         match state:
             case JobState.COMPLETED:
                 return self._backend.codec.decode(value) if value is not None else None  # type: ignore[return-value]
@@ -114,15 +91,19 @@ class Result(Generic[R]):
         return await self._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
 
     def wait(self, timeout: float | timedelta | None = None) -> JobState:
-        """Wait for the end, whatever it is, and return the final state.
+        """Wait for the job's end and return its final state.
+
+        Args:
+            timeout: as for :meth:`get`.
 
         Raises:
-            TimeoutError: it has not ended in time.
+            TimeoutError: the job has not ended in time; it continues.
+            JobNotFound: no job has this id.
         """
-        return self._wait(timeout)[0]
+        return self._end(timeout)[0]
 
     def children(self) -> list[Result[Any]]:
-        """The jobs that this one spawned, in order; its fan-in comes last."""
+        """Results of the jobs that this one spawned, in spawn order; its fan-in comes last."""
         found: list[Result[Any]] = []
         after = -1
         while True:
@@ -133,13 +114,18 @@ class Result(Generic[R]):
             after = page[-1].spawn_index or 0
 
     def cancel(self, reason: str = "cancelled") -> JobState:
-        """Ask the job to stop.
+        """Cancel the job, or ask the worker that runs it to stop it.
 
         Returns:
-            CANCELLED if it had not started; RUNNING if its worker was told to stop it (soon); or
-            the final state it was in already.
+            CANCELLED if it had not started; RUNNING if its worker was told to stop it; else the
+            final state that it was in already.
+
+        Raises:
+            JobNotFound: no job has this id.
         """
-        state = self._backend.store.jobs.cancel(self._key, reason, then=self._ring)
+        state = self._backend.store.jobs.cancel(
+            self._key, reason, then=partial(announce, self._backend)
+        )
         if state is None:
             raise JobNotFound(f"no job has the id {self.id}")
         if state is JobState.RUNNING:
@@ -150,19 +136,12 @@ class Result(Generic[R]):
         """Run a failed, cancelled, skipped or parked job again, with all its attempts.
 
         Raises:
-            HammerflowError: it is in another state.
+            HammerflowError: the job is in another state, or another job holds its unique key.
         """
         self._backend.notifier.ring(self._backend.store.jobs.replay(self._key))
 
-    def _ring(self, settlement: Settlement) -> None:
-        """After a cancel: what it has let go, and what has ended."""
-        if settlement.queues:
-            self._backend.notifier.ring(settlement.queues)
-        if settlement.ended:
-            self._backend.notifier.ring_done(settlement.ended)
-
     def _not_ended(self, seconds: float | None) -> str:
-        """Where the job stands instead, and what may help."""
+        """The message of a TimeoutError: the job's state, and what may help."""
         job = self.job()
         text = f"job {self.id} has not ended within {seconds} s: it is {job.state}"
         if job.run_at is not None:
@@ -171,31 +150,27 @@ class Result(Generic[R]):
             text += f" ({job.reason}); hammerflow job retry {self.id} runs it again"
         return text
 
-    def _wait(self, timeout: float | timedelta | None) -> tuple[JobState, bytes | None, str | None]:
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        deadline = None if seconds is None else time.monotonic() + seconds
+    def _end(self, timeout: float | timedelta | None) -> tuple[JobState, bytes | None, str | None]:
         jobs = self._backend.store.jobs
-        with self._backend.notifier.expect(self._key) as bell:
-            known = False
-            while True:
-                found = jobs.result(self._key)
-                if found is not None:
-                    return found
-                if not known and not jobs.exists(self._key):
-                    raise JobNotFound(f"no job has the id {self.id}")
-                known = True
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(self._not_ended(seconds))
-                poll = self._backend.poll
-                bell.wait(poll if left is None else min(left, poll))
+        is_known = False
+
+        def ended() -> tuple[JobState, bytes | None, str | None] | None:
+            nonlocal is_known
+            end = jobs.result(self._key)
+            is_known = is_known or end is not None or jobs.exists(self._key)
+            if not is_known:
+                raise JobNotFound(f"no job has the id {self.id}")
+            return end
+
+        return wait_for_end(
+            self._key, self._backend, Deadline(timeout), ended=ended, not_ended=self._not_ended
+        )
 
 
 class Results(Sequence[Result[Any]]):
-    """The results of :meth:`Hammerflow.enqueue_many`, in order: 16 bytes for each, made when
-    looked at."""
+    """The results of :meth:`Hammerflow.enqueue_many`, in order; 16 bytes each, made on access."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ResultBackend) -> None:
         self._backend = backend
         self._ids = bytearray()
 
@@ -224,11 +199,11 @@ def as_key(job_id: uuid.UUID | str) -> bytes:
     """The 16 bytes of an id given as UUID or text.
 
     Raises:
-        JobNotFound: the text is no UUID.
+        JobNotFound: the text is not a UUID.
     """
     if isinstance(job_id, uuid.UUID):
         return job_id.bytes
     try:
         return uuid.UUID(job_id).bytes
     except (ValueError, AttributeError, TypeError):
-        raise JobNotFound(f"{job_id!r} is no job id: ids are UUIDs") from None
+        raise JobNotFound(f"{job_id!r} is not a job id: ids are UUIDs") from None

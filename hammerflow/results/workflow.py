@@ -1,8 +1,8 @@
-"""WorkflowResult and BatchResult: handles on a workflow that may not have ended yet."""
+"""WorkflowResult and BatchResult: handles on a workflow and on a batch."""
 
 from __future__ import annotations
 
-import time
+import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
-from hammerflow.results.result import Backend, Result
+from hammerflow.results.result import Result
+from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 from hammerflow.workflows.references import JobRange, ResultRef
 
 if TYPE_CHECKING:
-    from hammerflow.jobs.settlement import Settlement
     from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats"]
@@ -27,10 +27,11 @@ _ERRORS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStats:
-    """How many jobs of a workflow stand where; a recount, not a running total.
+    """Jobs of a workflow by state, counted when it is asked for.
 
     Attributes:
-        pending: waiting, scheduled, ready or parked.
+        total: all jobs, those of workflows inside it included.
+        pending: jobs that are waiting, scheduled, ready or parked.
     """
 
     total: int
@@ -51,11 +52,10 @@ class WorkflowStats:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """Where a batch stands.
+    """A batch's status, counts and errors.
 
     Attributes:
-        errors: job id to what went wrong, for the first 1 000.
-        success_rate: completed jobs by ended jobs, from 0 to 1 (1 while none has ended).
+        errors: job id to error text, for the first 1 000 jobs that did not complete.
     """
 
     status: WorkflowStatus
@@ -64,25 +64,21 @@ class BatchStatus:
 
     @property
     def success_rate(self) -> float:
-        """Completed by ended."""
+        """Completed jobs by ended jobs, from 0 to 1; 1 while none has ended."""
         ended = self.stats.total - self.stats.pending - self.stats.running
         return self.stats.completed / ended if ended else 1.0
 
 
 class WorkflowResult:
-    """A workflow by its id: wait for it, read its results, steer it.
+    """A handle on a workflow by its id: wait for it, read its results, cancel or retry it."""
 
-    Attributes:
-        id: the workflow's UUID.
-    """
-
-    def __init__(self, workflow_id: bytes, backend: Backend) -> None:
+    def __init__(self, workflow_id: bytes, backend: ResultBackend) -> None:
         self._key = workflow_id
         self._backend = backend
 
     @property
     def id(self) -> uuid.UUID:
-        """The workflow's id."""
+        """The workflow's id, a UUID version 7."""
         return uuid.UUID(bytes=self._key)
 
     def __repr__(self) -> str:
@@ -95,10 +91,10 @@ class WorkflowResult:
         return hash(self._key)
 
     def row(self) -> WorkflowRow:
-        """The workflow as it stands in its table.
+        """The workflow's row.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no workflow has this id.
         """
         row = self._backend.store.workflows.get(self._key)
         if row is None:
@@ -106,11 +102,11 @@ class WorkflowResult:
         return row
 
     def status(self) -> Any:
-        """Where it stands: a WorkflowStatus."""
+        """The WorkflowStatus now; of a batch a BatchStatus."""
         return self.row().state.status
 
     def stats(self) -> WorkflowStats:
-        """How many of its jobs stand where, those of workflows inside it included."""
+        """How many of its jobs are in which state, those of workflows inside it included."""
         counts = self._backend.store.workflows.counts(self._key)
         return WorkflowStats(
             total=counts.total(),
@@ -131,33 +127,38 @@ class WorkflowResult:
         )
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
-        """Wait for its end, whatever it is.
+        """Wait for the workflow's end and return its final status.
+
+        Args:
+            timeout: seconds or timedelta; None waits without a limit.
 
         Raises:
-            TimeoutError: it has not ended in time; says where it stands.
+            TimeoutError: it has not ended in time; the message says how many jobs have.
+            JobNotFound: no workflow has this id.
         """
-        limit = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        deadline = None if limit is None else time.monotonic() + limit
-        with self._backend.notifier.expect(self._key) as bell:
-            while True:
-                row = self.row()
-                if row.state.status.is_final:
-                    return row.state.status
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(self._not_ended(row, limit))
-                poll = self._backend.poll
-                bell.wait(poll if left is None else min(left, poll))
+
+        def ended() -> WorkflowStatus | None:
+            status = self.row().state.status
+            return status if status.is_final else None
+
+        return wait_for_end(
+            self._key, self._backend, Deadline(timeout), ended=ended, not_ended=self._not_ended
+        )
 
     def get(self, timeout: float | timedelta | None = None) -> Any:
-        """Wait for its end and return the results of its nodes by name.
+        """Wait for the workflow's end and return the results of its nodes by name.
 
-        A node of several jobs (a group, a batch) has a list; one that was skipped has None.
+        The result of a node of several jobs (a group, a batch) is a list, that of a skipped node
+        None.
+
+        Args:
+            timeout: as for :meth:`wait`.
 
         Raises:
-            JobFailed: it has failed; the error of the job that failed first.
-            JobCancelled: it was cancelled.
+            JobFailed: the workflow failed; it has the error of the job that failed first.
+            JobCancelled: the workflow was cancelled.
             TimeoutError: it has not ended in time.
+            JobNotFound: no workflow has this id.
         """
         self._ended_well(timeout)
         return self._results()
@@ -167,8 +168,8 @@ class WorkflowResult:
         return await self._backend.in_thread(self.get, timeout)
 
     def cancel(self, reason: str = "cancelled") -> None:
-        """Cancel what has not started and ask what runs to stop."""
-        self._after(self._backend.store.workflows.cancel(self._key, reason))
+        """Cancel the jobs that have not started; ask workers to stop the running ones."""
+        announce(self._backend, self._backend.store.workflows.cancel(self._key, reason))
         self._backend.notifier.ring_control()
 
     def retry(
@@ -179,27 +180,29 @@ class WorkflowResult:
         downstream: bool = False,
         by: str = "",
     ) -> None:
-        """Run again what failed or was cancelled, and what was skipped because of it.
+        """Run the failed and cancelled jobs again, and those skipped because of them.
 
         Args:
-            node: only this one and what was skipped because of it.
+            node: only this node and the nodes skipped because of it.
             failed_only: must be true unless ``downstream`` is.
-            downstream: everything that depends on it runs again, too, completed or not (but not
-                spawners whose children are there).
+            downstream: also run everything again that depends on them, completed or not (except
+                spawners that have children).
+            by: who asks, recorded with the jobs.
 
         Raises:
-            HammerflowError: it is still ending, or nothing in it has failed.
+            HammerflowError: the workflow is still ending, or nothing in it has failed.
+            JobNotFound: it has no such node.
         """
         if not (failed_only or downstream):
             raise ValueError("retry() is either failed_only or downstream")
         self._check_retry(anything=node is not None or downstream)
         only = None if node is None else [self._named(node)]
-        self._after(
-            self._backend.store.workflows.rerun(self._key, only=only, downstream=downstream, by=by)
+        announce(
+            self._backend,
+            self._backend.store.workflows.rerun(self._key, only=only, downstream=downstream, by=by),
         )
 
     def _check_retry(self, *, anything: bool) -> None:
-        workflows = self._backend.store.workflows
         state = self.row().state
         if state.is_halted and not state.status.is_final:
             raise HammerflowError(
@@ -207,51 +210,54 @@ class WorkflowResult:
             )
         if anything or state.status in (WorkflowStatus.FAILED, WorkflowStatus.CANCELLED):
             return
-        if not any(workflows.failed(id_, 1) for id_ in [self._key, *workflows.inside(self._key)]):
+        if not any(self._failed(1)):
             raise HammerflowError(
                 f"workflow {self.id} is {state.status} and nothing in it has failed: there is "
                 "nothing to retry"
             )
 
     def skip(self, node: str, *, by: str = "") -> None:
-        """Take a failed node as done, so that what depends on it runs.
+        """Treat a failed node as completed, so that its dependents run.
 
         Raises:
-            HammerflowError: it has completed, or has not ended.
+            HammerflowError: the node has completed, or has not ended.
+            JobNotFound: the workflow has no such node.
         """
-        self._after(self._backend.store.workflows.skip(self._key, self._named(node), by))
+        announce(
+            self._backend, self._backend.store.workflows.skip(self._key, self._named(node), by)
+        )
 
     def resume(self, *, by: str = "") -> None:
-        """Go on after a pause without what depends on the failures.
+        """Continue a paused workflow without the dependents of its failed nodes.
 
         Raises:
-            HammerflowError: it is not paused.
+            HammerflowError: the workflow is not paused.
         """
-        self._after(self._backend.store.workflows.resume(self._key, by))
+        announce(self._backend, self._backend.store.workflows.resume(self._key, by))
 
     def result(self, node: str) -> Result[Any]:
-        """The result of one node."""
+        """The Result of one node.
+
+        Raises:
+            JobNotFound: the workflow has no such node.
+        """
         return Result(self._named(node), self._backend)
 
     def members(self) -> Iterator[WorkflowMember]:
-        """Its nodes, and what they spawned."""
+        """Its nodes and the jobs that they spawned."""
         return self._backend.store.workflows.members(self._key)
 
     def errors(self) -> dict[uuid.UUID, str]:
-        """What went wrong, by job, for the first 1 000 jobs that failed or were cancelled."""
-        store = self._backend.store
+        """Error text by job id, for the first 1 000 jobs that failed or were cancelled."""
         found: dict[uuid.UUID, str] = {}
-        for workflow_id in [self._key, *store.workflows.inside(self._key)]:
-            for job_id, _, state, reason in store.workflows.failed(
-                workflow_id, _ERRORS - len(found)
-            ):
-                error = store.jobs.last_error(job_id) if state is JobState.FAILED else None
-                text = f"{error[1]}: {error[2]}" if error else f"{state}: {reason}"
-                found[uuid.UUID(bytes=job_id)] = text
+        for job_id, _, state, reason in itertools.islice(self._failed(_ERRORS), _ERRORS):
+            error = self._last_error(job_id, state)
+            text = f"{error[1]}: {error[2]}" if error else f"{state}: {reason}"
+            found[uuid.UUID(bytes=job_id)] = text
         return found
 
     def graph(self, format: str = "mermaid", **limits: Any) -> str:  # noqa: A002 - as the command
-        """Its graph with the states of its jobs: ``mermaid``, ``dot``, ``json`` or ``text``."""
+        """Its graph with the states of its jobs, as ``mermaid``, ``dot``, ``json`` or ``text``."""
         nodes: list[GraphNode] = []
         edges: list[tuple[str, str]] = []
         self._collect(self._key, None, nodes, edges)
@@ -301,13 +307,6 @@ class WorkflowResult:
             raise JobNotFound(f"workflow {self.id} has no node {node!r}")
         return found
 
-    def _after(self, settlement: Settlement) -> None:
-        notifier = self._backend.notifier
-        if settlement.queues:
-            notifier.ring(settlement.queues)
-        if settlement.ended:
-            notifier.ring_done(settlement.ended)
-
     def _ended_well(self, timeout: float | timedelta | None) -> None:
         status = self.wait(timeout)
         if status is WorkflowStatus.CANCELLED:
@@ -315,20 +314,27 @@ class WorkflowResult:
         if status is WorkflowStatus.FAILED:
             raise self._failure()
 
+    def _failed(self, limit: int) -> Iterator[tuple[bytes, str | None, JobState, str | None]]:
+        """(job id, node, state, reason) of up to ``limit`` jobs of it, and of each workflow inside,
+        that failed or were cancelled."""
+        workflows = self._backend.store.workflows
+        for workflow_id in [self._key, *workflows.inside(self._key)]:
+            yield from workflows.failed(workflow_id, limit)
+
+    def _last_error(self, job_id: bytes, state: JobState) -> tuple[str, str, str, str] | None:
+        return self._backend.store.jobs.last_error(job_id) if state is JobState.FAILED else None
+
     def _failure(self) -> HammerflowError:
+        for job_id, name, state, reason in self._failed(1):
+            job = f"job {uuid.UUID(bytes=job_id)}"
+            error = self._last_error(job_id, state)
+            failure: HammerflowError = JobCancelled(f"{job} was {state}: {reason}")
+            if error is not None:
+                failure = JobFailed(*error[1:])
+            failure.add_note(f"{f'node {name!r}' if name else job} of workflow {self.id}")
+            return failure
         store = self._backend.store
-        for workflow_id in [self._key, *store.workflows.inside(self._key)]:
-            for job_id, name, state, reason in store.workflows.failed(workflow_id, 1):
-                error = store.jobs.last_error(job_id) if state is JobState.FAILED else None
-                failure: HammerflowError = (
-                    JobFailed(*error[1:])
-                    if error is not None
-                    else JobCancelled(f"job {uuid.UUID(bytes=job_id)} was {state}: {reason}")
-                )
-                where = f"node {name!r}" if name else f"job {uuid.UUID(bytes=job_id)}"
-                failure.add_note(f"{where} of workflow {self.id}")
-                return failure
-        for member in self.members():  # what failed may stand elsewhere
+        for member in self.members():  # the failed job may belong to another workflow
             if member.cause is not None and (error := store.jobs.last_error(member.cause)):
                 return JobFailed(*error[1:])
         return JobFailed("hammerflow.WorkflowFailed", self.row().reason or "a node has failed")
@@ -362,7 +368,8 @@ class WorkflowResult:
 
         return ref.resolve(read)
 
-    def _not_ended(self, row: WorkflowRow, limit: float | None) -> str:
+    def _not_ended(self, limit: float | None) -> str:
+        row = self.row()
         stats = self.stats()
         text = (
             f"workflow {self.id} has not ended within {limit} s: it is {row.state.status}, "
@@ -380,25 +387,25 @@ def _is_part(name: str, named: Mapping[str, Any]) -> bool:
 
 
 class BatchResult(WorkflowResult):
-    """A batch by its id."""
+    """A handle on a batch by its id."""
 
     def status(self) -> BatchStatus:
-        """Counts, errors by job, and the rate of success."""
+        """Counts, errors by job and success rate."""
         return BatchStatus(self.row().state.status, self.stats(), self.errors())
 
     def get(self, timeout: float | timedelta | None = None) -> list[Any]:
-        """Wait for its end and return its results in order (None for those that did not complete,
-        where failures are collected).
+        """Wait for the batch's end and return the results in order; None for calls that did not
+        complete, where failures are collected.
 
         Raises:
-            JobFailed, JobCancelled, TimeoutError: as for a workflow.
+            JobFailed, JobCancelled, TimeoutError: as :meth:`WorkflowResult.get`.
         """
         self._ended_well(timeout)
         found: list[Any] = self._results()
         return found
 
     def iter_results(self) -> Iterator[Any]:
-        """The results in order, read page by page; None for those that did not complete."""
+        """The results in order, read page by page; None for calls that did not complete."""
         decode = self._backend.codec.decode
         calls = ResultRef(JobRange(bytes(16), b"\xff" * 16, self._key))
         then = self.then
@@ -410,7 +417,7 @@ class BatchResult(WorkflowResult):
 
     @property
     def then(self) -> Result[Any] | None:
-        """The call that comes after all of them."""
+        """The Result of the call that runs after all others; None if there is none."""
         found = self._backend.store.workflows.named(self._key, "then")
         return None if found is None else Result(found, self._backend)
 

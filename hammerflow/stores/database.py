@@ -194,6 +194,10 @@ class Database:
                 raise
             self._release(tx)
 
+    def open_connection(self) -> Any:
+        """A new connection of the driver in autocommit mode, which the caller owns and closes."""
+        return self.dialect.connect().connection
+
     def foreign(self, connection: Any) -> Tx:
         """The transaction that is open on a caller's connection of the dialect's driver."""
         return self.dialect.wrap(connection)

@@ -28,7 +28,6 @@ from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, ErrorKind, Tx
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.rows import JobRow, ReadyRow
 from hammerflow.stores.transitions.cancel import cancel_job
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
@@ -116,16 +115,33 @@ class Jobs:
         queue_id, task_id = name_id(job.queue), name_id(job.task)
         if queue_id not in self._names.queues or task_id not in self._names.tasks:
             self._names.ensure([job], None)
-        row = JobRow.of(job, self._database.dialect.time)
+        expires_at = job.expires_at and self._database.dialect.time(job.expires_at)
 
         def insert(tx: Tx) -> None:
             if tx.repeated and tx.rows("jobs_existing", ids=[job.id]):
                 return
             if self._inserts_in_one:
-                tx.run("job_insert_ready", **dict(zip(JobRow._fields, row, strict=True)))
-            else:
-                tx.many("jobs_insert", [row])
-                tx.many("ready_insert", [ReadyRow.of(job)])
+                tx.run(
+                    "job_insert_ready",
+                    id=job.id,
+                    queue_id=queue_id,
+                    priority=job.priority,
+                    task_id=task_id,
+                    args=job.args,
+                    options=job.options,
+                    headers=job.headers,
+                    trace=job.trace,
+                    expires_at=expires_at,
+                    expires=job.expires,
+                )
+                return
+            # Not JobRow.of() and ReadyRow.of(): every delay() would pay for their empty columns.
+            row = (
+                job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
+                job.trace, expires_at, job.expires,
+            )  # fmt: skip
+            tx.many("job_insert_plain", [row])
+            tx.many("ready_insert", [(queue_id, 4 - job.priority, job.id, task_id, 0, 0)])
 
         self._database.unit(insert, single=self._inserts_in_one)
 

@@ -1,4 +1,4 @@
-"""Builtin tasks: what map, starmap, chunks and groups that replace a job are made of."""
+"""Builtin tasks, which map, starmap, chunks and replacing groups are made of."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ COLLECT = "hammerflow.collect"
 
 
 class BuiltinTasks:
-    """Their functions; they look tasks up in the registry only.
+    """The functions of the builtin tasks.
 
     Args:
-        tasks: the app's registry.
+        tasks: the app's registered tasks by name.
     """
 
     def __init__(self, tasks: Mapping[str, Task[..., Any]]) -> None:
         self._tasks = tasks
 
     def by_name(self) -> dict[str, Callable[..., Any]]:
-        """All of them."""
+        """The functions by task name."""
         return {MAP: self.map, STARMAP: self.starmap, COLLECT: self.collect}
 
     def map(self, task: str, items: list[Any]) -> list[Any]:
-        """Call a task's function with each of these, one after the other; what they return."""
+        """Call a task's function with each item in turn; the list of its results."""
         return [self._call(task, (item,)) for item in items]
 
     def starmap(self, task: str, items: list[Any]) -> list[Any]:
-        """The same, each item being a list of arguments."""
+        """As :meth:`map`, where each item is a list of arguments."""
         return [self._call(task, tuple(item)) for item in items]
 
     def collect(self, results: list[Any]) -> list[Any]:
-        """The results of a group, as one result."""
+        """The results of a group as one result."""
         return results
 
     def _call(self, task: str, args: tuple[Any, ...]) -> Any:

@@ -1,28 +1,118 @@
-"""Declaring: what the decorators of an app take, and how that becomes the options of a task."""
+"""The options of a task: what its decorator takes, and what holds for all of its calls."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, ParamSpec, TypedDict, TypeVar, overload
+from typing import Any, TypedDict
 
-from hammerflow.canvas.signature import Signature
+from hammerflow.canvas.signature import Signature, plain
 from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
 from hammerflow.durations import seconds
-from hammerflow.jobs.backoff import Backoff
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.backoff import Backoff, exponential
 from hammerflow.jobs.job import checked_priority
-from hammerflow.tasks.task import AsyncTask, Spawner, Task, TaskOptions
+from hammerflow.option import Option, option_table
 from hammerflow.text import checked_name
 
-__all__ = ["DeclaredOptions", "Decorator", "SpawnerDecorator", "SpawnerOptions", "declared"]
+__all__ = [
+    "CALL_OPTIONS",
+    "OPTIONS",
+    "SPAWNER_OPTIONS",
+    "SPAWN_OPTIONS",
+    "DeclaredOptions",
+    "SpawnerOptions",
+    "TaskOptions",
+    "declared",
+    "option_table",
+]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_ERRORS = "exception class, or tuple of them"
+_duration = Option.duration
+
+#: What ``@app.task(...)`` takes.
+OPTIONS = (
+    Option("name", "str", "module.function", "The task's name in the database."),
+    Option("queue", "str", '"default"', "The queue that its jobs go to."),
+    Option("priority", "int", "2", "0 (background) to 4 (critical); higher runs first."),
+    Option("max_attempts", "int", "3", "Attempts before a job fails for good; 1 or more."),
+    Option("backoff", "Backoff", "exponential(1)", "How long to wait before each further attempt."),
+    Option("retry_on", _ERRORS, "every error", "Only these errors are retried."),
+    Option("no_retry_on", _ERRORS, "()", "These errors fail the job at once."),
+    _duration("timeout", "None", "Running time of one attempt; then its process is killed."),
+    _duration("soft_timeout", "None", "Running time of one attempt until SoftTimeout is raised."),
+    _duration("expires", "None", "Latest start, counted from now; then the job is cancelled."),
+    Option("store_result", "bool", "True", "Whether the return value is stored."),
+    _duration("result_ttl", "None", "How long a result is kept after the job's end; None: always."),
+    Option("serializer", "str", "the app's", 'Encoding of the arguments: "msgpack" or "json".'),
+    Option(
+        "in_transaction", "bool", "False",
+        "Run the body inside the transaction that completes the job (current_job().connection).",
+    ),
+)  # fmt: skip
+
+#: What ``Task.options(...)``, ``Signature.set(...)`` and ``app.signature(...)`` take.
+CALL_OPTIONS = (
+    *(
+        replace(option, default="the task's")
+        for option in OPTIONS
+        if option.name in {"queue", "priority", "max_attempts", "backoff", "timeout",
+                           "soft_timeout", "store_result"}
+    ),
+    _duration("delay", "0", "Earliest start, counted from now (countdown= in apply_async)."),
+    Option("eta", "datetime", "None", "Earliest start, as an aware datetime; excludes delay."),
+    Option(
+        "expires", "float | timedelta | datetime", "the task's",
+        "Latest start, counted from now or as an aware datetime; then the job is cancelled.",
+        "seconds",
+    ),
+    Option("job_id", "uuid.UUID", "a new one", "The job's id; a job that has it is left as it is."),
+    Option(
+        "unique_key", "str", "None",
+        "While a job with this key has not ended, the call returns that job's Result.",
+    ),
+    Option("headers", "Mapping", "{}", "JSON-able values that the body reads as job.headers."),
+    Option("spawn", "SpawnConfig", "the task's", "Limits and inheritance rules for its children."),
+)  # fmt: skip
+
+#: The fields of SpawnConfig, which ``@app.spawner(...)`` takes as keywords.
+SPAWN_OPTIONS = (
+    Option("handler", "str", "None", "The @app.spawn_handler that gives a plain task's children."),
+    Option("max_spawn_count", "int", "1000", "Most children of one run; one more fails it."),
+    Option("max_depth", "int", "10", "Most generations below the root job; deeper ones fail."),
+    Option("inherit_priority", "bool", "True", "Children without a priority take the parent's."),
+    Option("inherit_queue", "bool", "False", "Children without a queue take the parent's."),
+    Option("inherit_timeout", "bool", "False", "Children without timeouts take the parent's."),
+    Option("inherit_retry", "bool", "False", "Children without retry options take the parent's."),
+    Option("inherit_trace", "bool", "True", "Children carry the parent's trace id."),
+    _duration("spawn_delay", "0", "Time between the starts of two children."),
+    Option(
+        "batch_size", "int", "None",
+        "Most children that run at a time: child n starts after child n - batch_size has ended.",
+    ),
+    Option("operation_id", "str", "None", "Text recorded with the spawn, for tracking."),
+    Option("metadata", "Mapping", "{}", "JSON-able values recorded with the spawn."),
+)  # fmt: skip
+
+#: What ``@app.spawner(...)`` takes in addition to :data:`OPTIONS`.
+SPAWNER_OPTIONS = (
+    Option("then", "Signature", "None", "A call that runs once all children have completed."),
+    Option(
+        "validate", "Callable[[SpawnContext], bool | None]", "None",
+        "Called before the body; it refuses the spawn by raising or by returning False.",
+    ),
+    Option(
+        "on_spawn_complete", "Callable[[SpawnContext], None]", "None",
+        "Called once the children are committed.",
+    ),
+    *SPAWN_OPTIONS,
+)  # fmt: skip
 
 
 class DeclaredOptions(TypedDict, total=False):
-    """What ``@app.task(...)`` takes. Durations: seconds or timedelta."""
+    """The keywords of ``@app.task(...)``; :data:`OPTIONS` describes them."""
 
     name: str
     queue: str
@@ -41,7 +131,7 @@ class DeclaredOptions(TypedDict, total=False):
 
 
 class SpawnerOptions(DeclaredOptions, total=False):
-    """What ``@app.spawner(...)`` takes besides: the fields of SpawnConfig, a fan-in, hooks."""
+    """The keywords of ``@app.spawner(...)``; :data:`SPAWNER_OPTIONS` describes the further ones."""
 
     then: Signature
     validate: SpawnHook
@@ -60,33 +150,62 @@ class SpawnerOptions(DeclaredOptions, total=False):
     metadata: Mapping[str, Any]
 
 
-class Decorator:
-    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """What holds for all calls of a task; durations in seconds.
 
-    @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
+    Attributes:
+        retry_on: None retries every error.
+        is_async: the function is an ``async def``.
+        spawn: limits and inheritance rules of a spawner; None for a plain task.
+        declared: names of the options that the decorator was given: a child does not inherit
+            its parent's value for these.
+
+    Raises:
+        ConfigError: two options contradict each other, or a number is out of range.
+    """
+
+    queue: str = "default"
+    priority: int = 2
+    max_attempts: int = 3
+    backoff: Backoff = field(default_factory=exponential)
+    retry_on: tuple[type[BaseException], ...] | None = None
+    no_retry_on: tuple[type[BaseException], ...] = ()
+    timeout: float | None = None
+    soft_timeout: float | None = None
+    expires: float | None = None
+    store_result: bool = True
+    result_ttl: float | None = None
+    serializer: str | None = None
+    in_transaction: bool = False
+    is_async: bool = False
+    spawn: SpawnConfig | None = None
+    then: Signature | None = None
+    validate: SpawnHook | None = None
+    on_spawn_complete: SpawnHook | None = None
+    declared: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts must be 1 or more, not {self.max_attempts}")
+        if self.timeout is not None and (self.soft_timeout or 0) > self.timeout:
+            raise ConfigError("soft_timeout must not be longer than timeout")
+        if self.then is not None:
+            plain(self.then, "the fan-in of a spawner (then)")
+        if self.in_transaction and self.is_async:
+            raise ConfigError("in_transaction=True needs a plain function, not an async one")
 
 
-class SpawnerDecorator:
-    """The type of ``app.spawner(...)``."""
+def declared(fn: Callable[..., Any], given: Mapping[str, Any], *, is_spawner: bool) -> TaskOptions:
+    """The options of a task from the keywords of its decorator.
 
-    @overload
-    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
-
-
-def declared(
-    fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
-) -> TaskOptions:
-    """The options of a task as they were given to its decorator."""
+    Raises:
+        ConfigError: a value is out of range.
+        TypeError: an option is unknown; the message names the task.
+    """
     values = dict(given)
     spawn = None
-    if kind is Spawner:
+    if is_spawner:
         fields = SpawnConfig.names() & values.keys()
         spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
     for name in ("timeout", "soft_timeout", "expires", "result_ttl"):

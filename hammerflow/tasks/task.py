@@ -1,71 +1,40 @@
-"""Task and Spawner: a function, its name and its options."""
+"""Task, AsyncTask and Spawner: a function under a name, and the types of their decorators."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
-import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CallOptions, known_options
-from hammerflow.canvas.signature import Signature, plain
-from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
+from hammerflow.canvas.signature import Signature
 from hammerflow.errors import ConfigError
-from hammerflow.jobs.backoff import Backoff, exponential
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import NewJob
+from hammerflow.option import documented
 from hammerflow.results.result import Result
+from hammerflow.results.waiting import ResultBackend
+from hammerflow.tasks.options import CALL_OPTIONS, TaskOptions
 
-__all__ = ["AsyncTask", "BoundCall", "Spawner", "Task", "TaskOptions"]
+__all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """What a task says about all its calls. Durations in seconds."""
+class TaskBackend(ResultBackend, Protocol):
+    """What a task needs of its app."""
 
-    queue: str = "default"
-    priority: int = 2
-    max_attempts: int = 3
-    backoff: Backoff = field(default_factory=exponential)
-    retry_on: tuple[type[BaseException], ...] | None = None  # None: every Exception
-    no_retry_on: tuple[type[BaseException], ...] = ()
-    timeout: float | None = None
-    soft_timeout: float | None = None
-    expires: float | None = None
-    store_result: bool = True
-    result_ttl: float | None = None
-    serializer: str | None = None
-    in_transaction: bool = False
-    is_async: bool = False
-    spawn: SpawnConfig | None = None
-    then: Signature | None = None
-    validate: SpawnHook | None = None
-    on_spawn_complete: SpawnHook | None = None
-    declared: frozenset[str] = frozenset()  # the options that the decorator was given
-
-    def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ConfigError(f"max_attempts must be 1 or more, not {self.max_attempts}")
-        if self.timeout is not None and (self.soft_timeout or 0) > self.timeout:
-            raise ConfigError("soft_timeout must not be longer than timeout")
-        if self.then is not None:
-            plain(self.then, "the fan-in of a spawner (then)")
-        if self.in_transaction and self.is_async:
-            raise ConfigError("in_transaction=True needs a plain function, not an async one")
-
-
-class Enqueue(Protocol):
-    """How a task reaches its app: writes one call and returns its id."""
-
-    def __call__(
-        self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
-        options: CallOptions,
-    ) -> Result[Any]: ...  # fmt: skip
+    @property
+    def open_transaction(self) -> ContextVar[Any]: ...
+    @property
+    def call(self) -> Callable[..., Result[Any]]: ...
+    @property
+    def enqueue(self) -> Callable[[Any], Any]: ...
 
 
 class BoundCall(Generic[P, R]):
@@ -78,20 +47,22 @@ class BoundCall(Generic[P, R]):
         self._options = options
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """Write the call; as :meth:`Task.delay`."""
-        return self._task.enqueue(self._task, args, kwargs, self._options)
+        """As :meth:`Task.delay`, with these options."""
+        return self._task.app.call(self._task, args, kwargs, self._options)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
-        return await self._task.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+        return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
-        """A signature that carries these options."""
-        return Signature(self._task.name, args, kwargs, self._options, False, self._task.submit)
+        """As :meth:`Task.s`, with these options."""
+        return Signature(
+            self._task.name, args, kwargs, self._options, False, self._task.app.enqueue
+        )
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
-        """The same, which does not take its predecessor's result."""
-        return Signature(self._task.name, args, kwargs, self._options, True, self._task.submit)
+        """As :meth:`s`; it does not take its predecessor's result."""
+        return Signature(self._task.name, args, kwargs, self._options, True, self._task.app.enqueue)
 
 
 class Task(Generic[P, R]):
@@ -99,7 +70,9 @@ class Task(Generic[P, R]):
 
     Attributes:
         fn: the function.
-        name: what stands in the database; ``module.function`` unless given.
+        name: its name in the database; ``module.function`` unless given.
+        defaults: the options of all its calls.
+        check: raises TypeError unless it is called with arguments that fit the function.
     """
 
     def __init__(
@@ -108,16 +81,12 @@ class Task(Generic[P, R]):
         *,
         name: str,
         options: TaskOptions,
-        enqueue: Enqueue,
-        submit: Callable[[Any], Any],
-        in_thread: Callable[..., Any],
+        app: TaskBackend,
     ) -> None:
         self.fn = fn
         self.name = name
         self.defaults = options
-        self.enqueue = enqueue
-        self.submit = submit
-        self.in_thread = in_thread
+        self.app = app
         self.check = _arguments_check(fn)
         self.__name__ = getattr(fn, "__name__", name)
         self.__qualname__ = getattr(fn, "__qualname__", name)
@@ -132,116 +101,143 @@ class Task(Generic[P, R]):
         return f"<{type(self).__name__} {self.name}>"
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """Write the call as a durable job and return at once.
+        """Write the call as a durable job, in the open transaction or in one of its own.
+
+        Returns:
+            A handle on the job; it does not wait for the job.
 
         Raises:
             TypeError: wrong arguments, or one that cannot be encoded; nothing was written.
             StoreUnavailable: the database cannot be reached.
         """
-        return self.enqueue(self, args, kwargs, {})
+        # The short way, in one function because every plain call takes it: JobFactory and Enqueuer
+        # do the same for calls with options, in transactions, of canvases and workflows.
+        app, options = self.app, self.defaults
+        if app.open_transaction.get() is not None:
+            return app.call(self, args, kwargs, {})
+        self.check(*args, **kwargs)
+        encoded = app.codec.encode_call(args, kwargs, options.serializer)
+        job = NewJob(
+            new_id(), self.name, options.queue, options.priority, encoded, expires=options.expires
+        )
+        app.store.jobs.insert_one(job)
+        app.notifier.ring((options.queue,))
+        return Result(job.id, app)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
-        return await self.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+        return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
+    @documented(*CALL_OPTIONS)
     def apply_async(
         self,
         args: tuple[Any, ...] | list[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
         countdown: float | timedelta | None = None,
-        eta: datetime | None = None,
-        expires: float | timedelta | datetime | None = None,
-        priority: int | None = None,
-        queue: str | None = None,
-        job_id: uuid.UUID | None = None,
-        unique_key: str | None = None,
-        headers: Mapping[str, Any] | None = None,
-        max_attempts: int | None = None,
-        backoff: Backoff | None = None,
-        timeout: float | timedelta | None = None,
-        soft_timeout: float | timedelta | None = None,
-        store_result: bool | None = None,
-        spawn: SpawnConfig | None = None,
         link: Canvas | Iterable[Canvas] | None = None,
         link_error: Canvas | Iterable[Canvas] | None = None,
+        **options: Unpack[CallOptions],
     ) -> Result[R]:
-        """Write a call with options, by Celery's names; see :meth:`options` for a typed form.
+        """Write a call with options, as in Celery; :meth:`options` is the typed form.
 
         Args:
-            countdown: seconds or timedelta from now until it may start.
-            eta: an aware datetime before which it must not start.
-            expires: seconds, timedelta or aware datetime after which it must not start any more.
-            job_id: the id to give it; a job of that id that is there already is left as it is.
-            link, link_error: calls for its success (with its result) and for its failure.
-            unique_key: while a job with this key has not ended, it stands for this call too.
-        """
-        given: dict[str, Any] = {
-            "delay": countdown,
-            "eta": eta,
-            "expires": expires,
-            "priority": priority,
-            "queue": queue,
-            "job_id": job_id,
-            "unique_key": unique_key,
-            "headers": headers,
-            "max_attempts": max_attempts,
-            "backoff": backoff,
-            "timeout": timeout,
-            "soft_timeout": soft_timeout,
-            "store_result": store_result,
-            "spawn": spawn,
-        }
-        options: Any = {key: value for key, value in given.items() if value is not None}
-        if link is not None or link_error is not None:
-            signature = Signature(self.name, tuple(args), kwargs, options, False, self.submit)
-            return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
-        return self.enqueue(self, tuple(args), kwargs or {}, options)
+            args: the positional arguments of the call.
+            kwargs: its keyword arguments.
+            countdown: the option ``delay`` by Celery's name.
+            link: calls that run once it has completed, with its result as first argument.
+            link_error: calls that run once it has failed.
+            options: see below; None leaves the task's value.
 
+        Raises:
+            TypeError: wrong arguments, one that cannot be encoded, or an unknown option; nothing
+                was written.
+        """
+        given: Any = {**options, "delay": options.get("delay", countdown)}
+        given = {name: value for name, value in given.items() if value is not None}
+        known_options(given, f"{self.name}.apply_async()")
+        if link is not None or link_error is not None:
+            signature = Signature(self.name, tuple(args), kwargs, given, False, self.app.enqueue)
+            return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
+        return self.app.call(self, tuple(args), kwargs or {}, given)
+
+    @documented(*CALL_OPTIONS)
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
-        """This task with options for one call: ``add.options(queue="fast").delay(2, 3)``."""
+        """This task with options for one call: ``add.options(queue="fast").delay(2, 3)``.
+
+        Raises:
+            TypeError: an option is unknown.
+        """
         return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
-        """The call as data; in a fan-in it takes the results first, before these arguments."""
-        return Signature(self.name, args, kwargs, None, False, self.submit)
+        """The call as data; in a chain or fan-in, results come before these arguments."""
+        return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
-        """The call as data, with exactly these arguments."""
-        return Signature(self.name, args, kwargs, None, True, self.submit)
+        """The call as data, with exactly these arguments: it takes no results."""
+        return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
     def map(self, items: Iterable[Any]) -> Signature:
-        """One job that calls the function with each item, one after the other; a list results."""
-        return Signature("hammerflow.map", (self.name, list(items)), None, None, True, self.submit)
+        """One job that calls the function with each item in turn; its result is a list."""
+        return Signature(
+            "hammerflow.map", (self.name, list(items)), None, None, True, self.app.enqueue
+        )
 
     def starmap(self, items: Iterable[Any]) -> Signature:
         """:meth:`map` for items that are lists of arguments."""
         rows = [list(item) for item in items]
-        return Signature("hammerflow.starmap", (self.name, rows), None, None, True, self.submit)
+        return Signature(
+            "hammerflow.starmap", (self.name, rows), None, None, True, self.app.enqueue
+        )
 
     def chunks(self, items: Iterable[Any], n: int) -> Group:
-        """A group of jobs that each take ``n`` of the items, which are lists of arguments."""
+        """A group of jobs that each take ``n`` items, which are lists of arguments.
+
+        Raises:
+            ConfigError: ``n`` is below 1.
+        """
         if n < 1:
-            raise ConfigError(f"chunks are of 1 item or more, not {n}")
+            raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
         iterator = iter(items)
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
         return Group(self.starmap(part) for part in parts)
 
 
 class AsyncTask(Task[P, R]):
-    """A task of an ``async def`` function: calling it gives the coroutine, its job gives R."""
+    """A task of an ``async def`` function: a call returns the coroutine, its job has result R."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
         return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 class Spawner(Task[P, R]):
-    """A task that yields signatures: its children, born in the transaction that completes it."""
+    """A task that yields signatures: its children, written in the transaction that completes it."""
+
+
+class Decorator:
+    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+class SpawnerDecorator:
+    """The type of ``app.spawner(...)``."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
 
 
 def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
-    """A function with the same parameters that does nothing: calling it is the argument check,
-    at the speed of a call and with Python's own TypeError."""
+    """A function that has the same parameters and does nothing: a call of it checks arguments, with
+    Python's own TypeError."""
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
@@ -265,7 +261,7 @@ def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
 
 
 class _Default:
-    """Stands for a default in the check's source."""
+    """A default in the source of the check, where its value does not matter."""
 
     def __repr__(self) -> str:
         return "None"

@@ -10,7 +10,8 @@ from hammerflow.errors import ConfigError, SoftTimeout
 from hammerflow.ids import name_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.job import Claimed
-from hammerflow.tasks.task import Task, TaskOptions
+from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.task import Task
 
 __all__ = ["RunOptions", "TaskCatalog", "TaskInfo", "run_options_of", "wants_retry"]
 

@@ -44,7 +44,7 @@ def test_an_unknown_id_is_not_pending_but_unknown(app: Hammerflow) -> None:
     result = app.result("01a1fc00-8365-7009-a220-101660e9df48")
     with pytest.raises(JobNotFound, match="01a1fc00"):
         result.get(timeout=1)
-    with pytest.raises(JobNotFound, match="no job id"):
+    with pytest.raises(JobNotFound, match="not a job id"):
         app.result("garbage")
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from hammerflow import ConfigError, Hammerflow
 from hammerflow.settings import parse_url
+from hammerflow.testing import drain
+from tests.notifiers.kit import Listening
 
 
 class Rolled(Exception):
@@ -131,3 +133,24 @@ def test_using_a_callers_transaction(app: Hammerflow, note: Any, way: Any) -> No
 def test_another_drivers_connection_is_refused(app: Hammerflow, note: Any) -> None:
     with pytest.raises(ConfigError, match="cannot carry jobs"), app.using(object()):
         note.delay(1)
+
+
+def test_what_a_body_enqueues_in_its_transaction_rings_after_the_commit(sqlite_url: str) -> None:
+    app = Hammerflow("shop", database=sqlite_url)
+
+    @app.task(queue="other")
+    def second() -> None: ...
+
+    @app.task(in_transaction=True)
+    def first() -> None:
+        second.delay()
+
+    first.delay()
+    listening = Listening(app.notifier, "other")
+
+    assert drain(app, limit=1) == 1
+
+    listening.comes()
+    assert [job.task.rpartition(".")[2] for job in app.jobs(state="ready")] == ["second"]
+    listening.close()
+    app.close()

@@ -68,7 +68,7 @@ def test_a_file_is_a_workflow_of_the_apps_tasks(shop: Hammerflow, tmp_path: Path
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("send", "line 2: the task 'send' of job 'one' can be any of mail.send, shop.send"),
+        ("send", "line 2: the task 'send' of job 'one' is ambiguous; write one of mail.send"),
         ("shop.lode", "line 2: the app shop has no task 'shop.lode' for job 'one': did you mean"),
         ("map", "the app shop has no task 'map'"),
     ],
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(shop: Hammerflow, tmp_path: 
         workflow_from_file(shop, tmp_path / "nowhere.json")
     with pytest.raises(ConfigError, match="cannot read"):
         workflow_from_file(shop, tmp_path)
-    with pytest.raises(WorkflowInvalid, match=r"latin.json is no UTF-8 text"):
+    with pytest.raises(WorkflowInvalid, match=r"latin.json is not UTF-8 text"):
         workflow_from_file(shop, tmp_path / "latin.json")
 
 

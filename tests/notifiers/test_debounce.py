@@ -58,4 +58,4 @@ def test_a_rest_is_never_longer_than_a_window(now: float, later: float) -> None:
     pace = Debouncer()
     pace.passes(now)
 
-    assert 0 <= pace.rest(now + later) <= WINDOW * 1.001
+    assert 0 <= pace.remaining(now + later) <= WINDOW * 1.001

@@ -72,7 +72,8 @@ def test_the_socket_of_a_killed_listener_is_removed_by_the_next_ring(root: Path)
     code = (
         "import sys\n"
         "from hammerflow.notifiers.transports.local import LocalTransport\n"
-        "ear = LocalTransport('/srv/shop.db', namespace='shop', roots=[sys.argv[1]]).tune(['a'])\n"
+        "transport = LocalTransport('/srv/shop.db', namespace='shop', roots=[sys.argv[1]])\n"
+        "subscription = transport.subscribe(['a'])\n"
         "print('listening', flush=True)\n"
         "sys.stdin.read()\n"
     )
@@ -137,7 +138,7 @@ def test_a_folder_of_somebody_else_is_neither_used_nor_rung(root: Path, lines: L
         doorbell.ring(["mail"])
         listener = doorbell.listen(queues=["a"], on_work=_nothing, on_control=_nothing)
 
-        assert "somebody else" in lines.next()
+        assert "another user" in lines.next()
         with pytest.raises(TimeoutError):
             theirs.recv(100)
     listener.close()
@@ -202,15 +203,17 @@ def test_databases_do_not_hear_each_other(root: Path) -> None:
 
 def test_a_listener_that_reads_nothing_holds_nobody_up(root: Path) -> None:
     transport = LocalTransport("/srv/shop.db", namespace="shop", roots=[root])
-    ear = transport.tune(["mail"])
+    subscription = transport.subscribe(["mail"])
     doorbell = Doorbell(transport)
 
     for n in range(2_000):
         doorbell.ring([f"queue-{n}"])
     doorbell.ring(["mail"])
 
-    assert {ring.kind for ring in ear.hear()[0]} == {"all"}  # some were lost: take any for rung
-    ear.close()
+    assert {ring.kind for ring in subscription.receive()[0]} == {
+        "all"
+    }  # some were lost: take any for rung
+    subscription.close()
     doorbell.close()
 
 

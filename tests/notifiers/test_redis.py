@@ -193,7 +193,7 @@ def test_a_listener_notices_a_stopped_redis_within_seconds(
 
     own_redis.pause()
     began = time.monotonic()
-    assert "no answer to a ping" in lines.next()
+    assert "no reply to a ping" in lines.next()
     took = time.monotonic() - began
     own_redis.resume()
 

@@ -264,7 +264,7 @@ def test_the_current_job(app: Hammerflow) -> None:
     assert child["parent"] == child["root"] == result.id
     assert (child["depth"], child["queue"], child["headers"]) == (1, "default", {})
     assert result.job().progress_note == "half"
-    with pytest.raises(HammerflowError, match="no job is running"):
+    with pytest.raises(HammerflowError, match="only inside a task's body"):
         current_job()
 
 

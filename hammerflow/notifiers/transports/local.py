@@ -1,7 +1,7 @@
 """Rings between processes of one user on one host: datagrams to sockets in a private folder.
 
-Each listener has a socket file of its own there; to ring is to send a datagram to each of them.
-A datagram that finds a full socket is dropped: that listener is being rung already.
+Each subscription has a socket file there, and a ring is a datagram to each of them. A datagram to a
+full socket is dropped: rings that its owner has not read are waiting in it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ __all__ = ["LocalTransport", "place_of"]
 
 #: The longest path of a Unix socket: 108 bytes on Linux, 104 on the BSDs, with the closing NUL.
 _LONGEST = 103
-#: Datagrams that come together without any having been dropped: the smallest queue that a Linux
-#: kernel is set up with is 10 (net.unix.max_dgram_qlen).
+#: From this many datagrams at once, some may have been dropped: the smallest queue of a socket that
+#: Linux kernels are set up with is 10 (net.unix.max_dgram_qlen).
 _CROWDED = 8
+#: Datagrams to read at once.
 _MOST = 64
 _LETTERS = {"work": b"w", "control": b"c", "done": b"d"}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 
 
 def place_of(settings: Settings) -> str:
-    """What tells this database from others on the host: the file's real path, or the URL."""
+    """The database's identity on this host: the file's real path, or the URL."""
     url = settings.url
     return os.path.realpath(url.database) if url.dialect == "sqlite" else url.redacted
 
@@ -43,8 +44,8 @@ class LocalTransport:
     """Sockets in ``<root>/hammerflow-<uid>/<hash of place and namespace>/``.
 
     The roots are $XDG_RUNTIME_DIR, /run/user/<uid> and the folder for temporary files. A listener
-    takes the first that works; a ring goes to all of them, because a worker started at boot may
-    see other ones than a program started from a login.
+    takes the first that works. A ring goes to all of them, because a worker started at boot may
+    have others than a program started from a login.
     """
 
     label = "sockets of this host"
@@ -61,65 +62,54 @@ class LocalTransport:
             for root in dict.fromkeys(found)
         ]
 
-    def dial(self) -> Sender:
-        """See :meth:`Transport.dial`."""
+    def connect(self) -> Sender:
+        """See :meth:`Transport.connect`."""
         return _LocalSender(self._folders)
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """See :meth:`Transport.tune`."""
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """See :meth:`Transport.subscribe`."""
         problems: list[str] = []
         for folder in self._folders:
             try:
                 return _LocalSubscription(folder, queues)
             except OSError as error:
                 problems.append(f"{folder.path}: {error.strerror or error}")
-        raise OSError("no folder for sockets can be used: " + "; ".join(problems))
+        raise OSError("no usable folder for sockets: " + "; ".join(problems))
 
 
 class _Folder:
-    """A folder that nobody but us can look into."""
+    """A folder of sockets that only this user can enter."""
 
     def __init__(self, base: str, key: str) -> None:
-        self._base = base
+        self.base = base
         self.path = os.path.join(base, key)
-
-    def sockets(self) -> list[str]:
-        """The names of the socket files in it."""
-        if not self._is_ours(self._base):
-            return []
-        try:
-            return os.listdir(self.path)
-        except OSError:
-            return []
 
     def make(self) -> None:
         """Make it.
 
         Raises:
-            OSError: it cannot be made, or belongs to somebody else.
+            OSError: it cannot be made, or another user owns it or can enter it.
         """
-        for path in (self._base, self.path):
+        for path in (self.base, self.path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-            if not self._is_ours(path):
-                raise PermissionError(errno.EPERM, "is open to, or belongs to, somebody else")
+            if not _is_private(path):
+                raise PermissionError(errno.EPERM, "is open to, or belongs to, another user")
 
     def remove_if_empty(self) -> None:
-        """Leave nothing behind."""
-        for path in (self.path, self._base):
+        """Remove it and its base unless another socket is in them."""
+        for path in (self.path, self.base):
             try:
                 os.rmdir(path)
             except OSError:
                 return
 
-    @staticmethod
-    def _is_ours(path: str) -> bool:
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return False
-        private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-        return private and found.st_uid == os.getuid()
+
+def _is_private(path: str) -> bool:
+    """Whether a path is a folder (not a link to one) that only this user can enter."""
+    found = os.lstat(path)
+    is_folder = stat.S_ISDIR(found.st_mode)
+    return is_folder and not found.st_mode & 0o077 and found.st_uid == os.getuid()
 
 
 class _LocalSender:
@@ -131,17 +121,31 @@ class _LocalSender:
 
     def send(self, rings: Sequence[Ring]) -> None:
         for folder in self._folders:
-            for name in folder.sockets():
-                for ring in rings:
-                    if (ring.kind == "done") == name.startswith("d"):
-                        self._send(ring, f"{folder.path}/{name}")
+            try:  # most often nobody listens and there is no folder
+                entries = os.scandir(folder.path)
+            except OSError:
+                continue
+            with entries:
+                self._send_to_all(rings, folder, entries)
+
+    def _send_to_all(
+        self, rings: Sequence[Ring], folder: _Folder, entries: Iterable[os.DirEntry[str]]
+    ) -> None:
+        try:  # the check comes before the reading: another user's folder may hold a million names
+            names = [entry.name for entry in entries] if _is_private(folder.base) else []
+        except OSError:
+            return
+        for name in names:
+            for ring in rings:
+                if (ring.kind == "done") == name.startswith("d"):
+                    self._send(ring, f"{folder.path}/{name}")
 
     def _send(self, ring: Ring, path: str) -> None:
         letter = _LETTERS[ring.kind]
         try:
             self._socket.sendto(letter + ring.body, path)
         except BlockingIOError:
-            pass  # it is full: being rung
+            pass  # full: its owner has rings to read
         except ConnectionRefusedError:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # its process was killed
@@ -160,7 +164,7 @@ class _LocalSender:
 
 
 class _LocalSubscription:
-    """A socket file of our own."""
+    """The socket file of one subscription."""
 
     def __init__(self, folder: _Folder, queues: Collection[str] | None) -> None:
         self._folder = folder
@@ -181,14 +185,14 @@ class _LocalSubscription:
             try:
                 self._socket.bind(self._path)
                 return
-            except FileNotFoundError:  # another listener has just left and tidied up
+            except FileNotFoundError:  # another listener has just removed the empty folder
                 if last:
                     raise
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def hear(self) -> tuple[list[Ring], bool]:
+    def receive(self) -> tuple[list[Ring], bool]:
         rings: dict[Ring, None] = {}
         count = 0
         try:
@@ -213,7 +217,7 @@ class _LocalSubscription:
         return Ring("done", body) if kind == "done" and self._queues is None else None
 
     def ping(self) -> bool:
-        os.stat(self._path)  # who tidies up folders may have removed it
+        os.stat(self._path)  # a cleaner of temporary folders may have removed it
         return False
 
     def close(self) -> None:
@@ -234,6 +238,6 @@ def _new_socket() -> socket.socket:
 
 def _roots() -> list[str]:
     runtime = [os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.getuid()}"]
-    temporary = [tempfile.gettempdir(), "/tmp"]  # the second where the first is too long
+    temporary = [tempfile.gettempdir(), "/tmp"]  # the second in case the first path is too long
     usable = [root for root in runtime if root.startswith("/") and os.path.isdir(root)]
     return usable + temporary if sys.platform != "win32" else []

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection
 from typing import Self
 
-from hammerflow.notifiers.base import Listener, Waiter
+from hammerflow.notifiers.base import Callback, Listener, Notifier, Waiter
 
 __all__ = ["NullNotifier"]
 
 
-class NullNotifier:
-    """A :class:`Notifier` that neither rings nor hears."""
-
-    def ring(self, queues: Iterable[str]) -> None:
-        """Do nothing."""
-
-    def ring_done(self, ids: Sequence[bytes]) -> None:
-        """Do nothing."""
-
-    def ring_control(self) -> None:
-        """Do nothing."""
+class NullNotifier(Notifier):
+    """A :class:`Notifier` that never rings: those who wait wait for the poll interval."""
 
     def listen(
-        self,
-        *,
-        queues: Collection[str],
-        on_work: Callable[[], None],
-        on_control: Callable[[], None],
+        self, *, queues: Collection[str], on_work: Callback, on_control: Callback
     ) -> Listener:
-        """A listener that hears nothing."""
         return _NullListener()
 
     def expect(self, job_id: bytes) -> Waiter:
-        """A bell that is never rung."""
         return _NullWaiter()
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class _NullListener:

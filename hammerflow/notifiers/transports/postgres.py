@@ -1,9 +1,9 @@
 """Rings over PostgreSQL's LISTEN and NOTIFY, for those who have no Redis.
 
-Slower than Redis: a NOTIFY is a transaction, and all of them commit one after the other. They are
-sent after the commit of the jobs, over a connection of their own, by a thread that takes all that
-is there, so that a busy process sends one per 10 ms. LISTEN is state of a session: it does not
-work through PgBouncer in transaction mode.
+They are slower than over Redis: each NOTIFY is a transaction, and PostgreSQL commits those one
+after the other. The flush thread sends them after the commit of the jobs, over a connection of its
+own, at most one message per 10 ms and process. LISTEN is state of a session, so it does not work
+through PgBouncer in transaction mode.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from hammerflow.notifiers.base import Ring, Sender, Subscription
 
 __all__ = ["PostgresTransport"]
 
-#: Seconds that a NOTIFY or a LISTEN may take.
+#: Most seconds of a NOTIFY or LISTEN.
 TIMEOUT = 1.0
-#: Ids and queues in one message: PostgreSQL takes less than 8000 bytes.
+#: Most ids and most queues in one message, which must stay below 8000 bytes.
 _IDS = 200
 _QUEUES = 400
 
-_left_by_parents: list[Any] = []  # connections that a forked child must never close
+#: Connections of the parent process: a forked child must never close them, nor collect them.
+_left_by_parents: list[Any] = []
 
 
 class PostgresTransport:
-    """One channel for work and controls, one for ends of jobs.
+    """Carries rings on two channels: one for work and controls, one for ends of jobs.
 
     Args:
         connect: gives a new psycopg connection in autocommit mode.
@@ -44,12 +45,12 @@ class PostgresTransport:
         self._work = f"hammerflow_{key}_work"
         self._done = f"hammerflow_{key}_done"
 
-    def dial(self) -> Sender:
-        """See :meth:`Transport.dial`."""
+    def connect(self) -> Sender:
+        """See :meth:`Transport.connect`."""
         return _PostgresSender(_Session(self._connect), self._work, self._done)
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """See :meth:`Transport.tune`."""
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """See :meth:`Transport.subscribe`."""
         session = _Session(self._connect)
         try:
             session.run(f"LISTEN {self._done if queues is None else self._work}")
@@ -60,7 +61,7 @@ class PostgresTransport:
 
 
 class _Session:
-    """A connection whose every wait has an end: psycopg's own waits for ever for a silent peer."""
+    """A connection with a timeout on each wait: psycopg waits without one for a silent server."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         connection: Any = None
@@ -73,7 +74,7 @@ class _Session:
         self.raw.nonblocking = 1
 
     def run(self, text: str) -> None:
-        """Run statements, and wait for their end."""
+        """Run statements and wait until they have ended."""
         self.ask(text)
         deadline = monotonic() + TIMEOUT
         while not self.answered():
@@ -82,11 +83,11 @@ class _Session:
                 raise TimeoutError(f"PostgreSQL did not answer within {TIMEOUT:g} s")
 
     def ask(self, text: str) -> None:
-        """Send statements."""
+        """Send statements without waiting."""
         self._guarded(lambda: (self.raw.send_query(text.encode()), self.raw.flush()))
 
     def answered(self) -> bool:
-        """Take what has come; whether the last statements have ended."""
+        """Read what has arrived; whether the last statements have ended."""
         self._guarded(self.raw.consume_input)
         while not self.raw.is_busy():
             result = self.raw.get_result()
@@ -132,7 +133,7 @@ class _PostgresSender:
         self._session.run("; ".join(parts))
 
     def finish(self, seconds: float) -> None:
-        pass  # send has waited
+        pass  # send() waits
 
     def close(self) -> None:
         self._session.close()
@@ -142,7 +143,7 @@ class _PostgresSender:
 
 
 class _PostgresSubscription:
-    """A session that listens."""
+    """A session with LISTEN."""
 
     def __init__(self, session: _Session, queues: Collection[str] | None) -> None:
         self._session = session
@@ -151,7 +152,7 @@ class _PostgresSubscription:
     def fileno(self) -> int:
         return int(self._session.raw.socket)
 
-    def hear(self) -> tuple[list[Ring], bool]:
+    def receive(self) -> tuple[list[Ring], bool]:
         self._session.answered()
         rings: dict[Ring, None] = {}
         while (note := self._session.raw.notifies()) is not None:
@@ -180,7 +181,7 @@ class _PostgresSubscription:
 
 
 def _notes(rings: Sequence[Ring], work: str, done: str) -> list[tuple[str, str]]:
-    """The messages that carry these rings: hexadecimal digits, commas and one word."""
+    """Channel and payload of the messages: hexadecimal digits, commas and the word control."""
     marks = [
         _mark(ring.body) if ring.kind == "work" else "control"
         for ring in rings

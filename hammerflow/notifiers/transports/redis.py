@@ -1,4 +1,4 @@
-"""Rings over Redis pub/sub. Redis is a doorbell, never a mailbox: nothing is kept there."""
+"""Rings over Redis pub/sub. Redis is a doorbell, never a mailbox: it stores nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except ImportError as error:  # pragma: no cover - shown by the packaging test
 
 __all__ = ["RedisTransport"]
 
-#: Seconds for each step of a connection that rings, and of one that listens.
+#: Most seconds of each step of a connection that rings, and of one that subscribes.
 RING_TIMEOUT = 0.5
 LISTEN_TIMEOUT = 1.0
 
@@ -30,10 +30,11 @@ _CHUNK = 1 << 16
 
 
 class RedisTransport:
-    """Channels ``<namespace>:work:<queue>``, ``<namespace>:done`` and ``<namespace>:control``.
+    """Carries rings on ``<namespace>:work:<queue>``, ``<namespace>:done`` and
+    ``<namespace>:control``.
 
     Raises:
-        ConfigError: the URL cannot be read.
+        ConfigError: the URL is malformed.
     """
 
     instant = False
@@ -45,16 +46,16 @@ class RedisTransport:
         try:
             options = redis.ConnectionPool.from_url(url).connection_kwargs
         except ValueError as error:
-            raise ConfigError(f"the redis URL cannot be read: {error}") from error
+            raise ConfigError(f"the redis URL is malformed: {error}") from error
         place = options.get("path") or (
             f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         )
         self.label = f"redis at {place}"
 
-    def dial(self) -> Sender:
-        """See :meth:`Transport.dial`."""
+    def connect(self) -> Sender:
+        """See :meth:`Transport.connect`."""
         connection = self._connect(RING_TIMEOUT)
-        try:  # to a channel that nobody hears, but under the rules for the others
+        try:  # nobody subscribes to this channel, but the same access rules hold for it
             connection.send_command("PUBLISH", self._names.hello, b"")
             connection.read_response()
         except redis.RedisError as error:
@@ -62,19 +63,19 @@ class RedisTransport:
             raise _plain(error) from error
         return _RedisSender(connection, self._names)
 
-    def tune(self, queues: Collection[str] | None) -> Subscription:
-        """See :meth:`Transport.tune`."""
+    def subscribe(self, queues: Collection[str] | None) -> Subscription:
+        """See :meth:`Transport.subscribe`."""
         channels = self._names.subscribed(queues)
-        ear = _RedisSubscription(self._connect(LISTEN_TIMEOUT), channels)
+        subscription = _RedisSubscription(self._connect(LISTEN_TIMEOUT), channels)
         try:
-            ear.subscribe(monotonic() + LISTEN_TIMEOUT)
+            subscription.subscribe(monotonic() + LISTEN_TIMEOUT)
         except BaseException:
-            ear.close()
+            subscription.close()
             raise
-        return ear
+        return subscription
 
     def _connect(self, timeout: float) -> Any:
-        """A connection after its handshake: redis-py knows TLS, sockets and logins."""
+        """A connection after its handshake, which redis-py does: TLS, sockets, logins."""
         options: dict[str, Any] = {
             "socket_timeout": timeout,
             "socket_connect_timeout": timeout,
@@ -103,7 +104,7 @@ class _Channels:
         self.hello = prefix + b":hello"
 
     def subscribed(self, queues: Collection[str] | None) -> dict[bytes, Ring]:
-        """What a message on each channel means."""
+        """The channels to subscribe to, each with the ring that a message on it is."""
         if queues is None:
             return {self.done: Ring("done")}
         bodies = [queue.encode("utf-8", "replace") for queue in queues]
@@ -112,20 +113,20 @@ class _Channels:
 
 
 class _RedisSender:
-    """Publishes without waiting; replies are read before the next publish."""
+    """Publishes without waiting; reads the replies before the next publish."""
 
     def __init__(self, connection: Any, names: _Channels) -> None:
         self._connection = connection
         self._socket = _socket_of(connection)
         self._names = names
         self._packed: dict[Ring, bytes] = {}
-        self._unanswered = 0
-        self._since = 0.0  # when Redis began to owe an answer
+        self._missing = 0
+        self._since = 0.0  # when the oldest missing reply became due
 
     def send(self, rings: Sequence[Ring]) -> None:
         now = monotonic()
         self._read(now)
-        if not self._unanswered:
+        if not self._missing:
             self._since = now
         packed = [self._packed.get(ring) or self._pack(ring) for ring in rings]
         data = packed[0] if len(packed) == 1 else b"".join(packed)
@@ -135,13 +136,13 @@ class _RedisSender:
             sent = 0
         if sent < len(data):
             raise TimeoutError("Redis does not read what it is sent")
-        self._unanswered += len(rings)
+        self._missing += len(rings)
 
     def finish(self, seconds: float) -> None:
-        """Closing a socket with answers still in it resets the connection, and what Redis has not
-        read by then is lost."""
+        """Read all replies: to close a socket with unread bytes resets the connection, and Redis
+        loses what it has not read."""
         deadline = monotonic() + seconds
-        while self._unanswered > 0:
+        while self._missing > 0:
             self._socket.settimeout(max(0.001, deadline - monotonic()))
             try:
                 self._take()
@@ -149,26 +150,26 @@ class _RedisSender:
                 self._socket.setblocking(False)
 
     def _read(self, now: float) -> None:
-        """Take the answers that have come.
+        """Read the replies that have arrived.
 
         Raises:
-            TimeoutError: one is overdue, or says no.
+            TimeoutError: a reply is overdue, or is an error.
         """
         try:
-            while True:  # also when none is owed: Redis may have closed the connection since
+            while True:  # even if none is missing: Redis may have closed the connection
                 self._take()
                 self._since = now
         except _NOT_NOW:
-            if self._unanswered and now - self._since > RING_TIMEOUT:
-                raise TimeoutError(f"no answer within {RING_TIMEOUT} s") from None
+            if self._missing and now - self._since > RING_TIMEOUT:
+                raise TimeoutError(f"no reply within {RING_TIMEOUT} s") from None
 
     def _take(self) -> None:
         data = self._socket.recv(_CHUNK)
         if not data:
             raise ConnectionResetError("Redis closed the connection")
-        if b"-" in data:  # an answer is the number of hearers, or an error
+        if b"-" in data:  # a reply is the number of subscribers, or an error
             raise TimeoutError(f"Redis refuses: {data.decode('utf-8', 'replace').strip()}")
-        self._unanswered = max(0, self._unanswered - data.count(b"\n"))
+        self._missing = max(0, self._missing - data.count(b"\n"))
 
     def _pack(self, ring: Ring) -> bytes:
         match ring.kind:
@@ -191,7 +192,7 @@ class _RedisSender:
 
 
 class _RedisSubscription:
-    """A subscription."""
+    """A subscription to some channels."""
 
     def __init__(self, connection: Any, channels: dict[bytes, Ring]) -> None:
         self._connection = connection
@@ -200,7 +201,7 @@ class _RedisSubscription:
         self._reader = Reader()
 
     def subscribe(self, deadline: float) -> None:
-        """Subscribe, and return when Redis has confirmed all channels."""
+        """Subscribe, and wait until Redis has confirmed all channels."""
         data = command(b"SUBSCRIBE", *self._channels)
         self._socket.settimeout(LISTEN_TIMEOUT)
         self._socket.sendall(data)
@@ -216,7 +217,7 @@ class _RedisSubscription:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def hear(self) -> tuple[list[Ring], bool]:
+    def receive(self) -> tuple[list[Ring], bool]:
         rings: dict[Ring, None] = {}
         try:
             for message in self._receive():
@@ -232,7 +233,7 @@ class _RedisSubscription:
         try:
             self._socket.send(_PING)
         except _NOT_NOW:
-            pass  # it reads nothing: no answer will come either
+            pass  # Redis reads nothing, so no reply will come and the subscriber reconnects
         return True
 
     def _receive(self) -> list[list[bytes]]:
@@ -257,8 +258,8 @@ class _RedisSubscription:
 
 
 def _socket_of(connection: Any) -> socket.socket:
-    """The socket of a redis-py connection, not blocking. It has no public name, but the same one
-    since the first release; taken because redis-py's own calls wait for each answer."""
+    """The socket of a redis-py connection, set to non-blocking: redis-py's calls wait for each
+    reply. The attribute is private, but has had this name since the first release."""
     found: socket.socket = connection._sock
     found.setblocking(False)
     return found

@@ -1,30 +1,30 @@
-"""The little of Redis's protocol (RESP2) that rings need: commands out, pushed messages in.
+"""The part of Redis's protocol (RESP2) that rings need: commands out, pushed messages in.
 
-Why not the parser of redis-py: it keeps a whole message in memory, whatever its size, and anybody
-who reaches Redis can publish one of 512 MB. Here a body above the limit is dropped as it comes in.
+The parser of redis-py keeps a whole message in memory, and anybody who reaches Redis can publish
+512 MB. This one drops a body above the limit while it arrives.
 """
 
 from __future__ import annotations
 
 __all__ = ["LIMIT", "Reader", "command"]
 
-#: Bytes of one string of a message that are kept: 4096 ids of 16 bytes.
+#: Most bytes of one string that are kept: 4096 ids of 16 bytes.
 LIMIT = 1 << 16
-#: Bytes of a line, such as an error's; Redis's own are far shorter.
+#: Most bytes of a line, such as an error; Redis's lines are far shorter.
 _LINE = 1 << 10
 _END = b"\r\n"
 
 
 def command(*parts: bytes) -> bytes:
-    """A command, ready to be sent."""
+    """The bytes of a command."""
     body = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
     return b"*%d\r\n%b" % (len(parts), body)
 
 
 class Reader:
-    """Takes bytes as they come, gives messages: each a list of the strings of one reply.
+    """Parses bytes into messages; a message is the list of the strings of one reply.
 
-    Numbers come as their digits, nulls and strings above the limit as empty strings.
+    A number is its digits; a null or a string above the limit is an empty string.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class Reader:
         self._message: list[bytes] = []
 
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """The messages that are complete with these bytes.
+        """Parse more bytes; the messages that they complete.
 
         Raises:
-            ConnectionError: Redis reports an error, or what came is not its protocol.
+            ConnectionError: Redis reports an error, or the bytes are not its protocol.
         """
         self._buffer += data
         messages: list[list[bytes]] = []
@@ -51,7 +51,7 @@ class Reader:
         return messages
 
     def _step(self, at: int) -> int:
-        """Read one item that begins at ``at``; where the next begins, or ``at``: incomplete."""
+        """Parse one item from ``at``; where the next one begins, or ``at`` if it is incomplete."""
         buffer = self._buffer
         if self._skip:
             skipped = min(self._skip, len(buffer) - at)
@@ -60,7 +60,7 @@ class Reader:
         end = buffer.find(_END, at, at + _LINE)
         if end < 0:
             if len(buffer) - at >= _LINE:
-                raise ConnectionError("what Redis sent is not its protocol")
+                raise ConnectionError("Redis sent bytes that are not RESP2")
             return at
         kind, rest = bytes(buffer[at : at + 1]), bytes(buffer[at + 1 : end])
         if kind == b"$":
@@ -72,7 +72,7 @@ class Reader:
         elif kind in (b"+", b":"):
             self._add(rest)
         else:
-            raise ConnectionError("what Redis sent is not its protocol")
+            raise ConnectionError("Redis sent bytes that are not RESP2")
         return end + 2
 
     def _string(self, at: int, begin: int, size: int) -> int:
@@ -90,7 +90,7 @@ class Reader:
 
     def _array(self, size: int) -> None:
         if self._left or size > 16:  # a pushed message has three or four strings and no arrays
-            raise ConnectionError("what Redis sent is not a pushed message")
+            raise ConnectionError("Redis sent something other than a pushed message")
         self._left = max(0, size)
 
     def _add(self, string: bytes) -> None:
@@ -102,4 +102,4 @@ def _number(digits: bytes) -> int:
     try:
         return int(digits)
     except ValueError:
-        raise ConnectionError("what Redis sent is not its protocol") from None
+        raise ConnectionError("Redis sent bytes that are not RESP2") from None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.settlement import Settlement
-from hammerflow.notifiers import Listener, Notifier, open_notifier
+from hammerflow.notifiers import Listener, open_notifier
 from hammerflow.services.base import Service
 from hammerflow.services.cancellation_poller import CancellationPoller
 from hammerflow.services.database_status import DatabaseStatus
@@ -23,9 +22,7 @@ from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
-from hammerflow.settings import Settings
 from hammerflow.stores import open_checked_store
-from hammerflow.stores.store import Store
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.supervisor.child_group import Group
@@ -73,7 +70,8 @@ class Runtime:
         self._is_isolated = False
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = open_checked_store(self._settings)
-        self._notifier = _notifier(self._settings, self._store)
+        connect = self._store.database.open_connection
+        self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
         self._database_status = DatabaseStatus(lambda: self._store.database.answers)
@@ -356,10 +354,3 @@ class Runtime:
             for dispatcher in self._dispatchers:
                 stack.enter_context(dispatcher.claiming)
             yield
-
-
-def _notifier(settings: Settings, store: Store) -> Notifier:
-    def connect() -> Any:
-        return store.database.dialect.connect().connection
-
-    return open_notifier(settings, connect=connect)

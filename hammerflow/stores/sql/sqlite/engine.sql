@@ -1,3 +1,10 @@
+-- A job without a parent, a workflow or dependencies: what delay() writes, beside ready_insert.
+-- name: job_insert_plain
+INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
+VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
+        :options::text, :headers::text, 0, :trace::text,
+        COALESCE(:expires_at::timestamptz, {after:expires}), {now})
+
 -- name: queue_ensure
 INSERT INTO {queues} (id, name)
 VALUES (:id::bigint, :name::text)

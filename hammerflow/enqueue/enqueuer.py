@@ -1,0 +1,161 @@
+"""Enqueuer: writes calls, canvases, workflows and batches, each in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from hammerflow.canvas.options import CallOptions
+from hammerflow.canvas.signature import Signature
+from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.enqueue.spool import Spool
+from hammerflow.enqueue.transaction import OpenTransaction, Transaction
+from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
+from hammerflow.errors import WorkflowInvalid
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
+from hammerflow.results.group import handle_of
+from hammerflow.results.result import Result, Results
+from hammerflow.results.waiting import ResultBackend
+from hammerflow.results.workflow import BatchResult
+from hammerflow.tasks.task import Task
+from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.plan import plan_of
+
+if TYPE_CHECKING:
+    from hammerflow.stores.database import Tx
+
+__all__ = ["Enqueuer"]
+
+
+class Enqueuer:
+    """Writes work in the transaction that is open in this context, or in one of its own.
+
+    Queues are rung after the commit: at once without an open transaction, else at its end.
+
+    Args:
+        app: its store, notifier and codec.
+        factory: makes the rows.
+
+    Attributes:
+        open: the open transaction of this thread or asyncio task.
+    """
+
+    def __init__(self, app: ResultBackend, factory: JobFactory) -> None:
+        self._app = app
+        self._factory = factory
+        self.open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)
+
+    def call(
+        self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> Result[Any]:  # fmt: skip
+        """Write one call of a task with options; :meth:`Task.delay` is the short way without."""
+        task.check(*args, **kwargs)
+        job = self._factory.make(task, task.name, args, kwargs, options)
+        return self._insert_one(job, options)
+
+    def enqueue(self, work: Any) -> Any:
+        """Write a signature, canvas, workflow or batch; see :meth:`Hammerflow.enqueue`."""
+        if type(work) is Signature and not (work.links or work.errbacks or work.after):
+            return self._insert_one(self._factory.from_signature(work), work.options)
+        if isinstance(work, Batch):
+            return self._batch(work)
+        plan = plan_of(work, new_id)
+        workflows, jobs = rows_of(plan, self._factory)
+        if not workflows:
+            return self._insert_one(jobs[0], work.options)
+        for given in plan.given_ids():
+            if self._app.store.jobs.exists(given.bytes):
+                raise WorkflowInvalid(f"a job with the id {given} exists already; give another one")
+        self._insert_workflows(
+            workflows, lambda: (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))
+        )
+        return handle_of(plan.output, plan.workflows[0], self._app)
+
+    def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
+        """Write any number of calls in chunks; see :meth:`Hammerflow.enqueue_many`."""
+        if isinstance(signatures, Signature):
+            raise TypeError("enqueue_many() takes an iterable of signatures; use enqueue() for one")
+        results = Results(self._app)
+        iterator = iter(signatures)
+        while chunk := list(itertools.islice(iterator, CHUNK)):
+            if any(s.links or s.errbacks or s.after for s in chunk if isinstance(s, Signature)):
+                with self.transaction():
+                    results.extend([self.enqueue(signature).id.bytes for signature in chunk])
+                continue
+            jobs = [self._factory.from_signature(signature) for signature in chunk]
+            check_ids = any("job_id" in signature.options for signature in chunk)
+            results.extend(self._insert(jobs, check_ids=check_ids))
+        return results
+
+    def _batch(self, batch: Batch) -> BatchResult:
+        then_id = None if batch.then is None else new_id()
+        stream = BatchStream(batch, self._factory, new_id(), then_id)
+        with contextlib.closing(Spool(CHUNK)) as spool:
+            for job in itertools.chain.from_iterable(stream.chunks(CHUNK)):
+                spool.add(job)
+            pending = stream.count if batch.then is None else 1
+            workflow = stream.workflow._replace(pending=pending)
+            self._insert_workflows([workflow], spool.chunks)
+        return BatchResult(workflow.id, self._app)
+
+    # -- inserts ----------------------------------------------------------------------------------
+
+    def _insert_one(self, job: NewJob, options: CallOptions) -> Result[Any]:
+        return Result(self._insert([job], check_ids="job_id" in options)[0], self._app)
+
+    def _insert(self, jobs: Sequence[NewJob], *, check_ids: bool) -> list[bytes]:
+        opened = self.open.get()
+        tx = None if opened is None else opened.tx
+        inserted = self._app.store.jobs.insert(jobs, tx, check_ids=check_ids)
+        self._ring(inserted.queues, opened)
+        return inserted.ids
+
+    def _insert_workflows(
+        self,
+        workflows: Sequence[NewWorkflow],
+        chunks: Callable[[], Iterable[Sequence[NewJob]]],
+    ) -> None:
+        opened = self.open.get()
+        tx = None if opened is None else opened.tx
+        self._ring(self._app.store.workflows.insert(workflows, chunks, tx), opened)
+
+    def _ring(self, queues: set[str], opened: OpenTransaction | None = None) -> None:
+        if opened is not None:
+            opened.queues.update(queues)
+        elif queues:
+            self._app.notifier.ring(queues)
+
+    # -- transactions -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a transaction, or join the open one; see :meth:`Hammerflow.transaction`."""
+        opened = self.open.get()
+        if opened is not None:
+            yield opened.handle
+            return
+        with self._app.store.transaction() as tx, self.joining(tx) as opened:
+            yield opened.handle
+        self._ring(opened.queues)
+
+    @contextlib.contextmanager
+    def using(self, connection: Any) -> Iterator[Transaction]:
+        """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
+        with self.joining(self._app.store.foreign(connection)) as opened:
+            yield opened.handle
+        self._ring(opened.queues)
+
+    @contextlib.contextmanager
+    def joining(self, tx: Tx) -> Iterator[OpenTransaction]:
+        """Enqueue in ``tx`` inside the block; who commits it rings ``queues`` afterwards."""
+        opened = OpenTransaction(tx, Transaction(tx.connection), set())
+        token = self.open.set(opened)
+        try:
+            yield opened
+        finally:
+            self.open.reset(token)

@@ -1,0 +1,91 @@
+"""Options are described once: for help(), for the reference, for every key that is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+import pydoc
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from hammerflow import Hammerflow, SpawnConfig, Task
+from hammerflow.canvas.signature import CallOptions
+from hammerflow.option import Option, option_table
+from hammerflow.settings import SETTINGS, Settings
+from hammerflow.tasks.options import (
+    CALL_OPTIONS,
+    OPTIONS,
+    SPAWN_OPTIONS,
+    SPAWNER_OPTIONS,
+    DeclaredOptions,
+    SpawnerOptions,
+    TaskOptions,
+)
+
+
+@pytest.mark.parametrize(
+    ("described", "taken"),
+    [
+        (OPTIONS, DeclaredOptions.__annotations__),
+        ((*OPTIONS, *SPAWNER_OPTIONS), SpawnerOptions.__annotations__),
+        (CALL_OPTIONS, CallOptions.__annotations__),
+        (SPAWN_OPTIONS, [field.name for field in dataclasses.fields(SpawnConfig)]),
+        (SETTINGS, [field.name for field in dataclasses.fields(Settings)]),
+    ],
+)
+def test_every_option_that_is_taken_is_described(
+    described: tuple[Option, ...], taken: Iterable[str]
+) -> None:
+    assert sorted(option.name for option in described) == sorted(taken)
+    assert all(option.meaning.endswith(".") and option.type for option in described)
+
+
+@pytest.mark.parametrize(
+    ("subject", "options"),
+    [
+        (Hammerflow.task, OPTIONS),
+        (Hammerflow.spawner, (*OPTIONS, *SPAWNER_OPTIONS)),
+        (Hammerflow.signature, CALL_OPTIONS),
+        (Task.options, CALL_OPTIONS),
+        (Task.apply_async, CALL_OPTIONS),
+        (Hammerflow, SETTINGS),
+        (Settings, SETTINGS),
+    ],
+)
+def test_help_shows_every_option(subject: Any, options: tuple[Option, ...]) -> None:
+    text = pydoc.render_doc(subject, renderer=pydoc.plaintext)
+
+    for option in options:
+        assert f"{option.name} ({option.type}" in text
+        assert f"default {option.default})" in text
+        assert option.meaning in text
+
+
+@pytest.mark.parametrize(
+    ("described", "holder"), [(OPTIONS, TaskOptions()), (SPAWN_OPTIONS, SpawnConfig())]
+)
+def test_described_defaults_are_those_that_hold(described: tuple[Option, ...], holder: Any) -> None:
+    in_words = {"name", "backoff", "retry_on", "serializer"}
+    for option in described:
+        if option.name not in in_words:
+            held = getattr(holder, option.name)
+            shown = f"{held:g}" if isinstance(held, float) else str(held)
+            assert option.default.strip('"') == shown
+
+
+def test_described_settings_have_the_defaults_of_the_fields() -> None:
+    for option in SETTINGS:
+        held = getattr(Settings(), option.name)
+        shown = f"{held:g}" if isinstance(held, float) else str(held)
+        assert option.default.strip('"') in (shown, "the app's name")
+
+
+def test_the_table_for_the_reference_has_a_row_for_each_option() -> None:
+    option = Option("timeout", "float | timedelta", "None", "Running time.", "seconds")
+
+    assert option_table([option]).splitlines() == [
+        "| Option | Type | Default | Meaning |",
+        "|---|---|---|---|",
+        "| `timeout` | float \\| timedelta (seconds) | `None` | Running time. |",
+    ]
