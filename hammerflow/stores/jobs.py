@@ -124,7 +124,7 @@ class Jobs:
                     job.trace, expires_at, job.expires,
                 )  # fmt: skip
                 tx.many("job_insert_plain", [row])
-                tx.many("ready_insert", [(queue_id, 4 - job.priority, job.id, task_id, 0, 0)])
+                tx.many("ready_insert_plain", [row[:4]])
                 return
             tx.run(
                 "job_insert_ready",

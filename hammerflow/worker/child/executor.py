@@ -218,13 +218,11 @@ class Executor:
 
     def _run_in_transaction(self, call: JobExecution) -> Outcome:
         """Body, result, children and end in one transaction, fenced by the lease."""
-        queues: set[str] = set()
         try:
             with self.app.store.transaction() as tx:
                 call.connection = tx.connection
-                with self.app.joining(tx) as opened:
+                with self.app.joining(tx) as queues:
                     value = self._run(call)
-                queues |= opened.queues
                 outcome = self._ended(call, value)
                 if not isinstance(outcome, Completed):
                     raise _RollBack(outcome)
