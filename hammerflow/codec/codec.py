@@ -190,7 +190,7 @@ class Codec:
     # -- encoding
 
     def _encode(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
-        """``room`` is how many levels of containers there may be."""
+        """``room`` is how many levels of containers may nest."""
         if (serializer or self.serializer) != "msgpack":
             return self._dump(value, serializer, room, name)
         try:
@@ -217,9 +217,8 @@ class Codec:
 
     def _too_long(self, data: bytes, name: Name) -> NotEncodable:
         return NotEncodable(
-            f"{name('')}: {len(data):,} bytes encoded are more than the limit of "
-            f"{self.max_bytes:,}; store the data elsewhere and pass a reference to it, "
-            "or raise the setting max_payload"
+            f"{name('')}: {len(data):,} encoded bytes exceed the limit of {self.max_bytes:,}; "
+            "store the data elsewhere and pass a reference, or raise the setting max_payload"
         )
 
     def _hook(self, value: Any) -> Any:

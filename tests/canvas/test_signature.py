@@ -61,7 +61,7 @@ def test_a_duration_is_seconds_or_timedelta(value: float | timedelta) -> None:
     ],
 )
 def test_what_is_no_duration_is_refused_by_its_name(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^timeout must be a duration from 0 seconds on, not"):
+    with pytest.raises(ConfigError, match=r"^timeout must be a duration of 0 or more seconds, not"):
         seconds(wrong, "timeout")
 
 
