@@ -139,20 +139,25 @@ class Enqueuer:
         if opened is not None:
             yield opened.handle
             return
-        with self._app.store.transaction() as tx, self.joining(tx) as opened:
+        with self._app.store.transaction() as tx, self._opened(tx) as opened:
             yield opened.handle
         self._ring(opened.queues)
 
     @contextlib.contextmanager
     def using(self, connection: Any) -> Iterator[Transaction]:
         """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
-        with self.joining(self._app.store.foreign(connection)) as opened:
+        with self._opened(self._app.store.foreign(connection)) as opened:
             yield opened.handle
         self._ring(opened.queues)
 
     @contextlib.contextmanager
-    def joining(self, tx: Tx) -> Iterator[OpenTransaction]:
-        """Enqueue in ``tx`` inside the block; who commits it rings ``queues`` afterwards."""
+    def joining(self, tx: Tx) -> Iterator[set[str]]:
+        """Enqueue in ``tx`` inside the block; the queues to ring, by whoever commits it."""
+        with self._opened(tx) as opened:
+            yield opened.queues
+
+    @contextlib.contextmanager
+    def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
         opened = OpenTransaction(tx, Transaction(tx.connection), set())
         token = self.open.set(opened)
         try:

@@ -141,7 +141,7 @@ class Jobs:
                 job.trace, expires_at, job.expires,
             )  # fmt: skip
             tx.many("job_insert_plain", [row])
-            tx.many("ready_insert", [(queue_id, 4 - job.priority, job.id, task_id, 0, 0)])
+            tx.many("ready_insert_plain", [row[:4]])
 
         self._database.unit(insert, single=self._inserts_in_one)
 

@@ -1,9 +1,14 @@
--- A job without a parent, a workflow or dependencies: what delay() writes, beside ready_insert.
+-- A job without a parent, a workflow or dependencies, as delay() writes it; the values of the second
+-- statement are the first four of this one.
 -- name: job_insert_plain
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
 VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
         :options::text, :headers::text, 0, :trace::text,
         COALESCE(:expires_at::timestamptz, {after:expires}), {now})
+
+-- name: ready_insert_plain
+INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt)
+VALUES (:id::uuid, :queue_id::bigint, 4 - :priority::smallint, :task_id::bigint, 0, 0)
 
 -- name: queue_ensure
 INSERT INTO {queues} (id, name)
