@@ -79,7 +79,7 @@ def demo_environment(
         stack.enter_context(contextlib.chdir(folder))  # away from the user's hammerflow.toml
         from hammerflow.cli.demo.app import app  # reads the settings from the environment
 
-        stack.callback(_drop, app)
+        stack.callback(_tear_down, app)
         app.migrate()
         log = folder / "worker.log"
         worker = _start(children, log)
@@ -185,7 +185,7 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _drop(app: Hammerflow) -> None:
+def _tear_down(app: Hammerflow) -> None:
     from hammerflow.stores.teardown import drop_tables
 
     drop_tables(app.store.database)
