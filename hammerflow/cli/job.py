@@ -75,7 +75,7 @@ def list_jobs(
 @options.flag("--include-dependencies", help="Show what it waits for and what waits for it, too.")
 @options.shared
 def show(session: Session, job_id: str, include_dependencies: bool) -> None:
-    """Show everything about one job: state, arguments, result, times and errors."""
+    """Show everything about one job."""
     with session.store() as store:
         key = find_job(store, job_id)
         job = store.jobs.get(key)
@@ -152,7 +152,10 @@ def enqueue(
 @_job_ids
 @options.shared
 def retry(session: Session, job_ids: tuple[str, ...]) -> int:
-    """Run failed, cancelled, skipped or parked jobs again, with all their attempts."""
+    """Run jobs again, with all their attempts.
+
+    The jobs must be failed, cancelled, skipped or parked.
+    """
 
     def replay(result: Result[Any]) -> str:
         result.retry()
@@ -166,7 +169,10 @@ def retry(session: Session, job_ids: tuple[str, ...]) -> int:
 @click.option("--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the jobs.")
 @options.shared
 def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
-    """Cancel jobs that have not started, and have workers stop those that run."""
+    """Cancel jobs, running ones included.
+
+    Jobs that have not started are cancelled at once; workers are told to stop those that run.
+    """
 
     def stop(result: Result[Any]) -> str:
         state = result.cancel(reason)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from hammerflow.cli.output import TableView, age, local_time, one_line
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
-from hammerflow.jobs.job import Job, Priority
+from hammerflow.jobs.job import Job, JobState, Priority
 from hammerflow.stores.store import Store
 
 __all__ = [
@@ -107,12 +107,12 @@ def _seconds(job: Job) -> float | None:
 
 
 def _run_text(job: Job, worker: Mapping[str, Any] | None) -> str:
-    """``3.2 s on host:4711 (worker 8)``; a running job's time is that until now."""
+    """``3.2 s on host:4711 (worker 8)``; ``12s so far on ...`` for a running job."""
     seconds, texts = _seconds(job), []
     if seconds is not None:
         texts.append(f"{seconds:.1f} s")
-    elif job.started_at is not None:
-        texts.append(f"{age(job.started_at)} until now")
+    elif job.state is JobState.RUNNING:
+        texts.append(f"{age(job.started_at)} so far")
     if worker is not None:
         host = f"{worker['host']}:{worker['pid']} " if worker["host"] else ""
         texts.append(f"on {host}(worker {worker['id']})")

@@ -36,7 +36,9 @@ def list_queues(session: Session) -> None:
 
 @command.command("pause")
 @click.argument("name")
-@click.option("--reason", default="", metavar="TEXT", help="Shown by queue list.")
+@click.option(
+    "--reason", default="", show_default=False, metavar="TEXT", help="Shown by queue list."
+)
 @shared
 def pause(session: Session, name: str, reason: str) -> None:
     """Stop workers from starting jobs of a queue; running jobs go on."""

@@ -39,7 +39,10 @@ def command() -> None:
 def list_operations(
     session: Session, recent: bool, limit: int, queue: str | None, detailed: bool
 ) -> None:
-    """List spawn operations (the runs of spawners), newest first, failed ones included."""
+    """List spawn operations, newest first.
+
+    An operation is one run of a spawner; failed runs are listed, too.
+    """
     with session.store() as store:
         since = _DAY if recent else None
         runs = store.spawns.operations(since=since, queue=queue, limit=limit)
@@ -65,7 +68,7 @@ def list_operations(
 )  # fmt: skip
 @options.shared
 def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) -> None:
-    """Draw a job and its descendants as a tree; wide levels become counts."""
+    """Draw a job and its descendants as a tree."""
     with session.store() as store:
         is_chart = form in ("mermaid", "dot") and not session.as_json
         limits = {"most": CHART_MOST} if is_chart else {}
@@ -84,7 +87,10 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
 @options.flag("--detailed", help="By queue, too, with sizes and durations of operations.")
 @options.shared
 def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> None:
-    """Count operations, children and failures by handler, over the newest 100 000 operations."""
+    """Count operations, children and failures by handler.
+
+    At most the newest 100 000 operations are counted.
+    """
     with session.store() as store:
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
     session.show_facts(spawn_view.stats_json(found, hours), spawn_view.stats_facts(found, hours))

@@ -53,7 +53,7 @@ def list_workflows(session: Session, status: str | None, limit: int, before: str
 @options.limit(50, "Name at most this many jobs, failed ones first; the rest is counted.", least=0)
 @options.shared
 def show(session: Session, workflow_id: str, limit: int) -> None:
-    """Show everything about one workflow: its status, its jobs and their errors."""
+    """Show everything about one workflow."""
     with _found(session, workflow_id) as result:
         row, stats = result.row(), result.stats()
         members = workflow_view.first_members(result.members(), limit)
@@ -85,9 +85,10 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
 )  # fmt: skip
 @options.shared
 def create(session: Session, path: str, form: str | None) -> None:
-    """Check a workflow file, enqueue it in one transaction and print the workflow's id.
+    """Enqueue a workflow file and print the workflow's id.
 
-    The file names tasks of the app (-A), in full (shop.resize) or by their last part (resize).
+    The file is checked first, and written in one transaction. It names tasks of the app (-A), in
+    full (shop.resize) or by their last part (resize).
 
     \b
     Examples:
@@ -109,7 +110,10 @@ def create(session: Session, path: str, form: str | None) -> None:
 @options.limit(50, "Name at most this many jobs on each side; all are counted.")
 @options.shared
 def dependencies(session: Session, job_id: str, limit: int) -> None:
-    """Show what a job (not a workflow) waits for, and what waits for it."""
+    """Show what a job waits for, and what waits for it.
+
+    ID is the id of a job, not of a workflow.
+    """
     with session.store() as store:
         key = find_job(store, job_id)
         found = dependencies_of(store, key, limit)
@@ -185,7 +189,10 @@ def status(
 )
 @options.shared
 def cancel(session: Session, workflow_id: str, reason: str) -> None:
-    """Cancel the jobs that have not started, and have workers stop those that run."""
+    """Cancel a workflow, running jobs included.
+
+    Jobs that have not started are cancelled at once; workers are told to stop those that run.
+    """
     with _found(session, workflow_id) as result:
         now = result.status()
         if now.is_final:
@@ -204,7 +211,9 @@ def cancel(session: Session, workflow_id: str, reason: str) -> None:
 @options.flag("--downstream", help="Run everything again that depends on it, completed or not.")
 @options.shared
 def retry(session: Session, workflow_id: str, node: str | None, downstream: bool) -> None:
-    """Run failed and cancelled jobs again, and those that were skipped because of them.
+    """Run a workflow's failed and cancelled jobs again.
+
+    The jobs that were skipped because of them run again, too.
 
     \b
     Examples:
@@ -220,7 +229,10 @@ def retry(session: Session, workflow_id: str, node: str | None, downstream: bool
 @_workflow_id
 @options.shared
 def resume(session: Session, workflow_id: str) -> None:
-    """Continue a paused workflow without the jobs that depend on the failed ones."""
+    """Continue a paused workflow.
+
+    The jobs that depend on the failed ones are left out.
+    """
     with _found(session, workflow_id) as result:
         result.resume(by=user_at_host())
         _tell_status(session, result)
@@ -231,7 +243,10 @@ def resume(session: Session, workflow_id: str) -> None:
 @click.argument("node")
 @options.shared
 def skip(session: Session, workflow_id: str, node: str) -> None:
-    """Treat a failed node as completed, so that the jobs that depend on it run."""
+    """Treat a failed node as completed.
+
+    The jobs that depend on it run.
+    """
     with _found(session, workflow_id) as result:
         result.skip(node, by=user_at_host())
         _tell_status(session, result)

@@ -120,6 +120,15 @@ def test_an_ended_job_tells_how_long_it_ran_and_where(
     assert job_json(job)["seconds"] == 3.21
 
 
+def test_a_running_job_tells_how_long_it_has_run(run: Run, shop: Hammerflow) -> None:
+    result = shop.tasks["shop.add"].delay(1, 2)
+    assert len(claim(shop)) == 1
+
+    (ran,) = [line for line in run("job", "show", result.id).out.splitlines() if "so far" in line]
+
+    assert ran.split()[0] == "ran" and ran.split()[1].endswith("s")
+
+
 def test_a_job_that_has_not_started_has_no_duration(run: Run, embedded_shop: Hammerflow) -> None:
     result = embedded_shop.tasks["shop.add"].delay(1, 2)
 

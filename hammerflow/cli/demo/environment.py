@@ -22,17 +22,13 @@ from hammerflow.settings import parse_url
 if TYPE_CHECKING:
     from hammerflow.app import Hammerflow
 
-__all__ = ["DemoEnvironment", "WorkerDied", "demo_environment"]
+__all__ = ["DemoEnvironment", "demo_environment"]
 
 _APP = "hammerflow.cli.demo.app:app"
 _GRACE = 2.0  # seconds that running jobs have to end when the demo is interrupted
 _STOP_TIMEOUT = 10.0  # seconds until the worker is killed
 _LOG_LINES = 15  # that an error shows
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class WorkerDied(HammerflowError):
-    """The demo's worker ended too early; the message holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +43,12 @@ class DemoEnvironment:
         """Check that the worker runs.
 
         Raises:
-            WorkerDied: it does not.
+            HammerflowError: it has ended; the message holds the end of its log.
         """
         if (code := self.worker.poll()) is not None:
-            raise WorkerDied(f"the worker ended with exit code {code}; its log ends:\n{self.tail}")
+            raise HammerflowError(
+                f"the worker ended with exit code {code}; its log ends:\n{self.tail}"
+            )
 
     @property
     def tail(self) -> str:
@@ -79,7 +77,7 @@ def demo_environment(
         stack.enter_context(contextlib.chdir(folder))  # away from the user's hammerflow.toml
         from hammerflow.cli.demo.app import app  # reads the settings from the environment
 
-        stack.callback(_drop, app)
+        stack.callback(_tear_down, app)
         app.migrate()
         log = folder / "worker.log"
         worker = _start(children, log)
@@ -185,6 +183,6 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _drop(app: Hammerflow) -> None:
+def _tear_down(app: Hammerflow) -> None:
     app.store.schema.drop()
     app.close()
