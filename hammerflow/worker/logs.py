@@ -97,8 +97,8 @@ class JobThreads:
         self._older: Sequence[threading.Thread] = ()
 
     def begin(self, job: Holder) -> None:
-        """A body begins in this process; usually the only thread is the one that runs it."""
-        self._older = threading.enumerate() if _thread._count() else ()
+        """A job begins in this thread; in a child that is usually the only one."""
+        self._older = threading.enumerate() if _thread._count() else (threading.main_thread(),)
         self._job = job
 
     def end(self) -> None:
