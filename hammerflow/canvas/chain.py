@@ -314,7 +314,7 @@ def chord(header: Iterable[Canvas], body: Canvas | None = None) -> Chord:
 
 
 def _steps(canvas: Canvas) -> list[Canvas]:
-    """The steps of a chain; the canvas itself if it is no chain or the whole has links."""
+    """The steps of a chain without links of its own; any other canvas is one step."""
     if isinstance(canvas, Chain) and not (canvas.links or canvas.errbacks):
         return canvas.tasks
     return [canvas]

@@ -60,12 +60,12 @@ from hammerflow.codec.types import (
     EncodeError,
     Registered,
     TypeTag,
+    error_text,
     full_name,
     int_text,
     no_such_type,
     read_scalar,
     registered,
-    said,
     short,
     whole_text,
 )
@@ -181,7 +181,7 @@ class Codec:
         except NotDecodable:
             raise
         except Exception as error:  # a border: the bytes may come from anywhere
-            raise NotDecodable(f"stored bytes cannot be decoded: {said(error)}") from error
+            raise NotDecodable(f"stored bytes cannot be decoded: {error_text(error)}") from error
 
     def decode_call(self, data: bytes | str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The inverse of :meth:`encode_call`.
@@ -210,7 +210,7 @@ class Codec:
             data: bytes = b"M" + packer.pack(value)
         except Exception as error:  # a border: properties of users' classes run in here
             self._walk(value, room, name)
-            raise NotEncodable(f"{name('')}: {said(error)}") from error
+            raise NotEncodable(f"{name('')}: {error_text(error)}") from error
         if len(data) <= self.max_bytes:  # a packer keeps its buffer: drop one that has grown huge
             self._packers.append(packer)
         # Each container starts with a byte of its own: with few such bytes it cannot be too deep,
@@ -240,7 +240,7 @@ class Codec:
         try:
             text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except ValueError as error:  # sys.set_int_max_str_digits was lowered
-            raise NotEncodable(f"{name('')}: {said(error)}") from error
+            raise NotEncodable(f"{name('')}: {error_text(error)}") from error
         data = b"J" + text.encode()
         if len(data) > self.max_bytes:
             raise self._too_long(data, name)
@@ -267,7 +267,7 @@ class Codec:
         except EncodeError as error:
             raise NotEncodable(error.sentence(name)) from error.__cause__
         except Exception as error:  # a border: for example, a dict that changes meanwhile
-            raise NotEncodable(f"{name('')}: {said(error)}") from error
+            raise NotEncodable(f"{name('')}: {error_text(error)}") from error
 
     def _tree(self, value: Any, room: int) -> Any:
         """The value as JSON has it."""
@@ -408,7 +408,9 @@ def _guarded(fn: Callable[[Any], Any], value: Any) -> Any:
     except EncodeError:
         raise
     except Exception as error:  # a border: users' properties and time zones run in here
-        raise EncodeError(f"{full_name(type(value))} cannot be encoded: {said(error)}") from error
+        raise EncodeError(
+            f"{full_name(type(value))} cannot be encoded: {error_text(error)}"
+        ) from error
 
 
 def _are_texts(names: Iterable[Any]) -> bool:

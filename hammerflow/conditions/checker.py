@@ -62,91 +62,97 @@ METHODS: dict[str, Callable[[str, str], bool]] = {
 class ConditionChecker:
     """Static types: a kind where the text determines it, None where the data does.
 
-    Each method returns the kind of a node, and raises ConditionError if no data can make it valid.
+    Attributes:
+        names: what the condition reads, known after :meth:`kind`.
     """
 
     def __init__(self, source: str, dependencies: tuple[str, ...]) -> None:
         self.source, self.dependencies = source, dependencies
         self.names: set[str] = set()
 
-    def error(self, node: SyntaxNode, reason: str) -> ConditionError:
+    def _error(self, node: SyntaxNode, reason: str) -> ConditionError:
         return condition_error(self.source, node.at, reason)
 
-    def expect(self, node: SyntaxNode, *kinds: str, what: str) -> str | None:
+    def _expect(self, node: SyntaxNode, *kinds: str, what: str) -> str | None:
         kind = self.kind(node)
         if kind is not None and kind not in kinds:
-            raise self.error(node, f"{what} takes {' or '.join(kinds)}, not {kind}")
+            raise self._error(node, f"{what} takes {' or '.join(kinds)}, not {kind}")
         return kind
 
     def kind(self, node: SyntaxNode) -> str | None:
+        """The kind of a node and all below it.
+
+        Raises:
+            ConditionError: no data can make it valid.
+        """
         match node.op, node.args:
             case "literal", (value,):
                 return KINDS[type(value)]
             case "name", (name,):
-                self.name(node, name)
+                self._name(node, name)
                 return None
             case (("&&" | "||"), parts):
                 for part in parts:
-                    self.expect(part, "bool", what=node.op)
+                    self._expect(part, "bool", what=node.op)
                 return "bool"
             case "!", (inside, _):
-                self.expect(inside, "bool", what="!")
+                self._expect(inside, "bool", what="!")
                 return "bool"
             case "negate", (inside, _):
-                return self.expect(inside, "int", "double", what="unary -")
+                return self._expect(inside, "int", "double", what="unary -")
             case "?:", (test, then, other):
-                self.expect(test, "bool", what="? :")
+                self._expect(test, "bool", what="? :")
                 kinds = {self.kind(then), self.kind(other)}
                 return kinds.pop() if len(kinds) == 1 else None
             case _:
-                return self.compound(node)
+                return self._compound(node)
 
-    def compound(self, node: SyntaxNode) -> str | None:
+    def _compound(self, node: SyntaxNode) -> str | None:
         match node.op, node.args:
             case "arithmetic", (first, rest):
-                return self.arithmetic(first, rest)
+                return self._arithmetic(first, rest)
             case "list", parts:
                 for part in parts:
                     self.kind(part)
                 return "list"
             case "map", pairs:
                 for key, value in pairs:
-                    self.expect(key, "string", "int", "bool", what="a map's key")
+                    self._expect(key, "string", "int", "bool", what="a map's key")
                     self.kind(value)
                 return "map"
             case "function", (name, args):
-                return self.function(node, name, args)
+                return self._function(node, name, args)
             case "path", (first, steps):
-                return self.path(first, steps)
+                return self._path(first, steps)
             case _:
-                return self.comparison(node)
+                return self._comparison(node)
 
-    def name(self, node: SyntaxNode, name: str) -> None:
+    def _name(self, node: SyntaxNode, name: str) -> None:
         if name == "deps":
-            raise self.error(node, "deps is read as deps['name of a dependency']")
+            raise self._error(node, "deps is read as deps['name of a dependency']")
         if name not in self.dependencies and len(self.dependencies) != 1:
-            raise self.unknown(node, name)
+            raise self._unknown(node, name)
         self.names.add(name)
 
-    def unknown(self, node: SyntaxNode, name: str) -> ConditionError:
+    def _unknown(self, node: SyntaxNode, name: str) -> ConditionError:
         known = ", ".join(map(repr, self.dependencies[:20])) or "none"
-        return self.error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
+        return self._error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
 
-    def comparison(self, node: SyntaxNode) -> str:
+    def _comparison(self, node: SyntaxNode) -> str:
         left, right = map(self.kind, node.args)
         if node.op == "in":
             if right not in (None, *NESTED):
-                raise self.error(node, f"in takes a list or map on its right, not {right}")
+                raise self._error(node, f"in takes a list or map on its right, not {right}")
             return "bool"
         if left is None or right is None or (left in NUMBERS and right in NUMBERS):
             return "bool"
         if node.op in ORDER and (left != right or left in UNORDERED):
-            raise self.error(node, f"{left} {node.op} {right} is not defined")
+            raise self._error(node, f"{left} {node.op} {right} is not defined")
         if left != right and "null" not in (left, right):
-            raise self.error(node, f"{left} {node.op} {right} compares two types")
+            raise self._error(node, f"{left} {node.op} {right} compares two types")
         return "bool"
 
-    def arithmetic(self, first: SyntaxNode, rest: list[tuple[str, int, SyntaxNode]]) -> str | None:
+    def _arithmetic(self, first: SyntaxNode, rest: list[tuple[str, int, SyntaxNode]]) -> str | None:
         left = self.kind(first)
         for sign, at, operand in rest:
             right = self.kind(operand)
@@ -160,62 +166,63 @@ class ConditionChecker:
                 left = "double"
         return left
 
-    def function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
+    def _function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
         if name not in FUNCTIONS:
             known = ", ".join([*FUNCTIONS, *METHODS])
-            raise self.error(node, f"there is no function {name[:80]!r}; known are: {known}")
+            raise self._error(node, f"there is no function {name[:80]!r}; known are: {known}")
         if len(args) != 1:
-            raise self.error(node, f"{name}() takes 1 argument, not {len(args)}")
+            raise self._error(node, f"{name}() takes 1 argument, not {len(args)}")
         kind = self.kind(args[0])
         if name == "has":
             if args[0].op != "path" or args[0].args[1][-1].op != "select":
-                raise self.error(node, "has() takes a field, as has(a.b)")
+                raise self._error(node, "has() takes a field, as has(a.b)")
             return "bool"
         if name == "size":
-            self.expect(args[0], "string", "bytes", *NESTED, what="size()")
+            self._expect(args[0], "string", "bytes", *NESTED, what="size()")
             return "int"
         if kind in ("null", *NESTED):
-            raise self.error(node, f"{name}() does not take {kind}")
+            raise self._error(node, f"{name}() does not take {kind}")
         return name
 
-    def path(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> str | None:
-        kind = None if self.dependency(first, steps) else self.kind(first)
+    def _path(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> str | None:
+        kind = None if self._dependency(first, steps) else self.kind(first)
         for step in steps:
             if step.op == "call":
-                kind = self.method(step, kind)
+                kind = self._method(step, kind)
                 continue
             expected = ("map",) if step.op == "select" else ("map", "list")
             if kind is not None and kind not in expected:
-                raise self.error(step, f"{kind} has no fields or elements")
+                raise self._error(step, f"{kind} has no fields or elements")
             if step.op == "index" and not (step is steps[0] and is_deps(first)):
                 self.kind(step.args[0])
             kind = None
         return kind
 
-    def dependency(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> bool:
+    def _dependency(self, first: SyntaxNode, steps: tuple[SyntaxNode, ...]) -> bool:
         """Whether the path starts with ``deps["name"]``."""
         if not is_deps(first) or steps[0].op != "index":
             return False
         key = steps[0].args[0]
         if key.op != "literal" or type(key.args[0]) is not str:
-            raise self.error(key, "deps takes a dependency's name in quotes")
+            raise self._error(key, "deps takes a dependency's name in quotes")
         if key.args[0] not in self.dependencies:
-            raise self.unknown(key, key.args[0])
+            raise self._unknown(key, key.args[0])
         self.names.add(key.args[0])
         return True
 
-    def method(self, step: SyntaxNode, kind: str | None) -> str:
+    def _method(self, step: SyntaxNode, kind: str | None) -> str:
         name, args = step.args
         if name not in METHODS:
             known = ", ".join(METHODS)
-            raise self.error(step, f"there is no method {name[:80]!r}; known are: {known}")
+            raise self._error(step, f"there is no method {name[:80]!r}; known are: {known}")
         if len(args) != 1:
-            raise self.error(step, f"{name}() takes 1 argument, not {len(args)}")
+            raise self._error(step, f"{name}() takes 1 argument, not {len(args)}")
         if kind not in (None, "string"):
-            raise self.error(step, f"{name}() is a method of strings, not of {kind}")
-        self.expect(args[0], "string", what=f"{name}()")
+            raise self._error(step, f"{name}() is a method of strings, not of {kind}")
+        self._expect(args[0], "string", what=f"{name}()")
         return "bool"
 
 
 def is_deps(node: SyntaxNode) -> bool:
+    """Whether a node is the name ``deps``."""
     return node.op == "name" and node.args[0] == "deps"

@@ -47,7 +47,7 @@ class SyntaxNode(NamedTuple):
     at: int  # index of its first character
 
 
-class Token(NamedTuple):
+class _Token(NamedTuple):
     kind: str
     text: str
     at: int
@@ -78,7 +78,7 @@ def condition_error(source: str, at: int, reason: str) -> ConditionError:
     return ConditionError(f"error in the condition {shown!r} at character {at + 1}: {reason}", at)
 
 
-def _tokens(source: str) -> list[Token]:
+def _tokens(source: str) -> list[_Token]:
     tokens, at, end = [], 0, len(source.rstrip())
     while at < end:
         found = _TOKEN.match(source, at, end)
@@ -87,9 +87,9 @@ def _tokens(source: str) -> list[Token]:
         kind, text = found.lastgroup, found[found.lastgroup]
         if kind == "name" and text in _WORDS:
             kind, text = "mark", _WORDS[text]
-        tokens.append(Token(kind, text, found.start(found.lastgroup)))
+        tokens.append(_Token(kind, text, found.start(found.lastgroup)))
         at = found.end()
-    return [*tokens, Token("end", "", end)]
+    return [*tokens, _Token("end", "", end)]
 
 
 def _stray(source: str, at: int) -> ConditionError:
@@ -103,11 +103,11 @@ def _stray(source: str, at: int) -> ConditionError:
 class _Parser:
     """Recursive descent: one method for each rule of the grammar."""
 
-    def __init__(self, source: str, tokens: list[Token]) -> None:
+    def __init__(self, source: str, tokens: list[_Token]) -> None:
         self.source, self.tokens, self.next, self.depth = source, tokens, 0, 0
 
     @property
-    def token(self) -> Token:
+    def token(self) -> _Token:
         return self.tokens[self.next]
 
     def unexpected(self, expected: str) -> ConditionError:
@@ -115,14 +115,14 @@ class _Parser:
         found = repr(token.text[:40]) if token.kind != "end" else "the end"
         return condition_error(self.source, token.at, f"expected {expected}, got {found}")
 
-    def take(self, *marks: str) -> Token | None:
+    def take(self, *marks: str) -> _Token | None:
         token = self.token
         if token.kind != "mark" or token.text not in marks:
             return None
         self.next += 1
         return token
 
-    def expect(self, mark: str) -> Token:
+    def expect(self, mark: str) -> _Token:
         token = self.take(mark)
         if token is None:
             raise self.unexpected(repr(mark))
@@ -261,7 +261,7 @@ class _Parser:
             return SyntaxNode("function", (token.text, self.until(")")), token.at)
         return SyntaxNode("name", (token.text,), token.at)
 
-    def literal(self, token: Token) -> Any:
+    def literal(self, token: _Token) -> Any:
         if token.kind == "string":
             return _ESCAPE.sub(lambda escape: self.unescape(escape, token.at), token.text[1:-1])
         after = self.token

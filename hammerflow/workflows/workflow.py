@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -29,11 +30,12 @@ class WorkflowNode:
 
     name: str
     content: Any  # a Canvas, Workflow or Batch
-    after: list[WorkflowNode]
+    given_after: list[str | WorkflowNode]  # as the user gave it
     when: str | None
     after_skipped: str
     wait_for_children: bool
     condition: Condition | None = None
+    after: list[WorkflowNode] = field(default_factory=list)  # resolved by Workflow.validate
 
 
 class Workflow:
@@ -94,7 +96,6 @@ class Workflow:
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
         self._last: list[WorkflowNode] = []  # what `then` waits for
-        self._unresolved: list[tuple[WorkflowNode, list[str]]] = []  # names of nodes it waits for
 
     def add(
         self,
@@ -263,49 +264,41 @@ class Workflow:
         name = self._fresh(job) if name is None else _name(name, "a node's name")
         if name in self._names:
             raise WorkflowInvalid(f"workflow {self.name} has two nodes named {name!r}")
-        node = WorkflowNode(name, job, [], when, after_skipped, wait_for_children)
-        names = [other for other in after if isinstance(other, str)]
-        node.after = [other for other in after if isinstance(other, WorkflowNode)]
-        waits = [other for leaf in _leaves(job) for other in leaf.after]
-        names += [other for other in waits if isinstance(other, str) and not is_id(other)]
-        if names:
-            self._unresolved.append((node, names))
+        node = WorkflowNode(name, job, after, when, after_skipped, wait_for_children)
         self.nodes.append(node)
         self._names[name] = node
         return node
 
     def _fresh(self, job: Any) -> str:
         base = job.name if isinstance(job, Workflow | Batch) else _task(job).rpartition(".")[2]
-        name, n = base, 1
-        while name in self._names:
-            n += 1
-            name = f"{base}-{n}"
-        return str(name)
+        names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
+        return next(name for name in names if name not in self._names)
 
     def _resolve(self) -> None:
-        """Turn the names and signatures that nodes depend on into nodes."""
-        unresolved, self._unresolved = self._unresolved, []
-        for node, names in unresolved:
-            for name in names:
-                before = self.node(name)
-                if before is node:
-                    raise WorkflowInvalid(f"node {name!r} of workflow {self.name} waits for itself")
-                node.after.append(before)
+        """Find the nodes that each node waits for.
+
+        This comes last, because a name may be given before its node is added, and
+        ``signature.depends_on`` may be called after it.
+        """
         owners = {id(node.content): node for node in self.nodes}
         for node in self.nodes:
-            waits = [other for leaf in _leaves(node.content) for other in leaf.after]
-            own = [owners[id(other)] for other in waits if id(other) in owners]
-            if node in own:
+            after = [self.node(n) if isinstance(n, str) else n for n in node.given_after]
+            leaves = node.content.leaves() if isinstance(node.content, Canvas) else ()
+            for other in itertools.chain.from_iterable(leaf.after for leaf in leaves):
+                if isinstance(other, str) and not is_id(other):
+                    after.append(self.node(other))
+                elif id(other) in owners:
+                    after.append(owners[id(other)])
+            if node in after:
                 raise WorkflowInvalid(
                     f"node {node.name!r} of workflow {self.name} waits for itself"
                 )
-            node.after += own
-            node.after = [*dict.fromkeys(node.after)]
-            foreign = next((n for n in node.after if self._names.get(n.name) is not n), None)
+            foreign = next((n for n in after if self._names.get(n.name) is not n), None)
             if foreign is not None:
                 raise WorkflowInvalid(
                     f"node {node.name!r} waits for {foreign.name!r}, a node of another workflow"
                 )
+            node.after = [*dict.fromkeys(after)]
 
     def _check_cycles(self) -> None:
         try:
@@ -327,17 +320,13 @@ class Workflow:
             raise WorkflowInvalid(f"node {node.name!r}: {error}") from error
 
     def _submit_of_leaves(self) -> Callable[[Any], Any] | None:
-        if self.submit is not None:
-            return self.submit
-        for node in self.nodes:
-            content = node.content
-            if isinstance(content, Workflow):
-                submit = content._submit_of_leaves()
-            else:
-                submit = content.submit
-            if submit is not None:
-                return submit
-        return None
+        submits = (
+            node.content._submit_of_leaves()
+            if isinstance(node.content, Workflow)
+            else node.content.submit
+            for node in self.nodes
+        )
+        return self.submit or next(filter(None, submits), None)
 
 
 def _name(value: Any, what: str) -> str:
@@ -351,10 +340,6 @@ def _list(after: Any) -> list[Any]:
     if after is None:
         return []
     return [after] if isinstance(after, str | WorkflowNode) else [*after]
-
-
-def _leaves(content: Any) -> Iterable[Signature]:
-    return content.leaves() if isinstance(content, Canvas) else ()
 
 
 def is_id(text: str) -> bool:
