@@ -1,0 +1,59 @@
+"""The documents do what they say: a reader's modules, workers, sessions and commands are run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.desk import Desk
+from tests.docs.pages import DRAWN, FILES, PAGES, ROOT, blocks_of, needs_of
+
+DOCS = ROOT / "docs"
+CHECKED = {"console", "pycon", "json"} | FILES | DRAWN
+
+
+def _id(page: Path) -> str:
+    return page.relative_to(ROOT).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    for package in needs_of(page):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed; tox installs it")
+    folder = tmp_path / "desk"
+    folder.mkdir()
+
+    with Desk(folder) as desk:
+        desk.type_page(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_every_block_of_a_page_is_run_or_checked(page: Path) -> None:
+    unknown = [block.place for block in blocks_of(page) if block.language not in CHECKED]
+
+    assert unknown == [], f"a block's language is one of {sorted(CHECKED)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_every_page_that_a_page_names_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)(?:#[\w-]*)?\)", page.read_text("utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_proof_that_is_named_is_there() -> None:
+    tests = ROOT / "tests"
+    text = (DOCS / "internals" / "guides-covered.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)(?:\[\w+\])?`", text)
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"def {test}(" not in (tests / file).read_text(encoding="utf-8")
+    ]
+
+    assert missing == []
+    assert len(named) > 50
