@@ -19,7 +19,7 @@ from tests.docs import client
 from tests.docs.pages import Block, blocks_of, files_of
 
 #: Commands that run until they are told to stop, and what they log once they are up.
-_SERVERS = re.compile(r"(hammerflow .*\bworker\b(?!.*(--burst|--help))|(python -m )?uvicorn )")
+_SERVERS = re.compile(r"(hammerflow (.* )?worker\b(?!.*(--burst|--help))|(python -m )?uvicorn )")
 _STARTED = re.compile(r"worker started|Uvicorn running")
 _SHOWN = doctest.OutputChecker()
 _LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
