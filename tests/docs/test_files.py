@@ -21,7 +21,7 @@ from tests.docs.pages import PAGES, Block, blocks_of
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 GRACE = 30  # of `hammerflow worker`
-INSTRUCTIONS = set("ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM RUN STOPSIGNAL USER WORKDIR".split())
+INSTRUCTIONS = {"CMD", "COPY", "ENV", "FROM", "RUN", "STOPSIGNAL", "USER", "WORKDIR"}
 
 
 def _shown(*languages: str) -> Any:
@@ -46,7 +46,7 @@ def test_a_unit_is_understood(block: Block, tmp_path: Path) -> None:
 
 @_shown("dockerfile")
 def test_a_container_file_is_understood(block: Block) -> None:
-    lines = [line.split(maxsplit=1) for line in block.text.splitlines() if line[:1] not in "#"]
+    lines = [line.split(maxsplit=1) for line in block.text.splitlines() if not line.startswith("#")]
 
     assert lines[0][0] == "FROM"
     assert {instruction for instruction, _ in lines} <= INSTRUCTIONS
