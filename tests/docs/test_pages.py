@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import hammerflow
 from tests.docs.desk import Desk
 from tests.docs.pages import DRAWN, FILES, PAGES, ROOT, blocks_of, needs_of
 
@@ -57,3 +58,43 @@ def test_every_proof_that_is_named_is_there() -> None:
 
     assert missing == []
     assert len(named) > 50
+
+
+def test_every_table_is_documented_by_its_name() -> None:
+    sql = ROOT / "hammerflow" / "stores" / "sql"
+    created = {
+        table
+        for path in [*(sql / "migrations" / "sqlite").glob("*.sql"), sql / "sqlite" / "schema.sql"]
+        for table in re.findall(r"CREATE TABLE IF NOT EXISTS \{(\w+)\}", path.read_text("utf-8"))
+    }
+    text = (DOCS / "internals" / "states.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:(?:`?\w+`?) \| )?(`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE)
+
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == created
+
+
+def test_the_reference_describes_every_public_name() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md")]
+    described = re.findall(
+        r"^\.\. auto(?:class|function|exception):: hammerflow\.(\w+)$",
+        "\n".join(pages),
+        re.MULTILINE,
+    )
+
+    assert sorted(described) == sorted(hammerflow.__all__)
+
+
+#: Phrases that a reader has to read twice; CONTRIBUTING asks for plain English.
+TELLTALES = re.compile(
+    r"\bstands (?:for|in|at|beside)\b|\b(?:is|are) no\b(?! longer)|\bby itself\b|\banew\b"
+    r"|\bso many\b|\ba look\b|\bbeside\b|\bof its own accord\b|\bas far as\b|\blet go\b|\bis wanted\b"
+    r"|\bseen from\b|\bsee to it\b|\bfor ever\b"
+)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=_id)
+def test_a_page_is_plain_english(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    there_is = re.compile(r"\bthere (?:is|are) no\b", re.IGNORECASE)
+
+    assert [line for line in lines if TELLTALES.search(there_is.sub("", line))] == []
