@@ -87,8 +87,8 @@ def test_the_reference_describes_every_public_name() -> None:
 #: Phrases that a reader has to read twice; CONTRIBUTING asks for plain English.
 TELLTALES = re.compile(
     r"\bstands (?:for|in|at|beside)\b|\b(?:is|are) no\b(?! longer)|\bby itself\b|\banew\b"
-    r"|\bso many\b|\ba look\b|\bbeside\b|\bof its own accord\b|\bas far as\b|\blet go\b|\bis wanted\b"
-    r"|\bseen from\b|\bsee to it\b|\bfor ever\b"
+    r"|\bso many\b|\ba look\b|\bbeside\b|\bof its own accord\b|\bas far as\b|\blet go\b"
+    r"|\bis wanted\b|\bseen from\b|\bsee to it\b|\bfor ever\b"
 )
 
 
