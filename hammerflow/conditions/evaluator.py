@@ -69,7 +69,7 @@ def compile_condition(source: str, dependencies: Sequence[str]) -> Condition:
     """The condition of a node, parsed and checked.
 
     Args:
-        source: an expression of the CEL subset that docs/reference/conditions.md describes.
+        source: an expression of the CEL subset that docs/conditions.md describes.
         dependencies: the names of the nodes whose results it may read.
 
     Raises:

@@ -46,9 +46,7 @@ def workflow_from_file(
     *,
     format: str | None = None,  # noqa: A002 - as the command
 ) -> Workflow:
-    """The workflow that a JSON or YAML file describes, not enqueued yet.
-
-    docs/reference/workflow-files.md describes the format.
+    """The workflow that a JSON or YAML file describes (docs/workflow-files.md), not enqueued yet.
 
     Args:
         app: its tasks are what the file names: ``shop.resize``, or ``resize`` where only one task

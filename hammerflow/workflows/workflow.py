@@ -201,8 +201,8 @@ class Workflow:
             job: a signature, a canvas, a batch, or a workflow to stand inside this one.
             name: unique here; the function's name when left out.
             after: names of nodes that must have completed before (they may be added later).
-            when: a condition on their results (docs/reference/conditions.md); the node is skipped
-                when it is false.
+            when: a condition on their results (docs/conditions.md); the node is skipped when it
+                is false.
             after_skipped: "skip" or "run": what becomes of this node when one that it waits for
                 was skipped by a condition.
             wait_for_children: what waits for this spawner waits for its children, too.
