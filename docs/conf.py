@@ -8,8 +8,11 @@ from dataclasses import is_dataclass
 from typing import Any, ClassVar
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
 
 import hammerflow
 
@@ -52,6 +55,15 @@ html_copy_source = False
 pygments_style = "default"
 
 
+#: Where the options are until the code describes each one.
+_TYPES = {
+    "hammerflow.tasks.options:OPTIONS": "hammerflow.tasks.options:DeclaredOptions",
+    "hammerflow.tasks.options:SPAWNER_OPTIONS": "hammerflow.tasks.options:SpawnerOptions",
+    "hammerflow.canvas.options:CALL_OPTIONS": "hammerflow.canvas.signature:CallOptions",
+    "hammerflow.settings:SETTINGS": "hammerflow.settings:Settings",
+}
+
+
 class OptionTable(SphinxDirective):
     """A table of options, read from the code: ``{option-table} hammerflow.settings:SETTINGS``."""
 
@@ -60,9 +72,17 @@ class OptionTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The nodes of the table."""
-        module, _, name = self.arguments[0].partition(":")
-        options = getattr(importlib.import_module(module), name)
+        place = self.arguments[0]
+        try:
+            options = _load(place)
+        except (ImportError, AttributeError):
+            options = _load(_TYPES[place])
         return self.parse_text_to_nodes(_table(options))
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _table(options: Any) -> str:
@@ -83,7 +103,26 @@ def _table(options: Any) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _resolve_public_name(
+    _: Sphinx, environment: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """Link ``current_job`` and ``hammerflow.context.current_job`` to ``hammerflow.current_job``."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = environment.domains.python_domain
+    parts = node["reftarget"].split(".")
+    for i in range(len(parts)):
+        name = ".".join(["hammerflow", *parts[i:]])
+        if name in domain.objects:
+            found = domain.objects[name]
+            return make_refnode(
+                environment.app.builder, node["refdoc"], found.docname, found.node_id, content
+            )
+    return None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("option-table", OptionTable)
+    app.connect("missing-reference", _resolve_public_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
