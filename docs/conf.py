@@ -42,11 +42,10 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-napoleon_custom_sections = [("Options", "params_style")]
 
 html_theme = "furo"
 html_title = f"hammerflow {release}"
@@ -121,8 +120,23 @@ def _resolve_public_name(
     return None
 
 
+def _refer_to_tables(
+    _: Sphinx, kind: str, name: str, __: object, ___: object, lines: list[str]
+) -> None:
+    """Replace the "Options:" of a docstring, made for ``help()``, by a link to their table."""
+    if "Options:" not in lines:
+        return
+    begin = lines.index("Options:")
+    end = begin + 1
+    while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
+        end += 1
+    page = "settings" if kind == "class" else "options"
+    lines[begin:end] = [f"The options are on the page :doc:`{page}`.", ""]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("option-table", OptionTable)
     app.connect("missing-reference", _resolve_public_name)
+    app.connect("autodoc-process-docstring", _refer_to_tables, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -20,7 +20,12 @@ def _id(page: Path) -> str:
     return page.relative_to(ROOT).with_suffix("").as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_id)
+#: Typed in the minute between two thoughts, too; the other pages take a second or more each.
+FAST = {ROOT / "README.md", DOCS / "tutorial" / "quickstart.md"}
+TYPED = [page if page in FAST else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
+
+
+@pytest.mark.parametrize("page", TYPED, ids=_id)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     for package in needs_of(page):
         if importlib.util.find_spec(package) is None:
