@@ -24,7 +24,7 @@ GRACE = 30  # of `hammerflow worker`
 INSTRUCTIONS = {"CMD", "COPY", "ENV", "FROM", "RUN", "STOPSIGNAL", "USER", "WORKDIR"}
 
 
-def _shown(*languages: str) -> Any:
+def _shown(*languages: str) -> pytest.MarkDecorator:
     found = [block for block in BLOCKS if block.language in languages]
     return pytest.mark.parametrize("block", found, ids=lambda block: block.place)
 
