@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hammerflow.errors import ConfigError, MissingExtra, WorkflowInvalid
 from hammerflow.workflows.file import NodeSpec, WorkflowSpec, read_workflow
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 GUIDE = """{
   "name": "data_pipeline",

@@ -1,0 +1,142 @@
+"""The site: Sphinx over these Markdown pages, with the reference read from the docstrings."""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from dataclasses import is_dataclass
+from typing import Any, ClassVar
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+import hammerflow
+
+project = "hammerflow"
+author = "the authors of hammerflow"
+version = release = hammerflow.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+# A link to something that is not there is a warning, and tox makes warnings errors.
+nitpicky = True
+nitpick_ignore_regex = [
+    # Annotations name classes of the engine, of the standard library and type variables, none of
+    # which the reference describes.
+    (r"py:(class|data|obj)", r".*"),
+]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+autodoc_default_options = {"members": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = f"hammerflow {release}"
+html_show_sphinx = False
+html_copy_source = False
+pygments_style = "default"
+
+
+#: Where the options are until the code describes each one.
+_TYPES = {
+    "hammerflow.tasks.options:OPTIONS": "hammerflow.tasks.options:DeclaredOptions",
+    "hammerflow.tasks.options:SPAWNER_OPTIONS": "hammerflow.tasks.options:SpawnerOptions",
+    "hammerflow.canvas.options:CALL_OPTIONS": "hammerflow.canvas.signature:CallOptions",
+    "hammerflow.settings:SETTINGS": "hammerflow.settings:Settings",
+}
+
+
+class OptionTable(SphinxDirective):
+    """A table of options, read from the code: ``{option-table} hammerflow.settings:SETTINGS``."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """The nodes of the table."""
+        place = self.arguments[0]
+        try:
+            options = _load(place)
+        except (ImportError, AttributeError):
+            options = _load(_TYPES[place])
+        return self.parse_text_to_nodes(_table(options))
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _table(options: Any) -> str:
+    """Options as a Markdown table."""
+    if isinstance(options, tuple):
+        from hammerflow.option import option_table
+
+        return option_table(options)
+    rows = ["| Option | Type |", "|---|---|"]
+    if is_dataclass(options):
+        rows = ["| Option | Type | Default |", "|---|---|---|"]
+    for name, kind in typing.get_type_hints(options).items():
+        text = getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
+        cells = [f"`{name}`", text.replace("typing.", "").replace("|", "\\|")]
+        if is_dataclass(options):
+            cells.append(f"`{options.__dataclass_fields__[name].default!r}`")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _resolve_public_name(
+    _: Sphinx, environment: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """Link ``current_job`` and ``hammerflow.context.current_job`` to ``hammerflow.current_job``."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = environment.domains.python_domain
+    parts = node["reftarget"].split(".")
+    for i in range(len(parts)):
+        name = ".".join(["hammerflow", *parts[i:]])
+        if name in domain.objects:
+            found = domain.objects[name]
+            return make_refnode(
+                environment.app.builder, node["refdoc"], found.docname, found.node_id, content
+            )
+    return None
+
+
+def _refer_to_tables(
+    _: Sphinx, kind: str, name: str, __: object, ___: object, lines: list[str]
+) -> None:
+    """Replace the "Options:" of a docstring, made for ``help()``, by a link to their table."""
+    if "Options:" not in lines:
+        return
+    begin = lines.index("Options:")
+    end = begin + 1
+    while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
+        end += 1
+    page = "settings" if kind == "class" else "options"
+    lines[begin:end] = [f"The options are on the page :doc:`{page}`.", ""]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_directive("option-table", OptionTable)
+    app.connect("missing-reference", _resolve_public_name)
+    app.connect("autodoc-process-docstring", _refer_to_tables, priority=400)  # before napoleon
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,1 @@
+"""The documents are run as a reader would type them: modules, workers, clients, shells."""
