@@ -128,7 +128,7 @@ def test_ids_are_found_by_their_range(desk: Desk) -> None:
 def test_ids_of_workflows_are_found_by_their_range(desk: Desk) -> None:
     sketches = [Sketch() for _ in range(3)]
     for sketch in sketches:
-        sketch.plan.step(Signature("t", options={"queue": "q"}), sketch.top, "node")
+        sketch.plan.new_job(Signature("t", options={"queue": "q"}), sketch.top, "node")
         sketch.put(desk)
     ids = sorted(sketch.id for sketch in sketches)
     find = desk.store.workflows.ids_between

@@ -157,7 +157,7 @@ def test_a_job_that_never_started_has_neither(desk: Desk) -> None:
     (key,) = desk.put(desk.job())
     desk.store.jobs.cancel(key, "early")
     w = Sketch()
-    first = w.plan.step(Signature("t", options={"queue": "q"}), w.top, "first")
+    first = w.plan.new_job(Signature("t", options={"queue": "q"}), w.top, "first")
     then = w.job(first)
     w.put(desk)
     settle(desk, failed(), first)
