@@ -34,7 +34,7 @@ format:  ## format the code and sort the imports
 	$(VENV)/bin/ruff check --select I --fix .
 	$(VENV)/bin/ruff format .
 
-docs:  ## build the documentation site strictly, into site/
+docs:  ## build the documentation site strictly, into docs/_build/html
 	$(VENV)/bin/tox run -e docs
 
 bench:  ## run the benchmarks; B="drain --database sqlite" chooses some
@@ -44,6 +44,6 @@ chaos:  ## kill and cut for C="--database postgres --minutes 10", then check the
 	$(PYTHON) -m tests.proof.chaos $(C)
 
 clean:  ## remove what the targets above have built
-	rm -rf site build dist .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf docs/_build build dist .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 .PHONY: help setup servers fast test test-all lint format docs bench chaos clean
