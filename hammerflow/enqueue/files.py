@@ -46,7 +46,9 @@ def workflow_from_file(
     *,
     format: str | None = None,  # noqa: A002 - as the command
 ) -> Workflow:
-    """Read a workflow from a JSON or YAML file (docs/reference/workflow-files.md); it is not enqueued.
+    """Read a workflow from a JSON or YAML file, and do not enqueue it.
+
+    The format is described in docs/reference/workflow-files.md.
 
     Args:
         app: has the tasks. The file names one in full (``shop.resize``), or by its last part
