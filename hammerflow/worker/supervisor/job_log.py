@@ -42,7 +42,7 @@ class JobLog:
             level = self._level if failure is None else logging.WARNING
             if not log.isEnabledFor(level):
                 continue
-            values = self.fields(job, catalog) | {"outcome": type(outcome).__name__.lower()}
+            values = self.fields(job, catalog) | {"outcome": _name(outcome)}
             if seconds is not None:
                 values["duration"] = round(seconds, 6)
             if child is not None:
@@ -62,10 +62,15 @@ class JobLog:
         }
 
 
+def _name(outcome: Outcome) -> str:
+    is_completed = isinstance(outcome, Settled) and not outcome.stale
+    return "completed" if is_completed else type(outcome).__name__.lower()
+
+
 def _sentence(outcome: Outcome) -> str:
     match outcome:
-        case Settled(stale):
-            return "job ended, but its lease had been taken over" if stale else "job completed"
+        case Settled(stale=True):
+            return "job ended, but its lease had been taken over"
         case Retrying(delay):
             return f"job failed, next attempt in {delay:.1f} s"
         case Lost(delay=delay):
@@ -76,4 +81,4 @@ def _sentence(outcome: Outcome) -> str:
         case Snoozed(delay):
             return f"job is snoozed for {delay:.1f} s"
         case _:
-            return f"job {type(outcome).__name__.lower()}"  # completed, failed, cancelled ...
+            return f"job {_name(outcome)}"  # completed, failed, cancelled ...
