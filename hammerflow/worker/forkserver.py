@@ -25,6 +25,7 @@ from hammerflow.worker.child.reports import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.loading import load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import die_with_parent, exit_now, ignore_stop_signals, set_title
 from hammerflow.worker.protocol import (
     APP_BROKEN,
@@ -47,29 +48,31 @@ def main(arguments: list[str]) -> int:
     """The whole life of the process.
 
     Args:
-        arguments: descriptor of the control socket, pid of the supervisor, options as JSON.
+        arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
+            clock, :class:`WorkerOptions` as JSON.
     """
     control = socket.socket(fileno=int(arguments[0]))
     die_with_parent(int(arguments[1]))
     try:
-        return _serve_app(control, json.loads(arguments[2]))
+        clock = LeaseClock(int(arguments[2]))
+        return _serve_app(control, WorkerOptions(**json.loads(arguments[3])), clock)
     except (BrokenPipeError, ConnectionResetError):  # the supervisor was killed, or has stopped
         return 0
 
 
-def _serve_app(control: socket.socket, options: dict[str, Any]) -> int:
-    configure_fallback(options["log_format"])  # an app's own logging.basicConfig() still works
+def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: LeaseClock) -> int:
+    configure_fallback(options.log_format)  # an app's own logging.basicConfig() still works
     ignore_stop_signals()
     set_title("fork server")
     try:
         preload()
-        app = load_app(options["app"])
+        app = load_app(options.app)
         greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
         control.sendall(pack([APP_BROKEN, str(error), traceback.format_exc()]))
         return 1
-    if options["configure_logging"] and app.settings.configure_logging:
-        configure(options["log_format"], options["log_level"])
+    if options.configure_logging and app.settings.configure_logging:
+        configure(options.log_format, options.log_level)
     if threading.active_count() > 1:
         names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
         log.warning("importing the app started threads, which children do not have: %s", names)
@@ -77,7 +80,8 @@ def _serve_app(control: socket.socket, options: dict[str, Any]) -> int:
     control.sendall(pack(greeting))
     gc.collect()
     gc.freeze()  # collections in children must not touch, and so copy, what they share
-    ForkServer(app, control, options).run()
+    limits = ChildLimits(options.max_jobs_per_child, options.max_memory_per_child)
+    ForkServer(app, control, limits, lease_clock).run()
     return 0
 
 
@@ -92,11 +96,17 @@ def _greeting(app: Hammerflow) -> list[Any]:
 class ForkServer:
     """Forks children on request, and reports their exits as soon as SIGCHLD arrives."""
 
-    def __init__(self, app: Hammerflow, control: socket.socket, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        app: Hammerflow,
+        control: socket.socket,
+        limits: ChildLimits,
+        lease_clock: LeaseClock,
+    ) -> None:
         self._app = app
         self._control = control
-        self._limits = ChildLimits(options["max_jobs"], options["max_memory"])
-        self._lease_clock = LeaseClock(options["lease_clock"])
+        self._limits = limits
+        self._lease_clock = lease_clock
         self._children: set[int] = set()
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)

@@ -22,7 +22,7 @@ class ChildLimits(NamedTuple):
     max_memory: int | None = None  # MiB
 
     def quit_reason(self, jobs_done: int) -> str | None:
-        """Why a child that has done so many jobs is used up; None if it is not."""
+        """Why a child that has done ``jobs_done`` jobs is used up; None if it is not."""
         if self.max_jobs is not None and jobs_done >= self.max_jobs:
             return f"{jobs_done} jobs done"
         if self.max_memory is not None and (memory := resident_mebibytes()) > self.max_memory:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.protocol import ASYNC, ENDED, STOP, pack, unpack_outcome
-from hammerflow.worker.run_options import TaskCatalog
-from hammerflow.worker.supervisor.child_channel import ChildChannel
-from hammerflow.worker.supervisor.child_handle import ChildHandle, Deadline
+from hammerflow.worker.supervisor.child_handle import ChildHandle, JobDeadline
 from hammerflow.worker.supervisor.prefetch import Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
@@ -25,17 +24,14 @@ class _InFlight(NamedTuple):
     timeout: float | None
 
 
+@dataclass(eq=False)
 class AsyncChildHandle(ChildHandle):
     """A child that runs many jobs at once: it starts each job when it gets it, without tokens."""
 
     kind = ASYNC
 
-    def __init__(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> None:
-        super().__init__(serial, channel, catalog, now)
-        self._in_flight: dict[bytes, _InFlight] = {}
-        self._stop_by: dict[bytes, float] = {}  # timed out jobs that were asked to stop
+    _in_flight: dict[bytes, _InFlight] = field(default_factory=dict)
+    _stop_by: dict[bytes, float] = field(default_factory=dict)  # timed out, and asked to stop
 
     @property
     def is_busy(self) -> bool:
@@ -87,10 +83,12 @@ class AsyncChildHandle(ChildHandle):
         """Interrupt the body of this job."""
         self._stop(job_id, "cancel")
 
-    def next_deadline(self) -> Deadline | None:
+    def next_deadline(self) -> JobDeadline | None:
         """The hard timeout that strikes next; once the job was asked to stop, the kill after it."""
         deadlines = (
-            Deadline(self._stop_by.get(job_id, job.began_at + job.timeout), job.held, job.timeout)
+            JobDeadline(
+                self._stop_by.get(job_id, job.began_at + job.timeout), job.held, job.timeout
+            )
             for job_id, job in self._in_flight.items()
             if job.timeout is not None
         )

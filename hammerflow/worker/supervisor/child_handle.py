@@ -7,7 +7,8 @@ import os
 import random
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
@@ -17,7 +18,7 @@ from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
-__all__ = ["ChildHandle", "Deadline", "KillReason"]
+__all__ = ["ChildHandle", "JobDeadline", "KillReason"]
 
 
 class KillReason(NamedTuple):
@@ -35,7 +36,7 @@ class KillReason(NamedTuple):
     timeout: float = 0.0
 
 
-class Deadline(NamedTuple):
+class JobDeadline(NamedTuple):
     """When the hard timeout of a job strikes."""
 
     at: float
@@ -43,13 +44,14 @@ class Deadline(NamedTuple):
     timeout: float  # seconds
 
 
+@dataclass(eq=False)
 class ChildHandle:
     """A child, from the request to fork it until its end is known.
 
     Args:
         serial: number of the request, by which the fork server reports the pid.
         catalog: the tasks of the code that this child runs.
-        now: seconds of the monotonic clock, as everywhere here.
+        started_at: seconds of the monotonic clock, as everywhere here.
 
     Attributes:
         pid: None until the fork server has reported it.
@@ -61,25 +63,22 @@ class ChildHandle:
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
 
-    kind: bytes
+    kind: ClassVar[bytes]
 
-    def __init__(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> None:
-        self.serial = serial
-        self.channel = channel
-        self.catalog = catalog
-        self.pid: int | None = None
-        self.status: int | None = None
-        self.exited_at: float | None = None
-        self.eof_at: float | None = None
-        self.is_retiring = False
-        self.kill_reason: KillReason | None = None
-        self.quit_reason: str | None = None
-        self.started_at = now
-        self.jobs_ended = 0
-        self.kill_at: dict[bytes, float] = {}
-        self._known_queues: set[int] = set()
+    serial: int
+    channel: ChildChannel
+    catalog: TaskCatalog
+    started_at: float
+    pid: int | None = None
+    status: int | None = None
+    exited_at: float | None = None
+    eof_at: float | None = None
+    is_retiring: bool = False
+    kill_reason: KillReason | None = None
+    quit_reason: str | None = None
+    jobs_ended: int = 0
+    kill_at: dict[bytes, float] = field(default_factory=dict)
+    _known_queues: set[int] = field(default_factory=set)
 
     @property
     def is_leaving(self) -> bool:

@@ -33,11 +33,11 @@ class EventLoop:
             self._writing.add(source)
 
     def forget_reading(self, source: Any) -> None:
-        """Watch it no longer; call it before the descriptor is closed."""
+        """Watch it no longer; call it before the descriptor is closed, as for writing."""
         self._selector.unregister(source)
 
     def forget_writing(self, source: int) -> None:
-        """Watch it no longer, if it was watched; call it before the descriptor is closed."""
+        """Watch it no longer, if it was watched."""
         if source in self._writing:
             self._selector.unregister(source)
             self._writing.remove(source)

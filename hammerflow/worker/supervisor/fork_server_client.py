@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
@@ -35,26 +37,22 @@ class ForkServerClient:
     """A fork server process. Start it from the main thread: it dies with the thread that did.
 
     Args:
-        options: app, log_format, log_level, configure_logging, max_jobs, max_memory.
         lease_clock: what its children check before each body.
     """
 
-    def __init__(self, options: dict[str, Any], lease_clock: LeaseClock) -> None:
-        ours, theirs = socket.socketpair()
+    def __init__(self, options: WorkerOptions, lease_clock: LeaseClock) -> None:
+        self.control, theirs = socket.socketpair()
+        plain = json.dumps(asdict(replace(options, queues=None)))  # queues: any Mapping, not needed
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "hammerflow.worker.forkserver",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    json.dumps({**options, "lease_clock": lease_clock.fd}),
+                    *(sys.executable, "-m", "hammerflow.worker.forkserver"),
+                    *(str(number) for number in (theirs.fileno(), os.getpid(), lease_clock.fd)),
+                    plain,
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
-        self.control = ours
         self.is_lost = False
         self._unpacker = Unpacker()
 
@@ -66,18 +64,13 @@ class ForkServerClient:
     def greeting(
         self, *, wake: int, is_over: Callable[[], bool], timeout: float = 120.0
     ) -> Greeting | None:
-        """Wait until the app is imported.
+        """Wait until the app is imported; None if ``is_over`` has ended the wait.
 
         Args:
             wake: a descriptor that becomes readable when ``is_over`` may have changed.
-            is_over: returns whether to stop waiting.
-            timeout: seconds to wait at most.
-
-        Returns:
-            What it reports; None if ``is_over`` has ended the wait.
 
         Raises:
-            ConfigError: the import failed or took too long; the message says how.
+            ConfigError: the import failed or took longer than ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
