@@ -49,12 +49,10 @@ class RunOptions(NamedTuple):
         Raises:
             ConfigError: an option of the job has a wrong type.
         """
-        changes: dict[str, Any] = {}
-        for name, kinds in _OVERRIDES.items():
-            if name in job_options:
-                if not isinstance(job_options[name], kinds):
-                    raise ConfigError(f"the job's option {name} is {job_options[name]!r}")
-                changes[name] = job_options[name]
+        changes = {name: job_options[name] for name in _OVERRIDES if name in job_options}
+        for name, value in changes.items():
+            if not isinstance(value, _OVERRIDES[name]):
+                raise ConfigError(f"the job's option {name} is {value!r}")
         if "backoff" in job_options:
             changes["backoff"] = Backoff.from_dict(job_options["backoff"])
         return self._replace(**changes) if changes else self

@@ -94,7 +94,6 @@ class AsyncChild:
         self._quit_if_used_up()
 
     def _quit_if_used_up(self) -> None:
-        reason = None if self._has_quit else self._limits.quit_reason(self._jobs_done)
-        if reason is not None:
+        if not self._has_quit and (reason := self._limits.quit_reason(self._jobs_done)):
             self._has_quit = True
             self._reports.send(pack([QUIT, reason]))

@@ -25,6 +25,7 @@ from hammerflow.jobs.outcome import (
     Snoozed,
 )
 from hammerflow.jobs.settlement import Settlement
+from hammerflow.results.waiting import announce
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.tasks.task import Task
 from hammerflow.worker.child.body_errors import outcome_of
@@ -138,8 +139,6 @@ class Executor:
         finally:
             execution.close()
 
-    # -- prepare -----------------------------------------------------------------------------------
-
     def _prepare(self, job: Claimed, worker_id: int) -> JobExecution | Outcome:
         """Decode a job; an outcome at once if it cannot or must not run."""
         task = self._tasks.get(job.task_id)
@@ -180,8 +179,6 @@ class Executor:
             worker_id, queue, self._progress,
         )  # fmt: skip
 
-    # -- perform -----------------------------------------------------------------------------------
-
     def _perform(self, execution: JobExecution) -> Any:
         RUNNING.set(execution)
         self._interrupts.arm(execution.run_options.soft_timeout)
@@ -212,19 +209,16 @@ class Executor:
         settlement.queues |= queues
         return self._settled(execution, settlement)
 
-    # -- complete ----------------------------------------------------------------------------------
-
     def _complete(self, execution: JobExecution, value: Any) -> Outcome:
         """The outcome of a body that has returned. It is settled here if its children are too many
         to travel in a message, or if a hook is to be told once they are committed."""
         outcome = self._completed(execution, value)
-        buffer = execution.spawn_buffer
-        if buffer is None or not isinstance(outcome, Completed):
+        buffer, hook = execution.spawn_buffer, execution.task.defaults.on_spawn_complete
+        if buffer is None or not isinstance(outcome, Completed) or outcome.spawned is None:
             return outcome
-        if not buffer.is_spooled and execution.task.defaults.on_spawn_complete is None:
+        if not buffer.is_spooled and hook is None:
             return outcome
-        if outcome.spawned is not None:
-            outcome = outcome._replace(spawned=outcome.spawned._replace(children=[]))
+        outcome = outcome._replace(spawned=outcome.spawned._replace(children=[]))
         settlement = self._app.store.jobs.settle_stream(
             execution.worker_id, execution.job, outcome, buffer.chunks
         )
@@ -232,14 +226,12 @@ class Executor:
 
     def _completed(self, execution: JobExecution, value: Any) -> Completed | Failed:
         """Failed for a result that cannot be encoded: another attempt would end the same way."""
-        options = execution.task.defaults
-        result = None
+        options, result, spawned = execution.task.defaults, None, None
         if execution.run_options.store_result:
             try:
                 result = self._encode(value, options.serializer)
             except NotEncodable as error:
                 return Failed(failure_of(error))
-        spawned = None
         if execution.spawn_buffer is not None:
             execution.spawn_buffer.add_fan_in()
             spawned = execution.spawn_buffer.spawned()
@@ -256,9 +248,7 @@ class Executor:
         """After a settle in this process: ring the doorbell and call the hook."""
         if execution.job.id in settlement.stale:
             return Settled(True)
-        if settlement.queues:
-            self._app.notifier.ring(settlement.queues)
-        self._app.notifier.ring_done(settlement.ended)
+        announce(self._app, settlement)
         hook = execution.task.defaults.on_spawn_complete
         if hook is not None and execution.spawn_buffer is not None:
             try:

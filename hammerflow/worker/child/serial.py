@@ -10,7 +10,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.executor import Executor
-from hammerflow.worker.child.interrupts import SignalInterrupts
+from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.child.reports import ChildLimits, Reports
 from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
 from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Pipes, Unpacker, pack, pack_outcome
@@ -35,7 +35,7 @@ class SerialChild:
         self._pipes = pipes
         self._limits = limits
         self._reports = Reports(pipes.results)
-        self._interrupts = SignalInterrupts()
+        self._interrupts = Interrupts()
         self._executor = Executor(
             app,
             progress=self._reports.send_progress,
@@ -77,13 +77,15 @@ class SerialChild:
             return False
         if not token:
             exit_now(0)  # the supervisor is gone
-        if token[0] != generation & 255:
+        if token[0] != generation:
             exit_now(_PROTOCOL_ERROR)
         return True
 
     def _run_job(self, job: Claimed) -> bytes:
         if job.task_id != self._titled:
-            self._show_title(job)
+            task = self._executor.task(job)
+            self._titled = job.task_id
+            set_title(f"child {task.name if task is not None else 'unknown'}")
         begun = time.perf_counter()
         outcome = self._executor.execute(job)
         self._reports.exit_if_forked()
@@ -93,17 +95,11 @@ class SerialChild:
         self._jobs_done += 1
         return pack_outcome(outcome)
 
-    def _show_title(self, job: Claimed) -> None:
-        task = self._executor.task(job)
-        self._titled = job.task_id
-        set_title(f"child {task.name if task is not None else 'unknown'}")
-
     def _take_times(self) -> bytes:
         times, self._times = self._times, {}
         return pack([TIMES, times]) if times else b""
 
     def _quit_if_used_up(self) -> None:
-        reason = self._limits.quit_reason(self._jobs_done)
-        if reason is not None:
+        if reason := self._limits.quit_reason(self._jobs_done):
             self._reports.send(self._take_times() + pack([QUIT, reason]))
             exit_now(0)
