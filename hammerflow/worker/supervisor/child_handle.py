@@ -90,11 +90,6 @@ class ChildHandle:
         """Whether it ends for a known reason."""
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
 
-    def is_held_open(self, since: float) -> bool:
-        """Whether it exited before ``since`` and its results are still open: a process that a body
-        has forked lives on and holds our pipe."""
-        return self.eof_at is None and self.exited_at is not None and self.exited_at <= since
-
     def kill(self, reason: KillReason | None = None) -> None:
         """Kill it; without a reason the jobs that it ran count as lost."""
         if reason is not None and self.kill_reason is None:

@@ -68,8 +68,6 @@ class ChildLifecycle:
             for child in [*group.children]:
                 yield group, child
 
-    # -- fork servers
-
     def use_fork_server(self, client: ForkServerClient, catalog: TaskCatalog) -> None:
         """Take children from this fork server from now on. Older children end when they are free;
         what they have not started goes to the new ones."""
@@ -116,8 +114,6 @@ class ChildLifecycle:
         self._event_loop.forget_reading(client.control)
         client.close()
 
-    # -- each round
-
     def start_missing(self, group: Group, now: float) -> None:
         """Request children until the group has as many as it should."""
         staying = sum(not (child.is_retiring or child.quit_reason) for child in group.children)
@@ -137,7 +133,8 @@ class ChildLifecycle:
     def check_all(self, results: RoundResults, now: float) -> None:
         """Reap the dead, enforce timeouts, and end children that are free and leave."""
         for group, child in self.all():
-            if child.is_held_open(now - _STATUS_WAIT):
+            has_exited = child.exited_at is not None and child.exited_at <= now - _STATUS_WAIT
+            if has_exited and child.eof_at is None:  # a process that a body forked holds our pipe
                 self._end_of_results(child, now)
             if child.eof_at is not None:
                 if child.exited_at or now >= child.eof_at + _STATUS_WAIT or not self._fork_server:
@@ -195,8 +192,6 @@ class ChildLifecycle:
             fields = facts(child=child.pid, running=len(child.running()), **job)
             log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
         child.kill(reason)
-
-    # -- ends
 
     def _reap(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
         """Settle what a dead child ran, and put back what it had not started.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 from collections.abc import Callable
@@ -47,9 +48,10 @@ class EventLoop:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_out, b"w")
 
-    def wait(self, timeout: float | None) -> list[Callable[..., None]]:
+    def wait(self, timeout: float) -> list[Callable[..., None]]:
         """The callbacks of all descriptors that are ready, after ``timeout`` seconds at most."""
-        return [key.data for key, _ in self._selector.select(timeout)]
+        ready = self._selector.select(None if timeout == math.inf else max(0.0, timeout))
+        return [key.data for key, _ in ready]
 
     def _on_wake(self, *_: object) -> None:
         os.read(self._wake_in, 4096)

@@ -112,8 +112,6 @@ class Pool:
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
 
-    # -- called from other threads
-
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
@@ -163,9 +161,8 @@ class Pool:
                 self._release_unstarted("the worker is draining")
                 return
             group.dispatch(now)
-            wake_at = self._next_wake(now)
             is_clogged = any(child.channel.is_clogged for child in group.children)
-            if is_clogged or (wake_at is not None and wake_at < self._wakes_at):
+            if is_clogged or self._next_wake(now) < self._wakes_at:
                 self._event_loop.wake()
 
     def cancel(self, job_id: bytes) -> None:
@@ -217,8 +214,6 @@ class Pool:
             self._thread.join(5.0)
         self._children.close()
 
-    # -- the thread
-
     def _run(self) -> None:
         while not self._is_over:
             try:
@@ -231,9 +226,8 @@ class Pool:
         """Wait for messages or the next deadline, and do what they call for."""
         with self.lock:
             now = time.monotonic()
-            wake_at = self._next_wake(now)
-            self._wakes_at = float("inf") if wake_at is None else wake_at
-        callbacks = self._event_loop.wait(None if wake_at is None else max(0.0, wake_at - now))
+            self._wakes_at = wake_at = self._next_wake(now)
+        callbacks = self._event_loop.wait(wake_at - now)
         with self.lock:
             results = RoundResults(logs_all=self._job_log.is_complete)
             now = time.monotonic()
@@ -277,19 +271,15 @@ class Pool:
         if self._is_draining and not any(group.children for group in self.groups):
             self.have_ended.set()
 
-    def _next_wake(self, now: float) -> float | None:
-        """When there is something to do that no message announces."""
+    def _next_wake(self, now: float) -> float:
+        """When there is something to do that no message announces; infinity for never."""
         times = [*self._children.wake_times()]
         for group in self.groups:
-            if group.backlog.oldest is not None:
-                times.append(group.backlog.oldest + _BACKLOG_WAIT)
-            rebalance = group.next_rebalance(now)
-            if rebalance is not None:
-                times.append(rebalance)
+            times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
             is_short = len(group.children) < group.wanted and not self._is_draining
             if is_short and group.not_before > now:
                 times.append(group.not_before)
-        return min(times, default=None)
+        return min(times)
 
     def _watch_clogged(self, child: Handle) -> None:
         """Learn when a full pipe to a child takes more."""
@@ -301,8 +291,6 @@ class Pool:
     def _flush(self, child: Handle, *_: object) -> None:
         child.channel.flush()
         self._watch_clogged(child)
-
-    # -- jobs
 
     def _interrupt(self, child: Handle, held: HeldJob, now: float) -> None:
         if child.kill_reason is not None:

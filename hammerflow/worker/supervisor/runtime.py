@@ -46,12 +46,8 @@ class Runtime:
     """Wires the parts of a worker together and passes on what one of them reports to the others.
 
     Args:
-        greeting: what the fork server reported of the app.
         lease_clock: tells the children until when the leases are held.
         on_fork_server_lost: called when the fork server has died; see :meth:`use_fork_server`.
-
-    Attributes:
-        pool: the children and their jobs.
     """
 
     def __init__(
@@ -107,10 +103,9 @@ class Runtime:
         self._queue_poller = QueuePoller(
             self._store, with_names=self._queue_order.is_open, on_queues=self._on_queues_seen
         )
-        self._heartbeat_runner = ServiceRunner(
-            "heartbeat", [self._heartbeat], self._database_status, probes=True
-        )
-        self._promoter_runner = ServiceRunner("promoter", [self._promoter], self._database_status)
+        status = self._database_status
+        self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
+        self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
@@ -170,8 +165,6 @@ class Runtime:
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
         return ServiceRunner("housekeeper", services, self._database_status)
 
-    # -- its life
-
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
         self._registrar.tick(now())
@@ -188,13 +181,10 @@ class Runtime:
         self._housekeeping.start()
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
-            app=self._options.app,
-            database=self._settings.database_label,
-            doorbell=self._settings.bell,
-            children=self._options.processes,
-            tasks=len(self._catalog.names),
-            queues=",".join(self._queue_order.names),
-        )
+            app=self._options.app, database=self._settings.database_label,
+            doorbell=self._settings.bell, children=self._options.processes,
+            tasks=len(self._catalog.names), queues=",".join(self._queue_order.names),
+        )  # fmt: skip
         log.info("worker started", extra=fields)
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
@@ -267,8 +257,6 @@ class Runtime:
         self._store.close()
         return is_written
 
-    # -- what the parts tell each other
-
     def _on_settled(self, settlement: Settlement) -> None:
         if settlement.queues:
             self._on_ready(settlement.queues)
@@ -318,20 +306,16 @@ class Runtime:
         if old is not None:
             old.close()
 
-    # -- what the services ask
-
     def _describe(self) -> Registration:
         from hammerflow import __version__
 
+        queues = self._queue_order.names
         info = {
-            "version": __version__,
-            "app": self._options.app,
-            "name": self._name,
-            "children": self._options.processes,
-            "queues": self._queue_order.names,
+            "version": __version__, "app": self._options.app, "name": self._name,
+            "children": self._options.processes, "queues": queues,
             "is_open": self._queue_order.is_open,
-        }
-        return Registration(info, self._catalog.names, self._queue_order.names)
+        }  # fmt: skip
+        return Registration(info, self._catalog.names, queues)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))
@@ -350,7 +334,6 @@ class Runtime:
 
     @contextlib.contextmanager
     def _between_claims(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for dispatcher in self._dispatchers:
-                stack.enter_context(dispatcher.claiming)
+        serial, async_ = self._dispatchers
+        with serial.claiming, async_.claiming:
             yield

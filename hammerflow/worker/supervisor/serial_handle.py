@@ -175,8 +175,7 @@ class SerialChildHandle(ChildHandle):
         while at < len(values):
             chunk = self._current_chunk()
             jobs = chunk.jobs[chunk.done : min(chunk.kept, chunk.done + len(values) - at)]
-            ends = map(Completed, islice(values, at, at + len(jobs)))
-            pairs = zip(jobs, ends, strict=True)
+            pairs = [*zip(jobs, map(Completed, islice(values, at, at + len(jobs))), strict=True)]
             results.add_completed(chunk.worker_id, pairs, self.pid, seconds)
             self.jobs_ended += len(jobs)
             at += len(jobs)
