@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from hammerflow.app import Hammerflow
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.async_ import AsyncChild
-from hammerflow.worker.child.reports import ChildLimits
+from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.loading import load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback
@@ -45,7 +45,7 @@ log = logging.getLogger("hammerflow.forkserver")
 
 
 def main(arguments: list[str]) -> int:
-    """The whole life of the process.
+    """Load the app and serve until the supervisor is gone.
 
     Args:
         arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
@@ -97,11 +97,7 @@ class ForkServer:
     """Forks children on request, and reports their exits as soon as SIGCHLD arrives."""
 
     def __init__(
-        self,
-        app: Hammerflow,
-        control: socket.socket,
-        limits: ChildLimits,
-        lease_clock: LeaseClock,
+        self, app: Hammerflow, control: socket.socket, limits: ChildLimits, lease_clock: LeaseClock
     ) -> None:
         self._app = app
         self._control = control
@@ -162,7 +158,7 @@ class ForkServer:
             for fd in (self._control.detach(), self._wake, self._woken):
                 os.close(fd)
             set_title("child")
-            child: type[SerialChild | AsyncChild] = AsyncChild if kind == ASYNC else SerialChild
+            child = AsyncChild if kind == ASYNC else SerialChild
             child(self._app, pipes, self._limits, self._lease_clock).run()
         except BaseException:  # a border: nothing may return into the fork server's loop
             log.exception("child failed")

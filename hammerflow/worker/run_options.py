@@ -35,10 +35,9 @@ class RunOptions(NamedTuple):
     retries_timeouts: bool
 
     def delay_after(self, attempt: int, chance: float) -> float | None:
-        """Seconds until the next attempt; None if ``attempt`` was the last one.
+        """Seconds until the next attempt; None if ``attempt`` (1 is the first) was the last one.
 
         Args:
-            attempt: the one that has failed; 1 is the first.
             chance: random, from 0 to 1, for the jitter.
         """
         return None if attempt >= self.max_attempts else self.backoff.seconds(attempt, chance)
@@ -61,13 +60,9 @@ class RunOptions(NamedTuple):
 def run_options_of(options: TaskOptions) -> RunOptions:
     """The run options of a task's jobs that override none."""
     return RunOptions(
-        options.max_attempts,
-        options.backoff,
-        options.timeout,
-        options.soft_timeout,
-        options.store_result,
-        wants_retry(options, SoftTimeout()),
-    )
+        options.max_attempts, options.backoff, options.timeout, options.soft_timeout,
+        options.store_result, wants_retry(options, SoftTimeout()),
+    )  # fmt: skip
 
 
 def wants_retry(options: TaskOptions, error: BaseException) -> bool:
@@ -116,7 +111,7 @@ class TaskCatalog:
     Attributes:
         names: of the tasks, sorted.
         queues: to which they belong by default.
-        ttls: how many seconds results are kept, by the number of the task, if not for good.
+        ttls: by the number of a task: how many seconds its results are kept, if not for good.
     """
 
     def __init__(self, tasks: list[TaskInfo]) -> None:

@@ -16,7 +16,7 @@ from hammerflow import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Parked, Retrying
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.reports import ChildLimits
+from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 from hammerflow.worker.supervisor.child_channel import ChildChannel

@@ -57,9 +57,7 @@ class Executor:
     encoded); an exception on the way becomes an outcome, too.
 
     Args:
-        app: whose tasks it runs.
         progress: where ``current_job().progress`` goes: job id, fraction, note.
-        interrupts: what may stop a body from outside.
         lease_clock: until when the leases of its jobs are surely held; no body begins later.
 
     Attributes:

@@ -9,9 +9,7 @@ from typing import Any
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.executor import Executor
-from hammerflow.worker.child.interrupts import Interrupts
-from hammerflow.worker.child.reports import ChildLimits, Reports
+from hammerflow.worker.child.base import Child, ChildLimits
 from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
 from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Pipes, Unpacker, pack, pack_outcome
 
@@ -21,7 +19,7 @@ _READ = 1 << 20
 _PROTOCOL_ERROR = 70
 
 
-class SerialChild:
+class SerialChild(Child):
     """Takes chunks of jobs and runs them in order.
 
     It needs a token for each job that it starts. If there is none, the supervisor has taken the
@@ -32,18 +30,8 @@ class SerialChild:
     def __init__(
         self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
     ) -> None:
-        self._pipes = pipes
-        self._limits = limits
-        self._reports = Reports(pipes.results)
-        self._interrupts = Interrupts()
-        self._executor = Executor(
-            app,
-            progress=self._reports.send_progress,
-            interrupts=self._interrupts,
-            lease_clock=lease_clock,
-        )
+        super().__init__(app, pipes, limits, lease_clock)
         self._times: dict[int, list[float]] = {}
-        self._jobs_done = 0
         self._titled = 0
 
     def run(self) -> None:
@@ -61,12 +49,12 @@ class SerialChild:
         last = len(rows) - 1
         for index, row in enumerate(rows):
             if not self._take_token(generation):
-                self._reports.send(pack([TAKEN_BACK, generation]) + self._take_times())
+                self._send(pack([TAKEN_BACK, generation]) + self._take_times())
                 return
             message = self._run_job(Claimed._make(row))
             if index == last:
                 message += self._take_times()
-            self._reports.send(message)
+            self._send(message)
             self._quit_if_used_up()
 
     def _take_token(self, generation: int) -> bool:
@@ -88,7 +76,7 @@ class SerialChild:
             set_title(f"child {task.name if task is not None else 'unknown'}")
         begun = time.perf_counter()
         outcome = self._executor.execute(job)
-        self._reports.exit_if_forked()
+        self._exit_if_forked()
         times = self._times.setdefault(job.task_id, [0, 0.0])
         times[0] += 1
         times[1] += time.perf_counter() - begun
@@ -101,5 +89,5 @@ class SerialChild:
 
     def _quit_if_used_up(self) -> None:
         if reason := self._limits.quit_reason(self._jobs_done):
-            self._reports.send(self._take_times() + pack([QUIT, reason]))
+            self._send(self._take_times() + pack([QUIT, reason]))
             exit_now(0)

@@ -37,8 +37,6 @@ class SpawnBuffer:
     """Collects children in order, checks the limits, spools what is too much for memory.
 
     Args:
-        app: makes their rows.
-        parent: the job that spawns, and how its children inherit.
         then: the fan-in, a job that waits for all of them.
         handler: recorded with the operation if the configuration names none.
         wait_for_children: the parent's dependents wait for its children, too.
@@ -82,13 +80,7 @@ class SpawnBuffer:
         return self._spool.is_spilled
 
     def add(self, child: Any) -> bytes:
-        """Add a child.
-
-        Args:
-            child: a signature, a canvas, a workflow or a batch.
-
-        Returns:
-            Its id; of a canvas, workflow or batch, the workflow's.
+        """Add a signature, canvas, workflow or batch; its id, or that of the workflow.
 
         Raises:
             SpawnInvalid: too many or too deep.
@@ -125,28 +117,19 @@ class SpawnBuffer:
             self._then, parent=self._parent, spawn_index=self.count, dependent_id=self._end_id,
             feeds=feeds,
         )  # fmt: skip
-        options = json.loads(job.options) if job.options else {}
+        options = job.options
         if feeds:
-            options["input_ref"] = CHILDREN
-        self._spool.add(
-            job._replace(
-                id=self._dependent_id or job.id,
-                pending=self._ends or None,
-                delay=None,
-                options=json.dumps(options) if options else None,
-            )
-        )
+            decoded = json.loads(options) if options else {}
+            options = json.dumps(decoded | {"input_ref": CHILDREN})
+        id_, pending = self._dependent_id or job.id, self._ends or None
+        self._spool.add(job._replace(id=id_, pending=pending, delay=None, options=options))
 
     def operation(self) -> Operation:
         """The record of this run."""
         config = self._parent.config
-        return Operation(
-            self._handler,
-            config.operation_id,
-            json.dumps(dict(config.metadata)) if config.metadata else None,
-            self.count,
-            time.monotonic() - self._began,
-        )
+        metadata = json.dumps(dict(config.metadata)) if config.metadata else None
+        seconds = time.monotonic() - self._began
+        return Operation(self._handler, config.operation_id, metadata, self.count, seconds)
 
     def spawned(self) -> Spawned:
         """The operation, with its children unless they are spooled."""

@@ -17,7 +17,6 @@ class ChildChannel:
 
     Attributes:
         child_ends: what the fork server gives to the child; closed here by :meth:`handed_over`.
-        results: descriptor that is readable when the child has sent something.
         jobs: descriptor that messages are written to; watch it while ``is_clogged``. -1 if closed.
     """
 

@@ -38,11 +38,7 @@ class _Batch(NamedTuple):
 
 
 class Backlog:
-    """Jobs that were claimed and that no child has: first come, first served.
-
-    Attributes:
-        count: how many jobs there are.
-    """
+    """Jobs that were claimed and that no child has: first come, first served."""
 
     def __init__(self) -> None:
         self._batches: deque[_Batch] = deque()
@@ -115,12 +111,8 @@ class Backlog:
 class ChildGroup(Generic[H]):
     """What both kinds share. Everything here is guarded by the pool's lock.
 
-    Args:
-        queues: names of the queues by their numbers; the pool fills it.
-
     Attributes:
         wanted: how many children there should be.
-        task_ids: which tasks they can run.
         has_room: condition on the pool's lock; notified when a claim is worth while.
         wants_room: whether the dispatcher waits for that.
         not_before: when the next child may be forked (after deaths in quick succession).
@@ -220,11 +212,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
 
 
 class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
-    """Children that run many async jobs at once.
-
-    Args:
-        slots: how many jobs one child runs at once.
-    """
+    """Children that run up to ``slots`` async jobs at once."""
 
     is_async = True
     _handle_type = AsyncChildHandle

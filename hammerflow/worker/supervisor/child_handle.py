@@ -22,16 +22,10 @@ __all__ = ["ChildHandle", "JobDeadline", "KillReason"]
 
 
 class KillReason(NamedTuple):
-    """Why the supervisor kills a child.
+    """Why the supervisor kills a child. A job that exceeded its timeout is named, with the timeout
+    in seconds; other jobs of the child are not at fault and released without a charge."""
 
-    Attributes:
-        why: continues the sentence "killing child 4711: ...".
-        job_id: the job that exceeded its timeout. Other jobs of the child are not at fault: they
-            are released without a charge.
-        timeout: that job's timeout in seconds.
-    """
-
-    why: str
+    why: str  # continues "killing child 4711: ..."
     job_id: bytes | None = None
     timeout: float = 0.0
 
@@ -48,12 +42,10 @@ class JobDeadline(NamedTuple):
 class ChildHandle:
     """A child, from the request to fork it until its end is known.
 
-    Args:
+    Attributes:
         serial: number of the request, by which the fork server reports the pid.
         catalog: the tasks of the code that this child runs.
         started_at: seconds of the monotonic clock, as everywhere here.
-
-    Attributes:
         pid: None until the fork server has reported it.
         status: exit code, or minus the signal that killed it.
         exited_at: when the fork server reported its exit.

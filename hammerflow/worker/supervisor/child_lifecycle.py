@@ -35,11 +35,7 @@ _MOST_FORK_DELAY = 5.0
 class ChildLifecycle:
     """The children of all groups, and the fork servers that they come from.
 
-    Callers hold the pool's lock.
-
-    Args:
-        children: how many of each kind there should be, if the app has tasks of the kind.
-        on_fork_server_lost: called when the current fork server has died.
+    Callers hold the pool's lock. The arguments are those of the pool.
     """
 
     def __init__(

@@ -27,9 +27,8 @@ class Dispatcher:
     and again at once after a claim that filled the room.
 
     Args:
-        worker_id: returns the registration to claim under.
-        is_full: returns whether no more jobs may be claimed now.
-        is_quiet: returns whether no job is held and every outcome is written.
+        is_full: whether no more jobs may be claimed now.
+        is_quiet: whether no job is held and every outcome is written.
         poll: seconds between two claims when the doorbell does not ring.
         burst: poll often, and promote scheduled jobs before each claim.
 
@@ -81,11 +80,7 @@ class Dispatcher:
             self._group.has_room.notify_all()
 
     def stop(self, timeout: float) -> None:
-        """Claim no more, and wait for a claim that is under way.
-
-        Args:
-            timeout: seconds to wait at most.
-        """
+        """Claim no more, and wait up to ``timeout`` seconds for a claim that is under way."""
         with self._group.has_room:
             self._stopping = True
             self._group.has_room.notify_all()
@@ -109,8 +104,9 @@ class Dispatcher:
         """How many jobs to claim, once there is a reason to; 0 at the end."""
         with self._group.has_room:
             while not self._stopping:
-                room = 0 if self._is_full() else self._group.room(time.monotonic())
-                wait = 0.0 if self._rung else self._next_poll - time.monotonic()
+                now = time.monotonic()
+                room = 0 if self._is_full() else self._group.room(now)
+                wait = 0.0 if self._rung else self._next_poll - now
                 if room and wait <= 0:
                     self._rung = self._group.wants_room = False
                     return room

@@ -22,7 +22,7 @@ class JobLog:
     """Failures, losses and parks are warnings; all other ends have a level of their own.
 
     Args:
-        level: of the ends that are not failures, as a number of :mod:`logging`.
+        level: of those, as a number of :mod:`logging`.
         queues: names of the queues by their numbers; the pool fills it.
     """
 
@@ -32,7 +32,7 @@ class JobLog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it also wants to know of jobs that simply completed."""
+        """Whether completed jobs get a line, too."""
         return log.isEnabledFor(self._level)
 
     def write(self, ends: Iterable[EndedJob], catalog: TaskCatalog) -> None:
@@ -48,8 +48,7 @@ class JobLog:
             if child is not None:
                 values["child"] = child
             if failure is not None:
-                values["kind"] = failure.kind
-                values["error"] = f"{failure.type}: {failure.message}"
+                values |= {"kind": failure.kind, "error": f"{failure.type}: {failure.message}"}
             log.log(level, _sentence(outcome), extra=facts(**values))
 
     def fields(self, job: Claimed, catalog: TaskCatalog) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import partial
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
 from hammerflow.worker.logs import facts
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_group import (
     AsyncChildGroup,
@@ -59,9 +60,6 @@ class Pool:
     (claims, cancellations, the drain) take the lock, change something, and wake it.
 
     Args:
-        children: how many of each kind that the app's tasks need.
-        slots: how many jobs one async child runs at once.
-        grace: seconds that a cancelled body may take to end.
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.
         on_progress: takes what a job reports of its progress: id, fraction, note.
@@ -76,10 +74,8 @@ class Pool:
 
     def __init__(
         self,
+        options: WorkerOptions,
         *,
-        children: int,
-        slots: int,
-        grace: float,
         log_level: int,
         deliver: Callable[[int, list[tuple[Claimed, Outcome]]], None],
         on_progress: Callable[[bytes, float, str], None],
@@ -93,17 +89,17 @@ class Pool:
         self._queues: dict[int, str] = {}
         self._job_log = JobLog(log_level, self._queues)
         self.serial = SerialChildGroup(self.lock, self._queues)
-        self.async_ = AsyncChildGroup(self.lock, self._queues, slots=slots)
+        self.async_ = AsyncChildGroup(self.lock, self._queues, slots=options.async_slots)
         self.groups: tuple[Group, Group] = (self.serial, self.async_)
         self._event_loop = EventLoop()
         self._children = ChildLifecycle(
             self.groups,
             self._event_loop,
             self._job_log,
-            children=children,
+            children=options.processes,
             on_fork_server_lost=on_fork_server_lost,
         )
-        self._grace = grace
+        self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
         self._abandoned: set[int] = set()  # registrations that are gone

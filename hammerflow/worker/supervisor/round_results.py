@@ -20,16 +20,12 @@ class HeldJob(NamedTuple):
 
 
 class EndedJob(NamedTuple):
-    """How a job ended, for the log.
-
-    Attributes:
-        child: pid of the child that ran it; None if none did.
-        seconds: how long it ran; a child reports tiny jobs in batches, their time is shared evenly.
-    """
+    """How a job ended, for the log. A child reports tiny jobs in batches: their time is shared
+    evenly."""
 
     job: Claimed
     outcome: Outcome
-    child: int | None
+    child: int | None  # pid
     seconds: float | None
 
 
@@ -37,13 +33,10 @@ class EndedJob(NamedTuple):
 class RoundResults:
     """Collects ends and notes; the pool delivers them when the round is over.
 
-    Args:
+    Attributes:
         logs_all: whether completed jobs go to the log, too. They come by the thousand, so
             without it they cost no work per job.
-
-    Attributes:
         ended: pairs for the settler, by the registration that claimed the jobs.
-        to_log: the ends that deserve a line.
         notes: progress: job id, fraction, note.
         released: how many of the jobs give their leases back.
     """

@@ -113,9 +113,7 @@ class Runtime:
     def _new_pool(self, on_fork_server_lost: Callable[[], None]) -> Pool:
         logs_all = self._options.log_jobs or self._settings.log_jobs
         return Pool(
-            children=self._options.processes,
-            slots=self._options.async_slots,
-            grace=self._options.grace,
+            self._options,
             log_level=logging.INFO if logs_all else logging.DEBUG,
             deliver=self._settler.put,
             on_progress=self._progress.record,

@@ -36,7 +36,6 @@ class Settler:
     under the registration that claimed its job, so a late write does no harm.
 
     Args:
-        on_settled: called after each write.
         on_later: called with the seconds after which a job of a batch is due again.
     """
 

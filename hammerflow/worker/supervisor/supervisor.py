@@ -42,11 +42,7 @@ class Supervisor:
         self._watcher = FileWatcher(())  # replaced at each reload
 
     def run(self) -> int:
-        """Work until a signal, or with ``burst`` until nothing is left to do.
-
-        Returns:
-            The exit code: 0, or 1 if outcomes could not be written.
-        """
+        """Work until a signal, or with ``burst`` until nothing is left; the exit code."""
         options = self._options
         configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
@@ -78,7 +74,7 @@ class Supervisor:
         return greeting
 
     def _serve(self, runtime: Runtime, interval: float) -> None:
-        """Until it is time to stop: signals, a lost fork server, a heartbeat that is late."""
+        """Obey signals and check what may be lost, until it is time to stop."""
         if self._options.burst:
             interval = min(interval, 0.05)
         while not self._signals.stops:
