@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
@@ -93,17 +94,17 @@ def _greeting(app: Hammerflow) -> list[Any]:
     return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
 
 
+@dataclass(eq=False)
 class ForkServer:
     """Forks children on request, and reports their exits as soon as SIGCHLD arrives."""
 
-    def __init__(
-        self, app: Hammerflow, control: socket.socket, limits: ChildLimits, lease_clock: LeaseClock
-    ) -> None:
-        self._app = app
-        self._control = control
-        self._limits = limits
-        self._lease_clock = lease_clock
-        self._children: set[int] = set()
+    app: Hammerflow
+    control: socket.socket
+    limits: ChildLimits
+    lease_clock: LeaseClock
+    _children: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._woken, False)
@@ -113,19 +114,19 @@ class ForkServer:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         poll = select.poll()
-        poll.register(self._control, select.POLLIN)
+        poll.register(self.control, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
         while True:
             ready = {fd for fd, _ in poll.poll()}
             if self._wake in ready:
                 os.read(self._wake, 4096)
                 self._reap()
-            if self._control.fileno() in ready and not self._serve():
+            if self.control.fileno() in ready and not self._serve():
                 return
 
     def _serve(self) -> bool:
         """Fork one child; False once the supervisor has closed its end."""
-        request, fds, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 3)
+        request, fds, _, _ = socket.recv_fds(self.control, FORK_REQUEST.size, 3)
         if not request:
             return False
         kind, serial = FORK_REQUEST.unpack(request)
@@ -138,7 +139,7 @@ class ForkServer:
             for fd in fds:
                 os.close(fd)
         self._children.add(pid)
-        self._control.sendall(pack([FORKED, serial, pid]))
+        self.control.sendall(pack([FORKED, serial, pid]))
         return True
 
     def _fork(self, kind: bytes, pipes: Pipes) -> int:
@@ -155,11 +156,11 @@ class ForkServer:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with_parent(parent)
-            for fd in (self._control.detach(), self._wake, self._woken):
+            for fd in (self.control.detach(), self._wake, self._woken):
                 os.close(fd)
             set_title("child")
             child = AsyncChild if kind == ASYNC else SerialChild
-            child(self._app, pipes, self._limits, self._lease_clock).run()
+            child(self.app, pipes, self.limits, self.lease_clock).run()
         except BaseException:  # a border: nothing may return into the fork server's loop
             log.exception("child failed")
             exit_now(1)
@@ -173,7 +174,7 @@ class ForkServer:
                 ended, status = pid, 0
             if ended:
                 self._children.discard(pid)
-                self._control.sendall(pack([EXITED, pid, os.waitstatus_to_exitcode(status)]))
+                self.control.sendall(pack([EXITED, pid, os.waitstatus_to_exitcode(status)]))
 
 
 if __name__ == "__main__":

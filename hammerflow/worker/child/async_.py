@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
-from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.base import Child, ChildLimits
+from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
-from hammerflow.worker.protocol import JOBS, QUIT, Pipes, Unpacker, pack, pack_outcome
+from hammerflow.worker.protocol import JOBS, QUIT, Unpacker, pack, pack_outcome
 
 __all__ = ["AsyncChild"]
 
 _READ = 1 << 20
 
 
+@dataclass(eq=False)
 class AsyncChild(Child):
     """Starts every job that it gets at once; the supervisor keeps to its number of slots.
 
@@ -27,13 +27,9 @@ class AsyncChild(Child):
     end.
     """
 
-    def __init__(
-        self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
-    ) -> None:
-        super().__init__(app, pipes, limits, lease_clock)
-        self._tasks: dict[bytes, asyncio.Task[None]] = {}
-        self._executions: dict[bytes, JobExecution] = {}  # of the jobs that can be stopped
-        self._has_quit = False
+    _tasks: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+    _executions: dict[bytes, JobExecution] = field(default_factory=dict)  # that can be stopped
+    _has_quit: bool = False
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
@@ -48,14 +44,14 @@ class AsyncChild(Child):
 
         def read() -> None:
             with contextlib.suppress(BlockingIOError):
-                data = os.read(self._pipes.jobs, _READ)
+                data = os.read(self.pipes.jobs, _READ)
                 if not data and not closed.done():
                     closed.set_result(None)
                 for message in unpacker.frames(data):
                     self._obey(message)
 
-        os.set_blocking(self._pipes.jobs, False)
-        loop.add_reader(self._pipes.jobs, read)
+        os.set_blocking(self.pipes.jobs, False)
+        loop.add_reader(self.pipes.jobs, read)
         await closed
         exit_now(0)
 
@@ -87,6 +83,6 @@ class AsyncChild(Child):
         self._quit_if_used_up()
 
     def _quit_if_used_up(self) -> None:
-        if not self._has_quit and (reason := self._limits.quit_reason(self._jobs_done)):
+        if not self._has_quit and (reason := self.limits.quit_reason(self._jobs_done)):
             self._has_quit = True
             self._send(pack([QUIT, reason]))

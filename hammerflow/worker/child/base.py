@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hammerflow.app import Hammerflow
@@ -34,20 +35,20 @@ class ChildLimits(NamedTuple):
         return None
 
 
+@dataclass(eq=False)
 class Child:
     """A process that executes jobs; make it in the process itself, after the fork."""
 
-    def __init__(
-        self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
-    ) -> None:
-        self._pipes = pipes
-        self._limits = limits
-        self._interrupts = Interrupts()
-        self._executor = Executor(
-            app, progress=self._send_progress, interrupts=self._interrupts, lease_clock=lease_clock
-        )
-        self._jobs_done = 0
+    app: Hammerflow
+    pipes: Pipes
+    limits: ChildLimits
+    lease_clock: LeaseClock
+    _jobs_done: int = 0
+
+    def __post_init__(self) -> None:
         self._pid = os.getpid()
+        self._interrupts = Interrupts()
+        self._executor = Executor(self.app, self._send_progress, self._interrupts, self.lease_clock)
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
@@ -56,7 +57,7 @@ class Child:
     def _send(self, message: bytes) -> None:
         """Write one or more messages; end this process if nobody reads them any more."""
         try:
-            write_all(self._pipes.results, message)
+            write_all(self.pipes.results, message)
         except BrokenPipeError:
             exit_now(0)
         except OSError as error:

@@ -163,12 +163,10 @@ class JobExecution:
                 "max_attempts": options.max_attempts, "backoff": options.backoff.to_dict(),
             }  # fmt: skip
             config = self.spawn_config or SpawnConfig()
+            parent = Parent(self.job, self.queue, config, inheritable)
+            waits = bool(self.job_options.get("wait_for_children"))
             self.spawn_buffer = SpawnBuffer(
-                self.app,
-                Parent(self.job, self.queue, config, inheritable),
-                then=self.task.defaults.then,
-                handler=self.task.name,
-                wait_for_children=bool(self.job_options.get("wait_for_children")),
+                self.app, parent, self.task.defaults.then, self.task.name, waits
             )
         return self.spawn_buffer
 

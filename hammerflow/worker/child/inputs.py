@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -39,13 +39,13 @@ def first_arguments(
     return (source.resolve(partial(_values, app)),)
 
 
+@dataclass(eq=False, repr=False)
 class Inputs(Mapping[str, Any]):
     """Results of the nodes that a job depends on, by name, read when they are asked for."""
 
-    def __init__(self, app: Hammerflow, references: Mapping[str, Any]) -> None:
-        self._app = app
-        self._references = references
-        self._read: dict[str, Any] = {}
+    _app: Hammerflow
+    _references: Mapping[str, Any]
+    _read: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._references:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
-from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.base import Child, ChildLimits
+from hammerflow.worker.child.base import Child
 from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
-from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Pipes, Unpacker, pack, pack_outcome
+from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Unpacker, pack, pack_outcome
 
 __all__ = ["SerialChild"]
 
@@ -19,6 +18,7 @@ _READ = 1 << 20
 _PROTOCOL_ERROR = 70
 
 
+@dataclass(eq=False)
 class SerialChild(Child):
     """Takes chunks of jobs and runs them in order.
 
@@ -27,19 +27,15 @@ class SerialChild(Child):
     job, and no job is started twice under one lease.
     """
 
-    def __init__(
-        self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
-    ) -> None:
-        super().__init__(app, pipes, limits, lease_clock)
-        self._times: dict[int, list[float]] = {}
-        self._titled = 0
+    _times: dict[int, list[float]] = field(default_factory=dict)
+    _titled: int = 0
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
         ignore_stop_signals()
         self._interrupts.install()
         unpacker = Unpacker()
-        while data := os.read(self._pipes.jobs, _READ):
+        while data := os.read(self.pipes.jobs, _READ):
             for _, generation, worker_id, jobs, queues in unpacker.frames(data):
                 self._executor.worker_id = worker_id
                 self._executor.queues.update(queues)
@@ -60,7 +56,7 @@ class SerialChild(Child):
     def _take_token(self, generation: int) -> bool:
         """Take the right to start one job of a chunk; False if the supervisor has taken it back."""
         try:
-            token = os.read(self._pipes.tokens, 1)
+            token = os.read(self.pipes.tokens, 1)
         except BlockingIOError:
             return False
         if not token:
@@ -88,6 +84,6 @@ class SerialChild(Child):
         return pack([TIMES, times]) if times else b""
 
     def _quit_if_used_up(self) -> None:
-        if reason := self._limits.quit_reason(self._jobs_done):
+        if reason := self.limits.quit_reason(self._jobs_done):
             self._send(self._take_times() + pack([QUIT, reason]))
             exit_now(0)

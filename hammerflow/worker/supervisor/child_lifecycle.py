@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from hammerflow.worker.logs import facts
@@ -32,35 +33,30 @@ _FORK_RETRY = 1.0
 _MOST_FORK_DELAY = 5.0
 
 
+@dataclass(eq=False)
 class ChildLifecycle:
     """The children of all groups, and the fork servers that they come from.
 
-    Callers hold the pool's lock. The arguments are those of the pool.
+    Callers hold the pool's lock.
+
+    Attributes:
+        wanted: how many children of each kind that the app's tasks need.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[Group],
-        event_loop: EventLoop,
-        job_log: JobLog,
-        *,
-        children: int,
-        on_fork_server_lost: Callable[[], None],
-    ) -> None:
-        self.catalog = TaskCatalog([])
-        self._groups = groups
-        self._event_loop = event_loop
-        self._job_log = job_log
-        self._wanted = children
-        self._on_fork_server_lost = on_fork_server_lost
-        self._fork_server: ForkServerClient | None = None
-        # Old fork servers live until their last child has ended: it dies with its parent.
-        self._retired: dict[ForkServerClient, set[int]] = {}
-        self._serials = itertools.count(1)
+    groups: Sequence[Group]
+    event_loop: EventLoop
+    job_log: JobLog
+    wanted: int
+    on_fork_server_lost: Callable[[], None]
+    catalog: TaskCatalog = field(default_factory=lambda: TaskCatalog([]))
+    _fork_server: ForkServerClient | None = None
+    # Old fork servers live until their last child has ended: it dies with its parent.
+    _retired: dict[ForkServerClient, set[int]] = field(default_factory=dict)
+    _serials: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def all(self) -> Iterator[tuple[Group, Handle]]:
         """Every child and its group; the groups may change meanwhile."""
-        for group in self._groups:
+        for group in self.groups:
             for child in [*group.children]:
                 yield group, child
 
@@ -70,14 +66,14 @@ class ChildLifecycle:
         if self._fork_server is not None:
             self._retired[self._fork_server] = {child.serial for _, child in self.all()}
             now = time.monotonic()
-            for group in self._groups:
+            for group in self.groups:
                 group.take_back(now)
             self.retire_all()
         self._fork_server, self.catalog = client, catalog
-        self._event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
-        for group in self._groups:
+        self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
+        for group in self.groups:
             group.task_ids = catalog.ids(is_async=group.is_async)
-            group.wanted = self._wanted if group.task_ids else 0
+            group.wanted = self.wanted if group.task_ids else 0
             group.not_before = 0.0
             group.has_room.notify_all()
 
@@ -102,12 +98,12 @@ class ChildLifecycle:
             if client is self._fork_server:
                 self._fork_server = None
                 log.error("the fork server died", extra=facts(pid=client.pid))
-                self._on_fork_server_lost()
+                self.on_fork_server_lost()
             self._close_fork_server(client)
 
     def _close_fork_server(self, client: ForkServerClient) -> None:
         self._retired.pop(client, None)
-        self._event_loop.forget_reading(client.control)
+        self.event_loop.forget_reading(client.control)
         client.close()
 
     def start_missing(self, group: Group, now: float) -> None:
@@ -123,7 +119,7 @@ class ChildLifecycle:
             child = group.add(next(self._serials), channel, self.catalog, now)
             self._fork_server.request(child.kind, child.serial, channel.child_ends)
             channel.handed_over()
-            self._event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
+            self.event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
             staying += 1
 
     def check_all(self, results: RoundResults, now: float) -> None:
@@ -138,7 +134,7 @@ class ChildLifecycle:
                 continue
             self._enforce_timeouts(child, now)
             if (child.is_retiring or child.quit_reason) and not child.is_busy:
-                self._event_loop.forget_writing(child.channel.jobs)
+                self.event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
 
     def wake_times(self) -> Iterator[float]:
@@ -169,7 +165,7 @@ class ChildLifecycle:
     def _end_of_results(self, child: Handle, now: float) -> None:
         """The child has closed its results, or will send nothing more."""
         child.eof_at = now
-        self._event_loop.forget_reading(child.channel.results)
+        self.event_loop.forget_reading(child.channel.results)
 
     def retire_all(self) -> None:
         """Let every child end once it is free."""
@@ -184,7 +180,7 @@ class ChildLifecycle:
     def kill(self, child: Handle, reason: KillReason, held: HeldJob | None = None) -> None:
         """Kill a child, because of this job if one is given."""
         if child.pid is not None and child.kill_reason is None and child.exited_at is None:
-            job = self._job_log.fields(held.job, child.catalog) if held else {}
+            job = self.job_log.fields(held.job, child.catalog) if held else {}
             fields = facts(child=child.pid, running=len(child.running()), **job)
             log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
         child.kill(reason)
@@ -197,7 +193,7 @@ class ChildLifecycle:
         known by the tokens that are left, and nobody else can read those any more.
         """
         unstarted, ran = child.take_back(), child.held()
-        self._event_loop.forget_writing(child.channel.jobs)
+        self.event_loop.forget_writing(child.channel.jobs)
         child.channel.close()
         group.remove(child)
         group.backlog.put_back(unstarted, now)

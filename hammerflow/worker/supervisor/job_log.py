@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hammerflow.jobs.job import Claimed
@@ -18,28 +19,28 @@ __all__ = ["JobLog"]
 log = logging.getLogger("hammerflow.jobs")
 
 
+@dataclass(frozen=True)
 class JobLog:
     """Failures, losses and parks are warnings; all other ends have a level of their own.
 
-    Args:
+    Attributes:
         level: of those, as a number of :mod:`logging`.
         queues: names of the queues by their numbers; the pool fills it.
     """
 
-    def __init__(self, level: int, queues: Mapping[int, str]) -> None:
-        self._level = level
-        self._queues = queues
+    level: int
+    queues: Mapping[int, str]
 
     @property
     def is_complete(self) -> bool:
         """Whether completed jobs get a line, too."""
-        return log.isEnabledFor(self._level)
+        return log.isEnabledFor(self.level)
 
     def write(self, ends: Iterable[EndedJob], catalog: TaskCatalog) -> None:
         """Write the lines of jobs that ended."""
         for job, outcome, child, seconds in ends:
             failure = getattr(outcome, "failure", None)
-            level = self._level if failure is None else logging.WARNING
+            level = self.level if failure is None else logging.WARNING
             if not log.isEnabledFor(level):
                 continue
             values = self.fields(job, catalog) | {"outcome": _name(outcome)}
@@ -56,7 +57,7 @@ class JobLog:
         return {
             "job": uuid.UUID(bytes=job.id),
             "task": catalog.name(job),
-            "queue": self._queues.get(job.queue_id, job.queue_id),
+            "queue": self.queues.get(job.queue_id, job.queue_id),
             "attempt": job.attempt,
         }
 

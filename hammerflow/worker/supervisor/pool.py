@@ -93,11 +93,7 @@ class Pool:
         self.groups: tuple[Group, Group] = (self.serial, self.async_)
         self._event_loop = EventLoop()
         self._children = ChildLifecycle(
-            self.groups,
-            self._event_loop,
-            self._job_log,
-            children=options.processes,
-            on_fork_server_lost=on_fork_server_lost,
+            self.groups, self._event_loop, self._job_log, options.processes, on_fork_server_lost
         )
         self._grace = options.grace
         self._deliver_to_settler = deliver

@@ -125,6 +125,7 @@ class Runtime:
             self._store,
             self.pool,
             group,
+            name,
             worker_id=lambda: self._registrar.worker_id or 0,
             queue_order=self._queue_order,
             database_status=self._database_status,
@@ -134,7 +135,6 @@ class Runtime:
             is_quiet=lambda: self.pool.is_idle and self._settler.is_idle,
             poll=self._poll,
             burst=self._options.burst,
-            name=name,
         )
 
     def _new_housekeeping(self) -> ServiceRunner:
@@ -173,7 +173,7 @@ class Runtime:
         self._heartbeat_runner.start()
         for dispatcher in self._dispatchers:
             dispatcher.start()
-        self._listener = self._listen()
+        self._listen()
         if not self._options.burst:  # else the dispatchers promote before each claim
             self._promoter_runner.start()
         self._housekeeping.start()
@@ -192,7 +192,7 @@ class Runtime:
             self._housekeeping.wake(self._registrar)
         self._catalog = greeting.catalog
         if self._queue_order.add(greeting.catalog.queues):
-            self._listen_again()
+            self._listen()
         self.pool.use_fork_server(fork_server, greeting.catalog)
 
     def check_heartbeat(self) -> None:
@@ -284,7 +284,7 @@ class Runtime:
         if self._queue_order.set_paused(paused) or is_new:
             self._ring_here()
         if is_new and self._listener is not None:
-            self._listen_again()
+            self._listen()
 
     def _on_row_gone(self, worker_id: int) -> None:
         """Others have taken over the jobs of this registration: stop them, and register again."""
@@ -293,14 +293,12 @@ class Runtime:
         self._registrar.renew()
         self._housekeeping.wake(self._registrar)
 
-    def _listen(self) -> Listener:
-        return self._notifier.listen(
+    def _listen(self) -> None:
+        """Listen to all queues; an older listener ends last, so that no ring is missed."""
+        old = self._listener
+        self._listener = self._notifier.listen(
             queues=self._queue_order.names, on_work=self._ring_here, on_control=self._on_control
         )
-
-    def _listen_again(self) -> None:
-        """Listen to the new queues, too; the old listener ends last, so that no ring is missed."""
-        old, self._listener = self._listener, self._listen()
         if old is not None:
             old.close()
 
