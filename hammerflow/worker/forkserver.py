@@ -159,7 +159,7 @@ class ForkServer:
             for fd in (self.control.detach(), self._wake, self._woken):
                 os.close(fd)
             set_title("child")
-            child = AsyncChild if kind == ASYNC else SerialChild
+            child: type[SerialChild | AsyncChild] = AsyncChild if kind == ASYNC else SerialChild
             child(self.app, pipes, self.limits, self.lease_clock).run()
         except BaseException:  # a border: nothing may return into the fork server's loop
             log.exception("child failed")

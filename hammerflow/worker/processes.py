@@ -51,12 +51,9 @@ def set_title(words: str) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask for SIGKILL when the thread that has started this process ends.
+    """Ask for SIGKILL when the thread of ``parent`` (a pid) that has started this process ends.
 
     That is a service of Linux (prctl(2), PR_SET_PDEATHSIG); elsewhere the end of a pipe must do.
-
-    Args:
-        parent: pid of the parent.
     """
     _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     if os.getppid() != parent:

@@ -149,7 +149,5 @@ class Unpacker:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of ``data`` to a blocking pipe."""
-    written = os.write(fd, data)
-    while written < len(data):
-        data = data[written:]
-        written = os.write(fd, data)
+    while data:
+        data = data[os.write(fd, data) :]

@@ -43,11 +43,7 @@ class RunOptions(NamedTuple):
         return None if attempt >= self.max_attempts else self.backoff.seconds(attempt, chance)
 
     def with_overrides(self, job_options: Mapping[str, Any]) -> RunOptions:
-        """These options with those of one job laid over them.
-
-        Raises:
-            ConfigError: an option of the job has a wrong type.
-        """
+        """These options with those of one job laid over them; ConfigError for a wrong type."""
         changes = {name: job_options[name] for name in _OVERRIDES if name in job_options}
         for name, value in changes.items():
             if not isinstance(value, _OVERRIDES[name]):
@@ -73,6 +69,9 @@ def wants_retry(options: TaskOptions, error: BaseException) -> bool:
     if isinstance(error, options.no_retry_on):
         return False
     return options.retry_on is None or isinstance(error, options.retry_on)
+
+
+_DEFAULTS = run_options_of(TaskOptions())
 
 
 class TaskInfo(NamedTuple):
@@ -132,7 +131,7 @@ class TaskCatalog:
     def run_options(self, job: Claimed) -> RunOptions:
         """What holds for a job."""
         task = self._tasks.get(job.task_id)
-        options = run_options_of(TaskOptions()) if task is None else task.run_options
+        options = _DEFAULTS if task is None else task.run_options
         if job.options is None:
             return options
         try:
@@ -142,7 +141,4 @@ class TaskCatalog:
 
     def timeout(self, job: Claimed) -> float | None:
         """A job's hard timeout in seconds."""
-        if job.options is None:  # asked for each running job at each turn of the event loop
-            task = self._tasks.get(job.task_id)
-            return None if task is None else task.run_options.timeout
         return self.run_options(job).timeout

@@ -50,10 +50,6 @@ class Child:
         self._interrupts = Interrupts()
         self._executor = Executor(self.app, self._send_progress, self._interrupts, self.lease_clock)
 
-    def run(self) -> None:
-        """Work until the supervisor closes its end."""
-        raise NotImplementedError
-
     def _send(self, message: bytes) -> None:
         """Write one or more messages; end this process if nobody reads them any more."""
         try:

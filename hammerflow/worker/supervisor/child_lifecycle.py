@@ -217,7 +217,7 @@ class ChildLifecycle:
             group.not_before = now + min(0.1 * 2**group.quick_deaths, _MOST_FORK_DELAY)
 
     def _enforce_timeouts(self, child: Handle, now: float) -> None:
-        """Hard timeouts, and cancelled bodies that did not stop within their grace."""
+        """Kill for hard timeouts, and for cancelled bodies that did not stop in their grace."""
         if child.kill_reason is not None:
             return
         deadline = child.next_deadline()

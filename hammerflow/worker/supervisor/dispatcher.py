@@ -111,7 +111,7 @@ class Dispatcher:
 
     def _claim(self, room: int) -> None:
         """Claim from the queues in turn until the room is filled."""
-        left, busy, changes = room, False, -1
+        left, changes = room, -1
         if self.burst:
             changes = self.pool.changes if self.is_quiet() else -1
             self.store.jobs.promote()
@@ -124,12 +124,10 @@ class Dispatcher:
             if jobs:
                 self.pool.offer(self.group, worker_id, jobs, queue)
                 left -= len(jobs)
-                busy = True
             if left <= 0:
+                self._rung = True  # there may be more
                 break
-        if left <= 0:
-            self._rung = True  # there may be more
-        elif not busy:
+        if left == room:
             self.empty_at = changes
         self._next_poll = time.monotonic() + self.poll * random.uniform(0.9, 1.0)
 

@@ -23,6 +23,8 @@ from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
 __all__ = ["ForkServerClient", "Greeting"]
 
+_IMPORT_TIMEOUT = 120.0  # seconds
+
 
 class Greeting(NamedTuple):
     """What a fork server reports after it has imported the app."""
@@ -61,18 +63,16 @@ class ForkServerClient:
         """Of the fork server."""
         return self._process.pid
 
-    def greeting(
-        self, *, wake: int, is_over: Callable[[], bool], timeout: float = 120.0
-    ) -> Greeting | None:
+    def greeting(self, *, wake: int, is_over: Callable[[], bool]) -> Greeting | None:
         """Wait until the app is imported; None if ``is_over`` has ended the wait.
 
         Args:
             wake: a descriptor that becomes readable when ``is_over`` may have changed.
 
         Raises:
-            ConfigError: the import failed or took longer than ``timeout`` seconds.
+            ConfigError: the import failed or took too long.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + _IMPORT_TIMEOUT
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self.control.fileno(), wake], [], [], 1.0)
             if is_over():
@@ -82,7 +82,7 @@ class ForkServerClient:
                     return _read_greeting(message)
             if self.is_lost:
                 raise ConfigError(f"the fork server ended with code {self._process.wait()}")
-        raise ConfigError(f"importing the app took longer than {timeout:g} s")
+        raise ConfigError(f"importing the app took longer than {_IMPORT_TIMEOUT:g} s")
 
     def request(self, kind: bytes, serial: int, pipes: Pipes) -> None:
         """Ask for a child."""

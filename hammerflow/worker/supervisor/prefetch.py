@@ -36,8 +36,10 @@ class Prefetch:
         for task_id, (count, total) in times.items():
             mean = total / count
             weight = 1 - (1 - _WEIGHT) ** min(count, 50)
-            self._by_task[task_id] = _moved(self._by_task.get(task_id), mean, weight)
-            self._all = _moved(self._all, mean, weight)
+            known = self._by_task.get(task_id, mean)
+            self._by_task[task_id] = known + weight * (mean - known)
+            known = mean if self._all is None else self._all
+            self._all = known + weight * (mean - known)
 
     def chunk(self, jobs: Iterable[Claimed], share: int) -> int:
         """How many of these jobs, from the first on, make one chunk. If that takes longer than
@@ -73,7 +75,3 @@ class Prefetch:
         if not idle and free < min(most // 4, CLAIM_JOBS // 4):
             return 0  # a claim costs the same for many: wait until it is worth it
         return max(singles, free)
-
-
-def _moved(known: float | None, new: float, weight: float) -> float:
-    return new if known is None else known + weight * (new - known)

@@ -21,19 +21,13 @@ __all__ = ["SerialChildHandle"]
 
 @dataclass(eq=False, slots=True)
 class _Chunk:
-    """Jobs that were given to a serial child together; it ends them in this order.
-
-    Attributes:
-        generation: the value of their tokens.
-        done: how many outcomes have arrived.
-        kept: how many of the jobs it may start: the rest was taken back.
-    """
+    """Jobs that were given to a serial child together; it ends them in this order."""
 
     worker_id: int
     jobs: list[Claimed]
-    generation: int
-    kept: int
-    done: int = 0
+    generation: int  # the value of their tokens
+    kept: int  # how many it may start: the rest was taken back
+    done: int = 0  # how many outcomes have arrived
 
 
 @dataclass(eq=False)
@@ -166,7 +160,6 @@ class SerialChildHandle(ChildHandle):
     def _complete(
         self, values: list[bytes | None], results: RoundResults, now: float, seconds: float
     ) -> None:
-        """The next jobs completed with these results."""
         if self.catalog.ttls or self.kill_at:
             for value in values:
                 self._end_one(Completed(value), results, now, seconds)

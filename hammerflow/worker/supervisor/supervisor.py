@@ -74,7 +74,6 @@ class Supervisor:
         return greeting
 
     def _serve(self, runtime: Runtime, interval: float) -> None:
-        """Obey signals and check what may be lost, until it is time to stop."""
         if self._options.burst:
             interval = min(interval, 0.05)
         while not self._signals.stops:
@@ -114,7 +113,6 @@ class Supervisor:
         self._signals.poke()
 
     def _shut_down(self, runtime: Runtime) -> int:
-        """Let running jobs end within the grace, then stop everything."""
         released = runtime.pool.released
         _log_drain(runtime.pool.running(), self._options.grace)
         runtime.drain()
