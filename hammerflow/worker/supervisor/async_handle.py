@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,14 +42,12 @@ class AsyncChildHandle(ChildHandle):
         """How many jobs it has not ended."""
         return len(self._in_flight)
 
-    def give(
-        self, worker_id: int, jobs: list[Claimed], queues: Mapping[int, str], now: float
-    ) -> None:
+    def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
         """Send it jobs that were claimed under one registration."""
         for job in jobs:
             held = HeldJob(worker_id, job)
             self._in_flight[job.id] = _InFlight(held, now, self.catalog.timeout(job))
-        self.channel.send(self._jobs_message(0, worker_id, jobs, queues))
+        self.channel.send(self._jobs_message(0, worker_id, jobs))
 
     def receive(
         self, messages: list[Any], results: RoundResults, prefetch: Prefetch, now: float

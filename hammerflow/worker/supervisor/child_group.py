@@ -136,7 +136,7 @@ class ChildGroup(Generic[H]):
 
     def add(self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float) -> H:
         """Make the handle of a child that is requested from the fork server."""
-        self.children.append(self._handle_type(serial, channel, catalog, now))
+        self.children.append(self._handle_type(serial, channel, catalog, self._queues, now))
         return self.children[-1]
 
     def remove(self, child: Handle) -> None:
@@ -185,7 +185,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
             count = self.prefetch.chunk(jobs, share)
             if child.is_busy and not self.prefetch.is_tiny(islice(jobs, count)):
                 return
-            child.give(worker_id, self.backlog.take(count), self._queues, now)
+            child.give(worker_id, self.backlog.take(count), now)
 
     def rebalance(self, now: float) -> None:
         """Take jobs back that wait behind a long one: soon if another child is free, else later.
@@ -234,7 +234,7 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
             worker_id, jobs = self.backlog.head
             share = -(-self.backlog.count // len(self.children))
             count = min(len(jobs), self._free_slots(child), share)
-            child.give(worker_id, self.backlog.take(count), self._queues, now)
+            child.give(worker_id, self.backlog.take(count), now)
 
     def rebalance(self, now: float) -> None:
         """Nothing waits in these children."""

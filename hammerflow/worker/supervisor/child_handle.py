@@ -45,6 +45,7 @@ class ChildHandle:
     Attributes:
         serial: number of the request, by which the fork server reports the pid.
         catalog: the tasks of the code that this child runs.
+        queues: names of the queues by their numbers; the pool fills it.
         started_at: seconds of the monotonic clock, as everywhere here.
         pid: None until the fork server has reported it.
         status: exit code, or minus the signal that killed it.
@@ -60,6 +61,7 @@ class ChildHandle:
     serial: int
     channel: ChildChannel
     catalog: TaskCatalog
+    queues: Mapping[int, str]
     started_at: float
     pid: int | None = None
     status: int | None = None
@@ -110,13 +112,11 @@ class ChildHandle:
             return Failed(failure)
         return Retrying(retry_in, failure)
 
-    def _jobs_message(
-        self, generation: int, worker_id: int, jobs: Sequence[Claimed], queues: Mapping[int, str]
-    ) -> bytes:
+    def _jobs_message(self, generation: int, worker_id: int, jobs: Sequence[Claimed]) -> bytes:
         """Jobs, with the names of the queues that this child does not know yet."""
         new = {job.queue_id for job in jobs} - self._known_queues
         self._known_queues |= new
-        names = {queue_id: queues[queue_id] for queue_id in new if queue_id in queues}
+        names = {queue_id: self.queues[queue_id] for queue_id in new if queue_id in self.queues}
         return pack([JOBS, generation, worker_id, jobs, names])
 
     def _end(self, held: HeldJob, outcome: Outcome, results: RoundResults, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
@@ -76,15 +76,13 @@ class SerialChildHandle(ChildHandle):
         """How many jobs it has not ended."""
         return sum(chunk.kept - chunk.done for chunk in self._chunks)
 
-    def give(
-        self, worker_id: int, jobs: list[Claimed], queues: Mapping[int, str], now: float
-    ) -> None:
+    def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
         """Send it jobs that were claimed under one registration."""
         self._generation = (self._generation + 1) & 255
         if not self._chunks:
             self.active_at = now
         self._chunks.append(_Chunk(worker_id, jobs, self._generation, len(jobs)))
-        message = self._jobs_message(self._generation, worker_id, jobs, queues)
+        message = self._jobs_message(self._generation, worker_id, jobs)
         self.channel.send(message, bytes([self._generation]) * len(jobs))
 
     def receive(
