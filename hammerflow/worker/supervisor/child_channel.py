@@ -56,8 +56,8 @@ class ChildChannel:
         self._unsent += message
         self.flush()
 
-    def flush(self) -> None:
-        """Write as much as the pipe takes now."""
+    def flush(self, *_: object) -> None:
+        """Write as much as the pipe takes now; also a callback of the event loop."""
         try:
             while self._unsent:
                 del self._unsent[: os.write(self.jobs, self._unsent)]

@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
@@ -257,7 +256,10 @@ class Pool:
             if waited:
                 _log_release(len(waited), f"no child was free for {_BACKLOG_WAIT:g} s")
         for _, child in self._children.all():
-            self._watch_clogged(child)
+            if child.channel.is_clogged:  # learn when its pipe takes more
+                self._event_loop.watch_writing(child.channel.jobs, child.channel.flush)
+            else:
+                self._event_loop.forget_writing(child.channel.jobs)
         if all(child.pid is not None for _, child in self._children.all()):
             self.have_started.set()
         if self._is_draining and not any(group.children for group in self.groups):
@@ -272,17 +274,6 @@ class Pool:
             if is_short and group.not_before > now:
                 times.append(group.not_before)
         return min(times)
-
-    def _watch_clogged(self, child: Handle) -> None:
-        """Learn when a full pipe to a child takes more."""
-        if child.channel.is_clogged:
-            self._event_loop.watch_writing(child.channel.jobs, partial(self._flush, child))
-        else:
-            self._event_loop.forget_writing(child.channel.jobs)
-
-    def _flush(self, child: Handle, *_: object) -> None:
-        child.channel.flush()
-        self._watch_clogged(child)
 
     def _interrupt(self, child: Handle, held: HeldJob, now: float) -> None:
         if child.kill_reason is not None:

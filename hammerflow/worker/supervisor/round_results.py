@@ -57,12 +57,15 @@ class RoundResults:
             self.to_log.append(EndedJob(held.job, outcome, child, seconds))
 
     def add_completed(
-        self, worker_id: int, pairs: list[tuple[Claimed, Completed]], child: int | None,
+        self,
+        worker_id: int,
+        pairs: list[tuple[Claimed, Completed]],
+        pid: int | None,
         seconds: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Many jobs completed, after ``seconds`` each."""
         if self.logs_all:
-            self.to_log += [EndedJob(job, outcome, child, seconds) for job, outcome in pairs]
+            self.to_log += [EndedJob(job, outcome, pid, seconds) for job, outcome in pairs]
         self.ended.setdefault(worker_id, []).extend(pairs)
 
     def add_stopped(self, held: HeldJob, child: int | None, seconds: float) -> None:
