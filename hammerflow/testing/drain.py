@@ -9,6 +9,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.ids import worker_number
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome, Settled
+from hammerflow.results.waiting import announce
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
@@ -62,22 +63,16 @@ class _InlineWorker:
             (catalog.ids(is_async=True), self._run_at_once),
         ]
         self._store.workers.register(
-            self.worker_id,
-            host="inline",
-            pid=0,
-            info={"inline": True},
-            tasks=catalog.names,
-            queues=self._queues(),
-        )
+            self.worker_id, host="inline", pid=0, info={"inline": True},
+            tasks=catalog.names, queues=self._queues(),
+        )  # fmt: skip
 
     def run(self, limit: int | None) -> int:
         """Claim and run in rounds until one finds nothing."""
-        done = 0
-        while limit is None or done < limit:
+        done, found = 0, 1
+        while found and (limit is None or done < limit):
             self._store.jobs.promote()
             found = self._run_round(_BATCH if limit is None else min(_BATCH, limit - done))
-            if not found:
-                break
             done += found
         return done
 
@@ -107,18 +102,13 @@ class _InlineWorker:
     def _settle(self, jobs: Sequence[Claimed], outcomes: Sequence[Outcome]) -> None:
         pairs = zip(jobs, outcomes, strict=True)
         batch = [pair for pair in pairs if not isinstance(pair[1], Settled)]
-        settlement = self._store.jobs.settle(self.worker_id, batch)
-        if settlement.queues:
-            self._app.notifier.ring(settlement.queues)
-        if settlement.ended:
-            self._app.notifier.ring_done(settlement.ended)
+        announce(self._app, self._store.jobs.settle(self.worker_id, batch))
 
     def _queues(self) -> list[str]:
         if self._given is not None:
             return self._given
-        known = self._store.queues.names()
         declared = {task.defaults.queue for task in self._app.tasks.values()}
-        return sorted({"default", *declared, *known})
+        return sorted({"default", *declared, *self._store.queues.names()})
 
     def _write_progress(self, job_id: bytes, fraction: float, note: str) -> None:
         self._store.jobs.progress([(job_id, fraction, note)])

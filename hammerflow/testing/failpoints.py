@@ -70,11 +70,8 @@ class _Failpoints:
             self._strike(point, action)
 
     def during(self, point: str, most: float, work: Callable[[], Any]) -> Any:
-        """Pass a point somewhere inside ``work``; it is armed again if the work ends before.
-
-        Args:
-            most: seconds after which it strikes at the latest.
-        """
+        """Pass a point inside ``work``, after ``most`` seconds at the latest; it is armed again if
+        the work ends before."""
         action = self._disarm(point)
         if not action:
             return work()
@@ -93,8 +90,6 @@ class _Failpoints:
             return work()
         finally:
             over.set()
-
-    # -- wrappers of the functions in which the points lie
 
     def claim(self, claim: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **values: Any) -> Any:
@@ -161,8 +156,6 @@ class _Failpoints:
 
         return wrapper
 
-    # -- inside
-
     def _disarm(self, point: str) -> str:
         """Take a point's file; what to do there, "" if it is not armed. One process gets it."""
         taken = self._folder / f"{point}.{os.getpid()}.{threading.get_ident()}"
@@ -197,11 +190,8 @@ class _Committing:
 def install(folder: str) -> None:
     """Put the points into this process, before it opens a store.
 
-    Args:
-        folder: where points are armed.
-
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: the folder does not exist.
     """
     if not Path(folder).is_dir():
         raise ConfigError(f"HAMMERFLOW_FAILPOINTS must be an existing folder, not {folder!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Callable
 
 from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
@@ -27,17 +28,13 @@ def failure_of(error: BaseException, kind: str = "failed") -> Failure:
     return Failure(
         kind,
         storable(f"{cls.__module__}.{cls.__qualname__}", 500),
-        storable(_message(error), _MESSAGE),
-        storable(_traceback(error), _TRACE),
+        storable(_or_why_not(lambda: str(error), "message: its __str__"), _MESSAGE),
+        storable(_or_why_not(lambda: _traceback(error), "traceback: formatting it"), _TRACE),
     )
 
 
 def lost_child(pid: int | None, status: int | None) -> Failure:
-    """The child that ran the job has died.
-
-    Args:
-        status: its exit status, negative for a signal; None if it is not known.
-    """
+    """The child that ran the job has died, with this exit status (negative: signal) if known."""
     text = f"the child that ran it (pid {pid}) {_how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
 
@@ -65,18 +62,15 @@ def _how_it_ended(status: int | None) -> str:
         return f"was killed by signal {-status}"
 
 
-def _message(error: BaseException) -> str:
+def _or_why_not(text: Callable[[], str], what: str) -> str:
     try:
-        return str(error)
+        return text()
     except Exception as broken:  # noqa: BLE001 - a border: the user's __str__ runs
-        return f"(no message: its __str__ raised {type(broken).__name__})"
+        return f"(no {what} raised {type(broken).__name__})"
 
 
 def _traceback(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and any(own in trace.tb_frame.f_code.co_filename for own in _OWN):
         trace = trace.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as broken:  # noqa: BLE001 - a border, as above
-        return f"(no traceback: formatting it raised {type(broken).__name__})"
+    return "".join(traceback.format_exception(type(error), error, trace))

@@ -16,15 +16,17 @@ import socket
 import sys
 import threading
 import traceback
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.async_ import AsyncChild
-from hammerflow.worker.child.reports import ChildLimits
+from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.loading import load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import die_with_parent, exit_now, ignore_stop_signals, set_title
 from hammerflow.worker.protocol import (
     APP_BROKEN,
@@ -44,32 +46,34 @@ log = logging.getLogger("hammerflow.forkserver")
 
 
 def main(arguments: list[str]) -> int:
-    """The whole life of the process.
+    """Load the app and serve until the supervisor is gone.
 
     Args:
-        arguments: descriptor of the control socket, pid of the supervisor, options as JSON.
+        arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
+            clock, :class:`WorkerOptions` as JSON.
     """
     control = socket.socket(fileno=int(arguments[0]))
     die_with_parent(int(arguments[1]))
     try:
-        return _serve_app(control, json.loads(arguments[2]))
+        clock = LeaseClock(int(arguments[2]))
+        return _serve_app(control, WorkerOptions(**json.loads(arguments[3])), clock)
     except (BrokenPipeError, ConnectionResetError):  # the supervisor was killed, or has stopped
         return 0
 
 
-def _serve_app(control: socket.socket, options: dict[str, Any]) -> int:
-    configure_fallback(options["log_format"])  # an app's own logging.basicConfig() still works
+def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: LeaseClock) -> int:
+    configure_fallback(options.log_format)  # an app's own logging.basicConfig() still works
     ignore_stop_signals()
     set_title("fork server")
     try:
         preload()
-        app = load_app(options["app"])
+        app = load_app(options.app)
         greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
         control.sendall(pack([APP_BROKEN, str(error), traceback.format_exc()]))
         return 1
-    if options["configure_logging"] and app.settings.configure_logging:
-        configure(options["log_format"], options["log_level"])
+    if options.configure_logging and app.settings.configure_logging:
+        configure(options.log_format, options.log_level)
     if threading.active_count() > 1:
         names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
         log.warning("importing the app started threads, which children do not have: %s", names)
@@ -77,7 +81,8 @@ def _serve_app(control: socket.socket, options: dict[str, Any]) -> int:
     control.sendall(pack(greeting))
     gc.collect()
     gc.freeze()  # collections in children must not touch, and so copy, what they share
-    ForkServer(app, control, options).run()
+    limits = ChildLimits(options.max_jobs_per_child, options.max_memory_per_child)
+    ForkServer(app, control, limits, lease_clock).run()
     return 0
 
 
@@ -89,15 +94,17 @@ def _greeting(app: Hammerflow) -> list[Any]:
     return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
 
 
+@dataclass(eq=False)
 class ForkServer:
     """Forks children on request, and reports their exits as soon as SIGCHLD arrives."""
 
-    def __init__(self, app: Hammerflow, control: socket.socket, options: dict[str, Any]) -> None:
-        self._app = app
-        self._control = control
-        self._limits = ChildLimits(options["max_jobs"], options["max_memory"])
-        self._lease_clock = LeaseClock(options["lease_clock"])
-        self._children: set[int] = set()
+    app: Hammerflow
+    control: socket.socket
+    limits: ChildLimits
+    lease_clock: LeaseClock
+    _children: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._woken, False)
@@ -107,19 +114,19 @@ class ForkServer:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         poll = select.poll()
-        poll.register(self._control, select.POLLIN)
+        poll.register(self.control, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
         while True:
             ready = {fd for fd, _ in poll.poll()}
             if self._wake in ready:
                 os.read(self._wake, 4096)
                 self._reap()
-            if self._control.fileno() in ready and not self._serve():
+            if self.control.fileno() in ready and not self._serve():
                 return
 
     def _serve(self) -> bool:
         """Fork one child; False once the supervisor has closed its end."""
-        request, fds, _, _ = socket.recv_fds(self._control, FORK_REQUEST.size, 3)
+        request, fds, _, _ = socket.recv_fds(self.control, FORK_REQUEST.size, 3)
         if not request:
             return False
         kind, serial = FORK_REQUEST.unpack(request)
@@ -132,7 +139,7 @@ class ForkServer:
             for fd in fds:
                 os.close(fd)
         self._children.add(pid)
-        self._control.sendall(pack([FORKED, serial, pid]))
+        self.control.sendall(pack([FORKED, serial, pid]))
         return True
 
     def _fork(self, kind: bytes, pipes: Pipes) -> int:
@@ -149,11 +156,11 @@ class ForkServer:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with_parent(parent)
-            for fd in (self._control.detach(), self._wake, self._woken):
+            for fd in (self.control.detach(), self._wake, self._woken):
                 os.close(fd)
             set_title("child")
             child: type[SerialChild | AsyncChild] = AsyncChild if kind == ASYNC else SerialChild
-            child(self._app, pipes, self._limits, self._lease_clock).run()
+            child(self.app, pipes, self.limits, self.lease_clock).run()
         except BaseException:  # a border: nothing may return into the fork server's loop
             log.exception("child failed")
             exit_now(1)
@@ -167,7 +174,7 @@ class ForkServer:
                 ended, status = pid, 0
             if ended:
                 self._children.discard(pid)
-                self._control.sendall(pack([EXITED, pid, os.waitstatus_to_exitcode(status)]))
+                self.control.sendall(pack([EXITED, pid, os.waitstatus_to_exitcode(status)]))
 
 
 if __name__ == "__main__":

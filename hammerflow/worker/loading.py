@@ -59,12 +59,8 @@ def _only_app(apps: dict[str, Hammerflow]) -> Hammerflow | None:
 
 
 def _import(module_name: str, source: str, remedy: str) -> object:
-    """Import a module of the user; the working directory comes first on the path.
-
-    Args:
-        source: where the name comes from, to begin the error message with.
-        remedy: what to do if there is no such module.
-    """
+    """Import a module of the user. Error messages begin with ``source``, which named the module;
+    ``remedy`` says what to do if there is no such module."""
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -48,9 +48,7 @@ def configure(form: str, level: str, *, replace: bool = True) -> None:
 
     Args:
         form: "text" or "json".
-        level: name of the lowest level to show.
-        replace: whether handlers that the root logger has are replaced; else they are kept, and
-            nothing is changed.
+        replace: whether to replace handlers that the root logger has; else nothing is changed.
     """
     root = logging.getLogger()
     replaced = len(root.handlers)
@@ -108,7 +106,7 @@ class JobThreads:
     def owner(self) -> Holder | None:
         """The job that has started the current thread, if it still runs."""
         job = self._job
-        return None if job is None or threading.current_thread() in self._older else job
+        return None if threading.current_thread() in self._older else job
 
 
 JOB_THREADS = JobThreads()

@@ -28,13 +28,20 @@ def _title_setter() -> Callable[[str], Any]:
     try:
         from setproctitle import setproctitle  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        return _set_name
+        return lambda title: _prctl(
+            _PR_SET_NAME, ctypes.c_char_p(title.removeprefix("hammerflow: ").encode()[:15])
+        )
     return setproctitle  # type: ignore[no-any-return,unused-ignore]
 
 
 @functools.cache
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: object) -> None:
+    if sys.platform == "linux":
+        _libc().prctl(option, value, 0, 0, 0)
 
 
 def set_title(words: str) -> None:
@@ -43,24 +50,12 @@ def set_title(words: str) -> None:
     _title_setter()(f"hammerflow: {words}")
 
 
-def _set_name(title: str) -> None:
-    libc = _libc()
-    if libc is not None:
-        name = title.removeprefix("hammerflow: ")
-        libc.prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), 0, 0, 0)
-
-
 def die_with_parent(parent: int) -> None:
-    """Ask for SIGKILL when the thread that has started this process ends.
+    """Ask for SIGKILL when the thread of ``parent`` (a pid) that has started this process ends.
 
     That is a service of Linux (prctl(2), PR_SET_PDEATHSIG); elsewhere the end of a pipe must do.
-
-    Args:
-        parent: pid of the parent.
     """
-    libc = _libc()
-    if libc is not None:
-        libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     if os.getppid() != parent:
         os._exit(1)  # it had died before we asked
 

@@ -114,8 +114,9 @@ def unpack_outcome(code: int, fields: list[Any]) -> Outcome:
     if kind is Completed and fields[1] is not None:
         children, operation, spawned, workflows, *rest = fields[1]
         fields[1] = Spawned(
-            _jobs(children), Operation(*operation), spawned, _workflows(workflows), *rest
-        )
+            _made(NewJob, children), Operation(*operation), spawned,
+            _made(NewWorkflow, workflows), *rest,
+        )  # fmt: skip
     elif kind in (Failed, Retrying, Parked, Lost):
         at = 0 if kind in (Failed, Lost) else 1
         fields[at] = Failure(*fields[at])
@@ -123,17 +124,13 @@ def unpack_outcome(code: int, fields: list[Any]) -> Outcome:
             fields[-1] = Operation(*fields[-1])
     elif kind is Replaced:
         call, children, workflows = fields
-        fields = [NewJob._make(call), _jobs(children), _workflows(workflows)]
+        fields = [NewJob._make(call), _made(NewJob, children), _made(NewWorkflow, workflows)]
     outcome: Outcome = kind(*fields)
     return outcome
 
 
-def _jobs(rows: list[Any]) -> list[NewJob]:
-    return [NewJob._make(row) for row in rows]
-
-
-def _workflows(rows: list[Any]) -> list[NewWorkflow]:
-    return [NewWorkflow._make(row) for row in rows]
+def _made(kind: type[NewJob | NewWorkflow], rows: list[Any]) -> list[Any]:
+    return [kind._make(row) for row in rows]
 
 
 class Unpacker:
@@ -152,7 +149,5 @@ class Unpacker:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of ``data`` to a blocking pipe."""
-    written = os.write(fd, data)
-    while written < len(data):
-        data = data[written:]
-        written = os.write(fd, data)
+    while data:
+        data = data[os.write(fd, data) :]

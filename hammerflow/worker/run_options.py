@@ -35,26 +35,19 @@ class RunOptions(NamedTuple):
     retries_timeouts: bool
 
     def delay_after(self, attempt: int, chance: float) -> float | None:
-        """Seconds until the next attempt; None if ``attempt`` was the last one.
+        """Seconds until the next attempt; None if ``attempt`` (1 is the first) was the last one.
 
         Args:
-            attempt: the one that has failed; 1 is the first.
             chance: random, from 0 to 1, for the jitter.
         """
         return None if attempt >= self.max_attempts else self.backoff.seconds(attempt, chance)
 
     def with_overrides(self, job_options: Mapping[str, Any]) -> RunOptions:
-        """These options with those of one job laid over them.
-
-        Raises:
-            ConfigError: an option of the job has a wrong type.
-        """
-        changes: dict[str, Any] = {}
-        for name, kinds in _OVERRIDES.items():
-            if name in job_options:
-                if not isinstance(job_options[name], kinds):
-                    raise ConfigError(f"the job's option {name} is {job_options[name]!r}")
-                changes[name] = job_options[name]
+        """These options with those of one job laid over them; ConfigError for a wrong type."""
+        changes = {name: job_options[name] for name in _OVERRIDES if name in job_options}
+        for name, value in changes.items():
+            if not isinstance(value, _OVERRIDES[name]):
+                raise ConfigError(f"the job's option {name} is {value!r}")
         if "backoff" in job_options:
             changes["backoff"] = Backoff.from_dict(job_options["backoff"])
         return self._replace(**changes) if changes else self
@@ -63,13 +56,9 @@ class RunOptions(NamedTuple):
 def run_options_of(options: TaskOptions) -> RunOptions:
     """The run options of a task's jobs that override none."""
     return RunOptions(
-        options.max_attempts,
-        options.backoff,
-        options.timeout,
-        options.soft_timeout,
-        options.store_result,
-        wants_retry(options, SoftTimeout()),
-    )
+        options.max_attempts, options.backoff, options.timeout, options.soft_timeout,
+        options.store_result, wants_retry(options, SoftTimeout()),
+    )  # fmt: skip
 
 
 def wants_retry(options: TaskOptions, error: BaseException) -> bool:
@@ -80,6 +69,9 @@ def wants_retry(options: TaskOptions, error: BaseException) -> bool:
     if isinstance(error, options.no_retry_on):
         return False
     return options.retry_on is None or isinstance(error, options.retry_on)
+
+
+_DEFAULTS = run_options_of(TaskOptions())
 
 
 class TaskInfo(NamedTuple):
@@ -118,7 +110,7 @@ class TaskCatalog:
     Attributes:
         names: of the tasks, sorted.
         queues: to which they belong by default.
-        ttls: how many seconds results are kept, by the number of the task, if not for good.
+        ttls: by the number of a task: how many seconds its results are kept, if not for good.
     """
 
     def __init__(self, tasks: list[TaskInfo]) -> None:
@@ -139,7 +131,7 @@ class TaskCatalog:
     def run_options(self, job: Claimed) -> RunOptions:
         """What holds for a job."""
         task = self._tasks.get(job.task_id)
-        options = run_options_of(TaskOptions()) if task is None else task.run_options
+        options = _DEFAULTS if task is None else task.run_options
         if job.options is None:
             return options
         try:
@@ -149,7 +141,4 @@ class TaskCatalog:
 
     def timeout(self, job: Claimed) -> float | None:
         """A job's hard timeout in seconds."""
-        if job.options is None:  # asked for each running job at each turn of the event loop
-            task = self._tasks.get(job.task_id)
-            return None if task is None else task.run_options.timeout
         return self.run_options(job).timeout

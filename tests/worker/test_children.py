@@ -16,7 +16,7 @@ from hammerflow import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Parked, Retrying
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.reports import ChildLimits
+from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 from hammerflow.worker.supervisor.child_channel import ChildChannel
@@ -33,7 +33,7 @@ class Bench:
     def __init__(self, app: Hammerflow, options: ChildLimits) -> None:
         catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
         self.channel = ChildChannel()
-        self.handle = SerialChildHandle(1, self.channel, catalog, time.monotonic())
+        self.handle = SerialChildHandle(1, self.channel, catalog, {}, time.monotonic())
         self.results = RoundResults()
         self.prefetch = Prefetch()
         self.is_over = False
@@ -47,7 +47,7 @@ class Bench:
         self.channel.handed_over()
 
     def give(self, *jobs: Claimed) -> None:
-        self.handle.give(7, list(jobs), {}, time.monotonic())
+        self.handle.give(7, list(jobs), time.monotonic())
 
     def listen(self) -> None:
         """Take in what the child has said by now."""

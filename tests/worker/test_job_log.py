@@ -83,6 +83,24 @@ def test_a_line_has_the_facts_as_fields(caplog: pytest.LogCaptureFixture) -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("outcome", "name"),
+    [
+        (Settled(stale=False), "completed"),
+        (Settled(stale=True), "settled"),
+        (Snoozed(0.0), "snoozed"),
+    ],
+)
+def test_a_job_that_its_child_has_settled_is_completed(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, name: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "hammerflow.jobs")
+
+    _write((claimed(), outcome))
+
+    assert vars(caplog.records[0])["facts"]["outcome"] == name
+
+
 @pytest.mark.parametrize(("level", "count"), [(logging.DEBUG, 1), (logging.INFO, 2)])
 def test_at_info_only_failures_have_lines_unless_all_jobs_are_logged(
     caplog: pytest.LogCaptureFixture, level: int, count: int

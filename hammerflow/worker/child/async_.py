@@ -5,42 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
-from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
-from hammerflow.worker.child.executor import Executor
-from hammerflow.worker.child.reports import ChildLimits, Reports
 from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
-from hammerflow.worker.protocol import JOBS, QUIT, Pipes, Unpacker, pack, pack_outcome
+from hammerflow.worker.protocol import JOBS, QUIT, Unpacker, pack, pack_outcome
 
 __all__ = ["AsyncChild"]
 
 _READ = 1 << 20
 
 
-class AsyncChild:
+@dataclass(eq=False)
+class AsyncChild(Child):
     """Starts every job that it gets at once; the supervisor keeps to its number of slots.
 
     When it is used up it says QUIT, and ends once nothing runs and the supervisor has closed its
     end.
     """
 
-    def __init__(
-        self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
-    ) -> None:
-        self._jobs_pipe = pipes.jobs
-        self._limits = limits
-        self._reports = Reports(pipes.results)
-        self._executor = Executor(
-            app, progress=self._reports.send_progress, lease_clock=lease_clock
-        )
-        self._tasks: dict[bytes, asyncio.Task[None]] = {}
-        self._executions: dict[bytes, JobExecution] = {}  # of the jobs that can be stopped
-        self._jobs_done = 0
-        self._has_quit = False
+    _tasks: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+    _executions: dict[bytes, JobExecution] = field(default_factory=dict)  # that can be stopped
+    _has_quit: bool = False
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
@@ -55,14 +44,14 @@ class AsyncChild:
 
         def read() -> None:
             with contextlib.suppress(BlockingIOError):
-                data = os.read(self._jobs_pipe, _READ)
+                data = os.read(self.pipes.jobs, _READ)
                 if not data and not closed.done():
                     closed.set_result(None)
                 for message in unpacker.frames(data):
                     self._obey(message)
 
-        os.set_blocking(self._jobs_pipe, False)
-        loop.add_reader(self._jobs_pipe, read)
+        os.set_blocking(self.pipes.jobs, False)
+        loop.add_reader(self.pipes.jobs, read)
         await closed
         exit_now(0)
 
@@ -86,15 +75,14 @@ class AsyncChild:
             self._executions[job.id] = execution
 
         outcome = await self._executor.execute_async(job, started)
-        self._reports.exit_if_forked()
+        self._exit_if_forked()
         self._tasks.pop(job.id, None)
         self._executions.pop(job.id, None)
-        self._reports.send(pack_outcome(outcome, job.id))
+        self._send(pack_outcome(outcome, job.id))
         self._jobs_done += 1
         self._quit_if_used_up()
 
     def _quit_if_used_up(self) -> None:
-        reason = None if self._has_quit else self._limits.quit_reason(self._jobs_done)
-        if reason is not None:
+        if not self._has_quit and (reason := self.limits.quit_reason(self._jobs_done)):
             self._has_quit = True
-            self._reports.send(pack([QUIT, reason]))
+            self._send(pack([QUIT, reason]))

@@ -38,18 +38,12 @@ class JobExecution:
     """One run of a job. Make it with positional arguments: keywords cost each job half a µs.
 
     Attributes:
-        app: whose tasks, codec and store it uses.
         args: decoded positional arguments, results of other jobs first.
-        kwargs: decoded keyword arguments.
-        run_options: its timeouts, attempts and the like.
         spawn_config: how it spawns; None if neither its task nor its call configures it.
         job_options: the options stored with the job, decoded.
         worker_id: the registration whose lease it holds.
-        queue: name of the queue from which it was claimed.
-        progress: where ``current_job().progress`` goes: job id, fraction, note.
         connection: the driver's connection of its own transaction, if it has one; set it before
             ``context`` is used.
-        spawn_buffer: the children that it has asked for, if any.
         stop_reason: why an async child cancels it, "cancel" or "timeout".
     """
 
@@ -74,15 +68,10 @@ class JobExecution:
         """The job as its body sees it; most bodies never ask for it."""
         if self._context is None:
             self._context = JobContext(
-                self.job,
-                task=self.task.name,
-                queue=self.queue,
-                spawn=self._spawn,
-                progress=self.progress,
-                replace=_replace,
+                self.job, task=self.task.name, queue=self.queue, connection=self.connection,
+                spawn=self._spawn, progress=self.progress, replace=_replace,
                 inputs=lambda: Inputs(self.app, self.job_options.get("inputs") or {}),
-                connection=self.connection,
-            )
+            )  # fmt: skip
         return self._context
 
     def run_body(self) -> Any:
@@ -115,12 +104,7 @@ class JobExecution:
         return self._open_spawn_buffer().operation()
 
     def spawn_context(self, *, ended: bool, result: Any = None) -> SpawnContext:
-        """The argument of hooks and spawn handlers.
-
-        Args:
-            ended: whether all children are known.
-            result: what the body has returned.
-        """
+        """The argument of hooks and spawn handlers, with the children once the body has ended."""
         buffer = self.spawn_buffer if ended else None
         return SpawnContext(
             job_id=self.context.id,
@@ -138,11 +122,10 @@ class JobExecution:
         return uuid.UUID(bytes=self._open_spawn_buffer().add(child))
 
     def _validate(self) -> None:
-        hook = self.task.defaults.validate
+        hook: Callable[[SpawnContext], Any] | None = self.task.defaults.validate
         if hook is None or self.spawn_config is None:
             return
-        allowed: Any = hook(self.spawn_context(ended=False))
-        if allowed is False:
+        if hook(self.spawn_context(ended=False)) is False:
             raise SpawnInvalid(f"the validate hook of {self.task.name} refused its run")
 
     def _spawn_from(self, value: Any) -> Any:
@@ -176,18 +159,14 @@ class JobExecution:
         if self.spawn_buffer is None:
             options = self.run_options
             inheritable = {
-                "timeout": options.timeout,
-                "soft_timeout": options.soft_timeout,
-                "max_attempts": options.max_attempts,
-                "backoff": options.backoff.to_dict(),
-            }
+                "timeout": options.timeout, "soft_timeout": options.soft_timeout,
+                "max_attempts": options.max_attempts, "backoff": options.backoff.to_dict(),
+            }  # fmt: skip
             config = self.spawn_config or SpawnConfig()
+            parent = Parent(self.job, self.queue, config, inheritable)
+            waits = bool(self.job_options.get("wait_for_children"))
             self.spawn_buffer = SpawnBuffer(
-                self.app,
-                Parent(self.job, self.queue, config, inheritable),
-                then=self.task.defaults.then,
-                handler=self.task.name,
-                wait_for_children=bool(self.job_options.get("wait_for_children")),
+                self.app, parent, self.task.defaults.then, self.task.name, waits
             )
         return self.spawn_buffer
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.app import Hammerflow
@@ -25,6 +26,7 @@ from hammerflow.jobs.outcome import (
     Snoozed,
 )
 from hammerflow.jobs.settlement import Settlement
+from hammerflow.results.waiting import announce
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.tasks.task import Task
 from hammerflow.worker.child.body_errors import outcome_of
@@ -49,40 +51,31 @@ class _RollBack(Exception):
         self.outcome = outcome
 
 
+@dataclass(eq=False)
 class Executor:
     """Runs the jobs of one app.
 
     A job is prepared (decoded, or refused), performed (its body runs) and completed (its result is
     encoded); an exception on the way becomes an outcome, too.
 
-    Args:
-        app: whose tasks it runs.
-        progress: where ``current_job().progress`` goes: job id, fraction, note.
-        interrupts: what may stop a body from outside.
-        lease_clock: until when the leases of its jobs are surely held; no body begins later.
-
     Attributes:
+        progress: where ``current_job().progress`` goes: job id, fraction, note.
+        lease_clock: until when the leases of its jobs are surely held; no body begins later.
         worker_id: the registration that has claimed the jobs.
         queues: the names of the queues that they came from, by number.
     """
 
-    def __init__(
-        self,
-        app: Hammerflow,
-        *,
-        progress: Callable[[bytes, float, str], None],
-        interrupts: Interrupts | None = None,
-        lease_clock: LeaseClock | None = None,
-    ) -> None:
-        self._app = app
-        self._progress = progress
-        self._interrupts = interrupts or Interrupts()
-        self._lease_clock = lease_clock
-        self._tasks = {name_id(name): task for name, task in app.tasks.items()}
+    app: Hammerflow
+    progress: Callable[[bytes, float, str], None]
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    lease_clock: LeaseClock | None = None
+    worker_id: int = 0
+    queues: dict[int, str] = field(default_factory=dict)
+    _encoded_nones: dict[str | None, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._tasks = {name_id(name): task for name, task in self.app.tasks.items()}
         self._run_options = {i: run_options_of(task.defaults) for i, task in self._tasks.items()}
-        self._encoded_nones: dict[str | None, bytes] = {}
-        self.worker_id = 0
-        self.queues: dict[int, str] = {}
 
     def task(self, job: Claimed) -> Task[..., Any] | None:
         """The job's task, if the app has it."""
@@ -93,15 +86,15 @@ class Executor:
         execution = self._prepare(job, self.worker_id)
         if not isinstance(execution, JobExecution):
             return execution
-        if self._lease_clock is not None:
-            self._lease_clock.wait()
+        if self.lease_clock is not None:
+            self.lease_clock.wait()
         JOB_THREADS.begin(execution)
         try:
             if execution.task.defaults.in_transaction:
                 return self._perform_in_transaction(execution)
             return self._complete(execution, self._perform(execution))
         except BaseException as error:  # noqa: BLE001 - a border: a body may raise anything
-            self._interrupts.disarm()
+            self.interrupts.disarm()
             return outcome_of(error, execution)
         finally:
             RUNNING.set(None)
@@ -127,8 +120,8 @@ class Executor:
         RUNNING.set(execution)
         started(execution)
         try:
-            if self._lease_clock is not None:
-                await self._lease_clock.wait_async()
+            if self.lease_clock is not None:
+                await self.lease_clock.wait_async()
             value = await _perform_async(execution)
             if execution.spawn_buffer is not None:  # may be written to the database
                 return await asyncio.to_thread(self._complete, execution, value)
@@ -137,8 +130,6 @@ class Executor:
             return outcome_of(error, execution)
         finally:
             execution.close()
-
-    # -- prepare -----------------------------------------------------------------------------------
 
     def _prepare(self, job: Claimed, worker_id: int) -> JobExecution | Outcome:
         """Decode a job; an outcome at once if it cannot or must not run."""
@@ -162,7 +153,7 @@ class Executor:
     def _decode(self, job: Claimed, task: Task[..., Any], worker_id: int) -> JobExecution:
         run_options, spawn_config = self._run_options[job.task_id], task.defaults.spawn
         job_options: dict[str, Any] = {}
-        args, kwargs = self._app.codec.decode_call(job.args)
+        args, kwargs = self.app.codec.decode_call(job.args)
         if job.options is not None:
             job_options = json.loads(job.options)
             run_options = run_options.with_overrides(job_options)
@@ -170,33 +161,31 @@ class Executor:
                 spawn_config = SpawnConfig(**job_options["spawn"])
             if "input_ref" in job_options:
                 source = input_from_json(job_options["input_ref"])
-                first = first_arguments(self._app, job, task, source, args, kwargs)
+                first = first_arguments(self.app, job, task, source, args, kwargs)
                 args = (*first, *args)
         if "_spawn_config" in kwargs or (args and type(args[0]) is dict):
             args, spawn_config = _inserted_config(args, kwargs, spawn_config)
         queue = self.queues.get(job.queue_id) or task.defaults.queue
         return JobExecution(
-            self._app, job, task, args, kwargs, run_options, spawn_config, job_options,
-            worker_id, queue, self._progress,
+            self.app, job, task, args, kwargs, run_options, spawn_config, job_options,
+            worker_id, queue, self.progress,
         )  # fmt: skip
-
-    # -- perform -----------------------------------------------------------------------------------
 
     def _perform(self, execution: JobExecution) -> Any:
         RUNNING.set(execution)
-        self._interrupts.arm(execution.run_options.soft_timeout)
+        self.interrupts.arm(execution.run_options.soft_timeout)
         try:
             return execution.run_body()
         finally:
-            self._interrupts.disarm()
+            self.interrupts.disarm()
 
     def _perform_in_transaction(self, execution: JobExecution) -> Outcome:
         """Body, result, children and end in one transaction, fenced by the lease."""
-        jobs = self._app.store.jobs
+        jobs = self.app.store.jobs
         try:
-            with self._app.store.transaction() as tx:
+            with self.app.store.transaction() as tx:
                 execution.connection = tx.connection
-                with self._app.joining(tx) as queues:
+                with self.app.joining(tx) as queues:
                     value = self._perform(execution)
                 outcome = self._completed(execution, value)
                 if not isinstance(outcome, Completed):
@@ -212,34 +201,29 @@ class Executor:
         settlement.queues |= queues
         return self._settled(execution, settlement)
 
-    # -- complete ----------------------------------------------------------------------------------
-
     def _complete(self, execution: JobExecution, value: Any) -> Outcome:
         """The outcome of a body that has returned. It is settled here if its children are too many
         to travel in a message, or if a hook is to be told once they are committed."""
         outcome = self._completed(execution, value)
-        buffer = execution.spawn_buffer
-        if buffer is None or not isinstance(outcome, Completed):
+        buffer, hook = execution.spawn_buffer, execution.task.defaults.on_spawn_complete
+        if buffer is None or not isinstance(outcome, Completed) or outcome.spawned is None:
             return outcome
-        if not buffer.is_spooled and execution.task.defaults.on_spawn_complete is None:
+        if not buffer.is_spooled and hook is None:
             return outcome
-        if outcome.spawned is not None:
-            outcome = outcome._replace(spawned=outcome.spawned._replace(children=[]))
-        settlement = self._app.store.jobs.settle_stream(
+        outcome = outcome._replace(spawned=outcome.spawned._replace(children=[]))
+        settlement = self.app.store.jobs.settle_stream(
             execution.worker_id, execution.job, outcome, buffer.chunks
         )
         return self._settled(execution, settlement)
 
     def _completed(self, execution: JobExecution, value: Any) -> Completed | Failed:
         """Failed for a result that cannot be encoded: another attempt would end the same way."""
-        options = execution.task.defaults
-        result = None
+        options, result, spawned = execution.task.defaults, None, None
         if execution.run_options.store_result:
             try:
                 result = self._encode(value, options.serializer)
             except NotEncodable as error:
                 return Failed(failure_of(error))
-        spawned = None
         if execution.spawn_buffer is not None:
             execution.spawn_buffer.add_fan_in()
             spawned = execution.spawn_buffer.spawned()
@@ -247,18 +231,16 @@ class Executor:
 
     def _encode(self, value: Any, serializer: str | None) -> bytes:
         if value is not None:
-            return self._app.codec.encode(value, serializer=serializer)
+            return self.app.codec.encode(value, serializer=serializer)
         if serializer not in self._encoded_nones:  # the result of most tasks: encoded once
-            self._encoded_nones[serializer] = self._app.codec.encode(None, serializer=serializer)
+            self._encoded_nones[serializer] = self.app.codec.encode(None, serializer=serializer)
         return self._encoded_nones[serializer]
 
     def _settled(self, execution: JobExecution, settlement: Settlement) -> Settled:
         """After a settle in this process: ring the doorbell and call the hook."""
         if execution.job.id in settlement.stale:
             return Settled(True)
-        if settlement.queues:
-            self._app.notifier.ring(settlement.queues)
-        self._app.notifier.ring_done(settlement.ended)
+        announce(self.app, settlement)
         hook = execution.task.defaults.on_spawn_complete
         if hook is not None and execution.spawn_buffer is not None:
             try:

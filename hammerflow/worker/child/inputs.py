@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -26,14 +27,10 @@ def first_arguments(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> tuple[Any, ...]:
-    """The arguments that come before a job's own.
+    """The arguments that come before a job's own, ``args`` and ``kwargs``.
 
     Args:
-        app: whose database holds the results.
-        job: the job that takes them.
-        task: its task.
         source: results, the jobs that failed (for an errback), or the children of a fan-in.
-        args, kwargs: the job's own arguments.
     """
     if source == CHILDREN:
         return (_children(app, job),)
@@ -42,13 +39,13 @@ def first_arguments(
     return (source.resolve(partial(_values, app)),)
 
 
+@dataclass(eq=False, repr=False)
 class Inputs(Mapping[str, Any]):
     """Results of the nodes that a job depends on, by name, read when they are asked for."""
 
-    def __init__(self, app: Hammerflow, references: Mapping[str, Any]) -> None:
-        self._app = app
-        self._references = references
-        self._read: dict[str, Any] = {}
+    _app: Hammerflow
+    _references: Mapping[str, Any]
+    _read: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._references:
@@ -68,29 +65,30 @@ class Inputs(Mapping[str, Any]):
         return len(self._references)
 
 
+@dataclass(frozen=True)
 class _Pages(Iterable[Any]):
     """Many results, read page by page at each iteration."""
 
-    def __init__(self, read: Callable[[], Iterable[Any]]) -> None:
-        self._values = read
+    _read: Callable[[], Iterator[Any]]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._values())
+        return self._read()
 
 
 def _values(app: Hammerflow, ref: ResultRef) -> Iterator[Any]:
-    decode = app.codec.decode
-    for _, value in app.store.workflows.results(ref):
-        yield None if value is None else decode(value)
+    return _decoded(app, app.store.workflows.results(ref))
 
 
 def _children(app: Hammerflow, job: Claimed) -> list[Any]:
     """The results of the jobs that this fan-in waited for, in spawn order."""
     if job.parent_id is None:
         return []
+    return [*_decoded(app, app.store.jobs.results_of_children(job.parent_id, job.id))]
+
+
+def _decoded(app: Hammerflow, found: Iterable[tuple[Any, bytes | None]]) -> Iterator[Any]:
     decode = app.codec.decode
-    found = app.store.jobs.results_of_children(job.parent_id, job.id)
-    return [None if value is None else decode(value) for _, value in found]
+    return (None if value is None else decode(value) for _, value in found)
 
 
 def _failure(

@@ -8,7 +8,7 @@ import types
 
 from hammerflow.errors import SoftTimeout
 
-__all__ = ["CANCEL_SIGNAL", "CancelAsked", "Interrupts", "SignalInterrupts"]
+__all__ = ["CANCEL_SIGNAL", "CancelAsked", "Interrupts"]
 
 CANCEL_SIGNAL = signal.SIGUSR1
 
@@ -21,40 +21,31 @@ class CancelAsked(BaseException):
 
 
 class Interrupts:
-    """What may interrupt a body, and only a body. This one, for bodies outside of a child, never
-    does."""
+    """SIGALRM raises SoftTimeout in a body, and only there; SIGUSR1 raises CancelAsked.
 
-    def arm(self, soft_timeout: float | None) -> None:
-        """The body begins.
-
-        Args:
-            soft_timeout: seconds after which it gets a :class:`SoftTimeout`.
-        """
-
-    def disarm(self) -> None:
-        """The body has ended; harmless if it had ended before."""
-
-
-class SignalInterrupts(Interrupts):
-    """SIGALRM raises SoftTimeout in a body, SIGUSR1 raises CancelAsked."""
+    Nothing interrupts a body before :meth:`install`, as in the testing kit.
+    """
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
+        self._pid = 0
         self._in_body = False
         self._soft_timeout: float | None = None
 
     def install(self) -> None:
-        """Handle the two signals; call it in the main thread."""
+        """Handle the two signals in this process; call it in the main thread."""
+        self._pid = os.getpid()
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(CANCEL_SIGNAL, self._on_cancel)
 
     def arm(self, soft_timeout: float | None) -> None:
+        """A body begins; interrupt it after ``soft_timeout`` seconds."""
         self._in_body = True
-        if soft_timeout is not None:
+        if soft_timeout is not None and self._pid:
             self._soft_timeout = soft_timeout
             signal.setitimer(signal.ITIMER_REAL, soft_timeout)
 
     def disarm(self) -> None:
+        """The body has ended; harmless if it had ended before."""
         self._in_body = False
         if self._soft_timeout is not None:
             self._soft_timeout = None

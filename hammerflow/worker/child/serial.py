@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.app import Hammerflow
 from hammerflow.jobs.job import Claimed
-from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.worker.child.executor import Executor
-from hammerflow.worker.child.interrupts import SignalInterrupts
-from hammerflow.worker.child.reports import ChildLimits, Reports
+from hammerflow.worker.child.base import Child
 from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
-from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Pipes, Unpacker, pack, pack_outcome
+from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Unpacker, pack, pack_outcome
 
 __all__ = ["SerialChild"]
 
@@ -21,7 +18,8 @@ _READ = 1 << 20
 _PROTOCOL_ERROR = 70
 
 
-class SerialChild:
+@dataclass(eq=False)
+class SerialChild(Child):
     """Takes chunks of jobs and runs them in order.
 
     It needs a token for each job that it starts. If there is none, the supervisor has taken the
@@ -29,29 +27,15 @@ class SerialChild:
     job, and no job is started twice under one lease.
     """
 
-    def __init__(
-        self, app: Hammerflow, pipes: Pipes, limits: ChildLimits, lease_clock: LeaseClock
-    ) -> None:
-        self._pipes = pipes
-        self._limits = limits
-        self._reports = Reports(pipes.results)
-        self._interrupts = SignalInterrupts()
-        self._executor = Executor(
-            app,
-            progress=self._reports.send_progress,
-            interrupts=self._interrupts,
-            lease_clock=lease_clock,
-        )
-        self._times: dict[int, list[float]] = {}
-        self._jobs_done = 0
-        self._titled = 0
+    _times: dict[int, list[float]] = field(default_factory=dict)
+    _titled: int = 0
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
         ignore_stop_signals()
         self._interrupts.install()
         unpacker = Unpacker()
-        while data := os.read(self._pipes.jobs, _READ):
+        while data := os.read(self.pipes.jobs, _READ):
             for _, generation, worker_id, jobs, queues in unpacker.frames(data):
                 self._executor.worker_id = worker_id
                 self._executor.queues.update(queues)
@@ -61,49 +45,45 @@ class SerialChild:
         last = len(rows) - 1
         for index, row in enumerate(rows):
             if not self._take_token(generation):
-                self._reports.send(pack([TAKEN_BACK, generation]) + self._take_times())
+                self._send(pack([TAKEN_BACK, generation]) + self._take_times())
                 return
             message = self._run_job(Claimed._make(row))
             if index == last:
                 message += self._take_times()
-            self._reports.send(message)
+            self._send(message)
             self._quit_if_used_up()
 
     def _take_token(self, generation: int) -> bool:
         """Take the right to start one job of a chunk; False if the supervisor has taken it back."""
         try:
-            token = os.read(self._pipes.tokens, 1)
+            token = os.read(self.pipes.tokens, 1)
         except BlockingIOError:
             return False
         if not token:
             exit_now(0)  # the supervisor is gone
-        if token[0] != generation & 255:
+        if token[0] != generation:
             exit_now(_PROTOCOL_ERROR)
         return True
 
     def _run_job(self, job: Claimed) -> bytes:
         if job.task_id != self._titled:
-            self._show_title(job)
+            task = self._executor.task(job)
+            self._titled = job.task_id
+            set_title(f"child {task.name if task is not None else 'unknown'}")
         begun = time.perf_counter()
         outcome = self._executor.execute(job)
-        self._reports.exit_if_forked()
+        self._exit_if_forked()
         times = self._times.setdefault(job.task_id, [0, 0.0])
         times[0] += 1
         times[1] += time.perf_counter() - begun
         self._jobs_done += 1
         return pack_outcome(outcome)
 
-    def _show_title(self, job: Claimed) -> None:
-        task = self._executor.task(job)
-        self._titled = job.task_id
-        set_title(f"child {task.name if task is not None else 'unknown'}")
-
     def _take_times(self) -> bytes:
         times, self._times = self._times, {}
         return pack([TIMES, times]) if times else b""
 
     def _quit_if_used_up(self) -> None:
-        reason = self._limits.quit_reason(self._jobs_done)
-        if reason is not None:
-            self._reports.send(self._take_times() + pack([QUIT, reason]))
+        if reason := self.limits.quit_reason(self._jobs_done):
+            self._send(self._take_times() + pack([QUIT, reason]))
             exit_now(0)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.app import Hammerflow
@@ -33,48 +34,39 @@ _MAX_IDS_FOR_HOOKS = 10_000
 _MAX_SIBLINGS = 10_000
 
 
+@dataclass(eq=False)
 class SpawnBuffer:
     """Collects children in order, checks the limits, spools what is too much for memory.
 
-    Args:
-        app: makes their rows.
-        parent: the job that spawns, and how its children inherit.
+    Attributes:
         then: the fan-in, a job that waits for all of them.
         handler: recorded with the operation if the configuration names none.
         wait_for_children: the parent's dependents wait for its children, too.
-
-    Attributes:
         count: how many children there are; of a canvas or workflow, each job.
         first_ids: the ids of the first 10 000.
     """
 
-    def __init__(
-        self,
-        app: Hammerflow,
-        parent: Parent,
-        *,
-        then: Signature | None,
-        handler: str,
-        wait_for_children: bool = False,
-    ) -> None:
-        self._app = app
-        self._parent = parent
-        self._then = then
-        self._handler = parent.config.handler or handler
-        self._wait_for_children = wait_for_children
+    app: Hammerflow
+    parent: Parent
+    then: Signature | None
+    handler: str
+    wait_for_children: bool
+    count: int = 0
+    first_ids: list[uuid.UUID] = field(default_factory=list)
+    _spool: Spool = field(default_factory=lambda: Spool(_MAX_IN_OUTCOME))
+    _workflows: list[NewWorkflow] = field(default_factory=list)
+    _ends: int = 0  # children on which no sibling but the fan-in depends
+    #: The latest children by the identity of the object that was yielded, with that object: it
+    #: must live on, or the next one could get its identity.
+    _siblings: OrderedDict[int, tuple[Any, bytes]] = field(default_factory=OrderedDict)
+    _lanes: list[bytes] = field(default_factory=list)  # the last child of each
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        job = self.parent.job
         #: What the last of the children reports to: the parent's dependents, or its workflow.
-        self._end_id = parent.job.id if wait_for_children else parent.job.workflow_id
-        self._dependent_id = self._end_id if then is None else new_id()
-        self._spool = Spool(_MAX_IN_OUTCOME)
-        self._workflows: list[NewWorkflow] = []
-        self._ends = 0  # children on which no sibling but the fan-in depends
-        #: The latest children by the identity of the object that was yielded, with that object: it
-        #: must live on, or the next one could get its identity.
-        self._siblings: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
-        self._lanes: list[bytes] = []  # the last child of each
-        self._began = time.monotonic()
-        self.count = 0
-        self.first_ids: list[uuid.UUID] = []
+        self._end_id = job.id if self.wait_for_children else job.workflow_id
+        self._dependent_id = self._end_id if self.then is None else new_id()
 
     @property
     def is_spooled(self) -> bool:
@@ -82,13 +74,7 @@ class SpawnBuffer:
         return self._spool.is_spilled
 
     def add(self, child: Any) -> bytes:
-        """Add a child.
-
-        Args:
-            child: a signature, a canvas, a workflow or a batch.
-
-        Returns:
-            Its id; of a canvas, workflow or batch, the workflow's.
+        """Add a signature, canvas, workflow or batch; its id, or that of the workflow.
 
         Raises:
             SpawnInvalid: too many or too deep.
@@ -118,46 +104,39 @@ class SpawnBuffer:
 
     def add_fan_in(self) -> None:
         """Close the list of children with the job that waits for all of them, if there is one."""
-        if self._then is None:
+        if self.then is None:
             return
-        feeds = 0 if self._then.immutable else 1
-        job = self._app.new_job(
-            self._then, parent=self._parent, spawn_index=self.count, dependent_id=self._end_id,
+        feeds = 0 if self.then.immutable else 1
+        job = self.app.new_job(
+            self.then, parent=self.parent, spawn_index=self.count, dependent_id=self._end_id,
             feeds=feeds,
         )  # fmt: skip
-        options = json.loads(job.options) if job.options else {}
+        options = job.options
         if feeds:
-            options["input_ref"] = CHILDREN
-        self._spool.add(
-            job._replace(
-                id=self._dependent_id or job.id,
-                pending=self._ends or None,
-                delay=None,
-                options=json.dumps(options) if options else None,
-            )
-        )
+            decoded = json.loads(options) if options else {}
+            options = json.dumps(decoded | {"input_ref": CHILDREN})
+        id_, pending = self._dependent_id or job.id, self._ends or None
+        self._spool.add(job._replace(id=id_, pending=pending, delay=None, options=options))
 
     def operation(self) -> Operation:
         """The record of this run."""
-        config = self._parent.config
+        config = self.parent.config
+        metadata = json.dumps(dict(config.metadata)) if config.metadata else None
+        seconds = time.monotonic() - self._began
         return Operation(
-            self._handler,
-            config.operation_id,
-            json.dumps(dict(config.metadata)) if config.metadata else None,
-            self.count,
-            time.monotonic() - self._began,
+            config.handler or self.handler, config.operation_id, metadata, self.count, seconds
         )
 
     def spawned(self) -> Spawned:
         """The operation, with its children unless they are spooled."""
-        ends = self._ends if self._then is None else 1
+        ends = self._ends if self.then is None else 1
         return Spawned(
             [] if self.is_spooled else self._spool.held,
             self.operation(),
             self.count,
             self._workflows,
             ends if self._end_id is not None else 0,
-            self._wait_for_children,
+            self.wait_for_children,
         )
 
     def chunks(self) -> Iterator[Sequence[NewJob]]:
@@ -170,13 +149,13 @@ class SpawnBuffer:
 
     def _add_signature(self, signature: Signature) -> bytes:
         self._check_limits()
-        child = self._app.new_job(
-            signature, parent=self._parent, spawn_index=self.count, dependent_id=self._dependent_id
+        child = self.app.new_job(
+            signature, parent=self.parent, spawn_index=self.count, dependent_id=self._dependent_id
         )
         if signature.after:
             child = self._with_dependencies(child, signature)
-        if self._parent.config.batch_size is not None:
-            child = self._in_lane(child, self._parent.config.batch_size)
+        if self.parent.config.batch_size is not None:
+            child = self._in_lane(child, self.parent.config.batch_size)
         self._remember(signature, child.id)
         self._append(child)
         return child.id
@@ -187,17 +166,17 @@ class SpawnBuffer:
         plan = plan_of(work, new_id)
         if not plan.jobs:  # an empty group
             return self._add_signature(NOTHING)
-        rows = self._app.new_rows(plan, parent=self._parent)
+        rows = self.app.new_rows(plan, parent=self.parent)
         outer, *inner = rows.workflows
         outer = outer._replace(
-            parent_id=self._parent.job.workflow_id, dependent_id=self._dependent_id
+            parent_id=self.parent.job.workflow_id, dependent_id=self._dependent_id
         )
         self._workflows += [outer, *inner]
         self._remember(work, outer.id)
         for job, step in zip(rows.jobs, plan.jobs, strict=True):
             self._check_limits()
             self._append(
-                self._app.as_child(job, step.signature, self._parent, spawn_index=self.count)
+                self.app.as_child(job, step.signature, self.parent, spawn_index=self.count)
             )
         return outer.id
 
@@ -218,7 +197,7 @@ class SpawnBuffer:
         after, depends = list(child.after or ()), list(child.depends or ())
         for dependency in signature.after:
             key = self._id_of(dependency, signature.task)
-            if key == self._parent.job.id:  # it has ended by the time the child is inserted
+            if key == self.parent.job.id:  # it has ended by the time the child is inserted
                 continue
             if self._spool.change(key, flags=1):  # a sibling in memory: it has an edge now
                 after.append((key, DEPENDENCY))
@@ -246,7 +225,7 @@ class SpawnBuffer:
         return child._replace(flags=1, after=after, pending=(child.pending or 0) + 1)
 
     def _check_limits(self) -> None:
-        config, depth = self._parent.config, self._parent.job.depth + 1
+        config, depth = self.parent.config, self.parent.job.depth + 1
         if self.count >= config.max_spawn_count:
             raise SpawnInvalid(
                 f"more than max_spawn_count={config.max_spawn_count} children: raise the limit on "

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.protocol import ASYNC, ENDED, STOP, pack, unpack_outcome
-from hammerflow.worker.run_options import TaskCatalog
-from hammerflow.worker.supervisor.child_channel import ChildChannel
-from hammerflow.worker.supervisor.child_handle import ChildHandle, Deadline
+from hammerflow.worker.supervisor.child_handle import ChildHandle, JobDeadline
 from hammerflow.worker.supervisor.prefetch import Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
@@ -25,17 +23,14 @@ class _InFlight(NamedTuple):
     timeout: float | None
 
 
+@dataclass(eq=False)
 class AsyncChildHandle(ChildHandle):
     """A child that runs many jobs at once: it starts each job when it gets it, without tokens."""
 
     kind = ASYNC
 
-    def __init__(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> None:
-        super().__init__(serial, channel, catalog, now)
-        self._in_flight: dict[bytes, _InFlight] = {}
-        self._stop_by: dict[bytes, float] = {}  # timed out jobs that were asked to stop
+    _in_flight: dict[bytes, _InFlight] = field(default_factory=dict)
+    _stop_by: dict[bytes, float] = field(default_factory=dict)  # timed out, and asked to stop
 
     @property
     def is_busy(self) -> bool:
@@ -47,14 +42,12 @@ class AsyncChildHandle(ChildHandle):
         """How many jobs it has not ended."""
         return len(self._in_flight)
 
-    def give(
-        self, worker_id: int, jobs: list[Claimed], queues: Mapping[int, str], now: float
-    ) -> None:
+    def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
         """Send it jobs that were claimed under one registration."""
         for job in jobs:
             held = HeldJob(worker_id, job)
             self._in_flight[job.id] = _InFlight(held, now, self.catalog.timeout(job))
-        self.channel.send(self._jobs_message(0, worker_id, jobs, queues))
+        self.channel.send(self._jobs_message(0, worker_id, jobs))
 
     def receive(
         self, messages: list[Any], results: RoundResults, prefetch: Prefetch, now: float
@@ -87,10 +80,12 @@ class AsyncChildHandle(ChildHandle):
         """Interrupt the body of this job."""
         self._stop(job_id, "cancel")
 
-    def next_deadline(self) -> Deadline | None:
+    def next_deadline(self) -> JobDeadline | None:
         """The hard timeout that strikes next; once the job was asked to stop, the kill after it."""
         deadlines = (
-            Deadline(self._stop_by.get(job_id, job.began_at + job.timeout), job.held, job.timeout)
+            JobDeadline(
+                self._stop_by.get(job_id, job.began_at + job.timeout), job.held, job.timeout
+            )
             for job_id, job in self._in_flight.items()
             if job.timeout is not None
         )

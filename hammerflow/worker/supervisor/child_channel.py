@@ -17,7 +17,6 @@ class ChildChannel:
 
     Attributes:
         child_ends: what the fork server gives to the child; closed here by :meth:`handed_over`.
-        results: descriptor that is readable when the child has sent something.
         jobs: descriptor that messages are written to; watch it while ``is_clogged``. -1 if closed.
     """
 
@@ -57,8 +56,8 @@ class ChildChannel:
         self._unsent += message
         self.flush()
 
-    def flush(self) -> None:
-        """Write as much as the pipe takes now."""
+    def flush(self, *_: object) -> None:
+        """Write as much as the pipe takes now; also a callback of the event loop."""
         try:
             while self._unsent:
                 del self._unsent[: os.write(self.jobs, self._unsent)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from hammerflow.jobs.job import Claimed
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.async_handle import AsyncChildHandle
-from hammerflow.worker.supervisor.backlog import Backlog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, TINY, Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob
@@ -24,15 +26,93 @@ Handle = SerialChildHandle | AsyncChildHandle
 H = TypeVar("H", SerialChildHandle, AsyncChildHandle)
 
 
+class _Batch(NamedTuple):
+    """Jobs of one registration that came at the same time."""
+
+    worker_id: int
+    jobs: deque[Claimed]
+    since: float
+
+    def held(self) -> list[HeldJob]:
+        return [HeldJob(self.worker_id, job) for job in self.jobs]
+
+
+class Backlog:
+    """Jobs that were claimed and that no child has: first come, first served."""
+
+    def __init__(self) -> None:
+        self._batches: deque[_Batch] = deque()
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @property
+    def oldest(self) -> float:
+        """When the first of them came; infinity if there is none."""
+        return self._batches[0].since if self._batches else math.inf
+
+    @property
+    def head(self) -> tuple[int, deque[Claimed]]:
+        """The first jobs, and the one registration that claimed them."""
+        return self._batches[0].worker_id, self._batches[0].jobs
+
+    def add(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
+        """Append new jobs."""
+        self._batches.append(_Batch(worker_id, deque(jobs), now))
+        self.count += len(jobs)
+
+    def put_back(self, held: Sequence[HeldJob], now: float) -> None:
+        """Prepend jobs that a child had."""
+        for worker_id, job in reversed(held):
+            if not self._batches or self._batches[0].worker_id != worker_id:
+                self._batches.appendleft(_Batch(worker_id, deque(), now))
+            self._batches[0].jobs.appendleft(job)
+        self.count += len(held)
+
+    def take(self, count: int) -> list[Claimed]:
+        """Remove the first ``count`` jobs of the head, which has as many."""
+        jobs = self._batches[0].jobs
+        taken = [jobs.popleft() for _ in range(count)]
+        if not jobs:
+            self._batches.popleft()
+        self.count -= count
+        return taken
+
+    def take_before(self, instant: float) -> list[HeldJob]:
+        """Remove the jobs that came before this instant."""
+        taken: list[HeldJob] = []
+        while self._batches and self._batches[0].since < instant:
+            taken += self._batches.popleft().held()
+        self.count -= len(taken)
+        return taken
+
+    def take_all(self) -> list[HeldJob]:
+        """Remove all jobs."""
+        return self.take_before(math.inf)
+
+    def take_job(self, job_id: bytes) -> list[HeldJob]:
+        """Remove one job, if it is here."""
+        for batch in self._batches:
+            for job in batch.jobs:
+                if job.id == job_id:
+                    batch.jobs.remove(job)
+                    self.count -= 1
+                    if not batch.jobs:
+                        self._batches.remove(batch)
+                    return [HeldJob(batch.worker_id, job)]
+        return []
+
+    def held(self) -> list[HeldJob]:
+        """All jobs; they stay."""
+        return [held for batch in self._batches for held in batch.held()]
+
+
 class ChildGroup(Generic[H]):
     """What both kinds share. Everything here is guarded by the pool's lock.
 
-    Args:
-        queues: names of the queues by their numbers; the pool fills it.
-
     Attributes:
         wanted: how many children there should be.
-        task_ids: which tasks they can run.
         has_room: condition on the pool's lock; notified when a claim is worth while.
         wants_room: whether the dispatcher waits for that.
         not_before: when the next child may be forked (after deaths in quick succession).
@@ -56,7 +136,7 @@ class ChildGroup(Generic[H]):
 
     def add(self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float) -> H:
         """Make the handle of a child that is requested from the fork server."""
-        self.children.append(self._handle_type(serial, channel, catalog, now))
+        self.children.append(self._handle_type(serial, channel, catalog, self._queues, now))
         return self.children[-1]
 
     def remove(self, child: Handle) -> None:
@@ -89,9 +169,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
     def room(self, now: float) -> int:
         """How many jobs to claim now. A child that is stuck in a long job makes no room."""
         idle = sum(child.is_free for child in self.children)
-        moving = idle + sum(
-            child.is_busy and now - child.active_at < STUCK for child in self.children
-        )
+        moving = idle + sum(c.is_busy and now - c.active_at < STUCK for c in self.children)
         held = self.backlog.count + sum(child.load for child in self.children)
         return self.prefetch.room(children=moving, idle=idle, held=held, backlog=self.backlog.count)
 
@@ -107,7 +185,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
             count = self.prefetch.chunk(jobs, share)
             if child.is_busy and not self.prefetch.is_tiny(islice(jobs, count)):
                 return
-            child.give(worker_id, self.backlog.take(count), self._queues, now)
+            child.give(worker_id, self.backlog.take(count), now)
 
     def rebalance(self, now: float) -> None:
         """Take jobs back that wait behind a long one: soon if another child is free, else later.
@@ -120,11 +198,11 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
                 self.backlog.put_back(child.take_back(), now)
                 has_free = False
 
-    def next_rebalance(self, now: float) -> float | None:
-        """When :meth:`rebalance` may have something to do."""
+    def next_rebalance(self) -> float:
+        """When :meth:`rebalance` may have something to do; infinity for never."""
         has_free = any(child.is_free for child in self.children)
-        waits = [child.active_at for child in self.children if child.unstarted]
-        return min(waits) + (TINY if has_free else STUCK) if waits else None
+        waits = (child.active_at for child in self.children if child.unstarted)
+        return min(waits, default=math.inf) + (TINY if has_free else STUCK)
 
     def _next_free(self, now: float) -> SerialChildHandle | None:
         """A busy child that may get a second chunk: the one with the least to do."""
@@ -134,11 +212,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
 
 
 class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
-    """Children that run many async jobs at once.
-
-    Args:
-        slots: how many jobs one child runs at once.
-    """
+    """Children that run up to ``slots`` async jobs at once."""
 
     is_async = True
     _handle_type = AsyncChildHandle
@@ -160,14 +234,14 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
             worker_id, jobs = self.backlog.head
             share = -(-self.backlog.count // len(self.children))
             count = min(len(jobs), self._free_slots(child), share)
-            child.give(worker_id, self.backlog.take(count), self._queues, now)
+            child.give(worker_id, self.backlog.take(count), now)
 
     def rebalance(self, now: float) -> None:
         """Nothing waits in these children."""
 
-    def next_rebalance(self, now: float) -> float | None:
+    def next_rebalance(self) -> float:
         """Never."""
-        return None
+        return math.inf
 
     def _free_slots(self, child: AsyncChildHandle) -> int:
         return 0 if child.is_leaving else max(0, self._slots - child.load)

@@ -7,7 +7,8 @@ import os
 import random
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
@@ -17,25 +18,19 @@ from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
-__all__ = ["ChildHandle", "Deadline", "KillReason"]
+__all__ = ["ChildHandle", "JobDeadline", "KillReason"]
 
 
 class KillReason(NamedTuple):
-    """Why the supervisor kills a child.
+    """Why the supervisor kills a child. A job that exceeded its timeout is named, with the timeout
+    in seconds; other jobs of the child are not at fault and released without a charge."""
 
-    Attributes:
-        why: continues the sentence "killing child 4711: ...".
-        job_id: the job that exceeded its timeout. Other jobs of the child are not at fault: they
-            are released without a charge.
-        timeout: that job's timeout in seconds.
-    """
-
-    why: str
+    why: str  # continues "killing child 4711: ..."
     job_id: bytes | None = None
     timeout: float = 0.0
 
 
-class Deadline(NamedTuple):
+class JobDeadline(NamedTuple):
     """When the hard timeout of a job strikes."""
 
     at: float
@@ -43,15 +38,15 @@ class Deadline(NamedTuple):
     timeout: float  # seconds
 
 
+@dataclass(eq=False)
 class ChildHandle:
     """A child, from the request to fork it until its end is known.
 
-    Args:
+    Attributes:
         serial: number of the request, by which the fork server reports the pid.
         catalog: the tasks of the code that this child runs.
-        now: seconds of the monotonic clock, as everywhere here.
-
-    Attributes:
+        queues: names of the queues by their numbers; the pool fills it.
+        started_at: seconds of the monotonic clock, as everywhere here.
         pid: None until the fork server has reported it.
         status: exit code, or minus the signal that killed it.
         exited_at: when the fork server reported its exit.
@@ -61,25 +56,23 @@ class ChildHandle:
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
 
-    kind: bytes
+    kind: ClassVar[bytes]
 
-    def __init__(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> None:
-        self.serial = serial
-        self.channel = channel
-        self.catalog = catalog
-        self.pid: int | None = None
-        self.status: int | None = None
-        self.exited_at: float | None = None
-        self.eof_at: float | None = None
-        self.is_retiring = False
-        self.kill_reason: KillReason | None = None
-        self.quit_reason: str | None = None
-        self.started_at = now
-        self.jobs_ended = 0
-        self.kill_at: dict[bytes, float] = {}
-        self._known_queues: set[int] = set()
+    serial: int
+    channel: ChildChannel
+    catalog: TaskCatalog
+    queues: Mapping[int, str]
+    started_at: float
+    pid: int | None = None
+    status: int | None = None
+    exited_at: float | None = None
+    eof_at: float | None = None
+    is_retiring: bool = False
+    kill_reason: KillReason | None = None
+    quit_reason: str | None = None
+    jobs_ended: int = 0
+    kill_at: dict[bytes, float] = field(default_factory=dict)
+    _known_queues: set[int] = field(default_factory=set)
 
     @property
     def is_leaving(self) -> bool:
@@ -90,11 +83,6 @@ class ChildHandle:
     def is_expected_to_end(self) -> bool:
         """Whether it ends for a known reason."""
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
-
-    def is_held_open(self, since: float) -> bool:
-        """Whether it exited before ``since`` and its results are still open: a process that a body
-        has forked lives on and holds our pipe."""
-        return self.eof_at is None and self.exited_at is not None and self.exited_at <= since
 
     def kill(self, reason: KillReason | None = None) -> None:
         """Kill it; without a reason the jobs that it ran count as lost."""
@@ -124,13 +112,11 @@ class ChildHandle:
             return Failed(failure)
         return Retrying(retry_in, failure)
 
-    def _jobs_message(
-        self, generation: int, worker_id: int, jobs: Sequence[Claimed], queues: Mapping[int, str]
-    ) -> bytes:
+    def _jobs_message(self, generation: int, worker_id: int, jobs: Sequence[Claimed]) -> bytes:
         """Jobs, with the names of the queues that this child does not know yet."""
         new = {job.queue_id for job in jobs} - self._known_queues
         self._known_queues |= new
-        names = {queue_id: queues[queue_id] for queue_id in new if queue_id in queues}
+        names = {queue_id: self.queues[queue_id] for queue_id in new if queue_id in self.queues}
         return pack([JOBS, generation, worker_id, jobs, names])
 
     def _end(self, held: HeldJob, outcome: Outcome, results: RoundResults, seconds: float) -> None:

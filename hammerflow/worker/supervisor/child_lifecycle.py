@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from hammerflow.worker.logs import facts
@@ -32,43 +33,32 @@ _FORK_RETRY = 1.0
 _MOST_FORK_DELAY = 5.0
 
 
+@dataclass(eq=False)
 class ChildLifecycle:
     """The children of all groups, and the fork servers that they come from.
 
     Callers hold the pool's lock.
 
-    Args:
-        children: how many of each kind there should be, if the app has tasks of the kind.
-        on_fork_server_lost: called when the current fork server has died.
+    Attributes:
+        wanted: how many children of each kind that the app's tasks need.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[Group],
-        event_loop: EventLoop,
-        job_log: JobLog,
-        *,
-        children: int,
-        on_fork_server_lost: Callable[[], None],
-    ) -> None:
-        self.catalog = TaskCatalog([])
-        self._groups = groups
-        self._event_loop = event_loop
-        self._job_log = job_log
-        self._wanted = children
-        self._on_fork_server_lost = on_fork_server_lost
-        self._fork_server: ForkServerClient | None = None
-        # Old fork servers live until their last child has ended: it dies with its parent.
-        self._retired: dict[ForkServerClient, set[int]] = {}
-        self._serials = itertools.count(1)
+    groups: Sequence[Group]
+    event_loop: EventLoop
+    job_log: JobLog
+    wanted: int
+    on_fork_server_lost: Callable[[], None]
+    catalog: TaskCatalog = field(default_factory=lambda: TaskCatalog([]))
+    _fork_server: ForkServerClient | None = None
+    # Old fork servers live until their last child has ended: it dies with its parent.
+    _retired: dict[ForkServerClient, set[int]] = field(default_factory=dict)
+    _serials: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def all(self) -> Iterator[tuple[Group, Handle]]:
         """Every child and its group; the groups may change meanwhile."""
-        for group in self._groups:
+        for group in self.groups:
             for child in [*group.children]:
                 yield group, child
-
-    # -- fork servers
 
     def use_fork_server(self, client: ForkServerClient, catalog: TaskCatalog) -> None:
         """Take children from this fork server from now on. Older children end when they are free;
@@ -76,14 +66,14 @@ class ChildLifecycle:
         if self._fork_server is not None:
             self._retired[self._fork_server] = {child.serial for _, child in self.all()}
             now = time.monotonic()
-            for group in self._groups:
+            for group in self.groups:
                 group.take_back(now)
             self.retire_all()
         self._fork_server, self.catalog = client, catalog
-        self._event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
-        for group in self._groups:
+        self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
+        for group in self.groups:
             group.task_ids = catalog.ids(is_async=group.is_async)
-            group.wanted = self._wanted if group.task_ids else 0
+            group.wanted = self.wanted if group.task_ids else 0
             group.not_before = 0.0
             group.has_room.notify_all()
 
@@ -108,15 +98,13 @@ class ChildLifecycle:
             if client is self._fork_server:
                 self._fork_server = None
                 log.error("the fork server died", extra=facts(pid=client.pid))
-                self._on_fork_server_lost()
+                self.on_fork_server_lost()
             self._close_fork_server(client)
 
     def _close_fork_server(self, client: ForkServerClient) -> None:
         self._retired.pop(client, None)
-        self._event_loop.forget_reading(client.control)
+        self.event_loop.forget_reading(client.control)
         client.close()
-
-    # -- each round
 
     def start_missing(self, group: Group, now: float) -> None:
         """Request children until the group has as many as it should."""
@@ -131,13 +119,14 @@ class ChildLifecycle:
             child = group.add(next(self._serials), channel, self.catalog, now)
             self._fork_server.request(child.kind, child.serial, channel.child_ends)
             channel.handed_over()
-            self._event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
+            self.event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
             staying += 1
 
     def check_all(self, results: RoundResults, now: float) -> None:
         """Reap the dead, enforce timeouts, and end children that are free and leave."""
         for group, child in self.all():
-            if child.is_held_open(now - _STATUS_WAIT):
+            has_exited = child.exited_at is not None and child.exited_at <= now - _STATUS_WAIT
+            if has_exited and child.eof_at is None:  # a process that a body forked holds our pipe
                 self._end_of_results(child, now)
             if child.eof_at is not None:
                 if child.exited_at or now >= child.eof_at + _STATUS_WAIT or not self._fork_server:
@@ -145,7 +134,7 @@ class ChildLifecycle:
                 continue
             self._enforce_timeouts(child, now)
             if (child.is_retiring or child.quit_reason) and not child.is_busy:
-                self._event_loop.forget_writing(child.channel.jobs)
+                self.event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
 
     def wake_times(self) -> Iterator[float]:
@@ -176,7 +165,7 @@ class ChildLifecycle:
     def _end_of_results(self, child: Handle, now: float) -> None:
         """The child has closed its results, or will send nothing more."""
         child.eof_at = now
-        self._event_loop.forget_reading(child.channel.results)
+        self.event_loop.forget_reading(child.channel.results)
 
     def retire_all(self) -> None:
         """Let every child end once it is free."""
@@ -191,12 +180,10 @@ class ChildLifecycle:
     def kill(self, child: Handle, reason: KillReason, held: HeldJob | None = None) -> None:
         """Kill a child, because of this job if one is given."""
         if child.pid is not None and child.kill_reason is None and child.exited_at is None:
-            job = self._job_log.fields(held.job, child.catalog) if held else {}
+            job = self.job_log.fields(held.job, child.catalog) if held else {}
             fields = facts(child=child.pid, running=len(child.running()), **job)
             log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
         child.kill(reason)
-
-    # -- ends
 
     def _reap(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
         """Settle what a dead child ran, and put back what it had not started.
@@ -206,7 +193,7 @@ class ChildLifecycle:
         known by the tokens that are left, and nobody else can read those any more.
         """
         unstarted, ran = child.take_back(), child.held()
-        self._event_loop.forget_writing(child.channel.jobs)
+        self.event_loop.forget_writing(child.channel.jobs)
         child.channel.close()
         group.remove(child)
         group.backlog.put_back(unstarted, now)
@@ -230,7 +217,7 @@ class ChildLifecycle:
             group.not_before = now + min(0.1 * 2**group.quick_deaths, _MOST_FORK_DELAY)
 
     def _enforce_timeouts(self, child: Handle, now: float) -> None:
-        """Hard timeouts, and cancelled bodies that did not stop within their grace."""
+        """Kill for hard timeouts, and for cancelled bodies that did not stop in their grace."""
         if child.kill_reason is not None:
             return
         deadline = child.next_deadline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 from collections.abc import Callable
@@ -33,11 +34,11 @@ class EventLoop:
             self._writing.add(source)
 
     def forget_reading(self, source: Any) -> None:
-        """Watch it no longer; call it before the descriptor is closed."""
+        """Watch it no longer; call it before the descriptor is closed, as for writing."""
         self._selector.unregister(source)
 
     def forget_writing(self, source: int) -> None:
-        """Watch it no longer, if it was watched; call it before the descriptor is closed."""
+        """Watch it no longer, if it was watched."""
         if source in self._writing:
             self._selector.unregister(source)
             self._writing.remove(source)
@@ -47,9 +48,10 @@ class EventLoop:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_out, b"w")
 
-    def wait(self, timeout: float | None) -> list[Callable[..., None]]:
+    def wait(self, timeout: float) -> list[Callable[..., None]]:
         """The callbacks of all descriptors that are ready, after ``timeout`` seconds at most."""
-        return [key.data for key, _ in self._selector.select(timeout)]
+        ready = self._selector.select(None if timeout == math.inf else max(0.0, timeout))
+        return [key.data for key, _ in ready]
 
     def _on_wake(self, *_: object) -> None:
         os.read(self._wake_in, 4096)

@@ -10,16 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
 __all__ = ["ForkServerClient", "Greeting"]
+
+_IMPORT_TIMEOUT = 120.0  # seconds
 
 
 class Greeting(NamedTuple):
@@ -35,26 +39,22 @@ class ForkServerClient:
     """A fork server process. Start it from the main thread: it dies with the thread that did.
 
     Args:
-        options: app, log_format, log_level, configure_logging, max_jobs, max_memory.
         lease_clock: what its children check before each body.
     """
 
-    def __init__(self, options: dict[str, Any], lease_clock: LeaseClock) -> None:
-        ours, theirs = socket.socketpair()
+    def __init__(self, options: WorkerOptions, lease_clock: LeaseClock) -> None:
+        self.control, theirs = socket.socketpair()
+        plain = json.dumps(asdict(replace(options, queues=None)))  # queues: any Mapping, not needed
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "hammerflow.worker.forkserver",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    json.dumps({**options, "lease_clock": lease_clock.fd}),
+                    *(sys.executable, "-m", "hammerflow.worker.forkserver"),
+                    *(str(number) for number in (theirs.fileno(), os.getpid(), lease_clock.fd)),
+                    plain,
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
-        self.control = ours
         self.is_lost = False
         self._unpacker = Unpacker()
 
@@ -63,23 +63,16 @@ class ForkServerClient:
         """Of the fork server."""
         return self._process.pid
 
-    def greeting(
-        self, *, wake: int, is_over: Callable[[], bool], timeout: float = 120.0
-    ) -> Greeting | None:
-        """Wait until the app is imported.
+    def greeting(self, *, wake: int, is_over: Callable[[], bool]) -> Greeting | None:
+        """Wait until the app is imported; None if ``is_over`` has ended the wait.
 
         Args:
             wake: a descriptor that becomes readable when ``is_over`` may have changed.
-            is_over: returns whether to stop waiting.
-            timeout: seconds to wait at most.
-
-        Returns:
-            What it reports; None if ``is_over`` has ended the wait.
 
         Raises:
-            ConfigError: the import failed or took too long; the message says how.
+            ConfigError: the import failed or took too long.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + _IMPORT_TIMEOUT
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self.control.fileno(), wake], [], [], 1.0)
             if is_over():
@@ -89,7 +82,7 @@ class ForkServerClient:
                     return _read_greeting(message)
             if self.is_lost:
                 raise ConfigError(f"the fork server ended with code {self._process.wait()}")
-        raise ConfigError(f"importing the app took longer than {timeout:g} s")
+        raise ConfigError(f"importing the app took longer than {_IMPORT_TIMEOUT:g} s")
 
     def request(self, kind: bytes, serial: int, pipes: Pipes) -> None:
         """Ask for a child."""

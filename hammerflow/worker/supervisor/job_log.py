@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hammerflow.jobs.job import Claimed
@@ -18,38 +19,37 @@ __all__ = ["JobLog"]
 log = logging.getLogger("hammerflow.jobs")
 
 
+@dataclass(frozen=True)
 class JobLog:
     """Failures, losses and parks are warnings; all other ends have a level of their own.
 
-    Args:
-        level: of the ends that are not failures, as a number of :mod:`logging`.
+    Attributes:
+        level: of those, as a number of :mod:`logging`.
         queues: names of the queues by their numbers; the pool fills it.
     """
 
-    def __init__(self, level: int, queues: Mapping[int, str]) -> None:
-        self._level = level
-        self._queues = queues
+    level: int
+    queues: Mapping[int, str]
 
     @property
     def is_complete(self) -> bool:
-        """Whether it also wants to know of jobs that simply completed."""
-        return log.isEnabledFor(self._level)
+        """Whether completed jobs get a line, too."""
+        return log.isEnabledFor(self.level)
 
     def write(self, ends: Iterable[EndedJob], catalog: TaskCatalog) -> None:
         """Write the lines of jobs that ended."""
         for job, outcome, child, seconds in ends:
             failure = getattr(outcome, "failure", None)
-            level = self._level if failure is None else logging.WARNING
+            level = self.level if failure is None else logging.WARNING
             if not log.isEnabledFor(level):
                 continue
-            values = self.fields(job, catalog) | {"outcome": type(outcome).__name__.lower()}
+            values = self.fields(job, catalog) | {"outcome": _name(outcome)}
             if seconds is not None:
                 values["duration"] = round(seconds, 6)
             if child is not None:
                 values["child"] = child
             if failure is not None:
-                values["kind"] = failure.kind
-                values["error"] = f"{failure.type}: {failure.message}"
+                values |= {"kind": failure.kind, "error": f"{failure.type}: {failure.message}"}
             log.log(level, _sentence(outcome), extra=facts(**values))
 
     def fields(self, job: Claimed, catalog: TaskCatalog) -> dict[str, Any]:
@@ -57,15 +57,20 @@ class JobLog:
         return {
             "job": uuid.UUID(bytes=job.id),
             "task": catalog.name(job),
-            "queue": self._queues.get(job.queue_id, job.queue_id),
+            "queue": self.queues.get(job.queue_id, job.queue_id),
             "attempt": job.attempt,
         }
 
 
+def _name(outcome: Outcome) -> str:
+    is_completed = isinstance(outcome, Settled) and not outcome.stale
+    return "completed" if is_completed else type(outcome).__name__.lower()
+
+
 def _sentence(outcome: Outcome) -> str:
     match outcome:
-        case Settled(stale):
-            return "job ended, but its lease had been taken over" if stale else "job completed"
+        case Settled(stale=True):
+            return "job ended, but its lease had been taken over"
         case Retrying(delay):
             return f"job failed, next attempt in {delay:.1f} s"
         case Lost(delay=delay):
@@ -76,4 +81,4 @@ def _sentence(outcome: Outcome) -> str:
         case Snoozed(delay):
             return f"job is snoozed for {delay:.1f} s"
         case _:
-            return f"job {type(outcome).__name__.lower()}"  # completed, failed, cancelled ...
+            return f"job {_name(outcome)}"  # completed, failed, cancelled ...

@@ -7,11 +7,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
 from hammerflow.worker.logs import facts
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_group import (
     AsyncChildGroup,
@@ -59,9 +59,6 @@ class Pool:
     (claims, cancellations, the drain) take the lock, change something, and wake it.
 
     Args:
-        children: how many of each kind that the app's tasks need.
-        slots: how many jobs one async child runs at once.
-        grace: seconds that a cancelled body may take to end.
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.
         on_progress: takes what a job reports of its progress: id, fraction, note.
@@ -76,10 +73,8 @@ class Pool:
 
     def __init__(
         self,
+        options: WorkerOptions,
         *,
-        children: int,
-        slots: int,
-        grace: float,
         log_level: int,
         deliver: Callable[[int, list[tuple[Claimed, Outcome]]], None],
         on_progress: Callable[[bytes, float, str], None],
@@ -93,17 +88,13 @@ class Pool:
         self._queues: dict[int, str] = {}
         self._job_log = JobLog(log_level, self._queues)
         self.serial = SerialChildGroup(self.lock, self._queues)
-        self.async_ = AsyncChildGroup(self.lock, self._queues, slots=slots)
+        self.async_ = AsyncChildGroup(self.lock, self._queues, slots=options.async_slots)
         self.groups: tuple[Group, Group] = (self.serial, self.async_)
         self._event_loop = EventLoop()
         self._children = ChildLifecycle(
-            self.groups,
-            self._event_loop,
-            self._job_log,
-            children=children,
-            on_fork_server_lost=on_fork_server_lost,
+            self.groups, self._event_loop, self._job_log, options.processes, on_fork_server_lost
         )
-        self._grace = grace
+        self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
         self._abandoned: set[int] = set()  # registrations that are gone
@@ -111,8 +102,6 @@ class Pool:
         self._is_draining = False
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
-
-    # -- called from other threads
 
     def start(self) -> None:
         """Start the thread."""
@@ -163,9 +152,8 @@ class Pool:
                 self._release_unstarted("the worker is draining")
                 return
             group.dispatch(now)
-            wake_at = self._next_wake(now)
             is_clogged = any(child.channel.is_clogged for child in group.children)
-            if is_clogged or (wake_at is not None and wake_at < self._wakes_at):
+            if is_clogged or self._next_wake(now) < self._wakes_at:
                 self._event_loop.wake()
 
     def cancel(self, job_id: bytes) -> None:
@@ -217,8 +205,6 @@ class Pool:
             self._thread.join(5.0)
         self._children.close()
 
-    # -- the thread
-
     def _run(self) -> None:
         while not self._is_over:
             try:
@@ -231,9 +217,8 @@ class Pool:
         """Wait for messages or the next deadline, and do what they call for."""
         with self.lock:
             now = time.monotonic()
-            wake_at = self._next_wake(now)
-            self._wakes_at = float("inf") if wake_at is None else wake_at
-        callbacks = self._event_loop.wait(None if wake_at is None else max(0.0, wake_at - now))
+            self._wakes_at = wake_at = self._next_wake(now)
+        callbacks = self._event_loop.wait(wake_at - now)
         with self.lock:
             results = RoundResults(logs_all=self._job_log.is_complete)
             now = time.monotonic()
@@ -271,38 +256,24 @@ class Pool:
             if waited:
                 _log_release(len(waited), f"no child was free for {_BACKLOG_WAIT:g} s")
         for _, child in self._children.all():
-            self._watch_clogged(child)
+            if child.channel.is_clogged:  # learn when its pipe takes more
+                self._event_loop.watch_writing(child.channel.jobs, child.channel.flush)
+            else:
+                self._event_loop.forget_writing(child.channel.jobs)
         if all(child.pid is not None for _, child in self._children.all()):
             self.have_started.set()
         if self._is_draining and not any(group.children for group in self.groups):
             self.have_ended.set()
 
-    def _next_wake(self, now: float) -> float | None:
-        """When there is something to do that no message announces."""
+    def _next_wake(self, now: float) -> float:
+        """When there is something to do that no message announces; infinity for never."""
         times = [*self._children.wake_times()]
         for group in self.groups:
-            if group.backlog.oldest is not None:
-                times.append(group.backlog.oldest + _BACKLOG_WAIT)
-            rebalance = group.next_rebalance(now)
-            if rebalance is not None:
-                times.append(rebalance)
+            times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
             is_short = len(group.children) < group.wanted and not self._is_draining
             if is_short and group.not_before > now:
                 times.append(group.not_before)
-        return min(times, default=None)
-
-    def _watch_clogged(self, child: Handle) -> None:
-        """Learn when a full pipe to a child takes more."""
-        if child.channel.is_clogged:
-            self._event_loop.watch_writing(child.channel.jobs, partial(self._flush, child))
-        else:
-            self._event_loop.forget_writing(child.channel.jobs)
-
-    def _flush(self, child: Handle, *_: object) -> None:
-        child.channel.flush()
-        self._watch_clogged(child)
-
-    # -- jobs
+        return min(times)
 
     def _interrupt(self, child: Handle, held: HeldJob, now: float) -> None:
         if child.kill_reason is not None:

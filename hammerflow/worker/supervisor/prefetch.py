@@ -36,16 +36,14 @@ class Prefetch:
         for task_id, (count, total) in times.items():
             mean = total / count
             weight = 1 - (1 - _WEIGHT) ** min(count, 50)
-            self._by_task[task_id] = _moved(self._by_task.get(task_id), mean, weight)
-            self._all = _moved(self._all, mean, weight)
+            known = self._by_task.get(task_id, mean)
+            self._by_task[task_id] = known + weight * (mean - known)
+            known = mean if self._all is None else self._all
+            self._all = known + weight * (mean - known)
 
     def chunk(self, jobs: Iterable[Claimed], share: int) -> int:
-        """How many of these jobs, from the first on, make one chunk.
-
-        Args:
-            share: how many each child would get if all idle ones got the same; a chunk that takes
-                longer than ``TINY`` is not larger.
-        """
+        """How many of these jobs, from the first on, make one chunk. If that takes longer than
+        ``TINY``, it is at most ``share``: what each idle child would get of equal parts."""
         seconds, size, count = 0.0, 0, 0
         for job in jobs:
             each = self._by_task.get(job.task_id)
@@ -67,12 +65,8 @@ class Prefetch:
         return all((get(job.task_id) or 1.0) < TINY for job in jobs)
 
     def room(self, *, children: int, idle: int, held: int, backlog: int) -> int:
-        """How many jobs to claim now.
-
-        Args:
-            children: at work or idle.
-            held: claimed and not yet ended, the backlog included.
-        """
+        """How many jobs to claim now. ``children`` counts those at work and idle ones, ``held`` the
+        jobs that were claimed and have not ended, the backlog included."""
         singles = max(0, idle - backlog)
         if self._all is None:
             return singles
@@ -81,7 +75,3 @@ class Prefetch:
         if not idle and free < min(most // 4, CLAIM_JOBS // 4):
             return 0  # a claim costs the same for many: wait until it is worth it
         return max(singles, free)
-
-
-def _moved(known: float | None, new: float, weight: float) -> float:
-    return new if known is None else known + weight * (new - known)

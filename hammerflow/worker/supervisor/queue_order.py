@@ -13,8 +13,7 @@ class QueueOrder:
     evenly spread; the room that is left goes to the others, the heaviest first. At each turn every
     queue earns its weight as credit, and the richest one pays for the turn (as nginx does it).
 
-    Args:
-        weights: queue name to weight; None serves every queue that appears, with equal weights.
+    With None for ``weights`` every queue that appears is served, with equal weights.
     """
 
     def __init__(self, weights: Mapping[str, int] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hammerflow.jobs.job import Claimed
@@ -19,64 +20,52 @@ class HeldJob(NamedTuple):
 
 
 class EndedJob(NamedTuple):
-    """How a job ended, for the log.
-
-    Attributes:
-        child: pid of the child that ran it; None if none did.
-        seconds: how long it ran; a child reports tiny jobs in batches, their time is shared evenly.
-    """
+    """How a job ended, for the log. A child reports tiny jobs in batches: their time is shared
+    evenly."""
 
     job: Claimed
     outcome: Outcome
-    child: int | None
+    child: int | None  # pid
     seconds: float | None
 
 
+@dataclass
 class RoundResults:
     """Collects ends and notes; the pool delivers them when the round is over.
 
-    Args:
+    Attributes:
         logs_all: whether completed jobs go to the log, too. They come by the thousand, so
             without it they cost no work per job.
-
-    Attributes:
         ended: pairs for the settler, by the registration that claimed the jobs.
-        to_log: the ends that deserve a line.
         notes: progress: job id, fraction, note.
         released: how many of the jobs give their leases back.
     """
 
-    def __init__(self, *, logs_all: bool = False) -> None:
-        self._logs_all = logs_all
-        self.ended: dict[int, list[tuple[Claimed, Outcome]]] = {}
-        self.to_log: list[EndedJob] = []
-        self.notes: list[tuple[bytes, float, str]] = []
-        self.released = 0
+    logs_all: bool = False
+    ended: dict[int, list[tuple[Claimed, Outcome]]] = field(default_factory=dict)
+    to_log: list[EndedJob] = field(default_factory=list)
+    notes: list[tuple[bytes, float, str]] = field(default_factory=list)
+    released: int = 0
 
     def add(
-        self,
-        held: HeldJob,
-        outcome: Outcome,
-        child: int | None = None,
-        seconds: float | None = None,
+        self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float | None
     ) -> None:
         """A job ended, in a child after ``seconds``, or without having been started."""
         self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
         self.released += type(outcome) is Released
-        if self._logs_all or type(outcome) is not Completed:
+        if self.logs_all or type(outcome) is not Completed:
             self.to_log.append(EndedJob(held.job, outcome, child, seconds))
 
     def add_completed(
         self,
         worker_id: int,
-        pairs: Iterable[tuple[Claimed, Completed]],
-        child: int | None,
+        pairs: list[tuple[Claimed, Completed]],
+        pid: int | None,
         seconds: float,
     ) -> None:
         """Many jobs completed, after ``seconds`` each."""
-        if self._logs_all:
-            pairs = list(pairs)
-            self.to_log += [EndedJob(job, outcome, child, seconds) for job, outcome in pairs]
+        if self.logs_all:
+            self.to_log += [EndedJob(job, outcome, pid, seconds) for job, outcome in pairs]
         self.ended.setdefault(worker_id, []).extend(pairs)
 
     def add_stopped(self, held: HeldJob, child: int | None, seconds: float) -> None:
@@ -88,4 +77,4 @@ class RoundResults:
     def release(self, held: Iterable[HeldJob]) -> None:
         """Give back jobs that were not started."""
         for one in held:
-            self.add(one, Released())
+            self.add(one, Released(), None, None)

@@ -46,12 +46,8 @@ class Runtime:
     """Wires the parts of a worker together and passes on what one of them reports to the others.
 
     Args:
-        greeting: what the fork server reported of the app.
         lease_clock: tells the children until when the leases are held.
         on_fork_server_lost: called when the fork server has died; see :meth:`use_fork_server`.
-
-    Attributes:
-        pool: the children and their jobs.
     """
 
     def __init__(
@@ -107,10 +103,9 @@ class Runtime:
         self._queue_poller = QueuePoller(
             self._store, with_names=self._queue_order.is_open, on_queues=self._on_queues_seen
         )
-        self._heartbeat_runner = ServiceRunner(
-            "heartbeat", [self._heartbeat], self._database_status, probes=True
-        )
-        self._promoter_runner = ServiceRunner("promoter", [self._promoter], self._database_status)
+        status = self._database_status
+        self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
+        self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
@@ -118,9 +113,7 @@ class Runtime:
     def _new_pool(self, on_fork_server_lost: Callable[[], None]) -> Pool:
         logs_all = self._options.log_jobs or self._settings.log_jobs
         return Pool(
-            children=self._options.processes,
-            slots=self._options.async_slots,
-            grace=self._options.grace,
+            self._options,
             log_level=logging.INFO if logs_all else logging.DEBUG,
             deliver=self._settler.put,
             on_progress=self._progress.record,
@@ -132,6 +125,7 @@ class Runtime:
             self._store,
             self.pool,
             group,
+            name,
             worker_id=lambda: self._registrar.worker_id or 0,
             queue_order=self._queue_order,
             database_status=self._database_status,
@@ -141,7 +135,6 @@ class Runtime:
             is_quiet=lambda: self.pool.is_idle and self._settler.is_idle,
             poll=self._poll,
             burst=self._options.burst,
-            name=name,
         )
 
     def _new_housekeeping(self) -> ServiceRunner:
@@ -170,8 +163,6 @@ class Runtime:
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
         return ServiceRunner("housekeeper", services, self._database_status)
 
-    # -- its life
-
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
         self._registrar.tick(now())
@@ -182,19 +173,16 @@ class Runtime:
         self._heartbeat_runner.start()
         for dispatcher in self._dispatchers:
             dispatcher.start()
-        self._listener = self._listen()
+        self._listen()
         if not self._options.burst:  # else the dispatchers promote before each claim
             self._promoter_runner.start()
         self._housekeeping.start()
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
-            app=self._options.app,
-            database=self._settings.database_label,
-            doorbell=self._settings.bell,
-            children=self._options.processes,
-            tasks=len(self._catalog.names),
-            queues=",".join(self._queue_order.names),
-        )
+            app=self._options.app, database=self._settings.database_label,
+            doorbell=self._settings.bell, children=self._options.processes,
+            tasks=len(self._catalog.names), queues=",".join(self._queue_order.names),
+        )  # fmt: skip
         log.info("worker started", extra=fields)
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
@@ -204,7 +192,7 @@ class Runtime:
             self._housekeeping.wake(self._registrar)
         self._catalog = greeting.catalog
         if self._queue_order.add(greeting.catalog.queues):
-            self._listen_again()
+            self._listen()
         self.pool.use_fork_server(fork_server, greeting.catalog)
 
     def check_heartbeat(self) -> None:
@@ -267,8 +255,6 @@ class Runtime:
         self._store.close()
         return is_written
 
-    # -- what the parts tell each other
-
     def _on_settled(self, settlement: Settlement) -> None:
         if settlement.queues:
             self._on_ready(settlement.queues)
@@ -298,7 +284,7 @@ class Runtime:
         if self._queue_order.set_paused(paused) or is_new:
             self._ring_here()
         if is_new and self._listener is not None:
-            self._listen_again()
+            self._listen()
 
     def _on_row_gone(self, worker_id: int) -> None:
         """Others have taken over the jobs of this registration: stop them, and register again."""
@@ -307,31 +293,25 @@ class Runtime:
         self._registrar.renew()
         self._housekeeping.wake(self._registrar)
 
-    def _listen(self) -> Listener:
-        return self._notifier.listen(
+    def _listen(self) -> None:
+        """Listen to all queues; an older listener ends last, so that no ring is missed."""
+        old = self._listener
+        self._listener = self._notifier.listen(
             queues=self._queue_order.names, on_work=self._ring_here, on_control=self._on_control
         )
-
-    def _listen_again(self) -> None:
-        """Listen to the new queues, too; the old listener ends last, so that no ring is missed."""
-        old, self._listener = self._listener, self._listen()
         if old is not None:
             old.close()
-
-    # -- what the services ask
 
     def _describe(self) -> Registration:
         from hammerflow import __version__
 
+        queues = self._queue_order.names
         info = {
-            "version": __version__,
-            "app": self._options.app,
-            "name": self._name,
-            "children": self._options.processes,
-            "queues": self._queue_order.names,
+            "version": __version__, "app": self._options.app, "name": self._name,
+            "children": self._options.processes, "queues": queues,
             "is_open": self._queue_order.is_open,
-        }
-        return Registration(info, self._catalog.names, self._queue_order.names)
+        }  # fmt: skip
+        return Registration(info, self._catalog.names, queues)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))
@@ -350,7 +330,6 @@ class Runtime:
 
     @contextlib.contextmanager
     def _between_claims(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for dispatcher in self._dispatchers:
-                stack.enter_context(dispatcher.claiming)
+        serial, async_ = self._dispatchers
+        with serial.claiming, async_.claiming:
             yield

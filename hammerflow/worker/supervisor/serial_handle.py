@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
 
@@ -11,34 +12,25 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
 from hammerflow.worker.child.interrupts import CANCEL_SIGNAL
 from hammerflow.worker.protocol import ENDED, SERIAL, TAKEN_BACK, TIMES, unpack_outcome
-from hammerflow.worker.run_options import TaskCatalog
-from hammerflow.worker.supervisor.child_channel import ChildChannel
-from hammerflow.worker.supervisor.child_handle import ChildHandle, Deadline
+from hammerflow.worker.supervisor.child_handle import ChildHandle, JobDeadline
 from hammerflow.worker.supervisor.prefetch import Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
 __all__ = ["SerialChildHandle"]
 
 
+@dataclass(eq=False, slots=True)
 class _Chunk:
-    """Jobs that were given to a serial child together; it ends them in this order.
+    """Jobs that were given to a serial child together; it ends them in this order."""
 
-    Attributes:
-        generation: the value of their tokens.
-        done: how many outcomes have arrived.
-        kept: how many of the jobs it may start: the rest was taken back.
-    """
-
-    __slots__ = ("done", "generation", "jobs", "kept", "worker_id")
-
-    def __init__(self, worker_id: int, jobs: list[Claimed], generation: int) -> None:
-        self.worker_id = worker_id
-        self.jobs = jobs
-        self.generation = generation
-        self.done = 0
-        self.kept = len(jobs)
+    worker_id: int
+    jobs: list[Claimed]
+    generation: int  # the value of their tokens
+    kept: int  # how many it may start: the rest was taken back
+    done: int = 0  # how many outcomes have arrived
 
 
+@dataclass(eq=False)
 class SerialChildHandle(ChildHandle):
     """A child that runs jobs one after another, in the order in which it got them.
 
@@ -52,16 +44,12 @@ class SerialChildHandle(ChildHandle):
 
     kind = SERIAL
 
-    def __init__(
-        self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float
-    ) -> None:
-        super().__init__(serial, channel, catalog, now)
-        self._chunks: deque[_Chunk] = deque()
-        self._generation = 0
-        self.active_at = now
-        # Set while jobs are taken back and the child has not reported that it missed their
-        # tokens. It must not get new tokens before: it would start the old jobs with them.
-        self._is_blocked = False
+    active_at: float = 0.0
+    _chunks: deque[_Chunk] = field(default_factory=deque)
+    _generation: int = 0
+    # Set while jobs are taken back and the child has not reported that it missed their
+    # tokens. It must not get new tokens before: it would start the old jobs with them.
+    _is_blocked: bool = False
 
     @property
     def is_busy(self) -> bool:
@@ -88,15 +76,13 @@ class SerialChildHandle(ChildHandle):
         """How many jobs it has not ended."""
         return sum(chunk.kept - chunk.done for chunk in self._chunks)
 
-    def give(
-        self, worker_id: int, jobs: list[Claimed], queues: Mapping[int, str], now: float
-    ) -> None:
+    def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
         """Send it jobs that were claimed under one registration."""
         self._generation = (self._generation + 1) & 255
         if not self._chunks:
             self.active_at = now
-        self._chunks.append(_Chunk(worker_id, jobs, self._generation))
-        message = self._jobs_message(self._generation, worker_id, jobs, queues)
+        self._chunks.append(_Chunk(worker_id, jobs, self._generation, len(jobs)))
+        message = self._jobs_message(self._generation, worker_id, jobs)
         self.channel.send(message, bytes([self._generation]) * len(jobs))
 
     def receive(
@@ -152,12 +138,12 @@ class SerialChildHandle(ChildHandle):
         """Interrupt the body that runs."""
         self.send_signal(CANCEL_SIGNAL)
 
-    def next_deadline(self) -> Deadline | None:
+    def next_deadline(self) -> JobDeadline | None:
         """The hard timeout that strikes next."""
         for held in self.running():
             timeout = self.catalog.timeout(held.job)
             if timeout is not None:
-                return Deadline(self.active_at + timeout, held, timeout)
+                return JobDeadline(self.active_at + timeout, held, timeout)
         return None
 
     def ask_to_stop(self, held: HeldJob, now: float) -> bool:
@@ -172,7 +158,6 @@ class SerialChildHandle(ChildHandle):
     def _complete(
         self, values: list[bytes | None], results: RoundResults, now: float, seconds: float
     ) -> None:
-        """The next jobs completed with these results."""
         if self.catalog.ttls or self.kill_at:
             for value in values:
                 self._end_one(Completed(value), results, now, seconds)
@@ -181,8 +166,7 @@ class SerialChildHandle(ChildHandle):
         while at < len(values):
             chunk = self._current_chunk()
             jobs = chunk.jobs[chunk.done : min(chunk.kept, chunk.done + len(values) - at)]
-            ends = map(Completed, islice(values, at, at + len(jobs)))
-            pairs = zip(jobs, ends, strict=True)
+            pairs = [*zip(jobs, map(Completed, islice(values, at, at + len(jobs))), strict=True)]
             results.add_completed(chunk.worker_id, pairs, self.pid, seconds)
             self.jobs_ended += len(jobs)
             at += len(jobs)

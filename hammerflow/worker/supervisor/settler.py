@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
@@ -29,36 +30,30 @@ _FULL = 10_000
 _FULL_BYTES = 256 << 20
 
 
+@dataclass(eq=False)
 class Settler:
     """A queue of outcomes and the thread that writes them.
 
     An outcome is kept until the database has accepted it or refused it as stale. It is written
     under the registration that claimed its job, so a late write does no harm.
 
-    Args:
-        on_settled: called after each write.
+    Attributes:
         on_later: called with the seconds after which a job of a batch is due again.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        database_status: DatabaseStatus,
-        on_settled: Callable[[Settlement], None],
-        on_later: Callable[[float], None],
-    ) -> None:
-        self._store = store
-        self._database_status = database_status
-        self._on_settled = on_settled
-        self._on_later = on_later
-        self._queue: deque[tuple[int, list[Pair]]] = deque()
-        self._changed = threading.Condition()
-        self._writing: tuple[int, list[Pair]] | None = None
-        self._count = 0
-        self._bytes = 0
-        self._stopping = False
-        self._give_up_at: float | None = None
+    store: Store
+    database_status: DatabaseStatus
+    on_settled: Callable[[Settlement], None]
+    on_later: Callable[[float], None]
+    _queue: deque[tuple[int, list[Pair]]] = field(default_factory=deque)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _writing: tuple[int, list[Pair]] | None = None
+    _count: int = 0
+    _bytes: int = 0
+    _stopping: bool = False
+    _give_up_at: float | None = None
+
+    def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
@@ -135,13 +130,13 @@ class Settler:
     def _write(self, worker_id: int, pairs: list[Pair]) -> bool:
         while True:
             try:
-                settlement = self._store.jobs.settle(worker_id, pairs)
+                settlement = self.store.jobs.settle(worker_id, pairs)
             except StoreUnavailable as error:
-                pause = self._database_status.mark_down(error)
+                pause = self.database_status.mark_down(error)
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
                     log.error("gave up writing %d outcomes: other workers run the jobs", len(pairs))
                     return False
-                self._database_status.wait(pause)
+                self.database_status.wait(pause)
             except Exception:  # a border: one bad row must not hold up the others
                 log.exception("settling %d jobs failed, trying each alone", len(pairs))
                 return self._write_singly(worker_id, pairs)
@@ -156,7 +151,7 @@ class Settler:
         [(job, outcome)] = pairs
         for instead in (_failed_to_settle(outcome), Released()):
             try:
-                self._after(self._store.jobs.settle(worker_id, [(job, instead)]), [(job, instead)])
+                self._after(self.store.jobs.settle(worker_id, [(job, instead)]), [(job, instead)])
                 return True
             except StoreUnavailable:
                 return self._write(worker_id, [(job, instead)])
@@ -165,12 +160,12 @@ class Settler:
         return True  # it stays leased until this worker leaves; then it is rescued
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
-        self._database_status.mark_up()
+        self.database_status.mark_up()
         _log_stale(len(settlement.stale))
         delays = [o.delay for _, o in pairs if type(o) is Retrying or type(o) is Snoozed]
-        self._on_settled(settlement)
+        self.on_settled(settlement)
         if delays:
-            self._on_later(min(delays))
+            self.on_later(min(delays))
 
 
 def _log_stale(count: int) -> None:

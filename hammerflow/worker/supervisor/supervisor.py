@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from hammerflow.errors import ConfigError, HammerflowError
@@ -17,7 +18,6 @@ from hammerflow.worker.logs import configure, facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import set_title
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
-from hammerflow.worker.supervisor.reload import FileWatcher
 from hammerflow.worker.supervisor.runtime import Runtime
 from hammerflow.worker.supervisor.signals import Signals
 
@@ -39,20 +39,16 @@ class Supervisor:
         self._signals = Signals()
         self._lease_clock = LeaseClock()
         self._is_fork_server_lost = False
-        self._watcher: FileWatcher | None = None  # replaced at each reload
+        self._watcher = FileWatcher(())  # replaced at each reload
 
     def run(self) -> int:
-        """Work until a signal, or with ``burst`` until nothing is left to do.
-
-        Returns:
-            The exit code: 0, or 1 if outcomes could not be written.
-        """
+        """Work until a signal, or with ``burst`` until nothing is left; the exit code."""
         options = self._options
         configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
         with self._signals:
-            fork_server = self._new_fork_server()
+            fork_server = ForkServerClient(options, self._lease_clock)
             greeting = self._greet(fork_server)
             if greeting is None:
                 return 0
@@ -63,20 +59,6 @@ class Supervisor:
             self._watch_files(greeting)
             self._serve(runtime, min(1.0, greeting.settings.lease / 12))
             return self._shut_down(runtime)
-
-    def _new_fork_server(self) -> ForkServerClient:
-        options = self._options
-        return ForkServerClient(
-            {
-                "app": options.app,
-                "log_format": options.log_format,
-                "log_level": options.log_level,
-                "max_jobs": options.max_jobs_per_child,
-                "max_memory": options.max_memory_per_child,
-                "configure_logging": options.configure_logging,
-            },
-            self._lease_clock,
-        )
 
     def _greet(self, fork_server: ForkServerClient) -> Greeting | None:
         """Wait until the app is imported; None, with the server closed, if a signal came first."""
@@ -92,7 +74,6 @@ class Supervisor:
         return greeting
 
     def _serve(self, runtime: Runtime, interval: float) -> None:
-        """Until it is time to stop: signals, a lost fork server, a heartbeat that is late."""
         if self._options.burst:
             interval = min(interval, 0.05)
         while not self._signals.stops:
@@ -102,7 +83,7 @@ class Supervisor:
                 if not self._reload(runtime, "the fork server died"):
                     self._is_fork_server_lost = True
                     self._signals.wait(1.0)
-            if self._signals.take_reload() or (self._watcher and self._watcher.changed()):
+            if self._signals.take_reload() or self._watcher.has_changed():
                 self._reload(runtime, "reload")
             runtime.check_heartbeat()
             if self._options.burst and runtime.is_done:
@@ -112,7 +93,7 @@ class Supervisor:
     def _reload(self, runtime: Runtime, why: str) -> bool:
         """Start a new fork server, whose children replace the old ones; False if that failed."""
         log.info("starting children with fresh code", extra=facts(why=why))
-        fork_server = self._new_fork_server()
+        fork_server = ForkServerClient(self._options, self._lease_clock)
         try:
             greeting = self._greet(fork_server)
         except ConfigError as error:
@@ -132,7 +113,6 @@ class Supervisor:
         self._signals.poke()
 
     def _shut_down(self, runtime: Runtime) -> int:
-        """Let running jobs end within the grace, then stop everything."""
         released = runtime.pool.released
         _log_drain(runtime.pool.running(), self._options.grace)
         runtime.drain()
@@ -156,6 +136,26 @@ class Supervisor:
                 _log_drain(runtime.pool.running(), ends_at - now)
                 logged_at = now
             runtime.check_heartbeat()
+
+
+class FileWatcher:
+    """Notices that a file of the user's app has changed. One check per second is enough."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._times = {path: _changed_at(path) for path in files}
+
+    def has_changed(self) -> bool:
+        """Whether any file has changed since the last call."""
+        before = self._times
+        self._times = {path: _changed_at(path) for path in before}
+        return self._times != before
+
+
+def _changed_at(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _log_drain(running: int, seconds: float) -> None:

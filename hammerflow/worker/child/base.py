@@ -1,16 +1,21 @@
-"""Reports: what both kinds of children tell their supervisor."""
+"""What both kinds of children share: the executor, reports to the supervisor, and limits."""
 
 from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from hammerflow.app import Hammerflow
+from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.worker.child.executor import Executor
+from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.logs import facts
 from hammerflow.worker.processes import exit_now, resident_mebibytes
-from hammerflow.worker.protocol import PROGRESS, pack, write_all
+from hammerflow.worker.protocol import PROGRESS, Pipes, pack, write_all
 
-__all__ = ["ChildLimits", "Reports"]
+__all__ = ["Child", "ChildLimits"]
 
 log = logging.getLogger("hammerflow.child")
 
@@ -22,7 +27,7 @@ class ChildLimits(NamedTuple):
     max_memory: int | None = None  # MiB
 
     def quit_reason(self, jobs_done: int) -> str | None:
-        """Why a child that has done so many jobs is used up; None if it is not."""
+        """Why a child that has done ``jobs_done`` jobs is used up; None if it is not."""
         if self.max_jobs is not None and jobs_done >= self.max_jobs:
             return f"{jobs_done} jobs done"
         if self.max_memory is not None and (memory := resident_mebibytes()) > self.max_memory:
@@ -30,32 +35,35 @@ class ChildLimits(NamedTuple):
         return None
 
 
-class Reports:
-    """The child's end of its pipe of results.
+@dataclass(eq=False)
+class Child:
+    """A process that executes jobs; make it in the process itself, after the fork."""
 
-    Args:
-        pipe: the descriptor.
-    """
+    app: Hammerflow
+    pipes: Pipes
+    limits: ChildLimits
+    lease_clock: LeaseClock
+    _jobs_done: int = 0
 
-    def __init__(self, pipe: int) -> None:
-        self._pipe = pipe
+    def __post_init__(self) -> None:
         self._pid = os.getpid()
+        self._interrupts = Interrupts()
+        self._executor = Executor(self.app, self._send_progress, self._interrupts, self.lease_clock)
 
-    def send(self, message: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         """Write one or more messages; end this process if nobody reads them any more."""
         try:
-            write_all(self._pipe, message)
+            write_all(self.pipes.results, message)
         except BrokenPipeError:
             exit_now(0)
         except OSError as error:
             log.error("cannot write to the supervisor", extra=facts(error=error))
             exit_now(71)
 
-    def send_progress(self, job_id: bytes, fraction: float, note: str) -> None:
-        """What a body has said by ``current_job().progress``."""
-        self.send(pack([PROGRESS, job_id, fraction, note]))
+    def _send_progress(self, job_id: bytes, fraction: float, note: str) -> None:
+        self._send(pack([PROGRESS, job_id, fraction, note]))
 
-    def exit_if_forked(self) -> None:
+    def _exit_if_forked(self) -> None:
         """End a copy of this process that a body has forked: its end is not the job's."""
         if os.getpid() != self._pid:
             os._exit(0)
