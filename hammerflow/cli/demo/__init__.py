@@ -67,7 +67,7 @@ def _run(demo: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> 
         )
     with progress_view(is_quiet=as_json) as show:
         counted = count_by_jobs(demo, root, _FILES_PER_JOB, show)
-    direct = count_directly(root)
+    direct = count_directly(demo, root, _FILES_PER_JOB)
     compare(counted.lines, direct.lines)
     measured = measure(demo)
     if as_json:

@@ -10,10 +10,10 @@ import site
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hammerflow.errors import HammerflowError
@@ -28,23 +28,26 @@ _APP = "hammerflow.cli.demo.app:app"
 _GRACE = 2.0  # seconds that running jobs have to end when the demo is interrupted
 _STOP_TIMEOUT = 10.0  # seconds until the worker is killed
 _LOG_LINES = 15  # that an error shows
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """The app, the supervisor's process, and its log file."""
+    """The app, the supervisor's process, its log file, and the signals that ask to end."""
 
     app: Hammerflow
     worker: subprocess.Popen[bytes]
     log: Path
+    signals: Sequence[int]
 
     def check(self) -> None:
-        """Check that the worker runs.
+        """Check that the demo should go on; called several times a second.
 
         Raises:
-            HammerflowError: it has ended; the message holds the end of its log.
+            KeyboardInterrupt: a signal has asked to end.
+            HammerflowError: the worker has ended; the message holds the end of its log.
         """
+        if self.signals:
+            raise KeyboardInterrupt
         if (code := self.worker.poll()) is not None:
             raise HammerflowError(
                 f"the worker ended with exit code {code}; its log ends:\n{self.tail}"
@@ -60,7 +63,7 @@ class DemoEnvironment:
 def demo_environment(
     *, database: str | None, redis: str | None, children: int
 ) -> Iterator[DemoEnvironment]:
-    """Make everything, and remove it at the end or when a signal interrupts the demo.
+    """Make everything, and remove it at the end, also when a signal ends the demo early.
 
     Args:
         database: URL; None for a SQLite file in a temporary folder.
@@ -68,7 +71,7 @@ def demo_environment(
         children: processes that run jobs.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_signals_interrupt())
+        signals = stack.enter_context(_noted_signals())
         folder = Path(tempfile.mkdtemp(prefix="hammerflow-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         url = _absolute(database or f"sqlite:///{folder / 'demo.db'}")
@@ -82,8 +85,7 @@ def demo_environment(
         log = folder / "worker.log"
         worker = _start(children, log)
         stack.callback(_stop, worker)
-        stack.push(_ignore_signals)
-        yield DemoEnvironment(app, worker, log)
+        yield DemoEnvironment(app, worker, log, signals)
 
 
 def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
@@ -142,24 +144,24 @@ def _new_file_removed(database: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Turn every signal that asks to end into a KeyboardInterrupt, so that all is cleaned up."""
+def _noted_signals() -> Iterator[Sequence[int]]:
+    """Note the signals that ask to end; ``DemoEnvironment.check`` raises where that is safe.
 
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    A handler that raises would raise anywhere: in the set-up or clean-up, which must be whole; in
+    a callback, where Python drops the exception; in the import of a dataclass, after which Python
+    ends the process by SIGINT although the exception was caught.
+    """
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
-        yield
+        yield noted
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ignore_signals(*_: object) -> None:
-    """The clean-up has begun: a second Ctrl-C must not cut it short."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        if not noted:  # else the process is about to end: a second signal must not cut that short
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
