@@ -55,7 +55,12 @@ def diagnose(settings: Settings) -> Iterator[Check]:
 
 
 def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
-    yield _server(settings, name, text)
+    says, oldest = f"{name} {text} at {settings.url.redacted}", OLDEST.get(name, ())
+    if numbers(text) < oldest:
+        needed = ".".join(map(str, oldest))
+        yield Check("database", "fail", says, f"upgrade it to {name} {needed} or newer")
+    else:
+        yield Check("database", "ok", says)
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
     yield _clock(store)
     yield _doorbell(settings)
@@ -75,65 +80,53 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-def _server(settings: Settings, name: str, text: str) -> Check:
-    says = f"{name} {text} at {settings.url.redacted}"
-    oldest = OLDEST.get(name, ())
-    if numbers(text) < oldest:
-        needed = ".".join(map(str, oldest))
-        return Check("database", "fail", says, f"upgrade it to {name} {needed} or newer")
-    return Check("database", "ok", says)
-
-
-# -- durability: a job whose id delay() returned must survive a power cut
-
-
 def _durability(
     settings: Settings, name: str, version: str, values: Mapping[str, str]
 ) -> Iterator[Check]:
+    """Whether a job whose id delay() returned survives a power cut."""
     match name:
         case "SQLite":
-            found = [*sqlite_durability(settings, numbers(version), values)]
+            found = sqlite_durability(settings, numbers(version), values)
         case "PostgreSQL":
-            found = [*postgres_durability(values)]
+            found = postgres_durability(values)
         case _:
-            found = [*mysql_durability(settings, values)]
+            found = mysql_durability(settings, values)
     yield from found
-    if all(check.status == "ok" for check in found):
+    if not found:
         text = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
         yield Check("durability", "ok", f"a committed job survives a power cut ({text})")
 
 
+def _broken(*rules: tuple[bool, str, Status, str, str]) -> list[Check]:
+    """The checks of those rules whose first field, "it is broken", is true."""
+    return [Check(name, status, *texts) for is_broken, name, status, *texts in rules if is_broken]
+
+
 def sqlite_durability(
     settings: Settings, version: tuple[int, ...], values: Mapping[str, str]
-) -> Iterator[Check]:
-    if values.get("journal_mode") != "wal":
-        yield Check(
-            "durability", "warn", f"journal_mode is {values.get('journal_mode')}, not wal",
-            "readers block writers: put the file on a local disk, where SQLite can use WAL",
-        )  # fmt: skip
-    if values.get("synchronous") not in ("2", "3"):
-        yield Check(
-            "durability", "fail", f"synchronous is {values.get('synchronous')}, below 2 (FULL)",
-            "a power cut can lose committed jobs: do not change PRAGMA synchronous",
-        )  # fmt: skip
-    if has_wal_reset_bug(version):
-        yield Check(
-            "durability", "warn",
-            f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
-            "can, very rarely, corrupt a database that several processes write",
-            "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server",
-        )  # fmt: skip
-    if (kind := _remote_kind(Path(settings.url.database))) is not None:
-        yield Check(
-            "durability", "fail", f"the file is on a network file system ({kind})",
-            "SQLite's locks are not safe there: move it to a local disk, or use a server",
-        )  # fmt: skip
+) -> list[Check]:
+    """What is wrong with SQLite's settings, its version and the place of the file."""
+    journal, synchronous = values.get("journal_mode"), values.get("synchronous")
+    remote = _remote_kind(Path(settings.url.database))
+    return _broken(
+        (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
+         "readers block writers: put the file on a local disk, where SQLite can use WAL"),
+        (synchronous not in ("2", "3"), "durability", "fail",
+         f"synchronous is {synchronous}, below 2 (FULL)",
+         "a power cut can lose committed jobs: do not change PRAGMA synchronous"),
+        (has_wal_reset_bug(version), "durability", "warn",
+         (f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
+          "can, very rarely, corrupt a database that several processes write"),
+         "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server"),
+        (remote is not None, "durability", "fail",
+         f"the file is on a network file system ({remote})",
+         "SQLite's locks are not safe there: move it to a local disk, or use a server"),
+    )  # fmt: skip
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and in 3.50.7 and 3.44.6."""
-    is_backport = version[:2] == (3, 50) and version >= (3, 50, 7)
-    is_backport = is_backport or (version[:2] == (3, 44) and version >= (3, 44, 6))
+    is_backport = (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
 
 
@@ -152,71 +145,55 @@ def _remote_kind(path: Path) -> str | None:
     return kind if re.fullmatch(r"nfs4?|cifs|smb3?|9p|fuse\.sshfs|ceph|glusterfs", kind) else None
 
 
-def postgres_durability(values: Mapping[str, str]) -> Iterator[Check]:
-    if values.get("transaction_read_only") == "on" or values.get("in_hot_standby") == "on":
-        yield Check(
-            "database", "fail", "the server is read-only (a standby?)",
-            "name the primary in the URL, or add target_session_attrs=read-write to it",
-        )  # fmt: skip
-    for name, cost in (
-        ("fsync", "a power cut can destroy the whole database"),
-        ("full_page_writes", "a power cut can leave torn pages"),
-        ("synchronous_commit", "a crash can lose jobs whose ids were returned"),
-    ):
-        if values.get(name) == "off":
-            yield Check(
-                "durability", "fail" if name == "fsync" else "warn", f"{name} is off: {cost}",
-                f"set {name} = on in postgresql.conf (or for hammerflow's role)",
-            )  # fmt: skip
+def postgres_durability(values: Mapping[str, str]) -> list[Check]:
+    """What is wrong with PostgreSQL's settings."""
+    is_standby = "on" in (values.get("transaction_read_only"), values.get("in_hot_standby"))
+    off = {name for name, value in values.items() if value == "off"}
+    advice = "set {} = on in postgresql.conf (or for hammerflow's role)".format
+    return _broken(
+        (is_standby, "database", "fail", "the server is read-only (a standby?)",
+         "name the primary in the URL, or add target_session_attrs=read-write to it"),
+        ("fsync" in off, "durability", "fail",
+         "fsync is off: a power cut can destroy the whole database", advice("fsync")),
+        ("full_page_writes" in off, "durability", "warn",
+         "full_page_writes is off: a power cut can leave torn pages", advice("full_page_writes")),
+        ("synchronous_commit" in off, "durability", "warn",
+         "synchronous_commit is off: a crash can lose jobs whose ids were returned",
+         advice("synchronous_commit")),
+    )  # fmt: skip
 
 
-def mysql_durability(settings: Settings, values: Mapping[str, str]) -> Iterator[Check]:
-    if "on" in (values.get("read_only"), values.get("super_read_only")):
-        yield Check(
-            "database", "warn", "read_only is on (a replica?)", "name the primary in the URL"
-        )
-    if values.get("innodb_flush_log_at_trx_commit") not in ("1", "3"):
-        yield Check(
-            "durability", "warn",
-            "innodb_flush_log_at_trx_commit is "
-            f"{values.get('innodb_flush_log_at_trx_commit')}: a crash can lose the last second",
-            "set innodb_flush_log_at_trx_commit = 1",
-        )  # fmt: skip
-    if values.get("log_bin") == "on" and values.get("sync_binlog") == "0":
-        yield Check(
-            "durability", "warn",
-            "sync_binlog is 0: after a power cut the binary log may lack committed transactions, "
-            "and replicas the jobs in them",
-            "set sync_binlog = 1",
-        )  # fmt: skip
-    if values.get("innodb_doublewrite") == "off":
-        yield Check(
-            "durability", "warn", "innodb_doublewrite is off: a power cut can leave torn pages",
-            "set innodb_doublewrite = ON, unless the file system writes pages atomically",
-        )  # fmt: skip
-    if values.get("wsrep_on") == "on":
-        yield Check(
-            "durability", "warn",
-            "this is a Galera cluster, which can lose committed transactions when a node crashes",
-            "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1",
-        )  # fmt: skip
+def mysql_durability(settings: Settings, values: Mapping[str, str]) -> list[Check]:
+    """What is wrong with the settings of MySQL or MariaDB."""
+    on = {name for name, value in values.items() if value == "on"}
+    flush = values.get("innodb_flush_log_at_trx_commit")
     packet = int(values.get("max_allowed_packet", "0") or 0)
-    if 0 < packet < (least := max(16 << 20, 3 * settings.max_payload)):
-        yield Check(
-            "database", "warn", f"max_allowed_packet is {packet:,} bytes",
-            f"set max_allowed_packet to {least:,} or more, or large arguments are refused",
-        )  # fmt: skip
-
-
-# -- clock, doorbell, workers and jobs
+    least = max(16 << 20, 3 * settings.max_payload)
+    return _broken(
+        (not on.isdisjoint({"read_only", "super_read_only"}), "database", "warn",
+         "read_only is on (a replica?)", "name the primary in the URL"),
+        (flush not in ("1", "3"), "durability", "warn",
+         f"innodb_flush_log_at_trx_commit is {flush}: a crash can lose the last second",
+         "set innodb_flush_log_at_trx_commit = 1"),
+        ("log_bin" in on and values.get("sync_binlog") == "0", "durability", "warn",
+         ("sync_binlog is 0: after a power cut the binary log may lack committed transactions, "
+          "and replicas the jobs in them"), "set sync_binlog = 1"),
+        (values.get("innodb_doublewrite") == "off", "durability", "warn",
+         "innodb_doublewrite is off: a power cut can leave torn pages",
+         "set innodb_doublewrite = ON, unless the file system writes pages atomically"),
+        ("wsrep_on" in on, "durability", "warn",
+         "this is a Galera cluster, which can lose committed transactions when a node crashes",
+         "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1"),
+        (0 < packet < least, "database", "warn", f"max_allowed_packet is {packet:,} bytes",
+         f"set max_allowed_packet to {least:,} or more, or large arguments are refused"),
+    )  # fmt: skip
 
 
 def _clock(store: Store) -> Check:
     before = time.time()
     database = store.clock()
     after = time.time()
-    skew = database - (before + after) / 2
-    uncertainty = (after - before) / 2
+    skew, uncertainty = database - (before + after) / 2, (after - before) / 2
     if abs(skew) - uncertainty > _CLOCK_SKEW:
         return Check(
             "clock", "warn",

@@ -19,10 +19,7 @@ _CANDIDATES = 5  # ids that an ambiguous prefix lists
 
 
 def find_job(store: Store, text: str) -> bytes:
-    """The id of the one job whose id begins with ``text``.
-
-    Args:
-        text: at least 4 hexadecimal digits; dashes are ignored.
+    """The id of the one job whose id begins with ``text``, 4 hexadecimal digits or more.
 
     Raises:
         JobNotFound: ``text`` is not an id, or no job or more than one has an id like that.
@@ -39,8 +36,10 @@ def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | Non
     """The id before which a page begins: a whole id need not exist any more, a prefix must."""
     if text is None:
         return None
-    digits = text.replace("-", "")
-    return bytes.fromhex(digits) if _is_whole(digits) else find(store, text)
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        return find(store, text)
 
 
 def _find(
@@ -57,7 +56,7 @@ def _find(
     if len(found) == 1:
         return found[0]
     if not found:
-        is_whole = _is_whole(digits)
+        is_whole = len(digits) == _WHOLE
         given = f"the id {uuid.UUID(digits)}" if is_whole else f"an id that begins with {text}"
         raise JobNotFound(f"no {noun} has {given} in this database: see hammerflow {noun} list")
     ids = [str(uuid.UUID(bytes=id_)) for id_ in found[:_CANDIDATES]]
@@ -66,7 +65,3 @@ def _find(
         f"more than one {noun} has an id that begins with {text}: {', '.join(ids)}{more}; give "
         "more of its digits"
     )
-
-
-def _is_whole(digits: str) -> bool:
-    return re.fullmatch(f"[0-9a-fA-F]{{{_WHOLE}}}", digits) is not None

@@ -13,7 +13,7 @@ import click
 
 __all__ = [
     "TableView", "age", "can_print", "counts_text", "is_terminal", "local_time", "one_line", "say",
-    "show_facts", "show_json", "show_table",
+    "seconds_between", "show_facts", "show_json", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -98,6 +98,11 @@ def age(instant: datetime | None) -> str:
         if seconds >= 2 * size:
             return f"{sign}{seconds / size:.0f}{unit}"
     return f"{sign}{seconds:.0f}s"
+
+
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds from start to end, 0 where the clock went back; None where one is not known."""
+    return None if start is None or end is None else max(0.0, (end - start).total_seconds())
 
 
 def local_time(instant: datetime) -> str:

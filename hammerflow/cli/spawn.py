@@ -17,7 +17,6 @@ from hammerflow.workflows.graph import draw
 
 __all__ = ["command"]
 
-_DAY = timedelta(hours=24)
 _LATEST = 10  # operations that monitor lists
 _NOTHING = "nothing was spawned"
 
@@ -44,7 +43,7 @@ def list_operations(
     An operation is one run of a spawner; failed runs are listed, too.
     """
     with session.store() as store:
-        since = _DAY if recent else None
+        since = timedelta(hours=24) if recent else None
         runs = store.spawns.operations(since=since, queue=queue, limit=limit)
     if detailed and runs and not session.as_json:
         for number, run in enumerate(runs):
@@ -93,7 +92,8 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
     """
     with session.store() as store:
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    session.show_facts(spawn_view.stats_json(found, hours), spawn_view.stats_facts(found, hours))
+    totals = spawn_view.stats_json(found, hours)
+    session.show_facts(totals, spawn_view.stats_facts(totals))
     if found and not session.as_json:
         output.say("")
         output.show_table(*spawn_view.stats_table(found, detailed=detailed), empty="")
@@ -120,17 +120,17 @@ def monitor(
 
 def _update(session: Session, store: Store, hours: float, queue: str | None) -> None:
     found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    now, facts = datetime.now(UTC), spawn_view.stats_facts(found, hours)
+    now, totals = datetime.now(UTC), spawn_view.stats_json(found, hours)
     if session.as_json:
-        output.show_json({"at": now, **spawn_view.stats_json(found, hours)}, is_line=True)
+        output.show_json({"at": now, **totals}, is_line=True)
     elif not output.is_terminal():
-        counts = [f"{facts[name]} {name}" for name in ("operations", "children", "failures")]
+        counts = [f"{totals[name]} {name}" for name in ("operations", "children", "failures")]
         output.say(f"{output.local_time(now)}  {', '.join(counts)}")
     else:
         runs = store.spawns.operations(queue=queue, limit=_LATEST)
         click.clear()
         output.say(f"{output.local_time(now)}, until Ctrl-C")
-        output.show_facts(facts)
+        output.show_facts(spawn_view.stats_facts(totals))
         output.say("")
         session.show_list(runs, spawn_view.OPERATIONS, empty=_NOTHING)
 
