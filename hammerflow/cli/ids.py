@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from hammerflow.errors import JobNotFound
 
 if TYPE_CHECKING:
+    from hammerflow.jobs.job import Job
     from hammerflow.stores.store import Store
 
-__all__ = ["find_job", "find_workflow", "page_mark"]
+__all__ = ["find_job", "find_workflow", "get_job", "page_mark"]
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
@@ -30,6 +31,14 @@ def find_job(store: Store, text: str) -> bytes:
 def find_workflow(store: Store, text: str) -> bytes:
     """The id of the one workflow whose id begins with ``text``; as :func:`find_job`."""
     return _find(text, store.workflows.ids_between, "workflow")
+
+
+def get_job(store: Store, text: str) -> Job:
+    """The job of :func:`find_job`."""
+    job = store.jobs.get(find_job(store, text))
+    if job is None:
+        raise JobNotFound(f"job {text} was deleted just now")
+    return job
 
 
 def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | None) -> bytes | None:

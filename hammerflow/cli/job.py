@@ -13,10 +13,9 @@ import click
 from hammerflow.app import Hammerflow
 from hammerflow.cli import job_view, options
 from hammerflow.cli.dependency_view import dependencies_of
-from hammerflow.cli.ids import find_job, page_mark
-from hammerflow.cli.output import say, show_json
+from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.session import Session
-from hammerflow.errors import HammerflowError, JobNotFound, UnknownTask
+from hammerflow.errors import HammerflowError, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
@@ -45,7 +44,7 @@ def command() -> None:
 @options.only_queue
 @click.option("--task", metavar="NAME", help="Only calls of this task.")
 @options.limit(50, "Show at most this many jobs.")
-@click.option("--before", metavar="ID", help="Only jobs older than this one: the next page.")
+@options.before("jobs")
 @options.shared
 def list_jobs(
     session: Session, dependency: str | None, limit: int, before: str | None, **chosen: Any
@@ -58,7 +57,7 @@ def list_jobs(
       hammerflow job list --json --limit 1000 | jq -r '.[].id'
     """
     if dependency == DependencyStatus.WAITING and chosen["state"] is None:
-        chosen["state"] = JobState.WAITING  # only these jobs can wait for dependencies
+        chosen["state"] = "waiting"  # only these jobs can wait for dependencies
     if chosen["state"] is not None:
         chosen["state"] = JobState(chosen["state"])
     with session.store() as store:
@@ -77,30 +76,27 @@ def list_jobs(
 def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     """Show everything about one job."""
     with session.store() as store:
-        key = find_job(store, job_id)
-        job = store.jobs.get(key)
-        if job is None:
-            raise JobNotFound(f"job {job_id} was deleted just now")
+        job = get_job(store, job_id)
+        key = job.id.bytes
         values = job_view.values_of(store, key, session.codec)
         spawn, worker = store.jobs.spawn(key), job_view.worker_of(store, job)
         near = dependencies_of(store, key, _NEIGHBOURS) if include_dependencies else None
-    more = {} if near is None else {"dependencies": near.as_json()}
-    session.show_facts(
-        {**job_view.job_json(job), **values.as_json, "worker": worker, "spawn": spawn, **more},
-        job_view.job_facts(job, values, spawn, worker) | ({} if near is None else near.facts()),
-    )
+    found = {**job_view.job_json(job), **values.as_json, "worker": worker, "spawn": spawn}
+    facts = job_view.job_facts(job, values, spawn, worker)
+    if near is not None:
+        found["dependencies"] = near.as_json()
+        facts |= near.facts()
+    session.show_facts(found, facts)
 
 
 @command.command("enqueue")
 @click.argument("task")
-@click.option(
-    "--args", "args_text", default="[]", metavar="JSON",
-    help="The positional arguments, as a list: '[1, 2]'.",
-)  # fmt: skip
-@click.option(
-    "--kwargs", "kwargs_text", default="{}", metavar="JSON",
-    help="""The keyword arguments, as an object: '{"x": 1}'.""",
-)  # fmt: skip
+@options.json_option(
+    "--args", "args_text", default="[]", help="The positional arguments, as a list: '[1, 2]'."
+)
+@options.json_option(
+    "--kwargs", "kwargs_text", default="{}", help="The keyword arguments: '{\"x\": 1}'."
+)
 @click.option("--queue", metavar="NAME", help="The queue [default: the task's].")
 @click.option(
     "--priority", metavar="PRIORITY",
@@ -166,7 +162,7 @@ def retry(session: Session, job_ids: tuple[str, ...]) -> int:
 
 @command.command("cancel")
 @_job_ids
-@click.option("--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the jobs.")
+@options.cancel_reason
 @options.shared
 def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
     """Cancel jobs, running ones included.
@@ -206,21 +202,17 @@ def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]
     outcomes: list[dict[str, Any]] = []
     with session.backend() as backend:
         for given in job_ids:
-            outcome: dict[str, Any] = {"id": given}
+            outcomes.append(outcome := {"id": given})
             try:
                 result: Result[Any] = Result(find_job(backend.store, given), backend)
-                outcome["id"] = result.id
+                outcome["id"] = str(result.id)
                 outcome["now"] = act(result)
             except HammerflowError as error:
                 if len(job_ids) == 1:
                     raise
                 outcome["error"] = str(error)
-            outcomes.append(outcome)
-    if session.as_json:
-        show_json(outcomes)
-    else:
-        for outcome in outcomes:
-            say(f"{outcome['id']}  {outcome.get('now') or 'error: ' + outcome['error']}")
+    lines = [f"{each['id']}  {each.get('now') or 'error: ' + each['error']}" for each in outcomes]
+    session.tell(outcomes, "\n".join(lines))
     return int(any("error" in outcome for outcome in outcomes))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hammerflow.cli.options import shared
+from hammerflow.cli.options import flag, shared
 from hammerflow.cli.session import Session, is_missing
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 
 @click.command("migrate")
-@click.option("--plan", is_flag=True, help="Print the SQL that would run, and do not run it.")
+@flag("--plan", help="Print the SQL that would run, and do not run it.")
 @shared
 def command(session: Session, plan: bool) -> None:
     """Bring the database's tables up to date.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.cli.output import counts_text
-from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
 from hammerflow.workflows.graph import Graph, GraphNode
@@ -40,9 +38,7 @@ class SpawnNode:
         return self.job.dependency_status is not DependencyStatus.NONE
 
 
-def read_tree(
-    store: Store, job_id: bytes, *, max_depth: int, wide: int, most: int = _MOST
-) -> SpawnNode:
+def read_tree(store: Store, job: Job, *, max_depth: int, wide: int, most: int = _MOST) -> SpawnNode:
     """A job and its descendants.
 
     Args:
@@ -50,13 +46,7 @@ def read_tree(
         wide: a job with more children than this has them counted by task and state; their own
             children are not read.
         most: nodes from which on no more children are read.
-
-    Raises:
-        JobNotFound: there is no such job.
     """
-    job = store.jobs.get(job_id)
-    if job is None:
-        raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
     root = SpawnNode(job)
     layer, left = [root], most
     for depth in range(max_depth + 1):

@@ -40,12 +40,8 @@ class DemoEnvironment:
     signals: Sequence[int]
 
     def check(self) -> None:
-        """Check that the demo should go on; called several times a second.
-
-        Raises:
-            KeyboardInterrupt: a signal has asked to end.
-            HammerflowError: the worker has ended; the message holds the end of its log.
-        """
+        """Raise KeyboardInterrupt if a signal has asked to end, HammerflowError if the worker has
+        ended; called several times a second."""
         if self.signals:
             raise KeyboardInterrupt
         if (code := self.worker.poll()) is not None:
@@ -65,17 +61,13 @@ def demo_environment(
 ) -> Iterator[DemoEnvironment]:
     """Make everything, and remove it at the end, also when a signal ends the demo early.
 
-    Args:
-        database: URL; None for a SQLite file in a temporary folder.
-        redis: URL of a doorbell, if any.
-        children: processes that run jobs.
+    Without the URL of a database it is a SQLite file in a temporary folder.
     """
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_noted_signals())
         folder = Path(tempfile.mkdtemp(prefix="hammerflow-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        url = _absolute(database or f"sqlite:///{folder / 'demo.db'}")
-        stack.enter_context(_new_file_removed(url))
+        url = _own_file(database or f"sqlite:///{folder / 'demo.db'}", stack)
         stack.enter_context(_environment(_settings(folder, url, redis)))
         stack.enter_context(contextlib.chdir(folder))  # away from the user's hammerflow.toml
         from hammerflow.cli.demo.app import app  # reads the settings from the environment
@@ -103,44 +95,34 @@ def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
 
 def _python_path() -> str:
     """The path on which a worker in another folder finds this package if it is not installed."""
-    place = str(Path(__file__).parents[3])
-    given = os.environ.get("PYTHONPATH", "")
-    if place in site.getsitepackages() or place in given.split(os.pathsep):
-        return given
-    return os.pathsep.join(part for part in (place, given) if part)
+    place, given = str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")
+    is_found = place in site.getsitepackages()
+    return given if is_found else os.pathsep.join(filter(None, (place, given)))
 
 
-def _absolute(url: str) -> str:
-    parsed = parse_url(url)
+def _own_file(database: str, stack: contextlib.ExitStack) -> str:
+    """The URL with an absolute path; a SQLite file that does not exist yet goes at the end."""
+    parsed = parse_url(database)
     if parsed.dialect != "sqlite":
-        return url
-    return f"sqlite:///{quote(str(Path(parsed.database).absolute()))}"
+        return database
+    path = Path(parsed.database).absolute()
+    for end in ("", "-wal", "-shm") if not path.exists() else ():
+        stack.callback(path.with_name(path.name + end).unlink, missing_ok=True)
+    return f"sqlite:///{quote(str(path))}"
 
 
 @contextlib.contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
     """Give this process and the worker these settings of hammerflow's and no others."""
     before = dict(os.environ)
-    for name in before:
-        if name.startswith("HAMMERFLOW_"):
-            del os.environ[name]
-    os.environ.update(settings)
+    kept = {name: value for name, value in before.items() if not name.startswith("HAMMERFLOW_")}
     try:
+        os.environ.clear()
+        os.environ.update(kept | settings)
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextlib.contextmanager
-def _new_file_removed(database: str) -> Iterator[None]:
-    """Remove a SQLite file that the demo made."""
-    parsed = parse_url(database)
-    path = Path(parsed.database)
-    is_new = parsed.dialect == "sqlite" and not path.exists()
-    yield
-    for end in ("", "-wal", "-shm") if is_new else ():
-        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -166,13 +148,10 @@ def _noted_signals() -> Iterator[Sequence[int]]:
 
 def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
     options = ["-c", str(children), "--grace", f"{_GRACE:g}"]
-    with log.open("wb") as out:
+    command = [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", *options]
+    with log.open("wb") as out:  # Ctrl-C reaches only the demo, which then ends the worker
         return subprocess.Popen(
-            [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches only the demo, which then ends the worker
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
 
 

@@ -54,30 +54,17 @@ class DemoCount:
 
 @dataclass(frozen=True, slots=True)
 class DemoMeasurement:
-    """The speed of empty jobs.
-
-    Attributes:
-        jobs: empty jobs that ran in ``seconds``.
-        latencies: seconds from delay() to the body, one for each call.
-    """
+    """The speed of empty jobs: how many ran in ``seconds``, and how fast single ones start."""
 
     jobs: int
     seconds: float
-    latencies: list[float]
-
-    def latency(self, share: float) -> float:
-        """The latency that this share of the calls stays below."""
-        return sorted(self.latencies)[min(int(share * len(self.latencies)), _CALLS - 1)]
+    latencies: list[float]  # seconds from delay() to the body, one for each call
 
 
 def count_by_jobs(
     demo: DemoEnvironment, root: Path, size: int, show: Callable[[DemoProgress], None]
 ) -> DemoCount:
-    """Count the files below ``root``, ``size`` in a job, and show the progress.
-
-    Raises:
-        HammerflowError: the worker died, a job failed, or nothing moves any more.
-    """
+    """Count the files below ``root``, ``size`` in a job, and show the progress."""
     begun = time.monotonic()
     spawner = count_library.delay(str(root), size)
     _watch(demo, lambda: DemoProgress(spawner.state), show, until=spawner)
