@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from hammerflow.cli.session import is_missing, notifier_of
+from hammerflow.cli.session import is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch
+from hammerflow.notifiers import open_notifier
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
@@ -20,6 +21,7 @@ from hammerflow.stores.store import Store
 __all__ = ["Check", "diagnose"]
 
 Status = Literal["ok", "warn", "fail"]
+Workers = Sequence[Mapping[str, Any]]  # rows of the table
 
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
 OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
@@ -39,10 +41,9 @@ class Check(NamedTuple):
 def diagnose(settings: Settings) -> Iterator[Check]:
     """Run all checks, each before those that depend on it."""
     if is_missing(settings):
-        yield Check(
-            "database", "fail", f"the file {settings.url.database} does not exist",
-            "run hammerflow migrate, or name the right database with --database or -A",
-        )  # fmt: skip
+        advice = "run hammerflow migrate, or name the right database with --database or -A"
+        says = f"the file {settings.url.database} does not exist"
+        yield Check("database", "fail", says, advice)
         return
     try:
         store = open_store(settings)
@@ -63,15 +64,18 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
         yield Check("database", "ok", says)
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
     yield _clock(store)
-    yield _doorbell(settings)
+    yield _doorbell(settings, store)
     try:
         store.schema.check()
     except SchemaMismatch as error:
         yield Check("schema", "fail", str(error))
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
-    yield from _workers(store, settings)
-    yield from _jobs(store)
+    workers = store.workers.list()
+    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+    yield from _workers(workers, alive, settings)
+    yield from _queues(store, alive)
+    yield from _jobs(Diagnostics(store.database))
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -195,27 +199,23 @@ def _clock(store: Store) -> Check:
     after = time.time()
     skew, uncertainty = database - (before + after) / 2, (after - before) / 2
     if abs(skew) - uncertainty > _CLOCK_SKEW:
-        return Check(
-            "clock", "warn",
-            f"the database's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} "
-            "this host's",
-            "hammerflow uses the database's clock; synchronise both by NTP to compare logs",
-        )  # fmt: skip
+        where = "ahead of" if skew > 0 else "behind"
+        says = f"the database's clock is {abs(skew):.1f} s {where} this host's"
+        advice = "hammerflow uses the database's clock; synchronise both by NTP to compare logs"
+        return Check("clock", "warn", says, advice)
     return Check("clock", "ok", f"database and host differ by {abs(skew) * 1000:.0f} ms")
 
 
-def _doorbell(settings: Settings) -> Check:
+def _doorbell(settings: Settings, store: Store) -> Check:
     """Ring for a job that does not exist, and listen."""
     if settings.bell == "none":
-        return Check(
-            "doorbell", "ok", f"none: workers poll for jobs every {settings.poll:g} s",
-            "set a Redis URL, and jobs start at once",
-        )  # fmt: skip
+        says = f"none: workers poll for jobs every {settings.poll:g} s"
+        return Check("doorbell", "ok", says, "set a Redis URL, and jobs start at once")
     transport = {"redis": "Redis", "postgres": "LISTEN", "local": "on this host"}[settings.bell]
     job_id = os.urandom(16)
     begun = time.monotonic()
     try:
-        notifier = notifier_of(settings)
+        notifier = open_notifier(settings, connect=store.database.open_connection)
     except HammerflowError as error:
         return Check("doorbell", "fail", str(error))
     with contextlib.closing(notifier), notifier.expect(job_id) as bell:
@@ -224,15 +224,11 @@ def _doorbell(settings: Settings) -> Check:
             if bell.wait(_RING_TIMEOUT):
                 took = (time.monotonic() - begun) * 1000
                 return Check("doorbell", "ok", f"{transport}: heard after {took:.0f} ms")
-    return Check(
-        "doorbell", "fail", f"{transport}: a ring was not heard within 3 s",
-        f"check its URL and that it runs; until then workers poll every {settings.poll:g} s",
-    )  # fmt: skip
+    advice = f"check its URL and that it runs; until then workers poll every {settings.poll:g} s"
+    return Check("doorbell", "fail", f"{transport}: a ring was not heard within 3 s", advice)
 
 
-def _workers(store: Store, settings: Settings) -> Iterator[Check]:
-    workers = store.workers.list()
-    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[Check]:
     for worker in workers:
         if worker not in alive:
             yield Check(
@@ -242,51 +238,40 @@ def _workers(store: Store, settings: Settings) -> Iterator[Check]:
                 f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
                 "its last heartbeat",
             )  # fmt: skip
-    if not alive:
-        yield Check(
-            "workers", "warn", "no worker is alive",
-            "start one: hammerflow -A package.module:app worker",
-        )  # fmt: skip
-        return
-    yield from _queues(store, alive)
-    hosts = sorted({str(worker["host"]) for worker in alive})
-    yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
+    if alive:
+        hosts = sorted({str(worker["host"]) for worker in alive})
+        yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
+    else:
+        advice = "start one: hammerflow -A package.module:app worker"
+        yield Check("workers", "warn", "no worker is alive", advice)
 
 
-def _queues(store: Store, alive: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
-    """Queues with ready jobs that no live worker serves; a worker without -Q serves all."""
+def _queues(store: Store, alive: Workers) -> Iterator[Check]:
+    """Queues with ready jobs that are paused, or that no live worker serves."""
     infos = [worker["info"] for worker in alive]
-    if any(info.get("is_open", True) for info in infos):
-        return
+    is_each_served = not alive or any(info.get("is_open", True) for info in infos)  # without -Q
     served = {name for info in infos for name in info.get("queues", ())}
     for queue in store.queues.list():
-        if queue.ready and queue.name not in served:
-            yield Check(
-                "queues", "warn", f"{queue.ready} jobs are ready in {queue.name}, which no live "
-                "worker serves", f"add it to a worker's queues: -Q ...,{queue.name}",
-            )  # fmt: skip
+        ready, name = queue.ready, queue.name
+        if ready and not is_each_served and name not in served:
+            says = f"{ready} jobs are ready in {name}, which no live worker serves"
+            yield Check("queues", "warn", says, f"add it to a worker's queues: -Q ...,{name}")
+        if ready and queue.paused_at is not None:
+            says = f"{name} is paused, with {ready} jobs ready"
+            yield Check("queues", "warn", says, f"hammerflow queue resume {name}")
 
 
-def _jobs(store: Store) -> Iterator[Check]:
-    diagnostics = Diagnostics(store.database)
+def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
     for task, count in diagnostics.unserved():
-        yield Check(
-            "jobs", "warn", f"{count} ready jobs of {task}: no live worker has registered it",
-            "start a worker whose app has this task; the jobs wait until then",
-        )  # fmt: skip
+        says = f"{count} ready jobs of {task}: no live worker has registered it"
+        advice = "start a worker whose app has this task; the jobs wait until then"
+        yield Check("jobs", "warn", says, advice)
     for why, task, count in diagnostics.parked():
         yield Check(
             "jobs", "warn", f"{count} jobs of {task} are parked: {why}",
             "see hammerflow job list --state parked; fix the cause, then run hammerflow job retry",
         )  # fmt: skip
-    for queue in store.queues.list():
-        if queue.paused_at is not None and queue.ready:
-            yield Check(
-                "queues", "warn", f"{queue.name} is paused, with {queue.ready} jobs ready",
-                f"hammerflow queue resume {queue.name}",
-            )  # fmt: skip
     if missing := diagnostics.missing():
-        yield Check(
-            "jobs", "fail", f"{missing} of the newest 10,000 jobs are in no state table",
-            "rows were deleted by hand: restore the database from a backup",
-        )  # fmt: skip
+        says = f"{missing} of the newest 10,000 jobs are in no state table"
+        advice = "rows were deleted by hand: restore the database from a backup"
+        yield Check("jobs", "fail", says, advice)

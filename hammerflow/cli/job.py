@@ -89,6 +89,17 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     session.show_facts(found, facts)
 
 
+def _priority(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return Priority[text.upper()] if text.isalpha() else Priority(int(text))
+    except (KeyError, ValueError):
+        raise click.UsageError(
+            f"--priority is 0 to 4, or background, low, normal, high or critical, not {text!r}"
+        ) from None
+
+
 @command.command("enqueue")
 @click.argument("task")
 @options.json_option(
@@ -99,7 +110,7 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
 )
 @click.option("--queue", metavar="NAME", help="The queue [default: the task's].")
 @click.option(
-    "--priority", metavar="PRIORITY",
+    "--priority", metavar="PRIORITY", callback=_priority,
     help="0 to 4, or background, low, normal, high or critical [default: the task's].",
 )  # fmt: skip
 @options.seconds_option(
@@ -115,9 +126,8 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
 @options.seconds_option("--wait", help="Wait for the result and print it [default: print the id].")
 @options.shared
 def enqueue(
-    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None,
-    priority: str | None, **given: Any,
-) -> None:  # fmt: skip
+    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None, **given: Any
+) -> None:
     """Enqueue one call of a task of the app and print the job's id.
 
     The arguments are checked first. The JSON may hold the codec's tags for other types.
@@ -128,7 +138,6 @@ def enqueue(
       hammerflow -A shop:app job enqueue shop.remind \\
         --kwargs '{"at": {"$datetime": "2026-03-30T02:30:00+02:00"}}' --queue mail
     """
-    given["priority"] = None if priority is None else _priority(priority)
     options: Any = {name: value for name, value in given.items() if value is not None}
     with contextlib.closing(session.app) as app:
         _check_task(app, task)
@@ -251,12 +260,3 @@ def _parsed(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:
     if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
         return {name: app.codec.decode(f"J{json.dumps(each)}") for name, each in plain.items()}
     return app.codec.decode(f"J{text}")
-
-
-def _priority(text: str) -> int:
-    try:
-        return Priority[text.upper()] if text.isalpha() else Priority(int(text))
-    except (KeyError, ValueError):
-        raise click.UsageError(
-            f"--priority is 0 to 4, or background, low, normal, high or critical, not {text!r}"
-        ) from None

@@ -59,19 +59,14 @@ def before(noun: str) -> Callable[[F], F]:
     return click.option("--before", metavar="ID", help=text)
 
 
-def hours(default: float) -> Callable[[F], F]:
-    """``--hours``: how far back operations are counted."""
-    text = "Count the operations that ended in the last HOURS hours."
-    kind = click.FloatRange(0, 24 * 365 * 100)
-    return click.option("--hours", type=kind, default=default, metavar="HOURS", help=text)
-
-
-def interval(default: float) -> Callable[[F], F]:
-    """``--interval``: seconds between two updates of a watch."""
-    text, kind = "Seconds between two updates.", click.FloatRange(0.1, 86_400)
-    return click.option("--interval", type=kind, default=default, metavar="SECONDS", help=text)
-
-
+hours = partial(
+    click.option, "--hours", type=click.FloatRange(0, 24 * 365 * 100), metavar="HOURS",
+    help="Count the operations that ended in the last HOURS hours.",
+)  # fmt: skip
+interval = partial(
+    click.option, "--interval", type=click.FloatRange(0.1, 86_400), metavar="SECONDS",
+    help="Seconds between two updates.",
+)  # fmt: skip
 job_argument = click.argument("job_id", metavar="ID")
 cancel_reason = click.option(
     "--reason", default="cancelled by hand", metavar="TEXT", help="Why; kept in the database."

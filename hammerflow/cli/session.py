@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Session", "SessionBackend", "is_missing", "notifier_of", "user_at_host"]
+__all__ = ["Session", "SessionBackend", "is_missing", "user_at_host"]
 
 T = TypeVar("T")
 #: Headings and rows.
@@ -112,9 +112,13 @@ class Session:
     @contextlib.contextmanager
     def backend(self) -> Iterator[SessionBackend]:
         """Store and doorbell, for commands that change jobs or workflows."""
+        from hammerflow.notifiers import open_notifier
+
         settings = self.settings
-        with self.store() as store, contextlib.closing(notifier_of(settings)) as notifier:
-            yield SessionBackend(store, notifier, self.codec, settings.poll)
+        with self.store() as store:
+            notifier = open_notifier(settings, connect=store.database.open_connection)
+            with contextlib.closing(notifier):
+                yield SessionBackend(store, notifier, self.codec, settings.poll)
 
     def tell(self, found: Any, sentence: str) -> None:
         """Print one outcome: ``found`` as JSON, or the sentence."""
@@ -159,11 +163,3 @@ def user_at_host() -> str:
 def is_missing(settings: Settings) -> bool:
     """Whether the database is a file that does not exist."""
     return settings.url.dialect == "sqlite" and not Path(settings.url.database).exists()
-
-
-def notifier_of(settings: Settings) -> Notifier:
-    """The doorbell that the settings name."""
-    from hammerflow.notifiers import open_notifier
-    from hammerflow.stores import open_store
-
-    return open_notifier(settings, connect=open_store(settings).database.open_connection)

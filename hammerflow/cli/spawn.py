@@ -80,7 +80,7 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
 
 
 @command.command("stats")
-@options.hours(24.0)
+@options.hours(default=24.0)
 @options.only_queue
 @options.flag("--detailed", help="By queue, too, with sizes and durations of operations.")
 @options.shared
@@ -97,9 +97,9 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
 
 
 @command.command("monitor")
-@options.interval(5.0)
+@options.interval(default=5.0)
 @options.watch_count
-@options.hours(1.0)
+@options.hours(default=1.0)
 @options.only_queue
 @options.shared
 def monitor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,24 +68,16 @@ def _read_children(store: Store, node: SpawnNode, wide: int) -> None:
     if sum(not child.is_fan_in for child in page) <= wide:
         node.children = page
         return
-    folded: dict[str, dict[str, int]] = {}
+    folded: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for state, task, count in store.jobs.children_states(key):
-        folded.setdefault(task, {})[state] = count
-    total = sum(sum(states.values()) for states in folded.values())
+        folded[task][state] = count
+    total = sum(states.total() for states in folded.values())
     last = [SpawnNode(job) for job in store.jobs.children(key, after=total - 2, limit=1)]
     node.children = [child for child in last if child.is_fan_in]
-    for child in node.children:
-        _take_out(folded.get(child.job.task, {}), child.job.state)
+    for child in node.children:  # listed and not folded; the counts may be older than its state
+        states, state = folded[child.job.task], str(child.job.state)
+        states -= Counter([state if state in states else next(iter(states), "")])
     node.folded = {task: states for task, states in folded.items() if states}
-
-
-def _take_out(states: dict[str, int], state: str) -> None:
-    """The fan-in is listed and not folded; the counts may be a moment older than its state."""
-    if states:
-        state = state if states.get(state) else next(iter(states))
-        states[state] -= 1
-        if not states[state]:
-            del states[state]
 
 
 def as_graph(root: SpawnNode) -> Graph:

@@ -149,7 +149,7 @@ def graph(
 @command.command("status")
 @_workflow_id
 @options.flag("--watch", help="Go on until the workflow has ended.")
-@options.interval(2.0)
+@options.interval(default=2.0)
 @options.watch_count
 @options.shared
 def status(

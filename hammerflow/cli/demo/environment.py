@@ -72,7 +72,8 @@ def demo_environment(
         stack.enter_context(contextlib.chdir(folder))  # away from the user's hammerflow.toml
         from hammerflow.cli.demo.app import app  # reads the settings from the environment
 
-        stack.callback(_tear_down, app)
+        stack.callback(app.close)
+        stack.callback(lambda: app.store.schema.drop())  # noqa: PLW0108 - opened once migrated
         app.migrate()
         log = folder / "worker.log"
         worker = _start(children, log)
@@ -162,8 +163,3 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)  # children that may be left
     worker.wait()
-
-
-def _tear_down(app: Hammerflow) -> None:
-    app.store.schema.drop()
-    app.close()
