@@ -66,10 +66,5 @@ def hammerflow(session: Session) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run one command and end the process with its exit code.
-
-    Args:
-        args: the command line; that of the process by default.
-    """
-    given = list(sys.argv[1:] if args is None else args)
-    sys.exit(exit_code_of(hammerflow, given))
+    """Run one command (that of the process by default) and end the process with its exit code."""
+    sys.exit(exit_code_of(hammerflow, list(sys.argv[1:] if args is None else args)))

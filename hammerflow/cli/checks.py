@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from hammerflow.cli.session import is_missing, notifier_of
+from hammerflow.cli.session import is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch
+from hammerflow.notifiers import open_notifier
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
@@ -20,6 +21,7 @@ from hammerflow.stores.store import Store
 __all__ = ["Check", "diagnose"]
 
 Status = Literal["ok", "warn", "fail"]
+Workers = Sequence[Mapping[str, Any]]  # rows of the table
 
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
 OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
@@ -39,10 +41,9 @@ class Check(NamedTuple):
 def diagnose(settings: Settings) -> Iterator[Check]:
     """Run all checks, each before those that depend on it."""
     if is_missing(settings):
-        yield Check(
-            "database", "fail", f"the file {settings.url.database} does not exist",
-            "run hammerflow migrate, or name the right database with --database or -A",
-        )  # fmt: skip
+        advice = "run hammerflow migrate, or name the right database with --database or -A"
+        says = f"the file {settings.url.database} does not exist"
+        yield Check("database", "fail", says, advice)
         return
     try:
         store = open_store(settings)
@@ -55,18 +56,26 @@ def diagnose(settings: Settings) -> Iterator[Check]:
 
 
 def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
-    yield _server(settings, name, text)
+    says, oldest = f"{name} {text} at {settings.url.redacted}", OLDEST.get(name, ())
+    if numbers(text) < oldest:
+        needed = ".".join(map(str, oldest))
+        yield Check("database", "fail", says, f"upgrade it to {name} {needed} or newer")
+    else:
+        yield Check("database", "ok", says)
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
     yield _clock(store)
-    yield _doorbell(settings)
+    yield _doorbell(settings, store)
     try:
         store.schema.check()
     except SchemaMismatch as error:
         yield Check("schema", "fail", str(error))
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
-    yield from _workers(store, settings)
-    yield from _jobs(store)
+    workers = store.workers.list()
+    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+    yield from _workers(workers, alive, settings)
+    yield from _queues(store, alive)
+    yield from _jobs(Diagnostics(store.database))
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -75,65 +84,53 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-def _server(settings: Settings, name: str, text: str) -> Check:
-    says = f"{name} {text} at {settings.url.redacted}"
-    oldest = OLDEST.get(name, ())
-    if numbers(text) < oldest:
-        needed = ".".join(map(str, oldest))
-        return Check("database", "fail", says, f"upgrade it to {name} {needed} or newer")
-    return Check("database", "ok", says)
-
-
-# -- durability: a job whose id delay() returned must survive a power cut
-
-
 def _durability(
     settings: Settings, name: str, version: str, values: Mapping[str, str]
 ) -> Iterator[Check]:
+    """Whether a job whose id delay() returned survives a power cut."""
     match name:
         case "SQLite":
-            found = [*sqlite_durability(settings, numbers(version), values)]
+            found = sqlite_durability(settings, numbers(version), values)
         case "PostgreSQL":
-            found = [*postgres_durability(values)]
+            found = postgres_durability(values)
         case _:
-            found = [*mysql_durability(settings, values)]
+            found = mysql_durability(settings, values)
     yield from found
-    if all(check.status == "ok" for check in found):
+    if not found:
         text = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
         yield Check("durability", "ok", f"a committed job survives a power cut ({text})")
 
 
+def _broken(*rules: tuple[bool, str, Status, str, str]) -> list[Check]:
+    """The checks of those rules whose first field, "it is broken", is true."""
+    return [Check(name, status, *texts) for is_broken, name, status, *texts in rules if is_broken]
+
+
 def sqlite_durability(
     settings: Settings, version: tuple[int, ...], values: Mapping[str, str]
-) -> Iterator[Check]:
-    if values.get("journal_mode") != "wal":
-        yield Check(
-            "durability", "warn", f"journal_mode is {values.get('journal_mode')}, not wal",
-            "readers block writers: put the file on a local disk, where SQLite can use WAL",
-        )  # fmt: skip
-    if values.get("synchronous") not in ("2", "3"):
-        yield Check(
-            "durability", "fail", f"synchronous is {values.get('synchronous')}, below 2 (FULL)",
-            "a power cut can lose committed jobs: do not change PRAGMA synchronous",
-        )  # fmt: skip
-    if has_wal_reset_bug(version):
-        yield Check(
-            "durability", "warn",
-            f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
-            "can, very rarely, corrupt a database that several processes write",
-            "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server",
-        )  # fmt: skip
-    if (kind := _remote_kind(Path(settings.url.database))) is not None:
-        yield Check(
-            "durability", "fail", f"the file is on a network file system ({kind})",
-            "SQLite's locks are not safe there: move it to a local disk, or use a server",
-        )  # fmt: skip
+) -> list[Check]:
+    """What is wrong with SQLite's settings, its version and the place of the file."""
+    journal, synchronous = values.get("journal_mode"), values.get("synchronous")
+    remote = _remote_kind(Path(settings.url.database))
+    return _broken(
+        (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
+         "readers block writers: put the file on a local disk, where SQLite can use WAL"),
+        (synchronous not in ("2", "3"), "durability", "fail",
+         f"synchronous is {synchronous}, below 2 (FULL)",
+         "a power cut can lose committed jobs: do not change PRAGMA synchronous"),
+        (has_wal_reset_bug(version), "durability", "warn",
+         (f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
+          "can, very rarely, corrupt a database that several processes write"),
+         "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server"),
+        (remote is not None, "durability", "fail",
+         f"the file is on a network file system ({remote})",
+         "SQLite's locks are not safe there: move it to a local disk, or use a server"),
+    )  # fmt: skip
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and in 3.50.7 and 3.44.6."""
-    is_backport = version[:2] == (3, 50) and version >= (3, 50, 7)
-    is_backport = is_backport or (version[:2] == (3, 44) and version >= (3, 44, 6))
+    is_backport = (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
 
 
@@ -152,93 +149,73 @@ def _remote_kind(path: Path) -> str | None:
     return kind if re.fullmatch(r"nfs4?|cifs|smb3?|9p|fuse\.sshfs|ceph|glusterfs", kind) else None
 
 
-def postgres_durability(values: Mapping[str, str]) -> Iterator[Check]:
-    if values.get("transaction_read_only") == "on" or values.get("in_hot_standby") == "on":
-        yield Check(
-            "database", "fail", "the server is read-only (a standby?)",
-            "name the primary in the URL, or add target_session_attrs=read-write to it",
-        )  # fmt: skip
-    for name, cost in (
-        ("fsync", "a power cut can destroy the whole database"),
-        ("full_page_writes", "a power cut can leave torn pages"),
-        ("synchronous_commit", "a crash can lose jobs whose ids were returned"),
-    ):
-        if values.get(name) == "off":
-            yield Check(
-                "durability", "fail" if name == "fsync" else "warn", f"{name} is off: {cost}",
-                f"set {name} = on in postgresql.conf (or for hammerflow's role)",
-            )  # fmt: skip
+def postgres_durability(values: Mapping[str, str]) -> list[Check]:
+    """What is wrong with PostgreSQL's settings."""
+    is_standby = "on" in (values.get("transaction_read_only"), values.get("in_hot_standby"))
+    off = {name for name, value in values.items() if value == "off"}
+    advice = "set {} = on in postgresql.conf (or for hammerflow's role)".format
+    return _broken(
+        (is_standby, "database", "fail", "the server is read-only (a standby?)",
+         "name the primary in the URL, or add target_session_attrs=read-write to it"),
+        ("fsync" in off, "durability", "fail",
+         "fsync is off: a power cut can destroy the whole database", advice("fsync")),
+        ("full_page_writes" in off, "durability", "warn",
+         "full_page_writes is off: a power cut can leave torn pages", advice("full_page_writes")),
+        ("synchronous_commit" in off, "durability", "warn",
+         "synchronous_commit is off: a crash can lose jobs whose ids were returned",
+         advice("synchronous_commit")),
+    )  # fmt: skip
 
 
-def mysql_durability(settings: Settings, values: Mapping[str, str]) -> Iterator[Check]:
-    if "on" in (values.get("read_only"), values.get("super_read_only")):
-        yield Check(
-            "database", "warn", "read_only is on (a replica?)", "name the primary in the URL"
-        )
-    if values.get("innodb_flush_log_at_trx_commit") not in ("1", "3"):
-        yield Check(
-            "durability", "warn",
-            "innodb_flush_log_at_trx_commit is "
-            f"{values.get('innodb_flush_log_at_trx_commit')}: a crash can lose the last second",
-            "set innodb_flush_log_at_trx_commit = 1",
-        )  # fmt: skip
-    if values.get("log_bin") == "on" and values.get("sync_binlog") == "0":
-        yield Check(
-            "durability", "warn",
-            "sync_binlog is 0: after a power cut the binary log may lack committed transactions, "
-            "and replicas the jobs in them",
-            "set sync_binlog = 1",
-        )  # fmt: skip
-    if values.get("innodb_doublewrite") == "off":
-        yield Check(
-            "durability", "warn", "innodb_doublewrite is off: a power cut can leave torn pages",
-            "set innodb_doublewrite = ON, unless the file system writes pages atomically",
-        )  # fmt: skip
-    if values.get("wsrep_on") == "on":
-        yield Check(
-            "durability", "warn",
-            "this is a Galera cluster, which can lose committed transactions when a node crashes",
-            "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1",
-        )  # fmt: skip
+def mysql_durability(settings: Settings, values: Mapping[str, str]) -> list[Check]:
+    """What is wrong with the settings of MySQL or MariaDB."""
+    on = {name for name, value in values.items() if value == "on"}
+    flush = values.get("innodb_flush_log_at_trx_commit")
     packet = int(values.get("max_allowed_packet", "0") or 0)
-    if 0 < packet < (least := max(16 << 20, 3 * settings.max_payload)):
-        yield Check(
-            "database", "warn", f"max_allowed_packet is {packet:,} bytes",
-            f"set max_allowed_packet to {least:,} or more, or large arguments are refused",
-        )  # fmt: skip
-
-
-# -- clock, doorbell, workers and jobs
+    least = max(16 << 20, 3 * settings.max_payload)
+    return _broken(
+        (not on.isdisjoint({"read_only", "super_read_only"}), "database", "warn",
+         "read_only is on (a replica?)", "name the primary in the URL"),
+        (flush not in ("1", "3"), "durability", "warn",
+         f"innodb_flush_log_at_trx_commit is {flush}: a crash can lose the last second",
+         "set innodb_flush_log_at_trx_commit = 1"),
+        ("log_bin" in on and values.get("sync_binlog") == "0", "durability", "warn",
+         ("sync_binlog is 0: after a power cut the binary log may lack committed transactions, "
+          "and replicas the jobs in them"), "set sync_binlog = 1"),
+        (values.get("innodb_doublewrite") == "off", "durability", "warn",
+         "innodb_doublewrite is off: a power cut can leave torn pages",
+         "set innodb_doublewrite = ON, unless the file system writes pages atomically"),
+        ("wsrep_on" in on, "durability", "warn",
+         "this is a Galera cluster, which can lose committed transactions when a node crashes",
+         "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1"),
+        (0 < packet < least, "database", "warn", f"max_allowed_packet is {packet:,} bytes",
+         f"set max_allowed_packet to {least:,} or more, or large arguments are refused"),
+    )  # fmt: skip
 
 
 def _clock(store: Store) -> Check:
     before = time.time()
     database = store.clock()
     after = time.time()
-    skew = database - (before + after) / 2
-    uncertainty = (after - before) / 2
+    skew, uncertainty = database - (before + after) / 2, (after - before) / 2
     if abs(skew) - uncertainty > _CLOCK_SKEW:
-        return Check(
-            "clock", "warn",
-            f"the database's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} "
-            "this host's",
-            "hammerflow uses the database's clock; synchronise both by NTP to compare logs",
-        )  # fmt: skip
+        where = "ahead of" if skew > 0 else "behind"
+        says = f"the database's clock is {abs(skew):.1f} s {where} this host's"
+        advice = "hammerflow uses the database's clock; synchronise both by NTP to compare logs"
+        return Check("clock", "warn", says, advice)
     return Check("clock", "ok", f"database and host differ by {abs(skew) * 1000:.0f} ms")
 
 
-def _doorbell(settings: Settings) -> Check:
+def _doorbell(settings: Settings, store: Store) -> Check:
     """Ring for a job that does not exist, and listen."""
     if settings.bell == "none":
-        return Check(
-            "doorbell", "ok", f"none: workers poll for jobs every {settings.poll:g} s",
-            "set a Redis URL, and jobs start at once",
-        )  # fmt: skip
+        says = f"none: workers poll for jobs every {settings.poll:g} s"
+        return Check("doorbell", "ok", says, "set a Redis URL, and jobs start at once")
     transport = {"redis": "Redis", "postgres": "LISTEN", "local": "on this host"}[settings.bell]
     job_id = os.urandom(16)
     begun = time.monotonic()
     try:
-        notifier = notifier_of(settings)
+        notifier = open_notifier(settings, connect=store.database.open_connection)
     except HammerflowError as error:
         return Check("doorbell", "fail", str(error))
     with contextlib.closing(notifier), notifier.expect(job_id) as bell:
@@ -247,15 +224,11 @@ def _doorbell(settings: Settings) -> Check:
             if bell.wait(_RING_TIMEOUT):
                 took = (time.monotonic() - begun) * 1000
                 return Check("doorbell", "ok", f"{transport}: heard after {took:.0f} ms")
-    return Check(
-        "doorbell", "fail", f"{transport}: a ring was not heard within 3 s",
-        f"check its URL and that it runs; until then workers poll every {settings.poll:g} s",
-    )  # fmt: skip
+    advice = f"check its URL and that it runs; until then workers poll every {settings.poll:g} s"
+    return Check("doorbell", "fail", f"{transport}: a ring was not heard within 3 s", advice)
 
 
-def _workers(store: Store, settings: Settings) -> Iterator[Check]:
-    workers = store.workers.list()
-    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[Check]:
     for worker in workers:
         if worker not in alive:
             yield Check(
@@ -265,51 +238,40 @@ def _workers(store: Store, settings: Settings) -> Iterator[Check]:
                 f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
                 "its last heartbeat",
             )  # fmt: skip
-    if not alive:
-        yield Check(
-            "workers", "warn", "no worker is alive",
-            "start one: hammerflow -A package.module:app worker",
-        )  # fmt: skip
-        return
-    yield from _queues(store, alive)
-    hosts = sorted({str(worker["host"]) for worker in alive})
-    yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
+    if alive:
+        hosts = sorted({str(worker["host"]) for worker in alive})
+        yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
+    else:
+        advice = "start one: hammerflow -A package.module:app worker"
+        yield Check("workers", "warn", "no worker is alive", advice)
 
 
-def _queues(store: Store, alive: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
-    """Queues with ready jobs that no live worker serves; a worker without -Q serves all."""
+def _queues(store: Store, alive: Workers) -> Iterator[Check]:
+    """Queues with ready jobs that are paused, or that no live worker serves."""
     infos = [worker["info"] for worker in alive]
-    if any(info.get("is_open", True) for info in infos):
-        return
+    is_each_served = not alive or any(info.get("is_open", True) for info in infos)  # without -Q
     served = {name for info in infos for name in info.get("queues", ())}
     for queue in store.queues.list():
-        if queue.ready and queue.name not in served:
-            yield Check(
-                "queues", "warn", f"{queue.ready} jobs are ready in {queue.name}, which no live "
-                "worker serves", f"add it to a worker's queues: -Q ...,{queue.name}",
-            )  # fmt: skip
+        ready, name = queue.ready, queue.name
+        if ready and not is_each_served and name not in served:
+            says = f"{ready} jobs are ready in {name}, which no live worker serves"
+            yield Check("queues", "warn", says, f"add it to a worker's queues: -Q ...,{name}")
+        if ready and queue.paused_at is not None:
+            says = f"{name} is paused, with {ready} jobs ready"
+            yield Check("queues", "warn", says, f"hammerflow queue resume {name}")
 
 
-def _jobs(store: Store) -> Iterator[Check]:
-    diagnostics = Diagnostics(store.database)
+def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
     for task, count in diagnostics.unserved():
-        yield Check(
-            "jobs", "warn", f"{count} ready jobs of {task}: no live worker has registered it",
-            "start a worker whose app has this task; the jobs wait until then",
-        )  # fmt: skip
+        says = f"{count} ready jobs of {task}: no live worker has registered it"
+        advice = "start a worker whose app has this task; the jobs wait until then"
+        yield Check("jobs", "warn", says, advice)
     for why, task, count in diagnostics.parked():
         yield Check(
             "jobs", "warn", f"{count} jobs of {task} are parked: {why}",
             "see hammerflow job list --state parked; fix the cause, then run hammerflow job retry",
         )  # fmt: skip
-    for queue in store.queues.list():
-        if queue.paused_at is not None and queue.ready:
-            yield Check(
-                "queues", "warn", f"{queue.name} is paused, with {queue.ready} jobs ready",
-                f"hammerflow queue resume {queue.name}",
-            )  # fmt: skip
     if missing := diagnostics.missing():
-        yield Check(
-            "jobs", "fail", f"{missing} of the newest 10,000 jobs are in no state table",
-            "rows were deleted by hand: restore the database from a backup",
-        )  # fmt: skip
+        says = f"{missing} of the newest 10,000 jobs are in no state table"
+        advice = "rows were deleted by hand: restore the database from a backup"
+        yield Check("jobs", "fail", says, advice)

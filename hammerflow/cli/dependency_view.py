@@ -16,15 +16,10 @@ __all__ = ["JobDependencies", "dependencies_of"]
 
 
 class DependencySide(NamedTuple):
-    """What a job waits for, or what waits for it.
+    """The jobs and workflows that a job waits for, or those that wait for it."""
 
-    Attributes:
-        jobs: (id, name, state) of the first jobs and workflows.
-        states: state to count, over all of them.
-    """
-
-    jobs: Sequence[tuple[bytes, str, str]]
-    states: Mapping[str, int]
+    jobs: Sequence[tuple[bytes, str, str]]  # (id, name, state) of the first
+    states: Mapping[str, int]  # state to count, over all
 
     def cells(self) -> list[tuple[str, str, str]]:
         """(id, name, state) of each, and a line for those that are not listed."""
@@ -32,10 +27,6 @@ class DependencySide(NamedTuple):
         if more := sum(self.states.values()) - len(cells):
             cells.append((f"... {more} more", f"all: {counts_text(self.states)}", ""))
         return cells
-
-    def text(self) -> str:
-        """One line each."""
-        return "\n".join("  ".join(cells).rstrip() for cells in self.cells())
 
     def as_json(self) -> dict[str, Any]:
         """Count, states, and the jobs that are listed."""
@@ -58,12 +49,14 @@ class JobDependencies(NamedTuple):
     def facts(self) -> dict[str, Any]:
         """The same as facts about the job."""
         pending, total = self.place.pending, self.place.total
+        lines = {"waits for": "", "then": ""}
+        for relation, *cells in self.rows():
+            lines[relation] += "  ".join(cells).rstrip() + "\n"
         return {
             "workflow": self.place.workflow_id,
             "node": self.place.node,
             "waiting": None if pending is None else f"{pending} of {total} to end",
-            "waits for": self.before.text(),
-            "then": self.after.text(),
+            **lines,
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -79,14 +72,7 @@ class JobDependencies(NamedTuple):
 
 
 def dependencies_of(store: Store, key: bytes, limit: int) -> JobDependencies:
-    """Read what a job waits for and what waits for it.
-
-    Args:
-        limit: neighbours that are named on each side; all are counted.
-
-    Raises:
-        JobNotFound: the job does not exist.
-    """
+    """Read what a job waits for and what waits for it; name ``limit`` on each side, count all."""
     place = store.dependencies.of(key, limit=limit)
     if place is None:
         raise JobNotFound(f"job {uuid.UUID(bytes=key)} was deleted just now")

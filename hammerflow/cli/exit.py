@@ -23,8 +23,7 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
         args: the command line; its ``--json`` and ``--debug`` count even if the rest is wrong.
 
     Returns:
-        0, or what the command returned; 1 if it failed, 2 if it was used wrongly, 130 after
-        Ctrl-C.
+        0 or the command's code; 1 if it failed, 2 if it was used wrongly, 130 after Ctrl-C.
     """
     try:
         code = command.main(args, "hammerflow", standalone_mode=False)

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING
 from hammerflow.errors import JobNotFound
 
 if TYPE_CHECKING:
+    from hammerflow.jobs.job import Job
     from hammerflow.stores.store import Store
 
-__all__ = ["find_job", "find_workflow", "page_mark"]
+__all__ = ["find_job", "find_workflow", "get_job", "page_mark"]
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
 
 
 def find_job(store: Store, text: str) -> bytes:
-    """The id of the one job whose id begins with ``text``.
-
-    Args:
-        text: at least 4 hexadecimal digits; dashes are ignored.
+    """The id of the one job whose id begins with ``text``, 4 hexadecimal digits or more.
 
     Raises:
         JobNotFound: ``text`` is not an id, or no job or more than one has an id like that.
@@ -35,12 +33,22 @@ def find_workflow(store: Store, text: str) -> bytes:
     return _find(text, store.workflows.ids_between, "workflow")
 
 
+def get_job(store: Store, text: str) -> Job:
+    """The job of :func:`find_job`."""
+    job = store.jobs.get(find_job(store, text))
+    if job is None:
+        raise JobNotFound(f"job {text} was deleted just now")
+    return job
+
+
 def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | None) -> bytes | None:
     """The id before which a page begins: a whole id need not exist any more, a prefix must."""
     if text is None:
         return None
-    digits = text.replace("-", "")
-    return bytes.fromhex(digits) if _is_whole(digits) else find(store, text)
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        return find(store, text)
 
 
 def _find(
@@ -57,7 +65,7 @@ def _find(
     if len(found) == 1:
         return found[0]
     if not found:
-        is_whole = _is_whole(digits)
+        is_whole = len(digits) == _WHOLE
         given = f"the id {uuid.UUID(digits)}" if is_whole else f"an id that begins with {text}"
         raise JobNotFound(f"no {noun} has {given} in this database: see hammerflow {noun} list")
     ids = [str(uuid.UUID(bytes=id_)) for id_ in found[:_CANDIDATES]]
@@ -66,7 +74,3 @@ def _find(
         f"more than one {noun} has an id that begins with {text}: {', '.join(ids)}{more}; give "
         "more of its digits"
     )
-
-
-def _is_whole(digits: str) -> bool:
-    return re.fullmatch(f"[0-9a-fA-F]{{{_WHOLE}}}", digits) is not None

@@ -13,10 +13,9 @@ import click
 from hammerflow.app import Hammerflow
 from hammerflow.cli import job_view, options
 from hammerflow.cli.dependency_view import dependencies_of
-from hammerflow.cli.ids import find_job, page_mark
-from hammerflow.cli.output import say, show_json
+from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.session import Session
-from hammerflow.errors import HammerflowError, JobNotFound, UnknownTask
+from hammerflow.errors import HammerflowError, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
@@ -45,7 +44,7 @@ def command() -> None:
 @options.only_queue
 @click.option("--task", metavar="NAME", help="Only calls of this task.")
 @options.limit(50, "Show at most this many jobs.")
-@click.option("--before", metavar="ID", help="Only jobs older than this one: the next page.")
+@options.before("jobs")
 @options.shared
 def list_jobs(
     session: Session, dependency: str | None, limit: int, before: str | None, **chosen: Any
@@ -58,7 +57,7 @@ def list_jobs(
       hammerflow job list --json --limit 1000 | jq -r '.[].id'
     """
     if dependency == DependencyStatus.WAITING and chosen["state"] is None:
-        chosen["state"] = JobState.WAITING  # only these jobs can wait for dependencies
+        chosen["state"] = "waiting"  # only these jobs can wait for dependencies
     if chosen["state"] is not None:
         chosen["state"] = JobState(chosen["state"])
     with session.store() as store:
@@ -77,33 +76,41 @@ def list_jobs(
 def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     """Show everything about one job."""
     with session.store() as store:
-        key = find_job(store, job_id)
-        job = store.jobs.get(key)
-        if job is None:
-            raise JobNotFound(f"job {job_id} was deleted just now")
+        job = get_job(store, job_id)
+        key = job.id.bytes
         values = job_view.values_of(store, key, session.codec)
         spawn, worker = store.jobs.spawn(key), job_view.worker_of(store, job)
         near = dependencies_of(store, key, _NEIGHBOURS) if include_dependencies else None
-    more = {} if near is None else {"dependencies": near.as_json()}
-    session.show_facts(
-        {**job_view.job_json(job), **values.as_json, "worker": worker, "spawn": spawn, **more},
-        job_view.job_facts(job, values, spawn, worker) | ({} if near is None else near.facts()),
-    )
+    found = {**job_view.job_json(job), **values.as_json, "worker": worker, "spawn": spawn}
+    facts = job_view.job_facts(job, values, spawn, worker)
+    if near is not None:
+        found["dependencies"] = near.as_json()
+        facts |= near.facts()
+    session.show_facts(found, facts)
+
+
+def _priority(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return Priority[text.upper()] if text.isalpha() else Priority(int(text))
+    except (KeyError, ValueError):
+        raise click.UsageError(
+            f"--priority is 0 to 4, or background, low, normal, high or critical, not {text!r}"
+        ) from None
 
 
 @command.command("enqueue")
 @click.argument("task")
-@click.option(
-    "--args", "args_text", default="[]", metavar="JSON",
-    help="The positional arguments, as a list: '[1, 2]'.",
-)  # fmt: skip
-@click.option(
-    "--kwargs", "kwargs_text", default="{}", metavar="JSON",
-    help="""The keyword arguments, as an object: '{"x": 1}'.""",
-)  # fmt: skip
+@options.json_option(
+    "--args", "args_text", default="[]", help="The positional arguments, as a list: '[1, 2]'."
+)
+@options.json_option(
+    "--kwargs", "kwargs_text", default="{}", help="The keyword arguments: '{\"x\": 1}'."
+)
 @click.option("--queue", metavar="NAME", help="The queue [default: the task's].")
 @click.option(
-    "--priority", metavar="PRIORITY",
+    "--priority", metavar="PRIORITY", callback=_priority,
     help="0 to 4, or background, low, normal, high or critical [default: the task's].",
 )  # fmt: skip
 @options.seconds_option(
@@ -119,9 +126,8 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
 @options.seconds_option("--wait", help="Wait for the result and print it [default: print the id].")
 @options.shared
 def enqueue(
-    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None,
-    priority: str | None, **given: Any,
-) -> None:  # fmt: skip
+    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None, **given: Any
+) -> None:
     """Enqueue one call of a task of the app and print the job's id.
 
     The arguments are checked first. The JSON may hold the codec's tags for other types.
@@ -132,7 +138,6 @@ def enqueue(
       hammerflow -A shop:app job enqueue shop.remind \\
         --kwargs '{"at": {"$datetime": "2026-03-30T02:30:00+02:00"}}' --queue mail
     """
-    given["priority"] = None if priority is None else _priority(priority)
     options: Any = {name: value for name, value in given.items() if value is not None}
     with contextlib.closing(session.app) as app:
         _check_task(app, task)
@@ -166,7 +171,7 @@ def retry(session: Session, job_ids: tuple[str, ...]) -> int:
 
 @command.command("cancel")
 @_job_ids
-@click.option("--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the jobs.")
+@options.cancel_reason
 @options.shared
 def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
     """Cancel jobs, running ones included.
@@ -206,21 +211,17 @@ def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]
     outcomes: list[dict[str, Any]] = []
     with session.backend() as backend:
         for given in job_ids:
-            outcome: dict[str, Any] = {"id": given}
+            outcomes.append(outcome := {"id": given})
             try:
                 result: Result[Any] = Result(find_job(backend.store, given), backend)
-                outcome["id"] = result.id
+                outcome["id"] = str(result.id)
                 outcome["now"] = act(result)
             except HammerflowError as error:
                 if len(job_ids) == 1:
                     raise
                 outcome["error"] = str(error)
-            outcomes.append(outcome)
-    if session.as_json:
-        show_json(outcomes)
-    else:
-        for outcome in outcomes:
-            say(f"{outcome['id']}  {outcome.get('now') or 'error: ' + outcome['error']}")
+    lines = [f"{each['id']}  {each.get('now') or 'error: ' + each['error']}" for each in outcomes]
+    session.tell(outcomes, "\n".join(lines))
     return int(any("error" in outcome for outcome in outcomes))
 
 
@@ -259,12 +260,3 @@ def _parsed(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:
     if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
         return {name: app.codec.decode(f"J{json.dumps(each)}") for name, each in plain.items()}
     return app.codec.decode(f"J{text}")
-
-
-def _priority(text: str) -> int:
-    try:
-        return Priority[text.upper()] if text.isalpha() else Priority(int(text))
-    except (KeyError, ValueError):
-        raise click.UsageError(
-            f"--priority is 0 to 4, or background, low, normal, high or critical, not {text!r}"
-        ) from None

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from hammerflow.cli.output import TableView, age, local_time, one_line
+from hammerflow.cli.output import TableView, age, local_time, one_line, seconds_between
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.jobs.job import Job, JobState, Priority
 from hammerflow.stores.store import Store
 
 __all__ = [
-    "JOBS", "JobValues", "job_facts", "job_json", "job_row", "jobs_by_id", "tagged_json",
-    "values_of", "worker_of",
+    "JOBS", "JobValues", "job_facts", "job_json", "jobs_by_id", "tagged_json", "values_of",
+    "worker_of",
 ]  # fmt: skip
 
 _LONGEST_VALUE = 4_000  # characters
@@ -33,13 +33,13 @@ def job_json(job: Job) -> dict[str, Any]:
     read."""
     fields = asdict(job)
     fields["priority"] = int(job.priority)
-    fields["seconds"] = _seconds(job)
+    fields["seconds"] = seconds_between(job.started_at, job.finished_at)
     if not job.errors:
         del fields["errors"]
     return fields
 
 
-def job_row(job: Job) -> Sequence[Any]:
+def _job_row(job: Job) -> Sequence[Any]:
     """One line of the list; its note holds only what is unusual."""
     note = one_line(
         f"due {age(job.run_at)}" if job.run_at is not None else "",
@@ -61,14 +61,11 @@ def worker_of(store: Store, job: Job) -> dict[str, Any] | None:
     return {"id": job.worker_id, "host": worker.get("host"), "pid": worker.get("pid")}
 
 
-JOBS = TableView(("id", "state", "task", "queue", "age", "note"), job_row, job_json)
+JOBS = TableView(("id", "state", "task", "queue", "age", "note"), _job_row, job_json)
 
 
 def job_facts(
-    job: Job,
-    values: JobValues,
-    spawn: Mapping[str, Any] | None,
-    worker: Mapping[str, Any] | None,
+    job: Job, values: JobValues, spawn: Mapping[str, Any] | None, worker: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Everything about one job, the most asked for first."""
     progress = None if job.progress is None else f"{job.progress:.0%} {job.progress_note or ''}"
@@ -100,15 +97,9 @@ def job_facts(
     }
 
 
-def _seconds(job: Job) -> float | None:
-    if job.started_at is None or job.finished_at is None:
-        return None
-    return max(0.0, (job.finished_at - job.started_at).total_seconds())
-
-
 def _run_text(job: Job, worker: Mapping[str, Any] | None) -> str:
     """``3.2 s on host:4711 (worker 8)``; ``12s so far on ...`` for a running job."""
-    seconds, texts = _seconds(job), []
+    seconds, texts = seconds_between(job.started_at, job.finished_at), []
     if seconds is not None:
         texts.append(f"{seconds:.1f} s")
     elif job.state is JobState.RUNNING:
@@ -128,9 +119,6 @@ def _error_history(job: Job) -> str:
     return "\n".join(lines)
 
 
-# -- arguments and result
-
-
 class JobValues(NamedTuple):
     """A job's arguments and result as text, and as JSON with the codec's tags."""
 
@@ -142,14 +130,35 @@ class JobValues(NamedTuple):
 def values_of(store: Store, key: bytes, codec: Codec) -> JobValues:
     """Decode a job's arguments and result; a value that this process cannot decode (of a class
     that only the app registers) is replaced by the error."""
-    encoded = store.jobs.args(key)
-    ended = store.jobs.result(key)
     as_json: dict[str, Any] = {}
-    call = None if encoded is None else _call(codec, encoded, as_json)
-    result = None
-    if ended is not None and ended[1] is not None:
-        result = _result(codec, ended[1], as_json)
-    return JobValues(call, result, as_json)
+
+    def call(encoded: bytes) -> str:
+        args, kwargs = codec.decode_call(encoded)
+        tagged = tagged_json(codec.encode_call, args, kwargs) or (None, None)
+        as_json["args"], as_json["kwargs"] = tagged
+        parts = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+        return f"({', '.join(parts)})"
+
+    def result(encoded: bytes) -> str:
+        value = codec.decode(encoded)
+        as_json["result"] = tagged_json(codec.encode, value)
+        return repr(value)
+
+    def text(name: str, encoded: bytes | None, decoded: Callable[[bytes], str]) -> str | None:
+        if encoded is None:
+            return None
+        try:
+            return _short(decoded(encoded))
+        except NotDecodable as error:
+            as_json[f"{name}_error"] = str(error)
+            return f"(not readable here: {error})"
+
+    ended = store.jobs.result(key)
+    return JobValues(
+        text("args", store.jobs.args(key), call),
+        text("result", ended[1] if ended else None, result),
+        as_json,
+    )
 
 
 def tagged_json(encode: Callable[..., bytes], *values: Any) -> Any:
@@ -158,27 +167,6 @@ def tagged_json(encode: Callable[..., bytes], *values: Any) -> Any:
         return json.loads(encode(*values, serializer="json")[1:])
     except NotEncodable:
         return None
-
-
-def _call(codec: Codec, encoded: bytes, as_json: dict[str, Any]) -> str:
-    try:
-        args, kwargs = codec.decode_call(encoded)
-    except NotDecodable as error:
-        as_json["args_error"] = str(error)
-        return f"(not readable here: {error})"
-    as_json["args"], as_json["kwargs"] = tagged_json(codec.encode_call, args, kwargs) or (None,) * 2
-    parts = [repr(arg) for arg in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
-    return _short(f"({', '.join(parts)})")
-
-
-def _result(codec: Codec, encoded: bytes, as_json: dict[str, Any]) -> str:
-    try:
-        value = codec.decode(encoded)
-    except NotDecodable as error:
-        as_json["result_error"] = str(error)
-        return f"(not readable here: {error})"
-    as_json["result"] = tagged_json(codec.encode, value)
-    return _short(repr(value))
 
 
 def _short(text: str) -> str:

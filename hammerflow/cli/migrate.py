@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hammerflow.cli.options import shared
+from hammerflow.cli.options import flag, shared
 from hammerflow.cli.session import Session, is_missing
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 
 @click.command("migrate")
-@click.option("--plan", is_flag=True, help="Print the SQL that would run, and do not run it.")
+@flag("--plan", help="Print the SQL that would run, and do not run it.")
 @shared
 def command(session: Session, plan: bool) -> None:
     """Bring the database's tables up to date.
@@ -28,14 +28,19 @@ def command(session: Session, plan: bool) -> None:
     """
     settings = session.settings
     if plan:
-        _show_plan(session, _pending(settings))
+        steps = _pending(settings)
+        script = "\n".join(f"-- {_name(step)}\n{step.sql.strip()}\n" for step in steps)
+        session.tell(
+            {"pending": [{"name": _name(step), "sql": step.sql} for step in steps]},
+            script or f"-- {settings.url.redacted} is up to date: nothing would run",
+        )
         return
     with contextlib.closing(open_store(settings)) as store:
         steps = store.schema.migrate()
         store.schema.check()
     applied = [_name(step) for step in steps]
-    lines = [f"applied {name}" for name in applied]
-    session.tell({"applied": applied}, "\n".join(lines) or f"{settings.url.redacted} is up to date")
+    sentence = "\n".join(f"applied {name}" for name in applied)
+    session.tell({"applied": applied}, sentence or f"{settings.url.redacted} is up to date")
 
 
 def _pending(settings: Settings) -> list[Migration]:
@@ -46,13 +51,6 @@ def _pending(settings: Settings) -> list[Migration]:
         fresh = dataclasses.replace(settings, database=f"sqlite:///{Path(folder, 'fresh.db')}")
         with contextlib.closing(open_store(fresh)) as store:
             return store.schema.pending()
-
-
-def _show_plan(session: Session, steps: list[Migration]) -> None:
-    pending = [{"name": _name(step), "sql": step.sql} for step in steps]
-    scripts = [f"-- {_name(step)}\n{step.sql.strip()}\n" for step in steps]
-    nothing = f"-- {session.settings.url.redacted} is up to date: nothing would run"
-    session.tell({"pending": pending}, "\n".join(scripts) or nothing)
 
 
 def _name(step: Migration) -> str:

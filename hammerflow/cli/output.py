@@ -7,13 +7,14 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
 __all__ = [
     "TableView", "age", "can_print", "counts_text", "is_terminal", "local_time", "one_line", "say",
-    "show_facts", "show_json", "show_table",
+    "seconds_between", "show_facts", "show_json", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -55,12 +56,9 @@ def say(text: str) -> None:
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
-    """Print one JSON document.
+    """Print one JSON document, datetimes as ISO 8601 in UTC and ids with dashes in it.
 
-    Args:
-        value: plain values, and datetimes (written as ISO 8601 in UTC), UUIDs, ids of 16 bytes,
-            sets and tuples in it.
-        is_line: print it on one line in a terminal, too.
+    ``is_line`` prints it on one line in a terminal, too.
     """
     indent = 2 if is_terminal() and not is_line else None
     click.echo(json.dumps(value, indent=indent, default=_for_json))
@@ -82,10 +80,9 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     known = {name: text for name, fact in facts.items() if (text := _for_people(fact))}
     width = max(map(len, known), default=0)
     for name, text in known.items():
-        first, *others = text.splitlines() or [""]
-        say(f"{name.ljust(width)}  {first}")
-        for line in others:
-            say(f"{' ' * width}  {line}")
+        heads = chain([name], repeat(""))
+        for head, line in zip(heads, text.splitlines() or [""], strict=False):
+            say(f"{head.ljust(width)}  {line}")
 
 
 def age(instant: datetime | None) -> str:
@@ -98,6 +95,11 @@ def age(instant: datetime | None) -> str:
         if seconds >= 2 * size:
             return f"{sign}{seconds / size:.0f}{unit}"
     return f"{sign}{seconds:.0f}s"
+
+
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds from start to end, 0 where the clock went back; None where one is not known."""
+    return None if start is None or end is None else max(0.0, (end - start).total_seconds())
 
 
 def local_time(instant: datetime) -> str:
@@ -137,10 +139,8 @@ def _for_json(value: Any) -> Any:
         case datetime():
             utc = value.astimezone(UTC).isoformat(timespec="milliseconds")
             return utc.replace("+00:00", "Z")
-        case uuid.UUID():
-            return str(value)
-        case bytes() if len(value) == 16:
-            return str(uuid.UUID(bytes=value))
+        case uuid.UUID() | bytes():
+            return _for_people(value)
         case set() | frozenset():
             return list(value)
         case _:

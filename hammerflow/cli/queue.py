@@ -36,9 +36,7 @@ def list_queues(session: Session) -> None:
 
 @command.command("pause")
 @click.argument("name")
-@click.option(
-    "--reason", default="", show_default=False, metavar="TEXT", help="Shown by queue list."
-)
+@click.option("--reason", default="", show_default=False, metavar="TEXT", help="Why; it is listed.")
 @shared
 def pause(session: Session, name: str, reason: str) -> None:
     """Stop workers from starting jobs of a queue; running jobs go on."""
@@ -63,12 +61,10 @@ def resume(session: Session, name: str) -> None:
 
 
 def _queue_row(queue: QueueStatus) -> Sequence[Any]:
-    counts = (getattr(queue, state) for state in _COUNTS)
-    if queue.paused_at is None:
-        return (queue.name, *counts, "")
+    paused = f"{age(queue.paused_at)} ago" if queue.paused_at is not None else ""
     by = f" by {queue.paused_by}" if queue.paused_by else ""
     reason = f": {queue.reason}" if queue.reason else ""
-    return (queue.name, *counts, f"{age(queue.paused_at)} ago{by}{reason}")
+    return (queue.name, *(getattr(queue, state) for state in _COUNTS), paused + by + reason)
 
 
 _QUEUES = TableView(("queue", *_COUNTS, "paused"), _queue_row, asdict)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
+import operator
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
@@ -23,9 +24,11 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Session", "SessionBackend", "is_missing", "notifier_of", "user_at_host"]
+__all__ = ["Session", "SessionBackend", "is_missing", "user_at_host"]
 
 T = TypeVar("T")
+#: Headings and rows.
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,36 +39,23 @@ class SessionBackend:
     notifier: Notifier
     codec: Codec
     poll: float
-    in_thread: Callable[..., Any]
+    in_thread: Callable[..., Any] = operator.call  # commands run no event loop
 
 
 @dataclasses.dataclass(slots=True)
 class Session:
     """One call of the command line; the app is imported only by commands that need it, or where
-    its settings name the database.
+    its settings name the database."""
 
-    Attributes:
-        app_spec: ``package.module:app``, if given.
-        is_app_asked_for: whether -A gave it, not only $HAMMERFLOW_APP.
-        database: the URL of --database, if given.
-        as_json: whether --json was given.
-    """
-
-    app_spec: str | None = None
-    is_app_asked_for: bool = False
-    database: str | None = None
+    app_spec: str | None = None  # package.module:app
+    is_app_asked_for: bool = False  # -A gave it, not only $HAMMERFLOW_APP
+    database: str | None = None  # its URL
     as_json: bool = False
     _app: Hammerflow | None = None
 
-    # -- what it opens ----------------------------------------------------------------------------
-
     @property
     def spec(self) -> str:
-        """``package.module:app``.
-
-        Raises:
-            click.UsageError: no app was given.
-        """
+        """``package.module:app``, which the command needs."""
         if self.app_spec is None:
             raise click.UsageError(
                 "which app? Name it: hammerflow -A package.module:app ..., or set $HAMMERFLOW_APP"
@@ -106,11 +96,8 @@ class Session:
 
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:
-        """The store of jobs that exist already, its schema checked.
-
-        Raises:
-            ConfigError: the SQLite file does not exist (a command that reads must not create it).
-        """
+        """The store of jobs that exist already, its schema checked; a command that reads does not
+        create a SQLite file."""
         from hammerflow.stores import open_checked_store
 
         settings = self.settings
@@ -125,44 +112,43 @@ class Session:
     @contextlib.contextmanager
     def backend(self) -> Iterator[SessionBackend]:
         """Store and doorbell, for commands that change jobs or workflows."""
-        settings = self.settings
-        with self.store() as store, contextlib.closing(notifier_of(settings)) as notifier:
-            yield SessionBackend(store, notifier, self.codec, settings.poll, _in_thread)
+        from hammerflow.notifiers import open_notifier
 
-    # -- how it prints ----------------------------------------------------------------------------
+        settings = self.settings
+        with self.store() as store:
+            notifier = open_notifier(settings, connect=store.database.open_connection)
+            with contextlib.closing(notifier):
+                yield SessionBackend(store, notifier, self.codec, settings.poll)
 
     def tell(self, found: Any, sentence: str) -> None:
         """Print one outcome: ``found`` as JSON, or the sentence."""
-        if self.as_json:
-            output.show_json(found)
-        else:
-            output.say(sentence)
+        self._show(found, lambda: output.say(sentence))
 
-    def show_facts(self, found: Any, facts: Mapping[str, Any]) -> None:
-        """Print one thing: ``found`` as JSON, or one fact a line."""
-        if self.as_json:
-            output.show_json(found)
-        else:
+    def show_facts(self, found: Any, facts: Mapping[str, Any], table: Table = ((), ())) -> None:
+        """Print one thing: ``found`` as JSON, or one fact a line, then the table if it has rows."""
+
+        def show() -> None:
             output.show_facts(facts)
+            if table[1]:
+                output.say("")
+                output.show_table(*table, empty="")
+
+        self._show(found, show)
 
     def show_list(self, things: Sequence[T], view: output.TableView[T], *, empty: str) -> None:
         """Print things of one kind, or the sentence ``empty`` when there are none."""
         found, rows = [view.as_json(one) for one in things], [view.row(one) for one in things]
-        self.show_table(found, view.heads, rows, empty=empty)
+        self.show_table(found, (view.heads, rows), empty=empty)
 
-    def show_table(
-        self, found: Any, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str = ""
-    ) -> None:
+    def show_table(self, found: Any, table: Table, *, empty: str = "") -> None:
         """Print many things: ``found`` as JSON, or a table; ``empty`` if there is no row."""
+        self._show(found, lambda: output.show_table(*table, empty=empty))
+
+    def _show(self, found: Any, show: Callable[[], None]) -> None:
         if self.as_json:
             output.show_json(found)
         else:
-            output.show_table(heads, rows, empty=empty)
-
-
-def _in_thread(work: Callable[..., Any], *args: Any) -> Any:
-    """Commands run no event loop."""
-    return work(*args)
+            show()
 
 
 def user_at_host() -> str:
@@ -177,15 +163,3 @@ def user_at_host() -> str:
 def is_missing(settings: Settings) -> bool:
     """Whether the database is a file that does not exist."""
     return settings.url.dialect == "sqlite" and not Path(settings.url.database).exists()
-
-
-def notifier_of(settings: Settings) -> Notifier:
-    """The doorbell that the settings name.
-
-    Raises:
-        ConfigError: its URL is wrong, or its driver is not installed.
-    """
-    from hammerflow.notifiers import open_notifier
-    from hammerflow.stores import open_store
-
-    return open_notifier(settings, connect=open_store(settings).database.open_connection)

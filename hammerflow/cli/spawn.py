@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from hammerflow.cli import options, output, spawn_view
-from hammerflow.cli.ids import find_job
+from hammerflow.cli.ids import find_job, get_job
 from hammerflow.cli.job_view import jobs_by_id
 from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
@@ -17,7 +17,6 @@ from hammerflow.workflows.graph import draw
 
 __all__ = ["command"]
 
-_DAY = timedelta(hours=24)
 _LATEST = 10  # operations that monitor lists
 _NOTHING = "nothing was spawned"
 
@@ -44,7 +43,7 @@ def list_operations(
     An operation is one run of a spawner; failed runs are listed, too.
     """
     with session.store() as store:
-        since = _DAY if recent else None
+        since = timedelta(hours=24) if recent else None
         runs = store.spawns.operations(since=since, queue=queue, limit=limit)
     if detailed and runs and not session.as_json:
         for number, run in enumerate(runs):
@@ -61,9 +60,9 @@ def list_operations(
     "--format", "form", values=("text", "json", "mermaid", "dot"), default="text",
     help="How the tree is written.",
 )  # fmt: skip
-@click.option("--max-depth", type=click.IntRange(0), default=10, help="Generations below the job.")
-@click.option(
-    "--wide", type=click.IntRange(0, 1000), default=20,
+@options.number("--max-depth", 0, default=10, help="Generations below the job.")
+@options.number(
+    "--wide", 0, 1000, default=20,
     help="Above this many children of one job, show counts by task and state.",
 )  # fmt: skip
 @options.shared
@@ -72,17 +71,16 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
     with session.store() as store:
         is_chart = form in ("mermaid", "dot") and not session.as_json
         limits = {"most": CHART_MOST} if is_chart else {}
-        root = read_tree(store, find_job(store, job_id), max_depth=max_depth, wide=wide, **limits)
+        root = read_tree(store, get_job(store, job_id), max_depth=max_depth, wide=wide, **limits)
     if session.as_json or form == "json":
         output.show_json(as_json(root))
-        return
-    graph = as_graph(root)
-    is_drawn = output.can_print("├└│─")
-    output.say(draw(graph, form, max_nodes=len(graph.nodes), ascii_only=not is_drawn))
+    else:
+        graph, is_ascii = as_graph(root), not output.can_print("├└│─")
+        output.say(draw(graph, form, max_nodes=len(graph.nodes), ascii_only=is_ascii))
 
 
 @command.command("stats")
-@options.hours(24.0)
+@options.hours(default=24.0)
 @options.only_queue
 @options.flag("--detailed", help="By queue, too, with sizes and durations of operations.")
 @options.shared
@@ -93,16 +91,15 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
     """
     with session.store() as store:
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    session.show_facts(spawn_view.stats_json(found, hours), spawn_view.stats_facts(found, hours))
-    if found and not session.as_json:
-        output.say("")
-        output.show_table(*spawn_view.stats_table(found, detailed=detailed), empty="")
+    totals = spawn_view.stats_json(found, hours)
+    table = spawn_view.stats_table(found, detailed=detailed)
+    session.show_facts(totals, spawn_view.stats_facts(totals), table)
 
 
 @command.command("monitor")
-@options.interval(5.0)
+@options.interval(default=5.0)
 @options.watch_count
-@options.hours(1.0)
+@options.hours(default=1.0)
 @options.only_queue
 @options.shared
 def monitor(
@@ -120,17 +117,17 @@ def monitor(
 
 def _update(session: Session, store: Store, hours: float, queue: str | None) -> None:
     found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    now, facts = datetime.now(UTC), spawn_view.stats_facts(found, hours)
+    now, totals = datetime.now(UTC), spawn_view.stats_json(found, hours)
     if session.as_json:
-        output.show_json({"at": now, **spawn_view.stats_json(found, hours)}, is_line=True)
+        output.show_json({"at": now, **totals}, is_line=True)
     elif not output.is_terminal():
-        counts = [f"{facts[name]} {name}" for name in ("operations", "children", "failures")]
+        counts = [f"{totals[name]} {name}" for name in ("operations", "children", "failures")]
         output.say(f"{output.local_time(now)}  {', '.join(counts)}")
     else:
         runs = store.spawns.operations(queue=queue, limit=_LATEST)
         click.clear()
         output.say(f"{output.local_time(now)}, until Ctrl-C")
-        output.show_facts(facts)
+        output.show_facts(spawn_view.stats_facts(totals))
         output.say("")
         session.show_list(runs, spawn_view.OPERATIONS, empty=_NOTHING)
 
@@ -139,9 +136,7 @@ def _update(session: Session, store: Store, hours: float, queue: str | None) -> 
 @options.job_argument
 @options.flag("--ancestors", help="Only ancestors [default: both].")
 @options.flag("--descendants", help="Only descendants [default: both].")
-@click.option(
-    "--depth", type=click.IntRange(1, 1_000), default=10, help="Generations above and below."
-)
+@options.number("--depth", 1, 1_000, default=10, help="Generations above and below.")
 @options.limit(20, "Name at most this many jobs of each generation; all are counted.")
 @options.shared
 def lineage(
@@ -157,11 +152,8 @@ def lineage(
         )  # fmt: skip
         below = [id_ for generation in found.generations for id_ in generation.ids]
         jobs = jobs_by_id(store, [*found.ancestors, key, *below])
-    session.show_table(
-        spawn_view.lineage_json(key, found, jobs),
-        spawn_view.LINEAGE_HEADS,
-        spawn_view.lineage_rows(key, found, jobs),
-    )
+    table = spawn_view.LINEAGE_HEADS, spawn_view.lineage_rows(key, found, jobs)
+    session.show_table(spawn_view.lineage_json(key, found, jobs), table)
     if found.is_cut and not session.as_json:
         output.say("... there is more (--depth)")
 

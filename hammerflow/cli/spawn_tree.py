@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.errors import JobNotFound
+from hammerflow.cli.output import counts_text
 from hammerflow.jobs.job import DependencyStatus, Job
 from hammerflow.stores.store import Store
 from hammerflow.workflows.graph import Graph, GraphNode
 
-__all__ = ["CHART_MOST", "Folded", "SpawnNode", "as_graph", "as_json", "read_tree"]
+__all__ = ["CHART_MOST", "SpawnNode", "as_graph", "as_json", "read_tree"]
 
 _MOST = 2_000  # nodes that are read one by one
 #: Mermaid draws no more than 500 edges; nodes that are cut or folded have some below them, too.
@@ -19,45 +20,34 @@ CHART_MOST = 200
 
 
 @dataclass(slots=True)
-class Folded:
-    """Children of one task that were counted and not listed."""
-
-    task: str
-    states: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """How many they are."""
-        return sum(self.states.values())
-
-
-@dataclass(slots=True)
 class SpawnNode:
-    """A job and what it spawned: children one by one, or folded, and the fan-in."""
+    """A job and what it spawned: children one by one, or folded, and the fan-in.
+
+    Attributes:
+        folded: task to state to count of the children that are not in ``children``.
+        is_cut: there is more below than was asked for.
+    """
 
     job: Job
-    folded: list[Folded] = field(default_factory=list)
+    folded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     children: list[SpawnNode] = field(default_factory=list)
-    is_cut: bool = False  # there may be more below than was asked for
+    is_cut: bool = False
+
+    @property
+    def is_fan_in(self) -> bool:
+        """Whether it waits, or waited, for its siblings."""
+        return self.job.dependency_status is not DependencyStatus.NONE
 
 
-def read_tree(
-    store: Store, job_id: bytes, *, max_depth: int, wide: int, most: int = _MOST
-) -> SpawnNode:
+def read_tree(store: Store, job: Job, *, max_depth: int, wide: int, most: int = _MOST) -> SpawnNode:
     """A job and its descendants.
 
     Args:
         max_depth: generations below the job.
         wide: a job with more children than this has them counted by task and state; their own
-            children are not looked at.
+            children are not read.
         most: nodes from which on no more children are read.
-
-    Raises:
-        JobNotFound: there is no such job.
     """
-    job = store.jobs.get(job_id)
-    if job is None:
-        raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
     root = SpawnNode(job)
     layer, left = [root], most
     for depth in range(max_depth + 1):
@@ -74,33 +64,20 @@ def read_tree(
 def _read_children(store: Store, node: SpawnNode, wide: int) -> None:
     key = node.job.id.bytes
     # One more than wide, and the fan-in that comes last.
-    page = store.jobs.children(key, limit=wide + 2)
-    plain = [job for job in page if job.dependency_status is DependencyStatus.NONE]
-    if len(plain) <= wide:
-        node.children = [SpawnNode(job) for job in page]
+    page = [SpawnNode(job) for job in store.jobs.children(key, limit=wide + 2)]
+    if sum(not child.is_fan_in for child in page) <= wide:
+        node.children = page
         return
-    folded: dict[str, Folded] = {}
+    folded: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for state, task, count in store.jobs.children_states(key):
-        folded.setdefault(task, Folded(task)).states[state] = count
-    total = sum(fold.count for fold in folded.values())
-    last = store.jobs.children(key, after=total - 2, limit=1)
-    if last and last[0].dependency_status is not DependencyStatus.NONE:
-        _take_out(folded, last[0])
-        node.children = [SpawnNode(last[0])]
-    node.folded = [fold for fold in folded.values() if fold.count]
-
-
-def _take_out(folded: dict[str, Folded], job: Job) -> None:
-    """The fan-in is shown by itself; the counts may be a moment older than its state."""
-    states = folded[job.task].states if job.task in folded else {}
-    state = job.state if states.get(job.state) else next(iter(states), None)
-    if state is not None:
-        states[state] -= 1
-        if not states[state]:
-            del states[state]
-
-
-# -- as a graph
+        folded[task][state] = count
+    total = sum(states.total() for states in folded.values())
+    last = [SpawnNode(job) for job in store.jobs.children(key, after=total - 2, limit=1)]
+    node.children = [child for child in last if child.is_fan_in]
+    for child in node.children:  # listed and not folded; the counts may be older than its state
+        states, state = folded[child.job.task], str(child.job.state)
+        states -= Counter([state if state in states else next(iter(states), "")])
+    node.folded = {task: states for task, states in folded.items() if states}
 
 
 def as_graph(root: SpawnNode) -> Graph:
@@ -110,10 +87,10 @@ def as_graph(root: SpawnNode) -> Graph:
     due = [root]
     for tree in due:
         key = str(tree.job.id)
-        nodes.append(_graph_node(tree.job))
+        nodes.append(_graph_node(tree))
         below = [
-            GraphNode(f"{key}/{number}", fold.task, note=_states(fold), size=fold.count)
-            for number, fold in enumerate(tree.folded)
+            GraphNode(f"{key}/{task}", task, note=counts_text(states), size=sum(states.values()))
+            for task, states in tree.folded.items()
         ]
         if tree.is_cut:
             below.append(GraphNode(f"{key}/more", "... more below (--max-depth)"))
@@ -124,40 +101,30 @@ def as_graph(root: SpawnNode) -> Graph:
     return Graph(None, nodes, edges)
 
 
-def _graph_node(job: Job) -> GraphNode:
-    notes = [str(job.id)]
-    if job.dependency_status is not DependencyStatus.NONE:
-        notes.append("fan-in")
-    if job.attempt > 1:
-        notes.append(f"attempt {job.attempt}")
-    if job.progress is not None and not job.state.is_final:
-        notes.append(f"{job.progress:.0%}")
-    if job.reason:
-        notes.append(job.reason)
-    return GraphNode(str(job.id), job.task, job.task, job.state, note=", ".join(notes))
-
-
-def _states(fold: Folded) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(fold.states.items()))
-
-
-# -- JSON
+def _graph_node(node: SpawnNode) -> GraphNode:
+    job = node.job
+    notes = (
+        str(job.id),
+        "fan-in" if node.is_fan_in else "",
+        f"attempt {job.attempt}" if job.attempt > 1 else "",
+        f"{job.progress:.0%}" if job.progress is not None and not job.state.is_final else "",
+        job.reason,
+    )
+    return GraphNode(
+        str(job.id), job.task, job.task, job.state, note=", ".join(filter(None, notes))
+    )
 
 
 def as_json(node: SpawnNode) -> dict[str, Any]:
     """The tree as nested objects."""
-    job = node.job
+    names = ("id", "task", "state", "attempt", "spawn_index", "reason")
     return {
-        "id": job.id,
-        "task": job.task,
-        "state": job.state,
-        "attempt": job.attempt,
-        "spawn_index": job.spawn_index,
-        "is_fan_in": job.dependency_status is not DependencyStatus.NONE,
-        "reason": job.reason,
+        **{name: getattr(node.job, name) for name in names},
+        "is_fan_in": node.is_fan_in,
         "children": [as_json(child) for child in node.children],
         "folded": [
-            {"task": fold.task, "count": fold.count, "states": fold.states} for fold in node.folded
+            {"task": task, "count": sum(states.values()), "states": states}
+            for task, states in node.folded.items()
         ],
         "is_cut": node.is_cut,
     }

@@ -48,7 +48,7 @@ __all__ = ["command"]
     "--configure-logging/--no-configure-logging", default=True,
     help="Own the root logger [default: yes]; no keeps the app's own logging configuration.",
 )  # fmt: skip
-@click.option("--log-jobs", is_flag=True, help="Log the end of every job, not only failures.")
+@flag("--log-jobs", help="Log the end of every job, not only failures.")
 @shared
 def command(session: Session, log_format: str, **options: Any) -> int:
     """Run jobs: a supervisor and its children.

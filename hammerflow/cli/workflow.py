@@ -35,16 +35,14 @@ def command() -> None:
 @command.command("list")
 @options.choice_option("--status", values=WorkflowStatus, help="Only workflows with this status.")
 @options.limit(50, "Show at most this many workflows.")
-@click.option("--before", metavar="ID", help="Only workflows older than this one: the next page.")
+@options.before("workflows")
 @options.shared
 def list_workflows(session: Session, status: str | None, limit: int, before: str | None) -> None:
     """List workflows, newest first."""
+    chosen = None if status is None else WorkflowStatus(status)
     with session.store() as store:
-        rows = store.workflows.list(
-            status=None if status is None else WorkflowStatus(status),
-            limit=limit,
-            before=page_mark(find_workflow, store, before),
-        )
+        mark = page_mark(find_workflow, store, before)
+        rows = store.workflows.list(status=chosen, limit=limit, before=mark)
     session.show_list(rows, workflow_view.WORKFLOWS, empty="no matching workflows")
 
 
@@ -59,19 +57,13 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
         members = workflow_view.first_members(result.members(), limit)
         found = itertools.islice(result.errors().items(), _ERRORS)
         errors = {str(job_id): error for job_id, error in found}
-    lines = "\n".join(f"{job_id}: {error}" for job_id, error in errors.items())
+    counts, lines = workflow_view.stats_json(stats), map(": ".join, errors.items())
+    more = {"stats": counts, **members.as_json(), "errors": errors}
     session.show_facts(
-        {
-            **workflow_view.workflow_json(row),
-            "stats": workflow_view.stats_json(stats),
-            **members.as_json(),
-            "errors": errors,
-        },
-        workflow_view.workflow_facts(row, stats) | {"errors": lines},
+        workflow_view.workflow_json(row) | more,
+        workflow_view.workflow_facts(row, stats) | {"errors": "\n".join(lines)},
+        (workflow_view.MEMBER_HEADS, members.rows() if members.named else ()),
     )
-    if members.named and not session.as_json:
-        output.say("")
-        output.show_table(workflow_view.MEMBER_HEADS, members.rows(), empty="")
 
 
 @command.command("create")
@@ -115,12 +107,10 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
     ID is the id of a job, not of a workflow.
     """
     with session.store() as store:
-        key = find_job(store, job_id)
-        found = dependencies_of(store, key, limit)
+        found = dependencies_of(store, key := find_job(store, job_id), limit)
     session.show_table(
         {"id": key, **found.as_json()},
-        ("relation", "id", "name", "state"),
-        found.rows(),
+        (("relation", "id", "name", "state"), found.rows()),
         empty=f"job {job_id} waits for nothing, and nothing waits for it",
     )
 
@@ -131,14 +121,11 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
     "--format", "form", values=("text", "dot", "mermaid", "json"), default="text",
     help="How the graph is written.",
 )  # fmt: skip
-@click.option(
-    "--max-nodes", type=click.IntRange(1, 100_000), default=200,
+@options.number(
+    "--max-nodes", 1, 100_000, default=200,
     help="Above this many jobs, draw those of one kind as one, with counts (json has them all).",
 )  # fmt: skip
-@click.option(
-    "--max-depth", type=click.IntRange(0),
-    help="Draw jobs below this depth by task [default: no limit].",
-)  # fmt: skip
+@options.number("--max-depth", 0, help="Draw jobs below this depth by task [default: no limit].")
 @options.shared
 def graph(
     session: Session, workflow_id: str, form: str, max_nodes: int, max_depth: int | None
@@ -162,7 +149,7 @@ def graph(
 @command.command("status")
 @_workflow_id
 @options.flag("--watch", help="Go on until the workflow has ended.")
-@options.interval(2.0)
+@options.interval(default=2.0)
 @options.watch_count
 @options.shared
 def status(
@@ -184,9 +171,7 @@ def status(
 
 @command.command("cancel")
 @_workflow_id
-@click.option(
-    "--reason", default="cancelled by hand", metavar="TEXT", help="Kept with the workflow."
-)
+@options.cancel_reason
 @options.shared
 def cancel(session: Session, workflow_id: str, reason: str) -> None:
     """Cancel a workflow, running jobs included.
@@ -194,8 +179,7 @@ def cancel(session: Session, workflow_id: str, reason: str) -> None:
     Jobs that have not started are cancelled at once; workers are told to stop those that run.
     """
     with _found(session, workflow_id) as result:
-        now = result.status()
-        if now.is_final:
+        if (now := result.status()).is_final:
             raise HammerflowError(
                 f"workflow {result.id} is {now} already, so there is nothing to cancel"
             )
@@ -275,20 +259,14 @@ def _update(
     now = row.state.status
     reason = f" ({row.reason})" if row.reason else ""
     line = f"{row.name}  {now}{reason}: {workflow_view.progress_text(stats)}"
-    if line == before:
-        return now, line
-    if session.as_json:
-        found = {
-            "id": result.id,
-            "status": now,
-            "reason": row.reason,
-            "stats": workflow_view.stats_json(stats),
-        }
-        output.show_json(found, is_line=is_watched)
-        return now, line
-    if is_watched and output.is_terminal():
-        click.clear()
-    output.say(line)
+    if line != before and session.as_json:
+        found = {"id": result.id, "status": now, "reason": row.reason}
+        counts = workflow_view.stats_json(stats)
+        output.show_json(found | {"stats": counts}, is_line=is_watched)
+    elif line != before:
+        if is_watched and output.is_terminal():
+            click.clear()
+        output.say(line)
     return now, line
 
 

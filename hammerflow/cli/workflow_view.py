@@ -13,7 +13,7 @@ from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = [
     "MEMBER_HEADS", "WORKFLOWS", "WorkflowMembers", "first_members", "progress_text",
-    "stats_json", "workflow_facts", "workflow_json", "workflow_row",
+    "stats_json", "workflow_facts", "workflow_json",
 ]  # fmt: skip
 
 MEMBER_HEADS = ("name", "id", "task", "state", "note")
@@ -21,8 +21,7 @@ _MEMBER_FIELDS = ("id", "name", "task", "state", "reason", "position")
 _OPTIONS = ("description", "trace_id", "correlation_id", "metadata")
 
 
-def workflow_row(row: WorkflowRow) -> Sequence[Any]:
-    """One line of the list."""
+def _workflow_row(row: WorkflowRow) -> Sequence[Any]:
     note = one_line(
         f"{row.failures} failed" if row.failures else "",
         "inside another" if row.parent_id is not None else "",
@@ -33,22 +32,23 @@ def workflow_row(row: WorkflowRow) -> Sequence[Any]:
 
 def workflow_facts(row: WorkflowRow, stats: WorkflowStats) -> dict[str, Any]:
     """Everything about one workflow but its jobs."""
+    options = row.options
     return {
         "id": row.id,
         "status": row.state.status,
         "reason": row.reason,
         "kind": row.kind,
         "name": row.name,
-        "description": row.options.get("description"),
+        "description": options.get("description"),
         "jobs": progress_text(stats),
         "on failure": row.policy,
         "created": row.created_at,
         "ended": row.ended_at,
         "deadline": row.deadline_at,
         "inside": row.parent_id,
-        "trace": row.options.get("trace_id"),
-        "correlation": row.options.get("correlation_id"),
-        "metadata": row.options.get("metadata"),
+        "trace": options.get("trace_id"),
+        "correlation": options.get("correlation_id"),
+        "metadata": options.get("metadata"),
         "checked every": None if row.check_every is None else f"{row.check_every:g} s",
         "last check": row.health,
     }
@@ -67,7 +67,7 @@ def workflow_json(row: WorkflowRow) -> dict[str, Any]:
     }
 
 
-WORKFLOWS = TableView(("id", "status", "kind", "name", "age", "note"), workflow_row, workflow_json)
+WORKFLOWS = TableView(("id", "status", "kind", "name", "age", "note"), _workflow_row, workflow_json)
 
 
 def progress_text(stats: WorkflowStats) -> str:
@@ -95,9 +95,8 @@ class WorkflowMembers(NamedTuple):
             (m.name, m.id, m.task or "(a workflow)", m.state, one_line(m.reason))
             for m in self.named
         ]
-        if self.rest:
-            more = f"... {sum(self.rest.values())} more"
-            rows.append(("", more, "", "", counts_text(self.rest)))
+        if more := sum(self.rest.values()):
+            rows.append(("", f"... {more} more", "", "", counts_text(self.rest)))
         return rows
 
     def as_json(self) -> dict[str, Any]:
@@ -109,8 +108,7 @@ class WorkflowMembers(NamedTuple):
 def first_members(members: Iterable[WorkflowMember], limit: int) -> WorkflowMembers:
     """Name ``limit`` members, those that went wrong before all others, and count the rest.
 
-    Args:
-        members: is read once, page by page, so that a workflow of a million jobs fits.
+    ``members`` is read once, page by page, so that a workflow of a million jobs fits.
     """
     wrong: list[WorkflowMember] = []
     others: list[WorkflowMember] = []

@@ -281,7 +281,7 @@ class WorkflowResult:
         workflows = self._backend.store.workflows
         members = [*workflows.members(workflow_id)]
         for m in members:
-            key = uuid.UUID(bytes=m.id).hex
+            key = _dashed(m.id)
             if m.task is None:
                 inner = workflows.get(m.id)
                 if inner is not None:
@@ -295,9 +295,9 @@ class WorkflowResult:
             folder = group or (place if place != m.name else None)
             nodes.append(GraphNode(key, label, m.task, m.state, folder))
             if m.dependent_id is not None:
-                edges.append((key, m.dependent_id.hex()))
+                edges.append((key, _dashed(m.dependent_id)))
         edges += [
-            (parent.hex(), child.hex())
+            (_dashed(parent), _dashed(child))
             for parent, child, _ in workflows.edges([m.id for m in members])
         ]
 
@@ -378,6 +378,10 @@ class WorkflowResult:
         if row.state.status is WorkflowStatus.PAUSED:
             text += f"; {row.reason} (hammerflow workflow show {self.id})"
         return text
+
+
+def _dashed(id_: bytes) -> str:
+    return str(uuid.UUID(bytes=id_))
 
 
 def _is_part(name: str, named: Mapping[str, Any]) -> bool:

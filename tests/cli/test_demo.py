@@ -112,13 +112,17 @@ def test_a_sqlite_file_that_was_not_there_goes_away(
     assert list(path.parent.glob(f"{path.name}*")) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]],
+)
 def test_interrupted_it_cleans_up(
-    interrupted: subprocess.Popen[str], temporary: Path, number: signal.Signals
+    interrupted: subprocess.Popen[str], temporary: Path, numbers: list[signal.Signals]
 ) -> None:
     worker = _worker_pid(interrupted)
 
-    interrupted.send_signal(number)
+    for number in numbers:
+        interrupted.send_signal(number)
     _, err = interrupted.communicate(timeout=60)
 
     assert interrupted.returncode == 130

@@ -85,8 +85,8 @@ def test_mermaid_is_a_flow_chart(run: Run, shop: Hammerflow) -> None:
 
 @pytest.mark.slow
 def test_mermaid_itself_reads_the_chart(run: Run, embedded_shop: Hammerflow) -> None:
-    root = spawn_album(embedded_shop, 3)
-    tree = read_tree(embedded_shop.store, uuid.UUID(root).bytes, max_depth=5, wide=2)
+    job = embedded_shop.result(spawn_album(embedded_shop, 3)).job()
+    tree = read_tree(embedded_shop.store, job, max_depth=5, wide=2)
     nasty = replace(tree, job=replace(tree.job, task='a"]; end <b> %%{init: {}}%%'))
 
     plain, strange = read_mermaid([draw(as_graph(part), "mermaid") for part in (tree, nasty)])

@@ -140,9 +140,14 @@ def test_graphs_of_a_workflow(run: Run, shop: Hammerflow, form: str) -> None:
             (read,) = read_mermaid([drawn])
             assert (len(read["nodes"]), len(read["edges"])) == (4, 4)
         case "json":
-            assert [node["label"] for node in json.loads(drawn)["nodes"]] == [
-                "first", "left", "right", "last",
-            ]  # fmt: skip
+            found = json.loads(drawn)
+            labels = {node["key"]: node["label"] for node in found["nodes"]}
+            assert labels == {
+                str(result.result(name).id): name for name in ("first", "left", "right", "last")
+            }
+            assert {(labels[edge["from"]], labels[edge["to"]]) for edge in found["edges"]} == {
+                ("first", "left"), ("first", "right"), ("left", "last"), ("right", "last"),
+            }  # fmt: skip
         case _:
             assert drawn.splitlines()[0] == "images"
             assert "first  ready" in drawn

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hammerflow.cli.options import shared
+from hammerflow.cli.options import number, shared
 from hammerflow.cli.output import say, show_json
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
@@ -29,7 +29,7 @@ _FILES_PER_JOB = 6
     "--redis", metavar="URL",
     help="The doorbell, as redis://localhost:6379/0 [default: none on a server].",
 )  # fmt: skip
-@click.option("--children", type=click.IntRange(1, 64), default=2, help="Processes that run jobs.")
+@number("--children", 1, 64, default=2, help="Processes that run jobs.")
 @click.option(
     "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="PATH",
     help="Count the Python files below this folder [default: the standard library].",
@@ -67,7 +67,7 @@ def _run(demo: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> 
         )
     with progress_view(is_quiet=as_json) as show:
         counted = count_by_jobs(demo, root, _FILES_PER_JOB, show)
-    direct = count_directly(root)
+    direct = count_directly(demo, root, _FILES_PER_JOB)
     compare(counted.lines, direct.lines)
     measured = measure(demo)
     if as_json:
@@ -80,11 +80,7 @@ def _run(demo: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> 
 
 
 def compare(counted: LineCount, direct: LineCount) -> None:
-    """Check that the jobs counted what one process counts.
-
-    Raises:
-        HammerflowError: they differ; names the packages.
-    """
+    """Check that the jobs counted what one process counts; else name the packages that differ."""
     if counted == direct:
         return
     here, there = direct["packages"], counted["packages"]

@@ -10,10 +10,10 @@ import site
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hammerflow.errors import HammerflowError
@@ -28,23 +28,22 @@ _APP = "hammerflow.cli.demo.app:app"
 _GRACE = 2.0  # seconds that running jobs have to end when the demo is interrupted
 _STOP_TIMEOUT = 10.0  # seconds until the worker is killed
 _LOG_LINES = 15  # that an error shows
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """The app, the supervisor's process, and its log file."""
+    """The app, the supervisor's process, its log file, and the signals that ask to end."""
 
     app: Hammerflow
     worker: subprocess.Popen[bytes]
     log: Path
+    signals: Sequence[int]
 
     def check(self) -> None:
-        """Check that the worker runs.
-
-        Raises:
-            HammerflowError: it has ended; the message holds the end of its log.
-        """
+        """Raise KeyboardInterrupt if a signal has asked to end, HammerflowError if the worker has
+        ended; called several times a second."""
+        if self.signals:
+            raise KeyboardInterrupt
         if (code := self.worker.poll()) is not None:
             raise HammerflowError(
                 f"the worker ended with exit code {code}; its log ends:\n{self.tail}"
@@ -60,30 +59,26 @@ class DemoEnvironment:
 def demo_environment(
     *, database: str | None, redis: str | None, children: int
 ) -> Iterator[DemoEnvironment]:
-    """Make everything, and remove it at the end or when a signal interrupts the demo.
+    """Make everything, and remove it at the end, also when a signal ends the demo early.
 
-    Args:
-        database: URL; None for a SQLite file in a temporary folder.
-        redis: URL of a doorbell, if any.
-        children: processes that run jobs.
+    Without the URL of a database it is a SQLite file in a temporary folder.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_signals_interrupt())
+        signals = stack.enter_context(_noted_signals())
         folder = Path(tempfile.mkdtemp(prefix="hammerflow-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        url = _absolute(database or f"sqlite:///{folder / 'demo.db'}")
-        stack.enter_context(_new_file_removed(url))
+        url = _own_file(database or f"sqlite:///{folder / 'demo.db'}", stack)
         stack.enter_context(_environment(_settings(folder, url, redis)))
         stack.enter_context(contextlib.chdir(folder))  # away from the user's hammerflow.toml
         from hammerflow.cli.demo.app import app  # reads the settings from the environment
 
-        stack.callback(_tear_down, app)
+        stack.callback(app.close)
+        stack.callback(lambda: app.store.schema.drop())  # noqa: PLW0108 - opened once migrated
         app.migrate()
         log = folder / "worker.log"
         worker = _start(children, log)
         stack.callback(_stop, worker)
-        stack.push(_ignore_signals)
-        yield DemoEnvironment(app, worker, log)
+        yield DemoEnvironment(app, worker, log, signals)
 
 
 def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
@@ -101,29 +96,30 @@ def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
 
 def _python_path() -> str:
     """The path on which a worker in another folder finds this package if it is not installed."""
-    place = str(Path(__file__).parents[3])
-    given = os.environ.get("PYTHONPATH", "")
-    if place in site.getsitepackages() or place in given.split(os.pathsep):
-        return given
-    return os.pathsep.join(part for part in (place, given) if part)
+    place, given = str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")
+    is_found = place in site.getsitepackages()
+    return given if is_found else os.pathsep.join(filter(None, (place, given)))
 
 
-def _absolute(url: str) -> str:
-    parsed = parse_url(url)
+def _own_file(database: str, stack: contextlib.ExitStack) -> str:
+    """The URL with an absolute path; a SQLite file that does not exist yet goes at the end."""
+    parsed = parse_url(database)
     if parsed.dialect != "sqlite":
-        return url
-    return f"sqlite:///{quote(str(Path(parsed.database).absolute()))}"
+        return database
+    path = Path(parsed.database).absolute()
+    for end in ("", "-wal", "-shm") if not path.exists() else ():
+        stack.callback(path.with_name(path.name + end).unlink, missing_ok=True)
+    return f"sqlite:///{quote(str(path))}"
 
 
 @contextlib.contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
     """Give this process and the worker these settings of hammerflow's and no others."""
     before = dict(os.environ)
-    for name in before:
-        if name.startswith("HAMMERFLOW_"):
-            del os.environ[name]
-    os.environ.update(settings)
+    kept = {name: value for name, value in before.items() if not name.startswith("HAMMERFLOW_")}
     try:
+        os.environ.clear()
+        os.environ.update(kept | settings)
         yield
     finally:
         os.environ.clear()
@@ -131,46 +127,32 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _new_file_removed(database: str) -> Iterator[None]:
-    """Remove a SQLite file that the demo made."""
-    parsed = parse_url(database)
-    path = Path(parsed.database)
-    is_new = parsed.dialect == "sqlite" and not path.exists()
-    yield
-    for end in ("", "-wal", "-shm") if is_new else ():
-        path.with_name(path.name + end).unlink(missing_ok=True)
+def _noted_signals() -> Iterator[Sequence[int]]:
+    """Note the signals that ask to end; ``DemoEnvironment.check`` raises where that is safe.
 
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Turn every signal that asks to end into a KeyboardInterrupt, so that all is cleaned up."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    A handler that raises would raise anywhere: in the set-up or clean-up, which must be whole; in
+    a callback, where Python drops the exception; in the import of a dataclass, after which Python
+    ends the process by SIGINT although the exception was caught.
+    """
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
-        yield
+        yield noted
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ignore_signals(*_: object) -> None:
-    """The clean-up has begun: a second Ctrl-C must not cut it short."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        if not noted:  # else the process is about to end: a second signal must not cut that short
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
     options = ["-c", str(children), "--grace", f"{_GRACE:g}"]
-    with log.open("wb") as out:
+    command = [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", *options]
+    with log.open("wb") as out:  # Ctrl-C reaches only the demo, which then ends the worker
         return subprocess.Popen(
-            [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches only the demo, which then ends the worker
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
 
 
@@ -181,8 +163,3 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)  # children that may be left
     worker.wait()
-
-
-def _tear_down(app: Hammerflow) -> None:
-    app.store.schema.drop()
-    app.close()

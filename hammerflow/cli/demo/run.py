@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -53,30 +54,17 @@ class DemoCount:
 
 @dataclass(frozen=True, slots=True)
 class DemoMeasurement:
-    """The speed of empty jobs.
-
-    Attributes:
-        jobs: empty jobs that ran in ``seconds``.
-        latencies: seconds from delay() to the body, one for each call.
-    """
+    """The speed of empty jobs: how many ran in ``seconds``, and how fast single ones start."""
 
     jobs: int
     seconds: float
-    latencies: list[float]
-
-    def latency(self, share: float) -> float:
-        """The latency that this share of the calls stays below."""
-        return sorted(self.latencies)[min(int(share * len(self.latencies)), _CALLS - 1)]
+    latencies: list[float]  # seconds from delay() to the body, one for each call
 
 
 def count_by_jobs(
     demo: DemoEnvironment, root: Path, size: int, show: Callable[[DemoProgress], None]
 ) -> DemoCount:
-    """Count the files below ``root``, ``size`` in a job, and show the progress.
-
-    Raises:
-        HammerflowError: the worker died, a job failed, or nothing moves any more.
-    """
+    """Count the files below ``root``, ``size`` in a job, and show the progress."""
     begun = time.monotonic()
     spawner = count_library.delay(str(root), size)
     _watch(demo, lambda: DemoProgress(spawner.state), show, until=spawner)
@@ -86,26 +74,30 @@ def count_by_jobs(
     return DemoCount(fan_in.get(), seconds, batches)
 
 
-def count_directly(root: Path) -> DemoCount:
+def count_directly(demo: DemoEnvironment, root: Path, size: int) -> DemoCount:
     """Count the same files in this process, without jobs."""
+
+    def count(paths: list[str]) -> line_count.LineCount:
+        demo.check()
+        return line_count.count(root, paths)
+
     begun = time.monotonic()
-    counted = line_count.count(root, line_count.source_files(root))
+    counted = line_count.merge(map(count, line_count.batches(line_count.source_files(root), size)))
     return DemoCount(counted, time.monotonic() - begun)
 
 
 def measure(demo: DemoEnvironment) -> DemoMeasurement:
     """Run many empty jobs at once, then single calls of an idle worker."""
     spawner = spawn_empty_jobs.delay(_EMPTY_JOBS)
-    spawner.get(timeout=_STALL_TIMEOUT)
+    _get(demo, spawner)
     _, fan_in = _children(demo, spawner)
-    fan_in.get(timeout=_STALL_TIMEOUT)
+    _get(demo, fan_in)
     begun, ended = spawner.job().finished_at, fan_in.job().finished_at
-    assert begun is not None and ended is not None  # get() has returned
-    demo.check()
+    assert begun is not None and ended is not None  # they have ended
     latencies = []
     for _ in range(_CALLS):
         called = time.monotonic()
-        latencies.append(started_at.delay().get(timeout=_STALL_TIMEOUT) - called)
+        latencies.append(_get(demo, started_at.delay()) - called)
     return DemoMeasurement(_EMPTY_JOBS, (ended - begun) / timedelta(seconds=1), latencies)
 
 
@@ -117,6 +109,21 @@ def _children(demo: DemoEnvironment, spawner: Result[Any]) -> tuple[int, Result[
     count = 0 if recorded is None else int(recorded["spawned"])
     (fan_in,) = jobs.children(spawner.id.bytes, after=count - 1, limit=1)
     return count, demo.app.result(fan_in.id)
+
+
+def _get(demo: DemoEnvironment, job: Result[Any]) -> Any:
+    """The result of a job that takes moments."""
+    for _ in range(int(_STALL_TIMEOUT / _UPDATE_INTERVAL)):
+        demo.check()
+        with contextlib.suppress(TimeoutError):
+            return job.get(timeout=_UPDATE_INTERVAL)
+    raise _stalled(demo)
+
+
+def _stalled(demo: DemoEnvironment) -> HammerflowError:
+    return HammerflowError(
+        f"no job has moved for {_STALL_TIMEOUT:.0f} s; the worker's log ends:\n{demo.tail}"
+    )
 
 
 def _progress(
@@ -142,11 +149,7 @@ def _watch(
         if now != last:
             last, moved_at = now, time.monotonic()
         elif time.monotonic() - moved_at > _STALL_TIMEOUT:
-            raise HammerflowError(
-                f"no job has moved for {_STALL_TIMEOUT:.0f} s; the worker's log ends:\n{demo.tail}"
-            )
-        try:
+            raise _stalled(demo)
+        with contextlib.suppress(TimeoutError):
             until.wait(timeout=_UPDATE_INTERVAL)
-        except TimeoutError:
-            continue
     show(read())
