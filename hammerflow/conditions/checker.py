@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,50 +13,25 @@ from hammerflow.conditions.parser import SyntaxNode, condition_error
 from hammerflow.errors import ConditionError
 
 __all__ = [
-    "KINDS",
-    "METHODS",
-    "NESTED",
-    "NUMBERS",
-    "ORDER",
-    "UNORDERED",
-    "ConditionChecker",
-    "is_deps",
-]
+    "KINDS", "METHODS", "NESTED", "NUMBERS", "ORDER", "UNORDERED", "ConditionChecker", "is_deps",
+]  # fmt: skip
 
 KINDS: dict[type, str] = {
-    bool: "bool",
-    int: "int",
-    float: "double",
-    str: "string",
-    type(None): "null",
-    list: "list",
-    tuple: "list",
-    dict: "map",
-    bytes: "bytes",
-    set: "set",
-    frozenset: "set",
-    Decimal: "decimal",
-    datetime: "datetime",
-    date: "date",
-    time: "time",
-    timedelta: "duration",
-    UUID: "uuid",
-}
+    type(None): "null", bool: "bool", int: "int", float: "double", Decimal: "decimal",
+    str: "string", bytes: "bytes", UUID: "uuid",
+    datetime: "datetime", date: "date", time: "time", timedelta: "duration",
+    list: "list", tuple: "list", dict: "map", set: "set", frozenset: "set",
+}  # fmt: skip
 NUMBERS = ("int", "double", "decimal")
 NESTED = ("list", "map", "set")
 UNORDERED = ("null", *NESTED)
 ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 FUNCTIONS = ("size", "has", "int", "double", "string")
 METHODS: dict[str, Callable[[str, str], bool]] = {
-    "contains": operator.contains,
-    "startsWith": str.startswith,
-    "endsWith": str.endswith,
-}
+    "contains": operator.contains, "startsWith": str.startswith, "endsWith": str.endswith,
+}  # fmt: skip
 
 
 class ConditionChecker:
@@ -96,8 +71,7 @@ class ConditionChecker:
                     self._expect(part, "bool", what=node.op)
                 return "bool"
             case "!", (inside, _):
-                self._expect(inside, "bool", what="!")
-                return "bool"
+                return self._expect(inside, "bool", what="!") or "bool"
             case "negate", (inside, _):
                 return self._expect(inside, "int", "double", what="unary -")
             case "?:", (test, then, other):
@@ -127,16 +101,14 @@ class ConditionChecker:
             case _:
                 return self._comparison(node)
 
-    def _name(self, node: SyntaxNode, name: str) -> None:
-        if name == "deps":
+    def _name(self, node: SyntaxNode, name: str, *, is_field: bool = True) -> None:
+        """Note what is read; without ``is_field`` not a field of the only dependency."""
+        if name == "deps" and is_field:
             raise self._error(node, "deps is read as deps['name of a dependency']")
-        if name not in self.dependencies and len(self.dependencies) != 1:
-            raise self._unknown(node, name)
+        if name not in self.dependencies and not (is_field and len(self.dependencies) == 1):
+            known = ", ".join(map(repr, self.dependencies[:20])) or "none"
+            raise self._error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
         self.names.add(name)
-
-    def _unknown(self, node: SyntaxNode, name: str) -> ConditionError:
-        known = ", ".join(map(repr, self.dependencies[:20])) or "none"
-        return self._error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
 
     def _comparison(self, node: SyntaxNode) -> str:
         left, right = map(self.kind, node.args)
@@ -166,12 +138,16 @@ class ConditionChecker:
                 left = "double"
         return left
 
-    def _function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
-        if name not in FUNCTIONS:
-            known = ", ".join([*FUNCTIONS, *METHODS])
-            raise self._error(node, f"there is no function {name[:80]!r}; known are: {known}")
+    def _check_call(self, node: SyntaxNode, what: str, known: Iterable[str]) -> None:
+        name, args = node.args
+        if name not in known:
+            names = ", ".join(dict.fromkeys([*known, *METHODS]))
+            raise self._error(node, f"there is no {what} {name[:80]!r}; known are: {names}")
         if len(args) != 1:
             raise self._error(node, f"{name}() takes 1 argument, not {len(args)}")
+
+    def _function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
+        self._check_call(node, "function", FUNCTIONS)
         kind = self.kind(args[0])
         if name == "has":
             if args[0].op != "path" or args[0].args[1][-1].op != "select":
@@ -205,18 +181,12 @@ class ConditionChecker:
         key = steps[0].args[0]
         if key.op != "literal" or type(key.args[0]) is not str:
             raise self._error(key, "deps takes a dependency's name in quotes")
-        if key.args[0] not in self.dependencies:
-            raise self._unknown(key, key.args[0])
-        self.names.add(key.args[0])
+        self._name(key, key.args[0], is_field=False)
         return True
 
     def _method(self, step: SyntaxNode, kind: str | None) -> str:
+        self._check_call(step, "method", METHODS)
         name, args = step.args
-        if name not in METHODS:
-            known = ", ".join(METHODS)
-            raise self._error(step, f"there is no method {name[:80]!r}; known are: {known}")
-        if len(args) != 1:
-            raise self._error(step, f"{name}() takes 1 argument, not {len(args)}")
         if kind not in (None, "string"):
             raise self._error(step, f"{name}() is a method of strings, not of {kind}")
         self._expect(args[0], "string", what=f"{name}()")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from math import isfinite
+from operator import add, mul, sub
 from typing import Any
 
 from hammerflow.conditions.checker import (
@@ -26,6 +27,7 @@ __all__ = ["Condition", "compile_condition"]
 MAX_STEPS = 1_000_000  # operations and elements of one evaluation
 MAX_TEXT = 1_000_000  # characters or elements of a string or list that ``+`` makes
 _SHOWN = 200  # characters of a value in a message
+_SIGNS: Mapping[str, Callable[[Any, Any], Any]] = {"+": add, "-": sub, "*": mul}
 
 
 class EvaluationError(Exception):
@@ -109,11 +111,14 @@ class _Evaluation:
             return "missing"
 
     def named(self, name: str) -> Any:
-        owner = name if name in self.dependencies else self.dependencies[0]
-        if owner not in self.results:
-            raise EvaluationError(f"there is no result of {owner!r}")
-        result = self.results[owner]
-        return result if owner == name else self.field(result, name)
+        if name in self.dependencies:
+            return self.result(name)
+        return self.field(self.result(self.dependencies[0]), name)
+
+    def result(self, name: str) -> Any:
+        if name not in self.results:
+            raise EvaluationError(f"there is no result of {name!r}")
+        return self.results[name]
 
     def field(self, value: Any, name: str) -> Any:
         if _kind(value) != "map":
@@ -200,19 +205,12 @@ class _Evaluation:
 
     def path(self, first: SyntaxNode, steps: Iterable[SyntaxNode]) -> Any:
         rest = iter(steps)
-        if is_deps(first):
-            value = self.named_dependency(next(rest).args[0].args[0])
-        else:
-            value = self.value(first)
+        read_deps = is_deps(first)
+        value = self.result(next(rest).args[0].args[0]) if read_deps else self.value(first)
         for step in rest:
             self.step()
             value = self.stepped(value, step)
         return value
-
-    def named_dependency(self, name: str) -> Any:
-        if name not in self.results:
-            raise EvaluationError(f"there is no result of {name!r}")
-        return self.results[name]
 
     def stepped(self, value: Any, step: SyntaxNode) -> Any:
         match step.op, step.args:
@@ -261,15 +259,10 @@ class _Evaluation:
                 raise EvaluationError(f"+ would make more than {MAX_TEXT} characters or elements")
             return [*left, *right] if kinds[0] == "list" else left + right
         left, right = _number(left), _number(right)
-        if sign in "/%" and right == 0:
+        if sign in _SIGNS:
+            return _bounded(_SIGNS[sign](left, right))
+        if right == 0:
             raise EvaluationError("division by zero")
-        match sign:
-            case "+":
-                return _bounded(left + right)
-            case "-":
-                return _bounded(left - right)
-            case "*":
-                return _bounded(left * right)
         return _divided(sign, left, right)
 
     def compared(self, op: str, left: Any, right: Any) -> bool:
