@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["STATE_STYLES", "Graph", "GraphNode", "draw", "mermaid_text"]
+__all__ = ["Graph", "GraphNode", "draw", "mermaid_text"]
 
 
 class GraphNode(NamedTuple):
@@ -65,21 +65,15 @@ class _Drawing(NamedTuple):
     children: list[list[int]]
 
 
-#: Mermaid's styles of the states that have one.
-STATE_STYLES = {
+_STYLES = {
     "completed": "fill:#d4edda,stroke:#28a745,color:#000",
     "failed": "fill:#f8d7da,stroke:#dc3545,color:#000",
     "running": "fill:#cce5ff,stroke:#004085,color:#000",
     "parked": "fill:#fff3cd,stroke:#856404,color:#000",
-}
-_MUTED = {
     "skipped": "fill:#e2e3e5,stroke:#6c757d,color:#000",
     "cancelled": "fill:#e2e3e5,stroke:#6c757d,color:#000",
 }
-_FILLS = {
-    state: style.split(",")[0].removeprefix("fill:")
-    for state, style in (STATE_STYLES | _MUTED).items()
-}
+_FILLS = {state: style[len("fill:") : style.index(",")] for state, style in _STYLES.items()}
 _LONGEST = 80  # characters of a label
 _MERMAID_EDGES = 500  # its default maxEdges; a page can raise it, a diagram cannot
 _MERMAID_SIZE = 50_000  # its default maxTextSize
@@ -117,16 +111,9 @@ def draw(
     if format == "json":
         return _json(graph)
     drawing = _fold(graph, edges, depths, max_nodes, max_depth)
-    match format:
-        case "mermaid":
-            return _mermaid(drawing)
-        case "dot":
-            return "\n".join(_dot_lines(drawing))
-        case _:
-            return _text(drawing, _ASCII_STROKES if ascii_only else _STROKES)
-
-
-# -- the shape
+    if format == "text":
+        return _text(drawing, _ASCII_STROKES if ascii_only else _STROKES)
+    return _mermaid(drawing) if format == "mermaid" else "\n".join(_dot_lines(drawing))
 
 
 def _edges(graph: Graph) -> list[tuple[int, int]]:
@@ -163,9 +150,6 @@ def _neighbours(
         parents[below].append(above)
         children[above].append(below)
     return parents, children
-
-
-# -- folding
 
 
 def _fold(
@@ -268,8 +252,6 @@ def _spaced(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
-# -- Mermaid
-
 #: Characters with a meaning to Mermaid, or to the Markdown in its labels.
 _ESCAPED = re.compile(r"(?<![^\W_])[_/.-]|[_/.-](?![^\W_])|(?<=www)\.|[^\w /.,-]", re.IGNORECASE)
 
@@ -309,29 +291,19 @@ def _mermaid_lines(drawing: _Drawing, longest: int) -> Iterator[str]:
         yield f"  n{above} --> n{below}"
     if len(drawing.edges) > _MERMAID_EDGES:
         yield f'  more["{_spaced(len(drawing.edges) - _MERMAID_EDGES)} more edges are not drawn"]'
-    for state, style in (STATE_STYLES | _MUTED).items():
+    for state, style in _STYLES.items():
         yield f"  classDef {state} {style}"
 
 
-def _grouped(drawing: _Drawing) -> Iterator[tuple[str | None, list[int]]]:
+def _grouped(drawing: _Drawing) -> Iterable[tuple[str | None, list[int]]]:
     """The items without a group, then each group; a group folded into one item has no frame."""
     groups: dict[str | None, list[int]] = {None: []}
     for index, item in enumerate(drawing.items):
         groups.setdefault(item.group or None, []).append(index)
-    alone = [
-        index
-        for group, indexes in groups.items()
-        if group is not None and len(indexes) == 1 and drawing.items[indexes[0]].is_folded
-        for index in indexes
-    ]
-    groups[None] += alone
-    yield None, groups[None]
-    for group, indexes in groups.items():
-        if group is not None and indexes[0] not in alone:
-            yield group, indexes
-
-
-# -- DOT
+    for group, indexes in [*groups.items()][1:]:
+        if len(indexes) == 1 and drawing.items[indexes[0]].is_folded:
+            groups[None] += groups.pop(group)
+    return groups.items()
 
 
 def _dot_lines(drawing: _Drawing) -> Iterator[str]:
@@ -357,9 +329,6 @@ def _quoted(*lines: str) -> str:
     """Lines as one string of DOT, whose labels read backslashes and HTML entities."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
     return '"' + "\\n".join(_line(line).translate(escapes) for line in lines) + '"'
-
-
-# -- text
 
 
 def _text(drawing: _Drawing, strokes: tuple[str, str, str, str]) -> str:
@@ -425,17 +394,11 @@ def _joined(drawing: _Drawing, parents: list[int]) -> str:
 def _line(text: str, longest: int = _LONGEST) -> str:
     """A text on one line, without control characters and lone surrogates."""
     cut = text if len(text) <= 4 * longest else text[: 4 * longest] + "\u2026"
-    shown = "".join(map(_shown, " ".join(cut.split())))
+    shown = "".join(
+        sign if sign.isprintable() or sign == "\u200d" else "\ufffd"  # U+200D joins emoji
+        for sign in " ".join(cut.split())
+    )
     return shown if len(shown) <= longest else shown[: longest - 1] + "\u2026"
-
-
-def _shown(character: str) -> str:
-    if character.isprintable() or character == "\u200d":  # it joins emoji
-        return character
-    return "\ufffd"
-
-
-# -- JSON
 
 
 def _json(graph: Graph) -> str:

@@ -55,6 +55,15 @@ class Positioned(NamedTuple):
         """An error at this place."""
         return ParseError(reason, self.line, self.path)
 
+    def plain(self) -> Any:
+        """The value and all in it without their positions."""
+        match self.value:
+            case dict() as entries:
+                return {key: entry.plain() for key, entry in entries.items()}
+            case list() as items:
+                return [item.plain() for item in items]
+        return self.value
+
 
 class _Bounds:
     """How much a parser has read, and how deep it is."""
@@ -119,9 +128,6 @@ def _longer(path: str, step: str | int) -> str:
 def _short(text: str) -> str:
     plain = text if text.isprintable() else ascii(text)[1:-1]
     return plain if len(plain) <= 60 else f"{plain[:60]}..."
-
-
-# -- JSON
 
 
 def read_json(text: str) -> Positioned:
@@ -197,9 +203,6 @@ class _JsonReader(_Reader):
         elif isinstance(value, list):
             value = [self.at(index, item) for index, item in enumerate(value)]
         return Positioned(self.scalar(value, line), line, self.path)
-
-
-# -- YAML
 
 
 def read_yaml(text: str) -> Positioned:

@@ -160,22 +160,13 @@ class Workflow:
 
         The arguments are those of :meth:`add`; only a single node can have a name.
         """
+        if isinstance(job, list | tuple) and name is not None:
+            raise ConfigError("a list of nodes has no name: add them one by one with after=")
+        jobs = job if isinstance(job, list | tuple) else [job]
         front: list[str | WorkflowNode] = [*self._last]
-        if isinstance(job, list | tuple):
-            if name is not None:
-                raise ConfigError("a list of nodes has no name: add them one by one with after=")
-            made = [self._node(j, None, front, when, after_skipped, wait_for_children) for j in job]
-            self._last = made or self._last
-            return self
-        single: Any = job
-        return self.add(
-            single,
-            name=name,
-            after=front,
-            when=when,
-            after_skipped=after_skipped,
-            wait_for_children=wait_for_children,
-        )
+        made = [self._node(j, name, front, when, after_skipped, wait_for_children) for j in jobs]
+        self._last = made or self._last
+        return self
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -244,8 +235,6 @@ class Workflow:
         return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
-
-    # -- inside -----------------------------------------------------------------------------------
 
     def _node(
         self,
