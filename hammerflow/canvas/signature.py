@@ -75,10 +75,9 @@ class Signature(Canvas):
     def clone(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Signature:
-        if self.immutable or not (args or kwargs):
-            return self._with(self.options)
         copy = self._with(self.options)
-        copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
+        if (args or kwargs) and not self.immutable:
+            copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
         return copy
 
     def at_start(self, options: Mapping[str, Any]) -> Signature:

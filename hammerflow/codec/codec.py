@@ -196,8 +196,6 @@ class Codec:
                 return tuple(args), kwargs
         raise NotDecodable("stored arguments must be a list and an object: [args, kwargs]")
 
-    # -- encoding
-
     def _encode(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
         """``room`` is how many levels of containers may nest."""
         if (serializer or self.serializer) != "msgpack":
@@ -325,8 +323,6 @@ class Codec:
             error.path.append(where(len(items)))
             raise
         return items
-
-    # -- decoding
 
     def _unpack(self, data: bytes) -> Any:
         if TYPE_TAG_BYTES not in data:  # without tuple, set, enum and object: all of it runs in C

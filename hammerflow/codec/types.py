@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,7 +21,7 @@ __all__ = ["EncodeError", "Registered", "Scalar", "TypeTag", "registered"]
 
 MAX_DIGITS = 4300  # Python's own default limit between int and str
 BIG = 10**MAX_DIGITS
-_MICROSECOND = timedelta(microseconds=1)
+_US = timedelta(microseconds=1)
 
 
 class Scalar(NamedTuple):
@@ -64,9 +65,7 @@ class Registered(NamedTuple):
         """The member or object as an array with a tag."""
         taken = self.take(value)
         if self.type_tag is OBJECT:
-            return OBJECT.to_msgpack(
-                (self.name, *(part for pair in taken.items() for part in pair))
-            )
+            return OBJECT.to_msgpack((self.name, *chain.from_iterable(taken.items())))
         return ENUM.to_msgpack((self.name, taken))
 
 
@@ -89,9 +88,6 @@ class EncodeError(Exception):
 
 TOO_DEEP = "containers are nested too deep to be encoded; make the data flatter"
 _CYCLE = "a container that contains itself cannot be encoded"
-
-
-# -- scalars
 
 
 def int_text(value: int) -> str:
@@ -128,29 +124,18 @@ def _moment_text(value: datetime | time) -> str:
     return value.isoformat() + ("~" if value.fold else "")
 
 
-def _read_datetime(text: str) -> datetime:
-    return datetime.fromisoformat(text.removesuffix("~")).replace(fold=text.endswith("~"))
-
-
-def _read_time(text: str) -> time:
-    return time.fromisoformat(text.removesuffix("~")).replace(fold=text.endswith("~"))
-
-
-def _duration_text(value: timedelta) -> str:
-    return str(value // _MICROSECOND)
-
-
-def _read_duration(text: str) -> timedelta:
-    return timedelta(microseconds=int(text))
+def _moment_reader(kind: type[datetime | time]) -> Callable[[str], datetime | time]:
+    parse = kind.fromisoformat
+    return lambda text: parse(text.removesuffix("~")).replace(fold=text.endswith("~"))
 
 
 SCALARS: Mapping[type, Scalar] = {
     int: Scalar(16, "$int", int_text, int),  # msgpack: beyond 64 bits
     Decimal: Scalar(17, "$decimal", str, Decimal),
-    datetime: Scalar(18, "$datetime", _moment_text, _read_datetime),
+    datetime: Scalar(18, "$datetime", _moment_text, _moment_reader(datetime)),
     date: Scalar(19, "$date", date.isoformat, date.fromisoformat),
-    time: Scalar(20, "$time", _moment_text, _read_time),
-    timedelta: Scalar(21, "$timedelta", _duration_text, _read_duration),
+    time: Scalar(20, "$time", _moment_text, _moment_reader(time)),
+    timedelta: Scalar(21, "$timedelta", lambda span: str(span // _US), lambda us: int(us) * _US),
     UUID: Scalar(22, "$uuid", str, UUID),
 }
 SCALAR_OF_CODE = {scalar.code: scalar for scalar in SCALARS.values()}
@@ -185,9 +170,6 @@ def read_scalar(code: int, content: bytes) -> Any:
     if code not in SCALAR_OF_CODE:
         raise NotDecodable(f"msgpack extension {code} is unknown to this version")
     return SCALAR_OF_CODE[code].read(bytes(content).decode())
-
-
-# -- classes of users
 
 
 def registered(cls: type, name: str) -> Registered:
@@ -271,9 +253,6 @@ def _input_key(cls: Any, field: str) -> str:
             "an alias path; set validate_by_name=True in its model_config"
         )
     return key
-
-
-# -- error messages
 
 
 def no_such_type(kind: type) -> str:

@@ -12,22 +12,9 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "CHUNK",
-    "CONDITIONAL",
-    "DEPENDENCY",
-    "ORDER",
-    "Claimed",
-    "DependencyStatus",
-    "ErrorRecord",
-    "Job",
-    "JobState",
-    "NewJob",
-    "NewWorkflow",
-    "Priority",
-    "RowFlags",
-    "Rule",
-    "checked_priority",
-]
+    "CHUNK", "CONDITIONAL", "DEPENDENCY", "ORDER", "Claimed", "DependencyStatus", "ErrorRecord",
+    "Job", "JobState", "NewJob", "NewWorkflow", "Priority", "RowFlags", "Rule", "checked_priority",
+]  # fmt: skip
 
 #: How many jobs one statement writes.
 CHUNK = 5_000
@@ -67,11 +54,8 @@ class JobState(enum.StrEnum):
 
 #: Codes of the final states in the table ``done``.
 FINAL_CODES: Mapping[JobState, int] = {
-    JobState.COMPLETED: 4,
-    JobState.FAILED: 5,
-    JobState.CANCELLED: 6,
-    JobState.SKIPPED: 7,
-}
+    JobState.COMPLETED: 4, JobState.FAILED: 5, JobState.CANCELLED: 6, JobState.SKIPPED: 7,
+}  # fmt: skip
 FINAL_STATES: Mapping[int, JobState] = {code: state for state, code in FINAL_CODES.items()}
 
 
