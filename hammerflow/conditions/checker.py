@@ -66,40 +66,37 @@ class ConditionChecker:
             case "name", (name,):
                 self._name(node, name)
                 return None
-            case (("&&" | "||"), parts):
-                for part in parts:
-                    self._expect(part, "bool", what=node.op)
-                return "bool"
-            case "!", (inside, _):
-                return self._expect(inside, "bool", what="!") or "bool"
+            case "&&" | "||" | "!" | "list" | "map", parts:
+                return self._parts(node.op, parts)
             case "negate", (inside, _):
                 return self._expect(inside, "int", "double", what="unary -")
             case "?:", (test, then, other):
                 self._expect(test, "bool", what="? :")
                 kinds = {self.kind(then), self.kind(other)}
                 return kinds.pop() if len(kinds) == 1 else None
-            case _:
-                return self._compound(node)
-
-    def _compound(self, node: SyntaxNode) -> str | None:
-        match node.op, node.args:
             case "arithmetic", (first, rest):
                 return self._arithmetic(first, rest)
-            case "list", parts:
-                for part in parts:
-                    self.kind(part)
-                return "list"
-            case "map", pairs:
-                for key, value in pairs:
-                    self._expect(key, "string", "int", "bool", what="a map's key")
-                    self.kind(value)
-                return "map"
             case "function", (name, args):
                 return self._function(node, name, args)
             case "path", (first, steps):
                 return self._path(first, steps)
             case _:
                 return self._comparison(node)
+
+    def _parts(self, op: str, parts: tuple[Any, ...]) -> str:
+        match op:
+            case "list":
+                for part in parts:
+                    self.kind(part)
+                return "list"
+            case "map":
+                for key, value in parts:
+                    self._expect(key, "string", "int", "bool", what="a map's key")
+                    self.kind(value)
+                return "map"
+        for part in parts if op != "!" else parts[:1]:
+            self._expect(part, "bool", what=op)
+        return "bool"
 
     def _name(self, node: SyntaxNode, name: str, *, is_field: bool = True) -> None:
         """Note what is read; without ``is_field`` not a field of the only dependency."""

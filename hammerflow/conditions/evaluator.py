@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from math import isfinite
 from operator import add, mul, sub
@@ -149,43 +150,11 @@ class _Evaluation:
 
     def value(self, node: SyntaxNode) -> Any:
         self.step()
-        match node.op, node.args:
-            case "literal", (value,):
-                return value
-            case "name", (name,):
-                return self.named(name)
-            case (("&&" | "||"), parts):
-                return self.joined(parts, until=node.op == "||")
-            case "!", (inside, count):
-                return self.truth(inside) ^ bool(count % 2)
-            case "?:", (test, then, other):
-                return self.value(then if self.truth(test) else other)
-            case "path", (first, steps):
-                return self.path(first, steps)
-            case "function", (name, (arg,)):
-                return self.function(name, arg)
-            case _:
-                return self.compound(node)
+        if operation := _OPERATIONS.get(node.op):
+            return operation(self, *node.args)
+        return self.compared(node.op, *map(self.value, node.args))
 
-    def compound(self, node: SyntaxNode) -> Any:
-        match node.op, node.args:
-            case "negate", (inside, count):
-                value = _number(self.value(inside))
-                return _bounded(-value if count % 2 else value)
-            case "arithmetic", (first, rest):
-                value = self.value(first)
-                for sign, _, operand in rest:
-                    value = self.arithmetic(sign, value, self.value(operand))
-                return value
-            case "list", parts:
-                return [self.value(part) for part in parts]
-            case "map", pairs:
-                return {_key(self.value(key)): self.value(value) for key, value in pairs}
-            case _:
-                left, right = node.args
-                return self.compared(node.op, self.value(left), self.value(right))
-
-    def joined(self, parts: tuple[SyntaxNode, ...], *, until: bool) -> bool:
+    def joined(self, *parts: SyntaxNode, until: bool) -> bool:
         """``||`` ends at true and ``&&`` at false, whatever errors the parts before have.
 
         That is CEL's rule: https://github.com/google/cel-spec/blob/master/doc/langdef.md
@@ -236,7 +205,8 @@ class _Evaluation:
             raise EvaluationError(f"the index {_show(key)} is outside a list of {len(value)}")
         return value[key]
 
-    def function(self, name: str, arg: SyntaxNode) -> Any:
+    def function(self, name: str, args: tuple[SyntaxNode]) -> Any:
+        (arg,) = args
         if name == "has":
             first, steps = arg.args
             before = self.path(first, steps[:-1])
@@ -251,7 +221,13 @@ class _Evaluation:
             return len(value)
         return _converted(name, value, kind)
 
-    def arithmetic(self, sign: str, left: Any, right: Any) -> Any:
+    def arithmetic(self, first: SyntaxNode, rest: list[tuple[str, int, SyntaxNode]]) -> Any:
+        value = self.value(first)
+        for sign, _, operand in rest:
+            value = self.combined(sign, value, self.value(operand))
+        return value
+
+    def combined(self, sign: str, left: Any, right: Any) -> Any:
         kinds = (_kind(left), _kind(right))
         if sign == "+" and kinds in (("string", "string"), ("list", "list"), ("bytes", "bytes")):
             self.step((len(left) + len(right)) // 100)
@@ -321,6 +297,23 @@ class _Evaluation:
         for key in a:
             found = self.found(b, key)
             yield (a[key], found[0]) if found else (True, False)
+
+
+#: What gives the value of a node; the other nodes are comparisons.
+_OPERATIONS: Mapping[str, Callable[..., Any]] = {
+    "literal": lambda _, value: value,
+    "name": _Evaluation.named,
+    "||": partial(_Evaluation.joined, until=True),
+    "&&": partial(_Evaluation.joined, until=False),
+    "!": lambda run, inside, count: run.truth(inside) ^ bool(count % 2),
+    "?:": lambda run, test, then, other: run.value(then if run.truth(test) else other),
+    "negate": lambda run, inside, count: _bounded((-1) ** count * _number(run.value(inside))),
+    "arithmetic": _Evaluation.arithmetic,
+    "list": lambda run, *parts: [run.value(part) for part in parts],
+    "map": lambda run, *pairs: {_key(run.value(key)): run.value(value) for key, value in pairs},
+    "path": _Evaluation.path,
+    "function": _Evaluation.function,
+}
 
 
 def _kind(value: Any) -> str:

@@ -44,6 +44,9 @@ class Graph(NamedTuple):
     edges: Sequence[tuple[str, str]]
 
 
+_Edges = list[tuple[int, int]]  # by index
+
+
 class _Item(NamedTuple):
     """One node, or many folded into one."""
 
@@ -60,7 +63,7 @@ class _Drawing(NamedTuple):
 
     name: str | None
     items: list[_Item]
-    edges: list[tuple[int, int]]
+    edges: _Edges
     parents: list[list[int]]
     children: list[list[int]]
 
@@ -116,7 +119,7 @@ def draw(
     return _mermaid(drawing) if format == "mermaid" else "\n".join(_dot_lines(drawing))
 
 
-def _edges(graph: Graph) -> list[tuple[int, int]]:
+def _edges(graph: Graph) -> _Edges:
     """The edges by index, each once."""
     places = {node.key: index for index, node in enumerate(graph.nodes)}
     if len(places) < len(graph.nodes):
@@ -128,7 +131,7 @@ def _edges(graph: Graph) -> list[tuple[int, int]]:
         raise ConfigError(f"an edge names the key {error.args[0]!r}, which no node has") from None
 
 
-def _depths(graph: Graph, edges: list[tuple[int, int]]) -> list[int]:
+def _depths(graph: Graph, edges: _Edges) -> list[int]:
     """The length of the longest path from a root to each node."""
     parents, _ = _neighbours(len(graph.nodes), edges)
     depths = [0] * len(graph.nodes)
@@ -141,9 +144,7 @@ def _depths(graph: Graph, edges: list[tuple[int, int]]) -> list[int]:
     return depths
 
 
-def _neighbours(
-    count: int, edges: Iterable[tuple[int, int]]
-) -> tuple[list[list[int]], list[list[int]]]:
+def _neighbours(count: int, edges: _Edges) -> tuple[list[list[int]], list[list[int]]]:
     parents: list[list[int]] = [[] for _ in range(count)]
     children: list[list[int]] = [[] for _ in range(count)]
     for above, below in edges:
@@ -153,11 +154,7 @@ def _neighbours(
 
 
 def _fold(
-    graph: Graph,
-    edges: list[tuple[int, int]],
-    depths: list[int],
-    max_nodes: int,
-    max_depth: int | None,
+    graph: Graph, edges: _Edges, depths: list[int], max_nodes: int, max_depth: int | None
 ) -> _Drawing:
     """Nodes with one bucket become one item; edges inside a bucket vanish."""
     buckets: list[Hashable] = [*range(len(graph.nodes))]
@@ -170,10 +167,8 @@ def _fold(
     for index, bucket in enumerate(buckets):
         members[bucket].append(index)
     places = {bucket: place for place, bucket in enumerate(members)}
-    drawn = dict.fromkeys(
-        (places[buckets[above]], places[buckets[below]]) for above, below in edges
-    )
-    kept = [(above, below) for above, below in drawn if above != below]
+    drawn = ((places[buckets[above]], places[buckets[below]]) for above, below in edges)
+    kept = [(above, below) for above, below in dict.fromkeys(drawn) if above != below]
     items = [_item(graph, indexes, depths) for indexes in members.values()]
     return _Drawing(graph.name, items, kept, *_neighbours(len(items), kept))
 
