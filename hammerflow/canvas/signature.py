@@ -111,15 +111,7 @@ class Signature(Canvas):
 
 
 def plain(signature: Any, what: str) -> Signature:
-    """The signature itself, if it has no links.
-
-    Args:
-        what: names it in the error.
-
-    Raises:
-        TypeError: it is something else.
-        ConfigError: it has links.
-    """
+    """The signature itself, if it is one and has no links; ``what`` names it in the error."""
     if not isinstance(signature, Signature):
         kind = type(signature).__name__
         raise TypeError(f"{what} must be a signature (task.s(...)), not {kind}")

@@ -71,12 +71,7 @@ class SpawnConfig:
     def from_mapping(cls, given: Any) -> SpawnConfig:
         """The ``_spawn_config`` of a job that another system inserted.
 
-        Args:
-            given: a mapping of field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in
-                milliseconds.
-
-        Raises:
-            ConfigError: a field is unknown or its value is wrong.
+        It maps field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in milliseconds.
         """
         if not isinstance(given, Mapping):
             raise ConfigError(f"_spawn_config must be a mapping, not {given!r}")

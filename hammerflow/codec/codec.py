@@ -155,11 +155,7 @@ class Codec:
     def encode_call(
         self, args: Iterable[Any], kwargs: Mapping[str, Any], serializer: str | None = None
     ) -> bytes:
-        """The arguments of one call as bytes.
-
-        Raises:
-            NotEncodable: as for :meth:`encode`; the path is like ``args[1]['when']``.
-        """
+        """The arguments of one call as bytes; paths in errors are like ``args[1]['when']``."""
         call = [[*args], kwargs if type(kwargs) is dict else dict(kwargs)]
         return self._encode(call, serializer, self.max_depth + 2, _call_path)
 
@@ -184,11 +180,7 @@ class Codec:
             raise NotDecodable(f"stored bytes cannot be decoded: {error_text(error)}") from error
 
     def decode_call(self, data: bytes | str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The inverse of :meth:`encode_call`.
-
-        Raises:
-            NotDecodable: as for :meth:`decode`, or the value is not a pair of args and kwargs.
-        """
+        """The inverse of :meth:`encode_call`."""
         call = self.decode(data)
         if type(call) is list and len(call) == 2:
             args, kwargs = call

@@ -91,22 +91,14 @@ _CYCLE = "a container that contains itself cannot be encoded"
 
 
 def int_text(value: int) -> str:
-    """The digits of an int.
-
-    Raises:
-        EncodeError: there are too many.
-    """
+    """The digits of an int, unless there are too many."""
     if not -BIG < value < BIG:
         raise EncodeError(f"an int of more than {MAX_DIGITS} digits cannot be encoded")
     return str(value)
 
 
 def whole_text(value: str) -> str:
-    """The text itself.
-
-    Raises:
-        EncodeError: it holds a lone surrogate.
-    """
+    """The text itself, unless it holds a lone surrogate."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -162,22 +154,14 @@ HOOKS: Mapping[type, Callable[[Any], Any]] = {
 
 
 def read_scalar(code: int, content: bytes) -> Any:
-    """The value of a msgpack extension.
-
-    Raises:
-        NotDecodable: the code is unknown.
-    """
+    """The value of a msgpack extension."""
     if code not in SCALAR_OF_CODE:
         raise NotDecodable(f"msgpack extension {code} is unknown to this version")
     return SCALAR_OF_CODE[code].read(bytes(content).decode())
 
 
 def registered(cls: type, name: str) -> Registered:
-    """How instances of an Enum, dataclass or pydantic model are encoded.
-
-    Raises:
-        ConfigError: the class is of another kind, or cannot be rebuilt from its fields.
-    """
+    """How instances of an Enum, dataclass or pydantic model are encoded."""
     if issubclass(cls, enum.Enum):
         return Registered(cls, name, ENUM, _member, _member_maker(cls))
     if is_model(cls):

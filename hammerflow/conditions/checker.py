@@ -35,15 +35,11 @@ METHODS: dict[str, Callable[[str, str], bool]] = {
 
 
 class ConditionChecker:
-    """Static types: a kind where the text determines it, None where the data does.
-
-    Attributes:
-        names: what the condition reads, known after :meth:`kind`.
-    """
+    """Static types: a kind where the text determines it, None where the data does."""
 
     def __init__(self, source: str, dependencies: tuple[str, ...]) -> None:
         self.source, self.dependencies = source, dependencies
-        self.names: set[str] = set()
+        self.names: set[str] = set()  # what the condition reads, known after kind()
 
     def _error(self, node: SyntaxNode, reason: str) -> ConditionError:
         return condition_error(self.source, node.at, reason)
@@ -55,11 +51,7 @@ class ConditionChecker:
         return kind
 
     def kind(self, node: SyntaxNode) -> str | None:
-        """The kind of a node and all below it.
-
-        Raises:
-            ConditionError: no data can make it valid.
-        """
+        """The kind of a node, after all below it; a ConditionError if no data can make it valid."""
         match node.op, node.args:
             case "literal", (value,):
                 return KINDS[type(value)]

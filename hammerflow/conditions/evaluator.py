@@ -41,23 +41,15 @@ class BudgetExceeded(EvaluationError):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition, made by :func:`compile_condition`.
-
-    Attributes:
-        source: its text.
-        names: what it reads: dependencies, or fields of the only one.
-    """
+    """A compiled condition, made by :func:`compile_condition`."""
 
     source: str
-    names: frozenset[str]
+    names: frozenset[str]  # what it reads: dependencies, or fields of the only one
     _tree: SyntaxNode = field(repr=False, compare=False)
     _dependencies: tuple[str, ...] = field(repr=False)
 
     def evaluate(self, results: Mapping[str, Any]) -> bool:
-        """Whether the node runs.
-
-        Args:
-            results: decoded results by name of the dependency.
+        """Whether the node runs, given the decoded results by name of the dependency.
 
         Raises:
             ConditionError: a field is missing, a type does not fit, or the value is not a bool.

@@ -58,11 +58,7 @@ class _Token(NamedTuple):
 
 
 def parse(source: str) -> SyntaxNode:
-    """The tree of a text.
-
-    Raises:
-        ConditionError: a syntax error, or the text is too long or too deep.
-    """
+    """The tree of a text, which may be refused with a ConditionError."""
     if not isinstance(source, str):
         raise ConditionError(f"a condition must be a string, not {type(source).__name__}")
     if len(source) > MAX_SOURCE:

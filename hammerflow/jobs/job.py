@@ -76,15 +76,7 @@ class DependencyStatus(enum.StrEnum):
 
 
 class Priority(enum.IntEnum):
-    """The priority of a job: higher numbers run first within a queue.
-
-    Attributes:
-        BACKGROUND: 0.
-        LOW: 1.
-        NORMAL: 2, the default.
-        HIGH: 3.
-        CRITICAL: 4.
-    """
+    """The priority of a job: higher numbers run first within a queue; NORMAL is the default."""
 
     BACKGROUND = 0
     LOW = 1
@@ -276,11 +268,7 @@ class Job:
 
 
 def checked_priority(value: int) -> int:
-    """The number of a priority.
-
-    Raises:
-        ConfigError: the value is not one of :class:`Priority`.
-    """
+    """The number of a :class:`Priority`; a ConfigError for any other value."""
     try:
         return int(Priority(value))
     except ValueError:

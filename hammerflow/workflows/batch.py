@@ -64,13 +64,7 @@ class Batch:
     delay = enqueue
 
     def calls(self) -> Iterator[Signature]:
-        """Its calls, one by one.
-
-        Raises:
-            TypeError: one of them is not a signature.
-            ConfigError: one of them has links.
-            WorkflowInvalid: they come from a generator that was read before.
-        """
+        """Its calls, one by one; a generator of calls can be read only once."""
         if self._was_read and iter(self.signatures) is self.signatures:
             raise WorkflowInvalid(
                 f"batch {self.name} was sent before and its generator of calls is used up: "
@@ -93,11 +87,7 @@ class Batch:
 
 
 def submit_work(work: Any, submit: Callable[[Any], Any] | None) -> Any:
-    """Send a batch or workflow.
-
-    Raises:
-        ConfigError: ``submit`` is None: no task made its signatures.
-    """
+    """Send a batch or workflow; without ``submit``, no task has made its signatures."""
     if submit is None:
         raise ConfigError(f"this {type(work).__name__.lower()} has no app: use app.enqueue(...)")
     return submit(work)

@@ -68,8 +68,6 @@ def read_workflow(
 
     Raises:
         WorkflowInvalid: the file breaks a rule; one sentence with the line and the path.
-        MissingExtra: the file is YAML, and PyYAML is not installed.
-        ConfigError: the format is unknown.
     """
     try:
         return _workflow(_read(text, format, source))

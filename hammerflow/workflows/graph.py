@@ -15,25 +15,15 @@ __all__ = ["Graph", "GraphNode", "draw", "mermaid_text"]
 
 
 class GraphNode(NamedTuple):
-    """A node.
+    """A node."""
 
-    Attributes:
-        key: unique in the graph.
-        label: its name.
-        task: nodes of one task may be folded into one.
-        state: None before it is enqueued.
-        group: nodes of one group are drawn in one frame and folded together.
-        note: one more line, for example a condition.
-        size: how many jobs the node represents.
-    """
-
-    key: str
+    key: str  # unique in the graph
     label: str
-    task: str | None = None
-    state: str | None = None
-    group: str | None = None
-    note: str | None = None
-    size: int = 1
+    task: str | None = None  # nodes of one task may be folded into one
+    state: str | None = None  # None before it is enqueued
+    group: str | None = None  # nodes of one group are drawn in one frame and folded together
+    note: str | None = None  # one more line, for example a condition
+    size: int = 1  # how many jobs the node represents
 
 
 class Graph(NamedTuple):
@@ -102,8 +92,7 @@ def draw(
         ascii_only: for ``text``, draw the lines of the tree in ASCII.
 
     Raises:
-        ConfigError: an unknown format, a limit out of range, a duplicate key, an edge without a
-            node, a cycle.
+        ConfigError: an unknown format, a limit out of range, a faulty graph.
     """
     if format not in ("mermaid", "dot", "text", "json"):
         raise ConfigError(f"a graph is drawn as mermaid, dot, json or text, not {format!r}")

@@ -45,16 +45,12 @@ Output = PlannedItem | list[Any]
 
 
 class Plan:
-    """What is inserted: workflows (the outermost first) and jobs, each in order of their ids.
-
-    Attributes:
-        output: what the whole of it results in.
-    """
+    """What is inserted: workflows (the outermost first) and jobs, each in order of their ids."""
 
     def __init__(self, new_id: NewId) -> None:
         self.workflows: list[PlannedWorkflow] = []
         self.jobs: list[PlannedJob] = []
-        self.output: Output = []
+        self.output: Output = []  # of the whole
         self._new_id = new_id
         # By id() of a user's object: what came of it, each time it was laid out.
         self._outputs: dict[int, list[Output]] = {}
@@ -301,16 +297,7 @@ class Plan:
 
 
 def plan_of(work: Any, new_id: NewId) -> Plan:
-    """The plan of whatever can be sent.
-
-    Args:
-        work: a signature, canvas, workflow or batch.
-        new_id: gives ids in ascending order.
-
-    Raises:
-        WorkflowInvalid: a fault in its structure.
-        TypeError: something else.
-    """
+    """The plan of a signature, canvas, workflow or batch; ``new_id`` gives ascending ids."""
     plan = Plan(new_id)
     match work:
         case Workflow():
@@ -349,11 +336,7 @@ def reference(output: Output) -> ResultRef:
 
 
 def external_id(other: Any) -> bytes:
-    """The id of what a job outside the plan was given as: a result, a UUID or its text.
-
-    Raises:
-        WorkflowInvalid: it has no id.
-    """
+    """The id of what a job outside the plan was given as: a result, a UUID or its text."""
     key = getattr(other, "id", other)
     if isinstance(key, str) and is_id(key):
         key = uuid.UUID(key)

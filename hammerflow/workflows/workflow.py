@@ -175,11 +175,7 @@ class Workflow:
         return f"<Workflow {self.name}: {len(self.nodes)} nodes>"
 
     def node(self, name: str) -> WorkflowNode:
-        """The node with a name.
-
-        Raises:
-            WorkflowInvalid: there is none; the message lists the names.
-        """
+        """The node with a name; if there is none, the WorkflowInvalid lists the names."""
         if name not in self._names:
             known = ", ".join(sorted(self._names)[:20]) or "none yet"
             raise WorkflowInvalid(f"workflow {self.name} has no node {name!r} (there are: {known})")
@@ -190,9 +186,6 @@ class Workflow:
 
         Args:
             inside: the workflows around this one.
-
-        Returns:
-            The workflow itself.
 
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
