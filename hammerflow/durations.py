@@ -16,15 +16,7 @@ _TEXT = re.compile(
 
 
 def seconds(value: float | timedelta, what: str) -> float:
-    """A duration as a number of seconds.
-
-    Args:
-        value: seconds or timedelta, from 0 to 10**11 seconds.
-        what: names the value in the error.
-
-    Raises:
-        ConfigError: the value is negative, too long, NaN or of another type.
-    """
+    """A duration from 0 to 10**11 seconds as a number; ``what`` names it in the ConfigError."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if type(number) not in (int, float) or not 0 <= number < _LONGEST:  # false for NaN, too
         raise ConfigError(f"{what} must be a duration of 0 or more seconds, not {value!r}")
@@ -37,11 +29,7 @@ def seconds_or_none(value: float | timedelta | None, what: str) -> float | None:
 
 
 def parsed_seconds(value: object, what: str) -> float:
-    """A duration of a file: a number of seconds, or a text such as ``"90s"`` or ``"1h30m"``.
-
-    Raises:
-        ConfigError: as for :func:`seconds`, or the text has another form.
-    """
+    """A duration of a file: a number of seconds, or a text such as ``"90s"`` or ``"1h30m"``."""
     if not isinstance(value, str):
         return seconds(value, what)  # type: ignore[arg-type]  # it checks the type
     parts = _TEXT.fullmatch(value) if len(value) <= 40 else None

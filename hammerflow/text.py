@@ -17,12 +17,7 @@ TRACE: Final = 200_000
 def checked_name(value: str, what: str) -> str:
     """The value itself, if it can be a name or key in every database.
 
-    Args:
-        value: 1 to 255 printable characters, so without NUL and lone surrogates.
-        what: names the value in the error.
-
-    Raises:
-        ConfigError: the value breaks the rule.
+    It has 1 to 255 printable characters, so no NUL or lone surrogate; ``what`` names it in errors.
     """
     if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
         shown = repr(value) if len(repr(value)) <= 80 else f"{value!r:.80}..."

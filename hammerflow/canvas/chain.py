@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -161,22 +162,23 @@ class _Composite(Canvas):
 
     def set(self, **options: Any) -> Any:
         """A copy in which every task has these options over its own."""
-        return self._copy(task.set(**options) for task in self.tasks)  # type: ignore[attr-defined]
+        return self._changed(lambda task: task.set(**options))
 
     def with_defaults(self, options: Mapping[str, Any]) -> Any:
-        return self._copy(task.with_defaults(options) for task in self.tasks)
+        return self._changed(lambda task: task.with_defaults(options))
 
     def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        return self._copy(task.clone(args, kwargs) for task in self.tasks)
+        return self._changed(lambda task: task.clone(args, kwargs), at_start=True)
 
     def at_start(self, options: Mapping[str, Any]) -> Any:
-        return self._copy(task.at_start(options) for task in self.tasks)
+        return self._changed(lambda task: task.at_start(options), at_start=True)
 
     def leaves(self) -> Iterator[Any]:
         return itertools.chain.from_iterable(task.leaves() for task in self.tasks)
 
-    def _copy(self, tasks: Iterable[Canvas]) -> Any:
-        return type(self)(tasks)._like(self)
+    def _changed(self, change: Callable[[Any], Canvas], *, at_start: bool = False) -> Any:
+        """A copy with every part changed, or only those that start first."""
+        return type(self)(map(change, self.tasks))._like(self)
 
 
 class Chain(_Composite):
@@ -187,14 +189,12 @@ class Chain(_Composite):
 
     __slots__ = ()
 
-    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        return self._copy([*(t.clone(args, kwargs) for t in self.tasks[:1]), *self.tasks[1:]])
-
-    def at_start(self, options: Mapping[str, Any]) -> Any:
-        return self._copy([*(t.at_start(options) for t in self.tasks[:1]), *self.tasks[1:]])
-
     def __repr__(self) -> str:
         return " | ".join(map(repr, self.tasks))
+
+    def _changed(self, change: Callable[[Any], Canvas], *, at_start: bool = False) -> Any:
+        first = 1 if at_start else len(self.tasks)
+        return Chain([*map(change, self.tasks[:first]), *self.tasks[first:]])._like(self)
 
 
 class Group(_Composite):
@@ -214,9 +214,9 @@ class Group(_Composite):
             step: seconds between two starts.
         """
         delays = itertools.count(start, step)
-        return self._copy(  # type: ignore[no-any-return]
-            task.at_start({"delay": delay if stop is None else min(delay, stop)})
-            for task, delay in zip(self.tasks, delays, strict=False)
+        longest = math.inf if stop is None else stop
+        return self._changed(  # type: ignore[no-any-return]
+            lambda task: task.at_start({"delay": min(next(delays), longest)})
         )
 
     def group(self) -> Group:
@@ -246,17 +246,6 @@ class Chord(_Composite):
         """``chord(header)(body)`` sends it, as in Celery."""
         return (self if body is None else Chord(self.tasks, body)).delay()
 
-    def set(self, **options: Any) -> Chord:
-        """A copy in which every task has these options over its own."""
-        changed = super().set(**options)
-        changed.body = self.body.set(**options) if self.body is not None else None  # type: ignore[attr-defined]
-        return changed  # type: ignore[no-any-return]
-
-    def with_defaults(self, options: Mapping[str, Any]) -> Chord:
-        changed = super().with_defaults(options)
-        changed.body = self.body.with_defaults(options) if self.body is not None else None
-        return changed  # type: ignore[no-any-return]
-
     def leaves(self) -> Iterator[Any]:
         yield from super().leaves()
         if self.body is not None:
@@ -265,8 +254,9 @@ class Chord(_Composite):
     def __repr__(self) -> str:
         return f"chord([{', '.join(map(repr, self.tasks))}], {self.body!r})"
 
-    def _copy(self, tasks: Iterable[Canvas]) -> Chord:
-        return Chord(tasks, self.body)._like(self)  # type: ignore[no-any-return]
+    def _changed(self, change: Callable[[Any], Canvas], *, at_start: bool = False) -> Any:
+        body = self.body if at_start or self.body is None else change(self.body)
+        return Chord(map(change, self.tasks), body)._like(self)
 
 
 def chain(*tasks: Canvas | Iterable[Canvas]) -> Any:

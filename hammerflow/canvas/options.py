@@ -51,11 +51,7 @@ class CallOptions(TypedDict, total=False):
 
 
 def known_options(options: CallOptions, what: str) -> CallOptions:
-    """The options themselves, if all of them exist.
-
-    Raises:
-        TypeError: one of them is unknown; the message names it.
-    """
+    """The options themselves, if all of them exist; else a TypeError names one that does not."""
     for name in options:
         if name not in CallOptions.__annotations__:
             hint = ": use delay" if name == "countdown" else ""

@@ -75,10 +75,9 @@ class Signature(Canvas):
     def clone(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Signature:
-        if self.immutable or not (args or kwargs):
-            return self._with(self.options)
         copy = self._with(self.options)
-        copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
+        if (args or kwargs) and not self.immutable:
+            copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
         return copy
 
     def at_start(self, options: Mapping[str, Any]) -> Signature:
@@ -112,15 +111,7 @@ class Signature(Canvas):
 
 
 def plain(signature: Any, what: str) -> Signature:
-    """The signature itself, if it has no links.
-
-    Args:
-        what: names it in the error.
-
-    Raises:
-        TypeError: it is something else.
-        ConfigError: it has links.
-    """
+    """The signature itself, if it is one and has no links; ``what`` names it in the error."""
     if not isinstance(signature, Signature):
         kind = type(signature).__name__
         raise TypeError(f"{what} must be a signature (task.s(...)), not {kind}")

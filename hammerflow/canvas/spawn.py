@@ -71,12 +71,7 @@ class SpawnConfig:
     def from_mapping(cls, given: Any) -> SpawnConfig:
         """The ``_spawn_config`` of a job that another system inserted.
 
-        Args:
-            given: a mapping of field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in
-                milliseconds.
-
-        Raises:
-            ConfigError: a field is unknown or its value is wrong.
+        It maps field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in milliseconds.
         """
         if not isinstance(given, Mapping):
             raise ConfigError(f"_spawn_config must be a mapping, not {given!r}")
@@ -88,10 +83,9 @@ class SpawnConfig:
         if unknown:
             known = ", ".join(sorted(cls.names() | {"spawn_delay_ms"}))
             raise ConfigError(f"_spawn_config has no field {unknown[0]!r}; its fields are {known}")
-        for name in ("inherit_priority", "inherit_queue", "inherit_timeout", "inherit_retry",
-                     "inherit_trace"):  # fmt: skip
-            if not isinstance(values.get(name, False), bool):
-                raise ConfigError(f"{name} must be true or false, not {values[name]!r}")
+        for name, value in values.items():
+            if name.startswith("inherit_") and not isinstance(value, bool):
+                raise ConfigError(f"{name} must be true or false, not {value!r}")
         return cls(**values)
 
     @classmethod

@@ -155,11 +155,7 @@ class Codec:
     def encode_call(
         self, args: Iterable[Any], kwargs: Mapping[str, Any], serializer: str | None = None
     ) -> bytes:
-        """The arguments of one call as bytes.
-
-        Raises:
-            NotEncodable: as for :meth:`encode`; the path is like ``args[1]['when']``.
-        """
+        """The arguments of one call as bytes; paths in errors are like ``args[1]['when']``."""
         call = [[*args], kwargs if type(kwargs) is dict else dict(kwargs)]
         return self._encode(call, serializer, self.max_depth + 2, _call_path)
 
@@ -184,19 +180,13 @@ class Codec:
             raise NotDecodable(f"stored bytes cannot be decoded: {error_text(error)}") from error
 
     def decode_call(self, data: bytes | str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The inverse of :meth:`encode_call`.
-
-        Raises:
-            NotDecodable: as for :meth:`decode`, or the value is not a pair of args and kwargs.
-        """
+        """The inverse of :meth:`encode_call`."""
         call = self.decode(data)
         if type(call) is list and len(call) == 2:
             args, kwargs = call
             if type(args) is list and type(kwargs) is dict and (not kwargs or _are_texts(kwargs)):
                 return tuple(args), kwargs
         raise NotDecodable("stored arguments must be a list and an object: [args, kwargs]")
-
-    # -- encoding
 
     def _encode(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
         """``room`` is how many levels of containers may nest."""
@@ -325,8 +315,6 @@ class Codec:
             error.path.append(where(len(items)))
             raise
         return items
-
-    # -- decoding
 
     def _unpack(self, data: bytes) -> Any:
         if TYPE_TAG_BYTES not in data:  # without tuple, set, enum and object: all of it runs in C

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,7 +21,7 @@ __all__ = ["EncodeError", "Registered", "Scalar", "TypeTag", "registered"]
 
 MAX_DIGITS = 4300  # Python's own default limit between int and str
 BIG = 10**MAX_DIGITS
-_MICROSECOND = timedelta(microseconds=1)
+_US = timedelta(microseconds=1)
 
 
 class Scalar(NamedTuple):
@@ -64,9 +65,7 @@ class Registered(NamedTuple):
         """The member or object as an array with a tag."""
         taken = self.take(value)
         if self.type_tag is OBJECT:
-            return OBJECT.to_msgpack(
-                (self.name, *(part for pair in taken.items() for part in pair))
-            )
+            return OBJECT.to_msgpack((self.name, *chain.from_iterable(taken.items())))
         return ENUM.to_msgpack((self.name, taken))
 
 
@@ -91,26 +90,15 @@ TOO_DEEP = "containers are nested too deep to be encoded; make the data flatter"
 _CYCLE = "a container that contains itself cannot be encoded"
 
 
-# -- scalars
-
-
 def int_text(value: int) -> str:
-    """The digits of an int.
-
-    Raises:
-        EncodeError: there are too many.
-    """
+    """The digits of an int, unless there are too many."""
     if not -BIG < value < BIG:
         raise EncodeError(f"an int of more than {MAX_DIGITS} digits cannot be encoded")
     return str(value)
 
 
 def whole_text(value: str) -> str:
-    """The text itself.
-
-    Raises:
-        EncodeError: it holds a lone surrogate.
-    """
+    """The text itself, unless it holds a lone surrogate."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -128,29 +116,18 @@ def _moment_text(value: datetime | time) -> str:
     return value.isoformat() + ("~" if value.fold else "")
 
 
-def _read_datetime(text: str) -> datetime:
-    return datetime.fromisoformat(text.removesuffix("~")).replace(fold=text.endswith("~"))
-
-
-def _read_time(text: str) -> time:
-    return time.fromisoformat(text.removesuffix("~")).replace(fold=text.endswith("~"))
-
-
-def _duration_text(value: timedelta) -> str:
-    return str(value // _MICROSECOND)
-
-
-def _read_duration(text: str) -> timedelta:
-    return timedelta(microseconds=int(text))
+def _moment_reader(kind: type[datetime | time]) -> Callable[[str], datetime | time]:
+    parse = kind.fromisoformat
+    return lambda text: parse(text.removesuffix("~")).replace(fold=text.endswith("~"))
 
 
 SCALARS: Mapping[type, Scalar] = {
     int: Scalar(16, "$int", int_text, int),  # msgpack: beyond 64 bits
     Decimal: Scalar(17, "$decimal", str, Decimal),
-    datetime: Scalar(18, "$datetime", _moment_text, _read_datetime),
+    datetime: Scalar(18, "$datetime", _moment_text, _moment_reader(datetime)),
     date: Scalar(19, "$date", date.isoformat, date.fromisoformat),
-    time: Scalar(20, "$time", _moment_text, _read_time),
-    timedelta: Scalar(21, "$timedelta", _duration_text, _read_duration),
+    time: Scalar(20, "$time", _moment_text, _moment_reader(time)),
+    timedelta: Scalar(21, "$timedelta", lambda span: str(span // _US), lambda us: int(us) * _US),
     UUID: Scalar(22, "$uuid", str, UUID),
 }
 SCALAR_OF_CODE = {scalar.code: scalar for scalar in SCALARS.values()}
@@ -177,25 +154,14 @@ HOOKS: Mapping[type, Callable[[Any], Any]] = {
 
 
 def read_scalar(code: int, content: bytes) -> Any:
-    """The value of a msgpack extension.
-
-    Raises:
-        NotDecodable: the code is unknown.
-    """
+    """The value of a msgpack extension."""
     if code not in SCALAR_OF_CODE:
         raise NotDecodable(f"msgpack extension {code} is unknown to this version")
     return SCALAR_OF_CODE[code].read(bytes(content).decode())
 
 
-# -- classes of users
-
-
 def registered(cls: type, name: str) -> Registered:
-    """How instances of an Enum, dataclass or pydantic model are encoded.
-
-    Raises:
-        ConfigError: the class is of another kind, or cannot be rebuilt from its fields.
-    """
+    """How instances of an Enum, dataclass or pydantic model are encoded."""
     if issubclass(cls, enum.Enum):
         return Registered(cls, name, ENUM, _member, _member_maker(cls))
     if is_model(cls):
@@ -271,9 +237,6 @@ def _input_key(cls: Any, field: str) -> str:
             "an alias path; set validate_by_name=True in its model_config"
         )
     return key
-
-
-# -- error messages
 
 
 def no_such_type(kind: type) -> str:

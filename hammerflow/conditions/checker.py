@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,62 +13,33 @@ from hammerflow.conditions.parser import SyntaxNode, condition_error
 from hammerflow.errors import ConditionError
 
 __all__ = [
-    "KINDS",
-    "METHODS",
-    "NESTED",
-    "NUMBERS",
-    "ORDER",
-    "UNORDERED",
-    "ConditionChecker",
-    "is_deps",
-]
+    "KINDS", "METHODS", "NESTED", "NUMBERS", "ORDER", "UNORDERED", "ConditionChecker", "is_deps",
+]  # fmt: skip
 
 KINDS: dict[type, str] = {
-    bool: "bool",
-    int: "int",
-    float: "double",
-    str: "string",
-    type(None): "null",
-    list: "list",
-    tuple: "list",
-    dict: "map",
-    bytes: "bytes",
-    set: "set",
-    frozenset: "set",
-    Decimal: "decimal",
-    datetime: "datetime",
-    date: "date",
-    time: "time",
-    timedelta: "duration",
-    UUID: "uuid",
-}
+    type(None): "null", bool: "bool", int: "int", float: "double", Decimal: "decimal",
+    str: "string", bytes: "bytes", UUID: "uuid",
+    datetime: "datetime", date: "date", time: "time", timedelta: "duration",
+    list: "list", tuple: "list", dict: "map", set: "set", frozenset: "set",
+}  # fmt: skip
 NUMBERS = ("int", "double", "decimal")
 NESTED = ("list", "map", "set")
 UNORDERED = ("null", *NESTED)
 ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 FUNCTIONS = ("size", "has", "int", "double", "string")
 METHODS: dict[str, Callable[[str, str], bool]] = {
-    "contains": operator.contains,
-    "startsWith": str.startswith,
-    "endsWith": str.endswith,
-}
+    "contains": operator.contains, "startsWith": str.startswith, "endsWith": str.endswith,
+}  # fmt: skip
 
 
 class ConditionChecker:
-    """Static types: a kind where the text determines it, None where the data does.
-
-    Attributes:
-        names: what the condition reads, known after :meth:`kind`.
-    """
+    """Static types: a kind where the text determines it, None where the data does."""
 
     def __init__(self, source: str, dependencies: tuple[str, ...]) -> None:
         self.source, self.dependencies = source, dependencies
-        self.names: set[str] = set()
+        self.names: set[str] = set()  # what the condition reads, known after kind()
 
     def _error(self, node: SyntaxNode, reason: str) -> ConditionError:
         return condition_error(self.source, node.at, reason)
@@ -80,46 +51,23 @@ class ConditionChecker:
         return kind
 
     def kind(self, node: SyntaxNode) -> str | None:
-        """The kind of a node and all below it.
-
-        Raises:
-            ConditionError: no data can make it valid.
-        """
+        """The kind of a node, after all below it; a ConditionError if no data can make it valid."""
         match node.op, node.args:
             case "literal", (value,):
                 return KINDS[type(value)]
             case "name", (name,):
                 self._name(node, name)
                 return None
-            case (("&&" | "||"), parts):
-                for part in parts:
-                    self._expect(part, "bool", what=node.op)
-                return "bool"
-            case "!", (inside, _):
-                self._expect(inside, "bool", what="!")
-                return "bool"
+            case "&&" | "||" | "!" | "list" | "map", parts:
+                return self._parts(node.op, parts)
             case "negate", (inside, _):
                 return self._expect(inside, "int", "double", what="unary -")
             case "?:", (test, then, other):
                 self._expect(test, "bool", what="? :")
                 kinds = {self.kind(then), self.kind(other)}
                 return kinds.pop() if len(kinds) == 1 else None
-            case _:
-                return self._compound(node)
-
-    def _compound(self, node: SyntaxNode) -> str | None:
-        match node.op, node.args:
             case "arithmetic", (first, rest):
                 return self._arithmetic(first, rest)
-            case "list", parts:
-                for part in parts:
-                    self.kind(part)
-                return "list"
-            case "map", pairs:
-                for key, value in pairs:
-                    self._expect(key, "string", "int", "bool", what="a map's key")
-                    self.kind(value)
-                return "map"
             case "function", (name, args):
                 return self._function(node, name, args)
             case "path", (first, steps):
@@ -127,16 +75,29 @@ class ConditionChecker:
             case _:
                 return self._comparison(node)
 
-    def _name(self, node: SyntaxNode, name: str) -> None:
-        if name == "deps":
-            raise self._error(node, "deps is read as deps['name of a dependency']")
-        if name not in self.dependencies and len(self.dependencies) != 1:
-            raise self._unknown(node, name)
-        self.names.add(name)
+    def _parts(self, op: str, parts: tuple[Any, ...]) -> str:
+        match op:
+            case "list":
+                for part in parts:
+                    self.kind(part)
+                return "list"
+            case "map":
+                for key, value in parts:
+                    self._expect(key, "string", "int", "bool", what="a map's key")
+                    self.kind(value)
+                return "map"
+        for part in parts if op != "!" else parts[:1]:
+            self._expect(part, "bool", what=op)
+        return "bool"
 
-    def _unknown(self, node: SyntaxNode, name: str) -> ConditionError:
-        known = ", ".join(map(repr, self.dependencies[:20])) or "none"
-        return self._error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
+    def _name(self, node: SyntaxNode, name: str, *, is_field: bool = True) -> None:
+        """Note what is read; without ``is_field`` not a field of the only dependency."""
+        if name == "deps" and is_field:
+            raise self._error(node, "deps is read as deps['name of a dependency']")
+        if name not in self.dependencies and not (is_field and len(self.dependencies) == 1):
+            known = ", ".join(map(repr, self.dependencies[:20])) or "none"
+            raise self._error(node, f"{name[:80]!r} is not a dependency; known are: {known}")
+        self.names.add(name)
 
     def _comparison(self, node: SyntaxNode) -> str:
         left, right = map(self.kind, node.args)
@@ -166,12 +127,16 @@ class ConditionChecker:
                 left = "double"
         return left
 
-    def _function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
-        if name not in FUNCTIONS:
-            known = ", ".join([*FUNCTIONS, *METHODS])
-            raise self._error(node, f"there is no function {name[:80]!r}; known are: {known}")
+    def _check_call(self, node: SyntaxNode, what: str, known: Iterable[str]) -> None:
+        name, args = node.args
+        if name not in known:
+            names = ", ".join(dict.fromkeys([*known, *METHODS]))
+            raise self._error(node, f"there is no {what} {name[:80]!r}; known are: {names}")
         if len(args) != 1:
             raise self._error(node, f"{name}() takes 1 argument, not {len(args)}")
+
+    def _function(self, node: SyntaxNode, name: str, args: tuple[SyntaxNode, ...]) -> str:
+        self._check_call(node, "function", FUNCTIONS)
         kind = self.kind(args[0])
         if name == "has":
             if args[0].op != "path" or args[0].args[1][-1].op != "select":
@@ -205,18 +170,12 @@ class ConditionChecker:
         key = steps[0].args[0]
         if key.op != "literal" or type(key.args[0]) is not str:
             raise self._error(key, "deps takes a dependency's name in quotes")
-        if key.args[0] not in self.dependencies:
-            raise self._unknown(key, key.args[0])
-        self.names.add(key.args[0])
+        self._name(key, key.args[0], is_field=False)
         return True
 
     def _method(self, step: SyntaxNode, kind: str | None) -> str:
+        self._check_call(step, "method", METHODS)
         name, args = step.args
-        if name not in METHODS:
-            known = ", ".join(METHODS)
-            raise self._error(step, f"there is no method {name[:80]!r}; known are: {known}")
-        if len(args) != 1:
-            raise self._error(step, f"{name}() takes 1 argument, not {len(args)}")
         if kind not in (None, "string"):
             raise self._error(step, f"{name}() is a method of strings, not of {kind}")
         self._expect(args[0], "string", what=f"{name}()")

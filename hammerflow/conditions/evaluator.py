@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from math import isfinite
+from operator import add, mul, sub
 from typing import Any
 
 from hammerflow.conditions.checker import (
@@ -26,6 +28,7 @@ __all__ = ["Condition", "compile_condition"]
 MAX_STEPS = 1_000_000  # operations and elements of one evaluation
 MAX_TEXT = 1_000_000  # characters or elements of a string or list that ``+`` makes
 _SHOWN = 200  # characters of a value in a message
+_SIGNS: Mapping[str, Callable[[Any, Any], Any]] = {"+": add, "-": sub, "*": mul}
 
 
 class EvaluationError(Exception):
@@ -38,23 +41,15 @@ class BudgetExceeded(EvaluationError):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition, made by :func:`compile_condition`.
-
-    Attributes:
-        source: its text.
-        names: what it reads: dependencies, or fields of the only one.
-    """
+    """A compiled condition, made by :func:`compile_condition`."""
 
     source: str
-    names: frozenset[str]
+    names: frozenset[str]  # what it reads: dependencies, or fields of the only one
     _tree: SyntaxNode = field(repr=False, compare=False)
     _dependencies: tuple[str, ...] = field(repr=False)
 
     def evaluate(self, results: Mapping[str, Any]) -> bool:
-        """Whether the node runs.
-
-        Args:
-            results: decoded results by name of the dependency.
+        """Whether the node runs, given the decoded results by name of the dependency.
 
         Raises:
             ConditionError: a field is missing, a type does not fit, or the value is not a bool.
@@ -109,11 +104,14 @@ class _Evaluation:
             return "missing"
 
     def named(self, name: str) -> Any:
-        owner = name if name in self.dependencies else self.dependencies[0]
-        if owner not in self.results:
-            raise EvaluationError(f"there is no result of {owner!r}")
-        result = self.results[owner]
-        return result if owner == name else self.field(result, name)
+        if name in self.dependencies:
+            return self.result(name)
+        return self.field(self.result(self.dependencies[0]), name)
+
+    def result(self, name: str) -> Any:
+        if name not in self.results:
+            raise EvaluationError(f"there is no result of {name!r}")
+        return self.results[name]
 
     def field(self, value: Any, name: str) -> Any:
         if _kind(value) != "map":
@@ -144,43 +142,11 @@ class _Evaluation:
 
     def value(self, node: SyntaxNode) -> Any:
         self.step()
-        match node.op, node.args:
-            case "literal", (value,):
-                return value
-            case "name", (name,):
-                return self.named(name)
-            case (("&&" | "||"), parts):
-                return self.joined(parts, until=node.op == "||")
-            case "!", (inside, count):
-                return self.truth(inside) ^ bool(count % 2)
-            case "?:", (test, then, other):
-                return self.value(then if self.truth(test) else other)
-            case "path", (first, steps):
-                return self.path(first, steps)
-            case "function", (name, (arg,)):
-                return self.function(name, arg)
-            case _:
-                return self.compound(node)
+        if operation := _OPERATIONS.get(node.op):
+            return operation(self, *node.args)
+        return self.compared(node.op, *map(self.value, node.args))
 
-    def compound(self, node: SyntaxNode) -> Any:
-        match node.op, node.args:
-            case "negate", (inside, count):
-                value = _number(self.value(inside))
-                return _bounded(-value if count % 2 else value)
-            case "arithmetic", (first, rest):
-                value = self.value(first)
-                for sign, _, operand in rest:
-                    value = self.arithmetic(sign, value, self.value(operand))
-                return value
-            case "list", parts:
-                return [self.value(part) for part in parts]
-            case "map", pairs:
-                return {_key(self.value(key)): self.value(value) for key, value in pairs}
-            case _:
-                left, right = node.args
-                return self.compared(node.op, self.value(left), self.value(right))
-
-    def joined(self, parts: tuple[SyntaxNode, ...], *, until: bool) -> bool:
+    def joined(self, *parts: SyntaxNode, until: bool) -> bool:
         """``||`` ends at true and ``&&`` at false, whatever errors the parts before have.
 
         That is CEL's rule: https://github.com/google/cel-spec/blob/master/doc/langdef.md
@@ -200,19 +166,12 @@ class _Evaluation:
 
     def path(self, first: SyntaxNode, steps: Iterable[SyntaxNode]) -> Any:
         rest = iter(steps)
-        if is_deps(first):
-            value = self.named_dependency(next(rest).args[0].args[0])
-        else:
-            value = self.value(first)
+        read_deps = is_deps(first)
+        value = self.result(next(rest).args[0].args[0]) if read_deps else self.value(first)
         for step in rest:
             self.step()
             value = self.stepped(value, step)
         return value
-
-    def named_dependency(self, name: str) -> Any:
-        if name not in self.results:
-            raise EvaluationError(f"there is no result of {name!r}")
-        return self.results[name]
 
     def stepped(self, value: Any, step: SyntaxNode) -> Any:
         match step.op, step.args:
@@ -238,7 +197,8 @@ class _Evaluation:
             raise EvaluationError(f"the index {_show(key)} is outside a list of {len(value)}")
         return value[key]
 
-    def function(self, name: str, arg: SyntaxNode) -> Any:
+    def function(self, name: str, args: tuple[SyntaxNode]) -> Any:
+        (arg,) = args
         if name == "has":
             first, steps = arg.args
             before = self.path(first, steps[:-1])
@@ -253,7 +213,13 @@ class _Evaluation:
             return len(value)
         return _converted(name, value, kind)
 
-    def arithmetic(self, sign: str, left: Any, right: Any) -> Any:
+    def arithmetic(self, first: SyntaxNode, rest: list[tuple[str, int, SyntaxNode]]) -> Any:
+        value = self.value(first)
+        for sign, _, operand in rest:
+            value = self.combined(sign, value, self.value(operand))
+        return value
+
+    def combined(self, sign: str, left: Any, right: Any) -> Any:
         kinds = (_kind(left), _kind(right))
         if sign == "+" and kinds in (("string", "string"), ("list", "list"), ("bytes", "bytes")):
             self.step((len(left) + len(right)) // 100)
@@ -261,15 +227,10 @@ class _Evaluation:
                 raise EvaluationError(f"+ would make more than {MAX_TEXT} characters or elements")
             return [*left, *right] if kinds[0] == "list" else left + right
         left, right = _number(left), _number(right)
-        if sign in "/%" and right == 0:
+        if sign in _SIGNS:
+            return _bounded(_SIGNS[sign](left, right))
+        if right == 0:
             raise EvaluationError("division by zero")
-        match sign:
-            case "+":
-                return _bounded(left + right)
-            case "-":
-                return _bounded(left - right)
-            case "*":
-                return _bounded(left * right)
         return _divided(sign, left, right)
 
     def compared(self, op: str, left: Any, right: Any) -> bool:
@@ -328,6 +289,23 @@ class _Evaluation:
         for key in a:
             found = self.found(b, key)
             yield (a[key], found[0]) if found else (True, False)
+
+
+#: What gives the value of a node; the other nodes are comparisons.
+_OPERATIONS: Mapping[str, Callable[..., Any]] = {
+    "literal": lambda _, value: value,
+    "name": _Evaluation.named,
+    "||": partial(_Evaluation.joined, until=True),
+    "&&": partial(_Evaluation.joined, until=False),
+    "!": lambda run, inside, count: run.truth(inside) ^ bool(count % 2),
+    "?:": lambda run, test, then, other: run.value(then if run.truth(test) else other),
+    "negate": lambda run, inside, count: _bounded((-1) ** count * _number(run.value(inside))),
+    "arithmetic": _Evaluation.arithmetic,
+    "list": lambda run, *parts: [run.value(part) for part in parts],
+    "map": lambda run, *pairs: {_key(run.value(key)): run.value(value) for key, value in pairs},
+    "path": _Evaluation.path,
+    "function": _Evaluation.function,
+}
 
 
 def _kind(value: Any) -> str:

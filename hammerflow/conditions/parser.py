@@ -8,7 +8,9 @@ nesting makes the tree deep.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from hammerflow.errors import ConditionError
 
@@ -32,11 +34,13 @@ _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))", re.DOTALL
 )
 _PLAIN = dict(zip("abfnrtv\\\"'`?", "\a\b\f\n\r\t\v\\\"'`?", strict=True))
-_CONSTANTS = {"true": True, "True": True, "false": False, "False": False}
-_NULLS = ("null", "None")
+_CONSTANTS = {
+    "true": True, "false": False, "null": None, "True": True, "False": False, "None": None,
+}  # fmt: skip
 _WORDS = {"and": "&&", "or": "||", "not": "not", "in": "in"}
 _HINTS = {"=": "write == to compare", "&": "write &&", "|": "write ||"}
-_COMPARE = ("==", "!=", "<", "<=", ">", ">=", "in")
+_COMPARE = ("==", "!=", "<", "<=", ">", ">=", "in", "not")  # not in
+T = TypeVar("T")
 
 
 class SyntaxNode(NamedTuple):
@@ -54,11 +58,7 @@ class _Token(NamedTuple):
 
 
 def parse(source: str) -> SyntaxNode:
-    """The tree of a text.
-
-    Raises:
-        ConditionError: a syntax error, or the text is too long or too deep.
-    """
+    """The tree of a text, which may be refused with a ConditionError."""
     if not isinstance(source, str):
         raise ConditionError(f"a condition must be a string, not {type(source).__name__}")
     if len(source) > MAX_SOURCE:
@@ -105,15 +105,20 @@ class _Parser:
 
     def __init__(self, source: str, tokens: list[_Token]) -> None:
         self.source, self.tokens, self.next, self.depth = source, tokens, 0, 0
+        # From the loosest to the tightest; partial() adds no Python frame to a level.
+        self.either = partial(self.joined, "||", partial(self.joined, "&&", self.negation))
+        self.sum = partial(self.arithmetic, "+-", partial(self.arithmetic, "*/%", self.unary))
 
     @property
     def token(self) -> _Token:
         return self.tokens[self.next]
 
+    def error(self, at: int, reason: str) -> ConditionError:
+        return condition_error(self.source, at, reason)
+
     def unexpected(self, expected: str) -> ConditionError:
-        token = self.token
-        found = repr(token.text[:40]) if token.kind != "end" else "the end"
-        return condition_error(self.source, token.at, f"expected {expected}, got {found}")
+        found = repr(self.token.text[:40]) if self.token.kind != "end" else "the end"
+        return self.error(self.token.at, f"expected {expected}, got {found}")
 
     def take(self, *marks: str) -> _Token | None:
         token = self.token
@@ -131,8 +136,7 @@ class _Parser:
     def expression(self) -> SyntaxNode:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            reason = f"it is nested more than {MAX_DEPTH} deep"
-            raise condition_error(self.source, self.token.at, reason)
+            raise self.error(self.token.at, f"it is nested more than {MAX_DEPTH} deep")
         tree = self.either()
         if mark := self.take("?"):
             then = self.expression()
@@ -141,19 +145,18 @@ class _Parser:
         self.depth -= 1
         return tree
 
-    def either(self) -> SyntaxNode:
-        parts = [self.both()]
+    def joined(self, mark: str, part: Callable[[], SyntaxNode]) -> SyntaxNode:
+        parts = [part()]
         at = self.token.at
-        while self.take("||"):
-            parts.append(self.both())
-        return SyntaxNode("||", tuple(parts), at) if len(parts) > 1 else parts[0]
+        while self.take(mark):
+            parts.append(part())
+        return SyntaxNode(mark, tuple(parts), at) if len(parts) > 1 else parts[0]
 
-    def both(self) -> SyntaxNode:
-        parts = [self.negation()]
-        at = self.token.at
-        while self.take("&&"):
-            parts.append(self.negation())
-        return SyntaxNode("&&", tuple(parts), at) if len(parts) > 1 else parts[0]
+    def arithmetic(self, signs: str, part: Callable[[], SyntaxNode]) -> SyntaxNode:
+        first, rest = part(), []
+        while mark := self.take(*signs):
+            rest.append((mark.text, mark.at, part()))
+        return SyntaxNode("arithmetic", (first, rest), first.at) if rest else first
 
     def negation(self) -> SyntaxNode:
         """``not`` binds as in Python: weaker than a comparison, unlike ``!``."""
@@ -165,30 +168,15 @@ class _Parser:
 
     def relation(self) -> SyntaxNode:
         left = self.sum()
-        mark = self.take(*_COMPARE, "not")
+        mark = self.take(*_COMPARE)
         if mark is None:
             return left
-        if mark.text == "not":
-            inside = SyntaxNode(self.expect("in").text, (left, self.sum()), mark.at)
-            tree = SyntaxNode("!", (inside, 1), mark.at)
-        else:
-            tree = SyntaxNode(mark.text, (left, self.sum()), mark.at)
-        if again := self.take(*_COMPARE, "not"):
+        operation = self.expect("in") if mark.text == "not" else mark
+        tree = SyntaxNode(operation.text, (left, self.sum()), mark.at)
+        if again := self.take(*_COMPARE):
             reason = "comparisons do not chain: write a < b && b < c, or parentheses"
-            raise condition_error(self.source, again.at, reason)
-        return tree
-
-    def sum(self) -> SyntaxNode:
-        first, rest = self.product(), []
-        while mark := self.take("+", "-"):
-            rest.append((mark.text, mark.at, self.product()))
-        return SyntaxNode("arithmetic", (first, rest), first.at) if rest else first
-
-    def product(self) -> SyntaxNode:
-        first, rest = self.unary(), []
-        while mark := self.take("*", "/", "%"):
-            rest.append((mark.text, mark.at, self.unary()))
-        return SyntaxNode("arithmetic", (first, rest), first.at) if rest else first
+            raise self.error(again.at, reason)
+        return tree if operation is mark else SyntaxNode("!", (tree, 1), mark.at)
 
     def unary(self) -> SyntaxNode:
         sign = self.take("!", "-")
@@ -209,7 +197,8 @@ class _Parser:
                 continue
             name = self.name()
             if self.take("("):
-                steps.append(SyntaxNode("call", (name, self.until(")")), mark.at))
+                args = self.until(")", self.expression)
+                steps.append(SyntaxNode("call", (name, args), mark.at))
             else:
                 steps.append(SyntaxNode("select", (name,), mark.at))
         return SyntaxNode("path", (first, tuple(steps)), first.at) if steps else first
@@ -220,25 +209,19 @@ class _Parser:
         self.next += 1
         return self.tokens[self.next - 1].text
 
-    def until(self, closing: str) -> tuple[SyntaxNode, ...]:
-        parts: list[SyntaxNode] = []
+    def until(self, closing: str, read: Callable[[], T]) -> tuple[T, ...]:
+        parts: list[T] = []
         while not self.take(closing):
-            parts.append(self.expression())
+            parts.append(read())
             if not self.take(","):
                 self.expect(closing)
                 break
         return tuple(parts)
 
-    def pairs(self) -> tuple[tuple[SyntaxNode, SyntaxNode], ...]:
-        pairs = []
-        while not self.take("}"):
-            key = self.expression()
-            self.expect(":")
-            pairs.append((key, self.expression()))
-            if not self.take(","):
-                self.expect("}")
-                break
-        return tuple(pairs)
+    def pair(self) -> tuple[SyntaxNode, SyntaxNode]:
+        key = self.expression()
+        self.expect(":")
+        return key, self.expression()
 
     def primary(self) -> SyntaxNode:
         if self.take("("):
@@ -246,19 +229,20 @@ class _Parser:
             self.expect(")")
             return tree
         if mark := self.take("["):
-            return SyntaxNode("list", self.until("]"), mark.at)
+            return SyntaxNode("list", self.until("]", self.expression), mark.at)
         if mark := self.take("{"):
-            return SyntaxNode("map", self.pairs(), mark.at)
+            return SyntaxNode("map", self.until("}", self.pair), mark.at)
         token = self.token
         if token.kind not in ("int", "float", "string", "name"):
             raise self.unexpected("a value")
         self.next += 1
         if token.kind != "name":
             return SyntaxNode("literal", (self.literal(token),), token.at)
-        if token.text in _CONSTANTS or token.text in _NULLS:
-            return SyntaxNode("literal", (_CONSTANTS.get(token.text),), token.at)
+        if token.text in _CONSTANTS:
+            return SyntaxNode("literal", (_CONSTANTS[token.text],), token.at)
         if self.take("("):
-            return SyntaxNode("function", (token.text, self.until(")")), token.at)
+            args = self.until(")", self.expression)
+            return SyntaxNode("function", (token.text, args), token.at)
         return SyntaxNode("name", (token.text,), token.at)
 
     def literal(self, token: _Token) -> Any:
@@ -266,26 +250,22 @@ class _Parser:
             return _ESCAPE.sub(lambda escape: self.unescape(escape, token.at), token.text[1:-1])
         after = self.token
         if after.kind in ("name", "int", "float") and after.at == token.at + len(token.text):
-            raise condition_error(
-                self.source, token.at, f"{token.text + after.text!r:.60} is not a number"
-            )
+            raise self.error(token.at, f"{token.text + after.text!r:.60} is not a number")
         if token.kind == "float":
             return float(token.text)
         digits = token.text.lower()
-        value = MAX_INT + 1
-        if len(digits) <= 30:
-            value = int(digits, 16) if digits.startswith("0x") else int(digits)
-        if value > MAX_INT:
-            raise condition_error(self.source, token.at, "an int has at most 64 bits")
+        value = int(digits[:30], 16 if digits.startswith("0x") else 10)
+        if len(digits) > 30 or value > MAX_INT:
+            raise self.error(token.at, "an int has at most 64 bits")
         return value
 
     def unescape(self, escape: re.Match[str], at: int) -> str:
         *codes, octal, plain = escape.groups()
         if plain is not None:
             if plain not in _PLAIN:
-                raise condition_error(self.source, at, f"the escape {escape[0]!r} is unknown")
+                raise self.error(at, f"the escape {escape[0]!r} is unknown")
             return _PLAIN[plain]
         code = int(octal, 8) if octal else int(next(filter(None, codes)), 16)
         if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-            raise condition_error(self.source, at, f"the escape {escape[0]!r} is not a character")
+            raise self.error(at, f"the escape {escape[0]!r} is not a character")
         return chr(code)

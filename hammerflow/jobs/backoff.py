@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -39,7 +40,7 @@ class Backoff:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("constant", "linear", "exponential", "fibonacci"):
+        if self.kind not in [*_FORMULAS]:  # it may be unhashable
             raise ConfigError(f"unknown kind of backoff: {self.kind!r}")
         for number in (self.first, self.factor, self.max, self.jitter):
             if type(number) not in (int, float) or not 0 <= number <= _MOST:
@@ -56,16 +57,7 @@ class Backoff:
                 over ``delay * (1 - jitter) .. delay * (1 + jitter)``, never above ``max``.
         """
         n = min(max(attempt, 1), 1000)
-        match self.kind:
-            case "constant":
-                delay = self.first
-            case "linear":
-                delay = self.first + self.factor * (n - 1)
-            case "exponential":
-                delay = _power(self.first, self.factor, n - 1, self.max)
-            case "fibonacci":
-                delay = self.first * _fibonacci(n)
-        delay = min(delay, self.max)
+        delay = min(_FORMULAS[self.kind](self, n), self.max)
         return min(delay * (1 + self.jitter * (2 * chance - 1)), self.max)
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,11 +138,11 @@ def _seconds(value: float | timedelta) -> float:
     return durations.seconds(value, "the delay of a backoff")
 
 
-def _power(first: float, factor: float, n: int, limit: float) -> float:
+def _exponential(backoff: Backoff, n: int) -> float:
     try:
-        return first * factor**n
+        return backoff.first * backoff.factor ** (n - 1)
     except OverflowError:
-        return limit if first else 0.0
+        return backoff.max if backoff.first else 0.0
 
 
 def _fibonacci(n: int) -> float:
@@ -158,3 +150,11 @@ def _fibonacci(n: int) -> float:
     for _ in range(n):
         a, b = b, a + b
     return a
+
+
+_FORMULAS: Mapping[str, Callable[[Backoff, int], float]] = {
+    "constant": lambda backoff, _: backoff.first,
+    "linear": lambda backoff, n: backoff.first + backoff.factor * (n - 1),
+    "exponential": _exponential,
+    "fibonacci": lambda backoff, n: backoff.first * _fibonacci(n),
+}

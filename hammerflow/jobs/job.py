@@ -12,22 +12,9 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "CHUNK",
-    "CONDITIONAL",
-    "DEPENDENCY",
-    "ORDER",
-    "Claimed",
-    "DependencyStatus",
-    "ErrorRecord",
-    "Job",
-    "JobState",
-    "NewJob",
-    "NewWorkflow",
-    "Priority",
-    "RowFlags",
-    "Rule",
-    "checked_priority",
-]
+    "CHUNK", "CONDITIONAL", "DEPENDENCY", "ORDER", "Claimed", "DependencyStatus", "ErrorRecord",
+    "Job", "JobState", "NewJob", "NewWorkflow", "Priority", "RowFlags", "Rule", "checked_priority",
+]  # fmt: skip
 
 #: How many jobs one statement writes.
 CHUNK = 5_000
@@ -67,11 +54,8 @@ class JobState(enum.StrEnum):
 
 #: Codes of the final states in the table ``done``.
 FINAL_CODES: Mapping[JobState, int] = {
-    JobState.COMPLETED: 4,
-    JobState.FAILED: 5,
-    JobState.CANCELLED: 6,
-    JobState.SKIPPED: 7,
-}
+    JobState.COMPLETED: 4, JobState.FAILED: 5, JobState.CANCELLED: 6, JobState.SKIPPED: 7,
+}  # fmt: skip
 FINAL_STATES: Mapping[int, JobState] = {code: state for state, code in FINAL_CODES.items()}
 
 
@@ -92,15 +76,7 @@ class DependencyStatus(enum.StrEnum):
 
 
 class Priority(enum.IntEnum):
-    """The priority of a job: higher numbers run first within a queue.
-
-    Attributes:
-        BACKGROUND: 0.
-        LOW: 1.
-        NORMAL: 2, the default.
-        HIGH: 3.
-        CRITICAL: 4.
-    """
+    """The priority of a job: higher numbers run first within a queue; NORMAL is the default."""
 
     BACKGROUND = 0
     LOW = 1
@@ -292,11 +268,7 @@ class Job:
 
 
 def checked_priority(value: int) -> int:
-    """The number of a priority.
-
-    Raises:
-        ConfigError: the value is not one of :class:`Priority`.
-    """
+    """The number of a :class:`Priority`; a ConfigError for any other value."""
     try:
         return int(Priority(value))
     except ValueError:

@@ -9,24 +9,10 @@ from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import NewJob, NewWorkflow
 
 __all__ = [
-    "Cancel",
-    "Cancelled",
-    "Completed",
-    "Failed",
-    "Failure",
-    "Lost",
-    "Operation",
-    "Outcome",
-    "Parked",
-    "Released",
-    "Replaced",
-    "Retry",
-    "Retrying",
-    "Settled",
-    "Snooze",
-    "Snoozed",
+    "Cancel", "Cancelled", "Completed", "Failed", "Failure", "Lost", "Operation", "Outcome",
+    "Parked", "Released", "Replaced", "Retry", "Retrying", "Settled", "Snooze", "Snoozed",
     "Spawned",
-]
+]  # fmt: skip
 
 
 class Retry(HammerflowError):
@@ -160,14 +146,6 @@ class Settled(NamedTuple):
 
 
 Outcome = (
-    Completed
-    | Failed
-    | Retrying
-    | Replaced
-    | Snoozed
-    | Cancelled
-    | Released
-    | Parked
-    | Lost
-    | Settled
-)
+    Completed | Failed | Retrying | Replaced | Snoozed
+    | Cancelled | Released | Parked | Lost | Settled
+)  # fmt: skip

@@ -9,16 +9,11 @@ __all__ = ["Settlement"]
 
 @dataclass(slots=True)
 class Settlement:
-    """What changed when outcomes were settled.
+    """What changed: ids of jobs (and ended workflows), and names of queues."""
 
-    Attributes:
-        stale: ids of jobs whose lease another worker holds: nothing was written for them.
-        earlier: ids of jobs that an earlier try had settled, whose reply was lost.
-        ended: ids of jobs and workflows that are in a final state now.
-        queues: names of queues in which jobs became ready.
-    """
-
+    # Another worker holds their lease: nothing was written for them.
     stale: set[bytes] = field(default_factory=set)
+    # An earlier try had settled them; its reply was lost.
     earlier: set[bytes] = field(default_factory=set)
-    ended: list[bytes] = field(default_factory=list)
-    queues: set[str] = field(default_factory=set)
+    ended: list[bytes] = field(default_factory=list)  # in a final state now
+    queues: set[str] = field(default_factory=set)  # in which jobs became ready

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from hammerflow.canvas.signature import Signature, plain
@@ -14,6 +15,7 @@ __all__ = ["Batch", "submit_work"]
 _MODES = ("continue", "fail_fast", "collect")
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Batch:
     """Many calls as one unit: sent alone or as a node of a workflow.
 
@@ -34,27 +36,19 @@ class Batch:
         TypeError: ``then`` is not a signature.
     """
 
-    __slots__ = ("_was_read", "name", "on_failure", "signatures", "submit", "then")
+    signatures: Iterable[Signature]
+    _: KW_ONLY
+    on_failure: str = "continue"
+    then: Signature | None = None
+    name: str = "batch"
+    submit: Callable[[Any], Any] | None = None
+    _was_read: bool = field(default=False, init=False)
 
-    def __init__(
-        self,
-        signatures: Iterable[Signature],
-        *,
-        on_failure: str = "continue",
-        then: Signature | None = None,
-        name: str = "batch",
-        submit: Callable[[Any], Any] | None = None,
-    ) -> None:
-        if on_failure not in _MODES:
-            raise ConfigError(f"on_failure must be {', '.join(_MODES)}, not {on_failure!r}")
-        if then is not None:
-            then = plain(then, "then of a batch")
-        self._was_read = False
-        self.signatures = signatures
-        self.on_failure = on_failure
-        self.then = then
-        self.name = name
-        self.submit = submit
+    def __post_init__(self) -> None:
+        if self.on_failure not in _MODES:
+            raise ConfigError(f"on_failure must be {', '.join(_MODES)}, not {self.on_failure!r}")
+        if self.then is not None:
+            plain(self.then, "then of a batch")
 
     def enqueue(self) -> Any:
         """Write all calls in one transaction.
@@ -70,13 +64,7 @@ class Batch:
     delay = enqueue
 
     def calls(self) -> Iterator[Signature]:
-        """Its calls, one by one.
-
-        Raises:
-            TypeError: one of them is not a signature.
-            ConfigError: one of them has links.
-            WorkflowInvalid: they come from a generator that was read before.
-        """
+        """Its calls, one by one; a generator of calls can be read only once."""
         if self._was_read and iter(self.signatures) is self.signatures:
             raise WorkflowInvalid(
                 f"batch {self.name} was sent before and its generator of calls is used up: "
@@ -94,17 +82,12 @@ class Batch:
     @property
     def policy(self) -> FailurePolicy:
         """The failure policy of ``on_failure``."""
-        if self.on_failure == "fail_fast":
-            return FailurePolicy.FAIL_FAST
-        return FailurePolicy.CONTINUE_ON_FAILURE
+        is_fast = self.on_failure == "fail_fast"
+        return FailurePolicy.FAIL_FAST if is_fast else FailurePolicy.CONTINUE_ON_FAILURE
 
 
 def submit_work(work: Any, submit: Callable[[Any], Any] | None) -> Any:
-    """Send a batch or workflow.
-
-    Raises:
-        ConfigError: ``submit`` is None: no task made its signatures.
-    """
+    """Send a batch or workflow; without ``submit``, no task has made its signatures."""
     if submit is None:
         raise ConfigError(f"this {type(work).__name__.lower()} has no app: use app.enqueue(...)")
     return submit(work)

@@ -23,33 +23,33 @@ class NodeSpec(NamedTuple):
 
     name: str
     task: str
-    queue: str | None
     args: list[Any]
     kwargs: dict[str, Any]
     depends_on: list[str]
-    when: str | None
-    after_skipped: str  # "skip" or "run"
-    timeout: float | None
-    priority: int | None
-    max_attempts: int | None
-    delay: float | None
-    wait_for_children: bool
-    line: int | None
+    line: int
+    queue: str | None = None
+    when: str | None = None
+    after_skipped: str = "skip"  # or "run"
+    timeout: float | None = None
+    priority: int | None = None
+    max_attempts: int | None = None
+    delay: float | None = None
+    wait_for_children: bool = False
 
 
 class WorkflowSpec(NamedTuple):
     """The file as a whole; durations in seconds."""
 
     name: str
-    description: str | None
-    failure_policy: str
-    timeout: float | None
-    priority: int | None
-    health_check_interval: float | None
-    trace_id: str | None
-    correlation_id: str | None
-    metadata: dict[str, Any]
     nodes: list[NodeSpec]
+    metadata: dict[str, Any]
+    description: str | None = None
+    failure_policy: str = "fail_fast"
+    timeout: float | None = None
+    priority: int | None = None
+    health_check_interval: float | None = None
+    trace_id: str | None = None
+    correlation_id: str | None = None
 
 
 def read_workflow(
@@ -68,8 +68,6 @@ def read_workflow(
 
     Raises:
         WorkflowInvalid: the file breaks a rule; one sentence with the line and the path.
-        MissingExtra: the file is YAML, and PyYAML is not installed.
-        ConfigError: the format is unknown.
     """
     try:
         return _workflow(_read(text, format, source))
@@ -94,9 +92,6 @@ def _read(text: str, format: str | None, source: str) -> Positioned:  # noqa: A0
     if format is None:
         format = "json" if text.lstrip().startswith("{") else "yaml"  # noqa: A001
     return read_json(text) if format == "json" else read_yaml(text)
-
-
-# -- values
 
 
 def _fields(
@@ -167,12 +162,6 @@ def _one_of(*known: str) -> Callable[[Positioned], str]:
     return read
 
 
-def _flag(found: Positioned) -> bool:
-    if not isinstance(found.value, bool):
-        raise _wrong(found, "true or false")
-    return found.value
-
-
 def _attempts(found: Positioned) -> int:
     if type(found.value) is not int or not 1 <= found.value < 2**15:
         raise _wrong(found, "a whole number from 1 to 32767")
@@ -196,42 +185,22 @@ def _duration(found: Positioned) -> float:
         raise _wrong(found, 'a duration such as 90, "90s", "15m" or "1h30m"') from None
 
 
-def _plain_list(found: Positioned) -> list[Any]:
-    return [_plain(item) for item in _list(found)]
+def _plain(what: str, *kinds: type) -> Callable[[Positioned], Any]:
+    """A reader of a value of these kinds, without positions."""
 
+    def read(found: Positioned) -> Any:
+        if not isinstance(found.value, kinds):
+            raise _wrong(found, what)
+        return found.plain()
 
-def _plain_mapping(found: Positioned) -> dict[str, Any]:
-    if not isinstance(found.value, dict):
-        raise _wrong(found, "a mapping")
-    return {key: _plain(item) for key, item in found.value.items()}
-
-
-def _payload(found: Positioned) -> Any:
-    if not isinstance(found.value, dict | list):
-        raise _wrong(found, "a mapping or a list")
-    return _plain(found)
-
-
-def _plain(found: Positioned) -> Any:
-    """The value without its place."""
-    match found.value:
-        case dict():
-            return _plain_mapping(found)
-        case list():
-            return _plain_list(found)
-        case scalar:
-            return scalar
-
-
-# -- the schema
+    return read
 
 
 def _workflow(root: Positioned) -> WorkflowSpec:
     fields = _fields(root, _WORKFLOW, required=("name", "jobs"))
     nodes = fields.pop("jobs")
     _check_dependencies(root.value["jobs"], nodes)
-    defaults = {"failure_policy": "fail_fast", "metadata": {}, "nodes": nodes}
-    return WorkflowSpec(**{**dict.fromkeys(WorkflowSpec._fields), **defaults, **fields})
+    return WorkflowSpec(**{"nodes": nodes, "metadata": {}, **fields})
 
 
 def _nodes(jobs: Positioned) -> list[NodeSpec]:
@@ -257,11 +226,8 @@ def _node(job: Positioned) -> NodeSpec:
             raise job.value[other].error(f"use either payload or {other}, not both")
         payload = fields.pop("payload")
         fields["args" if isinstance(payload, list) else "kwargs"] = payload
-    defaults = {
-        "task": fields["name"], "args": [], "kwargs": {}, "depends_on": [], "after_skipped": "skip",
-        "wait_for_children": False, "line": job.line,
-    }  # fmt: skip
-    return NodeSpec(**{**dict.fromkeys(NodeSpec._fields), **defaults, **fields})
+    defaults = {"task": fields["name"], "args": [], "kwargs": {}, "depends_on": []}
+    return NodeSpec(**{**defaults, **fields}, line=job.line)
 
 
 _WORKFLOW: Mapping[str, Callable[[Positioned], Any]] = {
@@ -273,16 +239,16 @@ _WORKFLOW: Mapping[str, Callable[[Positioned], Any]] = {
     "health_check_interval": _duration,
     "trace_id": _name,
     "correlation_id": _name,
-    "metadata": _plain_mapping,
+    "metadata": _plain("a mapping", dict),
     "jobs": _nodes,
 }
 _JOB: Mapping[str, Callable[[Positioned], Any]] = {
     "name": _name,
     "task": _name,
     "queue": _name,
-    "payload": _payload,
-    "args": _plain_list,
-    "kwargs": _plain_mapping,
+    "payload": _plain("a mapping or a list", dict, list),
+    "args": _plain("a list", list),
+    "kwargs": _plain("a mapping", dict),
     "depends_on": _names,
     "when": _filled,
     "after_skipped": _one_of("skip", "run"),
@@ -290,7 +256,7 @@ _JOB: Mapping[str, Callable[[Positioned], Any]] = {
     "priority": _priority,
     "max_attempts": _attempts,
     "delay": _duration,
-    "wait_for_children": _flag,
+    "wait_for_children": _plain("true or false", bool),
 }
 
 
@@ -313,9 +279,6 @@ def _check_dependencies(jobs: Positioned, nodes: list[NodeSpec]) -> None:
         raise ParseError(reason, first.line, f"{first.path}.depends_on") from None
 
 
-# -- error messages
-
-
 def _wrong(found: Positioned, what: str, hint: str = "") -> ParseError:
     return found.error(f"{_key(found)} must be {what}, not {_shown(found.value)}{hint}")
 
@@ -325,8 +288,10 @@ def _key(found: Positioned) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool) or type(value) not in (str, int, float):
-        return str(value).lower() if isinstance(value, bool) else _kind(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if type(value) not in (str, int, float):
+        return _kind(value)
     if isinstance(value, int) and abs(value) > 10**40:
         return "a number of more than 40 digits"
     return ascii(value) if len(str(value)) <= 60 else f"{str(value)[:60]!a}..."

@@ -11,29 +11,19 @@ from typing import NamedTuple
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["STATE_STYLES", "Graph", "GraphNode", "draw", "mermaid_text"]
+__all__ = ["Graph", "GraphNode", "draw", "mermaid_text"]
 
 
 class GraphNode(NamedTuple):
-    """A node.
+    """A node."""
 
-    Attributes:
-        key: unique in the graph.
-        label: its name.
-        task: nodes of one task may be folded into one.
-        state: None before it is enqueued.
-        group: nodes of one group are drawn in one frame and folded together.
-        note: one more line, for example a condition.
-        size: how many jobs the node represents.
-    """
-
-    key: str
+    key: str  # unique in the graph
     label: str
-    task: str | None = None
-    state: str | None = None
-    group: str | None = None
-    note: str | None = None
-    size: int = 1
+    task: str | None = None  # nodes of one task may be folded into one
+    state: str | None = None  # None before it is enqueued
+    group: str | None = None  # nodes of one group are drawn in one frame and folded together
+    note: str | None = None  # one more line, for example a condition
+    size: int = 1  # how many jobs the node represents
 
 
 class Graph(NamedTuple):
@@ -42,6 +32,9 @@ class Graph(NamedTuple):
     name: str | None  # None: without a title
     nodes: Sequence[GraphNode]
     edges: Sequence[tuple[str, str]]
+
+
+_Edges = list[tuple[int, int]]  # by index
 
 
 class _Item(NamedTuple):
@@ -60,26 +53,20 @@ class _Drawing(NamedTuple):
 
     name: str | None
     items: list[_Item]
-    edges: list[tuple[int, int]]
+    edges: _Edges
     parents: list[list[int]]
     children: list[list[int]]
 
 
-#: Mermaid's styles of the states that have one.
-STATE_STYLES = {
+_STYLES = {
     "completed": "fill:#d4edda,stroke:#28a745,color:#000",
     "failed": "fill:#f8d7da,stroke:#dc3545,color:#000",
     "running": "fill:#cce5ff,stroke:#004085,color:#000",
     "parked": "fill:#fff3cd,stroke:#856404,color:#000",
-}
-_MUTED = {
     "skipped": "fill:#e2e3e5,stroke:#6c757d,color:#000",
     "cancelled": "fill:#e2e3e5,stroke:#6c757d,color:#000",
 }
-_FILLS = {
-    state: style.split(",")[0].removeprefix("fill:")
-    for state, style in (STATE_STYLES | _MUTED).items()
-}
+_FILLS = {state: style[len("fill:") : style.index(",")] for state, style in _STYLES.items()}
 _LONGEST = 80  # characters of a label
 _MERMAID_EDGES = 500  # its default maxEdges; a page can raise it, a diagram cannot
 _MERMAID_SIZE = 50_000  # its default maxTextSize
@@ -105,8 +92,7 @@ def draw(
         ascii_only: for ``text``, draw the lines of the tree in ASCII.
 
     Raises:
-        ConfigError: an unknown format, a limit out of range, a duplicate key, an edge without a
-            node, a cycle.
+        ConfigError: an unknown format, a limit out of range, a faulty graph.
     """
     if format not in ("mermaid", "dot", "text", "json"):
         raise ConfigError(f"a graph is drawn as mermaid, dot, json or text, not {format!r}")
@@ -117,19 +103,12 @@ def draw(
     if format == "json":
         return _json(graph)
     drawing = _fold(graph, edges, depths, max_nodes, max_depth)
-    match format:
-        case "mermaid":
-            return _mermaid(drawing)
-        case "dot":
-            return "\n".join(_dot_lines(drawing))
-        case _:
-            return _text(drawing, _ASCII_STROKES if ascii_only else _STROKES)
+    if format == "text":
+        return _text(drawing, _ASCII_STROKES if ascii_only else _STROKES)
+    return _mermaid(drawing) if format == "mermaid" else "\n".join(_dot_lines(drawing))
 
 
-# -- the shape
-
-
-def _edges(graph: Graph) -> list[tuple[int, int]]:
+def _edges(graph: Graph) -> _Edges:
     """The edges by index, each once."""
     places = {node.key: index for index, node in enumerate(graph.nodes)}
     if len(places) < len(graph.nodes):
@@ -141,7 +120,7 @@ def _edges(graph: Graph) -> list[tuple[int, int]]:
         raise ConfigError(f"an edge names the key {error.args[0]!r}, which no node has") from None
 
 
-def _depths(graph: Graph, edges: list[tuple[int, int]]) -> list[int]:
+def _depths(graph: Graph, edges: _Edges) -> list[int]:
     """The length of the longest path from a root to each node."""
     parents, _ = _neighbours(len(graph.nodes), edges)
     depths = [0] * len(graph.nodes)
@@ -154,9 +133,7 @@ def _depths(graph: Graph, edges: list[tuple[int, int]]) -> list[int]:
     return depths
 
 
-def _neighbours(
-    count: int, edges: Iterable[tuple[int, int]]
-) -> tuple[list[list[int]], list[list[int]]]:
+def _neighbours(count: int, edges: _Edges) -> tuple[list[list[int]], list[list[int]]]:
     parents: list[list[int]] = [[] for _ in range(count)]
     children: list[list[int]] = [[] for _ in range(count)]
     for above, below in edges:
@@ -165,15 +142,8 @@ def _neighbours(
     return parents, children
 
 
-# -- folding
-
-
 def _fold(
-    graph: Graph,
-    edges: list[tuple[int, int]],
-    depths: list[int],
-    max_nodes: int,
-    max_depth: int | None,
+    graph: Graph, edges: _Edges, depths: list[int], max_nodes: int, max_depth: int | None
 ) -> _Drawing:
     """Nodes with one bucket become one item; edges inside a bucket vanish."""
     buckets: list[Hashable] = [*range(len(graph.nodes))]
@@ -186,10 +156,8 @@ def _fold(
     for index, bucket in enumerate(buckets):
         members[bucket].append(index)
     places = {bucket: place for place, bucket in enumerate(members)}
-    drawn = dict.fromkeys(
-        (places[buckets[above]], places[buckets[below]]) for above, below in edges
-    )
-    kept = [(above, below) for above, below in drawn if above != below]
+    drawn = ((places[buckets[above]], places[buckets[below]]) for above, below in edges)
+    kept = [(above, below) for above, below in dict.fromkeys(drawn) if above != below]
     items = [_item(graph, indexes, depths) for indexes in members.values()]
     return _Drawing(graph.name, items, kept, *_neighbours(len(items), kept))
 
@@ -268,8 +236,6 @@ def _spaced(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
-# -- Mermaid
-
 #: Characters with a meaning to Mermaid, or to the Markdown in its labels.
 _ESCAPED = re.compile(r"(?<![^\W_])[_/.-]|[_/.-](?![^\W_])|(?<=www)\.|[^\w /.,-]", re.IGNORECASE)
 
@@ -309,29 +275,19 @@ def _mermaid_lines(drawing: _Drawing, longest: int) -> Iterator[str]:
         yield f"  n{above} --> n{below}"
     if len(drawing.edges) > _MERMAID_EDGES:
         yield f'  more["{_spaced(len(drawing.edges) - _MERMAID_EDGES)} more edges are not drawn"]'
-    for state, style in (STATE_STYLES | _MUTED).items():
+    for state, style in _STYLES.items():
         yield f"  classDef {state} {style}"
 
 
-def _grouped(drawing: _Drawing) -> Iterator[tuple[str | None, list[int]]]:
+def _grouped(drawing: _Drawing) -> Iterable[tuple[str | None, list[int]]]:
     """The items without a group, then each group; a group folded into one item has no frame."""
     groups: dict[str | None, list[int]] = {None: []}
     for index, item in enumerate(drawing.items):
         groups.setdefault(item.group or None, []).append(index)
-    alone = [
-        index
-        for group, indexes in groups.items()
-        if group is not None and len(indexes) == 1 and drawing.items[indexes[0]].is_folded
-        for index in indexes
-    ]
-    groups[None] += alone
-    yield None, groups[None]
-    for group, indexes in groups.items():
-        if group is not None and indexes[0] not in alone:
-            yield group, indexes
-
-
-# -- DOT
+    for group, indexes in [*groups.items()][1:]:
+        if len(indexes) == 1 and drawing.items[indexes[0]].is_folded:
+            groups[None] += groups.pop(group)
+    return groups.items()
 
 
 def _dot_lines(drawing: _Drawing) -> Iterator[str]:
@@ -357,9 +313,6 @@ def _quoted(*lines: str) -> str:
     """Lines as one string of DOT, whose labels read backslashes and HTML entities."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
     return '"' + "\\n".join(_line(line).translate(escapes) for line in lines) + '"'
-
-
-# -- text
 
 
 def _text(drawing: _Drawing, strokes: tuple[str, str, str, str]) -> str:
@@ -425,17 +378,11 @@ def _joined(drawing: _Drawing, parents: list[int]) -> str:
 def _line(text: str, longest: int = _LONGEST) -> str:
     """A text on one line, without control characters and lone surrogates."""
     cut = text if len(text) <= 4 * longest else text[: 4 * longest] + "\u2026"
-    shown = "".join(map(_shown, " ".join(cut.split())))
+    shown = "".join(
+        sign if sign.isprintable() or sign == "\u200d" else "\ufffd"  # U+200D joins emoji
+        for sign in " ".join(cut.split())
+    )
     return shown if len(shown) <= longest else shown[: longest - 1] + "\u2026"
-
-
-def _shown(character: str) -> str:
-    if character.isprintable() or character == "\u200d":  # it joins emoji
-        return character
-    return "\ufffd"
-
-
-# -- JSON
 
 
 def _json(graph: Graph) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -45,16 +45,12 @@ Output = PlannedItem | list[Any]
 
 
 class Plan:
-    """What is inserted: workflows (the outermost first) and jobs, each in order of their ids.
-
-    Attributes:
-        output: what the whole of it results in.
-    """
+    """What is inserted: workflows (the outermost first) and jobs, each in order of their ids."""
 
     def __init__(self, new_id: NewId) -> None:
         self.workflows: list[PlannedWorkflow] = []
         self.jobs: list[PlannedJob] = []
-        self.output: Output = []
+        self.output: Output = []  # of the whole
         self._new_id = new_id
         # By id() of a user's object: what came of it, each time it was laid out.
         self._outputs: dict[int, list[Output]] = {}
@@ -91,17 +87,10 @@ class Plan:
         options = (job.signature.options for job in self.jobs)
         return [given["job_id"] for given in options if "job_id" in given]
 
-    # -- canvas -----------------------------------------------------------------------------------
-
     def add_canvas(
-        self,
-        canvas: Canvas,
-        workflow: PlannedWorkflow | None,
-        *,
-        source: Output | None = None,
-        name: str | None = None,
-        last_id: bytes | None = None,
-    ) -> Output:
+        self, canvas: Canvas, workflow: PlannedWorkflow | None, *, source: Output | None = None,
+        name: str | None = None, last_id: bytes | None = None,
+    ) -> Output:  # fmt: skip
         """Lay out a canvas.
 
         Args:
@@ -154,39 +143,27 @@ class Plan:
         output = source
         for number, task in enumerate(tasks, 1):
             is_last = number == len(tasks)
-            output = self.add_canvas(
-                task,
-                workflow,
-                source=output,
-                name=name if is_last or name is None else f"{name}.{number}",
-                last_id=last_id if is_last else None,
-            )
+            part = name if is_last or name is None else f"{name}.{number}"
+            id_ = last_id if is_last else None
+            output = self.add_canvas(task, workflow, source=output, name=part, last_id=id_)
         return output if output is not None else []
 
     def _add_group(
-        self,
-        tasks: Iterable[Canvas],
-        workflow: PlannedWorkflow | None,
-        source: Output | None,
+        self, tasks: list[Canvas], workflow: PlannedWorkflow | None, source: Output | None,
         name: str | None,
-    ) -> Output:
-        tasks = [*tasks]
+    ) -> Output:  # fmt: skip
         if not tasks and (source is not None or name is not None):
             return self._add_signature(NOTHING, workflow, source, name, None)
+        names = (None if name is None else f"{name}[{index}]" for index in itertools.count())
         return [
-            self.add_canvas(
-                task, workflow, source=source, name=None if name is None else f"{name}[{at}]"
-            )
-            for at, task in enumerate(tasks)
+            self.add_canvas(task, workflow, source=source, name=part)
+            for task, part in zip(tasks, names, strict=False)
         ]
 
     def _add_links(
-        self,
-        canvas: Canvas,
-        workflow: PlannedWorkflow | None,
-        output: Output,
-        made: Iterable[PlannedJob],
-    ) -> None:
+        self, canvas: Canvas, workflow: PlannedWorkflow | None, output: Output,
+        made: list[PlannedJob],
+    ) -> None:  # fmt: skip
         """Lay out the callbacks of a canvas: links after its output, errbacks after all its jobs.
 
         An errback waits for every job of the canvas (but for those of links inside), as any of
@@ -232,8 +209,6 @@ class Plan:
         for item in _flat(output):
             job.wait_for(item)
 
-    # -- workflows --------------------------------------------------------------------------------
-
     def add_workflow(
         self, definition: Workflow, parent: PlannedWorkflow | None = None, name: str | None = None
     ) -> PlannedWorkflow:
@@ -258,10 +233,8 @@ class Plan:
             parent, name, kind="batch", label=batch.name, policy=batch.policy,
             collects=batch.collects,
         )  # fmt: skip
-        members: list[Any] = [
-            self._add_signature(signature, workflow, None, None, None)
-            for signature in batch.calls()
-        ]
+        calls = batch.calls()
+        members: Output = [self._add_signature(call, workflow, None, None, None) for call in calls]
         if batch.then is not None or not members:
             then = self._add_signature(batch.then or NOTHING, workflow, members, "then", None)
             if batch.on_failure == "collect":
@@ -308,12 +281,9 @@ class Plan:
             del self._roots[height:]
         return output
 
+    @staticmethod
     def _enter(
-        self,
-        job: PlannedJob,
-        node: WorkflowNode,
-        waits: list[PlannedItem],
-        inputs: Mapping[str, ResultRef],
+        job: PlannedJob, node: WorkflowNode, waits: list[PlannedItem], inputs: dict[str, ResultRef]
     ) -> None:
         """A root of a node waits for what the node waits for, and has its condition."""
         for item in waits:
@@ -327,16 +297,7 @@ class Plan:
 
 
 def plan_of(work: Any, new_id: NewId) -> Plan:
-    """The plan of whatever can be sent.
-
-    Args:
-        work: a signature, canvas, workflow or batch.
-        new_id: gives ids in ascending order.
-
-    Raises:
-        WorkflowInvalid: a fault in its structure.
-        TypeError: something else.
-    """
+    """The plan of a signature, canvas, workflow or batch; ``new_id`` gives ascending ids."""
     plan = Plan(new_id)
     match work:
         case Workflow():
@@ -352,10 +313,8 @@ def plan_of(work: Any, new_id: NewId) -> Plan:
             )
             plan.output = plan.add_canvas(work, workflow)
         case _:
-            raise TypeError(
-                "expected a signature (task.s(...)), canvas, workflow or batch, got "
-                f"{type(work).__name__}"
-            )
+            expected = "a signature (task.s(...)), canvas, workflow or batch"
+            raise TypeError(f"expected {expected}, got {type(work).__name__}")
     return plan
 
 
@@ -377,11 +336,7 @@ def reference(output: Output) -> ResultRef:
 
 
 def external_id(other: Any) -> bytes:
-    """The id of what a job outside the plan was given as: a result, a UUID or its text.
-
-    Raises:
-        WorkflowInvalid: it has no id.
-    """
+    """The id of what a job outside the plan was given as: a result, a UUID or its text."""
     key = getattr(other, "id", other)
     if isinstance(key, str) and is_id(key):
         key = uuid.UUID(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.canvas.signature import Signature
 from hammerflow.jobs.job import DEPENDENCY, Rule
@@ -15,23 +15,16 @@ __all__ = ["PlannedItem", "PlannedJob", "PlannedWorkflow"]
 
 @dataclass(eq=False, slots=True)
 class PlannedItem:
-    """Something that ends: a job, or a workflow inside another.
-
-    Attributes:
-        id: its 16 bytes.
-        exists: whether its row is there already and says who waits for it (a replaced job).
-        workflow: the workflow it is a member of.
-        name: the name of its node there.
-        position: its place among the members, from 0.
-        dependents: who waits for it, with the kind of the edge.
-    """
+    """Something that ends: a job, or a workflow inside another."""
 
     id: bytes
-    workflow: PlannedWorkflow | None
-    name: str | None
+    workflow: PlannedWorkflow | None  # it is a member of
+    name: str | None  # of its node there
+    # Whether its row is there already and says who waits for it (a replaced job).
     exists: bool = field(default=False, kw_only=True)
+    # Who waits for it, with the kind of the edge.
     dependents: list[tuple[PlannedItem, int]] = field(default_factory=list, init=False)
-    position: int | None = field(default=None, init=False)
+    position: int | None = field(default=None, init=False)  # among the members, from 0
 
     def __post_init__(self) -> None:
         if self.workflow is not None:
@@ -39,12 +32,8 @@ class PlannedItem:
             self.workflow.items.append(self)
 
     def outgoing(self) -> tuple[bytes | None, bool, list[tuple[PlannedItem, int]]]:
-        """Who learns of its end.
-
-        Returns:
-            The id in its own row (its first dependent in the same workflow, else its workflow),
-            whether edges start here, and the dependents that are stored as edges.
-        """
+        """Who learns of its end: the id in its own row (its first dependent in the same workflow,
+        else its workflow), whether edges start here, and the dependents stored as edges."""
         if self.exists:
             return None, bool(self.dependents), self.dependents
         # A dependent in an inner workflow is not a successor: that workflow can be cancelled alone,
@@ -62,27 +51,19 @@ class PlannedItem:
 
 @dataclass(eq=False, slots=True)
 class PlannedJob(PlannedItem):
-    """A call that will be a job.
-
-    Attributes:
-        signature: the call.
-        after: what it waits for, with the kind of the edge.
-        external_ids: jobs and workflows outside the plan that it waits for.
-        input_ref: what it takes before its own arguments.
-        inputs: results that its condition and ``current_job().inputs`` read, by name of the node.
-        rule: a :class:`Rule`, with CONDITIONAL added if there is a condition.
-        when: the condition.
-        wait_for_children: whether its dependents wait for its children, too.
-    """
+    """A call that will be a job."""
 
     signature: Signature
+    # What it waits for, with the kind of the edge; and jobs and workflows outside the plan.
     after: dict[PlannedItem, int] = field(default_factory=dict, init=False)
     external_ids: list[bytes] = field(default_factory=list, init=False)
+    # What it takes before its own arguments.
     input_ref: ResultRef | FailedJobs | None = field(default=None, init=False)
+    # Results that its condition and ``current_job().inputs`` read, by name of the node.
     inputs: dict[str, ResultRef] = field(default_factory=dict, init=False)
-    rule: int = field(default=int(Rule.COMPLETED), init=False)
-    when: str | None = field(default=None, init=False)
-    wait_for_children: bool = field(default=False, init=False)
+    rule: int = field(default=int(Rule.COMPLETED), init=False)  # CONDITIONAL is added for `when`
+    when: str | None = field(default=None, init=False)  # its condition
+    wait_for_children: bool = field(default=False, init=False)  # so its dependents do
 
     def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
         """Start after the end of another item."""
@@ -93,24 +74,16 @@ class PlannedJob(PlannedItem):
 
 @dataclass(eq=False, slots=True)
 class PlannedWorkflow(PlannedItem):
-    """A row of ``workflows``: a workflow, a batch, or a canvas of several jobs.
+    """A row of ``workflows``: a workflow, a batch, or a canvas of several jobs."""
 
-    Attributes:
-        kind: workflow, batch, chain, group or chord.
-        label: its name in lists.
-        policy: what a failure in it means.
-        definition: the user's Workflow, None for a batch or canvas.
-        collects: as :attr:`Batch.collects`.
-        items: its members, in order.
-        outputs_by_name: references of nodes that give several results.
-    """
-
-    kind: str = field(kw_only=True)
-    label: str = field(kw_only=True)
-    policy: FailurePolicy = field(kw_only=True)
-    definition: Workflow | None = field(default=None, kw_only=True)
-    collects: int = field(default=0, kw_only=True)
-    items: list[PlannedItem] = field(default_factory=list, init=False)
+    _: KW_ONLY
+    kind: str  # workflow, batch, chain, group or chord
+    label: str  # its name in lists
+    policy: FailurePolicy
+    definition: Workflow | None = None  # the user's, None for a batch or canvas
+    collects: int = 0  # as Batch.collects
+    items: list[PlannedItem] = field(default_factory=list, init=False)  # its members, in order
+    # References of nodes that give several results.
     outputs_by_name: dict[str, ResultRef] = field(default_factory=dict, init=False)
 
     @property

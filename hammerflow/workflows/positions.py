@@ -23,13 +23,7 @@ _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "t
 
 
 class ParseError(Exception):
-    """A text breaks a rule.
-
-    Attributes:
-        reason: what is wrong.
-        line: the line, if it is known.
-        path: the place in the value, such as ``jobs[1].name``, if it is known.
-    """
+    """A text breaks a rule; line and path (such as ``jobs[1].name``) are given if known."""
 
     def __init__(self, reason: str, line: int | None, path: str = "") -> None:
         super().__init__(reason)
@@ -37,23 +31,25 @@ class ParseError(Exception):
 
 
 class Positioned(NamedTuple):
-    """A value of a file, and where it is.
+    """A value of a file, and where it is."""
 
-    Attributes:
-        value: a scalar, list[Positioned] or dict[str, Positioned].
-        line: where it starts.
-        path: its place in the whole, such as ``jobs[1].name``, cut to 120 characters.
-        key_line: in a mapping, where its key starts.
-    """
-
-    value: Any
-    line: int
-    path: str = ""
-    key_line: int | None = None
+    value: Any  # a scalar, list[Positioned] or dict[str, Positioned]
+    line: int  # where it starts
+    path: str = ""  # such as jobs[1].name, cut to 120 characters
+    key_line: int | None = None  # in a mapping, where its key starts
 
     def error(self, reason: str) -> ParseError:
         """An error at this place."""
         return ParseError(reason, self.line, self.path)
+
+    def plain(self) -> Any:
+        """The value and all in it without their positions."""
+        match self.value:
+            case dict() as entries:
+                return {key: entry.plain() for key, entry in entries.items()}
+            case list() as items:
+                return [item.plain() for item in items]
+        return self.value
 
 
 class _Bounds:
@@ -121,15 +117,8 @@ def _short(text: str) -> str:
     return plain if len(plain) <= 60 else f"{plain[:60]}..."
 
 
-# -- JSON
-
-
 def read_json(text: str) -> Positioned:
-    """The one value of a JSON text.
-
-    Raises:
-        ParseError: it is not JSON, repeats a key, holds NaN, or is too large or too deep.
-    """
+    """The one value of a JSON text without duplicate keys and NaN, within bounds."""
     try:
         parsed = _JsonDecoder(text).decode(text)
     except json.JSONDecodeError as error:
@@ -199,16 +188,10 @@ class _JsonReader(_Reader):
         return Positioned(self.scalar(value, line), line, self.path)
 
 
-# -- YAML
-
-
 def read_yaml(text: str) -> Positioned:
-    """The one document of a YAML 1.1 text; only plain values are built.
+    """The one document of a YAML 1.1 text, of plain values without tags and NaN.
 
-    Raises:
-        ParseError: it is not YAML, has several documents, repeats a key, has a key that is not a
-            text, a tag or NaN, or is too large or too deep once its aliases are followed.
-        MissingExtra: PyYAML is not installed.
+    Keys are texts without duplicates. The bounds hold once aliases are followed.
     """
     try:
         import yaml

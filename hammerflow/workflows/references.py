@@ -22,9 +22,8 @@ class JobRange(NamedTuple):
 class ResultRef(NamedTuple):
     """Results of other jobs: plain data that is stored with the job that takes them.
 
-    Attributes:
-        target: the id of one job; a range of jobs or a list of references, which give a list;
-            or references by name, which give a dict.
+    The target is the id of one job; a range of jobs or a list of references, which give a list;
+    or references by name, which give a dict.
     """
 
     target: bytes | JobRange | list[ResultRef] | dict[str, ResultRef]
@@ -44,11 +43,7 @@ class ResultRef(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Any) -> ResultRef:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            KeyError, TypeError, ValueError: the value does not come from :meth:`to_json`.
-        """
+        """The inverse of :meth:`to_json`; KeyError, TypeError or ValueError for other values."""
         match value:
             case str():
                 return cls(bytes.fromhex(value))
@@ -60,11 +55,7 @@ class ResultRef(NamedTuple):
         return cls(JobRange(*ends))
 
     def ids(self, ids_in: Callable[[JobRange], Sequence[bytes]]) -> list[bytes]:
-        """The ids of its jobs, in order.
-
-        Args:
-            ids_in: the ids of a range, which only the database knows.
-        """
+        """The ids of its jobs, in order; ``ids_in`` asks the database for those of a range."""
         match self.target:
             case bytes() as job_id:
                 return [job_id]
@@ -107,11 +98,7 @@ InputRef = ResultRef | FailedJobs | Literal["children"]
 
 
 def input_from_json(value: Any) -> InputRef:
-    """The input that is stored in a job's options.
-
-    Raises:
-        KeyError, TypeError, ValueError: the value is malformed.
-    """
+    """The input in a job's options; KeyError, TypeError or ValueError if it is malformed."""
     if value == CHILDREN:
         return CHILDREN
     if isinstance(value, Mapping) and "failed" in value:

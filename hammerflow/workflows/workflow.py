@@ -160,22 +160,13 @@ class Workflow:
 
         The arguments are those of :meth:`add`; only a single node can have a name.
         """
+        if isinstance(job, list | tuple) and name is not None:
+            raise ConfigError("a list of nodes has no name: add them one by one with after=")
+        jobs = job if isinstance(job, list | tuple) else [job]
         front: list[str | WorkflowNode] = [*self._last]
-        if isinstance(job, list | tuple):
-            if name is not None:
-                raise ConfigError("a list of nodes has no name: add them one by one with after=")
-            made = [self._node(j, None, front, when, after_skipped, wait_for_children) for j in job]
-            self._last = made or self._last
-            return self
-        single: Any = job
-        return self.add(
-            single,
-            name=name,
-            after=front,
-            when=when,
-            after_skipped=after_skipped,
-            wait_for_children=wait_for_children,
-        )
+        made = [self._node(j, name, front, when, after_skipped, wait_for_children) for j in jobs]
+        self._last = made or self._last
+        return self
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -184,11 +175,7 @@ class Workflow:
         return f"<Workflow {self.name}: {len(self.nodes)} nodes>"
 
     def node(self, name: str) -> WorkflowNode:
-        """The node with a name.
-
-        Raises:
-            WorkflowInvalid: there is none; the message lists the names.
-        """
+        """The node with a name; if there is none, the WorkflowInvalid lists the names."""
         if name not in self._names:
             known = ", ".join(sorted(self._names)[:20]) or "none yet"
             raise WorkflowInvalid(f"workflow {self.name} has no node {name!r} (there are: {known})")
@@ -199,9 +186,6 @@ class Workflow:
 
         Args:
             inside: the workflows around this one.
-
-        Returns:
-            The workflow itself.
 
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
@@ -244,8 +228,6 @@ class Workflow:
         return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
-
-    # -- inside -----------------------------------------------------------------------------------
 
     def _node(
         self,
