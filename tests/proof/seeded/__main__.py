@@ -1,8 +1,11 @@
 """python -m tests.proof.seeded [NAME ...]
 
-Applies each patch to a copy of the checkout, runs the tests that its head names (on SQLite, or with
-servers those that the head chooses by pytest's -k), and prints the matrix. Ends with 1 if a bug is
-not caught: a test that cannot fail is none.
+Applies each patch to a copy of the checkout and runs the tests that its head names: on SQLite, or
+with servers those that the head selects by pytest's -k. Prints a table with the test that caught
+each bug: one that fails in the copy and passes in the checkout. Exits with 1 if none caught a bug.
+
+The hunks have as little context as finds their place, so that the patches survive other changes.
+Their line numbers are not read.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ROOT", "Head", "apply", "bugs", "head"]
+__all__ = ["ROOT", "Head", "apply", "bugs", "head", "row"]
 
 ROOT = Path(__file__).parents[3]
 _THOROUGH = {"HAMMERFLOW_TEST_POINTS": "all", "HAMMERFLOW_TEST_INTERLEAVINGS": "50"}
@@ -29,22 +32,32 @@ def bugs() -> list[Path]:
 
 
 class Head(NamedTuple):
-    """What the bug is, the files of tests that must catch it, and which of these with servers."""
+    """The first lines of a patch."""
 
-    what: str
-    tests: list[str]
-    chosen: str | None
+    what: str  # the bug, in one sentence without its full stop
+    tests: list[str]  # files or folders below tests/ that must catch it
+    chosen: str | None  # the -k expression of the tests that run with servers; None: SQLite only
 
 
 def head(patch: Path) -> Head:
-    """The first lines of a patch."""
+    """Read the head of a patch."""
     what, tests, servers, *_ = patch.read_text().splitlines()
     chosen = servers.removeprefix("With servers: ") or None
     return Head(what.rstrip("."), tests.removeprefix("Caught by: ").split(), chosen)
 
 
+def row(head: Head) -> str:
+    """The beginning of the bug's line in the table."""
+    tests = ", ".join(f"`{test}`" for test in head.tests)
+    return f"| {head.what} | {tests}{f' ({head.chosen})' if head.chosen else ''} |"
+
+
 def apply(patch: Path, folder: Path, *, only_check: bool = False) -> None:
-    """Break the copy; ValueError where the patch does not apply any more."""
+    """Break the copy in this folder.
+
+    Raises:
+        ValueError: the lines of a hunk are not in the file, or more than once.
+    """
     file, hunks = _parse(patch.read_text())
     text = (folder / file).read_text()
     for old, new in hunks:
@@ -68,45 +81,55 @@ def _parse(text: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def main() -> int:
-    """Run what was asked for, all by default."""
+    """Run the patches that are named, all by default."""
     parser = argparse.ArgumentParser(prog="python -m tests.proof.seeded", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
     names = parser.parse_args().names
     patches = [patch for patch in bugs() if not names or patch.stem in names]
     missed = 0
-    print("| seeded bug | tests | |\n|---|---|---|")
+    print("| seeded bug | tests | caught by |\n|---|---|---|")
     for patch in patches:
-        what, tests, chosen = head(patch)
-        caught = _is_caught(patch, tests, chosen)
-        missed += not caught
-        shown = ", ".join(f"`{test}`" for test in tests) + (f" ({chosen})" if chosen else "")
-        print(f"| {what} | {shown} | {'caught' if caught else '**missed**'} |", flush=True)
+        test = _catching_test(patch)
+        missed += test is None
+        name = f"`{test.split('::')[1].split('[')[0]}`" if test else "**nothing**"
+        print(row(head(patch)), name, "|", flush=True)
     return int(missed > 0)
 
 
-def _is_caught(patch: Path, tests: list[str], chosen: str | None) -> bool:
+def _catching_test(patch: Path) -> str | None:
+    """The first test that fails with the bug, if it passes without."""
+    _, tests, chosen = head(patch)
     with tempfile.TemporaryDirectory(prefix="hammerflow-seeded-") as folder:
         copy = Path(folder)
-        for part in ("hammerflow", "tests", "examples", "benchmarks"):
-            shutil.copytree(ROOT / part, copy / part)
-        for part in ("setup.cfg", "pyproject.toml", "README.md"):
-            shutil.copy(ROOT / part, copy / part)
-        apply(patch, copy)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:xdist"]
-        command += ["-k", chosen] if chosen else ["--sqlite-only"]
-        paths = [f"tests/{test}" for test in tests]
-        ran = subprocess.run(
-            [*command, *paths],
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": folder, **_THOROUGH},
-            capture_output=True,
-            text=True,
-            check=False,
+        shutil.copytree(
+            ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"), dirs_exist_ok=True
         )
-        is_caught = "\nFAILED " in ran.stdout  # an ERROR may be a server that did not start
-        if not is_caught:
-            print(ran.stdout[-2000:] + ran.stderr[-2000:], file=sys.stderr)
-        return is_caught
+        apply(patch, copy)
+        ran = _pytest(copy, [f"tests/{test}" for test in tests], chosen)
+        # An ERROR does not count: it may be a server that did not start.
+        failed = re.search(r"^FAILED (.+?)(?: - .*)?$", ran.stdout, re.MULTILINE)
+        if failed is not None:
+            ran = _pytest(ROOT, [failed[1]], chosen)
+    if failed is not None and ran.returncode == 0:
+        return failed[1]
+    print(ran.stdout[-2000:] + ran.stderr[-2000:], file=sys.stderr)
+    return None
+
+
+def _pytest(folder: Path, tests: list[str], chosen: str | None) -> subprocess.CompletedProcess[str]:
+    """Run tests of a checkout until one fails."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:xdist"),
+            *(["-k", chosen] if chosen else ["--sqlite-only"]),
+            *tests,
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), **_THOROUGH},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 if __name__ == "__main__":
