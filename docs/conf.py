@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import typing
-from dataclasses import is_dataclass
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -15,6 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 import hammerflow
+from hammerflow.option import option_table
 
 project = "hammerflow"
 author = "the authors of hammerflow"
@@ -54,15 +53,6 @@ html_copy_source = False
 pygments_style = "default"
 
 
-#: Where the options are until the code describes each one.
-_TYPES = {
-    "hammerflow.tasks.options:OPTIONS": "hammerflow.tasks.options:DeclaredOptions",
-    "hammerflow.tasks.options:SPAWNER_OPTIONS": "hammerflow.tasks.options:SpawnerOptions",
-    "hammerflow.canvas.options:CALL_OPTIONS": "hammerflow.canvas.signature:CallOptions",
-    "hammerflow.settings:SETTINGS": "hammerflow.settings:Settings",
-}
-
-
 class OptionTable(SphinxDirective):
     """A table of options, read from the code: ``{option-table} hammerflow.settings:SETTINGS``."""
 
@@ -71,35 +61,9 @@ class OptionTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The nodes of the table."""
-        place = self.arguments[0]
-        try:
-            options = _load(place)
-        except (ImportError, AttributeError):
-            options = _load(_TYPES[place])
-        return self.parse_text_to_nodes(_table(options))
-
-
-def _load(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _table(options: Any) -> str:
-    """Options as a Markdown table."""
-    if isinstance(options, tuple):
-        from hammerflow.option import option_table
-
-        return option_table(options)
-    rows = ["| Option | Type |", "|---|---|"]
-    if is_dataclass(options):
-        rows = ["| Option | Type | Default |", "|---|---|---|"]
-    for name, kind in typing.get_type_hints(options).items():
-        text = getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
-        cells = [f"`{name}`", text.replace("typing.", "").replace("|", "\\|")]
-        if is_dataclass(options):
-            cells.append(f"`{options.__dataclass_fields__[name].default!r}`")
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
+        module, _, name = self.arguments[0].partition(":")
+        options = getattr(importlib.import_module(module), name)
+        return self.parse_text_to_nodes(option_table(options))
 
 
 def _resolve_public_name(
@@ -130,7 +94,7 @@ def _refer_to_tables(
     end = begin + 1
     while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
         end += 1
-    page = "settings" if kind == "class" else "options"
+    page = "settings" if kind == "class" and not name.endswith("SpawnConfig") else "options"
     lines[begin:end] = [f"The options are on the page :doc:`{page}`.", ""]
 
 

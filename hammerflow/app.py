@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
@@ -30,7 +30,6 @@ from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import BuiltinTasks
 from hammerflow.tasks.options import (
-    CALL_OPTIONS,
     OPTIONS,
     SPAWNER_OPTIONS,
     DeclaredOptions,

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hammerflow.canvas.chain import Canvas, Group
-from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
@@ -18,7 +18,7 @@ from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
-from hammerflow.tasks.options import CALL_OPTIONS, TaskOptions
+from hammerflow.tasks.options import TaskOptions
 
 __all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
 
