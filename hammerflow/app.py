@@ -20,11 +20,12 @@ from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import Transaction
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
+from hammerflow.ids import as_key
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import documented
-from hammerflow.results.result import Result, Results, as_key
+from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
     from hammerflow.stores.store import Store
 
-__all__ = ["Hammerflow", "as_key"]
+__all__ = ["Hammerflow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

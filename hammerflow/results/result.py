@@ -13,7 +13,7 @@ from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
 
-__all__ = ["Result", "Results", "as_key"]
+__all__ = ["Result", "Results"]
 
 R = TypeVar("R", covariant=True)
 _CHILDREN = 1_000
@@ -193,17 +193,3 @@ class Results(Sequence[Result[Any]]):
     def extend(self, ids: Iterable[bytes]) -> None:
         """Add the jobs of these ids."""
         self._ids += b"".join(ids)
-
-
-def as_key(job_id: uuid.UUID | str) -> bytes:
-    """The 16 bytes of an id given as UUID or text.
-
-    Raises:
-        JobNotFound: the text is not a UUID.
-    """
-    if isinstance(job_id, uuid.UUID):
-        return job_id.bytes
-    try:
-        return uuid.UUID(job_id).bytes
-    except (ValueError, AttributeError, TypeError):
-        raise JobNotFound(f"{job_id!r} is not a job id: ids are UUIDs") from None
