@@ -96,8 +96,6 @@ class Hammerflow:
     def __repr__(self) -> str:
         return f"<Hammerflow {self.name} on {self.settings.database_label}>"
 
-    # -- what it owns -----------------------------------------------------------------------------
-
     @cached_property
     def store(self) -> Store:
         """The store; the first use checks the schema (and migrates an SQLite file)."""
@@ -147,8 +145,6 @@ class Hammerflow:
     def _announce_queues(self) -> None:
         """Have workers that serve every queue learn the new names."""
         self.notifier.ring_control()
-
-    # -- registry ---------------------------------------------------------------------------------
 
     @overload
     def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
@@ -258,8 +254,6 @@ class Hammerflow:
         task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
         return task
 
-    # -- enqueue ----------------------------------------------------------------------------------
-
     @overload
     def enqueue(self, work: Signature) -> Result[Any]: ...
     @overload
@@ -292,8 +286,6 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
-    # -- transactions -----------------------------------------------------------------------------
-
     def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
         """Open a transaction for a ``with`` block: everything enqueued inside and the block's own
         SQL commit together, or not at all. Inside another one of the same app it joins that one.
@@ -319,8 +311,6 @@ class Hammerflow:
             ConfigError: a connection of another driver, or in autocommit mode.
         """
         return self._enqueuer.using(connection)
-
-    # -- jobs -------------------------------------------------------------------------------------
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
         """A handle on a job by its id; its methods raise JobNotFound if there is none.

@@ -20,9 +20,6 @@ __all__ = ["SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 Dialect = Literal["sqlite", "postgres", "mysql"]
 
 
-# -- what a setting may be
-
-
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{what} must be a text, not {value!r}")
@@ -316,8 +313,6 @@ def parse_url(url: str) -> DatabaseURL:
     return _sqlite_url(rest) if dialect == "sqlite" else _server_url(dialect, rest)
 
 
-# -- where settings come from
-
 Found = dict[str, tuple[Any, str]]
 
 
@@ -366,8 +361,6 @@ def _check_together(settings: Settings) -> None:
     if settings.doorbell == "postgres" and dialect != "postgres":
         raise ConfigError("doorbell is postgres, but the database is not PostgreSQL")
 
-
-# -- URLs
 
 _DIALECTS: Mapping[str, Dialect] = {
     "sqlite": "sqlite",

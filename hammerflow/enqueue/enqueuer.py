@@ -96,14 +96,12 @@ class Enqueuer:
         then_id = None if batch.then is None else new_id()
         stream = BatchStream(batch, self._factory, new_id(), then_id)
         with contextlib.closing(Spool(CHUNK)) as spool:
-            for job in itertools.chain.from_iterable(stream.chunks(CHUNK)):
+            for job in stream.rows():
                 spool.add(job)
             pending = stream.count if batch.then is None else 1
             workflow = stream.workflow._replace(pending=pending)
             self._insert_workflows([workflow], spool.chunks)
         return BatchResult(workflow.id, self._app)
-
-    # -- inserts ----------------------------------------------------------------------------------
 
     def _insert_one(self, job: NewJob, options: CallOptions) -> Result[Any]:
         return Result(self._insert([job], check_ids="job_id" in options)[0], self._app)
@@ -116,9 +114,7 @@ class Enqueuer:
         return inserted.ids
 
     def _insert_workflows(
-        self,
-        workflows: Sequence[NewWorkflow],
-        chunks: Callable[[], Iterable[Sequence[NewJob]]],
+        self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
     ) -> None:
         opened = self.open.get()
         tx = None if opened is None else opened.tx
@@ -129,8 +125,6 @@ class Enqueuer:
             opened.queues.update(queues)
         elif queues:
             self._app.notifier.ring(queues)
-
-    # -- transactions -----------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:

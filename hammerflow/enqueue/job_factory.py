@@ -127,12 +127,7 @@ class JobFactory:
         return self.as_child(job, signature, parent, spawn_index=spawn_index)
 
     def as_child(
-        self,
-        job: NewJob,
-        signature: Signature,
-        parent: Parent,
-        *,
-        spawn_index: int | None,
+        self, job: NewJob, signature: Signature, parent: Parent, *, spawn_index: int | None
     ) -> NewJob:
         """A row with what it inherits from the job that spawns it."""
         task = self._tasks.get(signature.task)

@@ -84,8 +84,6 @@ class Subscriber:
         if self._subscription is not None:
             self._subscription.abandon()
 
-    # -- in the thread
-
     def _run(self) -> None:
         backoff = 0.0
         try:

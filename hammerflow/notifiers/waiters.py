@@ -80,8 +80,6 @@ class Waiters:
                 self._by_job.pop(waiter.job_id, None)
             self._left_at = monotonic()
 
-    # -- in the subscriber's thread
-
     def _received(self, rings: list[Ring]) -> None:
         for kind, body in rings:
             if kind == "all" or (kind == "done" and not body):

@@ -116,12 +116,7 @@ class WorkflowResult:
             skipped=counts[JobState.SKIPPED],
             pending=sum(
                 counts[state]
-                for state in (
-                    JobState.WAITING,
-                    JobState.SCHEDULED,
-                    JobState.READY,
-                    JobState.PARKED,
-                )
+                for state in (JobState.WAITING, JobState.SCHEDULED, JobState.READY, JobState.PARKED)
             ),
             running=counts[JobState.RUNNING],
         )
@@ -268,8 +263,6 @@ class WorkflowResult:
             format,
             **limits,
         )
-
-    # -- inside -----------------------------------------------------------------------------------
 
     def _collect(
         self,

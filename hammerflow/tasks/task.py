@@ -76,12 +76,7 @@ class Task(Generic[P, R]):
     """
 
     def __init__(
-        self,
-        fn: Callable[P, Any],
-        *,
-        name: str,
-        options: TaskOptions,
-        app: TaskBackend,
+        self, fn: Callable[P, Any], *, name: str, options: TaskOptions, app: TaskBackend
     ) -> None:
         self.fn = fn
         self.name = name
