@@ -29,7 +29,7 @@ from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
-from hammerflow.tasks.builtin import BuiltinTasks
+from hammerflow.tasks.builtin import builtin_tasks
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -90,7 +90,7 @@ class Hammerflow:
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
         self._opening = threading.Lock()
-        for task_name, fn in BuiltinTasks(self.tasks).by_name().items():
+        for task_name, fn in builtin_tasks(self.tasks).items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
@@ -99,23 +99,28 @@ class Hammerflow:
     @cached_property
     def store(self) -> Store:
         """The store; the first use checks the schema (and migrates an SQLite file)."""
-        with self._opening:
-            opened: Store | None = self.__dict__.get("store")  # by another thread just now
-            if opened is None:
-                opened = open_checked_store(self.settings)
-                opened.names.on_new_queues = self._announce_queues
-                self.__dict__["store"] = opened
-            return opened
+        return self._open_once("store", self._open_store)
+
+    def _open_store(self) -> Store:
+        store = open_checked_store(self.settings)
+        store.names.on_new_queues = self._announce_queues
+        return store
+
+    def _announce_queues(self) -> None:
+        """Have workers that serve every queue learn the new names."""
+        self.notifier.ring_control()
 
     @cached_property
     def notifier(self) -> Notifier:
         """The doorbell."""
         connect = self.store.database.open_connection
+        return self._open_once("notifier", lambda: open_notifier(self.settings, connect=connect))
+
+    def _open_once(self, name: str, open_it: Callable[[], R]) -> R:
         with self._opening:
-            opened: Notifier | None = self.__dict__.get("notifier")
-            if opened is None:
-                opened = self.__dict__["notifier"] = open_notifier(self.settings, connect=connect)
-            return opened
+            if name not in self.__dict__:  # else another thread has opened it just now
+                self.__dict__[name] = open_it()
+            return self.__dict__[name]  # type: ignore[no-any-return]
 
     @property
     def poll(self) -> float:
@@ -141,10 +146,6 @@ class Hammerflow:
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()
-
-    def _announce_queues(self) -> None:
-        """Have workers that serve every queue learn the new names."""
-        self.notifier.ring_control()
 
     @overload
     def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
@@ -220,9 +221,9 @@ class Hammerflow:
 
         return register
 
-    def workflow(self, name: str, **facts: Any) -> Workflow:
+    def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
-        return Workflow(name, submit=self.enqueue, **facts)
+        return Workflow(name, submit=self.enqueue, **options)
 
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
@@ -329,14 +330,9 @@ class Hammerflow:
         return self.result(job_id).job()
 
     def jobs(
-        self,
-        *,
-        state: JobState | str | None = None,
-        queue: str | None = None,
-        task: str | None = None,
-        limit: int = 100,
-        before: uuid.UUID | str | None = None,
-    ) -> list[Job]:
+        self, *, state: JobState | str | None = None, queue: str | None = None,
+        task: str | None = None, limit: int = 100, before: uuid.UUID | str | None = None,
+    ) -> list[Job]:  # fmt: skip
         """Jobs, newest first.
 
         Args:
@@ -363,12 +359,9 @@ class Hammerflow:
         return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
 
     def workflows(
-        self,
-        *,
-        status: WorkflowStatus | str | None = None,
-        limit: int = 100,
+        self, *, status: WorkflowStatus | str | None = None, limit: int = 100,
         before: uuid.UUID | str | None = None,
-    ) -> list[WorkflowResult]:
+    ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
         rows = self.store.workflows.list(
             status=None if status is None else WorkflowStatus(status),

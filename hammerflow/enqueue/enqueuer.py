@@ -120,7 +120,7 @@ class Enqueuer:
         tx = None if opened is None else opened.tx
         self._ring(self._app.store.workflows.insert(workflows, chunks, tx), opened)
 
-    def _ring(self, queues: set[str], opened: OpenTransaction | None = None) -> None:
+    def _ring(self, queues: set[str], opened: OpenTransaction | None) -> None:
         if opened is not None:
             opened.queues.update(queues)
         elif queues:
@@ -135,14 +135,14 @@ class Enqueuer:
             return
         with self._app.store.transaction() as tx, self._opened(tx) as opened:
             yield opened.handle
-        self._ring(opened.queues)
+        self._ring(opened.queues, None)
 
     @contextlib.contextmanager
     def using(self, connection: Any) -> Iterator[Transaction]:
         """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
         with self._opened(self._app.store.foreign(connection)) as opened:
             yield opened.handle
-        self._ring(opened.queues)
+        self._ring(opened.queues, None)
 
     @contextlib.contextmanager
     def joining(self, tx: Tx) -> Iterator[set[str]]:

@@ -16,14 +16,13 @@ from hammerflow.durations import seconds, seconds_or_none
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob, checked_priority
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
-#: Prefix of the builtin tasks, which every app has.
-_BUILTIN = "hammerflow."
 #: Options of a task that is not registered in this process.
 _UNREGISTERED = TaskOptions()
 
@@ -65,7 +64,7 @@ class JobFactory:
             WorkflowInvalid: ``must``, and there is none.
         """
         task = self._tasks.get(name)
-        if task is None and must and any(not known.startswith(_BUILTIN) for known in self._tasks):
+        if task is None and must and not all(known.startswith(BUILTIN) for known in self._tasks):
             raise WorkflowInvalid(
                 f"no task named {name!r} is registered in this app: import the module that "
                 "defines it"
@@ -88,7 +87,7 @@ class JobFactory:
 
     def from_signature(
         self,
-        signature: Signature,
+        signature: Signature | Any,
         *,
         parent: Parent | None = None,
         spawn_index: int | None = None,
@@ -107,9 +106,8 @@ class JobFactory:
             TypeError: not a signature, wrong arguments, or one that cannot be encoded.
             ConfigError: an option is out of range.
         """
-        given: object = signature
-        if not isinstance(given, Signature):
-            kind = type(given).__name__
+        if not isinstance(signature, Signature):
+            kind = type(signature).__name__
             raise TypeError(f"expected a signature (task.s(...)), got {kind}")
         task = self._tasks.get(signature.task)
         if task is not None:

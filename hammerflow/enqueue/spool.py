@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -62,9 +61,8 @@ class Spool:
                 unpacker.feed(data)
                 for rows in unpacker:
                     yield [NewJob._make(row) for row in rows]
-        rest = iter(self.held)
-        while chunk := list(itertools.islice(rest, _CHUNK)):
-            yield chunk
+        for at in range(0, len(self.held), _CHUNK):
+            yield self.held[at : at + _CHUNK]
 
     def close(self) -> None:
         """Delete the file."""
