@@ -36,10 +36,6 @@ class Enqueuer:
 
     Queues are rung after the commit: at once without an open transaction, else at its end.
 
-    Args:
-        app: its store, notifier and codec.
-        factory: makes the rows.
-
     Attributes:
         open: the open transaction of this thread or asyncio task.
     """

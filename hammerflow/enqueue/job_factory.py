@@ -42,12 +42,7 @@ class Parent(NamedTuple):
 
 
 class JobFactory:
-    """Makes rows of calls: checks and encodes their arguments, resolves their options.
-
-    Args:
-        tasks: the registered tasks by name.
-        codec: encodes the arguments.
-    """
+    """Makes rows of calls: checks and encodes their arguments, resolves their options."""
 
     def __init__(self, tasks: Mapping[str, Task[..., Any]], codec: Codec) -> None:
         self._tasks = tasks
@@ -56,12 +51,8 @@ class JobFactory:
     def task(self, name: str, *, must: bool = False) -> Task[..., Any] | None:
         """The registered task of this name; None if there is none.
 
-        Args:
-            must: raise instead of returning None, unless this app has no tasks of its own: then it
-                is a client that knows tasks by name only.
-
-        Raises:
-            WorkflowInvalid: ``must``, and there is none.
+        With ``must`` this raises WorkflowInvalid instead, unless the app has no tasks of its own:
+        then it is a client that knows tasks by name only.
         """
         task = self._tasks.get(name)
         if task is None and must and not all(known.startswith(BUILTIN) for known in self._tasks):
@@ -72,14 +63,11 @@ class JobFactory:
         return task
 
     def check(self, task: Task[..., Any], signature: Signature, *, feeds: int = 0) -> None:
-        """Check that the arguments fit the function.
+        """Check that the arguments fit the function; TypeError if they do not.
 
         Args:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
-
-        Raises:
-            TypeError: the arguments do not fit.
         """
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
             return
@@ -101,10 +89,6 @@ class JobFactory:
             spawn_index: its position among the children.
             dependent_id: the job that waits for this one and its siblings.
             feeds: as for :meth:`check`.
-
-        Raises:
-            TypeError: not a signature, wrong arguments, or one that cannot be encoded.
-            ConfigError: an option is out of range.
         """
         if not isinstance(signature, Signature):
             kind = type(signature).__name__
@@ -164,36 +148,20 @@ class JobFactory:
         if config.inherit_timeout or config.inherit_retry:
             return None
         defaults = task.defaults if task is not None else _UNREGISTERED
-        declared = defaults.declared
-        delay = None
+        own, queue, priority, delay = defaults.declared, defaults.queue, defaults.priority, None
+        if config.inherit_queue and "queue" not in own:
+            queue = parent.queue
+        if config.inherit_priority and "priority" not in own:
+            priority = above.priority
         if config.spawn_delay and spawn_index:
             delay = spawn_index * seconds(config.spawn_delay, "spawn_delay")
+        args = self._codec.encode_call(signature.args, signature.kwargs, defaults.serializer)
+        trace = above.trace if config.inherit_trace else None
         return NewJob(
-            new_id(),
-            signature.task,
-            parent.queue if config.inherit_queue and "queue" not in declared else defaults.queue,
-            above.priority
-            if config.inherit_priority and "priority" not in declared
-            else defaults.priority,
-            self._codec.encode_call(
-                signature.args, signature.kwargs, serializer=defaults.serializer
-            ),
-            None,
-            None,
-            above.id,
-            above.root_id or above.id,
-            above.depth + 1,
-            spawn_index,
-            dependent_id,
-            None,
-            delay,
-            None,
-            defaults.expires,
-            None,
-            None,
-            above.trace if config.inherit_trace else None,
-            above.workflow_id,
-        )
+            new_id(), signature.task, queue, priority, args, None, None,
+            above.id, above.root_id or above.id, above.depth + 1, spawn_index, dependent_id,
+            None, delay, None, defaults.expires, None, None, trace, above.workflow_id,
+        )  # fmt: skip
 
     def make(
         self,
@@ -208,7 +176,6 @@ class JobFactory:
 
         Args:
             task: None if it is not registered in this process.
-            name: the task's name.
             parent: the spawning job, whose timeouts and retries may be inherited.
 
         Raises:

@@ -17,10 +17,7 @@ _READ = 1 << 20
 
 
 class Spool:
-    """Keeps rows in order; ``chunks`` can be read any number of times.
-
-    Args:
-        room: the most rows kept in memory.
+    """Keeps rows in order, up to ``room`` of them in memory; ``chunks`` can be read repeatedly.
 
     Attributes:
         held: the rows in memory, which come after those in the file.

@@ -183,12 +183,9 @@ class Results(Sequence[Result[Any]]):
     def __getitem__(self, index: slice) -> list[Result[Any]]: ...
     def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return Result(bytes(self._ids[index * 16 : index * 16 + 16]), self._backend)
+            return [self[i] for i in range(len(self))[index]]
+        at = range(len(self))[index] * 16
+        return Result(bytes(self._ids[at : at + 16]), self._backend)
 
     def extend(self, ids: Iterable[bytes]) -> None:
         """Add the jobs of these ids."""

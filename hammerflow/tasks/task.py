@@ -231,28 +231,19 @@ def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
     """A function that has the same parameters and does nothing: a call of it checks arguments, with
     Python's own TypeError."""
     try:
-        signature = inspect.signature(fn)
+        parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
         return lambda *args, **kwargs: None
-    if any(not name.isidentifier() for name in signature.parameters):
+    if not all(p.name.isidentifier() for p in parameters):
         return lambda *args, **kwargs: None
-    parameters = [
-        p.replace(
-            annotation=inspect.Parameter.empty,
-            default=p.empty if p.default is p.empty else _Default(),
-        )
-        for p in signature.parameters.values()
-    ]
-    head = inspect.Signature(parameters)
+    head = inspect.Signature(
+        [
+            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else None)
+            for p in parameters
+        ]
+    )
     name = getattr(fn, "__name__", "task")
     name = name if name.isidentifier() else "task"
     scope: dict[str, Any] = {}
     exec(f"def {name}{head}: pass", scope)
     return scope[name]  # type: ignore[no-any-return]
-
-
-class _Default:
-    """A default in the source of the check, where its value does not matter."""
-
-    def __repr__(self) -> str:
-        return "None"
