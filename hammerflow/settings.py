@@ -235,7 +235,7 @@ class DatabaseURL:
         host: None for a Unix socket or the driver's default; PostgreSQL may name several.
         socket: directory (PostgreSQL) or file (MySQL) of a Unix socket.
         options: the other parameters of the URL's query.
-        text: the URL as it was given, with its password.
+        conninfo: the URL as it was given, with its password, for libpq.
     """
 
     dialect: Dialect
@@ -247,34 +247,24 @@ class DatabaseURL:
     port: int | None = None
     socket: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    text: str = field(default="", repr=False)
-
-    @property
-    def conninfo(self) -> str:
-        """PostgreSQL: the URL for libpq."""
-        return self.text
+    conninfo: str = field(default="", repr=False)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """MySQL: the keywords of ``pymysql.connect``."""
         given: dict[str, Any] = {
-            "host": self.host or "localhost",
-            "port": self.port or 3306,
-            "user": self.user,
-            "password": self.password or "",
-            "database": self.database,
-            "unix_socket": self.socket,
-        }
+            "host": self.host or "localhost", "port": self.port or 3306,
+            "user": self.user, "password": self.password or "",
+            "database": self.database, "unix_socket": self.socket,
+        }  # fmt: skip
         options = {key: _plain(value) for key, value in self.options.items() if key != "charset"}
         return {key: value for key, value in given.items() if value is not None} | options
 
 
 def load_settings(
-    name: str,
-    keywords: Mapping[str, Any],
-    environ: Mapping[str, str],
+    name: str, keywords: Mapping[str, Any], environ: Mapping[str, str],
     toml_path: Path | None = None,
-) -> Settings:
+) -> Settings:  # fmt: skip
     """The settings of the app ``name``.
 
     Args:
@@ -363,16 +353,10 @@ def _check_together(settings: Settings) -> None:
 
 
 _DIALECTS: Mapping[str, Dialect] = {
-    "sqlite": "sqlite",
-    "sqlite+pysqlite": "sqlite",
-    "postgresql": "postgres",
-    "postgres": "postgres",
-    "postgresql+psycopg": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mysql+pymysql": "mysql",
-    "mariadb+pymysql": "mysql",
-}
+    "sqlite": "sqlite", "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgres", "postgres": "postgres", "postgresql+psycopg": "postgres",
+    "mysql": "mysql", "mysql+pymysql": "mysql", "mariadb": "mysql", "mariadb+pymysql": "mysql",
+}  # fmt: skip
 _ENCODE = "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
 
 
@@ -389,13 +373,14 @@ def _sqlite_url(rest: str) -> DatabaseURL:
         )
     if "\0" in path:
         raise ConfigError("the path of a SQLite URL holds a NUL character")
-    return DatabaseURL("sqlite", path, f"sqlite://{rest}", options=options, text=f"sqlite://{rest}")
+    return DatabaseURL("sqlite", path, f"sqlite://{rest}", options=options)
 
 
 def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
     scheme = "postgresql" if dialect == "postgres" else "mysql"
+    url = f"{scheme}://{rest}"
     try:
-        parts = urlsplit(f"{scheme}://{rest}")
+        parts = urlsplit(url)
     except ValueError as error:
         raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}") from error
     if parts.fragment or "@" in parts.path + parts.query:
@@ -411,14 +396,14 @@ def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
     return DatabaseURL(
         dialect=dialect,
         database=database,
-        redacted=_redacted(f"{scheme}://{rest}", login, f"{user}:***" if has_password else user),
+        redacted=_redacted(url, login, f"{user}:***" if has_password else user),
         user=unquote(user) or None,
         password=unquote(password) if has_password else None,
         host=unquote(host) or None,
         port=port,
         socket=socket,
         options=options,
-        text=f"{scheme}://{rest}",
+        conninfo=url,
     )
 
 
