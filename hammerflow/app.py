@@ -314,19 +314,12 @@ class Hammerflow:
         return self._enqueuer.using(connection)
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
-        """A handle on a job by its id; its methods raise JobNotFound if there is none.
-
-        Raises:
-            JobNotFound: the text is not a UUID.
-        """
+        """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
+        this if the text is not a UUID."""
         return Result(as_key(job_id), self)
 
     def job(self, job_id: uuid.UUID | str) -> Job:
-        """A snapshot of a job, with its error history.
-
-        Raises:
-            JobNotFound: no job has this id.
-        """
+        """A snapshot of a job, with its error history; JobNotFound if there is none."""
         return self.result(job_id).job()
 
     def jobs(
@@ -350,11 +343,7 @@ class Hammerflow:
         return list(found)
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
-        """A handle on a workflow or batch by its id.
-
-        Raises:
-            JobNotFound: no workflow has this id.
-        """
+        """A handle on a workflow or batch by its id; JobNotFound if there is none."""
         result = WorkflowResult(as_key(workflow_id), self)
         return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
 

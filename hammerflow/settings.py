@@ -215,7 +215,7 @@ class Settings:
         return "local" if self.url.dialect == "sqlite" else "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able data."""
+        """The settings as a dict that JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -229,7 +229,6 @@ class DatabaseURL:
     """The parts of a database's URL.
 
     Attributes:
-        dialect: sqlite, postgres or mysql.
         database: the database's name (SQLite: the file's path, relative or absolute).
         redacted: the URL without its password, for logs.
         host: None for a Unix socket or the driver's default; PostgreSQL may name several.
@@ -265,15 +264,12 @@ def load_settings(
     name: str, keywords: Mapping[str, Any], environ: Mapping[str, str],
     toml_path: Path | None = None,
 ) -> Settings:  # fmt: skip
-    """The settings of the app ``name``.
+    """The settings of the app ``name``; ConfigError names a wrong or unknown one and its source.
 
     Args:
         keywords: the keywords of ``Hammerflow(...)``; None means not given.
         environ: the environment; empty and unknown variables are ignored.
         toml_path: a file of settings, which need not exist.
-
-    Raises:
-        ConfigError: a setting is unknown or wrong; the message names it and its source.
     """
     found = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
     values = {

@@ -74,14 +74,9 @@ class JobFactory:
         task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
 
     def from_signature(
-        self,
-        signature: Signature | Any,
-        *,
-        parent: Parent | None = None,
-        spawn_index: int | None = None,
-        dependent_id: bytes | None = None,
-        feeds: int = 0,
-    ) -> NewJob:
+        self, signature: Signature | Any, *, parent: Parent | None = None,
+        spawn_index: int | None = None, dependent_id: bytes | None = None, feeds: int = 0,
+    ) -> NewJob:  # fmt: skip
         """The row of a signature: arguments checked and encoded, options resolved.
 
         Args:
@@ -132,13 +127,9 @@ class JobFactory:
         )
 
     def _plain_child(
-        self,
-        task: Task[..., Any] | None,
-        signature: Signature,
-        parent: Parent,
-        spawn_index: int | None,
-        dependent_id: bytes | None,
-    ) -> NewJob | None:
+        self, task: Task[..., Any] | None, signature: Signature, parent: Parent,
+        spawn_index: int | None, dependent_id: bytes | None,
+    ) -> NewJob | None:  # fmt: skip
         """The row of a child without options, if it inherits neither timeouts nor retries.
 
         A shortcut past :meth:`make` and :meth:`as_child`, because spawners yield a hundred thousand
@@ -164,14 +155,9 @@ class JobFactory:
         )  # fmt: skip
 
     def make(
-        self,
-        task: Task[..., Any] | None,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: CallOptions,
-        parent: Parent | None = None,
-    ) -> NewJob:
+        self, task: Task[..., Any] | None, name: str, args: tuple[Any, ...],
+        kwargs: Mapping[str, Any], options: CallOptions, parent: Parent | None = None,
+    ) -> NewJob:  # fmt: skip
         """The row of a call whose arguments were checked.
 
         Args:

@@ -26,10 +26,7 @@ class WorkflowRows(NamedTuple):
 
 
 def rows_of(plan: Plan, calls: JobFactory, *, parent: Parent | None = None) -> WorkflowRows:
-    """The rows of a plan.
-
-    Args:
-        parent: the job that spawns it all.
+    """The rows of a plan, for the job that spawns it if ``parent`` is given.
 
     Raises:
         WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the node.

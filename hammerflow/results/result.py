@@ -39,11 +39,7 @@ class Result(Generic[R]):
 
     @property
     def state(self) -> JobState:
-        """The job's state now.
-
-        Raises:
-            JobNotFound: no job has this id.
-        """
+        """The job's state now; JobNotFound if no job has this id."""
         return self.job().state
 
     def job(self) -> Job:

@@ -254,12 +254,9 @@ class WorkflowResult:
         return draw(Graph(self.row().name, nodes, edges), format, **limits)
 
     def _collect(
-        self,
-        workflow_id: bytes,
-        group: str | None,
-        nodes: list[GraphNode],
+        self, workflow_id: bytes, group: str | None, nodes: list[GraphNode],
         edges: list[tuple[str, str]],
-    ) -> None:
+    ) -> None:  # fmt: skip
         workflows = self._backend.store.workflows
         members = [*workflows.members(workflow_id)]
         for m in members:

@@ -116,13 +116,9 @@ class TaskOptions:
 
     Attributes:
         retry_on: None retries every error.
-        is_async: the function is an ``async def``.
         spawn: limits and inheritance rules of a spawner; None for a plain task.
         declared: names of the options that the decorator was given: a child does not inherit
             its parent's value for these.
-
-    Raises:
-        ConfigError: two options contradict each other, or a number is out of range.
     """
 
     queue: str = "default"
@@ -160,7 +156,7 @@ def declared(fn: Callable[..., Any], given: Mapping[str, Any], *, is_spawner: bo
     """The options of a task from the keywords of its decorator.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or two options contradict each other.
         TypeError: an option is unknown; the message names the task.
     """
     values = dict(given)
