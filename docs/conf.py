@@ -94,7 +94,7 @@ def _refer_to_tables(
     end = begin + 1
     while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
         end += 1
-    page = "settings" if kind == "class" else "options"
+    page = "settings" if kind == "class" and not name.endswith("SpawnConfig") else "options"
     lines[begin:end] = [f"The options are on the page :doc:`{page}`.", ""]
 
 

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
@@ -20,17 +20,17 @@ from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import Transaction
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
+from hammerflow.ids import as_key
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import documented
-from hammerflow.results.result import Result, Results, as_key
+from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
-from hammerflow.tasks.builtin import BuiltinTasks
+from hammerflow.tasks.builtin import builtin_tasks
 from hammerflow.tasks.options import (
-    CALL_OPTIONS,
     OPTIONS,
     SPAWNER_OPTIONS,
     DeclaredOptions,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
     from hammerflow.stores.store import Store
 
-__all__ = ["Hammerflow", "as_key"]
+__all__ = ["Hammerflow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,34 +90,37 @@ class Hammerflow:
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
         self._opening = threading.Lock()
-        for task_name, fn in BuiltinTasks(self.tasks).by_name().items():
+        for task_name, fn in builtin_tasks(self.tasks).items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
         return f"<Hammerflow {self.name} on {self.settings.database_label}>"
 
-    # -- what it owns -----------------------------------------------------------------------------
-
     @cached_property
     def store(self) -> Store:
         """The store; the first use checks the schema (and migrates an SQLite file)."""
-        with self._opening:
-            opened: Store | None = self.__dict__.get("store")  # by another thread just now
-            if opened is None:
-                opened = open_checked_store(self.settings)
-                opened.names.on_new_queues = self._announce_queues
-                self.__dict__["store"] = opened
-            return opened
+        return self._open_once("store", self._open_store)
+
+    def _open_store(self) -> Store:
+        store = open_checked_store(self.settings)
+        store.names.on_new_queues = self._announce_queues
+        return store
+
+    def _announce_queues(self) -> None:
+        """Have workers that serve every queue learn the new names."""
+        self.notifier.ring_control()
 
     @cached_property
     def notifier(self) -> Notifier:
         """The doorbell."""
         connect = self.store.database.open_connection
+        return self._open_once("notifier", lambda: open_notifier(self.settings, connect=connect))
+
+    def _open_once(self, name: str, open_it: Callable[[], R]) -> R:
         with self._opening:
-            opened: Notifier | None = self.__dict__.get("notifier")
-            if opened is None:
-                opened = self.__dict__["notifier"] = open_notifier(self.settings, connect=connect)
-            return opened
+            if name not in self.__dict__:  # else another thread has opened it just now
+                self.__dict__[name] = open_it()
+            return self.__dict__[name]  # type: ignore[no-any-return]
 
     @property
     def poll(self) -> float:
@@ -143,12 +146,6 @@ class Hammerflow:
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()
-
-    def _announce_queues(self) -> None:
-        """Have workers that serve every queue learn the new names."""
-        self.notifier.ring_control()
-
-    # -- registry ---------------------------------------------------------------------------------
 
     @overload
     def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
@@ -224,9 +221,9 @@ class Hammerflow:
 
         return register
 
-    def workflow(self, name: str, **facts: Any) -> Workflow:
+    def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
-        return Workflow(name, submit=self.enqueue, **facts)
+        return Workflow(name, submit=self.enqueue, **options)
 
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
@@ -257,8 +254,6 @@ class Hammerflow:
             kind = AsyncTask
         task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
         return task
-
-    # -- enqueue ----------------------------------------------------------------------------------
 
     @overload
     def enqueue(self, work: Signature) -> Result[Any]: ...
@@ -292,8 +287,6 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
-    # -- transactions -----------------------------------------------------------------------------
-
     def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
         """Open a transaction for a ``with`` block: everything enqueued inside and the block's own
         SQL commit together, or not at all. Inside another one of the same app it joins that one.
@@ -320,33 +313,19 @@ class Hammerflow:
         """
         return self._enqueuer.using(connection)
 
-    # -- jobs -------------------------------------------------------------------------------------
-
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
-        """A handle on a job by its id; its methods raise JobNotFound if there is none.
-
-        Raises:
-            JobNotFound: the text is not a UUID.
-        """
+        """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
+        this if the text is not a UUID."""
         return Result(as_key(job_id), self)
 
     def job(self, job_id: uuid.UUID | str) -> Job:
-        """A snapshot of a job, with its error history.
-
-        Raises:
-            JobNotFound: no job has this id.
-        """
+        """A snapshot of a job, with its error history; JobNotFound if there is none."""
         return self.result(job_id).job()
 
     def jobs(
-        self,
-        *,
-        state: JobState | str | None = None,
-        queue: str | None = None,
-        task: str | None = None,
-        limit: int = 100,
-        before: uuid.UUID | str | None = None,
-    ) -> list[Job]:
+        self, *, state: JobState | str | None = None, queue: str | None = None,
+        task: str | None = None, limit: int = 100, before: uuid.UUID | str | None = None,
+    ) -> list[Job]:  # fmt: skip
         """Jobs, newest first.
 
         Args:
@@ -364,21 +343,14 @@ class Hammerflow:
         return list(found)
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
-        """A handle on a workflow or batch by its id.
-
-        Raises:
-            JobNotFound: no workflow has this id.
-        """
+        """A handle on a workflow or batch by its id; JobNotFound if there is none."""
         result = WorkflowResult(as_key(workflow_id), self)
         return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
 
     def workflows(
-        self,
-        *,
-        status: WorkflowStatus | str | None = None,
-        limit: int = 100,
+        self, *, status: WorkflowStatus | str | None = None, limit: int = 100,
         before: uuid.UUID | str | None = None,
-    ) -> list[WorkflowResult]:
+    ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
         rows = self.store.workflows.list(
             status=None if status is None else WorkflowStatus(status),

@@ -13,9 +13,6 @@ from hammerflow.jobs.job import Claimed
 
 __all__ = ["RUNNING", "JobContext", "current_job"]
 
-Spawn = Callable[[Any], uuid.UUID]
-Progress = Callable[[bytes, float, str], None]
-
 
 class JobContext:
     """The running job, from :func:`current_job`.
@@ -31,17 +28,11 @@ class JobContext:
     )  # fmt: skip
 
     def __init__(
-        self,
-        job: Claimed,
-        *,
-        task: str,
-        queue: str,
-        spawn: Spawn,
-        progress: Progress,
-        replace: Callable[[Any], NoReturn],
-        inputs: Callable[[], Mapping[str, Any]],
+        self, job: Claimed, *, task: str, queue: str,
+        spawn: Callable[[Any], uuid.UUID], progress: Callable[[bytes, float, str], None],
+        replace: Callable[[Any], NoReturn], inputs: Callable[[], Mapping[str, Any]],
         connection: Any = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._job = job
         self.task = task
         self.queue = queue

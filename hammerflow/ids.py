@@ -1,4 +1,4 @@
-"""Ids that need no database: numbers of names, UUIDs version 7, numbers of workers."""
+"""Ids: UUIDs version 7, numbers of names and workers, and the ids that users give as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import threading
 import time
 import uuid
 
-__all__ = ["first_id_at", "name_id", "new_id", "worker_number"]
+from hammerflow.errors import JobNotFound
+
+__all__ = ["as_key", "first_id_at", "is_id", "name_id", "new_id", "worker_number"]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -68,3 +70,26 @@ def first_id_at(clock: float) -> bytes:
 def worker_number() -> int:
     """A random positive 63-bit number for one run of a supervisor."""
     return uuid.uuid4().int >> 65 or 1
+
+
+def as_key(job_id: uuid.UUID | str) -> bytes:
+    """The 16 bytes of an id given as UUID or text.
+
+    Raises:
+        JobNotFound: the text is not a UUID.
+    """
+    if isinstance(job_id, uuid.UUID):
+        return job_id.bytes
+    try:
+        return uuid.UUID(job_id).bytes
+    except (ValueError, AttributeError, TypeError):
+        raise JobNotFound(f"{job_id!r} is not a job id: ids are UUIDs") from None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is the id of a job, not the name of a node."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -17,11 +17,9 @@ class Option:
     """An option of a decorator, a call or an app.
 
     Attributes:
-        name: the keyword.
         type: the type as the reader writes it, ``"float | timedelta"``.
         default: the default as source text, ``'"default"'``; what applies where nothing is given.
-        meaning: one sentence.
-        unit: the unit of a bare number, ``"seconds"``; empty where there is none.
+        unit: the unit of a bare number, ``"seconds"``; empty if there is none.
         check: takes (value, name for messages) and returns the value in its stored form; raises
             ConfigError. None where any value of the type will do.
     """

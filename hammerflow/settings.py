@@ -20,9 +20,6 @@ __all__ = ["SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 Dialect = Literal["sqlite", "postgres", "mysql"]
 
 
-# -- what a setting may be
-
-
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{what} must be a text, not {value!r}")
@@ -218,7 +215,7 @@ class Settings:
         return "local" if self.url.dialect == "sqlite" else "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able data."""
+        """The settings as a dict that JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -232,13 +229,12 @@ class DatabaseURL:
     """The parts of a database's URL.
 
     Attributes:
-        dialect: sqlite, postgres or mysql.
         database: the database's name (SQLite: the file's path, relative or absolute).
         redacted: the URL without its password, for logs.
         host: None for a Unix socket or the driver's default; PostgreSQL may name several.
         socket: directory (PostgreSQL) or file (MySQL) of a Unix socket.
         options: the other parameters of the URL's query.
-        text: the URL as it was given, with its password.
+        conninfo: the URL as it was given, with its password, for libpq.
     """
 
     dialect: Dialect
@@ -250,43 +246,30 @@ class DatabaseURL:
     port: int | None = None
     socket: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    text: str = field(default="", repr=False)
-
-    @property
-    def conninfo(self) -> str:
-        """PostgreSQL: the URL for libpq."""
-        return self.text
+    conninfo: str = field(default="", repr=False)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """MySQL: the keywords of ``pymysql.connect``."""
         given: dict[str, Any] = {
-            "host": self.host or "localhost",
-            "port": self.port or 3306,
-            "user": self.user,
-            "password": self.password or "",
-            "database": self.database,
-            "unix_socket": self.socket,
-        }
+            "host": self.host or "localhost", "port": self.port or 3306,
+            "user": self.user, "password": self.password or "",
+            "database": self.database, "unix_socket": self.socket,
+        }  # fmt: skip
         options = {key: _plain(value) for key, value in self.options.items() if key != "charset"}
         return {key: value for key, value in given.items() if value is not None} | options
 
 
 def load_settings(
-    name: str,
-    keywords: Mapping[str, Any],
-    environ: Mapping[str, str],
+    name: str, keywords: Mapping[str, Any], environ: Mapping[str, str],
     toml_path: Path | None = None,
-) -> Settings:
-    """The settings of the app ``name``.
+) -> Settings:  # fmt: skip
+    """The settings of the app ``name``; ConfigError names a wrong or unknown one and its source.
 
     Args:
         keywords: the keywords of ``Hammerflow(...)``; None means not given.
         environ: the environment; empty and unknown variables are ignored.
         toml_path: a file of settings, which need not exist.
-
-    Raises:
-        ConfigError: a setting is unknown or wrong; the message names it and its source.
     """
     found = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
     values = {
@@ -315,8 +298,6 @@ def parse_url(url: str) -> DatabaseURL:
         )
     return _sqlite_url(rest) if dialect == "sqlite" else _server_url(dialect, rest)
 
-
-# -- where settings come from
 
 Found = dict[str, tuple[Any, str]]
 
@@ -367,19 +348,11 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError("doorbell is postgres, but the database is not PostgreSQL")
 
 
-# -- URLs
-
 _DIALECTS: Mapping[str, Dialect] = {
-    "sqlite": "sqlite",
-    "sqlite+pysqlite": "sqlite",
-    "postgresql": "postgres",
-    "postgres": "postgres",
-    "postgresql+psycopg": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mysql+pymysql": "mysql",
-    "mariadb+pymysql": "mysql",
-}
+    "sqlite": "sqlite", "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgres", "postgres": "postgres", "postgresql+psycopg": "postgres",
+    "mysql": "mysql", "mysql+pymysql": "mysql", "mariadb": "mysql", "mariadb+pymysql": "mysql",
+}  # fmt: skip
 _ENCODE = "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
 
 
@@ -396,13 +369,14 @@ def _sqlite_url(rest: str) -> DatabaseURL:
         )
     if "\0" in path:
         raise ConfigError("the path of a SQLite URL holds a NUL character")
-    return DatabaseURL("sqlite", path, f"sqlite://{rest}", options=options, text=f"sqlite://{rest}")
+    return DatabaseURL("sqlite", path, f"sqlite://{rest}", options=options)
 
 
 def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
     scheme = "postgresql" if dialect == "postgres" else "mysql"
+    url = f"{scheme}://{rest}"
     try:
-        parts = urlsplit(f"{scheme}://{rest}")
+        parts = urlsplit(url)
     except ValueError as error:
         raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}") from error
     if parts.fragment or "@" in parts.path + parts.query:
@@ -418,14 +392,14 @@ def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
     return DatabaseURL(
         dialect=dialect,
         database=database,
-        redacted=_redacted(f"{scheme}://{rest}", login, f"{user}:***" if has_password else user),
+        redacted=_redacted(url, login, f"{user}:***" if has_password else user),
         user=unquote(user) or None,
         password=unquote(password) if has_password else None,
         host=unquote(host) or None,
         port=port,
         socket=socket,
         options=options,
-        text=f"{scheme}://{rest}",
+        conninfo=url,
     )
 
 

@@ -8,31 +8,41 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-__all__ = ["CallOptions", "known_options", "to_json"]
+from hammerflow.option import Option
+
+__all__ = ["CALL_OPTIONS", "CallOptions", "known_options", "to_json"]
+
+
+_TASK = "the task's"
+
+#: What ``Task.options(...)``, ``Signature.set(...)`` and ``app.signature(...)`` take.
+CALL_OPTIONS = (
+    Option("queue", "str", _TASK, "The queue that its jobs go to."),
+    Option("priority", "int", _TASK, "0 (background) to 4 (critical); higher runs first."),
+    Option("max_attempts", "int", _TASK, "Attempts before a job fails for good; 1 or more."),
+    Option("backoff", "Backoff", _TASK, "How long to wait before each further attempt."),
+    Option.duration("timeout", _TASK, "Running time of one attempt; then its process is killed."),
+    Option.duration("soft_timeout", _TASK, "Running time until SoftTimeout is raised in the body."),
+    Option("store_result", "bool", _TASK, "Whether the return value is stored."),
+    Option.duration("delay", "0", "Earliest start, from now (countdown= in apply_async)."),
+    Option("eta", "datetime", "None", "Earliest start, as an aware datetime; excludes delay."),
+    Option(
+        "expires", "float | timedelta | datetime", _TASK,
+        "Latest start, counted from now or as an aware datetime; then the job is cancelled.",
+        "seconds",
+    ),
+    Option("job_id", "uuid.UUID", "a new one", "The job's id; a job that has it is left as it is."),
+    Option(
+        "unique_key", "str", "None",
+        "While a job with this key (1 to 255 characters) has not ended, its Result is returned.",
+    ),
+    Option("headers", "Mapping", "{}", "JSON-able values that the body reads as job.headers."),
+    Option("spawn", "SpawnConfig", _TASK, "Limits and inheritance rules for its children."),
+)  # fmt: skip
 
 
 class CallOptions(TypedDict, total=False):
-    """Options of one call; what is left out comes from the task.
-
-    Attributes:
-        queue: name of the queue.
-        priority: a :class:`Priority` or its number, 0 to 4.
-        delay: seconds or timedelta from now until the job may start; ``countdown`` in
-            ``apply_async``.
-        eta: the aware datetime from which on the job may start.
-        expires: seconds or timedelta from now, or an aware datetime, after which the job no
-            longer starts.
-        job_id: the id of the job, a UUID that no other job has.
-        unique_key: text of at most 255 characters; while a job with this key has not ended,
-            the call adds no job and returns the Result of that one.
-        headers: a mapping that JSON can hold; the body reads it as ``current_job().headers``.
-        max_attempts: attempts until the job fails for good, from 1 to 32 767.
-        backoff: the :class:`Backoff` between two attempts.
-        timeout: seconds or timedelta after which the attempt is stopped.
-        soft_timeout: seconds or timedelta after which the body gets :class:`SoftTimeout`.
-        store_result: whether what the body returns is kept.
-        spawn: the :class:`SpawnConfig` of this call.
-    """
+    """Options of one call, by name; :data:`CALL_OPTIONS` describes them."""
 
     queue: str
     priority: int

@@ -10,32 +10,46 @@ from typing import Any
 
 from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
+from hammerflow.option import Option, documented
 
-__all__ = ["SpawnConfig", "SpawnContext"]
+__all__ = ["SPAWN_OPTIONS", "SpawnConfig", "SpawnContext", "SpawnHook"]
 
 
+#: The fields of :class:`SpawnConfig`, which ``@app.spawner(...)`` takes as keywords.
+SPAWN_OPTIONS = (
+    Option(
+        "handler", "str", "None",
+        "The @app.spawn_handler that yields a plain task's children; of a spawner only recorded.",
+    ),
+    Option(
+        "max_spawn_count", "int", "1000",
+        "Most children of one run; one more fails the attempt, and no child is inserted.",
+    ),
+    Option(
+        "max_depth", "int", "10",
+        "Most generations below the root; a child that would be deeper fails the attempt.",
+    ),
+    Option("inherit_priority", "bool", "True", "Children without a priority take the parent's."),
+    Option("inherit_queue", "bool", "False", "Children without a queue take the parent's."),
+    Option("inherit_timeout", "bool", "False", "The same for timeout and soft_timeout."),
+    Option("inherit_retry", "bool", "False", "The same for max_attempts and backoff."),
+    Option("inherit_trace", "bool", "True", "Children carry the parent's trace id."),
+    Option.duration(
+        "spawn_delay", "0", "Child i may start i * spawn_delay after the parent's end."
+    ),
+    Option(
+        "batch_size", "int", "None",
+        "Most children that run at a time: child n starts after child n - batch_size has ended.",
+    ),
+    Option("operation_id", "str", "None", "Text recorded with the run."),
+    Option("metadata", "Mapping", "{}", "JSON-able values recorded with the run."),
+)  # fmt: skip
+
+
+@documented(*SPAWN_OPTIONS)
 @dataclass(frozen=True, slots=True)
 class SpawnConfig:
-    """Limits of a spawner, and what its children inherit.
-
-    Args:
-        handler: str or None (default). Name of a function registered by ``app.spawn_handler`` that
-            yields the children of a plain task; for a spawner it is only recorded.
-        max_spawn_count: int from 0, default 1000. Children of one run; one more fails the attempt,
-            and no child is inserted.
-        max_depth: int from 1, default 10. Generations below the root; a child that would be deeper
-            fails the attempt.
-        inherit_priority: bool, default True. Children without a priority get the parent's.
-        inherit_queue: bool, default False. Children without a queue get the parent's.
-        inherit_timeout: bool, default False. The same for ``timeout`` and ``soft_timeout``.
-        inherit_retry: bool, default False. The same for ``max_attempts`` and ``backoff``.
-        inherit_trace: bool, default True. Children carry the parent's trace id.
-        spawn_delay: seconds or timedelta from 0, default 0. Child i may start ``i * spawn_delay``
-            after the parent's end.
-        batch_size: int from 1, or None (default) for no limit. How many children may run at a
-            time: each starts after the end of the one ``batch_size`` places before it.
-        operation_id: str or None (default). Recorded with the run.
-        metadata: mapping that JSON can hold, default empty. Recorded with the run.
+    """Limits of a spawner, and what its children inherit; all options are keywords.
 
     Raises:
         ConfigError: a value is of another type or out of range.
@@ -121,9 +135,9 @@ class SpawnContext:
     result: Any = None
 
 
+SpawnHook = Callable[[SpawnContext], None]
+
+
 def _check_count(name: str, value: int, *, least: int) -> None:
     if type(value) is not int or value < least:
         raise ConfigError(f"{name} must be a whole number from {least} on, not {value!r}")
-
-
-SpawnHook = Callable[[SpawnContext], None]

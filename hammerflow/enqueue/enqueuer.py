@@ -36,10 +36,6 @@ class Enqueuer:
 
     Queues are rung after the commit: at once without an open transaction, else at its end.
 
-    Args:
-        app: its store, notifier and codec.
-        factory: makes the rows.
-
     Attributes:
         open: the open transaction of this thread or asyncio task.
     """
@@ -96,14 +92,12 @@ class Enqueuer:
         then_id = None if batch.then is None else new_id()
         stream = BatchStream(batch, self._factory, new_id(), then_id)
         with contextlib.closing(Spool(CHUNK)) as spool:
-            for job in itertools.chain.from_iterable(stream.chunks(CHUNK)):
+            for job in stream.rows():
                 spool.add(job)
             pending = stream.count if batch.then is None else 1
             workflow = stream.workflow._replace(pending=pending)
             self._insert_workflows([workflow], spool.chunks)
         return BatchResult(workflow.id, self._app)
-
-    # -- inserts ----------------------------------------------------------------------------------
 
     def _insert_one(self, job: NewJob, options: CallOptions) -> Result[Any]:
         return Result(self._insert([job], check_ids="job_id" in options)[0], self._app)
@@ -116,21 +110,17 @@ class Enqueuer:
         return inserted.ids
 
     def _insert_workflows(
-        self,
-        workflows: Sequence[NewWorkflow],
-        chunks: Callable[[], Iterable[Sequence[NewJob]]],
+        self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
     ) -> None:
         opened = self.open.get()
         tx = None if opened is None else opened.tx
         self._ring(self._app.store.workflows.insert(workflows, chunks, tx), opened)
 
-    def _ring(self, queues: set[str], opened: OpenTransaction | None = None) -> None:
+    def _ring(self, queues: set[str], opened: OpenTransaction | None) -> None:
         if opened is not None:
             opened.queues.update(queues)
         elif queues:
             self._app.notifier.ring(queues)
-
-    # -- transactions -----------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -141,14 +131,14 @@ class Enqueuer:
             return
         with self._app.store.transaction() as tx, self._opened(tx) as opened:
             yield opened.handle
-        self._ring(opened.queues)
+        self._ring(opened.queues, None)
 
     @contextlib.contextmanager
     def using(self, connection: Any) -> Iterator[Transaction]:
         """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
         with self._opened(self._app.store.foreign(connection)) as opened:
             yield opened.handle
-        self._ring(opened.queues)
+        self._ring(opened.queues, None)
 
     @contextlib.contextmanager
     def joining(self, tx: Tx) -> Iterator[set[str]]:

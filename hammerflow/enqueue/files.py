@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hammerflow.canvas.signature import Signature
 from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.task import Task
 from hammerflow.workflows.workflow import Workflow
 
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["workflow_from_file", "workflow_from_text"]
 
-#: Prefix of the builtin tasks, which a file must name in full.
-_BUILTIN = "hammerflow."
 #: Characters to read: above the 10 MB that the parser accepts, so that it refuses larger files.
 _MOST = 11 * 1024 * 1024
-_OPTIONS = ("queue", "timeout", "priority", "max_attempts", "delay")
-_FACTS = (
+_CALL_OPTIONS = ("queue", "timeout", "priority", "max_attempts", "delay")
+_WORKFLOW_OPTIONS = (
     "description", "timeout", "priority", "health_check_interval", "trace_id", "correlation_id",
     "metadata",
 )  # fmt: skip
@@ -41,11 +39,8 @@ class TaskApp(Protocol):
 
 
 def workflow_from_file(
-    app: TaskApp,
-    path: str | Path,
-    *,
-    format: str | None = None,  # noqa: A002 - as the command
-) -> Workflow:
+    app: TaskApp, path: str | Path, *, format: str | None = None  # noqa: A002 - as the command
+) -> Workflow:  # fmt: skip
     """Read a workflow from a JSON or YAML file, and do not enqueue it.
 
     The format is described in docs/reference/workflow-files.md.
@@ -72,20 +67,18 @@ def workflow_from_file(
 
 
 def workflow_from_text(
-    app: TaskApp,
-    text: str,
-    *,
-    format: str | None = None,  # noqa: A002
-    source: str = "workflow file",
-) -> Workflow:
+    app: TaskApp, text: str, *, format: str | None = None, source: str = "workflow file"  # noqa: A002
+) -> Workflow:  # fmt: skip
     """:func:`workflow_from_file` for a text; ``source`` names it in error messages."""
     from hammerflow.workflows.file import read_workflow
 
     spec = read_workflow(text, format=format, source=source)
-    workflow = _empty(app, spec)
+    options = _given(spec, _WORKFLOW_OPTIONS)
+    workflow: Workflow = app.workflow(spec.name, failure_policy=spec.failure_policy, **options)
     for node in spec.nodes:
+        task = _task(app, node, source)
         workflow.add(
-            _call(app, node, source),
+            app.signature(task, node.args, node.kwargs, **_given(node, _CALL_OPTIONS)),
             name=node.name,
             after=node.depends_on,
             when=node.when,
@@ -95,23 +88,14 @@ def workflow_from_text(
     return workflow.validate()
 
 
-def _empty(app: TaskApp, spec: WorkflowSpec) -> Workflow:
-    facts = {name: value for name in _FACTS if (value := getattr(spec, name)) is not None}
-    workflow: Workflow = app.workflow(spec.name, failure_policy=spec.failure_policy, **facts)
-    return workflow
-
-
-def _call(app: TaskApp, node: NodeSpec, source: str) -> Signature:
-    options = {name: value for name in _OPTIONS if (value := getattr(node, name)) is not None}
-    task = _task(app, node, source)
-    call: Signature = app.signature(task, node.args, node.kwargs, **options)
-    return call
+def _given(spec: WorkflowSpec | NodeSpec, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(spec, name)) is not None}
 
 
 def _task(app: TaskApp, node: NodeSpec, source: str) -> str:
     if node.task in app.tasks:
         return node.task
-    own = [name for name in app.tasks if not name.startswith(_BUILTIN)]
+    own = [name for name in app.tasks if not name.startswith(BUILTIN)]
     short = [name for name in own if name.rpartition(".")[2] == node.task]
     if len(short) == 1:
         return short[0]

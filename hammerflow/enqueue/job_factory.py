@@ -16,14 +16,13 @@ from hammerflow.durations import seconds, seconds_or_none
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob, checked_priority
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
-#: Prefix of the builtin tasks, which every app has.
-_BUILTIN = "hammerflow."
 #: Options of a task that is not registered in this process.
 _UNREGISTERED = TaskOptions()
 
@@ -43,12 +42,7 @@ class Parent(NamedTuple):
 
 
 class JobFactory:
-    """Makes rows of calls: checks and encodes their arguments, resolves their options.
-
-    Args:
-        tasks: the registered tasks by name.
-        codec: encodes the arguments.
-    """
+    """Makes rows of calls: checks and encodes their arguments, resolves their options."""
 
     def __init__(self, tasks: Mapping[str, Task[..., Any]], codec: Codec) -> None:
         self._tasks = tasks
@@ -57,15 +51,11 @@ class JobFactory:
     def task(self, name: str, *, must: bool = False) -> Task[..., Any] | None:
         """The registered task of this name; None if there is none.
 
-        Args:
-            must: raise instead of returning None, unless this app has no tasks of its own: then it
-                is a client that knows tasks by name only.
-
-        Raises:
-            WorkflowInvalid: ``must``, and there is none.
+        With ``must`` this raises WorkflowInvalid instead, unless the app has no tasks of its own:
+        then it is a client that knows tasks by name only.
         """
         task = self._tasks.get(name)
-        if task is None and must and any(not known.startswith(_BUILTIN) for known in self._tasks):
+        if task is None and must and not all(known.startswith(BUILTIN) for known in self._tasks):
             raise WorkflowInvalid(
                 f"no task named {name!r} is registered in this app: import the module that "
                 "defines it"
@@ -73,28 +63,20 @@ class JobFactory:
         return task
 
     def check(self, task: Task[..., Any], signature: Signature, *, feeds: int = 0) -> None:
-        """Check that the arguments fit the function.
+        """Check that the arguments fit the function; TypeError if they do not.
 
         Args:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
-
-        Raises:
-            TypeError: the arguments do not fit.
         """
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
             return
         task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
 
     def from_signature(
-        self,
-        signature: Signature,
-        *,
-        parent: Parent | None = None,
-        spawn_index: int | None = None,
-        dependent_id: bytes | None = None,
-        feeds: int = 0,
-    ) -> NewJob:
+        self, signature: Signature | Any, *, parent: Parent | None = None,
+        spawn_index: int | None = None, dependent_id: bytes | None = None, feeds: int = 0,
+    ) -> NewJob:  # fmt: skip
         """The row of a signature: arguments checked and encoded, options resolved.
 
         Args:
@@ -102,14 +84,9 @@ class JobFactory:
             spawn_index: its position among the children.
             dependent_id: the job that waits for this one and its siblings.
             feeds: as for :meth:`check`.
-
-        Raises:
-            TypeError: not a signature, wrong arguments, or one that cannot be encoded.
-            ConfigError: an option is out of range.
         """
-        given: object = signature
-        if not isinstance(given, Signature):
-            kind = type(given).__name__
+        if not isinstance(signature, Signature):
+            kind = type(signature).__name__
             raise TypeError(f"expected a signature (task.s(...)), got {kind}")
         task = self._tasks.get(signature.task)
         if task is not None:
@@ -127,12 +104,7 @@ class JobFactory:
         return self.as_child(job, signature, parent, spawn_index=spawn_index)
 
     def as_child(
-        self,
-        job: NewJob,
-        signature: Signature,
-        parent: Parent,
-        *,
-        spawn_index: int | None,
+        self, job: NewJob, signature: Signature, parent: Parent, *, spawn_index: int | None
     ) -> NewJob:
         """A row with what it inherits from the job that spawns it."""
         task = self._tasks.get(signature.task)
@@ -155,13 +127,9 @@ class JobFactory:
         )
 
     def _plain_child(
-        self,
-        task: Task[..., Any] | None,
-        signature: Signature,
-        parent: Parent,
-        spawn_index: int | None,
-        dependent_id: bytes | None,
-    ) -> NewJob | None:
+        self, task: Task[..., Any] | None, signature: Signature, parent: Parent,
+        spawn_index: int | None, dependent_id: bytes | None,
+    ) -> NewJob | None:  # fmt: skip
         """The row of a child without options, if it inherits neither timeouts nor retries.
 
         A shortcut past :meth:`make` and :meth:`as_child`, because spawners yield a hundred thousand
@@ -171,51 +139,29 @@ class JobFactory:
         if config.inherit_timeout or config.inherit_retry:
             return None
         defaults = task.defaults if task is not None else _UNREGISTERED
-        declared = defaults.declared
-        delay = None
+        own, queue, priority, delay = defaults.declared, defaults.queue, defaults.priority, None
+        if config.inherit_queue and "queue" not in own:
+            queue = parent.queue
+        if config.inherit_priority and "priority" not in own:
+            priority = above.priority
         if config.spawn_delay and spawn_index:
             delay = spawn_index * seconds(config.spawn_delay, "spawn_delay")
+        args = self._codec.encode_call(signature.args, signature.kwargs, defaults.serializer)
+        trace = above.trace if config.inherit_trace else None
         return NewJob(
-            new_id(),
-            signature.task,
-            parent.queue if config.inherit_queue and "queue" not in declared else defaults.queue,
-            above.priority
-            if config.inherit_priority and "priority" not in declared
-            else defaults.priority,
-            self._codec.encode_call(
-                signature.args, signature.kwargs, serializer=defaults.serializer
-            ),
-            None,
-            None,
-            above.id,
-            above.root_id or above.id,
-            above.depth + 1,
-            spawn_index,
-            dependent_id,
-            None,
-            delay,
-            None,
-            defaults.expires,
-            None,
-            None,
-            above.trace if config.inherit_trace else None,
-            above.workflow_id,
-        )
+            new_id(), signature.task, queue, priority, args, None, None,
+            above.id, above.root_id or above.id, above.depth + 1, spawn_index, dependent_id,
+            None, delay, None, defaults.expires, None, None, trace, above.workflow_id,
+        )  # fmt: skip
 
     def make(
-        self,
-        task: Task[..., Any] | None,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: CallOptions,
-        parent: Parent | None = None,
-    ) -> NewJob:
+        self, task: Task[..., Any] | None, name: str, args: tuple[Any, ...],
+        kwargs: Mapping[str, Any], options: CallOptions, parent: Parent | None = None,
+    ) -> NewJob:  # fmt: skip
         """The row of a call whose arguments were checked.
 
         Args:
             task: None if it is not registered in this process.
-            name: the task's name.
             parent: the spawning job, whose timeouts and retries may be inherited.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -18,10 +17,7 @@ _READ = 1 << 20
 
 
 class Spool:
-    """Keeps rows in order; ``chunks`` can be read any number of times.
-
-    Args:
-        room: the most rows kept in memory.
+    """Keeps rows in order, up to ``room`` of them in memory; ``chunks`` can be read repeatedly.
 
     Attributes:
         held: the rows in memory, which come after those in the file.
@@ -62,9 +58,8 @@ class Spool:
                 unpacker.feed(data)
                 for rows in unpacker:
                     yield [NewJob._make(row) for row in rows]
-        rest = iter(self.held)
-        while chunk := list(itertools.islice(rest, _CHUNK)):
-            yield chunk
+        for at in range(0, len(self.held), _CHUNK):
+            yield self.held[at : at + _CHUNK]
 
     def close(self) -> None:
         """Delete the file."""

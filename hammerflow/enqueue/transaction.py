@@ -23,17 +23,11 @@ class Transaction:
         self.connection = connection
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
-        """Run your own SQL inside the transaction.
+        """Run your own SQL inside the transaction and return the driver's cursor.
 
         Args:
             sql: one statement, with placeholders in the driver's style.
             parameters: a sequence or mapping, as the driver takes it.
-
-        Returns:
-            The driver's cursor.
-
-        Raises:
-            Exception: whatever the driver raises.
         """
         cursor = self.connection.cursor()
         cursor.execute(sql, parameters)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hammerflow.canvas.options import to_json
@@ -15,9 +14,8 @@ from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id
 from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
-from hammerflow.workflows.workflow import Workflow
 
-__all__ = ["WorkflowRows", "rows_of"]
+__all__ = ["BatchStream", "WorkflowRows", "rows_of"]
 
 
 class WorkflowRows(NamedTuple):
@@ -28,186 +26,176 @@ class WorkflowRows(NamedTuple):
 
 
 def rows_of(plan: Plan, calls: JobFactory, *, parent: Parent | None = None) -> WorkflowRows:
-    """The rows of a plan.
-
-    Args:
-        parent: the job that spawns it all.
+    """The rows of a plan, for the job that spawns it if ``parent`` is given.
 
     Raises:
         WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the node.
         TypeError: the same outside of one.
     """
     return WorkflowRows(
-        [_workflow(flow) for flow in plan.workflows],
-        [_job(step, calls, parent) for step in plan.jobs],
+        [_workflow_row(workflow) for workflow in plan.workflows],
+        [_job_row(job, calls, parent) for job in plan.jobs],
     )
 
 
-def _workflow(flow: PlannedWorkflow) -> NewWorkflow:
-    dependent_id, has_edges, _ = flow.outgoing()
-    workflow = flow.definition
+def _workflow_row(planned: PlannedWorkflow) -> NewWorkflow:
+    dependent_id, has_edges, _ = planned.outgoing()
+    definition = planned.definition
     return NewWorkflow(
-        id=flow.id,
-        kind=flow.kind,
-        name=flow.label,
-        policy=flow.policy.code,
-        pending=flow.end_count,
-        collects=flow.collects,
-        options=to_json(_facts(flow, workflow)),
-        timeout=None if workflow is None else workflow.timeout,
-        check_every=None if workflow is None else workflow.health_check_interval,
-        parent_id=None if flow.workflow is None else flow.workflow.id,
-        position=flow.position,
-        node=flow.name,
+        id=planned.id,
+        kind=planned.kind,
+        name=planned.label,
+        policy=planned.policy.code,
+        pending=planned.end_count,
+        collects=planned.collects,
+        options=to_json(_workflow_options(planned)),
+        timeout=None if definition is None else definition.timeout,
+        check_every=None if definition is None else definition.health_check_interval,
+        parent_id=None if planned.workflow is None else planned.workflow.id,
+        position=planned.position,
+        node=planned.name,
         dependent_id=dependent_id,
         flags=int(has_edges),
     )
 
 
-def _facts(flow: PlannedWorkflow, workflow: Workflow | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    if flow.outputs_by_name:
-        facts["outputs"] = {name: ref.to_json() for name, ref in flow.outputs_by_name.items()}
-    if workflow is None:
-        return facts
+def _workflow_options(planned: PlannedWorkflow) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if planned.outputs_by_name:
+        options["outputs"] = {name: ref.to_json() for name, ref in planned.outputs_by_name.items()}
+    definition = planned.definition
+    if definition is None:
+        return options
     for name in ("description", "trace_id", "correlation_id", "metadata"):
-        value = getattr(workflow, name)
-        if value:
-            facts[name] = value
+        if value := getattr(definition, name):
+            options[name] = value
     try:
-        json.dumps(facts, allow_nan=False)
+        json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise WorkflowInvalid(f"the metadata of workflow {workflow.name}: {error}") from None
-    return facts
+        raise WorkflowInvalid(f"the metadata of workflow {definition.name}: {error}") from None
+    return options
 
 
-def _job(step: PlannedJob, calls: JobFactory, parent: Parent | None) -> NewJob:
-    named = _in_workflow(step.workflow)
+def _job_row(planned: PlannedJob, calls: JobFactory, parent: Parent | None) -> NewJob:
+    in_workflow = any(around.definition is not None for around in _enclosing(planned.workflow))
     try:
-        return _made(step, calls, parent, strict=named)
+        return _checked_row(planned, calls, parent, must_exist=in_workflow)
     except (TypeError, ConfigError, NotEncodable) as error:
-        if not named or isinstance(error, WorkflowInvalid):
+        if not in_workflow or isinstance(error, WorkflowInvalid):
             raise
-        raise WorkflowInvalid(f"node {step.name or step.signature!r}: {error}") from error
+        raise WorkflowInvalid(f"node {planned.name or planned.signature!r}: {error}") from error
 
 
-def _in_workflow(flow: PlannedWorkflow | None) -> bool:
-    while flow is not None and flow.definition is None:
-        flow = flow.workflow
-    return flow is not None
+def _enclosing(workflow: PlannedWorkflow | None) -> Iterator[PlannedWorkflow]:
+    """A workflow and those around it, the innermost first."""
+    while workflow is not None:
+        yield workflow
+        workflow = workflow.workflow
 
 
-def _made(step: PlannedJob, calls: JobFactory, parent: Parent | None, *, strict: bool) -> NewJob:
-    signature = step.signature
-    task = calls.task(signature.task, must=strict)
+def _checked_row(
+    planned: PlannedJob, calls: JobFactory, parent: Parent | None, *, must_exist: bool
+) -> NewJob:
+    signature = planned.signature
+    task = calls.task(signature.task, must=must_exist)
     if task is not None:
-        calls.check(task, signature, feeds=_feeds(step))
-    if step.when is not None:
-        _check_results(step, calls)
-    defaults = _defaults(step.workflow)
+        calls.check(task, signature, feeds=_feeds(planned))
+    if planned.when is not None:
+        _check_results(planned, calls)
     job = calls.make(
         task, signature.task, signature.args, signature.kwargs, signature.options, parent
     )
-    declared = task.defaults.declared if task is not None else frozenset[str]()
-    dependent_id, has_edges, _ = step.outgoing()
-    after = [(i.id, kind) for i, kind in step.after.items() if i.outgoing()[0] != step.id]
-    extra = {**defaults.options_for(signature.options, declared), **_extra(step)}
-    options = job.options
-    if extra:
-        options = to_json({**(json.loads(options) if options else {}), **extra})
-    priority = job.priority
-    if defaults.priority is not None and "priority" not in signature.options:
-        priority = defaults.priority
+    own = {*signature.options, *(task.defaults.declared if task is not None else ())}
+    priority, retry, trace = _workflow_defaults(planned.workflow)
+    extra = {name: value for name, value in retry.items() if name not in own}
+    if "backoff" in extra:
+        extra["backoff"] = extra["backoff"].to_dict()
+    extra |= _place(planned)
+    dependent_id, has_edges, _ = planned.outgoing()
     return job._replace(
-        id=step.id,
-        options=options,
-        priority=priority,
+        id=planned.id,
+        options=_with_options(job, extra),
+        priority=job.priority if priority is None or "priority" in signature.options else priority,
         dependent_id=dependent_id,
-        workflow_id=None if step.workflow is None else step.workflow.id,
-        position=step.position,
-        node=step.name,
-        pending=len(step.after) or None,
-        rule=step.rule,
+        workflow_id=None if planned.workflow is None else planned.workflow.id,
+        position=planned.position,
+        node=planned.name,
+        pending=len(planned.after) or None,
+        rule=planned.rule,
         flags=int(has_edges),
-        after=after,
-        depends=step.external_ids,
-        trace=defaults.trace or job.trace,
+        after=[(i.id, kind) for i, kind in planned.after.items() if i.outgoing()[0] != planned.id],
+        depends=planned.external_ids,
+        trace=trace or job.trace,
     )
 
 
-def _check_results(step: PlannedJob, calls: JobFactory) -> None:
-    """A condition needs the results of what it is on."""
-    for item in step.after:
+def _with_options(job: NewJob, extra: Mapping[str, Any]) -> str | None:
+    """The stored options of a row, with further ones."""
+    if not extra:
+        return job.options
+    return to_json({**(json.loads(job.options) if job.options else {}), **extra})
+
+
+def _check_results(planned: PlannedJob, calls: JobFactory) -> None:
+    """Check that the jobs that a condition is about keep their results."""
+    for item in planned.after:
         if not isinstance(item, PlannedJob):
             continue
         task = calls.task(item.signature.task)
         keeps = task is None or task.defaults.store_result
         if not item.signature.options.get("store_result", keeps):
             raise WorkflowInvalid(
-                f"node {step.name!r} has a condition on {item.name!r}, which keeps no result "
+                f"node {planned.name!r} has a condition on {item.name!r}, which keeps no result "
                 "(store_result=False)"
             )
 
 
-def _feeds(step: PlannedJob) -> int:
-    """How many arguments come before its own."""
-    if step.input_ref is None:
+def _feeds(planned: PlannedJob) -> int:
+    """How many arguments come before its own; see :meth:`JobFactory.check`."""
+    if planned.input_ref is None:
         return 0
-    return -1 if isinstance(step.input_ref, FailedJobs) else 1
+    return -1 if isinstance(planned.input_ref, FailedJobs) else 1
 
 
-def _extra(step: PlannedJob) -> dict[str, Any]:
-    """What the worker and the settling transaction must know of its place."""
-    extra: dict[str, Any] = {}
-    if step.input_ref is not None:
-        extra["input_ref"] = step.input_ref.to_json()
-    if step.inputs:
-        extra["inputs"] = {name: ref.to_json() for name, ref in step.inputs.items()}
-    if step.when is not None:
-        extra["when"] = step.when
-    if step.rule & ~CONDITIONAL != Rule.COMPLETED:
-        extra["rule"] = step.rule & ~CONDITIONAL
-    if step.wait_for_children:
-        extra["wait_for_children"] = True
-    return extra
+def _place(planned: PlannedJob) -> dict[str, Any]:
+    """The options that tell the worker and the settling transaction its place in the plan."""
+    options: dict[str, Any] = {}
+    if planned.input_ref is not None:
+        options["input_ref"] = planned.input_ref.to_json()
+    if planned.inputs:
+        options["inputs"] = {name: ref.to_json() for name, ref in planned.inputs.items()}
+    if planned.when is not None:
+        options["when"] = planned.when
+    if planned.rule & ~CONDITIONAL != Rule.COMPLETED:
+        options["rule"] = planned.rule & ~CONDITIONAL
+    if planned.wait_for_children:
+        options["wait_for_children"] = True
+    return options
 
 
-class _Defaults(NamedTuple):
-    """What a workflow says for nodes without their own word."""
-
+def _workflow_defaults(
+    workflow: PlannedWorkflow | None,
+) -> tuple[int | None, dict[str, Any], str | None]:
+    """Priority, retry options and trace id for jobs that set none; the innermost workflow wins."""
     priority: int | None = None
-    retry: Mapping[str, Any] = {}
+    retry: dict[str, Any] = {}
     trace: str | None = None
-
-    def options_for(self, given: Mapping[str, Any], declared: Iterable[str]) -> dict[str, Any]:
-        """The retry options to store with a job."""
-        own = {*given, *declared}
-        stored = {name: value for name, value in self.retry.items() if name not in own}
-        if "backoff" in stored:
-            stored["backoff"] = stored["backoff"].to_dict()
-        return stored
-
-
-def _defaults(flow: PlannedWorkflow | None) -> _Defaults:
-    """Of the innermost workflow that says something."""
-    found = _Defaults()
-    while flow is not None:
-        workflow = flow.definition
-        if workflow is not None:
-            if found.priority is None and workflow.priority is not None:
-                found = found._replace(priority=checked_priority(workflow.priority))
-            found = found._replace(
-                retry={**workflow.retry, **found.retry}, trace=found.trace or workflow.trace_id
-            )
-        flow = flow.workflow
-    return found
+    for around in _enclosing(workflow):
+        definition = around.definition
+        if definition is None:
+            continue
+        if priority is None and definition.priority is not None:
+            priority = checked_priority(definition.priority)
+        retry = {**definition.retry, **retry}
+        trace = trace or definition.trace_id
+    return priority, retry, trace
 
 
 class BatchStream:
     """A batch of any size, row by row: memory holds one chunk.
 
     Attributes:
-        workflow: the batch's row; ``pending`` is right once all rows were given.
+        workflow: the batch's row; its ``pending`` is not known yet.
         count: how many calls were read.
     """
 
@@ -217,59 +205,47 @@ class BatchStream:
         self._batch = batch
         self._calls = calls
         self._then_id = then_id
+        self._first: bytes | None = None
+        self._last = b""
         self.count = 0
-        self.first: bytes | None = None
-        self.last: bytes | None = None
         self.workflow = NewWorkflow(
-            workflow_id, "batch", batch.name, batch.policy.code, 1,
-            collects=batch.collects,
-        )  # fmt: skip
+            workflow_id, "batch", batch.name, batch.policy.code, 1, collects=batch.collects
+        )
 
-    def chunks(self, size: int) -> Iterator[Sequence[NewJob]]:
-        """The calls in chunks, then the one that waits for them."""
-        iterator = self._batch.calls()
+    def rows(self) -> Iterator[NewJob]:
+        """The calls, then the one that waits for them."""
         target = self._then_id or self.workflow.id
-        while chunk := list(itertools.islice(iterator, size)):
-            jobs = []
-            for signature in chunk:
-                job = self._calls.from_signature(signature)
-                depends = [external_id(other) for other in signature.after] or None
-                jobs.append(
-                    job._replace(
-                        depends=depends,
-                        workflow_id=self.workflow.id,
-                        position=self.count,
-                        dependent_id=target,
-                    )
-                )
-                self.count += 1
-            self.first = self.first or jobs[0].id
-            self.last = jobs[-1].id
-            yield jobs
+        for signature in self._batch.calls():
+            job = self._calls.from_signature(signature)
+            self._first, self._last = self._first or job.id, job.id
+            yield job._replace(
+                depends=[external_id(other) for other in signature.after] or None,
+                workflow_id=self.workflow.id,
+                position=self.count,
+                dependent_id=target,
+            )
+            self.count += 1
         if self._batch.then is not None:
-            yield [self._then(self._batch.then)]
+            yield self._then(self._batch.then)
 
     def _then(self, signature: Any) -> NewJob:
-        flow = self.workflow
+        workflow_id = self.workflow.id
         job = self._calls.from_signature(signature, feeds=0 if signature.immutable else 1)
-        extra: dict[str, Any] = {}
+        rule = Rule.ENDED if self.workflow.collects else Rule.COMPLETED
+        extra: dict[str, Any] = {"rule": int(rule)} if rule else {}
         if not signature.immutable:
             ref = ResultRef([])
-            if self.first is not None and self.last is not None:
-                ref = ResultRef(JobRange(self.first, self.last, flow.id))
+            if self._first is not None:
+                ref = ResultRef(JobRange(self._first, self._last, workflow_id))
             extra["input_ref"] = ref.to_json()
-        rule = int(Rule.ENDED if flow.collects else Rule.COMPLETED)
-        if rule:
-            extra["rule"] = rule
-        options = to_json({**(json.loads(job.options) if job.options else {}), **extra})
         return job._replace(
             id=self._then_id or job.id,
-            options=options,
-            workflow_id=flow.id,
+            options=_with_options(job, extra),
+            workflow_id=workflow_id,
             position=self.count,
             node="then",
-            dependent_id=flow.id,
+            dependent_id=workflow_id,
             pending=self.count or None,
             depends=[external_id(other) for other in signature.after] or None,
-            rule=rule,
+            rule=int(rule),
         )

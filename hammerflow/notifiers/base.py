@@ -43,12 +43,8 @@ class Waiter(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def wait(self, timeout: float) -> bool:
-        """Wait for a ring, at most ``timeout`` seconds.
-
-        Returns:
-            Whether it rang since the last wait that returned True. Either answer may be wrong
-            (a false alarm, a lost ring): read the job.
-        """
+        """Wait for a ring, at most ``timeout`` seconds; whether it rang since the last wait that
+        returned True. Either answer may be wrong (a false alarm, a lost ring): read the job."""
         ...
 
 
@@ -83,8 +79,7 @@ class Notifier(Protocol):
     ) -> Listener:
         """Call back, from a thread, when jobs may be ready in these queues, or after a control.
 
-        A burst of rings is one call. Both callbacks are also called after each subscription, the
-        first included, because rings may have been missed before it.
+        A burst of rings is one call. Each subscription calls back, too: it may have missed rings.
         """
         ...
 
@@ -101,20 +96,12 @@ class Sender(Protocol):
     """One connection that sends rings; one thread uses it at a time."""
 
     def send(self, rings: Sequence[Ring]) -> None:
-        """Send without waiting for a reply.
-
-        Raises:
-            TimeoutError: the other side does not read or reply.
-            OSError: the connection is broken.
-        """
+        """Send without waiting for a reply; TimeoutError if the other side does not read or reply,
+        another OSError if the connection is broken."""
         ...
 
     def finish(self, seconds: float) -> None:
-        """Wait until everything sent has arrived, at most ``seconds``.
-
-        Raises:
-            OSError: it has not.
-        """
+        """Wait until everything sent has arrived, at most ``seconds``, or raise OSError."""
         ...
 
     def close(self) -> None: ...
@@ -125,24 +112,16 @@ class Sender(Protocol):
 
 
 class Subscription(Protocol):
-    """One confirmed subscription; one thread uses it."""
+    """One confirmed subscription; one thread uses it. OSError if the connection is broken."""
 
     def fileno(self) -> int: ...
 
     def receive(self) -> tuple[list[Ring], bool]:
-        """The rings that have arrived, without blocking; and whether more may be buffered.
-
-        Raises:
-            OSError: the connection is broken.
-        """
+        """The rings that have arrived, without blocking; and whether more may be buffered."""
         ...
 
     def ping(self) -> bool:
-        """Probe the other side after a quiet time; whether a reply will come.
-
-        Raises:
-            OSError: the subscription is broken.
-        """
+        """Probe the other side after a quiet time; whether a reply will come."""
         ...
 
     def close(self) -> None: ...
@@ -166,17 +145,10 @@ class Transport(Protocol):
     direct: bool
 
     def connect(self) -> Sender:
-        """Connect in order to ring.
-
-        Raises:
-            OSError: the other side cannot be reached now.
-        """
+        """Connect in order to ring; OSError if the other side cannot be reached now."""
         ...
 
     def subscribe(self, queues: Collection[str] | None) -> Subscription:
-        """Subscribe to the work of these queues and to controls; for None, to ends of jobs.
-
-        Raises:
-            OSError: the other side cannot be reached now.
-        """
+        """Subscribe to the work of these queues and to controls; for None, to ends of jobs. OSError
+        as for :meth:`connect`."""
         ...

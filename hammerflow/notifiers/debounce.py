@@ -18,7 +18,7 @@ class Debouncer:
     a window with fewer events ends the crowd. With a burst of 0 no event passes.
 
     It has no lock: two threads that ask at the same time may get the same answer, which is one
-    event more or less. Who is told False must deliver the event once the window has ended.
+    event more or less. A caller that gets False must deliver the event when the window has ended.
     """
 
     __slots__ = ("burst", "count", "crowd", "start")

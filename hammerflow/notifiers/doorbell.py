@@ -47,7 +47,6 @@ class Doorbell:
         listener = Subscriber(
             subscribe=lambda: self._transport.subscribe(names),
             received=received,
-            subscribed=lambda: received([Ring("all")]),
             status=self._status,
         )
         self._listeners.add(listener)

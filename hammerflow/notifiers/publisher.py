@@ -62,10 +62,6 @@ class Publisher:
     The first connection of a process is waited for, so that a short script rings before it exits.
     A thread makes it, because resolving a host name has no timeout of its own. Once the doorbell is
     down nobody waits: rings are dropped, and the first one after each backoff starts a new attempt.
-
-    Args:
-        transport: carries the rings.
-        status: of the doorbell, shared with its subscribers.
     """
 
     def __init__(self, transport: Transport, status: DoorbellStatus) -> None:

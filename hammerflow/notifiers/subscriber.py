@@ -8,10 +8,9 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 
-from hammerflow.notifiers.base import Callback, Ring, Subscription
+from hammerflow.notifiers.base import Ring, Subscription
 from hammerflow.notifiers.debounce import Debouncer
 from hammerflow.notifiers.status import DoorbellStatus
 
@@ -33,9 +32,8 @@ class Subscriber:
 
     Args:
         subscribe: makes the subscription; may block for some seconds.
-        received: called with the rings that arrived together.
-        subscribed: called after each subscription; rings may have been missed before it.
-        status: of the doorbell.
+        received: called with the rings that arrived together; after each subscription with the ring
+            "all", because rings may have been missed before it.
         retire: called after each quiet time; True ends the thread.
         name: of the thread.
 
@@ -48,7 +46,6 @@ class Subscriber:
         *,
         subscribe: Callable[[], Subscription],
         received: Callable[[list[Ring]], None],
-        subscribed: Callback,
         status: DoorbellStatus,
         retire: Callable[[], bool] = lambda: False,
         name: str = "hammerflow-listen",
@@ -56,7 +53,6 @@ class Subscriber:
         self.tried = threading.Event()
         self._subscribe = subscribe
         self._received = received
-        self._subscribed = subscribed
         self._status = status
         self._retire = retire
         self._subscription: Subscription | None = None
@@ -84,8 +80,6 @@ class Subscriber:
         if self._subscription is not None:
             self._subscription.abandon()
 
-    # -- in the thread
-
     def _run(self) -> None:
         backoff = 0.0
         try:
@@ -107,7 +101,7 @@ class Subscriber:
             try:
                 self._status.mark_up()
                 self.tried.set()
-                self._call(self._subscribed)
+                self._deliver([Ring("all")])
                 self._listen(subscription)
             finally:
                 self._subscription = None
@@ -133,7 +127,7 @@ class Subscriber:
                     rings, more = subscription.receive()
                     is_pinged = False
                     if rings:
-                        self._call(partial(self._received, rings))
+                        self._deliver(rings)
                 elif is_pinged:
                     raise TimeoutError(f"no reply to a ping within {REPLY:g} s")
                 elif self._retire():
@@ -141,11 +135,11 @@ class Subscriber:
                 else:
                     is_pinged = subscription.ping()
 
-    def _call(self, callback: Callback) -> None:
+    def _deliver(self, rings: list[Ring]) -> None:
         if self._ended.is_set():
             return
         try:
-            callback()
+            self._received(rings)
         except Exception:  # a border: the callback is not ours
             log.exception("a callback of the doorbell failed")
         if not self._debouncer.passes(monotonic()):  # rings of the next milliseconds become one

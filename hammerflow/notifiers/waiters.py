@@ -61,7 +61,6 @@ class Waiters:
                 self._subscriber = Subscriber(
                     subscribe=lambda: self._transport.subscribe(None),
                     received=self._received,
-                    subscribed=self._wake_all,
                     status=self._status,
                     retire=self._retire,
                     name="hammerflow-wait",
@@ -80,23 +79,15 @@ class Waiters:
                 self._by_job.pop(waiter.job_id, None)
             self._left_at = monotonic()
 
-    # -- in the subscriber's thread
-
     def _received(self, rings: list[Ring]) -> None:
         for kind, body in rings:
-            if kind == "all" or (kind == "done" and not body):
-                self._wake_all()
-            elif kind == "done":
-                with self._lock:
-                    for at in range(0, len(body), 16):
-                        for waiter in self._by_job.get(body[at : at + 16], ()):
-                            waiter.rang.set()
-
-    def _wake_all(self) -> None:
-        with self._lock:
-            for waiters in self._by_job.values():
-                for waiter in waiters:
-                    waiter.rang.set()
+            if kind not in ("all", "done"):
+                continue
+            ids = [body[at : at + 16] for at in range(0, len(body), 16)]
+            with self._lock:
+                for job_id in ids or list(self._by_job):
+                    for waiter in self._by_job.get(job_id, ()):
+                        waiter.rang.set()
 
     def _retire(self) -> bool:
         with self._lock:

@@ -49,8 +49,7 @@ class GroupResult(Sequence[Any]):
 
         Args:
             timeout: seconds or timedelta for all of them together; None waits without a limit.
-            propagate: raise the first error; otherwise the list holds the error in place of the
-                result.
+            propagate: raise the first error; otherwise the list holds it instead of the result.
 
         Raises:
             JobFailed, JobCancelled, TimeoutError: as :meth:`Result.get`.
@@ -116,11 +115,11 @@ class GroupResult(Sequence[Any]):
         return states
 
 
-def handle_of(out: Any, flow: PlannedWorkflow, backend: ResultBackend) -> Any:
-    """The handle on what was written: a Result, a GroupResult or a WorkflowResult."""
-    if out is flow:
-        return WorkflowResult(flow.id, backend)
-    if isinstance(out, PlannedItem):
-        return Result(out.id, backend)
-    parts = [handle_of(part, flow, backend) for part in out]
-    return GroupResult(parts, WorkflowResult(flow.id, backend))
+def handle_of(output: Any, workflow: PlannedWorkflow, backend: ResultBackend) -> Any:
+    """The handle on a plan's output: a Result, a GroupResult or a WorkflowResult."""
+    if isinstance(output, PlannedItem) and output is not workflow:
+        return Result(output.id, backend)
+    whole = WorkflowResult(workflow.id, backend)
+    if output is workflow:
+        return whole
+    return GroupResult([handle_of(part, workflow, backend) for part in output], whole)

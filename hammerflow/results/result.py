@@ -13,7 +13,7 @@ from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
 
-__all__ = ["Result", "Results", "as_key"]
+__all__ = ["Result", "Results"]
 
 R = TypeVar("R", covariant=True)
 _CHILDREN = 1_000
@@ -39,11 +39,7 @@ class Result(Generic[R]):
 
     @property
     def state(self) -> JobState:
-        """The job's state now.
-
-        Raises:
-            JobNotFound: no job has this id.
-        """
+        """The job's state now; JobNotFound if no job has this id."""
         return self.job().state
 
     def job(self) -> Job:
@@ -183,27 +179,10 @@ class Results(Sequence[Result[Any]]):
     def __getitem__(self, index: slice) -> list[Result[Any]]: ...
     def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return Result(bytes(self._ids[index * 16 : index * 16 + 16]), self._backend)
+            return [self[i] for i in range(len(self))[index]]
+        at = range(len(self))[index] * 16
+        return Result(bytes(self._ids[at : at + 16]), self._backend)
 
     def extend(self, ids: Iterable[bytes]) -> None:
         """Add the jobs of these ids."""
         self._ids += b"".join(ids)
-
-
-def as_key(job_id: uuid.UUID | str) -> bytes:
-    """The 16 bytes of an id given as UUID or text.
-
-    Raises:
-        JobNotFound: the text is not a UUID.
-    """
-    if isinstance(job_id, uuid.UUID):
-        return job_id.bytes
-    try:
-        return uuid.UUID(job_id).bytes
-    except (ValueError, AttributeError, TypeError):
-        raise JobNotFound(f"{job_id!r} is not a job id: ids are UUIDs") from None

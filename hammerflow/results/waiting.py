@@ -37,14 +37,7 @@ class ResultBackend(Protocol):
 
 
 class Deadline:
-    """The end of a timeout, which several waits may share.
-
-    Args:
-        timeout: seconds or timedelta from now; None never ends.
-
-    Attributes:
-        timeout: the same in seconds.
-    """
+    """The end of a timeout from now, in seconds or as a timedelta; several waits may share it."""
 
     def __init__(self, timeout: float | timedelta | None) -> None:
         self.timeout = seconds_or_none(timeout, "timeout")
@@ -63,18 +56,12 @@ def wait_for_end(
     ended: Callable[[], T | None],
     not_ended: Callable[[float | None], str],
 ) -> T:
-    """Wait until a job or workflow has ended.
+    """Wait until a job or workflow has ended, or raise TimeoutError at the deadline.
 
     Args:
         key: its id; a ring for it wakes the wait before the poll interval is over.
         ended: reads its end from the database; None while it has not ended.
         not_ended: takes the timeout in seconds and returns the message of the TimeoutError.
-
-    Returns:
-        The first value of ``ended`` that is not None.
-
-    Raises:
-        TimeoutError: it has not ended before the deadline.
     """
     with backend.notifier.expect(key) as waiter:  # before the first read: no ring falls between
         while (end := ended()) is None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats"]
 
 _ERRORS = 1_000
+_PENDING = (JobState.WAITING, JobState.SCHEDULED, JobState.READY, JobState.PARKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,14 @@ class WorkflowStats:
     running: int
 
     @property
+    def ended(self) -> int:
+        """Jobs that have ended in any way."""
+        return self.total - self.pending - self.running
+
+    @property
     def completion_percentage(self) -> float:
         """The share of jobs that have ended in any way, from 0 to 100."""
-        if not self.total:
-            return 100.0
-        return 100.0 * (self.total - self.pending - self.running) / self.total
+        return 100.0 * self.ended / self.total if self.total else 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,7 @@ class BatchStatus:
     @property
     def success_rate(self) -> float:
         """Completed jobs by ended jobs, from 0 to 1; 1 while none has ended."""
-        ended = self.stats.total - self.stats.pending - self.stats.running
-        return self.stats.completed / ended if ended else 1.0
+        return self.stats.completed / self.stats.ended if self.stats.ended else 1.0
 
 
 class WorkflowResult:
@@ -114,15 +117,7 @@ class WorkflowResult:
             failed=counts[JobState.FAILED],
             cancelled=counts[JobState.CANCELLED],
             skipped=counts[JobState.SKIPPED],
-            pending=sum(
-                counts[state]
-                for state in (
-                    JobState.WAITING,
-                    JobState.SCHEDULED,
-                    JobState.READY,
-                    JobState.PARKED,
-                )
-            ),
+            pending=sum(counts[state] for state in _PENDING),
             running=counts[JobState.RUNNING],
         )
 
@@ -173,13 +168,9 @@ class WorkflowResult:
         self._backend.notifier.ring_control()
 
     def retry(
-        self,
-        node: str | None = None,
-        *,
-        failed_only: bool = True,
-        downstream: bool = False,
+        self, node: str | None = None, *, failed_only: bool = True, downstream: bool = False,
         by: str = "",
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Run the failed and cancelled jobs again, and those skipped because of them.
 
         Args:
@@ -197,10 +188,8 @@ class WorkflowResult:
             raise ValueError("retry() is either failed_only or downstream")
         self._check_retry(anything=node is not None or downstream)
         only = None if node is None else [self._named(node)]
-        announce(
-            self._backend,
-            self._backend.store.workflows.rerun(self._key, only=only, downstream=downstream, by=by),
-        )
+        workflows = self._backend.store.workflows
+        announce(self._backend, workflows.rerun(self._key, only=only, downstream=downstream, by=by))
 
     def _check_retry(self, *, anything: bool) -> None:
         state = self.row().state
@@ -223,9 +212,8 @@ class WorkflowResult:
             HammerflowError: the node has completed, or has not ended.
             JobNotFound: the workflow has no such node.
         """
-        announce(
-            self._backend, self._backend.store.workflows.skip(self._key, self._named(node), by)
-        )
+        workflows = self._backend.store.workflows
+        announce(self._backend, workflows.skip(self._key, self._named(node), by))
 
     def resume(self, *, by: str = "") -> None:
         """Continue a paused workflow without the dependents of its failed nodes.
@@ -262,22 +250,13 @@ class WorkflowResult:
         edges: list[tuple[str, str]] = []
         self._collect(self._key, None, nodes, edges)
         known = {node.key for node in nodes}
-        row = self.row()
-        return draw(
-            Graph(row.name, nodes, [e for e in edges if e[0] in known and e[1] in known]),
-            format,
-            **limits,
-        )
-
-    # -- inside -----------------------------------------------------------------------------------
+        edges = [edge for edge in edges if known.issuperset(edge)]
+        return draw(Graph(self.row().name, nodes, edges), format, **limits)
 
     def _collect(
-        self,
-        workflow_id: bytes,
-        group: str | None,
-        nodes: list[GraphNode],
+        self, workflow_id: bytes, group: str | None, nodes: list[GraphNode],
         edges: list[tuple[str, str]],
-    ) -> None:
+    ) -> None:  # fmt: skip
         workflows = self._backend.store.workflows
         members = [*workflows.members(workflow_id)]
         for m in members:
@@ -339,9 +318,8 @@ class WorkflowResult:
                 return JobFailed(*error[1:])
         return JobFailed("hammerflow.WorkflowFailed", self.row().reason or "a node has failed")
 
-    def _results(self) -> dict[str, Any]:
-        row = self.row()
-        outputs = row.options.get("outputs", {})
+    def _results(self) -> Any:
+        outputs = self.row().options.get("outputs", {})
         named = {m.name: m for m in self.members() if m.name is not None and m.position is not None}
         found: dict[str, Any] = {}
         for name, member in named.items():
@@ -373,7 +351,7 @@ class WorkflowResult:
         stats = self.stats()
         text = (
             f"workflow {self.id} has not ended within {limit} s: it is {row.state.status}, "
-            f"{stats.total - stats.pending - stats.running} of {stats.total} jobs have ended"
+            f"{stats.ended} of {stats.total} jobs have ended"
         )
         if row.state.status is WorkflowStatus.PAUSED:
             text += f"; {row.reason} (hammerflow workflow show {self.id})"
@@ -405,8 +383,7 @@ class BatchResult(WorkflowResult):
             JobFailed, JobCancelled, TimeoutError: as :meth:`WorkflowResult.get`.
         """
         self._ended_well(timeout)
-        found: list[Any] = self._results()
-        return found
+        return [*self.iter_results()]
 
     def iter_results(self) -> Iterator[Any]:
         """The results in order, read page by page; None for calls that did not complete."""

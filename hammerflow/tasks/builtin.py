@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hammerflow.tasks.task import Task
 
-__all__ = ["COLLECT", "MAP", "STARMAP", "BuiltinTasks"]
+__all__ = ["BUILTIN", "builtin_tasks"]
 
-MAP = "hammerflow.map"
-STARMAP = "hammerflow.starmap"
-COLLECT = "hammerflow.collect"
+#: Prefix of the builtin tasks' names.
+BUILTIN = "hammerflow."
 
 
-class BuiltinTasks:
-    """The functions of the builtin tasks.
+def builtin_tasks(tasks: Mapping[str, Task[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The functions of the builtin tasks by name.
 
     Args:
-        tasks: the app's registered tasks by name.
+        tasks: the app's registered tasks, which the builtin ones call.
     """
 
-    def __init__(self, tasks: Mapping[str, Task[..., Any]]) -> None:
-        self._tasks = tasks
-
-    def by_name(self) -> dict[str, Callable[..., Any]]:
-        """The functions by task name."""
-        return {MAP: self.map, STARMAP: self.starmap, COLLECT: self.collect}
-
-    def map(self, task: str, items: list[Any]) -> list[Any]:
-        """Call a task's function with each item in turn; the list of its results."""
-        return [self._call(task, (item,)) for item in items]
-
-    def starmap(self, task: str, items: list[Any]) -> list[Any]:
-        """As :meth:`map`, where each item is a list of arguments."""
-        return [self._call(task, tuple(item)) for item in items]
-
-    def collect(self, results: list[Any]) -> list[Any]:
-        """The results of a group as one result."""
-        return results
-
-    def _call(self, task: str, args: tuple[Any, ...]) -> Any:
-        called = self._tasks[task]
-        value = called.fn(*args)
-        if called.defaults.is_async:
+    def call(name: str, args: Iterable[Any]) -> Any:
+        task = tasks[name]
+        value = task.fn(*args)
+        if task.defaults.is_async:
             import asyncio
 
             return asyncio.run(value)
         return value
+
+    def map_(task: str, items: list[Any]) -> list[Any]:
+        return [call(task, (item,)) for item in items]
+
+    def starmap(task: str, items: list[Any]) -> list[Any]:
+        return [call(task, item) for item in items]
+
+    def collect(results: list[Any]) -> list[Any]:
+        return results
+
+    return {f"{BUILTIN}map": map_, f"{BUILTIN}starmap": starmap, f"{BUILTIN}collect": collect}

@@ -8,92 +8,52 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypedDict
 
+from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import Signature, plain
-from hammerflow.canvas.spawn import SpawnConfig, SpawnHook
+from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import Backoff, exponential
 from hammerflow.jobs.job import checked_priority
-from hammerflow.option import Option, option_table
+from hammerflow.option import Option
 from hammerflow.text import checked_name
 
 __all__ = [
-    "CALL_OPTIONS",
     "OPTIONS",
     "SPAWNER_OPTIONS",
-    "SPAWN_OPTIONS",
     "DeclaredOptions",
     "SpawnerOptions",
     "TaskOptions",
     "declared",
-    "option_table",
 ]
 
 _ERRORS = "exception class, or tuple of them"
-_duration = Option.duration
+_BY_NAME = {option.name: option for option in CALL_OPTIONS}
+
+
+def _of_call(name: str, default: str) -> Option:
+    return replace(_BY_NAME[name], default=default)
+
 
 #: What ``@app.task(...)`` takes.
 OPTIONS = (
     Option("name", "str", "module.function", "The task's name in the database."),
-    Option("queue", "str", '"default"', "The queue that its jobs go to."),
-    Option("priority", "int", "2", "0 (background) to 4 (critical); higher runs first."),
-    Option("max_attempts", "int", "3", "Attempts before a job fails for good; 1 or more."),
-    Option("backoff", "Backoff", "exponential(1)", "How long to wait before each further attempt."),
+    _of_call("queue", '"default"'),
+    _of_call("priority", "2"),
+    _of_call("max_attempts", "3"),
+    _of_call("backoff", "exponential(1)"),
     Option("retry_on", _ERRORS, "every error", "Only these errors are retried."),
     Option("no_retry_on", _ERRORS, "()", "These errors fail the job at once."),
-    _duration("timeout", "None", "Running time of one attempt; then its process is killed."),
-    _duration("soft_timeout", "None", "Running time of one attempt until SoftTimeout is raised."),
-    _duration("expires", "None", "Latest start, counted from now; then the job is cancelled."),
-    Option("store_result", "bool", "True", "Whether the return value is stored."),
-    _duration("result_ttl", "None", "How long a result is kept after the job's end; None: always."),
+    _of_call("timeout", "None"),
+    _of_call("soft_timeout", "None"),
+    Option.duration("expires", "None", "Latest start, from now; then the job is cancelled."),
+    _of_call("store_result", "True"),
+    Option.duration("result_ttl", "None", "How long an ended job's result is kept; None: always."),
     Option("serializer", "str", "the app's", 'Encoding of the arguments: "msgpack" or "json".'),
     Option(
         "in_transaction", "bool", "False",
         "Run the body inside the transaction that completes the job (current_job().connection).",
     ),
-)  # fmt: skip
-
-#: What ``Task.options(...)``, ``Signature.set(...)`` and ``app.signature(...)`` take.
-CALL_OPTIONS = (
-    *(
-        replace(option, default="the task's")
-        for option in OPTIONS
-        if option.name in {"queue", "priority", "max_attempts", "backoff", "timeout",
-                           "soft_timeout", "store_result"}
-    ),
-    _duration("delay", "0", "Earliest start, counted from now (countdown= in apply_async)."),
-    Option("eta", "datetime", "None", "Earliest start, as an aware datetime; excludes delay."),
-    Option(
-        "expires", "float | timedelta | datetime", "the task's",
-        "Latest start, counted from now or as an aware datetime; then the job is cancelled.",
-        "seconds",
-    ),
-    Option("job_id", "uuid.UUID", "a new one", "The job's id; a job that has it is left as it is."),
-    Option(
-        "unique_key", "str", "None",
-        "While a job with this key has not ended, the call returns that job's Result.",
-    ),
-    Option("headers", "Mapping", "{}", "JSON-able values that the body reads as job.headers."),
-    Option("spawn", "SpawnConfig", "the task's", "Limits and inheritance rules for its children."),
-)  # fmt: skip
-
-#: The fields of SpawnConfig, which ``@app.spawner(...)`` takes as keywords.
-SPAWN_OPTIONS = (
-    Option("handler", "str", "None", "The @app.spawn_handler that gives a plain task's children."),
-    Option("max_spawn_count", "int", "1000", "Most children of one run; one more fails it."),
-    Option("max_depth", "int", "10", "Most generations below the root job; deeper ones fail."),
-    Option("inherit_priority", "bool", "True", "Children without a priority take the parent's."),
-    Option("inherit_queue", "bool", "False", "Children without a queue take the parent's."),
-    Option("inherit_timeout", "bool", "False", "Children without timeouts take the parent's."),
-    Option("inherit_retry", "bool", "False", "Children without retry options take the parent's."),
-    Option("inherit_trace", "bool", "True", "Children carry the parent's trace id."),
-    _duration("spawn_delay", "0", "Time between the starts of two children."),
-    Option(
-        "batch_size", "int", "None",
-        "Most children that run at a time: child n starts after child n - batch_size has ended.",
-    ),
-    Option("operation_id", "str", "None", "Text recorded with the spawn, for tracking."),
-    Option("metadata", "Mapping", "{}", "JSON-able values recorded with the spawn."),
 )  # fmt: skip
 
 #: What ``@app.spawner(...)`` takes in addition to :data:`OPTIONS`.
@@ -156,13 +116,9 @@ class TaskOptions:
 
     Attributes:
         retry_on: None retries every error.
-        is_async: the function is an ``async def``.
         spawn: limits and inheritance rules of a spawner; None for a plain task.
         declared: names of the options that the decorator was given: a child does not inherit
             its parent's value for these.
-
-    Raises:
-        ConfigError: two options contradict each other, or a number is out of range.
     """
 
     queue: str = "default"
@@ -200,7 +156,7 @@ def declared(fn: Callable[..., Any], given: Mapping[str, Any], *, is_spawner: bo
     """The options of a task from the keywords of its decorator.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or two options contradict each other.
         TypeError: an option is unknown; the message names the task.
     """
     values = dict(given)

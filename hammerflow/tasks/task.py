@@ -6,11 +6,12 @@ import inspect
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hammerflow.canvas.chain import Canvas, Group
-from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
@@ -18,7 +19,7 @@ from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
-from hammerflow.tasks.options import CALL_OPTIONS, TaskOptions
+from hammerflow.tasks.options import TaskOptions
 
 __all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
 
@@ -37,14 +38,12 @@ class TaskBackend(ResultBackend, Protocol):
     def enqueue(self) -> Callable[[Any], Any]: ...
 
 
+@dataclass(slots=True, repr=False, eq=False)
 class BoundCall(Generic[P, R]):
     """A task with options for one call, from :meth:`Task.options`."""
 
-    __slots__ = ("_options", "_task")
-
-    def __init__(self, task: Task[P, R], options: CallOptions) -> None:
-        self._task = task
-        self._options = options
+    _task: Task[P, R]
+    _options: CallOptions
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """As :meth:`Task.delay`, with these options."""
@@ -56,13 +55,13 @@ class BoundCall(Generic[P, R]):
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """As :meth:`Task.s`, with these options."""
-        return Signature(
-            self._task.name, args, kwargs, self._options, False, self._task.app.enqueue
-        )
+        task = self._task
+        return Signature(task.name, args, kwargs, self._options, False, task.app.enqueue)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """As :meth:`s`; it does not take its predecessor's result."""
-        return Signature(self._task.name, args, kwargs, self._options, True, self._task.app.enqueue)
+        task = self._task
+        return Signature(task.name, args, kwargs, self._options, True, task.app.enqueue)
 
 
 class Task(Generic[P, R]):
@@ -76,12 +75,7 @@ class Task(Generic[P, R]):
     """
 
     def __init__(
-        self,
-        fn: Callable[P, Any],
-        *,
-        name: str,
-        options: TaskOptions,
-        app: TaskBackend,
+        self, fn: Callable[P, Any], *, name: str, options: TaskOptions, app: TaskBackend
     ) -> None:
         self.fn = fn
         self.name = name
@@ -180,16 +174,14 @@ class Task(Generic[P, R]):
 
     def map(self, items: Iterable[Any]) -> Signature:
         """One job that calls the function with each item in turn; its result is a list."""
-        return Signature(
-            "hammerflow.map", (self.name, list(items)), None, None, True, self.app.enqueue
-        )
+        return self._builtin("hammerflow.map", list(items))
 
     def starmap(self, items: Iterable[Any]) -> Signature:
         """:meth:`map` for items that are lists of arguments."""
-        rows = [list(item) for item in items]
-        return Signature(
-            "hammerflow.starmap", (self.name, rows), None, None, True, self.app.enqueue
-        )
+        return self._builtin("hammerflow.starmap", [list(item) for item in items])
+
+    def _builtin(self, task: str, items: list[Any]) -> Signature:
+        return Signature(task, (self.name, items), None, None, True, self.app.enqueue)
 
     def chunks(self, items: Iterable[Any], n: int) -> Group:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
@@ -239,29 +231,19 @@ def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
     """A function that has the same parameters and does nothing: a call of it checks arguments, with
     Python's own TypeError."""
     try:
-        signature = inspect.signature(fn)
+        parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
         return lambda *args, **kwargs: None
-    if any(not name.isidentifier() for name in signature.parameters):
+    if not all(p.name.isidentifier() for p in parameters):
         return lambda *args, **kwargs: None
-    parameters = [
-        p.replace(
-            annotation=inspect.Parameter.empty,
-            default=p.empty if p.default is p.empty else _Default(),
-        )
-        for p in signature.parameters.values()
-    ]
-    head = inspect.Signature(parameters)
+    head = inspect.Signature(
+        [
+            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else None)
+            for p in parameters
+        ]
+    )
     name = getattr(fn, "__name__", "task")
     name = name if name.isidentifier() else "task"
     scope: dict[str, Any] = {}
     exec(f"def {name}{head}: pass", scope)
-    check: Callable[..., None] = scope[name]
-    return check
-
-
-class _Default:
-    """A default in the source of the check, where its value does not matter."""
-
-    def __repr__(self) -> str:
-        return "None"
+    return scope[name]  # type: ignore[no-any-return]

@@ -24,12 +24,13 @@ from typing import Any
 from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import WorkflowInvalid
+from hammerflow.ids import is_id
 from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.planned import PlannedItem, PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
-from hammerflow.workflows.workflow import Workflow, WorkflowNode, is_id
+from hammerflow.workflows.workflow import Workflow, WorkflowNode
 
 __all__ = ["NOTHING", "Output", "Plan", "external_id", "plan_of"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,13 +14,14 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
+from hammerflow.ids import is_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Workflow", "WorkflowNode", "is_id"]
+__all__ = ["Workflow", "WorkflowNode"]
 
 
 @dataclass(eq=False, slots=True)
@@ -322,15 +322,6 @@ def _list(after: Any) -> list[Any]:
     if after is None:
         return []
     return [after] if isinstance(after, str | WorkflowNode) else [*after]
-
-
-def is_id(text: str) -> bool:
-    """Whether a text is the id of a job, not the name of a node."""
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _task(content: Any) -> str:

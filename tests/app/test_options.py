@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from hammerflow import Hammerflow, SpawnConfig, Task
-from hammerflow.canvas.signature import CallOptions
+from hammerflow.canvas.options import CALL_OPTIONS, CallOptions
+from hammerflow.canvas.spawn import SPAWN_OPTIONS
 from hammerflow.option import Option, option_table
 from hammerflow.settings import SETTINGS, Settings
 from hammerflow.tasks.options import (
-    CALL_OPTIONS,
     OPTIONS,
-    SPAWN_OPTIONS,
     SPAWNER_OPTIONS,
     DeclaredOptions,
     SpawnerOptions,
@@ -49,6 +48,7 @@ def test_every_option_that_is_taken_is_described(
         (Hammerflow.signature, CALL_OPTIONS),
         (Task.options, CALL_OPTIONS),
         (Task.apply_async, CALL_OPTIONS),
+        (SpawnConfig, SPAWN_OPTIONS),
         (Hammerflow, SETTINGS),
         (Settings, SETTINGS),
     ],

@@ -13,7 +13,6 @@ import os
 import secrets
 import socket
 import stat
-import sys
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -193,20 +192,14 @@ class _LocalSubscription:
         return self._socket.fileno()
 
     def receive(self) -> tuple[list[Ring], bool]:
-        rings: dict[Ring, None] = {}
-        count = 0
-        try:
-            while count < _MOST:
-                data = self._socket.recv(1 << 17)
-                count += 1
-                ring = self._ring(data)
-                if ring is not None:
-                    rings[ring] = None
-        except BlockingIOError:
-            pass
-        if count >= _CROWDED:
-            rings = {Ring("all"): None}
-        return list(rings), False
+        datagrams: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while len(datagrams) < _MOST:
+                datagrams.append(self._socket.recv(1 << 17))
+        if len(datagrams) >= _CROWDED:
+            return [Ring("all")], False
+        rings = {self._ring(datagram): None for datagram in datagrams}
+        return [ring for ring in rings if ring is not None], False
 
     def _ring(self, data: bytes) -> Ring | None:
         kind, body = _KINDS.get(data[:1]), data[1:]
@@ -239,5 +232,4 @@ def _new_socket() -> socket.socket:
 def _roots() -> list[str]:
     runtime = [os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.getuid()}"]
     temporary = [tempfile.gettempdir(), "/tmp"]  # the second in case the first path is too long
-    usable = [root for root in runtime if root.startswith("/") and os.path.isdir(root)]
-    return usable + temporary if sys.platform != "win32" else []
+    return [root for root in runtime if root.startswith("/") and os.path.isdir(root)] + temporary

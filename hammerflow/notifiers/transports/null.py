@@ -12,23 +12,23 @@ __all__ = ["NullNotifier"]
 
 
 class NullNotifier(Notifier):
-    """A :class:`Notifier` that never rings: those who wait wait for the poll interval."""
+    """A :class:`Notifier` that never rings: a wait lasts the poll interval."""
 
     def listen(
         self, *, queues: Collection[str], on_work: Callback, on_control: Callback
     ) -> Listener:
-        return _NullListener()
+        return _NeverRings()
 
     def expect(self, job_id: bytes) -> Waiter:
-        return _NullWaiter()
+        return _NeverRings()
 
 
-class _NullListener:
+class _NeverRings:
+    """A :class:`Listener` and a :class:`Waiter`."""
+
     def close(self) -> None:
         pass
 
-
-class _NullWaiter:
     def __enter__(self) -> Self:
         return self
 

@@ -47,30 +47,28 @@ class PostgresTransport:
 
     def connect(self) -> Sender:
         """See :meth:`Transport.connect`."""
-        return _PostgresSender(_Session(self._connect), self._work, self._done)
+        return _PostgresSender(self._connect, self._work, self._done)
 
     def subscribe(self, queues: Collection[str] | None) -> Subscription:
         """See :meth:`Transport.subscribe`."""
-        session = _Session(self._connect)
+        subscription = _PostgresSubscription(self._connect, queues)
         try:
-            session.run(f"LISTEN {self._done if queues is None else self._work}")
+            subscription.run(f"LISTEN {self._done if queues is None else self._work}")
         except BaseException:
-            session.close()
+            subscription.close()
             raise
-        return _PostgresSubscription(session, queues)
+        return subscription
 
 
 class _Session:
     """A connection with a timeout on each wait: psycopg waits without one for a silent server."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
-        connection: Any = None
         try:
-            connection = connect()
+            self._connection = connect()
         except Exception as error:  # psycopg is not imported here: its door is elsewhere
             raise ConnectionError(str(error).strip()) from error
-        self._connection = connection
-        self.raw = connection.pgconn
+        self.raw = self._connection.pgconn
         self.raw.nonblocking = 1
 
     def run(self, text: str) -> None:
@@ -110,52 +108,46 @@ class _Session:
             raise ConnectionError(str(error).strip()) from error
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
     def abandon(self) -> None:
+        """See :meth:`Sender.abandon`."""
         _left_by_parents.append(self._connection)
 
 
-class _PostgresSender:
+class _PostgresSender(_Session):
     """Sends NOTIFYs; blocks until they are committed."""
 
-    def __init__(self, session: _Session, work: str, done: str) -> None:
-        self._session = session
+    def __init__(self, connect: Callable[[], Any], work: str, done: str) -> None:
+        super().__init__(connect)
         self._work = work
         self._done = done
 
     def send(self, rings: Sequence[Ring]) -> None:
-        notes = [
-            f"NOTIFY {channel}, '{body}'" for channel, body in _notes(rings, self._work, self._done)
-        ]
+        notes = _notes(rings, self._work, self._done)
         # No flush to disk for a hint; LOCAL, because behind a pooler the session is not ours.
         parts = ["BEGIN", "SET LOCAL synchronous_commit TO off", *notes, "COMMIT"]
-        self._session.run("; ".join(parts))
+        self.run("; ".join(parts))
 
     def finish(self, seconds: float) -> None:
         pass  # send() waits
 
-    def close(self) -> None:
-        self._session.close()
 
-    def abandon(self) -> None:
-        self._session.abandon()
-
-
-class _PostgresSubscription:
+class _PostgresSubscription(_Session):
     """A session with LISTEN."""
 
-    def __init__(self, session: _Session, queues: Collection[str] | None) -> None:
-        self._session = session
+    def __init__(self, connect: Callable[[], Any], queues: Collection[str] | None) -> None:
+        super().__init__(connect)
         self._queues = None if queues is None else {_mark(q.encode()): q.encode() for q in queues}
 
     def fileno(self) -> int:
-        return int(self._session.raw.socket)
+        return int(self.raw.socket)
 
     def receive(self) -> tuple[list[Ring], bool]:
-        self._session.answered()
+        self.answered()
         rings: dict[Ring, None] = {}
-        while (note := self._session.raw.notifies()) is not None:
+        while (note := self.raw.notifies()) is not None:
             rings.update(dict.fromkeys(self._rings(bytes(note.extra))))
         return list(rings), False
 
@@ -170,18 +162,12 @@ class _PostgresSubscription:
         return [*rings, Ring("control")] if "control" in marks else rings
 
     def ping(self) -> bool:
-        self._session.ask("")
+        self.ask("")
         return True
 
-    def close(self) -> None:
-        self._session.close()
 
-    def abandon(self) -> None:
-        self._session.abandon()
-
-
-def _notes(rings: Sequence[Ring], work: str, done: str) -> list[tuple[str, str]]:
-    """Channel and payload of the messages: hexadecimal digits, commas and the word control."""
+def _notes(rings: Sequence[Ring], work: str, done: str) -> list[str]:
+    """NOTIFY statements; their payloads are hexadecimal digits, commas and the word control."""
     marks = [
         _mark(ring.body) if ring.kind == "work" else "control"
         for ring in rings
@@ -190,7 +176,8 @@ def _notes(rings: Sequence[Ring], work: str, done: str) -> list[tuple[str, str]]
     notes = [(work, ",".join(marks[i : i + _QUEUES])) for i in range(0, len(marks), _QUEUES)]
     ids = b"".join(ring.body for ring in rings if ring.kind == "done").hex()
     size = _IDS * 32
-    return notes + [(done, ids[i : i + size]) for i in range(0, len(ids), size)]
+    notes += [(done, ids[i : i + size]) for i in range(0, len(ids), size)]
+    return [f"NOTIFY {channel}, '{body}'" for channel, body in notes]
 
 
 def _mark(queue: bytes) -> str:

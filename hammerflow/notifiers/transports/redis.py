@@ -112,12 +112,37 @@ class _Channels:
         return {**work, self.control: Ring("control")}
 
 
-class _RedisSender:
+class _RedisConnection:
+    """A redis-py connection whose socket is used without blocking: its own calls wait for replies.
+
+    The attribute of the socket is private, but has had this name since the first release.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._socket: socket.socket = connection._sock
+        self._socket.setblocking(False)
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.disconnect()
+
+    def abandon(self) -> None:
+        """See :meth:`Sender.abandon`."""
+        self._socket.close()
+
+    def _recv(self) -> bytes:
+        data = self._socket.recv(_CHUNK)
+        if not data:
+            raise ConnectionResetError("Redis closed the connection")
+        return data
+
+
+class _RedisSender(_RedisConnection):
     """Publishes without waiting; reads the replies before the next publish."""
 
     def __init__(self, connection: Any, names: _Channels) -> None:
-        self._connection = connection
-        self._socket = _socket_of(connection)
+        super().__init__(connection)
         self._names = names
         self._packed: dict[Ring, bytes] = {}
         self._missing = 0
@@ -164,9 +189,7 @@ class _RedisSender:
                 raise TimeoutError(f"no reply within {RING_TIMEOUT} s") from None
 
     def _take(self) -> None:
-        data = self._socket.recv(_CHUNK)
-        if not data:
-            raise ConnectionResetError("Redis closed the connection")
+        data = self._recv()
         if b"-" in data:  # a reply is the number of subscribers, or an error
             raise TimeoutError(f"Redis refuses: {data.decode('utf-8', 'replace').strip()}")
         self._missing = max(0, self._missing - data.count(b"\n"))
@@ -184,50 +207,39 @@ class _RedisSender:
         self._packed[ring] = packed
         return packed
 
-    def close(self) -> None:
-        self._connection.disconnect()
 
-    def abandon(self) -> None:
-        self._socket.close()
-
-
-class _RedisSubscription:
+class _RedisSubscription(_RedisConnection):
     """A subscription to some channels."""
 
     def __init__(self, connection: Any, channels: dict[bytes, Ring]) -> None:
-        self._connection = connection
-        self._socket = _socket_of(connection)
+        super().__init__(connection)
         self._channels = channels
         self._reader = Reader()
 
     def subscribe(self, deadline: float) -> None:
         """Subscribe, and wait until Redis has confirmed all channels."""
-        data = command(b"SUBSCRIBE", *self._channels)
         self._socket.settimeout(LISTEN_TIMEOUT)
-        self._socket.sendall(data)
+        self._socket.sendall(command(b"SUBSCRIBE", *self._channels))
         confirmed = 0
         while confirmed < len(self._channels):
             left = deadline - monotonic()
             if left <= 0:
                 raise TimeoutError("Redis did not confirm a subscription in time")
             self._socket.settimeout(left)
-            confirmed += sum(message[0] == b"subscribe" for message in self._receive())
+            messages = self._reader.feed(self._recv())
+            confirmed += sum(message[0] == b"subscribe" for message in messages)
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def receive(self) -> tuple[list[Ring], bool]:
-        rings: dict[Ring, None] = {}
         try:
-            for message in self._receive():
-                ring = self._ring(message)
-                if ring is not None:
-                    rings[ring] = None
+            rings = {self._ring(message): None for message in self._reader.feed(self._recv())}
         except _NOT_NOW:
             return [], False
         more = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
-        return list(rings), more
+        return [ring for ring in rings if ring is not None], more
 
     def ping(self) -> bool:
         try:
@@ -236,12 +248,6 @@ class _RedisSubscription:
             pass  # Redis reads nothing, so no reply will come and the subscriber reconnects
         return True
 
-    def _receive(self) -> list[list[bytes]]:
-        data = self._socket.recv(_CHUNK)
-        if not data:
-            raise ConnectionResetError("Redis closed the connection")
-        return self._reader.feed(data)
-
     def _ring(self, message: list[bytes]) -> Ring | None:
         if len(message) != 3 or message[0] != b"message":
             return None
@@ -249,20 +255,6 @@ class _RedisSubscription:
         if ring is None or ring.kind != "done":
             return ring
         return Ring("done", message[2])
-
-    def close(self) -> None:
-        self._connection.disconnect()
-
-    def abandon(self) -> None:
-        self._socket.close()
-
-
-def _socket_of(connection: Any) -> socket.socket:
-    """The socket of a redis-py connection, set to non-blocking: redis-py's calls wait for each
-    reply. The attribute is private, but has had this name since the first release."""
-    found: socket.socket = connection._sock
-    found.setblocking(False)
-    return found
 
 
 def _plain(error: redis.RedisError) -> OSError:

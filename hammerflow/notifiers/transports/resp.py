@@ -1,7 +1,8 @@
 """The part of Redis's protocol (RESP2) that rings need: commands out, pushed messages in.
 
-The parser of redis-py keeps a whole message in memory, and anybody who reaches Redis can publish
-512 MB. This one drops a body above the limit while it arrives.
+The parser of redis-py cannot serve here: it keeps a whole message in memory, anybody who reaches
+Redis can publish 512 MB, and its non-blocking read returns only when the bytes stop coming (1.6 s
+for 200 MB), whereas this one drops a body above the limit while it arrives.
 """
 
 from __future__ import annotations
