@@ -22,11 +22,7 @@ class QueuePoller:
     """
 
     def __init__(
-        self,
-        store: Store,
-        *,
-        with_names: bool,
-        on_queues: Callable[[set[str], set[str]], None],
+        self, store: Store, *, with_names: bool, on_queues: Callable[[set[str], set[str]], None]
     ) -> None:
         self._store = store
         self._with_names = with_names

@@ -234,11 +234,7 @@ class Workflows:
         return [known[id_] for id_ in workflow_ids if id_ in known]
 
     def list(
-        self,
-        *,
-        status: WorkflowStatus | None = None,
-        limit: int = 100,
-        before: bytes | None = None,
+        self, *, status: WorkflowStatus | None = None, limit: int = 100, before: bytes | None = None
     ) -> Sequence[WorkflowRow]:
         """Workflows, newest first."""
         ranges: Sequence[Sequence[int | None]] = (

@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
-from hammerflow.stores.rows import (
-    BarrierRow,
-    EdgeRow,
-    ErrorRow,
-    ReadyRow,
-    ScheduledRow,
-    WaitingRow,
-)
+from hammerflow.stores.rows import BarrierRow, EdgeRow, ErrorRow, ReadyRow, ScheduledRow, WaitingRow
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_children, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended

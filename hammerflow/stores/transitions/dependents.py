@@ -255,10 +255,7 @@ class DependencyResolver:
         return inlined, edged, barriers
 
     def _count_dependents(
-        self,
-        inlined: dict[bytes, Tally],
-        edged: dict[bytes, Tally],
-        barriers: dict[bytes, Tally],
+        self, inlined: dict[bytes, Tally], edged: dict[bytes, Tally], barriers: dict[bytes, Tally]
     ) -> list[JobEnd]:
         """Count down waiting jobs and start those at zero; the ends that follow.
 

@@ -39,11 +39,7 @@ class JobEnd(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        link: Row,
-        outcome: DependencyOutcome,
-        is_own: bool = False,
-        cause: bytes | None = None,
+        cls, link: Row, outcome: DependencyOutcome, is_own: bool = False, cause: bytes | None = None
     ) -> JobEnd:
         """The end of a job, from its row of ``ended_links``."""
         id_, dependent_id, unique_key, workflow_id, flags = link

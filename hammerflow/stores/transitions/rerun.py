@@ -43,13 +43,7 @@ from hammerflow.stores.transitions.snapshot import (
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
 
-__all__ = [
-    "await_again",
-    "rerun_members",
-    "resume_workflow",
-    "skip_member",
-    "tie_dangling",
-]
+__all__ = ["await_again", "rerun_members", "resume_workflow", "skip_member", "tie_dangling"]
 
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
@@ -57,12 +51,7 @@ _SKIPPED = FINAL_CODES[JobState.SKIPPED]
 
 
 def rerun_members(
-    unit: Unit,
-    workflow_id: bytes,
-    chosen: set[bytes] | None,
-    by: str,
-    *,
-    downstream: bool = False,
+    unit: Unit, workflow_id: bytes, chosen: set[bytes] | None, by: str, *, downstream: bool = False
 ) -> None:
     """Run members again that did not complete, and what was skipped or cancelled because of them.
 
@@ -183,12 +172,7 @@ class _Rerun:
                 self.snapshot.jobs[part.id] = part._replace(cause=part.id)
 
     def write(
-        self,
-        again: set[bytes],
-        by: str,
-        *,
-        changed: Iterable[bytes] = (),
-        everything: bool = False,
+        self, again: set[bytes], by: str, *, changed: Iterable[bytes] = (), everything: bool = False
     ) -> None:
         """Bring the tables to the snapshot with these jobs not ended (the steps above).
 

@@ -342,11 +342,7 @@ def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
 
 
 def settle_streaming(
-    unit: Unit,
-    worker_id: int,
-    job: Claimed,
-    outcome: Completed,
-    chunks: Iterable[Sequence[NewJob]],
+    unit: Unit, worker_id: int, job: Claimed, outcome: Completed, chunks: Iterable[Sequence[NewJob]]
 ) -> None:
     """Settle a spawner and insert its children chunk by chunk.
 

@@ -18,13 +18,6 @@ WHERE id BETWEEN :low::uuid AND :high::uuid
 ORDER BY id
 LIMIT :n::bigint
 
--- name: job_ids_between
-SELECT id
-FROM {jobs}
-WHERE id BETWEEN :low::uuid AND :high::uuid
-ORDER BY id
-LIMIT :n::bigint
-
 -- name: job_last_error
 SELECT kind, type, message, trace
 FROM {errors}
