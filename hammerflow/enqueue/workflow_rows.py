@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
-from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule, checked_priority
+from hammerflow.jobs.job import (
+    CONDITIONAL,
+    NewJob,
+    NewWorkflow,
+    RowFlags,
+    Rule,
+    checked_priority,
+)
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id
 from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow
@@ -60,7 +67,7 @@ def _workflow(flow: PlannedWorkflow) -> NewWorkflow:
         position=flow.position,
         node=flow.name,
         dependent_id=dependent_id,
-        flags=int(has_edges),
+        flags=RowFlags.HAS_EDGES if has_edges else 0,
     )
 
 
@@ -128,7 +135,7 @@ def _made(step: PlannedJob, calls: JobFactory, parent: Parent | None, *, strict:
         node=step.name,
         pending=len(step.after) or None,
         rule=step.rule,
-        flags=int(has_edges),
+        flags=RowFlags.HAS_EDGES if has_edges else 0,
         after=after,
         depends=step.external_ids,
         trace=defaults.trace or job.trace,
