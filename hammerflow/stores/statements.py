@@ -9,6 +9,9 @@ same name. Inside a block:
 ``:name::type``        a parameter with its PostgreSQL type (other dialects drop the type)
 ``IN (:name*type)``    membership in a list parameter
 
+A block that begins with ``-- macro: some_name`` is text that others share: they write it as
+``{some_name}``, or as ``{some_name:argument}`` where it has an ``@`` for the argument.
+
 An ``INSERT ... VALUES (...)`` block can be run for many rows at once. The dialects write the
 parameters in the way of their driver.
 """
@@ -16,7 +19,7 @@ parameters in the way of their driver.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
@@ -33,7 +36,7 @@ _PARAM = re.compile(
     r"IN \(:(?P<list>\w+)\*(?P<list_type>\w+)\)"
     r"|(?<!:):(?P<name>[a-z]\w*)(?:::(?P<type>[a-z0-9]+(?:\[\])?))?"
 )
-_BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_BLOCK = re.compile(r"^-- (name|macro): (\w+)\n", re.MULTILINE)
 
 
 class Param(NamedTuple):
@@ -124,12 +127,15 @@ def load_statements(dialect: str, macros: Mapping[str, str]) -> dict[str, Statem
         dialect: the name of its folder.
         macros: what each ``{macro}`` of a block becomes.
     """
-    texts: dict[str, str] = {}
+    blocks: dict[str, dict[str, str]] = {"name": {}, "macro": dict(macros)}
     for folder in ("common", dialect):
         for entry in _sql(folder).iterdir():
-            if entry.name.endswith(".sql"):
-                texts.update(_blocks(entry.read_text("utf-8")))
-    return {name: Statement(name, expand(text, macros)) for name, text in texts.items()}
+            for kind, name, text in _blocks(entry.read_text("utf-8")):
+                blocks[kind][name] = text
+    return {
+        name: Statement(name, expand(text, blocks["macro"]))
+        for name, text in blocks["name"].items()
+    }
 
 
 def read_migrations(dialect: str) -> list[tuple[int, str, str]]:
@@ -147,7 +153,7 @@ def expand(text: str, macros: Mapping[str, str]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         key, _, argument = match[1].partition(":")
-        return macros[key].replace("@", argument) if argument else macros[key]
+        return expand(macros[key].replace("@", argument), macros)
 
     return re.sub(r"\{(\w+(?::\w+)?)\}", replaced, text)
 
@@ -157,8 +163,8 @@ def _sql(folder: str) -> resources.abc.Traversable:
     return resources.files("hammerflow.stores").joinpath("sql", folder)
 
 
-def _blocks(text: str) -> dict[str, str]:
-    """Name to text, without the lines of comment."""
+def _blocks(text: str) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, text without the lines of comment) of each block."""
     pieces = _BLOCK.split(text)
-    bodies = [re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip() for body in pieces[2::2]]
-    return dict(zip(pieces[1::2], [b.rstrip(";") for b in bodies], strict=True))
+    for kind, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        yield kind, name, re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip().rstrip(";")
