@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.services.lease_clock import now as lease_now
@@ -16,6 +17,7 @@ _MOST = 5.0  # seconds between two beats
 _BEATS_PER_LEASE = 6  # at least: one lost beat, or one slow statement, costs no lease
 
 
+@dataclass(eq=False)
 class Heartbeat:
     """Beats for this worker's registrations.
 
@@ -25,16 +27,14 @@ class Heartbeat:
         on_gone: called with a worker id whose row is gone: others took over its leases.
     """
 
-    def __init__(
-        self, store: Store, lease_clock: LeaseClock, *, lease: float, on_gone: Callable[[int], None]
-    ) -> None:
-        self._store = store
-        self._lease_clock = lease_clock
-        self._lease = lease
-        self._on_gone = on_gone
-        self._beat_at = lease_now()
-        self._lock = threading.Lock()
-        self._worker_ids: tuple[int, ...] = ()
+    store: Store
+    lease_clock: LeaseClock
+    _: KW_ONLY
+    lease: float
+    on_gone: Callable[[int], None]
+    _beat_at: float = field(init=False, default_factory=lease_now)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _worker_ids: tuple[int, ...] = field(init=False, default=())
 
     @property
     def silent_for(self) -> float:
@@ -60,15 +60,15 @@ class Heartbeat:
     def tick(self, now: float) -> float:
         """Beat once for each registration."""
         # The lease counts from before the statements: when they return is too late by their time.
-        gone = [i for i in self._worker_ids if not self._store.workers.beat(i)]
+        gone = [i for i in self._worker_ids if not self.store.workers.beat(i)]
         for worker_id in gone:
             self.drop(worker_id)
-            self._on_gone(worker_id)
+            self.on_gone(worker_id)
         with self._lock:
             if self._worker_ids:
                 self._extend(now)
-        return min(self._lease / _BEATS_PER_LEASE, _MOST) * random.uniform(0.9, 1.0)
+        return min(self.lease / _BEATS_PER_LEASE, _MOST) * random.uniform(0.9, 1.0)
 
     def _extend(self, beat_at: float) -> None:
         self._beat_at = beat_at
-        self._lease_clock.extend(beat_at + self._lease)
+        self.lease_clock.extend(beat_at + self.lease)

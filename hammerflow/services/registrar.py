@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
@@ -33,6 +34,7 @@ class Registration(NamedTuple):
     queues: Sequence[str]
 
 
+@dataclass(eq=False)
 class Registrar:
     """Registers under a new worker id when the tasks have changed or the row is gone.
 
@@ -51,25 +53,16 @@ class Registrar:
         worker_id: the one to claim under; None while there is none.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        describe: Callable[[], Registration],
-        is_used: Callable[[int], bool],
-        on_ready: Callable[[Iterable[str]], None],
-        on_registered: Callable[[int, float], None],
-        on_dropped: Callable[[int], None],
-    ) -> None:
-        self._store = store
-        self._describe = describe
-        self._is_used = is_used
-        self._on_ready = on_ready
-        self._on_registered = on_registered
-        self._on_dropped = on_dropped
-        self._is_due = True
-        self._old: list[int] = []
-        self.worker_id: int | None = None
+    store: Store
+    _: KW_ONLY
+    describe: Callable[[], Registration]
+    is_used: Callable[[int], bool]
+    on_ready: Callable[[Iterable[str]], None]
+    on_registered: Callable[[int, float], None]
+    on_dropped: Callable[[int], None]
+    worker_id: int | None = field(init=False, default=None)
+    _is_due: bool = field(init=False, default=True)
+    _old: list[int] = field(init=False, default_factory=list)
 
     def renew(self) -> None:
         """Register again at the next tick; until then the current worker id serves."""
@@ -92,9 +85,9 @@ class Registrar:
             except BaseException:
                 self._is_due = True
                 raise
-        for worker_id in [i for i in self._old if not self._is_used(i)]:
-            self._store.workers.leave(worker_id)
-            self._on_dropped(worker_id)
+        for worker_id in [i for i in self._old if not self.is_used(i)]:
+            self.store.workers.leave(worker_id)
+            self.on_dropped(worker_id)
             self._old.remove(worker_id)
         return _BUSY if self._old else _IDLE
 
@@ -102,24 +95,20 @@ class Registrar:
         """Remove all registrations: the worker ends."""
         for worker_id in (self.worker_id, *self._old):
             if worker_id is not None:
-                self._on_dropped(worker_id)
-                self._store.workers.leave(worker_id)
+                self.on_dropped(worker_id)
+                self.store.workers.leave(worker_id)
         self.worker_id, self._old = None, []
 
     def _register(self, now: float) -> None:
-        info, tasks, queues = self._describe()
+        info, tasks, queues = self.describe()
         worker_id = worker_number()
-        revived = self._store.workers.register(
-            worker_id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            info=info,
-            tasks=tasks,
-            queues=queues,
-        )
-        self._on_registered(worker_id, now)
+        revived = self.store.workers.register(
+            worker_id, host=socket.gethostname(), pid=os.getpid(),
+            info=info, tasks=tasks, queues=queues,
+        )  # fmt: skip
+        self.on_registered(worker_id, now)
         if self.worker_id is not None:
             self._old.append(self.worker_id)
         self.worker_id = worker_id
         if revived:
-            self._on_ready(revived)
+            self.on_ready(revived)
