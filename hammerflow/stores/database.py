@@ -231,8 +231,6 @@ class Database:
         self._opened = weakref.WeakSet()
         self._writer = threading.RLock()
 
-    # -- inside ---------------------------------------------------------------------------------
-
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
         # Every delay() runs through here: _take and _release are spelled out for the usual case.
         retries: _Retries | None = None

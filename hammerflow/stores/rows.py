@@ -15,22 +15,10 @@ from hammerflow.ids import name_id
 from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, NewWorkflow
 
 __all__ = [
-    "BarrierRow",
-    "DoneRow",
-    "EdgeRow",
-    "ErrorRow",
-    "JobRow",
-    "LeaseRow",
-    "NewWorkflowRow",
-    "NodeRow",
-    "ParkedRow",
-    "ReadyRow",
-    "Row",
-    "ScheduledRow",
-    "SpawnRow",
-    "UnstartedRow",
+    "BarrierRow", "DoneRow", "EdgeRow", "ErrorRow", "JobRow", "LeaseRow", "NewWorkflowRow",
+    "NodeRow", "ParkedRow", "ReadyRow", "Row", "ScheduledRow", "SpawnRow", "UnstartedRow",
     "WaitingRow",
-]
+]  # fmt: skip
 
 #: A row as a driver takes it and gives it.
 Row = tuple[Any, ...]

@@ -220,8 +220,6 @@ class Spawns:
         below, is_more = self._below(job_id, depth, limit) if descendants else ([], False)
         return Lineage(above, below, is_cut or is_more)
 
-    # -- inside -----------------------------------------------------------------------------------
-
     def _below(self, job_id: bytes, depth: int, limit: int) -> tuple[list[Generation], bool]:
         generations: list[Generation] = []
         parents, is_cut = [job_id], False

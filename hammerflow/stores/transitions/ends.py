@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hammerflow.jobs.job import FINAL_CODES, ORDER, JobState
 from hammerflow.stores.database import Tx
@@ -22,6 +22,11 @@ class DependencyOutcome(enum.IntEnum):
     COMPLETED = 0
     SKIPPED = 1  # by a condition, or because its rule did not apply
     FAILED = 2  # failed, was cancelled, or was skipped because something before it failed
+
+    @classmethod
+    def good_if(cls, is_good: Any) -> DependencyOutcome:
+        """COMPLETED or FAILED."""
+        return cls.COMPLETED if is_good else cls.FAILED
 
 
 class JobEnd(NamedTuple):

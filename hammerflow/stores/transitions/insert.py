@@ -23,13 +23,8 @@ from hammerflow.stores.rows import (
 from hammerflow.stores.transitions.unit import Unit
 
 __all__ = [
-    "insert_children",
-    "insert_jobs",
-    "insert_new",
-    "insert_workflows",
-    "retake_keys",
-    "take_keys",
-]
+    "insert_children", "insert_jobs", "insert_new", "insert_workflows", "retake_keys", "take_keys",
+]  # fmt: skip
 
 
 def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) -> list[bytes]:

@@ -27,7 +27,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
+from hammerflow.jobs.job import DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import BarrierRow, EdgeRow, ErrorRow, ReadyRow, WaitingRow
@@ -40,7 +40,7 @@ from hammerflow.stores.transitions.snapshot import (
     SnapshotWorkflow,
     WorkflowSnapshot,
 )
-from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.unit import Unit, in_chunks
 from hammerflow.text import storable
 
 __all__ = ["await_again", "rerun_members", "resume_workflow", "skip_member", "tie_dangling"]
@@ -209,8 +209,6 @@ class _Rerun:
             if not any(self._is_member(workflow, id_) for id_ in counted):
                 self._tie(part, workflow)
 
-    # -- what runs again --------------------------------------------------------------------------
-
     def _spread(self, again: set[bytes], changed: Iterable[bytes], *, everything: bool) -> None:
         """Add what depends on these and did not run, and open the workflows around them."""
         stack = [*again, *changed]
@@ -257,8 +255,8 @@ class _Rerun:
 
     def _take_back(self, jobs: list[SnapshotJob], by: str) -> None:
         """Take jobs out of ``done``; those without dependencies go to ``ready``."""
-        for at in range(0, len(jobs), CHUNK):
-            self._tx.run("done_delete", ids=[job.id for job in jobs[at : at + CHUNK]])
+        for ids in in_chunks([job.id for job in jobs]):
+            self._tx.run("done_delete", ids=ids)
         retake_keys(self._tx, [(job.unique_key, job.id) for job in jobs])
         note = storable(f"replayed by {by}" if by else "replayed")
         ran = [
@@ -297,8 +295,6 @@ class _Rerun:
                 if self.snapshot.part(child_id) is None and child_id != dependent_id
             ]
             await_again(self._tx, outside, dependent_id, self.snapshot.outcome(part))
-
-    # -- states after the rerun -------------------------------------------------------------------
 
     def _is_halted(self, workflow_id: bytes) -> bool:
         return self._resolver.workflows[workflow_id].state.is_halted
@@ -358,8 +354,6 @@ class _Rerun:
         if part is None:
             return self.snapshot.outside_outcome(id_)
         return None if self._is_open(part) else self.snapshot.outcome(part)
-
-    # -- recounts ---------------------------------------------------------------------------------
 
     def _recount_waiting(self) -> list[bytes]:
         """Write the counts of all waiting jobs; the ids of those that wait for nothing more."""

@@ -42,13 +42,13 @@ def release_unheld(unit: Unit, worker_id: int, held: set[bytes]) -> int:
     if not unheld:
         return 0
     unit.tx.run("leases_delete", worker_id=worker_id, ids=[row.job_id for row in unheld])
-    stopped = [
-        DoneRow.cancelled(row._replace(started_at=None), worker_id, row.cancel)
-        for row in unheld
-        if row.cancel is not None
-    ]
+    stopped, back = [], []
+    for row in unheld:
+        if row.cancel is None:
+            back.append((*row[:5], row.attempt - 1))
+        else:
+            stopped.append(DoneRow.cancelled(row._replace(started_at=None), worker_id, row.cancel))
     _end_cancelled(unit, stopped)
-    back = [(*row[:5], row.attempt - 1) for row in unheld if row.cancel is None]
     unit.insert("ready_insert", back)
     return len(unheld)
 

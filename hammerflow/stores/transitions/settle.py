@@ -122,9 +122,6 @@ def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
         resolver.workflows.load({workflow_id for workflow_id, _ in members})
 
 
-# -- the fence ----------------------------------------------------------------------------------
-
-
 def _newest(batch: Batch) -> Batch:
     """The batch with one outcome for each job: that of its newest lease, as no older one holds."""
     if len({job.id for job, _ in batch}) == len(batch):
@@ -209,9 +206,6 @@ def _reclaim_committed(unit: Unit, batch: Batch) -> None:
             settlement.ended.append(job_id)
 
 
-# -- outcomes that depend on what the database says ----------------------------------------------
-
-
 def _decide_losses(tx: Tx, batch: Batch, poison_limit: int) -> Batch:
     lost = [job.id for job, outcome in batch if isinstance(outcome, Lost)]
     if not lost:
@@ -256,9 +250,6 @@ def _honour_stops(
             done.append(DoneRow.of(job, worker_id, started_at, end))
     unit.insert("done_insert", done)
     return kept
-
-
-# -- what follows ---------------------------------------------------------------------------------
 
 
 def _write_errors(unit: Unit, mine: Batch) -> None:
