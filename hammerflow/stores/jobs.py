@@ -115,7 +115,7 @@ class Jobs(Verbs):
                     trace=job.trace, expires_at=expires_at, expires=job.expires,
                 )  # fmt: skip
                 return
-            # Not JobRow.of() and ReadyRow.of(): every delay() would pay for their empty columns.
+            # Not job_row() and ReadyRow.of(): every delay() would pay for their empty columns.
             row = (
                 job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
                 job.trace, expires_at, job.expires,

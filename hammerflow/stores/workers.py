@@ -9,7 +9,7 @@ from typing import Any
 
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Tx
-from hammerflow.stores.rows import ParkedRow, ReadyRow, Row
+from hammerflow.stores.rows import ReadyRow, Row, parked_row
 from hammerflow.stores.transitions.rescue import Rescued, rescue_leases
 from hammerflow.stores.transitions.unit import Unit, Verbs
 
@@ -189,4 +189,4 @@ def _take_ready(tx: Tx, queue_id: int, priority_order: int, ids: list[bytes]) ->
 
 def _parked(unit: Unit, row: ReadyRow) -> Row:
     task = unit.names.task(row.task_id)
-    return ParkedRow.of(row, "unknown_task", f"no live worker has registered the task {task}")
+    return parked_row(row, "unknown_task", f"no live worker has registered the task {task}")

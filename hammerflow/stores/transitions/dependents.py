@@ -25,7 +25,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, Rule
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
-from hammerflow.stores.rows import BarrierRow, ErrorRow, Row, ScheduledRow, UnstartedRow, WaitingRow
+from hammerflow.stores.rows import (
+    BarrierRow,
+    ErrorRow,
+    Row,
+    UnstartedRow,
+    WaitingRow,
+    scheduled_row,
+)
 from hammerflow.stores.transitions.conditions import evaluate_conditions
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, Tally, release_keys
 from hammerflow.stores.transitions.unit import Unit
@@ -305,7 +312,7 @@ class DependencyResolver:
             elif answer is not True:
                 ended.append((job, _SKIPPED, str(answer), None))
             elif job.delay or job.eta is not None:
-                scheduled.append(ScheduledRow.of((*job[:5], 0), "delay", job.delay, job.eta))
+                scheduled.append(scheduled_row((*job[:5], 0), "delay", job.delay, job.eta))
             else:
                 ready.append((*job[:5], 0))
         self._unit.insert("scheduled_insert", scheduled)

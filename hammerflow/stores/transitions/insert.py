@@ -11,14 +11,13 @@ from hammerflow.jobs.job import NewJob, NewWorkflow
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import (
     BarrierRow,
-    EdgeRow,
-    JobRow,
-    NewWorkflowRow,
-    NodeRow,
     ReadyRow,
     Row,
-    ScheduledRow,
     WaitingRow,
+    job_row,
+    node_row,
+    scheduled_row,
+    workflow_row,
 )
 from hammerflow.stores.transitions.unit import Unit
 
@@ -82,17 +81,17 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
     time = unit.database.dialect.time
     for job in jobs:
         if job.workflow_id is not None:
-            nodes.append(NodeRow.of(job.workflow_id, job))
+            nodes.append(node_row(job.workflow_id, job))
         if job.after:
-            edges += [EdgeRow.of(parent_id, job.id, kind) for parent_id, kind in job.after]
+            edges += [(parent_id, job.id, kind) for parent_id, kind in job.after]
         if job.pending:
             waiting.append(WaitingRow.of(ReadyRow.of(job), job, time(job.eta)))
         elif job.delay or job.eta is not None:
-            scheduled.append(ScheduledRow.of(ReadyRow.of(job), "delay", job.delay, time(job.eta)))
+            scheduled.append(scheduled_row(ReadyRow.of(job), "delay", job.delay, time(job.eta)))
         else:
             ready.append(ReadyRow.of(job))
             unit.settlement.queues.add(job.queue)
-    unit.insert("jobs_insert", [JobRow.of(job, time) for job in jobs])
+    unit.insert("jobs_insert", [job_row(job, time) for job in jobs])
     unit.insert("nodes_insert", nodes)
     unit.insert("edges_insert", edges)
     unit.insert("waiting_insert", waiting)
@@ -102,8 +101,8 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
 
 def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
     """Insert workflows that are not there yet; the caller inserts their jobs."""
-    unit.insert("workflows_insert", [NewWorkflowRow.of(workflow) for workflow in workflows])
-    nodes = [NodeRow.of(w.parent_id, w) for w in workflows if w.parent_id is not None]
+    unit.insert("workflows_insert", [workflow_row(workflow) for workflow in workflows])
+    nodes = [node_row(w.parent_id, w) for w in workflows if w.parent_id is not None]
     unit.insert("nodes_insert", nodes)
     unit.insert("barriers_insert", [BarrierRow(w.id, w.pending) for w in workflows])
 

@@ -30,7 +30,7 @@ from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.rows import BarrierRow, EdgeRow, ErrorRow, ReadyRow, WaitingRow
+from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow
 from hammerflow.stores.transitions.dependents import PAUSED, DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome
 from hammerflow.stores.transitions.insert import retake_keys
@@ -406,7 +406,7 @@ class _Rerun:
 
     def _tie(self, part: Part, workflow: SnapshotWorkflow) -> None:
         """Make the workflow wait for a part, however that ends: others have counted its failure."""
-        self._tx.many("edges_insert", [EdgeRow(part.id, workflow.id, ORDER)])
+        self._tx.many("edges_insert", [(part.id, workflow.id, ORDER)])
         if isinstance(part, SnapshotJob):
             self._tx.run("job_mark_edges", id=part.id)
             self._tx.run("lease_mark_edges", id=part.id)
