@@ -16,17 +16,12 @@ _IDLE = 2.0
 
 @dataclass(eq=False)
 class CancellationPoller:
-    """Polls the database while jobs run.
-
-    Args:
-        worker_ids: gives the registrations under which jobs run; empty while none does.
-        cancel: called with the id of a job to stop, at each tick until the job has ended.
-    """
+    """Polls the database while jobs run."""
 
     store: Store
     _: KW_ONLY
-    worker_ids: Callable[[], Iterable[int]]
-    cancel: Callable[[bytes], None]
+    worker_ids: Callable[[], Iterable[int]]  # the registrations under which jobs run
+    cancel: Callable[[bytes], None]  # called at each tick until the job has ended
 
     def tick(self, now: float) -> float:
         """Report every cancelled job that runs here."""

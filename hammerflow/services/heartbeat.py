@@ -19,19 +19,13 @@ _BEATS_PER_LEASE = 6  # at least: one lost beat, or one slow statement, costs no
 
 @dataclass(eq=False)
 class Heartbeat:
-    """Beats for this worker's registrations.
-
-    Args:
-        lease_clock: extended at each beat; the children read it.
-        lease: seconds after a beat for which the leases hold.
-        on_gone: called with a worker id whose row is gone: others took over its leases.
-    """
+    """Beats for this worker's registrations."""
 
     store: Store
-    lease_clock: LeaseClock
+    lease_clock: LeaseClock  # extended at each beat; the children read it
     _: KW_ONLY
-    lease: float
-    on_gone: Callable[[int], None]
+    lease: float  # seconds after a beat for which the leases hold
+    on_gone: Callable[[int], None]  # called with a worker id whose leases others took over
     _beat_at: float = field(init=False, default_factory=lease_now)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _worker_ids: tuple[int, ...] = field(init=False, default=())
@@ -42,11 +36,7 @@ class Heartbeat:
         return lease_now() - self._beat_at
 
     def add(self, worker_id: int, written_after: float) -> None:
-        """Beat for this registration, too.
-
-        Args:
-            written_after: an instant of the lease clock just before its row was written.
-        """
+        """Beat for this registration, too, whose row was written after that lease-clock instant."""
         with self._lock:
             if not self._worker_ids:
                 self._extend(written_after)

@@ -23,20 +23,14 @@ class LeaseReconciler:
 
     When a connection breaks during a claim, the database may have granted leases in a reply that
     never arrived. The worker's heartbeat keeps them alive, so no sweep would rescue those jobs.
-
-    Args:
-        database_status: says when the database has recovered.
-        between_claims: a context in which no claim is under way.
-        held: gives the worker id and the ids of all jobs held under it; called in that context.
-        on_ready: called when jobs were released.
     """
 
     store: Store
     _: KW_ONLY
     database_status: DatabaseStatus
-    between_claims: Callable[[], AbstractContextManager[None]]
-    held: Callable[[], tuple[int, set[bytes]]]
-    on_ready: Callable[[], None]
+    between_claims: Callable[[], AbstractContextManager[None]]  # no claim is under way in it
+    held: Callable[[], tuple[int, set[bytes]]]  # worker id, jobs under it; called in there
+    on_ready: Callable[[], None]  # called when jobs were released
     _ticks: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:

@@ -17,24 +17,16 @@ _IDLE = 60.0
 
 @dataclass(eq=False)
 class ProgressWriter:
-    """Coalesces the reports of a job between two writes into one row.
-
-    Args:
-        on_pending: called when there is something to write and there was nothing before.
-    """
+    """Coalesces the reports of a job between two writes into one row."""
 
     store: Store
     _: KW_ONLY
-    on_pending: Callable[[], None]
+    on_pending: Callable[[], None]  # called at the first report after a write
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _latest: dict[bytes, tuple[bytes, float, str]] = field(init=False, default_factory=dict)
 
     def record(self, job_id: bytes, fraction: float, note: str) -> None:
-        """Take the progress that a job reports.
-
-        Args:
-            fraction: from 0 to 1.
-        """
+        """Take the progress that a job reports; ``fraction`` from 0 to 1."""
         with self._lock:
             is_first = not self._latest
             self._latest[job_id] = (job_id, fraction, note)

@@ -15,17 +15,12 @@ _SHORTEST = 0.001  # seconds
 
 @dataclass(eq=False)
 class Promoter:
-    """Ticks at least once a poll interval, and sooner when it knows of a job that is due sooner.
-
-    Args:
-        poll: seconds.
-        on_ready: called with the names of queues that have new work.
-    """
+    """Ticks at least once a poll interval, and sooner when it knows of a job that is due sooner."""
 
     store: Store
     _: KW_ONLY
-    poll: float
-    on_ready: Callable[[Iterable[str]], None]
+    poll: float  # seconds
+    on_ready: Callable[[Iterable[str]], None]  # called with the queues that have new work
 
     def tick(self, now: float) -> float:
         """Promote the jobs that are due."""

@@ -17,16 +17,12 @@ class QueuePoller:
     """Reads the queues every ten seconds, and when it is woken.
 
     A claim refuses a paused queue in any case; to know it here saves the claim.
-
-    Args:
-        with_names: whether to read the names of all queues, too.
-        on_queues: called with the paused queues and all queues (empty without ``with_names``).
     """
 
     store: Store
     _: KW_ONLY
-    with_names: bool
-    on_queues: Callable[[set[str], set[str]], None]
+    with_names: bool  # read the names of all queues, too
+    on_queues: Callable[[set[str], set[str]], None]  # called with the paused queues and all queues
 
     def tick(self, now: float) -> float:
         """Report the queues."""

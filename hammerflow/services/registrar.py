@@ -21,17 +21,11 @@ _IDLE = 60.0
 
 
 class Registration(NamedTuple):
-    """What a worker tells others about itself.
+    """What a worker tells others about itself."""
 
-    Attributes:
-        info: shown by ``hammerflow worker list``.
-        tasks: names of the tasks that it can run.
-        queues: names of the queues that it serves.
-    """
-
-    info: Mapping[str, Any]
-    tasks: Sequence[str]
-    queues: Sequence[str]
+    info: Mapping[str, Any]  # shown by ``hammerflow worker list``
+    tasks: Sequence[str]  # that it can run
+    queues: Sequence[str]  # that it serves
 
 
 @dataclass(eq=False)
@@ -41,26 +35,18 @@ class Registrar:
     The old registration is kept alive until no job is held under it: a fencing check compares the
     worker id of the claim, so a job must be settled under the id that claimed it.
 
-    Args:
-        describe: gives what to register.
-        is_used: whether jobs are held under a worker id.
-        on_ready: called with the queues in which parked jobs were made ready again.
-        on_registered: called with a new worker id, and an instant of the lease clock before its
-            row was written: from now on it needs a heartbeat.
-        on_dropped: called with a worker id that needs no heartbeat any more.
-
-    Attributes:
-        worker_id: the one to claim under; None while there is none.
+    ``on_registered`` gets a new worker id, which needs a heartbeat from now on, and an instant of
+    the lease clock before its row was written.
     """
 
     store: Store
     _: KW_ONLY
     describe: Callable[[], Registration]
-    is_used: Callable[[int], bool]
-    on_ready: Callable[[Iterable[str]], None]
+    is_used: Callable[[int], bool]  # whether jobs are held under a worker id
+    on_ready: Callable[[Iterable[str]], None]  # called with the queues where parked jobs are ready
     on_registered: Callable[[int, float], None]
-    on_dropped: Callable[[int], None]
-    worker_id: int | None = field(init=False, default=None)
+    on_dropped: Callable[[int], None]  # called with a worker id that needs no heartbeat any more
+    worker_id: int | None = field(init=False, default=None)  # the one to claim under
     _is_due: bool = field(init=False, default=True)
     _old: list[int] = field(init=False, default_factory=list)
 

@@ -20,23 +20,17 @@ _PARK_EVERY = 6  # sweeps
 class Rescuer:
     """Sweeps; any number of workers may do so at once.
 
-    Args:
-        interval: seconds between sweeps.
-        lease: seconds without a heartbeat after which a worker counts as dead.
-        poison_limit: lost leases after which a job is parked.
-        queues: gives the names of the queues of this worker.
-        on_ready: called with the names of queues that have new work.
-        may_sweep: whether this worker has beaten lately. One that could not (the database was
-            held up, the machine slept) would take over its own jobs and those of its peers.
+    A worker sweeps only while ``may_sweep`` says that it has beaten lately. One that could not (the
+    database was held up, the machine slept) would take over its own jobs and those of its peers.
     """
 
     store: Store
     _: KW_ONLY
-    interval: float
-    lease: float
-    poison_limit: int
-    queues: Callable[[], Iterable[str]]
-    on_ready: Callable[[Iterable[str]], None]
+    interval: float  # seconds between sweeps
+    lease: float  # seconds without a heartbeat after which a worker counts as dead
+    poison_limit: int  # lost leases after which a job is parked
+    queues: Callable[[], Iterable[str]]  # the queues of this worker
+    on_ready: Callable[[Iterable[str]], None]  # called with the queues that have new work
     may_sweep: Callable[[], bool]
     _sweeps: int = field(init=False, default=0)
     _offset: float | None = field(init=False, default=None)  # database clock - ours, at most

@@ -18,17 +18,12 @@ _HEAL_EVERY = 6  # ticks
 
 @dataclass(eq=False)
 class WorkflowMaintenance:
-    """Any number of workers may do so at once: each store verb takes the workflow's lock.
-
-    Args:
-        interval: seconds between ticks.
-        on_settled: called with what a tick has ended or unblocked.
-    """
+    """Any number of workers may do so at once: each store verb takes the workflow's lock."""
 
     store: Store
     _: KW_ONLY
-    interval: float
-    on_settled: Callable[[Settlement], None]
+    interval: float  # seconds between ticks
+    on_settled: Callable[[Settlement], None]  # called with what a tick has ended or unblocked
     _ticks: int = field(init=False, default=0)
 
     def tick(self, now: float) -> float:

@@ -172,8 +172,7 @@ class Jobs(Verbs):
 
         Args:
             outcome: with ``spawned`` set and no children in it.
-            chunks: gives the children from the start each time it is called, as the transaction
-                may be run again.
+            chunks: gives the children from the start each time, as the transaction may run again.
         """
         for chunk in chunks():
             self._names.ensure(chunk, None)

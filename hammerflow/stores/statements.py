@@ -23,7 +23,10 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
-__all__ = ["TABLES", "Param", "Statement", "load_statements", "read_migrations", "table_names"]
+__all__ = [
+    "TABLES", "Param", "Statement", "Statements", "expand", "load_statements", "read_migrations",
+    "table_names",
+]  # fmt: skip
 
 #: Every table and view, without the prefix; each is a macro of its name.
 TABLES = (
@@ -40,16 +43,11 @@ _BLOCK = re.compile(r"^-- (name|macro): (\w+)\n", re.MULTILINE)
 
 
 class Param(NamedTuple):
-    """One place in a statement where a value goes.
-
-    Attributes:
-        type: of PostgreSQL; of the elements, for a list.
-        is_list: an ``IN`` with a list of values.
-    """
+    """One place in a statement where a value goes."""
 
     name: str
-    type: str
-    is_list: bool
+    type: str  # of PostgreSQL; of the elements, for a list
+    is_list: bool  # an ``IN`` with a list of values
 
 
 class Statement:
@@ -81,6 +79,10 @@ class Statement:
         return [part for part in self.row if isinstance(part, Param)]
 
 
+#: By name.
+Statements = Mapping[str, Statement]
+
+
 def _split_values(text: str) -> tuple[str, str, str]:
     """The text before VALUES, the parenthesised row, and what follows it; empty without VALUES."""
     found = re.search(r"\bVALUES\s*\(", text)
@@ -99,10 +101,9 @@ def _parts(text: str) -> list[str | Param]:
     at = 0
     for match in _PARAM.finditer(text):
         parts.append(text[at : match.start()])
-        if match["list"]:
-            parts.append(Param(match["list"], match["list_type"], True))
-        else:
-            parts.append(Param(match["name"], match["type"] or "", False))
+        is_list = match["list"] is not None
+        name, type_ = match["list"] or match["name"], match["list_type"] or match["type"] or ""
+        parts.append(Param(name, type_, is_list))
         at = match.end()
     parts.append(text[at:])
     return parts
@@ -111,22 +112,14 @@ def _parts(text: str) -> list[str | Param]:
 def table_names(prefix: str, schema: str | None, quote: str) -> dict[str, str]:
     """The macros ``{jobs}``, ``{ready}`` ... and the quoted full name of each table.
 
-    Args:
-        prefix: of every table; like the schema a valid name (the settings checked it).
-        schema: of PostgreSQL.
-        quote: how the dialect quotes a name.
+    Prefix and schema are valid names: the settings have checked them.
     """
     place = f"{quote}{schema}{quote}." if schema else ""
     return {table: f"{place}{quote}{prefix}{table}{quote}" for table in TABLES}
 
 
 def load_statements(dialect: str, macros: Mapping[str, str]) -> dict[str, Statement]:
-    """All blocks of a dialect by name: its own, and the common ones that it does not replace.
-
-    Args:
-        dialect: the name of its folder.
-        macros: what each ``{macro}`` of a block becomes.
-    """
+    """All blocks of a dialect by name: its own, and the common ones that it does not replace."""
     blocks: dict[str, dict[str, str]] = {"name": {}, "macro": dict(macros)}
     for folder in ("common", dialect):
         for entry in _sql(folder).iterdir():

@@ -42,11 +42,7 @@ class Workers(Verbs):
         tasks: Sequence[str],
         queues: Iterable[str],
     ) -> set[str]:
-        """A supervisor comes to life; jobs parked for want of its tasks are revived.
-
-        Returns:
-            The queues in which jobs were revived.
-        """
+        """Register a supervisor, and revive jobs parked for want of its tasks; their queues."""
         self._names.register(queues=queues, tasks=tasks)
         task_ids = [name_id(name) for name in tasks]
 
@@ -136,8 +132,7 @@ class Workers(Verbs):
     ) -> bool:
         """Take over one chunk of a dead worker's leases; whether there may be more.
 
-        Args:
-            lease: seconds of silence after which a worker is dead; None: it has no row any more.
+        A ``lease`` of None means that the worker has no row any more.
         """
 
         def work(unit: Unit) -> tuple[Rescued, bool, set[str]]:

@@ -88,8 +88,7 @@ class Workflows(Verbs):
         """Insert workflows (the outermost first) and all their jobs in one transaction.
 
         Args:
-            chunks: gives the jobs from the start each time it is called, as the transaction may be
-                run again.
+            chunks: gives the jobs from the start each time, as the transaction may run again.
 
         Returns:
             The queues with ready work.

@@ -27,10 +27,7 @@ __all__ = [
 
 
 def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) -> list[bytes]:
-    """Insert jobs that are not there yet.
-
-    Args:
-        check_ids: leave a job as it is if its id exists.
+    """Insert jobs; with ``check_ids`` a job whose id exists is left as it is.
 
     Returns:
         For each job its own id, or that of the job that holds its unique key.
@@ -108,12 +105,9 @@ def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
 
 
 def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Take unique keys, each for a job id.
+    """Take unique keys, each for a job id; each key with the id of the job that holds it now.
 
     A key that its holder releases between the two statements is tried again.
-
-    Returns:
-        Each key with the id of the job that holds it now.
     """
     held: dict[str, bytes] = {}
     while missing := sorted((key, job_id) for key, job_id in wanted if key not in held):

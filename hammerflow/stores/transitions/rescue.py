@@ -34,9 +34,6 @@ def release_unheld(unit: Unit, worker_id: int, held: set[bytes]) -> int:
 
     Args:
         held: ids of the jobs that the worker knows.
-
-    Returns:
-        How many leases were released.
     """
     unheld = [row for row in _leases(unit.tx, worker_id, _LEASES) if row.job_id not in held]
     if not unheld:
