@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
-from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, Rule, checked_priority
+from hammerflow.jobs.job import (
+    CONDITIONAL,
+    NewJob,
+    NewWorkflow,
+    RowFlags,
+    Rule,
+    checked_priority,
+)
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id
 from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow
@@ -55,7 +62,7 @@ def _workflow_row(planned: PlannedWorkflow) -> NewWorkflow:
         position=planned.position,
         node=planned.name,
         dependent_id=dependent_id,
-        flags=int(has_edges),
+        flags=RowFlags.HAS_EDGES if has_edges else 0,
     )
 
 
@@ -122,7 +129,7 @@ def _checked_row(
         node=planned.name,
         pending=len(planned.after) or None,
         rule=planned.rule,
-        flags=int(has_edges),
+        flags=RowFlags.HAS_EDGES if has_edges else 0,
         after=[(i.id, kind) for i, kind in planned.after.items() if i.outgoing()[0] != planned.id],
         depends=planned.external_ids,
         trace=trace or job.trace,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass
 
 from hammerflow.stores.store import Store
 
@@ -13,29 +14,19 @@ _BUSY = 1.0
 _IDLE = 2.0
 
 
+@dataclass(eq=False)
 class CancellationPoller:
-    """Polls the database while jobs run.
+    """Polls the database while jobs run."""
 
-    Args:
-        worker_ids: gives the registrations under which jobs run; empty while none does.
-        cancel: called with the id of a job to stop, at each tick until the job has ended.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        *,
-        worker_ids: Callable[[], Iterable[int]],
-        cancel: Callable[[bytes], None],
-    ) -> None:
-        self._store = store
-        self._worker_ids = worker_ids
-        self._cancel = cancel
+    store: Store
+    _: KW_ONLY
+    worker_ids: Callable[[], Iterable[int]]  # the registrations under which jobs run
+    cancel: Callable[[bytes], None]  # called at each tick until the job has ended
 
     def tick(self, now: float) -> float:
         """Report every cancelled job that runs here."""
-        worker_ids = list(self._worker_ids())
+        worker_ids = list(self.worker_ids())
         for worker_id in worker_ids:
-            for job_id, _ in self._store.workers.cancels(worker_id):
-                self._cancel(job_id)
+            for job_id, _ in self.store.workers.cancels(worker_id):
+                self.cancel(job_id)
         return _BUSY if worker_ids else _IDLE

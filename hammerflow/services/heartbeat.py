@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.services.lease_clock import now as lease_now
@@ -16,25 +17,18 @@ _MOST = 5.0  # seconds between two beats
 _BEATS_PER_LEASE = 6  # at least: one lost beat, or one slow statement, costs no lease
 
 
+@dataclass(eq=False)
 class Heartbeat:
-    """Beats for this worker's registrations.
+    """Beats for this worker's registrations."""
 
-    Args:
-        lease_clock: extended at each beat; the children read it.
-        lease: seconds after a beat for which the leases hold.
-        on_gone: called with a worker id whose row is gone: others took over its leases.
-    """
-
-    def __init__(
-        self, store: Store, lease_clock: LeaseClock, *, lease: float, on_gone: Callable[[int], None]
-    ) -> None:
-        self._store = store
-        self._lease_clock = lease_clock
-        self._lease = lease
-        self._on_gone = on_gone
-        self._beat_at = lease_now()
-        self._lock = threading.Lock()
-        self._worker_ids: tuple[int, ...] = ()
+    store: Store
+    lease_clock: LeaseClock  # extended at each beat; the children read it
+    _: KW_ONLY
+    lease: float  # seconds after a beat for which the leases hold
+    on_gone: Callable[[int], None]  # called with a worker id whose leases others took over
+    _beat_at: float = field(init=False, default_factory=lease_now)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _worker_ids: tuple[int, ...] = field(init=False, default=())
 
     @property
     def silent_for(self) -> float:
@@ -42,11 +36,7 @@ class Heartbeat:
         return lease_now() - self._beat_at
 
     def add(self, worker_id: int, written_after: float) -> None:
-        """Beat for this registration, too.
-
-        Args:
-            written_after: an instant of the lease clock just before its row was written.
-        """
+        """Beat for this registration, too, whose row was written after that lease-clock instant."""
         with self._lock:
             if not self._worker_ids:
                 self._extend(written_after)
@@ -60,15 +50,15 @@ class Heartbeat:
     def tick(self, now: float) -> float:
         """Beat once for each registration."""
         # The lease counts from before the statements: when they return is too late by their time.
-        gone = [i for i in self._worker_ids if not self._store.workers.beat(i)]
+        gone = [i for i in self._worker_ids if not self.store.workers.beat(i)]
         for worker_id in gone:
             self.drop(worker_id)
-            self._on_gone(worker_id)
+            self.on_gone(worker_id)
         with self._lock:
             if self._worker_ids:
                 self._extend(now)
-        return min(self._lease / _BEATS_PER_LEASE, _MOST) * random.uniform(0.9, 1.0)
+        return min(self.lease / _BEATS_PER_LEASE, _MOST) * random.uniform(0.9, 1.0)
 
     def _extend(self, beat_at: float) -> None:
         self._beat_at = beat_at
-        self._lease_clock.extend(beat_at + self._lease)
+        self.lease_clock.extend(beat_at + self.lease)

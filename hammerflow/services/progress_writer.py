@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.stores.store import Store
 
@@ -14,35 +15,28 @@ DELAY = 0.5
 _IDLE = 60.0
 
 
+@dataclass(eq=False)
 class ProgressWriter:
-    """Coalesces the reports of a job between two writes into one row.
+    """Coalesces the reports of a job between two writes into one row."""
 
-    Args:
-        on_pending: called when there is something to write and there was nothing before.
-    """
-
-    def __init__(self, store: Store, *, on_pending: Callable[[], None]) -> None:
-        self._store = store
-        self._on_pending = on_pending
-        self._lock = threading.Lock()
-        self._latest: dict[bytes, tuple[bytes, float, str]] = {}
+    store: Store
+    _: KW_ONLY
+    on_pending: Callable[[], None]  # called at the first report after a write
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _latest: dict[bytes, tuple[bytes, float, str]] = field(init=False, default_factory=dict)
 
     def record(self, job_id: bytes, fraction: float, note: str) -> None:
-        """Take the progress that a job reports.
-
-        Args:
-            fraction: from 0 to 1.
-        """
+        """Take the progress that a job reports; ``fraction`` from 0 to 1."""
         with self._lock:
             is_first = not self._latest
             self._latest[job_id] = (job_id, fraction, note)
         if is_first:
-            self._on_pending()
+            self.on_pending()
 
     def tick(self, now: float) -> float:
         """Write what was reported since the last tick."""
         with self._lock:
             latest, self._latest = self._latest, {}
         if latest:
-            self._store.jobs.progress([*latest.values()])
+            self.store.jobs.progress([*latest.values()])
         return _IDLE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 from hammerflow.stores.store import Store
 
@@ -11,29 +12,20 @@ __all__ = ["QueuePoller"]
 _INTERVAL = 10.0  # seconds
 
 
+@dataclass(eq=False)
 class QueuePoller:
     """Reads the queues every ten seconds, and when it is woken.
 
     A claim refuses a paused queue in any case; to know it here saves the claim.
-
-    Args:
-        with_names: whether to read the names of all queues, too.
-        on_queues: called with the paused queues and all queues (empty without ``with_names``).
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        with_names: bool,
-        on_queues: Callable[[set[str], set[str]], None],
-    ) -> None:
-        self._store = store
-        self._with_names = with_names
-        self._on_queues = on_queues
+    store: Store
+    _: KW_ONLY
+    with_names: bool  # read the names of all queues, too
+    on_queues: Callable[[set[str], set[str]], None]  # called with the paused queues and all queues
 
     def tick(self, now: float) -> float:
         """Report the queues."""
-        queues = self._store.queues
-        self._on_queues(queues.paused(), queues.names() if self._with_names else set())
+        queues = self.store.queues
+        self.on_queues(queues.paused(), queues.names() if self.with_names else set())
         return _INTERVAL

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
@@ -20,56 +21,34 @@ _IDLE = 60.0
 
 
 class Registration(NamedTuple):
-    """What a worker tells others about itself.
+    """What a worker tells others about itself."""
 
-    Attributes:
-        info: shown by ``hammerflow worker list``.
-        tasks: names of the tasks that it can run.
-        queues: names of the queues that it serves.
-    """
-
-    info: Mapping[str, Any]
-    tasks: Sequence[str]
-    queues: Sequence[str]
+    info: Mapping[str, Any]  # shown by ``hammerflow worker list``
+    tasks: Sequence[str]  # that it can run
+    queues: Sequence[str]  # that it serves
 
 
+@dataclass(eq=False)
 class Registrar:
     """Registers under a new worker id when the tasks have changed or the row is gone.
 
     The old registration is kept alive until no job is held under it: a fencing check compares the
     worker id of the claim, so a job must be settled under the id that claimed it.
 
-    Args:
-        describe: gives what to register.
-        is_used: whether jobs are held under a worker id.
-        on_ready: called with the queues in which parked jobs were made ready again.
-        on_registered: called with a new worker id, and an instant of the lease clock before its
-            row was written: from now on it needs a heartbeat.
-        on_dropped: called with a worker id that needs no heartbeat any more.
-
-    Attributes:
-        worker_id: the one to claim under; None while there is none.
+    ``on_registered`` gets a new worker id, which needs a heartbeat from now on, and an instant of
+    the lease clock before its row was written.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        describe: Callable[[], Registration],
-        is_used: Callable[[int], bool],
-        on_ready: Callable[[Iterable[str]], None],
-        on_registered: Callable[[int, float], None],
-        on_dropped: Callable[[int], None],
-    ) -> None:
-        self._store = store
-        self._describe = describe
-        self._is_used = is_used
-        self._on_ready = on_ready
-        self._on_registered = on_registered
-        self._on_dropped = on_dropped
-        self._is_due = True
-        self._old: list[int] = []
-        self.worker_id: int | None = None
+    store: Store
+    _: KW_ONLY
+    describe: Callable[[], Registration]
+    is_used: Callable[[int], bool]  # whether jobs are held under a worker id
+    on_ready: Callable[[Iterable[str]], None]  # called with the queues where parked jobs are ready
+    on_registered: Callable[[int, float], None]
+    on_dropped: Callable[[int], None]  # called with a worker id that needs no heartbeat any more
+    worker_id: int | None = field(init=False, default=None)  # the one to claim under
+    _is_due: bool = field(init=False, default=True)
+    _old: list[int] = field(init=False, default_factory=list)
 
     def renew(self) -> None:
         """Register again at the next tick; until then the current worker id serves."""
@@ -92,9 +71,9 @@ class Registrar:
             except BaseException:
                 self._is_due = True
                 raise
-        for worker_id in [i for i in self._old if not self._is_used(i)]:
-            self._store.workers.leave(worker_id)
-            self._on_dropped(worker_id)
+        for worker_id in [i for i in self._old if not self.is_used(i)]:
+            self.store.workers.leave(worker_id)
+            self.on_dropped(worker_id)
             self._old.remove(worker_id)
         return _BUSY if self._old else _IDLE
 
@@ -102,24 +81,20 @@ class Registrar:
         """Remove all registrations: the worker ends."""
         for worker_id in (self.worker_id, *self._old):
             if worker_id is not None:
-                self._on_dropped(worker_id)
-                self._store.workers.leave(worker_id)
+                self.on_dropped(worker_id)
+                self.store.workers.leave(worker_id)
         self.worker_id, self._old = None, []
 
     def _register(self, now: float) -> None:
-        info, tasks, queues = self._describe()
+        info, tasks, queues = self.describe()
         worker_id = worker_number()
-        revived = self._store.workers.register(
-            worker_id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            info=info,
-            tasks=tasks,
-            queues=queues,
-        )
-        self._on_registered(worker_id, now)
+        revived = self.store.workers.register(
+            worker_id, host=socket.gethostname(), pid=os.getpid(),
+            info=info, tasks=tasks, queues=queues,
+        )  # fmt: skip
+        self.on_registered(worker_id, now)
         if self.worker_id is not None:
             self._old.append(self.worker_id)
         self.worker_id = worker_id
         if revived:
-            self._on_ready(revived)
+            self.on_ready(revived)

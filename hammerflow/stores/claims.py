@@ -12,21 +12,35 @@ from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.stores.database import Database, Tx
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "ScanThresholds"]
 
 _PRIORITY_ORDERS = [0, 1, 2, 3, 4]  # 0 is Priority.CRITICAL
 _START = [bytes(16)] * len(_PRIORITY_ORDERS)
-#: Seconds after which a bookmark is dropped: a late commit may add a job below it.
-_BOOKMARK_SECONDS = 1.0
-#: A full scan counts as slow when it takes _SLOW seconds longer than 1.5 times a scan from the
-#: bookmarks; _EACH seconds are allowed for each claimed job. It reads what old snapshots keep in
-#: the index, or jobs of other tasks.
-_SLOW, _EACH = 0.005, 50e-6
-#: After two slow full scans the next one waits _SHARE times as long as the last one took (so they
-#: take 5 % of the time), but not longer than _LONGEST seconds.
-_SHARE, _LONGEST = 20, 10.0
-#: A job may commit up to this many seconds after its id was generated, differing clocks included.
-_LATE = 2.0
+#: Seconds that a scan may take for each claimed job without counting as slow.
+_EACH = 50e-6
+
+
+@dataclass(frozen=True, slots=True)
+class ScanThresholds:
+    """When a claim reads a queue from its start, and when from where the last one ended.
+
+    Attributes:
+        bookmark: seconds after which a bookmark is dropped: a late commit may add a job below it.
+        slow: a full scan counts as slow when it takes this many seconds longer than 1.5 times a
+            scan from the bookmarks: it reads what old snapshots keep in the index, or jobs of
+            other tasks.
+        share: after two slow full scans the next one waits ``share`` times as long as the last one
+            took; 20, so that they take 5 % of the time.
+        longest: seconds that it waits at most.
+        late: a job may commit up to this many seconds after its id was generated, differing clocks
+            included.
+    """
+
+    bookmark: float = 1.0
+    slow: float = 0.005
+    share: float = 20
+    longest: float = 10.0
+    late: float = 2.0
 
 
 @dataclass(slots=True)
@@ -42,18 +56,29 @@ class _Scan:
     def is_slow(self) -> bool:
         return self.slow_scans > 1
 
-    def note_full_scan(self, claimed: list[Claimed], limit: int, took: float, clock: float) -> None:
+    def note_full_scan(
+        self,
+        claimed: list[Claimed],
+        limit: int,
+        took: float,
+        clock: float,
+        thresholds: ScanThresholds,
+    ) -> None:
         """Set the bookmarks after a full scan, which began at that time of the wall clock."""
-        now = time.monotonic()
-        self.slow_scans = self.slow_scans + 1 if took > _SLOW + 1.5 * self.usual else 0
+        self.slow_scans = self.slow_scans + 1 if took > thresholds.slow + 1.5 * self.usual else 0
         is_full = len(claimed) == limit
         if not is_full and not self.is_slow:
             self.until = 0.0
             return
         orders_read = 4 - claimed[-1].priority if is_full else len(_PRIORITY_ORDERS)
-        floor = first_id_at(clock - _LATE) if self.is_slow else bytes(16)
+        floor = first_id_at(clock - thresholds.late) if self.is_slow else bytes(16)
         self.bookmarks = [floor] * orders_read + _START[orders_read:]
-        self.until = now + (min(_SHARE * took, _LONGEST) if self.is_slow else _BOOKMARK_SECONDS)
+        pause = (
+            min(thresholds.share * took, thresholds.longest)
+            if self.is_slow
+            else thresholds.bookmark
+        )
+        self.until = time.monotonic() + pause
         self.advance(claimed)
 
     def advance(self, claimed: list[Claimed]) -> None:
@@ -66,8 +91,13 @@ class _Scan:
 class Claims:
     """Claims of one process; remembers how far it has read each queue."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        thresholds: ScanThresholds = ScanThresholds(),
+    ) -> None:
         self._database = database
+        self._thresholds = thresholds
         self._in_one = "claim" in database.dialect.statements
         self._scans: dict[tuple[int, int], _Scan] = {}
 
@@ -87,11 +117,8 @@ class Claims:
         """
         if limit < 1 or not task_ids:
             return []
-        wanted: dict[str, Any] = {
-            "worker_id": worker_id,
-            "queue_id": name_id(queue),
-            "task_ids": list(task_ids),
-        }
+        place = {"worker_id": worker_id, "queue_id": name_id(queue)}
+        wanted: dict[str, Any] = {**place, "task_ids": list(task_ids)}
         if self._in_one:
             return self._claim_in_one(wanted, limit, thorough=thorough)
         return self._database.unit(lambda tx: _claim_in_steps(tx, **wanted, limit=limit))
@@ -109,7 +136,7 @@ class Claims:
                 return claimed
         rest, clock = limit - len(claimed), time.time()
         found, took = self._scan(_START, wanted, rest)
-        scan.note_full_scan(found, rest, took, clock)
+        scan.note_full_scan(found, rest, took, clock, self._thresholds)
         scan.advance(claimed)
         return sorted(claimed + found, key=_order)
 

@@ -154,11 +154,7 @@ class Database:
             return self._unit(work, single)
 
     def read(self, work: Callable[[Tx], T]) -> T:
-        """Run ``work``, which only reads, outside a transaction.
-
-        Raises:
-            StoreUnavailable: as :meth:`unit`.
-        """
+        """Run ``work``, which only reads, outside a transaction."""
         return self._unit(work, single=True)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
@@ -166,11 +162,7 @@ class Database:
         return self._unit(lambda tx: tx.rows(name, **values), single=True)
 
     def run(self, name: str, /, **values: Any) -> int:
-        """Run one named block, of one or several statements, in a transaction of its own.
-
-        Returns:
-            How many rows it changed.
-        """
+        """Run one named block in a transaction of its own; how many rows it changed."""
         return self.unit(lambda tx: tx.run(name, **values))
 
     @contextlib.contextmanager
@@ -210,13 +202,10 @@ class Database:
                 self.dialect.close(tx)
 
     def cut_silent(self, seconds: float) -> int:
-        """Cut the connections whose statement has been under way for longer than ``seconds``.
+        """Cut the connections whose statement has taken longer than ``seconds``; how many.
 
         psycopg waits forever on a peer that acknowledges bytes and never answers: keepalives,
         tcp_user_timeout and statement_timeout all pass. A worker calls this regularly.
-
-        Returns:
-            How many were cut.
         """
         before = time.monotonic() - seconds
         silent = [tx for tx in list(self._opened) if tx.since is not None and tx.since < before]
@@ -230,8 +219,6 @@ class Database:
         self._idle, self._pid = [], os.getpid()
         self._opened = weakref.WeakSet()
         self._writer = threading.RLock()
-
-    # -- inside ---------------------------------------------------------------------------------
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
         # Every delay() runs through here: _take and _release are spelled out for the usual case.

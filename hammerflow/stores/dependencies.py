@@ -15,34 +15,21 @@ WORKFLOW = "workflow"
 
 
 class Neighbours(NamedTuple):
-    """Jobs and workflows on one side of a job: its dependencies, or its dependents.
+    """Jobs and workflows on one side of a job: its dependencies, or its dependents."""
 
-    Attributes:
-        ids: the first of them.
-        states: state to number of jobs, over all of them; ``workflow`` to number of workflows.
-    """
-
-    ids: Sequence[bytes]
-    states: Mapping[str, int]
+    ids: Sequence[bytes]  # the first of them
+    states: Mapping[str, int]  # state to number, over all; ``workflow`` to number of workflows
 
 
 class Place(NamedTuple):
-    """A job's place in its workflow and between its neighbours.
-
-    Attributes:
-        node: its name in its workflow.
-        pending: dependencies that have not ended; None where the job does not wait.
-        total: all its dependencies; None where the job does not wait.
-        before: its dependencies.
-        after: its dependents.
-    """
+    """A job's place in its workflow and between its neighbours."""
 
     workflow_id: bytes | None
-    node: str | None
-    pending: int | None
-    total: int | None
-    before: Neighbours
-    after: Neighbours
+    node: str | None  # its name in its workflow
+    pending: int | None  # dependencies that have not ended; None where the job does not wait
+    total: int | None  # all its dependencies; None where the job does not wait
+    before: Neighbours  # its dependencies
+    after: Neighbours  # its dependents
 
 
 class Dependencies:
@@ -52,18 +39,13 @@ class Dependencies:
         self._database = database
 
     def of(self, job_id: bytes, *, limit: int = 100) -> Place | None:
-        """The neighbours of a job; None for an unknown id.
-
-        Args:
-            limit: ids to list on each side; all are counted.
-        """
+        """The neighbours of a job, ``limit`` ids of each side; None for an unknown id."""
         rows = self._database.rows("dependency_place", id=job_id)
         if not rows:
             return None
         parent_id, workflow_id, dependent_id, pending, total, node = rows[0]
-        before = self._neighbours(
-            "dependencies", limit, {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
-        )
+        around = {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
+        before = self._neighbours("dependencies", limit, around)
         after = self._neighbours("dependents", limit, {"id": job_id})
         if dependent_id is not None and dependent_id not in (workflow_id, *after.ids):
             after = self._with_dependent(after, dependent_id, limit)

@@ -6,8 +6,8 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
@@ -36,22 +36,20 @@ from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_e
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
 from hammerflow.stores.transitions.settle import is_plain, settle, settle_streaming
-from hammerflow.stores.transitions.unit import Unit, run_unit
+from hammerflow.stores.transitions.unit import Unit, Verbs
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
 
-T = TypeVar("T")
 _PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promotion moved: how many, into which queues, and seconds until the next is due."""
+    """What a promotion moved: how many jobs, into which queues."""
 
-    count: int = 0
-    queues: set[str] = field(default_factory=set)
-    next_in: float | None = None
+    count: int
+    queues: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +60,20 @@ class Inserted:
     queues: set[str]
 
 
-class Jobs:
+class Jobs(Verbs):
     """The tables that hold jobs."""
 
     def __init__(self, database: Database, names: NameTable, *, poison_limit: int) -> None:
-        self._database = database
-        self._names = names
+        super().__init__(database, names)
         self._poison_limit = poison_limit
         self._inserts_in_one = "job_insert_ready" in database.dialect.statements
         self._settles_in_one = "settle_end" in database.dialect.statements
         self.claim = Claims(database).claim
 
-    def _run(self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False) -> T:
-        return run_unit(self._database, self._names, work, tx=tx, single=single)
-
-    # -- insert -----------------------------------------------------------------------------------
-
     def insert(
         self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False
     ) -> Inserted:
-        """Insert jobs.
-
-        Args:
-            tx: the caller's transaction; else one of its own.
-            check_ids: leave a job as it is if its id exists.
+        """Insert jobs; with ``check_ids`` a job whose id exists is left as it is.
 
         Raises:
             JobNotFound: a dependency does not exist.
@@ -122,20 +110,12 @@ class Jobs:
                 return
             if self._inserts_in_one:
                 tx.run(
-                    "job_insert_ready",
-                    id=job.id,
-                    queue_id=queue_id,
-                    priority=job.priority,
-                    task_id=task_id,
-                    args=job.args,
-                    options=job.options,
-                    headers=job.headers,
-                    trace=job.trace,
-                    expires_at=expires_at,
-                    expires=job.expires,
-                )
+                    "job_insert_ready", id=job.id, queue_id=queue_id, priority=job.priority,
+                    task_id=task_id, args=job.args, options=job.options, headers=job.headers,
+                    trace=job.trace, expires_at=expires_at, expires=job.expires,
+                )  # fmt: skip
                 return
-            # Not JobRow.of() and ReadyRow.of(): every delay() would pay for their empty columns.
+            # Not job_row() and ReadyRow.of(): every delay() would pay for their empty columns.
             row = (
                 job.id, queue_id, job.priority, task_id, job.args, job.options, job.headers,
                 job.trace, expires_at, job.expires,
@@ -144,8 +124,6 @@ class Jobs:
             tx.many("ready_insert_plain", [row[:4]])
 
         self._database.unit(insert, single=self._inserts_in_one)
-
-    # -- settle -----------------------------------------------------------------------------------
 
     def settle(
         self, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None = None
@@ -176,11 +154,12 @@ class Jobs:
         *,
         single: bool = False,
     ) -> Settlement:
-        def work(unit: Unit) -> Settlement:
-            settle(unit, worker_id, batch, poison_limit=self._poison_limit, single=single)
-            return unit.settlement
-
-        return self._run(work, tx, single=single)
+        limit = self._poison_limit
+        return self._change(
+            lambda unit: settle(unit, worker_id, batch, poison_limit=limit, single=single),
+            tx,
+            single=single,
+        )
 
     def settle_stream(
         self,
@@ -193,17 +172,11 @@ class Jobs:
 
         Args:
             outcome: with ``spawned`` set and no children in it.
-            chunks: gives the children from the start each time it is called, as the transaction
-                may be run again.
+            chunks: gives the children from the start each time, as the transaction may run again.
         """
-
-        def work(unit: Unit) -> Settlement:
-            settle_streaming(unit, worker_id, job, outcome, chunks())
-            return unit.settlement
-
         for chunk in chunks():
             self._names.ensure(chunk, None)
-        return self._run(work)
+        return self._change(lambda unit: settle_streaming(unit, worker_id, job, outcome, chunks()))
 
     def insert_children(
         self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx
@@ -223,8 +196,6 @@ class Jobs:
             elif type(outcome) is Replaced:
                 self._names.ensure([outcome.call, *outcome.children], tx)
 
-    # -- other changes ----------------------------------------------------------------------------
-
     def next_due(self) -> float | None:
         """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
         [(seconds,)] = self._database.rows("scheduled_next")
@@ -234,12 +205,7 @@ class Jobs:
         """Move jobs that are due from scheduled to ready."""
         single = "promote" in self._database.dialect.statements
         moved = self._database.unit(lambda tx: _promote(tx, limit), single=single)
-        next_in = self._database.rows("scheduled_next")[0][0]
-        return Promoted(
-            sum(moved.values()),
-            {self._names.queue(queue_id) for queue_id in moved},
-            None if next_in is None else max(0.0, float(next_in)),
-        )
+        return Promoted(sum(moved.values()), {self._names.queue(queue_id) for queue_id in moved})
 
     def cancel(
         self,
@@ -272,12 +238,7 @@ class Jobs:
         Raises:
             HammerflowError: it is in another state, or its unique key is taken; says which.
         """
-
-        def work(unit: Unit) -> set[str]:
-            retry_job(unit, job_id, by)
-            return unit.settlement.queues
-
-        return self._run(work)
+        return self._change(lambda unit: retry_job(unit, job_id, by)).queues
 
     def release_unheld(self, worker_id: int, held: set[bytes]) -> int:
         """Release leases that this worker does not know of: the reply to a claim was lost."""
@@ -293,8 +254,6 @@ class Jobs:
     def expire_results(self) -> int:
         """Drop the results whose time to live is over; how many."""
         return self._database.unit(lambda tx: tx.run("results_expire"), single=True)
-
-    # -- reads ------------------------------------------------------------------------------------
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""
@@ -358,12 +317,9 @@ class Jobs:
         before: bytes | None = None,
     ) -> Sequence[Job]:
         """Jobs, newest first; ``before`` an id for the next page."""
-        values: dict[str, Any] = {
-            "queue": None if queue is None else name_id(queue),
-            "task": None if task is None else name_id(task),
-            "before": before,
-            "n": limit,
-        }
+        values: dict[str, Any] = {"before": before, "n": limit}
+        values["queue"] = None if queue is None else name_id(queue)
+        values["task"] = None if task is None else name_id(task)
         name = "ids_any" if state is None else f"ids_{state}"
         if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
@@ -405,7 +361,7 @@ class Jobs:
             "handler": handler,
             "operation_id": operation_id,
             "spawned": spawned,
-            "metadata": json.loads(metadata) if metadata else {},
+            "metadata": json.loads(metadata or "{}"),
         }
 
     def _job(self, row: tuple[Any, ...]) -> Job:
@@ -422,30 +378,18 @@ class Jobs:
                 "hand; run hammerflow doctor"
             )
         return Job(
-            id=uuid.UUID(bytes=id_),
-            task=task,
-            queue=queue,
-            priority=Priority(priority),
-            state=JobState(state),
-            dependency_status=DependencyStatus(dependency),
-            attempt=attempt,
-            created_at=created_at,
-            run_at=instant(run_at),
-            started_at=instant(started),
-            finished_at=instant(finished),
-            parent_id=uuid.UUID(bytes=parent) if parent else None,
-            root_id=uuid.UUID(bytes=root) if root else None,
-            depth=depth,
-            spawn_index=index,
-            unique_key=key,
-            reason=reason,
-            progress=fraction,
-            progress_note=note,
-            headers=json.loads(headers) if headers else {},
-            options=json.loads(options) if options else {},
-            workflow_id=uuid.UUID(bytes=workflow) if workflow else None,
-            worker_id=worker_id,
-        )
+            id=uuid.UUID(bytes=id_), task=task, queue=queue, priority=Priority(priority),
+            state=JobState(state), dependency_status=DependencyStatus(dependency), attempt=attempt,
+            created_at=created_at, run_at=instant(run_at), started_at=instant(started),
+            finished_at=instant(finished), parent_id=_uuid(parent), root_id=_uuid(root),
+            depth=depth, spawn_index=index, unique_key=key, reason=reason, progress=fraction,
+            progress_note=note, headers=json.loads(headers or "{}"),
+            options=json.loads(options or "{}"), workflow_id=_uuid(workflow), worker_id=worker_id,
+        )  # fmt: skip
+
+
+def _uuid(id_: bytes | None) -> uuid.UUID | None:
+    return None if id_ is None else uuid.UUID(bytes=id_)
 
 
 def _promote(tx: Tx, limit: int) -> Counter[int]:

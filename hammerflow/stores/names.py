@@ -14,11 +14,8 @@ __all__ = ["NameTable"]
 class NameTable:
     """The tables ``queues`` and ``tasks``: number (a hash of the name) to name.
 
-    Attributes:
-        queues: number to name of those that this process knows to be in the table.
-        tasks: the same of tasks.
-        on_new_queues: called when this process has registered a queue, before the queue's first
-            job is written.
+    ``queues`` and ``tasks`` are those that this process knows to be in the table. ``on_new_queues``
+    is called when this process has registered a queue, before the queue's first job is written.
     """
 
     def __init__(self, database: Database) -> None:

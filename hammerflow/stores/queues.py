@@ -15,17 +15,11 @@ __all__ = ["QueueStatus", "Queues"]
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """One queue: whether it is paused, and its number of jobs in each live state.
-
-    Attributes:
-        paused_at: None where it is not paused.
-        paused_by: who paused it, as ``user@host`` from the command line.
-        reason: why, in the words of that person.
-    """
+    """One queue: whether it is paused, and its number of jobs in each live state."""
 
     name: str
-    paused_at: datetime | None
-    paused_by: str | None
+    paused_at: datetime | None  # None: it is not paused
+    paused_by: str | None  # ``user@host`` from the command line
     reason: str | None
     ready: int
     running: int

@@ -13,13 +13,9 @@ __all__ = ["Migration", "Schema"]
 
 
 class Migration(NamedTuple):
-    """One step of the schema.
+    """One step of the schema."""
 
-    Attributes:
-        version: its number; the hundreds are the major version.
-    """
-
-    version: int
+    version: int  # the hundreds are the major version
     name: str
     sql: str
 

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,87 +26,53 @@ _PARENTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class SpawnRun:
-    """One run of a spawner: a row of the table ``spawns``.
+    """One run of a spawner: a row of the table ``spawns``."""
 
-    Attributes:
-        parent_id: the spawner's job.
-        lease: the number of this run among the runs of the job.
-        requested: children that the run asked for.
-        spawned: children that were inserted; 0 where the run failed.
-        handler: name of the spawner or spawn handler.
-        operation_id: the one that the body set, if any.
-        metadata: what the body recorded.
-        error: why it failed; None where it did not.
-        task: of the spawner's job; None where that was deleted.
-        queue: the same.
-    """
-
-    parent_id: bytes
-    lease: int
-    requested: int
-    spawned: int
+    parent_id: bytes  # the spawner's job
+    lease: int  # the number of this run among the runs of the job
+    requested: int  # children that the run asked for
+    spawned: int  # children that were inserted; 0 where the run failed
     started_at: datetime | None
     ended_at: datetime | None
-    handler: str
-    operation_id: str | None
-    metadata: Mapping[str, Any]
-    error: str | None
-    task: str | None
-    queue: str | None
+    handler: str  # name of the spawner or spawn handler
+    operation_id: str | None  # the one that the body set, if any
+    metadata: Mapping[str, Any]  # what the body recorded
+    error: str | None  # why it failed; None where it did not
+    task: str | None  # of the spawner's job; None where that was deleted
+    queue: str | None  # the same
 
 
 @dataclass(frozen=True, slots=True)
 class SpawnStats:
-    """Totals over the runs of one handler in one queue.
-
-    Attributes:
-        operations: runs.
-        failures: runs that failed.
-        requested: children that were asked for.
-        children: children that were inserted.
-        most_children: the most that one run inserted.
-        mean_seconds: mean length of a run.
-        longest_seconds: length of the longest run.
-    """
+    """Totals over the runs of one handler in one queue."""
 
     handler: str
     queue: str | None
-    operations: int
-    failures: int
-    requested: int
-    children: int
-    most_children: int
-    mean_seconds: float
+    operations: int  # runs
+    failures: int  # runs that failed
+    requested: int  # children that were asked for
+    children: int  # children that were inserted
+    most_children: int  # the most that one run inserted
+    mean_seconds: float  # of a run
     longest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class PendingSpawn:
-    """A spawner that has ended and has children that have not.
-
-    Attributes:
-        states: state to number of children that have not ended.
-        run: the run that spawned them; None where its row was deleted.
-    """
+    """A spawner that has ended and has children that have not."""
 
     parent_id: bytes
-    states: Mapping[str, int]
-    run: SpawnRun | None
+    states: Mapping[str, int]  # state to number of children that have not ended
+    run: SpawnRun | None  # the run that spawned them; None where its row was deleted
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The descendants of a job at one distance.
+    """The descendants of a job at one distance."""
 
-    Attributes:
-        depth: that distance; 1 for its children.
-        ids: the first of them.
-        tasks: task to state to number of jobs, over all of them.
-    """
-
-    depth: int
-    ids: Sequence[bytes]
-    tasks: Mapping[str, Mapping[str, int]]
+    depth: int  # that distance; 1 for its children
+    ids: Sequence[bytes]  # the first of them
+    tasks: Mapping[str, Mapping[str, int]]  # task to state to number of jobs, over all of them
 
     @property
     def count(self) -> int:
@@ -116,17 +82,11 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The ancestors and descendants of a job.
+    """The ancestors and descendants of a job."""
 
-    Attributes:
-        ancestors: ids from its parent upward.
-        generations: its descendants, from its children downward.
-        is_cut: there are more than were asked for, or than are read.
-    """
-
-    ancestors: Sequence[bytes]
-    generations: Sequence[Generation]
-    is_cut: bool
+    ancestors: Sequence[bytes]  # ids from its parent upward
+    generations: Sequence[Generation]  # its descendants, from its children downward
+    is_cut: bool  # there are more than were asked for, or than are read
 
 
 class Spawns:
@@ -142,8 +102,6 @@ class Spawns:
 
         Args:
             since: only those that ended within this time before now.
-            queue: only those of spawners in this queue.
-            limit: most runs to return.
         """
         rows = self._database.rows("spawn_operations", **_filter(since, queue), n=limit)
         return [self._run(row) for row in rows]
@@ -151,12 +109,7 @@ class Spawns:
     def stats(
         self, *, since: timedelta | None = None, queue: str | None = None
     ) -> Sequence[SpawnStats]:
-        """Totals by handler and queue, over the newest 100 000 runs.
-
-        Args:
-            since: only runs that ended within this time before now.
-            queue: only runs of spawners in this queue.
-        """
+        """Totals by handler and queue, over the newest 100 000 runs."""
         rows = self._database.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
         return [
             SpawnStats(
@@ -170,9 +123,6 @@ class Spawns:
         """Spawners with children that have not ended, newest spawner first.
 
         It reads up to 100 000 live jobs of each state.
-
-        Args:
-            limit: most spawners to return.
         """
         rows = self._database.rows("spawn_pending", n=COUNTED, parents=5 * limit)
         families: dict[bytes, Counter[str]] = {}
@@ -201,8 +151,6 @@ class Spawns:
         """A job's ancestors and descendants.
 
         Args:
-            ancestors: whether to read them.
-            descendants: whether to read them.
             depth: most generations above, and below.
             limit: ids to list of each generation; all its jobs are counted.
 
@@ -219,8 +167,6 @@ class Spawns:
         is_cut = ancestors and bool(rows) and rows[0][0] is not None
         below, is_more = self._below(job_id, depth, limit) if descendants else ([], False)
         return Lineage(above, below, is_cut or is_more)
-
-    # -- inside -----------------------------------------------------------------------------------
 
     def _below(self, job_id: bytes, depth: int, limit: int) -> tuple[list[Generation], bool]:
         generations: list[Generation] = []
@@ -250,14 +196,10 @@ class Spawns:
         return tasks
 
     def _run(self, row: tuple[Any, ...]) -> SpawnRun:
-        run = SpawnRun(*row)  # the columns in the order of the attributes
-        instant = self._database.dialect.instant
-        return replace(
-            run,
-            started_at=instant(run.started_at),
-            ended_at=instant(run.ended_at),
-            metadata=json.loads(row[8]) if row[8] else {},
-        )
+        values = [*row]  # the columns in the order of the fields
+        values[4:6] = map(self._database.dialect.instant, row[4:6])
+        values[8] = json.loads(row[8] or "{}")
+        return SpawnRun(*values)
 
 
 def _filter(since: timedelta | None, queue: str | None) -> dict[str, Any]:

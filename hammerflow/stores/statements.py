@@ -9,6 +9,9 @@ same name. Inside a block:
 ``:name::type``        a parameter with its PostgreSQL type (other dialects drop the type)
 ``IN (:name*type)``    membership in a list parameter
 
+A block that begins with ``-- macro: some_name`` is text that others share: they write it as
+``{some_name}``, or as ``{some_name:argument}`` where it has an ``@`` for the argument.
+
 An ``INSERT ... VALUES (...)`` block can be run for many rows at once. The dialects write the
 parameters in the way of their driver.
 """
@@ -16,11 +19,14 @@ parameters in the way of their driver.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
-__all__ = ["TABLES", "Param", "Statement", "load_statements", "read_migrations", "table_names"]
+__all__ = [
+    "TABLES", "Param", "Statement", "Statements", "expand", "load_statements", "read_migrations",
+    "table_names",
+]  # fmt: skip
 
 #: Every table and view, without the prefix; each is a macro of its name.
 TABLES = (
@@ -33,20 +39,15 @@ _PARAM = re.compile(
     r"IN \(:(?P<list>\w+)\*(?P<list_type>\w+)\)"
     r"|(?<!:):(?P<name>[a-z]\w*)(?:::(?P<type>[a-z0-9]+(?:\[\])?))?"
 )
-_BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_BLOCK = re.compile(r"^-- (name|macro): (\w+)\n", re.MULTILINE)
 
 
 class Param(NamedTuple):
-    """One place in a statement where a value goes.
-
-    Attributes:
-        type: of PostgreSQL; of the elements, for a list.
-        is_list: an ``IN`` with a list of values.
-    """
+    """One place in a statement where a value goes."""
 
     name: str
-    type: str
-    is_list: bool
+    type: str  # of PostgreSQL; of the elements, for a list
+    is_list: bool  # an ``IN`` with a list of values
 
 
 class Statement:
@@ -78,6 +79,10 @@ class Statement:
         return [part for part in self.row if isinstance(part, Param)]
 
 
+#: By name.
+Statements = Mapping[str, Statement]
+
+
 def _split_values(text: str) -> tuple[str, str, str]:
     """The text before VALUES, the parenthesised row, and what follows it; empty without VALUES."""
     found = re.search(r"\bVALUES\s*\(", text)
@@ -96,10 +101,9 @@ def _parts(text: str) -> list[str | Param]:
     at = 0
     for match in _PARAM.finditer(text):
         parts.append(text[at : match.start()])
-        if match["list"]:
-            parts.append(Param(match["list"], match["list_type"], True))
-        else:
-            parts.append(Param(match["name"], match["type"] or "", False))
+        is_list = match["list"] is not None
+        name, type_ = match["list"] or match["name"], match["list_type"] or match["type"] or ""
+        parts.append(Param(name, type_, is_list))
         at = match.end()
     parts.append(text[at:])
     return parts
@@ -108,28 +112,23 @@ def _parts(text: str) -> list[str | Param]:
 def table_names(prefix: str, schema: str | None, quote: str) -> dict[str, str]:
     """The macros ``{jobs}``, ``{ready}`` ... and the quoted full name of each table.
 
-    Args:
-        prefix: of every table; like the schema a valid name (the settings checked it).
-        schema: of PostgreSQL.
-        quote: how the dialect quotes a name.
+    Prefix and schema are valid names: the settings have checked them.
     """
     place = f"{quote}{schema}{quote}." if schema else ""
     return {table: f"{place}{quote}{prefix}{table}{quote}" for table in TABLES}
 
 
 def load_statements(dialect: str, macros: Mapping[str, str]) -> dict[str, Statement]:
-    """All blocks of a dialect by name: its own, and the common ones that it does not replace.
-
-    Args:
-        dialect: the name of its folder.
-        macros: what each ``{macro}`` of a block becomes.
-    """
-    texts: dict[str, str] = {}
+    """All blocks of a dialect by name: its own, and the common ones that it does not replace."""
+    blocks: dict[str, dict[str, str]] = {"name": {}, "macro": dict(macros)}
     for folder in ("common", dialect):
         for entry in _sql(folder).iterdir():
-            if entry.name.endswith(".sql"):
-                texts.update(_blocks(entry.read_text("utf-8")))
-    return {name: Statement(name, expand(text, macros)) for name, text in texts.items()}
+            for kind, name, text in _blocks(entry.read_text("utf-8")):
+                blocks[kind][name] = text
+    return {
+        name: Statement(name, expand(text, blocks["macro"]))
+        for name, text in blocks["name"].items()
+    }
 
 
 def read_migrations(dialect: str) -> list[tuple[int, str, str]]:
@@ -147,7 +146,7 @@ def expand(text: str, macros: Mapping[str, str]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         key, _, argument = match[1].partition(":")
-        return macros[key].replace("@", argument) if argument else macros[key]
+        return expand(macros[key].replace("@", argument), macros)
 
     return re.sub(r"\{(\w+(?::\w+)?)\}", replaced, text)
 
@@ -157,8 +156,8 @@ def _sql(folder: str) -> resources.abc.Traversable:
     return resources.files("hammerflow.stores").joinpath("sql", folder)
 
 
-def _blocks(text: str) -> dict[str, str]:
-    """Name to text, without the lines of comment."""
+def _blocks(text: str) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, text without the lines of comment) of each block."""
     pieces = _BLOCK.split(text)
-    bodies = [re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip() for body in pieces[2::2]]
-    return dict(zip(pieces[1::2], [b.rstrip(";") for b in bodies], strict=True))
+    for kind, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        yield kind, name, re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip().rstrip(";")

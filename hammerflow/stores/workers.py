@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.ids import name_id
-from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.names import NameTable
-from hammerflow.stores.rows import ParkedRow, ReadyRow, Row
+from hammerflow.stores.database import Tx
+from hammerflow.stores.rows import ReadyRow, Row, parked_row
 from hammerflow.stores.transitions.rescue import Rescued, rescue_leases
-from hammerflow.stores.transitions.unit import Unit, run_unit
+from hammerflow.stores.transitions.unit import Unit, Verbs
 
 __all__ = ["Swept", "Workers"]
 
@@ -30,12 +29,8 @@ class Swept:
     queues: set[str] = field(default_factory=set)
 
 
-class Workers:
+class Workers(Verbs):
     """The tables ``workers`` and ``worker_tasks``, and the leases of the dead."""
-
-    def __init__(self, database: Database, names: NameTable) -> None:
-        self._database = database
-        self._names = names
 
     def register(
         self,
@@ -47,11 +42,7 @@ class Workers:
         tasks: Sequence[str],
         queues: Iterable[str],
     ) -> set[str]:
-        """A supervisor comes to life; jobs parked for want of its tasks are revived.
-
-        Returns:
-            The queues in which jobs were revived.
-        """
+        """Register a supervisor, and revive jobs parked for want of its tasks; their queues."""
         self._names.register(queues=queues, tasks=tasks)
         task_ids = [name_id(name) for name in tasks]
 
@@ -68,9 +59,8 @@ class Workers:
 
     def beat(self, worker_id: int) -> bool:
         """Say that the worker lives; False when its row is gone and its leases with it."""
-        return bool(
-            self._database.unit(lambda tx: tx.run("worker_beat", id=worker_id), single=True)
-        )
+        beat = self._database.unit(lambda tx: tx.run("worker_beat", id=worker_id), single=True)
+        return beat > 0
 
     def cancels(self, worker_id: int) -> Sequence[tuple[bytes, str]]:
         """(job id, reason) of this worker's running jobs that were asked to stop."""
@@ -85,16 +75,11 @@ class Workers:
         instant = self._database.dialect.instant
         return [
             {
-                "id": id_,
-                "host": host,
-                "pid": pid,
-                "started_at": instant(started),
-                "beat_at": instant(beat),
-                "info": json.loads(info),
-                "silent_for": float(silent),
+                "id": id_, "host": host, "pid": pid, "started_at": instant(started),
+                "beat_at": instant(beat), "info": json.loads(info), "silent_for": float(silent),
             }
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
-        ]
+        ]  # fmt: skip
 
     def sweep(self, *, lease: float, poison_limit: int) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.
@@ -117,11 +102,7 @@ class Workers:
             queue_id = name_id(queue)
             head = self._database.rows("unserved_head", queue_id=queue_id, n=_CHUNK)
             if head:
-                rows = run_unit(
-                    self._database,
-                    self._names,
-                    lambda unit: _park(unit, queue_id, head),  # noqa: B023  called at once
-                )
+                rows = self._run(lambda unit: _park(unit, queue_id, head))  # noqa: B023  called at once
                 parked += len(rows)
                 self._revive_served(sorted({row.task_id for row in rows}))
         return parked
@@ -138,11 +119,9 @@ class Workers:
             queues.update(unit.settlement.queues)
             return len(rows)
 
-        while task_ids and run_unit(self._database, self._names, work) == _CHUNK:
+        while task_ids and self._run(work) == _CHUNK:
             pass
         return queues
-
-    # -- inside -----------------------------------------------------------------------------------
 
     def _delete(self, tx: Tx, worker_id: int) -> None:
         tx.run("worker_tasks_delete", worker_id=worker_id)
@@ -153,8 +132,7 @@ class Workers:
     ) -> bool:
         """Take over one chunk of a dead worker's leases; whether there may be more.
 
-        Args:
-            lease: seconds of silence after which a worker is dead; None: it has no row any more.
+        A ``lease`` of None means that the worker has no row any more.
         """
 
         def work(unit: Unit) -> tuple[Rescued, bool, set[str]]:
@@ -169,7 +147,7 @@ class Workers:
                     self._delete(tx, worker_id)
             return rescued, is_gone, unit.settlement.queues
 
-        rescued, is_gone, queues = run_unit(self._database, self._names, work)
+        rescued, is_gone, queues = self._run(work)
         swept.workers += is_gone
         swept.rescued += rescued.leases - rescued.parked
         swept.parked += rescued.parked
@@ -206,4 +184,4 @@ def _take_ready(tx: Tx, queue_id: int, priority_order: int, ids: list[bytes]) ->
 
 def _parked(unit: Unit, row: ReadyRow) -> Row:
     task = unit.names.task(row.task_id)
-    return ParkedRow.of(row, "unknown_task", f"no live worker has registered the task {task}")
+    return parked_row(row, "unknown_task", f"no live worker has registered the task {task}")

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from hammerflow.errors import JobNotFound, WorkflowInvalid
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
@@ -22,17 +21,16 @@ from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
-from hammerflow.stores.transitions.unit import Unit, run_unit
+from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.workflows.references import ResultRef
 
 __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
 
-T = TypeVar("T")
 _FIRST = bytes(16)
 #: Waiting jobs that one call of heal() checks.
 _SLICE = 500
 #: Ranges of codes of WorkflowState for each WorkflowStatus.
-_CODES: Mapping[WorkflowStatus, tuple[Sequence[int], ...]] = {
+_CODES: Mapping[WorkflowStatus, Sequence[tuple[int | None, int | None]]] = {
     WorkflowStatus.RUNNING: ((1, 1), (3, 4)),
     WorkflowStatus.PAUSED: ((2, 2),),
     WorkflowStatus.COMPLETED: ((5, 5),),
@@ -74,27 +72,12 @@ class WorkflowMember(NamedTuple):
     cause: bytes | None
 
 
-class Workflows:
+class Workflows(Verbs):
     """The tables that hold workflows."""
 
     def __init__(self, database: Database, names: NameTable) -> None:
-        self._database = database
-        self._names = names
+        super().__init__(database, names)
         self._healed_to = _FIRST
-
-    def _run(self, work: Callable[[Unit], T], tx: Tx | None = None) -> T:
-        return run_unit(self._database, self._names, work, tx=tx)
-
-    def _change(self, change: Callable[[Unit], None]) -> Settlement:
-        """Run a transition; what followed from it."""
-
-        def work(unit: Unit) -> Settlement:
-            change(unit)
-            return unit.settlement
-
-        return self._run(work)
-
-    # -- verbs ------------------------------------------------------------------------------------
 
     def insert(
         self,
@@ -105,8 +88,7 @@ class Workflows:
         """Insert workflows (the outermost first) and all their jobs in one transaction.
 
         Args:
-            chunks: gives the jobs from the start each time it is called, as the transaction may be
-                run again.
+            chunks: gives the jobs from the start each time, as the transaction may run again.
 
         Returns:
             The queues with ready work.
@@ -116,9 +98,9 @@ class Workflows:
             JobNotFound: a dependency does not exist.
         """
 
-        def work(unit: Unit) -> set[str]:
+        def insert(unit: Unit) -> None:
             if unit.tx.repeated and unit.tx.rows("workflow_rows", ids=[workflows[0].id]):
-                return set()
+                return
             insert_workflows(unit, workflows)
             for chunk in chunks():
                 jobs, ended = attach_jobs(unit, chunk)
@@ -127,11 +109,10 @@ class Workflows:
                 count_ended(unit, DependencyResolver(unit), ended)
             empty = [w.id for w in workflows if w.pending == 0]
             DependencyResolver(unit).lower_barriers(dict.fromkeys(empty, 0))
-            return unit.settlement.queues
 
         for chunk in chunks():
             self._names.ensure(chunk, tx)
-        return self._run(work, tx)
+        return self._change(insert, tx).queues
 
     def cancel(
         self, workflow_id: bytes, reason: str, state: WorkflowState = WorkflowState.CANCELLING
@@ -209,12 +190,9 @@ class Workflows:
 
         return self._change(heal) if suspects else Settlement()
 
-    # -- reads ------------------------------------------------------------------------------------
-
     def get(self, workflow_id: bytes) -> WorkflowRow | None:
         """A workflow; None for an unknown id."""
-        found = self.rows([workflow_id])
-        return found[0] if found else None
+        return next(iter(self.rows([workflow_id])), None)
 
     def rows(self, workflow_ids: Sequence[bytes]) -> Sequence[WorkflowRow]:
         """Workflows in the order of the ids; unknown ids are left out."""
@@ -226,28 +204,19 @@ class Workflows:
             row[0]: WorkflowRow(
                 row[0], row[1], row[2], WorkflowState(row[3]), FailurePolicy.of(row[4]), row[5],
                 row[6], instant(row[7]), instant(row[8]), instant(row[9]), row[10],
-                json.loads(row[11]) if row[11] else {}, row[12],
-                json.loads(row[13]) if row[13] else None,
+                json.loads(row[11] or "{}"), row[12], json.loads(row[13] or "null"),
             )
             for row in rows
         }  # fmt: skip
         return [known[id_] for id_ in workflow_ids if id_ in known]
 
     def list(
-        self,
-        *,
-        status: WorkflowStatus | None = None,
-        limit: int = 100,
-        before: bytes | None = None,
+        self, *, status: WorkflowStatus | None = None, limit: int = 100, before: bytes | None = None
     ) -> Sequence[WorkflowRow]:
         """Workflows, newest first."""
-        ranges: Sequence[Sequence[int | None]] = (
-            [(None, None)] if status is None else _CODES[status]
-        )
         ids: set[bytes] = set()
-        for low, high in ranges:
-            values = {"low": low, "high": high, "before": before, "n": limit}
-            rows = self._database.rows("workflow_ids", **values)
+        for low, high in [(None, None)] if status is None else _CODES[status]:
+            rows = self._database.rows("workflow_ids", low=low, high=high, before=before, n=limit)
             ids |= {row[0] for row in rows}
         return self.rows(sorted(ids, reverse=True)[:limit])
 
@@ -273,7 +242,7 @@ class Workflows:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
         it has its status for its state."""
         ids = [row[0] for row in self._database.rows("node_ids", id=workflow_id)]
-        for page in _pages(ids):
+        for page in in_chunks(ids, PAGE):
             rows = self._database.rows("members_page", id=workflow_id, ids=page)
             members = [WorkflowMember._make(row) for row in rows]
             inside = self.rows([m.id for m in members if m.task is None])
@@ -282,8 +251,8 @@ class Workflows:
 
     def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
         """(from, to, kind) of the edges that start at these."""
-        pages = (self._database.rows("edges_of", ids=page) for page in _pages(parent_ids))
-        return [(parent, child, kind) for parent, child, kind in chain.from_iterable(pages)]
+        pages = in_chunks(parent_ids, PAGE)
+        return [row for page in pages for row in self._database.rows("edges_of", ids=page)]
 
     def edges_into(self, child_id: bytes) -> Sequence[bytes]:
         """The jobs and workflows that a job depends on by edges."""
@@ -305,14 +274,9 @@ class Workflows:
     def results(self, ref: ResultRef) -> Iterator[tuple[JobState | None, bytes | None]]:
         """(state, encoded result) of the jobs of a reference, read page by page."""
         ids = self._database.read(lambda tx: ids_of(tx, ref))
-        for page in _pages(ids):
-            rows = self._database.read(
-                lambda tx, page=page: results_of(tx, page)  # type: ignore[misc]
-            )
-            for code, value in rows:
+        for page in in_chunks(ids, PAGE):
+            for code, value in self._database.read(lambda tx: results_of(tx, page)):  # noqa: B023
                 yield (None if code is None else FINAL_STATES[code]), value
-
-    # -- inside -----------------------------------------------------------------------------------
 
     def _suspects(self, tx: Tx) -> Sequence[bytes]:
         """Waiting jobs none of whose edges comes from something unfinished."""
@@ -347,7 +311,3 @@ def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
                 f"the unique key {key!r} of a node is held by another job: a workflow's node "
                 "cannot be left out"
             )
-
-
-def _pages(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    return (list(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))

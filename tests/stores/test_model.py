@@ -465,9 +465,7 @@ STATES_SQL = " UNION ALL ".join(
 )
 
 
-def tables(
-    desk: Desk,
-) -> tuple[dict[bytes, tuple[str, int, int]], dict[bytes, tuple[int, int]]]:
+def tables(desk: Desk) -> tuple[dict[bytes, tuple[str, int, int]], dict[bytes, tuple[int, int]]]:
     """(state, lease, attempt) of every job, and (pending, failed) of those that wait."""
     stood: dict[bytes, tuple[str, int, int]] = {}
     waits: dict[bytes, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Rows: each NamedTuple has the parameters of its table's INSERT, in their order."""
+"""Rows: each is built in the order of the parameters of its table's INSERT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import hammerflow
 from hammerflow.canvas.signature import Signature
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob, NewWorkflow
-from hammerflow.jobs.outcome import Cancelled, Completed, Retrying
+from hammerflow.jobs.outcome import Cancelled, Completed, Operation, Retrying
 from hammerflow.stores import rows
 from hammerflow.stores.statements import load_statements, table_names
 from tests.stores.kit import BAD, Desk, failed, spawned
@@ -29,21 +29,23 @@ MACROS = {
     "after": ":@::float8", "age": "", "seconds_until": "", "lock_of": "",
 }  # fmt: skip
 INSERTS = {
-    "jobs_insert": rows.JobRow,
     "ready_insert": rows.ReadyRow,
-    "scheduled_insert": rows.ScheduledRow,
     "waiting_insert": rows.WaitingRow,
-    "parked_insert": rows.ParkedRow,
-    "done_insert": rows.DoneRow,
     "done_insert_unstarted": rows.UnstartedRow,
     "errors_insert": rows.ErrorRow,
-    "spawns_insert": rows.SpawnRow,
-    "edges_insert": rows.EdgeRow,
-    "nodes_insert": rows.NodeRow,
     "barriers_insert": rows.BarrierRow,
-    "workflows_insert": rows.NewWorkflowRow,
 }
 DIALECTS = ("sqlite", "postgres", "mysql")
+
+
+def by_name(statement: str, row: rows.Row) -> dict[str, Any]:
+    """A row's values by the parameters of its INSERT, which are the same in all dialects."""
+    names = [
+        [param.name for param in load_statements(dialect, MACROS)[statement].row_params]
+        for dialect in DIALECTS
+    ]
+    assert names[0] == names[1] == names[2]
+    return dict(zip(names[0], row, strict=True))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -59,35 +61,45 @@ def test_rows_are_built_in_the_order_of_their_fields() -> None:
         spawn_index=7, pending=4, workflow_id=new_id(), position=5, node="n", rule=1, flags=1,
         delay=2.5, expires=9.0, trace="t", unique_key="k", options="{}", headers="[]",
     )  # fmt: skip
-    whole = rows.JobRow._make(rows.JobRow.of(job, lambda instant: instant))
+    whole = by_name("jobs_insert", rows.job_row(job, lambda instant: instant))
     renamed = {"awaits": "pending"}
-    for name in set(rows.JobRow._fields) - {"queue_id", "task_id"}:
-        assert getattr(whole, name) == getattr(job, renamed.get(name, name)), name
+    for name in whole.keys() - {"queue_id", "task_id"}:
+        assert whole[name] == getattr(job, renamed.get(name, name)), name
     ready = rows.ReadyRow._make(rows.ReadyRow.of(job, lease=6))
-    assert ready == (job.id, whole.queue_id, 1, whole.task_id, 6, 0)
+    assert ready == (job.id, whole["queue_id"], 1, whole["task_id"], 6, 0)
     waiting = rows.WaitingRow._make(rows.WaitingRow.of(ready, job, "eta"))
     assert waiting[:5] == ready[:5] and waiting.pending == waiting.total == 4
     assert (waiting.rule, waiting.delay, waiting.eta) == (1, 2.5, "eta")
     assert waiting.workflow_id == job.workflow_id and waiting.cause is None
-    scheduled = rows.ScheduledRow._make(rows.ScheduledRow.of(ready, "retry", 1.5, "eta"))
-    assert (scheduled.why, scheduled.delay, scheduled.eta) == ("retry", 1.5, "eta")
-    parked = rows.ParkedRow._make(rows.ParkedRow.of(ready, "poison", "detail"))
-    assert parked[:6] == ready and (parked.why, parked.detail) == ("poison", "detail")
-    node = rows.NodeRow._make(rows.NodeRow.of(b"w", job))
-    assert node == (b"w", job.id, 5, "n")
-    assert rows.EdgeRow._make(rows.EdgeRow.of(b"p", b"c", 1)) == rows.EdgeRow(b"p", b"c", 1)
+    moved = dict(zip(ready._fields, ready, strict=True))
+    scheduled = by_name("scheduled_insert", rows.scheduled_row(ready, "retry", 1.5, "eta"))
+    assert scheduled == moved | {"why": "retry", "delay": 1.5, "eta": "eta"}
+    parked = by_name("parked_insert", rows.parked_row(ready, "poison", "detail"))
+    assert parked == moved | {"why": "poison", "detail": "detail"}
+    node = by_name("nodes_insert", rows.node_row(b"w", job))
+    assert node == {"workflow_id": b"w", "job_id": job.id, "position": 5, "name": "n"}
 
 
 def test_rows_of_workflows_and_ends_are_built_in_the_order_of_their_fields() -> None:
     workflow = NewWorkflow(
         new_id(), "chain", "w", 2, 3, 1, "{}", 5.0, 6.0, new_id(), 1, "n", new_id(), 1
     )
-    row = rows.NewWorkflowRow._make(rows.NewWorkflowRow.of(workflow))
-    for name in set(row._fields) - {"check_in"}:
-        assert getattr(row, name) == getattr(workflow, name), name
+    row = by_name("workflows_insert", rows.workflow_row(workflow))
+    for name in row.keys() - {"check_in"}:
+        assert row[name] == getattr(workflow, name), name
     lease = rows.LeaseRow(b"j", 1, 2, 3, 4, 5, "began", None)
-    done = rows.DoneRow._make(rows.DoneRow.cancelled(lease, 9, "why"))
-    assert done == rows.DoneRow(b"j", 5, 4, 9, "began", 6, None, "why", None)
+    done = by_name("done_insert", rows.cancelled_row(lease, 9, "why"))
+    assert done == {
+        "job_id": b"j", "attempt": 5, "lease": 4, "worker_id": 9, "started_at": "began",
+        "state": 6, "result": None, "reason": "why", "ttl": None,
+    }  # fmt: skip
+    operation = Operation("h", "o", "{}", 8, 1.5)
+    claimed = Claimed._make([b"j", 4, *[None] * (len(Claimed._fields) - 2)])
+    spawn = by_name("spawns_insert", rows.spawn_row(claimed, operation, 7, None))
+    assert spawn == {
+        "parent_id": b"j", "lease": 4, "requested": 8, "spawned": 7, "began": -1.5,
+        "handler": "h", "operation_id": "o", "metadata": "{}", "error": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

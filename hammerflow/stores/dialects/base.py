@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from hammerflow.stores.statements import Statement, load_statements, table_names
+from hammerflow.stores.statements import Statements, load_statements, table_names
 
 __all__ = ["NO_TRANSACTION", "DriverDialect", "DriverTx"]
 
@@ -22,9 +22,7 @@ class DriverTx:
     repeated = False
     since: float | None = None
 
-    def __init__(
-        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
-    ) -> None:
+    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
         self.connection = connection
         self.foreign = foreign
         self._statements = statements
@@ -47,8 +45,6 @@ class DriverDialect:
     """A driver's texts and connections; see :class:`hammerflow.stores.database.Dialect`.
 
     Args:
-        prefix: of every table.
-        schema: the tables' schema, where the database has schemas and one is set.
         quote: how the dialect quotes a name.
         macros: what the dialect writes for ``{now}``, ``{after:x}`` and the like.
     """
@@ -61,12 +57,9 @@ class DriverDialect:
     def __init__(
         self, prefix: str, schema: str | None, quote: str, macros: Mapping[str, str]
     ) -> None:
-        self.macros: Mapping[str, str] = {
-            **table_names(prefix, schema, quote),
-            "prefix": prefix,
-            **macros,
-        }
-        self.statements: Mapping[str, Statement] = load_statements(self.name, self.macros)
+        tables = table_names(prefix, schema, quote)
+        self.macros: Mapping[str, str] = {**tables, "prefix": prefix, **macros}
+        self.statements: Statements = load_statements(self.name, self.macros)
 
     def owns(self, connection: Any) -> bool:
         return isinstance(connection, self.connection_type)

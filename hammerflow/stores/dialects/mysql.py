@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
-from hammerflow.stores.statements import Param, Statement
+from hammerflow.stores.statements import Param, Statements
 
 try:
     import pymysql
@@ -42,9 +42,7 @@ class MySQLTx(DriverTx):
     literals, in which nothing needs to be escaped.
     """
 
-    def __init__(
-        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
-    ) -> None:
+    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
         super().__init__(connection, statements, foreign=foreign)
         self._cursor = connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
         self._literals = _Literals(

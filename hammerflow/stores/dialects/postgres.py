@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
-from hammerflow.stores.statements import Param, Statement
+from hammerflow.stores.statements import Param, Statement, Statements
 
 try:
     import psycopg
@@ -91,9 +91,7 @@ class PostgresTx(DriverTx):
 
     prepares = False
 
-    def __init__(
-        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
-    ) -> None:
+    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
         super().__init__(connection, statements, foreign=foreign)
         self._fitted: dict[str, _Fitted] = {}
         self._fitted_many: dict[str, _Fitted] = {}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
-from hammerflow.stores.statements import Param, Statement
+from hammerflow.stores.statements import Param, Statement, Statements
 
 __all__ = ["SQLite", "SQLiteTx"]
 
@@ -22,9 +22,7 @@ _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 class SQLiteTx(DriverTx):
     """Statements on one sqlite3 connection."""
 
-    def __init__(
-        self, connection: Any, statements: Mapping[str, Statement], *, foreign: bool
-    ) -> None:
+    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
         super().__init__(connection, statements, foreign=foreign)
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
 

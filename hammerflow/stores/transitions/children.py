@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
-from hammerflow.stores.rows import (
-    BarrierRow,
-    EdgeRow,
-    ErrorRow,
-    ReadyRow,
-    ScheduledRow,
-    WaitingRow,
-)
+from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow, scheduled_row
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_children, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
@@ -112,10 +105,10 @@ def _place_call(unit: Unit, call: NewJob, lease: int) -> None:
     eta = unit.database.dialect.time(call.eta)
     if call.pending:
         unit.insert("waiting_insert", [WaitingRow.of(ready, call, eta)])
-        edges = [EdgeRow.of(parent_id, call.id, kind) for parent_id, kind in call.after or ()]
+        edges = [(parent_id, call.id, kind) for parent_id, kind in call.after or ()]
         unit.insert("edges_insert", edges)
     elif call.delay or eta is not None:
-        unit.insert("scheduled_insert", [ScheduledRow.of(ready, "delay", call.delay, eta)])
+        unit.insert("scheduled_insert", [scheduled_row(ready, "delay", call.delay, eta)])
     else:
         unit.insert("ready_insert", [ready])
         unit.settlement.queues.add(call.queue)

@@ -10,7 +10,7 @@ from hammerflow.codec.codec import Codec
 from hammerflow.conditions.evaluator import compile_condition
 from hammerflow.errors import ConditionError, HammerflowError, NotDecodable
 from hammerflow.stores.database import Tx
-from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.unit import Unit, in_chunks
 from hammerflow.workflows.references import JobRange, ResultRef
 
 __all__ = ["PAGE", "evaluate_conditions", "ids_of", "results_of"]
@@ -43,16 +43,11 @@ def _evaluate(tx: Tx, options: Mapping[str, Any]) -> bool | str | HammerflowErro
 
 def _value(tx: Tx, reference: Any) -> Any:
     def read(ref: ResultRef) -> Iterator[Any]:
-        ids = ids_of(tx, ref)
-        for at in range(0, len(ids), PAGE):
-            for _, value in results_of(tx, ids[at : at + PAGE]):
-                yield _decoded(value)
+        for page in in_chunks(ids_of(tx, ref), PAGE):
+            for _, value in results_of(tx, page):
+                yield None if value is None else _CODEC.decode(value)
 
     return ResultRef.from_json(reference).resolve(read)
-
-
-def _decoded(value: bytes | None) -> Any:
-    return None if value is None else _CODEC.decode(value)
 
 
 def ids_of(tx: Tx, ref: ResultRef) -> list[bytes]:
@@ -60,11 +55,8 @@ def ids_of(tx: Tx, ref: ResultRef) -> list[bytes]:
 
     def ids_in(jobs: JobRange) -> list[bytes]:
         nodes = tx.rows("node_ids", id=jobs.workflow_id)
-        return [
-            id_
-            for id_, position in nodes
-            if position is not None and jobs.first <= id_ <= jobs.last
-        ]
+        planned = [id_ for id_, position in nodes if position is not None]
+        return [id_ for id_ in planned if jobs.first <= id_ <= jobs.last]
 
     return ref.ids(ids_in)
 

@@ -21,12 +21,18 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, Rule
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
-from hammerflow.stores.rows import BarrierRow, ErrorRow, Row, ScheduledRow, UnstartedRow, WaitingRow
+from hammerflow.stores.rows import (
+    BarrierRow,
+    ErrorRow,
+    Row,
+    UnstartedRow,
+    WaitingRow,
+    scheduled_row,
+)
 from hammerflow.stores.transitions.conditions import evaluate_conditions
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, Tally, release_keys
 from hammerflow.stores.transitions.unit import Unit
@@ -126,8 +132,6 @@ class DependencyResolver:
         self.workflows.load({row.workflow_id for row in rows if row.workflow_id is not None})
         return self._start([row for row in rows if row.pending <= 0])
 
-    # -- halting ----------------------------------------------------------------------------------
-
     def _cancel_unstarted(self, workflow_id: bytes, reason: str) -> list[JobEnd]:
         """Cancel members that have not started.
 
@@ -159,14 +163,11 @@ class DependencyResolver:
         rows = self._tx.rows("members_awaiting_children", id=workflow_id)
         if rows:
             self._tx.run("barriers_delete", ids=[row[0] for row in rows])
+        failed = DependencyOutcome.FAILED
         return [
-            JobEnd(
-                id_, None, None, workflow_id, flags, DependencyOutcome.FAILED, is_counted=True
-            )
+            JobEnd(id_, None, None, workflow_id, flags, failed, is_counted=True)
             for id_, flags in rows
-        ]  # fmt: skip
-
-    # -- failure policies -------------------------------------------------------------------------
+        ]
 
     def _apply_policies(self, level: list[JobEnd]) -> list[JobEnd]:
         """Let workflows react to failures, before anything that depends on them is counted.
@@ -214,8 +215,6 @@ class DependencyResolver:
         passed = [end for end in level if not (end.is_own and end.workflow_id in paused)]
         return passed, from_halts
 
-    # -- one level --------------------------------------------------------------------------------
-
     def _resolve_level(self, level: list[JobEnd]) -> list[JobEnd]:
         """Count the ends of a level at what depends on them; the ends that follow."""
         inlined, edged, barriers = self._tally(level)
@@ -255,10 +254,7 @@ class DependencyResolver:
         return inlined, edged, barriers
 
     def _count_dependents(
-        self,
-        inlined: dict[bytes, Tally],
-        edged: dict[bytes, Tally],
-        barriers: dict[bytes, Tally],
+        self, inlined: dict[bytes, Tally], edged: dict[bytes, Tally], barriers: dict[bytes, Tally]
     ) -> list[JobEnd]:
         """Count down waiting jobs and start those at zero; the ends that follow.
 
@@ -290,8 +286,6 @@ class DependencyResolver:
     def _is_paused(self, workflow_id: bytes | None) -> bool:
         return workflow_id is not None and self.workflows[workflow_id].state is WorkflowState.PAUSED
 
-    # -- starting jobs ----------------------------------------------------------------------------
-
     def _start(self, jobs: Sequence[WaitingRow]) -> list[JobEnd]:
         """Move each to ready or scheduled, or end it as skipped, failed or cancelled.
 
@@ -318,7 +312,7 @@ class DependencyResolver:
             elif answer is not True:
                 ended.append((job, _SKIPPED, str(answer), None))
             elif job.delay or job.eta is not None:
-                scheduled.append(ScheduledRow.of((*job[:5], 0), "delay", job.delay, job.eta))
+                scheduled.append(scheduled_row((*job[:5], 0), "delay", job.delay, job.eta))
             else:
                 ready.append((*job[:5], 0))
         self._unit.insert("scheduled_insert", scheduled)
@@ -335,18 +329,14 @@ class DependencyResolver:
         rows += [(job, _FAILED, storable(str(error)), None) for job, error in broken]
         if not rows:
             return []
-        self._unit.insert(
-            "done_insert_unstarted",
-            [UnstartedRow(j.job_id, 0, j.lease, s, why, cause) for j, s, why, cause in rows],
-        )
+        done = [UnstartedRow(j.job_id, 0, j.lease, s, why, cause) for j, s, why, cause in rows]
+        self._unit.insert("done_insert_unstarted", done)
         kind = "hammerflow.errors.ConditionError"
-        self._unit.insert(
-            "errors_insert",
-            [
-                ErrorRow(job.job_id, job.lease, "failed", 0, kind, storable(str(error)), "")
-                for job, error in broken
-            ],
-        )
+        errors = [
+            ErrorRow(job.job_id, job.lease, "failed", 0, kind, storable(str(error)), "")
+            for job, error in broken
+        ]
+        self._unit.insert("errors_insert", errors)
         outcomes: dict[bytes, tuple[DependencyOutcome, bool, bytes | None]] = {}
         for job, state, _, cause in rows:
             is_own = state != _SKIPPED
@@ -358,8 +348,6 @@ class DependencyResolver:
         release_keys(self._tx, ends)
         self._unit.settlement.ended.extend(end.id for end in ends)
         return ends
-
-    # -- barriers ---------------------------------------------------------------------------------
 
     def _count_barriers(self, tallies: Mapping[bytes, Tally]) -> list[JobEnd]:
         """Count down barriers; the ends of those at zero."""
@@ -387,12 +375,9 @@ class DependencyResolver:
         rows = self._tx.rows("workflows_ending", ids=sorted(failed))
         ends = [self._end_workflow(row, failed.pop(row[0])) for row in rows]
         if failed:
-            ends += [
-                JobEnd(id_, dependent_id, None, workflow_id, flags, _outcome(not failed[id_]))
-                for id_, dependent_id, _, workflow_id, flags in self._tx.rows(
-                    "ended_links", ids=sorted(failed)
-                )
-            ]
+            for link in self._tx.rows("ended_links", ids=sorted(failed)):
+                end = JobEnd.of(link, DependencyOutcome.good_if(not failed[link[0]]))
+                ends.append(end._replace(unique_key=None))
         return ends
 
     def _end_workflow(self, row: Row, failed: int) -> JobEnd:
@@ -403,22 +388,15 @@ class DependencyResolver:
         self._tx.run("workflow_end", id=id_, status=final)
         self.workflows.note(id_, final)
         self._unit.settlement.ended.append(id_)
-        outcome = _outcome(final is WorkflowState.COMPLETED)
+        outcome = DependencyOutcome.good_if(final is WorkflowState.COMPLETED)
         is_own = outcome is DependencyOutcome.FAILED and bool(failures or state.is_halted)
         return JobEnd(id_, dependent_id, None, parent_id, flags, outcome, is_own)
 
 
-def _outcome(is_good: Any) -> DependencyOutcome:
-    return DependencyOutcome.COMPLETED if is_good else DependencyOutcome.FAILED
-
-
 def _counted(row: WaitingRow, tally: Tally) -> WaitingRow:
     """The row with what has just arrived (its pending count does not matter any more)."""
-    return row._replace(
-        failed=row.failed + tally.failed,
-        skipped=row.skipped + tally.skipped,
-        cause=row.cause or tally.cause,
-    )
+    failed, skipped = row.failed + tally.failed, row.skipped + tally.skipped
+    return row._replace(failed=failed, skipped=skipped, cause=row.cause or tally.cause)
 
 
 def _needs_condition(job: WaitingRow) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hammerflow.jobs.job import FINAL_CODES, ORDER, JobState
 from hammerflow.stores.database import Tx
@@ -23,6 +23,11 @@ class DependencyOutcome(enum.IntEnum):
     SKIPPED = 1  # by a condition, or because its rule did not apply
     FAILED = 2  # failed, was cancelled, or was skipped because something before it failed
 
+    @classmethod
+    def good_if(cls, is_good: Any) -> DependencyOutcome:
+        """COMPLETED or FAILED."""
+        return cls.COMPLETED if is_good else cls.FAILED
+
 
 class JobEnd(NamedTuple):
     """A job or workflow that has just ended."""
@@ -39,11 +44,7 @@ class JobEnd(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        link: Row,
-        outcome: DependencyOutcome,
-        is_own: bool = False,
-        cause: bytes | None = None,
+        cls, link: Row, outcome: DependencyOutcome, is_own: bool = False, cause: bytes | None = None
     ) -> JobEnd:
         """The end of a job, from its row of ``ended_links``."""
         id_, dependent_id, unique_key, workflow_id, flags = link

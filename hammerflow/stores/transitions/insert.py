@@ -11,32 +11,23 @@ from hammerflow.jobs.job import NewJob, NewWorkflow
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import (
     BarrierRow,
-    EdgeRow,
-    JobRow,
-    NewWorkflowRow,
-    NodeRow,
     ReadyRow,
     Row,
-    ScheduledRow,
     WaitingRow,
+    job_row,
+    node_row,
+    scheduled_row,
+    workflow_row,
 )
 from hammerflow.stores.transitions.unit import Unit
 
 __all__ = [
-    "insert_children",
-    "insert_jobs",
-    "insert_new",
-    "insert_workflows",
-    "retake_keys",
-    "take_keys",
-]
+    "insert_children", "insert_jobs", "insert_new", "insert_workflows", "retake_keys", "take_keys",
+]  # fmt: skip
 
 
 def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) -> list[bytes]:
-    """Insert jobs that are not there yet.
-
-    Args:
-        check_ids: leave a job as it is if its id exists.
+    """Insert jobs; with ``check_ids`` a job whose id exists is left as it is.
 
     Returns:
         For each job its own id, or that of the job that holds its unique key.
@@ -87,17 +78,17 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
     time = unit.database.dialect.time
     for job in jobs:
         if job.workflow_id is not None:
-            nodes.append(NodeRow.of(job.workflow_id, job))
+            nodes.append(node_row(job.workflow_id, job))
         if job.after:
-            edges += [EdgeRow.of(parent_id, job.id, kind) for parent_id, kind in job.after]
+            edges += [(parent_id, job.id, kind) for parent_id, kind in job.after]
         if job.pending:
             waiting.append(WaitingRow.of(ReadyRow.of(job), job, time(job.eta)))
         elif job.delay or job.eta is not None:
-            scheduled.append(ScheduledRow.of(ReadyRow.of(job), "delay", job.delay, time(job.eta)))
+            scheduled.append(scheduled_row(ReadyRow.of(job), "delay", job.delay, time(job.eta)))
         else:
             ready.append(ReadyRow.of(job))
             unit.settlement.queues.add(job.queue)
-    unit.insert("jobs_insert", [JobRow.of(job, time) for job in jobs])
+    unit.insert("jobs_insert", [job_row(job, time) for job in jobs])
     unit.insert("nodes_insert", nodes)
     unit.insert("edges_insert", edges)
     unit.insert("waiting_insert", waiting)
@@ -107,19 +98,16 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
 
 def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
     """Insert workflows that are not there yet; the caller inserts their jobs."""
-    unit.insert("workflows_insert", [NewWorkflowRow.of(workflow) for workflow in workflows])
-    nodes = [NodeRow.of(w.parent_id, w) for w in workflows if w.parent_id is not None]
+    unit.insert("workflows_insert", [workflow_row(workflow) for workflow in workflows])
+    nodes = [node_row(w.parent_id, w) for w in workflows if w.parent_id is not None]
     unit.insert("nodes_insert", nodes)
     unit.insert("barriers_insert", [BarrierRow(w.id, w.pending) for w in workflows])
 
 
 def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Take unique keys, each for a job id.
+    """Take unique keys, each for a job id; each key with the id of the job that holds it now.
 
     A key that its holder releases between the two statements is tried again.
-
-    Returns:
-        Each key with the id of the job that holds it now.
     """
     held: dict[str, bytes] = {}
     while missing := sorted((key, job_id) for key, job_id in wanted if key not in held):

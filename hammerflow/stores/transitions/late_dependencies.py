@@ -53,11 +53,12 @@ def attach_jobs(
     ended: list[EndedDependencies] = []
     for job in jobs:
         depends = [*dict.fromkeys(job.depends or ())]
+        if not depends:
+            attached.append(job)
+            continue
         edges = [*(job.after or ()), *((id_, DEPENDENCY) for id_ in depends)]
         pending = (job.pending or 0) + len(depends)
-        attached.append(
-            job._replace(after=edges, depends=None, pending=pending) if depends else job
-        )
+        attached.append(job._replace(after=edges, depends=None, pending=pending))
         known = [(id_, outcome) for id_ in depends if (outcome := outcomes[id_]) is not None]
         if known:
             failed = [id_ for id_, outcome in known if outcome is DependencyOutcome.FAILED]
@@ -121,5 +122,4 @@ def _mark_workflow(tx: Tx, id_: bytes) -> DependencyOutcome | None:
     state = WorkflowState(found[0][1])
     if state <= WorkflowState.CANCELLING:
         return None
-    is_good = state is WorkflowState.COMPLETED
-    return DependencyOutcome.COMPLETED if is_good else DependencyOutcome.FAILED
+    return DependencyOutcome.good_if(state is WorkflowState.COMPLETED)

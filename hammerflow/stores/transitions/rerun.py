@@ -27,10 +27,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.jobs.job import CHUNK, DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
+from hammerflow.jobs.job import DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.rows import BarrierRow, EdgeRow, ErrorRow, ReadyRow, WaitingRow
+from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow
 from hammerflow.stores.transitions.dependents import PAUSED, DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome
 from hammerflow.stores.transitions.insert import retake_keys
@@ -40,16 +40,10 @@ from hammerflow.stores.transitions.snapshot import (
     SnapshotWorkflow,
     WorkflowSnapshot,
 )
-from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.unit import Unit, in_chunks
 from hammerflow.text import storable
 
-__all__ = [
-    "await_again",
-    "rerun_members",
-    "resume_workflow",
-    "skip_member",
-    "tie_dangling",
-]
+__all__ = ["await_again", "rerun_members", "resume_workflow", "skip_member", "tie_dangling"]
 
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
@@ -57,12 +51,7 @@ _SKIPPED = FINAL_CODES[JobState.SKIPPED]
 
 
 def rerun_members(
-    unit: Unit,
-    workflow_id: bytes,
-    chosen: set[bytes] | None,
-    by: str,
-    *,
-    downstream: bool = False,
+    unit: Unit, workflow_id: bytes, chosen: set[bytes] | None, by: str, *, downstream: bool = False
 ) -> None:
     """Run members again that did not complete, and what was skipped or cancelled because of them.
 
@@ -183,12 +172,7 @@ class _Rerun:
                 self.snapshot.jobs[part.id] = part._replace(cause=part.id)
 
     def write(
-        self,
-        again: set[bytes],
-        by: str,
-        *,
-        changed: Iterable[bytes] = (),
-        everything: bool = False,
+        self, again: set[bytes], by: str, *, changed: Iterable[bytes] = (), everything: bool = False
     ) -> None:
         """Bring the tables to the snapshot with these jobs not ended (the steps above).
 
@@ -224,8 +208,6 @@ class _Rerun:
                 self._replace_inlined(part)
             if not any(self._is_member(workflow, id_) for id_ in counted):
                 self._tie(part, workflow)
-
-    # -- what runs again --------------------------------------------------------------------------
 
     def _spread(self, again: set[bytes], changed: Iterable[bytes], *, everything: bool) -> None:
         """Add what depends on these and did not run, and open the workflows around them."""
@@ -273,8 +255,8 @@ class _Rerun:
 
     def _take_back(self, jobs: list[SnapshotJob], by: str) -> None:
         """Take jobs out of ``done``; those without dependencies go to ``ready``."""
-        for at in range(0, len(jobs), CHUNK):
-            self._tx.run("done_delete", ids=[job.id for job in jobs[at : at + CHUNK]])
+        for ids in in_chunks([job.id for job in jobs]):
+            self._tx.run("done_delete", ids=ids)
         retake_keys(self._tx, [(job.unique_key, job.id) for job in jobs])
         note = storable(f"replayed by {by}" if by else "replayed")
         ran = [
@@ -313,8 +295,6 @@ class _Rerun:
                 if self.snapshot.part(child_id) is None and child_id != dependent_id
             ]
             await_again(self._tx, outside, dependent_id, self.snapshot.outcome(part))
-
-    # -- states after the rerun -------------------------------------------------------------------
 
     def _is_halted(self, workflow_id: bytes) -> bool:
         return self._resolver.workflows[workflow_id].state.is_halted
@@ -375,8 +355,6 @@ class _Rerun:
             return self.snapshot.outside_outcome(id_)
         return None if self._is_open(part) else self.snapshot.outcome(part)
 
-    # -- recounts ---------------------------------------------------------------------------------
-
     def _recount_waiting(self) -> list[bytes]:
         """Write the counts of all waiting jobs; the ids of those that wait for nothing more."""
         rows: list[WaitingRow] = []
@@ -428,7 +406,7 @@ class _Rerun:
 
     def _tie(self, part: Part, workflow: SnapshotWorkflow) -> None:
         """Make the workflow wait for a part, however that ends: others have counted its failure."""
-        self._tx.many("edges_insert", [EdgeRow(part.id, workflow.id, ORDER)])
+        self._tx.many("edges_insert", [(part.id, workflow.id, ORDER)])
         if isinstance(part, SnapshotJob):
             self._tx.run("job_mark_edges", id=part.id)
             self._tx.run("lease_mark_edges", id=part.id)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.rows import DoneRow, ErrorRow, LeaseRow, ParkedRow, Row
+from hammerflow.stores.rows import ErrorRow, LeaseRow, Row, cancelled_row, parked_row
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd
 from hammerflow.stores.transitions.settle import decide_loss, end_jobs
 from hammerflow.stores.transitions.unit import Unit
@@ -34,21 +34,18 @@ def release_unheld(unit: Unit, worker_id: int, held: set[bytes]) -> int:
 
     Args:
         held: ids of the jobs that the worker knows.
-
-    Returns:
-        How many leases were released.
     """
     unheld = [row for row in _leases(unit.tx, worker_id, _LEASES) if row.job_id not in held]
     if not unheld:
         return 0
     unit.tx.run("leases_delete", worker_id=worker_id, ids=[row.job_id for row in unheld])
-    stopped = [
-        DoneRow.cancelled(row._replace(started_at=None), worker_id, row.cancel)
-        for row in unheld
-        if row.cancel is not None
-    ]
+    stopped, back = [], []
+    for row in unheld:
+        if row.cancel is None:
+            back.append((*row[:5], row.attempt - 1))
+        else:
+            stopped.append(cancelled_row(row._replace(started_at=None), worker_id, row.cancel))
     _end_cancelled(unit, stopped)
-    back = [(*row[:5], row.attempt - 1) for row in unheld if row.cancel is None]
     unit.insert("ready_insert", back)
     return len(unheld)
 
@@ -74,9 +71,9 @@ def rescue_leases(unit: Unit, worker_id: int, limit: int, poison_limit: int) -> 
             outcome = Cancelled(row.cancel or "its workflow was ended")
         match outcome:
             case Cancelled(reason):
-                cancelled.append(DoneRow.cancelled(row, worker_id, reason))
+                cancelled.append(cancelled_row(row, worker_id, reason))
             case Parked(why, _):
-                parked.append(ParkedRow.of(row[:6], why, _GONE.message))
+                parked.append(parked_row(row[:6], why, _GONE.message))
             case _:
                 ready.append(row[:6])
     errors = [

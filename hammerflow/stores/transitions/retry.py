@@ -78,9 +78,8 @@ def _check_dependencies(tx: Tx, job_id: bytes) -> None:
     """Refuse a fan-in that was cancelled while others that it waits for had not ended."""
     count = tx.rows("awaited", id=job_id)[0][0]
     if count:
-        jobs = (
-            "1 job that it waits for has" if count == 1 else f"{count} jobs that it waits for have"
-        )
+        jobs, have = ("1 job", "has") if count == 1 else (f"{count} jobs", "have")
         raise HammerflowError(
-            f"job {uuid.UUID(bytes=job_id)} cannot be retried yet: {jobs} not ended"
+            f"job {uuid.UUID(bytes=job_id)} cannot be retried yet: "
+            f"{jobs} that it waits for {have} not ended"
         )

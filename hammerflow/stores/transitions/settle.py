@@ -22,13 +22,13 @@ from hammerflow.jobs.outcome import (
 )
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import (
-    DoneRow,
     ErrorRow,
-    ParkedRow,
     ReadyRow,
     Row,
-    ScheduledRow,
-    SpawnRow,
+    done_row,
+    parked_row,
+    scheduled_row,
+    spawn_row,
 )
 from hammerflow.stores.transitions.children import add_children, write_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
@@ -122,9 +122,6 @@ def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
         resolver.workflows.load({workflow_id for workflow_id, _ in members})
 
 
-# -- the fence ----------------------------------------------------------------------------------
-
-
 def _newest(batch: Batch) -> Batch:
     """The batch with one outcome for each job: that of its newest lease, as no older one holds."""
     if len({job.id for job, _ in batch}) == len(batch):
@@ -176,7 +173,7 @@ def _fence_in_steps(tx: Tx, worker_id: int, batch: Batch) -> dict[bytes, Any]:
     if taken:
         tx.run("leases_delete", worker_id=worker_id, ids=sorted(taken))
     done = [
-        DoneRow.of(job, worker_id, taken[job.id][2], _end_columns(outcome))
+        done_row(job, worker_id, taken[job.id][2], _end_columns(outcome))
         for job, outcome in batch
         if type(outcome) in _FINAL and job.id in taken
     ]
@@ -207,9 +204,6 @@ def _reclaim_committed(unit: Unit, batch: Batch) -> None:
             settlement.stale.discard(job_id)
             settlement.earlier.add(job_id)
             settlement.ended.append(job_id)
-
-
-# -- outcomes that depend on what the database says ----------------------------------------------
 
 
 def _decide_losses(tx: Tx, batch: Batch, poison_limit: int) -> Batch:
@@ -253,12 +247,9 @@ def _honour_stops(
         else:
             kept.append((job, Cancelled(cancel)))
             end = _CANCELLED, None, cancel, None
-            done.append(DoneRow.of(job, worker_id, started_at, end))
+            done.append(done_row(job, worker_id, started_at, end))
     unit.insert("done_insert", done)
     return kept
-
-
-# -- what follows ---------------------------------------------------------------------------------
 
 
 def _write_errors(unit: Unit, mine: Batch) -> None:
@@ -287,13 +278,13 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
                 ready.append(ReadyRow.back(job, job.attempt))
             case Retrying(delay, _):
                 again = ReadyRow.back(job, job.attempt)
-                scheduled.append(ScheduledRow.of(again, "retry", delay))
+                scheduled.append(scheduled_row(again, "retry", delay))
             case Snoozed(delay):
                 again = ReadyRow.back(job, job.attempt - 1)
-                scheduled.append(ScheduledRow.of(again, "snooze", delay))
+                scheduled.append(scheduled_row(again, "snooze", delay))
             case Parked(why, failure):
                 again = ReadyRow.back(job, job.attempt)
-                parked.append(ParkedRow.of(again, why, storable(failure.message)))
+                parked.append(parked_row(again, why, storable(failure.message)))
             case _:
                 pass
     unit.insert("parked_insert", parked)
@@ -314,12 +305,7 @@ def _write_operations(unit: Unit, mine: Batch) -> None:
                 count, error = 0, storable(message)
             case _:
                 continue
-        rows.append(
-            SpawnRow(
-                job.id, job.lease, operation.requested, count, -operation.seconds,
-                operation.handler, operation.operation_id, operation.metadata, error,
-            )
-        )  # fmt: skip
+        rows.append(spawn_row(job, operation, count, error))
     unit.insert("spawns_insert", rows)
 
 
@@ -342,11 +328,7 @@ def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
 
 
 def settle_streaming(
-    unit: Unit,
-    worker_id: int,
-    job: Claimed,
-    outcome: Completed,
-    chunks: Iterable[Sequence[NewJob]],
+    unit: Unit, worker_id: int, job: Claimed, outcome: Completed, chunks: Iterable[Sequence[NewJob]]
 ) -> None:
     """Settle a spawner and insert its children chunk by chunk.
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hammerflow.errors import JobNotFound
-from hammerflow.jobs.job import CHUNK, CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, RowFlags
+from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.rows import Row
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
-from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.unit import Unit, in_chunks
 
 __all__ = ["Part", "SnapshotJob", "SnapshotWorkflow", "WorkflowSnapshot"]
 
@@ -158,7 +158,7 @@ class WorkflowSnapshot:
         """How the end of a part counts."""
         if isinstance(part, SnapshotWorkflow):
             is_good = part.state is WorkflowState.COMPLETED or part.flags & RowFlags.WAIVED
-            return DependencyOutcome.COMPLETED if is_good else DependencyOutcome.FAILED
+            return DependencyOutcome.good_if(is_good)
         children = self.awaited_children(part)
         if any(self.outcome(child) is DependencyOutcome.FAILED for child in children):
             return DependencyOutcome.FAILED
@@ -182,11 +182,9 @@ class WorkflowSnapshot:
         jobs = (job for job in self.inside(child.id) if isinstance(job, SnapshotJob))
         return any(job.parent_id == spawner_id for job in jobs)
 
-    # -- reading ----------------------------------------------------------------------------------
-
     def _pages(self, statement: str, ids: Sequence[bytes]) -> Iterator[Row]:
-        for at in range(0, len(ids), CHUNK):
-            yield from self._tx.rows(statement, ids=ids[at : at + CHUNK])
+        for page in in_chunks(ids):
+            yield from self._tx.rows(statement, ids=page)
 
     def _outermost(self, workflow_id: bytes) -> bytes:
         while True:
@@ -231,8 +229,7 @@ class WorkflowSnapshot:
             self._outside.pop(row[0], None)  # a spawner whose children are waited for
         for row in self._pages("workflow_rows", outside):
             if row[8] is not None:
-                is_good = row[3] == WorkflowState.COMPLETED
-                outcome = DependencyOutcome.COMPLETED if is_good else DependencyOutcome.FAILED
+                outcome = DependencyOutcome.good_if(row[3] == WorkflowState.COMPLETED)
                 self._outside[row[0]] = outcome
 
     def _link(self, parent_id: bytes, child_id: bytes, kind: int) -> None:

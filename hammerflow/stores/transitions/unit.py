@@ -1,24 +1,25 @@
-"""Unit: what every transition works with: one transaction, and what follows from it."""
+"""Unit: one transaction and what follows from it, the first argument of every transition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hammerflow.jobs.job import CHUNK
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import Row
 
-__all__ = ["Unit", "run_unit"]
+__all__ = ["Unit", "Verbs", "in_chunks"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The first argument of every transition.
+    """A transaction with its settlement.
 
     A transaction may be run again (see :meth:`Database.unit`), each time with a new Unit: what a
     run that was rolled back has noted in its settlement is dropped with it.
@@ -42,19 +43,33 @@ class Unit:
             self.settlement.queues.update({queue(queue_id) for queue_id in {r[1] for r in rows}})
 
 
-def run_unit(
-    database: Database,
-    names: NameTable,
-    work: Callable[[Unit], T],
-    *,
-    tx: Tx | None = None,
-    single: bool = False,
-) -> T:
-    """Run ``work`` in a transaction of its own, or in the caller's ``tx``.
+class Verbs:
+    """Runs the verbs of a group of tables, each in a transaction of its own or in the caller's."""
 
-    Args:
-        single: the work is one statement, which needs no BEGIN and COMMIT.
-    """
-    if tx is not None:
-        return work(Unit(database, names, tx))
-    return database.unit(lambda tx: work(Unit(database, names, tx)), single=single)
+    def __init__(self, database: Database, names: NameTable) -> None:
+        self._database = database
+        self._names = names
+
+    def _run(self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False) -> T:
+        """Run ``work``; ``single``: it is one statement, which needs no BEGIN and COMMIT."""
+        if tx is not None:
+            return work(Unit(self._database, self._names, tx))
+        return self._database.unit(
+            lambda tx: work(Unit(self._database, self._names, tx)), single=single
+        )
+
+    def _change(
+        self, change: Callable[[Unit], object], tx: Tx | None = None, *, single: bool = False
+    ) -> Settlement:
+        """Run a transition; what followed from it."""
+
+        def work(unit: Unit) -> Settlement:
+            change(unit)
+            return unit.settlement
+
+        return self._run(work, tx, single=single)
+
+
+def in_chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """The items in lists of at most ``size``."""
+    return (list(items[at : at + size]) for at in range(0, len(items), size))

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hammerflow.jobs.job import CHUNK
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
-from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.unit import Unit, in_chunks
 
 __all__ = ["LockedWorkflow", "UnstartedMember", "WorkflowLocks", "take_unstarted"]
 
@@ -48,15 +47,12 @@ class WorkflowLocks:
         if not wanted:
             return
         rows = self._tx.rows("workflows_lock" if exclusive else "workflows_share", ids=wanted)
-        for workflow_id, state, policy in rows:
-            self._known[workflow_id] = LockedWorkflow(
-                WorkflowState(state), FailurePolicy.of(policy), exclusive
-            )
+        for workflow_id, code, by in rows:
+            workflow = LockedWorkflow(WorkflowState(code), FailurePolicy.of(by), exclusive)
+            self._known[workflow_id] = workflow
         for workflow_id in wanted:  # a row that was deleted by hand must not hold up its jobs
-            self._known.setdefault(
-                workflow_id,
-                LockedWorkflow(WorkflowState.RUNNING, FailurePolicy.CONTINUE_ON_FAILURE, True),
-            )
+            state, policy = WorkflowState.RUNNING, FailurePolicy.CONTINUE_ON_FAILURE
+            self._known.setdefault(workflow_id, LockedWorkflow(state, policy, True))
 
     def set(self, workflow_id: bytes, state: WorkflowState, reason: str | None) -> None:
         """Write a state that is not final."""
@@ -98,10 +94,10 @@ def take_unstarted(unit: Unit, workflow_id: bytes) -> Iterator[Sequence[Unstarte
     tx, found = unit.tx, True
     while found:
         found = False
-        ids = [row[0] for row in tx.rows("node_ids", id=workflow_id)]
-        for at in range(0, len(ids), CHUNK):
+        nodes = [row[0] for row in tx.rows("node_ids", id=workflow_id)]
+        for ids in in_chunks(nodes):
             for table in _TABLES:
-                rows = tx.rows(f"members_{table}", ids=ids[at : at + CHUNK])
+                rows = tx.rows(f"members_{table}", ids=ids)
                 if rows:
                     members = [UnstartedMember._make(row) for row in rows]
                     _delete(tx, table, members)

@@ -17,7 +17,7 @@ from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
 from hammerflow.errors import SpawnInvalid
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow
+from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import NOTHING, external_id, plan_of
@@ -199,7 +199,9 @@ class SpawnBuffer:
             key = self._id_of(dependency, signature.task)
             if key == self.parent.job.id:  # it has ended by the time the child is inserted
                 continue
-            if self._spool.change(key, flags=1):  # a sibling in memory: it has an edge now
+            if self._spool.change(
+                key, flags=RowFlags.HAS_EDGES
+            ):  # a sibling in memory: it has an edge now
                 after.append((key, DEPENDENCY))
             else:
                 depends.append(key)
@@ -218,11 +220,13 @@ class SpawnBuffer:
         children run at a time. Edges of kind ORDER are followed however a job ends."""
         if len(self._lanes) < size:
             self._lanes.append(child.id)
-            return child._replace(flags=1)
+            return child._replace(flags=RowFlags.HAS_EDGES)
         lane = self.count % size
         before, self._lanes[lane] = self._lanes[lane], child.id
         after = [*(child.after or ()), (before, ORDER)]
-        return child._replace(flags=1, after=after, pending=(child.pending or 0) + 1)
+        return child._replace(
+            flags=RowFlags.HAS_EDGES, after=after, pending=(child.pending or 0) + 1
+        )
 
     def _check_limits(self) -> None:
         config, depth = self.parent.config, self.parent.job.depth + 1

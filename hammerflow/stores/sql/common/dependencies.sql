@@ -145,8 +145,7 @@ LEFT JOIN {nodes} n ON n.workflow_id = j.workflow_id
 WHERE j.id = :id::uuid
 
 -- What a job depends on: by edges; as the only dependent of members, children of its parent, inner workflows.
--- name: dependencies_page
-SELECT d.id
+-- macro: from_dependencies
 FROM (
   SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
   UNION
@@ -156,20 +155,16 @@ FROM (
   SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.dependent_id = :id::uuid
   UNION
   SELECT f.id FROM {workflows} f WHERE f.parent_id = :workflow_id::uuid AND f.dependent_id = :id::uuid) d
+
+-- name: dependencies_page
+SELECT d.id
+{from_dependencies}
 ORDER BY d.id
 LIMIT :n::bigint
 
 -- name: dependencies_states
 SELECT s.state, count(*)
-FROM (
-  SELECT e.parent_id AS id FROM {edges} e WHERE e.child_id = :id::uuid
-  UNION
-  SELECT j.id FROM {nodes} n JOIN {jobs} j ON j.id = n.job_id
-  WHERE n.workflow_id = :workflow_id::uuid AND j.dependent_id = :id::uuid
-  UNION
-  SELECT c.id FROM {jobs} c WHERE c.parent_id = :parent::uuid AND c.dependent_id = :id::uuid
-  UNION
-  SELECT f.id FROM {workflows} f WHERE f.parent_id = :workflow_id::uuid AND f.dependent_id = :id::uuid) d
+{from_dependencies}
 LEFT JOIN {job_states} s ON s.id = d.id
 GROUP BY s.state
 

@@ -46,3 +46,8 @@ WHERE ukey IN (:ukeys*text)
 DELETE FROM {unique_keys}
 WHERE ukey IN (:ukeys*text)
   AND job_id IN (:ids*uuid)
+
+-- name: unique_insert
+INSERT INTO {unique_keys} (ukey, job_id)
+VALUES (:ukey::text, :job_id::uuid)
+ON CONFLICT DO NOTHING

@@ -32,3 +32,13 @@ FROM {queues}
 -- name: task_names
 SELECT id, name
 FROM {tasks}
+
+-- name: queue_ensure
+INSERT INTO {queues} (id, name)
+VALUES (:id::bigint, :name::text)
+ON CONFLICT DO NOTHING
+
+-- name: task_ensure
+INSERT INTO {tasks} (id, name)
+VALUES (:id::bigint, :name::text)
+ON CONFLICT DO NOTHING

@@ -1,5 +1,4 @@
--- Reads of single jobs and lists of jobs. The ids_* blocks differ only by the table that they join, as
--- the name of a table cannot be a parameter.
+-- Reads of single jobs and lists of jobs.
 
 -- name: job_result
 SELECT d.state, d.result, d.reason
@@ -10,13 +9,6 @@ WHERE d.job_id = :id::uuid
 SELECT 1
 FROM {jobs}
 WHERE id = :id::uuid
-
--- name: job_ids_between
-SELECT id
-FROM {jobs}
-WHERE id BETWEEN :low::uuid AND :high::uuid
-ORDER BY id
-LIMIT :n::bigint
 
 -- name: job_ids_between
 SELECT id
@@ -51,72 +43,42 @@ SELECT args
 FROM {jobs}
 WHERE id = :id::uuid
 
+-- macro: matching_ids
+  (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
+  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
+  AND (:before::uuid IS NULL OR j.id < :before::uuid)
+ORDER BY j.id DESC
+LIMIT :n::bigint
+
+-- macro: ids_in
+SELECT j.id
+FROM {@} s
+JOIN {jobs} j ON j.id = s.job_id
+WHERE {matching_ids}
+
 -- name: ids_any
 SELECT j.id
 FROM {jobs} j
-WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+WHERE {matching_ids}
 
 -- name: ids_waiting
-SELECT j.id
-FROM {waiting} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+{ids_in:waiting}
 
 -- name: ids_scheduled
-SELECT j.id
-FROM {scheduled} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+{ids_in:scheduled}
 
 -- name: ids_ready
-SELECT j.id
-FROM {ready} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+{ids_in:ready}
 
 -- name: ids_running
-SELECT j.id
-FROM {leases} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+{ids_in:leases}
 
 -- name: ids_parked
-SELECT j.id
-FROM {parked} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+{ids_in:parked}
 
 -- name: ids_done
 SELECT j.id
 FROM {done} s
 JOIN {jobs} j ON j.id = s.job_id
 WHERE s.state = :state::smallint
-  AND (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
-LIMIT :n::bigint
+  AND {matching_ids}

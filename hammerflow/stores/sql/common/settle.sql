@@ -43,3 +43,14 @@ GROUP BY e.job_id
 SELECT job_id, lease
 FROM {done}
 WHERE job_id IN (:ids*uuid)
+
+-- name: leases_delete
+DELETE FROM {leases}
+WHERE job_id IN (:ids*uuid)
+  AND worker_id = :worker_id::bigint
+
+-- name: progress_put
+INSERT INTO {progress} (job_id, at, fraction, note)
+VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
+ON CONFLICT (job_id) DO UPDATE
+SET at = excluded.at, fraction = excluded.fraction, note = excluded.note

@@ -1,13 +1,16 @@
 -- Spawn operations and families of jobs. Each read is bounded by a LIMIT or by one job's children.
 
--- The runs of spawners, newest first, failed runs included.
--- name: spawn_operations
+-- macro: spawn_runs
 SELECT s.parent_id, s.lease, s.requested, s.spawned, s.started_at, s.ended_at, s.handler, s.operation_id,
        s.metadata, s.error, t.name, q.name
 FROM {spawns} s
 LEFT JOIN {jobs} j ON j.id = s.parent_id
 LEFT JOIN {tasks} t ON t.id = j.task_id
 LEFT JOIN {queues} q ON q.id = j.queue_id
+
+-- The runs of spawners, newest first, failed runs included.
+-- name: spawn_operations
+{spawn_runs}
 WHERE s.ended_at >= {after:since}
   AND (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
 ORDER BY s.ended_at DESC, s.parent_id DESC, s.lease DESC
@@ -49,12 +52,7 @@ ORDER BY j.parent_id DESC, s.state
 LIMIT :parents::bigint
 
 -- name: spawn_rows
-SELECT s.parent_id, s.lease, s.requested, s.spawned, s.started_at, s.ended_at, s.handler, s.operation_id,
-       s.metadata, s.error, t.name, q.name
-FROM {spawns} s
-LEFT JOIN {jobs} j ON j.id = s.parent_id
-LEFT JOIN {tasks} t ON t.id = j.task_id
-LEFT JOIN {queues} q ON q.id = j.queue_id
+{spawn_runs}
 WHERE s.parent_id IN (:ids*uuid)
 ORDER BY s.parent_id, s.lease
 

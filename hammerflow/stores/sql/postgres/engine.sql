@@ -1,24 +1,3 @@
--- name: queue_ensure
-INSERT INTO {queues} (id, name)
-VALUES (:id::bigint, :name::text)
-ON CONFLICT DO NOTHING
-
--- name: task_ensure
-INSERT INTO {tasks} (id, name)
-VALUES (:id::bigint, :name::text)
-ON CONFLICT DO NOTHING
-
--- name: unique_insert
-INSERT INTO {unique_keys} (ukey, job_id)
-VALUES (:ukey::text, :job_id::uuid)
-ON CONFLICT DO NOTHING
-
--- name: progress_put
-INSERT INTO {progress} (job_id, at, fraction, note)
-VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
-ON CONFLICT (job_id) DO UPDATE
-SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
-
 -- Inserts one job that is ready at once in one round trip, without BEGIN and COMMIT.
 -- name: job_insert_ready
 WITH job AS (
@@ -94,11 +73,6 @@ WHERE ctid = ANY(ARRAY(
     WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::smallint AND r.job_id = i.id
     LIMIT 1 FOR UPDATE SKIP LOCKED) h))
 RETURNING job_id, queue_id, priority_order, task_id, lease, attempt
-
--- name: leases_delete
-DELETE FROM {leases}
-WHERE job_id IN (:ids*uuid)
-  AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
 SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, eta,

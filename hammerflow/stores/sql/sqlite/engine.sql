@@ -10,27 +10,6 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
 INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt)
 VALUES (:id::uuid, :queue_id::bigint, 4 - :priority::smallint, :task_id::bigint, 0, 0)
 
--- name: queue_ensure
-INSERT INTO {queues} (id, name)
-VALUES (:id::bigint, :name::text)
-ON CONFLICT DO NOTHING
-
--- name: task_ensure
-INSERT INTO {tasks} (id, name)
-VALUES (:id::bigint, :name::text)
-ON CONFLICT DO NOTHING
-
--- name: unique_insert
-INSERT INTO {unique_keys} (ukey, job_id)
-VALUES (:ukey::text, :job_id::uuid)
-ON CONFLICT DO NOTHING
-
--- name: progress_put
-INSERT INTO {progress} (job_id, at, fraction, note)
-VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
-ON CONFLICT (job_id) DO UPDATE
-SET at = excluded.at, fraction = excluded.fraction, note = excluded.note
-
 -- The transaction holds the write lock, so rows read in the order of the key can be deleted as a range.
 -- name: claim_read
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
@@ -72,11 +51,6 @@ SELECT job_id, lease, cancel, flags, started_at
 FROM {leases}
 WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
-
--- name: leases_delete
-DELETE FROM {leases}
-WHERE job_id IN (:ids*uuid)
-  AND worker_id = :worker_id::bigint
 
 -- name: waiting_lock
 SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, eta,
