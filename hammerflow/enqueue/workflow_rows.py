@@ -9,14 +9,7 @@ from typing import Any, NamedTuple
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
-from hammerflow.jobs.job import (
-    CONDITIONAL,
-    NewJob,
-    NewWorkflow,
-    RowFlags,
-    Rule,
-    checked_priority,
-)
+from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, RowFlags, Rule, checked_priority
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id
 from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow

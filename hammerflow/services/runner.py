@@ -22,21 +22,15 @@ class ServiceRunner:
     """A thread that ticks its services in turn; a slow service delays the others of its runner.
 
     Args:
-        name: the thread's name.
-        services: what to run; each ticks at once after :meth:`start`.
-        database_status: told about each tick that succeeded or could not use the database.
+        services: each ticks at once after :meth:`start`.
         probes: this runner retries quickly while the database is down, to find out when it is
             back; the others wait to be woken. One runner of a process probes.
     """
 
     def __init__(
-        self,
-        name: str,
-        services: Sequence[Service],
-        database_status: DatabaseStatus,
-        *,
-        probes: bool = False,
-    ) -> None:
+        self, name: str, services: Sequence[Service], database_status: DatabaseStatus,
+        *, probes: bool = False,
+    ) -> None:  # fmt: skip
         self._services = list(services)
         self._database_status = database_status
         self._probes = probes

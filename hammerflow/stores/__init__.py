@@ -60,17 +60,13 @@ def _dialect(settings: Settings) -> Dialect:
             from hammerflow.stores.dialects.postgres import Postgres
 
             return Postgres(
-                url.conninfo,
-                prefix=settings.prefix,
-                schema=settings.schema,
+                url.conninfo, prefix=settings.prefix, schema=settings.schema,
                 connect_timeout=settings.connect_timeout,
-            )
+            )  # fmt: skip
         case "mysql":
             from hammerflow.stores.dialects.mysql import MySQL
 
             return MySQL(
-                url.arguments,
-                prefix=settings.prefix,
-                connect_timeout=settings.connect_timeout,
+                url.arguments, prefix=settings.prefix, connect_timeout=settings.connect_timeout,
                 statement_timeout=settings.statement_timeout,
-            )
+            )  # fmt: skip

@@ -43,6 +43,9 @@ class ScanThresholds:
     late: float = 2.0
 
 
+_USUAL = ScanThresholds()
+
+
 @dataclass(slots=True)
 class _Scan:
     """How far a queue has been read: a bookmark for each priority, valid for a while."""
@@ -91,25 +94,16 @@ class _Scan:
 class Claims:
     """Claims of one process; remembers how far it has read each queue."""
 
-    def __init__(
-        self,
-        database: Database,
-        thresholds: ScanThresholds = ScanThresholds(),
-    ) -> None:
+    def __init__(self, database: Database, thresholds: ScanThresholds = _USUAL) -> None:
         self._database = database
         self._thresholds = thresholds
         self._in_one = "claim" in database.dialect.statements
         self._scans: dict[tuple[int, int], _Scan] = {}
 
     def claim(
-        self,
-        worker_id: int,
-        *,
-        queue: str,
-        task_ids: Sequence[int],
-        limit: int,
+        self, worker_id: int, *, queue: str, task_ids: Sequence[int], limit: int,
         thorough: bool = False,
-    ) -> list[Claimed]:
+    ) -> list[Claimed]:  # fmt: skip
         """Claim up to ``limit`` ready jobs of these tasks, best priority first, oldest first.
 
         Args:

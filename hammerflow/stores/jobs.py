@@ -23,7 +23,7 @@ from hammerflow.jobs.job import (
     NewJob,
     Priority,
 )
-from hammerflow.jobs.outcome import Completed, Outcome, Replaced
+from hammerflow.jobs.outcome import Completed, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, ErrorKind, Tx
@@ -35,7 +35,7 @@ from hammerflow.stores.transitions.insert import insert_jobs
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
-from hammerflow.stores.transitions.settle import is_plain, settle, settle_streaming
+from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle_streaming
 from hammerflow.stores.transitions.unit import Unit, Verbs
 from hammerflow.text import storable
 
@@ -125,9 +125,7 @@ class Jobs(Verbs):
 
         self._database.unit(insert, single=self._inserts_in_one)
 
-    def settle(
-        self, worker_id: int, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None = None
-    ) -> Settlement:
+    def settle(self, worker_id: int, batch: Batch, tx: Tx | None = None) -> Settlement:
         """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
 
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
@@ -147,19 +145,12 @@ class Jobs(Verbs):
         return result
 
     def _settle(
-        self,
-        worker_id: int,
-        batch: Sequence[tuple[Claimed, Outcome]],
-        tx: Tx | None = None,
-        *,
-        single: bool = False,
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False
     ) -> Settlement:
-        limit = self._poison_limit
-        return self._change(
-            lambda unit: settle(unit, worker_id, batch, poison_limit=limit, single=single),
-            tx,
-            single=single,
-        )
+        def change(unit: Unit) -> None:
+            settle(unit, worker_id, batch, poison_limit=self._poison_limit, single=single)
+
+        return self._change(change, tx, single=single)
 
     def settle_stream(
         self,
@@ -189,7 +180,7 @@ class Jobs(Verbs):
             self._names.ensure(chunk, tx)
             add_children(unit, resolver, chunk, left_out)
 
-    def _ensure_children(self, batch: Sequence[tuple[Claimed, Outcome]], tx: Tx | None) -> None:
+    def _ensure_children(self, batch: Batch, tx: Tx | None) -> None:
         for _, outcome in batch:
             if type(outcome) is Completed and outcome.spawned is not None:
                 self._names.ensure(outcome.spawned.children, tx)
@@ -208,11 +199,7 @@ class Jobs(Verbs):
         return Promoted(sum(moved.values()), {self._names.queue(queue_id) for queue_id in moved})
 
     def cancel(
-        self,
-        job_id: bytes,
-        reason: str,
-        *,
-        then: Callable[[Settlement], None] = lambda settlement: None,
+        self, job_id: bytes, reason: str, *, then: Callable[[Settlement], None] = lambda _: None
     ) -> JobState | None:
         """Ask a job to stop.
 
@@ -308,14 +295,9 @@ class Jobs(Verbs):
         return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
     def list(
-        self,
-        *,
-        state: JobState | None = None,
-        queue: str | None = None,
-        task: str | None = None,
-        limit: int = 100,
-        before: bytes | None = None,
-    ) -> Sequence[Job]:
+        self, *, state: JobState | None = None, queue: str | None = None, task: str | None = None,
+        limit: int = 100, before: bytes | None = None,
+    ) -> Sequence[Job]:  # fmt: skip
         """Jobs, newest first; ``before`` an id for the next page."""
         values: dict[str, Any] = {"before": before, "n": limit}
         values["queue"] = None if queue is None else name_id(queue)
@@ -357,12 +339,9 @@ class Jobs(Verbs):
             return None
         at, handler, operation_id, spawned, metadata = rows[0]
         return {
-            "at": self._database.dialect.instant(at),
-            "handler": handler,
-            "operation_id": operation_id,
-            "spawned": spawned,
-            "metadata": json.loads(metadata or "{}"),
-        }
+            "at": self._database.dialect.instant(at), "handler": handler, "spawned": spawned,
+            "operation_id": operation_id, "metadata": json.loads(metadata or "{}"),
+        }  # fmt: skip
 
     def _job(self, row: tuple[Any, ...]) -> Job:
         (

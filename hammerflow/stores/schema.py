@@ -52,10 +52,7 @@ class Schema:
 
         Two migrators at once are safe: they take turns by a lock of the database. Where each DDL
         statement commits (MySQL), every statement can be run again, so the next migration resumes
-        one that was killed.
-
-        Returns:
-            What was applied.
+        one that was killed. Returns what was applied.
 
         Raises:
             StoreUnavailable: another migration holds the lock for too long.

@@ -140,14 +140,9 @@ class Spawns:
         return {run.parent_id: run for run in map(self._run, rows) if run.error is None}
 
     def lineage(
-        self,
-        job_id: bytes,
-        *,
-        ancestors: bool = True,
-        descendants: bool = True,
-        depth: int = 10,
+        self, job_id: bytes, *, ancestors: bool = True, descendants: bool = True, depth: int = 10,
         limit: int = 100,
-    ) -> Lineage:
+    ) -> Lineage:  # fmt: skip
         """A job's ancestors and descendants.
 
         Args:

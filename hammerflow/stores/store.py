@@ -23,10 +23,7 @@ class Store:
     """Where jobs are kept.
 
     It opens no connection before its first verb, and may be shared by threads and used on both
-    sides of a fork.
-
-    Args:
-        poison_limit: lost leases after which a job is parked.
+    sides of a fork. A job is parked after ``poison_limit`` lost leases.
     """
 
     def __init__(self, database: Database, *, poison_limit: int = 3) -> None:
@@ -46,11 +43,7 @@ class Store:
         return self.database.dialect.name
 
     def transaction(self) -> contextlib.AbstractContextManager[Tx]:
-        """A transaction around a with block; ``tx.connection`` is the driver's connection.
-
-        Raises:
-            StoreUnavailable: no connection, or one lost before the commit was confirmed.
-        """
+        """A transaction around a with block; see :meth:`Database.transaction`."""
         return self.database.transaction()
 
     def foreign(self, connection: Any) -> Tx:

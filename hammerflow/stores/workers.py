@@ -33,15 +33,9 @@ class Workers(Verbs):
     """The tables ``workers`` and ``worker_tasks``, and the leases of the dead."""
 
     def register(
-        self,
-        worker_id: int,
-        *,
-        host: str,
-        pid: int,
-        info: Mapping[str, Any],
-        tasks: Sequence[str],
-        queues: Iterable[str],
-    ) -> set[str]:
+        self, worker_id: int, *, host: str, pid: int, info: Mapping[str, Any],
+        tasks: Sequence[str], queues: Iterable[str],
+    ) -> set[str]:  # fmt: skip
         """Register a supervisor, and revive jobs parked for want of its tasks; their queues."""
         self._names.register(queues=queues, tasks=tasks)
         task_ids = [name_id(name) for name in tasks]

@@ -301,13 +301,8 @@ class Workflows(Verbs):
 
 
 def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
-    wanted = [(job.unique_key, job.id) for job in jobs if job.unique_key is not None]
-    if not wanted:
-        return
-    held = take_keys(tx, wanted)
-    for key, job_id in wanted:
-        if held[key] != job_id:
-            raise WorkflowInvalid(
-                f"the unique key {key!r} of a node is held by another job: a workflow's node "
-                "cannot be left out"
-            )
+    for key, _, _ in take_keys(tx, [(job.unique_key, job.id) for job in jobs]):
+        raise WorkflowInvalid(
+            f"the unique key {key!r} of a node is held by another job: a workflow's node "
+            "cannot be left out"
+        )

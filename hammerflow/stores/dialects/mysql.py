@@ -45,16 +45,10 @@ class MySQLTx(DriverTx):
     def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
         super().__init__(connection, statements, foreign=foreign)
         self._cursor = connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
-        self._literals = _Literals(
-            {
-                type(None): lambda _: "NULL",
-                bool: lambda value: "1" if value else "0",
-                int: int.__repr__,
-                float: repr,
-                bytes: _literal_bytes,
-                str: connection.escape,
-            }
-        )
+        self._literals = _Literals({
+            type(None): lambda _: "NULL", bool: lambda value: "1" if value else "0",
+            int: int.__repr__, float: repr, bytes: _literal_bytes, str: connection.escape,
+        })  # fmt: skip
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         self._execute(name, values)
@@ -133,12 +127,8 @@ class MySQL(DriverDialect):
         connect_timeout: float = 5.0,
         statement_timeout: float = 60.0,
     ) -> None:
-        timeouts = {
-            "connect_timeout": connect_timeout,
-            "read_timeout": statement_timeout,
-            "write_timeout": statement_timeout,
-        }
-        self._arguments = timeouts | dict(arguments)
+        timeouts = dict.fromkeys(("read_timeout", "write_timeout"), statement_timeout)
+        self._arguments = {"connect_timeout": connect_timeout, **timeouts, **arguments}
         macros = {
             "now": _NOW,
             "after": f"TIMESTAMPADD(MICROSECOND, ROUND(:@::float8 * 1000000), {_NOW})",
@@ -154,11 +144,9 @@ class MySQL(DriverDialect):
         super().__init__(prefix, None, "`", macros)
 
     def connect(self) -> MySQLTx:
+        flags = CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS
         connection = _Connection(
-            **self._arguments,
-            charset="utf8mb4",
-            autocommit=True,
-            client_flag=CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
+            **self._arguments, charset="utf8mb4", autocommit=True, client_flag=flags
         )
         tx = MySQLTx(connection, self.statements, foreign=False)
         tx.run("session")

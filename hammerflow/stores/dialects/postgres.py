@@ -16,7 +16,7 @@ from hammerflow.stores.statements import Param, Statement, Statements
 
 try:
     import psycopg
-    from psycopg import pq
+    from psycopg import errors, pq
 
     from hammerflow.stores.dialects.postgres_arrays import ADAPTERS, Adapter, register
 except ImportError as error:  # pragma: no cover - shown by the packaging test
@@ -193,16 +193,11 @@ class Postgres(DriverDialect):
         return tx
 
     def _connect(self, **more: Any) -> Any:
+        seconds = max(2, round(self._connect_timeout))
         return psycopg.connect(
-            self._conninfo,
-            autocommit=True,
-            connect_timeout=max(2, round(self._connect_timeout)),
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=20_000,
-            **more,
-        )
+            self._conninfo, autocommit=True, connect_timeout=seconds, keepalives_idle=10,
+            keepalives_interval=5, keepalives_count=3, tcp_user_timeout=20_000, **more,
+        )  # fmt: skip
 
     def unfit(self, connection: Any) -> str | None:
         idle = connection.info.transaction_status == pq.TransactionStatus.IDLE
@@ -220,24 +215,13 @@ class Postgres(DriverDialect):
 
     def error_kind(self, error: BaseException) -> ErrorKind:
         match error:
-            case psycopg.errors.UniqueViolation():
+            case errors.UniqueViolation():
                 return ErrorKind.DUPLICATE
-            case psycopg.errors.UndefinedTable():
+            case errors.UndefinedTable():
                 return ErrorKind.NO_TABLE
-            case (
-                psycopg.errors.DeadlockDetected()
-                | psycopg.errors.SerializationFailure()
-                | psycopg.errors.LockNotAvailable()
-            ):
+            case _ if isinstance(error, _CONFLICTS):
                 return ErrorKind.CONFLICT
-            case (
-                psycopg.errors.AdminShutdown()
-                | psycopg.errors.CrashShutdown()
-                | psycopg.errors.CannotConnectNow()
-                | psycopg.errors.IdleInTransactionSessionTimeout()
-                | psycopg.errors.ReadOnlySqlTransaction()  # a primary until the failover
-                | psycopg.InterfaceError()
-            ):
+            case _ if isinstance(error, _LOST):
                 return ErrorKind.CONNECTION_LOST
             case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _LOST_CLASSES:
                 return ErrorKind.CONNECTION_LOST
@@ -251,6 +235,12 @@ class Postgres(DriverDialect):
         return None if value is None else value.astimezone(UTC)
 
 
+_CONFLICTS = errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable
+_LOST = (
+    errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.InterfaceError,
+    errors.IdleInTransactionSessionTimeout,
+    errors.ReadOnlySqlTransaction,  # a primary until the failover
+)  # fmt: skip
 #: Classes of SQLSTATE (PostgreSQL, appendix A): connection exception, also where there is no
 #: SQLSTATE; insufficient resources; system error.
 _LOST_CLASSES = {"08", "53", "58"}

@@ -106,10 +106,7 @@ class SQLite(DriverDialect):
             "after": f"({_NOW} + :@::float8)",
             "age": f"({_NOW} - @)",
             "seconds_until": f"(@ - {_NOW})",
-            "for_update": "",
-            "for_share": "",
-            "lock_of": "",
-            "skip_locked": "",
+            **dict.fromkeys(("for_update", "for_share", "lock_of", "skip_locked"), ""),
             "epoch": _NOW,
         }
         super().__init__(prefix, None, '"', macros)
@@ -117,12 +114,9 @@ class SQLite(DriverDialect):
     def connect(self) -> SQLiteTx:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
-            self.path,
-            timeout=self._busy,
-            isolation_level=None,
-            check_same_thread=False,
+            self.path, timeout=self._busy, isolation_level=None, check_same_thread=False,
             cached_statements=256,
-        )
+        )  # fmt: skip
         try:
             _write_ahead(connection, self._busy)
             connection.execute("PRAGMA synchronous = FULL")  # in WAL, NORMAL may lose a commit
@@ -172,13 +166,9 @@ _LEGACY = -1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 #: The file cannot be read or written: I/O error, disk full, no rights, not a database.
 _BROKEN = {
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-}
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+}  # fmt: skip
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:

@@ -58,8 +58,7 @@ def add_children(
 ) -> None:
     """Insert a chunk of children, and start those whose dependencies have ended already.
 
-    Args:
-        left_out: see :func:`insert_children`.
+    ``left_out`` is that of :func:`insert_children`.
     """
     if not children:
         return

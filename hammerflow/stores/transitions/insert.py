@@ -37,8 +37,7 @@ def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) 
     if check_ids or unit.tx.repeated:
         existing = {row[0] for row in unit.tx.rows("jobs_existing", ids=list(ids))}
         new = [job for job in jobs if job.id not in existing]
-    if any(job.unique_key is not None for job in new):
-        holders = _held_by_others(unit.tx, new)
+    if holders := _held_by_others(unit.tx, new):
         ids.update(holders)
         new = [job for job in new if job.id not in holders]
     insert_new(unit, new)
@@ -56,8 +55,7 @@ def insert_children(
     Args:
         left_out: how many children of each fan-in were left out so far; updated here.
     """
-    if any(child.unique_key is not None for child in children):
-        holders = _held_by_others(unit.tx, children)
+    if holders := _held_by_others(unit.tx, children):
         left_out.update(child.dependent_id for child in children if child.id in holders)
         children = [child for child in children if child.id not in holders]
     if left_out:
@@ -104,16 +102,17 @@ def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
     unit.insert("barriers_insert", [BarrierRow(w.id, w.pending) for w in workflows])
 
 
-def take_keys(tx: Tx, wanted: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Take unique keys, each for a job id; each key with the id of the job that holds it now.
+def take_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> list[tuple[str, bytes, bytes]]:
+    """Take unique keys, (key or None, job id); (key, job id, holder) of those that others hold.
 
     A key that its holder releases between the two statements is tried again.
     """
+    wanted = [(key, job_id) for key, job_id in keys if key is not None]
     held: dict[str, bytes] = {}
     while missing := sorted((key, job_id) for key, job_id in wanted if key not in held):
         tx.many("unique_insert", missing)
         held.update(tx.rows("unique_holders", ukeys=sorted({key for key, _ in missing})))
-    return held
+    return [(key, job_id, held[key]) for key, job_id in wanted if held[key] != job_id]
 
 
 def retake_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> None:
@@ -122,20 +121,14 @@ def retake_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> None:
     Raises:
         HammerflowError: another job holds one of them.
     """
-    wanted = [(key, job_id) for key, job_id in keys if key is not None]
-    if not wanted:
-        return
-    held = take_keys(tx, wanted)
-    for key, job_id in wanted:
-        if held[key] != job_id:
-            raise HammerflowError(
-                f"the unique key {key!r} is held by job {uuid.UUID(bytes=held[key])}: "
-                "cancel that one first, or wait for its end"
-            )
+    for key, _, holder in take_keys(tx, keys):
+        raise HammerflowError(
+            f"the unique key {key!r} is held by job {uuid.UUID(bytes=holder)}: "
+            "cancel that one first, or wait for its end"
+        )
 
 
 def _held_by_others(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:
     """Take the unique keys; job id to holder's id for those that another job holds."""
-    wanted = [(job.unique_key, job.id) for job in jobs if job.unique_key is not None]
-    held = take_keys(tx, wanted)
-    return {job_id: held[key] for key, job_id in wanted if held[key] != job_id}
+    keys = [(job.unique_key, job.id) for job in jobs if job.unique_key is not None]
+    return {job_id: holder for _, job_id, holder in take_keys(tx, keys)}

@@ -106,8 +106,7 @@ def tie_dangling(unit: Unit, workflow_id: bytes) -> None:
 class _Rerun:
     """What changes in a snapshot, and the tables that follow.
 
-    Attributes:
-        snapshot: the workflow as it was read; ``waive`` and ``decide`` update it.
+    ``waive`` and ``decide`` update the snapshot as they write.
     """
 
     def __init__(self, unit: Unit, workflow_id: bytes) -> None:
@@ -120,11 +119,7 @@ class _Rerun:
         self._opened: set[bytes] = set()  # workflows that go on
 
     def member(self, id_: bytes) -> Part:
-        """The part with this id.
-
-        Raises:
-            JobNotFound: it is not in the workflow.
-        """
+        """The part with this id; raises JobNotFound where it is not in the workflow."""
         part = self.snapshot.part(id_)
         if part is None:
             raise JobNotFound(
@@ -174,10 +169,9 @@ class _Rerun:
     def write(
         self, again: set[bytes], by: str, *, changed: Iterable[bytes] = (), everything: bool = False
     ) -> None:
-        """Bring the tables to the snapshot with these jobs not ended (the steps above).
+        """Bring the tables to the snapshot with the jobs ``again`` not ended (the steps above).
 
         Args:
-            again: jobs that run again.
             changed: parts whose outcome has changed, so that their dependents may run now.
             everything: what depends on them runs again, completed or not.
         """

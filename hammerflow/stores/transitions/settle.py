@@ -36,7 +36,7 @@ from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, releas
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import TRACE, storable
 
-__all__ = ["decide_loss", "end_jobs", "is_plain", "settle", "settle_streaming"]
+__all__ = ["Batch", "decide_loss", "end_jobs", "is_plain", "settle", "settle_streaming"]
 
 #: Claimed jobs with how they went.
 Batch = Sequence[tuple[Claimed, Outcome]]
@@ -137,8 +137,7 @@ def _fence(tx: Tx, worker_id: int, batch: Batch, *, single: bool) -> dict[bytes,
     """Delete the leases that are still ours and insert the ends.
 
     Returns:
-        For each job whose lease was ours (cancel, flags, started_at): plain tuples, in the order
-        of :class:`_TakenLease`.
+        For each job whose lease was ours a plain tuple in the order of :class:`_TakenLease`.
     """
     if not tx.has("settle_end"):
         return _fence_in_steps(tx, worker_id, batch)
@@ -152,17 +151,12 @@ def _fence(tx: Tx, worker_id: int, batch: Batch, *, single: bool) -> dict[bytes,
 
 def _fence_in_one(tx: Tx, worker_id: int, batch: Batch, single: bool) -> dict[bytes, Any]:
     ends = [_end_columns(outcome) for _, outcome in batch]
+    states, results, reasons, ttls = map(list, zip(*ends, strict=True))
     rows = tx.rows(
-        "settle_end",
-        worker_id=worker_id,
-        ids=[job.id for job, _ in batch],
-        leases=[job.lease for job, _ in batch],
-        states=[end[0] for end in ends],
-        results=[end[1] for end in ends],
-        reasons=[end[2] for end in ends],
-        ttls=[end[3] for end in ends],
-        is_whole=not single,
-    )
+        "settle_end", worker_id=worker_id, ids=[job.id for job, _ in batch],
+        leases=[job.lease for job, _ in batch], states=states, results=results, reasons=reasons,
+        ttls=ttls, is_whole=not single,
+    )  # fmt: skip
     return {row[0]: row[1:] for row in rows}
 
 
@@ -330,11 +324,7 @@ def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
 def settle_streaming(
     unit: Unit, worker_id: int, job: Claimed, outcome: Completed, chunks: Iterable[Sequence[NewJob]]
 ) -> None:
-    """Settle a spawner and insert its children chunk by chunk.
-
-    Args:
-        outcome: with ``spawned`` set and no children in it.
-    """
+    """Settle a spawner, whose outcome holds no children, and insert these chunk by chunk."""
     settle(unit, worker_id, [(job, outcome)], poison_limit=0)
     if job.id not in unit.settlement.stale | unit.settlement.earlier:
         resolver = DependencyResolver(unit)

@@ -39,10 +39,9 @@ class WorkflowLocks:
     def load(self, workflow_ids: Iterable[bytes], *, exclusive: bool = False) -> None:
         """Lock these in the order of their ids; shared, unless their state may change."""
         wanted = sorted(
-            workflow_id
-            for workflow_id in set(workflow_ids)
-            if (known := self._known.get(workflow_id)) is None
-            or (exclusive and not known.exclusive)
+            id_
+            for id_ in set(workflow_ids)
+            if (known := self._known.get(id_)) is None or (exclusive and not known.exclusive)
         )
         if not wanted:
             return
