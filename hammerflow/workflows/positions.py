@@ -68,40 +68,13 @@ class _Bounds:
             raise ParseError(f"values are nested more than {_DEEPEST} deep", line)
 
 
-class _Reader:
-    """Goes through parsed values, and knows the path to where it is."""
-
-    def __init__(self) -> None:
-        self.path = ""
-
-    def value(self, parsed: Any) -> Positioned:
-        """A checked value."""
-        raise NotImplementedError
-
-    def at(self, step: str | int, parsed: Any) -> Positioned:
-        """A checked value one step deeper."""
-        outer, self.path = self.path, _longer(self.path, step)
-        found = self.value(parsed)
-        self.path = outer
-        return found
-
-    def fault(self, reason: str, line: int) -> ParseError:
-        """An error at the current path."""
-        return ParseError(reason, line, self.path)
-
-    def scalar(self, value: Any, line: int) -> Any:
-        """The value itself, if it can be an argument of a job."""
-        if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-            raise self.fault("a text holds a lone surrogate, so it is not valid Unicode", line)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.fault(f"{value} is not a finite number", line)
-        return value
-
-    def entry(self, entries: dict[str, Positioned], key: str, parsed: Any, key_line: int) -> None:
-        """Add a checked entry to those of a mapping."""
-        if key in entries:
-            raise ParseError("duplicate key", key_line, _longer(self.path, key))
-        entries[key] = self.at(key, parsed)._replace(key_line=key_line)
+def _scalar(value: Any, line: int, path: str) -> Any:
+    """The value itself, if it can be an argument of a job."""
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        raise ParseError("a text holds a lone surrogate, so it is not valid Unicode", line, path)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParseError(f"{value} is not a finite number", line, path)
+    return value
 
 
 def _longer(path: str, step: str | int) -> str:
@@ -126,7 +99,7 @@ def read_json(text: str) -> Positioned:
         rest = text[error.pos : error.pos + 10]
         found = ascii(rest) if rest else "the end of the file"
         raise ParseError(f"invalid JSON: {what}, found {found}", error.lineno) from None
-    return _JsonReader().value(parsed)
+    return _checked(parsed)
 
 
 class _JsonDecoder(json.JSONDecoder):
@@ -172,20 +145,22 @@ class _JsonDecoder(json.JSONDecoder):
         return Positioned(value, line), end
 
 
-class _JsonReader(_Reader):
-    """Checks keys and scalars."""
-
-    def value(self, parsed: Positioned) -> Positioned:
-        value, line = parsed.value, parsed.line
-        if isinstance(value, tuple):
-            entries: dict[str, Positioned] = {}
-            for key, item in value:
-                key_line = item.key_line or item.line
-                self.entry(entries, self.scalar(key, key_line), item, key_line)
-            value = entries
-        elif isinstance(value, list):
-            value = [self.at(index, item) for index, item in enumerate(value)]
-        return Positioned(self.scalar(value, line), line, self.path)
+def _checked(found: Positioned, path: str = "") -> Positioned:
+    """What the decoder has read, its keys and scalars checked, with paths."""
+    value, line = found.value, found.line
+    if isinstance(value, list):
+        items = [_checked(item, _longer(path, index)) for index, item in enumerate(value)]
+        return Positioned(items, line, path)
+    if not isinstance(value, tuple):
+        return Positioned(_scalar(value, line, path), line, path)
+    entries: dict[str, Positioned] = {}
+    for key, item in value:
+        key_line = item.key_line or item.line
+        inner = _longer(path, _scalar(key, key_line, path))
+        if key in entries:
+            raise ParseError("duplicate key", key_line, inner)
+        entries[key] = _checked(item, inner)._replace(key_line=key_line)
+    return Positioned(entries, line, path)
 
 
 def read_yaml(text: str) -> Positioned:
@@ -235,73 +210,76 @@ def _loader() -> Any:
     return Loader
 
 
-class _YamlReader(_Reader):
+class _YamlReader:
     """Follows nodes and aliases, within bounds of its own: an alias is one node to the loader."""
 
     def __init__(self, loader: Any) -> None:
-        super().__init__()
-        self.bounds = _Bounds()
-        self._loader = loader
+        self.bounds, self._loader = _Bounds(), loader
 
-    def value(self, parsed: Any) -> Positioned:
-        line = parsed.start_mark.line + 1
+    def value(self, node: Any, path: str = "") -> Positioned:
+        """The checked value of a node and all below it."""
+        line = node.start_mark.line + 1
         self.bounds.enter(line)
-        value = self._plain(parsed, line)
+        value = self._content(node, line, path)
         self.bounds.depth -= 1
-        return Positioned(value, line, self.path)
+        return Positioned(value, line, path)
 
-    def _plain(self, node: Any, line: int) -> Any:
+    def _content(self, node: Any, line: int, path: str) -> Any:
         if node.id == "mapping" and node.tag == f"{_TAG}map":
-            return self._entries(node)
+            return self._entries(node, path)
         if node.id == "sequence" and node.tag == f"{_TAG}seq":
-            return [self.at(index, item) for index, item in enumerate(node.value)]
+            items = enumerate(node.value)
+            return [self.value(item, _longer(path, index)) for index, item in items]
         if node.id == "scalar" and node.tag in _SCALARS:
-            return self._scalar(node, line)
+            return self._scalar(node, line, path)
         if node.tag == f"{_TAG}value":  # a lone equals sign
             return node.value
         tag = _short(node.tag.replace(_TAG, "!!"))
-        raise self.fault(f"the tag {tag} is not allowed", line)
+        raise ParseError(f"the tag {tag} is not allowed", line, path)
 
-    def _entries(self, node: Any) -> dict[str, Positioned]:
+    def _entries(self, node: Any, path: str) -> dict[str, Positioned]:
         entries: dict[str, Positioned] = {}
         merged: dict[str, Positioned] = {}
         for key, item in node.value:
             line = key.start_mark.line + 1
             if key.id == "scalar" and key.tag == f"{_TAG}merge":
-                for found, entry in self._merged(item).items():
-                    merged.setdefault(found, entry)
+                for name, entry in self._merged(item, path).items():
+                    merged.setdefault(name, entry)
                 continue
-            name = self._key(key, line)
-            self.entry(entries, name, item, line)
+            name = self._key(key, line, path)
+            inner = _longer(path, name)
+            if name in entries:
+                raise ParseError("duplicate key", line, inner)
+            entries[name] = self.value(item, inner)._replace(key_line=line)
         return merged | entries
 
-    def _merged(self, node: Any) -> dict[str, Positioned]:
+    def _merged(self, node: Any, path: str) -> dict[str, Positioned]:
         """The entries of ``<<: *alias`` or ``<<: [*one, *two]``; the first with a key wins."""
-        found = self.at("<<", node)
-        parts = found.value if isinstance(found.value, list) else [found]
+        found = self.value(node, _longer(path, "<<"))
         entries: dict[str, Positioned] = {}
-        for part in parts:
+        for part in found.value if isinstance(found.value, list) else [found]:
             if not isinstance(part.value, dict):
-                raise self.fault("<< takes a mapping or a list of mappings", found.line)
+                reason = "<< takes a mapping or a list of mappings"
+                raise ParseError(reason, found.line, path)
             entries = part.value | entries
         return entries
 
-    def _key(self, key: Any, line: int) -> str:
+    def _key(self, key: Any, line: int, path: str) -> str:
         self.bounds.enter(line)
         self.bounds.depth -= 1
         if key.id != "scalar":
-            raise self.fault("a key must be a text", line)
+            raise ParseError("a key must be a text", line, path)
         if key.tag not in (f"{_TAG}str", f"{_TAG}value"):
             kind = _short(key.tag.replace(_TAG, ""))
-            reason = f"a key must be a text, and YAML reads {_short(key.value)!a} as {kind}"
-            raise self.fault(f"{reason}: quote it", line)
-        return str(self.scalar(key.value, line))
+            read = f"YAML reads {_short(key.value)!a} as {kind}"
+            raise ParseError(f"a key must be a text, and {read}: quote it", line, path)
+        return str(_scalar(key.value, line, path))
 
-    def _scalar(self, node: Any, line: int) -> Any:
+    def _scalar(self, node: Any, line: int, path: str) -> Any:
         try:
             value = self._loader.construct_object(node)
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             kind = node.tag.replace(_TAG, "")
             reason = f"{_short(node.value)!a} is not a valid {kind}: quote it"
-            raise self.fault(reason, line) from error
-        return self.scalar(value, line)
+            raise ParseError(reason, line, path) from error
+        return _scalar(value, line, path)
