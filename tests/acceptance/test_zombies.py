@@ -31,7 +31,7 @@ def test_what_a_zombie_has_done_does_not_count(shop: Shop) -> None:
             before = shop.desk.sql("SELECT job_id, lease, worker_id, finished_at FROM {done}")
 
             first.thaw()
-            first.wait_for_log("silent")
+            first.wait_for_log("no heartbeat for longer than the lease")
 
             assert values == [0, 1]
             assert {run.pid for run in again}.isdisjoint(run.pid for run in ranks)
