@@ -73,7 +73,7 @@ def test_a_zombie_leaves_no_mark(shop: Shop) -> None:
             assert job.get(timeout=10) == "once"
             until("both have ended", lambda: all(run.ended for run in shop.ledger.runs()))
             os.kill(first.pid, signal.SIGCONT)
-            first.wait_for_log("silent")
+            first.wait_for_log("no heartbeat for longer than the lease")
             assert shop.send("note", 7).get(timeout=10) == 7
         assert _marks(shop) == {"once": 1}
     shop.check(may_overlap=True)
