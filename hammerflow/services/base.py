@@ -13,8 +13,8 @@ class Service(Protocol):
     def tick(self, now: float) -> float:
         """Do the duty once.
 
-        It may run late, or sooner than asked, so it derives nothing from the number of its calls
-        but how often to do something rare.
+        Ticks may come early or late: do not measure time by counting them. Counting is fine for
+        something that is due on every Nth tick.
 
         Args:
             now: seconds on the clock of :func:`hammerflow.services.lease_clock.now`, read just

@@ -23,7 +23,7 @@ _IDLE = 60.0
 class Registration(NamedTuple):
     """What a worker tells others about itself."""
 
-    info: Mapping[str, Any]  # shown by ``hammerflow worker list``
+    info: Mapping[str, Any]  # shown by ``hammerflow doctor``
     tasks: Sequence[str]  # that it can run
     queues: Sequence[str]  # that it serves
 

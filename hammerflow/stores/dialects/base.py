@@ -28,6 +28,7 @@ class DriverTx:
         self._statements = statements
 
     def has(self, name: str) -> bool:
+        """Whether the dialect has a statement of this name."""
         return name in self._statements
 
     def script(self, text: str) -> None:
@@ -62,10 +63,13 @@ class DriverDialect:
         self.statements: Statements = load_statements(self.name, self.macros)
 
     def owns(self, connection: Any) -> bool:
+        """Whether this is a connection of the driver."""
         return isinstance(connection, self.connection_type)
 
     def wrap(self, connection: Any) -> Any:
+        """Work on the caller's connection, in the caller's transaction."""
         return self.tx_type(connection, self.statements, foreign=True)
 
     def close(self, tx: Any) -> None:
+        """Close the connection."""
         tx.connection.close()
