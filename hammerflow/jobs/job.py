@@ -97,7 +97,7 @@ class Rule(enum.IntEnum):
 class RowFlags(enum.IntFlag):
     """Bits of the column ``flags`` of jobs, leases and workflows."""
 
-    HAS_EDGES = 1  # its end is to read the table edges; its only dependent is in dependent_id
+    HAS_EDGES = 1  # it has dependents in the table edges, besides the one in dependent_id
     DECIDED = 2  # of a workflow: a person has decided to go on without it
     WAIVED = 4  # of a workflow: a person has skipped it, so that it counts as completed
 

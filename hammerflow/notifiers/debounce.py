@@ -1,4 +1,4 @@
-"""Debouncer: lets single events pass at once, and of a crowd one in each window."""
+"""Debouncer: passes isolated events at once; in a burst, one per window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builtin tasks, which map, starmap, chunks and replacing groups are made of."""
+"""The tasks behind map, starmap, chunks, and replace() with a group."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def failure_of(error: BaseException, kind: str = "failed") -> Failure:
 
 def lost_child(pid: int | None, status: int | None) -> Failure:
     """The child that ran the job has died, with this exit status (negative: signal) if known."""
-    text = f"the child that ran it (pid {pid}) {_how_it_ended(status)}"
+    text = f"child process {pid}, which ran this job, {_how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
 
 

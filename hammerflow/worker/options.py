@@ -29,8 +29,8 @@ class WorkerOptions:
         reload: start children with fresh code when a file of the app changes.
         log_format: "text" or "json".
         log_level: "debug", "info", "warning" or "error".
-        configure_logging: whether the worker owns the root logger; so does the setting of that
-            name. See :mod:`hammerflow.worker.logs`.
+        configure_logging: whether the worker owns the root logger; the setting of the same name
+            must be true, too. See :mod:`hammerflow.worker.logs`.
         log_jobs: log the end of every job at "info", not only at "debug"; also a setting.
     """
 

@@ -114,7 +114,7 @@ class ChildGroup(Generic[H]):
     Attributes:
         wanted: how many children there should be.
         has_room: condition on the pool's lock; notified when a claim is worth while.
-        wants_room: whether the dispatcher waits for that.
+        wants_room: whether the claimer waits for that.
         not_before: when the next child may be forked (after deaths in quick succession).
         quick_deaths: children in a row that died young, without having ended a job.
     """

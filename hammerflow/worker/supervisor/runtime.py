@@ -26,7 +26,7 @@ from hammerflow.stores import open_checked_store
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.supervisor.child_group import Group
-from hammerflow.worker.supervisor.dispatcher import Dispatcher
+from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_order import QueueOrder
@@ -92,9 +92,9 @@ class Runtime:
             is_used=self._is_used,
             on_ready=self._on_ready,
         )
-        self._dispatchers = [
-            self._new_dispatcher("claimer", self.pool.serial),
-            self._new_dispatcher("async-claimer", self.pool.async_),
+        self._claimers = [
+            self._new_claimer("claimer", self.pool.serial),
+            self._new_claimer("async-claimer", self.pool.async_),
         ]
         self._promoter = Promoter(self._store, poll=self._poll, on_ready=self._on_ready)
         self._cancellation_poller = CancellationPoller(
@@ -120,8 +120,8 @@ class Runtime:
             on_fork_server_lost=on_fork_server_lost,
         )
 
-    def _new_dispatcher(self, name: str, group: Group) -> Dispatcher:
-        return Dispatcher(
+    def _new_claimer(self, name: str, group: Group) -> Claimer:
+        return Claimer(
             self._store,
             self.pool,
             group,
@@ -171,10 +171,10 @@ class Runtime:
         self.pool.start()
         self._settler.start()
         self._heartbeat_runner.start()
-        for dispatcher in self._dispatchers:
-            dispatcher.start()
+        for claimer in self._claimers:
+            claimer.start()
         self._listen()
-        if not self._options.burst:  # else the dispatchers promote before each claim
+        if not self._options.burst:  # else the claimers promote before each claim
             self._promoter_runner.start()
         self._housekeeping.start()
         self.pool.have_started.wait(_START_WAIT)
@@ -220,15 +220,15 @@ class Runtime:
         """In burst mode: whether nothing runs, and nothing was ready at the last claim."""
         changes = self.pool.changes
         is_empty = all(
-            not group.wanted or dispatcher.empty_at == changes
-            for group, dispatcher in zip(self.pool.groups, self._dispatchers, strict=True)
+            not group.wanted or claimer.empty_at == changes
+            for group, claimer in zip(self.pool.groups, self._claimers, strict=True)
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
 
     def drain(self) -> None:
         """Claim no more, release what has not started, and let the rest end."""
-        for dispatcher in self._dispatchers:
-            dispatcher.stop(timeout=1.0)
+        for claimer in self._claimers:
+            claimer.stop(timeout=1.0)
         self.pool.drain()
 
     def stop(self) -> bool:
@@ -267,8 +267,8 @@ class Runtime:
         self._notifier.ring(queues)
 
     def _ring_here(self) -> None:
-        for dispatcher in self._dispatchers:
-            dispatcher.ring()
+        for claimer in self._claimers:
+            claimer.ring()
 
     def _on_database_back(self) -> None:
         self._ring_here()
@@ -330,6 +330,6 @@ class Runtime:
 
     @contextlib.contextmanager
     def _between_claims(self) -> Iterator[None]:
-        serial, async_ = self._dispatchers
+        serial, async_ = self._claimers
         with serial.claiming, async_.claiming:
             yield

@@ -16,13 +16,13 @@ from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_order import QueueOrder
 
-__all__ = ["Dispatcher"]
+__all__ = ["Claimer"]
 
-log = logging.getLogger("hammerflow.dispatcher")
+log = logging.getLogger("hammerflow.claimer")
 
 
 @dataclass(eq=False)
-class Dispatcher:
+class Claimer:
     """A thread that claims for one group of children.
 
     It claims when the doorbell rings and at every poll interval, but only while the group has room,
