@@ -72,7 +72,7 @@ CREATE INDEX {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadl
 CREATE INDEX {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS NOT NULL;
 CREATE TABLE {nodes} (workflow_id uuid NOT NULL, job_id uuid NOT NULL, position integer, name text,
   PRIMARY KEY (workflow_id, job_id));
--- Counters for ends that no job has: of a workflow, and of a spawner whose dependents wait for its children.
+-- Counters that belong to no job: of the end of a workflow, and of a spawner whose dependents wait for its children.
 CREATE TABLE {barriers} (id uuid PRIMARY KEY, pending integer NOT NULL, failed integer NOT NULL)
   WITH (fillfactor = 50);
 CREATE TABLE {progress} (job_id uuid PRIMARY KEY, at timestamptz NOT NULL, fraction float8 NOT NULL,
