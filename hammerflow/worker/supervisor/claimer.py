@@ -113,8 +113,9 @@ class Claimer:
         """Claim from the queues in turn until the room is filled."""
         left, changes = room, -1
         if self.burst:
+            if self.store.jobs.promote().count:
+                self.pool.note_change()  # the other claimer has found nothing too early
             changes = self.pool.changes if self.is_quiet() else -1
-            self.store.jobs.promote()
         for queue in self.queue_order.order():
             worker_id = self.worker_id()
             jobs = self.store.jobs.claim(

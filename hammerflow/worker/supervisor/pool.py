@@ -65,7 +65,7 @@ class Pool:
         on_fork_server_lost: called when the fork server has died.
 
     Attributes:
-        changes: counts jobs that came and went.
+        changes: counts jobs that became ready, came and went.
         released: counts jobs that gave their leases back.
         have_started: set once the first children run.
         have_ended: set once a drain has seen the last child end.
@@ -132,6 +132,11 @@ class Pool:
         """How many jobs run, as precisely as the children report it."""
         with self.lock:
             return sum(len(child.running()) for _, child in self._children.all())
+
+    def note_change(self) -> None:
+        """Scheduled jobs became ready: a claim that found nothing before says nothing any more."""
+        with self.lock:
+            self.changes += 1
 
     def offer(self, group: Group, worker_id: int, jobs: Sequence[Claimed], queue: str) -> None:
         """Take claimed jobs; free children get theirs before this returns.
