@@ -56,7 +56,7 @@ class Publisher:
     outbox, and whoever gets the send lock sends all that is in there. Nobody waits for the lock:
     its holder checks the outbox again after releasing it, so what was appended meanwhile is sent.
 
-    Rings in a crowd (see :class:`Debouncer`) are postponed to the flush thread, which starts with
+    Rings in a burst (see :class:`Debouncer`) are postponed to the flush thread, which starts with
     the first of them: only a thread can send the last ring of a row when its window ends.
 
     The first connection of a process is waited for, so that a short script rings before it exits.

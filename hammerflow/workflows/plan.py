@@ -4,8 +4,8 @@ What must hold:
 
 - Predecessors are laid out before their successors, because a successor stores a reference to the
   ids of their results.
-- Jobs are created in the order of their ids, members of a workflow at positions without gaps. So
-  many results in a row can be stored as a range: its first and its last id.
+- Jobs are created in the order of their ids, members of a workflow at positions without gaps.
+  Therefore consecutive results can be stored as a range: its first and its last id.
 - Every member of a workflow is followed by another member or by the end of the workflow. So a
   workflow only counts the ends of members without a successor in it (``end_count``).
 - The first successor in the same workflow is stored in the job's own row; all other dependents are

@@ -190,7 +190,8 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
     def rebalance(self, now: float) -> None:
         """Take jobs back that wait behind a long one: soon if another child is free, else later.
 
-        A free child needs the jobs of one other child only, so the first take-back ends the hurry.
+        A free child needs the jobs of one other child only: after one take-back the others wait for
+        their own time.
         """
         has_free = not self.backlog and any(child.is_free for child in self.children)
         for child in self.children:
