@@ -22,7 +22,7 @@ Dialect = Literal["sqlite", "postgres", "mysql"]
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise ConfigError(f"{what} must be a text, not {value!r}")
+        raise ConfigError(f"{what} must be a string, not {value!r}")
     return value
 
 
@@ -49,7 +49,7 @@ def _seconds(value: Any, what: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = -1.0
     if isinstance(value, bool) or not 0 < number <= 1e6:  # NaN is refused, too
-        raise ConfigError(f"{what} must be seconds above 0, at most a million, not {value!r}")
+        raise ConfigError(f"{what} must be more than 0 and at most 1000000 seconds, not {value!r}")
     return number
 
 
@@ -84,7 +84,7 @@ def _matching(value: Any, what: str, *, pattern: str, rule: str) -> str:
 _namespace = partial(
     _matching,
     pattern=r"[A-Za-z0-9_.:-]{1,100}",
-    rule="1 to 100 characters out of letters, digits and _ . : -",
+    rule="1 to 100 letters, digits or _ . : -",
 )
 
 _duration = partial(Option.duration, check=_seconds)
@@ -121,19 +121,19 @@ SETTINGS = (
     ),
     _duration("lease", "30", "Time without a heartbeat until other workers take over the jobs."),
     _duration("sweep", "5", "Time between two searches for workers without a heartbeat."),
-    _duration("poll", "1", "Time between two queries for jobs or ends while no ring arrives."),
+    _duration("poll", "1", "Time between two polls of the database while no ring arrives."),
     Option(
         "serializer", "str", '"msgpack"', 'Encoding of arguments and results: msgpack or json.',
         check=partial(_one_of, choices=("msgpack", "json")),
     ),
     Option(
         "max_payload", "int", "1048576",
-        "Most bytes of one job's encoded arguments, and of its encoded result.", "bytes",
+        "Maximum size of one job's encoded arguments, and of its encoded result.", "bytes",
         partial(_count, most=1 << 30),
     ),
     Option(
         "doorbell", "str", '"auto"',
-        "Carrier of rings: redis, postgres, local, none; auto takes redis if a redis URL is "
+        "How workers are woken: redis, postgres, local, none; auto takes redis if a redis URL is "
         "given, else local for SQLite, else none.",
         check=partial(_one_of, choices=("auto", "redis", "postgres", "local", "none")),
     ),
@@ -141,8 +141,8 @@ SETTINGS = (
         "poison_limit", "int", "3", "A job is parked once its process has died this many times.",
         check=partial(_count, most=1000),
     ),
-    _duration("connect_timeout", "5", "Most time to connect to the database."),
-    _duration("statement_timeout", "60", "Most time of one statement on a database server."),
+    _duration("connect_timeout", "5", "Longest time to wait for a connection to the database."),
+    _duration("statement_timeout", "60", "Longest time of one statement on a database server."),
     Option(
         "log_jobs", "bool", "False",
         "Whether workers log the end of each job at level info; otherwise at debug.", check=_flag,

@@ -14,7 +14,11 @@ __all__ = ["command"]
 
 
 @click.command("worker")
-@count_option("-c", "--children", help="Processes that run jobs [default: one per CPU].")
+@count_option(
+    "-c",
+    "--children",
+    help="Child processes for each kind of task, sync and async [default: one per CPU].",
+)
 @click.option(
     "-Q", "--queues", metavar="NAME[:WEIGHT],...",
     help="The queues to serve, with weights: high:5,default:1 [default: all queues].",
@@ -28,7 +32,7 @@ __all__ = ["command"]
 @seconds_option(
     "--grace",
     default=30.0,
-    help="Time for running jobs to end after SIGTERM; others run elsewhere.",
+    help="Time that running jobs get to end after SIGTERM; then they go back to the queue.",
 )
 @click.option(
     "--poll", type=click.FloatRange(0.01), metavar="SECONDS",
@@ -46,7 +50,7 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option(
     "--configure-logging/--no-configure-logging", default=True,
-    help="Own the root logger [default: yes]; no keeps the app's own logging configuration.",
+    help="Replace the handlers of the root logger, or keep those that the app has set.",
 )  # fmt: skip
 @flag("--log-jobs", help="Log the end of every job, not only failures.")
 @shared

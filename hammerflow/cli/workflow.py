@@ -125,7 +125,7 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
     "--max-nodes", 1, 100_000, default=200,
     help="Above this many jobs, draw those of one kind as one, with counts (json has them all).",
 )  # fmt: skip
-@options.number("--max-depth", 0, help="Draw jobs below this depth by task [default: no limit].")
+@options.number("--max-depth", 0, help="Group jobs deeper than this by task [default: no limit].")
 @options.shared
 def graph(
     session: Session, workflow_id: str, form: str, max_nodes: int, max_depth: int | None
@@ -215,7 +215,7 @@ def retry(session: Session, workflow_id: str, node: str | None, downstream: bool
 def resume(session: Session, workflow_id: str) -> None:
     """Continue a paused workflow.
 
-    The jobs that depend on the failed ones are left out.
+    The jobs that depend on the failed ones are skipped.
     """
     with _found(session, workflow_id) as result:
         result.resume(by=user_at_host())

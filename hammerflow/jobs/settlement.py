@@ -16,4 +16,5 @@ class Settlement:
     # An earlier try had settled them; its reply was lost.
     earlier: set[bytes] = field(default_factory=set)
     ended: list[bytes] = field(default_factory=list)  # in a final state now
+    parked: list[bytes] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)  # in which jobs became ready

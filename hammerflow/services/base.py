@@ -8,7 +8,7 @@ __all__ = ["Service"]
 
 
 class Service(Protocol):
-    """A periodic duty; add one by writing its class and naming it in the supervisor's list."""
+    """A periodic duty; to add one, write its class and name it in the supervisor's runtime."""
 
     def tick(self, now: float) -> float:
         """Do the duty once.

@@ -58,7 +58,7 @@ def test_what_waits_in_a_killed_child_runs_once(shop: Shop) -> None:
         ("SIGSEGV", "killed by SIGSEGV"),
         ("_exit(0)", "exit code 0"),
         ("_exit(3)", "exit code 3"),
-        ("closes all", "the child that ran it"),
+        ("closes all", "child process"),
         ("beside a daemon", "exit code 3"),
     ],
 )

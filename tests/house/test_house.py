@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import subprocess
 import sys
@@ -215,9 +216,12 @@ def _calls(work: Any, *args: Any) -> list[tuple[str, str]]:
             code = frame.f_code
             calls.append((code.co_filename.removeprefix(f"{PACKAGE}/"), code.co_qualname))
 
+    gc.collect()
+    gc.disable()  # finalizers of other tests' objects are not calls of this work
     sys.setprofile(note)
     try:
         work(*args)
     finally:
         sys.setprofile(None)
+        gc.enable()
     return calls

@@ -279,6 +279,7 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
             case Parked(why, failure):
                 again = ReadyRow.back(job, job.attempt)
                 parked.append(parked_row(again, why, storable(failure.message)))
+                unit.settlement.parked.append(job.id)
             case _:
                 pass
     unit.insert("parked_insert", parked)

@@ -25,7 +25,7 @@ __all__ = ["ChildLifecycle"]
 
 log = logging.getLogger("hammerflow.pool")
 
-#: Seconds that a dead child waits for its exit status, or for the end of its results.
+#: Seconds to wait for the exit status of a dead child, or for the end of its results.
 _STATUS_WAIT = 1.0
 #: A child that dies within this many seconds without having run a job delays the next fork.
 _QUICK_DEATH = 1.0

@@ -73,9 +73,8 @@ def _sentence(outcome: Outcome) -> str:
             return "job ended, but its lease had been taken over"
         case Retrying(delay):
             return f"job failed, next attempt in {delay:.1f} s"
-        case Lost(delay=delay):
-            follows = "no attempt is left" if delay is None else "it is tried again"
-            return f"job was lost with its child, {follows}"
+        case Lost():  # what follows is logged by the settler, once the database has decided it
+            return "child died while it ran this job"
         case Parked(why):
             return f"job is parked ({why})"
         case Snoozed(delay):

@@ -208,7 +208,10 @@ class Runtime:
             log.error("the database does not answer: closed %d connections", cut)
         is_silent = self._store.dialect != "sqlite" and silent_for > lease * 2 / 3
         if is_silent and not self._is_isolated:
-            log.error("no heartbeat for %.1f s: stopping all jobs", silent_for)
+            log.error(
+                "no heartbeat for %.1f s: killing all children, their jobs will run again",
+                silent_for,
+            )
             self._is_isolated = True
             self.pool.kill_all(f"the worker had no heartbeat for {silent_for:.1f} s")
         elif not is_silent and self._is_isolated:
@@ -249,7 +252,10 @@ class Runtime:
             self._progress.tick(now())
             self._registrar.leave()
         except StoreUnavailable as error:
-            log.warning("could not sign off, others take over when the lease ends: %s", error)
+            log.warning(
+                "could not deregister; other workers take over the jobs when the lease ends: %s",
+                error,
+            )
             is_written = False
         self._notifier.close()
         self._store.close()

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import Completed, Failed, Outcome, Released, Retrying, Settled, Snoozed
+from hammerflow.jobs.outcome import (
+    Completed,
+    Failed,
+    Lost,
+    Outcome,
+    Released,
+    Retrying,
+    Settled,
+    Snoozed,
+)
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
@@ -134,7 +143,10 @@ class Settler:
             except StoreUnavailable as error:
                 pause = self.database_status.mark_down(error)
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
-                    log.error("gave up writing %d outcomes: other workers run the jobs", len(pairs))
+                    log.error(
+                        "could not write %d outcomes in time: other workers run the jobs again",
+                        len(pairs),
+                    )
                     return False
                 self.database_status.wait(pause)
             except Exception:  # a border: one bad row must not hold up the others
@@ -162,6 +174,9 @@ class Settler:
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
         self.database_status.mark_up()
         _log_stale(len(settlement.stale))
+        for job, outcome in pairs:
+            if type(outcome) is Lost and job.id not in settlement.stale:
+                _log_loss(job, settlement)
         delays = [o.delay for _, o in pairs if type(o) is Retrying or type(o) is Snoozed]
         self.on_settled(settlement)
         if delays:
@@ -171,6 +186,17 @@ class Settler:
 def _log_stale(count: int) -> None:
     if count:
         log.warning("dropped %d outcomes: their leases were taken over", count)
+
+
+def _log_loss(job: Claimed, settlement: Settlement) -> None:
+    """What a lost attempt led to: only the settle knows how often the job was lost before."""
+    if job.id in settlement.parked:
+        text = "job is parked: its process has died too often"
+    elif job.id in settlement.ended:
+        text = "job failed: no attempt is left"
+    else:
+        text = "job will be tried again"
+    log.warning(text, extra=facts(job=uuid.UUID(bytes=job.id), attempt=job.attempt))
 
 
 def _size(pairs: Sequence[Pair]) -> int:

@@ -134,7 +134,7 @@ def partition(folder: Path, _: int) -> str:
         set_link(interface, up=False)
         cut = time.monotonic()
         far.wait_for_log(
-            "stopping all jobs", timeout=60
+            "killing all children", timeout=60
         )  # it stops its own bodies: others may begin
         shop.open("gate")
         values = [result.get(timeout=60) for result in held]
