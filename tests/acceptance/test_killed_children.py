@@ -80,13 +80,15 @@ def test_a_body_that_ends_its_process_once_is_tried_again(
 
 
 def test_the_third_loss_parks_a_job(shop: Shop) -> None:
-    with shop.worker():
+    with shop.worker() as worker:
         poison = shop.send("die", "SIGSEGV", 1000)
         others = shop.send_all("note", ((i,) for i in range(50)))
 
         until("parked", lambda: shop.job(poison).state is JobState.PARKED)
         shop.wait_until_quiet()
 
+        worker.wait_for_log("job is parked: its process has died too often")
+        assert worker.log.count("job will be tried again") == 2
         assert shop.kinds(poison) == ["lost"] * 3
         assert len(shop.ledger.runs(poison.id.hex)) == 3
         assert shop.ledger.counts(r.id.hex for r in others) == {1: 50}
