@@ -211,7 +211,7 @@ def test_yaml_that_breaks_a_rule(text: str, said: str) -> None:
             "{",
             "line 1: invalid JSON: expecting property name enclosed in double quotes, found",
         ),
-        ('{"name": "w",\n}', "line 2: invalid JSON: expecting property name"),
+        ('{"name": "w",\n x}', "line 2: invalid JSON: expecting property name"),
         ('{"name": "w"} x', "invalid JSON: extra data, found 'x'"),
         ('{"name":\n "w', "line 2: invalid JSON: unterminated string starting, found"),
         ('{"name" "w"}', "expecting ':' delimiter, found"),
