@@ -284,7 +284,7 @@ class Publisher:
     def _connect_now(self, done: threading.Event) -> None:
         try:
             self._adopt(self._transport.connect())
-        except Exception as error:  # noqa: BLE001  # whatever the cause: it cannot be reached
+        except Exception as error:  # noqa: BLE001 - whatever the cause: it cannot be reached
             self._back_off(error)
         finally:  # before the flush: it may find the new connection broken, and connect again
             self._connecting = None

@@ -107,7 +107,7 @@ class Subscriber:
                 self._subscription = None
                 subscription.close()
             return True
-        except Exception as error:  # noqa: BLE001  # whatever the cause, it tries again
+        except Exception as error:  # noqa: BLE001 - whatever the cause, it tries again
             if not self._ended.is_set():
                 self._status.mark_down(error)
             return False

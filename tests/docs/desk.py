@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +16,7 @@ from typing import Self
 import hammerflow
 from tests.docs import client
 from tests.docs.pages import Block, blocks_of, files_of
+from tests.support.waiting import until
 
 #: Commands that run until they are told to stop, and what they log once they are up.
 _SERVERS = re.compile(r"(hammerflow (.* )?worker\b(?!.*(--burst|--help))|(python -m )?uvicorn )")
@@ -148,11 +148,12 @@ class _Server:
             )  # fmt: skip
 
     def wait_until_started(self) -> None:
-        until = time.monotonic() + 30
-        while not _STARTED.search(self._log.read_text()):
-            assert self._process.poll() is None, f"{self._command}\n{self._log.read_text()}"
-            assert time.monotonic() < until, f"{self._command}\n{self._log.read_text()}"
-            time.sleep(0.02)
+        def has_started() -> bool:
+            log = self._log.read_text()
+            assert self._process.poll() is None, f"{self._command}\n{log}"
+            return _STARTED.search(log) is not None
+
+        until(f"{self._command} has started", has_started, timeout=30)
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
