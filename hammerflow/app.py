@@ -249,7 +249,7 @@ class Hammerflow:
                 f"the task name {name!r} is taken by {self.tasks[name].fn.__qualname__}: "
                 "give one of the two name='...'"
             )
-        options = declared(fn, given, is_spawner=kind is Spawner)
+        options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
         task = self.tasks[name] = kind(fn, name=name, options=options, app=self)

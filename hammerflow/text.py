@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+import reprlib
+from typing import Any, Final
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["REASON", "TRACE", "checked_name", "storable"]
+__all__ = ["NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable"]
+
+#: Most characters of a name or key.
+NAME: Final = 255
 
 #: Most characters kept of a reason or note; MySQL's TEXT holds 65 535 bytes, 4 for a character.
 REASON: Final = 16_000
@@ -14,15 +18,47 @@ REASON: Final = 16_000
 TRACE: Final = 200_000
 
 
+def plain_text(value: Any) -> str | None:
+    """The text itself; of a subclass, such as a member of a StrEnum, its plain value; None for
+    anything else."""
+    if type(value) is str:
+        return value
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
+def safe_repr(value: Any, most: int = 200) -> str:
+    """The repr of a user's value for a message: short, printable, and never an exception.
+
+    Args:
+        most: the most characters.
+    """
+    try:
+        shown = _SHORT.repr(value) if type(value) in _BUILT_IN else repr(value)
+        shown = storable(shown, max(2 * most, 200))
+    except Exception:  # noqa: BLE001 - a border: the value's own code runs here
+        shown = f"<{type(value).__name__}: repr failed>"
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+_BUILT_IN = {str, bytes, bytearray, int, list, tuple, dict, set, frozenset}
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxfrozenset = 10
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
+
+
 def checked_name(value: str, what: str) -> str:
     """The value itself, if it can be a name or key in every database.
 
     It has 1 to 255 printable characters, so no NUL or lone surrogate; ``what`` names it in errors.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        shown = repr(value) if len(repr(value)) <= 80 else f"{value!r:.80}..."
-        raise ConfigError(f"{what} must have 1 to 255 printable characters, not {shown}")
-    return value
+    plain = plain_text(value)
+    if plain is None or not 0 < len(plain) <= NAME or not plain.isprintable():
+        raise ConfigError(
+            f"{what} must have 1 to {NAME} printable characters, not {safe_repr(value, 80)}"
+        )
+    return plain
 
 
 def storable(text: str, most: int = REASON) -> str:
