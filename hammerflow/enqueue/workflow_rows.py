@@ -11,7 +11,7 @@ from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, RowFlags, Rule, checked_priority
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.plan import Plan, external_id
+from hammerflow.workflows.plan import Plan, external_id, reference
 from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
 
@@ -61,11 +61,13 @@ def _workflow_row(planned: PlannedWorkflow) -> NewWorkflow:
 
 def _workflow_options(planned: PlannedWorkflow) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if planned.outputs_by_name:
-        options["outputs"] = {name: ref.to_json() for name, ref in planned.outputs_by_name.items()}
     definition = planned.definition
     if definition is None:
         return options
+    composed = {node.name for node in definition.nodes if node.is_composed}
+    if composed:
+        refs = {name: reference(planned.outputs[name]).to_json() for name in composed}
+        options["outputs"] = refs
     for name in ("description", "trace_id", "correlation_id", "metadata"):
         if value := getattr(definition, name):
             options[name] = value

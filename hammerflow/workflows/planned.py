@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, TypeAlias
 
 from hammerflow.canvas.signature import Signature
 from hammerflow.jobs.job import DEPENDENCY, Rule
@@ -10,7 +11,11 @@ from hammerflow.jobs.status import FailurePolicy
 from hammerflow.workflows.references import FailedJobs, ResultRef
 from hammerflow.workflows.workflow import Workflow
 
-__all__ = ["PlannedItem", "PlannedJob", "PlannedWorkflow"]
+__all__ = ["Output", "PlannedItem", "PlannedJob", "PlannedWorkflow"]
+
+
+#: What comes out of a part: the item whose result it is, or several in order.
+Output: TypeAlias = "PlannedItem | list[Any]"
 
 
 @dataclass(eq=False, slots=True)
@@ -83,8 +88,8 @@ class PlannedWorkflow(PlannedItem):
     definition: Workflow | None = None  # the user's, None for a batch or canvas
     collects: int = 0  # as Batch.collects
     items: list[PlannedItem] = field(default_factory=list, init=False)  # its members, in order
-    # References of nodes that give several results.
-    outputs_by_name: dict[str, ResultRef] = field(default_factory=dict, init=False)
+    # What comes out of each node of the definition, in its order.
+    outputs: dict[str, Output] = field(default_factory=dict, init=False)
 
     @property
     def end_count(self) -> int:
