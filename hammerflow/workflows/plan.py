@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -32,7 +32,7 @@ from hammerflow.workflows.planned import Output, PlannedItem, PlannedJob, Planne
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
 from hammerflow.workflows.workflow import Workflow, WorkflowNode
 
-__all__ = ["Plan", "external_id", "plan_of", "reference"]
+__all__ = ["Plan", "external_id", "jobs_of", "plan_of", "reference"]
 
 #: Placeholder job for an empty group or batch, so that its successors still have a predecessor.
 NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
@@ -132,7 +132,7 @@ class Plan:
         for item in before:
             job.wait_for(item)
         if source is not None and not signature.immutable:
-            job.input_ref = reference(source)
+            job.source, job.input_ref = source, reference(source)
         for other in signature.after:
             self._add_dependency(job, other)
         return job
@@ -271,22 +271,20 @@ class Plan:
             self._gates[output] = gate
             for job in roots[1:]:  # the first is the gate itself
                 job.wait_for(gate)
-                job.inputs = {**inputs, **job.inputs}
+                job.inputs, job.before = {**inputs, **job.inputs}, {**before, **job.before}
             roots = [gate]
         for job in roots:
-            self._enter(job, node, waits, inputs)
+            job.inputs, job.before = {**inputs, **job.inputs}, {**before, **job.before}
+            self._enter(job, node, waits)
         if node.after:
             del self._roots[height:]
         return output
 
     @staticmethod
-    def _enter(
-        job: PlannedJob, node: WorkflowNode, waits: list[PlannedItem], inputs: dict[str, ResultRef]
-    ) -> None:
+    def _enter(job: PlannedJob, node: WorkflowNode, waits: list[PlannedItem]) -> None:
         """A root of a node waits for what the node waits for, and has its condition."""
         for item in waits:
             job.wait_for(item)
-        job.inputs = {**inputs, **job.inputs}
         if node.when is not None:
             job.when = node.when
             job.rule |= CONDITIONAL
@@ -331,6 +329,22 @@ def reference(output: Output) -> ResultRef:
             return ResultRef([reference(part) for part in output])
         case _:
             raise TypeError(f"{output!r} has no results")
+
+
+def jobs_of(output: Output) -> Iterator[PlannedJob]:
+    """The jobs of which the results of an output consist; those of its :func:`reference`."""
+    match output:
+        case PlannedJob():
+            yield output
+        case PlannedWorkflow(kind="batch"):
+            for item in output.items:
+                if item.name != "then":
+                    yield from jobs_of(item)
+        case PlannedWorkflow():
+            yield from jobs_of([*output.outputs.values()])
+        case list():
+            for part in output:
+                yield from jobs_of(part)
 
 
 def external_id(other: Any) -> bytes:

@@ -62,13 +62,19 @@ class PlannedJob(PlannedItem):
     # What it waits for, with the kind of the edge; and jobs and workflows outside the plan.
     after: dict[PlannedItem, int] = field(default_factory=dict, init=False)
     external_ids: list[bytes] = field(default_factory=list, init=False)
-    # What it takes before its own arguments.
+    # What it takes before its own arguments, and where these results come from.
     input_ref: ResultRef | FailedJobs | None = field(default=None, init=False)
-    # Results that its condition and ``current_job().inputs`` read, by name of the node.
+    source: Output | None = field(default=None, init=False)
+    # Results that its condition and ``current_job().inputs`` read, by name of the node; and where
+    # they come from.
     inputs: dict[str, ResultRef] = field(default_factory=dict, init=False)
+    before: dict[str, Output] = field(default_factory=dict, init=False)
     rule: int = field(default=int(Rule.COMPLETED), init=False)  # CONDITIONAL is added for `when`
     when: str | None = field(default=None, init=False)  # its condition
     wait_for_children: bool = field(default=False, init=False)  # so its dependents do
+
+    def __str__(self) -> str:
+        return f"{self.signature.task} (node {self.name})" if self.name else self.signature.task
 
     def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
         """Start after the end of another item."""

@@ -10,7 +10,9 @@ import pytest
 
 from hammerflow import (
     Hammerflow,
+    JobFailed,
     JobState,
+    Signature,
     Workflow,
     WorkflowInvalid,
     chain,
@@ -212,3 +214,78 @@ def test_a_child_may_wait_for_an_empty_sibling(app: Hammerflow, f: SimpleNamespa
     result = parent.delay()
     drain(app)
     assert result.children()[-1].get(timeout=1) == [[], 1]
+
+
+# -- results that are not stored
+
+
+@pytest.mark.parametrize("where", ["declared", "per call"])
+def test_a_result_that_is_not_stored_cannot_be_taken(
+    app: Hammerflow, f: SimpleNamespace, where: str
+) -> None:
+    @app.task(store_result=where != "declared")
+    def quiet(n: int = 0) -> int:
+        return n
+
+    def q() -> Signature:
+        return quiet.si() if where == "declared" else quiet.options(store_result=False).si()
+
+    work = [
+        q() | f.total.s(),
+        f.leaf.s(1) | q() | f.leaf.s(),
+        chord([f.leaf.s(1), q()], f.total.s()),
+        chord([chain(f.leaf.s(1), q())], f.total.s()),
+        group(f.leaf.s(1), q()) | f.total.s(),
+        app.batch([f.leaf.s(1), q()], then=f.total.s()),
+        Workflow("w").add(q() | f.total.s()),
+        Workflow("w").add(app.batch([q()], then=f.total.s())),
+        Workflow("w").add(q(), name="a").add(f.leaf.s(1), after="a", when="a > 0"),
+        Workflow("w").add(app.batch([q()]), name="a").then(f.leaf.s(1), when="size(a) > 0"),
+    ]
+    for one in work:
+        with pytest.raises(WorkflowInvalid, match="not stored .store_result=False"):
+            app.enqueue(one)
+    with pytest.raises(WorkflowInvalid, match=r"leaf takes the result of .*quiet, which is not"):
+        q().apply_async(link=f.leaf.s())
+    assert not app.jobs()
+    allowed = [q() | f.leaf.si(2), chord([q()], f.leaf.si(3)), app.batch([q()], then=f.leaf.si(4))]
+    results = [app.enqueue(one) for one in [*allowed, q().on_error(f.leaf.s())]]
+    drain(app)
+    assert [results[0].get(timeout=1), results[1].get(timeout=1)] == [2, 3]
+    assert results[3].get(timeout=1) is None
+
+
+def test_a_spawner_and_inputs_refuse_a_result_that_is_not_stored(
+    app: Hammerflow, f: SimpleNamespace
+) -> None:
+    quiet = f.leaf.options(store_result=False)
+
+    @app.spawner(name="takes", then=f.total.s(), max_attempts=1)
+    def takes(kind: str) -> Any:
+        yield f.leaf.s(0)
+        yield quiet.s(1) if kind == "call" else chain(f.leaf.s(1), quiet.s())
+
+    @app.spawner(name="leaves", then=f.total.si("then"))
+    def leaves() -> Any:
+        yield from (quiet.s(1), f.leaf.s(1) | quiet.s())
+
+    @app.task(max_attempts=1)
+    def reads() -> Any:
+        return current_job().inputs["a"]
+
+    flow = Workflow("w").add(quiet.s(1), name="a").then(f.leaf.s(2), name="b")
+    results = [takes.delay("call"), takes.delay("chain"), flow.then(reads.s(), name="c").enqueue()]
+    left, ordered = (
+        leaves.delay(),
+        Workflow("x").add(quiet.s(1), name="a").then(reads.s()).enqueue(),
+    )
+    drain(app)
+    for result in results[:2]:
+        with pytest.raises(JobFailed, match="total takes the results of all children, and that of"):
+            result.get(timeout=1)
+        assert not result.children()
+    with pytest.raises(JobFailed, match="this job depends on b"):
+        results[2].get(timeout=1)
+    with pytest.raises(JobFailed, match="'a': its result is not stored"):
+        ordered.get(timeout=1)
+    assert left.children()[-1].get(timeout=1) == "then"

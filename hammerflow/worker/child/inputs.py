@@ -59,6 +59,8 @@ class Inputs(Mapping[str, Any]):
         if name not in self._references:
             known = ", ".join(self._references) or "nothing"
             raise KeyError(f"{name!r}: this job depends on {known}")
+        if self._references[name] is None:
+            raise KeyError(f"{name!r}: its result is not stored (store_result=False)")
         if name not in self._read:
             ref = ResultRef.from_json(self._references[name])
             read = partial(_values, self._app)

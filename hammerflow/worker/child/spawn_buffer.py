@@ -20,7 +20,7 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.plan import external_id, plan_of, reference
+from hammerflow.workflows.plan import external_id, jobs_of, plan_of, reference
 from hammerflow.workflows.references import ChildrenRef, ResultRef
 from hammerflow.workflows.workflow import Workflow
 
@@ -151,6 +151,7 @@ class SpawnBuffer:
 
     def _add_signature(self, signature: Signature) -> bytes:
         self._check_limits()
+        self._check_stored(signature)
         child = self.app.new_job(
             signature, parent=self.parent, spawn_index=self.count, dependent_id=self._dependent_id
         )
@@ -176,6 +177,8 @@ class SpawnBuffer:
         self._remember(work, outer.id)
         if self.then is not None and not self.then.immutable:
             self._canvases.append((self.count, reference(plan.output)))
+            for step in jobs_of(plan.output):
+                self._check_stored(step.signature)
         for job, step in zip(rows.jobs, plan.jobs, strict=True):
             self._check_limits()
             self._append(
@@ -230,6 +233,15 @@ class SpawnBuffer:
         return child._replace(
             flags=RowFlags.HAS_EDGES, after=after, pending=(child.pending or 0) + 1
         )
+
+    def _check_stored(self, child: Signature) -> None:
+        then = self.then
+        if then is not None and not then.immutable and not self.app.stores_result(child):
+            raise SpawnInvalid(
+                f"{then.task} takes the results of all children, and that of {child.task} is not "
+                "stored (store_result=False): store it, or use si() for a call that takes no "
+                "result; nothing was inserted"
+            )
 
     def _check_limits(self) -> None:
         config, depth = self.parent.config, self.parent.job.depth + 1
