@@ -23,7 +23,10 @@ CALL_OPTIONS = (
     Option("backoff", "Backoff", _TASK, "How long to wait before each further attempt."),
     Option.duration("timeout", _TASK, "Running time of one attempt; then its process is killed."),
     Option.duration("soft_timeout", _TASK, "Running time until SoftTimeout is raised in the body."),
-    Option("store_result", "bool", _TASK, "Whether the return value is stored."),
+    Option(
+        "store_result", "bool", _TASK,
+        "Whether the return value is stored; if not, get() returns None and no call can take it.",
+    ),
     Option.duration("delay", "0", "Earliest start, from now (countdown= in apply_async)."),
     Option("eta", "datetime", "None", "Earliest start, as an aware datetime; excludes delay."),
     Option(

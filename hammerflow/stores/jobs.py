@@ -315,17 +315,17 @@ class Jobs(Verbs):
 
     def results_of_children(
         self, parent_id: bytes, dependent_id: bytes
-    ) -> Iterator[tuple[JobState | None, bytes | None]]:
-        """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
+    ) -> Iterator[tuple[int, bytes | None]]:
+        """(spawn index, encoded result) of the single jobs among the children that a fan-in waited
+        for, in order."""
         after = -1
         while True:
             values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
             rows = self._database.rows("children_results", n=_PAGE, **values)
-            for index, state, result in rows:
-                after = index
-                yield (None if state is None else FINAL_STATES[state]), result
+            yield from rows
             if len(rows) < _PAGE:
                 return
+            after = rows[-1][0]
 
     def spawn(self, parent_id: bytes) -> dict[str, Any] | None:
         """The recorded spawn operation of a job."""
