@@ -89,6 +89,7 @@ class Hammerflow:
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
+        self.stores_result = factory.stores_result
         self._opening = threading.Lock()
         for task_name, fn in builtin_tasks(self.tasks).items():
             self._register(fn, Task, {"name": task_name})

@@ -102,7 +102,7 @@ def refusal(check: ValueCheck, value: Any, what: str, error: Exception) -> Confi
     if isinstance(error, ConfigError):
         return ConfigError(f"{what}: {error}")
     unfit = error if isinstance(error, Unfit) else Unfit()
-    shown = safe_repr(value if unfit.value is ... else unfit.value, 80)
+    shown = safe_repr(value if unfit.value is ... else unfit.value)
     advice = f": {unfit.advice}" if unfit.advice else ""
     wanted = unfit.wanted or check.wanted
     return ConfigError(f"{what}{unfit.path} must be {wanted}, not {shown}{advice}")

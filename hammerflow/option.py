@@ -96,7 +96,7 @@ def unknown_option(name: Any, known: Iterable[str], owner: str) -> str:
     from hammerflow.foreign_names import ADVICE
 
     known = list(known)
-    shown = safe_repr(name, 80)
+    shown = safe_repr(name)
     for ours, advice in ADVICE.get(name, ()) if isinstance(name, str) else ():
         if ours is None or ours in known:
             return f"{owner} has no option {shown}: {advice}"

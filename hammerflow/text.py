@@ -1,13 +1,18 @@
-"""Text: checked names, and messages that every database can store."""
+"""Text: checked names, messages that every database can store, and text that is safe to print."""
 
 from __future__ import annotations
 
-import reprlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable"]
+__all__ = [
+    "NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable", "visible",
+    "visible_lines",
+]  # fmt: skip
 
 #: Most characters of a name or key.
 NAME: Final = 255
@@ -16,6 +21,18 @@ NAME: Final = 255
 REASON: Final = 16_000
 #: Most characters kept of a message or traceback.
 TRACE: Final = 200_000
+
+#: Characters that a terminal obeys or that nobody sees: C0, DEL, C1, soft hyphen, bidi controls
+#: (https://unicode.org/reports/tr9), zero-width ones but the joiners of emoji and Persian, line
+#: separators, lone surrogates, annotations and tags.
+_HIDDEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_BRACKETS: Final[dict[type, Sequence[str]]] = {
+    list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})"), dict: "{}",
+}  # fmt: skip
+_DEEPEST: Final = 6  # levels of containers that are shown
 
 
 def plain_text(value: Any) -> str | None:
@@ -26,28 +43,6 @@ def plain_text(value: Any) -> str | None:
     return str.__str__(value) if issubclass(type(value), str) else None
 
 
-def safe_repr(value: Any, most: int = 200) -> str:
-    """The repr of a user's value for a message: short, printable, and never an exception.
-
-    Args:
-        most: the most characters.
-    """
-    try:
-        shown = _SHORT.repr(value) if type(value) in _BUILT_IN else repr(value)
-        shown = storable(shown, max(2 * most, 200))
-    except Exception:  # noqa: BLE001 - a border: the value's own code runs here
-        shown = f"<{type(value).__name__}: repr failed>"
-    if not shown.isprintable():
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
-    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
-
-
-_BUILT_IN = {str, bytes, bytearray, int, list, tuple, dict, set, frozenset}
-_SHORT = reprlib.Repr()
-_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxfrozenset = 10
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
-
-
 def checked_name(value: str, what: str) -> str:
     """The value itself, if it can be a name or key in every database.
 
@@ -55,9 +50,8 @@ def checked_name(value: str, what: str) -> str:
     """
     plain = plain_text(value)
     if plain is None or not 0 < len(plain) <= NAME or not plain.isprintable():
-        raise ConfigError(
-            f"{what} must have 1 to {NAME} printable characters, not {safe_repr(value, 80)}"
-        )
+        shown = safe_repr(value)
+        raise ConfigError(f"{what} must have 1 to {NAME} printable characters, not {shown}")
     return plain
 
 
@@ -76,3 +70,62 @@ def storable(text: str, most: int = REASON) -> str:
     head = kept // 3
     left_out = f"\n... {len(text) - kept} characters left out ...\n"
     return text[:head] + left_out + text[head - kept :]
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, characters that a terminal obeys or hides shown as ``\x1b``.
+
+    Every text that comes from a row or a user passes here, or through :func:`visible_lines`, before
+    it reaches a terminal or a line of a log: ESC, BEL and bidi overrides could else make the
+    terminal of an operator obey whoever sent the job.
+    """
+    return text if text.isprintable() else _HIDDEN.sub(_escaped, text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text whose lines are kept, as a traceback's; the caller indents them."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(visible(line.expandtabs(4)) for line in lines)
+
+
+def safe_repr(value: object, most: int = 80) -> str:
+    """``repr(value)`` on one line, cut to ``most`` characters; it never raises.
+
+    A value whose ``__repr__`` raises or returns no text is ``‹Order: repr failed›``. Of large
+    texts and containers only the part that is shown is formatted.
+    """
+    text = visible(_repr(value, most, _DEEPEST))
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _repr(value: Any, most: int, depth: int) -> str:
+    cls = type(value)
+    try:
+        if cls is str or cls is bytes or cls is bytearray:
+            return repr(value[: most + 1])
+        if cls not in _BRACKETS or not value:
+            return repr(value)
+        opening, closing = _BRACKETS[cls]
+        if not depth:
+            return f"{opening}...{closing}"
+        comma = "," if cls is tuple and len(value) == 1 else ""
+        return f"{opening}{', '.join(_parts(value, most, depth - 1))}{comma}{closing}"
+    except Exception:  # noqa: BLE001 - a border: the user's __repr__ runs
+        return f"‹{cls.__name__}: repr failed›"
+
+
+def _parts(value: Iterable[Any], most: int, depth: int) -> Iterator[str]:
+    """The elements of a container until they have more than ``most`` characters."""
+    left = most
+    for key in islice(value, most):
+        part = _repr(key, left, depth)
+        if isinstance(value, dict):
+            part += f": {_repr(value[key], left, depth)}"
+        yield part
+        left -= len(part)
+        if left < 0:  # the text is longer than is shown already
+            return
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -59,7 +59,10 @@ CALL_OPTIONS = OptionTable((
     Option("backoff", BACKOFF, _TASK, "How long to wait before each further attempt."),
     Option("timeout", TIMEOUT, _TASK, "Running time of one attempt; then its process is killed."),
     Option("soft_timeout", TIMEOUT, _TASK, "Running time until SoftTimeout is raised in the body."),
-    Option("store_result", FLAG, _TASK, "Whether the return value is stored."),
+    Option(
+        "store_result", FLAG, _TASK,
+        "Whether the return value is stored; if not, get() returns None and no call can take it.",
+    ),
     Option("delay", _DELAY, "0", "Earliest start, from now (countdown= in apply_async)."),
     Option("eta", MOMENT, "None", "Earliest start, as an aware datetime; excludes delay."),
     Option(

@@ -88,7 +88,7 @@ class SpawnConfig:
         It maps field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in milliseconds.
         """
         if not isinstance(given, Mapping):
-            raise ConfigError(f"_spawn_config must be a mapping, not {safe_repr(given, 80)}")
+            raise ConfigError(f"_spawn_config must be a mapping, not {safe_repr(given)}")
         values = dict(given)
         if "spawn_delay_ms" in values:
             delay = values.pop("spawn_delay_ms")

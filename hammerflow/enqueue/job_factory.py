@@ -73,6 +73,12 @@ class JobFactory:
             return
         task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
 
+    def stores_result(self, signature: Signature) -> bool:
+        """Whether a call's result is stored; True for a task that is not registered here."""
+        task = self._tasks.get(signature.task)
+        stores = task is None or task.defaults.store_result
+        return bool(signature.options.get("store_result", stores))
+
     def from_signature(
         self, signature: Signature | Any, *, parent: Parent | None = None,
         spawn_index: int | None = None, dependent_id: bytes | None = None, feeds: int = 0,

@@ -98,7 +98,7 @@ class FunctionBackoff:
         try:
             return _DELAY(self.fn(attempt), "the delay it returns")  # type: ignore[no-any-return]
         except Exception as error:  # noqa: BLE001 - a border: the user's function
-            fn = safe_repr(self.fn, 80)
+            fn = safe_repr(self.fn)
             _log.warning("exponential() replaces the backoff %s: %s", fn, safe_repr(error))
             return _STANDARD.seconds(attempt, chance)
 

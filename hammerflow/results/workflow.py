@@ -16,6 +16,7 @@ from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 from hammerflow.workflows.references import JobRange, ResultRef
+from hammerflow.workflows.workflow import whole_of
 
 if TYPE_CHECKING:
     from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
@@ -320,14 +321,15 @@ class WorkflowResult:
 
     def _results(self) -> Any:
         outputs = self.row().options.get("outputs", {})
-        named = {m.name: m for m in self.members() if m.name is not None and m.position is not None}
         found: dict[str, Any] = {}
-        for name, member in named.items():
-            node = name.partition("[")[0]
-            if node in outputs:
-                found.setdefault(node, self._resolve(ResultRef.from_json(outputs[node])))
-            elif not _is_part(name, named):
-                found[name] = self._value(member)
+        for member in self.members():
+            if member.name is None or member.position is None:
+                continue
+            node = whole_of(member.name, outputs)
+            if node is None:
+                found[member.name] = self._value(member)
+            elif node not in found:
+                found[node] = self._resolve(ResultRef.from_json(outputs[node]))
         return found
 
     def _value(self, member: WorkflowMember) -> Any:
@@ -360,12 +362,6 @@ class WorkflowResult:
 
 def _dashed(id_: bytes) -> str:
     return str(uuid.UUID(bytes=id_))
-
-
-def _is_part(name: str, named: Mapping[str, Any]) -> bool:
-    """Whether it names a step before the last one of a chain that is a node."""
-    node, _, number = name.rpartition(".")
-    return node in named and number.isdigit()
 
 
 class BatchResult(WorkflowResult):
