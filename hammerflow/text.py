@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable", "visible",
-    "visible_lines",
+    "NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable", "timestamp",
+    "visible", "visible_lines",
 ]  # fmt: skip
 
 #: Most characters of a name or key.
@@ -86,6 +87,15 @@ def visible_lines(text: str) -> str:
     """The same for a text whose lines are kept, as a traceback's; the caller indents them."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(visible(line.expandtabs(4)) for line in lines)
+
+
+def timestamp(instant: datetime) -> str:
+    """The one form in which an instant is written: ``2026-11-26T02:08:03.123+01:00``.
+
+    That is ISO 8601 with milliseconds and the offset from UTC. What people read is in their zone,
+    JSON in UTC: the caller chooses by ``astimezone``.
+    """
+    return instant.isoformat(timespec="milliseconds")
 
 
 def safe_repr(value: object, most: int = 80) -> str:
