@@ -91,7 +91,7 @@ class Hammerflow:
         self.as_child = factory.as_child
         self.stores_result = factory.stores_result
         self._opening = threading.Lock()
-        for task_name, fn in builtin_tasks(self.tasks).items():
+        for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:

@@ -10,10 +10,13 @@ from typing import Any, TypedDict
 
 from hammerflow.option import Option
 
-__all__ = ["CALL_OPTIONS", "CallOptions", "known_options", "to_json"]
+__all__ = ["CALL_OPTIONS", "EACH", "CallOptions", "known_options", "to_json"]
 
 
 _TASK = "the task's"
+#: The option of a call that ``Task.map``, ``starmap`` or ``chunks`` has made: its only argument is
+#: a list with the arguments for each call of the function.
+EACH = "each"
 
 #: What ``Task.options(...)``, ``Signature.set(...)`` and ``app.signature(...)`` take.
 CALL_OPTIONS = (

@@ -35,7 +35,7 @@ from hammerflow.workflows.workflow import Workflow, WorkflowNode
 __all__ = ["Plan", "external_id", "jobs_of", "plan_of", "reference"]
 
 #: Placeholder job for an empty group or batch, so that its successors still have a predecessor.
-NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
+NOTHING = Signature("hammerflow.collect", ([],), immutable=True)
 #: From this many results in a row, a reference is a range.
 _RANGE = 16
 NewId = Callable[[], bytes]
