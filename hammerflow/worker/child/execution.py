@@ -159,10 +159,10 @@ class JobExecution:
         return value
 
     def _spawn_returned(self, value: Any) -> Any:
-        buffer = self._open_spawn_buffer()
-        if isinstance(value, Iterator) or _are_signatures(value):
+        buffer, is_spawner = self._open_spawn_buffer(), isinstance(self.task, Spawner)
+        if isinstance(value, Iterator) or (_are_signatures(value) and (value or is_spawner)):
             return buffer.add_all(value)
-        if isinstance(self.task, Spawner) and value is not None:
+        if is_spawner and value is not None:
             kind = type(value).__name__
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value
