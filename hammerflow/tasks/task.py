@@ -210,7 +210,9 @@ class Task(Generic[P, R]):
             raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
         iterator = iter(items)
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
-        return Group(self.starmap(part) for part in parts)
+        group = Group(self.starmap(part) for part in parts)
+        group.submit = self.app.enqueue
+        return group
 
 
 class AsyncTask(Task[P, R]):
