@@ -93,7 +93,7 @@ class Hammerflow:
         self.stores_result = factory.stores_result
         self._opening = threading.Lock()
         self._async_calls: AsyncCalls | None = None
-        for task_name, fn in builtin_tasks(self.tasks).items():
+        for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:

@@ -24,10 +24,15 @@ from hammerflow.jobs.backoff import BACKOFF
 from hammerflow.jobs.job import PRIORITY
 from hammerflow.option import Option, OptionTable, checked
 
-__all__ = ["ATTEMPTS", "CALL_OPTIONS", "TIMEOUT", "CallOptions", "known_options", "to_json"]
+__all__ = [
+    "ATTEMPTS", "CALL_OPTIONS", "EACH", "TIMEOUT", "CallOptions", "known_options", "to_json",
+]  # fmt: skip
 
 
 _TASK = "the task's"
+#: The option of a call that ``Task.map``, ``starmap`` or ``chunks`` has made: its only argument is
+#: a list with the arguments for each call of the function.
+EACH = "each"
 #: A number of attempts.
 ATTEMPTS = whole(1, 1_000_000)
 #: A limit on a running time.

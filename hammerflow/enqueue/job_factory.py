@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.options import CallOptions, to_json
+from hammerflow.canvas.options import EACH, CallOptions, to_json
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
@@ -69,6 +69,13 @@ class JobFactory:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
         """
+        if EACH in signature.options:
+            for index, item in enumerate(signature.args[0]):
+                try:
+                    task.check(*item)
+                except TypeError as error:
+                    raise TypeError(f"{task.name}: items[{index}]: {error}") from None
+            return
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
             return
         task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
@@ -231,6 +238,8 @@ def _overrides(
         stored["backoff"] = options["backoff"].to_dict()
     if "store_result" in options:
         stored["store_result"] = bool(options["store_result"])
+    if EACH in options:
+        stored[EACH] = True
     if "spawn" in options:
         stored["spawn"] = _plain_config(options["spawn"])
     return stored

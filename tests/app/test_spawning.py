@@ -106,6 +106,24 @@ def test_a_handler_gives_the_children_of_an_ordinary_task(
     assert operation["spawned"] == 3
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("value", [[], (), {}, "", None, 0])
+def test_an_ordinary_task_with_a_configuration_keeps_an_empty_result(
+    app: Hammerflow, is_async: bool, value: Any
+) -> None:
+    def empty() -> Any:
+        return value
+
+    async def empty_async() -> Any:
+        return value
+
+    task = app.task(name="empty")(empty_async if is_async else empty)
+    result = task.apply_async((), spawn=SpawnConfig(operation_id="op"))
+    drain(app)
+    assert result.get(timeout=1) == value
+    assert result.children() == []
+
+
 def test_a_handler_has_one_name(app: Hammerflow) -> None:
     @app.spawn_handler("h")
     def one(context: SpawnContext) -> None: ...
