@@ -90,9 +90,10 @@ class Hammerflow:
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
+        self.stores_result = factory.stores_result
         self._opening = threading.Lock()
         self._async_calls: AsyncCalls | None = None
-        for task_name, fn in builtin_tasks(self.tasks).items():
+        for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
@@ -251,7 +252,7 @@ class Hammerflow:
                 f"the task name {name!r} is taken by {self.tasks[name].fn.__qualname__}: "
                 "give one of the two name='...'"
             )
-        options = declared(fn, given, is_spawner=kind is Spawner)
+        options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
         task = self.tasks[name] = kind(fn, name=name, options=options, app=self)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from hammerflow.canvas.chain import Canvas, Chain, Group
+from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.reading import MEMBER_ERRORS
@@ -23,12 +25,25 @@ class GroupResult(Sequence[Any]):
 
     Attributes:
         results: a Result for each job, a GroupResult for each group inside.
-        workflow: the handle on the whole group.
     """
 
-    def __init__(self, results: Sequence[Any], workflow: WorkflowResult) -> None:
+    def __init__(self, results: Sequence[Any], workflow: WorkflowResult | None) -> None:
         self.results = list(results)
-        self.workflow = workflow
+        self._workflow = workflow
+
+    @property
+    def workflow(self) -> WorkflowResult:
+        """The handle on the whole group.
+
+        Raises:
+            HammerflowError: there is none, because the group had no tasks and so no app.
+        """
+        if self._workflow is None:
+            raise HammerflowError(
+                "a group without tasks is not written by delay(), so it has no id: write it with "
+                "app.enqueue(group)"
+            )
+        return self._workflow
 
     @property
     def id(self) -> uuid.UUID:
@@ -42,7 +57,7 @@ class GroupResult(Sequence[Any]):
         return self.results[index]
 
     def __repr__(self) -> str:
-        return f"<GroupResult {self.id} of {len(self.results)}>"
+        return f"<GroupResult {self._workflow and self.id} of {len(self.results)}>"
 
     def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> list[Any]:
         """Wait for all jobs and return their results in order.
@@ -100,11 +115,13 @@ class GroupResult(Sequence[Any]):
 
     async def await_(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
         """:meth:`wait` without blocking the event loop."""
-        return await self.workflow.await_(timeout)
+        if self._workflow is None:
+            return WorkflowStatus.COMPLETED
+        return await self._workflow.await_(timeout)
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
         """Wait until all have ended; see :meth:`WorkflowResult.wait`."""
-        return self.workflow.wait(timeout)
+        return WorkflowStatus.COMPLETED if self._workflow is None else self._workflow.wait(timeout)
 
     def ready(self) -> bool:
         """Whether all have ended."""
@@ -131,7 +148,8 @@ class GroupResult(Sequence[Any]):
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Cancel the jobs that have not started; ask workers to stop the running ones."""
-        self.workflow.cancel(reason)
+        if self._workflow is not None:
+            self._workflow.cancel(reason)
 
     revoke = cancel
 
@@ -140,6 +158,20 @@ class GroupResult(Sequence[Any]):
         for result in self.results:
             states |= result._states() if isinstance(result, GroupResult) else {result.state}
         return states
+
+
+def _of_nothing(canvas: Canvas) -> GroupResult:
+    """The result of groups without tasks, which no app can send: it is there at once."""
+    match canvas:
+        case Chain():
+            return _of_nothing(canvas.tasks[-1])
+        case Group():
+            return GroupResult([_of_nothing(part) for part in canvas.tasks], None)
+        case _:
+            raise WorkflowInvalid("a chord needs a body: chord(header, body)")
+
+
+Canvas.result_of_nothing = _of_nothing
 
 
 def handle_of(output: Any, workflow: PlannedWorkflow, backend: ResultBackend) -> Any:

@@ -18,6 +18,7 @@ from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 from hammerflow.workflows.references import JobRange, ResultRef
+from hammerflow.workflows.workflow import whole_of
 
 if TYPE_CHECKING:
     from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
@@ -332,15 +333,16 @@ class WorkflowResult:
 
     def _results(self, propagate: bool) -> Any:
         outputs = self.row().options.get("outputs", {})
-        named = {m.name: m for m in self.members() if m.name is not None and m.position is not None}
         found: dict[str, Any] = {}
         read = partial(self._read, propagate=propagate)
-        for name, member in named.items():
-            node = name.partition("[")[0]
-            if node in outputs:
-                found.setdefault(node, ResultRef.from_json(outputs[node]).resolve(read))
-            elif not _is_part(name, named):
-                found[name] = self._member_value(member, propagate)
+        for member in self.members():
+            if member.name is None or member.position is None:
+                continue
+            node = whole_of(member.name, outputs)
+            if node is None:
+                found[member.name] = self._member_value(member, propagate)
+            elif node not in found:
+                found[node] = ResultRef.from_json(outputs[node]).resolve(read)
         return found
 
     def _member_value(self, member: WorkflowMember, propagate: bool) -> Any:
@@ -380,12 +382,6 @@ class WorkflowResult:
 
 def _dashed(id_: bytes) -> str:
     return str(uuid.UUID(bytes=id_))
-
-
-def _is_part(name: str, named: Mapping[str, Any]) -> bool:
-    """Whether it names a step before the last one of a chain that is a node."""
-    node, _, number = name.rpartition(".")
-    return node in named and number.isdigit()
 
 
 class BatchResult(WorkflowResult):
