@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from hammerflow.enqueue.transaction import OpenTransaction
+from hammerflow.enqueue.transaction import OpenTransaction, leave
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.results.threads import Call, ThreadPool
 from hammerflow.stores.database import RETRY_SECONDS, running_loop
@@ -123,13 +123,7 @@ class AsyncTransactions:
             yield
         finally:
             opened.is_over = True
-            try:
-                self._open.reset(token)
-            except ValueError:
-                raise HammerflowError(
-                    "the block of a transaction was left in another context than it was entered "
-                    "in, so the calls between did not see it; enter and leave it in one task"
-                ) from None
+            leave(self._open, token)
 
     async def _slot(self, store: Store) -> Callable[[], None]:
         """Wait until one more transaction may be open; returns what gives its slot back, to be

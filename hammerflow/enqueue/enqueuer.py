@@ -13,7 +13,7 @@ from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.spool import Spool
-from hammerflow.enqueue.transaction import OpenTransaction, Transaction
+from hammerflow.enqueue.transaction import OpenTransaction, Transaction, leave
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import new_id
@@ -178,4 +178,4 @@ class Enqueuer:
             yield opened
         finally:
             opened.is_over = True
-            self.open.reset(token)
+            leave(self.open, token)

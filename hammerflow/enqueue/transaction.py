@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from hammerflow.enqueue.async_transaction import AsyncTransaction
     from hammerflow.stores.database import Tx
 
-__all__ = ["OpenTransaction", "Transaction", "TransactionBlock"]
+__all__ = ["OpenTransaction", "Transaction", "TransactionBlock", "leave"]
 
 T = TypeVar("T")
 
@@ -96,6 +97,24 @@ class Transaction:
             HammerflowError: the block has ended.
         """
         return self._opened.execute(sql, parameters)
+
+
+def leave(
+    variable: ContextVar[OpenTransaction | None], token: Token[OpenTransaction | None]
+) -> None:
+    """Take the transaction out of the context at the end of its block.
+
+    Raises:
+        HammerflowError: it was entered in another context, so the block is rolled back.
+    """
+    try:
+        variable.reset(token)
+    except ValueError:
+        raise HammerflowError(
+            "this block was entered in another thread or asyncio task than it is left in, so the "
+            "calls between may not have seen its transaction, which was rolled back; enter and "
+            "leave it in the same one"
+        ) from None
 
 
 class TransactionBlock:
