@@ -12,6 +12,7 @@ from typing import Any
 
 from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.signature import Signature
+from hammerflow.canvas.snapshot import snapshot
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
@@ -100,7 +101,7 @@ class Workflow:
         self.health_check_interval = seconds_or_none(health_check_interval, "health_check_interval")
         self.trace_id = trace_id
         self.correlation_id = correlation_id
-        self.metadata = dict(metadata or {})
+        self.metadata: dict[str, Any] = snapshot(dict(metadata or {}))
         self.submit = submit
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
