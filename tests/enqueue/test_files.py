@@ -28,7 +28,7 @@ correlation_id: c-1
 metadata: {team: data}
 jobs:
 - {name: extract, task: shop.extract, args: [7], queue: etl, timeout: 90s, max_attempts: 5}
-- {name: load, depends_on: [extract], when: result.ok, after_skipped: run, delay: 2s,
+- {name: load, depends_on: [extract], when: extract.ok, after_skipped: run, delay: 2s,
    wait_for_children: true}
 - {name: report, task: mail.send, kwargs: {to: me}, depends_on: [extract, load], priority: low}
 """
@@ -44,7 +44,7 @@ def shop() -> Hammerflow:
 
 
 def test_a_file_is_a_workflow_of_the_apps_tasks(shop: Hammerflow, tmp_path: Path) -> None:
-    (tmp_path / "etl.yaml").write_text(ETL.replace("result.ok", "extract.ok"))
+    (tmp_path / "etl.yaml").write_text(ETL)
 
     flow = workflow_from_file(shop, tmp_path / "etl.yaml")
 
@@ -94,5 +94,5 @@ def test_a_file_that_cannot_be_read_is_one_sentence(shop: Hammerflow, tmp_path: 
 
 
 def test_a_condition_is_checked_at_once(shop: Hammerflow) -> None:
-    with pytest.raises(WorkflowInvalid, match="'load'"):
-        workflow_from_text(shop, ETL.replace("result.ok", "extract ="), format="yaml")
+    with pytest.raises(WorkflowInvalid, match=r"line 13, jobs\[1\].when: .* write =="):
+        workflow_from_text(shop, ETL.replace("extract.ok", "extract ="), format="yaml")

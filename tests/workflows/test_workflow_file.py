@@ -62,7 +62,7 @@ jobs:
   - name: report
     payload: [a, 2]
     depends_on: [fetch]
-    when: result['rows'] > 0
+    when: fetch['rows'] > 0
     after_skipped: run
     timeout: 1h30m
     delay: 0.5
@@ -107,7 +107,7 @@ def test_yaml_says_everything() -> None:
     assert fetch.args == [1, datetime.date(2026, 11, 21)]
     assert (fetch.kwargs, fetch.max_attempts, fetch.line) == ({"deep": True}, 5, 8)
     assert report == NodeSpec(
-        "report", "report", ["a", 2], {}, ["fetch"], 13, None, "result['rows'] > 0", "run", 5_400.0,
+        "report", "report", ["a", 2], {}, ["fetch"], 13, None, "fetch['rows'] > 0", "run", 5_400.0,
         4, None, 0.5, wait_for_children=True,
     )  # fmt: skip
 
@@ -184,6 +184,11 @@ def test_durations(said: str, seconds: float | None) -> None:
          "continue_on_failure, manual, not 'failfast': did you mean fail_fast?"),
         ("name: w\njobs:\n  - name: a\n  - name: a\n",
          "line 4, jobs[1].name: the job in line 3 has the name 'a', too"),
+        (job("when: rows > 0"), "line 4, jobs[0].when: a condition reads the results of dep"),
+        ("name: w\njobs:\n- {name: a}\n- name: b\n  depends_on: [a]\n  when: result['rows'] > 0\n",
+         "at character 1: the result of 'a' is read as a, and its field 'result' as a.result"),
+        ("name: w\njobs:\n- {name: a}\n- {name: c}\n- {name: b, depends_on: [a], when: c > 0}\n",
+         "line 5, jobs[2].when: 'c' is a node that is not a dependency"),
         ("name: w\njobs:\n  - {name: load, depends_on: [extrct]}\n  - {name: extract}\n",
          "line 3, jobs[0].depends_on[0]: there is no job named 'extrct': did you mean extract?"),
         ("name: w\njobs:\n- {name: a, depends_on: [b]}\n- {name: b, depends_on: [a]}\n",
