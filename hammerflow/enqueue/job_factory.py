@@ -15,7 +15,7 @@ from hammerflow.codec.codec import Codec
 from hammerflow.durations import seconds, seconds_or_none
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import Claimed, NewJob, checked_priority
+from hammerflow.jobs.job import PRIORITY, Claimed, NewJob
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
@@ -196,7 +196,7 @@ class JobFactory:
             id=_job_id(options.get("job_id")),
             task=name,
             queue=checked_name(options.get("queue", defaults.queue), "a queue's name"),
-            priority=checked_priority(options.get("priority", defaults.priority)),
+            priority=PRIORITY(options.get("priority", defaults.priority), "priority"),
             args=encoded,
             options=to_json(_overrides(options, defaults, parent)),
             headers=_headers(options.get("headers")),

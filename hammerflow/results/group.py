@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from hammerflow.canvas.chain import Canvas, Chain, Group
-from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, WorkflowInvalid
+from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.results.reading import MEMBER_ERRORS
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, ResultBackend
 from hammerflow.results.workflow import WorkflowResult
@@ -63,10 +64,11 @@ class GroupResult(Sequence[Any]):
 
         Args:
             timeout: seconds or timedelta for all of them together; None waits without a limit.
-            propagate: raise the first error; otherwise the list holds it instead of the result.
+            propagate: raise the first error; otherwise the list holds each error in the place of
+                the result, also for a result that cannot be decoded here.
 
         Raises:
-            JobFailed, JobCancelled, TimeoutError: as :meth:`Result.get`.
+            JobFailed, JobCancelled, NotDecodable, TimeoutError: as :meth:`Result.get`.
         """
         deadline = Deadline(timeout)
         found: list[Any] = []
@@ -77,7 +79,7 @@ class GroupResult(Sequence[Any]):
                 continue
             try:
                 found.append(result.get(left))
-            except (JobFailed, JobCancelled) as error:
+            except MEMBER_ERRORS as error:
                 if propagate:
                     raise
                 found.append(error)
@@ -85,11 +87,37 @@ class GroupResult(Sequence[Any]):
 
     join = get
 
-    async def aget(self, timeout: float | timedelta | None = None) -> list[Any]:
-        """:meth:`get` without blocking the event loop."""
+    async def aget(
+        self, timeout: float | timedelta | None = None, *, propagate: bool = True
+    ) -> list[Any]:
+        """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        import asyncio  # not at the top: who sends jobs from threads does not pay for it
+
+        seconds = Deadline(timeout).timeout
+
+        async def one(result: Any) -> Any:
+            if isinstance(result, GroupResult):
+                return await result.aget(seconds, propagate=propagate)
+            try:
+                return await result.aget(seconds)
+            except MEMBER_ERRORS as error:
+                if propagate:
+                    raise
+                return error
+
+        tasks = [asyncio.ensure_future(one(result)) for result in self.results]
+        try:
+            return [await task for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def await_(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
+        """:meth:`wait` without blocking the event loop."""
         if self._workflow is None:
-            return self.get()
-        return await self._workflow._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
+            return WorkflowStatus.COMPLETED
+        return await self._workflow.await_(timeout)
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
         """Wait until all have ended; see :meth:`WorkflowResult.wait`."""

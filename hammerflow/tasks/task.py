@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
@@ -31,7 +30,7 @@ class TaskBackend(ResultBackend, Protocol):
     """What a task needs of its app."""
 
     @property
-    def open_transaction(self) -> ContextVar[Any]: ...
+    def in_thread(self) -> Callable[..., Any]: ...
     @property
     def call(self) -> Callable[..., Result[Any]]: ...
     @property
