@@ -11,15 +11,12 @@ from typing import Any, Final
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "REASON",
-    "TRACE",
-    "checked_name",
-    "safe_repr",
-    "storable",
-    "timestamp",
-    "visible",
-    "visible_lines",
-]
+    "NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable", "timestamp",
+    "visible", "visible_lines",
+]  # fmt: skip
+
+#: Most characters of a name or key.
+NAME: Final = 255
 
 #: Most characters kept of a reason or note; MySQL's TEXT holds 65 535 bytes, 4 for a character.
 REASON: Final = 16_000
@@ -39,14 +36,24 @@ _BRACKETS: Final[dict[type, Sequence[str]]] = {
 _DEEPEST: Final = 100  # levels of containers that are shown, as many as the codec takes
 
 
+def plain_text(value: Any) -> str | None:
+    """The text itself; of a subclass, such as a member of a StrEnum, its plain value; None for
+    anything else."""
+    if type(value) is str:
+        return value
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
 def checked_name(value: str, what: str) -> str:
     """The value itself, if it can be a name or key in every database.
 
     It has 1 to 255 printable characters, so no NUL or lone surrogate; ``what`` names it in errors.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        raise ConfigError(f"{what} must have 1 to 255 printable characters, not {safe_repr(value)}")
-    return value
+    plain = plain_text(value)
+    if plain is None or not 0 < len(plain) <= NAME or not plain.isprintable():
+        shown = safe_repr(value)
+        raise ConfigError(f"{what} must have 1 to {NAME} printable characters, not {shown}")
+    return plain
 
 
 def storable(text: str, most: int = REASON) -> str:

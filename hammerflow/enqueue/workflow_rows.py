@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
-from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, RowFlags, Rule, checked_priority
+from hammerflow.jobs.job import CONDITIONAL, PRIORITY, NewJob, NewWorkflow, RowFlags, Rule
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id, jobs_of, reference
 from hammerflow.workflows.planned import Output, PlannedJob, PlannedWorkflow
@@ -209,7 +209,7 @@ def _workflow_defaults(
         if definition is None:
             continue
         if priority is None and definition.priority is not None:
-            priority = checked_priority(definition.priority)
+            priority = PRIORITY(definition.priority, "priority")
         retry = {**definition.retry, **retry}
         trace = trace or definition.trace_id
     return priority, retry, trace

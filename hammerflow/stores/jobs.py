@@ -36,7 +36,7 @@ from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_e
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
 from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle_streaming
-from hammerflow.stores.transitions.unit import Unit, Verbs
+from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
@@ -264,6 +264,16 @@ class Jobs(Verbs):
     def exists(self, job_id: bytes) -> bool:
         """Whether there is such a job."""
         return bool(self._database.rows("job_exists", id=job_id))
+
+    def ended_or_unknown(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids whose job has ended, or that no job has."""
+        left = set(job_ids)
+        for page in in_chunks(job_ids, _PAGE):
+            left -= {row[0] for row in self._database.rows("outcomes_of", ids=page)}
+        open_: set[bytes] = set()
+        for page in in_chunks([*left], _PAGE):
+            open_ |= {row[0] for row in self._database.rows("jobs_existing", ids=page)}
+        return set(job_ids) - open_
 
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of jobs from ``low`` to ``high``, both included."""

@@ -35,7 +35,7 @@ from hammerflow.workflows.workflow import Workflow, WorkflowNode
 __all__ = ["Plan", "external_id", "jobs_of", "plan_of", "reference"]
 
 #: Placeholder job for an empty group or batch, so that its successors still have a predecessor.
-NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
+NOTHING = Signature("hammerflow.collect", ([],), immutable=True)
 #: From this many results in a row, a reference is a range.
 _RANGE = 16
 NewId = Callable[[], bytes]
@@ -394,5 +394,5 @@ def _in_order(nodes: list[WorkflowNode]) -> list[WorkflowNode]:
 def _label(canvas: Canvas) -> str:
     """The name of a canvas in lists: its kind and its first three tasks."""
     tasks = [leaf.task.rpartition(".")[2] for leaf in itertools.islice(canvas.leaves(), 4)]
-    more = " ..." if len(tasks) > 3 else ""
-    return f"{type(canvas).__name__.lower()} of {', '.join(tasks[:3])}{more}"
+    kind, more = type(canvas).__name__.lower(), " ..." if len(tasks) > 3 else ""
+    return f"{kind} of {', '.join(tasks[:3])}{more}" if tasks else f"empty {kind}"

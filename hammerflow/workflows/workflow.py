@@ -199,8 +199,7 @@ class Workflow:
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
         """
-        if not self.nodes:
-            raise WorkflowInvalid(f"workflow {self.name} has no nodes")
+        self._check_nodes()
         if any(outer is self for outer in inside):
             raise WorkflowInvalid(f"workflow {self.name} contains itself")
         self._resolve()
@@ -240,6 +239,7 @@ class Workflow:
                 written.
             ConfigError: none of its signatures has an app.
         """
+        self._check_nodes()
         return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
@@ -296,6 +296,10 @@ class Workflow:
                     f"node {node.name!r} waits for {foreign.name!r}, a node of another workflow"
                 )
             node.after = [*dict.fromkeys(after)]
+
+    def _check_nodes(self) -> None:
+        if not self.nodes:
+            raise WorkflowInvalid(f"workflow {self.name} has no nodes")
 
     def _check_cycles(self) -> None:
         try:
