@@ -122,7 +122,9 @@ def _repr(value: Any, most: int, inside: tuple[int, ...]) -> str:
         comma = "," if cls is tuple and len(value) == 1 else ""
         parts = ", ".join(_parts(value, most, (*inside, id(value))))
         return f"{opening}{parts}{comma}{closing}"
-    except Exception:  # noqa: BLE001 - a border: the user's __repr__ runs
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a border: the user's __repr__ runs, and may sys.exit()
         return f"‹{cls.__name__}: repr failed›"
 
 

@@ -85,7 +85,7 @@ class _Shown:
         return self.text  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("broken", [RuntimeError("no"), RecursionError(), 7, None])
+@pytest.mark.parametrize("broken", [RuntimeError("no"), RecursionError(), SystemExit(3), 7, None])
 def test_a_repr_that_fails_is_named_by_its_class(broken: Any) -> None:
     bad = _Shown(broken)
 
