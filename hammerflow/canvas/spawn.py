@@ -23,11 +23,11 @@ SPAWN_OPTIONS = (
     ),
     Option(
         "max_spawn_count", "int", "1000",
-        "Most children of one run; one more fails the attempt, and no child is inserted.",
+        "Most children of one run; one more fails the job at once, and no child is inserted.",
     ),
     Option(
         "max_depth", "int", "10",
-        "Most generations below the root; a child that would be deeper fails the attempt.",
+        "Most generations below the root; a deeper child fails the job at once.",
     ),
     Option("inherit_priority", "bool", "True", "Children without a priority take the parent's."),
     Option("inherit_queue", "bool", "False", "Children without a queue take the parent's."),
