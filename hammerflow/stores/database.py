@@ -161,6 +161,14 @@ class Database:
         """Run one named statement that only reads, outside a transaction; all its rows."""
         return self._unit(lambda tx: tx.rows(name, **values), single=True)
 
+    def first(self, name: str, /, **values: Any) -> tuple[Any, ...] | None:
+        """The first row of :meth:`rows`, if there is one."""
+        return next(iter(self.rows(name, **values)), None)
+
+    def column(self, name: str, /, **values: Any) -> list[Any]:
+        """The first column of :meth:`rows`."""
+        return [row[0] for row in self.rows(name, **values)]
+
     def run(self, name: str, /, **values: Any) -> int:
         """Run one named block in a transaction of its own; how many rows it changed."""
         return self.unit(lambda tx: tx.run(name, **values))

@@ -47,7 +47,7 @@ class Queues:
 
     def paused(self) -> set[str]:
         """Names of the queues that are paused."""
-        return {row[0] for row in self._database.rows("queue_paused")}
+        return set(self._database.column("queue_paused"))
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""

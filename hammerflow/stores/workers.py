@@ -151,8 +151,7 @@ class Workers(Verbs):
     def _revive_served(self, task_ids: Sequence[int]) -> None:
         """Revive what a worker serves that registered while we parked: it was too early for it."""
         if task_ids:
-            served = self._database.rows("served_tasks", task_ids=task_ids)
-            self.revive([row[0] for row in served])
+            self.revive(self._database.column("served_tasks", task_ids=task_ids))
 
 
 def _park(unit: Unit, queue_id: int, head: Sequence[tuple[int, bytes]]) -> list[ReadyRow]:
