@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import json
 import logging
 import os
@@ -80,6 +81,9 @@ class Executor:
 
     def __post_init__(self) -> None:
         self._pid = os.getpid()
+        self._context = copy_context()
+        has_decimals = any(var.name == "decimal_context" for var in self._context)
+        self._decimals = decimal.getcontext() if has_decimals else None
         self._tasks = {name_id(name): task for name, task in self.app.tasks.items()}
         self._run_options = {i: run_options_of(task.defaults) for i, task in self._tasks.items()}
 
@@ -89,14 +93,21 @@ class Executor:
 
     def execute(self, job: Claimed) -> Outcome:
         """Run one job of a plain function, in a context of its own."""
-        return copy_context().run(self._execute, job)
+        return self._context.copy().run(self._execute, job)
 
     def exit_if_forked(self) -> None:
         """End a copy of this process that a body has forked: its end is not the job's."""
         if os.getpid() != self._pid:
             os._exit(0)
 
+    def _separate_numbers(self) -> None:
+        """Give the body a decimal context of its own: copies of a contextvars.Context share it, once
+        the app has set or changed it."""
+        if self._decimals is not None:
+            decimal.setcontext(self._decimals.copy())
+
     def _execute(self, job: Claimed) -> Outcome:
+        self._separate_numbers()
         execution = self._prepare(job, self.worker_id)
         if not isinstance(execution, JobExecution):
             return execution
@@ -123,6 +134,7 @@ class Executor:
             started: called before the body begins. From then on the job can be stopped: set
                 ``stop_reason`` of its execution, and cancel the asyncio task.
         """
+        self._separate_numbers()
         worker_id = self.worker_id  # may change while a thread reads the inputs of this job
         if job.options:
             execution = await self._in_thread(self._prepare, job, worker_id)
