@@ -76,10 +76,12 @@ def ignore_stop_signals() -> None:
 
 def exit_now(code: int) -> NoReturn:
     """End this process at once: exit handlers belong to the fork server, which registered them."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # a border: a body may have closed or replaced them
-            stream.flush()
-    os._exit(code)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # a border: a body may have closed them
+                stream.flush()
+    finally:  # or replaced them with what raises anything
+        os._exit(code)
 
 
 def resident_mebibytes() -> float:
