@@ -9,8 +9,12 @@ from collections.abc import Callable
 from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
 
-__all__ = ["failure_of", "hard_timeout", "lost_child", "no_attempt_left"]
+__all__ = [
+    "CLOSED_PIPES", "failure_of", "hard_timeout", "how_it_ended", "lost_child", "no_attempt_left",
+]  # fmt: skip
 
+#: The exit code of a child whose pipes a body has closed.
+CLOSED_PIPES = 72
 _MESSAGE = 10_000  # characters
 _TRACE = 50_000
 #: Frames of these files at the top of a traceback are the worker's, not the user's.
@@ -35,7 +39,7 @@ def failure_of(error: BaseException, kind: str = "failed") -> Failure:
 
 def lost_child(pid: int | None, status: int | None) -> Failure:
     """The child that ran the job has died, with this exit status (negative: signal) if known."""
-    text = f"child process {pid}, which ran this job, {_how_it_ended(status)}"
+    text = f"child process {pid}, which ran this job, {how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
 
 
@@ -51,9 +55,16 @@ def no_attempt_left(attempt: int, max_attempts: int) -> Failure:
     return Failure("lost", "AttemptsExhausted", text, "")
 
 
-def _how_it_ended(status: int | None) -> str:
+def how_it_ended(status: int | None) -> str:
+    """The end of a sentence about a process: "ended with exit code 3", "was killed by SIGKILL".
+
+    Args:
+        status: its exit code, or minus the signal that killed it; None: unknown.
+    """
     if status is None:
         return "is gone"
+    if status == CLOSED_PIPES:
+        return "ended because its file descriptors had been closed"
     if status >= 0:
         return f"ended with exit code {status}"
     try:

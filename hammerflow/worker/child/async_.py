@@ -11,7 +11,8 @@ from typing import Any
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
-from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
+from hammerflow.worker.fork_signals import ignore_stop_signals
+from hammerflow.worker.processes import exit_now, set_title
 from hammerflow.worker.protocol import JOBS, QUIT, Unpacker, pack, pack_outcome
 
 __all__ = ["AsyncChild"]
@@ -83,6 +84,6 @@ class AsyncChild(Child):
         self._quit_if_used_up()
 
     def _quit_if_used_up(self) -> None:
-        if not self._has_quit and (reason := self.limits.quit_reason(self._jobs_done)):
+        if not self._has_quit and (reason := self._quit_reason()):
             self._has_quit = True
             self._send(pack([QUIT, reason]))

@@ -9,7 +9,8 @@ from typing import Any
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
-from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
+from hammerflow.worker.fork_signals import ignore_stop_signals
+from hammerflow.worker.processes import exit_now, set_title
 from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Unpacker, pack, pack_outcome
 
 __all__ = ["SerialChild"]
@@ -84,6 +85,6 @@ class SerialChild(Child):
         return pack([TIMES, times]) if times else b""
 
     def _quit_if_used_up(self) -> None:
-        if reason := self.limits.quit_reason(self._jobs_done):
+        if reason := self._quit_reason():
             self._send(self._take_times() + pack([QUIT, reason]))
             exit_now(0)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
-from hammerflow.worker.failures import hard_timeout, lost_child
+from hammerflow.worker.failures import CLOSED_PIPES, hard_timeout, lost_child
+from hammerflow.worker.processes import kill_family
 from hammerflow.worker.protocol import JOBS, PROGRESS, QUIT, pack
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
@@ -51,6 +52,9 @@ class ChildHandle:
         status: exit code, or minus the signal that killed it.
         exited_at: when the fork server reported its exit.
         eof_at: when its end of the results was closed; only then is it known what it ran.
+        is_killed: SIGKILL was sent.
+        is_mute: a body has closed its pipes, and it was killed for that.
+        is_orphaned: its fork server has died: nobody reports its exit.
         is_retiring: it gets no more jobs, and ends when it is free.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
         kill_at: jobs that were cancelled here, and when the child is killed for each.
@@ -67,6 +71,9 @@ class ChildHandle:
     status: int | None = None
     exited_at: float | None = None
     eof_at: float | None = None
+    is_killed: bool = False
+    is_mute: bool = False
+    is_orphaned: bool = False
     is_retiring: bool = False
     kill_reason: KillReason | None = None
     quit_reason: str | None = None
@@ -85,11 +92,14 @@ class ChildHandle:
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
 
     def kill(self, reason: KillReason | None = None) -> None:
-        """Kill it; without a reason the jobs that it ran count as lost."""
+        """Kill it and what its bodies have started; without a reason the jobs that it ran count as
+        lost."""
         if reason is not None and self.kill_reason is None:
             self.kill_reason = reason
             self.kill_at.clear()
-        self.send_signal(signal.SIGKILL)
+        if self.pid is not None and self.exited_at is None:
+            self.is_killed = True
+            kill_family(self.pid)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal if the child is there."""
@@ -103,7 +113,8 @@ class ChildHandle:
         options, reason = self.catalog.run_options(job), self.kill_reason
         if reason is None:
             delay = 0.0 if job.attempt < options.max_attempts else None
-            return Lost(lost_child(self.pid, self.status), delay)
+            status = CLOSED_PIPES if self.is_mute else self.status
+            return Lost(lost_child(self.pid, status), delay)
         if reason.job_id != job.id:
             return Released()
         failure = hard_timeout(reason.timeout)
