@@ -10,7 +10,8 @@ from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
 
 __all__ = [
-    "CLOSED_PIPES", "failure_of", "hard_timeout", "how_it_ended", "lost_child", "no_attempt_left",
+    "CLOSED_PIPES", "dropped_job", "failure_of", "hard_timeout", "how_it_ended", "lost_child",
+    "no_attempt_left",
 ]  # fmt: skip
 
 #: The exit code of a child whose pipes a body has closed.
@@ -41,6 +42,12 @@ def lost_child(pid: int | None, status: int | None) -> Failure:
     """The child that ran the job has died, with this exit status (negative: signal) if known."""
     text = f"child process {pid}, which ran this job, {how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
+
+
+def dropped_job(pid: int | None) -> Failure:
+    """A living child has reported no outcome of the job, and says that it does not run it."""
+    text = f"child process {pid} runs this job no more, and has reported no outcome"
+    return Failure("lost", "JobDropped", text, "")
 
 
 def hard_timeout(seconds: float) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from hammerflow import Hammerflow, constant, current_job
+from hammerflow.worker.child.base import Child
 
 app = Hammerflow("rogue")
 _PROGRAM = 'echo $$ >> "$0"; exec sleep 60'
@@ -131,3 +133,23 @@ def descriptors(how: str) -> list[str]:
     text = out.read_text()
     out.unlink()
     return text.split()
+
+
+@app.task(max_attempts=2, backoff=constant(0))
+def drops() -> int:
+    """Its child swallows the outcome of the first attempt."""
+    return _drop_outcome()
+
+
+@app.task(max_attempts=2, backoff=constant(0))
+async def drops_async() -> int:
+    """The same on an event loop."""
+    return _drop_outcome()
+
+
+def _drop_outcome() -> int:
+    """As if the child had a fault after the body: it forgets the job and works on."""
+    (child,) = [found for found in gc.get_objects() if isinstance(found, Child)]
+    if current_job().attempt == 1:
+        child.__dict__["_send"] = lambda message: child.__dict__.pop("_send")
+    return current_job().attempt

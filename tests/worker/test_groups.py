@@ -19,7 +19,8 @@ _APP = "tests.worker.rogue:app"
 BOTH = pytest.mark.parametrize("kind", ["", "_async"], ids=["sync", "async"])
 
 
-def _send(shop: Shop, task: str, *args: Any, **options: Any) -> Result[Any]:
+def send_rogue(shop: Shop, task: str, *args: Any, **options: Any) -> Result[Any]:
+    """Enqueue a call of one of the rogue bodies."""
     return shop.client.enqueue(shop.client.signature(f"tests.worker.rogue.{task}", args, **options))
 
 
@@ -46,7 +47,7 @@ def test_what_a_killed_body_has_started_dies_with_it(
 ) -> None:
     shop = sqlite_shop
     with shop.worker(app=_APP, children=1):
-        result = _send(shop, f"leaves_programs{kind}", str(pids), end)
+        result = send_rogue(shop, f"leaves_programs{kind}", str(pids), end)
 
         result.wait(timeout=20)
 
@@ -59,7 +60,7 @@ def test_what_a_completed_body_has_started_lives_on(sqlite_shop: Shop, pids: Pat
     shop = sqlite_shop
     worker = shop.worker("--max-jobs-per-child", "1", app=_APP, children=1)
     for _ in range(2):
-        _send(shop, "starts_a_helper", str(pids)).get(timeout=10)
+        send_rogue(shop, "starts_a_helper", str(pids)).get(timeout=10)
     until("both run", lambda: len(pids.read_text().split()) == 2)
 
     assert worker.stop() == 0
@@ -73,7 +74,7 @@ def test_what_bodies_have_started_dies_with_a_killed_worker(
 ) -> None:
     shop = sqlite_shop
     worker = shop.worker(app=_APP, children=1)
-    _send(shop, "leaves_programs", str(pids), "timeout", timeout=60.0)
+    send_rogue(shop, "leaves_programs", str(pids), "timeout", timeout=60.0)
     until("all run", lambda: len(pids.read_text().split()) == 4)
     (child,) = [pid for pid in worker.children() if os.getpgid(_living(pids)[0]) == pid]
 
@@ -89,13 +90,15 @@ def test_a_body_that_signals_its_group_reaches_its_own_job_only(
 ) -> None:
     shop, gate = sqlite_shop, tmp_path / "gate"
     with shop.worker(app=_APP, children=2) as worker:
-        held = _send(shop, "hold" if kind else "hold_async", str(gate))
+        held = send_rogue(shop, "hold" if kind else "hold_async", str(gate))
         until("it runs", lambda: held.state is JobState.RUNNING)
         before = worker.family()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            assert _send(shop, f"signals_group{kind}", int(number)).get(timeout=10) == "survived"
+            assert (
+                send_rogue(shop, f"signals_group{kind}", int(number)).get(timeout=10) == "survived"
+            )
         assert worker.family() == before
-        killed = _send(shop, f"signals_group{kind}", int(signal.SIGKILL))
+        killed = send_rogue(shop, f"signals_group{kind}", int(signal.SIGKILL))
         assert killed.get(timeout=10) == "survived"
         assert shop.kinds(killed) == ["lost"]
         gate.touch()
@@ -110,7 +113,7 @@ def test_a_body_that_closes_descriptors_runs_once_at_a_time_and_keeps_its_files(
 ) -> None:
     shop = sqlite_shop
     with shop.worker(app=_APP, children=2) as worker:
-        result = _send(shop, "closes", lowest, highest, str(tmp_path))
+        result = send_rogue(shop, "closes", lowest, highest, str(tmp_path))
 
         assert result.get(timeout=20) == "done"
         assert [path.read_bytes() for path in tmp_path.glob("file-*")] == [b""] * 3
@@ -121,12 +124,12 @@ def test_a_body_that_closes_descriptors_runs_once_at_a_time_and_keeps_its_files(
             (error,) = shop.job(result).errors
             assert "file descriptors had been closed" in error.message
             assert [path.name for path in tmp_path.glob("attempt-*")] in ([], ["attempt-1"])
-        assert _send(shop, "descriptors", "system").get(timeout=10)[:3] == ["0", "1", "2"]
+        assert send_rogue(shop, "descriptors", "system").get(timeout=10)[:3] == ["0", "1", "2"]
 
 
 def test_programs_that_a_body_starts_inherit_three_descriptors(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     with shop.worker(app=_APP, children=1):
         for how in ("system", "spawn", "run"):
-            found = _send(shop, "descriptors", how).get(timeout=10)
+            found = send_rogue(shop, "descriptors", how).get(timeout=10)
             assert found == ["0", "1", "2", "3"], "3 is the list of descriptors"

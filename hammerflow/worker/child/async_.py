@@ -13,7 +13,7 @@ from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.fork_signals import ignore_stop_signals
 from hammerflow.worker.processes import exit_now, set_title
-from hammerflow.worker.protocol import JOBS, QUIT, Unpacker, pack, pack_outcome
+from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, Unpacker, pack, pack_outcome
 
 __all__ = ["AsyncChild"]
 
@@ -57,6 +57,10 @@ class AsyncChild(Child):
         exit_now(0)
 
     def _obey(self, message: list[Any]) -> None:
+        if message[0] == ASK:
+            runs = [job_id for job_id, task in self._tasks.items() if not task.done()]
+            self._send(pack([RUNS, runs]))
+            return
         if message[0] != JOBS:
             self._stop(*message[1:])
             return

@@ -11,7 +11,16 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
 from hammerflow.worker.fork_signals import ignore_stop_signals
 from hammerflow.worker.processes import exit_now, set_title
-from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Unpacker, pack, pack_outcome
+from hammerflow.worker.protocol import (
+    ASK,
+    QUIT,
+    RUNS,
+    TAKEN_BACK,
+    TIMES,
+    Unpacker,
+    pack,
+    pack_outcome,
+)
 
 __all__ = ["SerialChild"]
 
@@ -37,7 +46,11 @@ class SerialChild(Child):
         self._interrupts.install()
         unpacker = Unpacker()
         while data := os.read(self.pipes.jobs, _READ):
-            for _, generation, worker_id, jobs, queues in unpacker.frames(data):
+            for message in unpacker.frames(data):
+                if message[0] == ASK:
+                    self._send(pack([RUNS, []]))  # all that came before the question has ended
+                    continue
+                _, generation, worker_id, jobs, queues = message
                 self._executor.worker_id = worker_id
                 self._executor.queues.update(queues)
                 self._run_chunk(generation, jobs)

@@ -6,15 +6,16 @@ import contextlib
 import os
 import random
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
-from hammerflow.worker.failures import CLOSED_PIPES, hard_timeout, lost_child
+from hammerflow.worker.failures import CLOSED_PIPES, dropped_job, hard_timeout, lost_child
 from hammerflow.worker.processes import kill_family
-from hammerflow.worker.protocol import JOBS, PROGRESS, QUIT, pack
+from hammerflow.worker.protocol import ASK, JOBS, PROGRESS, QUIT, RUNS, pack
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
@@ -40,7 +41,7 @@ class JobDeadline(NamedTuple):
 
 
 @dataclass(eq=False)
-class ChildHandle:
+class ChildHandle(ABC):
     """A child, from the request to fork it until its end is known.
 
     Attributes:
@@ -57,6 +58,7 @@ class ChildHandle:
         is_orphaned: its fork server has died: nobody reports its exit.
         is_retiring: it gets no more jobs, and ends when it is free.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
+        dropped: jobs that it does not run, though it was given them and has reported no outcome.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
 
@@ -78,8 +80,10 @@ class ChildHandle:
     kill_reason: KillReason | None = None
     quit_reason: str | None = None
     jobs_ended: int = 0
+    dropped: list[HeldJob] = field(default_factory=list)
     kill_at: dict[bytes, float] = field(default_factory=dict)
     _known_queues: set[int] = field(default_factory=set)
+    _asked_about: set[bytes] | None = None  # the jobs that it had when it was last asked
 
     @property
     def is_leaving(self) -> bool:
@@ -107,12 +111,34 @@ class ChildHandle:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    @property
+    @abstractmethod
+    def is_busy(self) -> bool:
+        """Whether it has jobs."""
+
+    @abstractmethod
+    def held(self) -> list[HeldJob]:
+        """All jobs that it was given and has neither ended nor lost again."""
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is something to ask, and no question is open."""
+        return self._asked_about is None and self.is_busy and self.channel.jobs >= 0
+
+    def ask(self) -> None:
+        """Ask what it runs. It reads messages in order, so its answer knows every job of now: one
+        that is missing in it, and has no outcome by then, will never have one."""
+        self._asked_about = {held.job.id for held in self.held()}
+        self.channel.send(pack([ASK]))
+
     def outcome_after_death(self, job: Claimed) -> Outcome:
         """How a job ended that this child ran when it died: lost, timed out, or released if the
         supervisor killed the child for another reason."""
         options, reason = self.catalog.run_options(job), self.kill_reason
         if reason is None:
-            delay = 0.0 if job.attempt < options.max_attempts else None
+            if self.pid is None:
+                return Released()  # it could not be forked
+            delay = self._delay_after_loss(job)
             status = CLOSED_PIPES if self.is_mute else self.status
             return Lost(lost_child(self.pid, status), delay)
         if reason.job_id != job.id:
@@ -122,6 +148,13 @@ class ChildHandle:
         if retry_in is None or not options.retries_timeouts:
             return Failed(failure)
         return Retrying(retry_in, failure)
+
+    def outcome_of_dropped(self, job: Claimed) -> Outcome:
+        """How a job ended that this child has dropped."""
+        return Lost(dropped_job(self.pid), self._delay_after_loss(job))
+
+    def _delay_after_loss(self, job: Claimed) -> float | None:
+        return 0.0 if job.attempt < self.catalog.run_options(job).max_attempts else None
 
     def _jobs_message(self, generation: int, worker_id: int, jobs: Sequence[Claimed]) -> bytes:
         """Jobs, with the names of the queues that this child does not know yet."""
@@ -143,3 +176,7 @@ class ChildHandle:
             results.notes.append((message[1], message[2], message[3]))
         elif message[0] == QUIT:
             self.quit_reason = message[1]
+        elif message[0] == RUNS and self._asked_about is not None:
+            dropped = self._asked_about.difference(message[1])
+            self._asked_about = None
+            self.dropped = [held for held in self.held() if held.job.id in dropped]

@@ -31,6 +31,8 @@ log = logging.getLogger("hammerflow.pool")
 #: results of one that has exited.
 _STATUS_WAIT = 1.0
 _ORPHAN_POLL = 0.02
+#: Seconds between two questions to a child what it runs.
+_ASK_INTERVAL = 1.0
 #: A child that dies within this many seconds without having run a job delays the next fork.
 _QUICK_DEATH = 1.0
 _FORK_RETRY = 1.0
@@ -58,6 +60,7 @@ class ChildLifecycle:
     # a child dies with its parent.
     _serials_of: dict[ForkServerClient, set[int]] = field(default_factory=dict)
     _orphans_at: float = 0.0  # when to look again whether they have ended
+    _ask_at: float = 0.0
     _serials: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def all(self) -> Iterator[tuple[Group, Handle]]:
@@ -148,6 +151,14 @@ class ChildLifecycle:
                 self.event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
 
+    def ask_all(self, now: float) -> None:
+        """Ask the children what they run, if that is due: one that has lost a job says nothing."""
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_INTERVAL
+            for _, child in self.all():
+                if child.can_be_asked:
+                    child.ask()
+
     def wake_times(self) -> Iterator[float]:
         """When :meth:`check_all` has something to do that no message announces."""
         for _, child in self.all():
@@ -173,8 +184,17 @@ class ChildLifecycle:
             fields = facts(child=child.pid, running=len(child.running()))
             log.exception("killing child %s: invalid message on its pipe", child.pid, extra=fields)
             child.kill()  # without a reason: what it ran counts as lost
+        if child.dropped:
+            self._drop(child, results, now)
         if child.jobs_ended:
             group.quick_deaths = 0
+
+    def _drop(self, child: Handle, results: RoundResults, now: float) -> None:
+        """Settle jobs that a living child has dropped, whatever the reason: nothing runs them."""
+        jobs = ",".join(str(uuid.UUID(bytes=held.job.id)) for held in child.dropped)
+        log.error("child %s has dropped jobs: they are lost", child.pid, extra=facts(jobs=jobs))
+        child.drop(results, now)
+        child.dropped = []
 
     def _end_of_results(self, child: Handle, now: float) -> None:
         """The child has closed its results, or will send nothing more."""
