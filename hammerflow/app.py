@@ -44,6 +44,7 @@ from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
+    from hammerflow.results.async_calls import AsyncCalls
     from hammerflow.stores.store import Store
 
 __all__ = ["Hammerflow"]
@@ -89,8 +90,10 @@ class Hammerflow:
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
+        self.stores_result = factory.stores_result
         self._opening = threading.Lock()
-        for task_name, fn in builtin_tasks(self.tasks).items():
+        self._async_calls: AsyncCalls | None = None
+        for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
@@ -249,7 +252,7 @@ class Hammerflow:
                 f"the task name {name!r} is taken by {self.tasks[name].fn.__qualname__}: "
                 "give one of the two name='...'"
             )
-        options = declared(fn, given, is_spawner=kind is Spawner)
+        options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
         task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
@@ -359,14 +362,26 @@ class Hammerflow:
         )
         return [WorkflowResult(row.id, self) for row in rows]
 
-    async def in_thread(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run blocking work in a thread of asyncio; inside an open transaction, whose connection
-        belongs to this thread, run it at once."""
-        if self.open_transaction.get() is not None:
-            return work(*args, **kwargs)
-        import asyncio
+    @property
+    def async_calls(self) -> AsyncCalls:
+        """The threads and waits of coroutines, made at the first use in each process."""
+        calls = self._async_calls
+        if calls is None or calls.pid != os.getpid():
+            from hammerflow.results.async_calls import AsyncCalls  # imports asyncio
 
-        return await asyncio.to_thread(work, *args, **kwargs)
+            with self._opening:
+                calls = self._async_calls
+                if calls is None or calls.pid != os.getpid():
+                    calls = self._async_calls = AsyncCalls(self)
+        return calls
+
+    async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run a call that enqueues without blocking the event loop: in the open transaction, else
+        in a thread."""
+        call = partial(work, *args, **kwargs)
+        if self.open_transaction.get() is not None:
+            return call()
+        return await self.async_calls.write(call)
 
 
 def _path(fn: Callable[..., Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hammerflow.canvas.chain import Canvas
-from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.options import EACH, CallOptions, known_options
 from hammerflow.errors import ConfigError
 
 __all__ = ["Signature", "plain"]
@@ -94,7 +94,8 @@ class Signature(Canvas):
 
     def __repr__(self) -> str:
         parts = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
-        return f"{self.task}({', '.join(parts)})"
+        name = f"{self.task}.starmap" if EACH in self.options else self.task
+        return f"{name}({', '.join(parts)})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Signature):

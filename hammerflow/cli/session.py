@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
-import operator
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -29,6 +29,7 @@ __all__ = ["Session", "SessionBackend", "is_missing", "user_at_host"]
 T = TypeVar("T")
 #: Headings and rows.
 Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]
+_NO_TRANSACTION: ContextVar[Any] = ContextVar("open", default=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class SessionBackend:
     notifier: Notifier
     codec: Codec
     poll: float
-    in_thread: Callable[..., Any] = operator.call  # commands run no event loop
+    async_calls: Any = None  # commands run no event loop
+    open_transaction: ContextVar[Any] = _NO_TRANSACTION
 
 
 @dataclasses.dataclass(slots=True)

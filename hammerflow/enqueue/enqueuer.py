@@ -148,7 +148,8 @@ class Enqueuer:
 
     @contextlib.contextmanager
     def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
-        opened = OpenTransaction(tx, Transaction(tx.connection), set())
+        one_writer = self._app.store.database.dialect.one_writer and not tx.foreign
+        opened = OpenTransaction(tx, Transaction(tx.connection), set(), one_writer)
         token = self.open.set(opened)
         try:
             yield opened

@@ -40,3 +40,4 @@ class OpenTransaction(NamedTuple):
     tx: Tx
     handle: Transaction
     queues: set[str]
+    keeps_others_from_writing: bool

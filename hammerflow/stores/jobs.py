@@ -36,7 +36,7 @@ from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_e
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
 from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle_streaming
-from hammerflow.stores.transitions.unit import Unit, Verbs
+from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
@@ -260,6 +260,16 @@ class Jobs(Verbs):
         """Whether there is such a job."""
         return bool(self._database.rows("job_exists", id=job_id))
 
+    def ended_or_unknown(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids whose job has ended, or that no job has."""
+        left = set(job_ids)
+        for page in in_chunks(job_ids, _PAGE):
+            left -= {row[0] for row in self._database.rows("outcomes_of", ids=page)}
+        open_: set[bytes] = set()
+        for page in in_chunks([*left], _PAGE):
+            open_ |= {row[0] for row in self._database.rows("jobs_existing", ids=page)}
+        return set(job_ids) - open_
+
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of jobs from ``low`` to ``high``, both included."""
         return self._database.column("job_ids_between", low=low, high=high, n=limit)
@@ -315,17 +325,17 @@ class Jobs(Verbs):
 
     def results_of_children(
         self, parent_id: bytes, dependent_id: bytes
-    ) -> Iterator[tuple[JobState | None, bytes | None]]:
-        """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
+    ) -> Iterator[tuple[int, bytes | None]]:
+        """(spawn index, encoded result) of the single jobs among the children that a fan-in waited
+        for, in order."""
         after = -1
         while True:
             values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
             rows = self._database.rows("children_results", n=_PAGE, **values)
-            for index, state, result in rows:
-                after = index
-                yield (None if state is None else FINAL_STATES[state]), result
+            yield from rows
             if len(rows) < _PAGE:
                 return
+            after = rows[-1][0]
 
     def spawn(self, parent_id: bytes) -> dict[str, Any] | None:
         """The recorded spawn operation of a job."""

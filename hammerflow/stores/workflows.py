@@ -236,6 +236,12 @@ class Workflows(Verbs):
         children = self._database.column("workflows_inside", id=workflow_id)
         return [id_ for child in children for id_ in (child, *self.inside(child))]
 
+    def ended_or_unknown(self, workflow_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids whose workflow has ended, or that no workflow has."""
+        pages = in_chunks(workflow_ids, PAGE)
+        rows = [row for page in pages for row in self.rows(page)]
+        return set(workflow_ids) - {row.id for row in rows if not row.state.status.is_final}
+
     def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
         it has its status for its state."""
@@ -268,10 +274,13 @@ class Workflows(Verbs):
         rows = self._database.rows("members_failed", id=workflow_id, n=limit)
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
+    def ids(self, ref: ResultRef) -> Sequence[bytes]:
+        """The ids of the jobs of a reference, in the order of :meth:`results`."""
+        return self._database.read(lambda tx: ids_of(tx, ref))
+
     def results(self, ref: ResultRef) -> Iterator[tuple[JobState | None, bytes | None]]:
         """(state, encoded result) of the jobs of a reference, read page by page."""
-        ids = self._database.read(lambda tx: ids_of(tx, ref))
-        for page in in_chunks(ids, PAGE):
+        for page in in_chunks(self.ids(ref), PAGE):
             for code, value in self._database.read(lambda tx: results_of(tx, page)):  # noqa: B023
                 yield (None if code is None else FINAL_STATES[code]), value
 

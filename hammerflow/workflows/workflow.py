@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -21,7 +22,10 @@ from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Workflow", "WorkflowNode"]
+__all__ = ["Workflow", "WorkflowNode", "whole_of"]
+
+#: What a plan adds to the name of a node for each step of a chain, and each member of a group.
+_PART = re.compile(r"(\.\d+|\[\d+\])$")
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +40,11 @@ class WorkflowNode:
     wait_for_children: bool
     condition: Condition | None = None
     after: list[WorkflowNode] = field(default_factory=list)  # resolved by Workflow.validate
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether it is a chain, group or chord, whose jobs are named after the node."""
+        return isinstance(self.content, Canvas) and not isinstance(self.content, Signature)
 
 
 class Workflow:
@@ -190,13 +199,18 @@ class Workflow:
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
         """
-        if not self.nodes:
-            raise WorkflowInvalid(f"workflow {self.name} has no nodes")
+        self._check_nodes()
         if any(outer is self for outer in inside):
             raise WorkflowInvalid(f"workflow {self.name} contains itself")
         self._resolve()
         self._check_cycles()
+        composed = {node.name for node in self.nodes if node.is_composed}
         for node in self.nodes:
+            if (whole := whole_of(node.name, composed)) not in (None, node.name):
+                raise WorkflowInvalid(
+                    f"the name of node {node.name!r} is that of a job of node {whole!r}: choose "
+                    "another name"
+                )
             self._check_condition(node)
             if isinstance(node.content, Workflow):
                 node.content.validate(inside=(*inside, self))
@@ -225,6 +239,7 @@ class Workflow:
                 written.
             ConfigError: none of its signatures has an app.
         """
+        self._check_nodes()
         return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
@@ -282,6 +297,10 @@ class Workflow:
                 )
             node.after = [*dict.fromkeys(after)]
 
+    def _check_nodes(self) -> None:
+        if not self.nodes:
+            raise WorkflowInvalid(f"workflow {self.name} has no nodes")
+
     def _check_cycles(self) -> None:
         try:
             TopologicalSorter({node: node.after for node in self.nodes}).prepare()
@@ -309,6 +328,17 @@ class Workflow:
             for node in self.nodes
         )
         return self.submit or next(filter(None, submits), None)
+
+
+def whole_of(name: str, composed: Collection[str]) -> str | None:
+    """The node of a job: the one of ``composed`` nodes that a name such as ``node[0].2`` begins
+    with; None if there is none."""
+    while name not in composed:
+        shorter = _PART.sub("", name)
+        if shorter == name:
+            return None
+        name = shorter
+    return name
 
 
 def _name(value: Any, what: str) -> str:

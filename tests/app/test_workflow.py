@@ -171,7 +171,7 @@ def test_nothing_added_at_once_keeps_the_place(
         (lambda w: (x := Workflow("x")).add(x), WorkflowInvalid, "contains itself"),
         (lambda w: Workflow("x").add(w.step.s(1, 2, 3)), WorkflowInvalid, r"'step'.*step\(\)"),
         (lambda w: Workflow("x").add(w.step.s(object())), NotEncodable | WorkflowInvalid, "object"),
-        (lambda w: Workflow("x").add(w.step.s().set(priority=9)), WorkflowInvalid, "0 .*to 4"),
+        (lambda w: Workflow("x").add(w.step.s().set(priority=9)), ConfigError, "0 .*to 4"),
         (lambda w: Workflow("x").add(w.step.s(), when="a > 1"), WorkflowInvalid, "no dependen"),
         (
             lambda w: Workflow("x").add(w.step.s()).then(w.step.s(), when="step =="),
