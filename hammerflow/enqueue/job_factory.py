@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -69,9 +70,10 @@ class JobFactory:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
         """
+        first = abs(feeds)
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
-            return
-        task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
+            first = 3
+        task.check(*(None,) * first, *signature.args, **signature.kwargs)
 
     def from_signature(
         self, signature: Signature | Any, *, parent: Parent | None = None,
@@ -199,10 +201,10 @@ def errback_takes_three(
     task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> bool:
     """Whether a function takes ``(request, exception, traceback)`` before these arguments: one of
-    the two forms of an errback in Celery."""
+    the two forms of an errback in Celery. A decorator's wrapper takes what it wraps takes."""
     try:
-        task.check(None, None, None, *args, **kwargs)
-    except TypeError:
+        inspect.signature(task).bind(None, None, None, *args, **kwargs)
+    except (TypeError, ValueError):
         return False
     return True
 

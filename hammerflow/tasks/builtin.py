@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from hammerflow.tasks.functions import UNFINISHED, unfinished
 from hammerflow.tasks.task import Task
 
 __all__ = ["BUILTIN", "builtin_tasks"]
@@ -26,7 +27,9 @@ def builtin_tasks(tasks: Mapping[str, Task[..., Any]]) -> dict[str, Callable[...
         if task.defaults.is_async:
             import asyncio
 
-            return asyncio.run(value)
+            value = asyncio.run(value)
+        if type(value) in UNFINISHED:
+            raise unfinished(name, value)
         return value
 
     def map_(task: str, items: list[Any]) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,6 +15,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import Backoff, exponential
 from hammerflow.jobs.job import checked_priority
 from hammerflow.option import Option
+from hammerflow.tasks.functions import is_async
 from hammerflow.text import checked_name
 
 __all__ = [
@@ -50,6 +50,10 @@ OPTIONS = (
     _of_call("store_result", "True"),
     Option.duration("result_ttl", "None", "How long an ended job's result is kept; None: always."),
     Option("serializer", "str", "the app's", 'Encoding of the arguments: "msgpack" or "json".'),
+    Option(
+        "check_arguments", "bool", "True",
+        "Whether a call is refused at once if its arguments do not fit the function.",
+    ),
     Option(
         "in_transaction", "bool", "False",
         "Run the body inside the transaction that completes the job (current_job().connection).",
@@ -87,6 +91,7 @@ class DeclaredOptions(TypedDict, total=False):
     store_result: bool
     result_ttl: float | timedelta
     serializer: str
+    check_arguments: bool
     in_transaction: bool
 
 
@@ -133,6 +138,7 @@ class TaskOptions:
     store_result: bool = True
     result_ttl: float | None = None
     serializer: str | None = None
+    check_arguments: bool = True
     in_transaction: bool = False
     is_async: bool = False
     spawn: SpawnConfig | None = None
@@ -174,8 +180,7 @@ def declared(fn: Callable[..., Any], given: Mapping[str, Any], *, is_spawner: bo
         values["priority"] = checked_priority(values["priority"])
     if "queue" in values:
         values["queue"] = checked_name(values["queue"], "a queue's name")
-    is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
     try:
-        return TaskOptions(**values, is_async=is_async, spawn=spawn, declared=frozenset(given))
+        return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=frozenset(given))
     except TypeError as error:
         raise TypeError(f"task {fn.__name__}: {error}") from None
