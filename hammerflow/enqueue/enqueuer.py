@@ -171,8 +171,11 @@ class Enqueuer:
 
     @contextlib.contextmanager
     def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
-        one_writer = self._app.store.database.dialect.one_writer and not tx.foreign
-        opened = OpenTransaction(tx, one_writer=one_writer)
+        dialect = self._app.store.database.dialect
+        if tx.foreign:
+            opened = OpenTransaction(tx, interrupt=partial(dialect.interrupt, tx))
+        else:
+            opened = OpenTransaction(tx, one_writer=dialect.one_writer)
         token = self.open.set(opened)
         try:
             yield opened
