@@ -12,10 +12,12 @@ from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
 
 __all__ = [
-    "cause_of", "failure_of", "hard_timeout", "lost_child", "message_of", "no_attempt_left",
-    "traceback_of", "type_name",
+    "CLOSED_PIPES", "cause_of", "dropped_job", "failure_of", "hard_timeout", "how_it_ended",
+    "lost_child", "message_of", "no_attempt_left", "traceback_of", "type_name",
 ]  # fmt: skip
 
+#: The exit code of a child whose pipes a body has closed.
+CLOSED_PIPES = 72
 _MESSAGE = 10_000  # characters
 _TRACE = 50_000
 #: What Python itself knows of classes and exceptions, past what a class puts in its place.
@@ -79,8 +81,14 @@ def traceback_of(error: BaseException) -> types.TracebackType | None:
 
 def lost_child(pid: int | None, status: int | None) -> Failure:
     """The child that ran the job has died, with this exit status (negative: signal) if known."""
-    text = f"child process {pid}, which ran this job, {_how_it_ended(status)}"
+    text = f"child process {pid}, which ran this job, {how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
+
+
+def dropped_job(pid: int | None) -> Failure:
+    """A living child has reported no outcome of the job, and says that it does not run it."""
+    text = f"child process {pid} runs this job no more, and has reported no outcome"
+    return Failure("lost", "JobDropped", text, "")
 
 
 def hard_timeout(seconds: float) -> Failure:
@@ -95,9 +103,16 @@ def no_attempt_left(attempt: int, max_attempts: int) -> Failure:
     return Failure("lost", "AttemptsExhausted", text, "")
 
 
-def _how_it_ended(status: int | None) -> str:
+def how_it_ended(status: int | None) -> str:
+    """The end of a sentence about a process: "ended with exit code 3", "was killed by SIGKILL".
+
+    Args:
+        status: its exit code, or minus the signal that killed it; None: unknown.
+    """
     if status is None:
         return "is gone"
+    if status == CLOSED_PIPES:
+        return "ended because its file descriptors had been closed"
     if status >= 0:
         return f"ended with exit code {status}"
     try:

@@ -15,7 +15,7 @@ from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.job_task import JobTask, owner_of
 from hammerflow.worker.failures import failure_of
 from hammerflow.worker.processes import exit_now, set_title
-from hammerflow.worker.protocol import JOBS, QUIT, Unpacker, pack
+from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, Unpacker, pack
 
 __all__ = ["AsyncChild"]
 
@@ -64,6 +64,10 @@ class AsyncChild(Child):
             self._fail_process("cannot obey the supervisor", error)
 
     def _obey(self, message: list[Any]) -> None:
+        if message[0] == ASK:
+            runs = [job_id for job_id, task in self._tasks.items() if not task.done()]
+            self._send(pack([RUNS, runs]))
+            return
         if message[0] != JOBS:
             self._stop(*message[1:])
             return

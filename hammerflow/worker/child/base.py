@@ -15,12 +15,12 @@ from hammerflow.text import storable
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.child.process_state import ProcessState
-from hammerflow.worker.failures import failure_of
+from hammerflow.worker.descriptors import Sentinel
+from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.logs import facts
 from hammerflow.worker.processes import (
     die_with_parent,
     exit_now,
-    ignore_stop_signals,
     resident_mebibytes,
 )
 from hammerflow.worker.protocol import PROGRESS, Pipes, pack, pack_outcome, write_all
@@ -70,12 +70,12 @@ class Child:
 
     def __post_init__(self) -> None:
         self._parent = os.getppid()
+        self._sentinel = Sentinel(self.pipes.results)
         self._interrupts = Interrupts()
         self._executor = Executor(self.app, self._send_progress, self._interrupts, self.lease_clock)
 
     def _begin(self) -> None:
         """Handle signals, and note the state of the process to which it returns after each job."""
-        ignore_stop_signals()
         self._interrupts.install()
         self._state = ProcessState(cancel_watchdog=self.cancel_watchdog)
 
@@ -95,6 +95,7 @@ class Child:
             return pack_outcome(Failed(failure_of(error)), job_id)
 
     def _quit_reason(self) -> str | None:
+        """Why this child is used up; None if it is not."""
         return self._spoiled or self.limits.quit_reason(self._jobs_done)
 
     def _renew_death_wish(self) -> None:
@@ -104,6 +105,8 @@ class Child:
 
     def _send(self, message: bytes) -> None:
         """Write one or more messages; end this process if nobody reads them any more."""
+        if not self._sentinel.is_there:
+            self._check_pipes()
         try:
             with self._sending:
                 write_all(self.pipes.results, message)
@@ -112,6 +115,14 @@ class Child:
         except OSError as error:
             log.error("cannot write to the supervisor", extra=facts(error=error))
             exit_now(71)
+
+    def _check_pipes(self) -> None:
+        """A body has closed descriptors of this process: end it, once it has said what it can."""
+        if not self._sentinel.is_same(self.pipes.results):
+            os._exit(CLOSED_PIPES)  # any message, or output, could end in a file of the body
+        if self._spoiled is None:
+            self._spoiled = "a body has closed descriptors that were not its own"
+            log.warning("ending this child: %s", self._spoiled)
 
     def _send_progress(self, job_id: bytes, fraction: float, note: str) -> None:
         # Short enough for one atomic write (pipe(7), PIPE_BUF): the soft timeout of the body that

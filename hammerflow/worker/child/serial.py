@@ -10,7 +10,7 @@ from typing import Any
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
 from hammerflow.worker.processes import exit_now, set_title
-from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Unpacker, pack
+from hammerflow.worker.protocol import ASK, QUIT, RUNS, TAKEN_BACK, TIMES, Unpacker, pack
 
 __all__ = ["SerialChild"]
 
@@ -36,7 +36,11 @@ class SerialChild(Child):
         unpacker = Unpacker()
         while data := os.read(self.pipes.jobs, _READ):
             self._renew_death_wish()
-            for _, generation, worker_id, jobs, queues in unpacker.frames(data):
+            for message in unpacker.frames(data):
+                if message[0] == ASK:
+                    self._send(pack([RUNS, []]))  # all that came before the question has ended
+                    continue
+                _, generation, worker_id, jobs, queues = message
                 self._executor.worker_id = worker_id
                 self._executor.queues.update(queues)
                 self._run_chunk(generation, jobs)
