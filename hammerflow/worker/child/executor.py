@@ -103,8 +103,7 @@ class Executor:
             os._exit(0)
 
     def _separate_numbers(self) -> None:
-        """Give the body a decimal context of its own: copies of a contextvars.Context share it,
-        once the app has set or changed it."""
+        """Give the body a decimal context of its own: copies of a context share that of the app."""
         if self._decimals is not None:
             decimal.setcontext(self._decimals.copy())
 
