@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import gc
 import json
 import logging
@@ -109,6 +110,7 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
     _log_tasks(app, options)
     app.close()
     control.sendall(pack(greeting))
+    faulthandler.cancel_dump_traceback_later()  # its thread is not forked
     gc.collect()
     gc.freeze()  # collections in children must not touch, and so copy, what they share
     limits = ChildLimits(options.max_jobs_per_child, options.max_memory_per_child)
@@ -223,10 +225,13 @@ class ForkServer:
             pipes = Pipes(*map(move_up, pipes))
             set_title("child")
             child: type[SerialChild | AsyncChild] = AsyncChild if kind == ASYNC else SerialChild
-            child(self.app, pipes, self.limits, self.lease_clock).run()
-        except BaseException:  # a border: nothing may return into the fork server's loop
-            log.exception("child failed")
-            exit_now(1)
+            limits, clock = self.limits, self.lease_clock
+            child(self.app, pipes, limits, clock, cancel_watchdog=True).run()
+        except BaseException:  # noqa: BLE001 - a border: nothing may return into the fork server's loop
+            try:
+                log.exception("child failed")
+            finally:  # a body may have closed what the log is written to
+                exit_now(1)
         exit_now(0)
 
     def _reap(self) -> None:

@@ -136,8 +136,10 @@ def flush_streams() -> None:
 
 def exit_now(code: int) -> NoReturn:
     """End this process at once: exit handlers belong to the fork server, which registered them."""
-    flush_streams()
-    os._exit(code)
+    try:
+        flush_streams()
+    finally:  # a body may have replaced the streams with what raises anything
+        os._exit(code)
 
 
 def resident_mebibytes() -> float:

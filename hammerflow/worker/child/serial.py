@@ -9,18 +9,8 @@ from typing import Any
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
-from hammerflow.worker.fork_signals import ignore_stop_signals
 from hammerflow.worker.processes import exit_now, set_title
-from hammerflow.worker.protocol import (
-    ASK,
-    QUIT,
-    RUNS,
-    TAKEN_BACK,
-    TIMES,
-    Unpacker,
-    pack,
-    pack_outcome,
-)
+from hammerflow.worker.protocol import ASK, QUIT, RUNS, TAKEN_BACK, TIMES, Unpacker, pack
 
 __all__ = ["SerialChild"]
 
@@ -42,10 +32,10 @@ class SerialChild(Child):
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
-        ignore_stop_signals()
-        self._interrupts.install()
+        self._begin()
         unpacker = Unpacker()
         while data := os.read(self.pipes.jobs, _READ):
+            self._renew_death_wish()
             for message in unpacker.frames(data):
                 if message[0] == ASK:
                     self._send(pack([RUNS, []]))  # all that came before the question has ended
@@ -86,12 +76,11 @@ class SerialChild(Child):
             set_title(f"child {task.name if task is not None else 'unknown'}")
         begun = time.perf_counter()
         outcome = self._executor.execute(job)
-        self._exit_if_forked()
+        self._executor.exit_if_forked()
         times = self._times.setdefault(job.task_id, [0, 0.0])
         times[0] += 1
         times[1] += time.perf_counter() - begun
-        self._jobs_done += 1
-        return pack_outcome(outcome)
+        return self._ended(outcome)
 
     def _take_times(self) -> bytes:
         times, self._times = self._times, {}
