@@ -95,6 +95,7 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
         said = str(error) or f"importing {options.app} raised {type(error).__name__}"
         control.sendall(pack([APP_BROKEN, said, traceback.format_exc()]))
         return 1
+    os.fstat(control.fileno())  # EBADF if the import has closed all descriptors
     handled = app_signals.set_aside()
     open_missing_streams()
     if options.configure_logging and app.settings.configure_logging:
