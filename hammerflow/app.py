@@ -17,7 +17,7 @@ from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
-from hammerflow.enqueue.transaction import Transaction
+from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
 from hammerflow.ids import as_key
@@ -290,31 +290,57 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
-    def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
-        """Open a transaction for a ``with`` block: everything enqueued inside and the block's own
-        SQL commit together, or not at all. Inside another one of the same app it joins that one.
+    async def aenqueue(self, work: Any) -> Any:
+        """:meth:`enqueue` without blocking the event loop."""
+        return await self.in_thread(self.enqueue, work)
+
+    async def aenqueue_many(self, signatures: Iterable[Signature]) -> Results:
+        """:meth:`enqueue_many` without blocking the event loop; the iterable is read in a
+        thread."""
+        return await self.in_thread(self.enqueue_many, signatures)  # type: ignore[no-any-return]
+
+    def transaction(self) -> TransactionBlock:
+        """Open a transaction for a ``with`` block, or in a coroutine for an ``async with`` block:
+        everything enqueued inside and the block's own SQL commit together, or not at all. Inside
+        another one of the same app it joins that one.
+
+        In a coroutine, lock waits do not block the event loop, and a cancelled block is rolled
+        back. Tasks that are started inside the block write in it until it ends.
 
         Raises:
             StoreUnavailable: the database cannot be reached, or was lost during the commit: then
                 whether it took place is unknown.
+            HammerflowError: a plain ``with`` where an event loop runs, which it would stop.
         """
-        return self._enqueuer.transaction()
+        enqueuer = self._enqueuer
+        return TransactionBlock(
+            enqueuer.transaction,
+            lambda: enqueuer.coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
+            blocks_loops=True,
+        )
 
-    def using(self, connection: Any) -> contextlib.AbstractContextManager[Transaction]:
+    def using(self, connection: Any) -> TransactionBlock:
         """Enqueue in the caller's own transaction; the caller commits.
 
         Args:
-            connection: psycopg, PyMySQL or sqlite3 connection, SQLAlchemy Connection or Session,
-                or Django connection, on the app's database, with a transaction open (or one that
+            connection: for ``with`` a psycopg, PyMySQL or sqlite3 connection, a SQLAlchemy
+                Connection or Session, or a Django connection; for ``async with`` an AsyncConnection
+                of psycopg, an aiosqlite connection, or a SQLAlchemy AsyncConnection or AsyncSession
+                over one of these. It is on the app's database, with a transaction open (or one that
                 its driver opens at the first statement).
 
-        Workers hear of the jobs at the end of the block; if the commit comes later, they find
-        them within the poll interval.
+        Inside ``async with``, await the async forms, such as ``adelay()``. Workers hear of the jobs
+        at the end of the block; if the commit comes later, they find them within the poll interval.
 
         Raises:
-            ConfigError: a connection of another driver, or in autocommit mode.
+            ConfigError: a connection of another driver, in autocommit mode, or for the other kind
+                of block.
         """
-        return self._enqueuer.using(connection)
+        enqueuer = self._enqueuer
+        return TransactionBlock(
+            lambda: enqueuer.using(connection), lambda: enqueuer.coroutines.using(connection),
+            blocks_loops=False,
+        )  # fmt: skip
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
         """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
@@ -378,10 +404,7 @@ class Hammerflow:
     async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run a call that enqueues without blocking the event loop: in the open transaction, else
         in a thread."""
-        call = partial(work, *args, **kwargs)
-        if self.open_transaction.get() is not None:
-            return call()
-        return await self.async_calls.write(call)
+        return await self._enqueuer.run_async(partial(work, *args, **kwargs))
 
 
 def _path(fn: Callable[..., Any]) -> tuple[str, str]:
