@@ -17,6 +17,7 @@ from hammerflow.enqueue.job_factory import Parent
 from hammerflow.errors import SpawnInvalid
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Operation
+from hammerflow.tasks.functions import UNFINISHED, unfinished
 from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
 from hammerflow.worker.child.spawn_buffer import SpawnBuffer
@@ -107,7 +108,11 @@ class JobExecution:
 
     def _call(self) -> Any:
         if EACH in self.job_options:
-            return [self.task.fn(*arguments) for arguments in self.args[0]]
+            values = [self.task.fn(*arguments) for arguments in self.args[0]]
+            for value in values:
+                if type(value) in UNFINISHED:
+                    raise unfinished(self.task.name, value)
+            return values
         return self.task.fn(*self.args, **self.kwargs)
 
     async def _spawn_async(self, children: AsyncIterator[Any]) -> None:
@@ -175,6 +180,8 @@ class JobExecution:
         if isinstance(value, Iterator) or (_are_signatures(value) and (value or is_spawner)):
             return buffer.add_all(value)
         if is_spawner and value is not None:
+            if type(value) in UNFINISHED:
+                raise unfinished(self.task.name, value)
             kind = type(value).__name__
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value
