@@ -77,7 +77,8 @@ class Hammerflow:
         self.name = name
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
-        self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
+        chosen = self.settings
+        self.codec = Codec(chosen.serializer, chosen.max_payload, main=name)
         self.tasks: dict[str, Task[..., Any]] = {}
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
@@ -253,6 +254,7 @@ class Hammerflow:
         if options.is_async and kind is Task:
             kind = AsyncTask
         task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
+        self.codec.register_annotations(fn)
         return task
 
     @overload
