@@ -117,7 +117,7 @@ class NotEncodable(HammerflowError, TypeError):
 
 class NotDecodable(HammerflowError, ValueError):
     """Stored bytes cannot be decoded in this process, most often because it does not know a class,
-    or knows it with other fields. The message has the path to the value, the class and the field."""
+    or knows it with other fields. The message has the path to the value, class and field."""
 
 
 class SpawnInvalid(HammerflowError):
