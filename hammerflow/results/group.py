@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from hammerflow.errors import JobCancelled, JobFailed
+from hammerflow.canvas.chain import Canvas, Chain, Group
+from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.results.reading import MEMBER_ERRORS
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, ResultBackend
 from hammerflow.results.workflow import WorkflowResult
@@ -23,12 +25,25 @@ class GroupResult(Sequence[Any]):
 
     Attributes:
         results: a Result for each job, a GroupResult for each group inside.
-        workflow: the handle on the whole group.
     """
 
-    def __init__(self, results: Sequence[Any], workflow: WorkflowResult) -> None:
+    def __init__(self, results: Sequence[Any], workflow: WorkflowResult | None) -> None:
         self.results = list(results)
-        self.workflow = workflow
+        self._workflow = workflow
+
+    @property
+    def workflow(self) -> WorkflowResult:
+        """The handle on the whole group.
+
+        Raises:
+            HammerflowError: there is none, because the group had no tasks and so no app.
+        """
+        if self._workflow is None:
+            raise HammerflowError(
+                "a group without tasks is not written by delay(), so it has no id: write it with "
+                "app.enqueue(group)"
+            )
+        return self._workflow
 
     @property
     def id(self) -> uuid.UUID:
@@ -42,17 +57,18 @@ class GroupResult(Sequence[Any]):
         return self.results[index]
 
     def __repr__(self) -> str:
-        return f"<GroupResult {self.id} of {len(self.results)}>"
+        return f"<GroupResult {self._workflow and self.id} of {len(self.results)}>"
 
     def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> list[Any]:
         """Wait for all jobs and return their results in order.
 
         Args:
             timeout: seconds or timedelta for all of them together; None waits without a limit.
-            propagate: raise the first error; otherwise the list holds it instead of the result.
+            propagate: raise the first error; otherwise the list holds each error in the place of
+                the result, also for a result that cannot be decoded here.
 
         Raises:
-            JobFailed, JobCancelled, TimeoutError: as :meth:`Result.get`.
+            JobFailed, JobCancelled, NotDecodable, TimeoutError: as :meth:`Result.get`.
         """
         deadline = Deadline(timeout)
         found: list[Any] = []
@@ -63,7 +79,7 @@ class GroupResult(Sequence[Any]):
                 continue
             try:
                 found.append(result.get(left))
-            except (JobFailed, JobCancelled) as error:
+            except MEMBER_ERRORS as error:
                 if propagate:
                     raise
                 found.append(error)
@@ -71,13 +87,41 @@ class GroupResult(Sequence[Any]):
 
     join = get
 
-    async def aget(self, timeout: float | timedelta | None = None) -> list[Any]:
-        """:meth:`get` without blocking the event loop."""
-        return await self.workflow._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
+    async def aget(
+        self, timeout: float | timedelta | None = None, *, propagate: bool = True
+    ) -> list[Any]:
+        """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        import asyncio  # not at the top: who sends jobs from threads does not pay for it
+
+        seconds = Deadline(timeout).timeout
+
+        async def one(result: Any) -> Any:
+            if isinstance(result, GroupResult):
+                return await result.aget(seconds, propagate=propagate)
+            try:
+                return await result.aget(seconds)
+            except MEMBER_ERRORS as error:
+                if propagate:
+                    raise
+                return error
+
+        tasks = [asyncio.ensure_future(one(result)) for result in self.results]
+        try:
+            return [await task for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def await_(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
+        """:meth:`wait` without blocking the event loop."""
+        if self._workflow is None:
+            return WorkflowStatus.COMPLETED
+        return await self._workflow.await_(timeout)
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
         """Wait until all have ended; see :meth:`WorkflowResult.wait`."""
-        return self.workflow.wait(timeout)
+        return WorkflowStatus.COMPLETED if self._workflow is None else self._workflow.wait(timeout)
 
     def ready(self) -> bool:
         """Whether all have ended."""
@@ -104,7 +148,8 @@ class GroupResult(Sequence[Any]):
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Cancel the jobs that have not started; ask workers to stop the running ones."""
-        self.workflow.cancel(reason)
+        if self._workflow is not None:
+            self._workflow.cancel(reason)
 
     revoke = cancel
 
@@ -113,6 +158,20 @@ class GroupResult(Sequence[Any]):
         for result in self.results:
             states |= result._states() if isinstance(result, GroupResult) else {result.state}
         return states
+
+
+def _of_nothing(canvas: Canvas) -> GroupResult:
+    """The result of groups without tasks, which no app can send: it is there at once."""
+    match canvas:
+        case Chain():
+            return _of_nothing(canvas.tasks[-1])
+        case Group():
+            return GroupResult([_of_nothing(part) for part in canvas.tasks], None)
+        case _:
+            raise WorkflowInvalid("a chord needs a body: chord(header, body)")
+
+
+Canvas.result_of_nothing = _of_nothing
 
 
 def handle_of(output: Any, workflow: PlannedWorkflow, backend: ResultBackend) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hammerflow.canvas.chain import Canvas, Group
-from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
@@ -31,7 +30,7 @@ class TaskBackend(ResultBackend, Protocol):
     """What a task needs of its app."""
 
     @property
-    def open_transaction(self) -> ContextVar[Any]: ...
+    def in_thread(self) -> Callable[..., Any]: ...
     @property
     def call(self) -> Callable[..., Result[Any]]: ...
     @property
@@ -173,15 +172,32 @@ class Task(Generic[P, R]):
         return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
     def map(self, items: Iterable[Any]) -> Signature:
-        """One job that calls the function with each item in turn; its result is a list."""
-        return self._builtin("hammerflow.map", list(items))
+        """One job that calls the function with each item in turn; its result is a list.
+
+        It has the options of the task, and all items are run again if one of them fails.
+        """
+        return self._for_each(items, lambda index, item: [item])
 
     def starmap(self, items: Iterable[Any]) -> Signature:
         """:meth:`map` for items that are lists of arguments."""
-        return self._builtin("hammerflow.starmap", [list(item) for item in items])
+        return self._for_each(items, self._arguments)
 
-    def _builtin(self, task: str, items: list[Any]) -> Signature:
-        return Signature(task, (self.name, items), None, None, True, self.app.enqueue)
+    def _for_each(
+        self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
+    ) -> Signature:
+        """One call for each item, with the arguments that ``arguments`` makes of it."""
+        if not isinstance(items, Iterable):
+            raise TypeError(f"{self.name}.map() takes an iterable of items, not {items!r}")
+        calls = [arguments(index, item) for index, item in enumerate(items)]
+        options: Any = {EACH: True}
+        return Signature(self.name, (calls,), None, options, True, self.app.enqueue)
+
+    def _arguments(self, index: int, item: Any) -> list[Any]:
+        if isinstance(item, str | bytes) or not isinstance(item, Iterable):
+            raise TypeError(
+                f"{self.name}.starmap(): items[{index}] must be a list of arguments, not {item!r}"
+            )
+        return list(item)
 
     def chunks(self, items: Iterable[Any], n: int) -> Group:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
@@ -193,7 +209,9 @@ class Task(Generic[P, R]):
             raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
         iterator = iter(items)
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
-        return Group(self.starmap(part) for part in parts)
+        group = Group(self.starmap(part) for part in parts)
+        group.submit = self.app.enqueue
+        return group
 
 
 class AsyncTask(Task[P, R]):
@@ -205,6 +223,14 @@ class AsyncTask(Task[P, R]):
 
 class Spawner(Task[P, R]):
     """A task that yields signatures: its children, written in the transaction that completes it."""
+
+    def _for_each(
+        self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
+    ) -> Signature:
+        raise ConfigError(
+            f"map, starmap and chunks cannot call the spawner {self.name}, as each of its jobs has "
+            "children of its own: send a group of its signatures"
+        )
 
 
 class Decorator:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +16,13 @@ from hammerflow.enqueue.job_factory import errback_takes_three
 from hammerflow.errors import JobFailed
 from hammerflow.jobs.job import Claimed, JobState
 from hammerflow.tasks.task import Task
-from hammerflow.workflows.references import CHILDREN, FailedJobs, InputRef, JobRange, ResultRef
+from hammerflow.workflows.references import (
+    ChildrenRef,
+    FailedJobs,
+    InputRef,
+    JobRange,
+    ResultRef,
+)
 
 __all__ = ["Inputs", "first_arguments"]
 
@@ -32,8 +40,8 @@ def first_arguments(
     Args:
         source: results, the jobs that failed (for an errback), or the children of a fan-in.
     """
-    if source == CHILDREN:
-        return (_children(app, job),)
+    if isinstance(source, ChildrenRef):
+        return (_children(app, job, source),)
     if isinstance(source, FailedJobs):
         return _failure(app, task, source.ids, args, kwargs)
     return (source.resolve(partial(_values, app)),)
@@ -51,6 +59,8 @@ class Inputs(Mapping[str, Any]):
         if name not in self._references:
             known = ", ".join(self._references) or "nothing"
             raise KeyError(f"{name!r}: this job depends on {known}")
+        if self._references[name] is None:
+            raise KeyError(f"{name!r}: its result is not stored (store_result=False)")
         if name not in self._read:
             ref = ResultRef.from_json(self._references[name])
             read = partial(_values, self._app)
@@ -79,11 +89,15 @@ def _values(app: Hammerflow, ref: ResultRef) -> Iterator[Any]:
     return _decoded(app, app.store.workflows.results(ref))
 
 
-def _children(app: Hammerflow, job: Claimed) -> list[Any]:
-    """The results of the jobs that this fan-in waited for, in spawn order."""
+def _children(app: Hammerflow, job: Claimed, source: ChildrenRef) -> list[Any]:
+    """The results of the children that this fan-in waited for, in spawn order."""
     if job.parent_id is None:
         return []
-    return [*_decoded(app, app.store.jobs.results_of_children(job.parent_id, job.id))]
+    found = app.store.jobs.results_of_children(job.parent_id, job.id)
+    single = ((index, None if value is None else app.codec.decode(value)) for index, value in found)
+    refs = ResultRef([ref for _, ref in source.canvases])
+    several = zip((i for i, _ in source.canvases), refs.resolve(partial(_values, app)), strict=True)
+    return [value for _, value in heapq.merge(single, several, key=itemgetter(0))]
 
 
 def _decoded(app: Hammerflow, found: Iterable[tuple[Any, bytes | None]]) -> Iterator[Any]:
