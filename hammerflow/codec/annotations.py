@@ -35,6 +35,9 @@ class _Names(dict[str, Any]):
         super().__init__(known)
         self.missing: list[str] = []
 
+    def __contains__(self, name: object) -> bool:
+        return True  # Python 3.14 asks before it reads
+
     def __missing__(self, name: str) -> Any:
         if hasattr(builtins, name):
             return getattr(builtins, name)

@@ -62,7 +62,7 @@ _TEXTS = frozenset({str, bytes})
 _BUILT_IN = frozenset({list, dict, *CONTAINERS})
 _HUGE = 2
 _PATIENCE = 10_000  # parts of a huge value that are read to tell whether it contains itself
-_FEW = 32  # parts that may all be the same one without harm
+_FEW = 64  # parts that may all be the same one without harm
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -85,6 +85,7 @@ class Codec:
         self.serializer = _known(serializer)
         self.max_bytes = max_bytes
         self.max_depth = max_depth
+        self._few = min(_FEW, max_depth)
         self._classes = ClassRegistry(main, self._use)
         self._surveyed: set[type] = {*_BUILT_IN, *_MUTABLE}
         self._hooks: dict[type, Callable[[Any], Any]] = {
@@ -188,12 +189,9 @@ class Codec:
             return self._dump(value, parts, serializer, room, name)
         packable = value
         try:
-            for part in parts:
-                if type(part) in self._surveyed:
-                    if self._survey(parts, self._surveyed):
-                        self._checked_tree(value, parts, room, name)
-                        packable = self._with_bytearrays(value)
-                    break
+            if not self._is_small(parts) and self._survey(parts, self._surveyed):
+                self._checked_tree(value, parts, room, name)
+                packable = self._with_bytearrays(value)
             try:
                 packer = self._packers.pop()
             except IndexError:
@@ -211,6 +209,16 @@ class Codec:
             return data
         raise self._too_long(data, name)
 
+    def _is_small(self, parts: Iterable[Any]) -> bool:
+        """Whether parts hold too few others to be too deep or too large, and no bytearray."""
+        surveyed, seen = self._surveyed, [*parts]
+        for part in seen:  # which grows meanwhile
+            if type(part) in surveyed:
+                seen += get_referents(part)
+                if len(seen) > self._few or type(part) in _MUTABLE:
+                    return False
+        return True
+
     def _survey(self, parts: Iterable[Any], kinds: AbstractSet[type]) -> int:
         """0 for parts that can be packed; else _HUGE, or 1 if only the walk can tell.
 
@@ -221,20 +229,15 @@ class Codec:
         left = self.max_bytes
         layer = parts
         for _ in range(self.max_depth + 1):
-            containers = []
-            for part in layer:  # the fastest form for the few parts of most calls
-                if type(part) in kinds:
-                    if type(part) in _MUTABLE:
-                        return 1
-                    containers.append(part)
+            containers = [part for part in layer if type(part) in kinds]
             if not containers:
                 return 0
+            if not _MUTABLE.isdisjoint(map(type, containers)):
+                return 1
             layer = []
             for start in range(0, len(containers), _FEW):  # a large list may be there many times
                 inner = get_referents(*containers[start : start + _FEW])
-                left -= len(inner)
-                if len(inner) > _FEW:
-                    left -= sum([len(part) for part in inner if type(part) in _TEXTS])
+                left -= len(inner) + sum([len(part) for part in inner if type(part) in _TEXTS])
                 if left < 0:
                     return _HUGE
                 layer += inner
