@@ -87,8 +87,9 @@ class Hammerflow:
         self.name = name
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
-        self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.modules = [*self.settings.include]
+        chosen = self.settings
+        self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = new_id()
@@ -300,6 +301,7 @@ class Hammerflow:
         self._take_name("task", name, fn, "another one, name='...'")
         task = kind(fn, name=name, options=options, app=self, refusal=refusal)
         self.tasks[name] = task
+        self.codec.register_annotations(fn)
         return task
 
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
