@@ -145,10 +145,11 @@ class JobContext:
 
         Args:
             fraction: from 0 to 1.
-            note: a few words.
+            note: a few words; at most 500 characters are kept.
 
         Raises:
             ValueError: the fraction is out of range.
+            TypeError: the note is not text.
         """
         try:
             share = _FRACTION(fraction, "progress()")

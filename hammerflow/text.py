@@ -33,7 +33,7 @@ _HIDDEN: Final = re.compile(
 _BRACKETS: Final[dict[type, Sequence[str]]] = {
     list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})"), dict: "{}",
 }  # fmt: skip
-_DEEPEST: Final = 6  # levels of containers that are shown
+_DEEPEST: Final = 100  # levels of containers that are shown, as many as the codec takes
 
 
 def plain_text(value: Any) -> str | None:
@@ -104,11 +104,12 @@ def safe_repr(value: object, most: int = 80) -> str:
     A value whose ``__repr__`` raises or returns no text is ``‹Order: repr failed›``. Of large
     texts and containers only the part that is shown is formatted.
     """
-    text = visible(_repr(value, most, _DEEPEST))
+    text = visible(_repr(value, most, ()))
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def _repr(value: Any, most: int, depth: int) -> str:
+def _repr(value: Any, most: int, inside: tuple[int, ...]) -> str:
+    """``inside`` has the ids of the containers around the value."""
     cls = type(value)
     try:
         if cls is str or cls is bytes or cls is bytearray:
@@ -116,21 +117,24 @@ def _repr(value: Any, most: int, depth: int) -> str:
         if cls not in _BRACKETS or not value:
             return repr(value)
         opening, closing = _BRACKETS[cls]
-        if not depth:
+        if id(value) in inside or len(inside) == _DEEPEST:
             return f"{opening}...{closing}"
         comma = "," if cls is tuple and len(value) == 1 else ""
-        return f"{opening}{', '.join(_parts(value, most, depth - 1))}{comma}{closing}"
-    except Exception:  # noqa: BLE001 - a border: the user's __repr__ runs
+        parts = ", ".join(_parts(value, most, (*inside, id(value))))
+        return f"{opening}{parts}{comma}{closing}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a border: the user's __repr__ runs, and may sys.exit()
         return f"‹{cls.__name__}: repr failed›"
 
 
-def _parts(value: Iterable[Any], most: int, depth: int) -> Iterator[str]:
+def _parts(value: Iterable[Any], most: int, inside: tuple[int, ...]) -> Iterator[str]:
     """The elements of a container until they have more than ``most`` characters."""
     left = most
-    for key in islice(value, most):
-        part = _repr(key, left, depth)
+    for key in islice(value, most + 1):
+        part = _repr(key, left, inside)
         if isinstance(value, dict):
-            part += f": {_repr(value[key], left, depth)}"
+            part += f": {_repr(value[key], left, inside)}"
         yield part
         left -= len(part)
         if left < 0:  # the text is longer than is shown already

@@ -85,7 +85,7 @@ class _Shown:
         return self.text  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("broken", [RuntimeError("no"), RecursionError(), 7, None])
+@pytest.mark.parametrize("broken", [RuntimeError("no"), RecursionError(), SystemExit(3), 7, None])
 def test_a_repr_that_fails_is_named_by_its_class(broken: Any) -> None:
     bad = _Shown(broken)
 
@@ -113,6 +113,6 @@ def test_a_huge_value_is_cut_without_being_formatted_whole() -> None:
         {n: n for n in range(10**5)},
     ]
 
-    assert safe_repr(cycle) == "[" * 7 + "..." + "]" * 7
+    assert safe_repr(cycle) == repr(cycle)
     for value in huge:
         assert len(safe_repr(value, 60)) == 60 and safe_repr(value, 60).endswith("...")

@@ -114,7 +114,16 @@ class CallOptions(TypedDict, total=False):
 
 
 class CheckedOptions(dict[str, Any]):
-    """Options of a call in their stored form."""
+    """Options of a call in their stored form. They do not change, so nothing checks them again."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the options of a signature cannot be changed: use signature.set(...)")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = _refuse
+    pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> Any:
+        return CheckedOptions, (dict(self),)
 
 
 def known_options(options: Mapping[str, Any], what: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
+from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.checks import ARGS, KWARGS
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.text import checked_name, safe_repr
@@ -21,7 +22,8 @@ class Signature(Canvas):
     """One call of a task: its name, arguments and options.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
-    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. ``set``,
+    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It keeps a copy
+    of arguments that can change, so a list or object can be used again for the next call. ``set``,
     ``clone`` and ``|`` return copies; ``depends_on``, ``link`` and ``link_error`` change the
     signature itself.
 
@@ -49,12 +51,12 @@ class Signature(Canvas):
             task = checked_name(task, "the task of a signature")
         if type(args) is not tuple:
             args = ARGS(args, f"{task}: args")
-        if kwargs:
+        if kwargs and (type(kwargs) is not dict or {*map(type, kwargs)} != {str}):
             kwargs = KWARGS(kwargs, f"{task}: kwargs")
         self.task = task
-        self.args = args
-        self.kwargs: Mapping[str, Any] = kwargs or {}
-        self.options: CallOptions = known_options(_NONE if options is None else options, task)
+        self.args = snapshot_of_args(args)
+        self.kwargs: Mapping[str, Any] = snapshot_of_kwargs(kwargs) if kwargs else {}
+        self.options: Any = _NONE if options is None else known_options(options, task)
         self.immutable = immutable
         self.submit = submit
         self.after: tuple[Any, ...] = ()
@@ -93,8 +95,8 @@ class Signature(Canvas):
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Signature:
         copy = self._with(self.options)
-        before = ARGS(args, f"{self.task}.clone(): args")
-        more = KWARGS(kwargs or {}, f"{self.task}.clone(): kwargs")
+        before = snapshot_of_args(ARGS(args, f"{self.task}.clone(): args"))
+        more = snapshot_of_kwargs(KWARGS(kwargs or {}, f"{self.task}.clone(): kwargs"))
         if (before or more) and not self.immutable:
             copy.args, copy.kwargs = (*before, *self.args), {**self.kwargs, **more}
         return copy
@@ -126,9 +128,9 @@ class Signature(Canvas):
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
     def _with(self, options: Any) -> Signature:
-        options = CheckedOptions(options)
-        copy = Signature(self.task, self.args, self.kwargs, options, self.immutable)
-        copy.after = self.after
+        known: Any = CheckedOptions(options)
+        copy = Signature(self.task, (), None, known, self.immutable)
+        copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
 
 

@@ -35,7 +35,9 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NOTES = ("note", "paused", "not ended")
 _LEAST = {**dict.fromkeys(_NOTES, 16), **dict.fromkeys(("task", "handler", "name", "queue"), 14)}
 #: Columns that a narrow terminal lacks, the first of them first; then others from the right.
-_LEFT_OUT = ("queue", "kind", "children", "age", "ran", "note", "paused", "handler", "task")
+_LEFT_OUT = (
+    "worker", "queue", "kind", "children", "ran", "age", "note", "paused", "handler", "task",
+)  # fmt: skip
 T = TypeVar("T")
 
 

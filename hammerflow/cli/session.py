@@ -96,6 +96,11 @@ class Session:
         settings = self.settings
         return self._app.codec if self._app is not None else Codec(max_bytes=settings.max_payload)
 
+    def max_attempts(self, task: str) -> int | None:
+        """How many attempts a job of this task has; None if the app is not imported or lacks it."""
+        found = self._app.tasks.get(task) if self._app is not None else None
+        return None if found is None else found.defaults.max_attempts
+
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:
         """The store of jobs that exist already, its schema checked; a command that reads does not

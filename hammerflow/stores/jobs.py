@@ -256,6 +256,11 @@ class Jobs(Verbs):
         """(kind, type, message, traceback) of the last attempt that went wrong."""
         return self._database.first("job_last_error", id=job_id)
 
+    def last_errors(self, job_ids: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
+        """(type, message cut to 1 000 characters) of what went wrong last in each of these jobs."""
+        rows = self._database.rows("last_errors", ids=list(job_ids)) if job_ids else []
+        return {job_id: (type_, message) for job_id, type_, message in rows}
+
     def exists(self, job_id: bytes) -> bool:
         """Whether there is such a job."""
         return bool(self._database.rows("job_exists", id=job_id))

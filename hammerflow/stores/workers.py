@@ -75,6 +75,10 @@ class Workers(Verbs):
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]  # fmt: skip
 
+    def knowing(self, task: str) -> set[int]:
+        """Numbers of the workers that have registered a task."""
+        return set(self._database.column("task_workers", task_id=name_id(task)))
+
     def sweep(self, *, lease: float, poison_limit: int) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.
 

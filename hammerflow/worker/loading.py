@@ -66,7 +66,9 @@ def _import(module_name: str, source: str, remedy: str) -> object:
         sys.path.insert(0, folder)
     try:
         return importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a border: the user's code runs
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a border: the user's code runs
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if f"{module_name}.".startswith(f"{missing}."):
             raise ConfigError(

@@ -32,6 +32,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.context import RUNNING, Holder
+from hammerflow.text import timestamp, visible_lines
 
 __all__ = ["JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts"]
 
@@ -133,15 +134,19 @@ def _handler(form: str) -> logging.Handler:
 
 
 class _TextFormatter(logging.Formatter):
-    """``2025-01-31T12:00:00.123+01:00 INFO worker[4711] child started pid=4712``"""
+    """``2025-01-31T12:00:00.123+01:00 INFO worker[4711] child started pid=4712``
+
+    Further lines, as of a traceback, are indented, and no terminal obeys what a text holds.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).astimezone()
-        name = record.name.removeprefix("hammerflow.")
-        head = f"{at.isoformat(timespec='milliseconds')} {record.levelname} {name}"
+        at = timestamp(datetime.fromtimestamp(record.created, UTC).astimezone())
+        head = f"{at} {record.levelname} {record.name.removeprefix('hammerflow.')}"
         tail = "".join(f" {key}={_plain(value)}" for key, value in _fields(record).items())
-        trace = "".join(f"\n{text}" for text in _traces(self, record))
-        return f"{head}[{record.process}] {record.getMessage()}{tail}{trace}"
+        message, _, more = record.getMessage().partition("\n")
+        rest = [more] * bool(more) + _traces(self, record)
+        line = visible_lines("\n".join([f"{head}[{record.process}] {message}{tail}", *rest]))
+        return line.replace("\n", "\n  ")  # no text of a job can look like a line of the log
 
 
 class _JsonFormatter(logging.Formatter):
@@ -150,7 +155,7 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
-            "at": at.isoformat(timespec="milliseconds"),
+            "at": timestamp(at),
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
@@ -169,4 +174,5 @@ def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> list[str
 
 def _plain(value: Any) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if " " in text or "\n" in text else text
+    is_word = text.isprintable() and " " not in text
+    return text if is_word else json.dumps(text, ensure_ascii=False)

@@ -23,7 +23,8 @@ class Batch:
     Made by ``app.batch(...)``.
 
     Args:
-        signatures: any number of calls; a generator is read once, when the batch is sent.
+        signatures: any number of calls; a list is copied, a generator is read once, when the batch
+            is sent.
         on_failure: what the failure of a call means. ``continue`` (default): the others run,
             ``then`` is skipped and the batch fails. ``fail_fast``: calls that have not started are
             cancelled and the batch fails. ``collect``: the others run, then ``then`` runs with
@@ -49,6 +50,8 @@ class Batch:
         self.signatures = items_of(
             self.signatures, "a batch takes an iterable of signatures (task.s(...))"
         )
+        if isinstance(self.signatures, list):
+            self.signatures = tuple(self.signatures)  # the caller may change the list
         given = {"on_failure": self.on_failure, "then": self.then, "name": self.name}
         found = checked(BATCH_OPTIONS, given, "a batch")
         self.on_failure = found.get("on_failure", "continue")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from hammerflow import Result
+from hammerflow.worker.logs import configure_fallback, facts
 from tests.acceptance.kit import Shop, Worker
 
 _CODE = """
@@ -126,6 +129,38 @@ def test_each_line_of_a_body_names_its_job(sqlite_shop: Shop, tmp_path: Path, fo
     assert (failed["job"], failed["task"]) == (str(jobs["traceback"].id), "raises")
     utc = timedelta(0) if form == "json" else datetime.now().astimezone().utcoffset()
     assert {datetime.fromisoformat(line["at"]).utcoffset() for line in lines} == {utc}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_text_of_a_job_reaches_the_terminal_or_forges_a_line(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(logging, "lastResort", None)
+    configure_fallback(form)
+    hostile = (
+        "a\x1b[2J\x07\x9b\u202e\ud800\x7f\r\n2026-11-26T01:00:00.000+00:00 INFO worker[1] forged"
+    )
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        values = {
+            "name": "shop",
+            "msg": hostile,
+            "exc_info": sys.exc_info(),
+            **facts(error=hostile, word=hostile[:5]),
+        }
+    record = logging.makeLogRecord(values)
+
+    written = logging.lastResort.format(record)  # type: ignore[union-attr]
+
+    head, *rest = written.split("\n")
+    assert all(line.isprintable() for line in (head, *rest))
+    assert all(line.startswith("  ") for line in rest)
+    if form == "json":
+        assert json.loads(written)["error"] == hostile
+    else:
+        assert r"a\x1b[2J\x07\x9b\u202e\ud800\x7f" in head
+        assert rest[0].endswith("INFO worker[1] forged")
 
 
 def _parse_json(text: str) -> list[dict[str, Any]]:

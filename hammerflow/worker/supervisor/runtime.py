@@ -195,7 +195,12 @@ class Runtime:
             self._listen()
         self.pool.use_fork_server(fork_server, greeting.catalog)
 
-    def check_heartbeat(self) -> None:
+    def check(self) -> None:
+        """What the worker's main thread must look after every second."""
+        self._check_heartbeat()
+        self.pool.ask_children()
+
+    def _check_heartbeat(self) -> None:
         """Stop all bodies when the lease is two thirds over without a heartbeat: at its end other
         workers run the same jobs.
 
