@@ -34,7 +34,7 @@ from hammerflow.option import checked, documented, unknown_option
 from hammerflow.origin import STARTED, Origin
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
-from hammerflow.settings import SETTINGS, Settings, load_settings
+from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
 from hammerflow.tasks.functions import checked_function, default_name
@@ -91,6 +91,7 @@ class Hammerflow:
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
+        self.modules = [*self.settings.include]
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = new_id()
@@ -252,6 +253,22 @@ class Hammerflow:
             return fn
 
         return register
+
+    def autodiscover(self, *modules: str | Sequence[str]) -> None:
+        """Name modules with tasks, which workers and commands import after the app's own module:
+        ``app.autodiscover("shop.*.tasks")``. The setting ``include`` does the same.
+
+        Of a package its module ``tasks`` is imported, too, if there is one. Nothing is imported
+        now, so the modules may import the app.
+
+        Args:
+            modules: names; ``*`` matches any one part of a name.
+
+        Raises:
+            ConfigError: one of them cannot be a module's name.
+        """
+        for names in modules:
+            self.modules += MODULES(names, "a module to discover")
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hammerflow import Hammerflow, Signature, Workflow, chain, chord, group
+from hammerflow import Hammerflow, Signature, SpawnConfig, Workflow, chain, chord, group
 from hammerflow.canvas.snapshot import snapshot
 
 
@@ -103,3 +103,22 @@ def test_what_cannot_be_copied_is_left_to_the_codec(app: Hammerflow) -> None:
     endless.append(endless)
     for value in (Odd(), (n for n in ()), endless, [Odd()], {"x": endless}):
         assert Signature("add", (value,)).args[0] is value
+
+
+def test_options_are_kept_as_they_were_given(app: Hammerflow) -> None:
+    @app.task
+    def add(n: int) -> None: ...
+
+    headers: dict[str, Any] = {"trace": ["a"]}
+    metadata: dict[str, Any] = {"by": ["b"]}
+    config = SpawnConfig(metadata=metadata)
+    calls = [
+        add.options(headers=headers, spawn=config).s(1),
+        add.s(1).set(headers=headers, spawn=config),
+        *group(add.s(1)).set(headers=headers, spawn=config).tasks,
+    ]
+    headers["trace"].append("z")
+    metadata["by"].append("z")
+    for call in calls:
+        assert call.options["headers"] == {"trace": ["a"]}
+        assert call.options["spawn"].metadata == {"by": ["b"]}
