@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import pickle
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+from weakref import WeakValueDictionary
 
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
@@ -17,19 +21,21 @@ from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
-from hammerflow.enqueue.transaction import Transaction
+from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
-from hammerflow.ids import as_key
+from hammerflow.ids import as_key, new_id
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import documented
+from hammerflow.origin import STARTED, Origin
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
-from hammerflow.settings import SETTINGS, Settings, load_settings
+from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
+from hammerflow.tasks.functions import checked_function, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -53,13 +59,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: All apps of this process; only pickled apps are looked up here.
+_APPS: WeakValueDictionary[bytes, Hammerflow] = WeakValueDictionary()
+
 
 @documented(*SETTINGS)
 class Hammerflow:
     """An app: tasks register in it, and it writes their calls as durable jobs.
 
     Args:
-        name: the app's name; tasks of ``__main__`` are called ``name.function``.
+        name: the app's name, for messages and the default of the setting ``namespace``.
         database: URL of the database; the setting ``database``.
         redis: URL of the doorbell's Redis; the setting ``redis``.
         settings: any other setting.
@@ -79,7 +88,11 @@ class Hammerflow:
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
+        self.modules = [*self.settings.include]
         self.tasks: dict[str, Task[..., Any]] = {}
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._key = new_id()
+        _APPS[self._key] = self
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
@@ -98,6 +111,21 @@ class Hammerflow:
 
     def __repr__(self) -> str:
         return f"<Hammerflow {self.name} on {self.settings.database_label}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle it as the global variable that holds it: what unpickles it imports the module."""
+        for module in sorted(sys.modules, key=STARTED.__contains__):
+            names = getattr(sys.modules[module], "__dict__", None) or {}
+            for name, value in list(names.items()):
+                if value is self:
+                    return _app_at, (module, name)
+        return _app_of_this_process, (self._key, self.name)
 
     @cached_property
     def store(self) -> Store:
@@ -214,15 +242,27 @@ class Hammerflow:
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
-            known = self.spawn_handlers.get(name)
-            if known is not None and _path(known) != _path(fn):
-                raise ConfigError(
-                    f"the spawn handler name {name!r} is taken by {known.__qualname__}"
-                )
+            self._take_name("spawn handler", name, fn, "another one")
             self.spawn_handlers[name] = fn
             return fn
 
         return register
+
+    def autodiscover(self, *modules: str | Sequence[str]) -> None:
+        """Name modules with tasks, which workers and commands import after the app's own module:
+        ``app.autodiscover("shop.*.tasks")``. The setting ``include`` does the same.
+
+        Of a package its module ``tasks`` is imported, too, if there is one. Nothing is imported
+        now, so the modules may import the app.
+
+        Args:
+            modules: names; ``*`` matches any one part of a name.
+
+        Raises:
+            ConfigError: one of them cannot be a module's name.
+        """
+        for names in modules:
+            self.modules += MODULES(names, "a module to discover")
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
@@ -245,18 +285,32 @@ class Hammerflow:
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
     ) -> Task[..., Any]:
         given = dict(given)
-        module = self.name if fn.__module__ == "__main__" else fn.__module__
-        name = checked_name(given.pop("name", None) or f"{module}.{fn.__name__}", "a task's name")
-        if name in self.tasks and _path(self.tasks[name].fn) != _path(fn):
+        if isinstance(fn, Task):
             raise ConfigError(
-                f"the task name {name!r} is taken by {self.tasks[name].fn.__qualname__}: "
-                "give one of the two name='...'"
+                f"{fn.__qualname__} is the task {fn.name!r} already: give its function, task.fn"
             )
+        fn = checked_function(fn, is_spawner=kind is Spawner)
+        name, refusal = given.pop("name", None), ""
+        if name is None:
+            name, refusal = default_name(fn)
+        checked_name(name, "a task's name")
         options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
-        task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
+        self._take_name("task", name, fn, "another one, name='...'")
+        task = kind(fn, name=name, options=options, app=self, refusal=refusal)
+        self.tasks[name] = task
         return task
+
+    def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
+        """Note where a function under this name was defined; ConfigError if it is another one's."""
+        origin = Origin.of(fn)
+        known = self._origins.setdefault((what, name), origin)
+        if not origin.is_again(known):
+            raise ConfigError(
+                f"the {what} name {name!r} is taken by {known}: give {origin} {remedy}"
+            )
+        self._origins[what, name] = origin
 
     @overload
     def enqueue(self, work: Signature) -> Result[Any]: ...
@@ -290,31 +344,57 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
-    def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
-        """Open a transaction for a ``with`` block: everything enqueued inside and the block's own
-        SQL commit together, or not at all. Inside another one of the same app it joins that one.
+    async def aenqueue(self, work: Any) -> Any:
+        """:meth:`enqueue` without blocking the event loop."""
+        return await self.in_thread(self.enqueue, work)
+
+    async def aenqueue_many(self, signatures: Iterable[Signature]) -> Results:
+        """:meth:`enqueue_many` without blocking the event loop; the iterable is read in a
+        thread."""
+        return await self.in_thread(self.enqueue_many, signatures)  # type: ignore[no-any-return]
+
+    def transaction(self) -> TransactionBlock:
+        """Open a transaction for a ``with`` block, or in a coroutine for an ``async with`` block:
+        everything enqueued inside and the block's own SQL commit together, or not at all. Inside
+        another one of the same app it joins that one.
+
+        In a coroutine, lock waits do not block the event loop, and a cancelled block is rolled
+        back. Tasks that are started inside the block write in it until it ends.
 
         Raises:
             StoreUnavailable: the database cannot be reached, or was lost during the commit: then
                 whether it took place is unknown.
+            HammerflowError: a plain ``with`` where an event loop runs, which it would stop.
         """
-        return self._enqueuer.transaction()
+        enqueuer = self._enqueuer
+        return TransactionBlock(
+            enqueuer.transaction,
+            lambda: enqueuer.coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
+            blocks_loops=True,
+        )
 
-    def using(self, connection: Any) -> contextlib.AbstractContextManager[Transaction]:
+    def using(self, connection: Any) -> TransactionBlock:
         """Enqueue in the caller's own transaction; the caller commits.
 
         Args:
-            connection: psycopg, PyMySQL or sqlite3 connection, SQLAlchemy Connection or Session,
-                or Django connection, on the app's database, with a transaction open (or one that
+            connection: for ``with`` a psycopg, PyMySQL or sqlite3 connection, a SQLAlchemy
+                Connection or Session, or a Django connection; for ``async with`` an AsyncConnection
+                of psycopg, an aiosqlite connection, or a SQLAlchemy AsyncConnection or AsyncSession
+                over one of these. It is on the app's database, with a transaction open (or one that
                 its driver opens at the first statement).
 
-        Workers hear of the jobs at the end of the block; if the commit comes later, they find
-        them within the poll interval.
+        Inside ``async with``, await the async forms, such as ``adelay()``. Workers hear of the jobs
+        at the end of the block; if the commit comes later, they find them within the poll interval.
 
         Raises:
-            ConfigError: a connection of another driver, or in autocommit mode.
+            ConfigError: a connection of another driver, in autocommit mode, or for the other kind
+                of block.
         """
-        return self._enqueuer.using(connection)
+        enqueuer = self._enqueuer
+        return TransactionBlock(
+            lambda: enqueuer.using(connection), lambda: enqueuer.coroutines.using(connection),
+            blocks_loops=False,
+        )  # fmt: skip
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
         """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
@@ -378,12 +458,20 @@ class Hammerflow:
     async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run a call that enqueues without blocking the event loop: in the open transaction, else
         in a thread."""
-        call = partial(work, *args, **kwargs)
-        if self.open_transaction.get() is not None:
-            return call()
-        return await self.async_calls.write(call)
+        return await self._enqueuer.run_async(partial(work, *args, **kwargs))
 
 
-def _path(fn: Callable[..., Any]) -> tuple[str, str]:
-    """Where a function was defined: a reloaded module defines it again."""
-    return fn.__module__, fn.__qualname__
+def _app_at(module: str, name: str) -> Hammerflow:
+    """A pickled app that a module holds."""
+    return vars(importlib.import_module(module))[name]  # type: ignore[no-any-return]
+
+
+def _app_of_this_process(key: bytes, name: str) -> Hammerflow:
+    """A pickled app that no module holds; this process or an ancestor of its fork has made it."""
+    app = _APPS.get(key)
+    if app is None:
+        raise pickle.UnpicklingError(
+            f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
+            "make the app a global variable of a module"
+        )
+    return app

@@ -35,7 +35,7 @@ class Canvas:
             return NotImplemented
         return Chain(_steps(self) + _steps(other))
 
-    def delay(self, *args: Any, **kwargs: Any) -> Any:
+    def delay(self, /, *args: Any, **kwargs: Any) -> Any:
         """Send it; the arguments go before those of its first tasks.
 
         Returns:
@@ -48,7 +48,7 @@ class Canvas:
         """
         return self.apply_async(args, kwargs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """As :meth:`delay`."""
         return self.delay(*args, **kwargs)
 

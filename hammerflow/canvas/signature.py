@@ -7,6 +7,7 @@ from typing import Any
 
 from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.options import EACH, CallOptions, known_options
+from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.errors import ConfigError
 
 __all__ = ["Signature", "plain"]
@@ -16,7 +17,8 @@ class Signature(Canvas):
     """One call of a task: its name, arguments and options.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
-    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. ``set``,
+    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It keeps a copy
+    of arguments that can change, so a list or object can be used again for the next call. ``set``,
     ``clone`` and ``|`` return copies; ``depends_on``, ``link`` and ``link_error`` change the
     signature itself.
 
@@ -41,8 +43,8 @@ class Signature(Canvas):
         submit: Callable[[Any], Any] | None = None,
     ) -> None:
         self.task = task
-        self.args = args
-        self.kwargs: Mapping[str, Any] = kwargs if kwargs is not None else {}
+        self.args = snapshot_of_args(args)
+        self.kwargs: Mapping[str, Any] = snapshot_of_kwargs(kwargs) if kwargs else {}
         self.options: CallOptions = options if options is not None else {}
         self.immutable = immutable
         self.submit = submit
@@ -77,7 +79,8 @@ class Signature(Canvas):
     ) -> Signature:
         copy = self._with(self.options)
         if (args or kwargs) and not self.immutable:
-            copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
+            copy.args = (*snapshot_of_args(tuple(args)), *self.args)
+            copy.kwargs = {**self.kwargs, **snapshot_of_kwargs(kwargs or {})}
         return copy
 
     def at_start(self, options: Mapping[str, Any]) -> Signature:
@@ -106,8 +109,8 @@ class Signature(Canvas):
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
     def _with(self, options: Any) -> Signature:
-        copy = Signature(self.task, self.args, self.kwargs, options, self.immutable)
-        copy.after = self.after
+        copy = Signature(self.task, (), None, options, self.immutable)
+        copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
 
 

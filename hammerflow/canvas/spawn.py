@@ -27,11 +27,11 @@ SPAWN_OPTIONS = OptionTable((
     ),
     Option(
         "max_spawn_count", whole(0, _COUNT), "1000",
-        "Most children of one run; one more fails the attempt, and no child is inserted.",
+        "Most children of one run; one more fails the job at once, and no child is inserted.",
     ),
     Option(
         "max_depth", whole(1, 10_000), "10",
-        "Most generations below the root; a child that would be deeper fails the attempt.",
+        "Most generations below the root; a deeper child fails the job at once.",
     ),
     Option("inherit_priority", FLAG, "True", "Children without a priority take the parent's."),
     Option("inherit_queue", FLAG, "False", "Children without a queue take the parent's."),

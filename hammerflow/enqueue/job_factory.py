@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -76,9 +77,10 @@ class JobFactory:
                 except TypeError as error:
                     raise TypeError(f"{task.name}: items[{index}]: {error}") from None
             return
+        first = abs(feeds)
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
-            return
-        task.check(*(None,) * abs(feeds), *signature.args, **signature.kwargs)
+            first = 3
+        task.check(*(None,) * first, *signature.args, **signature.kwargs)
 
     def stores_result(self, signature: Signature) -> bool:
         """Whether a call's result is stored; True for a task that is not registered here."""
@@ -212,10 +214,10 @@ def errback_takes_three(
     task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> bool:
     """Whether a function takes ``(request, exception, traceback)`` before these arguments: one of
-    the two forms of an errback in Celery."""
+    the two forms of an errback in Celery. A decorator's wrapper takes what it wraps takes."""
     try:
-        task.check(None, None, None, *args, **kwargs)
-    except TypeError:
+        inspect.signature(task).bind(None, None, None, *args, **kwargs)
+    except (TypeError, ValueError):
         return False
     return True
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
+import importlib
 import itertools
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, known_options
@@ -16,8 +18,10 @@ from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
+from hammerflow.origin import function_of
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
+from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
 
 __all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
@@ -44,20 +48,20 @@ class BoundCall(Generic[P, R]):
     _task: Task[P, R]
     _options: CallOptions
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """As :meth:`Task.delay`, with these options."""
         return self._task.app.call(self._task, args, kwargs, self._options)
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
         return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
         """As :meth:`Task.s`, with these options."""
         task = self._task
         return Signature(task.name, args, kwargs, self._options, False, task.app.enqueue)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
         """As :meth:`s`; it does not take its predecessor's result."""
         task = self._task
         return Signature(task.name, args, kwargs, self._options, True, task.app.enqueue)
@@ -70,30 +74,55 @@ class Task(Generic[P, R]):
         fn: the function.
         name: its name in the database; ``module.function`` unless given.
         defaults: the options of all its calls.
-        check: raises TypeError unless it is called with arguments that fit the function.
+        refusal: why no worker can know it by its name; empty for almost every task.
+        check: raises TypeError unless it is called with arguments that fit the function, and
+            ConfigError if the task has a refusal.
     """
 
     def __init__(
-        self, fn: Callable[P, Any], *, name: str, options: TaskOptions, app: TaskBackend
-    ) -> None:
+        self, fn: Callable[P, Any], *, name: str, options: TaskOptions, app: TaskBackend,
+        refusal: str = "",
+    ) -> None:  # fmt: skip
+        self.__name__ = self.__qualname__ = name
+        _look_like(fn, self)
         self.fn = fn
         self.name = name
         self.defaults = options
         self.app = app
-        self.check = _arguments_check(fn)
-        self.__name__ = getattr(fn, "__name__", name)
-        self.__qualname__ = getattr(fn, "__qualname__", name)
-        self.__doc__ = fn.__doc__
-        self.__module__ = fn.__module__
-        self.__wrapped__ = fn
+        self.refusal = refusal
+        self.check = self._refuse if refusal else arguments_check(fn)
+        if not (refusal or options.check_arguments):
+            self.check = any_arguments
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        """The task itself: in a class it is a static method."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle it by name as a function is, or by its app and its name in the app."""
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        return _task_of, (self.app, self.__module__, self.name)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    def _refuse(self, /, *args: Any, **kwargs: Any) -> None:
+        raise ConfigError(self.refusal)
+
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Write the call as a durable job, in the open transaction or in one of its own.
 
         Returns:
@@ -117,7 +146,7 @@ class Task(Generic[P, R]):
         app.notifier.ring((options.queue,))
         return Result(job.id, app)
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
         return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
@@ -163,11 +192,11 @@ class Task(Generic[P, R]):
         """
         return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
         """The call as data; in a chain or fan-in, results come before these arguments."""
         return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
         """The call as data, with exactly these arguments: it takes no results."""
         return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
@@ -189,6 +218,8 @@ class Task(Generic[P, R]):
         if not isinstance(items, Iterable):
             raise TypeError(f"{self.name}.map() takes an iterable of items, not {items!r}")
         calls = [arguments(index, item) for index, item in enumerate(items)]
+        if self.refusal:
+            raise ConfigError(self.refusal)
         options: Any = {EACH: True}
         return Signature(self.name, (calls,), None, options, True, self.app.enqueue)
 
@@ -217,7 +248,7 @@ class Task(Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """A task of an ``async def`` function: a call returns the coroutine, its job has result R."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
         return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
 
@@ -253,23 +284,17 @@ class SpawnerDecorator:
     def __call__(self, fn: Any, /) -> Any: ...
 
 
-def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
-    """A function that has the same parameters and does nothing: a call of it checks arguments, with
-    Python's own TypeError."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return lambda *args, **kwargs: None
-    if not all(p.name.isidentifier() for p in parameters):
-        return lambda *args, **kwargs: None
-    head = inspect.Signature(
-        [
-            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else None)
-            for p in parameters
-        ]
-    )
-    name = getattr(fn, "__name__", "task")
-    name = name if name.isidentifier() else "task"
-    scope: dict[str, Any] = {}
-    exec(f"def {name}{head}: pass", scope)
-    return scope[name]  # type: ignore[no-any-return]
+def _look_like(fn: Any, task: Any) -> None:
+    """Give a task what frameworks read of its function, such as annotations and flags."""
+    own = type(task)
+    vars(task).update({k: v for k, v in getattr(fn, "__dict__", {}).items() if not hasattr(own, k)})
+    functools.update_wrapper(task, fn, updated=())
+    function = function_of(fn)
+    for name in ("__code__", "__defaults__", "__kwdefaults__") if function else ():
+        setattr(task, name, getattr(function, name))
+
+
+def _task_of(app: Any, module: str, name: str) -> Task[..., Any]:
+    """A pickled task that its module does not hold under the function's name."""
+    importlib.import_module(module)
+    return app.tasks[name]  # type: ignore[no-any-return]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.signature import Signature
+from hammerflow.canvas.snapshot import snapshot
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
@@ -22,7 +23,7 @@ from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Workflow", "WorkflowNode", "whole_of"]
+__all__ = ["Workflow", "WorkflowNode", "condition_of", "whole_of"]
 
 #: What a plan adds to the name of a node for each step of a chain, and each member of a group.
 _PART = re.compile(r"(\.\d+|\[\d+\])$")
@@ -40,6 +41,13 @@ class WorkflowNode:
     wait_for_children: bool
     condition: Condition | None = None
     after: list[WorkflowNode] = field(default_factory=list)  # resolved by Workflow.validate
+
+    @property
+    def fields(self) -> list[str] | None:
+        """The names that its result has in any case; None if only its task knows them."""
+        if isinstance(self.content, Workflow):
+            return [node.name for node in self.content.nodes]
+        return [] if isinstance(self.content, Group | Batch) else None
 
     @property
     def is_composed(self) -> bool:
@@ -100,7 +108,7 @@ class Workflow:
         self.health_check_interval = seconds_or_none(health_check_interval, "health_check_interval")
         self.trace_id = trace_id
         self.correlation_id = correlation_id
-        self.metadata = dict(metadata or {})
+        self.metadata: dict[str, Any] = snapshot(dict(metadata or {}))
         self.submit = submit
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
@@ -316,9 +324,17 @@ class Workflow:
                 f"node {node.name!r} has a condition but no dependencies, whose results it reads"
             )
         try:
-            node.condition = compile_condition(node.when, [n.name for n in node.after])
+            node.condition = condition_of(node.when, [n.name for n in node.after], self._names)
         except ConditionError as error:
             raise WorkflowInvalid(f"node {node.name!r}: {error}") from error
+        only = node.after[0]
+        fields = node.condition.names.difference(n.name for n in node.after)
+        if only.fields is not None and (unknown := fields.difference(only.fields)):
+            has = f"has only {', '.join(only.fields[:20])}" if only.fields else "is a list"
+            raise WorkflowInvalid(
+                f"node {node.name!r}: the condition reads {min(unknown)!r}, but the result of "
+                f"{only.name!r} {has}"
+            )
 
     def _submit_of_leaves(self) -> Callable[[Any], Any] | None:
         submits = (
@@ -328,6 +344,26 @@ class Workflow:
             for node in self.nodes
         )
         return self.submit or next(filter(None, submits), None)
+
+
+def condition_of(source: str, dependencies: Sequence[str], nodes: Container[str]) -> Condition:
+    """Compile the condition of a node.
+
+    Args:
+        dependencies: the names of the nodes that it depends on.
+        nodes: the names of all nodes of the workflow.
+
+    Raises:
+        ConditionError: it is malformed, or reads a node that is not a dependency.
+    """
+    condition = compile_condition(source, dependencies)
+    for name in sorted(condition.names.difference(dependencies)):
+        if name in nodes:  # else it is a field of the only dependency
+            raise ConditionError(
+                f"{name!r} is a node that is not a dependency: add it to them, or write "
+                f"deps[{dependencies[0]!r}].{name} for a field of that name"
+            )
+    return condition
 
 
 def whole_of(name: str, composed: Collection[str]) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 
 from hammerflow import Hammerflow, JobFailed, JobNotFound, JobState, Workflow, chord, group
 from hammerflow.results.ends import EndWatch
+from hammerflow.testing import drain
 from tests.support.waiting import until
 
 Work = Callable[[Hammerflow], None]
@@ -133,7 +134,7 @@ from hammerflow import Hammerflow
 
 app = Hammerflow("shop", database=sys.argv[1])
 
-@app.task
+@app.task(name="job")
 def add(x: int) -> int:
     return x
 
@@ -169,7 +170,7 @@ from hammerflow.testing import drain
 
 app = Hammerflow("shop", database=sys.argv[1])
 
-@app.task
+@app.task(name="job")
 def add(x: int) -> int:
     return x
 
@@ -254,7 +255,6 @@ def test_every_kind_of_handle_is_awaited(app: Hammerflow, add: Any, fail: Any, w
 
 
 def test_several_loops_wait_at_once_and_one_of_them_dies(app: Hammerflow, add: Any) -> None:
-    from hammerflow.testing import drain
 
     results = [add.delay(i) for i in range(2)]
     loop = asyncio.new_event_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hammerflow.enqueue.job_factory import Parent
 from hammerflow.errors import SpawnInvalid
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Operation
+from hammerflow.tasks.functions import UNFINISHED, unfinished
 from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
 from hammerflow.worker.child.spawn_buffer import SpawnBuffer
@@ -46,6 +48,9 @@ class JobExecution:
         connection: the driver's connection of its own transaction, if it has one; set it before
             ``context`` is used.
         stop_reason: why an async child cancels it, "cancel" or "timeout".
+        stray_error: what a task or callback of an async body has raised that ends a program, such
+            as SystemExit; the child cancels the body for it.
+        is_disturbed: another body has tried to cancel this async one, or a task of it.
     """
 
     app: Hammerflow
@@ -62,7 +67,14 @@ class JobExecution:
     connection: Any = None
     spawn_buffer: SpawnBuffer | None = None
     stop_reason: str | None = None
+    stray_error: BaseException | None = None
+    is_disturbed: bool = False
     _context: JobContext | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether an async child has cancelled its body."""
+        return self.stop_reason is not None or self.stray_error is not None
 
     @property
     def context(self) -> JobContext:
@@ -107,7 +119,8 @@ class JobExecution:
     def close(self) -> None:
         """Drop the file of spooled children, if there is one."""
         if self.spawn_buffer is not None:
-            self.spawn_buffer.close()
+            with contextlib.suppress(OSError):  # a full disk: the file is dropped all the same
+                self.spawn_buffer.close()
 
     def operation(self) -> Operation | None:
         """The record of a run that has spawned, or whose spawn configuration says it should."""
@@ -163,6 +176,8 @@ class JobExecution:
         if isinstance(value, Iterator) or (_are_signatures(value) and (value or is_spawner)):
             return buffer.add_all(value)
         if is_spawner and value is not None:
+            if type(value) in UNFINISHED:
+                raise unfinished(self.task.name, value)
             kind = type(value).__name__
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
@@ -97,12 +98,24 @@ class SpawnBuffer:
                 child = next(iterator)
             except StopIteration as stop:
                 return stop.value
-            self.add(child)
+            try:
+                self.add(child)
+            except BaseException:
+                # Now, not whenever the generator is collected: its finally blocks belong to the
+                # body. What they raise must not hide why the child was refused.
+                with contextlib.suppress(BaseException):
+                    iterator.close()  # type: ignore[attr-defined]  # AttributeError: no generator
+                raise
 
     async def add_all_async(self, children: AsyncIterable[Any]) -> None:
         """Add each child that an async generator yields."""
         async for child in children:
-            self.add(child)
+            try:
+                self.add(child)
+            except BaseException:
+                with contextlib.suppress(Exception):  # as above; a cancel goes through
+                    await children.aclose()  # type: ignore[attr-defined]
+                raise
 
     def add_fan_in(self) -> None:
         """Close the list of children with the job that waits for all of them, if there is one."""
