@@ -28,7 +28,7 @@ _FILES_PER_JOB = 6
 @click.command("demo")
 @click.option(
     "--redis", metavar="URL", type=Checked(SETTINGS.by_name["redis"].check),
-    help="The doorbell, as redis://localhost:6379/0 [default: none on a server].",
+    help="The doorbell, as redis://localhost:6379/0 [default: sockets of this host].",
 )  # fmt: skip
 @number_option("--children", 1, 64, default=2, help="Processes that run jobs.")
 @path_option(
