@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
-from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.chain import Canvas, R
 from hammerflow.canvas.options import CallOptions, known_options
 from hammerflow.errors import ConfigError
 
 __all__ = ["Signature", "plain"]
 
 
-class Signature(Canvas):
-    """One call of a task: its name, arguments and options.
+class Signature(Canvas[R]):
+    """One call of a task: its name, arguments and options. R is the type of its result;
+    ``Signature`` alone means any.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
     ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. ``set``,
@@ -49,7 +50,7 @@ class Signature(Canvas):
         self.after: tuple[Any, ...] = ()
         self.links = self.errbacks = ()
 
-    def set(self, **options: Any) -> Signature:
+    def set(self, **options: Any) -> Signature[R]:
         """A copy with these options over its own, as Celery's ``sig.set(queue="x")``.
 
         Raises:
@@ -58,7 +59,7 @@ class Signature(Canvas):
         given: Any = options
         return self._with({**self.options, **known_options(given, f"{self.task}.set()")})
 
-    def depends_on(self, *others: Any) -> Signature:
+    def depends_on(self, *others: Any) -> Self:
         """Start only when all of these have completed; if one does not, this call is skipped.
 
         Args:
@@ -74,19 +75,19 @@ class Signature(Canvas):
 
     def clone(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Signature:
+    ) -> Signature[R]:
         copy = self._with(self.options)
         if (args or kwargs) and not self.immutable:
             copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
         return copy
 
-    def at_start(self, options: Mapping[str, Any]) -> Signature:
+    def at_start(self, options: Mapping[str, Any]) -> Signature[R]:
         return self._with({**self.options, **options})
 
-    def with_defaults(self, options: Mapping[str, Any]) -> Signature:
+    def with_defaults(self, options: Mapping[str, Any]) -> Signature[R]:
         return self._with({**options, **self.options})
 
-    def sent_with(self, options: Mapping[str, Any]) -> Signature:
+    def sent_with(self, options: Mapping[str, Any]) -> Signature[R]:
         return self.at_start(options)
 
     def leaves(self) -> Iterator[Signature]:
@@ -104,7 +105,7 @@ class Signature(Canvas):
 
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
-    def _with(self, options: Any) -> Signature:
+    def _with(self, options: Any) -> Signature[R]:
         copy = Signature(self.task, self.args, self.kwargs, options, self.immutable)
         copy.after = self.after
         return copy._like(self)  # type: ignore[no-any-return]

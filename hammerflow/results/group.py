@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic
 
+from hammerflow.canvas.chain import R as Item
 from hammerflow.errors import JobCancelled, JobFailed
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
@@ -18,7 +19,7 @@ from hammerflow.workflows.planned import PlannedItem, PlannedWorkflow
 __all__ = ["GroupResult", "handle_of"]
 
 
-class GroupResult(Sequence[Any]):
+class GroupResult(Sequence[Any], Generic[Item]):
     """A handle on the jobs of a group, in order.
 
     Attributes:
@@ -44,7 +45,9 @@ class GroupResult(Sequence[Any]):
     def __repr__(self) -> str:
         return f"<GroupResult {self.id} of {len(self.results)}>"
 
-    def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> list[Any]:
+    def get(
+        self, timeout: float | timedelta | None = None, *, propagate: bool = True
+    ) -> list[Item]:
         """Wait for all jobs and return their results in order.
 
         Args:
@@ -71,7 +74,7 @@ class GroupResult(Sequence[Any]):
 
     join = get
 
-    async def aget(self, timeout: float | timedelta | None = None) -> list[Any]:
+    async def aget(self, timeout: float | timedelta | None = None) -> list[Item]:
         """:meth:`get` without blocking the event loop."""
         return await self.workflow._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
 

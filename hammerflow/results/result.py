@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
+from hammerflow.canvas.chain import R as Item
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
@@ -163,7 +164,7 @@ class Result(Generic[R]):
         )
 
 
-class Results(Sequence[Result[Any]]):
+class Results(Sequence[Result[Item]]):
     """The results of :meth:`Hammerflow.enqueue_many`, in order; 16 bytes each, made on access."""
 
     def __init__(self, backend: ResultBackend) -> None:
@@ -174,10 +175,10 @@ class Results(Sequence[Result[Any]]):
         return len(self._ids) // 16
 
     @overload
-    def __getitem__(self, index: int) -> Result[Any]: ...
+    def __getitem__(self, index: int) -> Result[Item]: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Result[Any]]: ...
-    def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
+    def __getitem__(self, index: slice) -> list[Result[Item]]: ...
+    def __getitem__(self, index: int | slice) -> Result[Item] | list[Result[Item]]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         at = range(len(self))[index] * 16
