@@ -31,7 +31,7 @@ from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
-from hammerflow.enqueue.transaction import Transaction
+from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
 from hammerflow.ids import as_key, new_id
@@ -43,7 +43,7 @@ from hammerflow.origin import STARTED, Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
-from hammerflow.settings import SETTINGS, Settings, load_settings
+from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
 from hammerflow.tasks.decorators import (
@@ -69,6 +69,7 @@ from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
     from hammerflow.notifiers import Notifier
+    from hammerflow.results.async_calls import AsyncCalls
     from hammerflow.stores.store import Store
 
 __all__ = ["Hammerflow"]
@@ -106,6 +107,7 @@ class Hammerflow:
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
         self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
+        self.modules = [*self.settings.include]
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = new_id()
@@ -120,8 +122,10 @@ class Hammerflow:
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
+        self.stores_result = factory.stores_result
         self._opening = threading.Lock()
-        for task_name, fn in builtin_tasks(self.tasks).items():
+        self._async_calls: AsyncCalls | None = None
+        for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
     def __repr__(self) -> str:
@@ -272,6 +276,22 @@ class Hammerflow:
 
         return register
 
+    def autodiscover(self, *modules: str | Sequence[str]) -> None:
+        """Name modules with tasks, which workers and commands import after the app's own module:
+        ``app.autodiscover("shop.*.tasks")``. The setting ``include`` does the same.
+
+        Of a package its module ``tasks`` is imported, too, if there is one. Nothing is imported
+        now, so the modules may import the app.
+
+        Args:
+            modules: names; ``*`` matches any one part of a name.
+
+        Raises:
+            ConfigError: one of them cannot be a module's name.
+        """
+        for names in modules:
+            self.modules += MODULES(names, "a module to discover")
+
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
         return Workflow(name, submit=self.enqueue, **options)
@@ -302,7 +322,7 @@ class Hammerflow:
         if name is None:
             name, refusal = default_name(fn)
         checked_name(name, "a task's name")
-        options = declared(fn, given, is_spawner=kind is Spawner)
+        options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
         self._take_name("task", name, fn, "another one, name='...'")
@@ -352,31 +372,57 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
-    def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
-        """Open a transaction for a ``with`` block: everything enqueued inside and the block's own
-        SQL commit together, or not at all. Inside another one of the same app it joins that one.
+    async def aenqueue(self, work: Any) -> Any:
+        """:meth:`enqueue` without blocking the event loop."""
+        return await self.in_thread(self.enqueue, work)
+
+    async def aenqueue_many(self, signatures: Iterable[Signature]) -> Results:
+        """:meth:`enqueue_many` without blocking the event loop; the iterable is read in a
+        thread."""
+        return await self.in_thread(self.enqueue_many, signatures)  # type: ignore[no-any-return]
+
+    def transaction(self) -> TransactionBlock:
+        """Open a transaction for a ``with`` block, or in a coroutine for an ``async with`` block:
+        everything enqueued inside and the block's own SQL commit together, or not at all. Inside
+        another one of the same app it joins that one.
+
+        In a coroutine, lock waits do not block the event loop, and a cancelled block is rolled
+        back. Tasks that are started inside the block write in it until it ends.
 
         Raises:
             StoreUnavailable: the database cannot be reached, or was lost during the commit: then
                 whether it took place is unknown.
+            HammerflowError: a plain ``with`` where an event loop runs, which it would stop.
         """
-        return self._enqueuer.transaction()
+        enqueuer = self._enqueuer
+        return TransactionBlock(
+            enqueuer.transaction,
+            lambda: enqueuer.coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
+            blocks_loops=True,
+        )
 
-    def using(self, connection: Any) -> contextlib.AbstractContextManager[Transaction]:
+    def using(self, connection: Any) -> TransactionBlock:
         """Enqueue in the caller's own transaction; the caller commits.
 
         Args:
-            connection: psycopg, PyMySQL or sqlite3 connection, SQLAlchemy Connection or Session,
-                or Django connection, on the app's database, with a transaction open (or one that
+            connection: for ``with`` a psycopg, PyMySQL or sqlite3 connection, a SQLAlchemy
+                Connection or Session, or a Django connection; for ``async with`` an AsyncConnection
+                of psycopg, an aiosqlite connection, or a SQLAlchemy AsyncConnection or AsyncSession
+                over one of these. It is on the app's database, with a transaction open (or one that
                 its driver opens at the first statement).
 
-        Workers hear of the jobs at the end of the block; if the commit comes later, they find
-        them within the poll interval.
+        Inside ``async with``, await the async forms, such as ``adelay()``. Workers hear of the jobs
+        at the end of the block; if the commit comes later, they find them within the poll interval.
 
         Raises:
-            ConfigError: a connection of another driver, or in autocommit mode.
+            ConfigError: a connection of another driver, in autocommit mode, or for the other kind
+                of block.
         """
-        return self._enqueuer.using(connection)
+        enqueuer = self._enqueuer
+        return TransactionBlock(
+            lambda: enqueuer.using(connection), lambda: enqueuer.coroutines.using(connection),
+            blocks_loops=False,
+        )  # fmt: skip
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
         """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
@@ -424,14 +470,23 @@ class Hammerflow:
         )
         return [WorkflowResult(row.id, self) for row in rows]
 
-    async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Run blocking work in a thread of asyncio; inside an open transaction, whose connection
-        belongs to this thread, run it at once."""
-        if self.open_transaction.get() is not None:
-            return work(*args, **kwargs)
-        import asyncio
+    @property
+    def async_calls(self) -> AsyncCalls:
+        """The threads and waits of coroutines, made at the first use in each process."""
+        calls = self._async_calls
+        if calls is None or calls.pid != os.getpid():
+            from hammerflow.results.async_calls import AsyncCalls  # imports asyncio
 
-        return await asyncio.to_thread(work, *args, **kwargs)
+            with self._opening:
+                calls = self._async_calls
+                if calls is None or calls.pid != os.getpid():
+                    calls = self._async_calls = AsyncCalls(self)
+        return calls
+
+    async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run a call that enqueues without blocking the event loop: in the open transaction, else
+        in a thread."""
+        return await self._enqueuer.run_async(partial(work, *args, **kwargs))
 
 
 def _app_at(module: str, name: str) -> Hammerflow:

@@ -142,13 +142,16 @@ class JobContext:
 
         Args:
             fraction: from 0 to 1.
-            note: a few words.
+            note: a few words; at most 500 characters are kept.
 
         Raises:
             ValueError: the fraction is out of range.
+            TypeError: the note is not text.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
+        if not isinstance(note, str):
+            raise TypeError(f"the note of progress must be text, not {note!r}")
         self._progress(self._job.id, float(fraction), note)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Final
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["parsed_seconds", "seconds", "seconds_or_none"]
+__all__ = ["LONGEST", "parsed_seconds", "seconds", "seconds_or_none"]
 
-_LONGEST = 10**11  # seconds, about 3 000 years: what every database can add to a time
+#: The longest duration in seconds, about 3 000 years: what every database can add to a time.
+LONGEST: Final = 10**11
 _TEXT = re.compile(
     r"(?=.)(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?", re.ASCII
 )
@@ -18,7 +20,7 @@ _TEXT = re.compile(
 def seconds(value: float | timedelta, what: str) -> float:
     """A duration from 0 to 10**11 seconds as a number; ``what`` names it in the ConfigError."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if type(number) not in (int, float) or not 0 <= number < _LONGEST:  # false for NaN, too
+    if type(number) not in (int, float) or not 0 <= number < LONGEST:  # false for NaN, too
         raise ConfigError(f"{what} must be a duration of 0 or more seconds, not {value!r}")
     return float(number)
 

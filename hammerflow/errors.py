@@ -23,6 +23,7 @@ A wait that takes too long raises Python's ``TimeoutError``, a call with wrong a
 from __future__ import annotations
 
 import copyreg
+import uuid
 from typing import Any
 
 __all__ = [
@@ -100,16 +101,28 @@ class JobFailed(HammerflowError):
         error_type: qualified name of the last attempt's exception, ``"builtins.ValueError"``.
         message: its text.
         traceback: its formatted traceback; empty where there is none, as for a killed process.
+        job_id: the id of the job that failed; in a chain, group or workflow that of the member.
+            None where no single job failed.
+        task: the name of its task; None as for ``job_id``.
     """
 
-    def __init__(self, error_type: str, message: str, traceback: str = "") -> None:
+    def __init__(
+        self, error_type: str, message: str, traceback: str = "",
+        *, job_id: uuid.UUID | None = None, task: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(error_type, message, traceback)
         self.error_type = error_type
         self.message = message
         self.traceback = traceback
+        self.job_id = job_id
+        self.task = task
 
     def __str__(self) -> str:
-        return f"{self.error_type}: {self.message}" if self.message else self.error_type
+        text = f"{self.error_type}: {self.message}" if self.message else self.error_type
+        return text if self.job_id is None else f"{text} ({self._job()})"
+
+    def _job(self) -> str:
+        return f"task {self.task}, job {self.job_id}" if self.task else f"job {self.job_id}"
 
 
 class JobCancelled(HammerflowError):

@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import cleandoc
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-__all__ = ["Option", "documented", "option_table"]
+from hammerflow.checks import ValueCheck, refusal
+from hammerflow.text import safe_repr
+
+__all__ = [
+    "Option", "OptionTable", "checked", "documented", "option_table",
+    "unknown_option",
+]  # fmt: skip
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a decorator, a call or an app.
+    """An option of a decorator, a call, a canvas or an app.
 
     Attributes:
-        type: the type as the reader writes it, ``"float | timedelta"``.
+        check: what it may be; see :mod:`hammerflow.checks`. None always means "not given".
         default: the default as source text, ``'"default"'``; what applies where nothing is given.
-        unit: the unit of a bare number, ``"seconds"``; empty if there is none.
-        check: takes (value, name for messages) and returns the value in its stored form; raises
-            ConfigError. None where any value of the type will do.
+        meaning: one sentence for the reference.
     """
 
     name: str
-    type: str
+    check: ValueCheck
     default: str
     meaning: str
-    unit: str = ""
-    check: Callable[[Any, str], Any] | None = None
 
-    @classmethod
-    def duration(
-        cls, name: str, default: str, meaning: str, check: Callable[[Any, str], Any] | None = None
-    ) -> Option:
-        """An option that takes seconds or a timedelta."""
-        return cls(name, "float | timedelta", default, meaning, "seconds", check)
+    @property
+    def type(self) -> str:
+        """The type as the reader writes it, ``"float | timedelta"``."""
+        return self.check.type
 
     def __str__(self) -> str:
-        unit = f", {self.unit}" if self.unit else ""
+        unit = f", {self.check.unit}" if self.check.unit else ""
         return f"{self.name} ({self.type}{unit}; default {self.default})"
+
+
+class OptionTable(tuple[Option, ...]):
+    """The options that one decorator, call or object takes.
+
+    Attributes:
+        by_name: each by its name.
+    """
+
+    by_name: Mapping[str, Option]
+
+    def __new__(cls, options: Iterable[Option]) -> Self:
+        table = super().__new__(cls, options)
+        table.by_name = {option.name: option for option in table}
+        return table
+
+
+def checked(
+    options: OptionTable,
+    given: Mapping[str, Any],
+    owner: str,
+    *,
+    unknown: type[Exception] = TypeError,
+) -> dict[str, Any]:
+    """The options that are given, each in its stored form; those that are None are left out.
+
+    Args:
+        owner: whose they are, as the beginning of a sentence: ``"task shop.add"``.
+        unknown: the class of the error for an option that does not exist.
+
+    Raises:
+        ConfigError: a value is of another type or out of range.
+        TypeError: an option does not exist; the message has ours, if it is another library's name.
+    """
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        option = options.by_name.get(name)
+        if option is None:
+            raise unknown(unknown_option(name, options.by_name, owner))
+        if value is None:
+            continue
+        try:
+            found[name] = option.check.read(value)
+        except Exception as error:  # noqa: BLE001 - a border: the value's own methods may raise
+            raise refusal(option.check, value, f"{owner}: {name}", error) from None
+    return found
+
+
+def unknown_option(name: Any, known: Iterable[str], owner: str) -> str:
+    """The sentence for an option that does not exist: our name for it, or one that is close."""
+    import difflib  # on the way to an error only
+
+    from hammerflow.foreign_names import ADVICE
+
+    known = list(known)
+    shown = safe_repr(name)
+    for ours, advice in ADVICE.get(name, ()) if isinstance(name, str) else ():
+        if ours is None or ours in known:
+            return f"{owner} has no option {shown}: {advice}"
+    near = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.6)
+    if near:
+        return f"{owner} has no option {shown}: did you mean {near[0]}?"
+    return f"{owner} has no option {shown}; it takes {', '.join(known)}"
 
 
 def documented(*options: Option) -> Callable[[T], T]:
@@ -57,9 +120,12 @@ def documented(*options: Option) -> Callable[[T], T]:
 
 
 def option_table(options: Iterable[Option]) -> str:
-    """The options as a Markdown table: name, type, default, meaning."""
-    rows = ["| Option | Type | Default | Meaning |", "|---|---|---|---|"]
+    """The options as a Markdown table: name, type, accepted values, default, meaning."""
+    rows = ["| Option | Type | Accepted | Default | Meaning |", "|---|---|---|---|---|"]
     for option in options:
-        kind = option.type.replace("|", "\\|") + (f" ({option.unit})" if option.unit else "")
-        rows.append(f"| `{option.name}` | {kind} | `{option.default}` | {option.meaning} |")
+        check = option.check
+        kind = check.type.replace("|", "\\|") + (f" ({check.unit})" if check.unit else "")
+        rows.append(
+            f"| `{option.name}` | {kind} | {check.bounds} | `{option.default}` | {option.meaning} |"
+        )
     return "\n".join(rows) + "\n"

@@ -1,17 +1,47 @@
-"""Text: checked names, and messages that every database can store."""
+"""Text: checked names, messages that every database can store, and text that is safe to print."""
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["REASON", "TRACE", "checked_name", "storable"]
+__all__ = [
+    "NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable", "timestamp",
+    "visible", "visible_lines",
+]  # fmt: skip
+
+#: Most characters of a name or key.
+NAME: Final = 255
 
 #: Most characters kept of a reason or note; MySQL's TEXT holds 65 535 bytes, 4 for a character.
 REASON: Final = 16_000
 #: Most characters kept of a message or traceback.
 TRACE: Final = 200_000
+
+#: Characters that a terminal obeys or that nobody sees: C0, DEL, C1, soft hyphen, bidi controls
+#: (https://unicode.org/reports/tr9), zero-width ones but the joiners of emoji and Persian, line
+#: separators, lone surrogates, annotations and tags.
+_HIDDEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_BRACKETS: Final[dict[type, Sequence[str]]] = {
+    list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})"), dict: "{}",
+}  # fmt: skip
+_DEEPEST: Final = 100  # levels of containers that are shown, as many as the codec takes
+
+
+def plain_text(value: Any) -> str | None:
+    """The text itself; of a subclass, such as a member of a StrEnum, its plain value; None for
+    anything else."""
+    if type(value) is str:
+        return value
+    return str.__str__(value) if issubclass(type(value), str) else None
 
 
 def checked_name(value: str, what: str) -> str:
@@ -19,10 +49,11 @@ def checked_name(value: str, what: str) -> str:
 
     It has 1 to 255 printable characters, so no NUL or lone surrogate; ``what`` names it in errors.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
-        shown = repr(value) if len(repr(value)) <= 80 else f"{value!r:.80}..."
-        raise ConfigError(f"{what} must have 1 to 255 printable characters, not {shown}")
-    return value
+    plain = plain_text(value)
+    if plain is None or not 0 < len(plain) <= NAME or not plain.isprintable():
+        shown = safe_repr(value)
+        raise ConfigError(f"{what} must have 1 to {NAME} printable characters, not {shown}")
+    return plain
 
 
 def storable(text: str, most: int = REASON) -> str:
@@ -40,3 +71,75 @@ def storable(text: str, most: int = REASON) -> str:
     head = kept // 3
     left_out = f"\n... {len(text) - kept} characters left out ...\n"
     return text[:head] + left_out + text[head - kept :]
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, characters that a terminal obeys or hides shown as ``\x1b``.
+
+    Every text that comes from a row or a user passes here, or through :func:`visible_lines`, before
+    it reaches a terminal or a line of a log: ESC, BEL and bidi overrides could else make the
+    terminal of an operator obey whoever sent the job.
+    """
+    return text if text.isprintable() else _HIDDEN.sub(_escaped, text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text whose lines are kept, as a traceback's; the caller indents them."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(visible(line.expandtabs(4)) for line in lines)
+
+
+def timestamp(instant: datetime) -> str:
+    """The one form in which an instant is written: ``2026-11-26T02:08:03.123+01:00``.
+
+    That is ISO 8601 with milliseconds and the offset from UTC. What people read is in their zone,
+    JSON in UTC: the caller chooses by ``astimezone``.
+    """
+    return instant.isoformat(timespec="milliseconds")
+
+
+def safe_repr(value: object, most: int = 80) -> str:
+    """``repr(value)`` on one line, cut to ``most`` characters; it never raises.
+
+    A value whose ``__repr__`` raises or returns no text is ``‹Order: repr failed›``. Of large
+    texts and containers only the part that is shown is formatted.
+    """
+    text = visible(_repr(value, most, ()))
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _repr(value: Any, most: int, inside: tuple[int, ...]) -> str:
+    """``inside`` has the ids of the containers around the value."""
+    cls = type(value)
+    try:
+        if cls is str or cls is bytes or cls is bytearray:
+            return repr(value[: most + 1])
+        if cls not in _BRACKETS or not value:
+            return repr(value)
+        opening, closing = _BRACKETS[cls]
+        if id(value) in inside or len(inside) == _DEEPEST:
+            return f"{opening}...{closing}"
+        comma = "," if cls is tuple and len(value) == 1 else ""
+        parts = ", ".join(_parts(value, most, (*inside, id(value))))
+        return f"{opening}{parts}{comma}{closing}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a border: the user's __repr__ runs, and may sys.exit()
+        return f"‹{cls.__name__}: repr failed›"
+
+
+def _parts(value: Iterable[Any], most: int, inside: tuple[int, ...]) -> Iterator[str]:
+    """The elements of a container until they have more than ``most`` characters."""
+    left = most
+    for key in islice(value, most + 1):
+        part = _repr(key, left, inside)
+        if isinstance(value, dict):
+            part += f": {_repr(value[key], left, inside)}"
+        yield part
+        left -= len(part)
+        if left < 0:  # the text is longer than is shown already
+            return
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -32,7 +32,7 @@ def load(
 
 def test_the_defaults_are_those_of_the_product() -> None:
     settings = load()
-    assert settings.database == "sqlite:///hammerflow.db"
+    assert settings.database == f"sqlite:///{Path.cwd()}/hammerflow.db"
     assert settings.redis is None
     assert settings.namespace == "shop"
     assert (settings.lease, settings.sweep, settings.poll) == (30, 5, 1)
@@ -73,12 +73,16 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "statement_timeout": 9.0,
         "log_jobs": True,
         "configure_logging": False,
+        "include": ("shop.mail", "shop.*.tasks"),
     }
     assert values.keys() == {field.name for field in fields(Settings)}
     assert all(values[field.name] != field.default for field in fields(Settings))
     urls = {"database": "DATABASE_URL", "redis": "REDIS_URL"}
     environ = {
-        f"HAMMERFLOW_{urls.get(key, key.upper())}": str(value) for key, value in values.items()
+        f"HAMMERFLOW_{urls.get(key, key.upper())}": (
+            ", ".join(value) if isinstance(value, tuple) else str(value)
+        )
+        for key, value in values.items()
     }
     toml.write_text(
         "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()), "utf-8"
@@ -90,16 +94,84 @@ def test_durations_may_be_timedeltas() -> None:
     assert load({"lease": timedelta(minutes=1)}).lease == 60
 
 
-def test_a_name_from_elsewhere_may_be_in_the_environment() -> None:
+def test_a_name_from_elsewhere_may_be_in_the_environment(caplog: pytest.LogCaptureFixture) -> None:
     environ = {
         "HAMMERFLOW_APP": "shop:app",
         "HAMMERFLOW_SERVICE_HOST": "10.0.0.1",  # Kubernetes sets such for a service "hammerflow"
         "HAMMERFLOW_REDIS_PORT": "tcp://10.0.0.1:6379",
-        "HAMMERFLOW_DATABASE": "ignored",
+        "HAMMERFLOW_REDIS_PORT_6379_TCP_ADDR": "10.0.0.1",
+        "HAMMERFLOW_WEB_SERVICE_PORT_HTTP": "8787",
+        "HAMMERFLOW_PORT": "tcp://10.0.0.1:80",
         "HAMMERFLOW_POLL": "  ",
         "hammerflow_poll": "7",
     }
     assert load({}, environ) == load()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("HAMMERFLOW_LEESE", "did you mean $HAMMERFLOW_LEASE?"),
+        ("HAMMERFLOW_DATABSE_URL", "did you mean $HAMMERFLOW_DATABASE_URL?"),
+        ("HAMMERFLOW_COLOUR", "remove it, or correct its name"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_named_once(
+    variable: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        load({}, {variable: "1"})
+
+    assert caplog.messages == [f"${variable} is not a setting of hammerflow: {said}"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("DATABASE", "mysql://h/d"), ("REDIS", "redis://h/1")])
+def test_a_url_has_two_variables_that_must_agree(name: str, value: str) -> None:
+    short, long = f"HAMMERFLOW_{name}", f"HAMMERFLOW_{name}_URL"
+
+    assert load({}, {short: value}) == load({}, {long: value})
+    assert load({}, {short: value, long: value}) == load({}, {short: value})
+    with pytest.raises(ConfigError) as caught:
+        load({}, {short: value, long: value + "2"})
+    assert str(caught.value) == f"${long} and ${short} differ: set one of them"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///jobs.db", "jobs.db"),
+        ("sqlite:///./a/../jobs.db", "jobs.db"),
+        ("sqlite:///a%20%25%3Fb.db", "a %?b.db"),
+    ],
+)
+def test_a_relative_path_is_resolved_once(
+    url: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sources = [
+        load({"database": url}),
+        load({}, {"HAMMERFLOW_DATABASE_URL": url}),
+        Settings(database=url),
+    ]
+    monkeypatch.chdir("/")
+
+    assert {settings.url.database for settings in sources} == {str(tmp_path / path)}
+    assert Settings.from_dict(sources[0].to_dict()).url.database == str(tmp_path / path)
+    assert sources[0].database_label == sources[0].database
+
+
+def test_a_relative_path_needs_a_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    with pytest.raises(ConfigError, match="write an absolute path, sqlite:////"):
+        load()
+    assert load({"database": "sqlite:////tmp/x.db"}).url.database == "/tmp/x.db"
 
 
 def test_a_file_that_does_not_exist_is_no_file(toml: Path) -> None:
@@ -109,14 +181,22 @@ def test_a_file_that_does_not_exist_is_no_file(toml: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "environ", "said"),
     [
-        ({"leese": 1}, {}, "leese is not a setting of Hammerflow(...); the settings are "),
-        ({"lease": "soon"}, {}, "lease (from Hammerflow(lease=...)) must be more than 0"),
+        ({"leese": 1}, {}, "Hammerflow(...) has no option 'leese': did you mean lease?"),
+        (
+            {"lease": "soon"},
+            {},
+            "lease (from Hammerflow(lease=...)) must be a duration of",
+        ),
         ({"lease": 0}, {}, "not 0"),
         ({"lease": True}, {}, "not True"),
         ({"lease": float("nan")}, {}, "not nan"),
-        ({"lease": timedelta(0)}, {}, "must be more than 0"),
-        ({"lease": 10**400}, {}, "must be more than 0"),
-        ({}, {"HAMMERFLOW_LEASE": "-1"}, "lease (from $HAMMERFLOW_LEASE) must be more than 0"),
+        ({"lease": timedelta(0)}, {}, "must be a duration of more than 0"),
+        ({"lease": 10**400}, {}, "must be a duration of more than 0"),
+        (
+            {},
+            {"HAMMERFLOW_LEASE": "-1"},
+            "lease (from $HAMMERFLOW_LEASE) must be a dura",
+        ),
         ({}, {"HAMMERFLOW_POLL": "inf"}, "poll (from $HAMMERFLOW_POLL)"),
         (
             {"max_payload": 1.5},
@@ -137,11 +217,19 @@ def test_a_file_that_does_not_exist_is_no_file(toml: Path) -> None:
         ({"prefix": "a\n"}, {}, "lower-case"),
         ({"prefix": "x" * 25}, {}, "up to 24"),
         ({"namespace": "a b"}, {}, "letters, digits or _ . : -"),
-        ({"namespace": 7}, {}, "must be a string, not 7"),
-        ({"redis": "http://h"}, {}, "must begin with redis://, rediss:// or unix://, not"),
+        ({"namespace": 7}, {}, "letters, digits or _ . : -, not 7"),
+        (
+            {"redis": "http://h"},
+            {},
+            "begins with redis://, rediss:// or unix://, not 'http'",
+        ),
         ({}, {"HAMMERFLOW_REDIS_URL": "localhost"}, "redis (from $HAMMERFLOW_REDIS_URL) must"),
         ({}, {"HAMMERFLOW_DATABASE_URL": "oracle://h"}, "database (from $HAMMERFLOW_DATABASE_URL)"),
-        ({"database": Path("x.db")}, {}, "must be a string, not PosixPath('x.db')"),
+        (
+            {"database": Path("x.db")},
+            {},
+            "must be a text of up to 10000 characters, not Po",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_source(
@@ -158,12 +246,12 @@ def test_a_wrong_setting_is_named_with_its_source(
     [
         (b"lease = ", "cannot be read as TOML"),
         (b"\xff\xfe", "cannot be read as TOML"),
-        (b"leese = 1", "leese in"),
-        (b"lease = 'x'", "hammerflow.toml) must be more than 0"),
+        (b"leese = 1", "hammerflow.toml has no option 'leese': did you mean lease?"),
+        (b"lease = '30'", "hammerflow.toml) must be a duration of more than 0"),
         (b"lease = true", "not True"),
         (b"redis = 5", "redis (from"),
-        (b"[lease]\nx = 1", "must be more than 0"),
-        (b"[worker]\nx = 1", "worker in"),
+        (b"[lease]\nx = 1", "must be a duration of more than 0"),
+        (b"[worker]\nx = 1", "has no option 'worker'"),
     ],
 )
 def test_a_wrong_file_is_refused_by_its_name(toml: Path, content: bytes, said: str) -> None:
@@ -209,11 +297,11 @@ def test_settings_go_round_through_plain_data() -> None:
 
 
 def test_settings_made_by_hand_are_checked_too() -> None:
-    with pytest.raises(ConfigError, match=r"^poll must be more than 0"):
+    with pytest.raises(ConfigError, match=r"^poll must be a duration of more than 0"):
         Settings(poll=-1)
     with pytest.raises(ConfigError, match=r"^prefix must be"):
         Settings(prefix="a-b")
-    with pytest.raises(ConfigError, match=r"^database must be a string"):
+    with pytest.raises(ConfigError, match=r"^database must be a text"):
         Settings(database=None)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerflow.errors import ConfigError
-from hammerflow.text import checked_name, storable
+from hammerflow.text import checked_name, safe_repr, storable, visible, visible_lines
 
 
 @pytest.mark.parametrize("text", ["mail", "größe", "a b", "\U0001f600", "x" * 255])
@@ -40,3 +40,79 @@ def test_a_long_message_keeps_its_start_and_its_end() -> None:
 
     assert stored.startswith("a" * 50) and stored.endswith("z" * 100)
     assert "1856 characters left out" in stored
+
+
+ODD = [
+    "\x1b[2J",
+    "\x07",
+    "\x9b31m",
+    "a\u202eb",
+    "\u2066",
+    "\ud800",
+    "\u2028",
+    "\x7f",
+    "\ufeff",
+    "\0",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_a_terminal_obeys_or_hides_is_shown_as_an_escape(text: str) -> None:
+    for shown in (visible(text), visible_lines(text), safe_repr(_Shown(text))):
+        assert shown.isprintable() and "\\" in shown
+        shown.encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["größe 東京", "👨\u200d👩\u200d👧", "a\xa0b", "\u0646\u200c\u0645", ""]
+)
+def test_text_that_people_write_is_shown_as_it_is(text: str) -> None:
+    assert visible(text) == visible_lines(text) == text
+
+
+def test_lines_are_kept_only_where_they_are_wanted() -> None:
+    assert visible("a\r\n\tb\x1b") == r"a\r\n\tb\x1b"
+    assert visible_lines("a\r\n\tb\x1b\rc") == "a\n    b\\x1b\\rc"
+
+
+class _Shown:
+    def __init__(self, text: Any) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        if isinstance(self.text, BaseException):
+            raise self.text
+        return self.text  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("broken", [RuntimeError("no"), RecursionError(), SystemExit(3), 7, None])
+def test_a_repr_that_fails_is_named_by_its_class(broken: Any) -> None:
+    bad = _Shown(broken)
+
+    assert safe_repr(bad) == "‹_Shown: repr failed›"
+    assert safe_repr({"a": [bad, (1,)]}) == "{'a': [‹_Shown: repr failed›, (1,)]}"
+    assert safe_repr(10**9_999) == "‹int: repr failed›"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], (), (1,), {1}, {}, {"b": 1, "a": [2.5, None]}, frozenset({1}), b"x", "it's", set()],
+)
+def test_a_value_is_shown_as_python_shows_it(value: Any) -> None:
+    assert safe_repr(value) == repr(value)
+
+
+def test_a_huge_value_is_cut_without_being_formatted_whole() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    huge = [
+        "x" * 10**8,
+        b"x" * 10**8,
+        list(range(10**6)),
+        _Shown("y" * 10**6),
+        {n: n for n in range(10**5)},
+    ]
+
+    assert safe_repr(cycle) == repr(cycle)
+    for value in huge:
+        assert len(safe_repr(value, 60)) == 60 and safe_repr(value, 60).endswith("...")

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from hammerflow.canvas.options import known_options
 from hammerflow.errors import ConfigError
@@ -98,9 +98,13 @@ class Canvas(Generic[R]):
         copies = dict(zip(map(id, self.leaves()), sent.leaves(), strict=True))
         for leaf in sent.leaves():
             leaf.after = tuple(copies.get(id(other), other) for other in leaf.after)
-        if self.submit is None:
-            raise ConfigError("this signature has no app: send it with app.enqueue(signature)")
-        return self.submit(sent)
+        if sent.submit is None:
+            sent.submit = next((c.submit for c in (*sent.links, *sent.errbacks) if c.submit), None)
+        if sent.submit is not None:
+            return sent.submit(sent)
+        if next(sent.leaves(), None) is None:
+            return sent.result_of_nothing()
+        raise ConfigError("this signature has no app: send it with app.enqueue(signature)")
 
     def link(self, callback: C) -> C:
         """Call this with the result on success; returns the callback, as Celery does."""
@@ -140,6 +144,10 @@ class Canvas(Generic[R]):
     def leaves(self) -> Iterator[Any]:
         """All signatures in it."""
         raise NotImplementedError
+
+    #: What sending gives if there is no signature in it, which could know an app; set by the
+    #: results, which are made of canvases.
+    result_of_nothing: ClassVar[Callable[[Any], Any]]
 
     def _like(self, other: Canvas) -> Any:
         """Copy the links and the app of another canvas; returns self."""

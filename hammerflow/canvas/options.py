@@ -8,37 +8,86 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from hammerflow.option import Option
+from hammerflow.canvas.spawn import SpawnConfig
+from hammerflow.checks import (
+    FLAG,
+    JSON,
+    MOMENT,
+    NAME_CHECK,
+    Unfit,
+    ValueCheck,
+    duration,
+    instance,
+    whole,
+)
+from hammerflow.jobs.backoff import BACKOFF
+from hammerflow.jobs.job import PRIORITY
+from hammerflow.option import Option, OptionTable, checked
 
-__all__ = ["CALL_OPTIONS", "CallOptions", "known_options", "to_json"]
+__all__ = [
+    "ATTEMPTS", "CALL_OPTIONS", "EACH", "TIMEOUT", "CallOptions", "known_options", "to_json",
+]  # fmt: skip
 
 
 _TASK = "the task's"
+#: The option of a call that ``Task.map``, ``starmap`` or ``chunks`` has made: its only argument is
+#: a list with the arguments for each call of the function.
+EACH = "each"
+#: A number of attempts.
+ATTEMPTS = whole(1, 1_000_000)
+#: A limit on a running time.
+TIMEOUT = duration(zero=False)
+_DELAY = duration()
+
+
+def _expires(value: Any) -> float | datetime:
+    check = MOMENT if isinstance(value, datetime) else _DELAY
+    try:
+        return check.read(value)  # type: ignore[no-any-return]
+    except Unfit as unfit:
+        raise Unfit(check.wanted if check is MOMENT else "", advice=unfit.advice) from None
+
+
+_EXPIRES = ValueCheck(
+    "float | timedelta | datetime",
+    f"{_DELAY.wanted}, or an aware datetime",
+    _expires,
+    "seconds",
+    f"{_DELAY.bounds}, or {MOMENT.bounds}",
+)
 
 #: What ``Task.options(...)``, ``Signature.set(...)`` and ``app.signature(...)`` take.
-CALL_OPTIONS = (
-    Option("queue", "str", _TASK, "The queue that its jobs go to."),
-    Option("priority", "int", _TASK, "0 (background) to 4 (critical); higher runs first."),
-    Option("max_attempts", "int", _TASK, "Attempts before a job fails for good; 1 or more."),
-    Option("backoff", "Backoff", _TASK, "How long to wait before each further attempt."),
-    Option.duration("timeout", _TASK, "Running time of one attempt; then its process is killed."),
-    Option.duration("soft_timeout", _TASK, "Running time until SoftTimeout is raised in the body."),
-    Option("store_result", "bool", _TASK, "Whether the return value is stored."),
-    Option.duration("delay", "0", "Earliest start, from now (countdown= in apply_async)."),
-    Option("eta", "datetime", "None", "Earliest start, as an aware datetime; excludes delay."),
+CALL_OPTIONS = OptionTable((
+    Option("queue", NAME_CHECK, _TASK, "The queue that its jobs go to."),
+    Option("priority", PRIORITY, _TASK, "0 (background) to 4 (critical); higher runs first."),
+    Option("max_attempts", ATTEMPTS, _TASK, "Attempts before a job fails for good."),
+    Option("backoff", BACKOFF, _TASK, "How long to wait before each further attempt."),
+    Option("timeout", TIMEOUT, _TASK, "Running time of one attempt; then its process is killed."),
+    Option("soft_timeout", TIMEOUT, _TASK, "Running time until SoftTimeout is raised in the body."),
     Option(
-        "expires", "float | timedelta | datetime", _TASK,
+        "store_result", FLAG, _TASK,
+        "Whether the return value is stored; if not, get() returns None and no call can take it.",
+    ),
+    Option("delay", _DELAY, "0", "Earliest start, from now (countdown= in apply_async)."),
+    Option("eta", MOMENT, "None", "Earliest start, as an aware datetime; excludes delay."),
+    Option(
+        "expires", _EXPIRES, _TASK,
         "Latest start, counted from now or as an aware datetime; then the job is cancelled.",
-        "seconds",
     ),
-    Option("job_id", "uuid.UUID", "a new one", "The job's id; a job that has it is left as it is."),
     Option(
-        "unique_key", "str", "None",
-        "While a job with this key (1 to 255 characters) has not ended, its Result is returned.",
+        "job_id", instance(uuid.UUID, "a uuid.UUID", type="uuid.UUID"), "a new one",
+        "The job's id; a job that has it is left as it is.",
     ),
-    Option("headers", "Mapping", "{}", "JSON-able values that the body reads as job.headers."),
-    Option("spawn", "SpawnConfig", _TASK, "Limits and inheritance rules for its children."),
-)  # fmt: skip
+    Option(
+        "unique_key", NAME_CHECK, "None",
+        "While a job with this key has not ended, its Result is returned.",
+    ),
+    Option("headers", JSON, "{}", "Values that the body reads as job.headers."),
+    Option(
+        "spawn", instance(SpawnConfig, "a SpawnConfig(...)"), _TASK,
+        "Limits and inheritance rules for its children.",
+    ),
+))  # fmt: skip
 
 
 class CallOptions(TypedDict, total=False):
@@ -61,12 +110,8 @@ class CallOptions(TypedDict, total=False):
 
 
 def known_options(options: CallOptions, what: str) -> CallOptions:
-    """The options themselves, if all of them exist; else a TypeError names one that does not."""
-    for name in options:
-        if name not in CallOptions.__annotations__:
-            hint = ": use delay" if name == "countdown" else ""
-            raise TypeError(f"{what} got an unexpected option {name!r}{hint}")
-    return options
+    """The options in their stored form; ``what`` says whose they are, as in :func:`checked`."""
+    return checked(CALL_OPTIONS, options, what)  # type: ignore[return-value]
 
 
 def to_json(value: Mapping[str, Any]) -> str | None:

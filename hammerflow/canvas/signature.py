@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from hammerflow.canvas.chain import Canvas, R
-from hammerflow.canvas.options import CallOptions, known_options
+from hammerflow.canvas.options import EACH, CallOptions, known_options
+from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.errors import ConfigError
 
 __all__ = ["Signature", "plain"]
@@ -17,7 +18,8 @@ class Signature(Canvas[R]):
     ``Signature`` alone means any.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
-    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. ``set``,
+    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It keeps a copy
+    of arguments that can change, so a list or object can be used again for the next call. ``set``,
     ``clone`` and ``|`` return copies; ``depends_on``, ``link`` and ``link_error`` change the
     signature itself.
 
@@ -42,8 +44,8 @@ class Signature(Canvas[R]):
         submit: Callable[[Any], Any] | None = None,
     ) -> None:
         self.task = task
-        self.args = args
-        self.kwargs: Mapping[str, Any] = kwargs if kwargs is not None else {}
+        self.args = snapshot_of_args(args)
+        self.kwargs: Mapping[str, Any] = snapshot_of_kwargs(kwargs) if kwargs else {}
         self.options: CallOptions = options if options is not None else {}
         self.immutable = immutable
         self.submit = submit
@@ -78,7 +80,8 @@ class Signature(Canvas[R]):
     ) -> Signature[R]:
         copy = self._with(self.options)
         if (args or kwargs) and not self.immutable:
-            copy.args, copy.kwargs = (*args, *self.args), {**self.kwargs, **(kwargs or {})}
+            copy.args = (*snapshot_of_args(tuple(args)), *self.args)
+            copy.kwargs = {**self.kwargs, **snapshot_of_kwargs(kwargs or {})}
         return copy
 
     def at_start(self, options: Mapping[str, Any]) -> Signature[R]:
@@ -95,7 +98,8 @@ class Signature(Canvas[R]):
 
     def __repr__(self) -> str:
         parts = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
-        return f"{self.task}({', '.join(parts)})"
+        name = f"{self.task}.starmap" if EACH in self.options else self.task
+        return f"{name}({', '.join(parts)})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Signature):
@@ -106,8 +110,8 @@ class Signature(Canvas[R]):
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
     def _with(self, options: Any) -> Signature[R]:
-        copy = Signature(self.task, self.args, self.kwargs, options, self.immutable)
-        copy.after = self.after
+        copy: Signature[R] = Signature(self.task, (), None, options, self.immutable)
+        copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
 
 

@@ -8,42 +8,47 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
+from hammerflow.checks import FLAG, JSON, duration, text, whole
 from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
-from hammerflow.option import Option, documented
+from hammerflow.option import Option, OptionTable, checked, documented
+from hammerflow.text import safe_repr
 
 __all__ = ["SPAWN_OPTIONS", "SpawnConfig", "SpawnContext", "SpawnHook"]
 
+_COUNT = 1_000_000_000
+_TEXT = text(1_000)
 
 #: The fields of :class:`SpawnConfig`, which ``@app.spawner(...)`` takes as keywords.
-SPAWN_OPTIONS = (
+SPAWN_OPTIONS = OptionTable((
     Option(
-        "handler", "str", "None",
+        "handler", _TEXT, "None",
         "The @app.spawn_handler that yields a plain task's children; of a spawner only recorded.",
     ),
     Option(
-        "max_spawn_count", "int", "1000",
-        "Most children of one run; one more fails the attempt, and no child is inserted.",
+        "max_spawn_count", whole(0, _COUNT), "1000",
+        "Most children of one run; one more fails the job at once, and no child is inserted.",
     ),
     Option(
-        "max_depth", "int", "10",
-        "Most generations below the root; a child that would be deeper fails the attempt.",
+        "max_depth", whole(1, 10_000), "10",
+        "Most generations below the root; a deeper child fails the job at once.",
     ),
-    Option("inherit_priority", "bool", "True", "Children without a priority take the parent's."),
-    Option("inherit_queue", "bool", "False", "Children without a queue take the parent's."),
-    Option("inherit_timeout", "bool", "False", "The same for timeout and soft_timeout."),
-    Option("inherit_retry", "bool", "False", "The same for max_attempts and backoff."),
-    Option("inherit_trace", "bool", "True", "Children carry the parent's trace id."),
-    Option.duration(
-        "spawn_delay", "0", "Child i may start i * spawn_delay after the parent's end."
+    Option("inherit_priority", FLAG, "True", "Children without a priority take the parent's."),
+    Option("inherit_queue", FLAG, "False", "Children without a queue take the parent's."),
+    Option("inherit_timeout", FLAG, "False", "The same for timeout and soft_timeout."),
+    Option("inherit_retry", FLAG, "False", "The same for max_attempts and backoff."),
+    Option("inherit_trace", FLAG, "True", "Children carry the parent's trace id."),
+    Option(
+        "spawn_delay", duration(most=100_000_000), "0",
+        "Child i may start i * spawn_delay after the parent's end.",
     ),
     Option(
-        "batch_size", "int", "None",
+        "batch_size", whole(1, _COUNT), "None",
         "Most children that run at a time: child n starts after child n - batch_size has ended.",
     ),
-    Option("operation_id", "str", "None", "Text recorded with the run."),
-    Option("metadata", "Mapping", "{}", "JSON-able values recorded with the run."),
-)  # fmt: skip
+    Option("operation_id", _TEXT, "None", "Text recorded with the run."),
+    Option("metadata", JSON, "{}", "Values recorded with the run."),
+))  # fmt: skip
 
 
 @documented(*SPAWN_OPTIONS)
@@ -69,17 +74,12 @@ class SpawnConfig:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_count("max_spawn_count", self.max_spawn_count, least=0)
-        _check_count("max_depth", self.max_depth, least=1)
-        if self.batch_size is not None:
-            _check_count("batch_size", self.batch_size, least=1)
-        seconds(self.spawn_delay, "spawn_delay")
-        if not isinstance(self.metadata, Mapping):
-            raise ConfigError(f"metadata must be a mapping, not {self.metadata!r}")
-        for name in ("handler", "operation_id"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise ConfigError(f"{name} must be text, not {value!r}")
+        given = {name: getattr(self, name) for name in SPAWN_OPTIONS.by_name}
+        found = checked(SPAWN_OPTIONS, given, "SpawnConfig")
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+        for name in given.keys() - found.keys():  # None means "not given"
+            object.__setattr__(self, name, {} if name == "metadata" else _DEFAULTS[name])
 
     @classmethod
     def from_mapping(cls, given: Any) -> SpawnConfig:
@@ -88,19 +88,12 @@ class SpawnConfig:
         It maps field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in milliseconds.
         """
         if not isinstance(given, Mapping):
-            raise ConfigError(f"_spawn_config must be a mapping, not {given!r}")
+            raise ConfigError(f"_spawn_config must be a mapping, not {safe_repr(given)}")
         values = dict(given)
         if "spawn_delay_ms" in values:
             delay = values.pop("spawn_delay_ms")
             values["spawn_delay"] = seconds(delay, "spawn_delay_ms") / 1_000
-        unknown = sorted(map(str, values.keys() - cls.names()))
-        if unknown:
-            known = ", ".join(sorted(cls.names() | {"spawn_delay_ms"}))
-            raise ConfigError(f"_spawn_config has no field {unknown[0]!r}; its fields are {known}")
-        for name, value in values.items():
-            if name.startswith("inherit_") and not isinstance(value, bool):
-                raise ConfigError(f"{name} must be true or false, not {value!r}")
-        return cls(**values)
+        return cls(**checked(SPAWN_OPTIONS, values, "_spawn_config", unknown=ConfigError))
 
     @classmethod
     def names(cls) -> frozenset[str]:
@@ -138,6 +131,4 @@ class SpawnContext:
 SpawnHook = Callable[[SpawnContext], None]
 
 
-def _check_count(name: str, value: int, *, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ConfigError(f"{name} must be a whole number from {least} on, not {value!r}")
+_DEFAULTS = {f.name: f.default for f in fields(SpawnConfig)}

@@ -9,7 +9,7 @@ import click
 
 from hammerflow.cli.checks import Check, diagnose
 from hammerflow.cli.options import shared
-from hammerflow.cli.output import STYLES, say, show_json
+from hammerflow.cli.output import say, show_json
 from hammerflow.cli.session import Session
 
 __all__ = ["command"]
@@ -39,8 +39,7 @@ def command(session: Session) -> int:
 
 
 def _show(check: Check) -> None:
-    status = click.style(check.status.ljust(4), fg=STYLES.get(check.status), bold=True)
-    say(f"{status}  {check.name}: {check.says}")
+    say(f"  {check.name}: {check.says}", status=check.status.ljust(4))
     if check.advice:
         say(f"      -> {check.advice}")
 

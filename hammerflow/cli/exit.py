@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Sequence
 
 import click
 
+from hammerflow.cli.output import complain, json_text
 from hammerflow.errors import HammerflowError
 
 __all__ = ["exit_code_of"]
@@ -59,6 +59,6 @@ def _sentence(error: Exception) -> str:
 
 def _print_error(sentence: str, args: Sequence[str]) -> None:
     if "--json" in args:
-        click.echo(json.dumps({"error": sentence}), err=True)
+        click.echo(json_text({"error": sentence}), err=True)
     else:
-        click.secho(f"error: {sentence}", fg="red", err=True)
+        complain(f"error: {sentence}")

@@ -11,17 +11,20 @@ from typing import Any
 import click
 
 from hammerflow.app import Hammerflow
-from hammerflow.cli import job_view, options
+from hammerflow.cli import job_view, options, output
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.session import Session
-from hammerflow.errors import HammerflowError, UnknownTask
+from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
+from hammerflow.text import safe_repr
+from hammerflow.workflows.positions import ParseError, read_json
 
 __all__ = ["command"]
 
+_LONGEST_RESULT = 1_000_000  # characters that enqueue --wait prints
 _NEIGHBOURS = 20  # jobs that show names on each side
 _SCANNED, _PAGE = 10_000, 500  # jobs
 _job_ids = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
@@ -66,7 +69,8 @@ def list_jobs(
             jobs = store.jobs.list(**chosen, limit=limit, before=mark)
         else:
             jobs = _by_dependency(store, DependencyStatus(dependency), chosen, limit, mark)
-    session.show_list(jobs, job_view.JOBS, empty="no matching jobs")
+        lines = job_view.job_lines(session, store, jobs)
+    session.show_list(lines, job_view.JOBS, empty="no matching jobs")
 
 
 @command.command("show")
@@ -77,16 +81,12 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     """Show everything about one job."""
     with session.store() as store:
         job = get_job(store, job_id)
-        key = job.id.bytes
-        values = job_view.values_of(store, key, session.codec)
-        spawn, worker = store.jobs.spawn(key), job_view.worker_of(store, job)
-        near = dependencies_of(store, key, _NEIGHBOURS) if include_dependencies else None
-    found = {**job_view.job_json(job), **values.as_json, "worker": worker, "spawn": spawn}
-    facts = job_view.job_facts(job, values, spawn, worker)
-    if near is not None:
-        found["dependencies"] = near.as_json()
-        facts |= near.facts()
-    session.show_facts(found, facts)
+        view = job_view.view_of(session, store, job)
+        if include_dependencies:
+            near = dependencies_of(store, job.id.bytes, _NEIGHBOURS)
+            view.as_json["dependencies"] = near.as_json()
+            view.facts.update(near.facts())
+    session.show_facts(view.as_json, view.facts)
 
 
 def _priority(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
@@ -235,9 +235,11 @@ def _tell_result(session: Session, result: Result[Any], wait: float) -> None:
         raise click.ClickException(
             f"{error}; it goes on: hammerflow job show {result.id}"
         ) from None
-    session.tell(
-        {"id": result.id, "result": job_view.tagged_json(session.codec.encode, value)}, repr(value)
-    )
+    if session.as_json:
+        store = session.app.store
+        output.show_json(job_view.view_of(session, store, get_job(store, str(result.id))).as_json)
+    else:
+        output.say(safe_repr(value, _LONGEST_RESULT))
 
 
 def _check_task(app: Hammerflow, task: str) -> None:
@@ -250,13 +252,22 @@ def _check_task(app: Hammerflow, task: str) -> None:
 
 
 def _parsed(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:
+    """The option's JSON, decoded; every value that JSON or the codec would change is refused."""
     try:
-        plain = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"{option} is not valid JSON: {error}") from None
+        plain = read_json(text).plain()
+    except ParseError as error:
+        where = f" at {error.path}" if error.path else ""
+        reason = error.reason.replace("invalid JSON:", "is not valid JSON:", 1)
+        what = option if reason != error.reason else f"{option}:"
+        raise click.UsageError(f"{what} {reason}{where}") from None
+    except ValueError as error:  # a number with more digits than Python reads
+        raise click.UsageError(f"{option}: {error}") from None
     if not isinstance(plain, kind):
         name = "list" if kind is list else "object"
-        raise click.UsageError(f"{option} must be a JSON {name}, not {text}")
-    if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
-        return {name: app.codec.decode(f"J{json.dumps(each)}") for name, each in plain.items()}
-    return app.codec.decode(f"J{text}")
+        raise click.UsageError(f"{option} must be a JSON {name}, not {safe_repr(text)}")
+    try:
+        if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
+            return {name: app.codec.decode(f"J{json.dumps(each)}") for name, each in plain.items()}
+        return app.codec.decode(f"J{text}")
+    except NotDecodable as error:
+        raise click.UsageError(f"{option}: {error}") from None

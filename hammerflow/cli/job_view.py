@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from hammerflow.cli.output import TableView, age, local_time, one_line, seconds_between
+from hammerflow.cli.session import Session
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.jobs.job import Job, JobState, Priority
+from hammerflow.stores.obstacles import obstacles
 from hammerflow.stores.store import Store
+from hammerflow.text import safe_repr
 
 __all__ = [
-    "JOBS", "JobValues", "job_facts", "job_json", "jobs_by_id", "tagged_json", "values_of",
-    "worker_of",
+    "JOBS", "JobLine", "JobValues", "JobView", "error_notes", "job_facts", "job_json", "job_lines",
+    "jobs_by_id", "tagged_json", "values_of", "view_of", "worker_of",
 ]  # fmt: skip
 
 _LONGEST_VALUE = 4_000  # characters
+_WIDEST_ERROR = 60  # characters of an error in a note, which may hold the attempt, too
 _PAGE = 1_000
 
 
@@ -39,33 +44,132 @@ def job_json(job: Job) -> dict[str, Any]:
     return fields
 
 
-def _job_row(job: Job) -> Sequence[Any]:
+class JobLine(NamedTuple):
+    """A job of a list, with what the list says of it besides.
+
+    Attributes:
+        error: (type, message) of what went wrong last.
+        worker: as of :func:`worker_of`.
+        max_attempts: None if only the app, which was not named, knows it.
+    """
+
+    job: Job
+    error: tuple[str, str] | None
+    worker: Mapping[str, Any] | None
+    max_attempts: int | None
+
+
+def job_lines(session: Session, store: Store, jobs: Sequence[Job]) -> list[JobLine]:
+    """Read what a list of these jobs shows."""
+    tried = [job.id.bytes for job in jobs if job.attempt and job.state is not JobState.COMPLETED]
+    errors, workers = store.jobs.last_errors(tried), _workers(store, jobs)
+    return [
+        JobLine(
+            job, errors.get(job.id.bytes), _worker_in(workers, job),
+            job.options.get("max_attempts") or session.max_attempts(job.task),
+        ) for job in jobs
+    ]  # fmt: skip
+
+
+def error_notes(store: Store, ids: Sequence[bytes]) -> dict[bytes, str]:
+    """The note of each of these jobs that has an error: ``ValueError: no such album``."""
+    return {id_: _error_text(*error) for id_, error in store.jobs.last_errors(ids).items()}
+
+
+def _error_text(type_: str, message: str) -> str:
+    text = one_line(f"{type_.rpartition('.')[2]}: {message}" if message else type_)
+    return text if len(text) <= _WIDEST_ERROR else f"{text[: _WIDEST_ERROR - 3]}..."
+
+
+def _job_row(line: JobLine) -> Sequence[Any]:
     """One line of the list; its note holds only what is unusual."""
+    job = line.job
+    limit = f" of {line.max_attempts}" if line.max_attempts is not None else ""
+    attempt, error = f"attempt {job.attempt}{limit}", line.error and _error_text(*line.error)
+    is_failed = job.state is JobState.FAILED and error
     note = one_line(
+        f"{error} ({attempt})" if is_failed else "",
         f"due {age(job.run_at)}" if job.run_at is not None else "",
         job.priority.name.lower() if job.priority != Priority.NORMAL else "",
-        f"attempt {job.attempt}" if job.attempt > 1 else "",
+        attempt if job.attempt > 1 and not is_failed else "",
         f"{job.progress:.0%}" if job.progress is not None and not job.state.is_final else "",
         job.reason,
+        error if not is_failed and not job.reason else "",
     )
-    return (job.id, job.state, job.task, job.queue, age(job.created_at), note)
+    return (
+        job.id, job.state, job.task, job.queue, age(job.created_at), _seconds_text(job),
+        _worker_text(line.worker), note,
+    )  # fmt: skip
+
+
+def _line_json(line: JobLine) -> dict[str, Any]:
+    error = line.error and dict(zip(("type", "message"), line.error, strict=True))
+    return {**job_json(line.job), "worker": line.worker, "error": error}
+
+
+JOBS = TableView(
+    ("id", "state", "task", "queue", "age", "ran", "worker", "note"), _job_row, _line_json
+)
+
+Workers = Mapping[int, Mapping[str, Any]]
+
+
+def _workers(store: Store, jobs: Sequence[Job]) -> Workers:
+    """The registered workers by their numbers, if one of the jobs has had a worker."""
+    if all(job.worker_id is None for job in jobs):
+        return {}
+    return {worker["id"]: worker for worker in store.workers.list()}
 
 
 def worker_of(store: Store, job: Job) -> dict[str, Any] | None:
     """Number, host and pid of the worker that runs a job or ran it last; host and pid are None
     once that worker has ended."""
+    return _worker_in(_workers(store, [job]), job)
+
+
+def _worker_in(workers: Workers, job: Job) -> dict[str, Any] | None:
     if job.worker_id is None:
         return None
-    alive = {worker["id"]: worker for worker in store.workers.list()}
-    worker = alive.get(job.worker_id, {})
+    worker = workers.get(job.worker_id, {})
     return {"id": job.worker_id, "host": worker.get("host"), "pid": worker.get("pid")}
 
 
-JOBS = TableView(("id", "state", "task", "queue", "age", "note"), _job_row, job_json)
+def _worker_text(worker: Mapping[str, Any] | None) -> str:
+    """``host:4711``, or the number of a worker that has ended."""
+    if worker is None:
+        return ""
+    return f"{worker['host']}:{worker['pid']}" if worker["host"] else f"worker {worker['id']}"
+
+
+class JobView(NamedTuple):
+    """Everything about one job, as JSON and as facts."""
+
+    as_json: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def view_of(session: Session, store: Store, job: Job) -> JobView:
+    """Read everything about a job that was read with its errors."""
+    key = job.id.bytes
+    values, spawn = values_of(store, key, session.codec), store.jobs.spawn(key)
+    worker = worker_of(store, job)
+    found = obstacles(store, job, lease=session.settings.lease)
+    lines = [f"{each.says}\n  -> {each.advice}" if each.advice else each.says for each in found]
+    return JobView(
+        {
+            **job_json(job), **values.as_json, "worker": worker, "spawn": spawn,
+            "obstacles": [each._asdict() for each in found],
+        },
+        job_facts(job, values, spawn, worker, "\n".join(lines)),
+    )  # fmt: skip
 
 
 def job_facts(
-    job: Job, values: JobValues, spawn: Mapping[str, Any] | None, worker: Mapping[str, Any] | None
+    job: Job,
+    values: JobValues,
+    spawn: Mapping[str, Any] | None,
+    worker: Mapping[str, Any] | None,
+    why: str = "",
 ) -> dict[str, Any]:
     """Everything about one job, the most asked for first."""
     progress = None if job.progress is None else f"{job.progress:.0%} {job.progress_note or ''}"
@@ -73,6 +177,7 @@ def job_facts(
         "id": job.id,
         "state": job.state,
         "reason": job.reason,
+        "why not": why,
         "task": job.task,
         "call": values.call,
         "result": values.result,
@@ -98,16 +203,21 @@ def job_facts(
 
 
 def _run_text(job: Job, worker: Mapping[str, Any] | None) -> str:
-    """``3.2 s on host:4711 (worker 8)``; ``12s so far on ...`` for a running job."""
-    seconds, texts = seconds_between(job.started_at, job.finished_at), []
-    if seconds is not None:
-        texts.append(f"{seconds:.1f} s")
-    elif job.state is JobState.RUNNING:
-        texts.append(f"{age(job.started_at)} so far")
+    """``3.2 s on host:4711 (worker 8)``; ``12.0 s so far on ...`` for a running job."""
+    where = ""
     if worker is not None:
-        host = f"{worker['host']}:{worker['pid']} " if worker["host"] else ""
-        texts.append(f"on {host}(worker {worker['id']})")
-    return " ".join(texts)
+        host = f"{_worker_text(worker)} " if worker["host"] else ""
+        where = f" on {host}(worker {worker['id']})"
+    so_far = " so far" if job.state is JobState.RUNNING else ""
+    seconds = _seconds_text(job)
+    return f"{seconds}{so_far}{where}" if seconds else ""
+
+
+def _seconds_text(job: Job) -> str:
+    """``3.2 s``: how long the last attempt ran, or has run."""
+    end = datetime.now(UTC) if job.state is JobState.RUNNING else job.finished_at
+    seconds = seconds_between(job.started_at, end)
+    return "" if seconds is None else f"{seconds:,.{3 if seconds < 0.1 else 1}f} s"
 
 
 def _error_history(job: Job) -> str:
@@ -136,13 +246,13 @@ def values_of(store: Store, key: bytes, codec: Codec) -> JobValues:
         args, kwargs = codec.decode_call(encoded)
         tagged = tagged_json(codec.encode_call, args, kwargs) or (None, None)
         as_json["args"], as_json["kwargs"] = tagged
-        parts = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+        parts = [*map(_shown, args), *(f"{name}={_shown(value)}" for name, value in kwargs.items())]
         return f"({', '.join(parts)})"
 
     def result(encoded: bytes) -> str:
         value = codec.decode(encoded)
         as_json["result"] = tagged_json(codec.encode, value)
-        return repr(value)
+        return _shown(value)
 
     def text(name: str, encoded: bytes | None, decoded: Callable[[bytes], str]) -> str | None:
         if encoded is None:
@@ -167,6 +277,10 @@ def tagged_json(encode: Callable[..., bytes], *values: Any) -> Any:
         return json.loads(encode(*values, serializer="json")[1:])
     except NotEncodable:
         return None
+
+
+def _shown(value: Any) -> str:
+    return safe_repr(value, 2 * _LONGEST_VALUE)
 
 
 def _short(text: str) -> str:

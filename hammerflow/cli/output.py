@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +14,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
+from hammerflow.text import safe_repr, timestamp, visible_lines
+
 __all__ = [
-    "TableView", "age", "can_print", "counts_text", "is_terminal", "local_time", "one_line", "say",
-    "seconds_between", "show_facts", "show_json", "show_table",
+    "TableView", "age", "can_print", "complain", "counts_text", "fitted", "is_terminal",
+    "json_text", "local_time", "one_line", "say", "seconds_between", "show_facts", "show_json",
+    "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -24,6 +29,15 @@ STYLES = {
     "running": "cyan",
 }  # fmt: skip
 _WIDEST_NOTE = 80
+_LONGEST_REPR = 1_000
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+#: Columns of a terminal's table that may be cut, to this width; notes before all others.
+_NOTES = ("note", "paused", "not ended")
+_LEAST = {**dict.fromkeys(_NOTES, 16), **dict.fromkeys(("task", "handler", "name", "queue"), 14)}
+#: Columns that a narrow terminal lacks, the first of them first; then others from the right.
+_LEFT_OUT = (
+    "worker", "queue", "kind", "children", "ran", "age", "note", "paused", "handler", "task",
+)  # fmt: skip
 T = TypeVar("T")
 
 
@@ -49,24 +63,43 @@ def can_print(text: str) -> bool:
     return True
 
 
-def say(text: str) -> None:
-    """Print a text for people; characters that the encoding lacks are escaped."""
-    encoding = sys.stdout.encoding or "ascii"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+def say(text: str, *, status: str = "") -> None:
+    """Print a text for people.
+
+    This is the one way to standard output, and what a terminal would obey is shown as an escape, as
+    are characters that the encoding lacks. ``status`` goes before the text, in its colour.
+    """
+    head = click.style(status, fg=STYLES.get(status.strip()), bold=True) if status else ""
+    click.echo(head + _encodable(visible_lines(text)))
+
+
+def complain(text: str) -> None:
+    """Print a text for people to standard error, in red; lines after the first are indented."""
+    click.secho(visible_lines(text).replace("\n", "\n  "), fg="red", err=True)
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
-    """Print one JSON document, datetimes as ISO 8601 in UTC and ids with dashes in it.
+    """Print one JSON document; ``is_line`` prints it on one line in a terminal, too."""
+    click.echo(json_text(value, indent=2 if is_terminal() and not is_line else None))
 
-    ``is_line`` prints it on one line in a terminal, too.
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Any value as valid JSON in ASCII; it never raises.
+
+    Keys are text, instants ISO 8601 in UTC, ids have dashes. NaN and the infinities, which JSON
+    lacks, are the texts "NaN", "Infinity" and "-Infinity" (as
+    https://protobuf.dev/programming-guides/json has them). Integers are exact, also those beyond
+    2**53 that JavaScript and jq round.
     """
-    indent = 2 if is_terminal() and not is_line else None
-    click.echo(json.dumps(value, indent=indent, default=_for_json))
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False, default=_for_json)
+    except (TypeError, ValueError):
+        return json.dumps(_as_json(value), indent=indent, allow_nan=False)
 
 
 def show_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
     """Print rows under headings, or the sentence ``empty`` when there are none."""
-    cells = [[_for_people(cell) for cell in row] for row in rows]
+    cells = [[_for_people(cell).replace("\n", " ") for cell in row] for row in rows]
     if not cells:
         say(empty)
     elif is_terminal():
@@ -103,8 +136,8 @@ def seconds_between(start: datetime | None, end: datetime | None) -> float | Non
 
 
 def local_time(instant: datetime) -> str:
-    """An instant in the reader's time zone: ``2026-11-26 02:08:03+01:00``."""
-    return instant.astimezone().isoformat(" ", "seconds")
+    """An instant in the reader's time zone: ``2026-11-26T02:08:03.123+01:00``."""
+    return timestamp(instant.astimezone())
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -128,40 +161,111 @@ def _for_people(value: Any) -> str:
         case bytes():
             return str(uuid.UUID(bytes=value))
         case Mapping():
-            return json.dumps(dict(value)) if value else ""
+            return json_text(dict(value)) if value else ""
         case _:
-            return str(value)
+            return visible_lines(str(value))
 
 
 def _for_json(value: Any) -> Any:
     """The one way in which a value that JSON lacks is written."""
     match value:
         case datetime():
-            utc = value.astimezone(UTC).isoformat(timespec="milliseconds")
-            return utc.replace("+00:00", "Z")
+            return timestamp(value.astimezone(UTC))
         case uuid.UUID() | bytes():
             return _for_people(value)
+        case Mapping():
+            return dict(value)
         case set() | frozenset():
             return list(value)
         case _:
-            return repr(value)
+            return safe_repr(value, _LONGEST_REPR)
+
+
+def _as_json(value: Any) -> Any:
+    """The value with nothing in it that JSON lacks."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else _NOT_FINITE[str(value)]
+        case Mapping():
+            return {_key(key): _as_json(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_as_json(part) for part in value]
+        case _:
+            return _as_json(_for_json(value))
+
+
+def _key(value: Any) -> str:
+    plain = _as_json(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+def _encodable(text: str) -> str:
+    encoding = sys.stdout.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _show_plain(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     for row in ([head.upper() for head in heads], *rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        say(line.replace("\n", " ").rstrip())
+        say(line.rstrip())
 
 
 def _show_rich(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in heads:
-        table.add_column(head, no_wrap=head in ("id", "state", "status", "age"), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
-    Console().print(table)
+    console, dots = Console(), "\u2026" if can_print("\u2026") else "."
+    rows = [[_encodable(cell) for cell in row] for row in rows]
+    natural = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+    widths = fitted(heads, natural, shutil.get_terminal_size().columns)
+
+    def cell(text: str, width: int, style: str) -> Text:
+        shown = Text(text, style)
+        if shown.cell_len > width:
+            shown.truncate(width - 1)
+            shown.append(dots)
+        shown.pad_right(width - shown.cell_len)
+        return shown
+
+    for number, row in enumerate((heads, *rows)):
+        parts = [
+            cell(text, width, STYLES.get(text, "") if number else "bold")
+            for text, width in zip(row, widths, strict=True)
+            if width
+        ]
+        line = Text("  ").join(parts)
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def fitted(heads: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
+    """The width of each column of a table that fits into ``room``; 0 for a column left out.
+
+    Notes and names are cut first, then columns are left out. The first column and ids are whole
+    in any case, as half an id is good for nothing.
+
+    Args:
+        natural: the width of the longest cell of each column.
+    """
+    least = [
+        min(width, _LEAST.get(head, width)) for head, width in zip(heads, natural, strict=True)
+    ]
+    least[0] = natural[0]
+    spare = [n for n, head in enumerate(heads) if n and head != "id"]
+    spare.sort(key=lambda n: (_LEFT_OUT.index(heads[n]) if heads[n] in _LEFT_OUT else 99, -n))
+
+    def left() -> int:
+        return room - sum(least) - 2 * (sum(width > 0 for width in least) - 1)
+
+    for column in spare:
+        if left() >= 0:
+            break
+        least[column] = 0
+    for column in sorted(range(len(heads)), key=lambda n: heads[n] in _NOTES):
+        if least[column]:
+            least[column] += max(0, min(natural[column] - least[column], left()))
+    return least

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
-import operator
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -29,6 +29,7 @@ __all__ = ["Session", "SessionBackend", "is_missing", "user_at_host"]
 T = TypeVar("T")
 #: Headings and rows.
 Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]
+_NO_TRANSACTION: ContextVar[Any] = ContextVar("open", default=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class SessionBackend:
     notifier: Notifier
     codec: Codec
     poll: float
-    in_thread: Callable[..., Any] = operator.call  # commands run no event loop
+    async_calls: Any = None  # commands run no event loop
+    open_transaction: ContextVar[Any] = _NO_TRANSACTION
 
 
 @dataclasses.dataclass(slots=True)
@@ -93,6 +95,11 @@ class Session:
 
         settings = self.settings
         return self._app.codec if self._app is not None else Codec(max_bytes=settings.max_payload)
+
+    def max_attempts(self, task: str) -> int | None:
+        """How many attempts a job of this task has; None if the app is not imported or lacks it."""
+        found = self._app.tasks.get(task) if self._app is not None else None
+        return None if found is None else found.defaults.max_attempts
 
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:

@@ -9,7 +9,7 @@ import click
 
 from hammerflow.cli import options, output, spawn_view
 from hammerflow.cli.ids import find_job, get_job
-from hammerflow.cli.job_view import jobs_by_id
+from hammerflow.cli.job_view import error_notes, jobs_by_id
 from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.stores.store import Store
@@ -152,7 +152,8 @@ def lineage(
         )  # fmt: skip
         below = [id_ for generation in found.generations for id_ in generation.ids]
         jobs = jobs_by_id(store, [*found.ancestors, key, *below])
-    table = spawn_view.LINEAGE_HEADS, spawn_view.lineage_rows(key, found, jobs)
+        errors = error_notes(store, list(jobs))
+    table = spawn_view.LINEAGE_HEADS, spawn_view.lineage_rows(key, found, jobs, errors)
     session.show_table(spawn_view.lineage_json(key, found, jobs), table)
     if found.is_cut and not session.as_json:
         output.say("... there is more (--depth)")

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hammerflow.cli.job_view import error_notes
 from hammerflow.cli.output import counts_text
-from hammerflow.jobs.job import DependencyStatus, Job
+from hammerflow.jobs.job import DependencyStatus, Job, JobState
 from hammerflow.stores.store import Store
 from hammerflow.workflows.graph import Graph, GraphNode
 
@@ -24,11 +25,13 @@ class SpawnNode:
     """A job and what it spawned: children one by one, or folded, and the fan-in.
 
     Attributes:
+        error: what went wrong last, for the note.
         folded: task to state to count of the children that are not in ``children``.
         is_cut: there is more below than was asked for.
     """
 
     job: Job
+    error: str = ""
     folded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     children: list[SpawnNode] = field(default_factory=list)
     is_cut: bool = False
@@ -58,7 +61,18 @@ def read_tree(store: Store, job: Job, *, max_depth: int, wide: int, most: int = 
                 _read_children(store, node, wide)
                 left -= len(node.children)
         layer = [child for node in layer for child in node.children]
+    _read_errors(store, root)
     return root
+
+
+def _read_errors(store: Store, root: SpawnNode) -> None:
+    nodes = [root]
+    for node in nodes:
+        nodes += node.children
+    failed = [node for node in nodes if node.job.state is JobState.FAILED]
+    errors = error_notes(store, [node.job.id.bytes for node in failed])
+    for node in failed:
+        node.error = errors.get(node.job.id.bytes, "")
 
 
 def _read_children(store: Store, node: SpawnNode, wide: int) -> None:
@@ -108,7 +122,7 @@ def _graph_node(node: SpawnNode) -> GraphNode:
         "fan-in" if node.is_fan_in else "",
         f"attempt {job.attempt}" if job.attempt > 1 else "",
         f"{job.progress:.0%}" if job.progress is not None and not job.state.is_final else "",
-        job.reason,
+        job.reason or node.error,
     )
     return GraphNode(
         str(job.id), job.task, job.task, job.state, note=", ".join(filter(None, notes))
@@ -120,6 +134,7 @@ def as_json(node: SpawnNode) -> dict[str, Any]:
     names = ("id", "task", "state", "attempt", "spawn_index", "reason")
     return {
         **{name: getattr(node.job, name) for name in names},
+        "error": node.error or None,
         "is_fan_in": node.is_fan_in,
         "children": [as_json(child) for child in node.children],
         "folded": [

@@ -113,14 +113,14 @@ def stats_table(
 
 
 def lineage_rows(
-    key: bytes, found: spawns.Lineage, jobs: Mapping[bytes, Job]
+    key: bytes, found: spawns.Lineage, jobs: Mapping[bytes, Job], errors: Mapping[bytes, str]
 ) -> list[Sequence[Any]]:
     """Ancestors from the root down (as negative generations), the job itself, its descendants."""
 
     def row(depth: int, id_: bytes) -> Sequence[Any]:
         if (job := jobs.get(id_)) is None:
             return (depth, id_, "", "gone", "")
-        return (depth, id_, job.task, job.state, one_line(job.reason))
+        return (depth, id_, job.task, job.state, one_line(job.reason or errors.get(id_)))
 
     rows = [row(-depth, id_) for depth, id_ in enumerate(found.ancestors, start=1)][::-1]
     rows.append(row(0, key))

@@ -11,6 +11,7 @@ import click
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, find_workflow, page_mark
+from hammerflow.cli.job_view import error_notes
 from hammerflow.cli.session import Session, user_at_host
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
@@ -52,9 +53,12 @@ def list_workflows(session: Session, status: str | None, limit: int, before: str
 @options.shared
 def show(session: Session, workflow_id: str, limit: int) -> None:
     """Show everything about one workflow."""
-    with _found(session, workflow_id) as result:
+    with session.backend() as backend:
+        result = WorkflowResult(find_workflow(backend.store, workflow_id), backend)
         row, stats = result.row(), result.stats()
         members = workflow_view.first_members(result.members(), limit)
+        failed = [member.id for member in members.named if member.state == "failed"]
+        notes = error_notes(backend.store, failed)
         found = itertools.islice(result.errors().items(), _ERRORS)
         errors = {str(job_id): error for job_id, error in found}
     counts, lines = workflow_view.stats_json(stats), map(": ".join, errors.items())
@@ -62,7 +66,7 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
     session.show_facts(
         workflow_view.workflow_json(row) | more,
         workflow_view.workflow_facts(row, stats) | {"errors": "\n".join(lines)},
-        (workflow_view.MEMBER_HEADS, members.rows() if members.named else ()),
+        (workflow_view.MEMBER_HEADS, members.rows(notes) if members.named else ()),
     )
 
 

@@ -89,10 +89,20 @@ class WorkflowMembers(NamedTuple):
     named: Sequence[WorkflowMember]
     rest: Mapping[str, int]
 
-    def rows(self) -> list[Sequence[Any]]:
-        """(name, id, task, state, note) of each, and a line for the others."""
+    def rows(self, errors: Mapping[bytes, str]) -> list[Sequence[Any]]:
+        """(name, id, task, state, note) of each, and a line for the others.
+
+        Args:
+            errors: the notes of failed jobs.
+        """
         rows: list[Sequence[Any]] = [
-            (m.name, m.id, m.task or "(a workflow)", m.state, one_line(m.reason))
+            (
+                m.name,
+                m.id,
+                m.task or "(a workflow)",
+                m.state,
+                one_line(m.reason or errors.get(m.id)),
+            )
             for m in self.named
         ]
         if more := sum(self.rest.values()):

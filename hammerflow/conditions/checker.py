@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -28,6 +29,9 @@ UNORDERED = ("null", *NESTED)
 ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+#: Read by people as the result of the only dependency, and not as a field of it.
+_MISTAKEN = ("result", "results", "inputs")
+_IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 FUNCTIONS = ("size", "has", "int", "double", "string")
 METHODS: dict[str, Callable[[str, str], bool]] = {
     "contains": operator.contains, "startsWith": str.startswith, "endsWith": str.endswith,
@@ -94,6 +98,13 @@ class ConditionChecker:
         """Note what is read; without ``is_field`` not a field of the only dependency."""
         if name == "deps" and is_field:
             raise self._error(node, "deps is read as deps['name of a dependency']")
+        if name in _MISTAKEN and name not in self.dependencies and len(self.dependencies) == 1:
+            only = self.dependencies[0]
+            path = only if _IDENTIFIER.fullmatch(only) else f"deps[{only!r}]"
+            raise self._error(
+                node, f"the result of {only!r} is read as {path}, and its field {name!r} as "
+                f"{path}.{name}"
+            )  # fmt: skip
         if name not in self.dependencies and not (is_field and len(self.dependencies) == 1):
             known = ", ".join(map(repr, self.dependencies[:20])) or "none"
             raise self._error(node, f"{name[:80]!r} is not a dependency; known are: {known}")

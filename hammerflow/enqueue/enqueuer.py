@@ -6,13 +6,14 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.spool import Spool
-from hammerflow.enqueue.transaction import OpenTransaction, Transaction
+from hammerflow.enqueue.transaction import OpenTransaction, Transaction, leave
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import new_id
@@ -26,9 +27,12 @@ from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import plan_of
 
 if TYPE_CHECKING:
+    from hammerflow.enqueue.async_transaction import AsyncTransactions
     from hammerflow.stores.database import Tx
 
 __all__ = ["Enqueuer"]
+
+T = TypeVar("T")
 
 
 class Enqueuer:
@@ -103,18 +107,23 @@ class Enqueuer:
         return Result(self._insert([job], check_ids="job_id" in options)[0], self._app)
 
     def _insert(self, jobs: Sequence[NewJob], *, check_ids: bool) -> list[bytes]:
-        opened = self.open.get()
-        tx = None if opened is None else opened.tx
-        inserted = self._app.store.jobs.insert(jobs, tx, check_ids=check_ids)
+        insert, opened = self._app.store.jobs.insert, self.open.get()
+        if opened is None:
+            inserted = insert(jobs, None, check_ids=check_ids)
+        else:
+            inserted = opened.run(partial(insert, jobs, opened.tx, check_ids=check_ids))
         self._ring(inserted.queues, opened)
         return inserted.ids
 
     def _insert_workflows(
         self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
     ) -> None:
-        opened = self.open.get()
-        tx = None if opened is None else opened.tx
-        self._ring(self._app.store.workflows.insert(workflows, chunks, tx), opened)
+        insert, opened = self._app.store.workflows.insert, self.open.get()
+        if opened is None:
+            queues = insert(workflows, chunks, None)
+        else:
+            queues = opened.run(partial(insert, workflows, chunks, opened.tx))
+        self._ring(queues, opened)
 
     def _ring(self, queues: set[str], opened: OpenTransaction | None) -> None:
         if opened is not None:
@@ -122,22 +131,36 @@ class Enqueuer:
         elif queues:
             self._app.notifier.ring(queues)
 
+    async def run_async(self, work: Callable[[], T]) -> T:
+        """Run ``work``, which enqueues, without blocking the event loop."""
+        opened = self.open.get()
+        if opened is not None:
+            return await opened.run_async(work)
+        return await self._app.async_calls.write(work)
+
+    @cached_property
+    def coroutines(self) -> AsyncTransactions:
+        """The transactions of coroutines."""
+        from hammerflow.enqueue.async_transaction import AsyncTransactions  # imports asyncio
+
+        return AsyncTransactions(self._app, self.open)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open a transaction, or join the open one; see :meth:`Hammerflow.transaction`."""
         opened = self.open.get()
-        if opened is not None:
-            yield opened.handle
+        if opened is not None and not opened.is_over:
+            yield Transaction(opened)
             return
         with self._app.store.transaction() as tx, self._opened(tx) as opened:
-            yield opened.handle
+            yield Transaction(opened)
         self._ring(opened.queues, None)
 
     @contextlib.contextmanager
     def using(self, connection: Any) -> Iterator[Transaction]:
         """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
         with self._opened(self._app.store.foreign(connection)) as opened:
-            yield opened.handle
+            yield Transaction(opened)
         self._ring(opened.queues, None)
 
     @contextlib.contextmanager
@@ -148,9 +171,11 @@ class Enqueuer:
 
     @contextlib.contextmanager
     def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
-        opened = OpenTransaction(tx, Transaction(tx.connection), set())
+        one_writer = self._app.store.database.dialect.one_writer and not tx.foreign
+        opened = OpenTransaction(tx, one_writer=one_writer)
         token = self.open.set(opened)
         try:
             yield opened
         finally:
-            self.open.reset(token)
+            opened.is_over = True
+            leave(self.open, token)

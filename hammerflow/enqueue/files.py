@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.codec.codec import Codec
+from hammerflow.errors import ConfigError, NotDecodable, WorkflowInvalid
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.task import Task
 from hammerflow.workflows.workflow import Workflow
@@ -32,6 +34,8 @@ class TaskApp(Protocol):
     def name(self) -> str: ...
     @property
     def tasks(self) -> Mapping[str, Task[..., Any]]: ...
+    @property
+    def codec(self) -> Codec: ...
     @property
     def signature(self) -> Any: ...
     @property
@@ -78,7 +82,7 @@ def workflow_from_text(
     for node in spec.nodes:
         task = _task(app, node, source)
         workflow.add(
-            app.signature(task, node.args, node.kwargs, **_given(node, _CALL_OPTIONS)),
+            app.signature(task, *_arguments(app, node, source), **_given(node, _CALL_OPTIONS)),
             name=node.name,
             after=node.depends_on,
             when=node.when,
@@ -86,6 +90,24 @@ def workflow_from_text(
             wait_for_children=node.wait_for_children,
         )
     return workflow.validate()
+
+
+def _arguments(app: TaskApp, node: NodeSpec, source: str) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a job, with objects for the codec's tags, such as ``{"$date": ...}``."""
+
+    def tag(value: Any) -> Any:  # a date of YAML has no JSON of its own
+        return json.loads(app.codec.encode(value, serializer="json")[1:])
+
+    def decoded(value: Any) -> Any:
+        return app.codec.decode(f"J{json.dumps(value, default=tag)}")
+
+    try:
+        kwargs = {name: decoded(value) for name, value in node.kwargs.items()}
+        return [decoded(value) for value in node.args], kwargs
+    except NotDecodable as error:
+        raise WorkflowInvalid(
+            f"{source}, line {node.line}: the arguments of job {node.name!r}: {error}"
+        ) from error
 
 
 def _given(spec: WorkflowSpec | NodeSpec, names: tuple[str, ...]) -> dict[str, Any]:

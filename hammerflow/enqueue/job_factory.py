@@ -9,14 +9,14 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.options import CallOptions, to_json
+from hammerflow.canvas.options import EACH, CallOptions, to_json
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
 from hammerflow.durations import seconds, seconds_or_none
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import Claimed, NewJob, checked_priority
+from hammerflow.jobs.job import PRIORITY, Claimed, NewJob
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
@@ -70,10 +70,23 @@ class JobFactory:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
         """
+        if EACH in signature.options:
+            for index, item in enumerate(signature.args[0]):
+                try:
+                    task.check(*item)
+                except TypeError as error:
+                    raise TypeError(f"{task.name}: items[{index}]: {error}") from None
+            return
         first = abs(feeds)
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
             first = 3
         task.check(*(None,) * first, *signature.args, **signature.kwargs)
+
+    def stores_result(self, signature: Signature) -> bool:
+        """Whether a call's result is stored; True for a task that is not registered here."""
+        task = self._tasks.get(signature.task)
+        stores = task is None or task.defaults.store_result
+        return bool(signature.options.get("store_result", stores))
 
     def from_signature(
         self, signature: Signature | Any, *, parent: Parent | None = None,
@@ -185,7 +198,7 @@ class JobFactory:
             id=_job_id(options.get("job_id")),
             task=name,
             queue=checked_name(options.get("queue", defaults.queue), "a queue's name"),
-            priority=checked_priority(options.get("priority", defaults.priority)),
+            priority=PRIORITY(options.get("priority", defaults.priority), "priority"),
             args=encoded,
             options=to_json(_overrides(options, defaults, parent)),
             headers=_headers(options.get("headers")),
@@ -227,6 +240,8 @@ def _overrides(
         stored["backoff"] = options["backoff"].to_dict()
     if "store_result" in options:
         stored["store_result"] = bool(options["store_result"])
+    if EACH in options:
+        stored[EACH] = True
     if "spawn" in options:
         stored["spawn"] = _plain_config(options["spawn"])
     return stored

@@ -2,25 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hammerflow.errors import HammerflowError
+from hammerflow.stores.database import running_loop
 
 if TYPE_CHECKING:
+    from hammerflow.enqueue.async_transaction import AsyncTransaction
     from hammerflow.stores.database import Tx
 
-__all__ = ["OpenTransaction", "Transaction"]
+__all__ = ["OpenTransaction", "Transaction", "TransactionBlock", "leave"]
+
+T = TypeVar("T")
+
+
+class OpenTransaction:
+    """What is open in this thread or asyncio task, and those that it has started.
+
+    Attributes:
+        tx: the statements of hammerflow.
+        queues: are rung after the commit.
+        is_over: the block has ended; whoever has inherited it can no longer write in it.
+    """
+
+    def __init__(self, tx: Tx, *, one_writer: bool = False) -> None:
+        self.tx = tx
+        self.queues: set[str] = set()
+        self.is_over = False
+        self._one_writer = one_writer
+
+    @property
+    def keeps_others_from_writing(self) -> bool:
+        """Whether no other transaction can write before this one has ended."""
+        return self._one_writer and not self.is_over
+
+    def check(self) -> None:
+        """Raise HammerflowError once the block has ended."""
+        if self.is_over:
+            raise HammerflowError(
+                "this call belongs to a transaction that has ended: a task or thread that was "
+                "started inside its block enqueues after the block; await it inside, or start it "
+                "outside"
+            )
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Run what uses the connection, where that may be used."""
+        self.check()
+        return work()
+
+    async def run_async(self, work: Callable[[], T]) -> T:
+        """:meth:`run` for a coroutine."""
+        return self.run(work)
+
+    def execute(self, sql: str, parameters: Any) -> Any:
+        """Run the user's own SQL; the driver's cursor."""
+        return self.run(lambda: _executed(self.tx.connection, sql, parameters))
+
+    async def execute_async(self, sql: str, parameters: Any) -> Any:
+        """:meth:`execute` for a coroutine."""
+        return await self.run_async(lambda: _executed(self.tx.connection, sql, parameters))
+
+
+def _executed(connection: Any, sql: str, parameters: Any) -> Any:
+    cursor = connection.cursor()
+    cursor.execute(sql, parameters)
+    return cursor
 
 
 class Transaction:
-    """The open transaction of an app, from ``app.transaction()`` or ``app.using(...)``.
+    """The open transaction of an app, from ``app.transaction()`` or ``app.using(...)``."""
 
-    Attributes:
-        connection: the driver's connection (psycopg, PyMySQL or sqlite3); do not commit on it.
-    """
+    __slots__ = ("_opened",)
 
-    __slots__ = ("connection",)
+    def __init__(self, opened: OpenTransaction) -> None:
+        self._opened = opened
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
+    @property
+    def connection(self) -> Any:
+        """The driver's connection (psycopg, PyMySQL or sqlite3); do not commit on it."""
+        return self._opened.tx.connection
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
         """Run your own SQL inside the transaction and return the driver's cursor.
@@ -28,15 +92,72 @@ class Transaction:
         Args:
             sql: one statement, with placeholders in the driver's style.
             parameters: a sequence or mapping, as the driver takes it.
+
+        Raises:
+            HammerflowError: the block has ended.
         """
-        cursor = self.connection.cursor()
-        cursor.execute(sql, parameters)
-        return cursor
+        return self._opened.execute(sql, parameters)
 
 
-class OpenTransaction(NamedTuple):
-    """What is open in this thread or asyncio task; ``queues`` are rung after the commit."""
+def leave(
+    variable: ContextVar[OpenTransaction | None], token: Token[OpenTransaction | None]
+) -> None:
+    """Take the transaction out of the context at the end of its block.
 
-    tx: Tx
-    handle: Transaction
-    queues: set[str]
+    Raises:
+        HammerflowError: it was entered in another context, so the block is rolled back.
+    """
+    try:
+        variable.reset(token)
+    except ValueError:
+        raise HammerflowError(
+            "this block was entered in another thread or asyncio task than it is left in, so the "
+            "calls between may not have seen its transaction, which was rolled back; enter and "
+            "leave it in the same one"
+        ) from None
+
+
+class TransactionBlock:
+    """What ``app.transaction()`` and ``app.using(...)`` return: a block for ``with`` in plain code
+    and for ``async with`` in coroutines.
+
+    Args:
+        plain: opens it for ``with``.
+        coroutine: opens it for ``async with``.
+        blocks_loops: entering or leaving the plain form may wait for locks.
+    """
+
+    def __init__(
+        self, plain: Callable[[], AbstractContextManager[Transaction]],
+        coroutine: Callable[[], AbstractAsyncContextManager[AsyncTransaction]],
+        *, blocks_loops: bool,
+    ) -> None:  # fmt: skip
+        self._plain = plain
+        self._coroutine = coroutine
+        self._blocks_loops = blocks_loops
+        self._entered: Any = None
+
+    def __enter__(self) -> Transaction:
+        if self._blocks_loops and running_loop() is not None:
+            raise HammerflowError(
+                "`with app.transaction()` would stop the event loop that runs here: write "
+                "`async with app.transaction()`, or run the function by asyncio.to_thread()"
+            )
+        self._entered = self._plain()
+        return self._entered.__enter__()  # type: ignore[no-any-return]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._entered.__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> AsyncTransaction:
+        self._entered = self._coroutine()
+        return await self._entered.__aenter__()  # type: ignore[no-any-return]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self._entered.__aexit__(kind, error, traceback)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
-from hammerflow.jobs.job import CONDITIONAL, NewJob, NewWorkflow, RowFlags, Rule, checked_priority
+from hammerflow.jobs.job import CONDITIONAL, PRIORITY, NewJob, NewWorkflow, RowFlags, Rule
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.plan import Plan, external_id
-from hammerflow.workflows.planned import PlannedJob, PlannedWorkflow
+from hammerflow.workflows.plan import Plan, external_id, jobs_of, reference
+from hammerflow.workflows.planned import Output, PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
 
 __all__ = ["BatchStream", "WorkflowRows", "rows_of"]
@@ -32,10 +32,41 @@ def rows_of(plan: Plan, calls: JobFactory, *, parent: Parent | None = None) -> W
         WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the node.
         TypeError: the same outside of one.
     """
+    unstored = _Unstored(calls)
     return WorkflowRows(
         [_workflow_row(workflow) for workflow in plan.workflows],
-        [_job_row(job, calls, parent) for job in plan.jobs],
+        [_job_row(job, calls, parent, unstored) for job in plan.jobs],
     )
+
+
+class _Unstored(dict[int, PlannedJob | None]):
+    """The first job of each output whose result is not stored, by the ``id()`` of the output: many
+    jobs may take the same one."""
+
+    def __init__(self, calls: JobFactory) -> None:
+        super().__init__()
+        self._calls = calls
+
+    def of(self, output: Output) -> PlannedJob | None:
+        """None if all results of the output are stored."""
+        if id(output) not in self:
+            jobs = (job for job in jobs_of(output) if not self._calls.stores_result(job.signature))
+            self[id(output)] = next(jobs, None)
+        return self[id(output)]
+
+    def check(self, planned: PlannedJob) -> None:
+        """Check that the results which a job takes, or its condition reads, are stored."""
+        if planned.source is not None and (lost := self.of(planned.source)) is not None:
+            raise WorkflowInvalid(
+                f"{planned} takes the result of {lost}, which is not stored (store_result=False): "
+                "store it, or use si() for a call that takes no result"
+            )
+        for name, output in planned.before.items() if planned.when is not None else ():
+            if self.of(output) is not None:
+                raise WorkflowInvalid(
+                    f"node {planned.name!r} has a condition on {name!r}, whose result is not "
+                    "stored (store_result=False)"
+                )
 
 
 def _workflow_row(planned: PlannedWorkflow) -> NewWorkflow:
@@ -61,11 +92,13 @@ def _workflow_row(planned: PlannedWorkflow) -> NewWorkflow:
 
 def _workflow_options(planned: PlannedWorkflow) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if planned.outputs_by_name:
-        options["outputs"] = {name: ref.to_json() for name, ref in planned.outputs_by_name.items()}
     definition = planned.definition
     if definition is None:
         return options
+    composed = {node.name for node in definition.nodes if node.is_composed}
+    if composed:
+        refs = {name: reference(planned.outputs[name]).to_json() for name in composed}
+        options["outputs"] = refs
     for name in ("description", "trace_id", "correlation_id", "metadata"):
         if value := getattr(definition, name):
             options[name] = value
@@ -76,10 +109,12 @@ def _workflow_options(planned: PlannedWorkflow) -> dict[str, Any]:
     return options
 
 
-def _job_row(planned: PlannedJob, calls: JobFactory, parent: Parent | None) -> NewJob:
+def _job_row(
+    planned: PlannedJob, calls: JobFactory, parent: Parent | None, unstored: _Unstored
+) -> NewJob:
     in_workflow = any(around.definition is not None for around in _enclosing(planned.workflow))
     try:
-        return _checked_row(planned, calls, parent, must_exist=in_workflow)
+        return _checked_row(planned, calls, parent, unstored, must_exist=in_workflow)
     except (TypeError, ConfigError, NotEncodable) as error:
         if not in_workflow or isinstance(error, WorkflowInvalid):
             raise
@@ -94,14 +129,14 @@ def _enclosing(workflow: PlannedWorkflow | None) -> Iterator[PlannedWorkflow]:
 
 
 def _checked_row(
-    planned: PlannedJob, calls: JobFactory, parent: Parent | None, *, must_exist: bool
-) -> NewJob:
+    planned: PlannedJob, calls: JobFactory, parent: Parent | None, unstored: _Unstored, *,
+    must_exist: bool,
+) -> NewJob:  # fmt: skip
     signature = planned.signature
     task = calls.task(signature.task, must=must_exist)
     if task is not None:
         calls.check(task, signature, feeds=_feeds(planned))
-    if planned.when is not None:
-        _check_results(planned, calls)
+    unstored.check(planned)
     job = calls.make(
         task, signature.task, signature.args, signature.kwargs, signature.options, parent
     )
@@ -110,7 +145,7 @@ def _checked_row(
     extra = {name: value for name, value in retry.items() if name not in own}
     if "backoff" in extra:
         extra["backoff"] = extra["backoff"].to_dict()
-    extra |= _place(planned)
+    extra |= _place(planned, unstored)
     dependent_id, has_edges, _ = planned.outgoing()
     return job._replace(
         id=planned.id,
@@ -136,20 +171,6 @@ def _with_options(job: NewJob, extra: Mapping[str, Any]) -> str | None:
     return to_json({**(json.loads(job.options) if job.options else {}), **extra})
 
 
-def _check_results(planned: PlannedJob, calls: JobFactory) -> None:
-    """Check that the jobs that a condition is about keep their results."""
-    for item in planned.after:
-        if not isinstance(item, PlannedJob):
-            continue
-        task = calls.task(item.signature.task)
-        keeps = task is None or task.defaults.store_result
-        if not item.signature.options.get("store_result", keeps):
-            raise WorkflowInvalid(
-                f"node {planned.name!r} has a condition on {item.name!r}, which keeps no result "
-                "(store_result=False)"
-            )
-
-
 def _feeds(planned: PlannedJob) -> int:
     """How many arguments come before its own; see :meth:`JobFactory.check`."""
     if planned.input_ref is None:
@@ -157,13 +178,16 @@ def _feeds(planned: PlannedJob) -> int:
     return -1 if isinstance(planned.input_ref, FailedJobs) else 1
 
 
-def _place(planned: PlannedJob) -> dict[str, Any]:
+def _place(planned: PlannedJob, unstored: _Unstored) -> dict[str, Any]:
     """The options that tell the worker and the settling transaction its place in the plan."""
     options: dict[str, Any] = {}
     if planned.input_ref is not None:
         options["input_ref"] = planned.input_ref.to_json()
     if planned.inputs:
-        options["inputs"] = {name: ref.to_json() for name, ref in planned.inputs.items()}
+        options["inputs"] = {
+            name: None if unstored.of(planned.before[name]) else ref.to_json()
+            for name, ref in planned.inputs.items()
+        }
     if planned.when is not None:
         options["when"] = planned.when
     if planned.rule & ~CONDITIONAL != Rule.COMPLETED:
@@ -185,7 +209,7 @@ def _workflow_defaults(
         if definition is None:
             continue
         if priority is None and definition.priority is not None:
-            priority = checked_priority(definition.priority)
+            priority = PRIORITY(definition.priority, "priority")
         retry = {**definition.retry, **retry}
         trace = trace or definition.trace_id
     return priority, retry, trace
@@ -215,8 +239,15 @@ class BatchStream:
     def rows(self) -> Iterator[NewJob]:
         """The calls, then the one that waits for them."""
         target = self._then_id or self.workflow.id
+        then = self._batch.then
         for signature in self._batch.calls():
             job = self._calls.from_signature(signature)
+            if then is not None and not then.immutable and not self._calls.stores_result(signature):
+                raise WorkflowInvalid(
+                    f"{then.task} takes the results of batch {self._batch.name}, and that of "
+                    f"{signature.task} is not stored (store_result=False): store it, or use si() "
+                    "for a call that takes no result"
+                )
             self._first, self._last = self._first or job.id, job.id
             yield job._replace(
                 depends=[external_id(other) for other in signature.after] or None,

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from hammerflow import durations
-from hammerflow.errors import ConfigError
+from hammerflow.checks import Unfit, ValueCheck, choice, duration, number
+from hammerflow.text import safe_repr
 
-__all__ = ["Backoff", "constant", "exponential", "fibonacci", "linear"]
+__all__ = [
+    "BACKOFF", "BACKOFF_OR_FUNCTION", "Backoff", "FunctionBackoff", "constant", "exponential",
+    "fibonacci", "linear",
+]  # fmt: skip
 
-_MOST = 1e9  # seconds, 31 years: far from what a timestamp or a float cannot hold
+_log = logging.getLogger("hammerflow.backoff")
+
+_MOST: Final = 1e9  # seconds, 31 years: far from what a timestamp or a float cannot hold
+_DELAY = duration(most=_MOST)
+_FIELDS: Final = {
+    "kind": choice("constant", "linear", "exponential", "fibonacci"),
+    "first": _DELAY,
+    "factor": number(0, _MOST),
+    "max": _DELAY,
+    "jitter": number(0, 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +55,9 @@ class Backoff:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in [*_FORMULAS]:  # it may be unhashable
-            raise ConfigError(f"unknown kind of backoff: {self.kind!r}")
-        for number in (self.first, self.factor, self.max, self.jitter):
-            if type(number) not in (int, float) or not 0 <= number <= _MOST:
-                raise ConfigError(f"a backoff takes numbers from 0 to 1e9, not {number!r}")
-        if self.jitter > 1:
-            raise ConfigError(f"the jitter of a backoff is from 0 to 1, not {self.jitter}")
+        for name, check in _FIELDS.items():
+            value = check(getattr(self, name), f"{name} of a backoff")
+            object.__setattr__(self, name, value)
 
     def seconds(self, attempt: int, chance: float = 0.5) -> float:
         """The delay in seconds after an attempt that failed.
@@ -70,6 +81,32 @@ class Backoff:
         return cls(**data)
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionBackoff:
+    """A backoff of the user's own: a function from the number of an attempt to seconds.
+
+    Args:
+        fn: called in the process that ran the attempt. A job whose process died waits as
+            :func:`exponential` says, and so does one for which the function raises or returns
+            anything but a duration; the log then says why.
+    """
+
+    fn: Callable[[int], Any]
+
+    def seconds(self, attempt: int, chance: float = 0.5) -> float:
+        """The delay in seconds after an attempt that failed; see :meth:`Backoff.seconds`."""
+        try:
+            return _DELAY(self.fn(attempt), "the delay it returns")  # type: ignore[no-any-return]
+        except Exception as error:  # noqa: BLE001 - a border: the user's function
+            fn = safe_repr(self.fn)
+            _log.warning("exponential() replaces the backoff %s: %s", fn, safe_repr(error))
+            return _STANDARD.seconds(attempt, chance)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: the backoff that applies where the function cannot be called."""
+        return _STANDARD.to_dict()
+
+
 def constant(seconds: float | timedelta, *, jitter: float = 0.0) -> Backoff:
     """Wait the same time before each attempt.
 
@@ -77,8 +114,9 @@ def constant(seconds: float | timedelta, *, jitter: float = 0.0) -> Backoff:
         seconds: the delay, in seconds or as timedelta.
         jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
     """
-    first = _seconds(seconds)
-    return Backoff("constant", first, max=first * (1 + jitter), jitter=jitter)
+    first = _DELAY(seconds, "the delay of constant()")
+    share = _FIELDS["jitter"](jitter, "the jitter of constant()")
+    return Backoff("constant", first, max=min(first * (1 + share), _MOST), jitter=share)
 
 
 def linear(
@@ -97,7 +135,7 @@ def linear(
         jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
     """
     added = first if step is None else step
-    return Backoff("linear", _seconds(first), _seconds(added), _seconds(max), jitter)
+    return Backoff("linear", _plain(first), _DELAY(added, "step of linear()"), _plain(max), jitter)
 
 
 def exponential(
@@ -115,7 +153,7 @@ def exponential(
         max: the longest delay, jitter included.
         jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
     """
-    return Backoff("exponential", _seconds(first), factor, _seconds(max), jitter)
+    return Backoff("exponential", _plain(first), factor, _plain(max), jitter)
 
 
 def fibonacci(
@@ -131,11 +169,60 @@ def fibonacci(
         max: the longest delay, jitter included.
         jitter: the share, 0 to 1, by which each delay is randomly shorter or longer.
     """
-    return Backoff("fibonacci", _seconds(first), 0.0, _seconds(max), jitter)
+    return Backoff("fibonacci", _plain(first), 0.0, _plain(max), jitter)
 
 
-def _seconds(value: float | timedelta) -> float:
-    return durations.seconds(value, "the delay of a backoff")
+def _plain(value: Any) -> float:
+    """Seconds of a timedelta; anything else goes on to Backoff, which checks it."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+_STANDARD: Final = exponential()
+
+
+def _is_backoff(value: Any) -> Backoff:
+    if isinstance(value, Backoff):
+        return value
+    advice = ""
+    if isinstance(value, type) or value in (constant, linear, exponential, fibonacci):
+        advice = "call it, as in exponential(1)"
+    elif isinstance(value, int | float | timedelta):
+        advice = "write constant(...) to wait that long before each attempt"
+    elif callable(value):
+        advice = "a function is possible in the task's decorator only"
+    raise Unfit(advice=advice)
+
+
+def _is_rule(value: Any) -> Backoff | FunctionBackoff:
+    try:
+        return _is_backoff(value)
+    except Unfit as unfit:
+        if not callable(value) or unfit.advice.startswith("call it"):
+            raise
+    _check_function(value)
+    return FunctionBackoff(value)
+
+
+def _check_function(fn: Any) -> None:
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+        raise Unfit(advice="it must be a plain function that returns seconds")
+    try:
+        inspect.signature(fn).bind(1)
+    except TypeError:
+        raise Unfit(advice="it must take one argument, the number of the attempt") from None
+    except ValueError:
+        return  # a function without a signature, written in C
+
+
+#: The backoff of one call: plain data, which is stored with its job.
+BACKOFF = ValueCheck("Backoff", "a backoff such as exponential(1)", _is_backoff)
+#: The backoff of a task, whose worker has its functions.
+BACKOFF_OR_FUNCTION = ValueCheck(
+    "Backoff | Callable[[int], float]",
+    "a backoff such as exponential(1), or a function that takes the number of the attempt and "
+    "returns seconds",
+    _is_rule,
+)
 
 
 def _exponential(backoff: Backoff, n: int) -> float:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.errors import ConfigError
+from hammerflow.checks import ValueCheck, whole
 
 __all__ = [
-    "CHUNK", "CONDITIONAL", "DEPENDENCY", "ORDER", "Claimed", "DependencyStatus", "ErrorRecord",
-    "Job", "JobState", "NewJob", "NewWorkflow", "Priority", "RowFlags", "Rule", "checked_priority",
+    "CHUNK", "CONDITIONAL", "DEPENDENCY", "ORDER", "PRIORITY", "Claimed", "DependencyStatus",
+    "ErrorRecord", "Job", "JobState", "NewJob", "NewWorkflow", "Priority", "RowFlags", "Rule",
 ]  # fmt: skip
 
 #: How many jobs one statement writes.
@@ -267,9 +267,8 @@ class Job:
         return (self.finished_at - self.started_at).total_seconds()
 
 
-def checked_priority(value: int) -> int:
-    """The number of a :class:`Priority`; a ConfigError for any other value."""
-    try:
-        return int(Priority(value))
-    except ValueError:
-        raise ConfigError(f"priority must be 0 (BACKGROUND) to 4 (CRITICAL): {value!r}") from None
+_NUMBER = whole(min(Priority), max(Priority))
+#: The number of a :class:`Priority`.
+PRIORITY = ValueCheck(
+    "int", "0 (BACKGROUND) to 4 (CRITICAL)", _NUMBER.read, "", _NUMBER.bounds, _NUMBER.parse
+)

@@ -9,10 +9,13 @@ from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import NewJob, NewWorkflow
 
 __all__ = [
-    "Cancel", "Cancelled", "Completed", "Failed", "Failure", "Lost", "Operation", "Outcome",
-    "Parked", "Released", "Replaced", "Retry", "Retrying", "Settled", "Snooze", "Snoozed",
-    "Spawned",
+    "NO_REASON", "Cancel", "Cancelled", "Completed", "Failed", "Failure", "Lost", "Operation",
+    "Outcome", "Parked", "Released", "Replaced", "Retry", "Retrying", "Settled", "Snooze",
+    "Snoozed", "Spawned",
 ]  # fmt: skip
+
+#: The message of a Retry that was raised without a reason.
+NO_REASON = "retry requested"
 
 
 class Retry(HammerflowError):
@@ -21,10 +24,15 @@ class Retry(HammerflowError):
     Args:
         reason: kept in the error history.
         after: seconds or timedelta until the next attempt; by default what the task's backoff says.
+
+    Of ``raise Retry(after=30) from error`` the history names the error, and so does the JobFailed
+    after the last attempt; also without ``from`` in an ``except`` block, if no reason is given.
     """
 
+    after: float | timedelta | None = None  # of a subclass that does not call __init__, too
+
     def __init__(self, reason: str = "", *, after: float | timedelta | None = None) -> None:
-        super().__init__(reason or "retry requested")
+        super().__init__(reason or NO_REASON)
         self.after = after
 
 

@@ -83,8 +83,13 @@ class Notifier(Protocol):
         """
         ...
 
-    def expect(self, job_id: bytes) -> Waiter:
-        """A waiter for one end: enter it, then read the job, then wait."""
+    def expect(self, job_id: bytes, on_ring: Callback | None = None) -> Waiter:
+        """A waiter for one end: enter it, then read the job, then wait.
+
+        Args:
+            on_ring: called from another thread, must not block; for one who waits for many ends and
+                does not call ``wait``.
+        """
         ...
 
     def close(self) -> None:

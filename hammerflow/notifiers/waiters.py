@@ -6,7 +6,7 @@ import threading
 from time import monotonic
 from typing import Self
 
-from hammerflow.notifiers.base import Ring, Transport, Waiter
+from hammerflow.notifiers.base import Callback, Ring, Transport, Waiter
 from hammerflow.notifiers.status import DoorbellStatus
 from hammerflow.notifiers.subscriber import Subscriber
 
@@ -34,9 +34,9 @@ class Waiters:
         self._by_job: dict[bytes, list[_Waiter]] = {}
         self._left_at = 0.0
 
-    def expect(self, job_id: bytes) -> Waiter:
+    def expect(self, job_id: bytes, on_ring: Callback | None = None) -> Waiter:
         """See :meth:`Notifier.expect`."""
-        return _Waiter(self, job_id)
+        return _Waiter(self, job_id, on_ring)
 
     def close(self) -> None:
         """End the subscription; later waiters wait for their whole timeout."""
@@ -87,7 +87,7 @@ class Waiters:
             with self._lock:
                 for job_id in ids or list(self._by_job):
                     for waiter in self._by_job.get(job_id, ()):
-                        waiter.rang.set()
+                        waiter.ring()
 
     def _retire(self) -> bool:
         with self._lock:
@@ -100,10 +100,11 @@ class Waiters:
 class _Waiter:
     """One waiter for one job."""
 
-    def __init__(self, waiters: Waiters, job_id: bytes) -> None:
+    def __init__(self, waiters: Waiters, job_id: bytes, on_ring: Callback | None) -> None:
         self.job_id = job_id
-        self.rang = threading.Event()
+        self._rang = threading.Event()
         self._waiters = waiters
+        self.ring = on_ring or self._rang.set
 
     def __enter__(self) -> Self:
         self._waiters.add(self)
@@ -113,7 +114,7 @@ class _Waiter:
         self._waiters.remove(self)
 
     def wait(self, timeout: float) -> bool:
-        if not self.rang.wait(max(0.0, timeout)):
+        if not self._rang.wait(max(0.0, timeout)):
             return False
-        self.rang.clear()
+        self._rang.clear()
         return True

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Generic
 
+from hammerflow.canvas.chain import Canvas, Chain, Group
 from hammerflow.canvas.chain import R as Item
-from hammerflow.errors import JobCancelled, JobFailed
+from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.results.reading import MEMBER_ERRORS
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, ResultBackend
 from hammerflow.results.workflow import WorkflowResult
@@ -24,12 +26,25 @@ class GroupResult(Sequence[Any], Generic[Item]):
 
     Attributes:
         results: a Result for each job, a GroupResult for each group inside.
-        workflow: the handle on the whole group.
     """
 
-    def __init__(self, results: Sequence[Any], workflow: WorkflowResult) -> None:
+    def __init__(self, results: Sequence[Any], workflow: WorkflowResult | None) -> None:
         self.results = list(results)
-        self.workflow = workflow
+        self._workflow = workflow
+
+    @property
+    def workflow(self) -> WorkflowResult:
+        """The handle on the whole group.
+
+        Raises:
+            HammerflowError: there is none, because the group had no tasks and so no app.
+        """
+        if self._workflow is None:
+            raise HammerflowError(
+                "a group without tasks is not written by delay(), so it has no id: write it with "
+                "app.enqueue(group)"
+            )
+        return self._workflow
 
     @property
     def id(self) -> uuid.UUID:
@@ -43,7 +58,7 @@ class GroupResult(Sequence[Any], Generic[Item]):
         return self.results[index]
 
     def __repr__(self) -> str:
-        return f"<GroupResult {self.id} of {len(self.results)}>"
+        return f"<GroupResult {self._workflow and self.id} of {len(self.results)}>"
 
     def get(
         self, timeout: float | timedelta | None = None, *, propagate: bool = True
@@ -52,10 +67,11 @@ class GroupResult(Sequence[Any], Generic[Item]):
 
         Args:
             timeout: seconds or timedelta for all of them together; None waits without a limit.
-            propagate: raise the first error; otherwise the list holds it instead of the result.
+            propagate: raise the first error; otherwise the list holds each error in the place of
+                the result, also for a result that cannot be decoded here.
 
         Raises:
-            JobFailed, JobCancelled, TimeoutError: as :meth:`Result.get`.
+            JobFailed, JobCancelled, NotDecodable, TimeoutError: as :meth:`Result.get`.
         """
         deadline = Deadline(timeout)
         found: list[Any] = []
@@ -66,7 +82,7 @@ class GroupResult(Sequence[Any], Generic[Item]):
                 continue
             try:
                 found.append(result.get(left))
-            except (JobFailed, JobCancelled) as error:
+            except MEMBER_ERRORS as error:
                 if propagate:
                     raise
                 found.append(error)
@@ -74,13 +90,41 @@ class GroupResult(Sequence[Any], Generic[Item]):
 
     join = get
 
-    async def aget(self, timeout: float | timedelta | None = None) -> list[Item]:
-        """:meth:`get` without blocking the event loop."""
-        return await self.workflow._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
+    async def aget(
+        self, timeout: float | timedelta | None = None, *, propagate: bool = True
+    ) -> list[Item]:
+        """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        import asyncio  # not at the top: who sends jobs from threads does not pay for it
+
+        seconds = Deadline(timeout).timeout
+
+        async def one(result: Any) -> Any:
+            if isinstance(result, GroupResult):
+                return await result.aget(seconds, propagate=propagate)
+            try:
+                return await result.aget(seconds)
+            except MEMBER_ERRORS as error:
+                if propagate:
+                    raise
+                return error
+
+        tasks = [asyncio.ensure_future(one(result)) for result in self.results]
+        try:
+            return [await task for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def await_(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
+        """:meth:`wait` without blocking the event loop."""
+        if self._workflow is None:
+            return WorkflowStatus.COMPLETED
+        return await self._workflow.await_(timeout)
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
         """Wait until all have ended; see :meth:`WorkflowResult.wait`."""
-        return self.workflow.wait(timeout)
+        return WorkflowStatus.COMPLETED if self._workflow is None else self._workflow.wait(timeout)
 
     def ready(self) -> bool:
         """Whether all have ended."""
@@ -107,7 +151,8 @@ class GroupResult(Sequence[Any], Generic[Item]):
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Cancel the jobs that have not started; ask workers to stop the running ones."""
-        self.workflow.cancel(reason)
+        if self._workflow is not None:
+            self._workflow.cancel(reason)
 
     revoke = cancel
 
@@ -116,6 +161,20 @@ class GroupResult(Sequence[Any], Generic[Item]):
         for result in self.results:
             states |= result._states() if isinstance(result, GroupResult) else {result.state}
         return states
+
+
+def _of_nothing(canvas: Canvas) -> GroupResult:
+    """The result of groups without tasks, which no app can send: it is there at once."""
+    match canvas:
+        case Chain():
+            return _of_nothing(canvas.tasks[-1])
+        case Group():
+            return GroupResult([_of_nothing(part) for part in canvas.tasks], None)
+        case _:
+            raise WorkflowInvalid("a chord needs a body: chord(header, body)")
+
+
+Canvas.result_of_nothing = _of_nothing
 
 
 def handle_of(output: Any, workflow: PlannedWorkflow, backend: ResultBackend) -> Any:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 from hammerflow.canvas.chain import R as Item
-from hammerflow.errors import JobCancelled, JobFailed, JobNotFound
+from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
-from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
+from hammerflow.results.reading import decoded, failure_of_job, not_found
+from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
 
 __all__ = ["Result", "Results"]
 
 R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+#: State, encoded result and reason of a job that has ended.
+End: TypeAlias = tuple[JobState, bytes | None, str | None]
 _CHILDREN = 1_000
 
 
@@ -51,7 +55,7 @@ class Result(Generic[R]):
         """
         job = self._backend.store.jobs.get(self._key)
         if job is None:
-            raise JobNotFound(f"no job has the id {self.id}")
+            raise not_found(self._backend, "job", self._key)
         return job
 
     def ready(self) -> bool:
@@ -71,21 +75,11 @@ class Result(Generic[R]):
             JobNotFound: no job has this id.
             NotDecodable: the stored result cannot be decoded.
         """
-        state, value, reason = self._end(timeout)
-        match state:
-            case JobState.COMPLETED:
-                return self._backend.codec.decode(value) if value is not None else None  # type: ignore[return-value]
-            case JobState.FAILED:
-                error = self._backend.store.jobs.last_error(self._key)
-                raise JobFailed(*(error[1:] if error else ("unknown", "", "")))
-            case JobState.SKIPPED if cause := self._backend.store.jobs.cause(self._key):
-                return Result[R](cause, self._backend).get(timeout=0)  # raises what it failed with
-            case _:
-                raise JobCancelled(f"job {self.id} was {state}: {reason or 'no reason given'}")
+        return self._wait(self._value).until(Deadline(timeout))[0]
 
     async def aget(self, timeout: float | timedelta | None = None) -> R:
-        """:meth:`get` without blocking the event loop."""
-        return await self._backend.in_thread(self.get, timeout)  # type: ignore[no-any-return]
+        """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        return (await self._wait(self._value).until_async(Deadline(timeout)))[0]
 
     def wait(self, timeout: float | timedelta | None = None) -> JobState:
         """Wait for the job's end and return its final state.
@@ -97,7 +91,11 @@ class Result(Generic[R]):
             TimeoutError: the job has not ended in time; it continues.
             JobNotFound: no job has this id.
         """
-        return self._end(timeout)[0]
+        return self._wait(_state).until(Deadline(timeout))[0]
+
+    async def await_(self, timeout: float | timedelta | None = None) -> JobState:
+        """:meth:`wait` without blocking the event loop."""
+        return (await self._wait(_state).until_async(Deadline(timeout)))[0]
 
     def children(self) -> list[Result[Any]]:
         """Results of the jobs that this one spawned, in spawn order; its fan-in comes last."""
@@ -124,7 +122,7 @@ class Result(Generic[R]):
             self._key, reason, then=partial(announce, self._backend)
         )
         if state is None:
-            raise JobNotFound(f"no job has the id {self.id}")
+            raise not_found(self._backend, "job", self._key)
         if state is JobState.RUNNING:
             self._backend.notifier.ring_control()
         return state
@@ -147,21 +145,36 @@ class Result(Generic[R]):
             text += f" ({job.reason}); hammerflow job retry {self.id} runs it again"
         return text
 
-    def _end(self, timeout: float | timedelta | None) -> tuple[JobState, bytes | None, str | None]:
+    def _wait(self, read: Callable[[End], T]) -> EndWait[tuple[T]]:
+        """A wait for what ``read`` makes of the job's end."""
         jobs = self._backend.store.jobs
         is_known = False
 
-        def ended() -> tuple[JobState, bytes | None, str | None] | None:
+        def ended() -> tuple[T] | None:
             nonlocal is_known
             end = jobs.result(self._key)
             is_known = is_known or end is not None or jobs.exists(self._key)
             if not is_known:
-                raise JobNotFound(f"no job has the id {self.id}")
-            return end
+                raise not_found(self._backend, "job", self._key)
+            return None if end is None else (read(end),)
 
-        return wait_for_end(
-            self._key, self._backend, Deadline(timeout), ended=ended, not_ended=self._not_ended
-        )
+        return EndWait(self._key, self._backend, ended, self._not_ended)
+
+    def _value(self, end: End) -> R:
+        state, value, reason = end
+        match state:
+            case JobState.COMPLETED:
+                return decoded(self._backend, value, lambda: self._key)  # type: ignore[no-any-return]
+            case JobState.FAILED:
+                raise failure_of_job(self._backend, self._key)
+            case JobState.SKIPPED if cause := self._backend.store.jobs.cause(self._key):
+                return Result[R](cause, self._backend).get(timeout=0)  # raises what it failed with
+            case _:
+                raise JobCancelled(f"job {self.id} was {state}: {reason or 'no reason given'}")
+
+
+def _state(end: End) -> JobState:
+    return end[0]
 
 
 class Results(Sequence[Result[Item]]):

@@ -7,15 +7,18 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.results.reading import MEMBER_ERRORS, decoded, failure_of_job, not_found
 from hammerflow.results.result import Result
-from hammerflow.results.waiting import Deadline, ResultBackend, announce, wait_for_end
+from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 from hammerflow.workflows.references import JobRange, ResultRef
+from hammerflow.workflows.workflow import whole_of
 
 if TYPE_CHECKING:
     from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
@@ -101,7 +104,7 @@ class WorkflowResult:
         """
         row = self._backend.store.workflows.get(self._key)
         if row is None:
-            raise JobNotFound(f"no workflow has the id {self.id}")
+            raise not_found(self._backend, "workflow", self._key)
         return row
 
     def status(self) -> Any:
@@ -131,16 +134,13 @@ class WorkflowResult:
             TimeoutError: it has not ended in time; the message says how many jobs have.
             JobNotFound: no workflow has this id.
         """
+        return self._wait().until(Deadline(timeout))
 
-        def ended() -> WorkflowStatus | None:
-            status = self.row().state.status
-            return status if status.is_final else None
+    async def await_(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
+        """:meth:`wait` without blocking the event loop."""
+        return await self._wait().until_async(Deadline(timeout))
 
-        return wait_for_end(
-            self._key, self._backend, Deadline(timeout), ended=ended, not_ended=self._not_ended
-        )
-
-    def get(self, timeout: float | timedelta | None = None) -> Any:
+    def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> Any:
         """Wait for the workflow's end and return the results of its nodes by name.
 
         The result of a node of several jobs (a group, a batch) is a list, that of a skipped node
@@ -148,19 +148,25 @@ class WorkflowResult:
 
         Args:
             timeout: as for :meth:`wait`.
+            propagate: raise the error of a workflow that has failed or was cancelled, or of a
+                result that cannot be decoded here; otherwise each job's error is in the place of
+                its result.
 
         Raises:
             JobFailed: the workflow failed; it has the error of the job that failed first.
             JobCancelled: the workflow was cancelled.
+            NotDecodable: a stored result cannot be decoded; the message names its job.
             TimeoutError: it has not ended in time.
             JobNotFound: no workflow has this id.
         """
-        self._ended_well(timeout)
-        return self._results()
+        return self._value(self.wait(timeout), propagate)
 
-    async def aget(self, timeout: float | timedelta | None = None) -> Any:
-        """:meth:`get` without blocking the event loop."""
-        return await self._backend.in_thread(self.get, timeout)
+    async def aget(
+        self, timeout: float | timedelta | None = None, *, propagate: bool = True
+    ) -> Any:
+        """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        status = await self.await_(timeout)
+        return await self._backend.async_calls.read(lambda: self._value(status, propagate))
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Cancel the jobs that have not started; ask workers to stop the running ones."""
@@ -286,12 +292,20 @@ class WorkflowResult:
             raise JobNotFound(f"workflow {self.id} has no node {node!r}")
         return found
 
-    def _ended_well(self, timeout: float | timedelta | None) -> None:
-        status = self.wait(timeout)
-        if status is WorkflowStatus.CANCELLED:
+    def _wait(self) -> EndWait[WorkflowStatus]:
+        def ended() -> WorkflowStatus | None:
+            status = self.row().state.status
+            return status if status.is_final else None
+
+        return EndWait(self._key, self._backend, ended, self._not_ended, is_workflow=True)
+
+    def _value(self, status: WorkflowStatus, propagate: bool) -> Any:
+        """The results, or the error of a workflow that has not ended well."""
+        if propagate and status is WorkflowStatus.CANCELLED:
             raise JobCancelled(f"workflow {self.id} was cancelled: {self.row().reason}")
-        if status is WorkflowStatus.FAILED:
+        if propagate and status is WorkflowStatus.FAILED:
             raise self._failure()
+        return self._results(propagate)
 
     def _failed(self, limit: int) -> Iterator[tuple[bytes, str | None, JobState, str | None]]:
         """(job id, node, state, reason) of up to ``limit`` jobs of it, and of each workflow inside,
@@ -306,45 +320,53 @@ class WorkflowResult:
     def _failure(self) -> HammerflowError:
         for job_id, name, state, reason in self._failed(1):
             job = f"job {uuid.UUID(bytes=job_id)}"
-            error = self._last_error(job_id, state)
             failure: HammerflowError = JobCancelled(f"{job} was {state}: {reason}")
-            if error is not None:
-                failure = JobFailed(*error[1:])
+            if self._last_error(job_id, state):
+                failure = failure_of_job(self._backend, job_id)
             failure.add_note(f"{f'node {name!r}' if name else job} of workflow {self.id}")
             return failure
-        store = self._backend.store
         for member in self.members():  # the failed job may belong to another workflow
-            if member.cause is not None and (error := store.jobs.last_error(member.cause)):
-                return JobFailed(*error[1:])
-        return JobFailed("hammerflow.WorkflowFailed", self.row().reason or "a node has failed")
+            if member.cause is not None and self._last_error(member.cause, JobState.FAILED):
+                return failure_of_job(self._backend, member.cause)
+        text = self.row().reason or "a node has failed"
+        return JobFailed("hammerflow.WorkflowFailed", f"{text} (workflow {self.id})")
 
-    def _results(self) -> Any:
+    def _results(self, propagate: bool) -> Any:
         outputs = self.row().options.get("outputs", {})
-        named = {m.name: m for m in self.members() if m.name is not None and m.position is not None}
         found: dict[str, Any] = {}
-        for name, member in named.items():
-            node = name.partition("[")[0]
-            if node in outputs:
-                found.setdefault(node, self._resolve(ResultRef.from_json(outputs[node])))
-            elif not _is_part(name, named):
-                found[name] = self._value(member)
+        read = partial(self._read, propagate=propagate)
+        for member in self.members():
+            if member.name is None or member.position is None:
+                continue
+            node = whole_of(member.name, outputs)
+            if node is None:
+                found[member.name] = self._member_value(member, propagate)
+            elif node not in found:
+                found[node] = ResultRef.from_json(outputs[node]).resolve(read)
         return found
 
-    def _value(self, member: WorkflowMember) -> Any:
+    def _member_value(self, member: WorkflowMember, propagate: bool) -> Any:
         if member.task is None:
             inner = self._backend.store.workflows.get(member.id)
             kind = BatchResult if inner is not None and inner.kind == "batch" else WorkflowResult
-            return kind(member.id, self._backend)._results()
-        return self._resolve(ResultRef(member.id))
+            return kind(member.id, self._backend)._results(propagate)
+        return next(self._read(ResultRef(member.id), propagate=propagate), None)
 
-    def _resolve(self, ref: ResultRef) -> Any:
-        decode = self._backend.codec.decode
-
-        def read(jobs: ResultRef) -> Iterator[Any]:
-            for _, value in self._backend.store.workflows.results(jobs):
-                yield None if value is None else decode(value)
-
-        return ref.resolve(read)
+    def _read(self, ref: ResultRef, *, propagate: bool) -> Iterator[Any]:
+        """The results of a reference's jobs, in order: None for a job that did not complete, or its
+        error unless ``propagate``."""
+        workflows = self._backend.store.workflows
+        ids = cache(lambda: workflows.ids(ref))
+        for index, (state, value) in enumerate(workflows.results(ref)):
+            try:
+                if not propagate and state in (JobState.FAILED, JobState.CANCELLED):
+                    Result[Any](ids()[index], self._backend).get(timeout=0)  # raises its error
+                result = decoded(self._backend, value, lambda: ids()[index])  # noqa: B023
+            except MEMBER_ERRORS as error:
+                if propagate:
+                    raise
+                result = error
+            yield result
 
     def _not_ended(self, limit: float | None) -> str:
         row = self.row()
@@ -362,12 +384,6 @@ def _dashed(id_: bytes) -> str:
     return str(uuid.UUID(bytes=id_))
 
 
-def _is_part(name: str, named: Mapping[str, Any]) -> bool:
-    """Whether it names a step before the last one of a chain that is a node."""
-    node, _, number = name.rpartition(".")
-    return node in named and number.isdigit()
-
-
 class BatchResult(WorkflowResult):
     """A handle on a batch by its id."""
 
@@ -375,26 +391,33 @@ class BatchResult(WorkflowResult):
         """Counts, errors by job and success rate."""
         return BatchStatus(self.row().state.status, self.stats(), self.errors())
 
-    def get(self, timeout: float | timedelta | None = None) -> list[Any]:
+    def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> list[Any]:
         """Wait for the batch's end and return the results in order; None for calls that did not
         complete, where failures are collected.
 
-        Raises:
-            JobFailed, JobCancelled, TimeoutError: as :meth:`WorkflowResult.get`.
-        """
-        self._ended_well(timeout)
-        return [*self.iter_results()]
+        Args:
+            timeout: as for :meth:`wait`.
+            propagate: as for :meth:`WorkflowResult.get`.
 
-    def iter_results(self) -> Iterator[Any]:
-        """The results in order, read page by page; None for calls that did not complete."""
-        decode = self._backend.codec.decode
+        Raises:
+            JobFailed, JobCancelled, NotDecodable, TimeoutError: as :meth:`WorkflowResult.get`.
+        """
+        return self._value(self.wait(timeout), propagate)  # type: ignore[no-any-return]
+
+    def iter_results(self, *, propagate: bool = True) -> Iterator[Any]:
+        """The results in order, read page by page; None for calls that did not complete.
+
+        Args:
+            propagate: raise NotDecodable at a result that cannot be decoded here; otherwise each
+                job's error is in the place of its result.
+        """
         calls = ResultRef(JobRange(bytes(16), b"\xff" * 16, self._key))
         then = self.then
         ids = (m.id for m in self.members() if m.position is not None)
-        found = self._backend.store.workflows.results(calls)
-        for job_id, (_, value) in zip(ids, found, strict=False):
+        found = self._read(calls, propagate=propagate)
+        for job_id, value in zip(ids, found, strict=False):
             if then is None or job_id != then.id.bytes:
-                yield None if value is None else decode(value)
+                yield value
 
     @property
     def then(self) -> Result[Any] | None:
@@ -402,5 +425,5 @@ class BatchResult(WorkflowResult):
         found = self._backend.store.workflows.named(self._key, "then")
         return None if found is None else Result(found, self._backend)
 
-    def _results(self) -> Any:
-        return [*self.iter_results()]
+    def _results(self, propagate: bool) -> Any:
+        return [*self.iter_results(propagate=propagate)]

@@ -6,10 +6,11 @@ import contextlib
 import logging
 import os
 import random
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.statements import Statement
 
-__all__ = ["Database", "Dialect", "ErrorKind", "Tx"]
+__all__ = ["RETRY_SECONDS", "Database", "Dialect", "ErrorKind", "Tx", "running_loop"]
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
@@ -26,6 +27,8 @@ log = logging.getLogger("hammerflow.store")
 RETRY_SECONDS = 30.0
 #: How often a unit is run again on a fresh connection after it lost one.
 RECONNECTS = 2
+#: Seconds between two checks whether a turn to write can come at all.
+_GLANCE = 0.05
 #: Connections kept for the next unit; more are closed after use.
 MOST_IDLE = 8
 
@@ -82,8 +85,14 @@ class Dialect(Protocol):
     def wrap(self, connection: Any) -> Tx:
         """Run statements on a caller's connection, inside the caller's transaction."""
 
+    def wrap_async(self, connection: Any, call: Callable[[Awaitable[Any]], Any]) -> Tx:
+        """As :meth:`wrap` for an async connection; ``call`` runs one of its coroutines."""
+
     def owns(self, connection: Any) -> bool:
         """Whether this is a connection of the dialect's driver."""
+
+    def owns_async(self, connection: Any) -> bool:
+        """Whether this is an async connection that :meth:`wrap_async` takes."""
 
     def unfit(self, connection: Any) -> str | None:
         """Why a caller's connection cannot carry jobs now, as a clause; None where it can."""
@@ -96,6 +105,12 @@ class Dialect(Protocol):
 
     def rollback(self, tx: Tx) -> None:
         """Roll it back; harmless when none is open."""
+
+    def can_commit(self, tx: Tx) -> bool:
+        """False if the database can only roll it back, because a statement has failed."""
+
+    def interrupt(self, tx: Tx) -> None:
+        """Have the statement under way fail, from another thread; its connection stays usable."""
 
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
@@ -133,6 +148,7 @@ class Database:
         self._pid = os.getpid()
         self._writer = threading.RLock()
         self._one_writer = dialect.one_writer
+        self._writing_loop: Any = None  # the event loop whose coroutine has the turn to write
 
     def unit(self, work: Callable[[Tx], T], *, single: bool = False) -> T:
         """Run ``work`` in one transaction and return what it returns.
@@ -147,11 +163,17 @@ class Database:
 
         Raises:
             StoreUnavailable: no connection, or conflicts for longer than ``RETRY_SECONDS``.
+            HammerflowError: the call would wait for a transaction of its own event loop.
         """
         if not self._one_writer:
             return self._unit(work, single)
-        with self._writer:
+        writer = self._writer  # a fork makes another one
+        if not writer.acquire(blocking=False):
+            writer = self._wait_for_turn()
+        try:
             return self._unit(work, single)
+        finally:
+            writer.release()
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run ``work``, which only reads, outside a transaction."""
@@ -161,24 +183,41 @@ class Database:
         """Run one named statement that only reads, outside a transaction; all its rows."""
         return self._unit(lambda tx: tx.rows(name, **values), single=True)
 
+    def first(self, name: str, /, **values: Any) -> tuple[Any, ...] | None:
+        """The first row of :meth:`rows`, if there is one."""
+        return next(iter(self.rows(name, **values)), None)
+
+    def column(self, name: str, /, **values: Any) -> list[Any]:
+        """The first column of :meth:`rows`."""
+        return [row[0] for row in self.rows(name, **values)]
+
     def run(self, name: str, /, **values: Any) -> int:
         """Run one named block in a transaction of its own; how many rows it changed."""
         return self.unit(lambda tx: tx.run(name, **values))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Tx]:
+    def transaction(self, *, loop: Any = None) -> Iterator[Tx]:
         """A transaction around a with block: committed at its end, rolled back on an error.
 
         Never repeated, as the block is the caller's.
 
+        Args:
+            loop: the event loop that decides when the block ends, if one does.
+
         Raises:
             StoreUnavailable: no connection, or one lost during the block or the commit, whose
                 fate is then unknown.
+            HammerflowError: the block has swallowed an error after which nothing can be committed.
         """
-        with self._writer if self._one_writer else contextlib.nullcontext():
+        with self._turn(loop) if self._one_writer else contextlib.nullcontext():
             tx = self._begin()
             try:
                 yield tx
+                if not self.dialect.can_commit(tx):
+                    raise HammerflowError(
+                        "nothing was committed: a statement of this transaction has failed, and "
+                        "the database can only roll it back; let its error leave the block"
+                    )
                 self.dialect.commit(tx)
             except BaseException as error:
                 if self._abort(tx, error) is ErrorKind.CONNECTION_LOST:
@@ -189,10 +228,6 @@ class Database:
     def open_connection(self) -> Any:
         """A new connection of the driver in autocommit mode, which the caller owns and closes."""
         return self.dialect.connect().connection
-
-    def foreign(self, connection: Any) -> Tx:
-        """The transaction that is open on a caller's connection of the dialect's driver."""
-        return self.dialect.wrap(connection)
 
     def close(self) -> None:
         """Close the idle connections of this process."""
@@ -218,7 +253,42 @@ class Database:
         self._abandoned += self._idle
         self._idle, self._pid = [], os.getpid()
         self._opened = weakref.WeakSet()
-        self._writer = threading.RLock()
+        self._writer, self._writing_loop = threading.RLock(), None
+
+    @contextlib.contextmanager
+    def _turn(self, loop: Any) -> Iterator[None]:
+        writer = self._writer
+        if not writer.acquire(blocking=False):
+            writer = self._wait_for_turn()
+        try:
+            self._writing_loop = loop
+            yield
+        finally:
+            self._writing_loop = None
+            writer.release()
+
+    def _wait_for_turn(self) -> threading.RLock:
+        """Wait until this thread may write, and return the lock that it holds then. Not longer than
+        for another process, and not at all for a coroutine of the event loop that this thread runs,
+        which would never go on."""
+        if self._pid != os.getpid():
+            self.forget()  # the lock may be held by a thread of the parent
+        writer = self._writer
+        deadline = time.monotonic() + RETRY_SECONDS
+        loop = running_loop()
+        while not writer.acquire(timeout=_GLANCE):
+            if loop is not None and loop is self._writing_loop:
+                raise HammerflowError(
+                    f"this call would wait for a transaction on {self.label} that a coroutine of "
+                    "the same event loop has open, and stop both: await its async form, such as "
+                    "adelay(), or run it by asyncio.to_thread()"
+                )
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"the database {self.label} cannot be used: another transaction of this "
+                    f"process has been open for {RETRY_SECONDS:g} s"
+                )
+        return writer
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
         # Every delay() runs through here: _take and _release are spelled out for the usual case.
@@ -325,6 +395,12 @@ class Database:
             f"the database {self.label} cannot be used: {reason}; "
             "check that it runs and that the URL is right"
         )
+
+
+def running_loop() -> Any:
+    """The event loop that runs in this thread, else None; imports nothing."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
 
 
 #: Kinds that pass on their own: once the retries are used up, the database is not available.

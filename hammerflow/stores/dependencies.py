@@ -40,10 +40,10 @@ class Dependencies:
 
     def of(self, job_id: bytes, *, limit: int = 100) -> Place | None:
         """The neighbours of a job, ``limit`` ids of each side; None for an unknown id."""
-        rows = self._database.rows("dependency_place", id=job_id)
-        if not rows:
+        row = self._database.first("dependency_place", id=job_id)
+        if row is None:
             return None
-        parent_id, workflow_id, dependent_id, pending, total, node = rows[0]
+        parent_id, workflow_id, dependent_id, pending, total, node = row
         around = {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
         before = self._neighbours("dependencies", limit, around)
         after = self._neighbours("dependents", limit, {"id": job_id})
@@ -52,16 +52,16 @@ class Dependencies:
         return Place(workflow_id, node, pending, total, before, after)
 
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
-        rows = self._database.rows(f"{side}_page", **values, n=limit)
+        ids = self._database.column(f"{side}_page", **values, n=limit)
         states: Counter[str] = Counter()
-        if rows:
+        if ids:
             for state, count in self._database.rows(f"{side}_states", **values):
                 states[state or WORKFLOW] += int(count)
-        return Neighbours([row[0] for row in rows], dict(states))
+        return Neighbours(ids, dict(states))
 
     def _with_dependent(self, after: Neighbours, dependent_id: bytes, limit: int) -> Neighbours:
         """Add the dependent that the job's own row names instead of an edge."""
-        rows = self._database.rows("job_rows", ids=[dependent_id])
+        row = self._database.first("job_rows", ids=[dependent_id])
         states = Counter(after.states)
-        states[rows[0][3] if rows else WORKFLOW] += 1
+        states[row[3] if row else WORKFLOW] += 1
         return Neighbours([*after.ids, dependent_id][:limit], dict(states))

@@ -36,7 +36,7 @@ from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_e
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
 from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle_streaming
-from hammerflow.stores.transitions.unit import Unit, Verbs
+from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
@@ -244,33 +244,46 @@ class Jobs(Verbs):
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""
-        rows = self._database.rows("job_result", id=job_id)
-        return (FINAL_STATES[rows[0][0]], rows[0][1], rows[0][2]) if rows else None
+        row = self._database.first("job_result", id=job_id)
+        return (FINAL_STATES[row[0]], row[1], row[2]) if row else None
 
     def cause(self, job_id: bytes) -> bytes | None:
         """The job whose failure is why this one was skipped."""
-        rows = self._database.rows("outcomes_of", ids=[job_id])
-        cause = rows[0][2] if rows else None
-        return None if cause == job_id else cause
+        row = self._database.first("outcomes_of", ids=[job_id])
+        return row[2] if row and row[2] != job_id else None
 
     def last_error(self, job_id: bytes) -> tuple[str, str, str, str] | None:
         """(kind, type, message, traceback) of the last attempt that went wrong."""
-        rows = self._database.rows("job_last_error", id=job_id)
-        return rows[0] if rows else None
+        return self._database.first("job_last_error", id=job_id)
+
+    def last_errors(self, job_ids: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
+        """(type, message cut to 1 000 characters) of what went wrong last in each of these jobs."""
+        rows = self._database.rows("last_errors", ids=list(job_ids)) if job_ids else []
+        return {job_id: (type_, message) for job_id, type_, message in rows}
 
     def exists(self, job_id: bytes) -> bool:
         """Whether there is such a job."""
         return bool(self._database.rows("job_exists", id=job_id))
 
+    def ended(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids whose job has ended."""
+        return self._ids("outcomes_of", job_ids)
+
+    def unknown(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids that no job has."""
+        return set(job_ids) - self._ids("jobs_existing", job_ids)
+
+    def _ids(self, name: str, job_ids: Sequence[bytes]) -> set[bytes]:
+        pages = in_chunks(job_ids, _PAGE)
+        return {row[0] for page in pages for row in self._database.rows(name, ids=page)}
+
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of jobs from ``low`` to ``high``, both included."""
-        rows = self._database.rows("job_ids_between", low=low, high=high, n=limit)
-        return [row[0] for row in rows]
+        return self._database.column("job_ids_between", low=low, high=high, n=limit)
 
     def args(self, job_id: bytes) -> bytes | None:
         """A job's encoded arguments."""
-        rows = self._database.rows("job_args", id=job_id)
-        return rows[0][0] if rows else None
+        return next(iter(self._database.column("job_args", id=job_id)), None)
 
     def get(self, job_id: bytes) -> Job | None:
         """A job with its error history; None for an unknown id."""
@@ -305,14 +318,13 @@ class Jobs(Verbs):
         name = "ids_any" if state is None else f"ids_{state}"
         if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
-        rows = self._database.rows(name, **values)
-        jobs = self.get_many([row[0] for row in rows])
+        jobs = self.get_many(self._database.column(name, **values))
         return [job for job in jobs if state is None or job.state is state]
 
     def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""
-        rows = self._database.rows("ids_children", parent=parent_id, after=after, n=limit)
-        return self.get_many([row[0] for row in rows])
+        values = {"parent": parent_id, "after": after, "n": limit}
+        return self.get_many(self._database.column("ids_children", **values))
 
     def children_states(self, parent_id: bytes) -> Sequence[tuple[str, str, int]]:
         """(state, task, count) over the children of a job."""
@@ -320,24 +332,24 @@ class Jobs(Verbs):
 
     def results_of_children(
         self, parent_id: bytes, dependent_id: bytes
-    ) -> Iterator[tuple[JobState | None, bytes | None]]:
-        """(state, encoded result) of the children that a fan-in waited for, in spawn order."""
+    ) -> Iterator[tuple[int, bytes | None]]:
+        """(spawn index, encoded result) of the single jobs among the children that a fan-in waited
+        for, in order."""
         after = -1
         while True:
             values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
             rows = self._database.rows("children_results", n=_PAGE, **values)
-            for index, state, result in rows:
-                after = index
-                yield (None if state is None else FINAL_STATES[state]), result
+            yield from rows
             if len(rows) < _PAGE:
                 return
+            after = rows[-1][0]
 
     def spawn(self, parent_id: bytes) -> dict[str, Any] | None:
         """The recorded spawn operation of a job."""
-        rows = self._database.rows("spawn_row", id=parent_id)
-        if not rows:
+        row = self._database.first("spawn_row", id=parent_id)
+        if row is None:
             return None
-        at, handler, operation_id, spawned, metadata = rows[0]
+        at, handler, operation_id, spawned, metadata = row
         return {
             "at": self._database.dialect.instant(at), "handler": handler, "spawned": spawned,
             "operation_id": operation_id, "metadata": json.loads(metadata or "{}"),

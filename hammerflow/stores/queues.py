@@ -47,7 +47,18 @@ class Queues:
 
     def paused(self) -> set[str]:
         """Names of the queues that are paused."""
-        return {row[0] for row in self._database.rows("queue_paused")}
+        return set(self._database.column("queue_paused"))
+
+    def pause_of(self, name: str) -> tuple[datetime, str, str] | None:
+        """(when, by whom, why) a queue was paused; None if it is not."""
+        found = self._database.first("queue_paused_by", id=name_id(name))
+        at = found and self._database.dialect.instant(found[0])
+        return (at, found[1] or "", found[2] or "") if found and at else None
+
+    def ahead(self, name: str, priority: int, job_id: bytes) -> int:
+        """How many ready jobs of a queue, up to 10 000, are claimed before this one."""
+        place = {"queue_id": name_id(name), "priority_order": 4 - priority, "id": job_id}
+        return int(self._database.column("ready_ahead", **place)[0])
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""

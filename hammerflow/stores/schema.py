@@ -36,12 +36,11 @@ class Schema:
     def applied(self) -> list[int]:
         """Versions in the database, in order; empty for a fresh one."""
         try:
-            rows = self._database.rows("migrations_applied")
+            return self._database.column("migrations_applied")
         except Exception as error:
             if self._database.dialect.error_kind(error) is ErrorKind.NO_TABLE:
                 return []
             raise
-        return [row[0] for row in rows]
 
     def pending(self) -> list[Migration]:
         """What :meth:`migrate` would apply."""

@@ -152,14 +152,14 @@ class Spawns:
         Raises:
             JobNotFound: there is no such job.
         """
-        rows = self._database.rows("parent_of", id=job_id)
-        if not rows:
+        row = self._database.first("parent_of", id=job_id)
+        if row is None:
             raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)} in this database")
         above: list[bytes] = []
-        while ancestors and rows and rows[0][0] is not None and len(above) < depth:
-            above.append(rows[0][0])
-            rows = self._database.rows("parent_of", id=above[-1])
-        is_cut = ancestors and bool(rows) and rows[0][0] is not None
+        while ancestors and row and row[0] is not None and len(above) < depth:
+            above.append(row[0])
+            row = self._database.first("parent_of", id=row[0])
+        is_cut = ancestors and bool(row and row[0] is not None)
         below, is_more = self._below(job_id, depth, limit) if descendants else ([], False)
         return Lineage(above, below, is_cut or is_more)
 
@@ -180,8 +180,7 @@ class Spawns:
         return generations, is_cut
 
     def _ids(self, name: str, parents: list[bytes], limit: int) -> list[bytes]:
-        rows = self._database.rows(name, ids=parents, n=limit)
-        return [row[0] for row in rows]
+        return self._database.column(name, ids=parents, n=limit)
 
     def _tasks(self, parents: list[bytes]) -> Mapping[str, Mapping[str, int]]:
         tasks: dict[str, dict[str, int]] = {}

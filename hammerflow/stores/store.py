@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hammerflow.errors import ConfigError
+from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.jobs import Jobs
@@ -57,17 +59,41 @@ class Store:
             ConfigError: it is not a connection of this database's driver, or has no open
                 transaction.
         """
-        found = _driver_connection(connection)
-        if not self.database.dialect.owns(found):
-            kind = f"{type(found).__module__}.{type(found).__qualname__}"
+        found = driver_connection(connection)
+        dialect = self.database.dialect
+        if not dialect.owns(found):
             raise ConfigError(
-                f"a connection of type {kind} cannot carry jobs of {self.database.label}: pass a "
+                f"{kind_of(found)} cannot carry jobs of {self.database.label}: pass a "
                 "psycopg, PyMySQL or sqlite3 connection to the same database, or a SQLAlchemy or "
                 "Django connection over one"
             )
-        if unfit := self.database.dialect.unfit(found):
+        self._check_transaction(found)
+        return dialect.wrap(found)
+
+    async def foreign_async(self, connection: Any, call: Callable[[Awaitable[Any]], Any]) -> Tx:
+        """:meth:`foreign` for an async connection: psycopg's AsyncConnection, an aiosqlite
+        connection, or a SQLAlchemy AsyncSession or AsyncConnection over one.
+
+        Args:
+            call: runs one of the driver's coroutines on the event loop, from another thread.
+
+        Raises:
+            ConfigError: as for :meth:`foreign`.
+        """
+        found = await async_driver_connection(connection)
+        dialect = self.database.dialect
+        if not dialect.owns_async(found):
+            raise ConfigError(
+                f"{kind_of(found)} cannot carry jobs of {self.database.label}: "
+                f"{_REMEDIES[dialect.name]}, or write your rows with `async with "
+                "app.transaction() as tx` and `await tx.execute(...)`"
+            )
+        self._check_transaction(found)
+        return dialect.wrap_async(found, call)
+
+    def _check_transaction(self, connection: Any) -> None:
+        if unfit := self.database.dialect.unfit(connection):
             raise ConfigError(f"the connection cannot carry jobs: {unfit}")
-        return self.database.foreign(found)
 
     def clock(self) -> float:
         """The database's clock, in seconds since 1970."""
@@ -78,13 +104,9 @@ class Store:
         self.database.close()
 
 
-def _driver_connection(given: Any) -> Any:
-    """The driver's own connection inside what the caller passed."""
-    module = type(given).__module__.partition(".")[0]
-    if module == "sqlalchemy" or hasattr(given, "get_bind"):  # a Session, or a subclass of one
-        connection = given.connection() if callable(getattr(given, "connection", None)) else given
-        return connection.connection.driver_connection
-    if module == "django" or hasattr(given, "ensure_connection"):
-        given.ensure_connection()
-        return given.connection
-    return given
+#: Async drivers whose connections carry jobs.
+_REMEDIES = {
+    "postgres": "use psycopg's AsyncConnection (postgresql+psycopg:// in SQLAlchemy)",
+    "sqlite": "use aiosqlite (sqlite+aiosqlite:// in SQLAlchemy)",
+    "mysql": "use a PyMySQL connection in a thread",
+}

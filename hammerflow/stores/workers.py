@@ -75,6 +75,10 @@ class Workers(Verbs):
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]  # fmt: skip
 
+    def knowing(self, task: str) -> set[int]:
+        """Numbers of the workers that have registered a task."""
+        return set(self._database.column("task_workers", task_id=name_id(task)))
+
     def sweep(self, *, lease: float, poison_limit: int) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.
 
@@ -151,8 +155,7 @@ class Workers(Verbs):
     def _revive_served(self, task_ids: Sequence[int]) -> None:
         """Revive what a worker serves that registered while we parked: it was too early for it."""
         if task_ids:
-            served = self._database.rows("served_tasks", task_ids=task_ids)
-            self.revive([row[0] for row in served])
+            self.revive(self._database.column("served_tasks", task_ids=task_ids))
 
 
 def _park(unit: Unit, queue_id: int, head: Sequence[tuple[int, bytes]]) -> list[ReadyRow]:

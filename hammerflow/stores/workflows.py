@@ -162,9 +162,8 @@ class Workflows(Verbs):
 
     def check(self) -> Sequence[tuple[WorkflowRow, Mapping[str, Any]]]:
         """Count the members of the workflows whose health check is due, by their states."""
-        ids = [row[0] for row in self._database.rows("workflows_unchecked", n=PAGE)]
         found = []
-        for row in self.rows(ids):
+        for row in self.rows(self._database.column("workflows_unchecked", n=PAGE)):
             health = {str(state): n for state, n in self.counts(row.id).items()}
             values = {"id": row.id, "health": json.dumps(health), "check_in": row.check_every}
             self._database.run("workflow_checked", **values)
@@ -216,14 +215,13 @@ class Workflows(Verbs):
         """Workflows, newest first."""
         ids: set[bytes] = set()
         for low, high in [(None, None)] if status is None else _CODES[status]:
-            rows = self._database.rows("workflow_ids", low=low, high=high, before=before, n=limit)
-            ids |= {row[0] for row in rows}
+            values = {"low": low, "high": high, "before": before, "n": limit}
+            ids.update(self._database.column("workflow_ids", **values))
         return self.rows(sorted(ids, reverse=True)[:limit])
 
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of workflows from ``low`` to ``high``, both included."""
-        rows = self._database.rows("workflow_ids_between", low=low, high=high, n=limit)
-        return [row[0] for row in rows]
+        return self._database.column("workflow_ids_between", low=low, high=high, n=limit)
 
     def counts(self, workflow_id: bytes) -> Counter[JobState]:
         """Its jobs by state, those of workflows inside it included."""
@@ -235,14 +233,19 @@ class Workflows(Verbs):
 
     def inside(self, workflow_id: bytes) -> Sequence[bytes]:
         """The workflows inside it, at any depth."""
-        rows = self._database.rows("workflows_inside", id=workflow_id)
-        return [id_ for row in rows for id_ in (row[0], *self.inside(row[0]))]
+        children = self._database.column("workflows_inside", id=workflow_id)
+        return [id_ for child in children for id_ in (child, *self.inside(child))]
+
+    def ended_or_unknown(self, workflow_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids whose workflow has ended, or that no workflow has."""
+        pages = in_chunks(workflow_ids, PAGE)
+        rows = [row for page in pages for row in self.rows(page)]
+        return set(workflow_ids) - {row.id for row in rows if not row.state.status.is_final}
 
     def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
         it has its status for its state."""
-        ids = [row[0] for row in self._database.rows("node_ids", id=workflow_id)]
-        for page in in_chunks(ids, PAGE):
+        for page in in_chunks(self._database.column("node_ids", id=workflow_id), PAGE):
             rows = self._database.rows("members_page", id=workflow_id, ids=page)
             members = [WorkflowMember._make(row) for row in rows]
             inside = self.rows([m.id for m in members if m.task is None])
@@ -271,10 +274,13 @@ class Workflows(Verbs):
         rows = self._database.rows("members_failed", id=workflow_id, n=limit)
         return [(id_, name, FINAL_STATES[state], reason) for id_, name, state, reason in rows]
 
+    def ids(self, ref: ResultRef) -> Sequence[bytes]:
+        """The ids of the jobs of a reference, in the order of :meth:`results`."""
+        return self._database.read(lambda tx: ids_of(tx, ref))
+
     def results(self, ref: ResultRef) -> Iterator[tuple[JobState | None, bytes | None]]:
         """(state, encoded result) of the jobs of a reference, read page by page."""
-        ids = self._database.read(lambda tx: ids_of(tx, ref))
-        for page in in_chunks(ids, PAGE):
+        for page in in_chunks(self.ids(ref), PAGE):
             for code, value in self._database.read(lambda tx: results_of(tx, page)):  # noqa: B023
                 yield (None if code is None else FINAL_STATES[code]), value
 

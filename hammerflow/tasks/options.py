@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypedDict
@@ -10,13 +10,20 @@ from typing import Any, TypedDict
 from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import Signature, plain
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
-from hammerflow.durations import seconds
+from hammerflow.checks import (
+    FLAG,
+    HOOK,
+    NAME_CHECK,
+    Unfit,
+    ValueCheck,
+    choice,
+    duration,
+    exceptions,
+)
 from hammerflow.errors import ConfigError
-from hammerflow.jobs.backoff import Backoff, exponential
-from hammerflow.jobs.job import checked_priority
-from hammerflow.option import Option
+from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
+from hammerflow.option import Option, OptionTable, checked
 from hammerflow.tasks.functions import is_async
-from hammerflow.text import checked_name
 
 __all__ = [
     "OPTIONS",
@@ -27,52 +34,60 @@ __all__ = [
     "declared",
 ]
 
-_ERRORS = "exception class, or tuple of them"
-_BY_NAME = {option.name: option for option in CALL_OPTIONS}
+_ERRORS = exceptions()
 
 
-def _of_call(name: str, default: str) -> Option:
-    return replace(_BY_NAME[name], default=default)
+def _of_call(name: str, default: str, check: ValueCheck | None = None) -> Option:
+    option = CALL_OPTIONS.by_name[name]
+    return replace(option, default=default, check=check or option.check)
 
 
 #: What ``@app.task(...)`` takes.
-OPTIONS = (
-    Option("name", "str", "module.function", "The task's name in the database."),
+OPTIONS = OptionTable((
+    Option("name", NAME_CHECK, "module.function", "The task's name in the database."),
     _of_call("queue", '"default"'),
     _of_call("priority", "2"),
     _of_call("max_attempts", "3"),
-    _of_call("backoff", "exponential(1)"),
+    _of_call("backoff", "exponential(1)", BACKOFF_OR_FUNCTION),
     Option("retry_on", _ERRORS, "every error", "Only these errors are retried."),
     Option("no_retry_on", _ERRORS, "()", "These errors fail the job at once."),
     _of_call("timeout", "None"),
     _of_call("soft_timeout", "None"),
-    Option.duration("expires", "None", "Latest start, from now; then the job is cancelled."),
+    Option("expires", duration(), "None", "Latest start, from now; then the job is cancelled."),
     _of_call("store_result", "True"),
-    Option.duration("result_ttl", "None", "How long an ended job's result is kept; None: always."),
-    Option("serializer", "str", "the app's", 'Encoding of the arguments: "msgpack" or "json".'),
+    Option("result_ttl", duration(), "None", "How long an ended job's result is kept."),
+    Option("serializer", choice("msgpack", "json"), "the app's", "Encoding of the arguments."),
     Option(
-        "check_arguments", "bool", "True",
+        "check_arguments", FLAG, "True",
         "Whether a call is refused at once if its arguments do not fit the function.",
     ),
     Option(
-        "in_transaction", "bool", "False",
+        "in_transaction", FLAG, "False",
         "Run the body inside the transaction that completes the job (current_job().connection).",
     ),
-)  # fmt: skip
+))  # fmt: skip
+
+
+def _fan_in(value: Any) -> Signature:
+    if not isinstance(value, Signature):
+        raise Unfit
+    return plain(value, "the fan-in of a spawner (then)")
+
 
 #: What ``@app.spawner(...)`` takes in addition to :data:`OPTIONS`.
-SPAWNER_OPTIONS = (
-    Option("then", "Signature", "None", "A call that runs once all children have completed."),
+SPAWNER_OPTIONS = OptionTable((
     Option(
-        "validate", "Callable[[SpawnContext], bool | None]", "None",
+        "then", ValueCheck("Signature", "a signature (task.s(...))", _fan_in), "None",
+        "A call that runs once all children have completed.",
+    ),
+    Option(
+        "validate", HOOK, "None",
         "Called before the body; it refuses the spawn by raising or by returning False.",
     ),
-    Option(
-        "on_spawn_complete", "Callable[[SpawnContext], None]", "None",
-        "Called once the children are committed.",
-    ),
+    Option("on_spawn_complete", HOOK, "None", "Called once the children are committed."),
     *SPAWN_OPTIONS,
-)  # fmt: skip
+))  # fmt: skip
+_ALL = OptionTable((*OPTIONS, *SPAWNER_OPTIONS))
 
 
 class DeclaredOptions(TypedDict, total=False):
@@ -82,9 +97,9 @@ class DeclaredOptions(TypedDict, total=False):
     queue: str
     priority: int
     max_attempts: int
-    backoff: Backoff
-    retry_on: type[BaseException] | tuple[type[BaseException], ...]
-    no_retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    backoff: Backoff | Callable[[int], float | timedelta]
+    retry_on: type[BaseException] | Iterable[type[BaseException]]
+    no_retry_on: type[BaseException] | Iterable[type[BaseException]]
     timeout: float | timedelta
     soft_timeout: float | timedelta
     expires: float | timedelta
@@ -129,7 +144,7 @@ class TaskOptions:
     queue: str = "default"
     priority: int = 2
     max_attempts: int = 3
-    backoff: Backoff = field(default_factory=exponential)
+    backoff: Backoff | FunctionBackoff = field(default_factory=exponential)
     retry_on: tuple[type[BaseException], ...] | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
     timeout: float | None = None
@@ -148,39 +163,34 @@ class TaskOptions:
     declared: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ConfigError(f"max_attempts must be 1 or more, not {self.max_attempts}")
         if self.timeout is not None and (self.soft_timeout or 0) > self.timeout:
             raise ConfigError("soft_timeout must not be longer than timeout")
-        if self.then is not None:
-            plain(self.then, "the fan-in of a spawner (then)")
         if self.in_transaction and self.is_async:
             raise ConfigError("in_transaction=True needs a plain function, not an async one")
 
 
-def declared(fn: Callable[..., Any], given: Mapping[str, Any], *, is_spawner: bool) -> TaskOptions:
+def declared(
+    fn: Callable[..., Any], name: str, given: Mapping[str, Any], *, is_spawner: bool
+) -> TaskOptions:
     """The options of a task from the keywords of its decorator.
 
+    Args:
+        name: of the task, for messages.
+
     Raises:
-        ConfigError: a value is out of range, or two options contradict each other.
+        ConfigError: a value is of another type or out of range, or two options contradict each
+            other; the message names the task.
         TypeError: an option is unknown; the message names the task.
     """
-    values = dict(given)
+    owner = f"task {name}"
+    values = checked(_ALL if is_spawner else OPTIONS, given, owner)
+    names = frozenset(values)
+    values.pop("name", None)
     spawn = None
     if is_spawner:
-        fields = SpawnConfig.names() & values.keys()
+        fields = SPAWN_OPTIONS.by_name.keys() & values.keys()
         spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
-    for name in ("timeout", "soft_timeout", "expires", "result_ttl"):
-        if values.get(name) is not None:
-            values[name] = seconds(values[name], name)
-    for name in ("retry_on", "no_retry_on"):
-        if isinstance(values.get(name), type):
-            values[name] = (values[name],)
-    if "priority" in values:
-        values["priority"] = checked_priority(values["priority"])
-    if "queue" in values:
-        values["queue"] = checked_name(values["queue"], "a queue's name")
     try:
-        return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=frozenset(given))
-    except TypeError as error:
-        raise TypeError(f"task {fn.__name__}: {error}") from None
+        return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=names)
+    except ConfigError as error:
+        raise ConfigError(f"{owner}: {error}") from None

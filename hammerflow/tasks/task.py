@@ -6,13 +6,7 @@ import functools
 import importlib
 import itertools
 import sys
-from collections.abc import (
-    Callable,
-    Coroutine,
-    Iterable,
-    Mapping,
-)
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import (
@@ -28,7 +22,7 @@ from typing import (
 )
 
 from hammerflow.canvas.chain import Canvas, Group
-from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
@@ -51,7 +45,7 @@ class TaskBackend(ResultBackend, Protocol):
     """What a task needs of its app."""
 
     @property
-    def open_transaction(self) -> ContextVar[Any]: ...
+    def in_thread(self) -> Callable[..., Any]: ...
     @property
     def call(self) -> Callable[..., Result[Any]]: ...
     @property
@@ -247,17 +241,34 @@ class Task(Generic[P, R]):
         return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
     def map(self, items: Iterable[Any]) -> Signature[list[R]]:
-        """One job that calls the function with each item in turn; its result is a list."""
-        return self._builtin("hammerflow.map", list(items))
+        """One job that calls the function with each item in turn; its result is a list.
+
+        It has the options of the task, and all items are run again if one of them fails.
+        """
+        return self._for_each(items, lambda index, item: [item])
 
     def starmap(self, items: Iterable[Any]) -> Signature[list[R]]:
         """:meth:`map` for items that are lists of arguments."""
-        return self._builtin("hammerflow.starmap", [list(item) for item in items])
+        return self._for_each(items, self._arguments)
 
-    def _builtin(self, task: str, items: list[Any]) -> Signature:
+    def _for_each(
+        self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
+    ) -> Signature[list[R]]:
+        """One call for each item, with the arguments that ``arguments`` makes of it."""
         if self.refusal:
             raise ConfigError(self.refusal)
-        return Signature(task, (self.name, items), None, None, True, self.app.enqueue)
+        if not isinstance(items, Iterable):
+            raise TypeError(f"{self.name}.map() takes an iterable of items, not {items!r}")
+        calls = [arguments(index, item) for index, item in enumerate(items)]
+        options: Any = {EACH: True}
+        return Signature(self.name, (calls,), None, options, True, self.app.enqueue)
+
+    def _arguments(self, index: int, item: Any) -> list[Any]:
+        if isinstance(item, str | bytes) or not isinstance(item, Iterable):
+            raise TypeError(
+                f"{self.name}.starmap(): items[{index}] must be a list of arguments, not {item!r}"
+            )
+        return list(item)
 
     def chunks(self, items: Iterable[Any], n: int) -> Group[list[R]]:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
@@ -269,7 +280,9 @@ class Task(Generic[P, R]):
             raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
         iterator = iter(items)
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
-        return Group(self.starmap(part) for part in parts)
+        group = Group(self.starmap(part) for part in parts)
+        group.submit = self.app.enqueue
+        return group
 
 
 class AsyncTask(Task[P, R]):
@@ -285,6 +298,14 @@ class Spawner(Task[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.fn(*args, **kwargs)
+
+    def _for_each(
+        self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
+    ) -> Signature[list[R]]:
+        raise ConfigError(
+            f"map, starmap and chunks cannot call the spawner {self.name}, as each of its jobs has "
+            "children of its own: send a group of its signatures"
+        )
 
 
 def _look_like(fn: Any, task: Any) -> None:

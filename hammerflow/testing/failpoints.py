@@ -12,7 +12,8 @@ The first process that reaches the point removes the file, appends a line with t
 and the time on the monotonic clock to the file ``hits`` in the folder, and then does one of
 
 - ``kill``: it sends SIGKILL to itself;
-- ``freeze``: it sends SIGSTOP to its process group; whoever armed the point must send SIGCONT.
+- ``freeze``: it sends SIGSTOP to all processes of its worker; whoever armed the point must send
+  SIGCONT.
 
 =================  =========  ======================================================================
 point              process    a job is there when
@@ -46,6 +47,7 @@ from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database
 from hammerflow.stores.jobs import Jobs
 from hammerflow.worker.child.executor import Executor
+from hammerflow.worker.processes import family
 
 __all__ = ["POINTS", "install"]
 
@@ -60,8 +62,9 @@ _BODY, _COMMIT = 0.02, 0.002
 class _Failpoints:
     """The points of this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, worker: int) -> None:
         self._folder = folder
+        self._worker = worker  # the supervisor's pid
         self._local = threading.local()  # is_settling: whether this thread settles jobs
 
     def hit(self, point: str) -> None:
@@ -171,7 +174,9 @@ class _Failpoints:
         with open(self._folder / "hits", "a", encoding="ascii") as file:
             file.write(f"{point} {os.getpid()} {time.monotonic()}\n")
         if action == "freeze":
-            os.killpg(0, signal.SIGSTOP)
+            members = {*family(self._worker)} - {os.getpid()}
+            for pid in [*members, os.getpid()]:
+                os.kill(pid, signal.SIGSTOP)
         else:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -195,7 +200,9 @@ def install(folder: str) -> None:
     """
     if not Path(folder).is_dir():
         raise ConfigError(f"HAMMERFLOW_FAILPOINTS must be an existing folder, not {folder!r}")
-    failpoints = _Failpoints(Path(folder))
+    # The supervisor comes first; the fork server inherits its environment.
+    worker = os.environ.setdefault("_HAMMERFLOW_FAILPOINTS_WORKER", str(os.getpid()))
+    failpoints = _Failpoints(Path(folder), int(worker))
     for owner, name, wrap in (
         (Claims, "claim", failpoints.claim),
         (Jobs, "settle", failpoints.settle),

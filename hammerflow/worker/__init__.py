@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hammerflow.worker.descriptors import open_missing_streams
 from hammerflow.worker.loading import preload
 from hammerflow.worker.options import WorkerOptions, read_queues
 
@@ -21,5 +22,6 @@ def run(options: WorkerOptions) -> int:
     """
     from hammerflow.worker.supervisor.supervisor import Supervisor
 
+    open_missing_streams()
     preload()
     return Supervisor(options).run()

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import signal
 import traceback
+import types
 from collections.abc import Callable
+from typing import Any
 
 from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
 
-__all__ = ["failure_of", "hard_timeout", "lost_child", "no_attempt_left"]
+__all__ = [
+    "CLOSED_PIPES", "cause_of", "dropped_job", "failure_of", "hard_timeout", "how_it_ended",
+    "lost_child", "message_of", "no_attempt_left", "traceback_of", "type_name",
+]  # fmt: skip
 
+#: The exit code of a child whose pipes a body has closed.
+CLOSED_PIPES = 72
 _MESSAGE = 10_000  # characters
 _TRACE = 50_000
+#: What Python itself knows of classes and exceptions, past what a class puts in its place.
+_MODULE: Any = type.__dict__["__module__"]
+_QUALNAME: Any = type.__dict__["__qualname__"]
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"]
+_CAUSE: Any = BaseException.__dict__["__cause__"]
+_CONTEXT: Any = BaseException.__dict__["__context__"]
+_HIDES_CONTEXT: Any = BaseException.__dict__["__suppress_context__"]
 #: Frames of these files at the top of a traceback are the worker's, not the user's.
 _OWN = ("/hammerflow/worker/", "\\hammerflow\\worker\\", "/asyncio/")
 
@@ -20,23 +34,61 @@ _OWN = ("/hammerflow/worker/", "\\hammerflow\\worker\\", "/asyncio/")
 def failure_of(error: BaseException, kind: str = "failed") -> Failure:
     """An exception as type, message and traceback, without the worker's own frames.
 
+    It never raises: the error's class may be the user's, and its code runs here.
+
     Args:
-        error: what a body has raised; its ``__str__`` may raise, too.
+        error: what a body has raised.
         kind: "failed", "timeout" or "parked".
     """
+    return Failure(kind, type_name(error), message_of(error), _formatted(error))
+
+
+def type_name(error: BaseException) -> str:
+    """The qualified name of an exception's class, read so that none of its code runs."""
     cls = type(error)
-    return Failure(
-        kind,
-        storable(f"{cls.__module__}.{cls.__qualname__}", 500),
-        storable(_or_why_not(lambda: str(error), "message: its __str__"), _MESSAGE),
-        storable(_or_why_not(lambda: _traceback(error), "traceback: formatting it"), _TRACE),
-    )
+    text = str.__str__(_QUALNAME.__get__(cls))
+    try:
+        module = _MODULE.__get__(cls)
+    except AttributeError:  # of a class that code without a module has made
+        module = None
+    if issubclass(type(module), str):  # it may have been overwritten with anything
+        text = f"{str.__str__(module)}.{text}"
+    return storable(text, 500)
+
+
+def message_of(error: BaseException) -> str:
+    """The text of an exception, or why there is none."""
+    return _or_why_not(lambda: str(error), "message: its __str__", _MESSAGE)
+
+
+def cause_of(error: BaseException, *, implied: bool = True) -> BaseException | None:
+    """The exception that ``error`` was raised from.
+
+    Args:
+        implied: or else the one that was being handled, unless ``from None`` hides it.
+    """
+    cause: BaseException | None = _CAUSE.__get__(error)
+    if cause is None and implied and not _HIDES_CONTEXT.__get__(error):
+        cause = _CONTEXT.__get__(error)
+    return cause
+
+
+def traceback_of(error: BaseException) -> types.TracebackType | None:
+    """The traceback of an exception, whatever its class says."""
+    trace: types.TracebackType | None = _TRACEBACK.__get__(error)
+    return trace
 
 
 def lost_child(pid: int | None, status: int | None) -> Failure:
     """The child that ran the job has died, with this exit status (negative: signal) if known."""
-    text = f"child process {pid}, which ran this job, {_how_it_ended(status)}"
+    text = f"child process {pid}, which ran this job, {how_it_ended(status)}"
     return Failure("lost", "ChildLost", text, "")
+
+
+def dropped_job(pid: int | None) -> Failure:
+    """A living child has reported no outcome of the job, and says that it does not run it."""
+    text = f"child process {pid} runs this job no more, and has reported no outcome"
+    return Failure("lost", "JobDropped", text, "")
 
 
 def hard_timeout(seconds: float) -> Failure:
@@ -51,9 +103,16 @@ def no_attempt_left(attempt: int, max_attempts: int) -> Failure:
     return Failure("lost", "AttemptsExhausted", text, "")
 
 
-def _how_it_ended(status: int | None) -> str:
+def how_it_ended(status: int | None) -> str:
+    """The end of a sentence about a process: "ended with exit code 3", "was killed by SIGKILL".
+
+    Args:
+        status: its exit code, or minus the signal that killed it; None: unknown.
+    """
     if status is None:
         return "is gone"
+    if status == CLOSED_PIPES:
+        return "ended because its file descriptors had been closed"
     if status >= 0:
         return f"ended with exit code {status}"
     try:
@@ -62,15 +121,24 @@ def _how_it_ended(status: int | None) -> str:
         return f"was killed by signal {-status}"
 
 
-def _or_why_not(text: Callable[[], str], what: str) -> str:
+def _or_why_not(text: Callable[[], str], what: str, most: int) -> str:
     try:
-        return text()
-    except Exception as broken:  # noqa: BLE001 - a border: the user's __str__ runs
-        return f"(no {what} raised {type(broken).__name__})"
+        found = str.__str__(text())  # a plain one: subclasses may have other methods
+    except BaseException as broken:  # noqa: BLE001 - a border: code of the user's classes runs
+        found = f"(no {what} raised {type_name(broken)})"
+    return storable(found, most)
 
 
-def _traceback(error: BaseException) -> str:
-    trace = error.__traceback__
+def _formatted(error: BaseException) -> str:
+    trace = traceback_of(error)
     while trace is not None and any(own in trace.tb_frame.f_code.co_filename for own in _OWN):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+
+    def formatted() -> str:
+        try:
+            return "".join(traceback.format_exception(type(error), error, trace))
+        except BaseException as broken:  # noqa: BLE001 - as above
+            frames = "".join(traceback.format_tb(trace))
+            return f"{frames}{type_name(error)} (formatting it raised {type_name(broken)})"
+
+    return _or_why_not(formatted, "traceback: formatting it", _TRACE)

@@ -6,6 +6,9 @@ messages.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import faulthandler
 import gc
 import json
 import logging
@@ -16,18 +19,31 @@ import socket
 import sys
 import threading
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
+from hammerflow.worker.descriptors import move_up, open_missing_streams
+from hammerflow.worker.failures import CLOSED_PIPES
+from hammerflow.worker.fork_signals import STOP_SIGNALS, AppSignals, ignore_stop_signals
 from hammerflow.worker.loading import load_app, preload
-from hammerflow.worker.logs import configure, configure_fallback
+from hammerflow.worker.logs import configure, configure_fallback, facts
 from hammerflow.worker.options import WorkerOptions
-from hammerflow.worker.processes import die_with_parent, exit_now, ignore_stop_signals, set_title
+from hammerflow.worker.processes import (
+    die_with_parent,
+    exit_now,
+    flush_streams,
+    kill_family,
+    lead_group,
+    outlive_parent,
+    set_title,
+)
 from hammerflow.worker.protocol import (
     APP_BROKEN,
     APP_LOADED,
@@ -52,45 +68,77 @@ def main(arguments: list[str]) -> int:
         arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
             clock, :class:`WorkerOptions` as JSON.
     """
-    control = socket.socket(fileno=int(arguments[0]))
     die_with_parent(int(arguments[1]))
     try:
-        clock = LeaseClock(int(arguments[2]))
-        return _serve_app(control, WorkerOptions(**json.loads(arguments[3])), clock)
+        with socket.socket(fileno=move_up(int(arguments[0]))) as control:
+            clock = LeaseClock(int(arguments[2]))
+            return _serve_app(control, WorkerOptions(**json.loads(arguments[3])), clock)
     except (BrokenPipeError, ConnectionResetError):  # the supervisor was killed, or has stopped
         return 0
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        return CLOSED_PIPES
 
 
 def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: LeaseClock) -> int:
     configure_fallback(options.log_format)  # an app's own logging.basicConfig() still works
     ignore_stop_signals()
     set_title("fork server")
+    app_signals = AppSignals()
     try:
+        folder = os.getcwd()
         preload()
         app = load_app(options.app)
-        greeting = _greeting(app)
+        greeting = _greeting(app, folder)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
-        control.sendall(pack([APP_BROKEN, str(error), traceback.format_exc()]))
+        said = str(error) or f"importing {options.app} raised {type(error).__name__}"
+        control.sendall(pack([APP_BROKEN, said, traceback.format_exc()]))
         return 1
+    os.fstat(control.fileno())  # EBADF if the import has closed all descriptors
+    handled = app_signals.set_aside()
+    open_missing_streams()
     if options.configure_logging and app.settings.configure_logging:
         configure(options.log_format, options.log_level)
+    # The warning below says it better, and an app may have made warnings errors.
+    warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
     if threading.active_count() > 1:
         names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
         log.warning("importing the app started threads, which children do not have: %s", names)
+    if handled:
+        text = "importing the app set signal handlers; the worker handles these signals itself"
+        log.info(text, extra=facts(signals=",".join(handled)))
+    _log_tasks(app, options)
     app.close()
     control.sendall(pack(greeting))
+    faulthandler.cancel_dump_traceback_later()  # its thread is not forked
     gc.collect()
     gc.freeze()  # collections in children must not touch, and so copy, what they share
     limits = ChildLimits(options.max_jobs_per_child, options.max_memory_per_child)
-    ForkServer(app, control, limits, lease_clock).run()
+    outlive_parent()
+    ForkServer(app, control, limits, lease_clock, app_signals).run()
     return 0
 
 
-def _greeting(app: Hammerflow) -> list[Any]:
+def _log_tasks(app: Hammerflow, options: WorkerOptions) -> None:
+    """Say which tasks there are: a module that nobody imports is missed in silence otherwise."""
+    own = [task for task in app.tasks.values() if not task.name.startswith(BUILTIN)]
+    if not own:
+        log.warning(
+            "%s has no tasks, so this worker runs no jobs: name the modules that define them with "
+            "Hammerflow(..., include=['shop.mail']) or app.autodiscover('shop.*.tasks')",
+            options.app,
+        )
+        return
+    modules = sorted({task.fn.__module__ for task in own})
+    log.info("imported the app", extra=facts(tasks=len(own), modules=",".join(modules)))
+
+
+def _greeting(app: Hammerflow, folder: str) -> list[Any]:
     tasks = [TaskInfo.of(task).to_plain() for task in app.tasks.values()]
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    folder = os.getcwd() + os.sep
-    own = sorted(f for f in files if f and f.startswith(folder) and "site-packages" not in f)
+    inside = folder + os.sep
+    own = sorted(f for f in files if f and f.startswith(inside) and "site-packages" not in f)
     return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
 
 
@@ -102,6 +150,7 @@ class ForkServer:
     control: socket.socket
     limits: ChildLimits
     lease_clock: LeaseClock
+    app_signals: AppSignals
     _children: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -110,7 +159,14 @@ class ForkServer:
         os.set_blocking(self._woken, False)
 
     def run(self) -> None:
-        """Serve until the supervisor is gone; the children die with this process."""
+        """Serve until the supervisor is gone; the children, and what they started, die with it."""
+        try:
+            self._serve_all()
+        finally:
+            for pid in self._children:
+                kill_family(pid)
+
+    def _serve_all(self) -> None:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         poll = select.poll()
@@ -144,26 +200,39 @@ class ForkServer:
 
     def _fork(self, kind: bytes, pipes: Pipes) -> int:
         parent = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            self._become_child(parent, kind, pipes)
+        flush_streams()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the child ignores them
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_child(parent, kind, pipes)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # as the child does: whoever is told its pid may kill its group
         return pid
 
     def _become_child(self, parent: int, kind: bytes, pipes: Pipes) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            lead_group()
             die_with_parent(parent)
+            self.app_signals.give_back()
+            ignore_stop_signals()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             for fd in (self.control.detach(), self._wake, self._woken):
                 os.close(fd)
+            pipes = Pipes(*map(move_up, pipes))
             set_title("child")
             child: type[SerialChild | AsyncChild] = AsyncChild if kind == ASYNC else SerialChild
-            child(self.app, pipes, self.limits, self.lease_clock).run()
-        except BaseException:  # a border: nothing may return into the fork server's loop
-            log.exception("child failed")
-            exit_now(1)
+            limits, clock = self.limits, self.lease_clock
+            child(self.app, pipes, limits, clock, cancel_watchdog=True).run()
+        except BaseException:  # noqa: BLE001 - a border: nothing may return into the fork server's loop
+            try:
+                log.exception("child failed")
+            finally:  # a body may have closed what the log is written to
+                exit_now(1)
         exit_now(0)
 
     def _reap(self) -> None:

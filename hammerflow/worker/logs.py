@@ -4,9 +4,10 @@ Each line that a task's body logs, with any logger, carries the fields ``job``, 
 ``attempt``; in threads that a body starts, too. ``print()`` stays as it is.
 
 The worker owns the root logger: once the app is imported, it replaces the root's handlers by one
-that writes to stderr. To keep the configuration that the app's module makes, set
-``configure_logging`` to false (``HAMMERFLOW_CONFIGURE_LOGGING=0``, or the worker's
-``--no-configure-logging``), and add :class:`JobContextFilter` to your handlers for the fields::
+that writes to stderr, and a warning names them. Handlers of other loggers stay. To keep the
+configuration that the app's module makes, set ``configure_logging`` to false
+(``HAMMERFLOW_CONFIGURE_LOGGING=0``, or the worker's ``--no-configure-logging``), and add
+:class:`JobContextFilter` to your handlers for the fields::
 
     logging.config.dictConfig({
         "version": 1,
@@ -32,6 +33,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.context import RUNNING, Holder
+from hammerflow.text import timestamp, visible_lines
 
 __all__ = ["JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts"]
 
@@ -51,16 +53,40 @@ def configure(form: str, level: str, *, replace: bool = True) -> None:
         replace: whether to replace handlers that the root logger has; else nothing is changed.
     """
     root = logging.getLogger()
-    replaced = len(root.handlers)
+    replaced = [*root.handlers]
     if replaced and not replace:
         return
+    undone = _undo_silence()
     root.handlers[:] = [_handler(form)]
     root.setLevel(level.upper())
     if replaced:
-        log.info(
+        log.warning(
             "replaced the root logger's handlers; --no-configure-logging keeps them",
-            extra=facts(handlers=replaced),
+            extra=facts(handlers=", ".join(map(repr, replaced))),
         )
+    if undone:
+        log.warning("undid %s; --no-configure-logging keeps it", " and ".join(undone))
+
+
+def _undo_silence() -> list[str]:
+    """Undo what keeps the worker's own lines from the log; what that was.
+
+    Configurations by dict or file disable all loggers that exist, unless told not to.
+    """
+    undone = []
+    if logging.root.manager.disable:
+        undone.append(f"logging.disable({logging.getLevelName(logging.root.manager.disable)})")
+        logging.disable(logging.NOTSET)
+    loggers = {logging.getLogger(name) for name in logging.root.manager.loggerDict if _is_own(name)}
+    if any(logger.disabled for logger in loggers):
+        undone.append("disable_existing_loggers for hammerflow's loggers")
+    for logger in loggers:
+        logger.disabled = False
+    return undone
+
+
+def _is_own(name: str) -> bool:
+    return f"{name}.".startswith("hammerflow.")
 
 
 def configure_fallback(form: str) -> None:
@@ -133,15 +159,19 @@ def _handler(form: str) -> logging.Handler:
 
 
 class _TextFormatter(logging.Formatter):
-    """``2025-01-31T12:00:00.123+01:00 INFO worker[4711] child started pid=4712``"""
+    """``2025-01-31T12:00:00.123+01:00 INFO worker[4711] child started pid=4712``
+
+    Further lines, as of a traceback, are indented, and no terminal obeys what a text holds.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).astimezone()
-        name = record.name.removeprefix("hammerflow.")
-        head = f"{at.isoformat(timespec='milliseconds')} {record.levelname} {name}"
+        at = timestamp(datetime.fromtimestamp(record.created, UTC).astimezone())
+        head = f"{at} {record.levelname} {record.name.removeprefix('hammerflow.')}"
         tail = "".join(f" {key}={_plain(value)}" for key, value in _fields(record).items())
-        trace = "".join(f"\n{text}" for text in _traces(self, record))
-        return f"{head}[{record.process}] {record.getMessage()}{tail}{trace}"
+        message, _, more = record.getMessage().partition("\n")
+        rest = [more] * bool(more) + _traces(self, record)
+        line = visible_lines("\n".join([f"{head}[{record.process}] {message}{tail}", *rest]))
+        return line.replace("\n", "\n  ")  # no text of a job can look like a line of the log
 
 
 class _JsonFormatter(logging.Formatter):
@@ -150,7 +180,7 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
-            "at": at.isoformat(timespec="milliseconds"),
+            "at": timestamp(at),
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
@@ -169,4 +199,5 @@ def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> list[str
 
 def _plain(value: Any) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if " " in text or "\n" in text else text
+    is_word = text.isprintable() and " " not in text
+    return text if is_word else json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Processes: titles, stop signals, the end of a process, and its memory."""
+"""Processes: titles, groups, the end of a process and of what it has started, and its memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import os
 import resource
 import signal
 import sys
-import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 __all__ = [
-    "die_with_parent", "exit_now", "ignore_stop_signals", "resident_mebibytes", "set_title",
+    "die_with_parent", "exit_now", "family", "flush_streams", "has_ended", "kill_family",
+    "kill_group", "lead_group", "outlive_parent", "resident_mebibytes", "set_title",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG = 1
@@ -60,26 +60,86 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)  # it had died before we asked
 
 
-def ignore_stop_signals() -> None:
-    """Leave SIGINT, SIGTERM and SIGHUP, which a terminal or systemd sends to all processes, to the
-    supervisor. By a handler and not SIG_IGN, which programs that a body starts would inherit."""
-    pid = os.getpid()
+def outlive_parent() -> None:
+    """Undo :func:`die_with_parent`: this process will notice by itself that its parent is gone."""
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(0))
 
-    def ignore(number: int, frame: types.FrameType | None) -> None:
-        if os.getpid() != pid:  # a process that a body has forked may be stopped
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, ignore)
+def lead_group() -> None:
+    """Make this process the leader of a process group: what it starts can be killed with it, and
+    signals to its group, which a body may send, reach no other process of the worker.
+
+    The group is in the background of the worker's terminal, which must not stop it for writing.
+    """
+    with contextlib.suppress(OSError):  # a sandbox may forbid it; then kills reach less
+        os.setpgid(0, 0)
+    for number in (signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and its descendants; the children of each are listed after it was yielded.
+
+    Without the lists of /proc, as on macOS, it is the process alone.
+    """
+    yield pid
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # that thread has ended
+            for child in path.read_text().split():
+                yield from family(int(child))
+
+
+def kill_family(pid: int) -> None:
+    """Kill a process, its group, and its descendants in other groups.
+
+    A process whose parent has ended is found only by its group: daemons, which have left both, live
+    on.
+    """
+    members = []
+    for member in family(pid):
+        _send(os.kill, member, signal.SIGSTOP)  # so that it starts none that is not listed
+        members.append(member)
+    kill_group(pid)
+    for member in members:
+        _send(os.kill, member, signal.SIGKILL)
+
+
+def kill_group(pid: int) -> None:
+    """Kill the process group that a process leads or, before its end, has led."""
+    _send(os.killpg, pid, signal.SIGKILL)
+
+
+def _send(send: Callable[[int, int], None], pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        send(pid, number)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process runs no more, even if its parent has not read its status yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        try:
+            os.kill(pid, 0)  # without /proc
+        except ProcessLookupError:
+            return True
+        return False
+    return state in "ZX"
+
+
+def flush_streams() -> None:
+    """Write what ``print`` has buffered."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a border: the user may have closed or replaced them
+            stream.flush()
 
 
 def exit_now(code: int) -> NoReturn:
     """End this process at once: exit handlers belong to the fork server, which registered them."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # a border: a body may have closed or replaced them
-            stream.flush()
-    os._exit(code)
+    try:
+        flush_streams()
+    finally:  # a body may have replaced the streams with what raises anything
+        os._exit(code)
 
 
 def resident_mebibytes() -> float:

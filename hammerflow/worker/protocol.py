@@ -11,6 +11,7 @@ supervisor to child
 ---------------------------------------------------------------------------------------------------
 ``JOBS``        generation, worker id, jobs, {queue id: name} (new ones only)  run these
 ``STOP``        job id, "cancel" or "timeout"                                  async child only
+``ASK``                                                                        what do you run?
 --------------  -------------------------------------------------------------  --------------------
 child to supervisor
 ---------------------------------------------------------------------------------------------------
@@ -18,6 +19,7 @@ bytes or None   (no list) the encoded result                                   n
 ``ENDED``       kind of outcome, its fields; job id (async child only)         a job ended otherwise
 ``TAKEN_BACK``  generation                                                     found no token for it
 ``TIMES``       {task id: [count, seconds]}                                    how long bodies ran
+``RUNS``        job ids                                                        answers ASK
 ``PROGRESS``    job id, fraction, note                                         reported by a body
 ``QUIT``        reason                                                         will end, is used up
 --------------  -------------------------------------------------------------  --------------------
@@ -60,13 +62,13 @@ from hammerflow.jobs.outcome import (
 )
 
 __all__ = [
-    "APP_BROKEN", "APP_LOADED", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST", "JOBS",
-    "PROGRESS", "QUIT", "SERIAL", "STOP", "TAKEN_BACK", "TIMES", "Pipes", "Unpacker", "pack",
-    "pack_outcome", "unpack_outcome", "write_all",
+    "APP_BROKEN", "APP_LOADED", "ASK", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST",
+    "JOBS", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STOP", "TAKEN_BACK", "TIMES", "Pipes",
+    "Unpacker", "pack", "pack_outcome", "unpack_outcome", "write_all",
 ]  # fmt: skip
 
-JOBS, STOP = 1, 2
-ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT = 11, 12, 13, 14, 15
+JOBS, STOP, ASK = 1, 2, 3
+ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS = 11, 12, 13, 14, 15, 16
 APP_LOADED, APP_BROKEN, FORKED, EXITED = 21, 22, 23, 24
 
 FORK_REQUEST = struct.Struct("!cxxxI")

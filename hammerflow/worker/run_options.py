@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError, SoftTimeout
 from hammerflow.ids import name_id
-from hammerflow.jobs.backoff import Backoff
+from hammerflow.jobs.backoff import Backoff, FunctionBackoff
 from hammerflow.jobs.job import Claimed
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
@@ -28,7 +28,7 @@ class RunOptions(NamedTuple):
     """How a job is run, retried and kept. Timeouts in seconds."""
 
     max_attempts: int
-    backoff: Backoff
+    backoff: Backoff | FunctionBackoff
     timeout: float | None
     soft_timeout: float | None
     store_result: bool

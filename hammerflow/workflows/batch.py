@@ -22,7 +22,8 @@ class Batch:
     Made by ``app.batch(...)``.
 
     Args:
-        signatures: any number of calls; a generator is read once, when the batch is sent.
+        signatures: any number of calls; a list is copied, a generator is read once, when the batch
+            is sent.
         on_failure: what the failure of a call means. ``continue`` (default): the others run,
             ``then`` is skipped and the batch fails. ``fail_fast``: calls that have not started are
             cancelled and the batch fails. ``collect``: the others run, then ``then`` runs with
@@ -49,6 +50,8 @@ class Batch:
             raise ConfigError(f"on_failure must be {', '.join(_MODES)}, not {self.on_failure!r}")
         if self.then is not None:
             plain(self.then, "then of a batch")
+        if isinstance(self.signatures, list):
+            self.signatures = tuple(self.signatures)  # the caller may change the list
 
     def enqueue(self) -> Any:
         """Write all calls in one transaction.

@@ -9,9 +9,10 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from hammerflow.durations import parsed_seconds
-from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.jobs.job import Priority
 from hammerflow.workflows.positions import ParseError, Positioned, read_json, read_yaml
+from hammerflow.workflows.workflow import condition_of
 
 __all__ = ["NodeSpec", "WorkflowSpec", "read_workflow"]
 
@@ -200,6 +201,7 @@ def _workflow(root: Positioned) -> WorkflowSpec:
     fields = _fields(root, _WORKFLOW, required=("name", "jobs"))
     nodes = fields.pop("jobs")
     _check_dependencies(root.value["jobs"], nodes)
+    _check_conditions(root.value["jobs"], nodes)
     return WorkflowSpec(**{"nodes": nodes, "metadata": {}, **fields})
 
 
@@ -277,6 +279,20 @@ def _check_dependencies(jobs: Positioned, nodes: list[NodeSpec]) -> None:
         first = by_name[cycle[0]]
         reason = f"the jobs wait for each other in a cycle: {drawn}"
         raise ParseError(reason, first.line, f"{first.path}.depends_on") from None
+
+
+def _check_conditions(jobs: Positioned, nodes: list[NodeSpec]) -> None:
+    names = {node.name for node in nodes}
+    for node, job in zip(nodes, jobs.value, strict=True):
+        if node.when is None:
+            continue
+        found = job.value["when"]
+        if not node.depends_on:
+            raise found.error("a condition reads the results of dependencies: add depends_on")
+        try:
+            condition_of(node.when, node.depends_on, names)
+        except ConditionError as error:
+            raise found.error(str(error)) from error
 
 
 def _wrong(found: Positioned, what: str, hint: str = "") -> ParseError:

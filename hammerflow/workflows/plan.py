@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -28,21 +28,17 @@ from hammerflow.ids import is_id
 from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.planned import PlannedItem, PlannedJob, PlannedWorkflow
+from hammerflow.workflows.planned import Output, PlannedItem, PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
 from hammerflow.workflows.workflow import Workflow, WorkflowNode
 
-__all__ = ["NOTHING", "Output", "Plan", "external_id", "plan_of"]
+__all__ = ["Plan", "external_id", "jobs_of", "plan_of", "reference"]
 
 #: Placeholder job for an empty group or batch, so that its successors still have a predecessor.
-NOTHING = Signature("hammerflow.map", ("hammerflow.map", []), immutable=True)
+NOTHING = Signature("hammerflow.collect", ([],), immutable=True)
 #: From this many results in a row, a reference is a range.
 _RANGE = 16
 NewId = Callable[[], bytes]
-
-
-#: What comes out of a part: the item whose result it is, or several in order.
-Output = PlannedItem | list[Any]
 
 
 class Plan:
@@ -55,7 +51,6 @@ class Plan:
         self._new_id = new_id
         # By id() of a user's object: what came of it, each time it was laid out.
         self._outputs: dict[int, list[Output]] = {}
-        self._node_outputs: dict[tuple[PlannedWorkflow | None, str], Output] = {}
         # A stack of jobs that have no predecessor yet. Whoever lays out a part remembers the height
         # before: what lies above are the roots of that part. A node with predecessors takes its
         # roots off and makes them wait; those of a node without any stay for the node around it.
@@ -82,6 +77,11 @@ class Plan:
         self.jobs.append(made)
         self._outputs.setdefault(id(signature), []).append(made)
         return made
+
+    def fill(self) -> None:
+        """Add a job that does nothing to a plan without jobs, so that its workflow has an end."""
+        if not self.jobs:
+            self.add_canvas(NOTHING, self.workflows[0])
 
     def given_ids(self) -> Iterable[uuid.UUID]:
         """The ids that its signatures ask for."""
@@ -132,7 +132,7 @@ class Plan:
         for item in before:
             job.wait_for(item)
         if source is not None and not signature.immutable:
-            job.input_ref = reference(source)
+            job.source, job.input_ref = source, reference(source)
         for other in signature.after:
             self._add_dependency(job, other)
         return job
@@ -191,7 +191,7 @@ class Plan:
     def _add_dependency(self, job: PlannedJob, other: Any) -> None:
         """``signature.depends_on(other)``."""
         if isinstance(other, str) and not is_id(other):
-            output = self._node_outputs.get((job.workflow, other))
+            output = None if job.workflow is None else job.workflow.outputs.get(other)
             if output is None:
                 raise WorkflowInvalid(
                     f"{job.signature.task} depends on {other!r}, but its workflow has no node of "
@@ -219,11 +219,8 @@ class Plan:
             policy=definition.failure_policy, definition=definition,
         )  # fmt: skip
         for node in _in_order(definition.nodes):
-            self._node_outputs[workflow, node.name] = self._add_node(node, workflow)
-        outputs = {node.name: self._node_outputs[workflow, node.name] for node in definition.nodes}
-        workflow.outputs_by_name = {
-            name: reference(output) for name, output in outputs.items() if isinstance(output, list)
-        }
+            workflow.outputs[node.name] = self._add_node(node, workflow)
+        workflow.outputs = {node.name: workflow.outputs[node.name] for node in definition.nodes}
         return workflow
 
     def add_batch(
@@ -265,7 +262,7 @@ class Plan:
                     job.wait_for_children = node.wait_for_children
         if not isinstance(node.content, Canvas):
             self._outputs.setdefault(id(node.content), []).append(output)
-        before = {n.name: self._node_outputs[workflow, n.name] for n in node.after}
+        before = {n.name: workflow.outputs[n.name] for n in node.after}
         inputs = {name: reference(part) for name, part in before.items()}
         waits = [item for part in before.values() for item in _flat(part)]
         waits += [self._gates[item] for item in waits if item in self._gates]
@@ -274,22 +271,20 @@ class Plan:
             self._gates[output] = gate
             for job in roots[1:]:  # the first is the gate itself
                 job.wait_for(gate)
-                job.inputs = {**inputs, **job.inputs}
+                job.inputs, job.before = {**inputs, **job.inputs}, {**before, **job.before}
             roots = [gate]
         for job in roots:
-            self._enter(job, node, waits, inputs)
+            job.inputs, job.before = {**inputs, **job.inputs}, {**before, **job.before}
+            self._enter(job, node, waits)
         if node.after:
             del self._roots[height:]
         return output
 
     @staticmethod
-    def _enter(
-        job: PlannedJob, node: WorkflowNode, waits: list[PlannedItem], inputs: dict[str, ResultRef]
-    ) -> None:
+    def _enter(job: PlannedJob, node: WorkflowNode, waits: list[PlannedItem]) -> None:
         """A root of a node waits for what the node waits for, and has its condition."""
         for item in waits:
             job.wait_for(item)
-        job.inputs = {**inputs, **job.inputs}
         if node.when is not None:
             job.when = node.when
             job.rule |= CONDITIONAL
@@ -327,13 +322,29 @@ def reference(output: Output) -> ResultRef:
         case PlannedWorkflow(kind="batch"):
             return reference([i for i in output.items if i.name != "then"])
         case PlannedWorkflow():
-            return ResultRef({i.name: reference(i) for i in output.items if i.name is not None})
+            return ResultRef({name: reference(part) for name, part in output.outputs.items()})
         case list() if _is_range(output):
             return ResultRef(JobRange(output[0].id, output[-1].id, output[0].workflow.id))
         case list():
             return ResultRef([reference(part) for part in output])
         case _:
             raise TypeError(f"{output!r} has no results")
+
+
+def jobs_of(output: Output) -> Iterator[PlannedJob]:
+    """The jobs of which the results of an output consist; those of its :func:`reference`."""
+    match output:
+        case PlannedJob():
+            yield output
+        case PlannedWorkflow(kind="batch"):
+            for item in output.items:
+                if item.name != "then":
+                    yield from jobs_of(item)
+        case PlannedWorkflow():
+            yield from jobs_of([*output.outputs.values()])
+        case list():
+            for part in output:
+                yield from jobs_of(part)
 
 
 def external_id(other: Any) -> bytes:
@@ -383,5 +394,5 @@ def _in_order(nodes: list[WorkflowNode]) -> list[WorkflowNode]:
 def _label(canvas: Canvas) -> str:
     """The name of a canvas in lists: its kind and its first three tasks."""
     tasks = [leaf.task.rpartition(".")[2] for leaf in itertools.islice(canvas.leaves(), 4)]
-    more = " ..." if len(tasks) > 3 else ""
-    return f"{type(canvas).__name__.lower()} of {', '.join(tasks[:3])}{more}"
+    kind, more = type(canvas).__name__.lower(), " ..." if len(tasks) > 3 else ""
+    return f"{kind} of {', '.join(tasks[:3])}{more}" if tasks else f"empty {kind}"

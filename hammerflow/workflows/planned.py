@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, TypeAlias
 
 from hammerflow.canvas.signature import Signature
 from hammerflow.jobs.job import DEPENDENCY, Rule
@@ -10,7 +11,11 @@ from hammerflow.jobs.status import FailurePolicy
 from hammerflow.workflows.references import FailedJobs, ResultRef
 from hammerflow.workflows.workflow import Workflow
 
-__all__ = ["PlannedItem", "PlannedJob", "PlannedWorkflow"]
+__all__ = ["Output", "PlannedItem", "PlannedJob", "PlannedWorkflow"]
+
+
+#: What comes out of a part: the item whose result it is, or several in order.
+Output: TypeAlias = "PlannedItem | list[Any]"
 
 
 @dataclass(eq=False, slots=True)
@@ -57,13 +62,19 @@ class PlannedJob(PlannedItem):
     # What it waits for, with the kind of the edge; and jobs and workflows outside the plan.
     after: dict[PlannedItem, int] = field(default_factory=dict, init=False)
     external_ids: list[bytes] = field(default_factory=list, init=False)
-    # What it takes before its own arguments.
+    # What it takes before its own arguments, and where these results come from.
     input_ref: ResultRef | FailedJobs | None = field(default=None, init=False)
-    # Results that its condition and ``current_job().inputs`` read, by name of the node.
+    source: Output | None = field(default=None, init=False)
+    # Results that its condition and ``current_job().inputs`` read, by name of the node; and where
+    # they come from.
     inputs: dict[str, ResultRef] = field(default_factory=dict, init=False)
+    before: dict[str, Output] = field(default_factory=dict, init=False)
     rule: int = field(default=int(Rule.COMPLETED), init=False)  # CONDITIONAL is added for `when`
     when: str | None = field(default=None, init=False)  # its condition
     wait_for_children: bool = field(default=False, init=False)  # so its dependents do
+
+    def __str__(self) -> str:
+        return f"{self.signature.task} (node {self.name})" if self.name else self.signature.task
 
     def wait_for(self, item: PlannedItem, kind: int = DEPENDENCY) -> None:
         """Start after the end of another item."""
@@ -83,8 +94,8 @@ class PlannedWorkflow(PlannedItem):
     definition: Workflow | None = None  # the user's, None for a batch or canvas
     collects: int = 0  # as Batch.collects
     items: list[PlannedItem] = field(default_factory=list, init=False)  # its members, in order
-    # References of nodes that give several results.
-    outputs_by_name: dict[str, ResultRef] = field(default_factory=dict, init=False)
+    # What comes out of each node of the definition, in its order.
+    outputs: dict[str, Output] = field(default_factory=dict, init=False)
 
     @property
     def end_count(self) -> int:

@@ -20,6 +20,19 @@ _DEEPEST = 50
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "timestamp", "str"))
+#: The plain scalars of YAML 1.2's core schema, and what begins them.
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|"
+                    r"\.(nan|NaN|NAN)")  # fmt: skip
+_BOOL = re.compile("true|True|TRUE|false|False|FALSE")
+_NULL = re.compile("~|null|Null|NULL|")
+#: Words and numbers that YAML 1.1 reads in another way.
+_OTHER_BOOL = re.compile("yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
+_OTHER_NUMBER = re.compile(
+    r"[-+]?(0[0-9_]+|0b[01_]+|[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|[0-9]+\.[0-9]*_[0-9_]*)|"
+    r"[-+]?0x[0-9a-fA-F]*_[0-9a-fA-F_]*|[-+]0(x[0-9a-fA-F]+|o[0-7]+)"
+)
+_UNCLEAR = "unclear"
 
 
 class ParseError(Exception):
@@ -164,9 +177,10 @@ def _checked(found: Positioned, path: str = "") -> Positioned:
 
 
 def read_yaml(text: str) -> Positioned:
-    """The one document of a YAML 1.1 text, of plain values without tags and NaN.
+    """The one document of a YAML 1.2 text, of plain values without tags and NaN.
 
-    Keys are texts without duplicates. The bounds hold once aliases are followed.
+    Timestamps and ``<<`` of YAML 1.1 are read, too. What the two versions read differently is
+    refused. Keys are texts without duplicates. The bounds hold once aliases are followed.
     """
     try:
         import yaml
@@ -194,11 +208,28 @@ def read_yaml(text: str) -> Positioned:
 
 @functools.cache
 def _loader() -> Any:
-    """A SafeLoader that stops at the bounds while it composes."""
+    """A SafeLoader for the scalars of YAML 1.2 that stops at the bounds while it composes."""
     import yaml
+
+    timestamps = [found for found in yaml.SafeLoader.yaml_implicit_resolvers["1"]
+                  if found[0] == f"{_TAG}timestamp"]  # fmt: skip
 
     class Loader(yaml.SafeLoader):
         bounds: _Bounds | None = None
+        yaml_implicit_resolvers = {  # noqa: RUF012 - as SafeLoader's
+            None: [
+                *(
+                    (_UNCLEAR, re.compile(rf"({p.pattern})\Z"))
+                    for p in (_OTHER_BOOL, _OTHER_NUMBER)
+                ),
+                (f"{_TAG}null", re.compile(rf"({_NULL.pattern})\Z")),
+                (f"{_TAG}bool", re.compile(rf"({_BOOL.pattern})\Z")),
+                (f"{_TAG}int", re.compile(rf"({_INT.pattern})\Z")),
+                (f"{_TAG}float", re.compile(rf"({_FLOAT.pattern})\Z")),
+                *timestamps,
+                (f"{_TAG}merge", re.compile(r"<<\Z")),
+            ]
+        }
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             bounds = self.bounds = self.bounds or _Bounds()
@@ -232,8 +263,8 @@ class _YamlReader:
             return [self.value(item, _longer(path, index)) for index, item in items]
         if node.id == "scalar" and node.tag in _SCALARS:
             return self._scalar(node, line, path)
-        if node.tag == f"{_TAG}value":  # a lone equals sign
-            return node.value
+        if node.tag == _UNCLEAR:
+            raise ParseError(_unclear(node.value), line, path)
         tag = _short(node.tag.replace(_TAG, "!!"))
         raise ParseError(f"the tag {tag} is not allowed", line, path)
 
@@ -269,17 +300,49 @@ class _YamlReader:
         self.bounds.depth -= 1
         if key.id != "scalar":
             raise ParseError("a key must be a text", line, path)
-        if key.tag not in (f"{_TAG}str", f"{_TAG}value"):
+        if key.tag == _UNCLEAR:
+            raise ParseError(_unclear(key.value), line, path)
+        if key.tag != f"{_TAG}str":
             kind = _short(key.tag.replace(_TAG, ""))
             read = f"YAML reads {_short(key.value)!a} as {kind}"
             raise ParseError(f"a key must be a text, and {read}: quote it", line, path)
         return str(_scalar(key.value, line, path))
 
     def _scalar(self, node: Any, line: int, path: str) -> Any:
+        kind = node.tag.removeprefix(_TAG)
         try:
-            value = self._loader.construct_object(node)
+            value = _YAML.get(kind, self._loader.construct_object)(
+                node.value if kind in _YAML else node
+            )
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            kind = node.tag.replace(_TAG, "")
             reason = f"{_short(node.value)!a} is not a valid {kind}: quote it"
             raise ParseError(reason, line, path) from error
         return _scalar(value, line, path)
+
+
+def _unclear(text: str) -> str:
+    if _OTHER_BOOL.fullmatch(text):
+        kinds, hint = "a boolean in YAML 1.1 and a text in YAML 1.2", "write true or false"
+    else:
+        kinds, hint = "read differently by YAML 1.1 and YAML 1.2", "write a plain decimal number"
+    return f"{_short(text)!a} is {kinds}: {hint}, or quote it"
+
+
+def _yaml_int(text: str) -> int:
+    if not _INT.fullmatch(text):
+        raise ValueError(text)
+    return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+
+
+def _yaml_float(text: str) -> float:
+    if not _FLOAT.fullmatch(text):
+        raise ValueError(text)
+    return float(re.sub(r"\.(?=[iInN])", "", text))
+
+
+#: Readers of the texts of plain scalars by their tag.
+_YAML = {
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "int": _yaml_int,
+    "float": _yaml_float,
+}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["CHILDREN", "FailedJobs", "InputRef", "JobRange", "ResultRef", "input_from_json"]
-
-#: The input of a fan-in: the results of the children that it waited for.
-CHILDREN: Final = "children"
+__all__ = ["ChildrenRef", "FailedJobs", "InputRef", "JobRange", "ResultRef", "input_from_json"]
 
 
 class JobRange(NamedTuple):
@@ -70,17 +67,37 @@ class ResultRef(NamedTuple):
         """What the reference gives: one result, or results as a list or dict.
 
         Args:
-            read: the decoded results of a reference to one job, to jobs or to a range, in order.
-                It is called once for a list of jobs, so that it can read them in pages.
+            read: the decoded results of a reference to jobs or to a range, in order. It is called
+                once for all jobs outside of ranges, so that it can read them in pages.
         """
+        jobs = ResultRef([ResultRef(job_id) for job_id in self.ids(lambda jobs: ())])
+        return self._resolve(iter(read(jobs)), read)
+
+    def _resolve(self, values: Iterator[Any], read: Callable[[ResultRef], Iterable[Any]]) -> Any:
+        """As :meth:`resolve`, with the results of the jobs outside of ranges in ``values``."""
         match self.target:
             case bytes():
-                return next(iter(read(self)), None)
-            case dict() as named:
-                return {name: part.resolve(read) for name, part in named.items()}
-            case list() as parts if any(not isinstance(part.target, bytes) for part in parts):
-                return [part.resolve(read) for part in parts]
-        return list(read(self))
+                return next(values, None)
+            case JobRange():
+                return list(read(self))
+            case list() as parts:
+                return [part._resolve(values, read) for part in parts]
+            case named:
+                return {name: part._resolve(values, read) for name, part in named.items()}
+
+
+class ChildrenRef(NamedTuple):
+    """The input of a fan-in: the results of the children that it waited for, in spawn order.
+
+    The results of children that are single jobs are found by their parent. A canvas, workflow or
+    batch is listed: the ``spawn_index`` of its first job, and where its result is.
+    """
+
+    canvases: list[tuple[int, ResultRef]]
+
+    def to_json(self) -> Any:
+        """A value for JSON."""
+        return {"children": [[index, ref.to_json()] for index, ref in self.canvases]}
 
 
 class FailedJobs(NamedTuple):
@@ -94,13 +111,14 @@ class FailedJobs(NamedTuple):
 
 
 #: What a job takes before its own arguments.
-InputRef = ResultRef | FailedJobs | Literal["children"]
+InputRef = ResultRef | FailedJobs | ChildrenRef
 
 
 def input_from_json(value: Any) -> InputRef:
     """The input in a job's options; KeyError, TypeError or ValueError if it is malformed."""
-    if value == CHILDREN:
-        return CHILDREN
-    if isinstance(value, Mapping) and "failed" in value:
-        return FailedJobs([bytes.fromhex(text) for text in value["failed"]])
+    match value:
+        case {"children": canvases}:
+            return ChildrenRef([(index, ResultRef.from_json(ref)) for index, ref in canvases])
+        case {"failed": ids}:
+            return FailedJobs([bytes.fromhex(text) for text in ids])
     return ResultRef.from_json(value)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.signature import Signature
+from hammerflow.canvas.snapshot import snapshot
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
@@ -21,7 +23,10 @@ from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 
-__all__ = ["Workflow", "WorkflowNode"]
+__all__ = ["Workflow", "WorkflowNode", "condition_of", "whole_of"]
+
+#: What a plan adds to the name of a node for each step of a chain, and each member of a group.
+_PART = re.compile(r"(\.\d+|\[\d+\])$")
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +41,18 @@ class WorkflowNode:
     wait_for_children: bool
     condition: Condition | None = None
     after: list[WorkflowNode] = field(default_factory=list)  # resolved by Workflow.validate
+
+    @property
+    def fields(self) -> list[str] | None:
+        """The names that its result has in any case; None if only its task knows them."""
+        if isinstance(self.content, Workflow):
+            return [node.name for node in self.content.nodes]
+        return [] if isinstance(self.content, Group | Batch) else None
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether it is a chain, group or chord, whose jobs are named after the node."""
+        return isinstance(self.content, Canvas) and not isinstance(self.content, Signature)
 
 
 class Workflow:
@@ -91,7 +108,7 @@ class Workflow:
         self.health_check_interval = seconds_or_none(health_check_interval, "health_check_interval")
         self.trace_id = trace_id
         self.correlation_id = correlation_id
-        self.metadata = dict(metadata or {})
+        self.metadata: dict[str, Any] = snapshot(dict(metadata or {}))
         self.submit = submit
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
@@ -190,13 +207,18 @@ class Workflow:
         Raises:
             WorkflowInvalid: the first fault; of a cycle the message names the path.
         """
-        if not self.nodes:
-            raise WorkflowInvalid(f"workflow {self.name} has no nodes")
+        self._check_nodes()
         if any(outer is self for outer in inside):
             raise WorkflowInvalid(f"workflow {self.name} contains itself")
         self._resolve()
         self._check_cycles()
+        composed = {node.name for node in self.nodes if node.is_composed}
         for node in self.nodes:
+            if (whole := whole_of(node.name, composed)) not in (None, node.name):
+                raise WorkflowInvalid(
+                    f"the name of node {node.name!r} is that of a job of node {whole!r}: choose "
+                    "another name"
+                )
             self._check_condition(node)
             if isinstance(node.content, Workflow):
                 node.content.validate(inside=(*inside, self))
@@ -225,6 +247,7 @@ class Workflow:
                 written.
             ConfigError: none of its signatures has an app.
         """
+        self._check_nodes()
         return submit_work(self, self._submit_of_leaves())
 
     delay = enqueue
@@ -282,6 +305,10 @@ class Workflow:
                 )
             node.after = [*dict.fromkeys(after)]
 
+    def _check_nodes(self) -> None:
+        if not self.nodes:
+            raise WorkflowInvalid(f"workflow {self.name} has no nodes")
+
     def _check_cycles(self) -> None:
         try:
             TopologicalSorter({node: node.after for node in self.nodes}).prepare()
@@ -297,9 +324,17 @@ class Workflow:
                 f"node {node.name!r} has a condition but no dependencies, whose results it reads"
             )
         try:
-            node.condition = compile_condition(node.when, [n.name for n in node.after])
+            node.condition = condition_of(node.when, [n.name for n in node.after], self._names)
         except ConditionError as error:
             raise WorkflowInvalid(f"node {node.name!r}: {error}") from error
+        only = node.after[0]
+        fields = node.condition.names.difference(n.name for n in node.after)
+        if only.fields is not None and (unknown := fields.difference(only.fields)):
+            has = f"has only {', '.join(only.fields[:20])}" if only.fields else "is a list"
+            raise WorkflowInvalid(
+                f"node {node.name!r}: the condition reads {min(unknown)!r}, but the result of "
+                f"{only.name!r} {has}"
+            )
 
     def _submit_of_leaves(self) -> Callable[[Any], Any] | None:
         submits = (
@@ -309,6 +344,37 @@ class Workflow:
             for node in self.nodes
         )
         return self.submit or next(filter(None, submits), None)
+
+
+def condition_of(source: str, dependencies: Sequence[str], nodes: Container[str]) -> Condition:
+    """Compile the condition of a node.
+
+    Args:
+        dependencies: the names of the nodes that it depends on.
+        nodes: the names of all nodes of the workflow.
+
+    Raises:
+        ConditionError: it is malformed, or reads a node that is not a dependency.
+    """
+    condition = compile_condition(source, dependencies)
+    for name in sorted(condition.names.difference(dependencies)):
+        if name in nodes:  # else it is a field of the only dependency
+            raise ConditionError(
+                f"{name!r} is a node that is not a dependency: add it to them, or write "
+                f"deps[{dependencies[0]!r}].{name} for a field of that name"
+            )
+    return condition
+
+
+def whole_of(name: str, composed: Collection[str]) -> str | None:
+    """The node of a job: the one of ``composed`` nodes that a name such as ``node[0].2`` begins
+    with; None if there is none."""
+    while name not in composed:
+        shorter = _PART.sub("", name)
+        if shorter == name:
+            return None
+        name = shorter
+    return name
 
 
 def _name(value: Any, what: str) -> str:

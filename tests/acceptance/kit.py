@@ -197,7 +197,7 @@ class Shop:
 
 
 class Worker:
-    """``hammerflow worker`` in a process group of its own."""
+    """``hammerflow worker`` in a session of its own."""
 
     def __init__(self, shop: Shop, arguments: list[str], environment: dict[str, Any]) -> None:
         self.log_path = shop.folder / f"worker-{len(shop.workers)}.log"
@@ -236,7 +236,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the supervisor, and of the process group."""
+        """Of the supervisor, and of the session."""
         return self.process.pid
 
     @property
@@ -267,10 +267,10 @@ class Worker:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    state, parent, group = (
-                        (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                    state, parent, _, session = (
+                        (entry / "stat").read_text().rpartition(")")[2].split()[:4]
                     )
-                    if int(group) == self.pid and state not in "ZX":
+                    if int(session) == self.pid and state not in "ZX":
                         found[int(entry.name)] = int(parent)
         return found
 
@@ -305,11 +305,11 @@ class Worker:
 
     def freeze(self) -> None:
         """SIGSTOP of the whole family."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        os.killpg(self.pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def stop(self, timeout: float = 20.0) -> int:
         """SIGTERM; the exit status."""
@@ -318,6 +318,10 @@ class Worker:
 
     def end(self) -> None:
         """Whatever state it is in: nothing of it is left."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self.process.wait(10)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in self.family():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)

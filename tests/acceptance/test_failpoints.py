@@ -72,7 +72,7 @@ def test_a_process_ends_or_freezes_at_each_point_and_no_job_is_lost(
 
     _arm(points, "ended", "freeze")
     pid, more = _work_until_hit(shop, points, "ended")
-    assert os.getpgid(pid) == worker.pid
+    assert os.getsid(pid) == worker.pid
     until("all stopped", lambda: worker.states() == {"T"}, 60)
     worker.thaw()
     shop.wait_until_quiet(60)

@@ -100,7 +100,7 @@ def test_countdown_and_eta_schedule(app: Hammerflow, add: Any) -> None:
         ({"priority": 9}, "0 \\(BACKGROUND\\) to 4"),
         ({"queue": ""}, "1 to 255"),
         ({"queue": "a\nb"}, "printable"),
-        ({"max_attempts": 0}, "1 or more"),
+        ({"max_attempts": 0}, "a whole number from 1 to 1000000, not 0"),
         ({"timeout": float("nan")}, "timeout"),
         ({"job_id": "x"}, "uuid.UUID"),
         ({"unique_key": "k" * 300}, "1 to 255"),

@@ -248,7 +248,7 @@ def test_a_condition_on_a_node_without_a_result_is_refused(
 ) -> None:
     work = Workflow("x").add(w.step.s("a").set(store_result=False), name="a")
     work.then(w.step.s("b"), name="b", when="a == 1")
-    with pytest.raises(WorkflowInvalid, match="condition on 'a', which keeps no result"):
+    with pytest.raises(WorkflowInvalid, match="condition on 'a', whose result is not stored"):
         work.enqueue()
 
 

@@ -106,6 +106,24 @@ def test_a_handler_gives_the_children_of_an_ordinary_task(
     assert operation["spawned"] == 3
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("value", [[], (), {}, "", None, 0])
+def test_an_ordinary_task_with_a_configuration_keeps_an_empty_result(
+    app: Hammerflow, is_async: bool, value: Any
+) -> None:
+    def empty() -> Any:
+        return value
+
+    async def empty_async() -> Any:
+        return value
+
+    task = app.task(name="empty")(empty_async if is_async else empty)
+    result = task.apply_async((), spawn=SpawnConfig(operation_id="op"))
+    drain(app)
+    assert result.get(timeout=1) == value
+    assert result.children() == []
+
+
 def test_a_handler_has_one_name(app: Hammerflow) -> None:
     @app.spawn_handler("h")
     def one(context: SpawnContext) -> None: ...
@@ -158,9 +176,9 @@ def test_another_system_may_put_a_configuration_into_the_arguments(
     ("config", "sentence"),
     [
         ("text", "_spawn_config must be a mapping, not 'text'"),
-        ({"handler": 3}, "handler must be text, not 3"),
+        ({"handler": 3}, "_spawn_config: handler must be a text of up to 1000 characters, not 3"),
         ({"handler": "nobody"}, "no spawn handler named 'nobody' .*registered: split"),
-        ({"max_spawn": 3}, "no field 'max_spawn'; its fields are batch_size"),
+        ({"max_spawn": 3}, "_spawn_config has no option 'max_spawn': did you mean max_spawn_count"),
         ({"max_spawn_count": "many"}, "max_spawn_count must be a whole number"),
         ({"spawn_delay_ms": -1}, "spawn_delay_ms must be a duration"),
         ({"inherit_queue": "yes"}, "inherit_queue must be true or false"),
@@ -211,7 +229,7 @@ def test_what_a_run_did_is_recorded_also_when_it_failed(
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"then": 3}, TypeError),
+        ({"then": 3}, ConfigError),
         ({"batch_size": 0}, ConfigError),
         ({"max_spawn_count": -1}, ConfigError),
         ({"spawn_delay": -1}, ConfigError),
@@ -227,7 +245,7 @@ def test_a_wrong_option_is_refused_when_it_is_declared(
 
 def test_a_fan_in_is_one_plain_signature(s: SimpleNamespace, spawner: Make) -> None:
     for then in (s.total.s() | s.leaf.s(), group(s.total.s())):
-        with pytest.raises(TypeError, match="then"):
+        with pytest.raises(ConfigError, match="then must be a signature"):
             spawner(lambda: (), then=then)
     with pytest.raises(ConfigError, match="links"):
         spawner(lambda: (), then=s.total.s().on_error(s.leaf.s()))

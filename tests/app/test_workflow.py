@@ -171,7 +171,7 @@ def test_nothing_added_at_once_keeps_the_place(
         (lambda w: (x := Workflow("x")).add(x), WorkflowInvalid, "contains itself"),
         (lambda w: Workflow("x").add(w.step.s(1, 2, 3)), WorkflowInvalid, r"'step'.*step\(\)"),
         (lambda w: Workflow("x").add(w.step.s(object())), NotEncodable | WorkflowInvalid, "object"),
-        (lambda w: Workflow("x").add(w.step.s().set(priority=9)), WorkflowInvalid, "0 .*to 4"),
+        (lambda w: Workflow("x").add(w.step.s().set(priority=9)), ConfigError, "0 .*to 4"),
         (lambda w: Workflow("x").add(w.step.s(), when="a > 1"), WorkflowInvalid, "no dependen"),
         (
             lambda w: Workflow("x").add(w.step.s()).then(w.step.s(), when="step =="),
@@ -366,3 +366,57 @@ def test_a_workflow_goes_into_a_callers_transaction(
     assert (kept.status(), seen) == (WorkflowStatus.COMPLETED, ["a", "b"])
     with pytest.raises(JobNotFound):
         lost.status()
+
+
+# -- names in conditions
+
+
+@pytest.mark.parametrize(
+    ("when", "sentence"),
+    [
+        ("result['rows'] > 0", r"result of 'a' is read as a, and its field 'result' as a\.result"),
+        ("size(results) > 0", "result of 'a' is read as a"),
+        ("inputs.a.rows > 0", "result of 'a' is read as a"),
+        ("b > 0", "'b' is a node that is not a dependency"),
+        ("b.rows > 0 && rows > 0", r"write deps\['a'\]\.b"),
+    ],
+)
+def test_a_condition_on_a_name_that_means_nothing_is_refused(
+    app: Hammerflow, w: SimpleNamespace, when: str, sentence: str
+) -> None:
+    flow = Workflow("x").add(w.step.s(), name="b").add(w.step.s(), name="a")
+    flow.then(w.step.s(), name="last", when=when)
+    with pytest.raises(WorkflowInvalid, match=f"node 'last': .*{sentence}"):
+        flow.enqueue()
+    assert not app.jobs()
+
+
+@pytest.mark.parametrize(
+    ("make", "has"),
+    [
+        (lambda app, w: group(w.step.s()), "is a list"),
+        (lambda app, w: app.batch([w.step.s()]), "is a list"),
+        (lambda app, w: Workflow("in").add(w.step.s("x"), name="row"), "has only row"),
+    ],
+)
+def test_a_condition_on_a_field_that_cannot_be_there_is_refused(
+    app: Hammerflow, w: SimpleNamespace, make: Any, has: str
+) -> None:
+    flow = Workflow("x").add(make(app, w), name="a").then(w.step.s(), when="rows > 0")
+    with pytest.raises(WorkflowInvalid, match=f"'rows', but the result of 'a' {has}"):
+        flow.enqueue()
+
+
+def test_fields_of_results_that_look_like_such_names_can_be_read(
+    app: Hammerflow, w: SimpleNamespace
+) -> None:
+    value = {"result": 1, "b": 2, "rows": 3}
+    inner = Workflow("in").add(w.step.s("x", 5), name="row")
+    flow = Workflow("x").add(w.step.s("b"), name="b").add(w.step.s("a", value), name="a")
+    flow.then(w.step.s("yes"), name="yes", when="a.result == 1 && a['b'] == 2 && rows == 3")
+    flow.add(w.step.s("c", value), name="result").then(
+        w.step.s("on"), name="on", when="result['b'] == 2 && result.result == 1"
+    )
+    flow.add(inner, name="w").then(w.step.s("in"), name="in", when="row == 5 && w.row == 5")
+    got = finished(app, flow).get(timeout=1)
+    assert (got["yes"], got["on"], got["in"]) == ("yes", "on", "in")

@@ -131,7 +131,7 @@ def test_a_database_without_tables_fails(run: Run, database_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite:///nothing.db", "the file nothing.db does not exist"),
+        ("sqlite:///nothing.db", "/nothing.db does not exist"),
         ("postgresql://u@127.0.0.1:1/db", "cannot be used"),
         ("mysql://u@127.0.0.1:1/db", "cannot be used"),
     ],

@@ -29,7 +29,7 @@ from tests.cli.conftest import HAMMERFLOW, Run, environment
         (["worker"], 2, "which app?"),
         (["-A", "shop:app", "worker", "--database", "sqlite:///x.db"], 2, "from its app"),
         (["job", "list", "--database", "oracle://x"], 1, "--database: a database URL begins with"),
-        (["job", "list"], 1, "there is no database sqlite:///hammerflow.db yet"),
+        (["job", "list"], 1, "/project/hammerflow.db yet: run hammerflow migrate"),
         (["jbo"], 2, "No such command 'jbo'"),
         (["job", "list", "--stat", "x"], 2, "No such option"),
         (["job", "list", "--state", "lost"], 2, "'lost' is not one of 'waiting'"),

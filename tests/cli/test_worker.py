@@ -92,8 +92,12 @@ def test_enqueue_can_wait_for_the_result(run: Run, site: Hammerflow, worker: Sta
     process = worker("-c", "1")
 
     ended = run("job", "enqueue", "site_app.add", "--args", "[2, 3]", "--wait", "60")
+    args = ("job", "enqueue", "site_app.add", "--args", "[2, 4]", "--wait", "60", "--json")
+    as_json = run(*args).json
     checked = run("doctor", "--json")
 
+    assert as_json["result"] == 6
+    assert as_json == run("job", "show", as_json["id"], "--json").json
     assert (ended.code, ended.out) == (0, "5\n")
     assert site.result(ended.err.strip()).state is JobState.COMPLETED
     workers = [check for check in checked.json["checks"] if check["name"] == "workers"]

@@ -395,7 +395,8 @@ REFUSED: list[tuple[Callable[[], str], str]] = [
     (lambda: changed(task="add", args=[1]), "node 'one': "),
     (lambda: changed(task="add", args=[1, 2], depends_on=["two"]), "there is no job named 'two'"),
     (lambda: "{", "bad.json, line 1"),
-    (lambda: changed(task="add", args=[1, 2], when="1 +"), "'one'"),
+    (lambda: changed(task="add", args=[1, 2], when="1 +"), "jobs[0].when: a condition reads"),
+    (lambda: changed(task="add", args=[1, 2], depends_on=["zero"], when="1 +"), "no job named"),
 ]
 
 

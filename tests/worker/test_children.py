@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import time
@@ -15,64 +14,9 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Failed, Parked, Retrying
-from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.base import ChildLimits
-from hammerflow.worker.child.serial import SerialChild
-from hammerflow.worker.run_options import TaskCatalog, TaskInfo
-from hammerflow.worker.supervisor.child_channel import ChildChannel
-from hammerflow.worker.supervisor.prefetch import Prefetch
-from hammerflow.worker.supervisor.round_results import RoundResults
-from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
 from tests.support.waiting import until
-from tests.worker.kit import claimed
-
-
-class Bench:
-    """One child and its handle."""
-
-    def __init__(self, app: Hammerflow, options: ChildLimits) -> None:
-        catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
-        self.channel = ChildChannel()
-        self.handle = SerialChildHandle(1, self.channel, catalog, {}, time.monotonic())
-        self.results = RoundResults()
-        self.prefetch = Prefetch()
-        self.is_over = False
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(self.channel.jobs)
-            pulse = LeaseClock()
-            pulse.extend(math.inf)
-            SerialChild(app, self.channel.child_ends, options, pulse).run()
-            os._exit(0)
-        self.channel.handed_over()
-
-    def give(self, *jobs: Claimed) -> None:
-        self.handle.give(7, list(jobs), time.monotonic())
-
-    def listen(self) -> None:
-        """Take in what the child has said by now."""
-        messages = self.channel.messages()
-        if messages is None:
-            self.is_over = True
-        else:
-            self.handle.receive(messages, self.results, self.prefetch, time.monotonic())
-        self.channel.flush()
-
-    def listen_until(self, condition: Callable[[], bool]) -> None:
-        def has_told() -> bool:
-            self.listen()
-            return condition()
-
-        until("the child reports it", has_told)
-
-    @property
-    def ended(self) -> list[bytes]:
-        return [job.id for job, _ in self.results.ended.get(7, [])]
-
-    def close(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        self.channel.close()
+from tests.worker.kit import Bench, claimed
 
 
 @pytest.fixture

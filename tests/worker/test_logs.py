@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from hammerflow import Result
+from hammerflow.worker.logs import configure_fallback, facts
 from tests.acceptance.kit import Shop, Worker
 
 _CODE = """
@@ -128,6 +131,38 @@ def test_each_line_of_a_body_names_its_job(sqlite_shop: Shop, tmp_path: Path, fo
     assert {datetime.fromisoformat(line["at"]).utcoffset() for line in lines} == {utc}
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_text_of_a_job_reaches_the_terminal_or_forges_a_line(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(logging, "lastResort", None)
+    configure_fallback(form)
+    hostile = (
+        "a\x1b[2J\x07\x9b\u202e\ud800\x7f\r\n2026-11-26T01:00:00.000+00:00 INFO worker[1] forged"
+    )
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        values = {
+            "name": "shop",
+            "msg": hostile,
+            "exc_info": sys.exc_info(),
+            **facts(error=hostile, word=hostile[:5]),
+        }
+    record = logging.makeLogRecord(values)
+
+    written = logging.lastResort.format(record)  # type: ignore[union-attr]
+
+    head, *rest = written.split("\n")
+    assert all(line.isprintable() for line in (head, *rest))
+    assert all(line.startswith("  ") for line in rest)
+    if form == "json":
+        assert json.loads(written)["error"] == hostile
+    else:
+        assert r"a\x1b[2J\x07\x9b\u202e\ud800\x7f" in head
+        assert rest[0].endswith("INFO worker[1] forged")
+
+
 def _parse_json(text: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in text.splitlines()]
     return [{**line, "attempt": str(line.get("attempt"))} for line in lines]
@@ -198,12 +233,34 @@ def test_basic_config_of_the_app_is_kept_when_told_so(sqlite_shop: Shop, tmp_pat
     assert "basic|said sync\n" in worker.log
 
 
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        ("logging.basicConfig(filename='own.log')", "FileHandler"),
+        (_OWN.replace("False", "True"), "undid disable_existing_loggers for hammerflow's loggers;"),
+        (_OWN + "logging.disable(logging.CRITICAL)", "undid logging.disable(CRITICAL);"),
+    ],
+)
 def test_by_default_the_worker_replaces_the_apps_configuration(
-    sqlite_shop: Shop, tmp_path: Path
+    sqlite_shop: Shop, tmp_path: Path, configuration: str, said: str
 ) -> None:
-    with _worker(sqlite_shop, tmp_path, configuration=_OWN) as worker:
+    with _worker(sqlite_shop, tmp_path, configuration=f"import logging\n{configuration}") as worker:
         job = _run(sqlite_shop, "sync")
 
-    assert f"said sync job={job.id} task=sync attempt=1\n" in worker.log
+    assert "WARNING logs" in worker.log
+    assert "replaced the root logger's handlers; --no-configure-logging keeps them" in worker.log
+    assert said in worker.log
+    assert "imported the app tasks=" in worker.log
+    if "disable_existing_loggers" not in said:  # those of the app are its own business
+        assert f"said sync job={job.id} task=sync attempt=1\n" in worker.log
     assert "own|said sync" not in worker.log
-    assert "replaced the root logger's handlers" in worker.log
+
+
+def test_a_log_file_of_the_app_is_written_when_told_so(sqlite_shop: Shop, tmp_path: Path) -> None:
+    file = "logging.basicConfig(filename='own.log', level='INFO')"
+    arguments = ["--no-configure-logging"]
+    with _worker(sqlite_shop, tmp_path, *arguments, configuration=file) as worker:
+        _run(sqlite_shop, "sync")
+
+    assert "said sync" in (tmp_path / "own.log").read_text()
+    assert "said sync" not in worker.log

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hammerflow.workflows.references import (
-    CHILDREN,
+    ChildrenRef,
     FailedJobs,
     InputRef,
     JobRange,
@@ -23,11 +23,10 @@ NAMED = ResultRef({"x": ONE, "all": ResultRef([ONE, RANGE])})
 
 
 @pytest.mark.parametrize("ref", [ONE, ResultRef([]), ResultRef([ONE, TWO]), RANGE, NAMED,
-                                 FailedJobs([A, C]), CHILDREN])  # fmt: skip
+                                 FailedJobs([A, C]), ChildrenRef([]),
+                                 ChildrenRef([(3, NAMED), (5, ONE)])])  # fmt: skip
 def test_json_is_an_exact_copy(ref: InputRef) -> None:
-    text = json.dumps(ref if ref == CHILDREN else ref.to_json())  # type: ignore[union-attr]
-
-    assert input_from_json(json.loads(text)) == ref
+    assert input_from_json(json.loads(json.dumps(ref.to_json()))) == ref
 
 
 def test_ids_come_in_order_and_ranges_from_the_database() -> None:
@@ -46,7 +45,10 @@ def test_a_reference_gives_one_result_a_list_or_a_dict() -> None:
     assert NAMED.resolve(read) == {"x": 1, "all": [1, [1, 3]]}
     reads.clear()
     assert ResultRef([ONE, TWO]).resolve(read) == [1, 2]
-    assert len(reads) == 1  # one query for the whole list
+    assert ResultRef([TWO, ResultRef([ONE]), NAMED]).resolve(read) == [
+        2, [1], {"x": 1, "all": [1, [1, 3]]},
+    ]  # fmt: skip
+    assert len(reads) == 3  # one query for a whole list, however deep, and one for the range
 
 
 def test_a_result_that_is_gone_is_none() -> None:

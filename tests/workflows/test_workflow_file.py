@@ -62,7 +62,7 @@ jobs:
   - name: report
     payload: [a, 2]
     depends_on: [fetch]
-    when: result['rows'] > 0
+    when: fetch['rows'] > 0
     after_skipped: run
     timeout: 1h30m
     delay: 0.5
@@ -107,7 +107,7 @@ def test_yaml_says_everything() -> None:
     assert fetch.args == [1, datetime.date(2026, 11, 21)]
     assert (fetch.kwargs, fetch.max_attempts, fetch.line) == ({"deep": True}, 5, 8)
     assert report == NodeSpec(
-        "report", "report", ["a", 2], {}, ["fetch"], 13, None, "result['rows'] > 0", "run", 5_400.0,
+        "report", "report", ["a", 2], {}, ["fetch"], 13, None, "fetch['rows'] > 0", "run", 5_400.0,
         4, None, 0.5, wait_for_children=True,
     )  # fmt: skip
 
@@ -140,6 +140,41 @@ def test_durations(said: str, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [("22:30", "22:30"), ("09:30", "09:30"), ("1:30:00", "1:30:00"),
+     ("190:20:30.15", "190:20:30.15"), ("0o17", 15), ("0x1F", 31),
+     ("-12", -12), ("+3", 3), ("0", 0), ("1e3", 1000.0), ("01.5", 1.5),
+     (".5", 0.5), ("5.", 5.0), ("-1.5E-2", -0.015), ("true", True), ("FALSE", False), ("~", None),
+     ("Null", None), ("''", ""), ("y", "y"), ("N", "N"), ("yEs", "yEs"), ("=", "="), ("1-2", "1-2"),
+     ("1.2.3", "1.2.3"), ("'01234'", "01234"), ("!!str 01234", "01234"), ("!!int 01234", 1234),
+     ("!!float 1", 1.0), ("'no'", "no"), ("-0xyz", "-0xyz"), ("0b", "0b"), ("_1", "_1"),
+     ("2026-11-21", datetime.date(2026, 11, 21)),
+     ("2026-11-21T10:00:00Z", datetime.datetime(2026, 11, 21, 10, tzinfo=datetime.UTC))],
+)  # fmt: skip
+def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+    [found] = read_workflow(job(f"args: [{text}]"), format="yaml").nodes[0].args
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["01234", "-07", "00", "09", "1_000", "1_000.5", "1.5_0", "0x_1", "0b101", "+0x1F", "-0o7"],
+)
+@pytest.mark.parametrize("place", ["args: [{}]", "payload: {{{}: 1}}", "timeout: {}"])
+def test_numbers_of_yaml_1_1_are_refused_with_their_line(text: str, place: str) -> None:
+    message = refused(job(f"queue: x\n    {place.format(text)}"), "yaml")
+    assert f"line 5, jobs[0].{place.partition(':')[0]}" in message
+    assert f"{text!r} is read differently by YAML 1.1 and YAML 1.2: write" in message
+
+
+@pytest.mark.parametrize("text", ["yes", "No", "ON", "off"])
+def test_booleans_of_yaml_1_1_are_refused_with_their_line(text: str) -> None:
+    message = refused(job(f"kwargs: {{a: {text}}}"), "yaml")
+    assert f"line 4, jobs[0].kwargs.a: {text!r} is a boolean in YAML 1.1" in message
+    assert "write true or false, or quote it" in message
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "workflow file: the file is empty"),
@@ -152,7 +187,7 @@ def test_durations(said: str, seconds: float | None) -> None:
         ("name: w\njobs: [a]\n", "line 2, jobs[0]: jobs[0] is a mapping"),
         ("name: w\njob: []\n", "line 2, job: unknown key 'job': did you mean jobs?"),
         (job("dependson: []"), "unknown key 'dependson': did you mean depends_on?"),
-        (job("queue: no"), "line 4, jobs[0].queue: queue must be a text, not false: quote it"),
+        (job("queue: no"), "line 4, jobs[0].queue: 'no' is a boolean in YAML 1.1"),
         (job("queue: 2026-01-01"), "queue must be a text, not a date: quote it"),
         (job("queue: ''"), "a name has 1 to 255 printable characters"),
         (job("depends_on: b"), "depends_on must be a list, not 'b'"),
@@ -163,7 +198,7 @@ def test_durations(said: str, seconds: float | None) -> None:
         (job("args: {}"), "args must be a list, not a mapping"),
         (job("payload: {}\n    args: []"), "line 5, jobs[0].args: use either payload or args"),
         (job("payload: {a: [.nan]}"), "line 4, jobs[0].payload.a[0]: nan is not a finite number"),
-        (job("payload: {no: 1}"), "YAML reads 'no' as bool: quote it"),
+        (job("payload: {no: 1}"), "payload: 'no' is a boolean in YAML 1.1 and a text in"),
         (job("payload: {1: 1}"), "line 4, jobs[0].payload: a key must be a text"),
         (job("payload: {[a]: 1}"), "a key must be a text"),
         (job("payload: {a: 2026-13-45}"), "is not a valid timestamp"),
@@ -184,6 +219,11 @@ def test_durations(said: str, seconds: float | None) -> None:
          "continue_on_failure, manual, not 'failfast': did you mean fail_fast?"),
         ("name: w\njobs:\n  - name: a\n  - name: a\n",
          "line 4, jobs[1].name: the job in line 3 has the name 'a', too"),
+        (job("when: rows > 0"), "line 4, jobs[0].when: a condition reads the results of dep"),
+        ("name: w\njobs:\n- {name: a}\n- name: b\n  depends_on: [a]\n  when: result['rows'] > 0\n",
+         "at character 1: the result of 'a' is read as a, and its field 'result' as a.result"),
+        ("name: w\njobs:\n- {name: a}\n- {name: c}\n- {name: b, depends_on: [a], when: c > 0}\n",
+         "line 5, jobs[2].when: 'c' is a node that is not a dependency"),
         ("name: w\njobs:\n  - {name: load, depends_on: [extrct]}\n  - {name: extract}\n",
          "line 3, jobs[0].depends_on[0]: there is no job named 'extrct': did you mean extract?"),
         ("name: w\njobs:\n- {name: a, depends_on: [b]}\n- {name: b, depends_on: [a]}\n",

@@ -19,7 +19,7 @@ class NullNotifier(Notifier):
     ) -> Listener:
         return _NeverRings()
 
-    def expect(self, job_id: bytes) -> Waiter:
+    def expect(self, job_id: bytes, on_ring: Callback | None = None) -> Waiter:
         return _NeverRings()
 
 

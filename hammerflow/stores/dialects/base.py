@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
 
 from hammerflow.stores.statements import Statements, load_statements, table_names
 
-__all__ = ["NO_TRANSACTION", "DriverDialect", "DriverTx"]
+__all__ = ["NO_TRANSACTION", "BlockingCursor", "Bridge", "DriverDialect", "DriverTx"]
+
+#: Runs a coroutine of an async driver on its event loop, from another thread, to its end.
+Bridge: TypeAlias = Callable[[Awaitable[Any]], Any]
 
 #: Why a caller's connection cannot carry jobs, where it is in autocommit mode.
 NO_TRANSACTION = (
@@ -22,8 +25,16 @@ class DriverTx:
     repeated = False
     since: float | None = None
 
-    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        statements: Statements,
+        *,
+        foreign: bool,
+        bridge: Bridge | None = None,
+    ) -> None:
         self.connection = connection
+        self._bridge = bridge  # of an async connection
         self.foreign = foreign
         self._statements = statements
 
@@ -40,6 +51,28 @@ class DriverTx:
 
     def cut(self) -> None:
         """Nothing, where the driver's own timeouts end every statement."""
+
+
+class BlockingCursor:
+    """A cursor of an async driver, for code that runs in another thread than its event loop."""
+
+    def __init__(self, cursor: Any, bridge: Bridge) -> None:
+        self._cursor = cursor
+        self._bridge = bridge
+
+    def execute(self, *args: Any, **options: Any) -> BlockingCursor:
+        """Run a statement."""
+        self._bridge(self._cursor.execute(*args, **options))
+        return self
+
+    def fetchall(self) -> Any:
+        """All rows of the last statement."""
+        return self._bridge(self._cursor.fetchall())
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        return int(self._cursor.rowcount)
 
 
 class DriverDialect:
@@ -65,6 +98,18 @@ class DriverDialect:
     def owns(self, connection: Any) -> bool:
         """Whether this is a connection of the driver."""
         return isinstance(connection, self.connection_type)
+
+    def owns_async(self, connection: Any) -> bool:
+        """No, where hammerflow knows no async driver."""
+        return False
+
+    def can_commit(self, tx: Any) -> bool:
+        """Yes, where a failed statement leaves the rest of its transaction as it is."""
+        return True
+
+    def wrap_async(self, connection: Any, call: Bridge) -> Any:
+        """Work on the caller's async connection, in the caller's transaction."""
+        return self.tx_type(connection, self.statements, foreign=True, bridge=call)
 
     def wrap(self, connection: Any) -> Any:
         """Work on the caller's connection, in the caller's transaction."""

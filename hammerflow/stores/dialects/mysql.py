@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import ErrorKind
-from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.dialects.base import NO_TRANSACTION, Bridge, DriverDialect, DriverTx
 from hammerflow.stores.statements import Param, Statements
 
 try:
@@ -42,8 +42,15 @@ class MySQLTx(DriverTx):
     literals, in which nothing needs to be escaped.
     """
 
-    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
-        super().__init__(connection, statements, foreign=foreign)
+    def __init__(
+        self,
+        connection: Any,
+        statements: Statements,
+        *,
+        foreign: bool,
+        bridge: Bridge | None = None,
+    ) -> None:
+        super().__init__(connection, statements, foreign=foreign, bridge=bridge)
         self._cursor = connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
         self._literals = _Literals({
             type(None): lambda _: "NULL", bool: lambda value: "1" if value else "0",
@@ -160,6 +167,13 @@ class MySQL(DriverDialect):
         if connection.get_autocommit() and not status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             return NO_TRANSACTION
         return None
+
+    def interrupt(self, tx: Any) -> None:
+        other = self.connect()
+        try:
+            other.run("kill_query", thread=tx.connection.thread_id())
+        finally:
+            self.close(other)
 
     def begin(self, tx: Any) -> None:
         tx.connection.begin()

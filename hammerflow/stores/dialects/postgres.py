@@ -11,7 +11,13 @@ from typing import Any
 
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import ErrorKind
-from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.dialects.base import (
+    NO_TRANSACTION,
+    BlockingCursor,
+    Bridge,
+    DriverDialect,
+    DriverTx,
+)
 from hammerflow.stores.statements import Param, Statement, Statements
 
 try:
@@ -30,6 +36,9 @@ _NOW = "statement_timestamp()"
 #: statistics older than a backlog would read and sort all of it (a claim of 100 out of 300 000:
 #: 120-585 ms instead of 2-19). Compiling a statement of a millisecond does not pay.
 _PLANNER = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"
+#: Milliseconds that a statement waits for a lock, as on MySQL: a holder that never ends (a caller
+#: that waits for this very statement) must not stop it without limit.
+_LOCKS = "-c lock_timeout=10000"
 
 
 class _Fitted:
@@ -91,13 +100,22 @@ class PostgresTx(DriverTx):
 
     prepares = False
 
-    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
-        super().__init__(connection, statements, foreign=foreign)
+    def __init__(
+        self,
+        connection: Any,
+        statements: Statements,
+        *,
+        foreign: bool,
+        bridge: Bridge | None = None,
+    ) -> None:
+        super().__init__(connection, statements, foreign=foreign, bridge=bridge)
         self._fitted: dict[str, _Fitted] = {}
         self._fitted_many: dict[str, _Fitted] = {}
-        self._cursor: Any = psycopg.RawCursor(connection, row_factory=psycopg.rows.tuple_row)
-        self._cursor.format = pq.Format.BINARY
-        register(self._cursor.adapters)
+        kind: Any = psycopg.RawCursor if bridge is None else psycopg.AsyncRawCursor
+        cursor = kind(connection, row_factory=psycopg.rows.tuple_row)
+        cursor.format = pq.Format.BINARY
+        register(cursor.adapters)
+        self._cursor: Any = cursor if bridge is None else BlockingCursor(cursor, bridge)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         return self._execute(name, values).fetchall()  # type: ignore[no-any-return]
@@ -178,7 +196,7 @@ class Postgres(DriverDialect):
     def connect(self) -> PostgresTx:
         try:
             given = psycopg.conninfo.conninfo_to_dict(self._conninfo).get("options") or ""
-            connection = self._connect(options=f"{_PLANNER} {given}".rstrip())
+            connection = self._connect(options=f"{_PLANNER} {_LOCKS} {given}".rstrip())
         except psycopg.OperationalError as error:
             if "startup parameter" not in str(error):
                 raise
@@ -202,6 +220,16 @@ class Postgres(DriverDialect):
     def unfit(self, connection: Any) -> str | None:
         idle = connection.info.transaction_status == pq.TransactionStatus.IDLE
         return NO_TRANSACTION if connection.autocommit and idle else None
+
+    def owns_async(self, connection: Any) -> bool:
+        return isinstance(connection, psycopg.AsyncConnection)
+
+    def can_commit(self, tx: Any) -> bool:
+        """After an error PostgreSQL answers COMMIT with ROLLBACK, and not with an error."""
+        return bool(tx.connection.info.transaction_status != pq.TransactionStatus.INERROR)
+
+    def interrupt(self, tx: Any) -> None:
+        tx.connection.cancel()
 
     def begin(self, tx: Any) -> None:
         tx.command("BEGIN")

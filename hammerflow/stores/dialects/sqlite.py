@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.stores.database import ErrorKind
-from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.dialects.base import (
+    NO_TRANSACTION,
+    BlockingCursor,
+    Bridge,
+    DriverDialect,
+    DriverTx,
+)
 from hammerflow.stores.statements import Param, Statement, Statements
 
 __all__ = ["SQLite", "SQLiteTx"]
@@ -22,8 +28,15 @@ _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 class SQLiteTx(DriverTx):
     """Statements on one sqlite3 connection."""
 
-    def __init__(self, connection: Any, statements: Statements, *, foreign: bool) -> None:
-        super().__init__(connection, statements, foreign=foreign)
+    def __init__(
+        self,
+        connection: Any,
+        statements: Statements,
+        *,
+        foreign: bool,
+        bridge: Bridge | None = None,
+    ) -> None:
+        super().__init__(connection, statements, foreign=foreign, bridge=bridge)
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
@@ -38,7 +51,9 @@ class SQLiteTx(DriverTx):
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = _fit(self._statements[name], (), numbered=True)
-        self.connection.executemany(text, rows)
+        done = self.connection.executemany(text, rows)
+        if self._bridge is not None:
+            self._bridge(done)
 
     def _execute(self, name: str, values: dict[str, Any]) -> sqlite3.Cursor:
         statement = self._statements[name]
@@ -61,7 +76,10 @@ class SQLiteTx(DriverTx):
         if text is None:
             text = self._texts[key] = _fit(statement, sizes, numbered=False)
         cursor = self.connection.cursor()
-        cursor.row_factory = None
+        if self._bridge is not None:
+            cursor = BlockingCursor(self._bridge(cursor), self._bridge)
+        else:
+            cursor.row_factory = None
         return cursor.execute(text, arguments)  # type: ignore[no-any-return]
 
 
@@ -130,6 +148,13 @@ class SQLite(DriverDialect):
         mode = getattr(connection, "autocommit", _LEGACY)  # of Python 3.12 and later
         alone = connection.isolation_level is None if mode == _LEGACY else mode
         return NO_TRANSACTION if alone and not connection.in_transaction else None
+
+    def owns_async(self, connection: Any) -> bool:
+        """Whether it is a connection of aiosqlite."""
+        return type(connection).__module__.partition(".")[0] == "aiosqlite"
+
+    def interrupt(self, tx: Any) -> None:
+        tx.connection.interrupt()
 
     def begin(self, tx: Any) -> None:
         tx.connection.execute("BEGIN IMMEDIATE")

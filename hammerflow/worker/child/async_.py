@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
-from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
-from hammerflow.worker.protocol import JOBS, QUIT, Unpacker, pack, pack_outcome
+from hammerflow.worker.child.job_task import JobTask, owner_of
+from hammerflow.worker.failures import failure_of
+from hammerflow.worker.processes import exit_now, set_title
+from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, Unpacker, pack
 
 __all__ = ["AsyncChild"]
 
+log = logging.getLogger("hammerflow.child")
+
 _READ = 1 << 20
+_INTERNAL_ERROR = 70
 
 
 @dataclass(eq=False)
@@ -27,62 +33,92 @@ class AsyncChild(Child):
     end.
     """
 
-    _tasks: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
-    _executions: dict[bytes, JobExecution] = field(default_factory=dict)  # that can be stopped
+    _tasks: dict[bytes, JobTask] = field(default_factory=dict)
     _has_quit: bool = False
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
-        asyncio.run(self._main())
-
-    async def _main(self) -> None:
-        ignore_stop_signals()
+        self._begin()
         set_title("async child")
-        loop = asyncio.get_running_loop()
-        closed = loop.create_future()
-        unpacker = Unpacker()
+        self._unpacker = Unpacker()
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        os.set_blocking(self.pipes.jobs, False)
+        self._loop.add_reader(self.pipes.jobs, self._read)
+        while True:  # a body may stop the loop
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                self._blame(error)
 
-        def read() -> None:
+    def _read(self) -> None:
+        try:
             with contextlib.suppress(BlockingIOError):
                 data = os.read(self.pipes.jobs, _READ)
-                if not data and not closed.done():
-                    closed.set_result(None)
-                for message in unpacker.frames(data):
+                if not data:
+                    exit_now(0)
+                self._renew_death_wish()
+                for message in self._unpacker.frames(data):
                     self._obey(message)
-
-        os.set_blocking(self.pipes.jobs, False)
-        loop.add_reader(self.pipes.jobs, read)
-        await closed
-        exit_now(0)
+        except BaseException as error:  # noqa: BLE001 - a border: the loop would only log it
+            self._fail_process("cannot obey the supervisor", error)
 
     def _obey(self, message: list[Any]) -> None:
+        if message[0] == ASK:
+            runs = [job_id for job_id, task in self._tasks.items() if not task.done()]
+            self._send(pack([RUNS, runs]))
+            return
         if message[0] != JOBS:
             self._stop(*message[1:])
             return
         _, _, self._executor.worker_id, rows, queues = message
         self._executor.queues.update(queues)
         for job in map(Claimed._make, rows):
-            self._tasks[job.id] = asyncio.create_task(self._run_job(job))
+            task = self._tasks[job.id] = JobTask(self._run_job(job), loop=self._loop)
+            task.add_done_callback(self._check_end)
 
     def _stop(self, job_id: bytes, reason: str) -> None:
-        execution = self._executions.get(job_id)
-        if execution is not None and execution.stop_reason is None:
-            execution.stop_reason = reason
-            self._tasks[job_id].cancel()
+        task = self._tasks.get(job_id)
+        if task is not None and task.execution is not None and not task.execution.is_stopped:
+            task.execution.stop_reason = reason
+            task.cancel()
 
     async def _run_job(self, job: Claimed) -> None:
         def started(execution: JobExecution) -> None:
-            self._executions[job.id] = execution
+            self._tasks[job.id].execution = execution
 
         outcome = await self._executor.execute_async(job, started)
-        self._exit_if_forked()
+        self._executor.exit_if_forked()
         self._tasks.pop(job.id, None)
-        self._executions.pop(job.id, None)
-        self._send(pack_outcome(outcome, job.id))
-        self._jobs_done += 1
+        self._send(self._ended(outcome, job.id))
         self._quit_if_used_up()
 
+    def _check_end(self, task: asyncio.Task[None]) -> None:
+        """A task that did not report its end: the supervisor will ask, and settle it as lost."""
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("the end of a job cannot be reported\n%s", failure_of(error).traceback)
+
+    def _blame(self, error: BaseException) -> None:
+        """Fail the job that has ended the loop: asyncio lets SystemExit and KeyboardInterrupt out
+        of it when a task or callback raises them. The other jobs go on."""
+        owner = owner_of(error)
+        task = None if owner is None else self._tasks.get(owner.job.id)
+        if owner is None or task is None or task.execution is not owner:
+            text = failure_of(error).traceback
+            log.error("a task or callback that belongs to no running job failed\n%s", text)
+        elif not owner.is_stopped:
+            owner.stray_error = error
+            # Not at once: a body that waits for the task gets the exception itself.
+            self._loop.call_soon(task.cancel)
+
     def _quit_if_used_up(self) -> None:
-        if not self._has_quit and (reason := self.limits.quit_reason(self._jobs_done)):
+        if not self._has_quit and (reason := self._quit_reason()):
             self._has_quit = True
             self._send(pack([QUIT, reason]))
+
+    def _fail_process(self, what: str, error: BaseException) -> NoReturn:
+        try:
+            log.error("%s\n%s", what, failure_of(error).traceback)
+        finally:  # handlers of logs are the user's, too
+            exit_now(_INTERNAL_ERROR)

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hammerflow.app import Hammerflow
+from hammerflow.jobs.outcome import Failed, Outcome
 from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.text import storable
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.child.interrupts import Interrupts
+from hammerflow.worker.child.process_state import ProcessState
+from hammerflow.worker.descriptors import Sentinel
+from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.logs import facts
-from hammerflow.worker.processes import exit_now, resident_mebibytes
-from hammerflow.worker.protocol import PROGRESS, Pipes, pack, write_all
+from hammerflow.worker.processes import (
+    die_with_parent,
+    exit_now,
+    resident_mebibytes,
+)
+from hammerflow.worker.protocol import PROGRESS, Pipes, pack, pack_outcome, write_all
 
 __all__ = ["Child", "ChildLimits"]
 
 log = logging.getLogger("hammerflow.child")
+
+_NOTE = 500  # characters of a progress report, up to 4 bytes each
 
 
 class ChildLimits(NamedTuple):
@@ -37,33 +49,82 @@ class ChildLimits(NamedTuple):
 
 @dataclass(eq=False)
 class Child:
-    """A process that executes jobs; make it in the process itself, after the fork."""
+    """A process that executes jobs; make it in the process itself, after the fork.
+
+    Attributes:
+        largest_outcome: bytes that the message on the end of one job may have. No database takes a
+            value of 1 GiB, and the supervisor reads no message of 2.
+        cancel_watchdog: see :class:`ProcessState`.
+    """
 
     app: Hammerflow
     pipes: Pipes
     limits: ChildLimits
     lease_clock: LeaseClock
+    largest_outcome: int = 1 << 30
+    cancel_watchdog: bool = False
     _jobs_done: int = 0
+    _spoiled: str | None = None  # why no other body may run in this process
+    #: Bodies report progress from their threads, too.
+    _sending: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._pid = os.getpid()
+        self._parent = os.getppid()
+        self._sentinel = Sentinel(self.pipes.results)
         self._interrupts = Interrupts()
         self._executor = Executor(self.app, self._send_progress, self._interrupts, self.lease_clock)
 
+    def _begin(self) -> None:
+        """Handle signals, and note the state of the process to which it returns after each job."""
+        self._interrupts.install()
+        self._state = ProcessState(cancel_watchdog=self.cancel_watchdog)
+
+    def _ended(self, outcome: Outcome, job_id: bytes | None = None) -> bytes:
+        """The message on the end of a job; the process is as before its body then."""
+        self._jobs_done += 1
+        self._spoiled = self._state.restore() or self._spoiled
+        try:
+            message = pack_outcome(outcome, job_id)
+            if len(message) <= self.largest_outcome:
+                return message
+            raise ValueError(
+                f"the job ended with {len(message)} bytes of result and children, more than the "
+                f"{self.largest_outcome} that a database takes: store them elsewhere"
+            )
+        except Exception as error:  # noqa: BLE001 - a border: values of the user's may be in it
+            return pack_outcome(Failed(failure_of(error)), job_id)
+
+    def _quit_reason(self) -> str | None:
+        """Why this child is used up; None if it is not."""
+        return self._spoiled or self.limits.quit_reason(self._jobs_done)
+
+    def _renew_death_wish(self) -> None:
+        """A body that changes its user, even for a moment, cancels the request to be killed with
+        the fork server (prctl(2), PR_SET_PDEATHSIG)."""
+        die_with_parent(self._parent)
+
     def _send(self, message: bytes) -> None:
         """Write one or more messages; end this process if nobody reads them any more."""
+        if not self._sentinel.is_there:
+            self._check_pipes()
         try:
-            write_all(self.pipes.results, message)
+            with self._sending:
+                write_all(self.pipes.results, message)
         except BrokenPipeError:
             exit_now(0)
         except OSError as error:
             log.error("cannot write to the supervisor", extra=facts(error=error))
             exit_now(71)
 
-    def _send_progress(self, job_id: bytes, fraction: float, note: str) -> None:
-        self._send(pack([PROGRESS, job_id, fraction, note]))
+    def _check_pipes(self) -> None:
+        """A body has closed descriptors of this process: end it, once it has said what it can."""
+        if not self._sentinel.is_same(self.pipes.results):
+            os._exit(CLOSED_PIPES)  # any message, or output, could end in a file of the body
+        if self._spoiled is None:
+            self._spoiled = "a body has closed descriptors that were not its own"
+            log.warning("ending this child: %s", self._spoiled)
 
-    def _exit_if_forked(self) -> None:
-        """End a copy of this process that a body has forked: its end is not the job's."""
-        if os.getpid() != self._pid:
-            os._exit(0)
+    def _send_progress(self, job_id: bytes, fraction: float, note: str) -> None:
+        # Short enough for one atomic write (pipe(7), PIPE_BUF): the soft timeout of the body that
+        # calls this must not leave half a message.
+        self._send(pack([PROGRESS, job_id, fraction, storable(note, _NOTE)]))

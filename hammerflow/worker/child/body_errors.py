@@ -1,4 +1,4 @@
-"""Body errors: the outcome of a job whose body an exception has left."""
+"""Body errors: the border around a body. Whatever exception leaves it becomes an outcome."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
 from hammerflow.canvas.signature import Signature
 from hammerflow.durations import seconds
-from hammerflow.errors import HammerflowError, SoftTimeout, SpawnInvalid
+from hammerflow.errors import SoftTimeout, SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CONDITIONAL
 from hammerflow.jobs.outcome import (
+    NO_REASON,
     Cancel,
     Cancelled,
     Failed,
     Failure,
+    Operation,
     Outcome,
     Released,
     Replaced,
@@ -30,7 +32,7 @@ from hammerflow.jobs.outcome import (
 from hammerflow.text import storable
 from hammerflow.worker.child.execution import JobExecution, ReplaceAsked
 from hammerflow.worker.child.interrupts import CancelAsked
-from hammerflow.worker.failures import failure_of, hard_timeout
+from hammerflow.worker.failures import cause_of, failure_of, hard_timeout, message_of, type_name
 from hammerflow.worker.run_options import wants_retry
 from hammerflow.workflows.plan import Plan
 
@@ -38,49 +40,108 @@ __all__ = ["outcome_of"]
 
 #: Options that belong to a job's place in a workflow, kept by the call that replaces it.
 _PLACE = ("wait_for_children", "rule", "when")
+#: How far the cause of a retry is searched: causes may form a circle.
+_LONGEST_CHAIN = 100
+_CHANCES = random.SystemRandom()
 
 
 def outcome_of(error: BaseException, execution: JobExecution) -> Outcome:
-    """The outcome of a job whose body has raised ``error``; never raises."""
-    job, options = execution.job, execution.run_options
-    match error:
-        case asyncio.CancelledError() if execution.stop_reason == "timeout":
+    """The outcome of a job whose body, or the user's code around it, has raised ``error``.
+
+    It never raises, whatever the user's classes do here: exceptions with properties and a
+    ``__str__`` of their own, metaclasses that answer for ``retry_on``, numbers and texts that are
+    subclasses. The class of an exception is asked for with ``type()``, because ``isinstance``
+    believes its ``__class__``.
+    """
+    if execution.stray_error is not None and issubclass(type(error), asyncio.CancelledError):
+        error = execution.stray_error
+    try:
+        asked = _asked_outcome(error, execution)
+        return _failed_or_retried(error, execution) if asked is None else asked
+    except BaseException as broken:  # noqa: BLE001 - the border itself
+        failure = failure_of(error)
+        why = f" (not tried again: deciding on that raised {type_name(broken)})"
+        return Failed(failure._replace(message=failure.message + why), _operation(execution))
+
+
+def _asked_outcome(error: BaseException, execution: JobExecution) -> Outcome | None:
+    """The end that the body, the supervisor or a neighbour has chosen; None for an error."""
+    kind, reason = type(error), execution.stop_reason
+    if issubclass(kind, asyncio.CancelledError):
+        if reason == "timeout":
+            options = execution.run_options
             failure = hard_timeout(options.timeout or 0.0)
             return _retried(execution, failure, may_retry=options.retries_timeouts)
-        case asyncio.CancelledError() if execution.stop_reason is not None:
-            return Released()  # as for CancelAsked
-        case CancelAsked():
-            return Released()  # the lease says that it was cancelled: settling makes that its end
-        case ReplaceAsked():
-            return _replaced(execution, error)
-        case Cancel():
-            return Cancelled(storable(str(error) or "cancelled", 2_000))
-        case Snooze():
-            return _after(error, Snoozed)
-        case Retry() if error.after is not None and job.attempt < options.max_attempts:
-            failure = failure_of(error)
-            return _after(error, lambda delay: Retrying(delay, failure))
-        case _:
-            may_retry = isinstance(error, Retry) or wants_retry(execution.task.defaults, error)
-            kind = "timeout" if isinstance(error, SoftTimeout) else "failed"
-            return _retried(execution, failure_of(error, kind), may_retry=may_retry)
+        if reason is not None or execution.is_disturbed:
+            return Released()  # as for CancelAsked, or a neighbour has cancelled it: no charge
+    if issubclass(kind, CancelAsked):
+        return Released()  # the lease says that it was cancelled: settling makes that its end
+    if issubclass(kind, ReplaceAsked):
+        return _replaced(execution, error)  # type: ignore[arg-type]
+    if issubclass(kind, Cancel):
+        return Cancelled(storable(message_of(error) or "cancelled", 2_000))
+    if issubclass(kind, Snooze):
+        return _after(error, Snoozed)
+    return None
+
+
+def _failed_or_retried(error: BaseException, execution: JobExecution) -> Outcome:
+    kind, options = type(error), execution.run_options
+    if issubclass(kind, SpawnInvalid):  # another attempt would end the same way
+        return Failed(failure_of(error), _operation(execution))
+    if issubclass(kind, Retry):
+        failure = _failure_of_retry(error)
+        if error.after is None or execution.job.attempt >= options.max_attempts:  # type: ignore[attr-defined]
+            return _retried(execution, failure, may_retry=True)
+        operation = _operation(execution)
+        return _after(error, lambda delay: Retrying(delay, failure, operation))
+    failure = failure_of(error, "timeout" if issubclass(kind, SoftTimeout) else "failed")
+    may_retry = wants_retry(execution.task.defaults, error)
+    return _retried(execution, failure, may_retry=may_retry)
+
+
+def _failure_of_retry(error: BaseException) -> Failure:
+    """What made the body ask for a retry if there was something, else the reason that it gave."""
+    failure = failure_of(error)
+    has_reason = failure.message != NO_REASON
+    cause = cause_of(error, implied=not has_reason)
+    for _ in range(_LONGEST_CHAIN):
+        if cause is None or not issubclass(type(cause), Retry):
+            break
+        cause = cause_of(cause)
+    if cause is None or issubclass(type(cause), Retry):
+        return failure
+    message = message_of(cause) + (f" ({failure.message})" if has_reason else "")
+    return failure._replace(type=type_name(cause), message=message)
 
 
 def _retried(execution: JobExecution, failure: Failure, *, may_retry: bool) -> Outcome:
     """Another attempt after the backoff, or the end if none is left or allowed."""
-    delay = execution.run_options.delay_after(execution.job.attempt, random.random())
-    operation = execution.operation()
+    operation = _operation(execution)
+    # Not from the generator of ``random``, which a body may have seeded.
+    delay = execution.run_options.delay_after(execution.job.attempt, _CHANCES.random())
     if delay is None or not may_retry:
         return Failed(failure, operation)
     return Retrying(delay, failure, operation)
 
 
-def _after(error: Retry | Snooze, outcome: Callable[[float], Outcome]) -> Outcome:
-    """The outcome with the delay that the body has given; an invalid delay fails the job."""
+def _operation(execution: JobExecution) -> Operation | None:
+    """The record of a spawner's run; None if it cannot be made, which must not hide the error."""
     try:
-        return outcome(0 if error.after is None else seconds(error.after, type(error).__name__))
-    except (HammerflowError, ValueError, TypeError) as invalid:
-        return Failed(failure_of(invalid))
+        return execution.operation()
+    except BaseException:  # noqa: BLE001 - a border: it is made of options and of the payload
+        return None
+
+
+def _after(error: BaseException, outcome: Callable[[float], Outcome]) -> Outcome:
+    """The outcome with the delay that the body has given; an invalid delay fails the job."""
+    name = type_name(error)
+    try:
+        return outcome(seconds(error.after, f"after of {name}"))  # type: ignore[attr-defined]
+    except BaseException as invalid:  # noqa: BLE001 - a border: properties, missing super().__init__
+        failure = failure_of(error)
+        message = f"{name} was raised without a usable delay: {message_of(invalid)}"
+        return Failed(failure._replace(message=message))
 
 
 def _replaced(execution: JobExecution, asked: ReplaceAsked) -> Outcome:
@@ -92,7 +153,7 @@ def _replaced(execution: JobExecution, asked: ReplaceAsked) -> Outcome:
                 "children into the canvas that replaces it; nothing was inserted"
             )
         return _replacement(execution, asked.canvas)
-    except Exception as error:  # noqa: BLE001 - a border: wrong arguments fail every attempt
+    except BaseException as error:  # noqa: BLE001 - a border: wrong arguments fail every attempt
         return Failed(failure_of(error))
 
 

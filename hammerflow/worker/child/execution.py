@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.options import EACH
 from hammerflow.canvas.spawn import SpawnConfig, SpawnContext
 from hammerflow.context import JobContext
 from hammerflow.enqueue.job_factory import Parent
@@ -46,6 +48,9 @@ class JobExecution:
         connection: the driver's connection of its own transaction, if it has one; set it before
             ``context`` is used.
         stop_reason: why an async child cancels it, "cancel" or "timeout".
+        stray_error: what a task or callback of an async body has raised that ends a program, such
+            as SystemExit; the child cancels the body for it.
+        is_disturbed: another body has tried to cancel this async one, or a task of it.
     """
 
     app: Hammerflow
@@ -62,7 +67,14 @@ class JobExecution:
     connection: Any = None
     spawn_buffer: SpawnBuffer | None = None
     stop_reason: str | None = None
+    stray_error: BaseException | None = None
+    is_disturbed: bool = False
     _context: JobContext | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether an async child has cancelled its body."""
+        return self.stop_reason is not None or self.stray_error is not None
 
     @property
     def context(self) -> JobContext:
@@ -78,25 +90,37 @@ class JobExecution:
     def run_body(self) -> Any:
         """Call the function, and run a spawner's generator; the result to store."""
         if self.spawn_config is None:
-            return self.task.fn(*self.args, **self.kwargs)
+            return self._call()
         self._validate()
-        return self._spawn_from(self.task.fn(*self.args, **self.kwargs))
+        return self._spawn_from(self._call())
 
     async def run_body_async(self) -> Any:
         """As :meth:`run_body`, for an async function or async generator."""
         self._validate()
-        value = self.task.fn(*self.args, **self.kwargs)
-        if hasattr(value, "__aiter__"):
-            if self.spawn_config is None:
-                raise TypeError(f"{self.task.name} is an async generator: declare it as a spawner")
-            return await self._open_spawn_buffer().add_all_async(value)
-        value = await value
+        if EACH in self.job_options:
+            value = [await self.task.fn(*arguments) for arguments in self.args[0]]
+        else:
+            value = self.task.fn(*self.args, **self.kwargs)
+            if hasattr(value, "__aiter__"):
+                return await self._spawn_async(value)
+            value = await value
         return value if self.spawn_config is None else self._spawn_from(value)
+
+    def _call(self) -> Any:
+        if EACH in self.job_options:
+            return [self.task.fn(*arguments) for arguments in self.args[0]]
+        return self.task.fn(*self.args, **self.kwargs)
+
+    async def _spawn_async(self, children: AsyncIterator[Any]) -> None:
+        if self.spawn_config is None:
+            raise TypeError(f"{self.task.name} is an async generator: declare it as a spawner")
+        await self._open_spawn_buffer().add_all_async(children)
 
     def close(self) -> None:
         """Drop the file of spooled children, if there is one."""
         if self.spawn_buffer is not None:
-            self.spawn_buffer.close()
+            with contextlib.suppress(OSError):  # a full disk: the file is dropped all the same
+                self.spawn_buffer.close()
 
     def operation(self) -> Operation | None:
         """The record of a run that has spawned, or whose spawn configuration says it should."""
@@ -148,10 +172,10 @@ class JobExecution:
         return value
 
     def _spawn_returned(self, value: Any) -> Any:
-        buffer = self._open_spawn_buffer()
-        if isinstance(value, Iterator) or _are_signatures(value):
+        buffer, is_spawner = self._open_spawn_buffer(), isinstance(self.task, Spawner)
+        if isinstance(value, Iterator) or (_are_signatures(value) and (value or is_spawner)):
             return buffer.add_all(value)
-        if isinstance(self.task, Spawner) and value is not None:
+        if is_spawner and value is not None:
             if type(value) in UNFINISHED:
                 raise unfinished(self.task.name, value)
             kind = type(value).__name__

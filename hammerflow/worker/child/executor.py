@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import json
 import logging
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from hammerflow.app import Hammerflow
+from hammerflow.canvas.options import EACH
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.context import RUNNING
 from hammerflow.errors import ConfigError, NotEncodable, SoftTimeout, SpawnInvalid, StoreUnavailable
@@ -42,6 +48,7 @@ from hammerflow.workflows.references import input_from_json
 __all__ = ["Executor"]
 
 log = logging.getLogger("hammerflow.child")
+R = TypeVar("R")
 
 
 class _RollBack(Exception):
@@ -75,6 +82,10 @@ class Executor:
     _encoded_nones: dict[str | None, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._pid = os.getpid()
+        self._context = copy_context()
+        has_decimals = any(var.name == "decimal_context" for var in self._context)
+        self._decimals = decimal.getcontext() if has_decimals else None
         self._tasks = {name_id(name): task for name, task in self.app.tasks.items()}
         self._run_options = {i: run_options_of(task.defaults) for i, task in self._tasks.items()}
 
@@ -83,14 +94,28 @@ class Executor:
         return self._tasks.get(job.task_id)
 
     def execute(self, job: Claimed) -> Outcome:
-        """Run one job of a plain function."""
+        """Run one job of a plain function, in a context of its own."""
+        return self._context.copy().run(self._execute, job)
+
+    def exit_if_forked(self) -> None:
+        """End a copy of this process that a body has forked: its end is not the job's."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def _separate_numbers(self) -> None:
+        """Give the body a decimal context of its own: copies of a context share that of the app."""
+        if self._decimals is not None:
+            decimal.setcontext(self._decimals.copy())
+
+    def _execute(self, job: Claimed) -> Outcome:
+        self._separate_numbers()
         execution = self._prepare(job, self.worker_id)
         if not isinstance(execution, JobExecution):
             return execution
-        if self.lease_clock is not None:
-            self.lease_clock.wait()
-        JOB_THREADS.begin(execution)
         try:
+            if self.lease_clock is not None:
+                self.lease_clock.wait()
+            JOB_THREADS.begin(execution)
             if execution.task.defaults.in_transaction:
                 return self._perform_in_transaction(execution)
             return self._complete(execution, self._perform(execution))
@@ -98,7 +123,6 @@ class Executor:
             self.interrupts.disarm()
             return outcome_of(error, execution)
         finally:
-            RUNNING.set(None)
             JOB_THREADS.end()
             execution.close()
 
@@ -111,9 +135,10 @@ class Executor:
             started: called before the body begins. From then on the job can be stopped: set
                 ``stop_reason`` of its execution, and cancel the asyncio task.
         """
+        self._separate_numbers()
         worker_id = self.worker_id  # may change while a thread reads the inputs of this job
         if job.options:
-            execution = await asyncio.to_thread(self._prepare, job, worker_id)
+            execution = await self._in_thread(self._prepare, job, worker_id)
         else:
             execution = self._prepare(job, worker_id)
         if not isinstance(execution, JobExecution):
@@ -125,12 +150,21 @@ class Executor:
                 await self.lease_clock.wait_async()
             value = await _perform_async(execution)
             if execution.spawn_buffer is not None:  # may be written to the database
-                return await asyncio.to_thread(self._complete, execution, value)
+                return await self._in_thread(self._complete_or_fail, execution, value)
             return self._complete(execution, value)
         except BaseException as error:  # noqa: BLE001 - a border, as above
             return outcome_of(error, execution)
         finally:
             execution.close()
+
+    async def _in_thread(self, work: Callable[..., R], *args: Any) -> R:
+        """As ``asyncio.to_thread``, but a body can neither fill nor shut down these threads."""
+        call = partial(copy_context().run, work, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(thread_name_prefix="hammerflow")
 
     def _prepare(self, job: Claimed, worker_id: int) -> JobExecution | Outcome:
         """Decode a job; an outcome at once if it cannot or must not run."""
@@ -146,7 +180,7 @@ class Executor:
             return Snoozed(1.0)  # its inputs cannot be read now
         except SpawnInvalid as error:
             return Failed(failure_of(error))  # another attempt would end the same way
-        except Exception as error:  # noqa: BLE001 - a border: rows may come from anywhere
+        except BaseException as error:  # noqa: BLE001 - a border: constructors of users' types run
             return Parked("undecodable", failure_of(error, "parked"))
         most = execution.run_options.max_attempts
         return execution if job.attempt <= most else Failed(no_attempt_left(job.attempt, most))
@@ -186,8 +220,11 @@ class Executor:
         try:
             with self.app.store.transaction() as tx:
                 execution.connection = tx.connection
-                with self.app.joining(tx) as queues:
-                    value = self._perform(execution)
+                try:
+                    with self.app.joining(tx) as queues:
+                        value = self._perform(execution)
+                finally:
+                    self.exit_if_forked()  # the copy must not end the transaction
                 outcome = self._completed(execution, value)
                 if not isinstance(outcome, Completed):
                     raise _RollBack(outcome)
@@ -217,12 +254,21 @@ class Executor:
         )
         return self._settled(execution, settlement)
 
+    def _complete_or_fail(self, execution: JobExecution, value: Any) -> Outcome:
+        """As :meth:`_complete`. It never raises: a future takes no StopIteration, and its waiter
+        would wait forever."""
+        try:
+            return self._complete(execution, value)
+        except BaseException as error:  # noqa: BLE001 - a border: encoders of users' types run
+            return outcome_of(error, execution)
+
     def _completed(self, execution: JobExecution, value: Any) -> Completed | Failed:
         """Failed for a result that cannot be encoded, and for a body that has not run: another
         attempt would end the same way."""
         options, result, spawned = execution.task.defaults, None, None
-        if type(value) in UNFINISHED:
-            return Failed(failure_of(unfinished(execution.task.name, value)))
+        for part in value if EACH in execution.job_options else (value,):
+            if type(part) in UNFINISHED:
+                return Failed(failure_of(unfinished(execution.task.name, part)))
         if execution.run_options.store_result:
             try:
                 result = self._encode(value, options.serializer)
@@ -241,16 +287,19 @@ class Executor:
         return self._encoded_nones[serializer]
 
     def _settled(self, execution: JobExecution, settlement: Settlement) -> Settled:
-        """After a settle in this process: ring the doorbell and call the hook."""
+        """After a settle in this process: ring the doorbell and call the hook. The job has ended:
+        whatever the hook raises cannot change that."""
         if execution.job.id in settlement.stale:
             return Settled(True)
         announce(self.app, settlement)
         hook = execution.task.defaults.on_spawn_complete
-        if hook is not None and execution.spawn_buffer is not None:
-            try:
-                hook(execution.spawn_context(ended=True))
-            except Exception:  # a border: the job has completed, the hook cannot undo that
-                log.exception("on_spawn_complete of %s failed", execution.task.name)
+        if hook is None or execution.spawn_buffer is None:
+            return Settled(False)
+        try:
+            hook(execution.spawn_context(ended=True))
+        except BaseException as error:  # noqa: BLE001 - a border
+            text = failure_of(error).traceback  # not exc_info: its text runs the user's code, too
+            log.error("on_spawn_complete of %s failed\n%s", execution.task.name, text)
         return Settled(False)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
-from hammerflow.worker.processes import exit_now, ignore_stop_signals, set_title
-from hammerflow.worker.protocol import QUIT, TAKEN_BACK, TIMES, Unpacker, pack, pack_outcome
+from hammerflow.worker.processes import exit_now, set_title
+from hammerflow.worker.protocol import ASK, QUIT, RUNS, TAKEN_BACK, TIMES, Unpacker, pack
 
 __all__ = ["SerialChild"]
 
@@ -32,11 +32,15 @@ class SerialChild(Child):
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
-        ignore_stop_signals()
-        self._interrupts.install()
+        self._begin()
         unpacker = Unpacker()
         while data := os.read(self.pipes.jobs, _READ):
-            for _, generation, worker_id, jobs, queues in unpacker.frames(data):
+            self._renew_death_wish()
+            for message in unpacker.frames(data):
+                if message[0] == ASK:
+                    self._send(pack([RUNS, []]))  # all that came before the question has ended
+                    continue
+                _, generation, worker_id, jobs, queues = message
                 self._executor.worker_id = worker_id
                 self._executor.queues.update(queues)
                 self._run_chunk(generation, jobs)
@@ -72,18 +76,17 @@ class SerialChild(Child):
             set_title(f"child {task.name if task is not None else 'unknown'}")
         begun = time.perf_counter()
         outcome = self._executor.execute(job)
-        self._exit_if_forked()
+        self._executor.exit_if_forked()
         times = self._times.setdefault(job.task_id, [0, 0.0])
         times[0] += 1
         times[1] += time.perf_counter() - begun
-        self._jobs_done += 1
-        return pack_outcome(outcome)
+        return self._ended(outcome)
 
     def _take_times(self) -> bytes:
         times, self._times = self._times, {}
         return pack([TIMES, times]) if times else b""
 
     def _quit_if_used_up(self) -> None:
-        if reason := self.limits.quit_reason(self._jobs_done):
+        if reason := self._quit_reason():
             self._send(self._take_times() + pack([QUIT, reason]))
             exit_now(0)

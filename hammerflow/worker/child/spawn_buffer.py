@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
@@ -20,8 +21,8 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.plan import NOTHING, external_id, plan_of
-from hammerflow.workflows.references import CHILDREN
+from hammerflow.workflows.plan import external_id, jobs_of, plan_of, reference
+from hammerflow.workflows.references import ChildrenRef, ResultRef
 from hammerflow.workflows.workflow import Workflow
 
 __all__ = ["SpawnBuffer"]
@@ -55,6 +56,8 @@ class SpawnBuffer:
     first_ids: list[uuid.UUID] = field(default_factory=list)
     _spool: Spool = field(default_factory=lambda: Spool(_MAX_IN_OUTCOME))
     _workflows: list[NewWorkflow] = field(default_factory=list)
+    #: Where the fan-in finds the results of canvases, with the index of the first job of each.
+    _canvases: list[tuple[int, ResultRef]] = field(default_factory=list)
     _ends: int = 0  # children on which no sibling but the fan-in depends
     #: The latest children by the identity of the object that was yielded, with that object: it
     #: must live on, or the next one could get its identity.
@@ -95,12 +98,24 @@ class SpawnBuffer:
                 child = next(iterator)
             except StopIteration as stop:
                 return stop.value
-            self.add(child)
+            try:
+                self.add(child)
+            except BaseException:
+                # Now, not whenever the generator is collected: its finally blocks belong to the
+                # body. What they raise must not hide why the child was refused.
+                with contextlib.suppress(BaseException):
+                    iterator.close()  # type: ignore[attr-defined]  # AttributeError: no generator
+                raise
 
     async def add_all_async(self, children: AsyncIterable[Any]) -> None:
         """Add each child that an async generator yields."""
         async for child in children:
-            self.add(child)
+            try:
+                self.add(child)
+            except BaseException:
+                with contextlib.suppress(Exception):  # as above; a cancel goes through
+                    await children.aclose()  # type: ignore[attr-defined]
+                raise
 
     def add_fan_in(self) -> None:
         """Close the list of children with the job that waits for all of them, if there is one."""
@@ -114,7 +129,7 @@ class SpawnBuffer:
         options = job.options
         if feeds:
             decoded = json.loads(options) if options else {}
-            options = json.dumps(decoded | {"input_ref": CHILDREN})
+            options = json.dumps(decoded | {"input_ref": ChildrenRef(self._canvases).to_json()})
         id_, pending = self._dependent_id or job.id, self._ends or None
         self._spool.add(job._replace(id=id_, pending=pending, delay=None, options=options))
 
@@ -149,6 +164,7 @@ class SpawnBuffer:
 
     def _add_signature(self, signature: Signature) -> bytes:
         self._check_limits()
+        self._check_stored(signature)
         child = self.app.new_job(
             signature, parent=self.parent, spawn_index=self.count, dependent_id=self._dependent_id
         )
@@ -164,8 +180,7 @@ class SpawnBuffer:
         """Add the jobs of a canvas, workflow or batch; the fan-in waits for it as one."""
         self._check_limits()
         plan = plan_of(work, new_id)
-        if not plan.jobs:  # an empty group
-            return self._add_signature(NOTHING)
+        plan.fill()
         rows = self.app.new_rows(plan, parent=self.parent)
         outer, *inner = rows.workflows
         outer = outer._replace(
@@ -173,6 +188,10 @@ class SpawnBuffer:
         )
         self._workflows += [outer, *inner]
         self._remember(work, outer.id)
+        if self.then is not None and not self.then.immutable:
+            self._canvases.append((self.count, reference(plan.output)))
+            for step in jobs_of(plan.output):
+                self._check_stored(step.signature)
         for job, step in zip(rows.jobs, plan.jobs, strict=True):
             self._check_limits()
             self._append(
@@ -227,6 +246,15 @@ class SpawnBuffer:
         return child._replace(
             flags=RowFlags.HAS_EDGES, after=after, pending=(child.pending or 0) + 1
         )
+
+    def _check_stored(self, child: Signature) -> None:
+        then = self.then
+        if then is not None and not then.immutable and not self.app.stores_result(child):
+            raise SpawnInvalid(
+                f"{then.task} takes the results of all children, and that of {child.task} is not "
+                "stored (store_result=False): store it, or use si() for a call that takes no "
+                "result; nothing was inserted"
+            )
 
     def _check_limits(self) -> None:
         config, depth = self.parent.config, self.parent.job.depth + 1

@@ -58,9 +58,18 @@ class AsyncChildHandle(ChildHandle):
                 self._receive_common(message, results)
                 continue
             _, code, fields, job_id = message
+            outcome = unpack_outcome(code, fields)
             job = self._in_flight.pop(job_id)
             self._stop_by.pop(job_id, None)
-            self._end(job.held, unpack_outcome(code, fields), results, now - job.began_at)
+            self._end(job.held, outcome, results, now - job.began_at)
+
+    def drop(self, results: RoundResults, now: float) -> None:
+        """Settle what it has dropped as lost; its other jobs run on."""
+        for held in self.dropped:
+            del self._in_flight[held.job.id]
+            self._stop_by.pop(held.job.id, None)
+            self.kill_at.pop(held.job.id, None)
+            results.add(held, self.outcome_of_dropped(held.job), self.pid, None)
 
     def take_back(self) -> list[HeldJob]:
         """Nothing: it has started all its jobs."""

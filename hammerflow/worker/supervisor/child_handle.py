@@ -6,14 +6,16 @@ import contextlib
 import os
 import random
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
-from hammerflow.worker.failures import hard_timeout, lost_child
-from hammerflow.worker.protocol import JOBS, PROGRESS, QUIT, pack
+from hammerflow.worker.failures import CLOSED_PIPES, dropped_job, hard_timeout, lost_child
+from hammerflow.worker.processes import kill_family
+from hammerflow.worker.protocol import ASK, JOBS, PROGRESS, QUIT, RUNS, pack
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
@@ -39,7 +41,7 @@ class JobDeadline(NamedTuple):
 
 
 @dataclass(eq=False)
-class ChildHandle:
+class ChildHandle(ABC):
     """A child, from the request to fork it until its end is known.
 
     Attributes:
@@ -51,8 +53,12 @@ class ChildHandle:
         status: exit code, or minus the signal that killed it.
         exited_at: when the fork server reported its exit.
         eof_at: when its end of the results was closed; only then is it known what it ran.
+        is_killed: SIGKILL was sent.
+        is_mute: a body has closed its pipes, and it was killed for that.
+        is_orphaned: its fork server has died: nobody reports its exit.
         is_retiring: it gets no more jobs, and ends when it is free.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
+        dropped: jobs that it does not run, though it was given them and has reported no outcome.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
 
@@ -67,12 +73,17 @@ class ChildHandle:
     status: int | None = None
     exited_at: float | None = None
     eof_at: float | None = None
+    is_killed: bool = False
+    is_mute: bool = False
+    is_orphaned: bool = False
     is_retiring: bool = False
     kill_reason: KillReason | None = None
     quit_reason: str | None = None
     jobs_ended: int = 0
+    dropped: list[HeldJob] = field(default_factory=list)
     kill_at: dict[bytes, float] = field(default_factory=dict)
     _known_queues: set[int] = field(default_factory=set)
+    _asked_about: set[bytes] | None = None  # the jobs that it had when it was last asked
 
     @property
     def is_leaving(self) -> bool:
@@ -85,11 +96,14 @@ class ChildHandle:
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
 
     def kill(self, reason: KillReason | None = None) -> None:
-        """Kill it; without a reason the jobs that it ran count as lost."""
+        """Kill it and what its bodies have started; without a reason the jobs that it ran count as
+        lost."""
         if reason is not None and self.kill_reason is None:
             self.kill_reason = reason
             self.kill_at.clear()
-        self.send_signal(signal.SIGKILL)
+        if self.pid is not None and self.exited_at is None:
+            self.is_killed = True
+            kill_family(self.pid)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal if the child is there."""
@@ -97,13 +111,36 @@ class ChildHandle:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    @property
+    @abstractmethod
+    def is_busy(self) -> bool:
+        """Whether it has jobs."""
+
+    @abstractmethod
+    def held(self) -> list[HeldJob]:
+        """All jobs that it was given and has neither ended nor lost again."""
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is something to ask, and no question is open."""
+        return self._asked_about is None and self.is_busy and self.channel.jobs >= 0
+
+    def ask(self) -> None:
+        """Ask what it runs. It reads messages in order, so its answer knows every job of now: one
+        that is missing in it, and has no outcome by then, will never have one."""
+        self._asked_about = {held.job.id for held in self.held()}
+        self.channel.send(pack([ASK]))
+
     def outcome_after_death(self, job: Claimed) -> Outcome:
         """How a job ended that this child ran when it died: lost, timed out, or released if the
         supervisor killed the child for another reason."""
         options, reason = self.catalog.run_options(job), self.kill_reason
         if reason is None:
-            delay = 0.0 if job.attempt < options.max_attempts else None
-            return Lost(lost_child(self.pid, self.status), delay)
+            if self.pid is None:
+                return Released()  # it could not be forked
+            delay = self._delay_after_loss(job)
+            status = CLOSED_PIPES if self.is_mute else self.status
+            return Lost(lost_child(self.pid, status), delay)
         if reason.job_id != job.id:
             return Released()
         failure = hard_timeout(reason.timeout)
@@ -111,6 +148,13 @@ class ChildHandle:
         if retry_in is None or not options.retries_timeouts:
             return Failed(failure)
         return Retrying(retry_in, failure)
+
+    def outcome_of_dropped(self, job: Claimed) -> Outcome:
+        """How a job ended that this child has dropped."""
+        return Lost(dropped_job(self.pid), self._delay_after_loss(job))
+
+    def _delay_after_loss(self, job: Claimed) -> float | None:
+        return 0.0 if job.attempt < self.catalog.run_options(job).max_attempts else None
 
     def _jobs_message(self, generation: int, worker_id: int, jobs: Sequence[Claimed]) -> bytes:
         """Jobs, with the names of the queues that this child does not know yet."""
@@ -132,3 +176,7 @@ class ChildHandle:
             results.notes.append((message[1], message[2], message[3]))
         elif message[0] == QUIT:
             self.quit_reason = message[1]
+        elif message[0] == RUNS and self._asked_about is not None:
+            dropped = self._asked_about.difference(message[1])
+            self._asked_about = None
+            self.dropped = [held for held in self.held() if held.job.id in dropped]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from hammerflow.worker.logs import facts
+from hammerflow.worker.processes import has_ended, kill_group
 from hammerflow.worker.protocol import EXITED, FORKED
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
@@ -25,8 +27,12 @@ __all__ = ["ChildLifecycle"]
 
 log = logging.getLogger("hammerflow.pool")
 
-#: Seconds to wait for the exit status of a dead child, or for the end of its results.
+#: Seconds to wait for the exit of a child that has closed its results, or for the end of the
+#: results of one that has exited.
 _STATUS_WAIT = 1.0
+_ORPHAN_POLL = 0.02
+#: Seconds between two questions to a child what it runs.
+_ASK_INTERVAL = 1.0
 #: A child that dies within this many seconds without having run a job delays the next fork.
 _QUICK_DEATH = 1.0
 _FORK_RETRY = 1.0
@@ -50,8 +56,11 @@ class ChildLifecycle:
     on_fork_server_lost: Callable[[], None]
     catalog: TaskCatalog = field(default_factory=lambda: TaskCatalog([]))
     _fork_server: ForkServerClient | None = None
-    # Old fork servers live until their last child has ended: it dies with its parent.
-    _retired: dict[ForkServerClient, set[int]] = field(default_factory=dict)
+    # The living children of each fork server. An old one is kept until its last child has ended:
+    # a child dies with its parent.
+    _serials_of: dict[ForkServerClient, set[int]] = field(default_factory=dict)
+    _orphans_at: float = 0.0  # when to look again whether they have ended
+    _ask_at: float = 0.0
     _serials: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def all(self) -> Iterator[tuple[Group, Handle]]:
@@ -64,12 +73,12 @@ class ChildLifecycle:
         """Take children from this fork server from now on. Older children end when they are free;
         what they have not started goes to the new ones."""
         if self._fork_server is not None:
-            self._retired[self._fork_server] = {child.serial for _, child in self.all()}
             now = time.monotonic()
             for group in self.groups:
                 group.take_back(now)
             self.retire_all()
         self._fork_server, self.catalog = client, catalog
+        self._serials_of[client] = set()
         self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
         for group in self.groups:
             group.task_ids = catalog.ids(is_async=group.is_async)
@@ -79,7 +88,7 @@ class ChildLifecycle:
 
     def close(self) -> None:
         """Close all fork servers; children that still live die with them."""
-        for client in [*self._retired, *([self._fork_server] if self._fork_server else [])]:
+        for client in self._serials_of:
             client.close()
 
     def _read_fork_server(
@@ -99,10 +108,12 @@ class ChildLifecycle:
                 self._fork_server = None
                 log.error("the fork server died", extra=facts(pid=client.pid))
                 self.on_fork_server_lost()
+            for _, child in self.all():
+                child.is_orphaned |= child.serial in self._serials_of[client]
             self._close_fork_server(client)
 
     def _close_fork_server(self, client: ForkServerClient) -> None:
-        self._retired.pop(client, None)
+        del self._serials_of[client]
         self.event_loop.forget_reading(client.control)
         client.close()
 
@@ -117,6 +128,7 @@ class ChildLifecycle:
                 group.not_before = now + _FORK_RETRY
                 return
             child = group.add(next(self._serials), channel, self.catalog, now)
+            self._serials_of[self._fork_server].add(child.serial)
             self._fork_server.request(child.kind, child.serial, channel.child_ends)
             channel.handed_over()
             self.event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
@@ -125,42 +137,64 @@ class ChildLifecycle:
     def check_all(self, results: RoundResults, now: float) -> None:
         """Reap the dead, enforce timeouts, and end children that are free and leave."""
         for group, child in self.all():
+            if child.is_orphaned and child.pid is not None and child.exited_at is None:
+                self._check_orphan(child, now)
             has_exited = child.exited_at is not None and child.exited_at <= now - _STATUS_WAIT
             if has_exited and child.eof_at is None:  # a process that a body forked holds our pipe
                 self._end_of_results(child, now)
             if child.eof_at is not None:
-                if child.exited_at or now >= child.eof_at + _STATUS_WAIT or not self._fork_server:
-                    self._reap(group, child, results, now)
+                if child.exited_at is not None or now >= child.eof_at + _STATUS_WAIT:
+                    self._end_child(group, child, results, now)
                 continue
             self._enforce_timeouts(child, now)
             if (child.is_retiring or child.quit_reason) and not child.is_busy:
                 self.event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
 
+    def ask_all(self, now: float) -> None:
+        """Ask the children what they run, if that is due: one that has lost a job says nothing."""
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_INTERVAL
+            for _, child in self.all():
+                if child.can_be_asked:
+                    child.ask()
+
     def wake_times(self) -> Iterator[float]:
         """When :meth:`check_all` has something to do that no message announces."""
         for _, child in self.all():
-            if child.eof_at is not None:
-                yield child.eof_at + _STATUS_WAIT
+            if child.is_orphaned and child.pid is not None and child.exited_at is None:
+                yield self._orphans_at
+            elif child.eof_at is not None:
+                yield child.eof_at + _STATUS_WAIT if not child.is_killed else math.inf
             elif child.exited_at is not None:
                 yield child.exited_at + _STATUS_WAIT
             elif child.kill_reason is None and (deadline := child.next_deadline()) is not None:
                 yield deadline.at
-            yield from child.kill_at.values()
+            if not child.is_killed:
+                yield from child.kill_at.values()
 
     def _read_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
-        messages = child.channel.messages()
-        if messages is None:
-            self._end_of_results(child, now)
-            return
         try:
+            messages = child.channel.messages()
+            if messages is None:
+                self._end_of_results(child, now)
+                return
             child.receive(messages, results, group.prefetch, now)
         except Exception:  # a border: a body may have written into our pipe
             fields = facts(child=child.pid, running=len(child.running()))
             log.exception("killing child %s: invalid message on its pipe", child.pid, extra=fields)
             child.kill()  # without a reason: what it ran counts as lost
+        if child.dropped:
+            self._drop(child, results, now)
         if child.jobs_ended:
             group.quick_deaths = 0
+
+    def _drop(self, child: Handle, results: RoundResults, now: float) -> None:
+        """Settle jobs that a living child has dropped, whatever the reason: nothing runs them."""
+        jobs = ",".join(str(uuid.UUID(bytes=held.job.id)) for held in child.dropped)
+        log.error("child %s has dropped jobs: they are lost", child.pid, extra=facts(jobs=jobs))
+        child.drop(results, now)
+        child.dropped = []
 
     def _end_of_results(self, child: Handle, now: float) -> None:
         """The child has closed its results, or will send nothing more."""
@@ -185,6 +219,27 @@ class ChildLifecycle:
             log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
         child.kill(reason)
 
+    def _check_orphan(self, child: Handle, now: float) -> None:
+        """The kernel kills a child whose fork server has died, but nobody reports its exit."""
+        child.kill()
+        self._orphans_at = now + _ORPHAN_POLL
+        if child.pid is not None and has_ended(child.pid):
+            child.exited_at = now
+
+    def _end_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
+        """Reap a child that has closed its results, but only once its process has ended.
+
+        A body may have closed all descriptors and work on. If its jobs were given away now, they
+        would run twice at the same time.
+        """
+        if child.exited_at is not None or child.pid is None:  # None: it could not be forked
+            self._reap(group, child, results, now)
+        elif not child.is_killed:
+            fields = facts(child=child.pid, running=len(child.running()))
+            log.warning("killing child %s: its pipes are closed", child.pid, extra=fields)
+            child.is_mute = True
+            child.kill()
+
     def _reap(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
         """Settle what a dead child ran, and put back what it had not started.
 
@@ -193,6 +248,8 @@ class ChildLifecycle:
         known by the tokens that are left, and nobody else can read those any more.
         """
         unstarted, ran = child.take_back(), child.held()
+        if child.pid is not None and (ran or not child.is_expected_to_end):
+            kill_group(child.pid)  # what the body has started, and would start again
         self.event_loop.forget_writing(child.channel.jobs)
         child.channel.close()
         group.remove(child)
@@ -200,9 +257,9 @@ class ChildLifecycle:
         for held in ran:
             outcome = child.outcome_after_death(held.job)
             results.add(held, outcome, child.pid, child.seconds_of(held.job, now))
-        for client, serials in [*self._retired.items()]:
+        for client, serials in [*self._serials_of.items()]:
             serials.discard(child.serial)
-            if not serials:
+            if not serials and client is not self._fork_server:
                 self._close_fork_server(client)
         if not child.is_expected_to_end:
             self._log_death(child, group, ran, now)

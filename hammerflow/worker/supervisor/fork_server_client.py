@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
+from hammerflow.worker.failures import how_it_ended
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
@@ -56,6 +57,7 @@ class ForkServerClient:
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
         self.is_lost = False
+        self._app = options.app
         self._unpacker = Unpacker()
 
     @property
@@ -81,8 +83,20 @@ class ForkServerClient:
                 for message in self.messages():
                     return _read_greeting(message)
             if self.is_lost:
-                raise ConfigError(f"the fork server ended with code {self._process.wait()}")
+                raise ConfigError(self._why_lost())
         raise ConfigError(f"importing the app took longer than {_IMPORT_TIMEOUT:g} s")
+
+    def _why_lost(self) -> str:
+        how = how_it_ended(self._status())
+        return f"{self._app}: the process that imported it {how}: find out what its import does"
+
+    def _status(self) -> int:
+        """The exit status; kills a process that only seems to have ended."""
+        try:
+            return self._process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def request(self, kind: bytes, serial: int, pipes: Pipes) -> None:
         """Ask for a child."""
@@ -104,11 +118,7 @@ class ForkServerClient:
     def close(self) -> None:
         """End the process; its children, if it still has any, die with it."""
         self.control.close()
-        try:
-            self._process.wait(2.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._status()
 
 
 def _read_greeting(message: Sequence[Any]) -> Greeting:

@@ -73,6 +73,8 @@ def _sentence(outcome: Outcome) -> str:
             return "job ended, but its lease had been taken over"
         case Retrying(delay):
             return f"job failed, next attempt in {delay:.1f} s"
+        case Lost(failure) if failure.type == "JobDropped":
+            return "job was dropped by its child"
         case Lost():  # what follows is logged by the settler, once the database has decided it
             return "child died while it ran this job"
         case Parked(why):

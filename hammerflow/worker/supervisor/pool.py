@@ -180,6 +180,13 @@ class Pool:
                         self._interrupt(child, held, now)
             self._event_loop.wake()
 
+    def ask_children(self) -> None:
+        """Find jobs that a child has dropped; call it once a second or more often."""
+        with self.lock:
+            self._children.ask_all(time.monotonic())
+            if any(child.channel.is_clogged for _, child in self._children.all()):
+                self._event_loop.wake()
+
     def drain(self) -> None:
         """Release what has not started; let the rest end."""
         with self.lock:

@@ -150,6 +150,11 @@ class SerialChildHandle(ChildHandle):
         """Never: a plain function that exceeded its timeout can only be killed."""
         return False
 
+    def drop(self, results: RoundResults, now: float) -> None:
+        """Kill it: its outcomes belong to jobs by their order, which cannot be trusted any more.
+        Tokens tell which of its jobs were not started."""
+        self.kill()
+
     def _held(self) -> Iterator[HeldJob]:
         for chunk in self._chunks:
             for job in islice(chunk.jobs, chunk.done, chunk.kept):
@@ -196,6 +201,11 @@ class SerialChildHandle(ChildHandle):
 
     def _drop_chunk(self, generation: int) -> None:
         """The child found no token: it has noticed that the rest of the chunk was taken back."""
+        for chunk in self._chunks:
+            if chunk.generation == generation and chunk.done < chunk.kept:
+                rest = islice(chunk.jobs, chunk.done, chunk.kept)
+                self.dropped = [HeldJob(chunk.worker_id, job) for job in rest]
+                return
         self._chunks = deque(c for c in self._chunks if c.generation != generation)
         self._is_blocked &= bool(self._chunks)
 

@@ -169,7 +169,7 @@ class Settler:
                 return self._write(worker_id, [(job, instead)])
             except Exception:  # a border, as above
                 log.exception("settling a job failed", extra=facts(job=uuid.UUID(bytes=job.id)))
-        return True  # it stays leased until this worker leaves; then it is rescued
+        return True  # it stays leased until the lease reconciler releases it
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
         self.database_status.mark_up()

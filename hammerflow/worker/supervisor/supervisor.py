@@ -85,7 +85,7 @@ class Supervisor:
                     self._signals.wait(1.0)
             if self._signals.take_reload() or self._watcher.has_changed():
                 self._reload(runtime, "reload")
-            runtime.check_heartbeat()
+            runtime.check()
             if self._options.burst and runtime.is_done:
                 log.info("nothing is left to do")
                 return
@@ -135,7 +135,7 @@ class Supervisor:
             if now >= logged_at + _DRAIN_LOG:
                 _log_drain(runtime.pool.running(), ends_at - now)
                 logged_at = now
-            runtime.check_heartbeat()
+            runtime.check()
 
 
 class FileWatcher:

@@ -206,10 +206,10 @@ class Nemesis:
         hit = self._aim(self._choices.choice(points), "freeze")
         if hit is None:
             return None
-        group = os.getpgid(hit[0])
-        worker = next(worker for worker in self.workers if worker.pid == group)
+        session = os.getsid(hit[0])
+        worker = next(worker for worker in self.workers if worker.pid == session)
         until("it stands still", lambda: worker.states() == {"T"})  # the hit is told before
-        self._mend_later(str(group), LEASE * 2, worker.thaw)
+        self._mend_later(str(session), LEASE * 2, worker.thaw)
         return "zombie woken"
 
     def _aim(self, point: str, action: str) -> tuple[int, float] | None:

@@ -15,6 +15,12 @@ SELECT name
 FROM {queues}
 WHERE paused_at IS NOT NULL
 
+-- name: queue_paused_by
+SELECT paused_at, paused_by, reason
+FROM {queues}
+WHERE id = :id::bigint
+  AND paused_at IS NOT NULL
+
 -- name: queue_pause
 UPDATE {queues}
 SET paused_at = {now}, paused_by = :by::text, reason = :reason::text

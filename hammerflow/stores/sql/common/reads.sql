@@ -25,6 +25,16 @@ WHERE job_id = :id::uuid
 ORDER BY lease DESC
 LIMIT 1
 
+-- The last thing that went wrong in each of these jobs, for lists.
+-- name: last_errors
+SELECT e.job_id, e.type, substr(e.message, 1, 1000)
+FROM {errors} e
+WHERE e.job_id IN (:ids*uuid)
+  AND e.kind NOT IN ('replayed', 'replaced')
+  AND NOT EXISTS (SELECT 1 FROM {errors} n
+                  WHERE n.job_id = e.job_id AND n.lease > e.lease
+                    AND n.kind NOT IN ('replayed', 'replaced'))
+
 -- name: job_errors
 SELECT attempt, at, kind, type, message, trace
 FROM {errors}
@@ -42,6 +52,16 @@ WHERE id IN (:ids*uuid)
 SELECT args
 FROM {jobs}
 WHERE id = :id::uuid
+
+-- How many ready jobs, up to 10 000, are claimed before this one.
+-- name: ready_ahead
+SELECT count(*)
+FROM
+  (SELECT 1 FROM {ready}
+   WHERE queue_id = :queue_id::bigint
+     AND (priority_order < :priority_order::smallint
+          OR (priority_order = :priority_order::smallint AND job_id < :id::uuid))
+   LIMIT 10000) a
 
 -- macro: matching_ids
   (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)

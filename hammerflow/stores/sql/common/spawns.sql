@@ -91,9 +91,10 @@ WHERE j.parent_id = :parent::uuid
 ORDER BY j.spawn_index
 LIMIT :n::bigint
 
--- A page of the results of a spawner's children in spawn order, without the fan-in.
+-- A page of the results of those children of a spawner that are single jobs, in spawn order, without the
+-- fan-in: the jobs of a canvas report to each other and to its workflow.
 -- name: children_results
-SELECT j.spawn_index, d.state, d.result
+SELECT j.spawn_index, d.result
 FROM {jobs} j
 LEFT JOIN {done} d ON d.job_id = j.id
 WHERE j.parent_id = :parent::uuid

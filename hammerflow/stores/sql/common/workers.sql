@@ -26,6 +26,11 @@ SELECT id, host, pid, started_at, beat_at, info, {age:beat_at}
 FROM {workers}
 ORDER BY started_at
 
+-- name: task_workers
+SELECT worker_id
+FROM {worker_tasks}
+WHERE task_id = :task_id::bigint
+
 -- name: workers_dead
 SELECT id
 FROM {workers}

@@ -4,3 +4,6 @@ SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone =
 
 -- name: session_isolation
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
+
+-- name: kill_query
+KILL QUERY :thread::bigint

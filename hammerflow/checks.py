@@ -1,0 +1,346 @@
+"""Checks: what an option may be, as data that is shown in the reference and applied where it is
+given."""
+
+from __future__ import annotations
+
+import numbers
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from hammerflow.durations import LONGEST, parsed_seconds
+from hammerflow.errors import ConfigError
+from hammerflow.json_values import Misfit, json_copy
+from hammerflow.text import NAME, plain_text, safe_repr
+
+__all__ = [
+    "EARLIEST",
+    "FLAG",
+    "HOOK",
+    "JSON",
+    "LATEST",
+    "MOMENT",
+    "NAME_CHECK",
+    "Unfit",
+    "ValueCheck",
+    "choice",
+    "duration",
+    "exceptions",
+    "instance",
+    "number",
+    "pattern",
+    "refusal",
+    "text",
+    "whole",
+]  # fmt: skip
+
+#: The instants that all databases store and Python reads back, with room for any time zone.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+class Unfit(ValueError):
+    """A value does not fit a check.
+
+    Args:
+        wanted: what it must be, if that is not what the check says as a whole.
+        value: the part of the value at fault, if it is not the whole.
+        path: where that part is, ``"['a'][0]"``.
+        advice: what to do, as the end of the sentence.
+    """
+
+    def __init__(
+        self, wanted: str = "", *, value: Any = ..., path: str = "", advice: str = ""
+    ) -> None:
+        super().__init__(wanted)
+        self.wanted, self.value, self.path, self.advice = wanted, value, path, advice
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCheck:
+    """What a value may be, and the form in which it is kept.
+
+    Attributes:
+        type: the type as the reader writes it, ``"float | timedelta"``.
+        wanted: completes the sentence "max_attempts must be ...".
+        read: takes the value and returns its stored form; raises :class:`Unfit`.
+        unit: the unit of a bare number, ``"seconds"``; empty if there is none.
+        bounds: the accepted range, for the reference: ``"1 to 1000"``; empty if any will do.
+        parse: takes the text of an environment variable or flag and returns the value.
+    """
+
+    type: str
+    wanted: str
+    read: Callable[[Any], Any]
+    unit: str = ""
+    bounds: str = ""
+    parse: Callable[[str], Any] = str
+
+    def __call__(self, value: Any, what: str) -> Any:
+        """The value in its stored form; ``what`` names it in the ConfigError."""
+        try:
+            return self.read(value)
+        except Exception as error:  # noqa: BLE001 - a border: the value's own methods may raise
+            raise refusal(self, value, what, error) from None
+
+    def from_text(self, given: str, what: str) -> Any:
+        """The stored form of a value given as text: an environment variable or a flag."""
+        try:
+            value = self.parse(given)
+        except (ValueError, ConfigError):
+            value = given
+        return self(value, what)
+
+
+def refusal(check: ValueCheck, value: Any, what: str, error: Exception) -> ConfigError:
+    """The sentence for a value that does not fit."""
+    if isinstance(error, ConfigError):
+        return ConfigError(f"{what}: {error}")
+    unfit = error if isinstance(error, Unfit) else Unfit()
+    shown = safe_repr(value if unfit.value is ... else unfit.value)
+    advice = f": {unfit.advice}" if unfit.advice else ""
+    wanted = unfit.wanted or check.wanted
+    return ConfigError(f"{what}{unfit.path} must be {wanted}, not {shown}{advice}")
+
+
+# -- numbers
+
+
+def whole(least: int, most: int, unit: str = "") -> ValueCheck:
+    """A whole number in this range: an int, or what counts as one (numpy's), but no bool."""
+
+    def read(value: Any) -> int:
+        if type(value) is not int:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                raise Unfit
+            value = int(value)
+        if not least <= value <= most:
+            raise Unfit
+        return value  # type: ignore[no-any-return]
+
+    return ValueCheck(
+        "int", f"a whole number from {least} to {most}", read, unit, f"{least} to {most}", _integer
+    )
+
+
+def number(least: float, most: float) -> ValueCheck:
+    """A number in this range, as a float."""
+
+    def read(value: Any) -> float:
+        real = _real(value)
+        if not least <= real <= most:  # false for NaN, too
+            raise Unfit
+        return real
+
+    bounds = f"{least:g} to {most:g}"
+    return ValueCheck("float", f"a number from {bounds}", read, "", bounds, float)
+
+
+def duration(*, zero: bool = True, most: float = LONGEST) -> ValueCheck:
+    """A duration as seconds or timedelta, kept as seconds.
+
+    Args:
+        zero: whether it may be 0.
+        most: the longest in seconds.
+    """
+
+    def read(value: Any) -> float:
+        real = value.total_seconds() if isinstance(value, timedelta) else _real(value)
+        if not (real >= 0 if zero else real > 0) or not real <= most:
+            raise Unfit
+        return real
+
+    range_ = f"from 0 to {most:.0f}" if zero else f"of more than 0 and at most {most:.0f}"
+    bounds = f"{'0 to' if zero else 'above 0, to'} {most:.0f}"
+    return ValueCheck(
+        "float | timedelta", f"a duration {range_} seconds", read, "seconds", bounds, _duration
+    )
+
+
+def _real(value: Any) -> float:
+    if type(value) is float or type(value) is int:
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
+        raise Unfit
+    return float(value)
+
+
+def _integer(given: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", given, re.ASCII):
+        raise ValueError(given)
+    return int(given)
+
+
+def _duration(given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        return parsed_seconds(given, "it")
+
+
+# -- times
+
+
+def _moment(value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        is_date = isinstance(value, date)
+        raise Unfit(advice="a date has no time" if is_date else "")
+    if value.utcoffset() is None:
+        raise Unfit(advice="it has no time zone; add tzinfo=UTC, for example")
+    if not EARLIEST <= value <= LATEST:
+        raise Unfit
+    utc = value.astimezone(UTC)
+    return datetime.combine(utc.date(), utc.time(), UTC)  # of a subclass, too
+
+
+_RANGE = f"{EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} UTC"
+#: An instant that every database stores.
+MOMENT: Final = ValueCheck(
+    "datetime", f"an aware datetime from {_RANGE}", _moment, "", _RANGE, datetime.fromisoformat
+)
+
+
+# -- text
+
+
+def text(most: int, *, least: int = 0) -> ValueCheck:
+    """Any text that every database stores, up to this many characters."""
+
+    def read(value: Any) -> str:
+        plain = plain_text(value)
+        if plain is None or not least <= len(plain) <= most:
+            raise Unfit
+        if "\0" in plain:
+            raise Unfit(advice="it holds a NUL character")
+        try:
+            plain.encode()
+        except UnicodeEncodeError:
+            raise Unfit(advice="it holds a lone surrogate") from None
+        return plain
+
+    bounds = f"{least} to {most} characters" if least else f"up to {most} characters"
+    return ValueCheck("str", f"a text of {bounds}", read, "", bounds)
+
+
+def _name(value: Any) -> str:
+    plain = plain_text(value)
+    if plain is None or not 0 < len(plain) <= NAME or not plain.isprintable():
+        raise Unfit
+    return plain
+
+
+#: A name or key.
+NAME_CHECK: Final = ValueCheck(
+    "str", f"a text of 1 to {NAME} printable characters", _name, "", f"1 to {NAME} characters"
+)
+
+
+def pattern(regex: str, rule: str) -> ValueCheck:
+    """A text that the regular expression matches; ``rule`` says it in words."""
+
+    def read(value: Any) -> str:
+        plain = plain_text(value)
+        if plain is None or not re.fullmatch(regex, plain, re.ASCII):
+            raise Unfit
+        return plain
+
+    return ValueCheck("str", rule, read, "", rule)
+
+
+def choice(*values: str, type: str = "str") -> ValueCheck:  # noqa: A002 - as the attribute
+    """One of these texts, or a member of a StrEnum that equals one."""
+
+    def read(value: Any) -> str:
+        plain = plain_text(value)
+        if plain not in values:
+            raise Unfit
+        return plain
+
+    listed = ", ".join(values)
+    return ValueCheck(type, f"one of {listed}", read, "", listed)
+
+
+# -- others
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise Unfit
+    return value
+
+
+_WORDS = {"1": True, "true": True, "yes": True, "on": True}
+_WORDS |= {"0": False, "false": False, "no": False, "off": False}
+#: True or False, nothing else; an environment variable also yes, no, on, off, 1 and 0.
+FLAG: Final = ValueCheck(
+    "bool", "true or false", _flag, parse=lambda given: _WORDS.get(given.lower(), given)
+)
+
+
+def _hook(value: Any) -> Any:
+    if not callable(value):
+        raise Unfit
+    return value
+
+
+#: A function that the worker calls.
+HOOK: Final = ValueCheck("Callable[[SpawnContext], Any]", "a function", _hook)
+
+
+def exceptions() -> ValueCheck:
+    """An exception class, or several in a tuple, list, set or union; kept as a tuple."""
+
+    def read(value: Any) -> tuple[type[BaseException], ...]:
+        return tuple(dict.fromkeys(_classes(value)))
+
+    return ValueCheck(
+        "exception class, or tuple of them",
+        "an exception class, or a tuple or list of exception classes",
+        read,
+    )
+
+
+def _classes(value: Any) -> list[type[BaseException]]:
+    if isinstance(value, type):
+        if not issubclass(value, BaseException):
+            raise Unfit(value=value)
+        return [value]
+    if isinstance(value, types.UnionType) or typing.get_origin(value) is typing.Union:
+        value = typing.get_args(value)
+    if not isinstance(value, tuple | list | set | frozenset):
+        raise Unfit(value=value)
+    return [found for part in value for found in _classes(part)]
+
+
+def instance(kind: type, wanted: str, *, type: str | None = None) -> ValueCheck:  # noqa: A002
+    """An instance of a class; ``wanted`` says how to make one."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise Unfit
+        return value
+
+    return ValueCheck(type or kind.__name__, wanted, read)
+
+
+def _json(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Unfit
+    try:
+        return json_copy(dict(value))  # type: ignore[no-any-return]
+    except Misfit as misfit:
+        raise Unfit(
+            misfit.wanted, value=misfit.value, path=misfit.path, advice=misfit.advice
+        ) from None
+
+
+#: A mapping that JSON keeps exactly; the stored form is a copy, so later changes do not leak in.
+JSON: Final = ValueCheck(
+    "Mapping", "a mapping with text as keys and values that JSON keeps", _json,
+    bounds="JSON types only",
+)  # fmt: skip

@@ -1,0 +1,181 @@
+"""Process state: what a body may change for its whole process, put back after each job.
+
+``docs/reference/bodies.md`` lists the state that is put back, and the rest. The choice follows the
+cost, which every job pays: ``python -m benchmarks.state`` measures it, 3 to 5 µs.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import faulthandler
+import gc
+import io
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["ProcessState"]
+
+#: Signals that the worker handles, or that bodies are likely to handle. As plain numbers for the
+#: functions of ``_signal``: those of ``signal`` look up enums, 0.5 µs for each.
+_SIGNALS = tuple(
+    int(number)
+    for number in (
+        signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGTERM,
+        signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGPROF,
+        signal.SIGVTALRM,
+    )
+)  # fmt: skip
+#: Those that kill a later body, or fail it for want of memory.
+_LIMITS = (resource.RLIMIT_CPU, resource.RLIMIT_AS)
+
+
+class ProcessState:
+    """The state of a child before its first job. Make and use it in the main thread.
+
+    Args:
+        cancel_watchdog: cancel a pending ``faulthandler.dump_traceback_later``, too. Only for a
+            process that was forked while none was pending: the fork copies no thread, and a cancel
+            would wait for it forever.
+    """
+
+    def __init__(self, *, cancel_watchdog: bool = False) -> None:
+        self._cancel_watchdog = cancel_watchdog
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        self._folder = _current_folder()
+        self._user = os.geteuid()
+        self._limits = [*map(resource.getrlimit, _LIMITS)]
+        self._handlers = [*map(_signal.getsignal, _SIGNALS)]
+        self._mask = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+        self._streams = sys.stdin, sys.stdout, sys.stderr
+        self._reopeners = [
+            (stream, _reopener(fd, stream))
+            for fd, stream in enumerate(self._streams)
+            if isinstance(stream, io.TextIOWrapper)
+        ]
+        self._environ, self._variables = os.environ, dict(_raw(os.environ))
+        self._argv, self._arguments = sys.argv, [*sys.argv]
+        self._filters = [*warnings.filters]
+        self._interpreter = _interpreter()
+
+    def restore(self) -> str | None:
+        """Put back what bodies have changed since the last call.
+
+        Returns:
+            Why that failed: this process must run no other body then. Otherwise None.
+        """
+        try:
+            self._restore_signals()
+            self._restore_system()
+            self._restore_python()
+        except BaseException as error:  # noqa: BLE001 - a border: a body's handler may run in it
+            return f"what a body has changed cannot be put back: {type(error).__name__}"
+        return None
+
+    def _restore_signals(self) -> None:
+        # The handlers first: a signal that was blocked arrives as soon as the mask is back.
+        if [*map(_signal.getsignal, _SIGNALS)] != self._handlers:
+            for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+                if handler is not None:  # None: it was not installed from Python
+                    signal.signal(number, handler)
+            signal.setitimer(signal.ITIMER_PROF, 0)  # they would kill without their handlers
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        _signal.alarm(0)  # ITIMER_REAL, too
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+        if self._cancel_watchdog:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _restore_system(self) -> None:
+        os.umask(self._umask)
+        if os.geteuid() != self._user:
+            raise PermissionError("a body has changed the user of its process")
+        if [*map(resource.getrlimit, _LIMITS)] != self._limits:
+            for kind, limits in zip(_LIMITS, self._limits, strict=True):
+                resource.setrlimit(kind, limits)
+        try:
+            is_elsewhere = os.getcwd() != self._folder
+        except OSError:  # the folder was deleted
+            is_elsewhere = True
+        if is_elsewhere and self._folder is not None:
+            os.chdir(self._folder)
+        if os.environ is not self._environ or _raw(self._environ) != self._variables:
+            self._restore_environment()
+
+    def _restore_environment(self) -> None:
+        os.environ = self._environ  # noqa: B003 - the object itself, if a body has replaced it
+        had = self._environ.get("TZ")
+        for name in list(self._environ):
+            if self._environ.encodekey(name) not in self._variables:
+                del self._environ[name]
+        for key, value in self._variables.items():
+            self._environ[os.fsdecode(key)] = os.fsdecode(value)
+        if self._environ.get("TZ") != had:
+            time.tzset()
+
+    def _restore_python(self) -> None:
+        streams = self._streams
+        if (sys.stdin, sys.stdout, sys.stderr) != streams:
+            sys.stdin, sys.stdout, sys.stderr = streams
+        for stream, reopen in self._reopeners:
+            if stream.closed:
+                reopen()
+        if sys.argv is not self._argv or sys.argv != self._arguments:
+            sys.argv = self._argv
+            sys.argv[:] = self._arguments
+        if warnings.filters != self._filters:
+            warnings.resetwarnings()  # empties the list, and the caches of earlier decisions
+            warnings.filters.extend(self._filters)  # type: ignore[attr-defined]
+        if _interpreter() != self._interpreter:
+            self._restore_interpreter()
+
+    def _restore_interpreter(self) -> None:
+        recursion, timeout, collects, trace, profile = self._interpreter
+        sys.setrecursionlimit(recursion)
+        socket.setdefaulttimeout(timeout)
+        (gc.enable if collects else gc.disable)()
+        sys.settrace(trace)
+        sys.setprofile(profile)
+
+
+def _interpreter() -> tuple[int, float | None, bool, Any, Any]:
+    return (
+        sys.getrecursionlimit(), socket.getdefaulttimeout(), gc.isenabled(), sys.gettrace(),
+        sys.getprofile(),
+    )  # fmt: skip
+
+
+def _current_folder() -> str | None:
+    """None if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _raw(environ: Any) -> dict[Any, Any]:
+    """The encoded variables, which compare ten times as fast as the mapping does."""
+    return environ._data  # type: ignore[no-any-return]
+
+
+def _reopener(fd: int, stream: io.TextIOWrapper) -> Callable[[], None]:
+    """How to open a standard stream again that a body has closed. It stays the same object, so
+    that log handlers and others that hold it can write again."""
+    encoding, errors, mode = stream.encoding, stream.errors, "w" if fd else "r"
+    line_buffering, write_through = stream.line_buffering, stream.write_through
+
+    def reopen() -> None:
+        raw = io.FileIO(fd, mode, closefd=False)
+        buffer = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
+        stream.__init__(  # type: ignore[misc]
+            buffer, encoding=encoding, errors=errors, line_buffering=line_buffering,
+            write_through=write_through,
+        )  # fmt: skip
+
+    return reopen

@@ -1,0 +1,72 @@
+"""Descriptors: where the worker's are out of a body's way, and streams that are always there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import sys
+
+__all__ = ["Sentinel", "move_up", "open_missing_streams"]
+
+#: This many descriptors below the limit are where the worker's are moved to.
+_HIGH = 64
+
+
+def move_up(fd: int) -> int:
+    """Move a descriptor to a high number, which programs that close "all" others, or use numbers of
+    their own, are not likely to hit; close-on-exec, so that no program inherits it.
+
+    Returns:
+        The new number, or the old one where the limit of open files leaves no room.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = 1024 if limit == resource.RLIM_INFINITY else min(limit, 1024)  # FD_SETSIZE
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, highest - _HIGH))
+    except OSError:
+        os.set_inheritable(fd, False)
+        return fd
+    os.close(fd)
+    return moved
+
+
+def open_missing_streams() -> None:
+    """Open stdin, stdout and stderr on the null device where they are closed.
+
+    Otherwise the next files, pipes or connections would get their numbers, and what is printed.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number: this one
+            os.set_inheritable(null, True)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
+
+
+class Sentinel:
+    """A descriptor that tells whether a body has closed descriptors that are not its own.
+
+    Args:
+        fd: what is duplicated for it, under the lowest free number: code that closes many
+            descriptors, and files that are opened later, meet this one first.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = os.dup(fd)
+        self._inode = os.fstat(fd).st_ino
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is open, and still the same."""
+        return self.is_same(self._fd)
+
+    def is_same(self, fd: int) -> bool:
+        """Whether a descriptor is what was duplicated, or a copy of it."""
+        try:
+            return os.fstat(fd).st_ino == self._inode
+        except OSError:
+            return False

@@ -1,0 +1,135 @@
+"""What a body starts, signals and closes concerns its own process, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hammerflow import JobState, Result
+from hammerflow.worker.processes import has_ended
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
+
+_APP = "tests.worker.rogue:app"
+BOTH = pytest.mark.parametrize("kind", ["", "_async"], ids=["sync", "async"])
+
+
+def send_rogue(shop: Shop, task: str, *args: Any, **options: Any) -> Result[Any]:
+    """Enqueue a call of one of the rogue bodies."""
+    return shop.client.enqueue(shop.client.signature(f"tests.worker.rogue.{task}", args, **options))
+
+
+def _living(pids: Path) -> list[int]:
+    return [pid for pid in map(int, pids.read_text().split()) if not has_ended(pid)]
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Iterator[Path]:
+    """A file of the pids of programs, which end with the test."""
+    path = tmp_path / "pids"
+    path.touch()
+    yield path
+    for pid in _living(path):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [("", "timeout"), ("", "crash"), ("", "exit"), ("_async", "timeout"), ("_async", "crash")],
+)
+def test_what_a_killed_body_has_started_dies_with_it(
+    sqlite_shop: Shop, kind: str, end: str, pids: Path
+) -> None:
+    shop = sqlite_shop
+    with shop.worker(app=_APP, children=1):
+        result = send_rogue(shop, f"leaves_programs{kind}", str(pids), end)
+
+        result.wait(timeout=20)
+
+        assert len(pids.read_text().split()) == 8
+        orphans = 0 if end == "timeout" else 2 * 2  # in sessions of their own, without a parent
+        until("what it started has ended", lambda: len(_living(pids)) <= orphans)
+
+
+def test_what_a_completed_body_has_started_lives_on(sqlite_shop: Shop, pids: Path) -> None:
+    shop = sqlite_shop
+    worker = shop.worker("--max-jobs-per-child", "1", app=_APP, children=1)
+    for _ in range(2):
+        send_rogue(shop, "starts_a_helper", str(pids)).get(timeout=10)
+    until("both run", lambda: len(pids.read_text().split()) == 2)
+
+    assert worker.stop() == 0
+
+    assert len(_living(pids)) == 2
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "fork server"])
+def test_what_bodies_have_started_dies_with_a_killed_worker(
+    sqlite_shop: Shop, victim: str, pids: Path
+) -> None:
+    shop = sqlite_shop
+    worker = shop.worker(app=_APP, children=1)
+    send_rogue(shop, "leaves_programs", str(pids), "timeout", timeout=60.0)
+    until("all run", lambda: len(pids.read_text().split()) == 4)
+    (child,) = [pid for pid in worker.children() if os.getpgid(_living(pids)[0]) == pid]
+
+    os.kill(worker.pid if victim == "supervisor" else worker.family()[child], signal.SIGKILL)
+
+    in_other_sessions = 0 if victim == "supervisor" else 2
+    until("they have ended", lambda: len(_living(pids)) <= in_other_sessions)
+
+
+@BOTH
+def test_a_body_that_signals_its_group_reaches_its_own_job_only(
+    sqlite_shop: Shop, kind: str, tmp_path: Path
+) -> None:
+    shop, gate = sqlite_shop, tmp_path / "gate"
+    with shop.worker(app=_APP, children=2) as worker:
+        held = send_rogue(shop, "hold" if kind else "hold_async", str(gate))
+        until("it runs", lambda: held.state is JobState.RUNNING)
+        before = worker.family()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            assert (
+                send_rogue(shop, f"signals_group{kind}", int(number)).get(timeout=10) == "survived"
+            )
+        assert worker.family() == before
+        killed = send_rogue(shop, f"signals_group{kind}", int(signal.SIGKILL))
+        assert killed.get(timeout=10) == "survived"
+        assert shop.kinds(killed) == ["lost"]
+        gate.touch()
+        assert held.get(timeout=10) == "held"
+        assert shop.kinds(held) == []
+        assert worker.log.count("child died child=") == 1
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(3, 256), (3, 4096), (0, 4096)])
+def test_a_body_that_closes_descriptors_runs_once_at_a_time_and_keeps_its_files(
+    sqlite_shop: Shop, lowest: int, highest: int, tmp_path: Path
+) -> None:
+    shop = sqlite_shop
+    with shop.worker(app=_APP, children=2) as worker:
+        result = send_rogue(shop, "closes", lowest, highest, str(tmp_path))
+
+        assert result.get(timeout=20) == "done"
+        assert [path.read_bytes() for path in tmp_path.glob("file-*")] == [b""] * 3
+        if highest == 256:
+            assert shop.kinds(result) == []
+            worker.wait_for_log("a body has closed descriptors")
+        else:
+            (error,) = shop.job(result).errors
+            assert "file descriptors had been closed" in error.message
+            assert [path.name for path in tmp_path.glob("attempt-*")] in ([], ["attempt-1"])
+        assert send_rogue(shop, "descriptors", "system").get(timeout=10)[:3] == ["0", "1", "2"]
+
+
+def test_programs_that_a_body_starts_inherit_three_descriptors(sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    with shop.worker(app=_APP, children=1):
+        for how in ("system", "spawn", "run"):
+            found = send_rogue(shop, "descriptors", how).get(timeout=10)
+            assert found == ["0", "1", "2", "3"], "3 is the list of descriptors"

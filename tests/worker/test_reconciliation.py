@@ -1,0 +1,48 @@
+"""What a child runs is compared with what it was given: no job is left that nothing runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hammerflow import JobFailed, JobState
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
+from tests.worker.test_groups import BOTH, send_rogue
+
+
+@BOTH
+def test_a_job_that_a_living_child_has_dropped_is_lost_and_runs_again(
+    shop: Shop, kind: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    with shop.worker(app="tests.worker.rogue:app", children=1) as worker:
+        neighbour = send_rogue(shop, "hold_async", str(gate))
+        until("it runs", lambda: neighbour.state is JobState.RUNNING)
+
+        dropped = send_rogue(shop, f"drops{kind}")
+        charged = send_rogue(shop, f"drops{kind}", max_attempts=1)
+
+        assert dropped.get(timeout=20) == 2
+        assert shop.kinds(dropped) == ["lost"]
+        with pytest.raises(JobFailed, match=r"no outcome|ended with|killed by"):
+            charged.get(timeout=20)
+        gate.touch()
+        assert neighbour.get(timeout=10) == "held"
+        assert shop.kinds(neighbour) == []
+        assert 1 <= worker.log.count("has dropped jobs") <= 2
+        assert shop.desk.count("leases") == 0
+
+
+@BOTH
+def test_jobs_that_end_while_their_child_is_asked_are_not_lost(
+    sqlite_shop: Shop, kind: str
+) -> None:
+    shop = sqlite_shop
+    with shop.worker(children=2, preload="tests.worker.impatient") as worker:
+        jobs = shop.send_all(f"note{kind}", ((i,) for i in range(3000)))
+        shop.wait_until_quiet()
+        assert worker.log.count("asked") > 50, "it was asked often enough"
+        assert "has dropped" not in worker.log
+    assert shop.ledger.counts(job.id.hex for job in jobs) == {1: 3000}
