@@ -396,7 +396,7 @@ class Hammerflow:
         """:meth:`enqueue` without blocking the event loop."""
         return await self.in_thread(self.enqueue, work)
 
-    async def aenqueue_many(self, signatures: Iterable[Signature]) -> Results:
+    async def aenqueue_many(self, signatures: Iterable[Signature[R]]) -> Results[R]:
         """:meth:`enqueue_many` without blocking the event loop; the iterable is read in a
         thread."""
         return await self.in_thread(self.enqueue_many, signatures)  # type: ignore[no-any-return]

@@ -127,6 +127,8 @@ class EndWatch:
             heard[key] = waiter.__enter__()
 
     def _query(self, jobs: list[bytes], workflows: list[bytes], due: set[bytes]) -> None:
+        if not (jobs or workflows):
+            return  # the app may be closed: its store must not be opened again
         store = self._backend.store
         if jobs:
             found = store.jobs.ended(jobs)

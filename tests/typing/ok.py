@@ -127,3 +127,12 @@ def transactions() -> None:
         add.delay(2, 3)
     with app.using(object()):
         add.delay(2, 3)
+
+
+async def transactions_of_coroutines() -> None:
+    """The same in a coroutine."""
+    async with app.transaction() as tx:
+        assert_type(await add.adelay(2, 3), Result[int])
+        await tx.execute("SELECT 1")
+    async with app.using(object()):
+        assert_type((await app.aenqueue_many([add.s(2, 3)]))[0], Result[int])
