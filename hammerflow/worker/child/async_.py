@@ -52,6 +52,7 @@ class AsyncChild(Child):
                 self._blame(error)
 
     def _read(self) -> None:
+        self._executor.exit_if_forked()  # the copy of the loop must not take jobs of this one
         try:
             with contextlib.suppress(BlockingIOError):
                 data = os.read(self.pipes.jobs, _READ)

@@ -53,6 +53,8 @@ class ProcessState:
         self._user = os.geteuid()
         self._limits = [*map(resource.getrlimit, _LIMITS)]
         self._handlers = [*map(_signal.getsignal, _SIGNALS)]
+        self._wakeup_fd = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(self._wakeup_fd)
         self._mask = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
         self._streams = sys.stdin, sys.stdout, sys.stderr
         self._reopeners = [
@@ -87,6 +89,8 @@ class ProcessState:
                     signal.signal(number, handler)
             signal.setitimer(signal.ITIMER_PROF, 0)  # they would kill without their handlers
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        # Before a timer's signal is written to the descriptor of a loop that may be closed by now.
+        _signal.set_wakeup_fd(self._wakeup_fd)
         _signal.alarm(0)  # ITIMER_REAL, too
         _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
         if self._cancel_watchdog:
