@@ -79,7 +79,6 @@ LEAVES: dict[str, Callable[[], Any]] = {
     "recursion": lambda: sys.setrecursionlimit(200),
     "garbage": gc.disable,
     "socket timeout": lambda: socket.setdefaulttimeout(0.001),
-    "trace": lambda: sys.settrace(lambda *_: None),
     "CPU limit": lambda: soft_limit(resource.RLIMIT_CPU, 1),
     "memory limit": lambda: soft_limit(resource.RLIMIT_AS, 1 << 30),
 }  # fmt: skip
@@ -118,7 +117,6 @@ def seen() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "collects": gc.isenabled(),
         "timeout": socket.getdefaulttimeout(),
-        "trace": sys.gettrace() is None,
         "limits": [resource.getrlimit(n)[0] for n in (resource.RLIMIT_CPU, resource.RLIMIT_AS)],
     }
 

@@ -140,19 +140,14 @@ class ProcessState:
             self._restore_interpreter()
 
     def _restore_interpreter(self) -> None:
-        recursion, timeout, collects, trace, profile = self._interpreter
+        recursion, timeout, collects = self._interpreter
         sys.setrecursionlimit(recursion)
         socket.setdefaulttimeout(timeout)
         (gc.enable if collects else gc.disable)()
-        sys.settrace(trace)
-        sys.setprofile(profile)
 
 
-def _interpreter() -> tuple[int, float | None, bool, Any, Any]:
-    return (
-        sys.getrecursionlimit(), socket.getdefaulttimeout(), gc.isenabled(), sys.gettrace(),
-        sys.getprofile(),
-    )  # fmt: skip
+def _interpreter() -> tuple[int, float | None, bool]:
+    return sys.getrecursionlimit(), socket.getdefaulttimeout(), gc.isenabled()
 
 
 def _current_folder() -> str | None:
