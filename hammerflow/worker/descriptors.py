@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import resource
 import sys
 
 __all__ = ["Sentinel", "move_up", "open_missing_streams"]
@@ -20,8 +19,8 @@ def move_up(fd: int) -> int:
     Returns:
         The new number, or the old one where the limit of open files leaves no room.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = 1024 if limit == resource.RLIM_INFINITY else min(limit, 1024)  # FD_SETSIZE
+    limit = os.sysconf("SC_OPEN_MAX")  # the soft limit; -1 if there is none
+    highest = 1024 if limit < 0 else min(limit, 1024)  # FD_SETSIZE
     try:
         moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, highest - _HIGH))
     except OSError:

@@ -47,6 +47,12 @@ def soft_limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (most, hard))
 
 
+LIMITS = (
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_AS,
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_FSIZE,
+)
 #: What a body does and never undoes.
 LEAVES: dict[str, Callable[[], Any]] = {
     "own alarm handler": lambda: signal.signal(signal.SIGALRM, lambda *_: sys.exit(9)),
@@ -80,6 +86,8 @@ LEAVES: dict[str, Callable[[], Any]] = {
     "garbage": gc.disable,
     "socket timeout": lambda: socket.setdefaulttimeout(0.001),
     "CPU limit": lambda: soft_limit(resource.RLIMIT_CPU, 1),
+    "file limit": lambda: soft_limit(resource.RLIMIT_NOFILE, 100),
+    "size limit": lambda: soft_limit(resource.RLIMIT_FSIZE, 0),
     "memory limit": lambda: soft_limit(resource.RLIMIT_AS, 1 << 30),
 }  # fmt: skip
 
@@ -117,7 +125,7 @@ def seen() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "collects": gc.isenabled(),
         "timeout": socket.getdefaulttimeout(),
-        "limits": [resource.getrlimit(n)[0] for n in (resource.RLIMIT_CPU, resource.RLIMIT_AS)],
+        "limits": [resource.getrlimit(n)[0] for n in LIMITS],
     }
 
 
