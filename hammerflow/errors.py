@@ -22,7 +22,9 @@ A wait that takes too long raises Python's ``TimeoutError``, a call with wrong a
 
 from __future__ import annotations
 
+import copyreg
 import uuid
+from typing import Any
 
 __all__ = [
     "ConditionError",
@@ -46,6 +48,10 @@ __all__ = [
 class HammerflowError(Exception):
     """Base of all errors of hammerflow. Raised itself where an operation does not fit the state of
     a job or workflow, as a retry of a running job; the message names the state."""
+
+    def __reduce__(self) -> Any:
+        """Pickle what it knows, whatever arguments its class takes."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class ConfigError(HammerflowError):
@@ -126,13 +132,12 @@ class JobCancelled(HammerflowError):
 
 class NotEncodable(HammerflowError, TypeError):
     """An argument or a result cannot be encoded, or is too large. The message has the path to the
-    value, such as ``args[1]['when']``; register its class with ``app.codec.register``, or pass a
-    reference to it."""
+    value, such as ``args[1]['when']``, and says what to pass instead."""
 
 
 class NotDecodable(HammerflowError, ValueError):
-    """Stored bytes cannot be decoded in this process, most often because a class is not registered
-    with ``app.codec.register`` here."""
+    """Stored bytes cannot be decoded in this process, most often because it does not know a class,
+    or knows it with other fields. The message has the path to the value, class and field."""
 
 
 class SpawnInvalid(HammerflowError):
