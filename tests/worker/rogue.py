@@ -50,6 +50,18 @@ async def leaves_programs_async(pids: str, end: str) -> None:
     _end(end)
 
 
+@app.task(max_attempts=2, backoff=constant(0), timeout=0.5)
+async def waits_for_programs(pids: str, how: str) -> None:
+    """Is cancelled at its timeout while it waits for a program."""
+    command = ["/bin/sh", "-c", _PROGRAM, pids]
+    if how == "asyncio":
+        await (await asyncio.create_subprocess_exec(*command)).wait()
+    elif how == "detached":
+        await (await asyncio.create_subprocess_exec(*command, start_new_session=True)).wait()
+    else:
+        await asyncio.to_thread(subprocess.run, command)
+
+
 def _end(how: str) -> None:
     match how:
         case "timeout":
@@ -64,6 +76,14 @@ def _end(how: str) -> None:
 def starts_a_helper(pids: str) -> None:
     """Leaves a program behind and completes."""
     _start(pids)
+
+
+@app.task
+async def starts_a_helper_async(pids: str) -> None:
+    """The same on an event loop."""
+    _start(pids)
+    while not Path(pids).exists():
+        await asyncio.sleep(0.01)
 
 
 @app.task(max_attempts=3, backoff=constant(0))

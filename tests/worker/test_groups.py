@@ -56,6 +56,25 @@ def test_what_a_killed_body_has_started_dies_with_it(
         until("what it started has ended", lambda: len(_living(pids)) <= orphans)
 
 
+@pytest.mark.parametrize("how", ["asyncio", "detached", "thread"])
+def test_what_a_cancelled_async_body_has_started_dies_at_its_timeout(
+    sqlite_shop: Shop, how: str, pids: Path, tmp_path: Path
+) -> None:
+    shop, gate = sqlite_shop, tmp_path / "gate"
+    with shop.worker(app=_APP, children=1) as worker:
+        neighbour = send_rogue(shop, "hold_async", str(gate))
+        helper = send_rogue(shop, "starts_a_helper_async", str(tmp_path / "helper"))
+        helper.get(timeout=10)
+        send_rogue(shop, "waits_for_programs", str(pids), how).wait(timeout=20)
+
+        assert len(pids.read_text().split()) == 2
+        until("they have ended", lambda: not _living(pids))
+        assert len(_living(tmp_path / "helper")) == 1, "another job has started it"
+        gate.touch()
+        assert neighbour.get(timeout=10) == "held"
+        assert "child died" not in worker.log
+
+
 def test_what_a_completed_body_has_started_lives_on(sqlite_shop: Shop, pids: Path) -> None:
     shop = sqlite_shop
     worker = shop.worker("--max-jobs-per-child", "1", app=_APP, children=1)
