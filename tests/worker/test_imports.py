@@ -185,3 +185,31 @@ def test_an_import_that_ends_its_process_is_one_sentence(
     assert "shop" in run.stderr
     assert "Traceback" not in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_a_worker_whose_parent_has_blocked_all_signals_drains(
+    sqlite_shop: Shop, tmp_path: Path
+) -> None:
+    """As a launcher that waits for signals by ``sigwait`` leaves them."""
+    shop, out = sqlite_shop, tmp_path / "out"
+    starter = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    worker = [sys.executable, "-m", "hammerflow", "-A", "tests.worker.rogue:app", "worker", "-c1"]
+    env = {**os.environ, "HAMMERFLOW_DATABASE_URL": shop.url}
+    with out.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", starter, *worker], env=env, stdout=log, stderr=log,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+    try:
+        until("it has started", lambda: b"worker started" in out.read_bytes())
+        killed = shop.client.enqueue(
+            shop.client.signature("tests.worker.rogue.signals_group", (int(signal.SIGKILL),))
+        )
+        assert killed.get(timeout=10) == "survived", "the exit of a child is reported"
+        process.terminate()
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
