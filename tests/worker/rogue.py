@@ -179,3 +179,15 @@ def _drop_outcome(*, fails: bool = False) -> int:
     if current_job().attempt == 1:
         child.__dict__["_send"] = swallow
     return current_job().attempt
+
+
+@app.task(max_attempts=1)
+def uses_terminal(gate: str) -> str:
+    """Writes to the terminal, and tries to read from it."""
+    sys.stdout.write("said in a child\n")
+    sys.stdout.flush()
+    try:
+        Path("/dev/tty").read_bytes()
+    except OSError as error:
+        return f"{error.strerror}, {hold.fn(gate)}"
+    return "read"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import signal
+import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +156,40 @@ def test_programs_that_a_body_starts_inherit_three_descriptors(sqlite_shop: Shop
         for how in ("system", "spawn", "run"):
             found = send_rogue(shop, "descriptors", how).get(timeout=10)
             assert found == ["0", "1", "2", "3"], "3 is the list of descriptors"
+
+
+def test_ctrl_c_in_a_terminal_drains_and_the_terminal_does_not_stop_children(
+    sqlite_shop: Shop, tmp_path: Path
+) -> None:
+    shop, gate = sqlite_shop, tmp_path / "gate"
+    command = [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", "-c", "1"]
+    env = {**os.environ, "HAMMERFLOW_DATABASE_URL": shop.url}
+    result = send_rogue(shop, "uses_terminal", str(gate))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(Path(__file__).parents[2])
+        modes = termios.tcgetattr(0)
+        modes[3] |= termios.TOSTOP  # stty tostop: writing in the background stops, too
+        termios.tcsetattr(0, termios.TCSANOW, modes)
+        os.execve(sys.executable, command, env)
+    try:
+        shown = b""
+        while b"worker started" not in shown or b"said in a child" not in shown:
+            shown += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        while b"draining: 1 job still runs" not in shown:
+            shown += os.read(terminal, 4096)
+        gate.touch()
+        assert result.get(timeout=10) == "Input/output error, held"
+        _, status = until("it ends", lambda: _waited(pid, terminal))
+        assert status == 0
+        assert shop.kinds(result) == []
+    finally:
+        os.close(terminal)
+
+
+def _waited(pid: int, terminal: int) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        os.read(terminal, 4096)
+    waited = os.waitpid(pid, os.WNOHANG)
+    return waited if waited[0] else None
