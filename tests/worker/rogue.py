@@ -138,6 +138,18 @@ def closes(lowest: int, highest: int, folder: str) -> str:
     return "done"
 
 
+@app.task(max_attempts=3, backoff=constant(0))
+async def closes_async(lowest: int, highest: int, folder: str) -> str:
+    """The same on an event loop, which needs descriptors, too."""
+    if current_job().attempt == 1:
+        os.closerange(lowest, highest)
+    files = [Path(folder, f"file-{n}").open("w") for n in range(3)]  # noqa: SIM115 - as above
+    await asyncio.sleep(0.1)
+    for file in files:
+        file.close()
+    return "done"
+
+
 @app.task
 def descriptors(how: str) -> list[str]:
     """The descriptors that a program inherits."""

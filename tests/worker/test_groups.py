@@ -150,6 +150,20 @@ def test_a_body_that_closes_descriptors_runs_once_at_a_time_and_keeps_its_files(
         assert send_rogue(shop, "descriptors", "system").get(timeout=10)[:3] == ["0", "1", "2"]
 
 
+def test_an_async_body_that_closes_descriptors_ends_its_child_only(
+    sqlite_shop: Shop, tmp_path: Path
+) -> None:
+    shop = sqlite_shop
+    with shop.worker(app=_APP, children=1):
+        for highest in (256, 4096):
+            result = send_rogue(shop, "closes_async", 3, highest, str(tmp_path))
+
+            assert result.get(timeout=20) == "done"
+            (error,) = shop.job(result).errors
+            assert "file descriptors had been closed" in error.message
+            assert [path.read_bytes() for path in tmp_path.glob("file-*")] == [b""] * 3
+
+
 def test_programs_that_a_body_starts_inherit_three_descriptors(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     with shop.worker(app=_APP, children=1):

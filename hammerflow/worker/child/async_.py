@@ -14,7 +14,7 @@ from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.job_task import JobTask, owner_of
 from hammerflow.worker.child.programs import Programs
-from hammerflow.worker.failures import failure_of
+from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.processes import exit_now, set_title
 from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, Unpacker, pack
 
@@ -53,6 +53,10 @@ class AsyncChild(Child):
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._blame(error)
+            except OSError:
+                if self._sentinel.is_there:
+                    raise
+                os._exit(CLOSED_PIPES)  # a body has closed the loop's descriptors
 
     def _read(self) -> None:
         try:
