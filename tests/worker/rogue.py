@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from hammerflow import Hammerflow, constant, current_job
+from hammerflow import Hammerflow, Retry, constant, current_job
 from hammerflow.worker.child.base import Child
 
 app = Hammerflow("rogue")
@@ -102,6 +102,20 @@ async def signals_group_async(number: int) -> str:
         os.killpg(0, number)
         await asyncio.sleep(0.1)
     return "survived"
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def retries(attempts: int) -> int:
+    """Runs so many times."""
+    if current_job().attempt < attempts:
+        raise Retry(after=0)
+    return current_job().attempt
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+async def retries_async(attempts: int) -> int:
+    """The same on an event loop."""
+    return retries.fn(attempts)
 
 
 @app.task
