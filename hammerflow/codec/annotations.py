@@ -89,11 +89,11 @@ def classes_named(described: Any, known: Mapping[str, Any]) -> ClassesNamed:
             found[hint] = None
             waiting += _fields(hint, known, missing)
         else:
-            waiting += _parts(hint)
+            waiting += _parts(hint, missing)
     return ClassesNamed(list(found), not missing)
 
 
-def _parts(hint: Any) -> Iterable[Any]:
+def _parts(hint: Any, missing: list[str]) -> Iterable[Any]:
     """What a hint is made of."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
@@ -102,8 +102,11 @@ def _parts(hint: Any) -> Iterable[Any]:
         return [hint.__origin__]
     if origin is not None:
         return [origin, *_flattened(typing.get_args(hint))]
-    if isinstance(hint, typing.TypeVar):
-        return [hint.__bound__, *hint.__constraints__]
+    if isinstance(hint, typing.TypeVar):  # a bound that is text belongs to the TypeVar's module
+        holder = types.SimpleNamespace(__annotations__={"bound": hint.__bound__ or None})
+        module = sys.modules.get(hint.__module__)
+        bound = _hints(holder, {} if module is None else vars(module), missing)
+        return [*bound, *hint.__constraints__]
     inner = getattr(hint, "__value__", None) or getattr(hint, "__supertype__", None)
     return [] if inner is None else [inner]  # of a `type` statement, of a NewType
 
@@ -141,7 +144,8 @@ def _fields(cls: type, known: Mapping[str, Any], missing: list[str]) -> list[Any
 
 def _hints(described: Any, around: Mapping[str, Any], missing: list[str]) -> Iterator[Any]:
     """The annotations of a function or class, each resolved apart from the others."""
-    names = _Names(around)
+    parameters = {each.__name__: each for each in getattr(described, "__type_params__", ())}
+    names = _Names({**around, **parameters})
     for name, annotation in _annotations(described).items():
         holder = types.SimpleNamespace(__annotations__={name: annotation})
         try:

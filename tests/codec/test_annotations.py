@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Form(TypedDict, total=False):
 
 
 Key = NewType("Key", Pair)
-Ordered = TypeVar("Ordered", bound=Order)
+Ordered = TypeVar("Ordered", bound="Order")
 
 
 class Text(str):
@@ -213,6 +214,22 @@ def module_of(name: str, *, of_main: bool = False) -> Any:
     )
     exec(compile(text, "<shop>", "exec", dont_inherit=True), names)
     return SimpleNamespace(**names)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax of Python 3.12")
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+def test_the_type_parameters_and_aliases_of_python_3_12_are_read(future: str) -> None:
+    names: dict[str, Any] = {"__name__": "shop", "Order": Order, "Color": Color}
+    text = (
+        f"{future}type Orders = list[Order]\n"
+        "def task[T: Order](order: T) -> None: ...\n"
+        "def aliased(orders: Orders | Color) -> None: ...\n"
+    )
+    exec(compile(text, "<shop>", "exec", dont_inherit=True), names)
+    for task in ("task", "aliased"):
+        codec = Codec()
+        codec.register_annotations(names[task])
+        assert codec.decode(codec.encode(ORDER)) == ORDER
 
 
 def test_two_modules_may_have_a_class_of_one_name() -> None:
