@@ -9,7 +9,7 @@ import time
 
 from hammerflow import Hammerflow
 
-app = Hammerflow("async_tasks")
+app = Hammerflow("examples")
 
 
 @app.task

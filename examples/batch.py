@@ -5,7 +5,7 @@ In one terminal: ``hammerflow -A batch:app worker``; in another: ``python batch.
 
 from hammerflow import Hammerflow, Workflow, current_job
 
-app = Hammerflow("batch")
+app = Hammerflow("examples")
 
 LETTERS = ["dear ada,", "Dear Grace,", "", "dear annie,"]
 

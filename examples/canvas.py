@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from hammerflow import Hammerflow, chain, chord, current_job, group
 
-app = Hammerflow("canvas")
+app = Hammerflow("examples")
 
 
 @app.task

@@ -7,7 +7,7 @@ from typing import Any
 
 from hammerflow import Hammerflow, Workflow, current_job
 
-app = Hammerflow("conditions")
+app = Hammerflow("examples")
 
 
 @app.task

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from hammerflow import Hammerflow, JobFailed, Signature, current_job
 
-app = Hammerflow("decomposition")
+app = Hammerflow("examples")
 
 STEPS = {
     "etl_pipeline": [("extract", "orders"), ("transform", "rules"), ("load", "warehouse")],

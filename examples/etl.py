@@ -9,7 +9,7 @@ import re
 
 from hammerflow import Hammerflow, Priority, Workflow, current_job, exponential
 
-app = Hammerflow("etl")
+app = Hammerflow("examples")
 
 CUSTOMERS = """name,phone,email
 Ada Lovelace,+44 20 7946-0001,ada@example.org

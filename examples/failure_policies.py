@@ -8,7 +8,7 @@ import time
 
 from hammerflow import FailurePolicy, Hammerflow, Workflow, WorkflowResult, WorkflowStatus
 
-app = Hammerflow("failure_policies")
+app = Hammerflow("examples")
 
 
 @app.task(max_attempts=1)

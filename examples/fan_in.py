@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from hammerflow import Hammerflow, Signature
 
-app = Hammerflow("fan_in")
+app = Hammerflow("examples")
 
 TEXTS = [
     "the hammer falls on the anvil",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from hammerflow import Hammerflow, Signature, SpawnConfig, SpawnContext
 
-app = Hammerflow("fan_out")
+app = Hammerflow("examples")
 
 READINGS = [12.5, 13.0, 11.5, 14.0, 19.5, 18.0, 21.0, 20.5, 9.0, 8.5]
 CHUNK = 4

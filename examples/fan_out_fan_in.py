@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from hammerflow import Hammerflow, Signature, Workflow, current_job, group
 
-app = Hammerflow("fan_out_fan_in")
+app = Hammerflow("examples")
 
 
 @app.task

@@ -5,7 +5,7 @@ In one terminal: ``hammerflow -A hello:app worker``; in another: ``python hello.
 
 from hammerflow import Hammerflow
 
-app = Hammerflow("hello")
+app = Hammerflow("examples")
 
 
 @app.task

@@ -5,7 +5,7 @@ In one terminal: ``hammerflow -A regions:app worker``; in another: ``python regi
 
 from hammerflow import FailurePolicy, Hammerflow, Workflow, current_job
 
-app = Hammerflow("regions")
+app = Hammerflow("examples")
 
 SALES = {
     "us-east": [120, 80, 45],

@@ -5,7 +5,7 @@ In one terminal: ``hammerflow -A retries:app worker``; in another: ``python retr
 
 from hammerflow import Cancel, Hammerflow, JobCancelled, JobFailed, Retry, constant, current_job
 
-app = Hammerflow("retries")
+app = Hammerflow("examples")
 
 
 @app.task(max_attempts=5, backoff=constant(0.1), retry_on=ConnectionError)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from hammerflow import Hammerflow, Signature
 
-app = Hammerflow("spawner")
+app = Hammerflow("examples")
 
 SIZES = {"thumbnail": 128, "medium": 800, "large": 2048}
 ALBUMS = {"iceland": ["geyser.jpg", "glacier.jpg", "horses.jpg", "puffin.jpg"]}

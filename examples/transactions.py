@@ -6,7 +6,7 @@ The SQL here is SQLite's; with PostgreSQL or MySQL the same works in their param
 
 from hammerflow import Hammerflow, current_job
 
-app = Hammerflow("transactions")
+app = Hammerflow("examples")
 
 
 @app.task(in_transaction=True)

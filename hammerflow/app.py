@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import pickle
+import sys
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+from weakref import WeakValueDictionary
 
+from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
+from hammerflow.checks import ARGS, FLAG
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
-from hammerflow.ids import as_key
+from hammerflow.ids import as_key, new_id
+from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import documented
+from hammerflow.option import checked, documented, unknown_option
+from hammerflow.origin import STARTED, Origin
+from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
-from hammerflow.settings import SETTINGS, Settings, load_settings
+from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
+from hammerflow.tasks.decorators import (
+    Anything,
+    Child,
+    Children,
+    Decorator,
+    Open,
+    SpawnerDecorator,
+)
+from hammerflow.tasks.functions import checked_function, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -37,9 +64,10 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     declared,
 )
-from hammerflow.tasks.task import AsyncTask, Decorator, Spawner, SpawnerDecorator, Task
+from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.options import WORKFLOW_OPTIONS
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -53,13 +81,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: All apps of this process; only pickled apps are looked up here.
+_APPS: WeakValueDictionary[bytes, Hammerflow] = WeakValueDictionary()
+
 
 @documented(*SETTINGS)
 class Hammerflow:
     """An app: tasks register in it, and it writes their calls as durable jobs.
 
     Args:
-        name: the app's name; tasks of ``__main__`` are called ``name.function``.
+        name: the app's name, for messages and the default of the setting ``namespace``.
         database: URL of the database; the setting ``database``.
         redis: URL of the doorbell's Redis; the setting ``redis``.
         settings: any other setting.
@@ -78,9 +109,13 @@ class Hammerflow:
         self.name = name
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
+        self.modules = [*self.settings.include]
         chosen = self.settings
-        self.codec = Codec(chosen.serializer, chosen.max_payload, main=name)
+        self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._key = new_id()
+        _APPS[self._key] = self
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
@@ -99,6 +134,21 @@ class Hammerflow:
 
     def __repr__(self) -> str:
         return f"<Hammerflow {self.name} on {self.settings.database_label}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle it as the global variable that holds it: what unpickles it imports the module."""
+        for module in sorted(sys.modules, key=STARTED.__contains__):
+            names = getattr(sys.modules[module], "__dict__", None) or {}
+            for name, value in list(names.items()):
+                if value is self:
+                    return _app_at, (module, name)
+        return _app_of_this_process, (self._key, self.name)
 
     @cached_property
     def store(self) -> Store:
@@ -151,6 +201,11 @@ class Hammerflow:
             if opened is not None:
                 opened.close()
 
+    # The overloads are those of Decorator and SpawnerDecorator, which say why.
+    @overload
+    def task(self, fn: Open[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def task(self, fn: Callable[..., Anything], /) -> Task[..., Any]: ...  # type: ignore[overload-cannot-match]
     @overload
     def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
@@ -170,9 +225,13 @@ class Hammerflow:
         return lambda fn: self._register(fn, Task, options)
 
     @overload
-    def spawner(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    def spawner(self, fn: Callable[P, Generator[Child, Any, R]], /) -> Spawner[P, R]: ...
     @overload
-    def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    def spawner(self, fn: Callable[P, Iterator[Child]], /) -> Spawner[P, Any]: ...
+    @overload
+    def spawner(
+        self, fn: Callable[P, AsyncIterator[Child] | Coroutine[Any, Any, Children] | Children], /
+    ) -> Spawner[P, None]: ...
     @overload
     def spawner(self, /, **options: Unpack[SpawnerOptions]) -> SpawnerDecorator: ...
     @documented(*OPTIONS, *SPAWNER_OPTIONS)
@@ -200,8 +259,11 @@ class Hammerflow:
         Raises:
             TypeError: an option is unknown.
         """
-        known_options(options, "signature()")
-        return Signature(task, tuple(args), kwargs, options, immutable, self.enqueue)
+        known = known_options(options, "app.signature()")
+        positional: tuple[Any, ...] = ARGS(args, "app.signature(): args")
+        return Signature(
+            task, positional, kwargs, known, FLAG(immutable, "immutable"), self.enqueue
+        )
 
     def spawn_handler(self, name: str) -> Callable[[F], F]:
         """Register a function that gives the children of any job whose spawn configuration names
@@ -215,18 +277,35 @@ class Hammerflow:
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
-            known = self.spawn_handlers.get(name)
-            if known is not None and _path(known) != _path(fn):
-                raise ConfigError(
-                    f"the spawn handler name {name!r} is taken by {known.__qualname__}"
-                )
+            self._take_name("spawn handler", name, fn, "another one")
             self.spawn_handlers[name] = fn
             return fn
 
         return register
 
+    def autodiscover(self, *modules: str | Sequence[str]) -> None:
+        """Name modules with tasks, which workers and commands import after the app's own module:
+        ``app.autodiscover("shop.*.tasks")``. The setting ``include`` does the same.
+
+        Of a package its module ``tasks`` is imported, too, if there is one. Nothing is imported
+        now, so the modules may import the app.
+
+        Args:
+            modules: names; ``*`` matches any one part of a name.
+
+        Raises:
+            ConfigError: one of them cannot be a module's name.
+        """
+        for names in modules:
+            self.modules += MODULES(names, "a module to discover")
+
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
+        unknown = options.keys() - WORKFLOW_OPTIONS.by_name.keys()
+        if unknown:
+            raise TypeError(
+                unknown_option(min(unknown), WORKFLOW_OPTIONS.by_name, f"workflow {name}")
+            )
         return Workflow(name, submit=self.enqueue, **options)
 
     def batch(
@@ -246,28 +325,42 @@ class Hammerflow:
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
     ) -> Task[..., Any]:
         given = dict(given)
-        module = self.name if fn.__module__ == "__main__" else fn.__module__
-        name = checked_name(given.pop("name", None) or f"{module}.{fn.__name__}", "a task's name")
-        if name in self.tasks and _path(self.tasks[name].fn) != _path(fn):
+        if isinstance(fn, Task):
             raise ConfigError(
-                f"the task name {name!r} is taken by {self.tasks[name].fn.__qualname__}: "
-                "give one of the two name='...'"
+                f"{fn.__qualname__} is the task {fn.name!r} already: give its function, task.fn"
             )
+        fn = checked_function(fn, is_spawner=kind is Spawner)
+        name, refusal = given.pop("name", None), ""
+        if name is None:
+            name, refusal = default_name(fn)
+        checked_name(name, "a task's name")
         options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
-        task = self.tasks[name] = kind(fn, name=name, options=options, app=self)
+        self._take_name("task", name, fn, "another one, name='...'")
+        task = kind(fn, name=name, options=options, app=self, refusal=refusal)
+        self.tasks[name] = task
         self.codec.register_annotations(fn)
         return task
 
+    def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
+        """Note where a function under this name was defined; ConfigError if it is another one's."""
+        origin = Origin.of(fn)
+        known = self._origins.setdefault((what, name), origin)
+        if not origin.is_again(known):
+            raise ConfigError(
+                f"the {what} name {name!r} is taken by {known}: give {origin} {remedy}"
+            )
+        self._origins[what, name] = origin
+
     @overload
-    def enqueue(self, work: Signature) -> Result[Any]: ...
+    def enqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def enqueue(self, work: Canvas[R]) -> Result[R]: ...
     @overload
     def enqueue(self, work: Batch) -> BatchResult: ...
     @overload
     def enqueue(self, work: Workflow) -> WorkflowResult: ...
-    @overload
-    def enqueue(self, work: Any) -> Any: ...
     def enqueue(self, work: Any) -> Any:
         """Write one signature, canvas, workflow or batch, in one transaction.
 
@@ -282,7 +375,7 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue(work)
 
-    def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
+    def enqueue_many(self, signatures: Iterable[Signature[R]]) -> Results[R]:
         """Write any number of calls from an iterable: 5 000 in each transaction, or all of them in
         the open one. Memory holds one chunk.
 
@@ -364,14 +457,11 @@ class Hammerflow:
             limit: the most jobs to return.
             before: only jobs older than this id (the last one of the previous page).
         """
-        found = self.store.jobs.list(
-            state=None if state is None else JobState(state),
-            queue=queue,
-            task=task,
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
-        return list(found)
+        given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
+        filters: dict[str, Any] = {"limit": 100, **checked(JOB_FILTERS, given, "app.jobs()")}
+        if state is not None:
+            filters["state"] = JobState(filters["state"])
+        return list(self.store.jobs.list(**filters))
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
         """A handle on a workflow or batch by its id; JobNotFound if there is none."""
@@ -383,11 +473,13 @@ class Hammerflow:
         before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
-        rows = self.store.workflows.list(
-            status=None if status is None else WorkflowStatus(status),
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
+        given = {"status": status, "limit": limit, "before": before}
+        filters: dict[str, Any] = {
+            "limit": 100, **checked(WORKFLOW_FILTERS, given, "app.workflows()")
+        }  # fmt: skip
+        if status is not None:
+            filters["status"] = WorkflowStatus(filters["status"])
+        rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
 
     @property
@@ -409,6 +501,17 @@ class Hammerflow:
         return await self._enqueuer.run_async(partial(work, *args, **kwargs))
 
 
-def _path(fn: Callable[..., Any]) -> tuple[str, str]:
-    """Where a function was defined: a reloaded module defines it again."""
-    return fn.__module__, fn.__qualname__
+def _app_at(module: str, name: str) -> Hammerflow:
+    """A pickled app that a module holds."""
+    return vars(importlib.import_module(module))[name]  # type: ignore[no-any-return]
+
+
+def _app_of_this_process(key: bytes, name: str) -> Hammerflow:
+    """A pickled app that no module holds; this process or an ancestor of its fork has made it."""
+    app = _APPS.get(key)
+    if app is None:
+        raise pickle.UnpicklingError(
+            f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
+            "make the app a global variable of a module"
+        )
+    return app

@@ -22,7 +22,9 @@ A wait that takes too long raises Python's ``TimeoutError``, a call with wrong a
 
 from __future__ import annotations
 
+import copyreg
 import uuid
+from typing import Any
 
 __all__ = [
     "ConditionError",
@@ -46,6 +48,10 @@ __all__ = [
 class HammerflowError(Exception):
     """Base of all errors of hammerflow. Raised itself where an operation does not fit the state of
     a job or workflow, as a retry of a running job; the message names the state."""
+
+    def __reduce__(self) -> Any:
+        """Pickle what it knows, whatever arguments its class takes."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class ConfigError(HammerflowError):

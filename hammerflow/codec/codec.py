@@ -73,20 +73,18 @@ class Codec:
         serializer: "msgpack" (small and fast) or "json" (readable in the database).
         max_bytes: limit in bytes of one encoded value, or of the arguments of one call.
         max_depth: how deep containers may nest, 1 to 200.
-        main: replaces ``__main__`` in the names of classes.
     """
 
     def __init__(
-        self, serializer: str = "msgpack", max_bytes: int = 1 << 20, max_depth: int = 100,
-        main: str = "__main__",
-    ) -> None:  # fmt: skip
+        self, serializer: str = "msgpack", max_bytes: int = 1 << 20, max_depth: int = 100
+    ) -> None:
         if not 1 <= max_depth <= 200:
             raise ConfigError(f"max_depth must be from 1 to 200, not {max_depth}")
         self.serializer = _known(serializer)
         self.max_bytes = max_bytes
         self.max_depth = max_depth
         self._few = min(_FEW, max_depth)
-        self._classes = ClassRegistry(main, self._use)
+        self._classes = ClassRegistry(self._use)
         self._surveyed: set[type] = {*_BUILT_IN, *_MUTABLE}
         self._hooks: dict[type, Callable[[Any], Any]] = {
             **{kind: scalar.to_msgpack for kind, scalar in SCALARS.items()},

@@ -11,6 +11,7 @@ from hammerflow.codec.annotations import classes_named, local_names
 from hammerflow.codec.classes import Registered, is_registrable, registered
 from hammerflow.codec.types import EncodeError, NotMade, TypeTag, full_name, short
 from hammerflow.errors import ConfigError
+from hammerflow.origin import import_path
 from hammerflow.text import checked_name
 
 __all__ = ["ClassRegistry"]
@@ -36,14 +37,11 @@ class ClassRegistry:
     is imported. That is repeated without harm by threads that do it at the same time.
 
     Args:
-        main: replaces ``__main__`` in names, as in the names of tasks: the process that calls runs
-            a module as its main program, the worker imports it.
         on_change: called with each entry that instances of a class are encoded by from now on.
     """
 
-    def __init__(self, main: str, on_change: Callable[[Registered], None]) -> None:
+    def __init__(self, on_change: Callable[[Registered], None]) -> None:
         self.by_type: dict[type, Registered] = {}
-        self._main = main
         self._on_change = on_change
         self._by_name: dict[str, Registered] = {}
         self._by_full_name: dict[str, Registered] = {}
@@ -143,7 +141,10 @@ class ClassRegistry:
         self._on_change(entry)
 
     def _full_name(self, cls: type) -> str:
-        module = self._main if cls.__module__ == "__main__" else cls.__module__
+        try:  # the process that calls may have started a module that the worker imports
+            module = import_path(cls)
+        except ConfigError:
+            module = cls.__module__
         return f"{module}.{cls.__qualname__}"
 
     def _is_reloaded(self, old: type, new: type) -> bool:

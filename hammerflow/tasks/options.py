@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,6 +23,7 @@ from hammerflow.checks import (
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
 from hammerflow.option import Option, OptionTable, checked
+from hammerflow.tasks.functions import is_async
 
 __all__ = [
     "OPTIONS",
@@ -57,6 +57,10 @@ OPTIONS = OptionTable((
     _of_call("store_result", "True"),
     Option("result_ttl", duration(), "None", "How long an ended job's result is kept."),
     Option("serializer", choice("msgpack", "json"), "the app's", "Encoding of the arguments."),
+    Option(
+        "check_arguments", FLAG, "True",
+        "Whether a call is refused at once if its arguments do not fit the function.",
+    ),
     Option(
         "in_transaction", FLAG, "False",
         "Run the body inside the transaction that completes the job (current_job().connection).",
@@ -102,6 +106,7 @@ class DeclaredOptions(TypedDict, total=False):
     store_result: bool
     result_ttl: float | timedelta
     serializer: str
+    check_arguments: bool
     in_transaction: bool
 
 
@@ -148,6 +153,7 @@ class TaskOptions:
     store_result: bool = True
     result_ttl: float | None = None
     serializer: str | None = None
+    check_arguments: bool = True
     in_transaction: bool = False
     is_async: bool = False
     spawn: SpawnConfig | None = None
@@ -184,8 +190,7 @@ def declared(
     if is_spawner:
         fields = SPAWN_OPTIONS.by_name.keys() & values.keys()
         spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
-    is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
     try:
-        return TaskOptions(**values, is_async=is_async, spawn=spawn, declared=names)
+        return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=names)
     except ConfigError as error:
         raise ConfigError(f"{owner}: {error}") from None

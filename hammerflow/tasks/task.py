@@ -1,29 +1,46 @@
-"""Task, AsyncTask and Spawner: a function under a name, and the types of their decorators."""
+"""Task, AsyncTask and Spawner: a function under a name."""
 
 from __future__ import annotations
 
-import inspect
+import functools
+import importlib
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from hammerflow.canvas.chain import Canvas, Group
-from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.signature import Signature
+from hammerflow.checks import ARGS, KWARGS, items_of, whole
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.option import documented
+from hammerflow.origin import function_of
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
+from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
 
-__all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
+__all__ = ["AsyncTask", "BoundCall", "Spawner", "Task"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
+_SIZE = whole(1, 1_000_000_000)
 
 
 class TaskBackend(ResultBackend, Protocol):
@@ -44,20 +61,34 @@ class BoundCall(Generic[P, R]):
     _task: Task[P, R]
     _options: CallOptions
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """As :meth:`Task.delay`, with these options."""
         return self._task.app.call(self._task, args, kwargs, self._options)
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
         return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    @overload
+    def s(
+        self: BoundCall[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: BoundCall[Concatenate[Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: BoundCall[Concatenate[Any, Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature[Any]:
         """As :meth:`Task.s`, with these options."""
         task = self._task
         return Signature(task.name, args, kwargs, self._options, False, task.app.enqueue)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """As :meth:`s`; it does not take its predecessor's result."""
         task = self._task
         return Signature(task.name, args, kwargs, self._options, True, task.app.enqueue)
@@ -70,30 +101,55 @@ class Task(Generic[P, R]):
         fn: the function.
         name: its name in the database; ``module.function`` unless given.
         defaults: the options of all its calls.
-        check: raises TypeError unless it is called with arguments that fit the function.
+        refusal: why no worker can know it by its name; empty for almost every task.
+        check: raises TypeError unless it is called with arguments that fit the function, and
+            ConfigError if the task has a refusal.
     """
 
     def __init__(
-        self, fn: Callable[P, Any], *, name: str, options: TaskOptions, app: TaskBackend
-    ) -> None:
+        self, fn: Callable[P, Any], *, name: str, options: TaskOptions, app: TaskBackend,
+        refusal: str = "",
+    ) -> None:  # fmt: skip
+        self.__name__ = self.__qualname__ = name
+        _look_like(fn, self)
         self.fn = fn
         self.name = name
         self.defaults = options
         self.app = app
-        self.check = _arguments_check(fn)
-        self.__name__ = getattr(fn, "__name__", name)
-        self.__qualname__ = getattr(fn, "__qualname__", name)
-        self.__doc__ = fn.__doc__
-        self.__module__ = fn.__module__
-        self.__wrapped__ = fn
+        self.refusal = refusal
+        self.check = self._refuse if refusal else arguments_check(fn)
+        if not (refusal or options.check_arguments):
+            self.check = any_arguments
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        """The task itself: in a class it is a static method."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle it by name as a function is, or by its app and its name in the app."""
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        return _task_of, (self.app, self.__module__, self.name)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    def _refuse(self, /, *args: Any, **kwargs: Any) -> None:
+        raise ConfigError(self.refusal)
+
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Write the call as a durable job, in the open transaction or in one of its own.
 
         Returns:
@@ -117,7 +173,7 @@ class Task(Generic[P, R]):
         app.notifier.ring((options.queue,))
         return Result(job.id, app)
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """:meth:`delay` without blocking the event loop."""
         return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
@@ -146,13 +202,13 @@ class Task(Generic[P, R]):
             TypeError: wrong arguments, one that cannot be encoded, or an unknown option; nothing
                 was written.
         """
-        given: Any = {**options, "delay": options.get("delay", countdown)}
-        given = {name: value for name, value in given.items() if value is not None}
-        known_options(given, f"{self.name}.apply_async()")
+        owner = f"{self.name}.apply_async()"
+        args, kwargs = ARGS(args, f"{owner}: args"), KWARGS(kwargs or {}, f"{owner}: kwargs")
+        given = known_options({**options, "delay": options.get("delay", countdown)}, owner)
         if link is not None or link_error is not None:
             signature = Signature(self.name, tuple(args), kwargs, given, False, self.app.enqueue)
             return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
-        return self.app.call(self, tuple(args), kwargs or {}, given)
+        return self.app.call(self, args, kwargs, given)
 
     @documented(*CALL_OPTIONS)
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
@@ -163,51 +219,63 @@ class Task(Generic[P, R]):
         """
         return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    # Results come before the arguments of s(): type checkers let up to three of them be missing.
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    @overload
+    def s(
+        self: Task[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: Task[Concatenate[Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: Task[Concatenate[Any, Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature[Any]:
         """The call as data; in a chain or fan-in, results come before these arguments."""
         return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """The call as data, with exactly these arguments: it takes no results."""
         return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
-    def map(self, items: Iterable[Any]) -> Signature:
+    def map(self, items: Iterable[Any]) -> Signature[list[R]]:
         """One job that calls the function with each item in turn; its result is a list.
 
         It has the options of the task, and all items are run again if one of them fails.
         """
         return self._for_each(items, lambda index, item: [item])
 
-    def starmap(self, items: Iterable[Any]) -> Signature:
+    def starmap(self, items: Iterable[Any]) -> Signature[list[R]]:
         """:meth:`map` for items that are lists of arguments."""
         return self._for_each(items, self._arguments)
 
     def _for_each(
         self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
-    ) -> Signature:
+    ) -> Signature[list[R]]:
         """One call for each item, with the arguments that ``arguments`` makes of it."""
-        if not isinstance(items, Iterable):
-            raise TypeError(f"{self.name}.map() takes an iterable of items, not {items!r}")
+        items = items_of(items, f"{self.name}: items must be an iterable")
         calls = [arguments(index, item) for index, item in enumerate(items)]
-        options: Any = {EACH: True}
+        if self.refusal:
+            raise ConfigError(self.refusal)
+        options: Any = CheckedOptions({EACH: True})
         return Signature(self.name, (calls,), None, options, True, self.app.enqueue)
 
     def _arguments(self, index: int, item: Any) -> list[Any]:
-        if isinstance(item, str | bytes) or not isinstance(item, Iterable):
-            raise TypeError(
-                f"{self.name}.starmap(): items[{index}] must be a list of arguments, not {item!r}"
-            )
-        return list(item)
+        what = f"{self.name}.starmap(): items[{index}] must be a list of arguments"
+        return list(items_of(item, what))
 
-    def chunks(self, items: Iterable[Any], n: int) -> Group:
+    def chunks(self, items: Iterable[Any], n: int) -> Group[list[R]]:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
 
         Raises:
             ConfigError: ``n`` is below 1.
         """
-        if n < 1:
-            raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
-        iterator = iter(items)
+        n = _SIZE(n, f"{self.name}.chunks(): n")
+        iterator = iter(items_of(items, f"{self.name}.chunks(): items must be an iterable"))
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
         group = Group(self.starmap(part) for part in parts)
         group.submit = self.app.enqueue
@@ -217,59 +285,37 @@ class Task(Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """A task of an ``async def`` function: a call returns the coroutine, its job has result R."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
         return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 class Spawner(Task[P, R]):
-    """A task that yields signatures: its children, written in the transaction that completes it."""
+    """A task that yields signatures: its children, written in the transaction that completes it.
+    Its result is what its generator returns."""
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return self.fn(*args, **kwargs)
 
     def _for_each(
         self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
-    ) -> Signature:
+    ) -> Signature[list[R]]:
         raise ConfigError(
             f"map, starmap and chunks cannot call the spawner {self.name}, as each of its jobs has "
             "children of its own: send a group of its signatures"
         )
 
 
-class Decorator:
-    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
-
-
-class SpawnerDecorator:
-    """The type of ``app.spawner(...)``."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
+def _look_like(fn: Any, task: Any) -> None:
+    """Give a task what frameworks read of its function, such as annotations and flags."""
+    own = type(task)
+    vars(task).update({k: v for k, v in getattr(fn, "__dict__", {}).items() if not hasattr(own, k)})
+    functools.update_wrapper(task, fn, updated=())
+    function = function_of(fn)
+    for name in ("__code__", "__defaults__", "__kwdefaults__") if function else ():
+        setattr(task, name, getattr(function, name))
 
 
-def _arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
-    """A function that has the same parameters and does nothing: a call of it checks arguments, with
-    Python's own TypeError."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return lambda *args, **kwargs: None
-    if not all(p.name.isidentifier() for p in parameters):
-        return lambda *args, **kwargs: None
-    head = inspect.Signature(
-        [
-            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else None)
-            for p in parameters
-        ]
-    )
-    name = getattr(fn, "__name__", "task")
-    name = name if name.isidentifier() else "task"
-    scope: dict[str, Any] = {}
-    exec(f"def {name}{head}: pass", scope)
-    return scope[name]  # type: ignore[no-any-return]
+def _task_of(app: Any, module: str, name: str) -> Task[..., Any]:
+    """A pickled task that its module does not hold under the function's name."""
+    importlib.import_module(module)
+    return app.tasks[name]  # type: ignore[no-any-return]

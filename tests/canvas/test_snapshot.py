@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hammerflow import Hammerflow, Signature, Workflow, chain, chord, group
+from hammerflow import Hammerflow, Signature, SpawnConfig, Workflow, chain, chord, group
 from hammerflow.canvas.snapshot import snapshot
 
 
@@ -70,7 +70,7 @@ def test_each_way_to_write_a_call_down_keeps_its_arguments(
         *chord([add.s(buffer)], add.s(buffer)).leaves(),
     ]
     mapped = [add.map([buffer]), add.starmap([[buffer]]), *add.chunks([[buffer]], 1).tasks]
-    flow = Workflow("w", metadata={"x": buffer}).add(add.s(buffer))
+    flow = Workflow("w").add(add.s(buffer))
     before = [*signatures, flow.nodes[0].content]
     change(buffer)
     kwargs["x"] = None
@@ -79,7 +79,6 @@ def test_each_way_to_write_a_call_down_keeps_its_arguments(
         assert [*signature.args, *signature.kwargs.values()] == [given]
         assert type([*signature.args, *signature.kwargs.values()][0]) is type(given)
     assert [signature.args for signature in mapped] == [([[given]],)] * 3
-    assert flow.metadata == {"x": given}
 
 
 def test_a_batch_keeps_the_calls_of_a_list(app: Hammerflow) -> None:
@@ -104,3 +103,22 @@ def test_what_cannot_be_copied_is_left_to_the_codec(app: Hammerflow) -> None:
     endless.append(endless)
     for value in (Odd(), (n for n in ()), endless, [Odd()], {"x": endless}):
         assert Signature("add", (value,)).args[0] is value
+
+
+def test_options_are_kept_as_they_were_given(app: Hammerflow) -> None:
+    @app.task
+    def add(n: int) -> None: ...
+
+    headers: dict[str, Any] = {"trace": ["a"]}
+    metadata: dict[str, Any] = {"by": ["b"]}
+    config = SpawnConfig(metadata=metadata)
+    calls = [
+        add.options(headers=headers, spawn=config).s(1),
+        add.s(1).set(headers=headers, spawn=config),
+        *group(add.s(1)).set(headers=headers, spawn=config).tasks,
+    ]
+    headers["trace"].append("z")
+    metadata["by"].append("z")
+    for call in calls:
+        assert call.options["headers"] == {"trace": ["a"]}
+        assert call.options["spawn"].metadata == {"by": ["b"]}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
+import importlib
 import re
+import subprocess
 import sys
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import (
     TYPE_CHECKING,
@@ -205,9 +208,9 @@ def test_a_class_defined_after_its_task_is_known_at_the_first_call() -> None:
     assert codec.decode(codec.encode(later(x=1))) == later(x=1)
 
 
-def module_of(name: str, *, of_main: bool = False) -> Any:
+def module_of(name: str) -> Any:
     """A module with a class ``Order`` and a task that names it."""
-    names: dict[str, Any] = {"__name__": "__main__" if of_main else name}
+    names: dict[str, Any] = {"__name__": name}
     text = (
         "import dataclasses\n@dataclasses.dataclass\nclass Order:\n    x: int\n"
         "def task(order: Order) -> None: ...\n"
@@ -242,13 +245,23 @@ def test_two_modules_may_have_a_class_of_one_name() -> None:
     assert [type(each) for each in back] == [shop.Order, depot.Order]
 
 
-def test_the_main_program_is_the_module_that_the_worker_imports() -> None:
-    caller, worker = Codec(main="shop"), Codec(main="worker")
-    run, imported = module_of("shop", of_main=True), module_of("shop")
-    caller.register_annotations(run.task)
-    worker.register_annotations(imported.task)
-    back = worker.decode(caller.encode(run.Order(1)))
-    assert (type(back), back.x) == (imported.Order, 1)
+def test_the_main_program_is_the_module_that_the_worker_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "import dataclasses\nfrom hammerflow.codec.codec import Codec\n"
+        "@dataclasses.dataclass\nclass Order:\n    x: int\n"
+        "def task(order: Order) -> None: ...\ncodec = Codec()\ncodec.register_annotations(task)\n"
+        "if __name__ == '__main__':\n"
+        "    print(codec.encode(Order(1), serializer='json').decode())\n"
+    )
+    tmp_path.joinpath("shop_of_orders.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = [sys.executable, "shop_of_orders.py"]
+    data = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+    imported = importlib.import_module("shop_of_orders")
+    assert imported.codec.decode(data) == imported.Order(1)
 
 
 def test_two_annotated_classes_of_one_name_are_both_refused_until_one_is_named() -> None:

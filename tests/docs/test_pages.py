@@ -45,6 +45,20 @@ def test_every_block_of_a_page_is_run_or_checked(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_a_page_whose_module_grows_says_that_processes_keep_their_code(page: Path) -> None:
+    has_started, known, grows = False, set[str | None](), False
+    last: str | None = None
+    for block in blocks_of(page):
+        has_started |= block.language == "console" and " worker" in block.text
+        if block.language == "python" and block.directive != "not run":
+            last = block.file_name or last
+            grows |= has_started and last in known
+            known.add(last)
+
+    assert not grows or "restart the worker" in page.read_text("utf-8").lower()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
 def test_every_page_that_a_page_names_is_there(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)(?:#[\w-]*)?\)", page.read_text("utf-8"))
 

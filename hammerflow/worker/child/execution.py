@@ -17,6 +17,7 @@ from hammerflow.enqueue.job_factory import Parent
 from hammerflow.errors import SpawnInvalid
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Operation
+from hammerflow.tasks.functions import UNFINISHED, unfinished
 from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
 from hammerflow.worker.child.spawn_buffer import SpawnBuffer
@@ -175,6 +176,8 @@ class JobExecution:
         if isinstance(value, Iterator) or (_are_signatures(value) and (value or is_spawner)):
             return buffer.add_all(value)
         if is_spawner and value is not None:
+            if type(value) in UNFINISHED:
+                raise unfinished(self.task.name, value)
             kind = type(value).__name__
             raise TypeError(f"the spawner {self.task.name} must yield signatures, not {kind}")
         return value

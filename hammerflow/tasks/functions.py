@@ -1,0 +1,156 @@
+"""Functions: which of them can be tasks, what they are called, and which arguments they take."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+import sys
+from collections.abc import Callable
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final
+
+from hammerflow.errors import ConfigError
+from hammerflow.origin import function_of, import_path
+
+__all__ = [
+    "UNFINISHED",
+    "any_arguments",
+    "arguments_check",
+    "checked_function",
+    "default_name",
+    "is_async",
+    "unfinished",
+]
+
+#: What a call returns if it has not run the function's body yet.
+UNFINISHED: Final = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
+
+
+def checked_function(fn: Any, *, is_spawner: bool) -> Callable[..., Any]:
+    """The function to register; of a static method the function in it.
+
+    Raises:
+        ConfigError: it cannot be run as a job; the message names it and says what to do.
+    """
+    if isinstance(fn, staticmethod):
+        fn = fn.__func__
+    shown = getattr(fn, "__qualname__", None) or f"{fn!r:.80}"
+    wrong = _why_not(fn) or ("" if is_spawner else _why_no_task(fn))
+    if wrong:
+        raise ConfigError(f"@app.{'spawner' if is_spawner else 'task'}: {shown} {wrong}")
+    return fn  # type: ignore[no-any-return]
+
+
+def _why_not(fn: Any) -> str:
+    """Why this can be neither task nor spawner; empty if it can."""
+    if isinstance(fn, str):
+        return "is text, not a function: give the name as name='...'"
+    if isinstance(fn, type):
+        return "is a class, whose instances are not results: write a function that calls it"
+    if isinstance(fn, classmethod | property) or not callable(fn):
+        kind = type(fn).__name__
+        return f"cannot be called as a function ({kind}): write a function or a static method"
+    if _is_method(fn):
+        return "is a method, but a job has no object to call it on: make it a static method"
+    return ""
+
+
+def _why_no_task(fn: Any) -> str:
+    function = function_of(fn)
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return "is a generator function: use @app.spawner if it yields jobs, else return a list"
+    return ""
+
+
+def _is_method(fn: Any) -> bool:
+    """Whether a plain function is defined in a class and takes the instance or class first."""
+    if not inspect.isfunction(fn):
+        return False
+    outer, _, _ = fn.__qualname__.rpartition(".")
+    if not outer or outer.endswith("<locals>"):
+        return False
+    return next(iter(inspect.signature(fn).parameters), "") in ("self", "cls")
+
+
+def default_name(fn: Any) -> tuple[str, str]:
+    """The name ``module.function``; and why no worker can know the task by it, or an empty text.
+
+    Raises:
+        ConfigError: it has no name, as a partial.
+    """
+    name = getattr(fn, "__name__", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{fn!r:.80} has no name of its own: give the task one with name='...'")
+    try:
+        return f"{import_path(fn)}.{name}", ""
+    except ConfigError as error:
+        remedy = "or give the task the name that its worker knows, name='...'"
+        return f"__main__.{name}", f"task {name}: {error}, {remedy}"
+
+
+def is_async(fn: Any) -> bool:
+    """Whether a call returns a coroutine or an async generator."""
+    function = function_of(fn)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return True
+    coroutines = sys.modules.get("asyncio.coroutines")  # it may mark what returns a coroutine
+    mark = getattr(coroutines, "_is_coroutine", None)
+    return inspect.iscoroutinefunction(fn) or (
+        mark is not None and getattr(fn, "_is_coroutine", None) is mark
+    )
+
+
+def unfinished(name: str, value: Any) -> TypeError:
+    """The error of a body that returned one of :data:`UNFINISHED`, which is closed.
+
+    Args:
+        name: of the task.
+    """
+    kind, remedy = "an async generator", "declare it with @app.spawner if it yields jobs"
+    if isinstance(value, CoroutineType):
+        value.close()
+        kind, remedy = "a coroutine", "make the function (or its decorator's wrapper) async def"
+    elif isinstance(value, GeneratorType):
+        value.close()
+        kind = "a generator"
+    return TypeError(f"{name} returned {kind}, whose body has not run: {remedy}")
+
+
+def arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
+    """A function that has the same parameters and does nothing: a call of it checks arguments, with
+    Python's own TypeError.
+
+    The parameters are those of what is called: of a decorator's wrapper, not of what it wraps.
+    """
+    try:
+        parameters = _signature(fn).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return any_arguments
+    if not all(_is_plain(p.name) for p in parameters):
+        return any_arguments
+    head = inspect.Signature(
+        [
+            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else None)
+            for p in parameters
+        ]
+    )
+    name = getattr(fn, "__name__", "")
+    name = name if _is_plain(name) else "task"
+    scope: dict[str, Any] = {}
+    exec(f"def {name}{head}: pass", scope)
+    return scope[name]  # type: ignore[no-any-return]
+
+
+def any_arguments(*args: Any, **kwargs: Any) -> None:
+    """Accept all arguments."""
+
+
+def _signature(fn: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(fn, follow_wrapped=False)
+    except ValueError:  # a wrapper in C, as functools.cache makes it, takes what it wraps takes
+        return _signature(fn.__wrapped__)
+
+
+def _is_plain(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)

@@ -1,0 +1,1 @@
+"""Tasks: which function it is, what it is called, and what its calls take."""

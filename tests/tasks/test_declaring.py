@@ -1,0 +1,336 @@
+"""Declaring tasks: which functions can be one, under which name, and what is refused at once."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import math
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hammerflow import ConfigError, Hammerflow, JobFailed, Signature
+from hammerflow.tasks.task import AsyncTask
+from hammerflow.testing.drain import drain
+
+
+@pytest.fixture
+def app(sqlite_url: str) -> Iterator[Hammerflow]:
+    app = Hammerflow("shop", database=sqlite_url, doorbell="none")
+    app.migrate()
+    yield app
+    app.close()
+
+
+def times(factor: int) -> Callable[[int], int]:
+    def multiply(x: int) -> int:
+        return factor * x
+
+    return multiply
+
+
+def logged(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(*args: Any) -> Any:  # no functools.wraps: each task is called wrapper
+        return fn(*args)
+
+    return wrapper
+
+
+def passing(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+class Adder:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def add(self, x: int) -> int:
+        return self.n + x
+
+    def __call__(self, x: int) -> int:
+        return self.add(x)
+
+    @classmethod
+    def zero(cls) -> int:
+        return cls(0).n
+
+
+class AsyncAdder(Adder):
+    async def __call__(self, x: int) -> int:  # type: ignore[override]
+        return self.add(x)
+
+
+#: Each pair of functions has one name.
+CLASHES = {
+    "closures": lambda: (times(2), times(3)),
+    "lambdas": lambda: (lambda: 1, lambda: 2),
+    "lambdas of a loop": lambda: [lambda x, k=k: x * k for k in (2, 3)],
+    "keyword defaults of a loop": lambda: [lambda x, *, k=k: x * k for k in (2, 3)],
+    "wrappers without a name": lambda: (logged(times(2)), logged(math.sqrt)),
+    "closures, wrapped": lambda: (passing(times(2)), passing(times(3))),
+    "methods of two objects": lambda: (Adder(2).add, Adder(3).add),
+}
+
+
+@pytest.mark.parametrize("kind", CLASHES)
+@pytest.mark.parametrize("decorator", ["task", "spawner", "spawn_handler"])
+def test_two_functions_cannot_have_one_name(app: Hammerflow, kind: str, decorator: str) -> None:
+    one, other = CLASHES[kind]()
+    register = app.spawn_handler("same") if decorator == "spawn_handler" else vars(Hammerflow)[
+        decorator].__get__(app)  # fmt: skip
+    register(one)
+
+    with pytest.raises(ConfigError, match=r"is taken by .*test_declaring.py:\d+\): give .*another"):
+        register(other)
+
+    app.task(name="other")(other)  # the remedy
+
+
+def test_objects_need_a_name_and_cannot_share_it(app: Hammerflow) -> None:
+    app.task(name="adder")(Adder(2))
+    app.task(name="part")(functools.partial(pow, 2))
+
+    with pytest.raises(ConfigError, match="'adder' is taken by Adder.__call__"):
+        app.task(name="adder")(Adder(3))
+    with pytest.raises(ConfigError, match="'part' is taken by functools.partial"):
+        app.task(name="part")(functools.partial(pow, 3))
+    for nameless in (Adder(2), functools.partial(pow, 2)):
+        with pytest.raises(ConfigError, match="has no name of its own: give the task one"):
+            app.task(nameless)
+    with pytest.raises(ConfigError, match="'hammerflow.collect' is taken"):
+        app.task(name="hammerflow.collect")(times(2))
+
+
+def test_what_cannot_differ_may_be_registered_once_more(app: Hammerflow) -> None:
+    def plain() -> Callable[[int], int]:
+        def double(x: int) -> int:
+            return 2 * x
+
+        return double
+
+    assert app.task(plain()) is not app.task(plain())
+    assert app.task(math.sqrt) is not app.task(queue="slow")(math.sqrt)
+    method = Adder(2).add
+    app.task(method)
+    app.task(method)
+
+
+MODULE = """
+from shop_of_test import app
+
+@app.task
+def mail(to):
+    return {value}
+
+def make(n):
+    @app.task(name=f"make{{n}}")
+    def made():
+        return n
+
+make(1)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Hammerflow) -> Path:
+    """A module with tasks of an app that lives elsewhere."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    holder = type(sys)("shop_of_test")
+    holder.app = app  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shop_of_test", holder)
+    file = tmp_path / "mail_of_test.py"
+    file.write_text(MODULE.format(value=1))
+    yield file
+    sys.modules.pop("mail_of_test", None)
+
+
+def test_a_reloaded_module_registers_its_tasks_again(app: Hammerflow, shop: Path) -> None:
+    module = importlib.import_module("mail_of_test")
+    shop.write_text("# an edit\n" + MODULE.format(value=2))
+    importlib.reload(module)
+    assert app.tasks["mail_of_test.mail"].fn("x") == 2
+
+    del sys.modules["mail_of_test"]
+    shop.write_text("# one\n# more edit\n" + MODULE.format(value=3))
+    importlib.import_module("mail_of_test")
+    assert app.tasks["mail_of_test.mail"].fn("x") == 3
+
+
+def test_a_copy_in_the_same_module_is_not_a_reload(app: Hammerflow, shop: Path) -> None:
+    copy = "\n@app.task\ndef mail(to):\n    return 4\n"
+    shop.write_text(MODULE.format(value=1) + copy)
+    with pytest.raises(
+        ConfigError,
+        match=r"'mail_of_test.mail' is taken by mail \(.*:4\): give mail \(.*:15\) another one",
+    ):
+        importlib.import_module("mail_of_test")
+
+
+def test_what_cannot_run_as_a_job_is_refused_where_it_is_declared(app: Hammerflow) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+
+    async def aitems() -> AsyncIterator[int]:
+        yield 1
+
+    class Shop:
+        @staticmethod
+        def static() -> None: ...
+
+        def method(self) -> None: ...
+
+        @functools.lru_cache  # noqa: B019
+        def cached(self) -> None: ...
+
+    wrong: dict[str, list[Any]] = {
+        "is a generator function: use @app.spawner": [
+            items, aitems, functools.partial(items), staticmethod(items),
+        ],
+        "is a class, whose instances": [Shop, int],
+        "cannot be called as a function": [
+            classmethod(items), property(items), functools.partialmethod(items), 5,
+        ],
+        "is a method": [Shop.method],
+        "is text, not a function: give the name as name=": ["mail"],
+        "is the task .* already: give its function": [app.task(Shop.static)],
+    }  # fmt: skip
+    for sentence, things in wrong.items():
+        for thing in things:
+            with pytest.raises(ConfigError, match=sentence):
+                app.task(name="x")(thing)
+            with pytest.raises(ConfigError, match=sentence):
+                app.task(thing)
+    for thing in (Shop, classmethod(items), Shop.method, "mail", 5):
+        with pytest.raises(ConfigError, match="@app.spawner: "):
+            app.spawner(thing)
+    assert "x" not in app.tasks
+
+
+def test_a_class_holds_tasks_as_static_methods(app: Hammerflow) -> None:
+    class Shop:
+        @app.task
+        @staticmethod
+        def below(x: int) -> int:
+            return x
+
+        @staticmethod
+        @app.task
+        def above(x: int) -> int:
+            return x
+
+        @app.task
+        def bare(x: int) -> int:  # type: ignore[misc]  # noqa: N805
+            return x
+
+    for task in (Shop.below, Shop.above, Shop.bare, Shop().below, Shop().above, Shop().bare):
+        assert task(3) == 3
+        result = task.delay(3)
+        drain(app)
+        assert result.get(timeout=0) == 3
+    for above in (classmethod, property):
+        with pytest.raises(ConfigError, match="is a method"):
+
+            class Refused:
+                @above
+                @app.task
+                def method(cls) -> None: ...  # noqa: N805
+
+
+def test_methods_objects_and_partials_work_if_they_have_a_name(app: Hammerflow) -> None:
+    double = functools.wraps(times)(functools.partial(pow, 2))
+    tasks = {
+        app.task(name="bound")(Adder(2).add): 5,
+        app.task(name="object")(Adder(2)): 5,
+        app.task(name="async object")(AsyncAdder(2)): 5,
+        app.task(name="partial")(functools.partial(pow, 2)): 8,
+        app.task(name="async partial")(functools.partial(AsyncAdder(2).__call__)): 5,
+        app.task(double): 8,
+        app.task(math.sqrt): math.sqrt(3),
+    }
+    results = {task.delay(3): value for task, value in tasks.items()}
+    zero = app.task(Adder.zero).delay()
+    drain(app)
+
+    assert {result.get(timeout=0): value for result, value in results.items()} == {
+        value: value for value in results.values()
+    }
+    assert zero.get(timeout=0) == 0
+    is_async = {task.name for task in tasks if isinstance(task, AsyncTask)}
+    assert is_async == {"async object", "async partial"}
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_body_that_has_not_run_fails_with_that_cause(app: Hammerflow, keeps: bool) -> None:
+    ran: list[str] = []
+
+    @passing
+    async def coroutine() -> None:
+        ran.append("coroutine")
+
+    @passing
+    def generator() -> Iterator[int]:
+        ran.append("generator")
+        yield 1
+
+    @passing
+    async def async_generator() -> AsyncIterator[int]:
+        ran.append("async generator")
+        yield 1
+
+    async def nested() -> Any:
+        return coroutine()
+
+    causes = {
+        coroutine: "returned a coroutine, whose body has not run: make the function .*async def",
+        nested: "returned a coroutine, whose body has not run",
+        generator: "returned a generator, whose body has not run: declare it with @app.spawner",
+        async_generator: "returned an async generator, whose body has not run",
+    }
+    for fn, cause in causes.items():
+        task = app.task(store_result=keeps)(fn)
+        result, mapped = task.delay(), task.starmap([()]).set(max_attempts=1).delay()
+        drain(app)
+        for job in (result, mapped):
+            with pytest.raises(JobFailed, match=cause):
+                job.get(timeout=0)
+        assert len(result.job().errors) == 1  # another attempt would end the same way
+    assert ran == []
+
+
+def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(app: Hammerflow) -> None:
+    @app.spawner(max_attempts=1)
+    @passing
+    async def children() -> list[Signature]:
+        return []
+
+    result = children.delay()
+    drain(app)
+    with pytest.raises(JobFailed, match="returned a coroutine, whose body has not run"):
+        result.get(timeout=0)
+
+
+def test_a_wrapper_that_runs_the_coroutine_or_is_marked_as_one_works(app: Hammerflow) -> None:
+    async def one() -> int:
+        return 1
+
+    @app.task
+    @functools.wraps(one)
+    def run() -> int:
+        return asyncio.run(one())
+
+    marked = passing(one)
+    marked._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    awaited = app.task(name="marked")(marked)
+    results = [run.delay(), awaited.delay()]
+    drain(app)
+
+    assert [result.get(timeout=0) for result in results] == [1, 1]
