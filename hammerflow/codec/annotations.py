@@ -13,6 +13,8 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from hammerflow.origin import function_of
+
 __all__ = ["ClassesNamed", "classes_named", "local_names"]
 
 
@@ -50,8 +52,8 @@ def local_names(fn: Callable[..., Any]) -> Mapping[str, Any]:
 
     It must be called while the outer function runs; later its variables are gone.
     """
-    home, _, _ = getattr(fn, "__qualname__", "").rpartition(".<locals>.")
-    texts = [text for text in _annotations(inspect.unwrap(fn)).values() if isinstance(text, str)]
+    home, _, _ = getattr(_plain(fn), "__qualname__", "").rpartition(".<locals>.")
+    texts = [text for text in _annotations(_plain(fn)).values() if isinstance(text, str)]
     frame = sys._getframe(1) if home and texts else None
     while frame is not None and frame.f_code.co_qualname != home:
         frame = frame.f_back
@@ -76,7 +78,7 @@ def classes_named(described: Any, known: Mapping[str, Any]) -> ClassesNamed:
     if isinstance(described, type):
         waiting: list[Any] = [described]
     else:
-        plain = inspect.unwrap(described)
+        plain = _plain(described)
         names = {**getattr(plain, "__globals__", {}), **_closure(plain), **known}
         waiting = list(_hints(plain, names, missing))
     seen: list[Any] = []
@@ -91,6 +93,12 @@ def classes_named(described: Any, known: Mapping[str, Any]) -> ClassesNamed:
         else:
             waiting += _parts(hint, missing)
     return ClassesNamed(list(found), not missing)
+
+
+def _plain(fn: Callable[..., Any]) -> Any:
+    """The function with the annotations, below decorators and partials."""
+    inner = inspect.unwrap(fn)
+    return inspect.unwrap(function_of(inner) or inner)
 
 
 def _parts(hint: Any, missing: list[str]) -> Iterable[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import importlib
 import re
 import subprocess
@@ -130,15 +131,32 @@ def box(box: Box[Order]) -> None: ...
 class Methods:
     @staticmethod
     def static(order: Order) -> None: ...
+    @classmethod
+    def of_class(cls, order: Order) -> None: ...
+    def bound(self, order: Order) -> None: ...
+    def __call__(self, order: Order) -> None: ...
 
 
-def wrapped(order: Order) -> None: ...
+def decorated(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def call(*args: Any) -> Any:
+        return fn(*args)
+
+    return call
+
+
+CALLABLES = [Methods.static, Methods.of_class, Methods().bound, Methods()]
+CALLABLES += [
+    decorated(plain),
+    functools.partial(decorated(plain)),
+    decorated(functools.partial(plain)),
+]
 
 
 FUNCTIONS: list[tuple[Callable[..., Any], Any]] = [
     *((fn, ORDER) for fn in (plain, optional, old_union, nested, annotated, alias, star, returned)),
     *((fn, ORDER) for fn in (bound, of_new_type, of_form, beside_what_is_gone, in_async, spawns)),
-    *((fn, ORDER) for fn in (async_spawns, callback, box, Methods.static)),
+    *((fn, ORDER) for fn in (async_spawns, callback, box, *CALLABLES)),
     (old_union, Color.RED),
     (star, Size.SMALL),
     (of_new_type, Pair(ORDER)),

@@ -270,9 +270,7 @@ def test_what_an_object_lacks_or_cannot_send_is_refused_with_its_path(serializer
     deep.lock = [[[[[[1]]]]]]
     flat = Codec(serializer, max_depth=2)
     flat.register(Started)
-    with pytest.raises(
-        NotEncodable, match=r"^result\.note: containers are nested too deep"
-    ):
+    with pytest.raises(NotEncodable, match=r"^result\.note: containers are nested too deep"):
         flat.encode(deep)
 
 
