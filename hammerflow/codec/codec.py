@@ -334,6 +334,8 @@ class Codec:
         def on_extension(code: int, content: bytes) -> Any:
             nonlocal open_tags
             if code not in TYPE_TAG_OF_CODE:
+                if opaque is None:
+                    return read_scalar(code, content)
                 return _or_opaque(opaque, "time", None, lambda: read_scalar(code, content))
             open_tags += 1
             return TYPE_TAG_OF_CODE[code]
@@ -404,7 +406,7 @@ class Codec:
 
 
 def _or_opaque(opaque: list[Opaque] | None, kind: Any, fields: Any, make: Callable[[], Any]) -> Any:
-    """What ``make`` makes; where it cannot, and ``opaque`` is a list, something that is added."""
+    """What ``make`` makes; where it cannot, a placeholder that is added to a list ``opaque``."""
     try:
         return make()
     except NotMade as error:
