@@ -205,7 +205,8 @@ class Codec:
             if self._classes.resolve():
                 return self._encode(value, parts, serializer, room, name)
             self._walk(value, parts, room, name)
-            raise NotEncodable(f"{name('')}: {error_text(error)}") from error
+            reason = str(error) if isinstance(error, EncodeError) else error_text(error)
+            raise NotEncodable(f"{name('')}: {reason}") from error
         if len(data) <= self.max_bytes:  # a packer keeps its buffer: drop one that has grown huge
             self._packers.append(packer)
             return data
