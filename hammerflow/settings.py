@@ -17,8 +17,9 @@ from hammerflow.checks import FLAG, Unfit, ValueCheck, choice, duration, pattern
 from hammerflow.database_url import DatabaseURL, parse_url
 from hammerflow.errors import ConfigError
 from hammerflow.option import Option, OptionTable, documented, unknown_option
+from hammerflow.redis_url import checked_redis_url
 
-__all__ = ["SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
+__all__ = ["MODULES", "SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 
 _log = logging.getLogger("hammerflow.settings")
 
@@ -47,8 +48,25 @@ def _redis(value: Any) -> str:
     url = _URL.read(value)
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise Unfit(value=url.partition(":")[0][:20])  # the rest may hold a password
-    return url  # type: ignore[no-any-return]
+    return checked_redis_url(url)
 
+
+def _include(value: Any) -> tuple[str, ...]:
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise Unfit
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(_MODULE, name):
+            raise Unfit(value=name)
+    return tuple(names)
+
+
+_MODULE = r"[^\W\d]\w*(\.([^\W\d]|[*?])[\w*?]*)*"
+#: Names of modules, as a list or separated by commas.
+MODULES = ValueCheck(
+    "list[str]", "names of modules, such as shop.mail or shop.*.tasks", _include,
+    bounds="names of modules",
+)  # fmt: skip
 
 #: Every setting: a keyword of ``Hammerflow(...)``, an environment variable, a key of the file.
 SETTINGS = OptionTable((
@@ -115,6 +133,11 @@ SETTINGS = OptionTable((
         "configure_logging", FLAG, "True",
         "Whether a worker sets up the root logger; False leaves that to the application.",
     ),
+    Option(
+        "include", MODULES, "()",
+        "Modules with tasks, which workers and commands import after the app; * matches any "
+        "one part of a name.",
+    ),
 ))  # fmt: skip
 _OPTIONAL = frozenset({"redis", "schema"})
 
@@ -149,6 +172,7 @@ class Settings:
     statement_timeout: float = 60.0
     log_jobs: bool = False
     configure_logging: bool = True
+    include: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for option in SETTINGS:

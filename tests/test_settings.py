@@ -73,12 +73,16 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "statement_timeout": 9.0,
         "log_jobs": True,
         "configure_logging": False,
+        "include": ("shop.mail", "shop.*.tasks"),
     }
     assert values.keys() == {field.name for field in fields(Settings)}
     assert all(values[field.name] != field.default for field in fields(Settings))
     urls = {"database": "DATABASE_URL", "redis": "REDIS_URL"}
     environ = {
-        f"HAMMERFLOW_{urls.get(key, key.upper())}": str(value) for key, value in values.items()
+        f"HAMMERFLOW_{urls.get(key, key.upper())}": (
+            ", ".join(value) if isinstance(value, tuple) else str(value)
+        )
+        for key, value in values.items()
     }
     toml.write_text(
         "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()), "utf-8"

@@ -173,7 +173,9 @@ class _TransactionThread:
         self._app = app
         self._release = release
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[Call | OpenTransaction | BaseException | None] = SimpleQueue()
+        self._calls: SimpleQueue[Call | OpenTransaction | Exception | None] = SimpleQueue()
+        self._putting = threading.Lock()
+        self._has_end = False
         self._is_busy = self._gives_up = False
         self._thread = threading.Thread(target=self._run, name="hammerflow-tx", daemon=True)
         self._thread.start()
@@ -183,10 +185,15 @@ class _TransactionThread:
         """Whether the caller runs in this thread."""
         return threading.current_thread() is self._thread
 
-    def put(self, call: Call | OpenTransaction | BaseException | None) -> None:
+    def put(self, call: Call | OpenTransaction | Exception | None) -> None:
         """Add a call, or the end: the transaction to commit, the error to roll back for, or None to
-        roll back."""
-        self._calls.put(call)
+        roll back. A call after the end is cancelled."""
+        with self._putting:
+            if self._has_end and isinstance(call, Call):
+                call.future.cancel()
+                return
+            self._has_end = not isinstance(call, Call)
+            self._calls.put(call)
 
     async def commit(self, opened: OpenTransaction) -> None:
         """Commit, and ring for what was enqueued."""
@@ -202,7 +209,7 @@ class _TransactionThread:
     async def roll_back(self, error: BaseException) -> None:
         """Roll back for the error that has left the block; raises what it means, if anything else
         than itself."""
-        self._gives_up = True
+        self._gives_up, trace = True, error.__traceback__
         self.put(error if isinstance(error, Exception) else None)
         if self._is_busy:
             await self._app.async_calls.read(self.interrupt)
@@ -211,6 +218,7 @@ class _TransactionThread:
         except Exception as failure:
             if failure is not error:
                 raise failure from error
+        error.__traceback__ = trace  # without the frames of the thread
 
     def interrupt(self) -> None:
         """Have the statement under way fail, so that nobody waits for its lock any longer."""
@@ -323,6 +331,7 @@ class _LoopTransaction(OpenTransaction):
         super().__init__(tx)
         self._bridge = bridge
         self._pool = ThreadPool(1, "hammerflow-using")
+        self._lock = threading.RLock()  # its cursor serves one thread at a time
 
     def run(self, work: Callable[[], T]) -> T:
         self.check()
@@ -331,7 +340,8 @@ class _LoopTransaction(OpenTransaction):
                 "this connection is asynchronous, so a plain call cannot use it: await the async "
                 "form inside `async with app.using(...)`: adelay(), aenqueue(), aenqueue_many()"
             )
-        return work()
+        with self._lock:
+            return work()
 
     async def run_async(self, work: Callable[[], T]) -> T:
         self.check()

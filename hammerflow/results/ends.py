@@ -117,7 +117,7 @@ class EndWatch:
                 for key in heard.keys() - asked:
                     heard.pop(key).__exit__()
             try:
-                self._query(jobs, workflows)
+                self._query(jobs, workflows, due)
             except Exception as error:  # noqa: BLE001 - a border: each wait raises it
                 self._fail(error, asked)
 
@@ -126,10 +126,12 @@ class EndWatch:
             waiter = self._backend.notifier.expect(key, partial(self._rang, key))
             heard[key] = waiter.__enter__()
 
-    def _query(self, jobs: list[bytes], workflows: list[bytes]) -> None:
+    def _query(self, jobs: list[bytes], workflows: list[bytes], due: set[bytes]) -> None:
         store = self._backend.store
-        if jobs and (found := store.jobs.ended_or_unknown(jobs)):
-            self._tell(self._jobs, found)
+        if jobs:
+            found = store.jobs.ended(jobs)
+            new = [key for key in jobs if key in due and key not in found]
+            self._tell(self._jobs, found | store.jobs.unknown(new))
         if workflows and (found := store.workflows.ended_or_unknown(workflows)):
             self._tell(self._workflows, found)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound, NotDecodable
 from hammerflow.results.waiting import ResultBackend
+from hammerflow.workflows.references import ResultRef
 
-__all__ = ["MEMBER_ERRORS", "decoded", "failure_of_job", "not_found"]
+__all__ = ["MEMBER_ERRORS", "decoded", "decoded_results", "failure_of_job", "not_found"]
 
 
 #: What reading one job of many may raise while the results of the others can be read.
@@ -35,6 +36,17 @@ def decoded(backend: ResultBackend, value: bytes | None, job_id: Callable[[], by
         task = _task(backend, key)
         what = f"job {uuid.UUID(bytes=key)}" + (f" of task {task}" if task else "")
         raise NotDecodable(f"the result of {what} cannot be read here: {error}") from error
+
+
+def decoded_results(backend: ResultBackend, ref: ResultRef) -> Iterator[Any]:
+    """The results of a reference's jobs, in order; None for a job without one.
+
+    Raises:
+        NotDecodable: as :func:`decoded`.
+    """
+    workflows = backend.store.workflows
+    for index, (_, value) in enumerate(workflows.results(ref)):
+        yield decoded(backend, value, lambda: workflows.ids(ref)[index])  # noqa: B023
 
 
 def failure_of_job(backend: ResultBackend, job_id: bytes) -> JobFailed:

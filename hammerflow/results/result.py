@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
+from hammerflow.checks import NOTE
 from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.results.reading import decoded, failure_of_job, not_found
@@ -120,6 +121,7 @@ class Result(Generic[R]):
         Raises:
             JobNotFound: no job has this id.
         """
+        reason = NOTE(reason, "cancel(): reason")
         state = self._backend.store.jobs.cancel(
             self._key, reason, then=partial(announce, self._backend)
         )

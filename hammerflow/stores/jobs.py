@@ -265,15 +265,17 @@ class Jobs(Verbs):
         """Whether there is such a job."""
         return bool(self._database.rows("job_exists", id=job_id))
 
-    def ended_or_unknown(self, job_ids: Sequence[bytes]) -> set[bytes]:
-        """Those of these ids whose job has ended, or that no job has."""
-        left = set(job_ids)
-        for page in in_chunks(job_ids, _PAGE):
-            left -= {row[0] for row in self._database.rows("outcomes_of", ids=page)}
-        open_: set[bytes] = set()
-        for page in in_chunks([*left], _PAGE):
-            open_ |= {row[0] for row in self._database.rows("jobs_existing", ids=page)}
-        return set(job_ids) - open_
+    def ended(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids whose job has ended."""
+        return self._ids("outcomes_of", job_ids)
+
+    def unknown(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids that no job has."""
+        return set(job_ids) - self._ids("jobs_existing", job_ids)
+
+    def _ids(self, name: str, job_ids: Sequence[bytes]) -> set[bytes]:
+        pages = in_chunks(job_ids, _PAGE)
+        return {row[0] for page in pages for row in self._database.rows(name, ids=page)}
 
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of jobs from ``low`` to ``high``, both included."""

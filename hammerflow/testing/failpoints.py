@@ -201,7 +201,7 @@ def install(folder: str) -> None:
     if not Path(folder).is_dir():
         raise ConfigError(f"HAMMERFLOW_FAILPOINTS must be an existing folder, not {folder!r}")
     # The supervisor comes first; the fork server inherits its environment.
-    worker = os.environ.setdefault("HAMMERFLOW_FAILPOINTS_WORKER", str(os.getpid()))
+    worker = os.environ.setdefault("_HAMMERFLOW_FAILPOINTS_WORKER", str(os.getpid()))
     failpoints = _Failpoints(Path(folder), int(worker))
     for owner, name, wrap in (
         (Claims, "claim", failpoints.claim),

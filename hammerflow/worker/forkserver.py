@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
@@ -94,6 +95,7 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
         said = str(error) or f"importing {options.app} raised {type(error).__name__}"
         control.sendall(pack([APP_BROKEN, said, traceback.format_exc()]))
         return 1
+    os.fstat(control.fileno())  # EBADF if the import has closed all descriptors
     handled = app_signals.set_aside()
     open_missing_streams()
     if options.configure_logging and app.settings.configure_logging:
@@ -106,6 +108,7 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
     if handled:
         text = "importing the app set signal handlers; the worker handles these signals itself"
         log.info(text, extra=facts(signals=",".join(handled)))
+    _log_tasks(app, options)
     app.close()
     control.sendall(pack(greeting))
     faulthandler.cancel_dump_traceback_later()  # its thread is not forked
@@ -115,6 +118,20 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
     outlive_parent()
     ForkServer(app, control, limits, lease_clock, app_signals).run()
     return 0
+
+
+def _log_tasks(app: Hammerflow, options: WorkerOptions) -> None:
+    """Say which tasks there are: a module that nobody imports is missed in silence otherwise."""
+    own = [task for task in app.tasks.values() if not task.name.startswith(BUILTIN)]
+    if not own:
+        log.warning(
+            "%s has no tasks, so this worker runs no jobs: name the modules that define them with "
+            "Hammerflow(..., include=['shop.mail']) or app.autodiscover('shop.*.tasks')",
+            options.app,
+        )
+        return
+    modules = sorted({task.fn.__module__ for task in own})
+    log.info("imported the app", extra=facts(tasks=len(own), modules=",".join(modules)))
 
 
 def _greeting(app: Hammerflow, folder: str) -> list[Any]:

@@ -4,9 +4,10 @@ Each line that a task's body logs, with any logger, carries the fields ``job``, 
 ``attempt``; in threads that a body starts, too. ``print()`` stays as it is.
 
 The worker owns the root logger: once the app is imported, it replaces the root's handlers by one
-that writes to stderr. To keep the configuration that the app's module makes, set
-``configure_logging`` to false (``HAMMERFLOW_CONFIGURE_LOGGING=0``, or the worker's
-``--no-configure-logging``), and add :class:`JobContextFilter` to your handlers for the fields::
+that writes to stderr, and a warning names them. Handlers of other loggers stay. To keep the
+configuration that the app's module makes, set ``configure_logging`` to false
+(``HAMMERFLOW_CONFIGURE_LOGGING=0``, or the worker's ``--no-configure-logging``), and add
+:class:`JobContextFilter` to your handlers for the fields::
 
     logging.config.dictConfig({
         "version": 1,
@@ -52,16 +53,40 @@ def configure(form: str, level: str, *, replace: bool = True) -> None:
         replace: whether to replace handlers that the root logger has; else nothing is changed.
     """
     root = logging.getLogger()
-    replaced = len(root.handlers)
+    replaced = [*root.handlers]
     if replaced and not replace:
         return
+    undone = _undo_silence()
     root.handlers[:] = [_handler(form)]
     root.setLevel(level.upper())
     if replaced:
-        log.info(
+        log.warning(
             "replaced the root logger's handlers; --no-configure-logging keeps them",
-            extra=facts(handlers=replaced),
+            extra=facts(handlers=", ".join(map(repr, replaced))),
         )
+    if undone:
+        log.warning("undid %s; --no-configure-logging keeps it", " and ".join(undone))
+
+
+def _undo_silence() -> list[str]:
+    """Undo what keeps the worker's own lines from the log; what that was.
+
+    Configurations by dict or file disable all loggers that exist, unless told not to.
+    """
+    undone = []
+    if logging.root.manager.disable:
+        undone.append(f"logging.disable({logging.getLevelName(logging.root.manager.disable)})")
+        logging.disable(logging.NOTSET)
+    loggers = {logging.getLogger(name) for name in logging.root.manager.loggerDict if _is_own(name)}
+    if any(logger.disabled for logger in loggers):
+        undone.append("disable_existing_loggers for hammerflow's loggers")
+    for logger in loggers:
+        logger.disabled = False
+    return undone
+
+
+def _is_own(name: str) -> bool:
+    return f"{name}.".startswith("hammerflow.")
 
 
 def configure_fallback(form: str) -> None:

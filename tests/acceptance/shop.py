@@ -344,3 +344,101 @@ def deaf(seconds: float) -> None:
     with entered(seconds):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         time.sleep(seconds)
+
+
+# -- bodies that spoil what they share
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def spoil(what: str) -> list[str]:
+    """Leaves its process in disorder; what it found in disorder itself."""
+    found = [name for name, is_spoiled in _SPOILED.items() if is_spoiled()]
+    with entered(what):
+        _SPOILS[what]()
+    return found
+
+
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+_AT_HOME = os.getcwd()
+_SPOILS: dict[str, Any] = {
+    "folder": lambda: os.chdir("/"),
+    "umask": lambda: os.umask(0o777),
+    "alarm": lambda: signal.signal(signal.SIGALRM, signal.SIG_DFL),
+    "cancel": lambda: signal.signal(signal.SIGUSR1, signal.SIG_DFL),
+    "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}),
+    "stdout": lambda: sys.stdout.close(),  # noqa: PLW0108 - the stream of then
+    "variables": lambda: os.environ.update(SPOILED="1"),
+}
+_SPOILED: dict[str, Any] = {
+    "folder": lambda: os.getcwd() != _AT_HOME,
+    "umask": lambda: [os.umask(_UMASK), os.umask(_UMASK)][0] != _UMASK,
+    "alarm": lambda: signal.getsignal(signal.SIGALRM) is signal.SIG_DFL,
+    "cancel": lambda: signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL,
+    "mask": lambda: bool(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    "stdout": lambda: sys.stdout.closed,
+    "variables": lambda: "SPOILED" in os.environ,
+}
+SPOILS = tuple(_SPOILS)
+
+
+class MuteRetry(Retry):
+    """Lacks what Retry.__init__ sets."""
+
+    def __init__(self) -> None: ...
+
+
+class Unspeakable(Exception):
+    """Cannot be turned into text."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def raises(what: str) -> str:
+    """Raises an exception that is hard to deal with, in its first attempt."""
+    with entered(what):
+        if current_job().attempt == 1:
+            raise _RAISED[what]()
+    return "well"
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+async def raises_async(what: str) -> str:
+    """The same on an event loop, or in a task or callback of it."""
+    with entered(what):
+        if current_job().attempt == 1:
+            if what == "task":
+                # Unless a neighbour cancels it first; then the wait ends as well.
+                await asyncio.wait([asyncio.create_task(_leave())])
+            elif what == "callback":
+                asyncio.get_running_loop().call_soon(sys.exit, 3)
+                await asyncio.sleep(30)
+            elif what == "all":
+                for task in asyncio.all_tasks():
+                    task.cancel()
+                await asyncio.sleep(30)
+            raise _RAISED.get(what, ValueError)()
+    return "well"
+
+
+async def _leave() -> None:
+    sys.exit(3)
+
+
+_RAISED: dict[str, Any] = {
+    "MuteRetry": MuteRetry,
+    "Unspeakable": Unspeakable,
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "GeneratorExit": GeneratorExit,
+}
+RAISED = tuple(_RAISED)
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+async def neighbour(seconds: float) -> float:
+    """Shares its loop, and does no harm."""
+    with entered(seconds):
+        await asyncio.sleep(seconds)
+    return seconds

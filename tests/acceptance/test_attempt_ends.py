@@ -12,6 +12,7 @@ from hammerflow import JobCancelled, JobFailed, JobState, Result
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import NewJob
 from tests.acceptance.kit import Shop
+from tests.acceptance.shop import RAISED, SPOILS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -193,3 +194,19 @@ def test_a_body_that_does_not_heed_a_cancel_is_killed_after_the_grace(sqlite_sho
         until("the child is gone", lambda: run.pid not in worker.children())
         assert len(shop.ledger.runs()) == 1
     shop.check([victim])
+
+
+def test_what_bodies_do_around_their_end_harms_no_other_job(shop: Shop) -> None:
+    """Hard exceptions, disorder in the process, exits on the loop: each costs its own attempt."""
+    with shop.worker(children=1) as worker:
+        neighbours = [shop.send("neighbour", 0.5) for _ in range(5)]
+        rude = [shop.send("raises", what) for what in RAISED]
+        rude += [shop.send("raises_async", what) for what in (*RAISED, "task", "callback", "all")]
+        spoilt = [shop.send("spoil", what) for what in (*SPOILS, *SPOILS)]
+
+        assert [result.get(timeout=20) for result in rude] == ["well"] * len(rude)
+        assert [result.get(timeout=20) for result in spoilt] == [[]] * len(spoilt)
+        assert [result.get(timeout=20) for result in neighbours] == [0.5] * 5
+        assert [shop.kinds(result) for result in rude] == [["failed"]] * len(rude)
+        assert [shop.kinds(result) for result in neighbours] == [[]] * 5
+        assert worker.complaints() == []

@@ -134,7 +134,7 @@ from hammerflow import Hammerflow
 
 app = Hammerflow("shop", database=sys.argv[1])
 
-@app.task
+@app.task(name="job")
 def add(x: int) -> int:
     return x
 
@@ -170,7 +170,7 @@ from hammerflow.testing import drain
 
 app = Hammerflow("shop", database=sys.argv[1])
 
-@app.task
+@app.task(name="job")
 def add(x: int) -> int:
     return x
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
 from typing import Any
@@ -166,3 +167,64 @@ def test_the_children_of_a_job_are_read_one_by_one(app: Hammerflow, t: Any) -> N
     with pytest.raises(NotDecodable, match=rf"job {second.id} of task shop\.order .*Order"):
         second.get(timeout=0)
     reader.close()
+
+
+@pytest.mark.parametrize("shape", ["chain", "chord", "fan-in", "workflow"])
+def test_a_job_that_cannot_read_its_input_names_the_job_it_comes_from(
+    app: Hammerflow, t: Any, shape: str
+) -> None:
+    app.codec.register(Order)
+    late = t.add.s().set(queue="late")
+
+    @app.spawner(name="shop.many", then=late)
+    def many() -> Any:
+        yield t.order.s()
+        yield t.order.s()
+
+    shapes: dict[str, Any] = {
+        "chain": chain(t.order.s(), late),
+        "chord": chord([t.order.s(), t.order.s()], late),
+        "fan-in": many.s(),
+        "workflow": flow(app, t.order.s() | late),
+    }
+    app.enqueue(shapes[shape])
+    drain(app, queues=["default"])
+    other = Hammerflow("shop", database=app.settings.database)
+    other.task(name="shop.add")(lambda *numbers: 1)
+    drain(other, queues=["late"])
+
+    (parked,) = app.jobs(state="parked")
+    message = app.job(parked.id).errors[-1].message
+    assert re.search(r"job .* of task shop\.order .*Order", message), message
+    assert any(str(job.id) in message for job in app.jobs(task="shop.order"))
+    other.close()
+
+
+def test_an_errback_is_told_which_job_has_failed(app: Hammerflow, t: Any) -> None:
+    told: list[str] = []
+
+    @app.task(name="shop.tell")
+    def tell(request: Any, error: JobFailed, traceback: str) -> None:
+        told.append(f"{error} {error.job_id} {error.task}")
+
+    canvas = t.pay.s()
+    canvas.link_error(tell.s())
+    app.enqueue(canvas)
+    drain(app)
+
+    (failed,) = app.jobs(state="failed")
+    assert f"{failed.id} shop.pay" in told[0] and f"job {failed.id})" in told[0]
+
+
+def test_handles_are_pickled_and_copied_by_their_ids(app: Hammerflow, t: Any) -> None:
+    single = app.enqueue(t.add.s())
+    batch = app.batch([t.add.s()]).enqueue()
+    whole = app.enqueue(group(t.add.s(), t.add.s()))
+    many = app.enqueue_many([t.add.s()])
+    drain(app)
+
+    for make in (copy.copy, copy.deepcopy, lambda handle: pickle.loads(pickle.dumps(handle))):
+        assert make(single) == single and make(single).get(timeout=0) == 1
+        assert make(batch) == batch and make(batch).get(timeout=0) == [1]
+        assert make(whole).id == whole.id and make(whole).get(timeout=0) == [1, 1]
+        assert make(many)[0] == many[0]

@@ -105,8 +105,8 @@ def test_objects_need_a_name_and_cannot_share_it(app: Hammerflow) -> None:
     for nameless in (Adder(2), functools.partial(pow, 2)):
         with pytest.raises(ConfigError, match="has no name of its own: give the task one"):
             app.task(nameless)
-    with pytest.raises(ConfigError, match="'hammerflow.map' is taken"):
-        app.task(name="hammerflow.map")(times(2))
+    with pytest.raises(ConfigError, match="'hammerflow.collect' is taken"):
+        app.task(name="hammerflow.collect")(times(2))
 
 
 def test_what_cannot_differ_may_be_registered_once_more(app: Hammerflow) -> None:

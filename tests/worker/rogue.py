@@ -143,13 +143,19 @@ def drops() -> int:
 
 @app.task(max_attempts=2, backoff=constant(0))
 async def drops_async() -> int:
-    """The same on an event loop."""
-    return _drop_outcome()
+    """The same on an event loop, where the report fails."""
+    return _drop_outcome(fails=True)
 
 
-def _drop_outcome() -> int:
+def _drop_outcome(*, fails: bool = False) -> int:
     """As if the child had a fault after the body: it forgets the job and works on."""
     (child,) = [found for found in gc.get_objects() if isinstance(found, Child)]
+
+    def swallow(message: bytes) -> None:
+        del child.__dict__["_send"]
+        if fails:
+            raise RuntimeError("cannot report")
+
     if current_job().attempt == 1:
-        child.__dict__["_send"] = lambda message: child.__dict__.pop("_send")
+        child.__dict__["_send"] = swallow
     return current_job().attempt

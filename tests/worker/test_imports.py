@@ -165,7 +165,7 @@ def test_a_worker_without_standard_streams_runs(
         ("import os; os._exit(3)", "exit code 3"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
         (("import os; os.closerange(3, 5000); from hammerflow import Hammerflow; "
-         "app = Hammerflow('x')"), "closed"),
+         "app = Hammerflow('x'); app.task(name='t')(print)"), "closed"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("class Skip(BaseException): pass\nraise Skip('not here')", "Skip: not here"),
     ],

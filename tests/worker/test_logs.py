@@ -233,12 +233,34 @@ def test_basic_config_of_the_app_is_kept_when_told_so(sqlite_shop: Shop, tmp_pat
     assert "basic|said sync\n" in worker.log
 
 
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        ("logging.basicConfig(filename='own.log')", "FileHandler"),
+        (_OWN.replace("False", "True"), "undid disable_existing_loggers for hammerflow's loggers;"),
+        (_OWN + "logging.disable(logging.CRITICAL)", "undid logging.disable(CRITICAL);"),
+    ],
+)
 def test_by_default_the_worker_replaces_the_apps_configuration(
-    sqlite_shop: Shop, tmp_path: Path
+    sqlite_shop: Shop, tmp_path: Path, configuration: str, said: str
 ) -> None:
-    with _worker(sqlite_shop, tmp_path, configuration=_OWN) as worker:
+    with _worker(sqlite_shop, tmp_path, configuration=f"import logging\n{configuration}") as worker:
         job = _run(sqlite_shop, "sync")
 
-    assert f"said sync job={job.id} task=sync attempt=1\n" in worker.log
+    assert "WARNING logs" in worker.log
+    assert "replaced the root logger's handlers; --no-configure-logging keeps them" in worker.log
+    assert said in worker.log
+    assert "imported the app tasks=" in worker.log
+    if "disable_existing_loggers" not in said:  # those of the app are its own business
+        assert f"said sync job={job.id} task=sync attempt=1\n" in worker.log
     assert "own|said sync" not in worker.log
-    assert "replaced the root logger's handlers" in worker.log
+
+
+def test_a_log_file_of_the_app_is_written_when_told_so(sqlite_shop: Shop, tmp_path: Path) -> None:
+    file = "logging.basicConfig(filename='own.log', level='INFO')"
+    arguments = ["--no-configure-logging"]
+    with _worker(sqlite_shop, tmp_path, *arguments, configuration=file) as worker:
+        _run(sqlite_shop, "sync")
+
+    assert "said sync" in (tmp_path / "own.log").read_text()
+    assert "said sync" not in worker.log

@@ -94,11 +94,10 @@ class AsyncChild(Child):
         self._quit_if_used_up()
 
     def _check_end(self, task: asyncio.Task[None]) -> None:
-        """A job whose task has not reported its end would be running forever: the supervisor
-        settles it when this process dies."""
+        """A task that did not report its end: the supervisor will ask, and settle it as lost."""
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
-            self._fail_process("the end of a job cannot be reported", error)
+            log.error("the end of a job cannot be reported\n%s", failure_of(error).traceback)
 
     def _blame(self, error: BaseException) -> None:
         """Fail the job that has ended the loop: asyncio lets SystemExit and KeyboardInterrupt out

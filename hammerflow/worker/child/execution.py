@@ -108,11 +108,7 @@ class JobExecution:
 
     def _call(self) -> Any:
         if EACH in self.job_options:
-            values = [self.task.fn(*arguments) for arguments in self.args[0]]
-            for value in values:
-                if type(value) in UNFINISHED:
-                    raise unfinished(self.task.name, value)
-            return values
+            return [self.task.fn(*arguments) for arguments in self.args[0]]
         return self.task.fn(*self.args, **self.kwargs)
 
     async def _spawn_async(self, children: AsyncIterator[Any]) -> None:

@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from hammerflow.app import Hammerflow
+from hammerflow.canvas.options import EACH
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.context import RUNNING
 from hammerflow.errors import ConfigError, NotEncodable, SoftTimeout, SpawnInvalid, StoreUnavailable
@@ -102,8 +103,7 @@ class Executor:
             os._exit(0)
 
     def _separate_numbers(self) -> None:
-        """Give the body a decimal context of its own: copies of a contextvars.Context share it,
-        once the app has set or changed it."""
+        """Give the body a decimal context of its own: copies of a context share that of the app."""
         if self._decimals is not None:
             decimal.setcontext(self._decimals.copy())
 
@@ -266,8 +266,9 @@ class Executor:
         """Failed for a result that cannot be encoded, and for a body that has not run: another
         attempt would end the same way."""
         options, result, spawned = execution.task.defaults, None, None
-        if type(value) in UNFINISHED:
-            return Failed(failure_of(unfinished(execution.task.name, value)))
+        for part in value if EACH in execution.job_options else (value,):
+            if type(part) in UNFINISHED:
+                return Failed(failure_of(unfinished(execution.task.name, part)))
         if execution.run_options.store_result:
             try:
                 result = self._encode(value, options.serializer)

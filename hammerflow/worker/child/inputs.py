@@ -15,6 +15,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.enqueue.job_factory import errback_takes_three
 from hammerflow.errors import JobFailed
 from hammerflow.jobs.job import Claimed, JobState
+from hammerflow.results.reading import decoded, decoded_results
 from hammerflow.tasks.task import Task
 from hammerflow.workflows.references import (
     ChildrenRef,
@@ -44,7 +45,7 @@ def first_arguments(
         return (_children(app, job, source),)
     if isinstance(source, FailedJobs):
         return _failure(app, task, source.ids, args, kwargs)
-    return (source.resolve(partial(_values, app)),)
+    return (source.resolve(partial(decoded_results, app)),)
 
 
 @dataclass(eq=False, repr=False)
@@ -63,7 +64,7 @@ class Inputs(Mapping[str, Any]):
             raise KeyError(f"{name!r}: its result is not stored (store_result=False)")
         if name not in self._read:
             ref = ResultRef.from_json(self._references[name])
-            read = partial(_values, self._app)
+            read = partial(decoded_results, self._app)
             is_range = isinstance(ref.target, JobRange)
             self._read[name] = _Pages(partial(read, ref)) if is_range else ref.resolve(read)
         return self._read[name]
@@ -85,24 +86,22 @@ class _Pages(Iterable[Any]):
         return self._read()
 
 
-def _values(app: Hammerflow, ref: ResultRef) -> Iterator[Any]:
-    return _decoded(app, app.store.workflows.results(ref))
-
-
 def _children(app: Hammerflow, job: Claimed, source: ChildrenRef) -> list[Any]:
     """The results of the children that this fan-in waited for, in spawn order."""
     if job.parent_id is None:
         return []
-    found = app.store.jobs.results_of_children(job.parent_id, job.id)
-    single = ((index, None if value is None else app.codec.decode(value)) for index, value in found)
+    jobs, parent_id = app.store.jobs, job.parent_id
+
+    def child(index: int) -> bytes:
+        return jobs.children(parent_id, after=index - 1, limit=1)[0].id.bytes
+
+    found = jobs.results_of_children(parent_id, job.id)
+    single = ((index, decoded(app, value, partial(child, index))) for index, value in found)
     refs = ResultRef([ref for _, ref in source.canvases])
-    several = zip((i for i, _ in source.canvases), refs.resolve(partial(_values, app)), strict=True)
+    several = zip(
+        (i for i, _ in source.canvases), refs.resolve(partial(decoded_results, app)), strict=True
+    )
     return [value for _, value in heapq.merge(single, several, key=itemgetter(0))]
-
-
-def _decoded(app: Hammerflow, found: Iterable[tuple[Any, bytes | None]]) -> Iterator[Any]:
-    decode = app.codec.decode
-    return (None if value is None else decode(value) for _, value in found)
 
 
 def _failure(
@@ -126,9 +125,9 @@ def _failure(
         return (str(job_id),)
     error = jobs.last_error(job_id.bytes)
     found = states[failed]
-    failure = JobFailed(*(error[1:] if error else ("cancelled", (found and found[2]) or "", "")))
+    fields = error[1:] if error else ("cancelled", (found and found[2]) or "", "")
     seen = jobs.get(job_id.bytes)
-    request = SimpleNamespace(
-        id=str(job_id), task=seen.task if seen else None, retries=seen.attempt - 1 if seen else 0
-    )
+    name = seen.task if seen else None
+    failure = JobFailed(*fields, job_id=job_id, task=name)
+    request = SimpleNamespace(id=str(job_id), task=name, retries=seen.attempt - 1 if seen else 0)
     return request, failure, failure.traceback

@@ -1,7 +1,7 @@
 """Process state: what a body may change for its whole process, put back after each job.
 
 ``docs/reference/bodies.md`` lists the state that is put back, and the rest. The choice follows the
-cost, which every job pays: ``python -m benchmarks state`` measures it, 3 to 5 µs.
+cost, which every job pays: ``python -m benchmarks.state`` measures it, 3 to 5 µs.
 """
 
 from __future__ import annotations

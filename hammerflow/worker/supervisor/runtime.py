@@ -23,6 +23,7 @@ from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores import open_checked_store
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.supervisor.child_group import Group
@@ -181,7 +182,8 @@ class Runtime:
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
             doorbell=self._settings.bell, children=self._options.processes,
-            tasks=len(self._catalog.names), queues=",".join(self._queue_order.names),
+            tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
+            queues=",".join(self._queue_order.names),
         )  # fmt: skip
         log.info("worker started", extra=fields)
 

@@ -20,7 +20,7 @@ _CLOCKS = 0.005
 #: Kinds whose handle is a sequence of results.
 _MANY = ("group", "bulk", "shelved")
 #: Kinds of which get() gives the value.
-_VALUED = ("job", "chain", "chord", "group", "workflow", "charge")
+_VALUED = ("job", "chain", "chord", "group", "workflow", "charge", "rude", "neighbour")
 
 
 def check(shop: Shop, load: Load, workers: list[Worker]) -> list[tuple[str, str]]:
@@ -46,6 +46,7 @@ def check(shop: Shop, load: Load, workers: list[Worker]) -> list[tuple[str, str]
         _told("I24 the database is sound", lambda: _sound(shop)),
         _told("I25 nothing is left behind", lambda: _left_behind(shop, workers)),
         _told("I26 every loss is recorded", lambda: _losses(shop)),
+        _told("I27 no neighbour is charged", lambda: _neighbours(shop, load)),
     ]
 
 
@@ -186,6 +187,14 @@ def _losses(shop: Shop) -> None:
     dead = [run for run in runs if run.ended is None]
     untold = [run for run in dead if (run.job, run.attempt) not in told]
     assert not untold, f"{len(untold)} of {len(dead)} lost attempts are not recorded: {untold[:2]}"
+
+
+def _neighbours(shop: Shop, load: Load) -> None:
+    """A body on a shared loop is charged when its process was killed, and for nothing else."""
+    charged = shop.desk.sql("SELECT job_id, type FROM {errors} WHERE kind <> 'lost'")
+    neighbours = {id_ for promise in _of(load, "neighbour") for id_ in _ids(promise)}
+    wrong = [kind for job, kind in charged if as_bytes(job) in neighbours]
+    assert not wrong, f"{len(wrong)} attempts failed by what others did: {wrong[:3]}"
 
 
 def _left_behind(shop: Shop, workers: list[Worker]) -> None:

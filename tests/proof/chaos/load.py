@@ -22,6 +22,7 @@ from hammerflow import (
 )
 from hammerflow import group as group_of
 from tests.acceptance.kit import Shop
+from tests.acceptance.shop import RAISED, SPOILS
 
 __all__ = ["Load", "Promise"]
 
@@ -101,6 +102,9 @@ class Load:
             (self._later, 1),
             (self._cancelled, 1),
             (self._shelved, _SHELF),
+            (self._rude, 1),
+            (self._rude, 1),
+            (self._neighbour, 1),
         ]
         while not self._stop.wait(choices.expovariate(self._rate)):
             make, size = choices.choice(kinds)
@@ -136,6 +140,18 @@ class Load:
     def _charge(self, choices: random.Random) -> Promise:
         mark = f"{choices.getrandbits(64):016x}"
         return Promise("charge", self._shop.send("charge", mark, 0.002), mark)
+
+    def _rude(self, choices: random.Random) -> Promise:
+        """A body that spoils its process or its loop, or is hard to settle."""
+        task = choices.choice(("spoil", "raises", "raises_async"))
+        if task == "spoil":
+            return Promise("rude", self._shop.send(task, choices.choice(SPOILS)), [])
+        more = ("task", "callback", "all") if task == "raises_async" else ()
+        return Promise("rude", self._shop.send(task, choices.choice((*RAISED, *more))), "well")
+
+    def _neighbour(self, choices: random.Random) -> Promise:
+        seconds = choices.choice((0.0, 0.05, 0.5))
+        return Promise("neighbour", self._shop.send("neighbour", seconds), seconds)
 
     def _later(self, choices: random.Random) -> Promise:
         """The value: no body begins before."""
