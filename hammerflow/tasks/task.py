@@ -14,6 +14,7 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, ove
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.signature import Signature
+from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.checks import ARGS, KWARGS, items_of, whole
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
@@ -54,9 +55,10 @@ class BoundCall(Generic[P, R]):
         """As :meth:`Task.delay`, with these options."""
         return self._task.app.call(self._task, args, kwargs, self._options)
 
-    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[R]]:
         """:meth:`delay` without blocking the event loop."""
-        return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+        kept, named = snapshot_of_args(args), snapshot_of_kwargs(kwargs)
+        return self._task.app.in_thread(self.delay, *kept, **named)  # type: ignore[no-any-return]
 
     def s(self, /, *args: Any, **kwargs: Any) -> Signature:
         """As :meth:`Task.s`, with these options."""
@@ -148,9 +150,13 @@ class Task(Generic[P, R]):
         app.notifier.ring((options.queue,))
         return Result(job.id, app)
 
-    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """:meth:`delay` without blocking the event loop."""
-        return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+    def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[R]]:
+        """:meth:`delay` without blocking the event loop.
+
+        Arguments that can change are copied now, as the call is encoded later, in a thread.
+        """
+        kept, named = snapshot_of_args(args), snapshot_of_kwargs(kwargs)
+        return self.app.in_thread(self.delay, *kept, **named)  # type: ignore[no-any-return]
 
     @documented(*CALL_OPTIONS)
     def apply_async(

@@ -285,3 +285,21 @@ def test_a_spawner_and_inputs_refuse_a_result_that_is_not_stored(
     with pytest.raises(JobFailed, match="'a': its result is not stored"):
         ordered.get(timeout=1)
     assert left.children()[-1].get(timeout=1) == "then"
+
+
+def test_a_call_that_replaces_a_job_gives_its_result(app: Hammerflow, f: SimpleNamespace) -> None:
+    @app.task(store_result=False)
+    def quiet(n: Any) -> Any:
+        return n
+
+    @app.task
+    def replaced(how: str) -> None:
+        with_group = chord([f.leaf.s(1)], quiet.s())
+        by = {"call": quiet.s(1), "chain": f.leaf.s(1) | quiet.s(), "chord": with_group}
+        current_job().replace(by[how])
+
+    results = [(replaced.s(how) | f.total.s()).delay() for how in ("call", "chain", "chord")]
+    unstored = replaced.options(store_result=False).delay("call")
+    drain(app)
+    assert [r.get(timeout=1) for r in results] == [1, 1, [1]]
+    assert unstored.get(timeout=1) is None
