@@ -118,6 +118,7 @@ def test_options_are_kept_as_they_were_given(app: Hammerflow) -> None:
     calls = [
         add.options(headers=headers, spawn=config).s(1),
         add.s(1).set(headers=headers, spawn=config),
+        app.signature("add", (1,), headers=headers, spawn=config),
         *group(add.s(1)).set(headers=headers, spawn=config).tasks,
     ]
     headers["trace"].append("z")
