@@ -24,6 +24,7 @@ from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
+from hammerflow.checks import ARGS, FLAG
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
@@ -31,10 +32,11 @@ from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
 from hammerflow.ids import as_key
+from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import documented
+from hammerflow.option import checked, documented, unknown_option
 from hammerflow.origin import Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
@@ -62,6 +64,7 @@ from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.options import WORKFLOW_OPTIONS
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -100,8 +103,9 @@ class Hammerflow:
         self.name = name
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
-        self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.modules = [*self.settings.include]
+        chosen = self.settings
+        self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = remembered(self)
@@ -242,8 +246,11 @@ class Hammerflow:
         Raises:
             TypeError: an option is unknown.
         """
-        known_options(options, "signature()")
-        return Signature(task, tuple(args), kwargs, options, immutable, self.enqueue)
+        known = known_options(options, "app.signature()")
+        positional: tuple[Any, ...] = ARGS(args, "app.signature(): args")
+        return Signature(
+            task, positional, kwargs, known, FLAG(immutable, "immutable"), self.enqueue
+        )
 
     def spawn_handler(self, name: str) -> Callable[[F], F]:
         """Register a function that gives the children of any job whose spawn configuration names
@@ -281,6 +288,11 @@ class Hammerflow:
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
+        unknown = options.keys() - WORKFLOW_OPTIONS.by_name.keys()
+        if unknown:
+            raise TypeError(
+                unknown_option(min(unknown), WORKFLOW_OPTIONS.by_name, f"workflow {name}")
+            )
         return Workflow(name, submit=self.enqueue, **options)
 
     def batch(
@@ -315,6 +327,7 @@ class Hammerflow:
         self._take_name("task", name, fn, "another one, name='...'")
         task = kind(fn, name=name, options=options, app=self, refusal=refusal)
         self.tasks[name] = task
+        self.codec.register_annotations(fn)
         return task
 
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
@@ -439,14 +452,11 @@ class Hammerflow:
             limit: the most jobs to return.
             before: only jobs older than this id (the last one of the previous page).
         """
-        found = self.store.jobs.list(
-            state=None if state is None else JobState(state),
-            queue=queue,
-            task=task,
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
-        return list(found)
+        given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
+        filters: dict[str, Any] = {"limit": 100, **checked(JOB_FILTERS, given, "app.jobs()")}
+        if state is not None:
+            filters["state"] = JobState(filters["state"])
+        return list(self.store.jobs.list(**filters))
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
         """A handle on a workflow or batch by its id; JobNotFound if there is none."""
@@ -458,11 +468,13 @@ class Hammerflow:
         before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
-        rows = self.store.workflows.list(
-            status=None if status is None else WorkflowStatus(status),
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
+        given = {"status": status, "limit": limit, "before": before}
+        filters: dict[str, Any] = {
+            "limit": 100, **checked(WORKFLOW_FILTERS, given, "app.workflows()")
+        }  # fmt: skip
+        if status is not None:
+            filters["status"] = WorkflowStatus(filters["status"])
+        rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from hammerflow.canvas.options import known_options
+from hammerflow.checks import ARGS, duration, items_of
+from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,15 +86,15 @@ class Canvas(Generic[R]):
             options: those of :class:`CallOptions`. They replace those of a signature; in a chain,
                 group or chord they are defaults for tasks without such an option.
         """
-        sent = self.clone(tuple(args), kwargs or {})
+        owner = "apply_async()"
+        sent = self.clone(ARGS(args, f"{owner}: args"), kwargs)
         if options:
-            sent = sent.sent_with(known_options(options, "apply_async()"))  # type: ignore[arg-type]
+            sent = sent.sent_with(known_options(options, owner))
         if countdown is not None or eta is not None:
-            when = {"delay": countdown} if countdown is not None else {"eta": eta}
-            sent = sent.at_start(when)
-        for callback in _many(link):
+            sent = sent.at_start(known_options({"delay": countdown, "eta": eta}, owner))
+        for callback in _many(link, "link"):
             sent.link(callback)
-        for callback in _many(link_error):
+        for callback in _many(link_error, "link_error"):
             sent.link_error(callback)
         copies = dict(zip(map(id, self.leaves()), sent.leaves(), strict=True))
         for leaf in sent.leaves():
@@ -108,7 +109,7 @@ class Canvas(Generic[R]):
 
     def link(self, callback: C) -> C:
         """Call this with the result on success; returns the callback, as Celery does."""
-        self.links = (*self.links, callback)
+        self.links = (*self.links, _checked(callback))
         return callback
 
     def link_error(self, callback: C) -> C:
@@ -117,7 +118,7 @@ class Canvas(Generic[R]):
         The callback gets ``(request, exception, traceback)`` if its function has room for three
         more arguments, else the id of the job that failed, as text.
         """
-        self.errbacks = (*self.errbacks, callback)
+        self.errbacks = (*self.errbacks, _checked(callback))
         return callback
 
     def on_error(self, callback: Canvas) -> Self:
@@ -161,7 +162,7 @@ class _Composite(Canvas[R]):
     __slots__ = ("tasks",)
 
     def __init__(self, tasks: Iterable[Canvas]) -> None:
-        self.tasks: list[Canvas] = [_checked(task) for task in tasks]
+        self.tasks: list[Canvas] = [_checked(task) for task in _several(tasks)]
         self.links = self.errbacks = ()
         self.submit = next((t.submit for t in self.tasks if t.submit is not None), None)
 
@@ -231,8 +232,8 @@ class Group(_Composite[list[R]], Generic[R]):
             stop: the longest delay in seconds; None for no limit.
             step: seconds between two starts.
         """
-        delays = itertools.count(start, step)
-        longest = math.inf if stop is None else stop
+        delays = itertools.count(_DELAY(start, "skew(): start"), _DELAY(step, "skew(): step"))
+        longest = LONGEST if stop is None else _DELAY(stop, "skew(): stop")
         return self._changed(lambda task: task.at_start({"delay": min(next(delays), longest)}))
 
     def group(self) -> Group[R]:
@@ -349,17 +350,26 @@ def _steps(canvas: Canvas) -> list[Canvas]:
 def _spread(tasks: Sequence[Any]) -> Iterable[Any]:
     """``f(a, b)`` and ``f([a, b])`` mean the same."""
     if len(tasks) == 1 and not isinstance(tasks[0], Canvas):
-        return tasks[0]  # type: ignore[no-any-return]
+        return _several(tasks[0])
     return tasks
 
 
-def _many(canvases: Canvas | Iterable[Canvas] | None) -> Iterable[Canvas]:
+def _several(tasks: Any) -> Iterable[Any]:
+    return items_of(tasks, "expected signatures (task.s(...)) or an iterable of them")
+
+
+def _many(canvases: Any, what: str) -> Iterable[Canvas]:
     if canvases is None:
         return ()
-    return (canvases,) if isinstance(canvases, Canvas) else canvases
+    if isinstance(canvases, Canvas):
+        return (canvases,)
+    return items_of(canvases, f"{what} must be a signature (task.s(...)) or a list of them")
 
 
 def _checked(task: Any) -> Canvas:
     if not isinstance(task, Canvas):
         raise TypeError(f"expected a signature (task.s(...)), got {type(task).__name__}")
     return task
+
+
+_DELAY = duration()

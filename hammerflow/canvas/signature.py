@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from hammerflow.canvas.chain import Canvas, R
-from hammerflow.canvas.options import EACH, CallOptions, known_options
+from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
-from hammerflow.errors import ConfigError
+from hammerflow.checks import ARGS, KWARGS
+from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.text import checked_name, safe_repr
 
 __all__ = ["Signature", "plain"]
+
+_NONE = CheckedOptions()
 
 
 class Signature(Canvas[R]):
@@ -43,10 +48,16 @@ class Signature(Canvas[R]):
         immutable: bool = False,
         submit: Callable[[Any], Any] | None = None,
     ) -> None:
+        if type(task) is not str or not task:
+            task = checked_name(task, "the task of a signature")
+        if type(args) is not tuple:
+            args = ARGS(args, f"{task}: args")
+        if kwargs and (type(kwargs) is not dict or {*map(type, kwargs)} != {str}):
+            kwargs = KWARGS(kwargs, f"{task}: kwargs")
         self.task = task
         self.args = snapshot_of_args(args)
         self.kwargs: Mapping[str, Any] = snapshot_of_kwargs(kwargs) if kwargs else {}
-        self.options: CallOptions = options if options is not None else {}
+        self.options: Any = _NONE if options is None else known_options(options, task)
         self.immutable = immutable
         self.submit = submit
         self.after: tuple[Any, ...] = ()
@@ -58,8 +69,7 @@ class Signature(Canvas[R]):
         Raises:
             TypeError: an unknown option.
         """
-        given: Any = options
-        return self._with({**self.options, **known_options(given, f"{self.task}.set()")})
+        return self._with({**self.options, **known_options(options, f"{self.task}.set()")})
 
     def depends_on(self, *others: Any) -> Self:
         """Start only when all of these have completed; if one does not, this call is skipped.
@@ -72,16 +82,24 @@ class Signature(Canvas[R]):
             The signature itself.
         """
         for other in others:
-            self.after += tuple(other) if isinstance(other, list | tuple) else (other,)
+            for one in other if isinstance(other, list | tuple) else (other,):
+                known = isinstance(getattr(one, "id", one), uuid.UUID | str | Canvas)
+                if not known and not hasattr(one, "enqueue"):  # a workflow or batch
+                    raise WorkflowInvalid(
+                        f"{self.task} cannot depend on {safe_repr(one)}: give a signature, a "
+                        "result, an id, or the name of a node"
+                    )
+                self.after += (one,)
         return self
 
     def clone(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Signature[R]:
         copy = self._with(self.options)
-        if (args or kwargs) and not self.immutable:
-            copy.args = (*snapshot_of_args(tuple(args)), *self.args)
-            copy.kwargs = {**self.kwargs, **snapshot_of_kwargs(kwargs or {})}
+        before = snapshot_of_args(ARGS(args, f"{self.task}.clone(): args"))
+        more = snapshot_of_kwargs(KWARGS(kwargs or {}, f"{self.task}.clone(): kwargs"))
+        if (before or more) and not self.immutable:
+            copy.args, copy.kwargs = (*before, *self.args), {**self.kwargs, **more}
         return copy
 
     def at_start(self, options: Mapping[str, Any]) -> Signature[R]:
@@ -97,7 +115,8 @@ class Signature(Canvas[R]):
         yield self
 
     def __repr__(self) -> str:
-        parts = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
+        parts = [safe_repr(a) for a in self.args]
+        parts += [f"{k}={safe_repr(v)}" for k, v in self.kwargs.items()]
         name = f"{self.task}.starmap" if EACH in self.options else self.task
         return f"{name}({', '.join(parts)})"
 
@@ -110,7 +129,8 @@ class Signature(Canvas[R]):
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
     def _with(self, options: Any) -> Signature[R]:
-        copy: Signature[R] = Signature(self.task, (), None, options, self.immutable)
+        known: Any = CheckedOptions(options)
+        copy: Signature[R] = Signature(self.task, (), None, known, self.immutable)
         copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 from hammerflow.canvas.chain import R as Item
+from hammerflow.checks import NOTE
 from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.results.reading import decoded, failure_of_job, not_found
@@ -121,6 +122,7 @@ class Result(Generic[R]):
         Raises:
             JobNotFound: no job has this id.
         """
+        reason = NOTE(reason, "cancel(): reason")
         state = self._backend.store.jobs.cancel(
             self._key, reason, then=partial(announce, self._backend)
         )

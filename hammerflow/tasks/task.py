@@ -20,8 +20,9 @@ from typing import (
 )
 
 from hammerflow.canvas.chain import Canvas, Group
-from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, known_options
+from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.signature import Signature
+from hammerflow.checks import ARGS, KWARGS, items_of, whole
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import NewJob
@@ -38,6 +39,7 @@ __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task"]
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
+_SIZE = whole(1, 1_000_000_000)
 
 
 class TaskBackend(ResultBackend, Protocol):
@@ -194,13 +196,13 @@ class Task(Generic[P, R]):
             TypeError: wrong arguments, one that cannot be encoded, or an unknown option; nothing
                 was written.
         """
-        given: Any = {**options, "delay": options.get("delay", countdown)}
-        given = {name: value for name, value in given.items() if value is not None}
-        known_options(given, f"{self.name}.apply_async()")
+        owner = f"{self.name}.apply_async()"
+        args, kwargs = ARGS(args, f"{owner}: args"), KWARGS(kwargs or {}, f"{owner}: kwargs")
+        given = known_options({**options, "delay": options.get("delay", countdown)}, owner)
         if link is not None or link_error is not None:
             signature = Signature(self.name, tuple(args), kwargs, given, False, self.app.enqueue)
             return signature.apply_async(link=link, link_error=link_error)  # type: ignore[no-any-return]
-        return self.app.call(self, tuple(args), kwargs or {}, given)
+        return self.app.call(self, args, kwargs, given)
 
     @documented(*CALL_OPTIONS)
     def options(self, **options: Unpack[CallOptions]) -> BoundCall[P, R]:
@@ -249,20 +251,16 @@ class Task(Generic[P, R]):
         self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
     ) -> Signature[list[R]]:
         """One call for each item, with the arguments that ``arguments`` makes of it."""
+        items = items_of(items, f"{self.name}: items must be an iterable")
+        calls = [arguments(index, item) for index, item in enumerate(items)]
         if self.refusal:
             raise ConfigError(self.refusal)
-        if not isinstance(items, Iterable):
-            raise TypeError(f"{self.name}.map() takes an iterable of items, not {items!r}")
-        calls = [arguments(index, item) for index, item in enumerate(items)]
-        options: Any = {EACH: True}
+        options: Any = CheckedOptions({EACH: True})
         return Signature(self.name, (calls,), None, options, True, self.app.enqueue)
 
     def _arguments(self, index: int, item: Any) -> list[Any]:
-        if isinstance(item, str | bytes) or not isinstance(item, Iterable):
-            raise TypeError(
-                f"{self.name}.starmap(): items[{index}] must be a list of arguments, not {item!r}"
-            )
-        return list(item)
+        what = f"{self.name}.starmap(): items[{index}] must be a list of arguments"
+        return list(items_of(item, what))
 
     def chunks(self, items: Iterable[Any], n: int) -> Group[list[R]]:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
@@ -270,9 +268,8 @@ class Task(Generic[P, R]):
         Raises:
             ConfigError: ``n`` is below 1.
         """
-        if n < 1:
-            raise ConfigError(f"chunks() needs 1 item or more for each chunk, not {n}")
-        iterator = iter(items)
+        n = _SIZE(n, f"{self.name}.chunks(): n")
+        iterator = iter(items_of(items, f"{self.name}.chunks(): items must be an iterable"))
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
         group = Group(self.starmap(part) for part in parts)
         group.submit = self.app.enqueue
