@@ -52,7 +52,7 @@ from hammerflow.tasks.decorators import (
     Open,
     SpawnerDecorator,
 )
-from hammerflow.tasks.functions import checked_function, default_name
+from hammerflow.tasks.functions import checked_function, checked_handler, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -264,7 +264,7 @@ class Hammerflow:
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
-            self._take_name("spawn handler", name, fn, "another one")
+            self._take_name("spawn handler", name, checked_handler(fn, name), "another one")
             self.spawn_handlers[name] = fn
             return fn
 

@@ -305,5 +305,5 @@ def _look_like(fn: Any, task: Any) -> None:
     vars(task).update({k: v for k, v in getattr(fn, "__dict__", {}).items() if not hasattr(own, k)})
     functools.update_wrapper(task, fn, updated=())
     function = function_of(fn)
-    for name in ("__code__", "__defaults__", "__kwdefaults__") if function else ():
+    for name in ("__code__", "__defaults__", "__globals__", "__kwdefaults__") if function else ():
         setattr(task, name, getattr(function, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from typing import Any, NoReturn, TypeVar, assert_type
 
 from hammerflow import (
@@ -233,6 +233,10 @@ async def calls() -> None:
     """Calls are those of the functions."""
     assert_type(add(1), int)
     assert_type(await fetch("x"), bytes)
+    plain: Callable[[int, int], int] = add
+    plain(1, 2)
+    later_plain: Callable[[str], Awaitable[bytes]] = fetch
+    await later_plain("x")
     coroutine: Coroutine[Any, Any, bytes] = fetch("x")
     await coroutine
     assert_type(await app.aenqueue(add.s(1)), Result[int])
