@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
-import pickle
-import sys
 import threading
 import uuid
 from collections.abc import (
@@ -22,7 +19,6 @@ from collections.abc import (
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
-from weakref import WeakValueDictionary
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
@@ -35,13 +31,13 @@ from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
-from hammerflow.ids import as_key, new_id
+from hammerflow.ids import as_key
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import checked, documented, unknown_option
-from hammerflow.origin import STARTED, Origin
+from hammerflow.origin import Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
@@ -56,7 +52,7 @@ from hammerflow.tasks.decorators import (
     Open,
     SpawnerDecorator,
 )
-from hammerflow.tasks.functions import checked_function, default_name
+from hammerflow.tasks.functions import checked_function, checked_handler, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -64,6 +60,7 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     declared,
 )
+from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
@@ -80,9 +77,6 @@ __all__ = ["Hammerflow"]
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: All apps of this process; only pickled apps are looked up here.
-_APPS: WeakValueDictionary[bytes, Hammerflow] = WeakValueDictionary()
 
 
 @documented(*SETTINGS)
@@ -114,8 +108,7 @@ class Hammerflow:
         self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
-        self._key = new_id()
-        _APPS[self._key] = self
+        self._key = remembered(self)
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
@@ -142,13 +135,7 @@ class Hammerflow:
         return self
 
     def __reduce__(self) -> Any:
-        """Pickle it as the global variable that holds it: what unpickles it imports the module."""
-        for module in sorted(sys.modules, key=STARTED.__contains__):
-            names = getattr(sys.modules[module], "__dict__", None) or {}
-            for name, value in list(names.items()):
-                if value is self:
-                    return _app_at, (module, name)
-        return _app_of_this_process, (self._key, self.name)
+        return reduced_app(self, self._key)
 
     @cached_property
     def store(self) -> Store:
@@ -277,7 +264,7 @@ class Hammerflow:
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
-            self._take_name("spawn handler", name, fn, "another one")
+            self._take_name("spawn handler", name, checked_handler(fn, name), "another one")
             self.spawn_handlers[name] = fn
             return fn
 
@@ -385,11 +372,19 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
+    @overload
+    async def aenqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]
+    @overload
+    async def aenqueue(self, work: Canvas[R]) -> Result[R]: ...
+    @overload
+    async def aenqueue(self, work: Batch) -> BatchResult: ...
+    @overload
+    async def aenqueue(self, work: Workflow) -> WorkflowResult: ...
     async def aenqueue(self, work: Any) -> Any:
         """:meth:`enqueue` without blocking the event loop."""
         return await self.in_thread(self.enqueue, work)
 
-    async def aenqueue_many(self, signatures: Iterable[Signature]) -> Results:
+    async def aenqueue_many(self, signatures: Iterable[Signature[R]]) -> Results[R]:
         """:meth:`enqueue_many` without blocking the event loop; the iterable is read in a
         thread."""
         return await self.in_thread(self.enqueue_many, signatures)  # type: ignore[no-any-return]
@@ -499,19 +494,3 @@ class Hammerflow:
         """Run a call that enqueues without blocking the event loop: in the open transaction, else
         in a thread."""
         return await self._enqueuer.run_async(partial(work, *args, **kwargs))
-
-
-def _app_at(module: str, name: str) -> Hammerflow:
-    """A pickled app that a module holds."""
-    return vars(importlib.import_module(module))[name]  # type: ignore[no-any-return]
-
-
-def _app_of_this_process(key: bytes, name: str) -> Hammerflow:
-    """A pickled app that no module holds; this process or an ancestor of its fork has made it."""
-    app = _APPS.get(key)
-    if app is None:
-        raise pickle.UnpicklingError(
-            f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
-            "make the app a global variable of a module"
-        )
-    return app
