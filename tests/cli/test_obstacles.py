@@ -113,7 +113,7 @@ def test_a_job_that_does_not_run_says_why(
 
     assert ",".join(each["code"] for each in found["obstacles"]) == code
     assert found["obstacles"][0].keys() == set(Obstacle._fields)
-    assert "\nwhy not" in shown.out and words in shown.out
+    assert "\nblocked " in shown.out and words in shown.out
 
 
 def test_a_paused_workflow_is_why_its_jobs_wait(run: Run, embedded_shop: Hammerflow) -> None:
