@@ -9,15 +9,26 @@ import pickle
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 from weakref import WeakValueDictionary
 
+from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
+from hammerflow.checks import ARGS, FLAG
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
@@ -25,16 +36,26 @@ from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
 from hammerflow.ids import as_key, new_id
+from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import documented
+from hammerflow.option import checked, documented, unknown_option
 from hammerflow.origin import STARTED, Origin
+from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
+from hammerflow.tasks.decorators import (
+    Anything,
+    Child,
+    Children,
+    Decorator,
+    Open,
+    SpawnerDecorator,
+)
 from hammerflow.tasks.functions import checked_function, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
@@ -43,9 +64,10 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     declared,
 )
-from hammerflow.tasks.task import AsyncTask, Decorator, Spawner, SpawnerDecorator, Task
+from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.options import WORKFLOW_OPTIONS
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -87,8 +109,9 @@ class Hammerflow:
         self.name = name
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
-        self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.modules = [*self.settings.include]
+        chosen = self.settings
+        self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = new_id()
@@ -178,6 +201,11 @@ class Hammerflow:
             if opened is not None:
                 opened.close()
 
+    # The overloads are those of Decorator and SpawnerDecorator, which say why.
+    @overload
+    def task(self, fn: Open[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def task(self, fn: Callable[..., Anything], /) -> Task[..., Any]: ...  # type: ignore[overload-cannot-match]
     @overload
     def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
@@ -197,9 +225,13 @@ class Hammerflow:
         return lambda fn: self._register(fn, Task, options)
 
     @overload
-    def spawner(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    def spawner(self, fn: Callable[P, Generator[Child, Any, R]], /) -> Spawner[P, R]: ...
     @overload
-    def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    def spawner(self, fn: Callable[P, Iterator[Child]], /) -> Spawner[P, Any]: ...
+    @overload
+    def spawner(
+        self, fn: Callable[P, AsyncIterator[Child] | Coroutine[Any, Any, Children] | Children], /
+    ) -> Spawner[P, None]: ...
     @overload
     def spawner(self, /, **options: Unpack[SpawnerOptions]) -> SpawnerDecorator: ...
     @documented(*OPTIONS, *SPAWNER_OPTIONS)
@@ -227,8 +259,11 @@ class Hammerflow:
         Raises:
             TypeError: an option is unknown.
         """
-        known_options(options, "signature()")
-        return Signature(task, tuple(args), kwargs, options, immutable, self.enqueue)
+        known = known_options(options, "app.signature()")
+        positional: tuple[Any, ...] = ARGS(args, "app.signature(): args")
+        return Signature(
+            task, positional, kwargs, known, FLAG(immutable, "immutable"), self.enqueue
+        )
 
     def spawn_handler(self, name: str) -> Callable[[F], F]:
         """Register a function that gives the children of any job whose spawn configuration names
@@ -266,6 +301,11 @@ class Hammerflow:
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
+        unknown = options.keys() - WORKFLOW_OPTIONS.by_name.keys()
+        if unknown:
+            raise TypeError(
+                unknown_option(min(unknown), WORKFLOW_OPTIONS.by_name, f"workflow {name}")
+            )
         return Workflow(name, submit=self.enqueue, **options)
 
     def batch(
@@ -300,6 +340,7 @@ class Hammerflow:
         self._take_name("task", name, fn, "another one, name='...'")
         task = kind(fn, name=name, options=options, app=self, refusal=refusal)
         self.tasks[name] = task
+        self.codec.register_annotations(fn)
         return task
 
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
@@ -313,13 +354,13 @@ class Hammerflow:
         self._origins[what, name] = origin
 
     @overload
-    def enqueue(self, work: Signature) -> Result[Any]: ...
+    def enqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def enqueue(self, work: Canvas[R]) -> Result[R]: ...
     @overload
     def enqueue(self, work: Batch) -> BatchResult: ...
     @overload
     def enqueue(self, work: Workflow) -> WorkflowResult: ...
-    @overload
-    def enqueue(self, work: Any) -> Any: ...
     def enqueue(self, work: Any) -> Any:
         """Write one signature, canvas, workflow or batch, in one transaction.
 
@@ -334,7 +375,7 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue(work)
 
-    def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
+    def enqueue_many(self, signatures: Iterable[Signature[R]]) -> Results[R]:
         """Write any number of calls from an iterable: 5 000 in each transaction, or all of them in
         the open one. Memory holds one chunk.
 
@@ -416,14 +457,11 @@ class Hammerflow:
             limit: the most jobs to return.
             before: only jobs older than this id (the last one of the previous page).
         """
-        found = self.store.jobs.list(
-            state=None if state is None else JobState(state),
-            queue=queue,
-            task=task,
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
-        return list(found)
+        given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
+        filters: dict[str, Any] = {"limit": 100, **checked(JOB_FILTERS, given, "app.jobs()")}
+        if state is not None:
+            filters["state"] = JobState(filters["state"])
+        return list(self.store.jobs.list(**filters))
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
         """A handle on a workflow or batch by its id; JobNotFound if there is none."""
@@ -435,11 +473,13 @@ class Hammerflow:
         before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
-        rows = self.store.workflows.list(
-            status=None if status is None else WorkflowStatus(status),
-            limit=limit,
-            before=None if before is None else as_key(before),
-        )
+        given = {"status": status, "limit": limit, "before": before}
+        filters: dict[str, Any] = {
+            "limit": 100, **checked(WORKFLOW_FILTERS, given, "app.workflows()")
+        }  # fmt: skip
+        if status is not None:
+            filters["status"] = WorkflowStatus(filters["status"])
+        rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
 
     @property

@@ -7,36 +7,20 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
-from hammerflow.durations import LONGEST, parsed_seconds
+from hammerflow.durations import LONGEST, parsed_seconds, real
 from hammerflow.errors import ConfigError
 from hammerflow.json_values import Misfit, json_copy
 from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = [
-    "EARLIEST",
-    "FLAG",
-    "HOOK",
-    "JSON",
-    "LATEST",
-    "MOMENT",
-    "NAME_CHECK",
-    "Unfit",
-    "ValueCheck",
-    "choice",
-    "duration",
-    "exceptions",
-    "instance",
-    "number",
-    "pattern",
-    "refusal",
-    "text",
-    "whole",
+    "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT", "NAME_CHECK", "NOTE",
+    "Unfit", "ValueCheck", "choice", "duration", "exceptions", "instance", "items_of", "number",
+    "pattern", "refusal", "text", "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
@@ -132,10 +116,9 @@ def number(least: float, most: float) -> ValueCheck:
     """A number in this range, as a float."""
 
     def read(value: Any) -> float:
-        real = _real(value)
-        if not least <= real <= most:  # false for NaN, too
+        if isinstance(value, timedelta) or not least <= real(value) <= most:  # false for NaN, too
             raise Unfit
-        return real
+        return real(value)
 
     bounds = f"{least:g} to {most:g}"
     return ValueCheck("float", f"a number from {bounds}", read, "", bounds, float)
@@ -150,24 +133,16 @@ def duration(*, zero: bool = True, most: float = LONGEST) -> ValueCheck:
     """
 
     def read(value: Any) -> float:
-        real = value.total_seconds() if isinstance(value, timedelta) else _real(value)
-        if not (real >= 0 if zero else real > 0) or not real <= most:
+        found = real(value)
+        if not (found >= 0 if zero else found > 0) or not found <= most:  # false for NaN, too
             raise Unfit
-        return real
+        return found
 
     range_ = f"from 0 to {most:.0f}" if zero else f"of more than 0 and at most {most:.0f}"
     bounds = f"{'0 to' if zero else 'above 0, to'} {most:.0f}"
     return ValueCheck(
         "float | timedelta", f"a duration {range_} seconds", read, "seconds", bounds, _duration
     )
-
-
-def _real(value: Any) -> float:
-    if type(value) is float or type(value) is int:
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
-        raise Unfit
-    return float(value)
 
 
 def _integer(given: str) -> int:
@@ -233,6 +208,16 @@ def _name(value: Any) -> str:
         raise Unfit
     return plain
 
+
+def _note(value: Any) -> str:
+    plain = plain_text(value)
+    if plain is None:
+        raise Unfit
+    return plain
+
+
+#: A reason or note: any text, which is cut and cleaned where it is stored.
+NOTE: Final = ValueCheck("str", "text", _note)
 
 #: A name or key.
 NAME_CHECK: Final = ValueCheck(
@@ -326,6 +311,40 @@ def instance(kind: type, wanted: str, *, type: str | None = None) -> ValueCheck:
         return value
 
     return ValueCheck(type or kind.__name__, wanted, read)
+
+
+def _args(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise Unfit
+    return tuple(value)
+
+
+#: The positional arguments of a call.
+ARGS: Final = ValueCheck("list | tuple", "a list or tuple of arguments", _args)
+
+
+def _kwargs(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Unfit
+    found: dict[str, Any] = {}
+    for key, argument in value.items():
+        name = plain_text(key)
+        if name is None:
+            raise Unfit(advice=f"the name {safe_repr(key)} is not text")
+        found[name] = argument
+    return found
+
+
+#: The keyword arguments of a call; names from a StrEnum become plain text.
+KWARGS: Final = ValueCheck("Mapping", "a mapping from names to arguments", _kwargs)
+
+
+def items_of(value: Any, what: str) -> Iterable[Any]:
+    """The value itself, if it can be iterated over and is neither text nor a mapping, whose
+    characters or keys nobody means; ``what`` is the beginning of the sentence."""
+    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{what}, not {safe_repr(value)}")
+    return value
 
 
 def _json(value: Any) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
-from hammerflow.errors import HammerflowError
+from hammerflow.checks import NOTE, number
+from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.jobs.job import Claimed
 
 __all__ = ["RUNNING", "JobContext", "current_job"]
+
+_FRACTION = number(0, 1)
 
 
 class JobContext:
@@ -148,11 +151,11 @@ class JobContext:
             ValueError: the fraction is out of range.
             TypeError: the note is not text.
         """
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
-        if not isinstance(note, str):
-            raise TypeError(f"the note of progress must be text, not {note!r}")
-        self._progress(self._job.id, float(fraction), note)
+        try:
+            share = _FRACTION(fraction, "progress()")
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        self._progress(self._job.id, share, NOTE(note, "progress(): note"))
 
 
 class Holder(Protocol):

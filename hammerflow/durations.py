@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from datetime import timedelta
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 
 from hammerflow.errors import ConfigError
+from hammerflow.text import safe_repr
 
-__all__ = ["LONGEST", "parsed_seconds", "seconds", "seconds_or_none"]
+__all__ = ["LONGEST", "parsed_seconds", "real", "seconds", "seconds_or_none"]
 
 #: The longest duration in seconds, about 3 000 years: what every database can add to a time.
 LONGEST: Final = 10**11
@@ -19,10 +22,30 @@ _TEXT = re.compile(
 
 def seconds(value: float | timedelta, what: str) -> float:
     """A duration from 0 to 10**11 seconds as a number; ``what`` names it in the ConfigError."""
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if type(number) not in (int, float) or not 0 <= number < LONGEST:  # false for NaN, too
-        raise ConfigError(f"{what} must be a duration of 0 or more seconds, not {value!r}")
-    return float(number)
+    try:
+        number = real(value)
+    except Exception:  # noqa: BLE001 - a border: the value's own methods may raise
+        number = -1.0
+    if not 0 <= number <= LONGEST:  # false for NaN, too
+        shown = safe_repr(value)
+        raise ConfigError(f"{what} must be a duration of 0 or more seconds, not {shown}")
+    return number
+
+
+def real(value: Any) -> float:
+    """A number or a timedelta as a float: an int, a float, what Python's numbers know as real
+    (fractions, numpy's numbers) or a Decimal, but no bool.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if type(value) is float or type(value) is int:
+        return float(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
+        raise ValueError(value)
+    return float(value)
 
 
 def seconds_or_none(value: float | timedelta | None, what: str) -> float | None:

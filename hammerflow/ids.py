@@ -11,6 +11,7 @@ import time
 import uuid
 
 from hammerflow.errors import JobNotFound
+from hammerflow.text import plain_text, safe_repr
 
 __all__ = ["as_key", "first_id_at", "is_id", "name_id", "new_id", "worker_number"]
 
@@ -81,9 +82,9 @@ def as_key(job_id: uuid.UUID | str) -> bytes:
     if isinstance(job_id, uuid.UUID):
         return job_id.bytes
     try:
-        return uuid.UUID(job_id).bytes
-    except (ValueError, AttributeError, TypeError):
-        raise JobNotFound(f"{job_id!r} is not a job id: ids are UUIDs") from None
+        return uuid.UUID(plain_text(job_id)).bytes
+    except (ValueError, TypeError):
+        raise JobNotFound(f"{safe_repr(job_id)} is not a job id: ids are UUIDs") from None
 
 
 def is_id(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.checks import (
     FLAG,
     JSON,
+    KWARGS,
     MOMENT,
     NAME_CHECK,
     Unfit,
@@ -20,12 +22,14 @@ from hammerflow.checks import (
     instance,
     whole,
 )
+from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF
 from hammerflow.jobs.job import PRIORITY
 from hammerflow.option import Option, OptionTable, checked
 
 __all__ = [
-    "ATTEMPTS", "CALL_OPTIONS", "EACH", "TIMEOUT", "CallOptions", "known_options", "to_json",
+    "ATTEMPTS", "CALL_OPTIONS", "EACH", "TIMEOUT", "CallOptions", "CheckedOptions", "known_options",
+    "to_json",
 ]  # fmt: skip
 
 
@@ -109,11 +113,32 @@ class CallOptions(TypedDict, total=False):
     spawn: Any  # canvas.spawn.SpawnConfig
 
 
-def known_options(options: CallOptions, what: str) -> CallOptions:
+class CheckedOptions(dict[str, Any]):
+    """Options of a call in their stored form. They do not change, so nothing checks them again."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the options of a signature cannot be changed: use signature.set(...)")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = _refuse
+    pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> Any:
+        return CheckedOptions, (dict(self),)
+
+
+def known_options(options: Mapping[str, Any], what: str) -> Any:
     """The options in their stored form; ``what`` says whose they are, as in :func:`checked`."""
-    return checked(CALL_OPTIONS, options, what)  # type: ignore[return-value]
+    if type(options) is CheckedOptions:
+        return options
+    given = KWARGS(options, f"{what}: options")
+    found = CheckedOptions(checked(CALL_OPTIONS, given, what))
+    if "eta" in found and "delay" in found:
+        raise ConfigError(f"{what}: give either delay (countdown) or eta, not both")
+    if found.get("soft_timeout", 0) > found.get("timeout", math.inf):
+        raise ConfigError(f"{what}: soft_timeout must not be longer than timeout")
+    return found
 
 
-def to_json(value: Mapping[str, Any]) -> str | None:
+def to_json(value: Mapping[str, Any] | None) -> str | None:
     """Compact JSON of a mapping; None if it is empty."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False) if value else None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
-from hammerflow.canvas.chain import Canvas
-from hammerflow.canvas.options import EACH, CallOptions, known_options
+from hammerflow.canvas.chain import Canvas, R
+from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
-from hammerflow.errors import ConfigError
+from hammerflow.checks import ARGS, KWARGS
+from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.text import checked_name, safe_repr
 
 __all__ = ["Signature", "plain"]
 
+_NONE = CheckedOptions()
 
-class Signature(Canvas):
-    """One call of a task: its name, arguments and options.
+
+class Signature(Canvas[R]):
+    """One call of a task: its name, arguments and options. R is the type of its result;
+    ``Signature`` alone means any.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
     ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It keeps a copy
@@ -42,25 +48,30 @@ class Signature(Canvas):
         immutable: bool = False,
         submit: Callable[[Any], Any] | None = None,
     ) -> None:
+        if type(task) is not str or not task:
+            task = checked_name(task, "the task of a signature")
+        if type(args) is not tuple:
+            args = ARGS(args, f"{task}: args")
+        if kwargs and (type(kwargs) is not dict or {*map(type, kwargs)} != {str}):
+            kwargs = KWARGS(kwargs, f"{task}: kwargs")
         self.task = task
         self.args = snapshot_of_args(args)
         self.kwargs: Mapping[str, Any] = snapshot_of_kwargs(kwargs) if kwargs else {}
-        self.options: CallOptions = options if options is not None else {}
+        self.options: Any = _NONE if options is None else known_options(options, task)
         self.immutable = immutable
         self.submit = submit
         self.after: tuple[Any, ...] = ()
         self.links = self.errbacks = ()
 
-    def set(self, **options: Any) -> Signature:
+    def set(self, **options: Any) -> Signature[R]:
         """A copy with these options over its own, as Celery's ``sig.set(queue="x")``.
 
         Raises:
             TypeError: an unknown option.
         """
-        given: Any = options
-        return self._with({**self.options, **known_options(given, f"{self.task}.set()")})
+        return self._with({**self.options, **known_options(options, f"{self.task}.set()")})
 
-    def depends_on(self, *others: Any) -> Signature:
+    def depends_on(self, *others: Any) -> Self:
         """Start only when all of these have completed; if one does not, this call is skipped.
 
         Args:
@@ -71,32 +82,41 @@ class Signature(Canvas):
             The signature itself.
         """
         for other in others:
-            self.after += tuple(other) if isinstance(other, list | tuple) else (other,)
+            for one in other if isinstance(other, list | tuple) else (other,):
+                known = isinstance(getattr(one, "id", one), uuid.UUID | str | Canvas)
+                if not known and not hasattr(one, "enqueue"):  # a workflow or batch
+                    raise WorkflowInvalid(
+                        f"{self.task} cannot depend on {safe_repr(one)}: give a signature, a "
+                        "result, an id, or the name of a node"
+                    )
+                self.after += (one,)
         return self
 
     def clone(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Signature:
+    ) -> Signature[R]:
         copy = self._with(self.options)
-        if (args or kwargs) and not self.immutable:
-            copy.args = (*snapshot_of_args(tuple(args)), *self.args)
-            copy.kwargs = {**self.kwargs, **snapshot_of_kwargs(kwargs or {})}
+        before = snapshot_of_args(ARGS(args, f"{self.task}.clone(): args"))
+        more = snapshot_of_kwargs(KWARGS(kwargs or {}, f"{self.task}.clone(): kwargs"))
+        if (before or more) and not self.immutable:
+            copy.args, copy.kwargs = (*before, *self.args), {**self.kwargs, **more}
         return copy
 
-    def at_start(self, options: Mapping[str, Any]) -> Signature:
+    def at_start(self, options: Mapping[str, Any]) -> Signature[R]:
         return self._with({**self.options, **options})
 
-    def with_defaults(self, options: Mapping[str, Any]) -> Signature:
+    def with_defaults(self, options: Mapping[str, Any]) -> Signature[R]:
         return self._with({**options, **self.options})
 
-    def sent_with(self, options: Mapping[str, Any]) -> Signature:
+    def sent_with(self, options: Mapping[str, Any]) -> Signature[R]:
         return self.at_start(options)
 
     def leaves(self) -> Iterator[Signature]:
         yield self
 
     def __repr__(self) -> str:
-        parts = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
+        parts = [safe_repr(a) for a in self.args]
+        parts += [f"{k}={safe_repr(v)}" for k, v in self.kwargs.items()]
         name = f"{self.task}.starmap" if EACH in self.options else self.task
         return f"{name}({', '.join(parts)})"
 
@@ -108,8 +128,9 @@ class Signature(Canvas):
 
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
-    def _with(self, options: Any) -> Signature:
-        copy = Signature(self.task, (), None, options, self.immutable)
+    def _with(self, options: Any) -> Signature[R]:
+        known: Any = CheckedOptions(options)
+        copy: Signature[R] = Signature(self.task, (), None, known, self.immutable)
         copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
 

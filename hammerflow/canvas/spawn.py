@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
 from typing import Any
 
 from hammerflow.checks import FLAG, JSON, duration, text, whole
@@ -68,7 +67,7 @@ class SpawnConfig:
     inherit_timeout: bool = False
     inherit_retry: bool = False
     inherit_trace: bool = True
-    spawn_delay: float | timedelta = 0.0
+    spawn_delay: Any = 0.0  # a duration; kept as seconds
     batch_size: int | None = None
     operation_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
+from hammerflow.checks import items_of
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.spool import Spool
 from hammerflow.enqueue.transaction import OpenTransaction, Transaction, leave
@@ -81,7 +82,8 @@ class Enqueuer:
         if isinstance(signatures, Signature):
             raise TypeError("enqueue_many() takes an iterable of signatures; use enqueue() for one")
         results = Results(self._app)
-        iterator = iter(signatures)
+        wanted = "enqueue_many() takes an iterable of signatures (task.s(...))"
+        iterator = iter(items_of(signatures, wanted))
         while chunk := list(itertools.islice(iterator, CHUNK)):
             if any(s.links or s.errbacks or s.after for s in chunk if isinstance(s, Signature)):
                 with self.transaction():

@@ -11,6 +11,7 @@ from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotDecodable, WorkflowInvalid
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.task import Task
+from hammerflow.text import safe_repr
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -60,13 +61,19 @@ def workflow_from_file(
             message has the line.
         MissingExtra: the file is YAML, and PyYAML is not installed.
     """
+    if not isinstance(path, str | Path):
+        raise ConfigError(
+            f"the path of a workflow file must be text or a Path, not {safe_repr(path)}"
+        )
     try:
         with Path(path).open(encoding="utf-8") as file:
             text = file.read(_MOST)
+    except ValueError as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
+        raise ConfigError(f"cannot read {safe_repr(path)}: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
     return workflow_from_text(app, text, format=format, source=str(path))
 
 

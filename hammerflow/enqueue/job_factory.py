@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.options import EACH, CallOptions, to_json
+from hammerflow.canvas.options import EACH, CallOptions, known_options, to_json
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
-from hammerflow.durations import seconds, seconds_or_none
+from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import PRIORITY, Claimed, NewJob
+from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
-from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
@@ -127,7 +125,7 @@ class JobFactory:
         own = set(signature.options) | (task.defaults.declared if task is not None else set())
         delay = job.delay
         if spawn_index is not None and config.spawn_delay and not job.pending:
-            delay = (delay or 0.0) + spawn_index * seconds(config.spawn_delay, "spawn_delay")
+            delay = min((delay or 0.0) + spawn_index * config.spawn_delay, LONGEST)
         inherits = config.inherit_priority and "priority" not in own
         return job._replace(
             queue=parent.queue if config.inherit_queue and "queue" not in own else job.queue,
@@ -160,7 +158,7 @@ class JobFactory:
         if config.inherit_priority and "priority" not in own:
             priority = above.priority
         if config.spawn_delay and spawn_index:
-            delay = spawn_index * seconds(config.spawn_delay, "spawn_delay")
+            delay = min(spawn_index * config.spawn_delay, LONGEST)
         args = self._codec.encode_call(signature.args, signature.kwargs, defaults.serializer)
         trace = above.trace if config.inherit_trace else None
         return NewJob(
@@ -171,12 +169,13 @@ class JobFactory:
 
     def make(
         self, task: Task[..., Any] | None, name: str, args: tuple[Any, ...],
-        kwargs: Mapping[str, Any], options: CallOptions, parent: Parent | None = None,
+        kwargs: Mapping[str, Any], given: CallOptions, parent: Parent | None = None,
     ) -> NewJob:  # fmt: skip
         """The row of a call whose arguments were checked.
 
         Args:
             task: None if it is not registered in this process.
+            given: what the call sets differently from its task.
             parent: the spawning job, whose timeouts and retries may be inherited.
 
         Raises:
@@ -185,28 +184,29 @@ class JobFactory:
         """
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
-        if not options and parent is None:
+        if not given and parent is None:
             return NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
                 expires=defaults.expires,
             )  # fmt: skip
-        delay, eta, key = options.get("delay"), options.get("eta"), options.get("unique_key")
-        if eta is not None and delay is not None:
-            raise ConfigError("give either delay (countdown) or eta, not both")
-        expires = options.get("expires", defaults.expires)
+        options: Any = known_options(given, name)
+        if "eta" in options and "delay" in options:  # each was given by a call of its own
+            raise ConfigError(f"{name}: give either delay (countdown) or eta, not both")
+        expires: Any = options.get("expires", defaults.expires)
+        is_instant = isinstance(expires, datetime)
         return NewJob(
-            id=_job_id(options.get("job_id")),
+            id=options["job_id"].bytes if "job_id" in options else new_id(),
             task=name,
-            queue=checked_name(options.get("queue", defaults.queue), "a queue's name"),
-            priority=PRIORITY(options.get("priority", defaults.priority), "priority"),
+            queue=options.get("queue", defaults.queue),
+            priority=options.get("priority", defaults.priority),
             args=encoded,
             options=to_json(_overrides(options, defaults, parent)),
-            headers=_headers(options.get("headers")),
-            unique_key=None if key is None else checked_name(key, "a unique key"),
-            delay=seconds_or_none(delay, "delay"),
-            eta=None if eta is None else _aware(eta, "eta"),
-            expires=None if isinstance(expires, datetime) else seconds_or_none(expires, "expires"),
-            expires_at=_aware(expires, "expires") if isinstance(expires, datetime) else None,
+            headers=to_json(options.get("headers")),
+            unique_key=options.get("unique_key"),
+            delay=options.get("delay"),
+            eta=options.get("eta"),
+            expires=None if is_instant else expires,
+            expires_at=expires if is_instant else None,
         )
 
 
@@ -223,28 +223,22 @@ def errback_takes_three(
 
 
 def _overrides(
-    options: CallOptions, defaults: TaskOptions, parent: Parent | None
+    options: Mapping[str, Any], defaults: TaskOptions, parent: Parent | None
 ) -> dict[str, Any]:
     """The options stored with the job: those of the call, else those inherited from its parent."""
     stored: dict[str, Any] = {}
     if parent is not None:
         stored.update(_inherited(defaults, parent))
-    for name in ("timeout", "soft_timeout"):
-        if name in options:
-            stored[name] = seconds(options[name], name)
-    if "max_attempts" in options:
-        if options["max_attempts"] < 1:
-            raise ConfigError(f"max_attempts must be 1 or more, not {options['max_attempts']}")
-        stored["max_attempts"] = options["max_attempts"]
+    stored.update((name, options[name]) for name in _STORED if name in options)
     if "backoff" in options:
         stored["backoff"] = options["backoff"].to_dict()
-    if "store_result" in options:
-        stored["store_result"] = bool(options["store_result"])
-    if EACH in options:
-        stored[EACH] = True
     if "spawn" in options:
-        stored["spawn"] = _plain_config(options["spawn"])
+        stored["spawn"] = asdict(options["spawn"])
     return stored
+
+
+#: Options of a call that its job carries as they are.
+_STORED = ("timeout", "soft_timeout", "max_attempts", "store_result", EACH)
 
 
 def _inherited(defaults: TaskOptions, parent: Parent) -> dict[str, Any]:
@@ -258,33 +252,3 @@ def _inherited(defaults: TaskOptions, parent: Parent) -> dict[str, Any]:
         for name in names
         if name not in defaults.declared and parent.options.get(name) is not None
     }
-
-
-def _plain_config(config: SpawnConfig) -> dict[str, Any]:
-    plain = asdict(config)
-    plain["spawn_delay"] = seconds(config.spawn_delay, "spawn_delay")
-    plain["metadata"] = dict(config.metadata)
-    return plain
-
-
-def _headers(headers: Mapping[str, Any] | None) -> str | None:
-    if not headers:
-        return None
-    try:
-        return to_json(headers)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"headers must be a mapping that JSON can encode: {error}") from None
-
-
-def _aware(instant: datetime, what: str) -> datetime:
-    if instant.tzinfo is None:
-        raise ConfigError(f"{what} must be an aware datetime (with a time zone), not {instant}")
-    return instant
-
-
-def _job_id(value: uuid.UUID | None) -> bytes:
-    if value is None:
-        return new_id()
-    if not isinstance(value, uuid.UUID):
-        raise ConfigError(f"job_id must be a uuid.UUID, not {value!r}")
-    return value.bytes

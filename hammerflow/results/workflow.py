@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from hammerflow.checks import NAME_CHECK, NOTE
 from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
@@ -170,6 +171,7 @@ class WorkflowResult:
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Cancel the jobs that have not started; ask workers to stop the running ones."""
+        reason = NOTE(reason, "cancel(): reason")
         announce(self._backend, self._backend.store.workflows.cancel(self._key, reason))
         self._backend.notifier.ring_control()
 
@@ -190,6 +192,7 @@ class WorkflowResult:
             HammerflowError: the workflow is still ending, or nothing in it has failed.
             JobNotFound: it has no such node.
         """
+        by = NOTE(by, "retry(): by")
         if not (failed_only or downstream):
             raise ValueError("retry() is either failed_only or downstream")
         self._check_retry(anything=node is not None or downstream)
@@ -218,7 +221,7 @@ class WorkflowResult:
             HammerflowError: the node has completed, or has not ended.
             JobNotFound: the workflow has no such node.
         """
-        workflows = self._backend.store.workflows
+        by, workflows = NOTE(by, "skip(): by"), self._backend.store.workflows
         announce(self._backend, workflows.skip(self._key, self._named(node), by))
 
     def resume(self, *, by: str = "") -> None:
@@ -227,6 +230,7 @@ class WorkflowResult:
         Raises:
             HammerflowError: the workflow is not paused.
         """
+        by = NOTE(by, "resume(): by")
         announce(self._backend, self._backend.store.workflows.resume(self._key, by))
 
     def result(self, node: str) -> Result[Any]:
@@ -287,9 +291,10 @@ class WorkflowResult:
         ]
 
     def _named(self, node: str) -> bytes:
-        found = self._backend.store.workflows.named(self._key, node)
+        name = NAME_CHECK(node, "the name of a node")
+        found = self._backend.store.workflows.named(self._key, name)
         if found is None:
-            raise JobNotFound(f"workflow {self.id} has no node {node!r}")
+            raise JobNotFound(f"workflow {self.id} has no node {name!r}")
         return found
 
     def _wait(self) -> EndWait[WorkflowStatus]:

@@ -7,12 +7,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from hammerflow.canvas.signature import Signature, plain
+from hammerflow.checks import items_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.option import checked
+from hammerflow.workflows.options import BATCH_OPTIONS
 
 __all__ = ["Batch", "submit_work"]
-
-_MODES = ("continue", "fail_fast", "collect")
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -46,12 +47,15 @@ class Batch:
     _was_read: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        if self.on_failure not in _MODES:
-            raise ConfigError(f"on_failure must be {', '.join(_MODES)}, not {self.on_failure!r}")
-        if self.then is not None:
-            plain(self.then, "then of a batch")
+        self.signatures = items_of(
+            self.signatures, "a batch takes an iterable of signatures (task.s(...))"
+        )
         if isinstance(self.signatures, list):
             self.signatures = tuple(self.signatures)  # the caller may change the list
+        given = {"on_failure": self.on_failure, "then": self.then, "name": self.name}
+        found = checked(BATCH_OPTIONS, given, "a batch")
+        self.on_failure = found.get("on_failure", "continue")
+        self.name = found.get("name", "batch")
 
     def enqueue(self) -> Any:
         """Write all calls in one transaction.

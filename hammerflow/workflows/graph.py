@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
+from hammerflow.checks import choice, whole
 from hammerflow.errors import ConfigError
 
 __all__ = ["Graph", "GraphNode", "draw", "mermaid_text"]
@@ -34,6 +35,8 @@ class Graph(NamedTuple):
     edges: Sequence[tuple[str, str]]
 
 
+_FORMAT = choice("mermaid", "dot", "text", "json")
+_MAX_NODES, _MAX_DEPTH = whole(1, 1_000_000), whole(0, 1_000_000)
 _Edges = list[tuple[int, int]]  # by index
 
 
@@ -94,10 +97,10 @@ def draw(
     Raises:
         ConfigError: an unknown format, a limit out of range, a faulty graph.
     """
-    if format not in ("mermaid", "dot", "text", "json"):
-        raise ConfigError(f"a graph is drawn as mermaid, dot, json or text, not {format!r}")
-    if max_nodes < 1 or (max_depth is not None and max_depth < 0):
-        raise ConfigError("max_nodes must be 1 or more, and max_depth 0 or more")
+    format = _FORMAT(format, "the format of a graph")  # noqa: A001
+    max_nodes = _MAX_NODES(max_nodes, "max_nodes")
+    if max_depth is not None:
+        max_depth = _MAX_DEPTH(max_depth, "max_depth")
     edges = _edges(graph)
     depths = _depths(graph, edges)
     if format == "json":

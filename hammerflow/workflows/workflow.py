@@ -12,16 +12,17 @@ from typing import Any
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.signature import Signature
-from hammerflow.canvas.snapshot import snapshot
+from hammerflow.checks import items_of
 from hammerflow.conditions.evaluator import Condition, compile_condition
-from hammerflow.durations import seconds_or_none
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.ids import is_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.text import checked_name
+from hammerflow.option import checked
+from hammerflow.text import checked_name, safe_repr
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
+from hammerflow.workflows.options import NODE_OPTIONS, WORKFLOW_OPTIONS
 
 __all__ = ["Workflow", "WorkflowNode", "condition_of", "whole_of"]
 
@@ -96,19 +97,21 @@ class Workflow:
         submit: Callable[[Any], Any] | None = None,
     ) -> None:
         self.name = _name(name, "a workflow's name")
-        try:
-            self.failure_policy = FailurePolicy(failure_policy)
-        except ValueError:
-            known = ", ".join(FailurePolicy)
-            raise ConfigError(f"failure_policy must be {known}, not {failure_policy!r}") from None
-        self.description = description
-        self.timeout = seconds_or_none(timeout, "timeout")
-        self.priority = priority
-        self.retry = _retry(retry)
-        self.health_check_interval = seconds_or_none(health_check_interval, "health_check_interval")
-        self.trace_id = trace_id
-        self.correlation_id = correlation_id
-        self.metadata: dict[str, Any] = snapshot(dict(metadata or {}))
+        given = {
+            "failure_policy": failure_policy, "description": description, "timeout": timeout,
+            "priority": priority, "retry": retry, "health_check_interval": health_check_interval,
+            "trace_id": trace_id, "correlation_id": correlation_id, "metadata": metadata,
+        }  # fmt: skip
+        found = checked(WORKFLOW_OPTIONS, given, f"workflow {self.name}")
+        self.failure_policy = FailurePolicy(found.get("failure_policy", FailurePolicy.FAIL_FAST))
+        self.description: str | None = found.get("description")
+        self.timeout: float | None = found.get("timeout")
+        self.priority: int | None = found.get("priority")
+        self.retry: dict[str, Any] = found.get("retry", {})
+        self.health_check_interval: float | None = found.get("health_check_interval")
+        self.trace_id: str | None = found.get("trace_id")
+        self.correlation_id: str | None = found.get("correlation_id")
+        self.metadata: dict[str, Any] = found.get("metadata", {})
         self.submit = submit
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
@@ -161,7 +164,8 @@ class Workflow:
             when: a condition on their results, for each of the nodes.
         """
         waits = _list(after)
-        self._last = [self._node(job, None, waits, when, "skip", False) for job in jobs]
+        several = items_of(jobs, f"workflow {self.name}: jobs must be a list of signatures")
+        self._last = [self._node(job, None, waits, when, "skip", False) for job in several]
         return self
 
     def then(
@@ -193,9 +197,11 @@ class Workflow:
 
     def node(self, name: str) -> WorkflowNode:
         """The node with a name; if there is none, the WorkflowInvalid lists the names."""
-        if name not in self._names:
+        if not isinstance(name, str) or name not in self._names:
             known = ", ".join(sorted(self._names)[:20]) or "none yet"
-            raise WorkflowInvalid(f"workflow {self.name} has no node {name!r} (there are: {known})")
+            raise WorkflowInvalid(
+                f"workflow {self.name} has no node {safe_repr(name)} (there are: {known})"
+            )
         return self._names[name]
 
     def validate(self, *, inside: tuple[Workflow, ...] = ()) -> Workflow:
@@ -264,8 +270,10 @@ class Workflow:
         if not isinstance(job, Canvas | Workflow | Batch):
             kind = type(job).__name__
             raise TypeError(f"a node must be a signature, canvas, batch or workflow, not {kind}")
-        if after_skipped not in ("skip", "run"):
-            raise ConfigError(f"after_skipped must be 'skip' or 'run', not {after_skipped!r}")
+        given = {
+            "when": when, "after_skipped": after_skipped, "wait_for_children": wait_for_children
+        }  # fmt: skip
+        checked(NODE_OPTIONS, given, f"workflow {self.name}: a node")
         name = self._fresh(job) if name is None else _name(name, "a node's name")
         if name in self._names:
             raise WorkflowInvalid(f"workflow {self.name} has two nodes named {name!r}")
@@ -387,7 +395,14 @@ def _name(value: Any, what: str) -> str:
 def _list(after: Any) -> list[Any]:
     if after is None:
         return []
-    return [after] if isinstance(after, str | WorkflowNode) else [*after]
+    if isinstance(after, str | WorkflowNode):
+        return [after]
+    wanted = "after must be the name of a node, or a list of names"
+    found = [*items_of(after, wanted)]
+    for one in found:
+        if not isinstance(one, str | WorkflowNode):
+            raise TypeError(f"{wanted}, not {safe_repr(one)}")
+    return found
 
 
 def _task(content: Any) -> str:
@@ -397,16 +412,3 @@ def _task(content: Any) -> str:
     if isinstance(content, Workflow | Batch):
         return content.name
     return next((leaf.task for leaf in content.leaves()), type(content).__name__.lower())
-
-
-def _retry(retry: Any) -> dict[str, Any]:
-    if retry is None:
-        return {}
-    if isinstance(retry, int):
-        return {"max_attempts": retry}
-    if isinstance(retry, Mapping):
-        unknown = retry.keys() - {"max_attempts", "backoff"}
-        if unknown:
-            raise ConfigError(f"retry takes max_attempts and backoff, not {min(unknown)!r}")
-        return dict(retry)
-    return {"backoff": retry}

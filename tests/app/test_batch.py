@@ -166,7 +166,7 @@ def test_a_call_may_wait_for_jobs_elsewhere(
         (lambda app, b: app.batch([b.work.s(1), 2]), TypeError, "not int"),
         (lambda app, b: app.batch([b.work.s(1) | b.total.s()]), TypeError, "not Chain"),
         (lambda app, b: app.batch([b.work.s(1), b.work.s()]), TypeError, r"work\(\)"),
-        (lambda app, b: app.batch([b.work.s(1)], then=b.total), TypeError, "not Task"),
+        (lambda app, b: app.batch([b.work.s(1)], then=b.total), ConfigError, "not <Task"),
         (lambda app, b: app.batch([b.work.s(1)], then=b.total.s(1)), TypeError, r"total\(\)"),
         (lambda app, b: app.batch([], on_failure="stop"), ConfigError, "continue, fail_fast"),
         (

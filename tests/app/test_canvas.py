@@ -355,7 +355,7 @@ def test_a_group_may_be_cancelled(app: Hammerflow, t: SimpleNamespace, seen: lis
         (lambda t: chain(), ConfigError, "at least one task"),
         (lambda t: chain([]), ConfigError, "at least one task"),
         (lambda t: t.add.s(1, 1) | 3, TypeError, "unsupported operand"),
-        (lambda t: t.add.chunks([(1, 1)], 0), ConfigError, "1 item or more"),
+        (lambda t: t.add.chunks([(1, 1)], 0), ConfigError, "from 1 to 1000000000, not 0"),
         (lambda t: group(t.add.s(1, 1), t.mul.s(1)).delay(), TypeError, r"mul\(\)"),
         (lambda t: (t.add.s(1, 1) | t.add.s(1, 2)).delay(), TypeError, r"add\(\)"),
         (lambda t: (t.add.s(1, 1) | t.mul.si(1)).delay(), TypeError, r"mul\(\)"),

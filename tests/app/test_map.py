@@ -150,11 +150,11 @@ def test_wrong_items_are_refused_with_their_path_before_anything_is_written(
         (lambda: group(add.starmap([()])).delay(), TypeError, r"items\[0\]: add\(\) missing"),
         (lambda: add.starmap([(1,), 2]), TypeError, r"items\[1\] .*list of arguments, not 2"),
         (lambda: add.starmap(["ab"]), TypeError, r"items\[0\] .*list of arguments, not 'ab'"),
-        (lambda: add.map(3), TypeError, "takes an iterable of items, not 3"),
+        (lambda: add.map(3), TypeError, "items must be an iterable, not 3"),
         (lambda: add.map([1, object()]).delay(), NotEncodable, r"args\[0\]\[1\]\[0\]"),
         (lambda: spawns.map([1]), ConfigError, "spawner .*spawns.* group"),
         (lambda: spawns.chunks([[1]], 1), ConfigError, "spawner .*spawns.* group"),
-        (lambda: add.chunks([(1, 1)], 0), ConfigError, "1 item or more"),
+        (lambda: add.chunks([(1, 1)], 0), ConfigError, "from 1 to 1000000000, not 0"),
     ]  # fmt: skip
     for call, error, sentence in wrong:
         with pytest.raises(error, match=sentence):

@@ -330,7 +330,7 @@ def test_a_timeout_ends_a_workflow_as_failed(
     app: Hammerflow, w: SimpleNamespace, seen: list[Any]
 ) -> None:
     inner = Workflow("inner").add(w.step.s("deep").set(delay=600))
-    result = Workflow("slow", timeout=0).add(w.step.s().set(delay=600)).add(inner).enqueue()
+    result = Workflow("slow", timeout=0.001).add(w.step.s().set(delay=600)).add(inner).enqueue()
     fine = Workflow("fine", timeout=600).add(w.step.s("fine")).enqueue()
     app.store.workflows.expire()
     drain(app)
@@ -341,7 +341,7 @@ def test_a_timeout_ends_a_workflow_as_failed(
 
 
 def test_health_is_looked_at(app: Hammerflow, w: SimpleNamespace) -> None:
-    result = Workflow("x", health_check_interval=0).add(w.step.s()).then(w.step.s()).enqueue()
+    result = Workflow("x", health_check_interval=0.001).add(w.step.s()).then(w.step.s()).enqueue()
     Workflow("unchecked").add(w.step.s()).enqueue()
     [(row, health)] = app.store.workflows.check()
     assert row.id == result.id.bytes

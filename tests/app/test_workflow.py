@@ -186,10 +186,10 @@ def test_nothing_added_at_once_keeps_the_place(
             "unheard",
         ),
         (lambda w: Workflow("x", "stop"), ConfigError, "fail_fast, continue_on_failure, manual"),
-        (lambda w: Workflow("x").add(w.step.s(), after_skipped="x"), ConfigError, "'skip' or"),
-        (lambda w: Workflow("x", retry={"times": 3}), ConfigError, "not 'times'"),
+        (lambda w: Workflow("x").add(w.step.s(), after_skipped="x"), ConfigError, "skip, run, not"),
+        (lambda w: Workflow("x", retry={"times": 3}), ConfigError, "no option 'times'"),
         (lambda w: Workflow("x", timeout=-1), ConfigError, "timeout"),
-        (lambda w: Workflow("x", metadata={"a": {1}}).add(w.step.s()), WorkflowInvalid, "meta"),
+        (lambda w: Workflow("x", metadata={"a": {1}}), ConfigError, r"metadata\['a'\] must be"),
         (lambda w: Workflow("x").add(w.step.s()).then([w.step.s()], name="n"), ConfigError, "one"),
         (lambda w: Workflow("x", priority=7).add(w.step.s()), HammerflowError, "0 .*to 4"),
         (

@@ -1,0 +1,48 @@
+"""Filters: what lists of jobs and workflows take."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from hammerflow.checks import NAME_CHECK, Unfit, ValueCheck, choice, whole
+from hammerflow.ids import is_id
+from hammerflow.jobs.job import JobState
+from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.option import Option, OptionTable
+
+__all__ = ["JOB_FILTERS", "WORKFLOW_FILTERS"]
+
+
+def _id(value: Any) -> bytes:
+    if isinstance(value, uuid.UUID):
+        return value.bytes
+    if not isinstance(value, str) or not is_id(value):
+        raise Unfit
+    return uuid.UUID(value).bytes
+
+
+_LIMIT = Option("limit", whole(0, 1_000_000), "100", "The most to return.")
+_BEFORE = Option(
+    "before", ValueCheck("uuid.UUID | str", "an id, as a UUID or its text", _id), "None",
+    "Only those older than this one: the last of the previous page.",
+)  # fmt: skip
+
+#: What ``app.jobs(...)`` takes.
+JOB_FILTERS = OptionTable((
+    Option("state", choice(*JobState, type="JobState | str"), "None", "Only jobs in this state."),
+    Option("queue", NAME_CHECK, "None", "Only jobs of this queue."),
+    Option("task", NAME_CHECK, "None", "Only jobs of this task."),
+    _LIMIT,
+    _BEFORE,
+))  # fmt: skip
+
+#: What ``app.workflows(...)`` takes.
+WORKFLOW_FILTERS = OptionTable((
+    Option(
+        "status", choice(*WorkflowStatus, type="WorkflowStatus | str"), "None",
+        "Only workflows with this status.",
+    ),
+    _LIMIT,
+    _BEFORE,
+))  # fmt: skip

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that users call: wrong values get a sentence, never a raw error."""
