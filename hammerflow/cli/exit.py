@@ -56,6 +56,9 @@ def _sentence(error: Exception) -> str:
             return error.format_message()
         case HammerflowError() | TimeoutError():
             return str(error)
+        case OSError(strerror=str(reason)):  # a full disk, a folder that is gone
+            what = f"cannot use {error.filename}" if error.filename else "reading or writing failed"
+            return f"{what}: {reason} (--debug shows where)"
         case _:
             name = type(error).__name__
             return f"unexpected {name}: {error}; run it again with --debug to see where"
