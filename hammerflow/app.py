@@ -9,12 +9,22 @@ import pickle
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 from weakref import WeakValueDictionary
 
+from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnContext
@@ -32,11 +42,20 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import checked, documented, unknown_option
 from hammerflow.origin import STARTED, Origin
+from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
+from hammerflow.tasks.decorators import (
+    Anything,
+    Child,
+    Children,
+    Decorator,
+    Open,
+    SpawnerDecorator,
+)
 from hammerflow.tasks.functions import checked_function, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
@@ -45,7 +64,7 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     declared,
 )
-from hammerflow.tasks.task import AsyncTask, Decorator, Spawner, SpawnerDecorator, Task
+from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.options import WORKFLOW_OPTIONS
@@ -90,8 +109,9 @@ class Hammerflow:
         self.name = name
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
-        self.codec = Codec(serializer=self.settings.serializer, max_bytes=self.settings.max_payload)
         self.modules = [*self.settings.include]
+        chosen = self.settings
+        self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = new_id()
@@ -181,6 +201,11 @@ class Hammerflow:
             if opened is not None:
                 opened.close()
 
+    # The overloads are those of Decorator and SpawnerDecorator, which say why.
+    @overload
+    def task(self, fn: Open[P, R], /) -> Task[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def task(self, fn: Callable[..., Anything], /) -> Task[..., Any]: ...  # type: ignore[overload-cannot-match]
     @overload
     def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
@@ -200,9 +225,13 @@ class Hammerflow:
         return lambda fn: self._register(fn, Task, options)
 
     @overload
-    def spawner(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
+    def spawner(self, fn: Callable[P, Generator[Child, Any, R]], /) -> Spawner[P, R]: ...
     @overload
-    def spawner(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
+    def spawner(self, fn: Callable[P, Iterator[Child]], /) -> Spawner[P, Any]: ...
+    @overload
+    def spawner(
+        self, fn: Callable[P, AsyncIterator[Child] | Coroutine[Any, Any, Children] | Children], /
+    ) -> Spawner[P, None]: ...
     @overload
     def spawner(self, /, **options: Unpack[SpawnerOptions]) -> SpawnerDecorator: ...
     @documented(*OPTIONS, *SPAWNER_OPTIONS)
@@ -311,6 +340,7 @@ class Hammerflow:
         self._take_name("task", name, fn, "another one, name='...'")
         task = kind(fn, name=name, options=options, app=self, refusal=refusal)
         self.tasks[name] = task
+        self.codec.register_annotations(fn)
         return task
 
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
@@ -324,13 +354,13 @@ class Hammerflow:
         self._origins[what, name] = origin
 
     @overload
-    def enqueue(self, work: Signature) -> Result[Any]: ...
+    def enqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def enqueue(self, work: Canvas[R]) -> Result[R]: ...
     @overload
     def enqueue(self, work: Batch) -> BatchResult: ...
     @overload
     def enqueue(self, work: Workflow) -> WorkflowResult: ...
-    @overload
-    def enqueue(self, work: Any) -> Any: ...
     def enqueue(self, work: Any) -> Any:
         """Write one signature, canvas, workflow or batch, in one transaction.
 
@@ -345,7 +375,7 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue(work)
 
-    def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
+    def enqueue_many(self, signatures: Iterable[Signature[R]]) -> Results[R]:
         """Write any number of calls from an iterable: 5 000 in each transaction, or all of them in
         the open one. Memory holds one chunk.
 

@@ -132,13 +132,12 @@ class JobCancelled(HammerflowError):
 
 class NotEncodable(HammerflowError, TypeError):
     """An argument or a result cannot be encoded, or is too large. The message has the path to the
-    value, such as ``args[1]['when']``; register its class with ``app.codec.register``, or pass a
-    reference to it."""
+    value, such as ``args[1]['when']``, and says what to pass instead."""
 
 
 class NotDecodable(HammerflowError, ValueError):
-    """Stored bytes cannot be decoded in this process, most often because a class is not registered
-    with ``app.codec.register`` here."""
+    """Stored bytes cannot be decoded in this process, most often because it does not know a class,
+    or knows it with other fields. The message has the path to the value, class and field."""
 
 
 class SpawnInvalid(HammerflowError):

@@ -17,6 +17,7 @@ from hammerflow.checks import FLAG, Unfit, ValueCheck, choice, duration, pattern
 from hammerflow.database_url import DatabaseURL, parse_url
 from hammerflow.errors import ConfigError
 from hammerflow.option import Option, OptionTable, documented, unknown_option
+from hammerflow.redis_url import checked_redis_url
 
 __all__ = ["MODULES", "SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 
@@ -47,7 +48,7 @@ def _redis(value: Any) -> str:
     url = _URL.read(value)
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise Unfit(value=url.partition(":")[0][:20])  # the rest may hold a password
-    return url  # type: ignore[no-any-return]
+    return checked_redis_url(url)
 
 
 def _include(value: Any) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hammerflow.errors import ConfigError
+from hammerflow.redis_url import checked_redis_url
 from hammerflow.settings import parse_url
 
 
@@ -169,3 +170,43 @@ def test_any_text_is_a_url_or_refused(scheme: str, rest: str) -> None:
 )
 def test_the_redacted_url_hides_passwords_only(url: str, shown: str) -> None:
     assert parse_url(url).redacted == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://", "redis://h", "redis://h:6379/0", "redis://[::1]:6379/15", "redis://h?db=3",
+        "rediss://u:p%40@h:1/15?ssl_cert_reqs=none&socket_timeout=0.5", "unix:///run/x.sock?db=3",
+    ],
+)  # fmt: skip
+def test_a_redis_url_is_taken_as_it_is(url: str) -> None:
+    assert checked_redis_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://:s3cret@h/abc", "database must be a number, as in redis://host/0, not 'abc'"),
+        ("redis://:s3cret@h/1/2", "database must be a number"),
+        ("redis://:s3cret@h/-1", "database must be a number"),
+        ("redis://:s3cret@h?db=x", "option db cannot be 'x'"),
+        ("redis://:s3cret@:99999", "port is not a number up to 65535"),
+        ("redis://:s3cret@h:port", "port is not a number up to 65535"),
+        ("redis://u:s3cret", "port is not a number up to 65535"),
+        ("redis://:s3/cret@h", "must be percent-encoded"),
+        ("redis://:s3#cret@h", "must be percent-encoded"),
+        ("redis://:s3cret@[::1", "must be percent-encoded"),
+        ("redis://:s3cret@h\x1b", "must be percent-encoded"),
+        ("redis://:s3cret@h?foo=1", "unknown option 'foo'"),
+        ("redis://:s3cret@h?socket_timeout=soon", "option socket_timeout cannot be 'soon'"),
+        ("redis://:s3cret@h?ssl_cert_reqs=maybe", "option ssl_cert_reqs cannot be 'maybe'"),
+        ("unix://", "unix:///run/redis.sock"),
+        ("unix://run/redis.sock", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_redis_url_that_would_be_misread_is_refused(url: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked_redis_url(url)
+
+    assert words in str(caught.value)
+    assert "s3" not in str(caught.value)

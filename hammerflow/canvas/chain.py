@@ -5,18 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from hammerflow.canvas.options import known_options
 from hammerflow.checks import ARGS, duration, items_of
 from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    R = TypeVarWithDefault("R", covariant=True, default=Any)
+else:
+    R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+C = TypeVar("C", bound="Canvas[Any]")
+
 __all__ = ["Canvas", "Chain", "Chord", "Group", "chain", "chord", "group"]
 
 
-class Canvas:
-    """What can be composed and sent: a signature, a chain, a group or a chord.
+class Canvas(Generic[R]):
+    """What can be composed and sent: a signature, a chain, a group or a chord. R is the type of its
+    result; ``Signature`` alone means any.
 
     Attributes:
         submit: sends it; the ``enqueue`` of the app whose tasks made its signatures.
@@ -30,7 +40,7 @@ class Canvas:
     links: tuple[Canvas, ...]
     errbacks: tuple[Canvas, ...]
 
-    def __or__(self, other: Any) -> Chain:
+    def __or__(self, other: Canvas[T]) -> Chain[T]:
         """``a | b``: b runs after a and takes its result."""
         if not isinstance(other, Canvas):
             return NotImplemented
@@ -97,12 +107,12 @@ class Canvas:
             return sent.result_of_nothing()
         raise ConfigError("this signature has no app: send it with app.enqueue(signature)")
 
-    def link(self, callback: Canvas) -> Canvas:
+    def link(self, callback: C) -> C:
         """Call this with the result on success; returns the callback, as Celery does."""
         self.links = (*self.links, _checked(callback))
         return callback
 
-    def link_error(self, callback: Canvas) -> Canvas:
+    def link_error(self, callback: C) -> C:
         """Call this on failure; returns the callback, as Celery does.
 
         The callback gets ``(request, exception, traceback)`` if its function has room for three
@@ -111,24 +121,24 @@ class Canvas:
         self.errbacks = (*self.errbacks, _checked(callback))
         return callback
 
-    def on_error(self, callback: Canvas) -> Canvas:
+    def on_error(self, callback: Canvas) -> Self:
         """As :meth:`link_error`, but returns the canvas itself."""
         self.link_error(callback)
         return self
 
-    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Canvas:
+    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Self:
         """A copy whose first tasks get these arguments before their own."""
         raise NotImplementedError
 
-    def at_start(self, options: Mapping[str, Any]) -> Canvas:
+    def at_start(self, options: Mapping[str, Any]) -> Self:
         """A copy whose first tasks have these options."""
         raise NotImplementedError
 
-    def with_defaults(self, options: Mapping[str, Any]) -> Canvas:
+    def with_defaults(self, options: Mapping[str, Any]) -> Self:
         """A copy in which these options are defaults for every task."""
         raise NotImplementedError
 
-    def sent_with(self, options: Mapping[str, Any]) -> Canvas:
+    def sent_with(self, options: Mapping[str, Any]) -> Self:
         """A copy for a call with these options."""
         return self.with_defaults(options)
 
@@ -146,7 +156,7 @@ class Canvas:
         return self
 
 
-class _Composite(Canvas):
+class _Composite(Canvas[R]):
     """A canvas made of others."""
 
     __slots__ = ("tasks",)
@@ -169,28 +179,28 @@ class _Composite(Canvas):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def set(self, **options: Any) -> Any:
+    def set(self, **options: Any) -> Self:
         """A copy in which every task has these options over its own."""
         return self._changed(lambda task: task.set(**options))
 
-    def with_defaults(self, options: Mapping[str, Any]) -> Any:
+    def with_defaults(self, options: Mapping[str, Any]) -> Self:
         return self._changed(lambda task: task.with_defaults(options))
 
-    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+    def clone(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Self:
         return self._changed(lambda task: task.clone(args, kwargs), at_start=True)
 
-    def at_start(self, options: Mapping[str, Any]) -> Any:
+    def at_start(self, options: Mapping[str, Any]) -> Self:
         return self._changed(lambda task: task.at_start(options), at_start=True)
 
     def leaves(self) -> Iterator[Any]:
         return itertools.chain.from_iterable(task.leaves() for task in self.tasks)
 
-    def _changed(self, change: Callable[[Any], Canvas], *, at_start: bool = False) -> Any:
+    def _changed(self, change: Callable[[Any], Canvas], *, at_start: bool = False) -> Self:
         """A copy with every part changed, or only those that start first."""
-        return type(self)(map(change, self.tasks))._like(self)
+        return type(self)(map(change, self.tasks))._like(self)  # type: ignore[no-any-return]
 
 
-class Chain(_Composite):
+class Chain(_Composite[R]):
     """Calls one after the other; each takes the result of the one before as first argument.
 
     Made by :func:`chain` or ``a.s() | b.s()``. Its result is that of its last task.
@@ -206,7 +216,7 @@ class Chain(_Composite):
         return Chain([*map(change, self.tasks[:first]), *self.tasks[first:]])._like(self)
 
 
-class Group(_Composite):
+class Group(_Composite[list[R]], Generic[R]):
     """Calls that run in parallel; its result is the list of their results, in order.
 
     Made by :func:`group`.
@@ -214,7 +224,7 @@ class Group(_Composite):
 
     __slots__ = ()
 
-    def skew(self, start: float = 0.0, stop: float | None = None, step: float = 1.0) -> Group:
+    def skew(self, start: float = 0.0, stop: float | None = None, step: float = 1.0) -> Group[R]:
         """A copy whose members start ``step`` seconds apart, as Celery's ``group.skew``.
 
         Args:
@@ -224,11 +234,9 @@ class Group(_Composite):
         """
         delays = itertools.count(_DELAY(start, "skew(): start"), _DELAY(step, "skew(): step"))
         longest = LONGEST if stop is None else _DELAY(stop, "skew(): stop")
-        return self._changed(  # type: ignore[no-any-return]
-            lambda task: task.at_start({"delay": min(next(delays), longest)})
-        )
+        return self._changed(lambda task: task.at_start({"delay": min(next(delays), longest)}))
 
-    def group(self) -> Group:
+    def group(self) -> Group[R]:
         """The group itself: what ``task.chunks(...)`` returns has this method in Celery."""
         return self
 
@@ -236,7 +244,7 @@ class Group(_Composite):
         return f"group({', '.join(map(repr, self.tasks))})"
 
 
-class Chord(_Composite):
+class Chord(_Composite[R]):
     """A header of parallel calls, and a body that takes the list of their results.
 
     Made by :func:`chord`. Its result is that of the body.
@@ -244,7 +252,7 @@ class Chord(_Composite):
 
     __slots__ = ("body",)
 
-    def __init__(self, header: Iterable[Canvas], body: Canvas | None = None) -> None:
+    def __init__(self, header: Iterable[Canvas] | Group, body: Canvas | None = None) -> None:
         tasks = header.tasks if isinstance(header, Group) else header
         super().__init__(tasks)
         self.body = None if body is None else _checked(body)
@@ -268,6 +276,18 @@ class Chord(_Composite):
         return Chord(map(change, self.tasks), body)._like(self)
 
 
+@overload
+def chain(task: C, /) -> C: ...
+@overload
+def chain(a: Canvas[Any], last: Canvas[T], /) -> Chain[T]: ...
+@overload
+def chain(a: Canvas[Any], b: Canvas[Any], last: Canvas[T], /) -> Chain[T]: ...
+@overload
+def chain(a: Canvas[Any], b: Canvas[Any], c: Canvas[Any], last: Canvas[T], /) -> Chain[T]: ...
+@overload
+def chain(*tasks: Canvas[Any]) -> Chain: ...
+@overload
+def chain(tasks: Iterable[Canvas[Any]], /) -> Any: ...
 def chain(*tasks: Canvas | Iterable[Canvas]) -> Any:
     """Run calls one after the other: ``chain(a.s(1), b.s())`` is ``a.s(1) | b.s()``.
 
@@ -289,6 +309,10 @@ def chain(*tasks: Canvas | Iterable[Canvas]) -> Any:
     return steps[0] if len(steps) == 1 else Chain(steps)
 
 
+@overload
+def group(*tasks: Canvas[T]) -> Group[T]: ...
+@overload
+def group(tasks: Iterable[Canvas[T]], /) -> Group[T]: ...
 def group(*tasks: Canvas | Iterable[Canvas]) -> Group:
     """Run calls in parallel: ``group(add.s(i, i) for i in range(10))``.
 
@@ -301,7 +325,11 @@ def group(*tasks: Canvas | Iterable[Canvas]) -> Group:
     return Group(_spread(tasks))
 
 
-def chord(header: Iterable[Canvas], body: Canvas | None = None) -> Chord:
+@overload
+def chord(header: Iterable[Canvas[Any]] | Group, body: Canvas[T]) -> Chord[T]: ...
+@overload
+def chord(header: Iterable[Canvas[Any]] | Group, body: None = None) -> Chord: ...
+def chord(header: Iterable[Canvas] | Group, body: Canvas | None = None) -> Chord:
     """Run a body on the results of a group: ``chord([add.s(i, i) for i in range(10)], total.s())``.
 
     Args:

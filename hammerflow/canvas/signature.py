@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
-from hammerflow.canvas.chain import Canvas
+from hammerflow.canvas.chain import Canvas, R
 from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.checks import ARGS, KWARGS
@@ -18,8 +18,9 @@ __all__ = ["Signature", "plain"]
 _NONE, _TEXT = CheckedOptions(), frozenset({str})
 
 
-class Signature(Canvas):
-    """One call of a task: its name, arguments and options.
+class Signature(Canvas[R]):
+    """One call of a task: its name, arguments and options. R is the type of its result;
+    ``Signature`` alone means any.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
     ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It keeps a copy
@@ -62,7 +63,7 @@ class Signature(Canvas):
         self.after: tuple[Any, ...] = ()
         self.links = self.errbacks = ()
 
-    def set(self, **options: Any) -> Signature:
+    def set(self, **options: Any) -> Signature[R]:
         """A copy with these options over its own, as Celery's ``sig.set(queue="x")``.
 
         Raises:
@@ -70,7 +71,7 @@ class Signature(Canvas):
         """
         return self._with({**self.options, **known_options(options, f"{self.task}.set()")})
 
-    def depends_on(self, *others: Any) -> Signature:
+    def depends_on(self, *others: Any) -> Self:
         """Start only when all of these have completed; if one does not, this call is skipped.
 
         Args:
@@ -93,7 +94,7 @@ class Signature(Canvas):
 
     def clone(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Signature:
+    ) -> Signature[R]:
         copy = self._with(self.options)
         before = snapshot_of_args(ARGS(args, f"{self.task}.clone(): args"))
         more = snapshot_of_kwargs(KWARGS(kwargs or {}, f"{self.task}.clone(): kwargs"))
@@ -101,13 +102,13 @@ class Signature(Canvas):
             copy.args, copy.kwargs = (*before, *self.args), {**self.kwargs, **more}
         return copy
 
-    def at_start(self, options: Mapping[str, Any]) -> Signature:
+    def at_start(self, options: Mapping[str, Any]) -> Signature[R]:
         return self._with({**self.options, **options})
 
-    def with_defaults(self, options: Mapping[str, Any]) -> Signature:
+    def with_defaults(self, options: Mapping[str, Any]) -> Signature[R]:
         return self._with({**options, **self.options})
 
-    def sent_with(self, options: Mapping[str, Any]) -> Signature:
+    def sent_with(self, options: Mapping[str, Any]) -> Signature[R]:
         return self.at_start(options)
 
     def leaves(self) -> Iterator[Signature]:
@@ -127,9 +128,9 @@ class Signature(Canvas):
 
     __hash__ = None  # type: ignore[assignment]  # holds users' lists and dicts
 
-    def _with(self, options: Any) -> Signature:
+    def _with(self, options: Any) -> Signature[R]:
         known: Any = CheckedOptions(options)
-        copy = Signature(self.task, (), None, known, self.immutable)
+        copy: Signature[R] = Signature(self.task, (), None, known, self.immutable)
         copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Sequence
 
@@ -9,10 +10,12 @@ import click
 
 from hammerflow.cli.output import complain, json_text
 from hammerflow.errors import HammerflowError
+from hammerflow.text import storable
 
 __all__ = ["exit_code_of"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+_LONGEST_MISUSE = 400  # characters: click repeats the whole of a wrong value
 
 
 def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
@@ -47,7 +50,8 @@ def _sentence(error: Exception) -> str:
     match error:
         case click.UsageError():
             hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-            return error.format_message().rstrip(".") + hint
+            text = storable(error.format_message(), _LONGEST_MISUSE).replace("\n", " ")
+            return re.sub(r"(?<!\.)\.$", "", text) + hint
         case click.ClickException():
             return error.format_message()
         case HammerflowError() | TimeoutError():

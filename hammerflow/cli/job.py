@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hammerflow.app import Hammerflow
+from hammerflow.checks import NAME_CHECK, ValueCheck
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
@@ -27,7 +28,7 @@ __all__ = ["command"]
 _LONGEST_RESULT = 1_000_000  # characters that enqueue --wait prints
 _NEIGHBOURS = 20  # jobs that show names on each side
 _SCANNED, _PAGE = 10_000, 500  # jobs
-_job_ids = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+_job_ids = options.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 
 
 @click.group("job")
@@ -45,7 +46,7 @@ def command() -> None:
     help="Only jobs with this dependency status, among the newest 10 000 that match otherwise.",
 )  # fmt: skip
 @options.only_queue
-@click.option("--task", metavar="NAME", help="Only calls of this task.")
+@options.name_option("--task", help="Only calls of this task.")
 @options.limit(50, "Show at most this many jobs.")
 @options.before("jobs")
 @options.shared
@@ -89,28 +90,25 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     session.show_facts(view.as_json, view.facts)
 
 
-def _priority(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return Priority[text.upper()] if text.isalpha() else Priority(int(text))
-    except (KeyError, ValueError):
-        raise click.UsageError(
-            f"--priority is 0 to 4, or background, low, normal, high or critical, not {text!r}"
-        ) from None
+def _priority(given: Any) -> int:
+    name = given.upper()
+    return Priority[name] if name in Priority.__members__ else Priority(int(given))
+
+
+_PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or critical", _priority)
 
 
 @command.command("enqueue")
-@click.argument("task")
+@options.argument("task", NAME_CHECK)
 @options.json_option(
     "--args", "args_text", default="[]", help="The positional arguments, as a list: '[1, 2]'."
 )
 @options.json_option(
     "--kwargs", "kwargs_text", default="{}", help="The keyword arguments: '{\"x\": 1}'."
 )
-@click.option("--queue", metavar="NAME", help="The queue [default: the task's].")
+@options.name_option("--queue", help="The queue [default: the task's].")
 @click.option(
-    "--priority", metavar="PRIORITY", callback=_priority,
+    "--priority", metavar="PRIORITY", type=options.Checked(_PRIORITY),
     help="0 to 4, or background, low, normal, high or critical [default: the task's].",
 )  # fmt: skip
 @options.seconds_option(
@@ -120,9 +118,7 @@ def _priority(_: click.Context, __: click.Parameter, text: str | None) -> int | 
     "--job-id", type=click.UUID, metavar="UUID",
     help="The job's id; a second job with the same id is not written [default: a new id].",
 )  # fmt: skip
-@click.option(
-    "--unique-key", metavar="KEY", help="Write it only if no unfinished job has this key."
-)
+@options.name_option("--unique-key", help="Write it only if no unfinished job has this key.")
 @options.seconds_option("--wait", help="Wait for the result and print it [default: print the id].")
 @options.shared
 def enqueue(

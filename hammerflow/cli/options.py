@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -11,16 +12,33 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from hammerflow.checks import (
+    FLAG,
+    NAME_CHECK,
+    Unfit,
+    ValueCheck,
+    duration,
+    number,
+    text,
+    whole,
+)
 from hammerflow.cli.session import Session
+from hammerflow.database_url import parse_url
 from hammerflow.errors import ConfigError
+from hammerflow.option import OptionTable
+from hammerflow.text import REASON
 
 __all__ = [
-    "before", "cancel_reason", "choice_option", "count_option", "flag", "hours", "interval",
-    "job_argument", "json_option", "limit", "number", "only_queue", "seconds_option", "shared",
-    "updates", "watch_count",
+    "Checked", "argument", "before", "cancel_reason", "choice_option", "flag", "hours", "interval",
+    "job_argument", "json_option", "limit", "name_option", "number_option", "of_table",
+    "only_queue", "path_option", "seconds_option", "shared", "text_option", "updates",
+    "watch_count",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_COUNT, _ID = whole(1, 10**9), text(100, least=1)
+_INTERVAL, _HOURS = number(0.1, 86_400), number(0, 24 * 365 * 100)
 
 
 def shared(command: F) -> F:
@@ -32,10 +50,69 @@ def shared(command: F) -> F:
     return passed  # type: ignore[return-value]
 
 
+class Checked(click.ParamType):  # type: ignore[type-arg]  # click < 8.2 has none
+    """A parameter that a check reads: the same that Python callers and settings meet."""
+
+    def __init__(self, check: ValueCheck) -> None:
+        self.check, self.name = check, check.type
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value in its stored form, from text or from the default."""
+        try:
+            if isinstance(value, str):
+                return self.check.from_text(value, _called(param))
+            return self.check(value, _called(param))
+        except ConfigError as error:
+            raise click.UsageError(str(error), ctx) from None
+
+
+def _called(param: click.Parameter | None) -> str:
+    if isinstance(param, click.Option):
+        return "/".join(param.opts)
+    return param.make_metavar(click.Context(click.Command(""))) if param is not None else "it"
+
+
+def checked(
+    *names: str,
+    check: ValueCheck,
+    metavar: str,
+    help: str,  # noqa: A002 - as click's
+    **more: Any,
+) -> Callable[[F], F]:
+    """An option that a check reads; its help shows the range of a number."""
+    shown = f"{help} [{check.bounds}]" if metavar in _NUMBERS else help
+    return click.option(*names, type=Checked(check), metavar=metavar, help=shown, **more)
+
+
+_NUMBERS = ("N", "SECONDS", "HOURS", "MIB")
+
 flag = partial(click.option, is_flag=True)
-count_option = partial(click.option, type=click.IntRange(min=1), metavar="N")
-json_option = partial(click.option, metavar="JSON")
-seconds_option = partial(click.option, type=click.FloatRange(min=0), metavar="SECONDS")
+json_option = partial(checked, check=text(10_000_000), metavar="JSON")
+seconds_option = partial(checked, check=duration(), metavar="SECONDS")
+name_option = partial(checked, check=NAME_CHECK, metavar="NAME")
+text_option = partial(checked, check=text(REASON), metavar="TEXT")
+
+
+def _path(given: str) -> str:
+    if not 0 < len(given) <= 1_000 or b"\0" in os.fsencode(given):  # it refuses lone surrogates
+        raise Unfit
+    return given
+
+
+path_option = partial(checked, check=ValueCheck("str", "a path", _path), metavar="FILE")
+
+
+def of_table(
+    table: OptionTable, *names: str, metavar: str = "", default: Any = None
+) -> Callable[[F], F]:
+    """The flag of an option that a table describes; the last of ``names`` is that of the option."""
+    option = table.by_name[names[-1].split("/")[0].removeprefix("--").replace("-", "_")]
+    if option.check is FLAG:
+        return click.option(*names, is_flag=True, default=default or False, help=option.meaning)
+    return checked(
+        *names, check=option.check, metavar=metavar, default=default, help=option.meaning,
+        show_default=option.default if default is None else True,
+    )  # fmt: skip
 
 
 def choice_option(*names: str, values: Iterable[str], **more: Any) -> Callable[[F], F]:
@@ -43,43 +120,49 @@ def choice_option(*names: str, values: Iterable[str], **more: Any) -> Callable[[
     return click.option(*names, type=click.Choice([str(value) for value in values]), **more)
 
 
-def number(name: str, least: int, most: int | None = None, **more: Any) -> Callable[[F], F]:
+def number_option(name: str, least: int, most: int, **more: Any) -> Callable[[F], F]:
     """An option that takes a whole number in this range."""
-    return click.option(name, type=click.IntRange(least, most), **more)
+    return checked(name, check=whole(least, most), metavar="N", **more)
 
 
 def limit(default: int, what: str, *, least: int = 1) -> Callable[[F], F]:
     """``--limit``: at most this many rows, from ``least`` to 10 000."""
-    return number("--limit", least, 10_000, default=default, help=what)
+    return number_option("--limit", least, 10_000, default=default, help=what)
 
 
 def before(noun: str) -> Callable[[F], F]:
     """``--before``: the page of a list that follows this one."""
-    text = f"Only {noun} older than this one: the next page."
-    return click.option("--before", metavar="ID", help=text)
+    help_ = f"Only {noun} older than this one: the next page."
+    return checked("--before", check=text(100), metavar="ID", help=help_)
+
+
+def argument(name: str, check: ValueCheck = _ID, **more: Any) -> Callable[[F], F]:
+    """A positional argument that a check reads, by default an id."""
+    return click.argument(name, type=Checked(check), **more)
 
 
 hours = partial(
-    click.option, "--hours", type=click.FloatRange(0, 24 * 365 * 100), metavar="HOURS",
+    checked, "--hours", check=_HOURS, metavar="HOURS",
     help="Count the operations that ended in the last HOURS hours.",
 )  # fmt: skip
 interval = partial(
-    click.option, "--interval", type=click.FloatRange(0.1, 86_400), metavar="SECONDS",
-    help="Seconds between two updates.",
-)  # fmt: skip
-job_argument = click.argument("job_id", metavar="ID")
-cancel_reason = click.option(
-    "--reason", default="cancelled by hand", metavar="TEXT", help="Why; kept in the database."
+    checked, "--interval", check=_INTERVAL, metavar="SECONDS", help="Seconds between two updates."
 )
-only_queue = click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
-watch_count = count_option("--count", help="End after this many updates [default: no limit].")
+job_argument = argument("job_id", metavar="ID")
+cancel_reason = text_option(
+    "--reason", default="cancelled by hand", help="Why; kept in the database."
+)
+only_queue = name_option("--queue", help="Only jobs of this queue.")
+watch_count = checked(
+    "--count", check=_COUNT, metavar="N", help="End after this many updates [default: no limit]."
+)
 
 
 def updates(interval: float, count: int | None) -> Iterator[None]:
     """The updates of a watch, ``interval`` seconds apart, until there were ``count``."""
-    for number in itertools.count(1):
+    for done in itertools.count(1):
         yield
-        if number == count:
+        if done == count:
             return
         time.sleep(interval)
 
@@ -92,27 +175,32 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         return
     if source is ParameterSource.ENVIRONMENT and getattr(session, name) is not None:
         return  # given on the command line already, before the command's name
-    if name == "database":
-        _check_url(value)
     setattr(session, name, value)
     if name == "app_spec":
         session.is_app_asked_for = source is ParameterSource.COMMANDLINE
 
 
-def _check_url(url: str) -> None:
-    from hammerflow.settings import parse_url
+def _database(url: str) -> str:
+    if not url.isprintable() or len(url) > 10_000:  # it is not shown: it may hold a password
+        raise ConfigError("a database URL has up to 10000 printable characters")
+    parse_url(url)
+    return url
 
-    try:
-        parse_url(url)
-    except ConfigError as error:
-        raise ConfigError(f"--database: {error}") from error
+
+def _app(spec: str) -> str:
+    module, colon, name = spec.partition(":")
+    parts = [*module.split("."), *[name] * bool(colon)]
+    if len(spec) > 200 or not all(part.isidentifier() for part in parts):
+        raise Unfit
+    return spec
 
 
 _kept = partial(click.option, expose_value=False, callback=_keep)
 _SHARED = (
     _kept("-A", "--app", "app_spec", envvar="HAMMERFLOW_APP", metavar="MODULE:APP",
+          type=Checked(ValueCheck("str", "package.module:app, without .py", _app)),
           help="The app, as package.module:app [env: HAMMERFLOW_APP]."),
-    _kept("--database", metavar="URL",
+    _kept("--database", metavar="URL", type=Checked(ValueCheck("str", "a URL", _database)),
           help="Use this database instead of the app's [env: HAMMERFLOW_DATABASE_URL]."),
     _kept("--json", "as_json", is_flag=True, help="Print JSON, for errors too."),
     flag("--debug", expose_value=False, help="Print the traceback of an error, too."),

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from hammerflow.cli.options import shared
+from hammerflow.checks import NAME_CHECK
+from hammerflow.cli.options import argument, shared, text_option
 from hammerflow.cli.output import TableView, age
 from hammerflow.cli.session import Session, user_at_host
 from hammerflow.errors import ConfigError
 from hammerflow.stores.queues import QueueStatus
-from hammerflow.text import checked_name
 
 __all__ = ["command"]
 
@@ -35,12 +35,11 @@ def list_queues(session: Session) -> None:
 
 
 @command.command("pause")
-@click.argument("name")
-@click.option("--reason", default="", show_default=False, metavar="TEXT", help="Why; it is listed.")
+@argument("name", NAME_CHECK)
+@text_option("--reason", default="", show_default=False, help="Why; it is listed.")
 @shared
 def pause(session: Session, name: str, reason: str) -> None:
     """Stop workers from starting jobs of a queue; running jobs go on."""
-    name = checked_name(name, "a queue's name")
     with session.backend() as backend:
         backend.store.queues.pause(name, by=user_at_host(), reason=reason)
         backend.notifier.ring_control()
@@ -48,7 +47,7 @@ def pause(session: Session, name: str, reason: str) -> None:
 
 
 @command.command("resume")
-@click.argument("name")
+@argument("name", NAME_CHECK)
 @shared
 def resume(session: Session, name: str) -> None:
     """Let workers start the jobs of a paused queue again."""

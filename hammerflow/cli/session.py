@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import click
 
@@ -70,7 +70,8 @@ class Session:
         from hammerflow.worker.loading import load_app
 
         if self._app is None:
-            self._app = load_app(self.spec)
+            with _exit_as_error():
+                self._app = load_app(self.spec)
             if self.database is not None:
                 self._app.settings = dataclasses.replace(self._app.settings, database=self.database)
         return self._app
@@ -156,6 +157,26 @@ class Session:
             output.show_json(found)
         else:
             show()
+
+
+@contextlib.contextmanager
+def _exit_as_error() -> Iterator[None]:
+    """Make a module that calls ``os._exit`` while it is imported fail as one that raises.
+
+    The command would else end without a word. A process that the module forks may exit.
+    """
+    real, here = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != here:
+            real(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = real
 
 
 def user_at_host() -> str:

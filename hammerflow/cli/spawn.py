@@ -60,8 +60,8 @@ def list_operations(
     "--format", "form", values=("text", "json", "mermaid", "dot"), default="text",
     help="How the tree is written.",
 )  # fmt: skip
-@options.number("--max-depth", 0, default=10, help="Generations below the job.")
-@options.number(
+@options.number_option("--max-depth", 0, 1_000, default=10, help="Generations below the job.")
+@options.number_option(
     "--wide", 0, 1000, default=20,
     help="Above this many children of one job, show counts by task and state.",
 )  # fmt: skip
@@ -136,7 +136,7 @@ def _update(session: Session, store: Store, hours: float, queue: str | None) -> 
 @options.job_argument
 @options.flag("--ancestors", help="Only ancestors [default: both].")
 @options.flag("--descendants", help="Only descendants [default: both].")
-@options.number("--depth", 1, 1_000, default=10, help="Generations above and below.")
+@options.number_option("--depth", 1, 1_000, default=10, help="Generations above and below.")
 @options.limit(20, "Name at most this many jobs of each generation; all are counted.")
 @options.shared
 def lineage(

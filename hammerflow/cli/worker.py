@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
-from hammerflow.cli.options import choice_option, count_option, flag, seconds_option, shared
+from hammerflow.cli.options import of_table, shared
 from hammerflow.cli.session import Session
 from hammerflow.worker import WorkerOptions, run
+from hammerflow.worker.options import WORKER_OPTIONS
 
 __all__ = ["command"]
 
 
+_option = partial(of_table, WORKER_OPTIONS)
+
+
 @click.command("worker")
-@count_option(
-    "-c",
-    "--children",
-    help="Child processes for each kind of task, sync and async [default: one per CPU].",
-)
-@click.option(
-    "-Q", "--queues", metavar="NAME[:WEIGHT],...",
-    help="The queues to serve, with weights: high:5,default:1 [default: all queues].",
-)  # fmt: skip
-@count_option("--async-slots", default=100, help="Async jobs that each child runs at once.")
-@count_option("--max-jobs-per-child", help="Replace a child after this many jobs [default: never].")
-@click.option(
-    "--max-memory-per-child", type=click.IntRange(min=1), metavar="MIB",
-    help="Replace a child that uses more than this many MiB after a job [default: never].",
-)  # fmt: skip
-@seconds_option(
-    "--grace",
-    default=30.0,
-    help="Time that running jobs get to end after SIGTERM; then they go back to the queue.",
-)
-@click.option(
-    "--poll", type=click.FloatRange(0.01), metavar="SECONDS",
-    help="Time between two polls when the doorbell is silent [default: the setting poll, 1].",
-)  # fmt: skip
-@flag("--burst", help="End when no job is ready and none runs.")
-@flag("--reload", help="Replace the children when a source file changes.")
-@choice_option(
-    "--log-format", values=("text", "json"), default="text",
-    help="Write the log as text or as one JSON object a line.",
-)  # fmt: skip
-@choice_option(
-    "--log-level", values=("debug", "info", "warning", "error"), default="info",
-    help="Log this level and the more severe ones.",
-)  # fmt: skip
-@click.option(
-    "--configure-logging/--no-configure-logging", default=True,
-    help="Replace the handlers of the root logger, or keep those that the app has set.",
-)  # fmt: skip
-@flag("--log-jobs", help="Log the end of every job, not only failures.")
+@_option("-c", "--children", metavar="N")
+@_option("-Q", "--queues", metavar="NAME[:WEIGHT],...")
+@_option("--async-slots", metavar="N", default=100)
+@_option("--max-jobs-per-child", metavar="N")
+@_option("--max-memory-per-child", metavar="MIB")
+@_option("--grace", metavar="SECONDS", default=30.0)
+@_option("--poll", metavar="SECONDS")
+@_option("--burst")
+@_option("--reload")
+@_option("--log-format", metavar="text|json", default="text")
+@_option("--log-level", metavar="debug|info|warning|error", default="info")
+@_option("--configure-logging/--no-configure-logging", default=True)
+@_option("--log-jobs")
 @shared
 def command(session: Session, log_format: str, **options: Any) -> int:
     """Run jobs: a supervisor and its children.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 
+from hammerflow.checks import NAME_CHECK
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, find_workflow, page_mark
@@ -21,7 +22,7 @@ from hammerflow.results.workflow import WorkflowResult
 __all__ = ["command"]
 
 _ERRORS = 20  # that show prints
-_workflow_id = click.argument("workflow_id", metavar="ID")
+_workflow_id = options.argument("workflow_id", metavar="ID")
 
 
 @click.group("workflow")
@@ -71,8 +72,8 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
 
 
 @command.command("create")
-@click.option(
-    "--file", "path", required=True, metavar="FILE",
+@options.path_option(
+    "--file", "path", required=True,
     help="The workflow file, in JSON or YAML; - reads standard input.",
 )  # fmt: skip
 @options.choice_option(
@@ -125,11 +126,13 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
     "--format", "form", values=("text", "dot", "mermaid", "json"), default="text",
     help="How the graph is written.",
 )  # fmt: skip
-@options.number(
+@options.number_option(
     "--max-nodes", 1, 100_000, default=200,
     help="Above this many jobs, draw those of one kind as one, with counts (json has them all).",
 )  # fmt: skip
-@options.number("--max-depth", 0, help="Group jobs deeper than this by task [default: no limit].")
+@options.number_option(
+    "--max-depth", 0, 1_000, help="Group jobs deeper than this by task [default: no limit]."
+)
 @options.shared
 def graph(
     session: Session, workflow_id: str, form: str, max_nodes: int, max_depth: int | None
@@ -193,9 +196,7 @@ def cancel(session: Session, workflow_id: str, reason: str) -> None:
 
 @command.command("retry")
 @_workflow_id
-@click.option(
-    "--node", metavar="NAME", help="Only this node, and those that were skipped because of it."
-)
+@options.name_option("--node", help="Only this node, and those that were skipped because of it.")
 @options.flag("--downstream", help="Run everything again that depends on it, completed or not.")
 @options.shared
 def retry(session: Session, workflow_id: str, node: str | None, downstream: bool) -> None:
@@ -228,7 +229,7 @@ def resume(session: Session, workflow_id: str) -> None:
 
 @command.command("skip")
 @_workflow_id
-@click.argument("node")
+@options.argument("node", NAME_CHECK)
 @options.shared
 def skip(session: Session, workflow_id: str, node: str) -> None:
     """Treat a failed node as completed.

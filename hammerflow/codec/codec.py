@@ -1,22 +1,8 @@
 """Codec: arguments and results to bytes and back, by a closed table of types.
 
-These come back exactly as they were, with both serializers:
-
-===========================  ======================================================================
-``None bool float str``      with NaN, infinities and NUL; a lone surrogate is refused
-``int``                      at most 4300 digits
-``bytes``                    a ``bytearray`` or ``memoryview`` arrives as ``bytes``
-``list tuple set frozenset`` each keeps its type
-``dict``                     with its order; keys may be any hashable type of this table
-``datetime date time``       with ``fold``; the time zone becomes its offset
-``timedelta UUID Decimal``   exact
-enums                        after :meth:`Codec.register`; by name (a ``Flag`` by value)
-dataclasses, pydantic        after :meth:`Codec.register`; field by field, with values of this
-                             table; decoding calls the class, which validates
-===========================  ======================================================================
-
-A subclass of these (``OrderedDict``, a namedtuple, ``numpy.float64``) is refused, because it would
-come back as its base class. Containers nest 100 levels at most.
+What goes in comes out with its value and type, or is refused with the path to it. The types, and
+the rules for users' classes, are in ``docs/reference/types.md``, whose table the tests write.
+Containers nest 100 levels at most.
 
 The first byte names the serializer: ``M`` is msgpack, ``J`` is JSON in UTF-8. A call is the pair
 ``[args, kwargs]``, so another system may insert ``J[[1,2],{"k":"v"}]``. A type that JSON lacks is
@@ -28,7 +14,8 @@ an object with one key that starts with ``$``::
     {"$float": "nan"}  (inf, -inf)              {"$enum": ["Color", "RED"]}
     {"$object": ["Order", {"id": 7}]}           {"$dict": [[1, "key is a number"]]}
 
-The text of a ``datetime`` or ``time`` with ``fold=1`` ends in ``~``. A dict whose only key starts
+The text of a ``datetime`` or ``time`` ends in the key of its ZoneInfo, as in RFC 9557, and with
+``fold=1`` in ``~``: ``2025-10-26T02:30:00+01:00[Europe/Berlin]~``. A dict whose only key starts
 with ``$`` is written as ``$dict``, so that no value of a user is read as a tag.
 """
 
@@ -36,41 +23,32 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from gc import get_referents
 from typing import Any, Literal, NoReturn, TypeVar
 
 import msgpack
 
+from hammerflow.codec.classes import Registered
+from hammerflow.codec.containers import CONTAINER_OF_TAG, CONTAINERS
+from hammerflow.codec.opaque import Opaque, path_to
+from hammerflow.codec.registry import ClassRegistry
+from hammerflow.codec.scalars import SCALAR_OF_TAG, SCALARS, read_scalar, scalar_by_value
+from hammerflow.codec.tree import TreeMaker, are_texts
 from hammerflow.codec.types import (
-    BIG,
-    BYTES,
     ENUM,
-    HOOKS,
-    INDEXED,
     OBJECT,
-    SCALAR_OF_TAG,
-    SCALARS,
-    SEQUENCE_OF_TAG,
-    SEQUENCES,
-    TOO_DEEP,
     TYPE_TAG_BYTES,
     TYPE_TAG_OF_CODE,
     EncodeError,
-    Registered,
+    NotMade,
+    TooLarge,
     TypeTag,
     error_text,
-    full_name,
-    int_text,
-    no_such_type,
-    read_scalar,
-    registered,
-    short,
-    whole_text,
 )
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
-from hammerflow.text import checked_name
 
 __all__ = ["Codec", "Serializer"]
 
@@ -78,9 +56,13 @@ Serializer = Literal["msgpack", "json"]
 Name = Callable[[str], str]  # from a path inside the value to the caller's name for it
 T = TypeVar("T")
 
-#: The bytes that never start a msgpack array or map.
-_LEAVES = bytes({*range(256)} - {*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF})
-_TEXT = frozenset({str})
+#: Packed as bytes by msgpack, so they are looked for beforehand.
+_MUTABLE = frozenset({bytearray, memoryview})
+_TEXTS = frozenset({str, bytes})
+_BUILT_IN = frozenset({list, dict, *CONTAINERS})
+_HUGE = 2
+_PATIENCE = 10_000  # parts of a huge value that are read to tell whether it contains itself
+_FEW = 64  # parts that may all be the same one without harm
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -101,10 +83,13 @@ class Codec:
         self.serializer = _known(serializer)
         self.max_bytes = max_bytes
         self.max_depth = max_depth
-        self._by_type: dict[type, Registered] = {}
-        self._by_name: dict[str, Registered] = {}
-        self._containers: set[type] = {dict, *SEQUENCES}
-        self._hooks: dict[type, Callable[[Any], Any]] = dict(HOOKS)
+        self._few = min(_FEW, max_depth)
+        self._classes = ClassRegistry(self._use)
+        self._surveyed: set[type] = {*_BUILT_IN, *_MUTABLE}
+        self._hooks: dict[type, Callable[[Any], Any]] = {
+            **{kind: scalar.to_msgpack for kind, scalar in SCALARS.items()},
+            **{kind: container.to_msgpack for kind, container in CONTAINERS.items()},
+        }
         # A stack of idle packers, not a thread-local: a packer in use must not be entered again,
         # and a signal handler or a property of a value may encode while it packs.
         self._packers: list[msgpack.Packer] = []
@@ -112,8 +97,12 @@ class Codec:
     def register(self, cls: type[T], name: str | None = None) -> type[T]:
         """Allow instances of a class as arguments and results; usable as a decorator.
 
+        The classes of its fields are allowed with it, and classes that the annotations of a task
+        name without it.
+
         Args:
-            cls: an Enum, dataclass or pydantic 2 model; subclasses must be registered separately.
+            cls: an Enum, dataclass, attrs class, NamedTuple or pydantic 2 model; subclasses must
+                be registered separately.
             name: its name in the encoded bytes; by default its qualified name. Producer and worker
                 must register it under the same name.
 
@@ -123,20 +112,20 @@ class Codec:
         Raises:
             ConfigError: the class is of another kind, or another class has the name.
         """
-        name = checked_name(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
-        taken = self._by_name.get(name)
-        if taken is not None and full_name(taken.cls) != full_name(cls):
-            raise ConfigError(
-                f"the name {name!r} is taken by {full_name(taken.cls)}: "
-                f"register {full_name(cls)} under another name with name="
-            )
-        entry = registered(cls, name)
-        self._by_name[name] = entry
-        self._by_type[cls] = entry
-        if entry.type_tag is OBJECT:
-            self._containers.add(cls)
-        self._hooks[cls] = entry.to_msgpack
+        self._classes.register(cls, name)
         return cls
+
+    def register_annotations(self, fn: Callable[..., Any]) -> None:
+        """Allow instances of the classes that the annotations of a function name.
+
+        The annotations are read at the first value whose class is unknown.
+        """
+        self._classes.declare(fn)
+
+    def _use(self, entry: Registered) -> None:
+        if entry.type_tag is OBJECT:
+            self._surveyed.add(entry.cls)
+        self._hooks[entry.cls] = entry.to_msgpack
 
     def encode(self, value: Any, what: str = "result", serializer: str | None = None) -> bytes:
         """One value as bytes.
@@ -150,83 +139,146 @@ class Codec:
             NotEncodable: a part of it has another type, or it is too large or too deep; the
                 message has the path to that part.
         """
-        return self._encode(value, serializer, self.max_depth, lambda path: what + path)
+        return self._encode(value, (value,), serializer, self.max_depth, lambda path: what + path)
 
     def encode_call(
         self, args: Iterable[Any], kwargs: Mapping[str, Any], serializer: str | None = None
     ) -> bytes:
         """The arguments of one call as bytes; paths in errors are like ``args[1]['when']``."""
-        call = [[*args], kwargs if type(kwargs) is dict else dict(kwargs)]
-        return self._encode(call, serializer, self.max_depth + 2, _call_path)
+        listed, named = [*args], kwargs if type(kwargs) is dict else dict(kwargs)
+        parts = (*listed, *named.values()) if named else listed
+        return self._encode([listed, named], parts, serializer, self.max_depth + 2, _call_path)
 
-    def decode(self, data: bytes | str) -> Any:
+    def decode(self, data: bytes | str, what: str = "result") -> Any:
         """The inverse of :meth:`encode`.
+
+        Args:
+            data: the bytes, or the text of JSON.
+            what: names the value in the error.
 
         Raises:
             NotDecodable: the bytes do not come from a codec, or hold a class that is not
                 registered. Nothing is imported or evaluated, whatever the bytes are.
         """
-        try:
-            raw = data.encode() if isinstance(data, str) else data
-            first = raw[:1]
-            if first == b"M":
-                return self._unpack(raw[1:])
-            if first == b"J":
-                return self._parse(raw[1:].decode())
-            raise NotDecodable(f"stored bytes start with {bytes(first)!r}, not with M or J")
-        except NotDecodable:
-            raise
-        except Exception as error:  # a border: the bytes may come from anywhere
-            raise NotDecodable(f"stored bytes cannot be decoded: {error_text(error)}") from error
+        return self._decode(data, lambda path: what + path)
+
+    def decode_opaque(self, data: bytes | str) -> Any:
+        """As :meth:`decode`, with an :class:`Opaque` for each value that cannot be made here.
+
+        Raises:
+            NotDecodable: the bytes do not come from a codec.
+        """
+        return self._read(data, [])
 
     def decode_call(self, data: bytes | str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The inverse of :meth:`encode_call`."""
-        call = self.decode(data)
+        call = self._decode(data, _call_path)
         if type(call) is list and len(call) == 2:
             args, kwargs = call
-            if type(args) is list and type(kwargs) is dict and (not kwargs or _are_texts(kwargs)):
+            if type(args) is list and type(kwargs) is dict and (not kwargs or are_texts(kwargs)):
                 return tuple(args), kwargs
         raise NotDecodable("stored arguments must be a list and an object: [args, kwargs]")
 
-    def _encode(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
+    def _encode(
+        self, value: Any, parts: Iterable[Any], serializer: str | None, room: int, name: Name
+    ) -> bytes:
         """``room`` is how many levels of containers may nest."""
         if (serializer or self.serializer) != "msgpack":
-            return self._dump(value, serializer, room, name)
+            return self._dump(value, parts, serializer, room, name)
+        packable = value
         try:
-            packer = self._packers.pop()
-        except IndexError:
-            packer = msgpack.Packer(default=self._hook, strict_types=True)
-        try:
-            data: bytes = b"M" + packer.pack(value)
+            if not self._is_small(parts) and self._survey(parts, self._surveyed):
+                self._checked_tree(value, parts, room, name)
+                packable = self._with_bytearrays(value)
+            try:
+                packer = self._packers.pop()
+            except IndexError:
+                packer = msgpack.Packer(default=self._hook, strict_types=True)
+            data: bytes = b"M" + packer.pack(packable)
+        except NotEncodable:
+            raise
         except Exception as error:  # a border: properties of users' classes run in here
-            self._walk(value, room, name)
+            if self._classes.resolve():
+                return self._encode(value, parts, serializer, room, name)
+            self._walk(value, room, name, self.max_bytes)
             raise NotEncodable(f"{name('')}: {error_text(error)}") from error
         if len(data) <= self.max_bytes:  # a packer keeps its buffer: drop one that has grown huge
             self._packers.append(packer)
-        # Each container starts with a byte of its own: with few such bytes it cannot be too deep,
-        # and the walk in Python is saved.
-        if (
-            len(data) > room
-            and len(data.translate(None, _LEAVES)) > room
-            and self._is_deeper(value, room)
-        ):
-            self._walk(value, room, name)
-        if len(data) > self.max_bytes:
-            raise self._too_long(data, name)
-        return data
+            return data
+        raise self._too_long(data, name)
+
+    def _is_small(self, parts: Iterable[Any]) -> bool:
+        """Whether parts hold too few others to be too deep or too large, and no bytearray."""
+        surveyed, seen = self._surveyed, [*parts]
+        for part in seen:  # which grows meanwhile
+            if type(part) in surveyed:
+                seen += get_referents(part)
+                if len(seen) > self._few or type(part) in _MUTABLE:
+                    return False
+        return True
+
+    def _survey(self, parts: Iterable[Any], kinds: AbstractSet[type]) -> int:
+        """0 for parts that can be packed; else _HUGE, or 1 if only the walk can tell.
+
+        The packer would write a shared list out each time that it meets it, and look at no limit
+        before it is done. This follows the references without calling any code of a user. Of an
+        object it may count too much, such as a cached property, which is not encoded.
+        """
+        left = self.max_bytes
+        layer = parts
+        for _ in range(self.max_depth + 1):
+            containers = [part for part in layer if type(part) in kinds]
+            if not containers:
+                return 0
+            if not _MUTABLE.isdisjoint(map(type, containers)):
+                return 1
+            layer = []
+            for start in range(0, len(containers), _FEW):  # a large list may be there many times
+                inner = get_referents(*containers[start : start + _FEW])
+                left -= len(inner) + sum([len(part) for part in inner if type(part) in _TEXTS])
+                if left < 0:
+                    return _HUGE
+                layer += inner
+        return 1
+
+    def _checked_tree(self, value: Any, parts: Iterable[Any], room: int, name: Name) -> Any:
+        """The tree of a value; one that is huge for sure is only searched for a cycle."""
+        is_huge = self._survey(parts, _BUILT_IN) == _HUGE
+        return self._walk(value, room, name, _PATIENCE if is_huge else self.max_bytes)
+
+    def _with_bytearrays(self, value: Any) -> Any:
+        """The value in a form in which the packer tells a bytearray from bytes."""
+        kind = type(value)
+        if kind is bytearray:
+            return self._hook(value)
+        if kind is list:
+            return [self._with_bytearrays(item) for item in value]
+        if kind is dict:
+            if self._survey([*value], self._surveyed):
+                raise EncodeError("a bytearray inside a key of a dict cannot be encoded")
+            return {key: self._with_bytearrays(item) for key, item in value.items()}
+        if kind in self._surveyed:
+            return self._with_bytearrays(self._hook(value))
+        return value
 
     def _too_long(self, data: bytes, name: Name) -> NotEncodable:
-        return NotEncodable(
-            f"{name('')}: {len(data):,} encoded bytes exceed the limit of {self.max_bytes:,}; "
-            "store the data elsewhere and pass a reference, or raise the setting max_payload"
-        )
+        size = f"{len(data):,} encoded bytes exceed the limit of {self.max_bytes:,}"
+        return NotEncodable(TooLarge(size).sentence(name))
 
     def _hook(self, value: Any) -> Any:
-        return self._hooks[type(value)](value)
+        kind = type(value)
+        if kind in self._hooks:
+            return self._hooks[kind](value)
+        scalar = scalar_by_value(kind)
+        if scalar is None:
+            raise TypeError(kind)  # the walk makes a sentence of it
+        return scalar.to_msgpack(value)
 
-    def _dump(self, value: Any, serializer: str | None, room: int, name: Name) -> bytes:
+    def _dump(
+        self, value: Any, parts: Iterable[Any], serializer: str | None, room: int, name: Name
+    ) -> bytes:
         _known(serializer or self.serializer)
-        tree = self._walk(value, room, name)
+        tree = self._checked_tree(value, parts, room, name)
         try:
             text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except ValueError as error:  # sys.set_int_max_str_digits was lowered
@@ -236,95 +288,51 @@ class Codec:
             raise self._too_long(data, name)
         return data
 
-    def _is_deeper(self, value: Any, room: int) -> bool:
-        layer = [value] if type(value) in self._containers else []
-        for _ in range(room):
-            parts = (part for whole in layer for part in self._inside(whole))
-            layer = [part for part in parts if type(part) in self._containers]
-        return bool(layer)
-
-    def _inside(self, container: Any) -> Iterable[Any]:
-        kind = type(container)
-        if kind is dict:
-            return (*container, *container.values())
-        if kind in SEQUENCES:
-            return tuple(container)
-        return tuple(self._by_type[kind].take(container).values())
-
-    def _walk(self, value: Any, room: int, name: Name) -> Any:
+    def _walk(self, value: Any, room: int, name: Name, most: int) -> Any:
         try:
-            return self._tree(value, room)
+            return TreeMaker(self._classes.by_type, self.max_bytes, most).tree(value, room)
         except EncodeError as error:
+            if self._classes.resolve():
+                return self._walk(value, room, name, most)
             raise NotEncodable(error.sentence(name)) from error.__cause__
         except Exception as error:  # a border: for example, a dict that changes meanwhile
             raise NotEncodable(f"{name('')}: {error_text(error)}") from error
 
-    def _tree(self, value: Any, room: int) -> Any:
-        """The value as JSON has it."""
-        kind = type(value)
-        if kind is str:
-            return value if value.isascii() else whole_text(value)
-        if kind is int:
-            return value if -BIG < value < BIG else int_text(value)
-        if kind is float:
-            return value if math.isfinite(value) else {"$float": repr(value)}
-        if value is None or kind is bool:
-            return value
-        if kind in self._containers:
-            return self._container(value, kind, room)
-        if kind in BYTES:
-            return {"$bytes": _guarded(base64.b64encode, value).decode()}
-        if kind in SCALARS:
-            return {SCALARS[kind].tag: _guarded(SCALARS[kind].write, value)}
-        if kind in self._by_type:
-            entry = self._by_type[kind]
-            return {"$enum": [entry.name, entry.take(value)]}
-        raise EncodeError(no_such_type(kind))
-
-    def _container(self, value: Any, kind: type, room: int) -> Any:
+    def _decode(self, data: bytes | str, name: Name) -> Any:
         try:
-            if room == 0:
-                raise EncodeError(TOO_DEEP)
-            if kind is dict:
-                return self._dict(value, room - 1, lambda key: f"[{short(key)}]")
-            if kind not in SEQUENCES:
-                entry = self._by_type[kind]
-                fields = _guarded(entry.take, value)
-                return {"$object": [entry.name, self._dict(fields, room - 1, ".{}".format)]}
-            where = "[{}]".format if kind in INDEXED else " (an element)".format
-            items = self._each(value, room - 1, where)
-            return items if kind is list else {"$" + kind.__name__: items}
-        except EncodeError as error:
-            error.inside.append(id(value))
-            raise
+            return self._read(data, None)
+        except NotMade:  # its path costs a second reading, with a placeholder that can be found
+            opaque: list[Opaque] = []
+            value = self._read(data, opaque)
+            if not opaque:
+                return value
+            path = path_to(opaque[0], value, self._classes.by_type)
+            raise NotDecodable(f"{name(path)}: {opaque[0].error}") from opaque[0].error.__cause__
 
-    def _dict(self, value: dict[Any, Any], room: int, where: Callable[[Any], str]) -> Any:
-        names = list(value)
-        keys = self._each(names, room, " (a key)".format)
-        items = self._each(value.values(), room, lambda index: where(names[index]))
-        if not _are_texts(names) or (len(names) == 1 and names[0][:1] == "$"):
-            return {"$dict": [list(pair) for pair in zip(keys, items, strict=True)]}
-        return dict(zip(keys, items, strict=True))
-
-    def _each(self, values: Iterable[Any], room: int, where: Callable[[int], str]) -> list[Any]:
-        items: list[Any] = []
+    def _read(self, data: bytes | str, opaque: list[Opaque] | None) -> Any:
+        """The value; ``opaque`` takes what cannot be made, else that raises NotMade."""
         try:
-            for value in values:
-                items.append(self._tree(value, room))  # noqa: PERF401  the path needs its length
-        except EncodeError as error:
-            error.path.append(where(len(items)))
+            raw = data.encode() if isinstance(data, str) else data
+            first = raw[:1]
+            if first == b"M":
+                return self._unpack(raw[1:], opaque)
+            if first == b"J":
+                return self._parse(raw[1:].decode(), opaque)
+            raise NotDecodable(f"stored bytes start with {bytes(first)!r}, not with M or J")
+        except NotDecodable:
             raise
-        return items
+        except Exception as error:  # a border: the bytes may come from anywhere
+            raise NotDecodable(f"stored bytes cannot be decoded: {error_text(error)}") from error
 
-    def _unpack(self, data: bytes) -> Any:
-        if TYPE_TAG_BYTES not in data:  # without tuple, set, enum and object: all of it runs in C
+    def _unpack(self, data: bytes, opaque: list[Opaque] | None) -> Any:
+        if TYPE_TAG_BYTES not in data and opaque is None:  # all of it runs in C
             return msgpack.unpackb(data, strict_map_key=False, timestamp=3, ext_hook=read_scalar)
         open_tags = 0
 
         def on_extension(code: int, content: bytes) -> Any:
             nonlocal open_tags
             if code not in TYPE_TAG_OF_CODE:
-                return read_scalar(code, content)
+                return _or_opaque(opaque, "time", None, lambda: read_scalar(code, content))
             open_tags += 1
             return TYPE_TAG_OF_CODE[code]
 
@@ -333,7 +341,7 @@ class Codec:
             if not items or type(items[0]) is not TypeTag:
                 return items
             open_tags -= 1
-            return self._tagged(items)
+            return self._tagged(items, opaque)
 
         value = msgpack.unpackb(
             data, strict_map_key=False, timestamp=3, ext_hook=on_extension, list_hook=on_list
@@ -342,67 +350,66 @@ class Codec:
             raise NotDecodable("the bytes hold a type tag at a place where no type can be")
         return value
 
-    def _tagged(self, items: list[Any]) -> Any:
+    def _tagged(self, items: list[Any], opaque: list[Opaque] | None) -> Any:
         type_tag = items.pop(0)
         if type_tag is ENUM:
             name, member = items
-            return self._entry(type_tag, name).make(member)
+            return self._made(ENUM, name, member, opaque)
         if type_tag is OBJECT:
             fields = dict(zip(items[1::2], items[2::2], strict=True))
-            return self._entry(type_tag, items[0]).make(fields)
-        return SEQUENCE_OF_TAG[type_tag.name](items)
+            return self._made(OBJECT, items[0], fields, opaque)
+        return CONTAINER_OF_TAG[type_tag.name].make(items)
 
-    def _parse(self, text: str) -> Any:
+    def _made(self, type_tag: TypeTag, name: Any, content: Any, opaque: list[Opaque] | None) -> Any:
+        entry_of = self._classes.named
+        if opaque is None:
+            return entry_of(type_tag, name).make(content)
+        fields = content if type_tag is OBJECT else None
+        return _or_opaque(
+            opaque, name, fields,
+            lambda: entry_of(type_tag, name).make(content if fields is None else {**fields}),
+        )  # fmt: skip
+
+    def _parse(self, text: str, opaque: list[Opaque] | None) -> Any:
         if _SURROGATE_ESCAPE.search(text) is not None:
             json.dumps(json.loads(text), ensure_ascii=False).encode()  # raises for a lone one
-        return json.loads(text, object_hook=self._untag, parse_constant=_no_constant)
+        return json.loads(
+            text, object_hook=lambda whole: self._untag(whole, opaque), parse_constant=_no_constant
+        )
 
-    def _untag(self, whole: dict[str, Any]) -> Any:
+    def _untag(self, whole: dict[str, Any], opaque: list[Opaque] | None) -> Any:
         if len(whole) != 1:
             return whole
         ((tag, value),) = whole.items()
         if tag[:1] != "$":
             return whole
         match tag, value:
-            case "$tuple" | "$set" | "$frozenset", list():
-                return SEQUENCE_OF_TAG[tag](value)
+            case _, list() if tag in CONTAINER_OF_TAG:
+                return CONTAINER_OF_TAG[tag].make(value)
             case "$dict", list():
                 return dict(map(_pair, value))
             case "$enum", [name, member]:
-                return self._entry(ENUM, name).make(member)
+                return self._made(ENUM, name, member, opaque)
             case "$object", [name, dict() as fields]:
-                return self._entry(OBJECT, name).make(fields)
+                return self._made(OBJECT, name, fields, opaque)
             case "$bytes", str():
                 return base64.b64decode(value, validate=True)
             case "$float", "nan" | "inf" | "-inf":
                 return float(value)
             case _, str() if tag in SCALAR_OF_TAG:
-                return SCALAR_OF_TAG[tag].read(value)
+                return _or_opaque(opaque, tag[1:], None, lambda: SCALAR_OF_TAG[tag].read(value))
         raise NotDecodable(f"the tag {tag[:40]!r} is unknown, or its value has the wrong form")
 
-    def _entry(self, type_tag: TypeTag, name: Any) -> Registered:
-        entry = self._by_name.get(name) if type(name) is str else None
-        if entry is None or entry.type_tag is not type_tag:
-            raise NotDecodable(
-                f"there is no {type_tag.name[1:]} named {short(name)} in this process: "
-                "register its class with app.codec.register"
-            )
-        return entry
 
-
-def _guarded(fn: Callable[[Any], Any], value: Any) -> Any:
+def _or_opaque(opaque: list[Opaque] | None, kind: Any, fields: Any, make: Callable[[], Any]) -> Any:
+    """What ``make`` makes; where it cannot, and ``opaque`` is a list, something that is added."""
     try:
-        return fn(value)
-    except EncodeError:
-        raise
-    except Exception as error:  # a border: users' properties and time zones run in here
-        raise EncodeError(
-            f"{full_name(type(value))} cannot be encoded: {error_text(error)}"
-        ) from error
-
-
-def _are_texts(names: Iterable[Any]) -> bool:
-    return set(map(type, names)) <= _TEXT
+        return make()
+    except NotMade as error:
+        if opaque is None:
+            raise
+        opaque.append(Opaque(str(kind)[:200], fields, error))
+        return opaque[-1]
 
 
 def _pair(value: Any) -> tuple[Any, Any]:

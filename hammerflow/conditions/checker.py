@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,9 +20,10 @@ __all__ = [
 
 KINDS: dict[type, str] = {
     type(None): "null", bool: "bool", int: "int", float: "double", Decimal: "decimal",
-    str: "string", bytes: "bytes", UUID: "uuid",
+    str: "string", bytes: "bytes", bytearray: "bytes", UUID: "uuid",
     datetime: "datetime", date: "date", time: "time", timedelta: "duration",
-    list: "list", tuple: "list", dict: "map", set: "set", frozenset: "set",
+    list: "list", tuple: "list", deque: "list", set: "set", frozenset: "set",
+    dict: "map", OrderedDict: "map", defaultdict: "map", Counter: "map",
 }  # fmt: skip
 NUMBERS = ("int", "double", "decimal")
 NESTED = ("list", "map", "set")

@@ -10,6 +10,7 @@ from math import isfinite
 from operator import add, mul, sub
 from typing import Any
 
+from hammerflow.codec.opaque import Opaque
 from hammerflow.conditions.checker import (
     KINDS,
     METHODS,
@@ -114,6 +115,7 @@ class _Evaluation:
         return self.results[name]
 
     def field(self, value: Any, name: str) -> Any:
+        value = _fields_of(value)
         if _kind(value) != "map":
             raise EvaluationError(f"{_kind(value)} has no field {name!r}")
         return self.item(value, name)
@@ -189,6 +191,7 @@ class _Evaluation:
         raise AssertionError(step)
 
     def indexed(self, value: Any, key: Any) -> Any:
+        value = _fields_of(value)
         if _kind(value) == "map":
             return self.item(value, _key(key))
         if _kind(value) != "list" or type(key) is not int:
@@ -201,7 +204,7 @@ class _Evaluation:
         (arg,) = args
         if name == "has":
             first, steps = arg.args
-            before = self.path(first, steps[:-1])
+            before = _fields_of(self.path(first, steps[:-1]))
             if _kind(before) != "map":
                 raise EvaluationError(f"{_kind(before)} has no fields")
             return bool(self.found(before, steps[-1].args[0]))
@@ -312,9 +315,19 @@ def _kind(value: Any) -> str:
     kind = KINDS.get(type(value))
     if kind is None:
         raise EvaluationError(
-            f"a condition cannot read values of class {type(value).__name__[:80]!r}"
+            f"a condition cannot compare values of class {_class_of(value)!r}: compare a field of "
+            "it, or return plain data"
         )
     return kind
+
+
+def _class_of(value: Any) -> str:
+    return (value.kind if type(value) is Opaque else type(value).__name__)[:80]
+
+
+def _fields_of(value: Any) -> Any:
+    """The stored fields of an object whose class is not known here; any other value itself."""
+    return value.fields if type(value) is Opaque and value.fields is not None else value
 
 
 def _key(value: Any) -> Any:
@@ -362,7 +375,7 @@ def _show(value: Any, depth: int = 0) -> str:
     """A value for a message: short, and without calling a user's ``__repr__``."""
     kind = KINDS.get(type(value))
     if kind is None:
-        return f"<{type(value).__name__[:80]}>"
+        return f"<{_class_of(value)}>"
     if kind in ("string", "bytes"):
         text = repr(value[:_SHOWN])
     elif kind == "int" and value.bit_length() > 600:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic
 
 from hammerflow.canvas.chain import Canvas, Chain, Group
+from hammerflow.canvas.chain import R as Item
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
@@ -20,7 +21,7 @@ from hammerflow.workflows.planned import PlannedItem, PlannedWorkflow
 __all__ = ["GroupResult", "handle_of"]
 
 
-class GroupResult(Sequence[Any]):
+class GroupResult(Sequence[Any], Generic[Item]):
     """A handle on the jobs of a group, in order.
 
     Attributes:
@@ -59,7 +60,9 @@ class GroupResult(Sequence[Any]):
     def __repr__(self) -> str:
         return f"<GroupResult {self._workflow and self.id} of {len(self.results)}>"
 
-    def get(self, timeout: float | timedelta | None = None, *, propagate: bool = True) -> list[Any]:
+    def get(
+        self, timeout: float | timedelta | None = None, *, propagate: bool = True
+    ) -> list[Item]:
         """Wait for all jobs and return their results in order.
 
         Args:
@@ -89,7 +92,7 @@ class GroupResult(Sequence[Any]):
 
     async def aget(
         self, timeout: float | timedelta | None = None, *, propagate: bool = True
-    ) -> list[Any]:
+    ) -> list[Item]:
         """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
         import asyncio  # not at the top: who sends jobs from threads does not pay for it
 

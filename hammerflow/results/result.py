@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
+from hammerflow.canvas.chain import R as Item
 from hammerflow.checks import NOTE
 from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
@@ -98,10 +99,7 @@ class Result(Generic[R]):
         return (await self._wait(_state).until_async(Deadline(timeout)))[0]
 
     def children(self) -> list[Result[Any]]:
-        """Results of the jobs that this one spawned, in spawn order; its fan-in comes last.
-
-        Empty until this job has completed: its children are written in the same transaction.
-        """
+        """Results of the jobs that this one spawned, in spawn order; its fan-in comes last."""
         found: list[Result[Any]] = []
         after = -1
         while True:
@@ -181,7 +179,7 @@ def _state(end: End) -> JobState:
     return end[0]
 
 
-class Results(Sequence[Result[Any]]):
+class Results(Sequence[Result[Item]]):
     """The results of :meth:`Hammerflow.enqueue_many`, in order; 16 bytes each, made on access."""
 
     def __init__(self, backend: ResultBackend) -> None:
@@ -192,10 +190,10 @@ class Results(Sequence[Result[Any]]):
         return len(self._ids) // 16
 
     @overload
-    def __getitem__(self, index: int) -> Result[Any]: ...
+    def __getitem__(self, index: int) -> Result[Item]: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Result[Any]]: ...
-    def __getitem__(self, index: int | slice) -> Result[Any] | list[Result[Any]]:
+    def __getitem__(self, index: slice) -> list[Result[Item]]: ...
+    def __getitem__(self, index: int | slice) -> Result[Item] | list[Result[Item]]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         at = range(len(self))[index] * 16

@@ -1,4 +1,4 @@
-"""Task, AsyncTask and Spawner: a function under a name, and the types of their decorators."""
+"""Task, AsyncTask and Spawner: a function under a name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ import functools
 import importlib
 import itertools
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, CheckedOptions, known_options
@@ -25,9 +35,10 @@ from hammerflow.results.waiting import ResultBackend
 from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
 
-__all__ = ["AsyncTask", "BoundCall", "Decorator", "Spawner", "SpawnerDecorator", "Task"]
+__all__ = ["AsyncTask", "BoundCall", "Spawner", "Task"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
 _SIZE = whole(1, 1_000_000_000)
 
@@ -58,12 +69,26 @@ class BoundCall(Generic[P, R]):
         """:meth:`delay` without blocking the event loop."""
         return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    @overload
+    def s(
+        self: BoundCall[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: BoundCall[Concatenate[Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: BoundCall[Concatenate[Any, Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature[Any]:
         """As :meth:`Task.s`, with these options."""
         task = self._task
         return Signature(task.name, args, kwargs, self._options, False, task.app.enqueue)
 
-    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """As :meth:`s`; it does not take its predecessor's result."""
         task = self._task
         return Signature(task.name, args, kwargs, self._options, True, task.app.enqueue)
@@ -194,28 +219,43 @@ class Task(Generic[P, R]):
         """
         return BoundCall(self, known_options(options, f"{self.name}.options()"))
 
-    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
+    # Results come before the arguments of s(): type checkers let up to three of them be missing.
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    @overload
+    def s(
+        self: Task[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: Task[Concatenate[Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    @overload
+    def s(
+        self: Task[Concatenate[Any, Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> Signature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature[Any]:
         """The call as data; in a chain or fan-in, results come before these arguments."""
         return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
-    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """The call as data, with exactly these arguments: it takes no results."""
         return Signature(self.name, args, kwargs, None, True, self.app.enqueue)
 
-    def map(self, items: Iterable[Any]) -> Signature:
+    def map(self, items: Iterable[Any]) -> Signature[list[R]]:
         """One job that calls the function with each item in turn; its result is a list.
 
         It has the options of the task, and all items are run again if one of them fails.
         """
         return self._for_each(items, lambda index, item: [item])
 
-    def starmap(self, items: Iterable[Any]) -> Signature:
+    def starmap(self, items: Iterable[Any]) -> Signature[list[R]]:
         """:meth:`map` for items that are lists of arguments."""
         return self._for_each(items, self._arguments)
 
     def _for_each(
         self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
-    ) -> Signature:
+    ) -> Signature[list[R]]:
         """One call for each item, with the arguments that ``arguments`` makes of it."""
         items = items_of(items, f"{self.name}: items must be an iterable")
         calls = [arguments(index, item) for index, item in enumerate(items)]
@@ -228,7 +268,7 @@ class Task(Generic[P, R]):
         what = f"{self.name}.starmap(): items[{index}] must be a list of arguments"
         return list(items_of(item, what))
 
-    def chunks(self, items: Iterable[Any], n: int) -> Group:
+    def chunks(self, items: Iterable[Any], n: int) -> Group[list[R]]:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
 
         Raises:
@@ -250,35 +290,19 @@ class AsyncTask(Task[P, R]):
 
 
 class Spawner(Task[P, R]):
-    """A task that yields signatures: its children, written in the transaction that completes it."""
+    """A task that yields signatures: its children, written in the transaction that completes it.
+    Its result is what its generator returns."""
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return self.fn(*args, **kwargs)
 
     def _for_each(
         self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
-    ) -> Signature:
+    ) -> Signature[list[R]]:
         raise ConfigError(
             f"map, starmap and chunks cannot call the spawner {self.name}, as each of its jobs has "
             "children of its own: send a group of its signatures"
         )
-
-
-class Decorator:
-    """The type of ``app.task(...)``: a decorator that keeps the function's parameters."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
-
-
-class SpawnerDecorator:
-    """The type of ``app.spawner(...)``."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Iterator[Signature]], /) -> Spawner[P, Any]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Spawner[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any: ...
 
 
 def _look_like(fn: Any, task: Any) -> None:

@@ -3,35 +3,85 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from hammerflow.checks import FLAG, NAME_CHECK, ValueCheck, choice, duration, number, text, whole
 from hammerflow.errors import ConfigError
+from hammerflow.option import Option, OptionTable, documented
+from hammerflow.text import safe_repr
 
-__all__ = ["WorkerOptions", "read_queues"]
+__all__ = ["WORKER_OPTIONS", "WorkerOptions", "read_queues"]
+
+_WEIGHT = whole(1, 1_000)
+_RANGE = range(1, 1_001)
 
 
+def _queues(value: Any) -> dict[str, int]:
+    if isinstance(value, str):
+        return read_queues(value)
+    named = {NAME_CHECK(name, "a queue's name"): weight for name, weight in dict(value).items()}
+    return {name: _WEIGHT(weight, f"the weight of {name}") for name, weight in named.items()}
+
+
+#: How one worker runs: the arguments of WorkerOptions, and the flags of ``hammerflow worker``.
+WORKER_OPTIONS = OptionTable((
+    Option("app", text(1_000, least=1), "required", "The app, as package.module:app."),
+    Option(
+        "children", whole(1, 1_024), "one per CPU",
+        "Child processes for each kind of task, sync and async.",
+    ),
+    Option(
+        "queues",
+        ValueCheck("dict[str, int] | str", "queues with weights, as high:5,default:1", _queues),
+        "all queues", "The queues to serve, with weights from 1 to 1000: high:5,default:1.",
+    ),
+    Option("async_slots", whole(1, 100_000), "100", "Async jobs that each child runs at once."),
+    Option(
+        "max_jobs_per_child", whole(1, 10**9), "never", "Replace a child after this many jobs."
+    ),
+    Option(
+        "max_memory_per_child", whole(1, 10**8, "MiB"), "never",
+        "Replace a child that uses more than this many MiB after a job.",
+    ),
+    Option(
+        "grace", duration(most=1_000_000), "30",
+        "Time that running jobs get to end after SIGTERM; then they go back to the queue.",
+    ),
+    Option(
+        "poll", number(0.01, 3_600), "the setting poll",
+        "Seconds between two polls when the doorbell is silent.",
+    ),
+    Option("burst", FLAG, "False", "End when no job is ready and none runs."),
+    Option("reload", FLAG, "False", "Replace the children when a source file changes."),
+    Option(
+        "log_format", choice("text", "json"), '"text"',
+        "Write the log as text or as one JSON object a line.",
+    ),
+    Option(
+        "log_level", choice("debug", "info", "warning", "error"), '"info"',
+        "Log this level and the more severe ones.",
+    ),
+    Option(
+        "configure_logging", FLAG, "True",
+        "Replace the handlers of the root logger, or keep those that the app has set.",
+    ),
+    Option("log_jobs", FLAG, "False", "Log the end of every job, not only failures."),
+))  # fmt: skip
+
+
+@documented(*WORKER_OPTIONS)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """How one worker runs.
+    """How one worker runs; durations in seconds.
 
-    Args:
-        app: ``package.module:app``.
-        children: number of processes that run jobs, one per CPU by default; as many again for
-            async tasks, if the app has both kinds.
-        queues: name to weight, or ``high:5,default:1``; None serves every queue.
-        async_slots: number of async jobs that one child runs at a time.
-        max_jobs_per_child: number of jobs after which a child is replaced.
-        max_memory_per_child: MiB beyond which a child is replaced after a job.
-        grace: seconds that running jobs have to end after SIGTERM.
-        poll: seconds between two polls for jobs if the doorbell is silent; None: the setting.
-        burst: end when nothing is ready and nothing runs.
-        reload: start children with fresh code when a file of the app changes.
-        log_format: "text" or "json".
-        log_level: "debug", "info", "warning" or "error".
-        configure_logging: whether the worker owns the root logger; the setting of the same name
-            must be true, too. See :mod:`hammerflow.worker.logs`.
-        log_jobs: log the end of every job at "info", not only at "debug"; also a setting.
+    The settings ``configure_logging`` and ``log_jobs`` count as well: the worker owns the root
+    logger if both say so, and logs each job if one does. See :mod:`hammerflow.worker.logs`.
+
+    Raises:
+        ConfigError: a value is of another type or out of range.
     """
 
     app: str
@@ -57,37 +107,40 @@ class WorkerOptions:
     @property
     def weights(self) -> dict[str, int] | None:
         """The queues to serve, name to weight; None for all."""
-        if self.queues is None:
-            return None
-        return read_queues(self.queues) if isinstance(self.queues, str) else dict(self.queues)
+        return None if self.queues is None else dict(self.queues)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        self.weights  # noqa: B018 - reading it checks it
-        for name in ("children", "async_slots", "max_jobs_per_child", "max_memory_per_child"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be 1 or more, not {value}")
-        if self.grace < 0:
-            raise ConfigError(f"grace must be 0 seconds or more, not {self.grace:g}")
-        if self.poll is not None and not 0 < self.poll <= 3600:
-            raise ConfigError(f"poll must be seconds from above 0 to 3600, not {self.poll:g}")
+        for option in WORKER_OPTIONS:
+            value = getattr(self, option.name)
+            if value is not None or option.name not in _OPTIONAL:
+                object.__setattr__(self, option.name, option.check(value, option.name))
+
+
+_OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
 
 
 def read_queues(text: str) -> dict[str, int]:
     """Read ``high:5,default:1`` as name to weight; a name alone weighs 1.
 
     Raises:
-        ConfigError: the text has another form, or a weight is not from 1 to 1000.
+        ConfigError: the text has another form, names a queue twice, or a weight is not from 1 to
+            1000.
     """
     weights: dict[str, int] = {}
     for part in text.split(","):
         name, colon, weight = part.strip().rpartition(":")
         if not colon:
             name, weight = weight, "1"
-        if not name or not weight.isascii() or not weight.isdigit() or not 0 < int(weight) <= 1000:
+        if (
+            not name
+            or not re.fullmatch("[0-9]{1,4}", weight, re.ASCII)
+            or int(weight) not in _RANGE
+        ):
             raise ConfigError(
                 "write queues as name:weight,name:weight with weights from 1 to 1000, "
-                f"not {part.strip()!r}"
+                f"not {safe_repr(part.strip())}"
             )
+        if NAME_CHECK(name, "a queue's name") in weights:
+            raise ConfigError(f"the queue {safe_repr(name)} is given twice")
         weights[name] = int(weight)
     return weights

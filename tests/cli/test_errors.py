@@ -28,7 +28,7 @@ from tests.cli.conftest import HAMMERFLOW, Run, environment
         (["job", "enqueue", "x"], 2, "which app?"),
         (["worker"], 2, "which app?"),
         (["-A", "shop:app", "worker", "--database", "sqlite:///x.db"], 2, "from its app"),
-        (["job", "list", "--database", "oracle://x"], 1, "--database: a database URL begins with"),
+        (["job", "list", "--database", "oracle://x"], 2, "--database: a database URL begins with"),
         (["job", "list"], 1, "/project/hammerflow.db yet: run hammerflow migrate"),
         (["jbo"], 2, "No such command 'jbo'"),
         (["job", "list", "--stat", "x"], 2, "No such option"),

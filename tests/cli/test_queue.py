@@ -51,5 +51,5 @@ def test_a_queue_needs_a_name_that_can_be_one(run: Run, embedded_shop: Hammerflo
 
     ended = run("queue", "pause", "")
 
-    assert ended.code == 1
+    assert ended.code == 2
     assert "1 to 255 printable characters" in ended.err

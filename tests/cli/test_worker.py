@@ -146,15 +146,20 @@ def test_cancel_stops_a_running_job(
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "code", "words"),
     [
-        (["-A", "nothing:app"], "there is no module nothing"),
-        (["-A", "broken:app"], "ZeroDivisionError: division by zero"),
-        (["-Q", "high:many"], "name:weight"),
+        (["-A", "nothing:app"], 1, "there is no module nothing"),
+        (["-A", "broken:app"], 1, "ZeroDivisionError: division by zero"),
+        (["-Q", "high:many"], 2, "name:weight"),
     ],
 )
 def test_a_worker_that_cannot_start_says_why(
-    folder: Path, worker: Start, monkeypatch: pytest.MonkeyPatch, args: list[str], words: str
+    folder: Path,
+    worker: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    args: list[str],
+    code: int,
+    words: str,
 ) -> None:
     (folder / "broken.py").write_text("1 / 0")
     monkeypatch.setenv("HAMMERFLOW_APP", "shop:app")
@@ -162,7 +167,7 @@ def test_a_worker_that_cannot_start_says_why(
     process = worker(*args)
     _, err = process.communicate(timeout=60)
 
-    assert process.returncode == 1
+    assert process.returncode == code
     assert words in err
     assert err.count("\n") == 1
 

@@ -6,9 +6,9 @@ import contextlib
 import enum
 import subprocess
 import sys
-from dataclasses import InitVar, dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import pydantic
@@ -80,7 +80,12 @@ class Numbers(pydantic.RootModel[list[int]]):
     pass
 
 
-ALL = (Color, Size, Mood, Right, Bits, Item, Order, Customer, Aliased, Numbers)
+class Point(NamedTuple):
+    x: int
+    y: float = -0.0
+
+
+ALL = (Color, Size, Mood, Right, Bits, Item, Order, Customer, Aliased, Numbers, Point)
 
 
 @pytest.fixture
@@ -106,6 +111,7 @@ VALUES: list[Any] = [
     Right(0),
     Bits(9),
     Item("a"),
+    Point(1),
     order(),
     Customer(name="Zoë", since=datetime(2025, 1, 1, tzinfo=UTC), orders=(Item("a"),)),
     Aliased(userId=1, eMail="a@b", extra=[1, (2,)]),  # type: ignore[call-arg]
@@ -135,7 +141,7 @@ def test_a_field_outside_the_constructor_is_kept(codec: Codec, serializer: str) 
 
 
 @BOTH
-@pytest.mark.parametrize("value", VALUES[:13], ids=repr)
+@pytest.mark.parametrize("value", VALUES[:14], ids=repr)
 def test_unregistered_classes_are_refused_with_advice(serializer: str, value: Any) -> None:
     with pytest.raises(NotEncodable, match=rf"register\({type(value).__name__}\)$"):
         Codec(serializer).encode_call((1, [value]), {})
@@ -185,11 +191,13 @@ def test_nested_objects_count_one_level_each(serializer: str) -> None:
 
 
 @BOTH
-def test_a_property_that_raises_is_a_refusal(serializer: str) -> None:
+def test_a_field_that_was_never_set_is_a_refusal(serializer: str) -> None:
     codec = Codec(serializer)
     codec.register(Item)
-    broken = object.__new__(Item)  # its sku was never set
-    with pytest.raises(NotEncodable, match=r"^args\[0\]: .*Item cannot be encoded: AttributeError"):
+    broken = object.__new__(Item)
+    with pytest.raises(
+        NotEncodable, match=r"^args\[0\]: .*Item cannot .*: its field 'sku' has no value"
+    ):
         codec.encode_call((broken,), {})
 
 
@@ -206,13 +214,6 @@ def test_a_producer_may_be_older_but_not_newer(serializer: str) -> None:
         old.decode(new.encode(Item("a")))
 
 
-def test_models_are_validated_again(codec: Codec) -> None:
-    with pytest.raises(NotDecodable, match="ValidationError"):
-        codec.decode(b'J{"$object":["Customer",{"name":"x","since":"never"}]}')
-    with pytest.raises(NotDecodable, match="TypeError"):
-        codec.decode(b'J{"$object":["Item",{"nope":1}]}')
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -222,6 +223,15 @@ def test_models_are_validated_again(codec: Codec) -> None:
         b'J{"$enum":["Item",{"sku":"a"}]}',
         b'J{"$object":["Color",{}]}',
         b'J{"$object":["Numbers",{}]}',
+        b'J{"$object":["Item",{"nope":1}]}',
+        b'J{"$object":["Item",{"sku":"a","$attributes":[1]}]}',
+        b'J{"$object":["Order",{"id":1,"items":[],"$attributes":{"more":1}}]}',
+        b'J{"$object":["Customer",{"name":"x","since":1,"$set":1}]}',
+        b'J{"$object":["Customer",{"name":"x","since":1,"$extra":{"a":1}}]}',
+        b'J{"$object":["Customer",{"name":"x","since":1,"$private":{"_a":1}}]}',
+        b'J{"$enum":["Right",["READ","OTHER"]]}',
+        b'J{"$enum":["Right",[4]]}',
+        b'J{"$enum":["Right",[[]]]}',
         b'J{"$object":["Item",{"sku":"a","__class__":1}]}',
         b"M\x92\xc7\x00\x05\xa4Item",
         b"M\x94\xc7\x00\x05\xa4Item\xa3sku",
@@ -236,7 +246,7 @@ def test_hostile_objects_are_refused(codec: Codec, data: bytes) -> None:
 def test_another_process_must_know_the_class(codec: Codec) -> None:
     other = Codec()
     other.register(Color)
-    with pytest.raises(NotDecodable, match=r"no object named 'Item' .*: register"):
+    with pytest.raises(NotDecodable, match=r"^result: there is no object named 'Item' .*: name"):
         other.decode(codec.encode(Item("a")))
 
 
@@ -255,35 +265,32 @@ def test_register_is_a_decorator_and_may_be_repeated() -> None:
 def test_a_name_is_taken_once() -> None:
     codec = Codec()
     codec.register(Color, "color")
-    with pytest.raises(ConfigError, match=r"'color' is taken by .*Color: register .*Mood under"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'color' is taken by .*Color \(RED, GREEN, .*\): register .*Mood \(GOOD\) u",
+    ):
         codec.register(Mood, "color")
     codec.register(Mood, "mood")
 
 
-@dataclass
-class Made:
-    x: int
-    start: InitVar[int]
-
-
-class PathAliased(pydantic.BaseModel):
-    x: int = pydantic.Field(validation_alias=pydantic.AliasPath("a", 0))
+class Fault(ValueError):
+    pass
 
 
 @pytest.mark.parametrize(
     ("cls", "said"),
     [
-        (int, "only an Enum, dataclass or pydantic"),
-        (dict, "only an Enum, dataclass or pydantic"),
-        (Made, "parameter 'start'"),
-        (PathAliased, "alias path"),
+        (int, "only an Enum, dataclass, attrs class, NamedTuple or pydantic"),
+        (dict, "only an Enum, dataclass, attrs class, NamedTuple or pydantic"),
+        (dataclass(Fault), "it is a ValueError, too, whose own state cannot be restored"),
+        (make_dataclass("Keyed", ["x"], bases=(dict,)), "it is a dict, too"),
     ],
 )
 def test_what_could_not_be_made_again_is_not_registered(cls: type, said: str) -> None:
     codec = Codec()
     with pytest.raises(ConfigError, match=said):
         codec.register(cls)
-    assert codec._by_name == {}
+    assert codec._classes.by_type == {}
 
 
 @pytest.mark.parametrize("name", ["a\0", "x" * 256, "\ud800"])

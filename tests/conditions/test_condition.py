@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import enum
+import re
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hammerflow.codec.codec import Codec
 from hammerflow.conditions import evaluator
 from hammerflow.conditions.evaluator import compile_condition
 from hammerflow.errors import ConditionError
@@ -85,6 +92,13 @@ def test_a_wrong_condition_is_refused_when_compiled(source: str, text: str) -> N
     assert text in str(caught.value)
 
 
+UTC_ZONE = datetime(2025, 1, 1, tzinfo=ZoneInfo("UTC"))
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
 class Liar:
     def __eq__(self, other: object) -> bool:
         raise AssertionError("called")
@@ -115,6 +129,47 @@ def test_an_evaluation_that_fails_says_why(source: str, result: Any, text: str) 
         compile_condition(source, ["n"]).evaluate({"n": result})
     assert text in str(caught.value)
     assert len(str(caught.value)) < 1_000
+
+
+@dataclass
+class Report:
+    status: str
+    color: Color
+    sizes: deque[int]
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "json"])
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("check.status == 'ok'", True),
+        ("status == 'ok' && size(check['report'].sizes) == 2", True),
+        ("check.report.status == 'fine' && has(check.report.status)", True),
+        ("has(check.report.missing)", False),
+        ("check.report.sizes[1] == 2 && check.counts.a == 2", True),
+        ("check.report.color == 'RED'", "cannot compare values of class 'Color': compare a field"),
+        ("check.report == 1 || check.zone == 1", "cannot compare values of class 'Report'"),
+        (
+            "check.report.missing",
+            "no field 'missing' (with check = {'status': 'ok', 'report': <Rep",
+        ),
+    ],
+)
+def test_a_condition_reads_what_it_names(serializer: str, source: str, value: bool | str) -> None:
+    app = Codec(serializer)
+    app.register(Color)
+    app.register(Report)
+    report = Report("fine", Color.RED, deque([1, 2]))
+    stored = app.encode(
+        {"status": "ok", "report": report, "counts": Counter("aa"), "zone": UTC_ZONE}
+    )
+    results = {"check": Codec().decode_opaque(stored)}
+    condition = compile_condition(source, ["check"])
+    if isinstance(value, str):
+        with pytest.raises(ConditionError, match=re.escape(value)):
+            condition.evaluate(results)
+    else:
+        assert condition.evaluate(results) is value
 
 
 PIECES = ["a", "b.", "[", "]", "(", ")", "'x'", "1", "+", "&&", "!", "?", ":", "in", "-"]

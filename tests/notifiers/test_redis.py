@@ -408,10 +408,8 @@ def test_a_unix_socket_and_a_protocol_in_the_url_will_do(
 
 @pytest.mark.parametrize("url", ["redis://host:port/0", "redis://h?socket_timeout=soon"])
 def test_a_url_that_cannot_be_read_is_refused_without_its_password(url: str) -> None:
-    settings = Settings(redis=url.replace("//", "//:s3cret@"))
-
     with pytest.raises(ConfigError) as caught:
-        open_notifier(settings)
+        open_notifier(Settings(redis=url.replace("//", "//:s3cret@")))
 
     assert "s3cret" not in str(caught.value)
 

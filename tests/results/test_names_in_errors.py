@@ -214,3 +214,17 @@ def test_an_errback_is_told_which_job_has_failed(app: Hammerflow, t: Any) -> Non
 
     (failed,) = app.jobs(state="failed")
     assert f"{failed.id} shop.pay" in told[0] and f"job {failed.id})" in told[0]
+
+
+def test_handles_are_pickled_and_copied_by_their_ids(app: Hammerflow, t: Any) -> None:
+    single = app.enqueue(t.add.s())
+    batch = app.batch([t.add.s()]).enqueue()
+    whole = app.enqueue(group(t.add.s(), t.add.s()))
+    many = app.enqueue_many([t.add.s()])
+    drain(app)
+
+    for make in (copy.copy, copy.deepcopy, lambda handle: pickle.loads(pickle.dumps(handle))):
+        assert make(single) == single and make(single).get(timeout=0) == 1
+        assert make(batch) == batch and make(batch).get(timeout=0) == [1]
+        assert make(whole).id == whole.id and make(whole).get(timeout=0) == [1, 1]
+        assert make(many)[0] == many[0]

@@ -107,11 +107,11 @@ def with_options() -> None:
 
 def signatures() -> None:
     """Calls as data."""
-    assert_type(add.s(2, 3), Signature)
-    assert_type(add.si(2, 3), Signature)
+    assert_type(add.s(2, 3), Signature[int])
+    assert_type(add.si(2, 3), Signature[int])
     assert_type(publish.delay("album").children(), list[Result[Any]])
     app.enqueue_many(add.s(n, n) for n in range(10))
-    assert_type(app.enqueue(add.s(2, 3)), Result[Any])
+    assert_type(app.enqueue(add.s(2, 3)), Result[int])
     assert_type(app.job(add.delay(1).id), Job)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hammerflow import Hammerflow, Result
+from collections.abc import Iterator
+
+from hammerflow import Hammerflow, Result, Signature, chain, group
 
 app = Hammerflow("shop")
 
@@ -49,6 +51,38 @@ def with_options() -> None:
     add.options(queue=5)  # wrong: type of an option
     add.options(queu="fast")  # wrong: no such option
     add.apply_async((2,), countdwn=5)  # wrong: no such option
+
+
+@app.spawner  # wrong: a spawner yields signatures
+def numbers() -> Iterator[int]:
+    """It yields no signatures."""
+    yield 1
+
+
+def signatures() -> None:
+    """si() takes all arguments; s() all but those that results fill."""
+    add.si("2")  # wrong: type
+    add.si()  # wrong: too few
+    add.s("2")  # wrong: type
+    add.s(1, "3")  # wrong: type
+    add.s(1, 2, 3)  # wrong: too many
+    add.s(z=1)  # wrong: unknown keyword
+    send.s("a@b.c", subject=5)  # wrong: type of a keyword
+    send.s("a@b.c")  # wrong: a keyword-only argument is missing
+    fetch.si(b"x")  # wrong: type, of an async task
+    add.options(queue="fast").si("2")  # wrong: type
+    add.options(queue="fast").s(1, 2, 3)  # wrong: too many
+    add.s(1) | add  # wrong: a task is not a signature
+    chain(add.s(1), add)  # wrong: a task is not a signature
+    group(add.s(1), 2)  # wrong: a number is not a signature
+
+
+def canvas_results() -> None:
+    """A canvas has the type of its last result."""
+    one: Result[str] = app.enqueue(add.s(1))  # wrong: it is a Result[int]
+    last: Result[int] = app.enqueue(add.s(1) | fetch.s("x"))  # wrong: it is a Result[bytes]
+    two: Signature[str] = add.s(1)  # wrong: it is a Signature[int]
+    many: list[str] = app.enqueue(group(add.s(1))).get()  # wrong: they are ints
 
 
 def results() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -58,8 +62,23 @@ def test_senseless_queues_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"children": 0}, {"async_slots": 0}, {"grace": -1}, {"poll": 0}, {"max_jobs_per_child": 0}],
-)
-def test_senseless_options_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ConfigError):
-        WorkerOptions(app="shop:app", **options)  # type: ignore[arg-type]
+    [
+        {"children": 0}, {"children": 10**20}, {"children": True}, {"children": 1.5},
+        {"async_slots": 0}, {"max_jobs_per_child": 0}, {"max_memory_per_child": "many"},
+        {"grace": -1}, {"grace": float("nan")}, {"grace": float("inf")}, {"grace": None},
+        {"poll": 0}, {"poll": float("nan")}, {"log_level": "loud"}, {"burst": "yes"},
+        {"queues": 5}, {"queues": {"": 1}}, {"queues": {"a": "x"}}, {"queues": {"a": float("nan")}},
+        {"queues": "a,a"}, {"queues": f"a:{'9' * 5000}"}, {"queues": "x" * 256},
+    ],
+)  # fmt: skip
+def test_senseless_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        WorkerOptions(app="shop:app", **options)
+
+
+def test_options_are_kept_in_their_stored_form() -> None:
+    options = WorkerOptions(app="shop:app", queues="high:5,default", grace=timedelta(seconds=3))  # type: ignore[arg-type]
+
+    assert options.weights == {"high": 5, "default": 1}
+    assert options.grace == 3.0
+    assert WorkerOptions(**json.loads(json.dumps(asdict(options)))) == options

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hammerflow.cli.options import number, shared
+from hammerflow.cli.options import Checked, number_option, path_option, shared
 from hammerflow.cli.output import say, show_json
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
+from hammerflow.settings import SETTINGS
 
 if TYPE_CHECKING:
     from hammerflow.cli.demo.environment import DemoEnvironment
@@ -26,16 +27,16 @@ _FILES_PER_JOB = 6
 
 @click.command("demo")
 @click.option(
-    "--redis", metavar="URL",
-    help="The doorbell, as redis://localhost:6379/0 [default: none on a server].",
+    "--redis", metavar="URL", type=Checked(SETTINGS.by_name["redis"].check),
+    help="The doorbell, as redis://localhost:6379/0 [default: sockets of this host].",
 )  # fmt: skip
-@number("--children", 1, 64, default=2, help="Processes that run jobs.")
-@click.option(
-    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="PATH",
+@number_option("--children", 1, 64, default=2, help="Processes that run jobs.")
+@path_option(
+    "--folder",
     help="Count the Python files below this folder [default: the standard library].",
 )  # fmt: skip
 @shared
-def command(session: Session, redis: str | None, children: int, folder: Path | None) -> None:
+def command(session: Session, redis: str | None, children: int, folder: str | None) -> None:
     """Count the standard library's code with real workers, and check the counts.
 
     A spawner walks the source files of this Python's standard library and spawns a job for each
@@ -49,7 +50,9 @@ def command(session: Session, redis: str | None, children: int, folder: Path | N
     """
     from hammerflow.cli.demo.environment import demo_environment
 
-    root = (folder or Path(sysconfig.get_path("stdlib"))).absolute()
+    root = Path(folder or sysconfig.get_path("stdlib")).absolute()
+    if not root.is_dir():
+        raise click.UsageError(f"--folder: there is no folder {root}")
     with demo_environment(database=session.database, redis=redis, children=children) as demo:
         _run(demo, root, children, as_json=session.as_json)
 

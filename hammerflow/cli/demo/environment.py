@@ -86,6 +86,7 @@ def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
     given = {
         "HAMMERFLOW_DATABASE_URL": database,
         "HAMMERFLOW_REDIS_URL": redis or "",
+        "HAMMERFLOW_DOORBELL": "redis" if redis else "local",  # its worker is on this host
         "HAMMERFLOW_PREFIX": own,
         "HAMMERFLOW_NAMESPACE": own,
         "XDG_RUNTIME_DIR": str(folder),  # for the sockets of the local doorbell

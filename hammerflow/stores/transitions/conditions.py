@@ -16,6 +16,7 @@ from hammerflow.workflows.references import JobRange, ResultRef
 __all__ = ["PAGE", "evaluate_conditions", "ids_of", "results_of"]
 
 PAGE = 1_000
+#: Knows no class of an app: what a condition does not read may be anything.
 _CODEC = Codec()
 
 
@@ -45,7 +46,7 @@ def _value(tx: Tx, reference: Any) -> Any:
     def read(ref: ResultRef) -> Iterator[Any]:
         for page in in_chunks(ids_of(tx, ref), PAGE):
             for _, value in results_of(tx, page):
-                yield None if value is None else _CODEC.decode(value)
+                yield None if value is None else _CODEC.decode_opaque(value)
 
     return ResultRef.from_json(reference).resolve(read)
 
