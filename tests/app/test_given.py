@@ -479,3 +479,43 @@ def test_progress_is_a_number_from_0_to_1(app: Hammerflow, seen: list[Any]) -> N
     assert seen == [f"progress() must be a number from 0 to 1, not {value!r}" for value in wrong]
     with pytest.raises(JobFailed, match="note must be text, not 5"):
         result.get(timeout=5)
+
+
+_FOREIGN_TIMES = {
+    "sqlite": ["1e300", "-1e300", "'soon'", "x'00'"],
+    "postgres": ["'infinity'", "'-infinity'", "'20000-01-01'", "'0044-03-15 BC'"],
+    "mysql": ["'9999-12-31 23:59:59.999999'", "'1000-01-01'"],
+}
+
+
+def test_no_row_of_another_program_hides_the_others(
+    app: Hammerflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task(name="shop.later")
+    def later() -> None: ...
+
+    times = _FOREIGN_TIMES[app.settings.url.dialect]
+    strange = [later.options(delay=60).delay() for _ in times]
+    broken = [later.options(delay=60, headers={"a": 1}).delay() for _ in range(2)]
+    good = later.options(delay=60).delay()
+    changes = [
+        (f"hammerflow_scheduled SET run_at = {time}", result)
+        for time, result in zip(times, strange, strict=True)
+    ]
+    changes += [("hammerflow_jobs SET headers = 'rubbish'", broken[0])]
+    changes += [("hammerflow_jobs SET priority = 9", broken[1])]
+    with app.transaction() as tx:
+        for change, result in changes:
+            key = "id" if "jobs" in change else "job_id"
+            mark = "?" if app.settings.url.dialect == "sqlite" else "%s"
+            id_ = result.id if app.settings.url.dialect == "postgres" else result.id.bytes
+            assert tx.execute(f"UPDATE {change} WHERE {key} = {mark}", (id_,)).rowcount == 1
+
+    listed = {job.id for job in app.jobs(state="scheduled")}
+
+    assert listed == {result.id for result in [*strange, good]}
+    assert all(result.state is JobState.SCHEDULED for result in strange)
+    for result in broken:
+        with pytest.raises(HammerflowError, match=f"job {result.id} cannot be read: "):
+            result.job()
+        assert f"left out of a list: job {result.id} cannot be read" in caplog.text
