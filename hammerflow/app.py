@@ -254,6 +254,7 @@ class Hammerflow:
             TypeError: an option is unknown.
         """
         known = known_options(options, "app.signature()")
+        task = checked_name(task, "the task of a signature")
         positional: tuple[Any, ...] = ARGS(args, "app.signature(): args")
         return Signature(
             task, positional, kwargs, known, FLAG(immutable, "immutable"), self.enqueue
