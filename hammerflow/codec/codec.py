@@ -31,6 +31,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import msgpack
 
+from hammerflow.checks import KWARGS
 from hammerflow.codec.classes import Registered
 from hammerflow.codec.containers import CONTAINER_OF_TAG, CONTAINERS
 from hammerflow.codec.opaque import Opaque, path_to
@@ -64,6 +65,8 @@ _HUGE = 2
 _PATIENCE = 10_000  # parts of a huge value that are read to tell whether it contains itself
 _FEW = 64  # parts that may all be the same one without harm
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+_NAMES = frozenset({str})  # the type of a name of an argument
 
 
 class Codec:
@@ -145,12 +148,10 @@ class Codec:
         self, args: Iterable[Any], kwargs: Mapping[str, Any], serializer: str | None = None
     ) -> bytes:
         """The arguments of one call as bytes; paths in errors are like ``args[1]['when']``."""
-        listed, named = [*args], kwargs if type(kwargs) is dict else dict(kwargs)
-        parts: Iterable[Any] = listed
-        if named:
-            if not are_texts(named):  # a StrEnum's member is a keyword, too
-                named = {str(key) if isinstance(key, str) else key: named[key] for key in named}
-            parts = (*listed, *named.values())
+        listed, named = [*args], kwargs
+        if type(named) is not dict or not _NAMES.issuperset(map(type, named)):
+            named = KWARGS(named, "kwargs")  # a member of a StrEnum as its text
+        parts = (*listed, *named.values()) if named else listed
         return self._encode([listed, named], parts, serializer, self.max_depth + 2, _call_path)
 
     def decode(self, data: bytes | str, what: str = "result") -> Any:

@@ -61,19 +61,16 @@ def workflow_from_file(
             message has the line.
         MissingExtra: the file is YAML, and PyYAML is not installed.
     """
-    if not isinstance(path, str | Path):
-        raise ConfigError(
-            f"the path of a workflow file must be text or a Path, not {safe_repr(path)}"
-        )
     try:
         with Path(path).open(encoding="utf-8") as file:
             text = file.read(_MOST)
-    except ValueError as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
-        raise ConfigError(f"cannot read {safe_repr(path)}: {error}") from error
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        reason = error.strerror or str(error)
+        raise ConfigError(f"cannot read {safe_repr(str(path))}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a workflow file is named by a path, not {safe_repr(path)}") from error
     return workflow_from_text(app, text, format=format, source=str(path))
 
 
