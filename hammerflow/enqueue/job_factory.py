@@ -19,6 +19,7 @@ from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
+from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
@@ -177,6 +178,8 @@ class JobFactory:
             NotEncodable: an argument cannot be encoded.
             ConfigError: an option is out of range.
         """
+        if task is None:
+            name = checked_name(name, "the task of a signature")
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
         if not given and parent is None:

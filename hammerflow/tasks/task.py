@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +33,7 @@ from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.pickles import reduced_task
 
 __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task"]
 
@@ -135,12 +134,7 @@ class Task(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         """Pickle it by name as a function is, or by its app and its name in the app."""
-        found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
-            found = getattr(found, part, None)
-        if found is self:
-            return self.__qualname__
-        return _task_of, (self.app, self.__module__, self.name)
+        return reduced_task(self, self.app, self.name)
 
     def __copy__(self) -> Self:
         return self
@@ -321,11 +315,5 @@ def _look_like(fn: Any, task: Any) -> None:
     vars(task).update({k: v for k, v in getattr(fn, "__dict__", {}).items() if not hasattr(own, k)})
     functools.update_wrapper(task, fn, updated=())
     function = function_of(fn)
-    for name in ("__code__", "__defaults__", "__kwdefaults__") if function else ():
+    for name in ("__code__", "__defaults__", "__globals__", "__kwdefaults__") if function else ():
         setattr(task, name, getattr(function, name))
-
-
-def _task_of(app: Any, module: str, name: str) -> Task[..., Any]:
-    """A pickled task that its module does not hold under the function's name."""
-    importlib.import_module(module)
-    return app.tasks[name]  # type: ignore[no-any-return]
