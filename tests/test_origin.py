@@ -50,6 +50,12 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / file).write_text(TASKS)
     spawn = "import multiprocessing as m, tasks\nif __name__ == '__main__': tasks.say()"
     (tmp_path / "flat" / "client.py").write_text(spawn)
+    core = 'from hammerflow import Hammerflow\napp = Hammerflow("shop")\n'
+    (tmp_path / "flat" / "core.py").write_text(core)
+    (tmp_path / "flat" / "other.py").write_text("from twice import add\n")
+    twice = "from core import app\n@app.task\ndef add(x): return x\n"
+    twice += "if __name__ == '__main__':\n    import other\n    print(add.name)\n"
+    (tmp_path / "flat" / "twice.py").write_text(twice)
     spawned = "if __name__ == '__main__': from multiprocessing import get_context\n"
     spawned += "if __name__ == '__main__': print(get_context('spawn').Pool(1).apply(name))\n"
     (tmp_path / "flat" / "spawns.py").write_text(
@@ -81,6 +87,13 @@ NAMED = [
     (".", "space/tasks.py", ".", "space.tasks.add"),
     (".", "space/tasks.py", "space", "tasks.add"),
     ("flat", "tasks.py", ".", "tasks.add"),
+    ("flat", "twice.py", "", "twice.add"),
+    (
+        "flat",
+        '-c \'import runpy; runpy.run_path("tasks.py", run_name="uwsgi_file_tasks")\'',
+        "",
+        "tasks.add",
+    ),
     (".", "-c 'import runpy; runpy.run_path(\"pkg/sub/tasks.py\")'", "", "pkg.sub.tasks.add"),
 ]
 #: The same, with what the refusal says.
