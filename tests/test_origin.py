@@ -135,3 +135,28 @@ def test_a_call_is_refused_where_no_worker_could_know_the_task(
 
     assert said.startswith("refused: task add: ")
     assert remedy.format(place) in said
+
+
+def test_at_a_prompt_a_task_may_be_defined_again(place: Path) -> None:
+    typed = """
+from hammerflow import Hammerflow
+app = Hammerflow("shop", database="sqlite:///x.db")
+@app.task(name="shop.add")
+def add(x): return x
+
+@app.task(name="shop.add")
+def add(x): return 2 * x
+
+print(add(2), add.check(1))
+@app.task(name="shop.add")
+def sub(x): return 0
+
+"""
+    command = [sys.executable, "-i", "-q", "-c", ""]
+    run = subprocess.run(
+        command, cwd=place, input=typed, capture_output=True, text=True, check=False, timeout=60,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.stdout == "4 None\n"
+    assert run.stderr.count("Traceback") == 1
+    assert "ConfigError: the task name 'shop.add' is taken by add (<stdin>:1)" in run.stderr
