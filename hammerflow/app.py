@@ -116,12 +116,12 @@ class Hammerflow:
         self.call = self._enqueuer.call
         self.open_transaction = self._enqueuer.open
         self.joining = self._enqueuer.joining
+        self.in_thread = self._enqueuer.in_thread
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
         self.stores_result = factory.stores_result
         self._opening = threading.Lock()
-        self._async_calls: AsyncCalls | None = None
         for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
@@ -156,6 +156,13 @@ class Hammerflow:
         """The doorbell."""
         connect = self.store.database.open_connection
         return self._open_once("notifier", lambda: open_notifier(self.settings, connect=connect))
+
+    @cached_property
+    def async_calls(self) -> AsyncCalls:
+        """The threads and waits of coroutines."""
+        from hammerflow.results.async_calls import AsyncCalls  # imports asyncio
+
+        return self._open_once("async_calls", lambda: AsyncCalls(self))
 
     def _open_once(self, name: str, open_it: Callable[[], R]) -> R:
         with self._opening:
@@ -247,6 +254,7 @@ class Hammerflow:
             TypeError: an option is unknown.
         """
         known = known_options(options, "app.signature()")
+        task = checked_name(task, "the task of a signature")
         positional: tuple[Any, ...] = ARGS(args, "app.signature(): args")
         return Signature(
             task, positional, kwargs, known, FLAG(immutable, "immutable"), self.enqueue
@@ -403,12 +411,7 @@ class Hammerflow:
                 whether it took place is unknown.
             HammerflowError: a plain ``with`` where an event loop runs, which it would stop.
         """
-        enqueuer = self._enqueuer
-        return TransactionBlock(
-            enqueuer.transaction,
-            lambda: enqueuer.coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
-            blocks_loops=True,
-        )
+        return self._enqueuer.block()
 
     def using(self, connection: Any) -> TransactionBlock:
         """Enqueue in the caller's own transaction; the caller commits.
@@ -427,11 +430,7 @@ class Hammerflow:
             ConfigError: a connection of another driver, in autocommit mode, or for the other kind
                 of block.
         """
-        enqueuer = self._enqueuer
-        return TransactionBlock(
-            lambda: enqueuer.using(connection), lambda: enqueuer.coroutines.using(connection),
-            blocks_loops=False,
-        )  # fmt: skip
+        return self._enqueuer.using_block(connection)
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
         """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
@@ -477,21 +476,3 @@ class Hammerflow:
             filters["status"] = WorkflowStatus(filters["status"])
         rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
-
-    @property
-    def async_calls(self) -> AsyncCalls:
-        """The threads and waits of coroutines, made at the first use in each process."""
-        calls = self._async_calls
-        if calls is None or calls.pid != os.getpid():
-            from hammerflow.results.async_calls import AsyncCalls  # imports asyncio
-
-            with self._opening:
-                calls = self._async_calls
-                if calls is None or calls.pid != os.getpid():
-                    calls = self._async_calls = AsyncCalls(self)
-        return calls
-
-    async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Run a call that enqueues without blocking the event loop: in the open transaction, else
-        in a thread."""
-        return await self._enqueuer.run_async(partial(work, *args, **kwargs))

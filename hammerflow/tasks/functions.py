@@ -11,6 +11,7 @@ from typing import Any, Final
 from hammerflow.canvas.chain import Canvas
 from hammerflow.errors import ConfigError
 from hammerflow.origin import function_of, import_path, is_async
+from hammerflow.text import safe_repr
 
 __all__ = [
     "UNFINISHED",
@@ -34,7 +35,7 @@ def checked_function(fn: Any, *, is_spawner: bool) -> Callable[..., Any]:
     """
     if isinstance(fn, staticmethod):
         fn = fn.__func__
-    shown = getattr(fn, "__qualname__", None) or f"{fn!r:.80}"
+    shown = getattr(fn, "__qualname__", None) or safe_repr(fn)
     wrong = _why_not(fn) or ("" if is_spawner else _why_no_task(fn))
     if wrong:
         raise ConfigError(f"@app.{'spawner' if is_spawner else 'task'}: {shown} {wrong}")
