@@ -73,9 +73,16 @@ def say(text: str, *, status: str = "") -> None:
     click.echo(head + _encodable(visible_lines(text)))
 
 
-def complain(text: str) -> None:
-    """Print a text for people to standard error, in red; lines after the first are indented."""
-    click.secho(visible_lines(text).replace("\n", "\n  "), fg="red", err=True)
+def complain(kind: str, text: str, *, as_json: bool) -> None:
+    """Print an error or a warning to standard error: ``error: ...``, or ``{"error": "..."}``.
+
+    Lines after the first are indented.
+    """
+    if as_json:
+        click.echo(json_text({kind: text}), err=True)
+    else:
+        shown = visible_lines(f"{kind}: {text}").replace("\n", "\n  ")
+        click.secho(shown, fg=STYLES["fail" if kind == "error" else "warn"], err=True)
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
