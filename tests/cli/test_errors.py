@@ -15,6 +15,7 @@ import pytest
 
 from hammerflow.cli import COMMANDS
 from hammerflow.cli.exit import exit_code_of
+from hammerflow.cli.options import Checked
 from tests.cli.conftest import HAMMERFLOW, Run, environment
 
 
@@ -137,6 +138,23 @@ def test_every_command_has_help_and_json(run: Run) -> None:
             assert all(p.help for p in leaf.params if isinstance(p, click.Option)), leaf.name
         assert words.split()[0] in run("--help").out
         assert run(name, "--help").code == 0
+
+
+def test_help_shows_the_range_of_each_number(run: Run) -> None:
+    count = 0
+    for name in COMMANDS:
+        command = importlib.import_module(f"hammerflow.cli.{name}").command
+        leaves = command.commands.items() if isinstance(command, click.Group) else [("", command)]
+        for leaf, each in leaves:
+            shown = " ".join(run(*filter(None, (name, leaf)), "--help").out.split())
+            for option in each.params:
+                assert not isinstance(option.type, click.types.IntParamType), option.name
+                assert not isinstance(option.type, click.types.FloatParamType), option.name
+                if isinstance(option.type, Checked) and option.type.check.type != "str":
+                    bounds = option.type.check.bounds
+                    assert not bounds or f"[{bounds}]" in shown, (name, leaf, option.name)
+                    count += bool(bounds)
+    assert count > 15
 
 
 def test_help_imports_no_command_no_driver_and_no_terminal() -> None:
