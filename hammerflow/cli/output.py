@@ -18,8 +18,8 @@ from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
     "TableView", "age", "can_print", "complain", "counts_text", "fitted", "is_terminal",
-    "json_text", "local_time", "one_line", "say", "seconds_between", "show_facts", "show_json",
-    "show_table",
+    "json_text", "local_time", "one_line", "say", "say_block", "seconds_between", "show_facts",
+    "show_json", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -64,10 +64,18 @@ def can_print(text: str) -> bool:
 
 
 def say(text: str, *, status: str = "") -> None:
-    """Print a text for people.
+    """Print a sentence for people; lines after its first are indented, so that none can be forged.
+
+    ``status`` goes before the text, in its colour.
+    """
+    say_block(text.replace("\n", "\n  "), status=status)
+
+
+def say_block(text: str, *, status: str = "") -> None:
+    """Print a text whose lines are ours, as a drawing's.
 
     This is the one way to standard output, and what a terminal would obey is shown as an escape, as
-    are characters that the encoding lacks. ``status`` goes before the text, in its colour.
+    are characters that the encoding lacks.
     """
     head = click.style(status, fg=STYLES.get(status.strip()), bold=True) if status else ""
     click.echo(head + _encodable(visible_lines(text)))
