@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
-import pickle
-import sys
 import threading
 import uuid
 from collections.abc import (
@@ -22,7 +19,6 @@ from collections.abc import (
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
-from weakref import WeakValueDictionary
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
@@ -40,8 +36,9 @@ from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import checked, documented, unknown_option
-from hammerflow.origin import STARTED, Origin
+from hammerflow.option import checked, documented
+from hammerflow.origin import Origin
+from hammerflow.pickling import reduced_app, remember_app
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
@@ -81,9 +78,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: All apps of this process; only pickled apps are looked up here.
-_APPS: WeakValueDictionary[bytes, Hammerflow] = WeakValueDictionary()
-
 
 @documented(*SETTINGS)
 class Hammerflow:
@@ -115,7 +109,7 @@ class Hammerflow:
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._key = new_id()
-        _APPS[self._key] = self
+        remember_app(self._key, self)
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
@@ -143,12 +137,7 @@ class Hammerflow:
 
     def __reduce__(self) -> Any:
         """Pickle it as the global variable that holds it: what unpickles it imports the module."""
-        for module in sorted(sys.modules, key=STARTED.__contains__):
-            names = getattr(sys.modules[module], "__dict__", None) or {}
-            for name, value in list(names.items()):
-                if value is self:
-                    return _app_at, (module, name)
-        return _app_of_this_process, (self._key, self.name)
+        return reduced_app(self, self._key, self.name)
 
     @cached_property
     def store(self) -> Store:
@@ -302,12 +291,8 @@ class Hammerflow:
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
-        unknown = options.keys() - WORKFLOW_OPTIONS.by_name.keys()
-        if unknown:
-            raise TypeError(
-                unknown_option(min(unknown), WORKFLOW_OPTIONS.by_name, f"workflow {name}")
-            )
-        return Workflow(name, submit=self.enqueue, **options)
+        known = checked(WORKFLOW_OPTIONS, options, "app.workflow()")
+        return Workflow(name, submit=self.enqueue, **known)
 
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
@@ -459,9 +444,7 @@ class Hammerflow:
             before: only jobs older than this id (the last one of the previous page).
         """
         given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
-        filters: dict[str, Any] = {"limit": 100, **checked(JOB_FILTERS, given, "app.jobs()")}
-        if state is not None:
-            filters["state"] = JobState(filters["state"])
+        filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
@@ -475,11 +458,7 @@ class Hammerflow:
     ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
         given = {"status": status, "limit": limit, "before": before}
-        filters: dict[str, Any] = {
-            "limit": 100, **checked(WORKFLOW_FILTERS, given, "app.workflows()")
-        }  # fmt: skip
-        if status is not None:
-            filters["status"] = WorkflowStatus(filters["status"])
+        filters = checked(WORKFLOW_FILTERS, given, "app.workflows()")
         rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
 
@@ -500,19 +479,3 @@ class Hammerflow:
         """Run a call that enqueues without blocking the event loop: in the open transaction, else
         in a thread."""
         return await self._enqueuer.run_async(partial(work, *args, **kwargs))
-
-
-def _app_at(module: str, name: str) -> Hammerflow:
-    """A pickled app that a module holds."""
-    return vars(importlib.import_module(module))[name]  # type: ignore[no-any-return]
-
-
-def _app_of_this_process(key: bytes, name: str) -> Hammerflow:
-    """A pickled app that no module holds; this process or an ancestor of its fork has made it."""
-    app = _APPS.get(key)
-    if app is None:
-        raise pickle.UnpicklingError(
-            f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
-            "make the app a global variable of a module"
-        )
-    return app
