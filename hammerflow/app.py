@@ -31,14 +31,13 @@ from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
-from hammerflow.ids import as_key, new_id
+from hammerflow.ids import as_key
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.option import checked, documented
 from hammerflow.origin import Origin
-from hammerflow.pickling import reduced_app, remember_app
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
@@ -53,7 +52,7 @@ from hammerflow.tasks.decorators import (
     Open,
     SpawnerDecorator,
 )
-from hammerflow.tasks.functions import checked_function, default_name
+from hammerflow.tasks.functions import checked_function, checked_handler, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -61,6 +60,7 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     declared,
 )
+from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
@@ -108,8 +108,7 @@ class Hammerflow:
         self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
-        self._key = new_id()
-        remember_app(self._key, self)
+        self._key = remembered(self)
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
@@ -117,12 +116,12 @@ class Hammerflow:
         self.call = self._enqueuer.call
         self.open_transaction = self._enqueuer.open
         self.joining = self._enqueuer.joining
+        self.in_thread = self._enqueuer.in_thread
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child
         self.stores_result = factory.stores_result
         self._opening = threading.Lock()
-        self._async_calls: AsyncCalls | None = None
         for task_name, fn in builtin_tasks().items():
             self._register(fn, Task, {"name": task_name})
 
@@ -136,8 +135,7 @@ class Hammerflow:
         return self
 
     def __reduce__(self) -> Any:
-        """Pickle it as the global variable that holds it: what unpickles it imports the module."""
-        return reduced_app(self, self._key, self.name)
+        return reduced_app(self, self._key)
 
     @cached_property
     def store(self) -> Store:
@@ -158,6 +156,13 @@ class Hammerflow:
         """The doorbell."""
         connect = self.store.database.open_connection
         return self._open_once("notifier", lambda: open_notifier(self.settings, connect=connect))
+
+    @cached_property
+    def async_calls(self) -> AsyncCalls:
+        """The threads and waits of coroutines."""
+        from hammerflow.results.async_calls import AsyncCalls  # imports asyncio
+
+        return self._open_once("async_calls", lambda: AsyncCalls(self))
 
     def _open_once(self, name: str, open_it: Callable[[], R]) -> R:
         with self._opening:
@@ -267,7 +272,7 @@ class Hammerflow:
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
-            self._take_name("spawn handler", name, fn, "another one")
+            self._take_name("spawn handler", name, checked_handler(fn, name), "another one")
             self.spawn_handlers[name] = fn
             return fn
 
@@ -371,11 +376,19 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
+    @overload
+    async def aenqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]
+    @overload
+    async def aenqueue(self, work: Canvas[R]) -> Result[R]: ...
+    @overload
+    async def aenqueue(self, work: Batch) -> BatchResult: ...
+    @overload
+    async def aenqueue(self, work: Workflow) -> WorkflowResult: ...
     async def aenqueue(self, work: Any) -> Any:
         """:meth:`enqueue` without blocking the event loop."""
         return await self.in_thread(self.enqueue, work)
 
-    async def aenqueue_many(self, signatures: Iterable[Signature]) -> Results:
+    async def aenqueue_many(self, signatures: Iterable[Signature[R]]) -> Results[R]:
         """:meth:`enqueue_many` without blocking the event loop; the iterable is read in a
         thread."""
         return await self.in_thread(self.enqueue_many, signatures)  # type: ignore[no-any-return]
@@ -393,12 +406,7 @@ class Hammerflow:
                 whether it took place is unknown.
             HammerflowError: a plain ``with`` where an event loop runs, which it would stop.
         """
-        enqueuer = self._enqueuer
-        return TransactionBlock(
-            enqueuer.transaction,
-            lambda: enqueuer.coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
-            blocks_loops=True,
-        )
+        return self._enqueuer.block()
 
     def using(self, connection: Any) -> TransactionBlock:
         """Enqueue in the caller's own transaction; the caller commits.
@@ -417,11 +425,7 @@ class Hammerflow:
             ConfigError: a connection of another driver, in autocommit mode, or for the other kind
                 of block.
         """
-        enqueuer = self._enqueuer
-        return TransactionBlock(
-            lambda: enqueuer.using(connection), lambda: enqueuer.coroutines.using(connection),
-            blocks_loops=False,
-        )  # fmt: skip
+        return self._enqueuer.using_block(connection)
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
         """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
@@ -461,21 +465,3 @@ class Hammerflow:
         filters = checked(WORKFLOW_FILTERS, given, "app.workflows()")
         rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
-
-    @property
-    def async_calls(self) -> AsyncCalls:
-        """The threads and waits of coroutines, made at the first use in each process."""
-        calls = self._async_calls
-        if calls is None or calls.pid != os.getpid():
-            from hammerflow.results.async_calls import AsyncCalls  # imports asyncio
-
-            with self._opening:
-                calls = self._async_calls
-                if calls is None or calls.pid != os.getpid():
-                    calls = self._async_calls = AsyncCalls(self)
-        return calls
-
-    async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Run a call that enqueues without blocking the event loop: in the open transaction, else
-        in a thread."""
-        return await self._enqueuer.run_async(partial(work, *args, **kwargs))

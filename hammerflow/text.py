@@ -104,7 +104,7 @@ def safe_repr(value: object, most: int = 80) -> str:
     A value whose ``__repr__`` raises or returns no text is ``‹Order: repr failed›``. Of large
     texts and containers only the part that is shown is formatted.
     """
-    text = visible(_repr(value, most, ()))
+    text = visible(_repr(value, most, ())[: most + 1])
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
@@ -125,7 +125,12 @@ def _repr(value: Any, most: int, inside: tuple[int, ...]) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - a border: the user's __repr__ runs, and may sys.exit()
-        return f"‹{cls.__name__}: repr failed›"
+        return f"‹{_name(cls)}: repr failed›"
+
+
+def _name(cls: type) -> str:
+    name: str = type.__dict__["__name__"].__get__(cls)  # a metaclass may have another __name__
+    return name
 
 
 def _parts(value: Iterable[Any], most: int, inside: tuple[int, ...]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import click
 
 from hammerflow.cli.output import complain, json_text
 from hammerflow.errors import HammerflowError
-from hammerflow.text import storable
+from hammerflow.text import storable, visible_lines
 
 __all__ = ["exit_code_of"]
 
@@ -40,7 +40,7 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a border: the user gets a sentence
         if "--debug" in args:
-            traceback.print_exc()
+            click.echo(visible_lines(traceback.format_exc()).rstrip(), err=True)
         _print_error(_sentence(error), args)
         return MISUSED if isinstance(error, click.UsageError) else FAILED
     return code if isinstance(code, int) else 0
@@ -56,6 +56,9 @@ def _sentence(error: Exception) -> str:
             return error.format_message()
         case HammerflowError() | TimeoutError():
             return str(error)
+        case OSError(strerror=str(reason)):  # a full disk, a folder that is gone
+            what = f"cannot use {error.filename}" if error.filename else "reading or writing failed"
+            return f"{what}: {reason} (--debug shows where)"
         case _:
             name = type(error).__name__
             return f"unexpected {name}: {error}; run it again with --debug to see where"

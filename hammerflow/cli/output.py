@@ -51,13 +51,13 @@ class TableView(NamedTuple, Generic[T]):
 
 def is_terminal() -> bool:
     """Whether a person reads this."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def can_print(text: str) -> bool:
     """Whether standard output's encoding has these characters."""
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        text.encode(_encoding())
     except UnicodeEncodeError:
         return False
     return True
@@ -202,8 +202,12 @@ def _key(value: Any) -> str:
 
 
 def _encodable(text: str) -> str:
-    encoding = sys.stdout.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text.encode(_encoding(), "backslashreplace").decode(_encoding())
+
+
+def _encoding() -> str:
+    """Of standard output, which is None where the caller has closed it."""
+    return getattr(sys.stdout, "encoding", None) or "ascii"
 
 
 def _show_plain(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

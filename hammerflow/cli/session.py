@@ -70,6 +70,7 @@ class Session:
         from hammerflow.worker.loading import load_app
 
         if self._app is None:
+            _check_folder()
             with _exit_as_error():
                 self._app = load_app(self.spec)
             if self.database is not None:
@@ -157,6 +158,13 @@ class Session:
             output.show_json(found)
         else:
             show()
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise ConfigError("the working directory is gone: go to the project's folder") from error
 
 
 @contextlib.contextmanager

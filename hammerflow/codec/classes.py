@@ -88,7 +88,7 @@ def registered(cls: type, name: str) -> Registered:
 
 def is_registrable(cls: type) -> bool:
     """Whether a class is of a kind that can be registered."""
-    return (
+    return not hasattr(cls, "__mapper__") and (  # SQLAlchemy's objects belong to a session
         issubclass(cls, enum.Enum)
         or dataclasses.is_dataclass(cls)
         or hasattr(cls, "__attrs_attrs__")

@@ -14,7 +14,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from hammerflow.enqueue.transaction import OpenTransaction, leave
+from hammerflow.enqueue import transaction
+from hammerflow.enqueue.transaction import OpenTransaction, leave, waited_too_long
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.results.threads import Call, ThreadPool
 from hammerflow.stores.database import RETRY_SECONDS, running_loop
@@ -32,8 +33,6 @@ log = logging.getLogger("hammerflow.enqueue")
 #: The most transactions of one event loop that are open at a time: each has a connection and a
 #: thread. On SQLite, which has one writer, it is one.
 MOST_OPEN = 16
-#: Seconds for which a plain call, such as delay(), may block the event loop inside the block.
-PATIENCE = 5.0
 
 
 class AsyncTransaction:
@@ -277,16 +276,13 @@ class _ThreadTransaction(OpenTransaction):
             return work()
         call = self._put(work)
         try:
-            return call.future.result(PATIENCE if running_loop() else None)  # type: ignore[no-any-return]
+            return call.future.result(transaction.PATIENCE if running_loop() else None)  # type: ignore[no-any-return]
         except TimeoutError:
             if call.future.done():  # the call's own error
                 raise
         self._thread.is_broken = True
         self._thread.interrupt()
-        raise HammerflowError(
-            f"a call inside this transaction waited {PATIENCE:g} s for a lock of the database, "
-            "and kept the event loop waiting: use its async form there, such as adelay()"
-        )
+        raise waited_too_long()
 
     async def run_async(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._put(work).future)

@@ -7,14 +7,14 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
 from hammerflow.checks import items_of
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.spool import Spool
-from hammerflow.enqueue.transaction import OpenTransaction, Transaction, leave
+from hammerflow.enqueue.transaction import OpenTransaction, Transaction, TransactionBlock, leave
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import new_id
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from hammerflow.stores.database import Tx
 
 __all__ = ["Enqueuer"]
-
-T = TypeVar("T")
 
 
 class Enqueuer:
@@ -133,15 +131,32 @@ class Enqueuer:
         elif queues:
             self._app.notifier.ring(queues)
 
-    async def run_async(self, work: Callable[[], T]) -> T:
-        """Run ``work``, which enqueues, without blocking the event loop."""
-        opened = self.open.get()
+    async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run a call that enqueues without blocking the event loop: in the open transaction, else
+        in a thread."""
+        opened, call = self.open.get(), partial(work, *args, **kwargs)
         if opened is not None:
-            return await opened.run_async(work)
-        return await self._app.async_calls.write(work)
+            return await opened.run_async(call)
+        return await self._app.async_calls.write(call)
+
+    def block(self) -> TransactionBlock:
+        """A transaction for ``with`` and ``async with``; see :meth:`Hammerflow.transaction`."""
+        return TransactionBlock(
+            self.transaction,
+            lambda: self._coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
+            blocks_loops=True,
+        )
+
+    def using_block(self, connection: Any) -> TransactionBlock:
+        """The caller's transaction for both, too; see :meth:`Hammerflow.using`."""
+        return TransactionBlock(
+            lambda: self.using(connection),
+            lambda: self._coroutines.using(connection),
+            blocks_loops=False,
+        )
 
     @cached_property
-    def coroutines(self) -> AsyncTransactions:
+    def _coroutines(self) -> AsyncTransactions:
         """The transactions of coroutines."""
         from hammerflow.enqueue.async_transaction import AsyncTransactions  # imports asyncio
 
@@ -173,8 +188,11 @@ class Enqueuer:
 
     @contextlib.contextmanager
     def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
-        one_writer = self._app.store.database.dialect.one_writer and not tx.foreign
-        opened = OpenTransaction(tx, one_writer=one_writer)
+        dialect = self._app.store.database.dialect
+        if tx.foreign:
+            opened = OpenTransaction(tx, interrupt=partial(dialect.interrupt, tx))
+        else:
+            opened = OpenTransaction(tx, one_writer=dialect.one_writer)
         token = self.open.set(opened)
         try:
             yield opened

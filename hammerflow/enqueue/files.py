@@ -102,12 +102,12 @@ def _arguments(app: TaskApp, node: NodeSpec, source: str) -> tuple[list[Any], di
     def tag(value: Any) -> Any:  # a date of YAML has no JSON of its own
         return json.loads(app.codec.encode(value, serializer="json")[1:])
 
-    def decoded(value: Any) -> Any:
-        return app.codec.decode(f"J{json.dumps(value, default=tag)}")
+    def decoded(value: Any, what: str) -> Any:
+        return app.codec.decode(f"J{json.dumps(value, default=tag)}", what)
 
     try:
-        kwargs = {name: decoded(value) for name, value in node.kwargs.items()}
-        return [decoded(value) for value in node.args], kwargs
+        kwargs = {name: decoded(value, name) for name, value in node.kwargs.items()}
+        return [decoded(value, f"args[{i}]") for i, value in enumerate(node.args)], kwargs
     except NotDecodable as error:
         raise WorkflowInvalid(
             f"{source}, line {node.line}: the arguments of job {node.name!r}: {error}"

@@ -69,12 +69,7 @@ class JobFactory:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
         """
-        if EACH in signature.options:
-            for index, item in enumerate(signature.args[0]):
-                try:
-                    task.check(*item)
-                except TypeError as error:
-                    raise TypeError(f"{task.name}: items[{index}]: {error}") from None
+        if EACH in signature.options:  # checked item by item by Task.map
             return
         first = abs(feeds)
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
     from hammerflow.enqueue.async_transaction import AsyncTransaction
     from hammerflow.stores.database import Tx
 
-__all__ = ["OpenTransaction", "Transaction", "TransactionBlock", "leave"]
+__all__ = ["OpenTransaction", "Transaction", "TransactionBlock", "leave", "waited_too_long"]
 
 T = TypeVar("T")
+
+#: Seconds for which a plain call, such as delay(), may block an event loop inside a block.
+PATIENCE = 5.0
 
 
 class OpenTransaction:
     """What is open in this thread or asyncio task, and those that it has started.
+
+    Args:
+        one_writer: nobody else can write before it has ended.
+        interrupt: has the statement under way fail, from another thread; None where none can block
+            an event loop.
 
     Attributes:
         tx: the statements of hammerflow.
@@ -29,11 +38,14 @@ class OpenTransaction:
         is_over: the block has ended; whoever has inherited it can no longer write in it.
     """
 
-    def __init__(self, tx: Tx, *, one_writer: bool = False) -> None:
+    def __init__(
+        self, tx: Tx, *, one_writer: bool = False, interrupt: Callable[[], None] | None = None
+    ) -> None:
         self.tx = tx
         self.queues: set[str] = set()
         self.is_over = False
         self._one_writer = one_writer
+        self._interrupt = interrupt
 
     @property
     def keeps_others_from_writing(self) -> bool:
@@ -52,7 +64,10 @@ class OpenTransaction:
     def run(self, work: Callable[[], T]) -> T:
         """Run what uses the connection, where that may be used."""
         self.check()
-        return work()
+        if self._interrupt is None or running_loop() is None:
+            return work()
+        with _patience(self._interrupt):
+            return work()
 
     async def run_async(self, work: Callable[[], T]) -> T:
         """:meth:`run` for a coroutine."""
@@ -65,6 +80,38 @@ class OpenTransaction:
     async def execute_async(self, sql: str, parameters: Any) -> Any:
         """:meth:`execute` for a coroutine."""
         return await self.run_async(lambda: _executed(self.tx.connection, sql, parameters))
+
+
+@contextmanager
+def _patience(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Let a statement block the event loop for :data:`PATIENCE`, but not without limit: who holds
+    the lock may be a coroutine of the same loop, which cannot go on meanwhile."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        interrupt()
+
+    timer = threading.Timer(PATIENCE, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if is_over.is_set():
+            raise waited_too_long() from error
+        raise
+    finally:
+        timer.cancel()
+
+
+def waited_too_long() -> HammerflowError:
+    """The error of a plain call that has blocked the event loop for :data:`PATIENCE`."""
+    return HammerflowError(
+        f"a call inside this transaction waited {PATIENCE:g} s for a lock of the database, and "
+        "kept the event loop waiting: write `async with` for the block and use the async form of "
+        "the call, such as adelay(), or run the function by asyncio.to_thread()"
+    )
 
 
 def _executed(connection: Any, sql: str, parameters: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,16 +23,25 @@ WRITERS = 8
 
 
 class AsyncCalls:
-    """Threads and waits of one app in one process.
+    """Threads and waits of one app; a forked child makes its own.
 
     Attributes:
-        pid: of the process; a forked child makes its own.
         ends: tells waiting coroutines of ends.
     """
 
     def __init__(self, backend: ResultBackend) -> None:
-        self.pid = os.getpid()
-        self.ends = EndWatch(backend)
+        self._backend = backend
+        self._start()
+        found = weakref.ref(self)
+
+        def reset() -> None:
+            if (calls := found()) is not None:
+                calls._start()
+
+        os.register_at_fork(after_in_child=reset)
+
+    def _start(self) -> None:
+        self.ends = EndWatch(self._backend)
         self._readers = ThreadPool(READERS, "hammerflow-read")
         self._writers = ThreadPool(WRITERS, "hammerflow-write")
 

@@ -174,7 +174,7 @@ def _fresh() -> Any:
 def test_a_plain_call_that_would_stop_the_loop_is_refused(
     app: Hammerflow, note: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hammerflow.enqueue.async_transaction.PATIENCE", 0.3)
+    monkeypatch.setattr("hammerflow.enqueue.transaction.PATIENCE", 0.3)
     unique = note.options(unique_key="k")
     one_writer = app.store.database.dialect.one_writer
 

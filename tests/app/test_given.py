@@ -481,6 +481,36 @@ def test_progress_is_a_number_from_0_to_1(app: Hammerflow, seen: list[Any]) -> N
         result.get(timeout=5)
 
 
+def test_a_chdir_does_not_move_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    app = Hammerflow("shop")
+    app.migrate()
+
+    @app.task(name="shop.ping")
+    def ping() -> None: ...
+
+    @app.task(name="shop.moves")
+    def moves() -> None:
+        monkeypatch.chdir(elsewhere)
+        app.close()  # the next use connects again, as a new process does
+        ping.delay()
+
+    moves.delay()
+    drain(app, limit=1)
+    monkeypatch.chdir(tmp_path)
+    other = Hammerflow("shop")
+
+    assert [job.task for job in other.jobs()] == ["shop.ping", "shop.moves"]
+    assert not list(elsewhere.iterdir())
+    assert other.settings.url.database == str(tmp_path / "hammerflow.db")
+    for opened in (app, other):
+        opened.close()
+
+
 _FOREIGN_TIMES = {
     "sqlite": ["1e300", "-1e300", "'soon'", "x'00'"],
     "postgres": ["'infinity'", "'-infinity'", "'20000-01-01'", "'0044-03-15 BC'"],

@@ -289,3 +289,35 @@ def test_a_cancelled_call_leaves_the_callers_connection_usable(postgres_url: str
     asyncio.run(main())
     assert len(app.jobs()) == 1
     app.close()
+
+
+def test_a_plain_call_in_a_callers_transaction_stops_no_loop_for_long(
+    app: Hammerflow, note: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if app.store.dialect == "sqlite":
+        pytest.skip("the busy timeout of the caller's connection bounds the wait")
+    monkeypatch.setattr("hammerflow.enqueue.transaction.PATIENCE", 0.3)
+    unique = note.options(unique_key="k")
+    first, second = (driver_connection(app.settings.database) for _ in range(2))
+
+    async def request(connection: Any, entered: asyncio.Event, go_on: asyncio.Event) -> None:
+        with app.using(connection):
+            unique.delay(1)
+            entered.set()
+            await go_on.wait()
+        connection.commit()
+
+    async def main() -> None:
+        entered, go_on = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(request(first, entered, go_on))
+        await entered.wait()
+        with pytest.raises(HammerflowError, match="kept the event loop waiting"):
+            await request(second, entered, go_on)
+        go_on.set()
+        await task
+
+    asyncio.run(main())
+
+    assert len(app.jobs()) == 1
+    first.close()
+    second.close()

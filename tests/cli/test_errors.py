@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,52 @@ def test_a_reader_that_leaves_is_forgiven(run: Run, folder: Path, sqlite_url: st
     os.close(writer)
 
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "words"),
+    [
+        (">/dev/full", 1, "error: reading or writing failed: No space left on device"),
+        (">&-", 0, ""),
+        ("2>&- >&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_a_sentence(
+    folder: Path, sqlite_url: str, redirected: str, code: int, words: str
+) -> None:
+    command = shlex.join([*HAMMERFLOW, "migrate", "--database", sqlite_url])
+
+    ended = subprocess.run(
+        f"{command} {redirected}", check=False, shell=True, capture_output=True, text=True,
+        env=environment(),
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr.startswith(words) and ended.stderr.count("\n") == bool(words)
+
+
+def test_a_folder_that_is_gone_is_a_sentence(run: Run, folder: Path) -> None:
+    gone = folder / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+
+    ended = run("-A", "shop:app", "job", "list")
+
+    assert (ended.code, ended.err) == (
+        1, "error: the working directory is gone: go to the project's folder\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ["import os; os._exit(3)", "import sys; sys.exit(3)"])
+def test_an_app_that_ends_the_process_is_a_sentence(folder: Path, code: str) -> None:
+    (folder / "broken.py").write_text(code)
+
+    for command in (["job", "list"], ["worker"]):
+        ended = _process("-A", "broken:app", *command)
+
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("error: broken:app: ") and ended.stderr.count("\n") == 1
 
 
 def test_what_an_encoding_lacks_is_escaped(

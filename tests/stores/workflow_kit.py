@@ -79,6 +79,7 @@ class Sketch:
         step.rule = int(rule) | (CONDITIONAL if when is not None else 0)
         step.when = when
         step.inputs = {f"n{n}": ResultRef(item.id) for n, item in enumerate(after)}
+        step.before = {f"n{n}": item for n, item in enumerate(after)}
         return step
 
     def rows_of(self) -> WorkflowRows:
