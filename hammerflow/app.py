@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
-import pickle
-import sys
 import threading
 import uuid
 from collections.abc import (
@@ -22,7 +19,6 @@ from collections.abc import (
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
-from weakref import WeakValueDictionary
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
@@ -35,13 +31,13 @@ from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
 from hammerflow.errors import ConfigError
-from hammerflow.ids import as_key, new_id
+from hammerflow.ids import as_key
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import checked, documented, unknown_option
-from hammerflow.origin import STARTED, Origin
+from hammerflow.option import checked, documented
+from hammerflow.origin import Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
@@ -56,7 +52,7 @@ from hammerflow.tasks.decorators import (
     Open,
     SpawnerDecorator,
 )
-from hammerflow.tasks.functions import checked_function, default_name
+from hammerflow.tasks.functions import checked_function, checked_handler, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
@@ -64,10 +60,11 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     declared,
 )
+from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.options import WORKFLOW_OPTIONS
+from hammerflow.workflows.options import BATCH_OPTIONS, WORKFLOW_OPTIONS
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -80,9 +77,6 @@ __all__ = ["Hammerflow"]
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: All apps of this process; only pickled apps are looked up here.
-_APPS: WeakValueDictionary[bytes, Hammerflow] = WeakValueDictionary()
 
 
 @documented(*SETTINGS)
@@ -114,8 +108,7 @@ class Hammerflow:
         self.codec = Codec(chosen.serializer, chosen.max_payload)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
-        self._key = new_id()
-        _APPS[self._key] = self
+        self._key = remembered(self)
         self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
         factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
@@ -142,13 +135,7 @@ class Hammerflow:
         return self
 
     def __reduce__(self) -> Any:
-        """Pickle it as the global variable that holds it: what unpickles it imports the module."""
-        for module in sorted(sys.modules, key=STARTED.__contains__):
-            names = getattr(sys.modules[module], "__dict__", None) or {}
-            for name, value in list(names.items()):
-                if value is self:
-                    return _app_at, (module, name)
-        return _app_of_this_process, (self._key, self.name)
+        return reduced_app(self, self._key)
 
     @cached_property
     def store(self) -> Store:
@@ -267,6 +254,7 @@ class Hammerflow:
             TypeError: an option is unknown.
         """
         known = known_options(options, "app.signature()")
+        task = checked_name(task, "the task of a signature")
         positional: tuple[Any, ...] = ARGS(args, "app.signature(): args")
         return Signature(
             task, positional, kwargs, known, FLAG(immutable, "immutable"), self.enqueue
@@ -284,7 +272,7 @@ class Hammerflow:
         checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
-            self._take_name("spawn handler", name, fn, "another one")
+            self._take_name("spawn handler", name, checked_handler(fn, name), "another one")
             self.spawn_handlers[name] = fn
             return fn
 
@@ -308,23 +296,17 @@ class Hammerflow:
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
-        unknown = options.keys() - WORKFLOW_OPTIONS.by_name.keys()
-        if unknown:
-            raise TypeError(
-                unknown_option(min(unknown), WORKFLOW_OPTIONS.by_name, f"workflow {name}")
-            )
-        return Workflow(name, submit=self.enqueue, **options)
+        known = checked(WORKFLOW_OPTIONS, options, "app.workflow()")
+        return Workflow(name, submit=self.enqueue, **known)
 
+    @documented(*BATCH_OPTIONS)
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
         then: Signature | None = None, name: str = "batch",
     ) -> Batch:  # fmt: skip
         """Up to millions of calls as one unit; ``enqueue()`` it, or add it to a workflow.
 
-        Args:
-            on_failure: ``continue``, ``fail_fast`` or ``collect``; see
-                :class:`hammerflow.workflows.workflow.Batch`.
-            then: a call that runs after all of them with the list of their results.
+        :class:`hammerflow.workflows.workflow.Batch` describes ``on_failure``.
         """
         return Batch(signatures, on_failure=on_failure, then=then, name=name, submit=self.enqueue)
 
@@ -353,8 +335,9 @@ class Hammerflow:
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
         """Note where a function under this name was defined; ConfigError if it is another one's."""
         origin = Origin.of(fn)
-        known = self._origins.setdefault((what, name), origin)
-        if not origin.is_again(known):
+        names = self.tasks if what == "task" else self.spawn_handlers
+        known = self._origins.get((what, name), origin)
+        if name in names and not origin.is_again(known):
             raise ConfigError(
                 f"the {what} name {name!r} is taken by {known}: give {origin} {remedy}"
             )
@@ -392,6 +375,14 @@ class Hammerflow:
         """
         return self._enqueuer.enqueue_many(signatures)
 
+    @overload
+    async def aenqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]
+    @overload
+    async def aenqueue(self, work: Canvas[R]) -> Result[R]: ...
+    @overload
+    async def aenqueue(self, work: Batch) -> BatchResult: ...
+    @overload
+    async def aenqueue(self, work: Workflow) -> WorkflowResult: ...
     async def aenqueue(self, work: Any) -> Any:
         """:meth:`enqueue` without blocking the event loop."""
         return await self.in_thread(self.enqueue, work)
@@ -444,21 +435,14 @@ class Hammerflow:
         """A snapshot of a job, with its error history; JobNotFound if there is none."""
         return self.result(job_id).job()
 
+    @documented(*JOB_FILTERS)
     def jobs(
         self, *, state: JobState | str | None = None, queue: str | None = None,
         task: str | None = None, limit: int = 100, before: uuid.UUID | str | None = None,
     ) -> list[Job]:  # fmt: skip
-        """Jobs, newest first.
-
-        Args:
-            task: a task's name.
-            limit: the most jobs to return.
-            before: only jobs older than this id (the last one of the previous page).
-        """
+        """Jobs, newest first."""
         given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
-        filters: dict[str, Any] = {"limit": 100, **checked(JOB_FILTERS, given, "app.jobs()")}
-        if state is not None:
-            filters["state"] = JobState(filters["state"])
+        filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
@@ -466,32 +450,13 @@ class Hammerflow:
         result = WorkflowResult(as_key(workflow_id), self)
         return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
 
+    @documented(*WORKFLOW_FILTERS)
     def workflows(
         self, *, status: WorkflowStatus | str | None = None, limit: int = 100,
         before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:  # fmt: skip
-        """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
+        """Workflows, batches and canvases, newest first."""
         given = {"status": status, "limit": limit, "before": before}
-        filters: dict[str, Any] = {
-            "limit": 100, **checked(WORKFLOW_FILTERS, given, "app.workflows()")
-        }  # fmt: skip
-        if status is not None:
-            filters["status"] = WorkflowStatus(filters["status"])
+        filters = checked(WORKFLOW_FILTERS, given, "app.workflows()")
         rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]
-
-
-def _app_at(module: str, name: str) -> Hammerflow:
-    """A pickled app that a module holds."""
-    return vars(importlib.import_module(module))[name]  # type: ignore[no-any-return]
-
-
-def _app_of_this_process(key: bytes, name: str) -> Hammerflow:
-    """A pickled app that no module holds; this process or an ancestor of its fork has made it."""
-    app = _APPS.get(key)
-    if app is None:
-        raise pickle.UnpicklingError(
-            f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
-            "make the app a global variable of a module"
-        )
-    return app

@@ -15,6 +15,7 @@ from typing import Any, Final
 from hammerflow.durations import LONGEST, parsed_seconds, real
 from hammerflow.errors import ConfigError
 from hammerflow.json_values import Misfit, json_copy
+from hammerflow.origin import runs_when_called
 from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = [
@@ -270,6 +271,8 @@ FLAG: Final = ValueCheck(
 def _hook(value: Any) -> Any:
     if not callable(value):
         raise Unfit
+    if not runs_when_called(value):
+        raise Unfit("a plain function, neither async nor a generator")
     return value
 
 

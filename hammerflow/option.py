@@ -83,7 +83,7 @@ def checked(
         if value is None:
             continue
         try:
-            found[name] = option.check.read(value)
+            found[option.name] = option.check.read(value)
         except Exception as error:  # noqa: BLE001 - a border: the value's own methods may raise
             raise refusal(option.check, value, f"{owner}: {name}", error) from None
     return found

@@ -8,16 +8,25 @@ import keyword
 import os
 import sys
 from pathlib import Path
-from types import CellType, FunctionType
+from types import CellType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
 
-__all__ = ["STARTED", "Origin", "function_of", "import_path"]
+__all__ = [
+    "STARTED",
+    "Origin",
+    "function_of",
+    "import_path",
+    "is_async",
+    "runs_when_called",
+]
 
 #: Names of the module that was started: in its own process, and in those that multiprocessing
 #: spawns.
 STARTED = ("__main__", "__mp_main__")
+#: How names begin that runpy, uWSGI and mod_wsgi invent for the file that they are given.
+_INVENTED = ("<", "uwsgi_file_", "_mod_wsgi_")
 _EMPTY = CellType()
 #: How far the closures of two functions are compared.
 _MAX_DEPTH = 5
@@ -37,6 +46,23 @@ def function_of(thing: Any) -> FunctionType | None:
             call = getattr(type(thing), "__call__", None)  # noqa: B004 - the method, not whether
             return call if isinstance(call, FunctionType) else None
     return thing
+
+
+def is_async(fn: Any) -> bool:
+    """Whether a call returns a coroutine or an async generator."""
+    function = function_of(fn)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return True
+    coroutines = sys.modules.get("asyncio.coroutines")  # it may mark what returns a coroutine
+    mark = getattr(coroutines, "_is_coroutine", None)
+    return inspect.iscoroutinefunction(fn) or (
+        mark is not None and getattr(fn, "_is_coroutine", None) is mark
+    )
+
+
+def runs_when_called(fn: Any) -> bool:
+    """Whether a call runs the body to its end: of no coroutine and no generator."""
+    return not (is_async(fn) or inspect.isgeneratorfunction(function_of(fn)))
 
 
 class Origin(NamedTuple):
@@ -90,7 +116,7 @@ def import_path(thing: Any) -> str:
         ConfigError: no worker can import it, or it has two names; the message says how to start it.
     """
     module = getattr(thing, "__module__", None)
-    if isinstance(module, str) and module not in STARTED and not module.startswith("<"):
+    if isinstance(module, str) and not (module in STARTED or module.startswith(_INVENTED)):
         return module
     names = _namespace(thing)
     file = names.get("__file__")
@@ -99,8 +125,8 @@ def import_path(thing: Any) -> str:
             "no worker can import what is defined at a prompt, in a notebook or by python -c: "
             "move it to a module"
         )
-    started = getattr(names.get("__spec__"), "name", "__main__")
-    return started if started not in STARTED else _path_of_file(Path(_real(file)))
+    started = getattr(names.get("__spec__"), "name", None) if module in STARTED else None
+    return started if started not in (None, *STARTED) else _path_of_file(Path(_real(file)))
 
 
 def _path_of_file(file: Path) -> str:
@@ -176,7 +202,7 @@ def _is_typed(function: FunctionType | None) -> bool:
 
 def _are_same(one: Any, other: Any, depth: int = 0) -> bool:
     """Whether two functions cannot differ: the same code, defaults and closed-over values."""
-    if one is other:
+    if one is other or (isinstance(one, MethodType) and one == other):
         return True
     if not (isinstance(one, FunctionType) and isinstance(other, FunctionType)):
         return False

@@ -85,6 +85,8 @@ def visible(text: str) -> str:
 
 def visible_lines(text: str) -> str:
     """The same for a text whose lines are kept, as a traceback's; the caller indents them."""
+    if text.isprintable():
+        return text
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(visible(line.expandtabs(4)) for line in lines)
 
@@ -104,7 +106,7 @@ def safe_repr(value: object, most: int = 80) -> str:
     A value whose ``__repr__`` raises or returns no text is ``‹Order: repr failed›``. Of large
     texts and containers only the part that is shown is formatted.
     """
-    text = visible(_repr(value, most, ()))
+    text = visible(_repr(value, most, ())[: most + 1])
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
@@ -125,7 +127,12 @@ def _repr(value: Any, most: int, inside: tuple[int, ...]) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - a border: the user's __repr__ runs, and may sys.exit()
-        return f"‹{cls.__name__}: repr failed›"
+        return f"‹{_name(cls)}: repr failed›"
+
+
+def _name(cls: type) -> str:
+    name: str = type.__dict__["__name__"].__get__(cls)  # a metaclass may have another __name__
+    return name
 
 
 def _parts(value: Iterable[Any], most: int, inside: tuple[int, ...]) -> Iterator[str]:

@@ -87,9 +87,15 @@ class _Shown:
 
 @pytest.mark.parametrize("broken", [RuntimeError("no"), RecursionError(), SystemExit(3), 7, None])
 def test_a_repr_that_fails_is_named_by_its_class(broken: Any) -> None:
-    bad = _Shown(broken)
+    class Odd(type):
+        @property
+        def __name__(cls) -> str:
+            raise RuntimeError
+
+    bad, odd = _Shown(broken), Odd("Order", (_Shown,), {})(broken)
 
     assert safe_repr(bad) == "‹_Shown: repr failed›"
+    assert safe_repr(odd) == "‹Order: repr failed›"
     assert safe_repr({"a": [bad, (1,)]}) == "{'a': [‹_Shown: repr failed›, (1,)]}"
     assert safe_repr(10**9_999) == "‹int: repr failed›"
 

@@ -130,8 +130,10 @@ def known_options(options: Mapping[str, Any], what: str) -> Any:
     """The options in their stored form; ``what`` says whose they are, as in :func:`checked`."""
     if type(options) is CheckedOptions:
         return options
-    given = KWARGS(options, f"{what}: options")
+    given = options if type(options) is dict else KWARGS(options, f"{what}: options")
     found = CheckedOptions(checked(CALL_OPTIONS, given, what))
+    if len(found) < 2:
+        return found
     if "eta" in found and "delay" in found:
         raise ConfigError(f"{what}: give either delay (countdown) or eta, not both")
     if found.get("soft_timeout", 0) > found.get("timeout", math.inf):

@@ -15,7 +15,7 @@ from hammerflow.text import checked_name, safe_repr
 
 __all__ = ["Signature", "plain"]
 
-_NONE = CheckedOptions()
+_NONE, _TEXT = CheckedOptions(), frozenset({str})
 
 
 class Signature(Canvas[R]):
@@ -52,7 +52,7 @@ class Signature(Canvas[R]):
             task = checked_name(task, "the task of a signature")
         if type(args) is not tuple:
             args = ARGS(args, f"{task}: args")
-        if kwargs and (type(kwargs) is not dict or {*map(type, kwargs)} != {str}):
+        if kwargs and (type(kwargs) is not dict or not _TEXT.issuperset(map(type, kwargs))):
             kwargs = KWARGS(kwargs, f"{task}: kwargs")
         self.task = task
         self.args = snapshot_of_args(args)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import click
 
-from hammerflow.cli.exit import exit_code_of
+from hammerflow.cli.exit import exit_code_of, show_warnings
 from hammerflow.cli.options import shared
 from hammerflow.cli.session import Session
+from hammerflow.streams import open_missing_streams
 
 __all__ = ["COMMANDS", "main"]
 
@@ -67,4 +68,7 @@ def hammerflow(session: Session) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command (that of the process by default) and end the process with its exit code."""
-    sys.exit(exit_code_of(hammerflow, list(sys.argv[1:] if args is None else args)))
+    open_missing_streams()
+    given = list(sys.argv[1:] if args is None else args)
+    show_warnings(given)
+    sys.exit(exit_code_of(hammerflow, given))

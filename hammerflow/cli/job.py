@@ -217,7 +217,7 @@ def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]
                     raise
                 outcome["error"] = str(error)
     lines = [f"{each['id']}  {each.get('now') or 'error: ' + each['error']}" for each in outcomes]
-    session.tell(outcomes, "\n".join(lines))
+    session.tell(outcomes, *lines)
     return int(any("error" in outcome for outcome in outcomes))
 
 
@@ -263,7 +263,8 @@ def _parsed(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:
         raise click.UsageError(f"{option} must be a JSON {name}, not {safe_repr(text)}")
     try:
         if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
-            return {name: app.codec.decode(f"J{json.dumps(each)}") for name, each in plain.items()}
-        return app.codec.decode(f"J{text}")
+            decode = app.codec.decode
+            return {name: decode(f"J{json.dumps(each)}", name) for name, each in plain.items()}
+        return app.codec.decode(f"J{text}", "args")
     except NotDecodable as error:
         raise click.UsageError(f"{option}: {error}") from None

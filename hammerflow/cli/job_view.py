@@ -177,7 +177,7 @@ def job_facts(
         "id": job.id,
         "state": job.state,
         "reason": job.reason,
-        "why not": why,
+        "blocked": why,
         "task": job.task,
         "call": values.call,
         "result": values.result,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dataclasses
 import enum
 import inspect
@@ -13,7 +14,12 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from hammerflow.origin import function_of
+
 __all__ = ["ClassesNamed", "classes_named", "local_names"]
+
+
+Names = Mapping[str, Any]
 
 
 class ClassesNamed(typing.NamedTuple):
@@ -31,27 +37,29 @@ class ClassesNamed(typing.NamedTuple):
 class _Names(dict[str, Any]):
     """Names for an annotation's text; an unknown one means Any, so that the rest is read."""
 
-    def __init__(self, known: Mapping[str, Any]) -> None:
-        super().__init__(known)
+    def __init__(self, around: Iterable[Names]) -> None:
+        super().__init__()
+        self.around = (*around, vars(builtins))
         self.missing: list[str] = []
 
     def __contains__(self, name: object) -> bool:
         return True  # Python 3.14 asks before it reads
 
     def __missing__(self, name: str) -> Any:
-        if hasattr(builtins, name):
-            return getattr(builtins, name)
+        for names in self.around:
+            if name in names:
+                return names[name]
         self.missing.append(name)
         return Any
 
 
-def local_names(fn: Callable[..., Any]) -> Mapping[str, Any]:
+def local_names(fn: Callable[..., Any]) -> Names:
     """What the annotations' texts of a function inside another one name there.
 
     It must be called while the outer function runs; later its variables are gone.
     """
-    home, _, _ = getattr(fn, "__qualname__", "").rpartition(".<locals>.")
-    texts = [text for text in _annotations(inspect.unwrap(fn)).values() if isinstance(text, str)]
+    home, _, _ = getattr(_plain(fn), "__qualname__", "").rpartition(".<locals>.")
+    texts = [text for text in _annotations(_plain(fn)).values() if isinstance(text, str)]
     frame = sys._getframe(1) if home and texts else None
     while frame is not None and frame.f_code.co_qualname != home:
         frame = frame.f_back
@@ -61,7 +69,7 @@ def local_names(fn: Callable[..., Any]) -> Mapping[str, Any]:
     return {name: value for name, value in frame.f_locals.items() if name in names}
 
 
-def classes_named(described: Any, known: Mapping[str, Any]) -> ClassesNamed:
+def classes_named(described: Any, known: Names) -> ClassesNamed:
     """The classes in the annotations of a function's parameters and result, or of a class's fields.
 
     It reads through Optional, unions, generics, Annotated, Literal, NewType, type aliases and
@@ -76,9 +84,9 @@ def classes_named(described: Any, known: Mapping[str, Any]) -> ClassesNamed:
     if isinstance(described, type):
         waiting: list[Any] = [described]
     else:
-        plain = inspect.unwrap(described)
-        names = {**getattr(plain, "__globals__", {}), **_closure(plain), **known}
-        waiting = list(_hints(plain, names, missing))
+        plain = _plain(described)
+        around = (known, _closure(plain), getattr(plain, "__globals__", {}))
+        waiting = list(_hints(plain, around, missing))
     seen: list[Any] = []
     while waiting:
         hint = waiting.pop(0)
@@ -89,11 +97,17 @@ def classes_named(described: Any, known: Mapping[str, Any]) -> ClassesNamed:
             found[hint] = None
             waiting += _fields(hint, known, missing)
         else:
-            waiting += _parts(hint)
+            waiting += _parts(hint, missing)
     return ClassesNamed(list(found), not missing)
 
 
-def _parts(hint: Any) -> Iterable[Any]:
+def _plain(fn: Callable[..., Any]) -> Any:
+    """The function with the annotations, below decorators and partials."""
+    inner = inspect.unwrap(fn)
+    return inspect.unwrap(function_of(inner) or inner)
+
+
+def _parts(hint: Any, missing: list[str]) -> Iterable[Any]:
     """What a hint is made of."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
@@ -102,8 +116,11 @@ def _parts(hint: Any) -> Iterable[Any]:
         return [hint.__origin__]
     if origin is not None:
         return [origin, *_flattened(typing.get_args(hint))]
-    if isinstance(hint, typing.TypeVar):
-        return [hint.__bound__, *hint.__constraints__]
+    if isinstance(hint, typing.TypeVar):  # a bound that is text belongs to the TypeVar's module
+        holder = types.SimpleNamespace(__annotations__={"bound": hint.__bound__ or None})
+        module = sys.modules.get(hint.__module__)
+        bound = _hints(holder, () if module is None else (vars(module),), missing)
+        return [*bound, *hint.__constraints__]
     inner = getattr(hint, "__value__", None) or getattr(hint, "__supertype__", None)
     return [] if inner is None else [inner]  # of a `type` statement, of a NewType
 
@@ -116,7 +133,7 @@ def _flattened(args: Iterable[Any]) -> Iterator[Any]:
             yield each
 
 
-def _fields(cls: type, known: Mapping[str, Any], missing: list[str]) -> list[Any]:
+def _fields(cls: type, known: Names, missing: list[str]) -> list[Any]:
     """The types of a class's fields, if it is of a kind that has some."""
     of_model = getattr(cls, "model_fields", None)
     of_attrs = getattr(cls, "__attrs_attrs__", ())
@@ -132,16 +149,17 @@ def _fields(cls: type, known: Mapping[str, Any], missing: list[str]) -> list[Any
     found: list[Any] = []
     for base in cls.__mro__:
         module = sys.modules.get(base.__module__)
-        around = {} if module is None else vars(module)
-        found += _hints(base, {**around, **known, base.__name__: base, **vars(base)}, missing)
+        around = (vars(base), {base.__name__: base}, known, {} if module is None else vars(module))
+        found += _hints(base, around, missing)
     if isinstance(of_model, Mapping):  # with the arguments of a generic model
         found += [field.annotation for field in of_model.values()]
     return found + [field.type for field in of_attrs if not isinstance(field.type, str | None)]
 
 
-def _hints(described: Any, around: Mapping[str, Any], missing: list[str]) -> Iterator[Any]:
+def _hints(described: Any, around: Iterable[Names], missing: list[str]) -> Iterator[Any]:
     """The annotations of a function or class, each resolved apart from the others."""
-    names = _Names(around)
+    parameters = {each.__name__: each for each in getattr(described, "__type_params__", ())}
+    names = _Names((parameters, *around))
     for name, annotation in _annotations(described).items():
         holder = types.SimpleNamespace(__annotations__={name: annotation})
         try:
@@ -151,7 +169,7 @@ def _hints(described: Any, around: Mapping[str, Any], missing: list[str]) -> Ite
     missing += names.missing
 
 
-def _annotations(described: Any) -> Mapping[str, Any]:
+def _annotations(described: Any) -> Names:
     if sys.version_info >= (3, 14):
         import annotationlib
 
@@ -163,9 +181,12 @@ def _annotations(described: Any) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _closure(fn: Any) -> Mapping[str, Any]:
+def _closure(fn: Any) -> Names:
     """The variables around a function that is defined inside another."""
-    try:
-        return inspect.getclosurevars(fn).nonlocals
-    except (TypeError, ValueError):
+    if not isinstance(fn, types.FunctionType) or fn.__closure__ is None:
         return {}
+    found = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__, strict=True):
+        with contextlib.suppress(ValueError):  # not set yet
+            found[name] = cell.cell_contents
+    return found

@@ -31,6 +31,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import msgpack
 
+from hammerflow.checks import KWARGS
 from hammerflow.codec.classes import Registered
 from hammerflow.codec.containers import CONTAINER_OF_TAG, CONTAINERS
 from hammerflow.codec.opaque import Opaque, path_to
@@ -64,6 +65,8 @@ _HUGE = 2
 _PATIENCE = 10_000  # parts of a huge value that are read to tell whether it contains itself
 _FEW = 64  # parts that may all be the same one without harm
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+_NAMES = frozenset({str})  # the type of a name of an argument
 
 
 class Codec:
@@ -145,7 +148,9 @@ class Codec:
         self, args: Iterable[Any], kwargs: Mapping[str, Any], serializer: str | None = None
     ) -> bytes:
         """The arguments of one call as bytes; paths in errors are like ``args[1]['when']``."""
-        listed, named = [*args], kwargs if type(kwargs) is dict else dict(kwargs)
+        listed, named = [*args], kwargs
+        if type(named) is not dict or not _NAMES.issuperset(map(type, named)):
+            named = KWARGS(named, "kwargs")  # a member of a StrEnum as its text
         parts = (*listed, *named.values()) if named else listed
         return self._encode([listed, named], parts, serializer, self.max_depth + 2, _call_path)
 
@@ -188,7 +193,7 @@ class Codec:
         packable = value
         try:
             if not self._is_small(parts) and self._survey(parts, self._surveyed):
-                self._checked_tree(value, parts, room, name)
+                self._walk(value, parts, room, name)
                 packable = self._with_bytearrays(value)
             try:
                 packer = self._packers.pop()
@@ -200,8 +205,9 @@ class Codec:
         except Exception as error:  # a border: properties of users' classes run in here
             if self._classes.resolve():
                 return self._encode(value, parts, serializer, room, name)
-            self._walk(value, room, name, self.max_bytes)
-            raise NotEncodable(f"{name('')}: {error_text(error)}") from error
+            self._walk(value, parts, room, name)
+            reason = str(error) if isinstance(error, EncodeError) else error_text(error)
+            raise NotEncodable(f"{name('')}: {reason}") from error
         if len(data) <= self.max_bytes:  # a packer keeps its buffer: drop one that has grown huge
             self._packers.append(packer)
             return data
@@ -241,11 +247,6 @@ class Codec:
                 layer += inner
         return 1
 
-    def _checked_tree(self, value: Any, parts: Iterable[Any], room: int, name: Name) -> Any:
-        """The tree of a value; one that is huge for sure is only searched for a cycle."""
-        is_huge = self._survey(parts, _BUILT_IN) == _HUGE
-        return self._walk(value, room, name, _PATIENCE if is_huge else self.max_bytes)
-
     def _with_bytearrays(self, value: Any) -> Any:
         """The value in a form in which the packer tells a bytearray from bytes."""
         kind = type(value)
@@ -278,7 +279,7 @@ class Codec:
         self, value: Any, parts: Iterable[Any], serializer: str | None, room: int, name: Name
     ) -> bytes:
         _known(serializer or self.serializer)
-        tree = self._checked_tree(value, parts, room, name)
+        tree = self._walk(value, parts, room, name)
         try:
             text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except ValueError as error:  # sys.set_int_max_str_digits was lowered
@@ -288,12 +289,15 @@ class Codec:
             raise self._too_long(data, name)
         return data
 
-    def _walk(self, value: Any, room: int, name: Name, most: int) -> Any:
+    def _walk(self, value: Any, parts: Iterable[Any], room: int, name: Name) -> Any:
+        """The value as a tree; if it is huge for sure, it is only searched for a cycle."""
         try:
+            is_huge = self._survey(parts, _BUILT_IN) == _HUGE
+            most = _PATIENCE if is_huge else self.max_bytes
             return TreeMaker(self._classes.by_type, self.max_bytes, most).tree(value, room)
         except EncodeError as error:
             if self._classes.resolve():
-                return self._walk(value, room, name, most)
+                return self._walk(value, parts, room, name)
             raise NotEncodable(error.sentence(name)) from error.__cause__
         except Exception as error:  # a border: for example, a dict that changes meanwhile
             raise NotEncodable(f"{name('')}: {error_text(error)}") from error
@@ -332,6 +336,8 @@ class Codec:
         def on_extension(code: int, content: bytes) -> Any:
             nonlocal open_tags
             if code not in TYPE_TAG_OF_CODE:
+                if opaque is None:
+                    return read_scalar(code, content)
                 return _or_opaque(opaque, "time", None, lambda: read_scalar(code, content))
             open_tags += 1
             return TYPE_TAG_OF_CODE[code]
@@ -402,7 +408,7 @@ class Codec:
 
 
 def _or_opaque(opaque: list[Opaque] | None, kind: Any, fields: Any, make: Callable[[], Any]) -> Any:
-    """What ``make`` makes; where it cannot, and ``opaque`` is a list, something that is added."""
+    """What ``make`` makes; where it cannot, a placeholder that is added to a list ``opaque``."""
     try:
         return make()
     except NotMade as error:

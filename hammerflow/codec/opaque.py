@@ -48,10 +48,7 @@ def _steps_to(target: Opaque, value: Any, classes: Mapping[type, Registered]) ->
 
 def _parts(value: Any, classes: Mapping[type, Registered]) -> Iterator[tuple[str, Any]]:
     kind = type(value)
-    if kind is Opaque:
-        for name, item in (value.fields or {}).items():
-            yield f".{name}", item
-    elif kind is list:
+    if kind is list:
         for index, item in enumerate(value):
             yield f"[{index}]", item
     elif kind is dict:
@@ -62,6 +59,19 @@ def _parts(value: Any, classes: Mapping[type, Registered]) -> Iterator[tuple[str
         elements = list(CONTAINERS[kind].take(value))
         for number, element in enumerate(elements):
             yield CONTAINERS[kind].step_to(number, elements), element
-    elif kind in classes and classes[kind].type_tag is OBJECT:
-        for name, item in classes[kind].take(value).items():
+    else:
+        yield from _fields(value, classes.get(kind))
+
+
+def _fields(value: Any, entry: Registered | None) -> Iterator[tuple[str, Any]]:
+    """The steps to the fields of an object, or of an opaque one."""
+    fields: Mapping[str, Any] = {}
+    if type(value) is Opaque:
+        fields = value.fields or {}
+    elif entry is not None and entry.type_tag is OBJECT:
+        fields = entry.take(value)
+    for name, item in fields.items():
+        if name[0] != "$":
             yield f".{name}", item
+        elif isinstance(item, dict):  # attributes are fields to the caller
+            yield from ((f".{key}", each) for key, each in item.items())

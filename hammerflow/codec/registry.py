@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hammerflow.codec.annotations import classes_named, local_names
@@ -11,11 +12,21 @@ from hammerflow.codec.classes import Registered, is_registrable, registered
 from hammerflow.codec.types import EncodeError, NotMade, TypeTag, full_name, short
 from hammerflow.errors import ConfigError
 from hammerflow.origin import import_path
-from hammerflow.text import checked_name
+from hammerflow.text import checked_name, safe_repr
 
 __all__ = ["ClassRegistry"]
 
 Function = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class _Declared:
+    """A function or class whose annotations name classes."""
+
+    described: Any
+    known: Mapping[str, Any]
+    module: str
+    is_resolved: bool = False  # down to the last name
 
 
 class ClassRegistry:
@@ -37,8 +48,8 @@ class ClassRegistry:
         self._by_hand: set[type] = set()
         self._ambiguous: set[type] = set()  # annotated classes that share their name
         self._executions: dict[type, Any] = {}
-        self._declared: list[tuple[Any, Mapping[str, Any]]] = []
-        self._finished: set[int] = set()  # those of them that are resolved to the last name
+        self._declared: list[_Declared] = []
+        self._modules: dict[str, Any] = {}  # the execution of each module with declarations
 
     def register(self, cls: type, name: str | None) -> None:
         """Register a class by hand.
@@ -46,6 +57,8 @@ class ClassRegistry:
         Raises:
             ConfigError: the class cannot be registered, or another one has the name.
         """
+        if not isinstance(cls, type):
+            raise ConfigError(f"app.codec.register takes a class, not {safe_repr(cls)}")
         name = checked_name(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
         taken = self._by_name.get(name)
         if taken is not None and taken.cls is not cls and not self._is_reloaded(taken.cls, cls):
@@ -60,23 +73,29 @@ class ClassRegistry:
         self._ambiguous.discard(cls)
         self._by_full_name.setdefault(self._full_name(cls), entry)
         self._use(entry)
-        self._declared.append((cls, {}))  # the classes of its fields
+        self._declare(cls, {})  # for the classes of its fields
 
     def declare(self, fn: Function) -> None:
         """Allow the classes that a function's annotations name, once one of them is needed."""
-        self._declared.append((fn, local_names(fn)))
+        self._declare(fn, local_names(fn))
+
+    def _declare(self, described: Any, known: Mapping[str, Any]) -> None:
+        module, execution = getattr(described, "__module__", None) or "", _execution(described)
+        if self._modules.setdefault(module, execution) is not execution:  # it was reloaded
+            self._modules[module] = execution
+            self._declared = [each for each in self._declared if each.module != module]
+        self._declared.append(_Declared(described, known, module))
 
     def resolve(self) -> bool:
         """Register what the annotations name; whether that has changed anything."""
         before = len(self.by_type)
-        for number, (described, known) in enumerate(tuple(self._declared)):
-            if number in self._finished:
+        for declared in tuple(self._declared):
+            if declared.is_resolved:
                 continue
-            named = classes_named(described, known)
+            named = classes_named(declared.described, declared.known)
             for cls in named.classes:
                 self._register_named(cls)
-            if named.is_complete:
-                self._finished.add(number)
+            declared.is_resolved = named.is_complete
         return len(self.by_type) != before
 
     def named(self, type_tag: TypeTag, name: Any) -> Registered:
@@ -139,9 +158,9 @@ class ClassRegistry:
         return is_session or self._executions[old] is not _execution(new)
 
 
-def _execution(cls: type) -> Any:
-    """What is another object after a reload of a class's module."""
-    return getattr(sys.modules.get(cls.__module__), "__spec__", None)
+def _execution(described: Any) -> Any:
+    """What is another object after a reload of the module of a class or function."""
+    return getattr(sys.modules.get(getattr(described, "__module__", "")), "__spec__", None)
 
 
 def _refuse_ambiguous(value: Any) -> Any:

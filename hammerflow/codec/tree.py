@@ -97,11 +97,19 @@ class TreeMaker:
                 elements = list(container.take(value))
                 step = lambda number: container.step_to(number, elements)  # noqa: E731
                 return {container.type_tag.name: self._each(elements, room - 1, step)}
-            entry = self._classes[kind]
-            fields = guarded(entry.take, value)
-            return {entry.type_tag.name: [entry.name, self._dict(fields, room - 1, ".{}".format)]}
+            return self._object(value, self._classes[kind], room)
         except EncodeError as error:
             error.inside.append(id(value))
+            raise
+
+    def _object(self, value: Any, entry: Registered, room: int) -> Any:
+        fields = guarded(entry.take, value)
+        try:
+            return {entry.type_tag.name: [entry.name, self._dict(fields, room - 1, ".{}".format)]}
+        except EncodeError as error:
+            inner = error.path[-2:-1]
+            if error.path[-1].startswith(".$") and inner and inner[0].startswith("['"):
+                error.path[-2:] = [f".{inner[0][2:-2]}"]  # attributes are fields to the caller
             raise
 
     def _dict(self, value: dict[Any, Any], room: int, step: Callable[[Any], str]) -> Any:

@@ -61,19 +61,16 @@ def workflow_from_file(
             message has the line.
         MissingExtra: the file is YAML, and PyYAML is not installed.
     """
-    if not isinstance(path, str | Path):
-        raise ConfigError(
-            f"the path of a workflow file must be text or a Path, not {safe_repr(path)}"
-        )
     try:
         with Path(path).open(encoding="utf-8") as file:
             text = file.read(_MOST)
-    except ValueError as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
-        raise ConfigError(f"cannot read {safe_repr(path)}: {error}") from error
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        reason = error.strerror or str(error)
+        raise ConfigError(f"cannot read {safe_repr(str(path))}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a workflow file is named by a path, not {safe_repr(path)}") from error
     return workflow_from_text(app, text, format=format, source=str(path))
 
 
@@ -105,12 +102,12 @@ def _arguments(app: TaskApp, node: NodeSpec, source: str) -> tuple[list[Any], di
     def tag(value: Any) -> Any:  # a date of YAML has no JSON of its own
         return json.loads(app.codec.encode(value, serializer="json")[1:])
 
-    def decoded(value: Any) -> Any:
-        return app.codec.decode(f"J{json.dumps(value, default=tag)}")
+    def decoded(value: Any, what: str) -> Any:
+        return app.codec.decode(f"J{json.dumps(value, default=tag)}", what)
 
     try:
-        kwargs = {name: decoded(value) for name, value in node.kwargs.items()}
-        return [decoded(value) for value in node.args], kwargs
+        kwargs = {name: decoded(value, name) for name, value in node.kwargs.items()}
+        return [decoded(value, f"args[{i}]") for i, value in enumerate(node.args)], kwargs
     except NotDecodable as error:
         raise WorkflowInvalid(
             f"{source}, line {node.line}: the arguments of job {node.name!r}: {error}"

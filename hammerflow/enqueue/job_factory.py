@@ -19,6 +19,7 @@ from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
+from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three"]
 
@@ -68,12 +69,7 @@ class JobFactory:
             feeds: how many results come before the signature's arguments; -1 for an errback, which
                 takes one or three.
         """
-        if EACH in signature.options:
-            for index, item in enumerate(signature.args[0]):
-                try:
-                    task.check(*item)
-                except TypeError as error:
-                    raise TypeError(f"{task.name}: items[{index}]: {error}") from None
+        if EACH in signature.options:  # checked item by item by Task.map
             return
         first = abs(feeds)
         if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
@@ -182,6 +178,8 @@ class JobFactory:
             NotEncodable: an argument cannot be encoded.
             ConfigError: an option is out of range.
         """
+        if task is None:
+            name = checked_name(name, "the task of a signature")
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
         if not given and parent is None:

@@ -99,7 +99,10 @@ class Result(Generic[R]):
         return (await self._wait(_state).until_async(Deadline(timeout)))[0]
 
     def children(self) -> list[Result[Any]]:
-        """Results of the jobs that this one spawned, in spawn order; its fan-in comes last."""
+        """Results of the jobs that this one spawned, in spawn order; its fan-in comes last.
+
+        Empty until this job has completed: its children are written in the same transaction.
+        """
         found: list[Result[Any]] = []
         after = -1
         while True:

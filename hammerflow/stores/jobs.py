@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,8 @@ from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
+
+_log = logging.getLogger("hammerflow.stores")
 
 _PAGE = 1_000
 
@@ -287,7 +290,7 @@ class Jobs(Verbs):
 
     def get(self, job_id: bytes) -> Job | None:
         """A job with its error history; None for an unknown id."""
-        found = self.get_many([job_id])
+        found = self.get_many([job_id], must_read=True)
         if not found:
             return None
         rows = self._database.rows("job_errors", id=job_id)
@@ -299,12 +302,23 @@ class Jobs(Verbs):
         )
         return replace(found[0], errors=errors)
 
-    def get_many(self, job_ids: Sequence[bytes]) -> Sequence[Job]:
-        """Jobs without error histories, in the order of the ids; unknown ids are left out."""
+    def get_many(self, job_ids: Sequence[bytes], *, must_read: bool = False) -> Sequence[Job]:
+        """Jobs without error histories, in the order of the ids; unknown ids are left out.
+
+        So are rows that nothing of hammerflow has written and that cannot be read, unless they
+        ``must_read``: one of them must not hide all others.
+        """
         if not job_ids:
             return []
         rows = self._database.rows("job_rows", ids=list(job_ids))
-        jobs = {row[0]: self._job(row) for row in rows}
+        jobs: dict[bytes, Job] = {}
+        for row in rows:
+            try:
+                jobs[row[0]] = self._job(row)
+            except HammerflowError as error:
+                if must_read:
+                    raise
+                _log.warning("left out of a list: %s", error)
         return [jobs[job_id] for job_id in job_ids if job_id in jobs]
 
     def list(
@@ -368,15 +382,19 @@ class Jobs(Verbs):
                 f"job {uuid.UUID(bytes=id_)} is in none of the state tables: rows were deleted by "
                 "hand; run hammerflow doctor"
             )
-        return Job(
-            id=uuid.UUID(bytes=id_), task=task, queue=queue, priority=Priority(priority),
-            state=JobState(state), dependency_status=DependencyStatus(dependency), attempt=attempt,
-            created_at=created_at, run_at=instant(run_at), started_at=instant(started),
-            finished_at=instant(finished), parent_id=_uuid(parent), root_id=_uuid(root),
-            depth=depth, spawn_index=index, unique_key=key, reason=reason, progress=fraction,
-            progress_note=note, headers=json.loads(headers or "{}"),
-            options=json.loads(options or "{}"), workflow_id=_uuid(workflow), worker_id=worker_id,
-        )  # fmt: skip
+        try:
+            return Job(
+                id=uuid.UUID(bytes=id_), task=task, queue=queue, priority=Priority(priority),
+                state=JobState(state), dependency_status=DependencyStatus(dependency),
+                attempt=attempt, created_at=created_at, run_at=instant(run_at),
+                started_at=instant(started), finished_at=instant(finished), parent_id=_uuid(parent),
+                root_id=_uuid(root), depth=depth, spawn_index=index, unique_key=key, reason=reason,
+                progress=fraction, progress_note=note, headers=json.loads(headers or "{}"),
+                options=json.loads(options or "{}"), workflow_id=_uuid(workflow),
+                worker_id=worker_id,
+            )  # fmt: skip
+        except (ValueError, TypeError, RecursionError) as error:  # another program wrote the row
+            raise HammerflowError(f"job {uuid.UUID(bytes=id_)} cannot be read: {error}") from error
 
 
 def _uuid(id_: bytes | None) -> uuid.UUID | None:

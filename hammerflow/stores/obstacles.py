@@ -55,7 +55,7 @@ def _obstacles(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
             yield from _hindrances(store, job, lease)
         case JobState.READY:
             found = list(_hindrances(store, job, lease))
-            yield from found or [_queued(store, job)]
+            yield from found or [_queued(store, job, lease)]
 
 
 def _hindrances(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
@@ -65,7 +65,7 @@ def _hindrances(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
         says = f"its queue {job.queue} has been paused since {timestamp(at.astimezone())}"
         says += f" by {by}" * bool(by) + f" ({reason})" * bool(reason)
         yield Obstacle("queue_paused", says, f"run: hammerflow queue resume {job.queue}")
-    alive = [each for each in store.workers.list() if each["silent_for"] <= lease]
+    alive = _alive(store, lease)
     if not alive:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Obstacle("no_worker", "no worker is alive", advice)
@@ -84,18 +84,24 @@ def _hindrances(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
         yield Obstacle("no_worker_for_both", says, advice)
 
 
+def _alive(store: Store, lease: float) -> Workers:
+    return [each for each in store.workers.list() if each["silent_for"] <= lease]
+
+
 def _serves(worker: Mapping[str, Any], queue: str) -> bool:
     info = worker["info"]
     return info.get("is_open", True) or queue in info.get("queues", ())
 
 
-def _queued(store: Store, job: Job) -> Obstacle:
+def _queued(store: Store, job: Job, lease: float) -> Obstacle:
     ahead = store.queues.ahead(job.queue, job.priority, job.id.bytes)
     jobs = "1 job is" if ahead == 1 else f"{ahead:,} jobs are"
     says = (
         f"{jobs} ahead of it in its queue {job.queue}" if ahead else "it is the next of its queue"
     )
-    return Obstacle("queued", says)
+    serving = [each["id"] for each in _alive(store, lease) if _serves(each, job.queue)]
+    held = sum(map(store.workers.running, serving))
+    return Obstacle("queued", f"{says}; workers that serve the queue run {held:,} jobs")
 
 
 def _lost_worker(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
@@ -120,9 +126,12 @@ def _dependencies(store: Store, job: Job) -> Iterator[Obstacle]:
     place = store.dependencies.of(job.id.bytes, limit=_READ)
     if place is None or place.pending is None:
         return
-    jobs = store.jobs.get_many(place.before.ids)
-    open_ = [f"{each.id} ({each.state})" for each in jobs if not each.state.is_final][:_NAMED]
-    more = f": {', '.join(open_)}" if open_ else ""
-    more += " and others" if open_ and place.pending > len(open_) else ""
-    says = f"it waits for {place.pending} of {place.total} dependencies{more}"
+    jobs = {each.id.bytes: each for each in store.jobs.get_many(place.before.ids)}
+    open_ = [f"{each.id} ({each.state})" for each in jobs.values() if not each.state.is_final]
+    rows = store.workflows.rows([id_ for id_ in place.before.ids if id_ not in jobs])
+    open_ += [f"the {row.kind} {row.name} ({row.state.status})" for row in rows if not row.ended_at]
+    named = open_[:_NAMED]
+    more = " and others" if named and place.pending > len(named) else ""
+    says = f"it waits for {place.pending} of {place.total} dependencies"
+    says += f": {', '.join(named)}{more}" if named else ""
     yield Obstacle("dependencies", says, f"see hammerflow workflow dependencies {job.id}")

@@ -79,6 +79,10 @@ class Workers(Verbs):
         """Numbers of the workers that have registered a task."""
         return set(self._database.column("task_workers", task_id=name_id(task)))
 
+    def running(self, worker_id: int) -> int:
+        """How many jobs a worker holds."""
+        return int(self._database.column("leases_of_worker", worker_id=worker_id)[0])
+
     def sweep(self, *, lease: float, poison_limit: int) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.
 

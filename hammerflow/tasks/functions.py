@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import inspect
 import keyword
-import sys
 from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final
 
+from hammerflow.canvas.chain import Canvas
 from hammerflow.errors import ConfigError
-from hammerflow.origin import function_of, import_path
+from hammerflow.origin import function_of, import_path, is_async
+from hammerflow.text import safe_repr
 
 __all__ = [
     "UNFINISHED",
     "any_arguments",
     "arguments_check",
     "checked_function",
+    "checked_handler",
     "default_name",
-    "is_async",
     "unfinished",
 ]
 
@@ -34,7 +35,7 @@ def checked_function(fn: Any, *, is_spawner: bool) -> Callable[..., Any]:
     """
     if isinstance(fn, staticmethod):
         fn = fn.__func__
-    shown = getattr(fn, "__qualname__", None) or f"{fn!r:.80}"
+    shown = getattr(fn, "__qualname__", None) or safe_repr(fn)
     wrong = _why_not(fn) or ("" if is_spawner else _why_no_task(fn))
     if wrong:
         raise ConfigError(f"@app.{'spawner' if is_spawner else 'task'}: {shown} {wrong}")
@@ -45,6 +46,8 @@ def _why_not(fn: Any) -> str:
     """Why this can be neither task nor spawner; empty if it can."""
     if isinstance(fn, str):
         return "is text, not a function: give the name as name='...'"
+    if isinstance(fn, Canvas):
+        return "is a call of a task, not a function"
     if isinstance(fn, type):
         return "is a class, whose instances are not results: write a function that calls it"
     if isinstance(fn, classmethod | property) or not callable(fn):
@@ -88,16 +91,18 @@ def default_name(fn: Any) -> tuple[str, str]:
         return f"__main__.{name}", f"task {name}: {error}, {remedy}"
 
 
-def is_async(fn: Any) -> bool:
-    """Whether a call returns a coroutine or an async generator."""
-    function = function_of(fn)
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return True
-    coroutines = sys.modules.get("asyncio.coroutines")  # it may mark what returns a coroutine
-    mark = getattr(coroutines, "_is_coroutine", None)
-    return inspect.iscoroutinefunction(fn) or (
-        mark is not None and getattr(fn, "_is_coroutine", None) is mark
-    )
+def checked_handler(fn: Any, name: str) -> Any:
+    """The function itself, if it can give the children of a job.
+
+    Raises:
+        ConfigError: it cannot be called, or it is async.
+    """
+    if not callable(fn) or is_async(fn):
+        raise ConfigError(
+            f"the spawn handler {name!r} must be a plain function or a generator, which is called "
+            f"in the worker's thread, not {fn!r:.80}"
+        )
+    return fn
 
 
 def unfinished(name: str, value: Any) -> TypeError:

@@ -23,7 +23,7 @@ from hammerflow.checks import (
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
 from hammerflow.option import Option, OptionTable, checked
-from hammerflow.tasks.functions import is_async
+from hammerflow.origin import is_async
 
 __all__ = [
     "OPTIONS",

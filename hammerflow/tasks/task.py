@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +22,7 @@ from typing import (
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.signature import Signature
+from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.checks import ARGS, KWARGS, items_of, whole
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
@@ -34,6 +33,7 @@ from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.pickles import reduced_task
 
 __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task"]
 
@@ -65,9 +65,10 @@ class BoundCall(Generic[P, R]):
         """As :meth:`Task.delay`, with these options."""
         return self._task.app.call(self._task, args, kwargs, self._options)
 
-    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+    def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[R]]:
         """:meth:`delay` without blocking the event loop."""
-        return await self._task.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+        kept, named = snapshot_of_args(args), snapshot_of_kwargs(kwargs)
+        return self._task.app.in_thread(self.delay, *kept, **named)  # type: ignore[no-any-return]
 
     @overload
     def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
@@ -133,12 +134,7 @@ class Task(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         """Pickle it by name as a function is, or by its app and its name in the app."""
-        found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
-            found = getattr(found, part, None)
-        if found is self:
-            return self.__qualname__
-        return _task_of, (self.app, self.__module__, self.name)
+        return reduced_task(self, self.app, self.name)
 
     def __copy__(self) -> Self:
         return self
@@ -173,9 +169,13 @@ class Task(Generic[P, R]):
         app.notifier.ring((options.queue,))
         return Result(job.id, app)
 
-    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """:meth:`delay` without blocking the event loop."""
-        return await self.app.in_thread(self.delay, *args, **kwargs)  # type: ignore[no-any-return]
+    def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[R]]:
+        """:meth:`delay` without blocking the event loop.
+
+        Arguments that can change are copied now, as the call is encoded later, in a thread.
+        """
+        kept, named = snapshot_of_args(args), snapshot_of_kwargs(kwargs)
+        return self.app.in_thread(self.delay, *kept, **named)  # type: ignore[no-any-return]
 
     @documented(*CALL_OPTIONS)
     def apply_async(
@@ -246,38 +246,44 @@ class Task(Generic[P, R]):
         """One job that calls the function with each item in turn; its result is a list.
 
         It has the options of the task, and all items are run again if one of them fails.
+
+        Raises:
+            TypeError: the function does not take an item; the message has its index.
         """
-        return self._for_each(items, lambda index, item: [item])
+        return self._for_each(
+            [item] for item in items_of(items, f"{self.name}.map(): items must be an iterable")
+        )
 
     def starmap(self, items: Iterable[Any]) -> Signature[list[R]]:
         """:meth:`map` for items that are lists of arguments."""
-        return self._for_each(items, self._arguments)
+        return self._for_each(items_of(items, f"{self.name}.starmap(): items must be an iterable"))
 
-    def _for_each(
-        self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
-    ) -> Signature[list[R]]:
-        """One call for each item, with the arguments that ``arguments`` makes of it."""
-        items = items_of(items, f"{self.name}: items must be an iterable")
-        calls = [arguments(index, item) for index, item in enumerate(items)]
+    def _for_each(self, items: Iterable[Any], first: int = 0) -> Signature[list[R]]:
+        """One call for each item, a list of arguments; ``first`` is the index of the first one."""
+        calls: list[list[Any]] = []
+        for index, item in enumerate(items, first):
+            place = f"{self.name}: items[{index}]"
+            calls.append(list(items_of(item, f"{place} must be a list of arguments")))
+            try:
+                self.check(*calls[-1])
+            except TypeError as error:
+                raise TypeError(f"{place}: {error}") from None
         if self.refusal:
             raise ConfigError(self.refusal)
         options: Any = CheckedOptions({EACH: True})
         return Signature(self.name, (calls,), None, options, True, self.app.enqueue)
-
-    def _arguments(self, index: int, item: Any) -> list[Any]:
-        what = f"{self.name}.starmap(): items[{index}] must be a list of arguments"
-        return list(items_of(item, what))
 
     def chunks(self, items: Iterable[Any], n: int) -> Group[list[R]]:
         """A group of jobs that each take ``n`` items, which are lists of arguments.
 
         Raises:
             ConfigError: ``n`` is below 1.
+            TypeError: as :meth:`map`.
         """
         n = _SIZE(n, f"{self.name}.chunks(): n")
         iterator = iter(items_of(items, f"{self.name}.chunks(): items must be an iterable"))
         parts = iter(lambda: list(itertools.islice(iterator, n)), [])
-        group = Group(self.starmap(part) for part in parts)
+        group = Group(self._for_each(part, first * n) for first, part in enumerate(parts))
         group.submit = self.app.enqueue
         return group
 
@@ -296,9 +302,7 @@ class Spawner(Task[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.fn(*args, **kwargs)
 
-    def _for_each(
-        self, items: Iterable[Any], arguments: Callable[[int, Any], list[Any]]
-    ) -> Signature[list[R]]:
+    def _for_each(self, items: Iterable[Any], first: int = 0) -> Signature[list[R]]:
         raise ConfigError(
             f"map, starmap and chunks cannot call the spawner {self.name}, as each of its jobs has "
             "children of its own: send a group of its signatures"
@@ -311,11 +315,5 @@ def _look_like(fn: Any, task: Any) -> None:
     vars(task).update({k: v for k, v in getattr(fn, "__dict__", {}).items() if not hasattr(own, k)})
     functools.update_wrapper(task, fn, updated=())
     function = function_of(fn)
-    for name in ("__code__", "__defaults__", "__kwdefaults__") if function else ():
+    for name in ("__code__", "__defaults__", "__globals__", "__kwdefaults__") if function else ():
         setattr(task, name, getattr(function, name))
-
-
-def _task_of(app: Any, module: str, name: str) -> Task[..., Any]:
-    """A pickled task that its module does not hold under the function's name."""
-    importlib.import_module(module)
-    return app.tasks[name]  # type: ignore[no-any-return]

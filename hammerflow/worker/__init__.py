@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hammerflow.worker.descriptors import open_missing_streams
+from hammerflow.streams import open_missing_streams
 from hammerflow.worker.loading import preload
 from hammerflow.worker.options import WorkerOptions, read_queues
 

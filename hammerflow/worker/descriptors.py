@@ -1,13 +1,11 @@
-"""Descriptors: where the worker's are out of a body's way, and streams that are always there."""
+"""Descriptors: the worker's out of a body's way, and a sentinel that bodies meet first."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import resource
-import sys
 
-__all__ = ["Sentinel", "move_up", "open_missing_streams"]
+__all__ = ["Sentinel", "move_up"]
 
 #: This many descriptors below the limit are where the worker's are moved to.
 _HIGH = 64
@@ -20,8 +18,8 @@ def move_up(fd: int) -> int:
     Returns:
         The new number, or the old one where the limit of open files leaves no room.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = 1024 if limit == resource.RLIM_INFINITY else min(limit, 1024)  # FD_SETSIZE
+    limit = os.sysconf("SC_OPEN_MAX")  # the soft limit; -1 if there is none
+    highest = 1024 if limit < 0 else min(limit, 1024)  # FD_SETSIZE
     try:
         moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, highest - _HIGH))
     except OSError:
@@ -29,22 +27,6 @@ def move_up(fd: int) -> int:
         return fd
     os.close(fd)
     return moved
-
-
-def open_missing_streams() -> None:
-    """Open stdin, stdout and stderr on the null device where they are closed.
-
-    Otherwise the next files, pipes or connections would get their numbers, and what is printed.
-    """
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            null = os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number: this one
-            os.set_inheritable(null, True)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 class Sentinel:

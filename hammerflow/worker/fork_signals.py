@@ -57,7 +57,8 @@ class AppSignals:
         _of_app.update((n, self._of_app.pop(n)) for n in STOP_SIGNALS if n in self._of_app)
         ignore_stop_signals()
         signal.set_wakeup_fd(-1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        # Not even a mask from whoever started the worker may hold these up.
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask - {*_OF_WORKER, signal.SIGCHLD})
         return sorted(signal.Signals(n).name for n in _OF_WORKER & {*self._of_app, *_of_app})
 
     def give_back(self) -> None:

@@ -25,11 +25,12 @@ from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.streams import open_missing_streams
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
-from hammerflow.worker.descriptors import move_up, open_missing_streams
+from hammerflow.worker.descriptors import move_up
 from hammerflow.worker.failures import CLOSED_PIPES
 from hammerflow.worker.fork_signals import STOP_SIGNALS, AppSignals, ignore_stop_signals
 from hammerflow.worker.loading import load_app, preload

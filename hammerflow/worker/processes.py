@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import functools
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ __all__ = [
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
-_PAGE = resource.getpagesize()
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @functools.cache
@@ -147,6 +146,8 @@ def resident_mebibytes() -> float:
     try:
         pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except OSError:
+        import resource  # where it is loaded, children check limits after each job
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
     return pages * _PAGE / (1 << 20)

@@ -27,6 +27,7 @@ from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import is_id
 from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.text import safe_repr
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.planned import Output, PlannedItem, PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
@@ -190,18 +191,19 @@ class Plan:
 
     def _add_dependency(self, job: PlannedJob, other: Any) -> None:
         """``signature.depends_on(other)``."""
+        shown = safe_repr(other)
         if isinstance(other, str) and not is_id(other):
             output = None if job.workflow is None else job.workflow.outputs.get(other)
             if output is None:
                 raise WorkflowInvalid(
-                    f"{job.signature.task} depends on {other!r}, but its workflow has no node of "
+                    f"{job.signature.task} depends on {shown}, but its workflow has no node of "
                     "that name"
                 )
         elif isinstance(other, Canvas | Workflow | Batch):
             output = self._outputs.get(id(other))
             if output is None:
                 raise WorkflowInvalid(
-                    f"{job.signature.task} depends on {other!r}, which is not sent with it: send "
+                    f"{job.signature.task} depends on {shown}, which is not sent with it: send "
                     "that first and depend on its result, or put both into one workflow"
                 )
         else:
@@ -353,7 +355,9 @@ def external_id(other: Any) -> bytes:
     if isinstance(key, str) and is_id(key):
         key = uuid.UUID(key)
     if not isinstance(key, uuid.UUID):
-        raise WorkflowInvalid(f"a job cannot depend on {other!r}: give a result, an id or a name")
+        raise WorkflowInvalid(
+            f"a job cannot depend on {safe_repr(other)}: give a result, an id or a name"
+        )
     return key.bytes
 
 

@@ -361,6 +361,16 @@ def spoil(what: str) -> list[str]:
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
 _AT_HOME = os.getcwd()
+_OPEN_MAX = os.sysconf("SC_OPEN_MAX")
+
+
+def _lower_a_limit() -> None:
+    import resource  # not before: the worker notices that a body loads it
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+
+
 _SPOILS: dict[str, Any] = {
     "folder": lambda: os.chdir("/"),
     "umask": lambda: os.umask(0o777),
@@ -369,6 +379,7 @@ _SPOILS: dict[str, Any] = {
     "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}),
     "stdout": lambda: sys.stdout.close(),  # noqa: PLW0108 - the stream of then
     "variables": lambda: os.environ.update(SPOILED="1"),
+    "limit": _lower_a_limit,
 }
 _SPOILED: dict[str, Any] = {
     "folder": lambda: os.getcwd() != _AT_HOME,
@@ -378,6 +389,7 @@ _SPOILED: dict[str, Any] = {
     "mask": lambda: bool(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     "stdout": lambda: sys.stdout.closed,
     "variables": lambda: "SPOILED" in os.environ,
+    "limit": lambda: os.sysconf("SC_OPEN_MAX") != _OPEN_MAX,
 }
 SPOILS = tuple(_SPOILS)
 
@@ -434,6 +446,15 @@ _RAISED: dict[str, Any] = {
     "GeneratorExit": GeneratorExit,
 }
 RAISED = tuple(_RAISED)
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def hold_as_nobody(gate: str) -> None:
+    """Changes its user, which cancels the wish to die with the worker."""
+    with entered(gate):
+        os.seteuid(65534)
+        while not is_open(gate):
+            time.sleep(0.01)
 
 
 @app.task(max_attempts=100, backoff=constant(0))

@@ -24,34 +24,31 @@ from hammerflow import (
 from hammerflow.testing import drain
 
 
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda app, t: group([]).delay(), []),
-        (lambda app, t: group(task for task in ()).apply_async(countdown=9), []),
-        (lambda app, t: group([]).skew(1).set(queue="q")(), []),
-        (lambda app, t: chain(group([])).delay(), []),
-        (lambda app, t: group(group([]), chain(group([]), group([]))).delay(), [[], []]),
-        (lambda app, t: app.enqueue(group([])), []),
-        (lambda app, t: app.enqueue(group(group([]), group([]))), [[], []]),
-        (lambda app, t: t.add.chunks([], 2).delay(), []),
-        (lambda app, t: t.add.chunks([], 2).group().delay(), []),
-        (lambda app, t: app.batch([]).enqueue(), []),
-    ],
-)
-def test_an_empty_group_or_batch_is_done_at_once(
-    app: Hammerflow, t: SimpleNamespace, make: Callable[..., Any], expected: list[Any]
-) -> None:
-    result = make(app, t)
-    assert result.get(timeout=0) == expected
-    assert asyncio.run(result.aget(timeout=0)) == expected
-    assert result.wait(timeout=0) is WorkflowStatus.COMPLETED
-    result.cancel()
-    assert result.get(timeout=0) == expected
-    if hasattr(result, "results"):
-        assert (result.ready(), result.successful(), result.failed()) == (True, True, False)
-        assert (result.waiting(), result.completed_count()) == (False, 0)
-        assert repr(result).startswith("<GroupResult")
+def test_an_empty_group_or_batch_is_done_at_once(app: Hammerflow, t: SimpleNamespace) -> None:
+    makes: list[tuple[Callable[[], Any], list[Any]]] = [
+        (lambda: group([]).delay(), []),
+        (lambda: group(task for task in ()).apply_async(countdown=9), []),
+        (group([]).skew(1).set(queue="q"), []),
+        (lambda: chain(group([])).delay(), []),
+        (lambda: group(group([]), chain(group([]), group([]))).delay(), [[], []]),
+        (lambda: app.enqueue(group([])), []),
+        (lambda: app.enqueue(group(group([]), group([]))), [[], []]),
+        (lambda: t.add.chunks([], 2).delay(), []),
+        (lambda: t.add.chunks([], 2).group().delay(), []),
+        (lambda: app.batch([]).enqueue(), []),
+    ]
+    for make, expected in makes:
+        result = make()
+        assert result.get(timeout=0) == expected
+        assert asyncio.run(result.aget(timeout=0)) == expected
+        assert result.wait(timeout=0) is WorkflowStatus.COMPLETED
+        assert asyncio.run(result.await_(timeout=0)) is WorkflowStatus.COMPLETED
+        result.cancel()
+        assert result.get(timeout=0) == expected
+        if hasattr(result, "results"):
+            assert (result.ready(), result.successful(), result.failed()) == (True, True, False)
+            assert (result.waiting(), result.completed_count()) == (False, 0)
+            assert repr(result).startswith("<GroupResult")
     assert not app.jobs()
 
 

@@ -166,27 +166,23 @@ def test_each_part_of_a_header_and_each_input_is_one_entry(
     assert inputs.get(timeout=1) == values | {"gather": values}
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda f: chain(f.leaf.s(1), f.fail.si()),
-        lambda f: group(f.leaf.s(1), f.fail.s()),
-        lambda f: chord([f.fail.s()], f.leaf.si(1)),
-        lambda f: Workflow("w").add(f.fail.s()),
-        lambda f: Batch([f.leaf.s(1), f.fail.s()]),
-    ],
-    ids=["chain", "group", "chord", "workflow", "batch"],
-)
-def test_the_failure_of_any_child_skips_the_fan_in(
-    app: Hammerflow, f: SimpleNamespace, make: Any
-) -> None:
-    @app.spawner(then=f.total.s())
-    def parent() -> Any:
-        yield from (f.leaf.s(0), make(f), f.leaf.s(2))
+def test_the_failure_of_any_child_skips_the_fan_in(app: Hammerflow, f: SimpleNamespace) -> None:
+    makes: list[Any] = [
+        f.fail.s,
+        lambda: chain(f.leaf.s(1), f.fail.si()),
+        lambda: group(f.leaf.s(1), f.fail.s()),
+        lambda: chord([f.fail.s()], f.leaf.si(1)),
+        lambda: Workflow("w").add(f.fail.s()),
+        lambda: Batch([f.leaf.s(1), f.fail.s()]),
+    ]
 
-    result = parent.delay()
+    @app.spawner(then=f.total.s())
+    def parent(kind: int) -> Any:
+        yield from (f.leaf.s(0), makes[kind](), f.leaf.s(2))
+
+    results = [parent.delay(kind) for kind in range(len(makes))]
     drain(app)
-    assert result.children()[-1].state is JobState.SKIPPED
+    assert [r.children()[-1].state for r in results] == [JobState.SKIPPED] * len(makes)
 
 
 def test_names_of_nodes_are_not_taken_for_parts_of_others(
@@ -289,3 +285,21 @@ def test_a_spawner_and_inputs_refuse_a_result_that_is_not_stored(
     with pytest.raises(JobFailed, match="'a': its result is not stored"):
         ordered.get(timeout=1)
     assert left.children()[-1].get(timeout=1) == "then"
+
+
+def test_a_call_that_replaces_a_job_gives_its_result(app: Hammerflow, f: SimpleNamespace) -> None:
+    @app.task(store_result=False)
+    def quiet(n: Any) -> Any:
+        return n
+
+    @app.task
+    def replaced(how: str) -> None:
+        with_group = chord([f.leaf.s(1)], quiet.s())
+        by = {"call": quiet.s(1), "chain": f.leaf.s(1) | quiet.s(), "chord": with_group}
+        current_job().replace(by[how])
+
+    results = [(replaced.s(how) | f.total.s()).delay() for how in ("call", "chain", "chord")]
+    unstored = replaced.options(store_result=False).delay("call")
+    drain(app)
+    assert [r.get(timeout=1) for r in results] == [1, 1, [1]]
+    assert unstored.get(timeout=1) is None

@@ -146,7 +146,8 @@ def test_wrong_items_are_refused_with_their_path_before_anything_is_written(
 
     wrong: list[tuple[Any, type[Exception], str]] = [
         (lambda: add.starmap([(1, 2), (1, 2, 3)]).delay(), TypeError, r"items\[1\]: add\(\) takes"),
-        (lambda: add.chunks([(1,), (), (2,)], 2).delay(), TypeError, r"items\[1\]: .* missing"),
+        (lambda: add.chunks([(1,), (2,), (3,), ()], 2), TypeError, r"items\[3\]: .* missing"),
+        (lambda: add.chunks([(1,), (2,), 3], 2), TypeError, r"items\[2\] must be a list of arg"),
         (lambda: group(add.starmap([()])).delay(), TypeError, r"items\[0\]: add\(\) missing"),
         (lambda: add.starmap([(1,), 2]), TypeError, r"items\[1\] .*list of arguments, not 2"),
         (lambda: add.starmap(["ab"]), TypeError, r"items\[0\] .*list of arguments, not 'ab'"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import dataclasses
 import enum
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hammerflow import Hammerflow, Signature, SpawnConfig, Workflow, chain, chord, group
 from hammerflow.canvas.snapshot import snapshot
+from hammerflow.testing import drain
 
 
 @dataclasses.dataclass
@@ -115,6 +118,7 @@ def test_options_are_kept_as_they_were_given(app: Hammerflow) -> None:
     calls = [
         add.options(headers=headers, spawn=config).s(1),
         add.s(1).set(headers=headers, spawn=config),
+        app.signature("add", (1,), headers=headers, spawn=config),
         *group(add.s(1)).set(headers=headers, spawn=config).tasks,
     ]
     headers["trace"].append("z")
@@ -122,3 +126,24 @@ def test_options_are_kept_as_they_were_given(app: Hammerflow) -> None:
     for call in calls:
         assert call.options["headers"] == {"trace": ["a"]}
         assert call.options["spawn"].metadata == {"by": ["b"]}
+
+
+def test_a_coroutine_that_sends_a_call_keeps_its_arguments(tmp_path: Path) -> None:
+    app = Hammerflow("shop", database=f"sqlite:///{tmp_path}/jobs.db")
+
+    @app.task
+    def echo(*args: Any, **kwargs: Any) -> Any:
+        return [*args, *kwargs.values()]
+
+    async def send() -> list[Any]:
+        sent, buffer = [], list[int]()
+        for n in range(3):
+            buffer.append(n)
+            sent += [echo.adelay(buffer), echo.options(priority=1).adelay(x=buffer)]
+        return await asyncio.gather(*sent)
+
+    results = asyncio.run(send())
+    drain(app)
+    kept = [result.get(timeout=1) for result in results]
+    assert kept == [[[0]]] * 2 + [[[0, 1]]] * 2 + [[[0, 1, 2]]] * 2
+    app.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from hammerflow.cli import COMMANDS
 from hammerflow.cli.exit import exit_code_of
+from hammerflow.cli.options import Checked
 from tests.cli.conftest import HAMMERFLOW, Run, environment
 
 
@@ -138,6 +140,23 @@ def test_every_command_has_help_and_json(run: Run) -> None:
         assert run(name, "--help").code == 0
 
 
+def test_help_shows_the_range_of_each_number(run: Run) -> None:
+    count = 0
+    for name in COMMANDS:
+        command = importlib.import_module(f"hammerflow.cli.{name}").command
+        leaves = command.commands.items() if isinstance(command, click.Group) else [("", command)]
+        for leaf, each in leaves:
+            shown = " ".join(run(*filter(None, (name, leaf)), "--help").out.split())
+            for option in each.params:
+                assert not isinstance(option.type, click.types.IntParamType), option.name
+                assert not isinstance(option.type, click.types.FloatParamType), option.name
+                if isinstance(option.type, Checked) and option.type.check.type != "str":
+                    bounds = option.type.check.bounds
+                    assert not bounds or f"[{bounds}]" in shown, (name, leaf, option.name)
+                    count += bool(bounds)
+    assert count > 15
+
+
 def test_help_imports_no_command_no_driver_and_no_terminal() -> None:
     script = (
         "import sys; from hammerflow.cli import main\n"
@@ -165,6 +184,91 @@ def test_a_reader_that_leaves_is_forgiven(run: Run, folder: Path, sqlite_url: st
     os.close(writer)
 
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "words"),
+    [
+        (">/dev/full", 1, "error: reading or writing failed: No space left on device"),
+        (">&-", 0, ""),
+        ("2>&- >&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_a_sentence(
+    folder: Path, sqlite_url: str, redirected: str, code: int, words: str
+) -> None:
+    command = shlex.join([*HAMMERFLOW, "migrate", "--database", sqlite_url])
+
+    ended = subprocess.run(
+        f"{command} {redirected}", check=False, shell=True, capture_output=True, text=True,
+        env=environment(),
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr.startswith(words) and ended.stderr.count("\n") == bool(words)
+
+
+def test_a_folder_that_is_gone_is_a_sentence(run: Run, folder: Path) -> None:
+    gone = folder / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+
+    ended = run("-A", "shop:app", "job", "list")
+
+    assert (ended.code, ended.err) == (
+        1, "error: the working directory is gone: go to the project's folder\n"
+    )  # fmt: skip
+
+
+def test_a_warning_is_a_sentence_or_json(
+    folder: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAMMERFLOW_POLLS", "1")
+    migrate = ("migrate", "--database", sqlite_url)
+
+    plain, as_json = _process(*migrate), _process(*migrate, "--json")
+
+    assert (plain.returncode, as_json.returncode) == (0, 0)
+    words = "$HAMMERFLOW_POLLS is not a setting of hammerflow: did you mean $HAMMERFLOW_POLL?"
+    assert plain.stderr == f"warning: {words}\n"
+    assert json.loads(as_json.stderr) == {"warning": words}
+
+
+PLACE = "127.0.0.1:1/x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://{PLACE}?foo=1", f"postgresql://{PLACE}?connect_timeout=abc",
+        f"postgresql://{PLACE}?sslmode=bogus", f"postgresql://{PLACE}?options=%zz",
+        "postgresql://a..b/x", "postgresql://127.0.0.1:0/x", "postgresql:///x?host=/nowhere",
+        f"mysql://{PLACE}?ssl_ca=/nowhere", f"mysql://{PLACE}?charset=bogus",
+        f"mysql://{PLACE}?read_default_file=/nowhere", f"mysql://{PLACE}?ssl_disabled=maybe",
+        f"mysql://{'x' * 300}/x", "mysql://a..b/x",
+        "sqlite:////proc/x.db", "sqlite:////dev/null", "sqlite:////", f"sqlite:///{'x' * 300}",
+        "sqlite:////etc/passwd",
+    ],
+)  # fmt: skip
+def test_a_url_that_leads_nowhere_is_a_sentence(run: Run, url: str) -> None:
+    for command in (["migrate"], ["doctor"], ["job", "list"]):
+        ended = run(*command, "--database", url)
+
+        text = ended.err if command != ["doctor"] else ended.out
+        assert ended.code in (1, 2), text
+        assert "unexpected" not in text and ended.err.count("\n") <= 1, text
+
+
+@pytest.mark.parametrize("code", ["import os; os._exit(3)", "import sys; sys.exit(3)"])
+def test_an_app_that_ends_the_process_is_a_sentence(folder: Path, code: str) -> None:
+    (folder / "broken.py").write_text(code)
+
+    for command in (["job", "list"], ["worker"]):
+        ended = _process("-A", "broken:app", *command)
+
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("error: broken:app: ") and ended.stderr.count("\n") == 1
 
 
 def test_what_an_encoding_lacks_is_escaped(

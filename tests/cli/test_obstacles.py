@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
 
-from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow
+from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow, group
 from hammerflow.jobs.job import Job
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
 from hammerflow.stores.obstacles import Obstacle, obstacles
@@ -82,6 +83,20 @@ def dependent(app: Hammerflow) -> Job:
     return result.job()  # type: ignore[no-any-return]
 
 
+def fan_in(app: Hammerflow) -> Job:
+    root = spawn_album(app, 5)
+    return app.store.jobs.children(uuid.UUID(root).bytes)[-1]
+
+
+def after_a_workflow(app: Hammerflow) -> Job:
+    add = app.tasks["shop.add"]
+    workflow = Workflow("outer")
+    workflow.add(group(add.s(n, n) for n in range(2)), name="inner")
+    workflow.add(add.s(3, 4), name="last", after=["inner"])
+    app.enqueue(workflow)
+    return next(job for job in app.jobs() if job.state is JobState.WAITING)
+
+
 def lost(app: Hammerflow) -> Job:
     job = a_job(app)
     assert len(claim(app)) == 1
@@ -92,7 +107,7 @@ def lost(app: Hammerflow) -> Job:
 @pytest.mark.parametrize(
     ("prepare", "code", "words"),
     [
-        (ready, "queued", "1 job is ahead of it in its queue default"),
+        (ready, "queued", "1 job is ahead of it in its queue default; workers that serve"),
         (paused, "queue_paused", "by ann@here (the move)\n"),
         (without_worker, "no_worker", "no worker is alive"),
         (unserved, "queue_unserved", "-> add it to the queues of a worker: -Q ...,default"),
@@ -101,6 +116,8 @@ def lost(app: Hammerflow) -> Job:
         (later, "due_later,no_worker", "it is due at 20"),
         (parked, "parked", "it is parked: "),
         (dependent, "dependencies", "it waits for 1 of 1 dependencies: "),
+        (fan_in, "dependencies", "it waits for 5 of 5 dependencies: "),
+        (after_a_workflow, "dependencies", "dependencies"),
         (lost, "worker_lost", "its worker is gone"),
     ],
 )
@@ -113,7 +130,7 @@ def test_a_job_that_does_not_run_says_why(
 
     assert ",".join(each["code"] for each in found["obstacles"]) == code
     assert found["obstacles"][0].keys() == set(Obstacle._fields)
-    assert "\nwhy not" in shown.out and words in shown.out
+    assert "\nblocked " in shown.out and words in shown.out
 
 
 def test_a_paused_workflow_is_why_its_jobs_wait(run: Run, embedded_shop: Hammerflow) -> None:

@@ -105,7 +105,8 @@ KEPT = [
             datetime(2025, 3, 30, 2, 30, tzinfo=BERLIN),
             datetime(2025, 1, 1, tzinfo=ZoneInfo("UTC")),
             datetime(1900, 1, 1, tzinfo=ZoneInfo("Asia/Kathmandu")), time(2, 30, fold=1),
-            time(12, tzinfo=EAST), time(12, tzinfo=BERLIN), {TWICE: [TWICE]},
+            time(12, tzinfo=EAST), time(12, tzinfo=BERLIN),
+            time(12, tzinfo=ZoneInfo("UTC")), {TWICE: [TWICE]},
         ),
         "with `fold`, and with the key of a `ZoneInfo`; of another time zone with a fixed offset "
         "only the offset is kept",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import importlib
 import re
 import subprocess
@@ -94,7 +95,7 @@ class Form(TypedDict, total=False):
 
 
 Key = NewType("Key", Pair)
-Ordered = TypeVar("Ordered", bound=Order)
+Ordered = TypeVar("Ordered", bound="Order")
 
 
 class Text(str):
@@ -130,15 +131,32 @@ def box(box: Box[Order]) -> None: ...
 class Methods:
     @staticmethod
     def static(order: Order) -> None: ...
+    @classmethod
+    def of_class(cls, order: Order) -> None: ...
+    def bound(self, order: Order) -> None: ...
+    def __call__(self, order: Order) -> None: ...
 
 
-def wrapped(order: Order) -> None: ...
+def decorated(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def call(*args: Any) -> Any:
+        return fn(*args)
+
+    return call
+
+
+CALLABLES = [Methods.static, Methods.of_class, Methods().bound, Methods()]
+CALLABLES += [
+    decorated(plain),
+    functools.partial(decorated(plain)),
+    decorated(functools.partial(plain)),
+]
 
 
 FUNCTIONS: list[tuple[Callable[..., Any], Any]] = [
     *((fn, ORDER) for fn in (plain, optional, old_union, nested, annotated, alias, star, returned)),
     *((fn, ORDER) for fn in (bound, of_new_type, of_form, beside_what_is_gone, in_async, spawns)),
-    *((fn, ORDER) for fn in (async_spawns, callback, box, Methods.static)),
+    *((fn, ORDER) for fn in (async_spawns, callback, box, *CALLABLES)),
     (old_union, Color.RED),
     (star, Size.SMALL),
     (of_new_type, Pair(ORDER)),
@@ -217,6 +235,22 @@ def module_of(name: str) -> Any:
     )
     exec(compile(text, "<shop>", "exec", dont_inherit=True), names)
     return SimpleNamespace(**names)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax of Python 3.12")
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+def test_the_type_parameters_and_aliases_of_python_3_12_are_read(future: str) -> None:
+    names: dict[str, Any] = {"__name__": "shop", "Order": Order, "Color": Color}
+    text = (
+        f"{future}type Orders = list[Order]\n"
+        "def task[T: Order](order: T) -> None: ...\n"
+        "def aliased(orders: Orders | Color) -> None: ...\n"
+    )
+    exec(compile(text, "<shop>", "exec", dont_inherit=True), names)
+    for task in ("task", "aliased"):
+        codec = Codec()
+        codec.register_annotations(names[task])
+        assert codec.decode(codec.encode(ORDER)) == ORDER
 
 
 def test_two_modules_may_have_a_class_of_one_name() -> None:

@@ -10,6 +10,7 @@ import threading
 import time as clock
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -141,6 +142,23 @@ def test_a_bytearray_is_told_from_bytes_wherever_it_is() -> None:
         for serializer in ("msgpack", "json"):
             data = CODEC.encode_call((1,), {"deep": deep}, serializer=serializer)
             assert exactly(CODEC.decode_call(data)) == exactly(((1,), {"deep": deep}))
+
+
+@dataclass(eq=False)
+class Key:
+    """Has a hash, whatever is in it."""
+
+    data: bytearray
+
+
+def test_a_bytearray_inside_a_key_is_kept_or_refused() -> None:
+    codec = Codec()
+    codec.register(Key)
+    value = {Key(bytearray(b"x")): 1}
+    (key,) = codec.decode(codec.encode(value, serializer="json"))
+    assert exactly(key.data) == exactly(bytearray(b"x"))
+    with pytest.raises(NotEncodable, match=r"^result: a bytearray inside a key of a dict cannot"):
+        codec.encode(value)
 
 
 class Opaque:

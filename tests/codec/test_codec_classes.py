@@ -250,6 +250,14 @@ def test_another_process_must_know_the_class(codec: Codec) -> None:
         other.decode(codec.encode(Item("a")))
 
 
+@BOTH
+def test_a_keyword_that_is_a_member_of_an_enum_of_texts_is_its_text(serializer: str) -> None:
+    data = Codec(serializer).encode_call((), {Mood.GOOD: 1})
+    assert data == Codec(serializer).encode_call((), {"good": 1})
+    ((_, kwargs)) = Codec().decode_call(data)
+    assert set(map(type, kwargs)) == {str}
+
+
 def test_register_is_a_decorator_and_may_be_repeated() -> None:
     codec = Codec()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import importlib
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, make_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import attrs
 import pydantic
@@ -252,18 +253,47 @@ def test_a_cached_hash_is_computed_again() -> None:
 
 
 @BOTH
-def test_what_pydantic_forbids_and_the_object_lacks_is_refused_at_the_call(serializer: str) -> None:
+def test_what_an_object_lacks_or_cannot_send_is_refused_with_its_path(serializer: str) -> None:
     codec = codec_of(serializer)
     with pytest.raises(
         NotEncodable, match=r"^args\[0\]: .*Taxed cannot .*: its field 'price' has no"
     ):
         codec.encode_call((Taxed.model_construct(),), {})
+    with_lock, secret = started(), taxed()
+    with_lock.lock = secret._late = threading.Lock()  # type: ignore[assignment]
+    for value, name in ((with_lock, "lock"), (secret, "_late")):
+        with pytest.raises(
+            NotEncodable, match=rf"^args\[0\]\[1\]\.{name}: type _thread.lock cannot be"
+        ):
+            codec.encode_call(([1, value],), {})
+    deep = started()
+    deep.lock = [[[[[[1]]]]]]
+    flat = Codec(serializer, max_depth=2)
+    flat.register(Started)
+    with pytest.raises(NotEncodable, match=r"^result\.note: containers are nested too deep"):
+        flat.encode(deep)
+
+
+@BOTH
+def test_an_attribute_that_the_worker_lacks_has_its_path(serializer: str) -> None:
     value = started()
-    value.lock = object()
-    with pytest.raises(
-        NotEncodable, match=r"^args\[0\]\.\$attributes\['lock'\]: type object cannot"
-    ):
-        codec.encode_call((value,), {})
+    value.size = Box(1)
+    worker = Codec(serializer)
+    worker.register(Started)
+    with pytest.raises(NotDecodable, match=r"^args\[0\]\.size: there is no object named 'Box' in"):
+        worker.decode_call(codec_of(serializer).encode_call((value,), {}))
+
+
+def test_an_object_of_a_database_session_is_not_registered() -> None:
+    @dataclass
+    class User:
+        __mapper__: ClassVar[Any] = None
+        id: int
+
+    with pytest.raises(ConfigError, match="only an Enum"):
+        Codec().register(User)
+    with pytest.raises(NotEncodable, match="pass its primary key"):
+        Codec().encode(User(1))
 
 
 @dataclass
@@ -411,21 +441,34 @@ def test_two_classes_of_one_name_are_told_apart(make: Callable[[str], Any]) -> N
     assert type(codec.decode(codec.encode(value))) is usd
 
 
+@pytest.mark.parametrize("by_annotation", [False, True])
 def test_a_module_that_is_reloaded_replaces_its_classes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_annotation: bool
 ) -> None:
     (tmp_path / "reloaded_shop.py").write_text(
         "from dataclasses import dataclass\n@dataclass\nclass Item:\n    sku: str\n"
+        "def task(item: Item): ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    codec = Codec()
-    module = importlib.import_module("reloaded_shop")
-    first = codec.register(module.Item)
-    second = codec.register(importlib.reload(module).Item)
-    del sys.modules["reloaded_shop"]
-    third = codec.register(importlib.import_module("reloaded_shop").Item)
-    for cls in (first, second, third):
-        assert type(codec.decode(codec.encode(cls("a")))) is third
+    codec, asked = Codec(), Codec()
+    versions = []
+    for _ in range(3):
+        module = sys.modules.get("reloaded_shop")
+        if len(versions) == 2:
+            del sys.modules["reloaded_shop"]
+            module = None
+        module = importlib.reload(module) if module else importlib.import_module("reloaded_shop")
+        versions.append(module.Item)
+        for each in (codec, asked):
+            if by_annotation:
+                each.register_annotations(module.task)
+            else:
+                each.register(module.Item)
+        asked.encode(module.Item("a"))
+    for cls in versions:
+        assert type(asked.decode(asked.encode(cls("a")))) is versions[-1]
+    assert type(codec.decode(codec.encode(versions[-1]("a")))) is versions[-1]
+    monkeypatch.delitem(sys.modules, "reloaded_shop")
 
 
 KEYS = st.sampled_from(["a", "$set", "b"])

@@ -33,7 +33,7 @@ class Exploding:
     def _explode(self, *_: Any) -> Any:
         raise ZeroDivisionError("explodes")
 
-    __repr__ = __str__ = __eq__ = __hash__ = __len__ = _explode
+    __repr__ = __str__ = __eq__ = __hash__ = _explode
     __float__ = __int__ = __index__ = __lt__ = __contains__ = _explode
 
 
@@ -135,5 +135,4 @@ NASTY: dict[str, Any] = {
     "Mock of str": MagicMock(spec=str),
     "Mock of int": MagicMock(spec=int),
     "...": ...,
-    "NotImplemented": NotImplemented,
 }

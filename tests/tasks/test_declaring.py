@@ -26,6 +26,14 @@ def app(sqlite_url: str) -> Iterator[Hammerflow]:
     app.close()
 
 
+@pytest.fixture
+def each_app(migrated_url: str) -> Iterator[Hammerflow]:
+    """An app on each kind of database."""
+    app = Hammerflow("shop", database=migrated_url, doorbell="none")
+    yield app
+    app.close()
+
+
 def times(factor: int) -> Callable[[int], int]:
     def multiply(x: int) -> int:
         return factor * x
@@ -92,6 +100,9 @@ def test_two_functions_cannot_have_one_name(app: Hammerflow, kind: str, decorato
         register(other)
 
     app.task(name="other")(other)  # the remedy
+    app.tasks.clear()
+    app.spawn_handlers.clear()
+    register(other)  # the first one was taken out
 
 
 def test_objects_need_a_name_and_cannot_share_it(app: Hammerflow) -> None:
@@ -118,9 +129,8 @@ def test_what_cannot_differ_may_be_registered_once_more(app: Hammerflow) -> None
 
     assert app.task(plain()) is not app.task(plain())
     assert app.task(math.sqrt) is not app.task(queue="slow")(math.sqrt)
-    method = Adder(2).add
-    app.task(method)
-    app.task(method)
+    two = Adder(2)
+    assert app.task(two.add) is not app.task(two.add)
 
 
 MODULE = """
@@ -201,6 +211,7 @@ def test_what_cannot_run_as_a_job_is_refused_where_it_is_declared(app: Hammerflo
         ],
         "is a method": [Shop.method],
         "is text, not a function: give the name as name=": ["mail"],
+        "is a call of a task, not a function": [app.task(math.sqrt).s(4)],
         "is the task .* already: give its function": [app.task(Shop.static)],
     }  # fmt: skip
     for sentence, things in wrong.items():
@@ -212,7 +223,15 @@ def test_what_cannot_run_as_a_job_is_refused_where_it_is_declared(app: Hammerflo
     for thing in (Shop, classmethod(items), Shop.method, "mail", 5):
         with pytest.raises(ConfigError, match="@app.spawner: "):
             app.spawner(thing)
-    assert "x" not in app.tasks
+    for hook in (items, aitems, AsyncAdder(1), asyncio.sleep):
+        for option in ("validate", "on_spawn_complete"):
+            with pytest.raises(ConfigError, match=f"{option} must be a plain function, neither"):
+                app.spawner(name="y", **{option: hook})(items)
+    for handler in (aitems, AsyncAdder(1), asyncio.sleep, 5):
+        with pytest.raises(ConfigError, match="the spawn handler 'h' must be a plain function or"):
+            app.spawn_handler("h")(handler)
+    app.spawn_handler("h")(items)
+    assert not {"x", "y"} & app.tasks.keys()
 
 
 def test_a_class_holds_tasks_as_static_methods(app: Hammerflow) -> None:
@@ -269,7 +288,7 @@ def test_methods_objects_and_partials_work_if_they_have_a_name(app: Hammerflow) 
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_a_body_that_has_not_run_fails_with_that_cause(app: Hammerflow, keeps: bool) -> None:
+def test_a_body_that_has_not_run_fails_with_that_cause(each_app: Hammerflow, keeps: bool) -> None:
     ran: list[str] = []
 
     @passing
@@ -296,9 +315,9 @@ def test_a_body_that_has_not_run_fails_with_that_cause(app: Hammerflow, keeps: b
         async_generator: "returned an async generator, whose body has not run",
     }
     for fn, cause in causes.items():
-        task = app.task(store_result=keeps)(fn)
+        task = each_app.task(store_result=keeps)(fn)
         result, mapped = task.delay(), task.starmap([()]).set(max_attempts=1).delay()
-        drain(app)
+        drain(each_app)
         for job in (result, mapped):
             with pytest.raises(JobFailed, match=cause):
                 job.get(timeout=0)
@@ -306,14 +325,16 @@ def test_a_body_that_has_not_run_fails_with_that_cause(app: Hammerflow, keeps: b
     assert ran == []
 
 
-def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(app: Hammerflow) -> None:
-    @app.spawner(max_attempts=1)
+def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(
+    each_app: Hammerflow,
+) -> None:
+    @each_app.spawner(max_attempts=1)
     @passing
     async def children() -> list[Signature]:
         return []
 
     result = children.delay()
-    drain(app)
+    drain(each_app)
     with pytest.raises(JobFailed, match="returned a coroutine, whose body has not run"):
         result.get(timeout=0)
 

@@ -248,7 +248,7 @@ def test_the_current_job(app: Hammerflow) -> None:
         if parent:
             job.spawn(look.s())
         job.progress(0.5, "half")
-        with pytest.raises(ValueError, match="fraction"):
+        with pytest.raises(ValueError, match="from 0 to 1, not 2"):
             job.progress(2)
         with pytest.raises(HammerflowError, match="in_transaction"):
             _ = job.connection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from typing import Any, NoReturn, TypeVar, assert_type
 
 from hammerflow import (
@@ -12,6 +12,7 @@ from hammerflow import (
     Signature,
     SpawnContext,
     Workflow,
+    WorkflowResult,
     chain,
     chord,
     group,
@@ -224,11 +225,21 @@ def enqueued() -> None:
     assert_type(app.enqueue(group(add.s(1))).get(), list[int])
     assert_type(app.enqueue_many(add.s(i) for i in range(3))[0], Result[int])
     assert_type(app.enqueue(app.signature("shop.add", [1])), Result[Any])
+    assert_type(app.enqueue(Workflow("flow")), WorkflowResult)
+    assert_type(app.batch([add.s(1)]).name, str)
 
 
 async def calls() -> None:
     """Calls are those of the functions."""
     assert_type(add(1), int)
     assert_type(await fetch("x"), bytes)
+    plain: Callable[[int, int], int] = add
+    plain(1, 2)
+    later_plain: Callable[[str], Awaitable[bytes]] = fetch
+    await later_plain("x")
     coroutine: Coroutine[Any, Any, bytes] = fetch("x")
     await coroutine
+    assert_type(await app.aenqueue(add.s(1)), Result[int])
+    assert_type(await app.aenqueue(group(add.s(1))), GroupResult[int])
+    assert_type((await app.aenqueue_many([add.s(1)]))[0], Result[int])
+    assert_type(await (await add.adelay(1)).aget(), int)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from hammerflow import Hammerflow, constant, current_job
+from hammerflow import Hammerflow, Retry, constant, current_job
 from hammerflow.worker.child.base import Child
 
 app = Hammerflow("rogue")
@@ -50,6 +50,18 @@ async def leaves_programs_async(pids: str, end: str) -> None:
     _end(end)
 
 
+@app.task(max_attempts=2, backoff=constant(0), timeout=0.5)
+async def waits_for_programs(pids: str, how: str) -> None:
+    """Is cancelled at its timeout while it waits for a program."""
+    command = ["/bin/sh", "-c", _PROGRAM, pids]
+    if how == "asyncio":
+        await (await asyncio.create_subprocess_exec(*command)).wait()
+    elif how == "detached":
+        await (await asyncio.create_subprocess_exec(*command, start_new_session=True)).wait()
+    else:
+        await asyncio.to_thread(subprocess.run, command)
+
+
 def _end(how: str) -> None:
     match how:
         case "timeout":
@@ -64,6 +76,14 @@ def _end(how: str) -> None:
 def starts_a_helper(pids: str) -> None:
     """Leaves a program behind and completes."""
     _start(pids)
+
+
+@app.task
+async def starts_a_helper_async(pids: str) -> None:
+    """The same on an event loop."""
+    _start(pids)
+    while not Path(pids).exists():
+        await asyncio.sleep(0.01)
 
 
 @app.task(max_attempts=3, backoff=constant(0))
@@ -82,6 +102,20 @@ async def signals_group_async(number: int) -> str:
         os.killpg(0, number)
         await asyncio.sleep(0.1)
     return "survived"
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+def retries(attempts: int) -> int:
+    """Runs so many times."""
+    if current_job().attempt < attempts:
+        raise Retry(after=0)
+    return current_job().attempt
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+async def retries_async(attempts: int) -> int:
+    """The same on an event loop."""
+    return retries.fn(attempts)
 
 
 @app.task
@@ -115,6 +149,18 @@ def closes(lowest: int, highest: int, folder: str) -> str:
     for file in files:
         file.close()
     mark.unlink()
+    return "done"
+
+
+@app.task(max_attempts=3, backoff=constant(0))
+async def closes_async(lowest: int, highest: int, folder: str) -> str:
+    """The same on an event loop, which needs descriptors, too."""
+    if current_job().attempt == 1:
+        os.closerange(lowest, highest)
+    files = [Path(folder, f"file-{n}").open("w") for n in range(3)]  # noqa: SIM115 - as above
+    await asyncio.sleep(0.1)
+    for file in files:
+        file.close()
     return "done"
 
 
@@ -159,3 +205,15 @@ def _drop_outcome(*, fails: bool = False) -> int:
     if current_job().attempt == 1:
         child.__dict__["_send"] = swallow
     return current_job().attempt
+
+
+@app.task(max_attempts=1)
+def uses_terminal(gate: str) -> str:
+    """Writes to the terminal, and tries to read from it."""
+    sys.stdout.write("said in a child\n")
+    sys.stdout.flush()
+    try:
+        Path("/dev/tty").read_bytes()
+    except OSError as error:
+        return f"{error.strerror}, {hold.fn(gate)}"
+    return "read"

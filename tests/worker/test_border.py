@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import datetime
 import decimal
+import enum
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, NoReturn
 
 import pytest
 
@@ -22,6 +23,7 @@ from hammerflow import (
     constant,
     current_job,
 )
+from hammerflow.codec.codec import Codec
 from hammerflow.jobs.outcome import (
     Completed,
     Failed,
@@ -190,50 +192,55 @@ def test_a_spawner_that_breaks_its_limits_fails_at_once(app: Hammerflow) -> None
     assert closed == ["plain", "async"], "within the body, and once"
 
 
-@dataclass
-class Point:
-    """Its field and its constructor raise what a test has put into ``trouble``."""
+class Trap(enum.Enum):
+    """Raises what a test has put into ``TROUBLE`` when it is encoded."""
 
-    x: int
-    trouble: ClassVar[type[BaseException] | None] = None
+    SHUT = 1
 
-    def __post_init__(self) -> None:
-        if self.trouble is not None:
-            raise self.trouble("constructed")
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        raise TROUBLE[0]("trapped")
 
-    def __getattribute__(self, name: str) -> Any:
-        if name == "x" and (error := Point.trouble) is not None:
-            raise error("encoded")
-        return super().__getattribute__(name)
+
+TROUBLE: list[type[BaseException]] = [ValueError]
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 @pytest.mark.parametrize("error", [StopIteration, SystemExit, KeyboardInterrupt, ValueError])
-def test_what_encoders_and_constructors_raise_is_an_outcome(
-    app: Hammerflow, is_async: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+def test_what_users_types_raise_in_the_codec_is_an_outcome(
+    app: Hammerflow, is_async: bool, error: type[BaseException]
 ) -> None:
-    app.codec.register(Point)
-    point = Point(1)
+    def fail() -> NoReturn:
+        raise error("made")
 
-    def body(*given: Point) -> Point:
+    before = dataclasses.make_dataclass("Point", ["x"])
+    after = dataclasses.make_dataclass(
+        "Point", ["x", ("y", int, dataclasses.field(default_factory=fail))]
+    )
+    older = Codec()
+    older.register(before, name="Point")
+    app.codec.register(after, name="Point")
+    app.codec.register(Trap)
+    TROUBLE[0] = error
+
+    def body(*given: Any) -> Trap:
         current_job().spawn(app.tasks["leaf"].s())  # its children are completed in a thread
-        return point
+        return Trap.SHUT
 
-    async def async_body(*given: Point) -> Point:
+    async def async_body(*given: Any) -> Trap:
         return body()
 
     @app.task(name="leaf")
     def leaf() -> None: ...
 
     app.task(name="body")(async_body if is_async else body)
-    given = claimed("body", args=app.codec.encode_call((point,), {}))
-    monkeypatch.setattr(Point, "trouble", error)
 
-    encoded, constructed = run(app, claimed("body")), run(app, given)
+    encoded = run(app, claimed("body"))
+    decoded = run(app, claimed("body", args=older.encode_call((before(1),), {})))
 
     assert isinstance(encoded, Failed | Retrying)
-    assert isinstance(constructed, Parked)
-    for outcome in (encoded, constructed):
+    assert isinstance(decoded, Parked)
+    for outcome in (encoded, decoded):
         assert error.__name__ in failure(outcome).type + failure(outcome).traceback
 
 

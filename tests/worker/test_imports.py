@@ -129,7 +129,7 @@ def test_an_app_that_takes_signals_and_descriptors_at_import_loses_no_job(
     assert worker.complaints() == []
 
 
-@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_a_worker_without_standard_streams_runs(
     sqlite_shop: Shop, closed: str, tmp_path: Path
 ) -> None:
@@ -141,8 +141,8 @@ def test_a_worker_without_standard_streams_runs(
         "    run = subprocess.run('cat; echo c; echo d >&2', shell=True, check=True)\n"
         "    return [os.fstat(fd).st_ino > 0 for fd in range(3)]\n"
     )
-    result = shop.client.enqueue(shop.client.signature("plain.streams"))
-    command = f"exec {sys.executable} -m hammerflow -A plain:app worker --burst -c 1 {closed}"
+    cli = f"{sys.executable} -m hammerflow -A plain:app"
+    command = f"{cli} job enqueue plain.streams {closed} && exec {cli} worker --burst -c 1 {closed}"
     folder = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(folder), "HAMMERFLOW_DATABASE_URL": shop.url}
 
@@ -154,8 +154,9 @@ def test_a_worker_without_standard_streams_runs(
 
     text = (tmp_path / "out").read_text()
     assert run.returncode == 0, text
-    assert result.job().errors == ()
-    assert result.get(timeout=1) == [True] * 3
+    [job] = shop.client.jobs()
+    assert job.errors == ()
+    assert shop.client.result(job.id).get(timeout=1) == [True] * 3
     assert "fork server" not in text
 
 
@@ -185,3 +186,31 @@ def test_an_import_that_ends_its_process_is_one_sentence(
     assert "shop" in run.stderr
     assert "Traceback" not in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_a_worker_whose_parent_has_blocked_all_signals_drains(
+    sqlite_shop: Shop, tmp_path: Path
+) -> None:
+    """As a launcher that waits for signals by ``sigwait`` leaves them."""
+    shop, out = sqlite_shop, tmp_path / "out"
+    starter = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    worker = [sys.executable, "-m", "hammerflow", "-A", "tests.worker.rogue:app", "worker", "-c1"]
+    env = {**os.environ, "HAMMERFLOW_DATABASE_URL": shop.url}
+    with out.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", starter, *worker], env=env, stdout=log, stderr=log,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+    try:
+        until("it has started", lambda: b"worker started" in out.read_bytes())
+        killed = shop.client.enqueue(
+            shop.client.signature("tests.worker.rogue.signals_group", (int(signal.SIGKILL),))
+        )
+        assert killed.get(timeout=10) == "survived", "the exit of a child is reported"
+        process.terminate()
+        assert process.wait(15) == 0
+    finally:
+        process.kill()

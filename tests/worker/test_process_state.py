@@ -24,6 +24,9 @@ from hammerflow.jobs.outcome import Completed, Failed, Outcome
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
+from hammerflow.worker.processes import has_ended
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 from tests.worker.kit import Bench, claimed
 
 
@@ -33,11 +36,23 @@ def deleted_folder() -> None:
     Path("../gone").resolve().rmdir()
 
 
+def socketpair_end() -> int:
+    end, _ = socket.socketpair()
+    end.setblocking(False)
+    return end.detach()
+
+
 def soft_limit(kind: int, most: int) -> None:
     _, hard = resource.getrlimit(kind)
     resource.setrlimit(kind, (most, hard))
 
 
+LIMITS = (
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_AS,
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_FSIZE,
+)
 #: What a body does and never undoes.
 LEAVES: dict[str, Callable[[], Any]] = {
     "own alarm handler": lambda: signal.signal(signal.SIGALRM, lambda *_: sys.exit(9)),
@@ -52,6 +67,7 @@ LEAVES: dict[str, Callable[[], Any]] = {
         signal.signal(signal.SIGPROF, lambda *_: None),
         signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001),
     ),
+    "wakeup": lambda: signal.set_wakeup_fd(socketpair_end()),
     "watchdog": lambda: faulthandler.dump_traceback_later(0.05, exit=True, file=sys.__stderr__),
     "folder": lambda: os.chdir("/"),
     "deleted folder": deleted_folder,
@@ -69,8 +85,9 @@ LEAVES: dict[str, Callable[[], Any]] = {
     "recursion": lambda: sys.setrecursionlimit(200),
     "garbage": gc.disable,
     "socket timeout": lambda: socket.setdefaulttimeout(0.001),
-    "trace": lambda: sys.settrace(lambda *_: None),
     "CPU limit": lambda: soft_limit(resource.RLIMIT_CPU, 1),
+    "file limit": lambda: soft_limit(resource.RLIMIT_NOFILE, 100),
+    "size limit": lambda: soft_limit(resource.RLIMIT_FSIZE, 0),
     "memory limit": lambda: soft_limit(resource.RLIMIT_AS, 1 << 30),
 }  # fmt: skip
 
@@ -92,6 +109,7 @@ def seen() -> dict[str, Any]:
                 signal.SIGPROF,
             )
         ],
+        "wakeup": signal.set_wakeup_fd(-1),
         "mask": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         "timers": [signal.getitimer(n)[0] for n in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
         "folder": os.getcwd(),
@@ -107,8 +125,7 @@ def seen() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "collects": gc.isenabled(),
         "timeout": socket.getdefaulttimeout(),
-        "trace": sys.gettrace() is None,
-        "limits": [resource.getrlimit(n)[0] for n in (resource.RLIMIT_CPU, resource.RLIMIT_AS)],
+        "limits": [resource.getrlimit(n)[0] for n in LIMITS],
     }
 
 
@@ -209,3 +226,14 @@ def test_a_child_whose_state_cannot_be_put_back_makes_way_for_another(
 
     assert isinstance(changed, Completed)
     assert "cannot be put back" in child.handle.quit_reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user of its process")
+def test_a_body_under_another_user_ends_with_its_worker(sqlite_shop: Shop) -> None:
+    worker = sqlite_shop.worker(children=1)
+    run = sqlite_shop.wait_for_run(sqlite_shop.send("hold_as_nobody", "never"))
+
+    worker.kill()
+
+    until("the body has ended", lambda: has_ended(run.pid))

@@ -40,9 +40,14 @@ def test_jobs_that_end_while_their_child_is_asked_are_not_lost(
     sqlite_shop: Shop, kind: str
 ) -> None:
     shop = sqlite_shop
-    with shop.worker(children=2, preload="tests.worker.impatient") as worker:
-        jobs = shop.send_all(f"note{kind}", ((i,) for i in range(3000)))
-        shop.wait_until_quiet()
+    with shop.worker(
+        app="tests.worker.rogue:app", children=1, preload="tests.worker.impatient"
+    ) as worker:
+        jobs = [send_rogue(shop, f"retries{kind}", 50) for _ in range(3)]
+        jobs += [send_rogue(shop, f"retries{kind}", 1) for _ in range(300)]
+
+        assert [job.get(timeout=30) for job in jobs] == [50] * 3 + [1] * 300
+
+        assert {kind for job in jobs[:3] for kind in shop.kinds(job)} == {"failed"}
         assert worker.log.count("asked") > 50, "it was asked often enough"
         assert "has dropped" not in worker.log
-    assert shop.ledger.counts(job.id.hex for job in jobs) == {1: 3000}

@@ -207,7 +207,8 @@ class MySQL(DriverDialect):
         return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
     def instant(self, value: datetime | None) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC)
+        # PyMySQL returns the text of a date such as 0000-00-00
+        return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
 
 #: MySQL's error codes: server gone, lost in a query, shutting down, killed, too many connections,

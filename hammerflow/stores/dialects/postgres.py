@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from hammerflow.checks import LATEST
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
@@ -260,7 +261,10 @@ class Postgres(DriverDialect):
         return instant
 
     def instant(self, value: datetime | None) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
+        try:
+            return None if value is None else value.astimezone(UTC)
+        except OverflowError:  # within a day of the end of time
+            return LATEST
 
 
 _CONFLICTS = errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable

@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg import pq
+from psycopg import DataError, pq
 from psycopg.adapt import AdaptersMap, Dumper, Loader
+from psycopg.types.datetime import TimestamptzBinaryLoader
+
+from hammerflow.checks import EARLIEST, LATEST
 
 __all__ = ["ADAPTERS", "Adapter", "register"]
 
@@ -125,8 +128,20 @@ for _name, (_oid, _array_oid, _element) in _TYPES.items():
     _DUMPERS[_kind] = _dumper(_array_oid)
 
 
+class _InstantLoader(TimestamptzBinaryLoader):
+    """Reads an instant that Python lacks (an infinity, the year 20 000) as the nearest one: another
+    program may have written it, and one job must not hide all others from a list."""
+
+    def load(self, data: Any) -> datetime:
+        try:
+            return super().load(data)
+        except DataError:
+            return EARLIEST if bytes(data)[0] & 0x80 else LATEST
+
+
 def register(adapters: AdaptersMap) -> None:
     """Teach a cursor the classes that :data:`ADAPTERS` makes, and to read a uuid as 16 bytes."""
     for kind, dumper in _DUMPERS.items():
         adapters.register_dumper(kind, dumper)
     adapters.register_loader("uuid", _UuidLoader)
+    adapters.register_loader("timestamptz", _InstantLoader)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hammerflow.checks import EARLIEST, LATEST
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
@@ -183,7 +184,10 @@ class SQLite(DriverDialect):
         return None if instant is None else instant.timestamp()
 
     def instant(self, value: float | None) -> datetime | None:
-        return None if value is None else datetime.fromtimestamp(value, UTC)
+        if not isinstance(value, int | float):  # SQLite stores any type in any column
+            return None
+        within = min(max(value, EARLIEST.timestamp()), LATEST.timestamp())
+        return datetime.fromtimestamp(within, UTC)
 
 
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.

@@ -13,7 +13,8 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.worker.child.base import Child
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.job_task import JobTask, owner_of
-from hammerflow.worker.failures import failure_of
+from hammerflow.worker.child.programs import Programs
+from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.processes import exit_now, set_title
 from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, Unpacker, pack
 
@@ -34,11 +35,13 @@ class AsyncChild(Child):
     """
 
     _tasks: dict[bytes, JobTask] = field(default_factory=dict)
+    _programs: Programs = field(default_factory=Programs)
     _has_quit: bool = False
 
     def run(self) -> None:
         """Work until the supervisor closes its end."""
         self._begin()
+        self._programs.install()
         set_title("async child")
         self._unpacker = Unpacker()
         self._loop = asyncio.new_event_loop()
@@ -50,8 +53,13 @@ class AsyncChild(Child):
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._blame(error)
+            except OSError:
+                if self._sentinel.is_there:
+                    raise
+                os._exit(CLOSED_PIPES)  # a body has closed the loop's descriptors
 
     def _read(self) -> None:
+        self._executor.exit_if_forked()  # the copy of the loop must not take jobs of this one
         try:
             with contextlib.suppress(BlockingIOError):
                 data = os.read(self.pipes.jobs, _READ)
@@ -86,10 +94,13 @@ class AsyncChild(Child):
     async def _run_job(self, job: Claimed) -> None:
         def started(execution: JobExecution) -> None:
             self._tasks[job.id].execution = execution
+            self._programs.begin(execution)
 
         outcome = await self._executor.execute_async(job, started)
         self._executor.exit_if_forked()
-        self._tasks.pop(job.id, None)
+        task = self._tasks.pop(job.id, None)
+        if task is not None and (execution := task.execution) is not None:
+            self._programs.end(execution, kill=execution.stop_reason == "timeout")
         self._send(self._ended(outcome, job.id))
         self._quit_if_used_up()
 

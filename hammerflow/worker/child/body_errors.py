@@ -171,6 +171,8 @@ def _replacement(execution: JobExecution, canvas: Any) -> Replaced:
     call = next(row for row in rows.jobs if row.id == job.id)
     merged = {name: options[name] for name in _PLACE if name in options}
     merged |= json.loads(call.options) if call.options else {}
+    if execution.run_options.store_result and not execution.app.stores_result(_last(canvas)):
+        merged["store_result"] = True  # whoever takes the result of this job gets it
     place = {name: getattr(job, name) for name in ("workflow_id", "parent_id", "depth", "trace")}
     place["root_id"] = job.root_id or job.id
     before = [row._replace(**place) for row in rows.jobs if row.id != job.id]
@@ -178,6 +180,13 @@ def _replacement(execution: JobExecution, canvas: Any) -> Replaced:
         options=json.dumps(merged) if merged else None, rule=call.rule & ~CONDITIONAL
     )
     return Replaced(call, before, [])
+
+
+def _last(canvas: Any) -> Signature:
+    """The call that gives the result of a canvas which does not end in a group."""
+    while not isinstance(canvas, Signature):
+        canvas = canvas.body if isinstance(canvas, Chord) else canvas.tasks[-1]
+    return canvas
 
 
 def _is_several(canvas: Canvas | None) -> bool:

@@ -27,10 +27,12 @@ class JobTask(asyncio.Task[None]):
         execution = self.execution
         if execution is None:
             return False
-        if not execution.is_stopped and RUNNING.get() is not execution:
+        caller = RUNNING.get()
+        if execution.is_stopped or caller is execution:
+            return super().cancel(msg)
+        if caller is not None:
             execution.is_disturbed = True  # tasks of its body may have been cancelled as well
-            return False
-        return super().cancel(msg)
+        return False
 
 
 def owner_of(error: BaseException) -> JobExecution | None:

@@ -11,7 +11,6 @@ import faulthandler
 import gc
 import io
 import os
-import resource
 import signal
 import socket
 import sys
@@ -32,8 +31,8 @@ _SIGNALS = tuple(
         signal.SIGVTALRM,
     )
 )  # fmt: skip
-#: Those that kill a later body, or fail it for want of memory.
-_LIMITS = (resource.RLIMIT_CPU, resource.RLIMIT_AS)
+#: Resource limits that kill a later body, or fail it.
+_LIMITS = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_FSIZE")
 
 
 class ProcessState:
@@ -51,8 +50,13 @@ class ProcessState:
         os.umask(self._umask)
         self._folder = _current_folder()
         self._user = os.geteuid()
-        self._limits = [*map(resource.getrlimit, _LIMITS)]
+        self._parent = os.getppid()
+        self._limits: list[tuple[int, int]] | None = None
+        if sys.platform != "linux" or "resource" in sys.modules:
+            self._limits = _limits()
         self._handlers = [*map(_signal.getsignal, _SIGNALS)]
+        self._wakeup_fd = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(self._wakeup_fd)
         self._mask = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
         self._streams = sys.stdin, sys.stdout, sys.stderr
         self._reopeners = [
@@ -87,6 +91,8 @@ class ProcessState:
                     signal.signal(number, handler)
             signal.setitimer(signal.ITIMER_PROF, 0)  # they would kill without their handlers
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        # Before a timer's signal is written to the descriptor of a loop that may be closed by now.
+        _signal.set_wakeup_fd(self._wakeup_fd)
         _signal.alarm(0)  # ITIMER_REAL, too
         _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
         if self._cancel_watchdog:
@@ -96,9 +102,8 @@ class ProcessState:
         os.umask(self._umask)
         if os.geteuid() != self._user:
             raise PermissionError("a body has changed the user of its process")
-        if [*map(resource.getrlimit, _LIMITS)] != self._limits:
-            for kind, limits in zip(_LIMITS, self._limits, strict=True):
-                resource.setrlimit(kind, limits)
+        if "resource" in sys.modules:  # else no body has changed a limit: four system calls less
+            self._restore_limits()
         try:
             is_elsewhere = os.getcwd() != self._folder
         except OSError:  # the folder was deleted
@@ -107,6 +112,16 @@ class ProcessState:
             os.chdir(self._folder)
         if os.environ is not self._environ or _raw(self._environ) != self._variables:
             self._restore_environment()
+
+    def _restore_limits(self) -> None:
+        import resource
+
+        kinds = [getattr(resource, name) for name in _LIMITS]
+        if self._limits is None:  # a body has loaded the module: the fork server has our first ones
+            self._limits = [resource.prlimit(self._parent, kind) for kind in kinds]
+        if _limits() != self._limits:
+            for kind, limits in zip(kinds, self._limits, strict=True):
+                resource.setrlimit(kind, limits)
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object itself, if a body has replaced it
@@ -136,19 +151,20 @@ class ProcessState:
             self._restore_interpreter()
 
     def _restore_interpreter(self) -> None:
-        recursion, timeout, collects, trace, profile = self._interpreter
+        recursion, timeout, collects = self._interpreter
         sys.setrecursionlimit(recursion)
         socket.setdefaulttimeout(timeout)
         (gc.enable if collects else gc.disable)()
-        sys.settrace(trace)
-        sys.setprofile(profile)
 
 
-def _interpreter() -> tuple[int, float | None, bool, Any, Any]:
-    return (
-        sys.getrecursionlimit(), socket.getdefaulttimeout(), gc.isenabled(), sys.gettrace(),
-        sys.getprofile(),
-    )  # fmt: skip
+def _limits() -> list[tuple[int, int]]:
+    import resource
+
+    return [resource.getrlimit(getattr(resource, name)) for name in _LIMITS]
+
+
+def _interpreter() -> tuple[int, float | None, bool]:
+    return sys.getrecursionlimit(), socket.getdefaulttimeout(), gc.isenabled()
 
 
 def _current_folder() -> str | None:

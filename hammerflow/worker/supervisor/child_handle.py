@@ -158,6 +158,8 @@ class ChildHandle(ABC):
 
     def _jobs_message(self, generation: int, worker_id: int, jobs: Sequence[Claimed]) -> bytes:
         """Jobs, with the names of the queues that this child does not know yet."""
+        if self._asked_about:  # one of them may come again, after the question
+            self._asked_about.difference_update(job.id for job in jobs)
         new = {job.queue_id for job in jobs} - self._known_queues
         self._known_queues |= new
         names = {queue_id: self.queues[queue_id] for queue_id in new if queue_id in self.queues}

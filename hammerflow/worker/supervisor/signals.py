@@ -11,6 +11,8 @@ from typing import Any, Self
 
 __all__ = ["Signals"]
 
+_NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 class Signals:
     """SIGTERM and SIGINT are counted, SIGHUP is remembered; a context installs the handlers.
@@ -29,8 +31,9 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _NUMBERS:
             self._before[number] = signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)  # its parent may have blocked them
         return self
 
     def __exit__(self, *_: object) -> None:
