@@ -134,5 +134,6 @@ async def transactions_of_coroutines() -> None:
     async with app.transaction() as tx:
         assert_type(await add.adelay(2, 3), Result[int])
         await tx.execute("SELECT 1")
+        assert_type(await app.aenqueue(add.s(2, 3)), Result[int])
     async with app.using(object()):
         assert_type((await app.aenqueue_many([add.s(2, 3)]))[0], Result[int])
