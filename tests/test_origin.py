@@ -175,4 +175,4 @@ def sub(x): return 0
     )  # fmt: skip
     assert run.stdout == "4 None\n"
     assert run.stderr.count("Traceback") == 1
-    assert "ConfigError: the task name 'shop.add' is taken by add (<stdin>:1)" in run.stderr
+    assert "ConfigError: the task name 'shop.add' is taken by add (<stdin>" in run.stderr
