@@ -540,6 +540,7 @@ def strangers(value: Any) -> set[type]:
         b'J{"$zone":"Europe.Berlin"}',
         b'J{"$zone":"../../etc/passwd"}',
         b'J{"$datetime":"2025-01-01[No/Where]"}',
+        b'J{"$datetime":"2025-01-01[=no offset]"}',
         b'J{"$deque":[-1]}',
         b'J{"$deque":[]}',
         b'J{"$counter":[1]}',
