@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from hammerflow import (
     group,
     linear,
 )
+from hammerflow.enqueue.files import workflow_from_text
 from hammerflow.jobs.backoff import FunctionBackoff
 from hammerflow.testing import drain
 
@@ -300,6 +302,23 @@ def test_a_wait_takes_seconds_only(app: Hammerflow) -> None:
                 ConfigError, match="timeout must be a duration of 0 or more seconds"
             ):
                 wait(timeout=wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"timeout": 0}', "workflow w: timeout must be a duration of more than 0"),
+        ('{"metadata": {"a": [1e999]}}', "metadata|number"),
+        ('{"jobs": [{"name": "a", "task": "shop.add", "timeout": 0}]}', "line 1: job 'a': "),
+        ('{"jobs": [{"name": "a", "task": "shop.add", "max_attempts": 0}]}', "max_attempts"),
+    ],
+)
+def test_an_option_of_a_file_is_refused_with_its_place(
+    offline: SimpleNamespace, text: str, sentence: str
+) -> None:
+    spec = {"name": "w", "jobs": [{"name": "a", "task": "shop.add"}], **json.loads(text)}
+    with pytest.raises(WorkflowInvalid, match=f"flow.json.*{sentence}"):
+        workflow_from_text(offline.app, json.dumps(spec), format="json", source="flow.json")
 
 
 def test_a_signature_depends_on_signatures_results_and_names(offline: SimpleNamespace) -> None:
