@@ -335,8 +335,9 @@ class Hammerflow:
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
         """Note where a function under this name was defined; ConfigError if it is another one's."""
         origin = Origin.of(fn)
-        known = self._origins.setdefault((what, name), origin)
-        if not origin.is_again(known):
+        names = self.tasks if what == "task" else self.spawn_handlers
+        known = self._origins.get((what, name), origin)
+        if name in names and not origin.is_again(known):
             raise ConfigError(
                 f"the {what} name {name!r} is taken by {known}: give {origin} {remedy}"
             )

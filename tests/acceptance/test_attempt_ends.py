@@ -207,6 +207,6 @@ def test_what_bodies_do_around_their_end_harms_no_other_job(shop: Shop) -> None:
         assert [result.get(timeout=20) for result in rude] == ["well"] * len(rude)
         assert [result.get(timeout=20) for result in spoilt] == [[]] * len(spoilt)
         assert [result.get(timeout=20) for result in neighbours] == [0.5] * 5
-        assert [shop.kinds(result) for result in rude] == [["failed"]] * len(rude)
+        assert [shop.kinds(result) for result in rude] == [["failed"]] * len(rude), worker.log
         assert [shop.kinds(result) for result in neighbours] == [[]] * 5
         assert worker.complaints() == []
