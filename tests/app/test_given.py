@@ -60,7 +60,7 @@ def _add(x: int = 0, y: int = 0, **more: Any) -> int:
 
 
 ATTEMPTS = "a whole number from 1 to 1000000"
-POSITIVE = "a duration of more than 0 and at most 100000000000 seconds"
+POSITIVE = "a duration of more than 0 and at most 100000000 seconds"
 
 
 # -- the options of tasks and spawners
@@ -468,11 +468,11 @@ def test_the_ends_of_the_range_of_times_are_stored_and_read(app: Hammerflow) -> 
         later.options(eta=latest).delay(),
         later.options(eta=latest.astimezone(eastern), expires=latest).delay(),
         later.options(delay=10**11, expires=10**11).delay(),
-        later.options(timeout=10**11, delay=timedelta(days=10**6)).delay(),
+        later.options(timeout=10**8, delay=timedelta(days=10**6)).delay(),
         later.options(eta=earliest, expires=latest).delay(),
         later.options(expires=earliest).delay(),
     ]
-    Workflow("w", timeout=10**11).add(later.s().set(delay=10**11)).enqueue()
+    Workflow("w", timeout=10**8).add(later.s().set(delay=10**11)).enqueue()
 
     jobs = {job.id: job for job in app.jobs()}
     assert [jobs[result.id].run_at for result in sent[:2]] == [latest, latest]
