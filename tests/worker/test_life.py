@@ -43,6 +43,19 @@ def test_burst_with_nothing_to_do_ends_at_once(sqlite_shop: Shop) -> None:
     assert time.monotonic() - begun < 5
 
 
+@pytest.mark.slow
+def test_a_worker_takes_the_longest_timeouts_and_functions_as_backoffs(sqlite_shop: Shop) -> None:
+    with sqlite_shop.worker():
+        failed = [sqlite_shop.send(name, 1) for name in ("patient", "patient_async")]
+        long = sqlite_shop.send("note", "long", timeout=10**8)
+
+        assert long.get(timeout=30) == "long"
+        for result in failed:
+            with pytest.raises(JobFailed, match="ValueError: 1"):
+                result.get(timeout=30)
+            assert result.job().attempt == 3
+
+
 # -- order and room
 
 
