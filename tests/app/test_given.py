@@ -561,6 +561,13 @@ def test_no_row_of_another_program_hides_the_others(
             id_ = result.id if app.settings.url.dialect == "postgres" else result.id.bytes
             assert tx.execute(f"UPDATE {change} WHERE {key} = {mark}", (id_,)).rowcount == 1
 
+    flows = [Workflow("w").add(later.s()).enqueue() for _ in range(3)]
+    for flow, change in zip(flows, ("status = 99", "options = 'rubbish'"), strict=False):
+        with app.transaction() as tx:
+            id_ = flow.id if app.settings.url.dialect == "postgres" else flow.id.bytes
+            tx.execute(f"UPDATE hammerflow_workflows SET {change} WHERE id = {mark}", (id_,))
+
+    assert app.workflows() == flows[2:]
     listed = {job.id for job in app.jobs(state="scheduled")}
 
     assert listed == {result.id for result in [*strange, good]}
