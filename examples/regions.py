@@ -33,7 +33,7 @@ if __name__ == "__main__":
     flow = Workflow("parallel_processing", FailurePolicy.CONTINUE_ON_FAILURE)
     for region in SALES:
         flow.add(process_region.s(region), name=region)
-    flow.add(create_summary.s("today"), after=SALES)
+    flow.add(create_summary.s("today"), after=[*SALES])
     result = flow.enqueue()
     print(result.get(timeout=30)["create_summary"])
     print(result.graph("text"))

@@ -36,7 +36,7 @@ from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import checked, documented, unknown_option
+from hammerflow.option import checked, documented
 from hammerflow.origin import Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
@@ -64,7 +64,7 @@ from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
-from hammerflow.workflows.options import WORKFLOW_OPTIONS
+from hammerflow.workflows.options import BATCH_OPTIONS, WORKFLOW_OPTIONS
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -296,23 +296,17 @@ class Hammerflow:
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
-        unknown = options.keys() - WORKFLOW_OPTIONS.by_name.keys()
-        if unknown:
-            raise TypeError(
-                unknown_option(min(unknown), WORKFLOW_OPTIONS.by_name, f"workflow {name}")
-            )
-        return Workflow(name, submit=self.enqueue, **options)
+        known = checked(WORKFLOW_OPTIONS, options, "app.workflow()")
+        return Workflow(name, submit=self.enqueue, **known)
 
+    @documented(*BATCH_OPTIONS)
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
         then: Signature | None = None, name: str = "batch",
     ) -> Batch:  # fmt: skip
         """Up to millions of calls as one unit; ``enqueue()`` it, or add it to a workflow.
 
-        Args:
-            on_failure: ``continue``, ``fail_fast`` or ``collect``; see
-                :class:`hammerflow.workflows.workflow.Batch`.
-            then: a call that runs after all of them with the list of their results.
+        :class:`hammerflow.workflows.workflow.Batch` describes ``on_failure``.
         """
         return Batch(signatures, on_failure=on_failure, then=then, name=name, submit=self.enqueue)
 
@@ -341,8 +335,9 @@ class Hammerflow:
     def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
         """Note where a function under this name was defined; ConfigError if it is another one's."""
         origin = Origin.of(fn)
-        known = self._origins.setdefault((what, name), origin)
-        if not origin.is_again(known):
+        names = self.tasks if what == "task" else self.spawn_handlers
+        known = self._origins.get((what, name), origin)
+        if name in names and not origin.is_again(known):
             raise ConfigError(
                 f"the {what} name {name!r} is taken by {known}: give {origin} {remedy}"
             )
@@ -440,21 +435,14 @@ class Hammerflow:
         """A snapshot of a job, with its error history; JobNotFound if there is none."""
         return self.result(job_id).job()
 
+    @documented(*JOB_FILTERS)
     def jobs(
         self, *, state: JobState | str | None = None, queue: str | None = None,
         task: str | None = None, limit: int = 100, before: uuid.UUID | str | None = None,
     ) -> list[Job]:  # fmt: skip
-        """Jobs, newest first.
-
-        Args:
-            task: a task's name.
-            limit: the most jobs to return.
-            before: only jobs older than this id (the last one of the previous page).
-        """
+        """Jobs, newest first."""
         given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
-        filters: dict[str, Any] = {"limit": 100, **checked(JOB_FILTERS, given, "app.jobs()")}
-        if state is not None:
-            filters["state"] = JobState(filters["state"])
+        filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
@@ -462,16 +450,13 @@ class Hammerflow:
         result = WorkflowResult(as_key(workflow_id), self)
         return BatchResult(as_key(workflow_id), self) if result.row().kind == "batch" else result
 
+    @documented(*WORKFLOW_FILTERS)
     def workflows(
         self, *, status: WorkflowStatus | str | None = None, limit: int = 100,
         before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:  # fmt: skip
-        """Workflows, batches and canvases, newest first; see :meth:`jobs` for the arguments."""
+        """Workflows, batches and canvases, newest first."""
         given = {"status": status, "limit": limit, "before": before}
-        filters: dict[str, Any] = {
-            "limit": 100, **checked(WORKFLOW_FILTERS, given, "app.workflows()")
-        }  # fmt: skip
-        if status is not None:
-            filters["status"] = WorkflowStatus(filters["status"])
+        filters = checked(WORKFLOW_FILTERS, given, "app.workflows()")
         rows = self.store.workflows.list(**filters)
         return [WorkflowResult(row.id, self) for row in rows]

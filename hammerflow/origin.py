@@ -25,6 +25,8 @@ __all__ = [
 #: Names of the module that was started: in its own process, and in those that multiprocessing
 #: spawns.
 STARTED = ("__main__", "__mp_main__")
+#: How names begin that runpy, uWSGI and mod_wsgi invent for the file that they are given.
+_INVENTED = ("<", "uwsgi_file_", "_mod_wsgi_")
 _EMPTY = CellType()
 #: How far the closures of two functions are compared.
 _MAX_DEPTH = 5
@@ -114,7 +116,7 @@ def import_path(thing: Any) -> str:
         ConfigError: no worker can import it, or it has two names; the message says how to start it.
     """
     module = getattr(thing, "__module__", None)
-    if isinstance(module, str) and module not in STARTED and not module.startswith("<"):
+    if isinstance(module, str) and not (module in STARTED or module.startswith(_INVENTED)):
         return module
     names = _namespace(thing)
     file = names.get("__file__")
@@ -123,8 +125,8 @@ def import_path(thing: Any) -> str:
             "no worker can import what is defined at a prompt, in a notebook or by python -c: "
             "move it to a module"
         )
-    started = getattr(names.get("__spec__"), "name", "__main__")
-    return started if started not in STARTED else _path_of_file(Path(_real(file)))
+    started = getattr(names.get("__spec__"), "name", None) if module in STARTED else None
+    return started if started not in (None, *STARTED) else _path_of_file(Path(_real(file)))
 
 
 def _path_of_file(file: Path) -> str:

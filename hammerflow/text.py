@@ -85,6 +85,8 @@ def visible(text: str) -> str:
 
 def visible_lines(text: str) -> str:
     """The same for a text whose lines are kept, as a traceback's; the caller indents them."""
+    if text.isprintable():
+        return text
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(visible(line.expandtabs(4)) for line in lines)
 

@@ -50,6 +50,12 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / file).write_text(TASKS)
     spawn = "import multiprocessing as m, tasks\nif __name__ == '__main__': tasks.say()"
     (tmp_path / "flat" / "client.py").write_text(spawn)
+    core = 'from hammerflow import Hammerflow\napp = Hammerflow("shop")\n'
+    (tmp_path / "flat" / "core.py").write_text(core)
+    (tmp_path / "flat" / "other.py").write_text("from twice import add\n")
+    twice = "from core import app\n@app.task\ndef add(x): return x\n"
+    twice += "if __name__ == '__main__':\n    import other\n    print(add.name)\n"
+    (tmp_path / "flat" / "twice.py").write_text(twice)
     spawned = "if __name__ == '__main__': from multiprocessing import get_context\n"
     spawned += "if __name__ == '__main__': print(get_context('spawn').Pool(1).apply(name))\n"
     (tmp_path / "flat" / "spawns.py").write_text(
@@ -81,6 +87,13 @@ NAMED = [
     (".", "space/tasks.py", ".", "space.tasks.add"),
     (".", "space/tasks.py", "space", "tasks.add"),
     ("flat", "tasks.py", ".", "tasks.add"),
+    ("flat", "twice.py", "", "twice.add"),
+    (
+        "flat",
+        '-c \'import runpy; runpy.run_path("tasks.py", run_name="uwsgi_file_tasks")\'',
+        "",
+        "tasks.add",
+    ),
     (".", "-c 'import runpy; runpy.run_path(\"pkg/sub/tasks.py\")'", "", "pkg.sub.tasks.add"),
 ]
 #: The same, with what the refusal says.
@@ -122,3 +135,28 @@ def test_a_call_is_refused_where_no_worker_could_know_the_task(
 
     assert said.startswith("refused: task add: ")
     assert remedy.format(place) in said
+
+
+def test_at_a_prompt_a_task_may_be_defined_again(place: Path) -> None:
+    typed = """
+from hammerflow import Hammerflow
+app = Hammerflow("shop", database="sqlite:///x.db")
+@app.task(name="shop.add")
+def add(x): return x
+
+@app.task(name="shop.add")
+def add(x): return 2 * x
+
+print(add(2), add.check(1))
+@app.task(name="shop.add")
+def sub(x): return 0
+
+"""
+    command = [sys.executable, "-i", "-q", "-c", ""]
+    run = subprocess.run(
+        command, cwd=place, input=typed, capture_output=True, text=True, check=False, timeout=60,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.stdout == "4 None\n"
+    assert run.stderr.count("Traceback") == 1
+    assert "ConfigError: the task name 'shop.add' is taken by add (<stdin>:1)" in run.stderr

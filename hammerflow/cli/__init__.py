@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from hammerflow.cli.exit import exit_code_of
+from hammerflow.cli.exit import exit_code_of, show_warnings
 from hammerflow.cli.options import shared
 from hammerflow.cli.session import Session
 from hammerflow.streams import open_missing_streams
@@ -69,4 +69,6 @@ def hammerflow(session: Session) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command (that of the process by default) and end the process with its exit code."""
     open_missing_streams()
-    sys.exit(exit_code_of(hammerflow, list(sys.argv[1:] if args is None else args)))
+    given = list(sys.argv[1:] if args is None else args)
+    show_warnings(given)
+    sys.exit(exit_code_of(hammerflow, given))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import traceback
 from collections.abc import Sequence
 
 import click
 
-from hammerflow.cli.output import complain, json_text
+from hammerflow.cli.output import complain
 from hammerflow.errors import HammerflowError
 from hammerflow.text import storable, visible_lines
 
-__all__ = ["exit_code_of"]
+__all__ = ["exit_code_of", "show_warnings"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 _LONGEST_MISUSE = 400  # characters: click repeats the whole of a wrong value
@@ -36,12 +37,12 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
         return MISUSED
     except (KeyboardInterrupt, click.Abort):
-        _print_error("interrupted", args)
+        complain("error", "interrupted", as_json="--json" in args)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a border: the user gets a sentence
         if "--debug" in args:
             click.echo(visible_lines(traceback.format_exc()).rstrip(), err=True)
-        _print_error(_sentence(error), args)
+        complain("error", _sentence(error), as_json="--json" in args)
         return MISUSED if isinstance(error, click.UsageError) else FAILED
     return code if isinstance(code, int) else 0
 
@@ -64,8 +65,15 @@ def _sentence(error: Exception) -> str:
             return f"unexpected {name}: {error}; run it again with --debug to see where"
 
 
-def _print_error(sentence: str, args: Sequence[str]) -> None:
-    if "--json" in args:
-        click.echo(json_text({"error": sentence}), err=True)
-    else:
-        complain(f"error: {sentence}")
+def show_warnings(args: Sequence[str]) -> None:
+    """Print what the engine logs in this process as sentences, where no handler is set up."""
+    logging.lastResort = _Warnings("--json" in args)
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, as_json: bool) -> None:
+        super().__init__(logging.WARNING)
+        self._as_json = as_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain("warning", record.getMessage(), as_json=self._as_json)

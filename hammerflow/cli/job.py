@@ -217,7 +217,7 @@ def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]
                     raise
                 outcome["error"] = str(error)
     lines = [f"{each['id']}  {each.get('now') or 'error: ' + each['error']}" for each in outcomes]
-    session.tell(outcomes, "\n".join(lines))
+    session.tell(outcomes, *lines)
     return int(any("error" in outcome for outcome in outcomes))
 
 

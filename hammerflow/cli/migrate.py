@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hammerflow.cli.options import flag, shared
+from hammerflow.cli.output import say_block, show_json
 from hammerflow.cli.session import Session, is_missing
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
@@ -29,18 +30,18 @@ def command(session: Session, plan: bool) -> None:
     settings = session.settings
     if plan:
         steps = _pending(settings)
+        if session.as_json:
+            show_json({"pending": [{"name": _name(step), "sql": step.sql} for step in steps]})
+            return
         script = "\n".join(f"-- {_name(step)}\n{step.sql.strip()}\n" for step in steps)
-        session.tell(
-            {"pending": [{"name": _name(step), "sql": step.sql} for step in steps]},
-            script or f"-- {settings.url.redacted} is up to date: nothing would run",
-        )
+        say_block(script or f"-- {settings.url.redacted} is up to date: nothing would run")
         return
     with contextlib.closing(open_store(settings)) as store:
         steps = store.schema.migrate()
         store.schema.check()
     applied = [_name(step) for step in steps]
-    sentence = "\n".join(f"applied {name}" for name in applied)
-    session.tell({"applied": applied}, sentence or f"{settings.url.redacted} is up to date")
+    lines = [f"applied {name}" for name in applied]
+    session.tell({"applied": applied}, *(lines or [f"{settings.url.redacted} is up to date"]))
 
 
 def _pending(settings: Settings) -> list[Migration]:

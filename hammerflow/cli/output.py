@@ -18,8 +18,8 @@ from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
     "TableView", "age", "can_print", "complain", "counts_text", "fitted", "is_terminal",
-    "json_text", "local_time", "one_line", "say", "seconds_between", "show_facts", "show_json",
-    "show_table",
+    "json_text", "local_time", "one_line", "say", "say_block", "seconds_between", "show_facts",
+    "show_json", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -51,31 +51,46 @@ class TableView(NamedTuple, Generic[T]):
 
 def is_terminal() -> bool:
     """Whether a person reads this."""
-    return sys.stdout is not None and sys.stdout.isatty()
+    return sys.stdout.isatty()
 
 
 def can_print(text: str) -> bool:
     """Whether standard output's encoding has these characters."""
     try:
-        text.encode(_encoding())
+        text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True
 
 
 def say(text: str, *, status: str = "") -> None:
-    """Print a text for people.
+    """Print a sentence for people; lines after its first are indented, so that none can be forged.
+
+    ``status`` goes before the text, in its colour.
+    """
+    say_block(text.replace("\n", "\n  "), status=status)
+
+
+def say_block(text: str, *, status: str = "") -> None:
+    """Print a text whose lines are ours, as a drawing's.
 
     This is the one way to standard output, and what a terminal would obey is shown as an escape, as
-    are characters that the encoding lacks. ``status`` goes before the text, in its colour.
+    are characters that the encoding lacks.
     """
     head = click.style(status, fg=STYLES.get(status.strip()), bold=True) if status else ""
     click.echo(head + _encodable(visible_lines(text)))
 
 
-def complain(text: str) -> None:
-    """Print a text for people to standard error, in red; lines after the first are indented."""
-    click.secho(visible_lines(text).replace("\n", "\n  "), fg="red", err=True)
+def complain(kind: str, text: str, *, as_json: bool) -> None:
+    """Print an error or a warning to standard error: ``error: ...``, or ``{"error": "..."}``.
+
+    Lines after the first are indented.
+    """
+    if as_json:
+        click.echo(json_text({kind: text}), err=True)
+    else:
+        shown = visible_lines(f"{kind}: {text}").replace("\n", "\n  ")
+        click.secho(shown, fg=STYLES["fail" if kind == "error" else "warn"], err=True)
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
@@ -202,12 +217,8 @@ def _key(value: Any) -> str:
 
 
 def _encodable(text: str) -> str:
-    return text.encode(_encoding(), "backslashreplace").decode(_encoding())
-
-
-def _encoding() -> str:
-    """Of standard output, which is None where the caller has closed it."""
-    return getattr(sys.stdout, "encoding", None) or "ascii"
+    encoding = sys.stdout.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _show_plain(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

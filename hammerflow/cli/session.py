@@ -129,9 +129,14 @@ class Session:
             with contextlib.closing(notifier):
                 yield SessionBackend(store, notifier, self.codec, settings.poll)
 
-    def tell(self, found: Any, sentence: str) -> None:
-        """Print one outcome: ``found`` as JSON, or the sentence."""
-        self._show(found, lambda: output.say(sentence))
+    def tell(self, found: Any, *sentences: str) -> None:
+        """Print one outcome: ``found`` as JSON, or the sentences, one a line."""
+
+        def show() -> None:
+            for sentence in sentences:
+                output.say(sentence)
+
+        self._show(found, show)
 
     def show_facts(self, found: Any, facts: Mapping[str, Any], table: Table = ((), ())) -> None:
         """Print one thing: ``found`` as JSON, or one fact a line, then the table if it has rows."""

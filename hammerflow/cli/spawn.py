@@ -76,7 +76,7 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
         output.show_json(as_json(root))
     else:
         graph, is_ascii = as_graph(root), not output.can_print("├└│─")
-        output.say(draw(graph, form, max_nodes=len(graph.nodes), ascii_only=is_ascii))
+        output.say_block(draw(graph, form, max_nodes=len(graph.nodes), ascii_only=is_ascii))
 
 
 @command.command("stats")

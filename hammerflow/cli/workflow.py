@@ -150,7 +150,7 @@ def graph(
             max_depth=max_depth,
             ascii_only=not output.can_print("├└│─"),
         )
-    output.say(drawn)
+    output.say_block(drawn)
 
 
 @command.command("status")

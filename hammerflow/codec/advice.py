@@ -15,6 +15,7 @@ _CONVERTIBLE = frozenset({float, str, bytes, list, dict, *CONTAINERS, *SCALARS})
 _LIST = "pass list(value)"
 _DICT = "pass dict(value)"
 _ID = "pass its id, value.id"
+_IDS = "pass the ids of its results, [result.id for result in value]"
 _CALL = "enqueue or yield it, and pass the id of its result"
 _NAME = "pass its name, or a value from which the task can choose"
 _OWN = "it belongs to this process; create it in the task"
@@ -54,7 +55,10 @@ _ADVICE: Mapping[str, str] = {
     **dict.fromkeys(
         ("_thread.lock", "_thread.RLock", "threading.Thread", "threading.Event",
          "threading.Condition", "threading.Semaphore", "_socket.socket", "frame",
-         "sqlite3.Connection", "subprocess.Popen", "_contextvars.ContextVar"),
+         "sqlite3.Connection", "psycopg.BaseConnection", "pymysql.connections.Connection",
+         "sqlalchemy.engine.base.Engine", "sqlalchemy.engine.base.Connection",
+         "sqlalchemy.orm.session.Session", "redis.client.Redis",
+         "subprocess.Popen", "_contextvars.ContextVar"),
         _OWN,
     ),
     "django.db.models.query.QuerySet": "pass list(value.values_list(\"pk\", flat=True))",
@@ -68,11 +72,12 @@ _ADVICE: Mapping[str, str] = {
     "hammerflow.results.result.Result": _ID,
     "hammerflow.results.workflow.WorkflowResult": _ID,
     "hammerflow.results.workflow.BatchResult": _ID,
-    "hammerflow.results.group.GroupResult": "pass the ids of its results",
-    "hammerflow.canvas.signature.Signature": _CALL,
-    "hammerflow.canvas.chain.Chain": _CALL,
-    "hammerflow.canvas.chain.Group": _CALL,
-    "hammerflow.canvas.chain.Chord": _CALL,
+    "hammerflow.results.group.GroupResult": _IDS,
+    "hammerflow.results.result.Results": _IDS,
+    "hammerflow.context.JobContext": _ID,
+    "hammerflow.app.Hammerflow": "import it in the module of the task",
+    "hammerflow.enqueue.transaction.Transaction": _OWN,
+    "hammerflow.canvas.chain.Canvas": _CALL,
     "hammerflow.workflows.workflow.Workflow": _CALL,
     "hammerflow.workflows.batch.Batch": _CALL,
     "hammerflow.tasks.task.Task": "pass value.name, or a value from which the task can choose",

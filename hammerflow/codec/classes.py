@@ -79,7 +79,8 @@ def registered(cls: type, name: str) -> Registered:
             "NamedTuple or pydantic 2 model can"
         )
     if issubclass(cls, enum.Enum):
-        return Registered(cls, name, ENUM, partial(_take_member, cls), partial(_make_member, cls))
+        take, make = (_take_flag, _make_flag) if issubclass(cls, enum.Flag) else (_name, _member)
+        return Registered(cls, name, ENUM, partial(take, cls), partial(make, cls))
     shape: _Shape = (_Model if is_model(cls) else _Tuple if issubclass(cls, tuple) else _Record)(
         cls
     )
@@ -102,10 +103,12 @@ def is_model(cls: type) -> bool:
     return hasattr(cls, "__pydantic_core_schema__") and hasattr(cls, "model_fields")
 
 
-def _take_member(cls: Any, member: Any) -> Any:
-    """The name of a member; of a flag the list of its names, and last what has no name."""
-    if not isinstance(member, enum.Flag):
-        return member.name
+def _name(_: type[enum.Enum], member: enum.Enum) -> str:
+    return member._name_  # what member.name returns, without its descriptor
+
+
+def _take_flag(cls: Any, member: Any) -> Any:
+    """The names of a flag, and last what has no name."""
     value, members = member.value, cls.__members__
     bits = {name: each.value for name, each in members.items() if each.name == name}
     names = [name for name, bit in bits.items() if bit > 0 and not bit & (bit - 1) and value & bit]
@@ -115,24 +118,24 @@ def _take_member(cls: Any, member: Any) -> Any:
     return names if named == value else [*names, value & ~named]
 
 
-def _make_member(cls: Any, taken: Any) -> Any:
-    is_flag = issubclass(cls, enum.Flag)
-    if is_flag and type(taken) is list:
-        bits = [_member(cls, part).value if type(part) is str else part for part in taken]
-        try:
-            return cls(reduce(or_, bits, 0))
-        except (TypeError, ValueError):
-            raise NotMade(f"{full_name(cls)} has no member with the bits {short(bits)}") from None
-    return _member(cls, taken)
+def _make_flag(cls: Any, taken: Any) -> Any:
+    if type(taken) is not list:
+        return _member(cls, taken)
+    bits = [_member(cls, part).value if type(part) is str else part for part in taken]
+    try:
+        return cls(reduce(or_, bits, 0))
+    except (TypeError, ValueError):
+        raise NotMade(f"{full_name(cls)} has no member with the bits {bits!r:.60}") from None
 
 
-def _member(cls: Any, name: Any) -> Any:
-    if type(name) is not str or name not in cls.__members__:
+def _member(cls: type[enum.Enum], name: Any) -> Any:
+    found = cls._member_map_.get(name) if type(name) is str else None
+    if found is None:
         raise NotMade(
             f"{full_name(cls)} has no member {short(name)} in this process; was it renamed or "
             "removed, or is this code older than the caller's?"
         )
-    return cls[name]
+    return found
 
 
 class _Shape:
@@ -218,6 +221,8 @@ class _Record(_Shape):
     def take(self, value: Any) -> Fields:
         """The fields, then what else is set on the object."""
         state = _state_of(value)
+        if state.keys() == self.defaults.keys():
+            return state
         fields = {}
         for name in self.defaults:
             try:
@@ -279,12 +284,13 @@ class _Model(_Shape):
     def take(self, value: Any) -> Fields:
         """Fields and attributes, then the rest under keys that start with ``$``."""
         state = value.__dict__
-        missing = [name for name in self.defaults if name not in state]
-        if missing:
-            raise EncodeError(
-                f"{self.name} cannot be encoded: its field {missing[0]!r} has no value"
-            )
-        fields = {name: state[name] for name in self.defaults} | self.attributes(state)
+        if state.keys() == self.defaults.keys():
+            fields = {**state}
+        else:
+            for name in self.defaults:
+                if name not in state:
+                    raise self.no_value(name)
+            fields = {name: state[name] for name in self.defaults} | self.attributes(state)
         extra = value.__pydantic_extra__ or {}
         is_set = value.__pydantic_fields_set__
         if is_set != {*self.defaults, *extra}:

@@ -207,13 +207,18 @@ class _TransactionThread:
 
     async def roll_back(self, error: BaseException) -> None:
         """Roll back for the error that has left the block; raises what it means, if anything else
-        than itself."""
+        than itself. A database that does not answer cannot keep the caller: its connection is
+        cut."""
         self._gives_up, trace = True, error.__traceback__
         self.put(error if isinstance(error, Exception) else None)
         if self._is_busy:
-            await self._app.async_calls.read(self.interrupt)
+            self.interrupt()
+        ended = asyncio.wrap_future(self.ended)
+        if not (await asyncio.wait((ended,), timeout=transaction.PATIENCE))[0]:
+            self.opened.result().cut()
+            return
         try:
-            await asyncio.wrap_future(self.ended)
+            await ended
         except Exception as failure:
             if failure is not error:
                 raise failure from error
@@ -221,6 +226,9 @@ class _TransactionThread:
 
     def interrupt(self) -> None:
         """Have the statement under way fail, so that nobody waits for its lock any longer."""
+        threading.Thread(target=self._interrupt, name="hammerflow-interrupt", daemon=True).start()
+
+    def _interrupt(self) -> None:  # connects, which may take long
         try:
             self._store.database.dialect.interrupt(self.opened.result())
         except Exception as error:  # noqa: BLE001 - whatever a driver raises; the lock times out
@@ -271,12 +279,13 @@ class _ThreadTransaction(OpenTransaction):
         super().__init__(tx, one_writer=one_writer)
         self._thread = thread
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T], *, is_bulk: bool = False) -> T:
         if self._thread.is_current:
             return work()
         call = self._put(work)
+        is_patient = is_bulk or running_loop() is None  # lock waits are bounded in any case
         try:
-            return call.future.result(transaction.PATIENCE if running_loop() else None)  # type: ignore[no-any-return]
+            return call.future.result(None if is_patient else transaction.PATIENCE)  # type: ignore[no-any-return]
         except TimeoutError:
             if call.future.done():  # the call's own error
                 raise
@@ -329,7 +338,7 @@ class _LoopTransaction(OpenTransaction):
         self._pool = ThreadPool(1, "hammerflow-using")
         self._lock = threading.RLock()  # its cursor serves one thread at a time
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T], *, is_bulk: bool = False) -> T:
         self.check()
         if running_loop() is not None:
             raise HammerflowError(

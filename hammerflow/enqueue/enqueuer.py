@@ -122,7 +122,7 @@ class Enqueuer:
         if opened is None:
             queues = insert(workflows, chunks, None)
         else:
-            queues = opened.run(partial(insert, workflows, chunks, opened.tx))
+            queues = opened.run(partial(insert, workflows, chunks, opened.tx), is_bulk=True)
         self._ring(queues, opened)
 
     def _ring(self, queues: set[str], opened: OpenTransaction | None) -> None:

@@ -61,10 +61,14 @@ class OpenTransaction:
                 "outside"
             )
 
-    def run(self, work: Callable[[], T]) -> T:
-        """Run what uses the connection, where that may be used."""
+    def run(self, work: Callable[[], T], *, is_bulk: bool = False) -> T:
+        """Run what uses the connection, where that may be used.
+
+        Args:
+            is_bulk: it may take long without waiting for anybody.
+        """
         self.check()
-        if self._interrupt is None or running_loop() is None:
+        if is_bulk or self._interrupt is None or running_loop() is None:
             return work()
         with _patience(self._interrupt):
             return work()

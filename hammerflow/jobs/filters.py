@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from hammerflow.checks import NAME_CHECK, Unfit, ValueCheck, choice, whole
@@ -22,6 +24,12 @@ def _id(value: Any) -> bytes:
     return uuid.UUID(value).bytes
 
 
+def _member(kind: type[enum.StrEnum], name: str) -> ValueCheck:
+    """A member of the enum, or its text; kept as the member."""
+    known = choice(*kind, type=f"{name} | str")
+    return replace(known, read=lambda value: kind(known.read(value)))
+
+
 _LIMIT = Option("limit", whole(0, 1_000_000), "100", "The most to return.")
 _BEFORE = Option(
     "before", ValueCheck("uuid.UUID | str", "an id, as a UUID or its text", _id), "None",
@@ -30,7 +38,7 @@ _BEFORE = Option(
 
 #: What ``app.jobs(...)`` takes.
 JOB_FILTERS = OptionTable((
-    Option("state", choice(*JobState, type="JobState | str"), "None", "Only jobs in this state."),
+    Option("state", _member(JobState, "JobState"), "None", "Only jobs in this state."),
     Option("queue", NAME_CHECK, "None", "Only jobs of this queue."),
     Option("task", NAME_CHECK, "None", "Only jobs of this task."),
     _LIMIT,
@@ -40,7 +48,7 @@ JOB_FILTERS = OptionTable((
 #: What ``app.workflows(...)`` takes.
 WORKFLOW_FILTERS = OptionTable((
     Option(
-        "status", choice(*WorkflowStatus, type="WorkflowStatus | str"), "None",
+        "status", _member(WorkflowStatus, "WorkflowStatus"), "None",
         "Only workflows with this status.",
     ),
     _LIMIT,

@@ -37,6 +37,16 @@ def _retry(value: Any) -> dict[str, Any]:
     return {"max_attempts": ATTEMPTS.read(value)}
 
 
+def _after(value: Any) -> list[Any]:
+    several = [value] if isinstance(value, str) or hasattr(value, "given_after") else value
+    if not isinstance(several, list | tuple | set | frozenset):
+        raise Unfit
+    for one in several:
+        if not isinstance(one, str) and not hasattr(one, "given_after"):  # a WorkflowNode
+            raise Unfit(value=one)
+    return [*several]
+
+
 def then_check(what: str) -> ValueCheck:
     """One plain signature; ``what`` names it where it has links."""
 
@@ -79,6 +89,10 @@ WORKFLOW_OPTIONS = OptionTable((
 
 #: What ``Workflow.add(...)`` and ``then(...)`` take.
 NODE_OPTIONS = OptionTable((
+    Option(
+        "after", ValueCheck("str | list", "the name of a node, or a list of names", _after), "()",
+        "What must have ended before; it may be added later.",
+    ),
     Option("name", NAME_CHECK, "the function's name", "The node's name, unique in the workflow."),
     Option("when", text(10_000, least=1), "None", "A condition on the results it waits for."),
     Option(

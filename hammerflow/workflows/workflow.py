@@ -18,7 +18,7 @@ from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.ids import is_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.option import checked
+from hammerflow.option import checked, documented
 from hammerflow.text import checked_name, safe_repr
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
@@ -56,6 +56,7 @@ class WorkflowNode:
         return isinstance(self.content, Canvas) and not isinstance(self.content, Signature)
 
 
+@documented(*WORKFLOW_OPTIONS)
 class Workflow:
     """Jobs that wait for each other: a directed acyclic graph of named nodes.
 
@@ -63,17 +64,6 @@ class Workflow:
 
     Args:
         name: 1 to 255 printable characters, shown in lists.
-        failure_policy: what happens to the rest when a node fails; a :class:`FailurePolicy`.
-        description: free text, shown by ``workflow show``.
-        timeout: seconds or timedelta after which it fails and its jobs are cancelled, counted from
-            its enqueue; None for no limit.
-        priority: default for nodes without a priority; a :class:`Priority`.
-        retry: default for nodes without such options: a backoff, a number of attempts, or a mapping
-            with ``max_attempts`` and ``backoff``.
-        health_check_interval: seconds or timedelta between two checks of its jobs by a worker.
-        trace_id: carried by all its jobs.
-        correlation_id: free text for other systems.
-        metadata: a mapping that JSON can hold.
         submit: sends it; the ``enqueue`` of its app. By default that of its first signature.
 
     Raises:
@@ -146,7 +136,7 @@ class Workflow:
             TypeError: ``job`` is of another type.
             ConfigError: ``after_skipped`` is unknown.
         """
-        self._last = [self._node(job, name, _list(after), when, after_skipped, wait_for_children)]
+        self._last = [self._node(job, name, after, when, after_skipped, wait_for_children)]
         return self
 
     def add_parallel(
@@ -163,9 +153,8 @@ class Workflow:
             after: names of nodes that must have completed before.
             when: a condition on their results, for each of the nodes.
         """
-        waits = _list(after)
         several = items_of(jobs, f"workflow {self.name}: jobs must be a list of signatures")
-        self._last = [self._node(job, None, waits, when, "skip", False) for job in several]
+        self._last = [self._node(job, None, after, when, "skip", False) for job in several]
         return self
 
     def then(
@@ -262,7 +251,7 @@ class Workflow:
         self,
         job: Any,
         name: str | None,
-        after: list[str | WorkflowNode],
+        after: Any,
         when: str | None,
         after_skipped: str,
         wait_for_children: bool,
@@ -271,9 +260,10 @@ class Workflow:
             kind = type(job).__name__
             raise TypeError(f"a node must be a signature, canvas, batch or workflow, not {kind}")
         given = {
-            "when": when, "after_skipped": after_skipped, "wait_for_children": wait_for_children
+            "after": after, "when": when, "after_skipped": after_skipped,
+            "wait_for_children": wait_for_children,
         }  # fmt: skip
-        checked(NODE_OPTIONS, given, f"workflow {self.name}: a node")
+        after = checked(NODE_OPTIONS, given, f"workflow {self.name}: a node").get("after", [])
         name = self._fresh(job) if name is None else _name(name, "a node's name")
         if name in self._names:
             raise WorkflowInvalid(f"workflow {self.name} has two nodes named {name!r}")
@@ -390,19 +380,6 @@ def _name(value: Any, what: str) -> str:
         return checked_name(value, what)
     except ConfigError as error:
         raise WorkflowInvalid(str(error)) from None
-
-
-def _list(after: Any) -> list[Any]:
-    if after is None:
-        return []
-    if isinstance(after, str | WorkflowNode):
-        return [after]
-    wanted = "after must be the name of a node, or a list of names"
-    found = [*items_of(after, wanted)]
-    for one in found:
-        if not isinstance(one, str | WorkflowNode):
-            raise TypeError(f"{wanted}, not {safe_repr(one)}")
-    return found
 
 
 def _task(content: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from hammerflow import Hammerflow, HammerflowError, JobNotFound, Workflow, group
 from hammerflow.testing import drain
+from tests.support.servers import Postgres
 
 
 class Rolled(Exception):
@@ -314,3 +315,33 @@ def test_async_bodies_use_transactions(app: Hammerflow, note: Any) -> None:
 
     assert [r.state for r in results].count("completed") == 4
     assert written(app) == (4, 9)
+
+
+@pytest.mark.slow
+def test_a_database_that_does_not_answer_keeps_no_coroutine(
+    own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hammerflow.enqueue.transaction.PATIENCE", 0.5)
+    app = Hammerflow("shop", database=own_postgres.url())
+    app.migrate()
+    note = app.task(name="note")(lambda x: x)
+
+    async def block() -> None:
+        async with app.transaction():
+            await note.adelay(1)
+            own_postgres.pause()
+            await note.adelay(2)
+
+    async def main() -> None:
+        older = await note.adelay(0)
+        for wait in (block(), older.aget(), note.adelay(3), block()):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait, 0.5)
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 10
+
+    own_postgres.resume()
+    assert len(app.jobs()) in (1, 2)  # the call that was given up may have been written
+    app.close()

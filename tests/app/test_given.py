@@ -242,6 +242,8 @@ def test_a_function_is_a_backoff(
         (lambda o: Workflow("w", metadata=[1]), "metadata must be a mapping"),
         (lambda o: Workflow("w", "stop"), "fail_fast, continue_on_failure, manual, not 'stop'"),
         (lambda o: Workflow("w").add(o.add.s(), when=5), "when must be a text"),
+        (lambda o: Workflow("w").add(o.add.s(), after=["a", 5]), "a list of names, not 5"),
+        (lambda o: Workflow("w").add_parallel([o.add.s()], after=5), "after must be the name of"),
         (lambda o: Workflow("w").add(o.add.s(), wait_for_children="x"), "true or false, not 'x'"),
         (lambda o: Workflow("w").add(o.add.s()).graph(max_nodes="x"), "max_nodes must be a whole"),
         (lambda o: o.app.batch([], on_failure="stop"), "a batch: on_failure must be one of"),
@@ -280,7 +282,6 @@ def test_a_call_is_refused_where_it_is_made(
         (lambda o: o.add.map(5), "items must be an iterable, not 5"),
         (lambda o: o.add.map("abc"), "items must be an iterable, not 'abc'"),
         (lambda o: Workflow("w").add_parallel(5), "jobs must be a list of signatures, not 5"),
-        (lambda o: Workflow("w").add(o.add.s(), after=[5]), "after must be the name of a node"),
         (lambda o: o.app.workflow("w", retries=3), "has no option 'retries'"),
         (lambda o: o.add.s().options.update(queue="x"), r"use signature.set\(...\)"),
     ],
@@ -479,6 +480,36 @@ def test_progress_is_a_number_from_0_to_1(app: Hammerflow, seen: list[Any]) -> N
     assert seen == [f"progress() must be a number from 0 to 1, not {value!r}" for value in wrong]
     with pytest.raises(JobFailed, match="note must be text, not 5"):
         result.get(timeout=5)
+
+
+def test_a_chdir_does_not_move_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    app = Hammerflow("shop")
+    app.migrate()
+
+    @app.task(name="shop.ping")
+    def ping() -> None: ...
+
+    @app.task(name="shop.moves")
+    def moves() -> None:
+        monkeypatch.chdir(elsewhere)
+        app.close()  # the next use connects again, as a new process does
+        ping.delay()
+
+    moves.delay()
+    drain(app, limit=1)
+    monkeypatch.chdir(tmp_path)
+    other = Hammerflow("shop")
+
+    assert [job.task for job in other.jobs()] == ["shop.ping", "shop.moves"]
+    assert not list(elsewhere.iterdir())
+    assert other.settings.url.database == str(tmp_path / "hammerflow.db")
+    for opened in (app, other):
+        opened.close()
 
 
 _FOREIGN_TIMES = {

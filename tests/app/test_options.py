@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import pydoc
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from hammerflow import Hammerflow, SpawnConfig, Task
+from hammerflow import ConfigError, Hammerflow, SpawnConfig, Task, Workflow
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions
 from hammerflow.canvas.spawn import SPAWN_OPTIONS
 from hammerflow.checks import duration
+from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.option import Option, option_table
 from hammerflow.settings import SETTINGS, Settings
 from hammerflow.tasks.options import (
@@ -22,6 +24,13 @@ from hammerflow.tasks.options import (
     SpawnerOptions,
     TaskOptions,
 )
+from hammerflow.workflows.options import BATCH_OPTIONS, NODE_OPTIONS, WORKFLOW_OPTIONS
+
+
+def _parameters(function: Any, *others: str) -> list[str]:
+    """The parameters of a function that are options; ``others`` are not."""
+    left_out = {"self", *others}
+    return [name for name in inspect.signature(function).parameters if name not in left_out]
 
 
 @pytest.mark.parametrize(
@@ -32,13 +41,27 @@ from hammerflow.tasks.options import (
         (CALL_OPTIONS, CallOptions.__annotations__),
         (SPAWN_OPTIONS, [field.name for field in dataclasses.fields(SpawnConfig)]),
         (SETTINGS, [field.name for field in dataclasses.fields(Settings)]),
+        (WORKFLOW_OPTIONS, _parameters(Workflow.__init__, "name", "submit")),
+        (NODE_OPTIONS, _parameters(Workflow.add, "job")),
+        (BATCH_OPTIONS, _parameters(Hammerflow.batch, "signatures")),
+        (JOB_FILTERS, _parameters(Hammerflow.jobs)),
+        (WORKFLOW_FILTERS, _parameters(Hammerflow.workflows)),
     ],
 )
-def test_every_option_that_is_taken_is_described(
+def test_every_option_that_is_taken_is_described_and_checked(
     described: tuple[Option, ...], taken: Iterable[str]
 ) -> None:
     assert sorted(option.name for option in described) == sorted(taken)
-    assert all(option.meaning.endswith(".") and option.type for option in described)
+    for option in described:
+        assert option.meaning.endswith(".") and option.type and option.default
+        assert option.check.wanted in str(refused(option))
+
+
+def refused(option: Option) -> ConfigError:
+    """What an option says to a value that none of them takes."""
+    with pytest.raises(ConfigError, match=f"^{option.name} must be ") as caught:
+        option.check(object(), option.name)
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -50,6 +73,10 @@ def test_every_option_that_is_taken_is_described(
         (Task.options, CALL_OPTIONS),
         (Task.apply_async, CALL_OPTIONS),
         (SpawnConfig, SPAWN_OPTIONS),
+        (Workflow, WORKFLOW_OPTIONS),
+        (Hammerflow.batch, BATCH_OPTIONS),
+        (Hammerflow.jobs, JOB_FILTERS),
+        (Hammerflow.workflows, WORKFLOW_FILTERS),
         (Hammerflow, SETTINGS),
         (Settings, SETTINGS),
     ],

@@ -271,6 +271,31 @@ def test_no_more_than_a_batch_of_children_at_a_time(
     assert not app.jobs(state="waiting")
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_canvas_is_one_child_of_a_batch_of_children(
+    app: Hammerflow, s: SimpleNamespace, spawner: Make, seen: list[Any], size: int
+) -> None:
+    def children() -> Iterator[Any]:
+        yield chain(s.leaf.s("a1"), s.leaf.si("a2"))
+        yield s.leaf.s("b1")
+        yield chain(s.fail.s(), s.leaf.si("never"))
+        yield group(s.leaf.s("d1"), s.leaf.s("d2"))
+        yield Workflow("w").add(s.leaf.s("e1")).then(s.leaf.s("e2"))
+        yield app.batch([s.leaf.s("f1"), s.leaf.s("f2")])
+        yield group([])
+        yield chord([s.leaf.s("h1")], s.leaf.si("h2")) | s.leaf.si("h3")
+
+    spawner(children, batch_size=size).delay()
+    drain(app)
+    names = ["a1", "a2", "b1", "d1", "d2", "e1", "e2", "f1", "f2", "h1", "h2", "h3"]
+    assert sorted(seen) == names
+    for name in names:  # child n starts after the end of child n - size
+        before = chr(ord(name[0]) - size)
+        ends = [seen.index(other) for other in names if other[0] == before]
+        assert seen.index(name) > max(ends, default=-1), seen
+    assert not app.jobs(state="waiting")
+
+
 # -- dependencies ----------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from hammerflow.cli import COMMANDS
 from hammerflow.cli.exit import exit_code_of
+from hammerflow.cli.options import Checked
 from tests.cli.conftest import HAMMERFLOW, Run, environment
 
 
@@ -139,6 +140,23 @@ def test_every_command_has_help_and_json(run: Run) -> None:
         assert run(name, "--help").code == 0
 
 
+def test_help_shows_the_range_of_each_number(run: Run) -> None:
+    count = 0
+    for name in COMMANDS:
+        command = importlib.import_module(f"hammerflow.cli.{name}").command
+        leaves = command.commands.items() if isinstance(command, click.Group) else [("", command)]
+        for leaf, each in leaves:
+            shown = " ".join(run(*filter(None, (name, leaf)), "--help").out.split())
+            for option in each.params:
+                assert not isinstance(option.type, click.types.IntParamType), option.name
+                assert not isinstance(option.type, click.types.FloatParamType), option.name
+                if isinstance(option.type, Checked) and option.type.check.type != "str":
+                    bounds = option.type.check.bounds
+                    assert not bounds or f"[{bounds}]" in shown, (name, leaf, option.name)
+                    count += bool(bounds)
+    assert count > 15
+
+
 def test_help_imports_no_command_no_driver_and_no_terminal() -> None:
     script = (
         "import sys; from hammerflow.cli import main\n"
@@ -201,6 +219,45 @@ def test_a_folder_that_is_gone_is_a_sentence(run: Run, folder: Path) -> None:
     assert (ended.code, ended.err) == (
         1, "error: the working directory is gone: go to the project's folder\n"
     )  # fmt: skip
+
+
+def test_a_warning_is_a_sentence_or_json(
+    folder: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAMMERFLOW_POLLS", "1")
+    migrate = ("migrate", "--database", sqlite_url)
+
+    plain, as_json = _process(*migrate), _process(*migrate, "--json")
+
+    assert (plain.returncode, as_json.returncode) == (0, 0)
+    words = "$HAMMERFLOW_POLLS is not a setting of hammerflow: did you mean $HAMMERFLOW_POLL?"
+    assert plain.stderr == f"warning: {words}\n"
+    assert json.loads(as_json.stderr) == {"warning": words}
+
+
+PLACE = "127.0.0.1:1/x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://{PLACE}?foo=1", f"postgresql://{PLACE}?connect_timeout=abc",
+        f"postgresql://{PLACE}?sslmode=bogus", f"postgresql://{PLACE}?options=%zz",
+        "postgresql://a..b/x", "postgresql://127.0.0.1:0/x", "postgresql:///x?host=/nowhere",
+        f"mysql://{PLACE}?ssl_ca=/nowhere", f"mysql://{PLACE}?charset=bogus",
+        f"mysql://{PLACE}?read_default_file=/nowhere", f"mysql://{PLACE}?ssl_disabled=maybe",
+        f"mysql://{'x' * 300}/x", "mysql://a..b/x",
+        "sqlite:////proc/x.db", "sqlite:////dev/null", "sqlite:////", f"sqlite:///{'x' * 300}",
+        "sqlite:////etc/passwd",
+    ],
+)  # fmt: skip
+def test_a_url_that_leads_nowhere_is_a_sentence(run: Run, url: str) -> None:
+    for command in (["migrate"], ["doctor"], ["job", "list"]):
+        ended = run(*command, "--database", url)
+
+        text = ended.err if command != ["doctor"] else ended.out
+        assert ended.code in (1, 2), text
+        assert "unexpected" not in text and ended.err.count("\n") <= 1, text
 
 
 @pytest.mark.parametrize("code", ["import os; os._exit(3)", "import sys; sys.exit(3)"])

@@ -13,7 +13,7 @@ from hammerflow import Hammerflow
 from hammerflow.jobs.outcome import Failed, Failure, Parked
 from tests.cli.conftest import Run, claim, settle, spawn_album
 
-HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\x7f\r\u2028\ufeff"
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\x7f\r\u2028\ufeff\nFORGED"
 #: The columns in which a key or JSON is kept; what is in the JSON is hostile.
 EXACT = {"id", "job_id", "ukey", "unique_key", "why", "kind", "trace_id"}
 TIME = re.compile(r"\b20\d\d-\d\d-\d\d\S*")
@@ -97,6 +97,7 @@ def test_no_command_prints_what_a_terminal_obeys(run: Run, poisoned: dict[str, s
         odd = {sign for sign in ended.out + ended.err if not sign.isprintable()} - {"\n"}
         assert odd == set(), (command, ended)
         assert ended.out or ended.err, command
+        assert "\nFORGED" not in ended.out + ended.err, (command, ended)
         assert "unexpected" not in ended.err, command
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
 
+from hammerflow.codec import advice
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotEncodable
 from tests.codec.exact import exactly
@@ -44,6 +46,14 @@ def test_a_time_of_pydantic_keeps_its_offset(serializer: str) -> None:
 def test_the_page_shows_the_table_that_is_proved() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text == written(text), "run: python -m tests.codec.table"
+
+
+def test_advice_about_our_own_classes_names_classes_that_exist() -> None:
+    names = [name for name in advice._ADVICE if name.startswith("hammerflow.")]
+    assert len(names) > 8
+    for name in names:
+        module, _, cls = name.rpartition(".")
+        assert isinstance(getattr(importlib.import_module(module), cls), type)
 
 
 @BOTH

@@ -100,6 +100,9 @@ def test_two_functions_cannot_have_one_name(app: Hammerflow, kind: str, decorato
         register(other)
 
     app.task(name="other")(other)  # the remedy
+    app.tasks.clear()
+    app.spawn_handlers.clear()
+    register(other)  # the first one was taken out
 
 
 def test_objects_need_a_name_and_cannot_share_it(app: Hammerflow) -> None:

@@ -19,6 +19,8 @@ from hammerflow.worker.processes import has_ended
 from tests.acceptance.kit import Shop
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 _APP = "tests.worker.rogue:app"
 BOTH = pytest.mark.parametrize("kind", ["", "_async"], ids=["sync", "async"])
 

@@ -66,8 +66,9 @@ def _run(demo: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> 
         say(f"counting the source files in {root} (Python {platform.python_version()})")
         say(
             f"on {settings.url.redacted}, doorbell {settings.bell}, with a supervisor "
-            f"(pid {demo.worker.pid}) and {children} children\n"
+            f"(pid {demo.worker.pid}) and {children} children"
         )
+        say("")
     with progress_view(is_quiet=as_json) as show:
         counted = count_by_jobs(demo, root, _FILES_PER_JOB, show)
     direct = count_directly(demo, root, _FILES_PER_JOB)

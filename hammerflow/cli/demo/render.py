@@ -41,7 +41,8 @@ def show_line_count(lines: LineCount) -> None:
     heads = ("package", *(name.rjust(9) for name in COLUMNS))
     show_table(heads, rows, empty="there are no source files")
     imported = sorted(lines["imported"].items(), key=lambda item: (-item[1], item[0]))[:_IMPORTS]
-    say(f"most imported: {', '.join(f'{name} {count}' for name, count in imported)}\n")
+    say(f"most imported: {', '.join(f'{name} {count}' for name, count in imported)}")
+    say("")
 
 
 def show_measurements(counted: DemoCount, direct: DemoCount, measured: DemoMeasurement) -> None:

@@ -230,7 +230,7 @@ class Postgres(DriverDialect):
         return bool(tx.connection.info.transaction_status != pq.TransactionStatus.INERROR)
 
     def interrupt(self, tx: Any) -> None:
-        tx.connection.cancel()
+        tx.connection.cancel_safe(timeout=2.0)
 
     def begin(self, tx: Any) -> None:
         tx.command("BEGIN")

@@ -171,7 +171,8 @@ class SpawnBuffer:
         if signature.after:
             child = self._with_dependencies(child, signature)
         if self.parent.config.batch_size is not None:
-            child = self._in_lane(child, self.parent.config.batch_size)
+            child = _behind(child, self._next_in_lane(child.id))
+            child = child._replace(flags=RowFlags.HAS_EDGES)
         self._remember(signature, child.id)
         self._append(child)
         return child.id
@@ -186,6 +187,10 @@ class SpawnBuffer:
         outer = outer._replace(
             parent_id=self.parent.job.workflow_id, dependent_id=self._dependent_id
         )
+        before = None
+        if self.parent.config.batch_size is not None:
+            before = self._next_in_lane(outer.id)
+            outer = outer._replace(flags=RowFlags.HAS_EDGES)
         self._workflows += [outer, *inner]
         self._remember(work, outer.id)
         if self.then is not None and not self.then.immutable:
@@ -194,9 +199,8 @@ class SpawnBuffer:
                 self._check_stored(step.signature)
         for job, step in zip(rows.jobs, plan.jobs, strict=True):
             self._check_limits()
-            self._append(
-                self.app.as_child(job, step.signature, self.parent, spawn_index=self.count)
-            )
+            child = self.app.as_child(job, step.signature, self.parent, spawn_index=self.count)
+            self._append(child if job.pending else _behind(child, before))
         return outer.id
 
     def _remember(self, child: Any, id_: bytes) -> None:
@@ -234,18 +238,16 @@ class SpawnBuffer:
             raise SpawnInvalid(f"{task} depends on {dependency!r}, which was not spawned before it")
         return self._siblings[id(dependency)][1]
 
-    def _in_lane(self, child: NewJob, size: int) -> NewJob:
-        """The child behind the last one of its lane: ``batch_size`` lanes, so at most that many
-        children run at a time. Edges of kind ORDER are followed however a job ends."""
+    def _next_in_lane(self, child_id: bytes) -> bytes | None:
+        """Put a child at the end of its lane, and give the one before it. There are ``batch_size``
+        lanes, so at most that many children run at a time."""
+        size = self.parent.config.batch_size or 1
         if len(self._lanes) < size:
-            self._lanes.append(child.id)
-            return child._replace(flags=RowFlags.HAS_EDGES)
-        lane = self.count % size
-        before, self._lanes[lane] = self._lanes[lane], child.id
-        after = [*(child.after or ()), (before, ORDER)]
-        return child._replace(
-            flags=RowFlags.HAS_EDGES, after=after, pending=(child.pending or 0) + 1
-        )
+            self._lanes.append(child_id)
+            return None
+        lane = self._ends % size
+        before, self._lanes[lane] = self._lanes[lane], child_id
+        return before
 
     def _check_stored(self, child: Signature) -> None:
         then = self.then
@@ -268,3 +270,11 @@ class SpawnBuffer:
                 f"a child at depth {depth} is below max_depth={config.max_depth}: raise the limit "
                 "on the spawner; nothing was inserted"
             )
+
+
+def _behind(child: NewJob, before: bytes | None) -> NewJob:
+    """The child after the end of another job or workflow, however that ends."""
+    if before is None:
+        return child
+    after = [*(child.after or ()), (before, ORDER)]
+    return child._replace(after=after, pending=(child.pending or 0) + 1)
