@@ -1,6 +1,7 @@
 """python -m benchmarks.state
 
-Prints what a job pays for putting back the state of its process: the best of 1 000 rounds, which a busy machine disturbs least.
+Prints what a job pays for putting back the state of its process: the best of 1 000 short rounds,
+which a busy machine disturbs least.
 """
 
 from __future__ import annotations
