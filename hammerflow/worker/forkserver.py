@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> int:
         arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
             clock, :class:`WorkerOptions` as JSON.
     """
+    lead_group()  # who kills the supervisor's group leaves this process to clean up
     die_with_parent(int(arguments[1]))
     try:
         with socket.socket(fileno=move_up(int(arguments[0]))) as control:
