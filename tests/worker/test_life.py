@@ -451,6 +451,7 @@ def test_logs_are_lines_of_json(sqlite_shop: Shop) -> None:
         ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
         ("import nothing_of_the_kind", "nothing_of_the_kind"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("from tests.worker.nasty import RAISED; raise RAISED['exits in str'][0]()", "SystemExit"),
     ],
 )
 def test_an_app_that_cannot_be_loaded_is_one_sentence(tmp_path: Path, code: str, said: str) -> None:
