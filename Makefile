@@ -37,6 +37,9 @@ format:  ## format the code and sort the imports
 docs:  ## build the documentation site strictly, into docs/_build/html
 	$(VENV)/bin/tox run -e docs
 
+types:  ## write the tables of docs/reference/types.md from the list that the tests prove
+	$(PYTHON) -m tests.codec.table
+
 bench:  ## run the benchmarks; B="drain --database sqlite" chooses some
 	$(PYTHON) -m benchmarks $(B)
 
@@ -46,4 +49,4 @@ chaos:  ## kill and cut for C="--database postgres --minutes 10", then check the
 clean:  ## remove what the targets above have built
 	rm -rf docs/_build build dist .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-.PHONY: help setup servers fast test test-all lint format docs bench chaos clean
+.PHONY: help setup servers fast test test-all lint format docs types bench chaos clean

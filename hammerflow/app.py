@@ -36,7 +36,7 @@ from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
-from hammerflow.option import checked, documented
+from hammerflow.option import checked, documented, refuse_unknown
 from hammerflow.origin import Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
@@ -296,8 +296,8 @@ class Hammerflow:
 
     def workflow(self, name: str, **options: Any) -> Workflow:
         """A new Workflow of this app; takes the keywords of :class:`hammerflow.Workflow`."""
-        known = checked(WORKFLOW_OPTIONS, options, "app.workflow()")
-        return Workflow(name, submit=self.enqueue, **known)
+        refuse_unknown(WORKFLOW_OPTIONS, options, "app.workflow()")
+        return Workflow(name, submit=self.enqueue, **options)
 
     @documented(*BATCH_OPTIONS)
     def batch(

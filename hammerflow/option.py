@@ -11,7 +11,7 @@ from hammerflow.checks import ValueCheck, refusal
 from hammerflow.text import safe_repr
 
 __all__ = [
-    "Option", "OptionTable", "checked", "documented", "option_table",
+    "Option", "OptionTable", "checked", "documented", "option_table", "refuse_unknown",
     "unknown_option",
 ]  # fmt: skip
 
@@ -87,6 +87,13 @@ def checked(
         except Exception as error:  # noqa: BLE001 - a border: the value's own methods may raise
             raise refusal(option.check, value, f"{owner}: {name}", error) from None
     return found
+
+
+def refuse_unknown(options: OptionTable, given: Iterable[str], owner: str) -> None:
+    """Raise the TypeError of :func:`checked` for an option that does not exist."""
+    for name in given:
+        if name not in options.by_name:
+            raise TypeError(unknown_option(name, options.by_name, owner))
 
 
 def unknown_option(name: Any, known: Iterable[str], owner: str) -> str:

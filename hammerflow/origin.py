@@ -136,7 +136,8 @@ def _path_of_file(file: Path) -> str:
     here, top = Path(_real("")), file.parent
     while (top / "__init__.py").is_file() and top != top.parent:
         top = top.parent
-    paths = {root: _path_below(whole, root) for root in (top, here)}
+    roots = [top] if here == here.parent else [top, here]  # services start in /, workers do not
+    paths = {root: _path_below(whole, root) for root in roots}
     if len(set(paths.values())) > 1:
         paths = _path_on_sys_path(file, whole) or {r: path for r, path in paths.items() if path}
     match sorted(paths.items(), key=lambda found: len(found[0].parts)):

@@ -252,8 +252,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 _PREFIX = "HAMMERFLOW_"
-#: Variables that are not settings: of the command line, and of its completion in a shell.
-_OTHERS = ("HAMMERFLOW_APP", "HAMMERFLOW_PRELOAD", "HAMMERFLOW_FAILPOINTS", "HAMMERFLOW_COMPLETE")
+#: Variables that are not settings: of the command line, and of the failpoints.
+_OTHERS = ("HAMMERFLOW_APP", "HAMMERFLOW_PRELOAD", "HAMMERFLOW_FAILPOINTS")
 #: What Kubernetes sets for a service "hammerflow" or "hammerflow-web", and what our tests read.
 _FOREIGN = re.compile(r"(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP)(_.*)?)?|TEST_.*")
 

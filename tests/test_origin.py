@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hammerflow import ConfigError
+from hammerflow.origin import import_path
+
 ROOT = Path(__file__).parents[1]
 TASKS = """
 from functools import wraps
@@ -74,6 +77,7 @@ NAMED = [
     ("flat", "-m cProfile -o /dev/null tasks.py", "", "tasks.add"),
     ("flat", "-m pdb -c continue -c quit tasks.py", "", "tasks.add"),
     ("flat", "spawns.py", "", "spawns.add"),
+    ("flat", "-m spawns", "", "spawns.add"),
     ("pkg", "../flat/tasks.py", "", "tasks.add"),
     ("pkg", "../link.py", "", "tasks.add"),
     (".", "a-b/tasks.py", "", "tasks.add"),
@@ -137,6 +141,18 @@ def test_a_call_is_refused_where_no_worker_could_know_the_task(
     assert remedy.format(place) in said
 
 
+def test_a_service_that_starts_in_the_root_folder_gives_its_file_no_longer_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {"__name__": "__main__", "__file__": "/srv/app/tasks.py"}
+    exec(compile("def add(): ...", "/srv/app/tasks.py", "exec"), names)
+    monkeypatch.chdir("/")
+    assert import_path(names["add"]) == "tasks"
+    monkeypatch.chdir("/srv")
+    with pytest.raises(ConfigError, match="is app.tasks to a worker started in /srv, but tasks to"):
+        import_path(names["add"])
+
+
 def test_at_a_prompt_a_task_may_be_defined_again(place: Path) -> None:
     typed = """
 from hammerflow import Hammerflow
@@ -159,4 +175,4 @@ def sub(x): return 0
     )  # fmt: skip
     assert run.stdout == "4 None\n"
     assert run.stderr.count("Traceback") == 1
-    assert "ConfigError: the task name 'shop.add' is taken by add (<stdin>:1)" in run.stderr
+    assert "ConfigError: the task name 'shop.add' is taken by add (<stdin>" in run.stderr

@@ -39,8 +39,8 @@ _TASK = "the task's"
 EACH = "each"
 #: A number of attempts.
 ATTEMPTS = whole(1, 1_000_000)
-#: A limit on a running time.
-TIMEOUT = duration(zero=False)
+#: A limit on a running time: at most three years, which the timers of all platforms take.
+TIMEOUT = duration(zero=False, most=100_000_000)
 _DELAY = duration()
 
 

@@ -66,8 +66,6 @@ _PATIENCE = 10_000  # parts of a huge value that are read to tell whether it con
 _FEW = 64  # parts that may all be the same one without harm
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
-_NAMES = frozenset({str})  # the type of a name of an argument
-
 
 class Codec:
     """Encodes the arguments and results of jobs; thread-safe, and safe after a fork.
@@ -149,7 +147,7 @@ class Codec:
     ) -> bytes:
         """The arguments of one call as bytes; paths in errors are like ``args[1]['when']``."""
         listed, named = [*args], kwargs
-        if type(named) is not dict or not _NAMES.issuperset(map(type, named)):
+        if type(named) is not dict or (named and not are_texts(named)):
             named = KWARGS(named, "kwargs")  # a member of a StrEnum as its text
         parts = (*listed, *named.values()) if named else listed
         return self._encode([listed, named], parts, serializer, self.max_depth + 2, _call_path)

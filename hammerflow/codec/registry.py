@@ -71,7 +71,9 @@ class ClassRegistry:
         self._by_hand.add(cls)
         self._executions[cls] = _execution(cls)
         self._ambiguous.discard(cls)
-        self._by_full_name.setdefault(self._full_name(cls), entry)
+        known = self._by_full_name.setdefault(self._full_name(cls), entry)
+        if known.cls is cls or self._is_reloaded(known.cls, cls):
+            self._by_full_name[self._full_name(cls)] = entry
         self._use(entry)
         self._declare(cls, {})  # for the classes of its fields
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from ipaddress import (
@@ -56,7 +56,7 @@ def _moment_text(value: datetime | time) -> str:
 
 
 def _zone_suffix(value: datetime | time, zone: tzinfo) -> str:
-    """The key of a ZoneInfo, as in RFC 9557; nothing for a fixed offset, which the text has."""
+    """The key of a ZoneInfo, as in RFC 9557, or the name of a fixed offset, which the text has."""
     offset = value.utcoffset()
     if offset is not None and offset.microseconds:  # Python reads back +00:00:00.000001 as UTC
         raise EncodeError("the offset of its time zone must be a whole number of seconds")
@@ -66,6 +66,10 @@ def _zone_suffix(value: datetime | time, zone: tzinfo) -> str:
         if known is not zone and value.replace(tzinfo=known).utcoffset() != offset:
             raise EncodeError(f"its time zone is not the one that {key!r} names here")
         return f"[{key}]"
+    if type(zone) is timezone:
+        fixed: Any = zone
+        _, *name = fixed.__getinitargs__()
+        return f"[={whole_text(name[0])}]" if name else ""
     # Only a zone with a fixed offset has one at no time. Its class may differ (pydantic's TzInfo,
     # dateutil's tzoffset): the moment and its offset are all there is.
     if offset is None or zone.utcoffset(None) != offset:
@@ -83,7 +87,9 @@ def _moment_reader(kind: type[datetime | time]) -> Callable[[str], datetime | ti
         fold = text.endswith("~")
         moment, _, key = text.removesuffix("~").removesuffix("]").partition("[")
         value = parse(moment)
-        if key:
+        if key.startswith("="):
+            value = value.replace(tzinfo=timezone(value.utcoffset(), key[1:]))  # type: ignore[arg-type]
+        elif key:
             value = value.replace(tzinfo=_zone_of(key))
         return value.replace(fold=fold)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +12,7 @@ from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotDecodable, WorkflowInvalid
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.task import Task
-from hammerflow.text import safe_repr
+from hammerflow.text import safe_repr, visible
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def workflow_from_file(
             text = file.read(_MOST)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"cannot read {safe_repr(str(path))}: {reason}") from error
+        raise ConfigError(f"cannot read {visible(str(path))[:300]}: {reason}") from error
     except UnicodeDecodeError as error:
         raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
     except (TypeError, ValueError) as error:
@@ -82,18 +83,31 @@ def workflow_from_text(
 
     spec = read_workflow(text, format=format, source=source)
     options = _given(spec, _WORKFLOW_OPTIONS)
-    workflow: Workflow = app.workflow(spec.name, failure_policy=spec.failure_policy, **options)
+    workflow: Workflow
+    with _at(source, None):
+        workflow = app.workflow(spec.name, failure_policy=spec.failure_policy, **options)
     for node in spec.nodes:
         task = _task(app, node, source)
-        workflow.add(
-            app.signature(task, *_arguments(app, node, source), **_given(node, _CALL_OPTIONS)),
-            name=node.name,
-            after=node.depends_on,
-            when=node.when,
-            after_skipped=node.after_skipped,
-            wait_for_children=node.wait_for_children,
-        )
+        with _at(source, node):
+            workflow.add(
+                app.signature(task, *_arguments(app, node, source), **_given(node, _CALL_OPTIONS)),
+                name=node.name,
+                after=node.depends_on,
+                when=node.when,
+                after_skipped=node.after_skipped,
+                wait_for_children=node.wait_for_children,
+            )
     return workflow.validate()
+
+
+@contextlib.contextmanager
+def _at(source: str, node: NodeSpec | None) -> Iterator[None]:
+    """Name the file, and the job in it, in the error of an option."""
+    try:
+        yield
+    except ConfigError as error:
+        place = source if node is None else f"{source}, line {node.line}: job {node.name!r}"
+        raise WorkflowInvalid(f"{place}: {error}") from error
 
 
 def _arguments(app: TaskApp, node: NodeSpec, source: str) -> tuple[list[Any], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.workflows.references import ResultRef
 
 __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
+
+_log = logging.getLogger("hammerflow.stores")
 
 _FIRST = bytes(16)
 #: Waiting jobs that one call of heal() checks.
@@ -194,20 +197,26 @@ class Workflows(Verbs):
         return next(iter(self.rows([workflow_id])), None)
 
     def rows(self, workflow_ids: Sequence[bytes]) -> Sequence[WorkflowRow]:
-        """Workflows in the order of the ids; unknown ids are left out."""
+        """Workflows in the order of the ids; unknown ids are left out, and so are rows that nothing
+        of hammerflow has written and that cannot be read."""
         if not workflow_ids:
             return []
-        rows = self._database.rows("workflow_rows", ids=list(workflow_ids))
-        instant = self._database.dialect.instant
-        known = {
-            row[0]: WorkflowRow(
-                row[0], row[1], row[2], WorkflowState(row[3]), FailurePolicy.of(row[4]), row[5],
-                row[6], instant(row[7]), instant(row[8]), instant(row[9]), row[10],
-                json.loads(row[11] or "{}"), row[12], json.loads(row[13] or "null"),
-            )
-            for row in rows
-        }  # fmt: skip
+        known: dict[bytes, WorkflowRow] = {}
+        for row in self._database.rows("workflow_rows", ids=list(workflow_ids)):
+            try:
+                known[row[0]] = self._row(row)
+            except (ValueError, TypeError, LookupError, RecursionError) as error:
+                id_ = uuid.UUID(bytes=row[0])
+                _log.warning("left out of a list: workflow %s cannot be read: %s", id_, error)
         return [known[id_] for id_ in workflow_ids if id_ in known]
+
+    def _row(self, row: tuple[Any, ...]) -> WorkflowRow:
+        instant = self._database.dialect.instant
+        return WorkflowRow(
+            row[0], row[1], row[2], WorkflowState(row[3]), FailurePolicy.of(row[4]), row[5],
+            row[6], instant(row[7]), instant(row[8]), instant(row[9]), row[10],
+            json.loads(row[11] or "{}"), row[12], json.loads(row[13] or "null"),
+        )  # fmt: skip
 
     def list(
         self, *, status: WorkflowStatus | None = None, limit: int = 100, before: bytes | None = None

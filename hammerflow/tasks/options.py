@@ -8,13 +8,12 @@ from datetime import timedelta
 from typing import Any, TypedDict
 
 from hammerflow.canvas.options import CALL_OPTIONS
-from hammerflow.canvas.signature import Signature, plain
+from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.checks import (
     FLAG,
     HOOK,
     NAME_CHECK,
-    Unfit,
     ValueCheck,
     choice,
     duration,
@@ -24,6 +23,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
 from hammerflow.option import Option, OptionTable, checked
 from hammerflow.origin import is_async
+from hammerflow.workflows.options import then_check
 
 __all__ = [
     "OPTIONS",
@@ -68,16 +68,10 @@ OPTIONS = OptionTable((
 ))  # fmt: skip
 
 
-def _fan_in(value: Any) -> Signature:
-    if not isinstance(value, Signature):
-        raise Unfit
-    return plain(value, "the fan-in of a spawner (then)")
-
-
 #: What ``@app.spawner(...)`` takes in addition to :data:`OPTIONS`.
 SPAWNER_OPTIONS = OptionTable((
     Option(
-        "then", ValueCheck("Signature", "a signature (task.s(...))", _fan_in), "None",
+        "then", then_check("the fan-in of a spawner (then)"), "None",
         "A call that runs once all children have completed.",
     ),
     Option(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import sys
 from typing import Any
 from weakref import WeakValueDictionary
 
+from hammerflow.errors import ConfigError
 from hammerflow.origin import STARTED
 
 __all__ = ["reduced_app", "reduced_task", "remembered"]
@@ -57,7 +57,7 @@ def _task(app: Any, module: str, name: str) -> Any:
 def _app_of_this_process(key: bytes, name: str) -> Any:
     app = _APPS.get(key)
     if app is None:
-        raise pickle.UnpicklingError(
+        raise ConfigError(
             f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
             "make the app a global variable of a module"
         )

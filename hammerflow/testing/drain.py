@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from hammerflow.app import Hammerflow
+from hammerflow.checks import NAME_CHECK, items_of, whole
 from hammerflow.ids import worker_number
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome, Settled
@@ -16,6 +17,7 @@ from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 __all__ = ["drain"]
 
 _BATCH = 100
+_RUNS = whole(0, 1_000_000_000)
 
 
 def drain(app: Hammerflow, *, queues: Iterable[str] | None = None, limit: int | None = None) -> int:
@@ -42,6 +44,12 @@ def drain(app: Hammerflow, *, queues: Iterable[str] | None = None, limit: int | 
     Raises:
         StoreUnavailable: the database cannot be reached.
     """
+    if queues is not None:
+        queues = [
+            NAME_CHECK(name, "drain(): a queue")
+            for name in items_of(queues, "drain(): queues must be a list of names")
+        ]
+    limit = None if limit is None else _RUNS(limit, "drain(): limit")
     worker = _InlineWorker(app, queues)
     try:
         return worker.run(limit)

@@ -11,10 +11,12 @@ from pathlib import Path
 from hammerflow.app import Hammerflow
 from hammerflow.database_url import parse_url
 from hammerflow.errors import ConfigError
+from hammerflow.text import safe_repr
 
 __all__ = ["isolated"]
 
-_VARIABLES = ("HAMMERFLOW_DATABASE_URL", "HAMMERFLOW_REDIS_URL")
+_URLS = ("HAMMERFLOW_DATABASE", "HAMMERFLOW_REDIS")
+_VARIABLES = (*_URLS, *(f"{name}_URL" for name in _URLS))
 
 
 @contextlib.contextmanager
@@ -39,6 +41,12 @@ def isolated(app: Hammerflow, database: str | Path) -> Iterator[Hammerflow]:
         ConfigError: it is the app's own database, or the URL is wrong.
         StoreUnavailable: the database cannot be reached.
     """
+    given: object = database
+    if not isinstance(given, str | Path):
+        shown = safe_repr(given)
+        raise ConfigError(
+            f"isolated() takes a folder (a Path) or the URL of a database, not {shown}"
+        )
     url = database if isinstance(database, str) else _url_in(database)
     before = app.settings
     schema = before.schema if parse_url(url).dialect == "postgres" else None

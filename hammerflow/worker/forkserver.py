@@ -18,12 +18,12 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 import warnings
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hammerflow.app import Hammerflow
+from hammerflow.errors import HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.streams import open_missing_streams
 from hammerflow.tasks.builtin import BUILTIN
@@ -31,7 +31,7 @@ from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.descriptors import move_up
-from hammerflow.worker.failures import CLOSED_PIPES
+from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.fork_signals import STOP_SIGNALS, AppSignals, ignore_stop_signals
 from hammerflow.worker.loading import load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback, facts
@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> int:
         arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
             clock, :class:`WorkerOptions` as JSON.
     """
+    lead_group()  # who kills the supervisor's group leaves this process to clean up
     die_with_parent(int(arguments[1]))
     try:
         with socket.socket(fileno=move_up(int(arguments[0]))) as control:
@@ -93,8 +94,11 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
         app = load_app(options.app)
         greeting = _greeting(app, folder)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
-        said = str(error) or f"importing {options.app} raised {type(error).__name__}"
-        control.sendall(pack([APP_BROKEN, said, traceback.format_exc()]))
+        failure = failure_of(error)
+        said = failure.message
+        if not isinstance(error, HammerflowError):
+            said = f"importing {options.app} raised {failure.type}: {said}"
+        control.sendall(pack([APP_BROKEN, said, failure.traceback]))
         return 1
     os.fstat(control.fileno())  # EBADF if the import has closed all descriptors
     handled = app_signals.set_aside()

@@ -33,11 +33,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.context import RUNNING, Holder
-from hammerflow.text import timestamp, visible_lines
+from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = ["JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts"]
 
 log = logging.getLogger("hammerflow.logs")
+
+_LONGEST_ARGS = 1_000  # characters
 
 
 def facts(**values: Any) -> dict[str, Any]:
@@ -168,7 +170,7 @@ class _TextFormatter(logging.Formatter):
         at = timestamp(datetime.fromtimestamp(record.created, UTC).astimezone())
         head = f"{at} {record.levelname} {record.name.removeprefix('hammerflow.')}"
         tail = "".join(f" {key}={_plain(value)}" for key, value in _fields(record).items())
-        message, _, more = record.getMessage().partition("\n")
+        message, _, more = _message(record).partition("\n")
         rest = [more] * bool(more) + _traces(self, record)
         line = visible_lines("\n".join([f"{head}[{record.process}] {message}{tail}", *rest]))
         return line.replace("\n", "\n  ")  # no text of a job can look like a line of the log
@@ -184,12 +186,21 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
-            "message": record.getMessage(),
+            "message": _message(record),
             **_fields(record),
         }
         if traces := _traces(self, record):
             line["traceback"] = "\n".join(traces)
         return json.dumps(line, default=str)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message; its parts where they cannot be put together, as of a broken ``__repr__``."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a border: the user's __str__ and __repr__ run
+        message = record.msg if isinstance(record.msg, str) else safe_repr(record.msg)
+        return f"{message} {safe_repr(record.args, _LONGEST_ARGS)}"
 
 
 def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:

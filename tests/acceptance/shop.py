@@ -256,6 +256,20 @@ async def overlong_async(seconds: float) -> str:
     return "done"
 
 
+@app.task(timeout=10**8, soft_timeout=10**8, max_attempts=3, backoff=lambda attempt: attempt / 100)
+def patient(x: Any = None) -> None:
+    """The longest timeouts that there are, and a backoff of its own."""
+    with entered(x):
+        raise ValueError(x)
+
+
+@app.task(timeout=10**8, max_attempts=3, backoff=lambda attempt: "soon" if attempt > 1 else 0.01)
+async def patient_async(x: Any = None) -> None:
+    """The same on an event loop; exponential() replaces the second answer of its backoff."""
+    with entered(x):
+        raise ValueError(x)
+
+
 @app.task(timeout=0.5, max_attempts=1)
 async def spins(seconds: float) -> None:
     """Holds the event loop, so that nothing on it can stop it."""

@@ -21,7 +21,7 @@ def exactly(value: Any) -> Any:
         case datetime() | time():
             zone = value.tzinfo
             shown = value.replace(tzinfo=None, fold=0).isoformat()
-            return kind, shown, value.utcoffset(), getattr(zone, "key", None), value.fold
+            return kind, shown, value.utcoffset(), getattr(zone, "key", repr(zone)), value.fold
         case deque():
             return kind, value.maxlen, [exactly(item) for item in value]
         case list() | tuple():

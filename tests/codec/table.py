@@ -35,6 +35,7 @@ EAST_ENDS = (
     datetime(1, 1, 1, tzinfo=EAST),
     datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=EAST),
 )
+NAMED = timezone(timedelta(hours=1), "[CET]~=")
 TWICE = datetime(2025, 10, 26, 2, 30, tzinfo=BERLIN)
 
 
@@ -105,6 +106,8 @@ KEPT = [
             datetime(2025, 3, 30, 2, 30, tzinfo=BERLIN),
             datetime(2025, 1, 1, tzinfo=ZoneInfo("UTC")),
             datetime(1900, 1, 1, tzinfo=ZoneInfo("Asia/Kathmandu")), time(2, 30, fold=1),
+            datetime(2025, 1, 2, tzinfo=NAMED),
+            time(12, tzinfo=timezone(timedelta(0), "G"), fold=1),
             time(12, tzinfo=EAST), time(12, tzinfo=BERLIN),
             time(12, tzinfo=ZoneInfo("UTC")), {TWICE: [TWICE]},
         ),

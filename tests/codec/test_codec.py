@@ -313,7 +313,7 @@ def test_what_is_shared_many_times_is_refused_before_it_is_written_out(
     began = clock.process_time()
     with pytest.raises(NotEncodable, match=r"^arguments: the encoded bytes exceed the limit"):
         CODEC.encode_call((1, [0] * 50 + [value]), {}, serializer=serializer)
-    assert clock.process_time() - began < 2
+    assert clock.process_time() - began < 4
     assert all(sys.getsizeof(packer) < 1 << 22 for packer in CODEC._packers)
 
 
@@ -540,6 +540,7 @@ def strangers(value: Any) -> set[type]:
         b'J{"$zone":"Europe.Berlin"}',
         b'J{"$zone":"../../etc/passwd"}',
         b'J{"$datetime":"2025-01-01[No/Where]"}',
+        b'J{"$datetime":"2025-01-01[=no offset]"}',
         b'J{"$deque":[-1]}',
         b'J{"$deque":[]}',
         b'J{"$counter":[1]}',

@@ -465,6 +465,8 @@ def test_a_module_that_is_reloaded_replaces_its_classes(
             else:
                 each.register(module.Item)
         asked.encode(module.Item("a"))
+    full_name = 'J{"$object":["reloaded_shop.Item",{"sku":"a"}]}'
+    assert type(asked.decode(full_name)) is type(codec.decode(full_name)) is versions[-1]
     for cls in versions:
         assert type(asked.decode(asked.encode(cls("a")))) is versions[-1]
     assert type(codec.decode(codec.encode(versions[-1]("a")))) is versions[-1]

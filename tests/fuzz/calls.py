@@ -182,6 +182,8 @@ def sites(world: World) -> Iterator[Site]:
         is_error = isinstance(value, type) and issubclass(value, BaseException)
         if callable(value) and not is_error and name not in {*_MADE_BY_US, "current_job"}:
             yield from _sites_of(world, name, lambda value=value: value)
+    for word in ("queues", "limit"):
+        yield Site(f"drain({word})", lambda value, word=word: drain(world.app, **{word: value}))
     for method in ("progress", "spawn"):  # replace() ends the body: the worker answers it
         yield from _context_sites(world, method)
     yield Site("_spawn_config", hammerflow.SpawnConfig.from_mapping)

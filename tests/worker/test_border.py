@@ -192,7 +192,7 @@ def test_a_spawner_that_breaks_its_limits_fails_at_once(app: Hammerflow) -> None
     assert closed == ["plain", "async"], "within the body, and once"
 
 
-class Trap(enum.Enum):
+class Trap(enum.Flag):
     """Raises what a test has put into ``TROUBLE`` when it is encoded."""
 
     SHUT = 1

@@ -93,7 +93,7 @@ def test_what_a_completed_body_has_started_lives_on(sqlite_shop: Shop, pids: Pat
     assert len(_living(pids)) == 2
 
 
-@pytest.mark.parametrize("victim", ["supervisor", "fork server"])
+@pytest.mark.parametrize("victim", ["supervisor", "its group", "fork server"])
 def test_what_bodies_have_started_dies_with_a_killed_worker(
     sqlite_shop: Shop, victim: str, pids: Path
 ) -> None:
@@ -103,9 +103,10 @@ def test_what_bodies_have_started_dies_with_a_killed_worker(
     until("all run", lambda: len(pids.read_text().split()) == 4)
     (child,) = [pid for pid in worker.children() if os.getpgid(_living(pids)[0]) == pid]
 
-    os.kill(worker.pid if victim == "supervisor" else worker.family()[child], signal.SIGKILL)
+    kill = os.killpg if victim == "its group" else os.kill
+    kill(worker.family()[child] if victim == "fork server" else worker.pid, signal.SIGKILL)
 
-    in_other_sessions = 0 if victim == "supervisor" else 2
+    in_other_sessions = 2 if victim == "fork server" else 0
     until("they have ended", lambda: len(_living(pids)) <= in_other_sessions)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hammerflow import JobCancelled, JobFailed, JobState
+from hammerflow import Hammerflow, JobCancelled, JobFailed, JobState
 from tests.acceptance.kit import Shop
 from tests.support.waiting import until
 
@@ -41,6 +41,56 @@ def test_burst_with_nothing_to_do_ends_at_once(sqlite_shop: Shop) -> None:
 
     assert worker.process.wait(10) == 0
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.slow
+def test_a_worker_takes_the_longest_timeouts_and_functions_as_backoffs(sqlite_shop: Shop) -> None:
+    with sqlite_shop.worker():
+        failed = [sqlite_shop.send(name, 1) for name in ("patient", "patient_async")]
+        long = sqlite_shop.send("note", "long", timeout=10**8)
+
+        assert long.get(timeout=30) == "long"
+        for result in failed:
+            with pytest.raises(JobFailed, match="ValueError: 1"):
+                result.get(timeout=30)
+            assert result.job().attempt == 3
+
+
+@pytest.mark.slow
+def test_a_body_that_changes_its_folder_writes_jobs_to_the_same_file(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "moving.py").write_text(
+        "import os\nfrom hammerflow import Hammerflow\napp = Hammerflow('moving')\n"
+        "@app.task\ndef ping(): ...\n"
+        "@app.task\ndef moves():\n    os.chdir('elsewhere')\n    ping.delay()\n"
+        "@app.task\nasync def moves_async():\n"
+        "    os.chdir('elsewhere')\n    await ping.adelay()\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"}
+    client = [sys.executable, "-c", "from moving import *; moves.delay(); moves_async.delay()"]
+    worker = [
+        sys.executable,
+        "-m",
+        "hammerflow",
+        "-A",
+        "moving:app",
+        "worker",
+        "--burst",
+        "-c",
+        "1",
+    ]
+    for command in (client, worker):
+        subprocess.run(command, cwd=tmp_path, env=environ, check=True, timeout=60)
+
+    app = Hammerflow("reader", database=f"sqlite:///{tmp_path}/hammerflow.db")
+
+    assert sorted((job.task, job.state) for job in app.jobs()) == [
+        ("moving.moves", "completed"), ("moving.moves_async", "completed"),
+        ("moving.ping", "completed"), ("moving.ping", "completed"),
+    ]  # fmt: skip
+    assert not list(elsewhere.iterdir())
+    app.close()
 
 
 # -- order and room
@@ -401,6 +451,7 @@ def test_logs_are_lines_of_json(sqlite_shop: Shop) -> None:
         ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
         ("import nothing_of_the_kind", "nothing_of_the_kind"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("from tests.worker.nasty import RAISED; raise RAISED['exits in str'][0]()", "SystemExit"),
     ],
 )
 def test_an_app_that_cannot_be_loaded_is_one_sentence(tmp_path: Path, code: str, said: str) -> None:

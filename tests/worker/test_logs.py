@@ -163,6 +163,37 @@ def test_no_text_of_a_job_reaches_the_terminal_or_forges_a_line(
         assert rest[0].endswith("INFO worker[1] forged")
 
 
+class Order:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("message", "args", "shown"),
+    [
+        ("shipped %s", (Order(),), "shipped %s (‹Order: repr failed›,)"),
+        (Order(), (), "‹Order: repr failed› ()"),
+        ("%d pieces", ("many",), "%d pieces ('many',)"),
+    ],
+)
+def test_a_message_that_cannot_be_written_is_shown_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    message: object,
+    args: tuple[object, ...],
+    shown: str,
+) -> None:
+    monkeypatch.setattr(logging, "lastResort", None)
+    monkeypatch.setattr(Order, "__repr__", Order.__str__)
+    configure_fallback(form)
+    record = logging.makeLogRecord({"name": "shop", "msg": message, "args": args})
+
+    written = logging.lastResort.format(record)  # type: ignore[union-attr]
+
+    assert (json.loads(written)["message"] if form == "json" else written).endswith(shown)
+
+
 def _parse_json(text: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in text.splitlines()]
     return [{**line, "attempt": str(line.get("attempt"))} for line in lines]

@@ -91,6 +91,14 @@ LEAVES: dict[str, Callable[[], Any]] = {
     "memory limit": lambda: soft_limit(resource.RLIMIT_AS, 1 << 30),
 }  # fmt: skip
 
+#: What a body does that cannot be undone.
+BREAKS: dict[str, Callable[[], Any]] = {
+    "closed output": lambda: os.close(1),
+    "replaced input": lambda: (os.close(0), os.open(os.devnull, os.O_RDONLY)),
+}
+if os.geteuid() == 0:
+    BREAKS["user"] = lambda: os.seteuid(65534)
+
 CHILDREN = pytest.mark.parametrize("kind", [SerialChild, AsyncChild], ids=["plain", "async"])
 
 
@@ -150,9 +158,9 @@ def app(sqlite_url: str) -> Hammerflow:
     def sleep() -> None:
         time.sleep(10)
 
-    @app.task(name="change_user")
-    def change_user() -> None:
-        os.seteuid(65534)
+    @app.task(name="break")
+    def break_(what: str) -> None:
+        BREAKS[what]()
 
     @app.task(name="aleave")
     async def aleave(what: str) -> None:
@@ -166,9 +174,9 @@ def app(sqlite_url: str) -> Hammerflow:
     async def asleep() -> None:
         await asyncio.sleep(10)
 
-    @app.task(name="achange_user")
-    async def achange_user() -> None:
-        os.seteuid(65534)
+    @app.task(name="abreak")
+    async def abreak(what: str) -> None:
+        BREAKS[what]()
 
     return app
 
@@ -214,17 +222,17 @@ def test_a_body_finds_its_process_as_the_first_one_did(
     assert child.handle.quit_reason is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user of its process")
 @CHILDREN
+@pytest.mark.parametrize("what", BREAKS)
 def test_a_child_whose_state_cannot_be_put_back_makes_way_for_another(
-    bench: Callable[..., Bench], kind: type[Any]
+    bench: Callable[..., Bench], kind: type[Any], what: str
 ) -> None:
-    child, prefix = bench(kind), "a" if kind is AsyncChild else ""
+    child = bench(kind)
 
-    [changed] = child.run(claimed(prefix + "change_user"))
+    [left] = child.run(claimed("abreak" if kind is AsyncChild else "break", what))
     child.listen_until(lambda: child.handle.quit_reason is not None)
 
-    assert isinstance(changed, Completed)
+    assert isinstance(left, Completed)
     assert "cannot be put back" in child.handle.quit_reason
 
 

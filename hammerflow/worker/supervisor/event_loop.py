@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import selectors
 from collections.abc import Callable
 from typing import Any
 
 __all__ = ["EventLoop"]
+
+#: Seconds of one wait: epoll takes 24 days, and a timeout may be longer.
+_LONGEST = 3600.0
 
 
 class EventLoop:
@@ -50,7 +52,7 @@ class EventLoop:
 
     def wait(self, timeout: float) -> list[Callable[..., None]]:
         """The callbacks of all descriptors that are ready, after ``timeout`` seconds at most."""
-        ready = self._selector.select(None if timeout == math.inf else max(0.0, timeout))
+        ready = self._selector.select(min(max(0.0, timeout), _LONGEST))
         return [key.data for key, _ in ready]
 
     def _on_wake(self, *_: object) -> None:
