@@ -74,6 +74,9 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "ids_children": {"parent": IDS[0], "after": -1, "n": 10},
     "children_results": {"parent": IDS[0], "after": -1, "n": 10, "dependent_id": IDS[1]},
     "awaited": {"id": some("w")[3]},
+    "members_page": {"id": key("f", 7), "ids": some("w")},
+    "dependents_states": {"id": some("d")[3]},
+    "dependencies_states": {"id": some("w")[3], "workflow_id": key("f", 7), "parent": IDS[0]},
 }
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
 MYSQL: dict[str, dict[str, Any]] = {

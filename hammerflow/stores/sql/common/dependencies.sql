@@ -162,11 +162,11 @@ SELECT d.id
 ORDER BY d.id
 LIMIT :n::bigint
 
+-- Not by a join: SQLite would read the states of all jobs.
 -- name: dependencies_states
-SELECT s.state, count(*)
+SELECT (SELECT s.state FROM {job_states} s WHERE s.id = d.id), count(*)
 {from_dependencies}
-LEFT JOIN {job_states} s ON s.id = d.id
-GROUP BY s.state
+GROUP BY 1
 
 -- name: dependents_page
 SELECT e.child_id
@@ -176,11 +176,10 @@ ORDER BY e.child_id
 LIMIT :n::bigint
 
 -- name: dependents_states
-SELECT s.state, count(*)
+SELECT (SELECT s.state FROM {job_states} s WHERE s.id = e.child_id), count(*)
 FROM {edges} e
-LEFT JOIN {job_states} s ON s.id = e.child_id
 WHERE e.parent_id = :id::uuid
-GROUP BY s.state
+GROUP BY 1
 
 -- name: ended_links
 SELECT id, dependent_id, unique_key, workflow_id, flags

@@ -180,12 +180,13 @@ JOIN {job_states} s ON s.id = n.job_id
 WHERE n.workflow_id = :id::uuid
 GROUP BY s.state
 
+-- SQLite reads the states of all jobs unless the ids are named inside the join, too.
 -- name: members_page
 SELECT n.job_id, n.position, n.name, j.dependent_id, t.name, s.state, s.reason, d.cause
 FROM {nodes} n
 LEFT JOIN {jobs} j ON j.id = n.job_id
 LEFT JOIN {tasks} t ON t.id = j.task_id
-LEFT JOIN {job_states} s ON s.id = n.job_id
+LEFT JOIN (SELECT v.id, v.state, v.reason FROM {job_states} v WHERE v.id IN (:ids*uuid)) s ON s.id = n.job_id
 LEFT JOIN {done} d ON d.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid
   AND n.job_id IN (:ids*uuid)
