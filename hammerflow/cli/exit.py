@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 
@@ -31,6 +33,7 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
     """
     try:
         code = command.main(args, "hammerflow", standalone_mode=False)
+        _flush()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -45,6 +48,16 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
         complain("error", _sentence(error), as_json="--json" in args)
         return MISUSED if isinstance(error, click.UsageError) else FAILED
     return code if isinstance(code, int) else 0
+
+
+def _flush() -> None:
+    """Write what is still buffered, while an error of that is a sentence."""
+    try:
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what Python flushes
+        raise
 
 
 def _sentence(error: Exception) -> str:

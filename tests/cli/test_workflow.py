@@ -423,7 +423,7 @@ def test_create_needs_an_app_and_a_file(run: Run, embedded_shop: Hammerflow, fol
     no_text = run("-A", "shop:app", "workflow", "create", "--file", "latin.json")
 
     assert (no_app.code, no_option.code, no_file.code, no_text.code) == (2, 2, 1, 1)
-    assert "cannot read 'nowhere.json': No such file" in no_file.err
+    assert "cannot read nowhere.json: No such file" in no_file.err
     assert "is not UTF-8 text" in no_text.err
 
 

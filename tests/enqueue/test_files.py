@@ -91,7 +91,7 @@ def test_a_task_that_is_not_one_of_the_apps_is_refused(
 def test_a_file_that_cannot_be_read_is_one_sentence(shop: Hammerflow, tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes(b'{"name": "\xe9"}')
 
-    with pytest.raises(ConfigError, match=r"cannot read .*nowhere.json': No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere.json: No such file"):
         workflow_from_file(shop, tmp_path / "nowhere.json")
     with pytest.raises(ConfigError, match="cannot read"):
         workflow_from_file(shop, tmp_path)
