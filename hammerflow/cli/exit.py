@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -46,17 +47,21 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
         if "--debug" in args:
             click.echo(visible_lines(traceback.format_exc()).rstrip(), err=True)
         complain("error", _sentence(error), as_json="--json" in args)
+        with contextlib.suppress(OSError):  # said already
+            _flush()
         return MISUSED if isinstance(error, click.UsageError) else FAILED
     return code if isinstance(code, int) else 0
 
 
 def _flush() -> None:
-    """Write what is still buffered, while an error of that is a sentence."""
+    """Write what is still buffered; where that fails, Python must not try it again at the exit."""
     try:
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except OSError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what Python flushes
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
         raise
 
 
