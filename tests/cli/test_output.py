@@ -140,7 +140,7 @@ def test_a_narrow_table_loses_notes_and_columns_but_no_id(
     assert fitted(heads, natural, room) == widths
 
 
-@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("columns", [60, 80, 100])
 def test_a_terminal_of_any_width_shows_one_line_for_a_job(
     embedded_shop: Hammerflow, columns: int
 ) -> None:
@@ -152,7 +152,8 @@ def test_a_terminal_of_any_width_shows_one_line_for_a_job(
 
     assert all(len(line) <= columns for line in shown), shown
     assert [line.split()[0] for line in shown[1:]] == [str(job.id) for job in jobs][::-1]
-    assert all(r"because \x1b" in line for line in shown[1:])
+    if columns > 60:
+        assert all(r"because \x1b" in line for line in shown[1:])
 
 
 def _in_terminal(columns: int, *args: str) -> list[str]:
@@ -160,6 +161,8 @@ def _in_terminal(columns: int, *args: str) -> list[str]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environ = {**environment(), "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
+    for name in ("COLUMNS", "LINES"):  # count more than the terminal; parallel pytest sets them
+        environ.pop(name, None)
     process = subprocess.Popen(
         [sys.executable, "-m", "hammerflow", *args], stdout=theirs, stderr=theirs, env=environ
     )
