@@ -37,6 +37,10 @@ class DriverTx:
         self._bridge = bridge  # of an async connection
         self.foreign = foreign
         self._statements = statements
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what the driver's statements need."""
 
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""

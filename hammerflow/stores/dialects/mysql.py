@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra
 from hammerflow.stores.database import ErrorKind
-from hammerflow.stores.dialects.base import NO_TRANSACTION, Bridge, DriverDialect, DriverTx
-from hammerflow.stores.statements import Param, Statements
+from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
+from hammerflow.stores.statements import Param
 
 try:
     import pymysql
@@ -42,19 +42,11 @@ class MySQLTx(DriverTx):
     literals, in which nothing needs to be escaped.
     """
 
-    def __init__(
-        self,
-        connection: Any,
-        statements: Statements,
-        *,
-        foreign: bool,
-        bridge: Bridge | None = None,
-    ) -> None:
-        super().__init__(connection, statements, foreign=foreign, bridge=bridge)
-        self._cursor = connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
+    def _prepare(self) -> None:
+        self._cursor = self.connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
         self._literals = _Literals({
             type(None): lambda _: "NULL", bool: lambda value: "1" if value else "0",
-            int: int.__repr__, float: repr, bytes: _literal_bytes, str: connection.escape,
+            int: int.__repr__, float: repr, bytes: _literal_bytes, str: self.connection.escape,
         })  # fmt: skip
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:

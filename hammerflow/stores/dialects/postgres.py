@@ -15,11 +15,10 @@ from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
-    Bridge,
     DriverDialect,
     DriverTx,
 )
-from hammerflow.stores.statements import Param, Statement, Statements
+from hammerflow.stores.statements import Param, Statement
 
 try:
     import psycopg
@@ -101,22 +100,14 @@ class PostgresTx(DriverTx):
 
     prepares = False
 
-    def __init__(
-        self,
-        connection: Any,
-        statements: Statements,
-        *,
-        foreign: bool,
-        bridge: Bridge | None = None,
-    ) -> None:
-        super().__init__(connection, statements, foreign=foreign, bridge=bridge)
+    def _prepare(self) -> None:
         self._fitted: dict[str, _Fitted] = {}
         self._fitted_many: dict[str, _Fitted] = {}
-        kind: Any = psycopg.RawCursor if bridge is None else psycopg.AsyncRawCursor
-        cursor = kind(connection, row_factory=psycopg.rows.tuple_row)
+        kind: Any = psycopg.RawCursor if self._bridge is None else psycopg.AsyncRawCursor
+        cursor = kind(self.connection, row_factory=psycopg.rows.tuple_row)
         cursor.format = pq.Format.BINARY
         register(cursor.adapters)
-        self._cursor: Any = cursor if bridge is None else BlockingCursor(cursor, bridge)
+        self._cursor: Any = cursor if self._bridge is None else BlockingCursor(cursor, self._bridge)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         return self._execute(name, values).fetchall()  # type: ignore[no-any-return]

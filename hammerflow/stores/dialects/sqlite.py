@@ -15,11 +15,10 @@ from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
-    Bridge,
     DriverDialect,
     DriverTx,
 )
-from hammerflow.stores.statements import Param, Statement, Statements
+from hammerflow.stores.statements import Param, Statement
 
 __all__ = ["SQLite", "SQLiteTx"]
 
@@ -29,15 +28,7 @@ _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 class SQLiteTx(DriverTx):
     """Statements on one sqlite3 connection."""
 
-    def __init__(
-        self,
-        connection: Any,
-        statements: Statements,
-        *,
-        foreign: bool,
-        bridge: Bridge | None = None,
-    ) -> None:
-        super().__init__(connection, statements, foreign=foreign, bridge=bridge)
+    def _prepare(self) -> None:
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
