@@ -20,6 +20,19 @@ def app(migrated_url: str) -> Iterator[Hammerflow]:
 
 
 @pytest.fixture
+def note(app: Hammerflow) -> Any:
+    """A task, next to a table of the user's own."""
+
+    @app.task
+    def note(x: int) -> int:
+        return x
+
+    with app.transaction() as tx:
+        tx.execute("CREATE TABLE marker (x INTEGER)")
+    return note
+
+
+@pytest.fixture
 def seen() -> list[Any]:
     """What bodies have noted."""
     return []

@@ -19,17 +19,6 @@ class Rolled(Exception):
     """Rolls a transaction back."""
 
 
-@pytest.fixture
-def note(app: Hammerflow) -> Any:
-    @app.task
-    def note(x: int) -> int:
-        return x
-
-    with app.transaction() as tx:
-        tx.execute("CREATE TABLE marker (x INTEGER)")
-    return note
-
-
 def written(app: Hammerflow) -> tuple[int, int]:
     """How many markers and jobs there are."""
     with app.transaction() as tx:

@@ -20,17 +20,6 @@ class Rolled(Exception):
     """Rolls a transaction back."""
 
 
-@pytest.fixture
-def note(app: Hammerflow) -> Any:
-    @app.task
-    def note(x: int) -> int:
-        return x
-
-    with app.transaction() as tx:
-        tx.execute("CREATE TABLE marker (x INTEGER)")
-    return note
-
-
 def markers(app: Hammerflow) -> int:
     with app.transaction() as tx:
         return int(tx.execute("SELECT count(*) FROM marker").fetchone()[0])

@@ -36,22 +36,6 @@ from hammerflow.testing.drain import drain
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def app(sqlite_url: str) -> Iterator[Hammerflow]:
-    app = Hammerflow("shop", database=sqlite_url, doorbell="none")
-    app.migrate()
-    yield app
-    app.close()
-
-
-@pytest.fixture
-def each_app(migrated_url: str) -> Iterator[Hammerflow]:
-    """An app on each kind of database."""
-    app = Hammerflow("shop", database=migrated_url, doorbell="none")
-    yield app
-    app.close()
-
-
 def with_database(fn: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fn)
     def wrapper(x: int, *, y: int = 0) -> Any:

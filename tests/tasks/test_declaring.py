@@ -18,22 +18,6 @@ from hammerflow.tasks.task import AsyncTask
 from hammerflow.testing.drain import drain
 
 
-@pytest.fixture
-def app(sqlite_url: str) -> Iterator[Hammerflow]:
-    app = Hammerflow("shop", database=sqlite_url, doorbell="none")
-    app.migrate()
-    yield app
-    app.close()
-
-
-@pytest.fixture
-def each_app(migrated_url: str) -> Iterator[Hammerflow]:
-    """An app on each kind of database."""
-    app = Hammerflow("shop", database=migrated_url, doorbell="none")
-    yield app
-    app.close()
-
-
 def times(factor: int) -> Callable[[int], int]:
     def multiply(x: int) -> int:
         return factor * x
