@@ -146,8 +146,8 @@ class Canvas(Generic[R]):
         """All signatures in it."""
         raise NotImplementedError
 
-    #: What sending gives if there is no signature in it, which could know an app; set by the
-    #: results, which are made of canvases.
+    #: Makes the handle of an empty canvas, which holds no signature and so knows no app. The module
+    #: of the results sets it, because it imports this one.
     result_of_nothing: ClassVar[Callable[[Any], Any]]
 
     def _like(self, other: Canvas) -> Any:

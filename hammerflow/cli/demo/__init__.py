@@ -52,7 +52,7 @@ def command(session: Session, redis: str | None, children: int, folder: str | No
 
     root = Path(folder or sysconfig.get_path("stdlib")).absolute()
     if not root.is_dir():
-        raise click.UsageError(f"--folder: there is no folder {root}")
+        raise click.UsageError(f"--folder: the folder {root} does not exist")
     with demo_environment(database=session.database, redis=redis, children=children) as demo:
         _run(demo, root, children, as_json=session.as_json)
 
