@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 import hammerflow
-from hammerflow.option import option_table
+from hammerflow.options.option import option_table
 
 project = "hammerflow"
 author = "the authors of hammerflow"

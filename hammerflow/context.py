@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
-from hammerflow.checks import NOTE, number
 from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.jobs.job import Claimed
+from hammerflow.options.checks import NOTE, number
 
 __all__ = ["RUNNING", "JobContext", "current_job"]
 

@@ -13,11 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hammerflow.checks import FLAG, Unfit, ValueCheck, choice, duration, pattern, text, whole
-from hammerflow.database_url import DatabaseURL, parse_url
 from hammerflow.errors import ConfigError
-from hammerflow.option import Option, OptionTable, documented, unknown_option
-from hammerflow.redis_url import checked_redis_url
+from hammerflow.options.checks import (
+    FLAG,
+    Unfit,
+    ValueCheck,
+    choice,
+    duration,
+    pattern,
+    text,
+    whole,
+)
+from hammerflow.options.option import Option, OptionTable, documented, unknown_option
+from hammerflow.urls.database import DatabaseURL, parse_url
+from hammerflow.urls.redis import checked_redis_url
 
 __all__ = ["MODULES", "SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hammerflow.errors import ConfigError
-from hammerflow.redis_url import checked_redis_url
 from hammerflow.settings import parse_url
+from hammerflow.urls.redis import checked_redis_url
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from hammerflow.canvas.options import known_options
-from hammerflow.checks import ARGS, duration, items_of
 from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError
+from hammerflow.options.checks import ARGS, duration, items_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault

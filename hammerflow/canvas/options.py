@@ -10,7 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from hammerflow.canvas.spawn import SpawnConfig
-from hammerflow.checks import (
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.backoff import BACKOFF
+from hammerflow.jobs.job import PRIORITY
+from hammerflow.options.checks import (
     FLAG,
     JSON,
     KWARGS,
@@ -22,10 +25,7 @@ from hammerflow.checks import (
     instance,
     whole,
 )
-from hammerflow.errors import ConfigError
-from hammerflow.jobs.backoff import BACKOFF
-from hammerflow.jobs.job import PRIORITY
-from hammerflow.option import Option, OptionTable, checked
+from hammerflow.options.option import Option, OptionTable, checked
 
 __all__ = [
     "ATTEMPTS", "CALL_OPTIONS", "EACH", "TIMEOUT", "CallOptions", "CheckedOptions", "known_options",

@@ -9,8 +9,8 @@ from typing import Any, Self
 from hammerflow.canvas.chain import Canvas, R
 from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
-from hammerflow.checks import ARGS, KWARGS
 from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.options.checks import ARGS, KWARGS
 from hammerflow.text import checked_name, safe_repr
 
 __all__ = ["Signature", "plain"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from hammerflow.checks import FLAG, JSON, duration, text, whole
 from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
-from hammerflow.option import Option, OptionTable, checked, documented
+from hammerflow.options.checks import FLAG, JSON, duration, text, whole
+from hammerflow.options.option import Option, OptionTable, checked, documented
 from hammerflow.text import safe_repr
 
 __all__ = ["SPAWN_OPTIONS", "SpawnConfig", "SpawnContext", "SpawnHook"]

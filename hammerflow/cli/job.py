@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from hammerflow.app import Hammerflow
-from hammerflow.checks import NAME_CHECK, ValueCheck
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
+from hammerflow.options.checks import NAME_CHECK, ValueCheck
 from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
 from hammerflow.text import safe_repr

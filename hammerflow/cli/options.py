@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from hammerflow.checks import (
+from hammerflow.cli.session import Session
+from hammerflow.errors import ConfigError
+from hammerflow.options.checks import (
     FLAG,
     NAME_CHECK,
     Unfit,
@@ -22,11 +24,9 @@ from hammerflow.checks import (
     text,
     whole,
 )
-from hammerflow.cli.session import Session
-from hammerflow.database_url import parse_url
-from hammerflow.errors import ConfigError
-from hammerflow.option import OptionTable
+from hammerflow.options.option import OptionTable
 from hammerflow.text import REASON
+from hammerflow.urls.database import parse_url
 
 __all__ = [
     "Checked", "argument", "before", "cancel_reason", "choice_option", "flag", "hours", "interval",

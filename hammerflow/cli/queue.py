@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from hammerflow.checks import NAME_CHECK
 from hammerflow.cli.options import argument, shared, text_option
 from hammerflow.cli.output import TableView, age
 from hammerflow.cli.session import Session, user_at_host
 from hammerflow.errors import ConfigError
+from hammerflow.options.checks import NAME_CHECK
 from hammerflow.stores.queues import QueueStatus
 
 __all__ = ["command"]

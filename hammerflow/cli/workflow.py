@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import click
 
-from hammerflow.checks import NAME_CHECK
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, find_workflow, page_mark
@@ -17,6 +16,7 @@ from hammerflow.cli.session import Session, user_at_host
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.workflow import WorkflowResult
 
 __all__ = ["command"]

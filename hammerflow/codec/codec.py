@@ -31,7 +31,6 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import msgpack
 
-from hammerflow.checks import KWARGS
 from hammerflow.codec.classes import Registered
 from hammerflow.codec.containers import CONTAINER_OF_TAG, CONTAINERS
 from hammerflow.codec.opaque import Opaque, path_to
@@ -50,6 +49,7 @@ from hammerflow.codec.types import (
     error_text,
 )
 from hammerflow.errors import ConfigError, NotDecodable, NotEncodable
+from hammerflow.options.checks import KWARGS
 
 __all__ = ["Codec", "Serializer"]
 

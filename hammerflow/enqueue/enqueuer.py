@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
-from hammerflow.checks import items_of
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.spool import Spool
 from hammerflow.enqueue.transaction import OpenTransaction, Transaction, TransactionBlock, leave
@@ -19,6 +18,7 @@ from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
+from hammerflow.options.checks import items_of
 from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results
 from hammerflow.results.waiting import ResultBackend

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from hammerflow.checks import Unfit, ValueCheck, choice, duration, number
+from hammerflow.options.checks import Unfit, ValueCheck, choice, duration, number
 from hammerflow.text import safe_repr
 
 __all__ = [

@@ -7,11 +7,11 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from hammerflow.checks import NAME_CHECK, Unfit, ValueCheck, choice, whole
 from hammerflow.ids import is_id
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
-from hammerflow.option import Option, OptionTable
+from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, choice, whole
+from hammerflow.options.option import Option, OptionTable
 
 __all__ = ["JOB_FILTERS", "WORKFLOW_FILTERS"]
 

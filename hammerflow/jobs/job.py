@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.checks import ValueCheck, whole
+from hammerflow.options.checks import ValueCheck, whole
 
 __all__ = [
     "CHUNK", "CONDITIONAL", "DEPENDENCY", "ORDER", "PRIORITY", "Claimed", "DependencyStatus",

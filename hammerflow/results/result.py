@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 from hammerflow.canvas.chain import R as Item
-from hammerflow.checks import NOTE
 from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
+from hammerflow.options.checks import NOTE
 from hammerflow.results.reading import decoded, failure_of_job, not_found
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
 

@@ -10,10 +10,10 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from hammerflow.checks import NAME_CHECK, NOTE
 from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.options.checks import NAME_CHECK, NOTE
 from hammerflow.results.reading import MEMBER_ERRORS, decoded, failure_of_job, not_found
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce

@@ -10,7 +10,9 @@ from typing import Any, TypedDict
 from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
-from hammerflow.checks import (
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
+from hammerflow.options.checks import (
     FLAG,
     HOOK,
     NAME_CHECK,
@@ -19,9 +21,7 @@ from hammerflow.checks import (
     duration,
     exceptions,
 )
-from hammerflow.errors import ConfigError
-from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
-from hammerflow.option import Option, OptionTable, checked
+from hammerflow.options.option import Option, OptionTable, checked
 from hammerflow.origin import is_async
 from hammerflow.workflows.options import then_check
 

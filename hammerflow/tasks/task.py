@@ -23,11 +23,11 @@ from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
-from hammerflow.checks import ARGS, KWARGS, items_of, whole
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import NewJob
-from hammerflow.option import documented
+from hammerflow.options.checks import ARGS, KWARGS, items_of, whole
+from hammerflow.options.option import documented
 from hammerflow.origin import function_of
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend

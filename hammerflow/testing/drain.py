@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from hammerflow.app import Hammerflow
-from hammerflow.checks import NAME_CHECK, items_of, whole
 from hammerflow.ids import worker_number
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome, Settled
+from hammerflow.options.checks import NAME_CHECK, items_of, whole
 from hammerflow.results.waiting import announce
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hammerflow.app import Hammerflow
-from hammerflow.database_url import parse_url
 from hammerflow.errors import ConfigError
 from hammerflow.text import safe_repr
+from hammerflow.urls.database import parse_url
 
 __all__ = ["isolated"]
 

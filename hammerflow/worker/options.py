@@ -8,9 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hammerflow.checks import FLAG, NAME_CHECK, ValueCheck, choice, duration, number, text, whole
 from hammerflow.errors import ConfigError
-from hammerflow.option import Option, OptionTable, documented
+from hammerflow.options.checks import (
+    FLAG,
+    NAME_CHECK,
+    ValueCheck,
+    choice,
+    duration,
+    number,
+    text,
+    whole,
+)
+from hammerflow.options.option import Option, OptionTable, documented
 from hammerflow.text import safe_repr
 
 __all__ = ["WORKER_OPTIONS", "WorkerOptions", "read_queues"]

@@ -7,10 +7,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from hammerflow.canvas.signature import Signature, plain
-from hammerflow.checks import items_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.option import checked
+from hammerflow.options.checks import items_of
+from hammerflow.options.option import checked
 from hammerflow.workflows.options import BATCH_OPTIONS
 
 __all__ = ["Batch", "submit_work"]

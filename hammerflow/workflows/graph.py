@@ -9,8 +9,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
-from hammerflow.checks import choice, whole
 from hammerflow.errors import ConfigError
+from hammerflow.options.checks import choice, whole
 
 __all__ = ["Graph", "GraphNode", "draw", "mermaid_text"]
 

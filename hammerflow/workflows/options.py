@@ -7,7 +7,11 @@ from typing import Any
 
 from hammerflow.canvas.options import ATTEMPTS, CALL_OPTIONS, TIMEOUT
 from hammerflow.canvas.signature import Signature, plain
-from hammerflow.checks import (
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.backoff import BACKOFF, Backoff
+from hammerflow.jobs.job import PRIORITY
+from hammerflow.jobs.status import FailurePolicy
+from hammerflow.options.checks import (
     FLAG,
     JSON,
     NAME_CHECK,
@@ -17,11 +21,7 @@ from hammerflow.checks import (
     duration,
     text,
 )
-from hammerflow.errors import ConfigError
-from hammerflow.jobs.backoff import BACKOFF, Backoff
-from hammerflow.jobs.job import PRIORITY
-from hammerflow.jobs.status import FailurePolicy
-from hammerflow.option import Option, OptionTable, checked
+from hammerflow.options.option import Option, OptionTable, checked
 
 __all__ = ["BATCH_OPTIONS", "NODE_OPTIONS", "WORKFLOW_OPTIONS", "then_check"]
 

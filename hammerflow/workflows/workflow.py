@@ -12,13 +12,13 @@ from typing import Any
 
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.signature import Signature
-from hammerflow.checks import items_of
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.ids import is_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.option import checked, documented
+from hammerflow.options.checks import items_of
+from hammerflow.options.option import checked, documented
 from hammerflow.text import checked_name, safe_repr
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw

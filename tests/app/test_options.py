@@ -13,9 +13,9 @@ import pytest
 from hammerflow import ConfigError, Hammerflow, SpawnConfig, Task, Workflow
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions
 from hammerflow.canvas.spawn import SPAWN_OPTIONS
-from hammerflow.checks import duration
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
-from hammerflow.option import Option, option_table
+from hammerflow.options.checks import duration
+from hammerflow.options.option import Option, option_table
 from hammerflow.settings import SETTINGS, Settings
 from hammerflow.tasks.options import (
     OPTIONS,

@@ -29,7 +29,7 @@ from hammerflow import Hammerflow, HammerflowError, Task, Workflow
 from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.spawn import SPAWN_OPTIONS
-from hammerflow.option import Option
+from hammerflow.options.option import Option
 from hammerflow.settings import SETTINGS
 from hammerflow.tasks.options import OPTIONS, SPAWNER_OPTIONS
 from hammerflow.testing import drain

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hammerflow.checks import LATEST
 from hammerflow.errors import MissingExtra
+from hammerflow.options.checks import LATEST
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,

@@ -15,7 +15,7 @@ from psycopg import DataError, pq
 from psycopg.adapt import AdaptersMap, Dumper, Loader
 from psycopg.types.datetime import TimestamptzBinaryLoader
 
-from hammerflow.checks import EARLIEST, LATEST
+from hammerflow.options.checks import EARLIEST, LATEST
 
 __all__ = ["ADAPTERS", "Adapter", "register"]
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hammerflow.checks import EARLIEST, LATEST
+from hammerflow.options.checks import EARLIEST, LATEST
 from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any, Self, TypeVar
 
-from hammerflow.checks import ValueCheck, refusal
+from hammerflow.options.checks import ValueCheck, refusal
 from hammerflow.text import safe_repr
 
 __all__ = [
@@ -23,7 +23,7 @@ class Option:
     """An option of a decorator, a call, a canvas or an app.
 
     Attributes:
-        check: what it may be; see :mod:`hammerflow.checks`. None always means "not given".
+        check: what it may be; see :mod:`hammerflow.options.checks`. None always means "not given".
         default: the default as source text, ``'"default"'``; what applies where nothing is given.
         meaning: one sentence for the reference.
     """
@@ -100,7 +100,7 @@ def unknown_option(name: Any, known: Iterable[str], owner: str) -> str:
     """The sentence for an option that does not exist: our name for it, or one that is close."""
     import difflib  # on the way to an error only
 
-    from hammerflow.foreign_names import ADVICE
+    from hammerflow.options.foreign_names import ADVICE
 
     known = list(known)
     shown = safe_repr(name)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hammerflow.durations import LONGEST, parsed_seconds, real
 from hammerflow.errors import ConfigError
-from hammerflow.json_values import Misfit, json_copy
+from hammerflow.options.json_values import Misfit, json_copy
 from hammerflow.origin import runs_when_called
 from hammerflow.text import NAME, plain_text, safe_repr
 

@@ -1,0 +1,1 @@
+"""Options: what each may be, the tables of them, and what other libraries call them."""

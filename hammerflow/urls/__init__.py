@@ -1,0 +1,1 @@
+"""URLs: of the database and of Redis, checked and taken apart without any driver."""
