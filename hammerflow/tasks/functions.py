@@ -5,6 +5,12 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Callable
+from contextlib import (
+    _AsyncGeneratorContextManager,
+    _GeneratorContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final
 
@@ -24,7 +30,13 @@ __all__ = [
 ]
 
 #: What a call returns if it has not run the function's body yet.
-UNFINISHED: Final = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
+UNFINISHED: Final = frozenset({
+    CoroutineType, GeneratorType, AsyncGeneratorType, _GeneratorContextManager,
+    _AsyncGeneratorContextManager,
+})  # fmt: skip
+#: The code of what ``@contextmanager`` and ``@asynccontextmanager`` make of a function.
+_MAKERS: Final[tuple[Any, ...]] = (contextmanager, asynccontextmanager)
+_MANAGERS: Final = frozenset(make(iter).__code__ for make in _MAKERS)
 
 
 def checked_function(fn: Any, *, is_spawner: bool) -> Callable[..., Any]:
@@ -53,6 +65,8 @@ def _why_not(fn: Any) -> str:
     if isinstance(fn, classmethod | property) or not callable(fn):
         kind = type(fn).__name__
         return f"cannot be called as a function ({kind}): write a function or a static method"
+    if getattr(function_of(fn), "__code__", None) in _MANAGERS:
+        return "is a context manager, whose body a call does not run: write a function that uses it"
     if _is_method(fn):
         return "is a method, but a job has no object to call it on: make it a static method"
     return ""
@@ -118,6 +132,8 @@ def unfinished(name: str, value: Any) -> TypeError:
     elif isinstance(value, GeneratorType):
         value.close()
         kind = "a generator"
+    elif not isinstance(value, AsyncGeneratorType):
+        kind, remedy = "a context manager", "write a function that uses it in a with statement"
     return TypeError(f"{name} returned {kind}, whose body has not run: {remedy}")
 
 

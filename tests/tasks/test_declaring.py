@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import math
@@ -189,6 +190,10 @@ def test_what_cannot_run_as_a_job_is_refused_where_it_is_declared(app: Hammerflo
         "is a generator function: use @app.spawner": [
             items, aitems, functools.partial(items), staticmethod(items),
         ],
+        "is a context manager, whose body a call does not run": [
+            contextlib.contextmanager(items), contextlib.asynccontextmanager(aitems),
+            functools.partial(contextlib.contextmanager(items)),
+        ],
         "is a class, whose instances": [Shop, int],
         "cannot be called as a function": [
             classmethod(items), property(items), functools.partialmethod(items), 5,
@@ -289,6 +294,12 @@ def test_a_body_that_has_not_run_fails_with_that_cause(each_app: Hammerflow, kee
         ran.append("async generator")
         yield 1
 
+    @passing
+    @contextlib.contextmanager
+    def manager() -> Iterator[int]:
+        ran.append("context manager")
+        yield 1
+
     async def nested() -> Any:
         return coroutine()
 
@@ -297,6 +308,7 @@ def test_a_body_that_has_not_run_fails_with_that_cause(each_app: Hammerflow, kee
         nested: "returned a coroutine, whose body has not run",
         generator: "returned a generator, whose body has not run: declare it with @app.spawner",
         async_generator: "returned an async generator, whose body has not run",
+        manager: "returned a context manager, whose body has not run: write a function that uses",
     }
     for fn, cause in causes.items():
         task = each_app.task(store_result=keeps)(fn)
