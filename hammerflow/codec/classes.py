@@ -103,25 +103,30 @@ def is_model(cls: type) -> bool:
     return hasattr(cls, "__pydantic_core_schema__") and hasattr(cls, "model_fields")
 
 
-def _name(_: type[enum.Enum], member: enum.Enum) -> str:
-    return member._name_  # what member.name returns, without its descriptor
+def _name(cls: type[enum.Enum], member: enum.Enum) -> str:
+    name = member._name_  # what member.name returns, without its descriptor
+    if cls._member_map_.get(name) is not member:  # _missing_ may make any object
+        raise EncodeError(
+            f"this {full_name(cls)} is none of the members that the class lists: pass its value"
+        )
+    return name
 
 
 def _take_flag(cls: Any, member: Any) -> Any:
     """The names of a flag, and last what has no name."""
-    value, members = member.value, cls.__members__
-    bits = {name: each.value for name, each in members.items() if each.name == name}
+    value, members = member._value_, cls.__members__
+    bits = {name: each._value_ for name, each in members.items() if each._name_ == name}
     names = [name for name, bit in bits.items() if bit > 0 and not bit & (bit - 1) and value & bit]
     named = reduce(or_, map(bits.__getitem__, names), 0)
-    if named != value and member.name in members:
-        return [member.name]  # its bits have no names of their own
+    if named != value and member._name_ in members:
+        return [member._name_]  # its bits have no names of their own
     return names if named == value else [*names, value & ~named]
 
 
 def _make_flag(cls: Any, taken: Any) -> Any:
     if type(taken) is not list:
         return _member(cls, taken)
-    bits = [_member(cls, part).value if type(part) is str else part for part in taken]
+    bits = [_member(cls, part)._value_ if type(part) is str else part for part in taken]
     try:
         return cls(reduce(or_, bits, 0))
     except (TypeError, ValueError):

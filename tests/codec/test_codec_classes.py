@@ -134,6 +134,43 @@ def test_a_member_comes_back_as_itself(codec: Codec) -> None:
 
 
 @BOTH
+def test_an_enum_says_its_own_name_and_value_whatever_its_properties_say(serializer: str) -> None:
+    class Odd(enum.Flag):
+        READ = 1
+        WRITE = 2
+
+        @property
+        def value(self) -> str:
+            return "odd"
+
+        @property
+        def name(self) -> str:
+            return "odd"
+
+    codec = Codec(serializer)
+    codec.register(Odd)
+    assert codec.decode(codec.encode([Odd.READ | Odd.WRITE, Odd.READ])) == [Odd(3), Odd.READ]
+
+
+@BOTH
+def test_what_an_enum_makes_of_an_unknown_value_is_refused(serializer: str) -> None:
+    class Code(enum.Enum):
+        OK = 200
+
+        @classmethod
+        def _missing_(cls, value: object) -> Code:
+            made = object.__new__(cls)
+            made._name_, made._value_ = "OK" if value == 201 else f"CODE_{value}", value
+            return made
+
+    codec = Codec(serializer)
+    codec.register(Code)
+    for code in (418, 201):
+        with pytest.raises(NotEncodable, match=r"^args\[0\]\[1\]: .*Code is none of the members"):
+            codec.encode_call(([Code.OK, Code(code)],), {})
+
+
+@BOTH
 def test_a_field_outside_the_constructor_is_kept(codec: Codec, serializer: str) -> None:
     value = order()
     value.total = 99
