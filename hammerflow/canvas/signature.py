@@ -52,7 +52,8 @@ class Signature(Canvas[R]):
             task = checked_name(task, "the task of a signature")
         if type(args) is not tuple:
             args = ARGS(args, f"{task}: args")
-        if kwargs and (type(kwargs) is not dict or not _TEXT.issuperset(map(type, kwargs))):
+        is_dict = type(kwargs) is dict or kwargs is None
+        if not is_dict or (kwargs and not _TEXT.issuperset(map(type, kwargs))):
             kwargs = KWARGS(kwargs, f"{task}: kwargs")
         self.task = task
         self.args = snapshot_of_args(args)
@@ -97,7 +98,8 @@ class Signature(Canvas[R]):
     ) -> Signature[R]:
         copy = self._with(self.options)
         before = snapshot_of_args(ARGS(args, f"{self.task}.clone(): args"))
-        more = snapshot_of_kwargs(KWARGS(kwargs or {}, f"{self.task}.clone(): kwargs"))
+        given = KWARGS({} if kwargs is None else kwargs, f"{self.task}.clone(): kwargs")
+        more = snapshot_of_kwargs(given)
         if (before or more) and not self.immutable:
             copy.args, copy.kwargs = (*before, *self.args), {**self.kwargs, **more}
         return copy

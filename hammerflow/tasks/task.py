@@ -203,7 +203,8 @@ class Task(Generic[P, R]):
                 was written.
         """
         owner = f"{self.name}.apply_async()"
-        args, kwargs = ARGS(args, f"{owner}: args"), KWARGS(kwargs or {}, f"{owner}: kwargs")
+        args = ARGS(args, f"{owner}: args")
+        kwargs = KWARGS({} if kwargs is None else kwargs, f"{owner}: kwargs")
         given = known_options({**options, "delay": options.get("delay", countdown)}, owner)
         if link is not None or link_error is not None:
             signature = Signature(self.name, tuple(args), kwargs, given, False, self.app.enqueue)
