@@ -370,7 +370,8 @@ class Hammerflow:
         the open one. Memory holds one chunk.
 
         Raises:
-            TypeError: as :meth:`enqueue`; chunks already written remain.
+            TypeError: as :meth:`enqueue`, with the index of the call; chunks already written
+                remain.
             StoreUnavailable: as :meth:`enqueue`.
         """
         return self._enqueuer.enqueue_many(signatures)

@@ -7,15 +7,15 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
-from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.enqueue.job_factory import JobFactory, one_signature
 from hammerflow.enqueue.spool import Spool
 from hammerflow.enqueue.transaction import OpenTransaction, Transaction, TransactionBlock, leave
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
-from hammerflow.errors import WorkflowInvalid
+from hammerflow.errors import ConfigError, WorkflowInvalid, placed
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
 from hammerflow.options.checks import items_of
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hammerflow.stores.database import Tx
 
 __all__ = ["Enqueuer"]
+
+T = TypeVar("T")
 
 
 class Enqueuer:
@@ -85,12 +87,25 @@ class Enqueuer:
         while chunk := list(itertools.islice(iterator, CHUNK)):
             if any(s.links or s.errbacks or s.after for s in chunk if isinstance(s, Signature)):
                 with self.transaction():
-                    results.extend([self.enqueue(signature).id.bytes for signature in chunk])
+                    linked = self._each(lambda s: self.enqueue(one_signature(s)), chunk, results)
+                results.extend([result.id.bytes for result in linked])
                 continue
-            jobs = [self._factory.from_signature(signature) for signature in chunk]
+            jobs = self._each(self._factory.from_signature, chunk, results)
             check_ids = any("job_id" in signature.options for signature in chunk)
             results.extend(self._insert(jobs, check_ids=check_ids))
         return results
+
+    @staticmethod
+    def _each(make: Callable[[Any], T], chunk: list[Signature], before: Sequence[Any]) -> list[T]:
+        """What a function makes of each signature; its error says which one is at fault."""
+        made: list[T] = []
+        for signature in chunk:
+            try:
+                made.append(make(signature))
+            except (TypeError, ConfigError) as error:
+                place = f"signatures[{len(before) + len(made)}]"
+                raise placed(error, place) from error.__cause__
+        return made
 
     def _batch(self, batch: Batch) -> BatchResult:
         then_id = None if batch.then is None else new_id()

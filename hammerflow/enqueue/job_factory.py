@@ -21,7 +21,7 @@ from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
 
-__all__ = ["JobFactory", "Parent", "errback_takes_three"]
+__all__ = ["JobFactory", "Parent", "errback_takes_three", "one_signature"]
 
 #: Options of a task that is not registered in this process.
 _UNREGISTERED = TaskOptions()
@@ -94,10 +94,7 @@ class JobFactory:
             dependent_id: the job that waits for this one and its siblings.
             feeds: as for :meth:`check`.
         """
-        if not isinstance(signature, Signature):
-            kind = type(signature).__name__
-            raise TypeError(f"expected a signature (task.s(...)), got {kind}")
-        task = self._tasks.get(signature.task)
+        task = self._tasks.get(one_signature(signature).task)
         if task is not None:
             self.check(task, signature, feeds=feeds)
         if parent is not None and not signature.options:
@@ -206,6 +203,13 @@ class JobFactory:
             expires=None if is_instant else expires,
             expires_at=expires if is_instant else None,
         )
+
+
+def one_signature(value: Any) -> Signature:
+    """The value itself; TypeError unless it is a signature."""
+    if not isinstance(value, Signature):
+        raise TypeError(f"expected a signature (task.s(...)), got {type(value).__name__}")
+    return value
 
 
 def errback_takes_three(

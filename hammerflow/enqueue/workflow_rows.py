@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
-from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
+from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid, placed
 from hammerflow.jobs.job import CONDITIONAL, PRIORITY, NewJob, NewWorkflow, RowFlags, Rule
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id, jobs_of, reference
@@ -116,8 +116,11 @@ def _job_row(
     try:
         return _checked_row(planned, calls, parent, unstored, must_exist=in_workflow)
     except (TypeError, ConfigError, NotEncodable) as error:
-        if not in_workflow or isinstance(error, WorkflowInvalid):
+        if isinstance(error, WorkflowInvalid) or planned.workflow is None:
             raise
+        if not in_workflow:
+            place = f"{planned.workflow.kind}[{planned.position}]"
+            raise placed(error, place) from error.__cause__
         raise WorkflowInvalid(f"node {planned.name or planned.signature!r}: {error}") from error
 
 
@@ -241,7 +244,11 @@ class BatchStream:
         target = self._then_id or self.workflow.id
         then = self._batch.then
         for signature in self._batch.calls():
-            job = self._calls.from_signature(signature)
+            try:
+                job = self._calls.from_signature(signature)
+            except (TypeError, ConfigError) as error:
+                place = f"{self._batch.name}[{self.count}]"
+                raise placed(error, place) from error.__cause__
             if then is not None and not then.immutable and not self._calls.stores_result(signature):
                 raise WorkflowInvalid(
                     f"{then.task} takes the results of batch {self._batch.name}, and that of "

@@ -5,12 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from hammerflow import ConfigError, Hammerflow, JobState, NotEncodable, Priority, Task, exponential
+from hammerflow import (
+    ConfigError,
+    Hammerflow,
+    JobFailed,
+    JobState,
+    NotEncodable,
+    Priority,
+    Task,
+    chord,
+    exponential,
+    group,
+)
+from hammerflow.testing import drain
 
 
 @pytest.fixture
@@ -224,3 +237,49 @@ def test_a_time_out_says_where_the_job_stands(app: Hammerflow, add: Any) -> None
     assert app.store.workers.park_unserved(["default"]) == 1
     with pytest.raises(TimeoutError, match="it is parked .*job retry"):
         unknown.get(timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "said"),
+    [
+        (lambda add: add.s(1, object()), NotEncodable, r"args\[1\]: type object cannot be"),
+        (lambda add: add.s(1, 2, 3), TypeError, r"add\(\) takes 2 positional arguments but 3"),
+    ],
+)
+def test_the_error_of_one_call_among_many_says_which_one(
+    app: Hammerflow, add: Any, wrong: Any, kind: type[Exception], said: str
+) -> None:
+    good, bad, linked = add.s(1, 2), wrong(add), add.s(1, 2)
+    linked.link(add.s(3))
+    for place, send in {
+        r"signatures\[2\]": lambda: app.enqueue_many([good, good, bad, good]),
+        r"signatures\[1\]": lambda: app.enqueue_many([linked, bad]),
+        r"group\[1\]": lambda: group([good, bad]).delay(),
+        r"chain\[0\]": lambda: app.enqueue(bad | add.si(1, 2)),
+        r"chord\[1\]": lambda: chord([good, bad], add.si(1, 2)).delay(),
+        r"imports\[2\]": lambda: app.batch([good, good, bad], name="imports").enqueue(),
+    }.items():
+        with pytest.raises(kind, match=f"^{place}: {said}"):
+            send()
+    assert app.jobs() == []
+
+    @app.spawner(max_attempts=1)
+    def children() -> Iterator[Any]:
+        yield good
+        yield bad
+
+    result = children.delay()
+    drain(app)
+    with pytest.raises(JobFailed, match=f"child 1: {said}"):
+        result.get(timeout=0)
+    assert len(app.jobs()) == 1
+
+
+def test_calls_with_and_without_links_are_checked_alike(app: Hammerflow, add: Any) -> None:
+    plain, linked = add.s(1, 2), add.s(1, 2)
+    linked.link(add.s(3))
+    for first in (plain, linked):
+        for wrong in (5, None, add, group([add.s(1, 2)])):
+            with pytest.raises(TypeError, match=r"^signatures\[1\]: expected a signature"):
+                app.enqueue_many([first, wrong])
+    assert app.jobs() == []

@@ -16,7 +16,7 @@ from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
-from hammerflow.errors import SpawnInvalid
+from hammerflow.errors import ConfigError, SpawnInvalid, placed
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
@@ -165,9 +165,13 @@ class SpawnBuffer:
     def _add_signature(self, signature: Signature) -> bytes:
         self._check_limits()
         self._check_stored(signature)
-        child = self.app.new_job(
-            signature, parent=self.parent, spawn_index=self.count, dependent_id=self._dependent_id
-        )
+        try:
+            child = self.app.new_job(
+                signature, parent=self.parent, spawn_index=self.count,
+                dependent_id=self._dependent_id,
+            )  # fmt: skip
+        except (TypeError, ConfigError) as error:
+            raise placed(error, f"child {self.count}") from error.__cause__
         if signature.after:
             child = self._with_dependencies(child, signature)
         if self.parent.config.batch_size is not None:
