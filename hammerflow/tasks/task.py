@@ -31,6 +31,7 @@ from hammerflow.options.option import documented
 from hammerflow.origin import function_of
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
+from hammerflow.tasks.coroutines import coroutine_function
 from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.pickles import reduced_task
@@ -65,6 +66,7 @@ class BoundCall(Generic[P, R]):
         """As :meth:`Task.delay`, with these options."""
         return self._task.app.call(self._task, args, kwargs, self._options)
 
+    @coroutine_function
     def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[R]]:
         """:meth:`delay` without blocking the event loop."""
         kept, named = snapshot_of_args(args), snapshot_of_kwargs(kwargs)
@@ -169,6 +171,7 @@ class Task(Generic[P, R]):
         app.notifier.ring((options.queue,))
         return Result(job.id, app)
 
+    @coroutine_function
     def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Result[R]]:
         """:meth:`delay` without blocking the event loop.
 

@@ -338,3 +338,20 @@ def test_an_app_of_another_process_says_why_it_cannot_be_unpickled(app: Hammerfl
     )  # fmt: skip
     assert b"cannot unpickle the app 'shop': it is not in this process" in run.stderr
     assert b"make the app a global variable of a module" in run.stderr
+
+
+def test_a_framework_sees_that_adelay_is_awaited(app: Hammerflow) -> None:
+    """Starlette's background tasks run anything else in a thread, and drop its coroutine."""
+
+    @app.task
+    def task(x: int, y: int = 0) -> int:
+        return x + y
+
+    for call in (task.adelay, task.options(priority=1).adelay):
+        assert asyncio.iscoroutinefunction(call)
+        assert sys.version_info < (3, 12) or inspect.iscoroutinefunction(call)
+    assert list(inspect.signature(task.adelay).parameters) == ["args", "kwargs"]
+    assert task.adelay.__name__ == "adelay" and "blocking" in (task.adelay.__doc__ or "")
+    buffer = [1]
+    calls = [task.adelay(*buffer), task.options(priority=1).adelay(*buffer)]
+    assert [app.result(asyncio.run(call).id).job().task for call in calls] == [task.name] * 2
