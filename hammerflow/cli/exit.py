@@ -40,8 +40,8 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return MISUSED
-    except (KeyboardInterrupt, click.Abort):
-        complain("error", "interrupted", as_json="--json" in args)
+    except (KeyboardInterrupt, click.Abort) as error:
+        complain("error", str(error) or "interrupted", as_json="--json" in args)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a border: the user gets a sentence
         if "--debug" in args:

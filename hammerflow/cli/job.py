@@ -231,6 +231,10 @@ def _tell_result(session: Session, result: Result[Any], wait: float) -> None:
         raise click.ClickException(
             f"{error}; it goes on: hammerflow job show {result.id}"
         ) from None
+    except KeyboardInterrupt:
+        raise click.Abort(
+            f"interrupted; the job goes on: hammerflow job show {result.id}"
+        ) from None
     if session.as_json:
         store = session.app.store
         output.show_json(job_view.view_of(session, store, get_job(store, str(result.id))).as_json)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import select
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -164,7 +167,21 @@ def updates(interval: float, count: int | None) -> Iterator[None]:
         yield
         if done == count:
             return
-        time.sleep(interval)
+        _pause(interval)
+
+
+def _pause(seconds: float) -> None:
+    """Sleep, but end as a write would once nobody reads stdout any more, as after ``| head -1``:
+    a watch that has nothing new to print would not notice."""
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # there is none
+        time.sleep(seconds)
+        return
+    gone = select.poll()
+    gone.register(output, 0)
+    if gone.poll(min(seconds * 1000, 2**31 - 1)):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from hammerflow import Hammerflow, JobState
+from hammerflow import Hammerflow, JobState, Workflow
 from tests.cli.conftest import HAMMERFLOW, Run, environment
+from tests.support.waiting import until
 
 APP = '''
 """An app whose jobs end, fail, or go on until they are stopped."""
@@ -50,6 +52,14 @@ def site(folder: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> It
     yield app
     app.close()
 
+
+#: The command line; a shell may have started the tests in the background, where SIGINT is ignored.
+INTERRUPTIBLE = """
+import signal
+from hammerflow.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -103,6 +113,34 @@ def test_enqueue_can_wait_for_the_result(run: Run, site: Hammerflow, worker: Sta
     workers = [check for check in checked.json["checks"] if check["name"] == "workers"]
     assert [check["status"] for check in workers] == ["ok"]
     assert end(process)[0] == 0
+
+
+def test_a_wait_that_is_interrupted_names_the_job(
+    site: Hammerflow, worker: Start, tmp_path: Path
+) -> None:
+    worker("-c", "1")
+    args = ("job", "enqueue", "site_app.endless", "--args", json.dumps([str(tmp_path / "began")]))
+    command = [sys.executable, "-c", INTERRUPTIBLE, *args, "--wait", "60", "--json"]
+    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=environment())
+    until("the job runs, so the command waits", (tmp_path / "began").exists)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    [job] = site.jobs()
+    says = f"interrupted; the job goes on: hammerflow job show {job.id}"
+    assert (process.returncode, out, json.loads(err)) == (130, "", {"error": says})
+
+
+def test_a_watch_ends_with_its_reader(site: Hammerflow) -> None:
+    workflow = site.enqueue(Workflow("slow").add(site.signature("site_app.add", [2, 3])))
+    args = ("workflow", "status", str(workflow.id), "--watch", "--interval", "60")
+    with subprocess.Popen([*HAMMERFLOW, *args], stdout=-1, stderr=-1, env=environment()) as watch:
+        assert watch.stdout is not None and watch.stderr is not None
+        assert watch.stdout.readline().startswith(b"slow  running")
+        watch.stdout.close()
+
+        assert watch.wait(timeout=20) == 1
+        assert watch.stderr.read() == b""
 
 
 def test_what_failed_is_shown_and_runs_again(
