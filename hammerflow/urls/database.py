@@ -65,6 +65,8 @@ def parse_url(url: str) -> DatabaseURL:
     """
     scheme, separator, rest = url.partition("://")
     dialect = _DIALECTS.get(scheme.lower())
+    if not separator and _scheme(url).lower() == "sqlite":
+        raise ConfigError(_SLASHES)
     if not separator or dialect is None:
         raise ConfigError(
             "a database URL begins with sqlite:///, postgresql:// or mysql://, "
@@ -78,6 +80,7 @@ _DIALECTS: Mapping[str, Dialect] = {
     "postgresql": "postgres", "postgres": "postgres", "postgresql+psycopg": "postgres",
     "mysql": "mysql", "mysql+pymysql": "mysql", "mariadb": "mysql", "mariadb+pymysql": "mysql",
 }  # fmt: skip
+_SLASHES = "a SQLite URL has three slashes and a path: sqlite:///hammerflow.db"
 _ENCODE = "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
 
 
@@ -86,7 +89,7 @@ def _sqlite_url(rest: str) -> DatabaseURL:
     path = unquote(place[1:])
     options = _options(query)
     if not place.startswith("/"):
-        raise ConfigError("a SQLite URL has three slashes and a path: sqlite:///hammerflow.db")
+        raise ConfigError(_SLASHES)
     if path in ("", ":memory:") or options.get("mode") == "memory" or path.startswith("file:"):
         raise ConfigError(
             "SQLite in memory cannot be shared with workers, which are other processes: "
