@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -33,6 +33,9 @@ log = logging.getLogger("hammerflow.enqueue")
 #: The most transactions of one event loop that are open at a time: each has a connection and a
 #: thread. On SQLite, which has one writer, it is one.
 MOST_OPEN = 16
+
+#: Seconds after which an idle transaction checks again that its event loop still exists.
+CHECK_SECONDS = 1.0
 
 
 class AsyncTransaction:
@@ -213,6 +216,8 @@ class _TransactionThread:
         self.put(error if isinstance(error, Exception) else None)
         if self._is_busy:
             self.interrupt()
+        if running_loop() is None:  # a coroutine without a loop is destroyed: nobody waits
+            return
         ended = asyncio.wrap_future(self.ended)
         if not (await asyncio.wait((ended,), timeout=transaction.PATIENCE))[0]:
             self.opened.result().cut()
@@ -256,7 +261,7 @@ class _TransactionThread:
     def _serve(self) -> set[str]:
         """Run calls until the end; the queues to ring after the commit."""
         while True:
-            match self._calls.get():
+            match self._next():
                 case Call() as call if self._gives_up:
                     call.future.cancel()
                 case Call() as call:
@@ -270,6 +275,14 @@ class _TransactionThread:
                     raise _RolledBack
                 case error:
                     raise error
+
+    def _next(self) -> Call | OpenTransaction | Exception | None:
+        """The next call, or the end; a loop that was closed brings none, so it is added here."""
+        while True:
+            with contextlib.suppress(Empty):
+                return self._calls.get(timeout=CHECK_SECONDS)
+            if self._loop.is_closed():
+                self.put(None)
 
 
 class _ThreadTransaction(OpenTransaction):

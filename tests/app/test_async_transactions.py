@@ -112,6 +112,32 @@ def test_a_block_that_does_not_end_well_is_rolled_back(
     assert written(app) == (0, 0)
 
 
+def test_a_block_whose_loop_was_closed_holds_no_lock(app: Hammerflow, note: Any) -> None:
+    async def block(entered: asyncio.Event) -> None:
+        async with app.transaction() as tx:
+            await tx.execute("INSERT INTO marker VALUES (1)")
+            await note.options(unique_key="one").adelay(1)
+            entered.set()
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        entered = asyncio.Event()
+        unended.append(loop.create_task(block(entered)))
+        await entered.wait()
+
+    unended: list[asyncio.Task[None]] = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+
+    before = time.monotonic()
+    note.options(unique_key="one").delay(2)
+    assert time.monotonic() - before < 8
+    assert written(app) == (0, 1)
+    with pytest.raises(HammerflowError, match="entered in another thread or asyncio task"):
+        unended[0].get_coro().close()  # as the interpreter does at its end
+
+
 def test_requests_at_the_same_time_all_commit(app: Hammerflow, note: Any) -> None:
     async def request(number: int) -> None:
         async with app.transaction() as tx:
