@@ -115,11 +115,14 @@ def _write_consequences(
 
 def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
     """Lock the members' workflows: shared, or exclusive where a failure may change their state."""
-    members = [(job.workflow_id, o) for job, o in mine if job.workflow_id is not None]
-    if members:
-        exclusive = {workflow_id for workflow_id, o in members if type(o) is not Completed}
-        resolver.workflows.load(exclusive, exclusive=True)
-        resolver.workflows.load({workflow_id for workflow_id, _ in members})
+    modes: dict[bytes, bool] = {}
+    for job, outcome in mine:
+        if job.workflow_id is not None:
+            modes[job.workflow_id] = modes.get(job.workflow_id, False) or (
+                type(outcome) is not Completed
+            )
+    if modes:
+        resolver.workflows.load_each(modes)
 
 
 def _newest(batch: Batch) -> Batch:
