@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
 from hammerflow.stores.statements import Param
 
@@ -179,21 +178,15 @@ class MySQL(DriverDialect):
     def close(self, tx: Any) -> None:
         tx.connection._force_close()  # without COM_QUIT: the peer may be gone
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
-        match error:
-            case pymysql.err.IntegrityError() if code == 1062:
-                return ErrorKind.DUPLICATE
-            case pymysql.err.ProgrammingError() if code == 1146:
-                return ErrorKind.NO_TABLE
-            case pymysql.err.OperationalError() if code in (1205, 1213):
-                return ErrorKind.CONFLICT
-            case pymysql.err.InterfaceError():
-                return ErrorKind.CONNECTION_LOST
-            case pymysql.err.OperationalError() | pymysql.err.InternalError() if code in _LOST:
-                return ErrorKind.CONNECTION_LOST
-            case _:
-                return ErrorKind.OTHER
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The errno; the driver's own errors mostly have none."""
+        if not isinstance(error, pymysql.Error):
+            return ()
+        code = error.args[0] if error.args else None
+        if isinstance(code, int):
+            return (str(code),)
+        # The replies are out of order, or the connection is closed.
+        return ("0",) if isinstance(error, pymysql.InternalError | pymysql.InterfaceError) else ()
 
     def time(self, instant: datetime | None) -> str | None:
         return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
@@ -201,8 +194,3 @@ class MySQL(DriverDialect):
     def instant(self, value: datetime | None) -> datetime | None:
         # PyMySQL returns the text of a date such as 0000-00-00
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
-
-
-#: MySQL's error codes: server gone, lost in a query, shutting down, killed, too many connections,
-#: host unreachable; disk full (1021), read-only after a failover (1290, 1836).
-_LOST = {0, 1021, 1040, 1053, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}

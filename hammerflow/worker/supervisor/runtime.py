@@ -71,7 +71,7 @@ class Runtime:
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
-        self._database_status = DatabaseStatus(lambda: self._store.database.answers)
+        self._database_status = DatabaseStatus(lambda: self._store.database.writes)
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
         )

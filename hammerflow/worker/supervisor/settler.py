@@ -141,7 +141,7 @@ class Settler:
             try:
                 settlement = self.store.jobs.settle(worker_id, pairs)
             except StoreUnavailable as error:
-                pause = self.database_status.mark_down(error)
+                pause = self.database_status.mark_down(error, self)
                 if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
                     log.error(
                         "could not write %d outcomes in time: other workers run the jobs again",
@@ -172,7 +172,7 @@ class Settler:
         return True  # it stays leased until the lease reconciler releases it
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
-        self.database_status.mark_up()
+        self.database_status.mark_up(self)
         _log_stale(len(settlement.stale))
         for job, outcome in pairs:
             if type(outcome) is Lost and job.id not in settlement.stale:
