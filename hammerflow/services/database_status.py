@@ -110,7 +110,8 @@ class DatabaseStatus:
             self.on_down()
         if not (probes or error.is_refusal):
             return _PATIENCE
-        return random.uniform(0.5, 1) * min(_FIRST_RETRY * 2.0 ** min(tries, 10), _MOST_RETRY)
+        most = _MOST_RETRY if probes else _PATIENCE
+        return random.uniform(0.5, 1) * min(_FIRST_RETRY * 2.0 ** min(tries, 10), most)
 
     def wait(self, seconds: float) -> None:
         """Wait until the database may be back, ``seconds`` at most."""

@@ -406,7 +406,7 @@ class Database:
     ) -> StoreUnavailable:
         """The error for a caller; ``is_block``: it is the caller who runs the work again."""
         reason = " ".join(str(error).split())
-        is_refusal = code.kind in (ErrorKind.CONTENTION, ErrorKind.STATE, ErrorKind.NO_TABLE)
+        is_refusal = code.kind is not ErrorKind.LOST or code.advice is Advice.PRIMARY
         if is_block and code.kind is ErrorKind.CONTENTION:
             text = f"the transaction on {self.label} cannot be committed: {reason}; run it again"
         else:

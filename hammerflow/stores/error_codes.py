@@ -126,7 +126,7 @@ POSTGRES: Codes = {
                     "hammerflow writes to no view"),
     "53": ErrorCode("insufficient resources", _STATE, Advice.LIMIT, _LIMITS),
     "53100": ErrorCode("disk full", _STATE, Advice.SPACE, _DISK),
-    "53300": ErrorCode("too many connections", _LOST, Advice.LIMIT),
+    "53300": ErrorCode("too many connections", _LOST, Advice.LIMIT, _AT_CONNECT),
     "54": ErrorCode("program limit exceeded: a row or index entry too large", _DATA),
     "55": ErrorCode("object not in prerequisite state", _STATE, Advice.ADMIN),
     "55P03": ErrorCode("lock not available: lock_timeout", _CONTENTION, Advice.LOCKS),
@@ -169,9 +169,7 @@ MYSQL: Codes = {
     **_mysql(_CONTENTION, Advice.LOCKS, {3572: "NOWAIT did not get its lock"}, _MYSQL),
     **_mysql(_LOST, Advice.REACH, {
         0: "the connection is closed",
-        1927: "connection was killed",
         2003: "can't connect",
-        2006: "server has gone away",
         2013: "lost connection during query, also by the driver's time-out",
     }),
     **_mysql(_LOST, Advice.REACH, {
@@ -187,12 +185,13 @@ MYSQL: Codes = {
         1152: "aborted connection", 1156: "packets out of order", 1157: "cannot uncompress packet",
         1158: "read error", 1159: "read timeout", 1160: "write error", 1161: "write timeout",
         1184: "aborted new connection", 2014: "commands out of sync", 2027: "malformed packet",
+        1927: "connection was killed", 2006: "server has gone away",
         2055: "lost connection at a system error", 3032: "server is offline (offline_mode)",
         3168: "server is not available", 3169: "session was killed",
         4031: "disconnected for inactivity",
-    }, "a race with the network or a shutdown, which the driver mostly reports as 2006 or 2013"),
-    **_mysql(_LOST, Advice.LIMIT, {1040: "too many connections"}),
-    **_mysql(_LOST, Advice.LIMIT, {1203: "too many connections of this user"}),
+    }, "a race with the network or a shutdown, which the driver mostly reports as 2013"),
+    **_mysql(_LOST, Advice.LIMIT, {1040: "too many connections"}, _AT_CONNECT),
+    **_mysql(_LOST, Advice.LIMIT, {1203: "too many connections of this user"}, _AT_CONNECT),
     **_mysql(_STATE, Advice.LIMIT, {1226: "the user's limit of queries or updates an hour"}),
     **_mysql(_LOST, Advice.PRIMARY, {
         1290: "the server runs with --read-only",
@@ -251,7 +250,6 @@ MYSQL: Codes = {
              "InnoDB raises 1062"),
     **_mysql(_DATA, Advice.NONE, {
         1048: "column cannot be null",
-        1153: "packet is larger than max_allowed_packet",
         1264: "value out of range",
         1292: "incorrect time or number",
         1366: "incorrect text",
@@ -262,6 +260,8 @@ MYSQL: Codes = {
         1690: "result out of range",
         4025: "CHECK constraint failed",
     }),
+    **_mysql(_DATA, Advice.NONE, {1153: "packet is larger than max_allowed_packet"},
+             "hammerflow sends no such packet; a proxy may have a lower limit"),
     **_mysql(_DATA, Advice.NONE, {
         1118: "row too large", 1197: "transaction larger than max_binlog_cache_size",
         1216: "foreign key: no parent", 1217: "foreign key: parent has rows",

@@ -375,6 +375,39 @@ def test_a_lock_timeout_undoes_the_whole_unit(migrated_database: Migrated) -> No
         assert [desk.one("pending", "waiting", job.id)[0] for job in (a, b)] == [4, 4]
 
 
+@pytest.mark.usefixtures("servers")
+def test_a_record_that_has_changed_is_contention(migrated_database: Migrated) -> None:
+    """MariaDB 11.6.2 and later refuse to write over what a snapshot has not seen (error 1020)."""
+    with desk_at(migrated_database("mariadb")) as desk:
+        job = desk.job(pending=5)
+        desk.put(job)
+        tries: list[int] = []
+
+        def work(tx: Tx) -> None:
+            tries.append(1)
+            cursor = tx.connection.cursor()
+            if len(tries) == 1:
+                for text in (
+                    "COMMIT",
+                    "SET SESSION innodb_snapshot_isolation = ON",
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                    "BEGIN",
+                ):
+                    cursor.execute(text)
+                cursor.execute("SELECT * FROM hammerflow_waiting")
+                desk.sql("UPDATE {waiting} SET pending = pending + 1")
+            tx.run("waiting_count", n=1, failed=0, skipped=0, cause=None, ids=[job.id])
+
+        desk.store.database.unit(work)
+        assert len(tries) == 2
+        assert desk.one("pending", "waiting", job.id) == (5,)
+
+        tries.clear()
+        told = pytest.raises(StoreUnavailable, match="changed since last read.*; run it again$")
+        with told, desk.store.transaction() as tx:
+            work(tx)
+
+
 def test_a_statement_that_waits_goes_on_when_the_lock_is_free(served: Desk) -> None:
     job = served.job(pending=2)
     served.put(job)
