@@ -206,6 +206,37 @@ def test_an_idle_connection_that_was_killed_is_renewed(served: Desk) -> None:
     assert len(served.claim()) == 3
 
 
+def test_a_session_that_the_server_ends_for_idling_is_renewed_unseen(served: Desk) -> None:
+    others = "SELECT 1 FROM information_schema.processlist WHERE id = {}"
+    if served.kind == "postgres":
+        name = served.sql("SELECT current_database()")[0][0]
+        served.sql(f'ALTER DATABASE "{name}" SET idle_session_timeout = 50')
+        others = "SELECT 1 FROM pg_stat_activity WHERE pid = {}"
+
+    uses = [lambda: served.put(served.job()), served.store.queues.paused, served.claim]
+    for use in uses if served.kind == "postgres" else uses[:1]:  # MariaDB counts in seconds
+
+        def own(tx: Tx) -> int:
+            if served.kind == "postgres":
+                return int(tx.connection.info.backend_pid)
+            tx.connection.cursor().execute("SET SESSION wait_timeout = 1")
+            return int(tx.connection.thread_id())
+
+        gone = others.format(served.store.database.unit(own))
+        with contextlib.closing(open_raw(served.url)) as raw:
+            if served.kind == "postgres":
+                raw.execute("SET idle_session_timeout = 0")
+
+            cursor = raw.cursor()
+
+            def has_ended(cursor: Any = cursor, gone: str = gone) -> bool:
+                cursor.execute(gone)
+                return not cursor.fetchall()
+
+            until("the server ends the session", has_ended)
+        use()
+
+
 def test_a_backend_killed_in_a_unit_costs_nothing(served: Desk) -> None:
     jobs = [served.job() for _ in range(3)]
     runs = []

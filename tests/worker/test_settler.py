@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from hammerflow.errors import NotEncodable
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores import database
+from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.worker.supervisor.settler import Settler
 from tests.stores.breaker import Breaker
 from tests.stores.kit import BAD, Desk, desk_at, open_raw
@@ -183,4 +185,9 @@ def test_a_result_above_the_servers_packet_ends_its_own_job(own_mariadb: Any) ->
         assert desk.states([job.id for job in jobs]) == ends
         [error] = desk.store.jobs.get(jobs[1].id).errors  # type: ignore[union-attr]
         assert "raise max_allowed_packet on the server, or lower max_payload" in error.message
+        with pytest.raises(NotEncodable, match="raise max_allowed_packet"):
+            desk.put(desk.job()._replace(args=b"x" * (1 << 20)))
+        says = Diagnostics(desk.store.database).packet_warning(1 << 20)
+        assert says is not None and "1,048,576" in says
+        assert Diagnostics(desk.store.database).packet_warning(1 << 18) is None
         assert settler.stop(10)

@@ -23,6 +23,7 @@ from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores import open_checked_store
+from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
@@ -166,6 +167,9 @@ class Runtime:
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
+        diagnostics = Diagnostics(self._store.database)
+        if warning := diagnostics.packet_warning(self._settings.max_payload):
+            log.warning(warning)
         self._registrar.tick(now())
         self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
