@@ -27,7 +27,8 @@ from hammerflow.jobs.job import (
 from hammerflow.jobs.outcome import Completed, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
-from hammerflow.stores.database import Database, ErrorKind, Tx
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.cancel import cancel_job
 from hammerflow.stores.transitions.children import add_children
@@ -93,7 +94,7 @@ class Jobs(Verbs):
         try:
             return self._run(work, tx)
         except Exception as error:
-            is_taken = self._database.dialect.error_kind(error) is ErrorKind.DUPLICATE
+            is_taken = self._database.kind_of(error) is ErrorKind.DUPLICATE
             if tx is not None or not check_ids or not is_taken:
                 raise
             return self._run(work)  # another process has just inserted that id: now it is found

@@ -18,7 +18,7 @@ import pytest
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.stores.database import ErrorKind
+from hammerflow.stores.error_codes import ErrorCode, ErrorKind
 from tests.stores.gates import Gate, Running, running
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, flow_state
@@ -95,14 +95,14 @@ def count_faults(desk: Desk) -> Counter[str]:
     """How often a unit of the desk's store is told to run again."""
     counts: Counter[str] = Counter()
     database: Any = desk.store.workflows._database
-    judge = database.dialect.error_kind
+    judge = database.dialect.meaning
 
-    def counting(error: BaseException) -> ErrorKind:
-        kind: ErrorKind = judge(error)
-        counts["retry"] += kind is ErrorKind.CONFLICT
-        return kind
+    def counting(error: BaseException) -> ErrorCode:
+        code: ErrorCode = judge(error)
+        counts["retry"] += code.kind is ErrorKind.CONTENTION
+        return code
 
-    database.dialect.error_kind = counting
+    database.dialect.meaning = counting
     return counts
 
 
