@@ -191,3 +191,21 @@ def test_a_result_above_the_servers_packet_ends_its_own_job(own_mariadb: Any) ->
         assert says is not None and "1,048,576" in says
         assert Diagnostics(desk.store.database).packet_warning(1 << 18) is None
         assert settler.stop(10)
+
+
+def test_a_client_that_holds_a_lease_holds_up_that_job_alone(desk: Desk, settler: Settler) -> None:
+    if desk.kind == "sqlite":
+        return  # its transactions hold the one writer, and no single rows
+    held, other, late = desk.run(*(desk.job() for _ in range(3)))
+    dependent = desk.job(depends=[held.id])
+
+    with contextlib.closing(desk.another()) as client, client.transaction() as tx:
+        client.jobs.insert([dependent], tx)
+        settler.put(1, [(held, Completed(b"M\x01")), (other, Completed(b"M\x01"))])
+        until("the other is written", lambda: settler.held(1) == {held.id})
+        settler.put(1, [(late, Completed(b"M\x01"))])
+        until("a later one is written", lambda: settler.held(1) == {held.id})
+        assert desk.states([held.id, other.id, late.id]) == ["running", "completed", "completed"]
+    until("the held one is written", lambda: settler.is_idle)
+
+    assert desk.states([held.id, dependent.id]) == ["completed", "ready"]

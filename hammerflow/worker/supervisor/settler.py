@@ -45,6 +45,7 @@ class _Outcomes:
     due: float = 0.0  # by time.monotonic()
     tries: int = 0  # alone, each of which ended in an error
     losses: int = 0  # of the connection, between which other writes came through
+    waits: int = 0  # how often another transaction held the lease
 
 
 #: How often an outcome that the database refuses is tried alone; more often where no table says
@@ -55,6 +56,7 @@ _TRIES_UNKNOWN = 6
 _MOST_LOSSES = 3
 _PAUSE = 0.05  # seconds, doubled with each try
 _PATIENCE = 5.0  # seconds
+_LONGEST_PAUSE = 0.4  # seconds between two tries while another transaction holds the lease
 
 _BATCH = 1_000
 #: While more outcomes than this (or more bytes of results) are unwritten, nothing is claimed.
@@ -180,7 +182,7 @@ class Settler:
         writes = -1
         while True:
             try:
-                settlement = self.store.jobs.settle(batch.worker_id, batch.pairs)
+                settlement = self.store.jobs.settle(batch.worker_id, batch.pairs, skip_held=True)
             except StoreUnavailable as error:
                 # What breaks the connection again and again while other writes come through has
                 # itself to blame; a refusal is of all outcomes, and passes.
@@ -193,6 +195,8 @@ class Settler:
             except Exception as error:  # noqa: BLE001 - a border: one bad row must not hold up the others
                 return self._suspect(batch, error)
             else:
+                if settlement.held:
+                    self._put_aside(batch, settlement.held)
                 self._after(settlement, batch.pairs)
                 return True
 
@@ -230,6 +234,17 @@ class Settler:
         batch.due = time.monotonic() + seconds
         with self._changed:
             self._suspects.append(batch)
+
+    def _put_aside(self, batch: _Outcomes, held: set[bytes]) -> None:
+        """Take the outcomes whose lease another transaction has locked out of a batch, and try each
+        again alone. A client holds such a lock once it has enqueued a dependent."""
+        pause = min(_PAUSE * 2**batch.waits, _LONGEST_PAUSE)
+        due, waits = time.monotonic() + pause, batch.waits + 1
+        with self._changed:
+            for pair in batch.pairs:
+                if pair[0].id in held:
+                    self._suspects.append(_Outcomes(batch.worker_id, [pair], due, waits=waits))
+            batch.pairs = [pair for pair in batch.pairs if pair[0].id not in held]
 
     def _end(self, batch: _Outcomes, error: Exception) -> bool | None:
         """End a job whose outcome cannot be written, with the reason; park it where not even that
