@@ -189,7 +189,7 @@ def mysql_durability(settings: Settings, values: Mapping[str, str]) -> list[Chec
          "this is a Galera cluster, which can lose committed transactions when a node crashes",
          "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1"),
         (0 < packet < least, "database", "warn", f"max_allowed_packet is {packet:,} bytes",
-         f"set max_allowed_packet to {least:,} or more, or large arguments are refused"),
+         f"set max_allowed_packet to {least:,} or more, or large arguments or results fail"),
     )  # fmt: skip
 
 

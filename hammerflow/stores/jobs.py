@@ -27,7 +27,8 @@ from hammerflow.jobs.job import (
 from hammerflow.jobs.outcome import Completed, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
-from hammerflow.stores.database import Database, ErrorKind, Tx
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.cancel import cancel_job
 from hammerflow.stores.transitions.children import add_children
@@ -93,7 +94,7 @@ class Jobs(Verbs):
         try:
             return self._run(work, tx)
         except Exception as error:
-            is_taken = self._database.dialect.error_kind(error) is ErrorKind.DUPLICATE
+            is_taken = self._database.kind_of(error) is ErrorKind.DUPLICATE
             if tx is not None or not check_ids or not is_taken:
                 raise
             return self._run(work)  # another process has just inserted that id: now it is found
@@ -128,30 +129,40 @@ class Jobs(Verbs):
 
         self._database.unit(insert, single=self._inserts_in_one)
 
-    def settle(self, worker_id: int, batch: Batch, tx: Tx | None = None) -> Settlement:
+    def settle(
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, skip_held: bool = False
+    ) -> Settlement:
         """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
 
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
+
+        Args:
+            skip_held: leave out the jobs whose lease another transaction has locked, instead of
+                waiting for it; they are ``held`` in the settlement.
         """
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
         if tx is not None or not (self._settles_in_one and is_plain(batch)):
-            return self._settle(worker_id, batch, tx)
-        result = self._settle(worker_id, batch, single=True)
+            return self._settle(worker_id, batch, tx, skip_held=skip_held)
+        result = self._settle(worker_id, batch, single=True, skip_held=skip_held)
         if result.stale:  # not ours any more, or something has come to depend on them
             rest = [pair for pair in batch if pair[0].id in result.stale]
-            second = self._settle(worker_id, rest)
-            result.stale = second.stale
+            second = self._settle(worker_id, rest, skip_held=skip_held)
+            result.stale, result.held = second.stale, second.held
             result.ended += second.ended
             result.queues |= second.queues
         return result
 
     def _settle(
-        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False
-    ) -> Settlement:
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False,
+        skip_held: bool = False,
+    ) -> Settlement:  # fmt: skip
         def change(unit: Unit) -> None:
-            settle(unit, worker_id, batch, poison_limit=self._poison_limit, single=single)
+            settle(
+                unit, worker_id, batch, poison_limit=self._poison_limit, single=single,
+                skip_held=skip_held,
+            )  # fmt: skip
 
         return self._change(change, tx, single=single)
 

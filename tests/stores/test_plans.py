@@ -68,6 +68,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "take_ready": {"id": some("r")[3], **PLACE},
     "leases_cancel": {"id": some("l")[3], "reason": "x"},
     "lease_cancels": {"worker_id": 9},
+    "leases_wait": {"worker_id": 9, "ids": some("l")},
+    "leases_held": {"worker_id": 9, "ids": some("l")},
     "drop_scheduled": {"id": some("s")[3]},
     "job_result": {"id": some("d")[3]},
     "job_rows": {"ids": some("d")[:3]},

@@ -11,7 +11,6 @@ from typing import Any
 
 from hammerflow.errors import MissingExtra
 from hammerflow.options.checks import LATEST
-from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
@@ -22,7 +21,7 @@ from hammerflow.stores.statements import Param, Statement
 
 try:
     import psycopg
-    from psycopg import errors, pq
+    from psycopg import pq
 
     from hammerflow.stores.dialects.postgres_arrays import ADAPTERS, Adapter, register
 except ImportError as error:  # pragma: no cover - shown by the packaging test
@@ -233,20 +232,15 @@ class Postgres(DriverDialect):
         if tx.connection.info.transaction_status != pq.TransactionStatus.IDLE:
             tx.command("ROLLBACK")
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        match error:
-            case errors.UniqueViolation():
-                return ErrorKind.DUPLICATE
-            case errors.UndefinedTable():
-                return ErrorKind.NO_TABLE
-            case _ if isinstance(error, _CONFLICTS):
-                return ErrorKind.CONFLICT
-            case _ if isinstance(error, _LOST):
-                return ErrorKind.CONNECTION_LOST
-            case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _LOST_CLASSES:
-                return ErrorKind.CONNECTION_LOST
-            case _:
-                return ErrorKind.OTHER
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The SQLSTATE and its class; the driver's own errors have none."""
+        if not isinstance(error, psycopg.Error):
+            return ()
+        if error.sqlstate:
+            return error.sqlstate, error.sqlstate[:2]
+        if isinstance(error, psycopg.DataError):  # a NUL in a text
+            return ("22",)
+        return ("",) if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else ()
 
     def time(self, instant: datetime | None) -> datetime | None:
         return instant
@@ -256,14 +250,3 @@ class Postgres(DriverDialect):
             return None if value is None else value.astimezone(UTC)
         except OverflowError:  # within a day of the end of time
             return LATEST
-
-
-_CONFLICTS = errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable
-_LOST = (
-    errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.InterfaceError,
-    errors.IdleInTransactionSessionTimeout,
-    errors.ReadOnlySqlTransaction,  # a primary until the failover
-)  # fmt: skip
-#: Classes of SQLSTATE (PostgreSQL, appendix A): connection exception, also where there is no
-#: SQLSTATE; insufficient resources; system error.
-_LOST_CLASSES = {"08", "53", "58"}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.options.checks import EARLIEST, LATEST
-from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
@@ -158,18 +157,16 @@ class SQLite(DriverDialect):
         if tx.connection.in_transaction:
             tx.connection.execute("ROLLBACK")
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        match error:
-            case sqlite3.IntegrityError():
-                return ErrorKind.DUPLICATE
-            case sqlite3.OperationalError() if "no such table" in str(error):
-                return ErrorKind.NO_TABLE
-            case sqlite3.OperationalError() if _primary_code(error) in _BUSY:
-                return ErrorKind.CONFLICT
-            case sqlite3.DatabaseError() if _primary_code(error) in _BROKEN:
-                return ErrorKind.CONNECTION_LOST
-            case _:
-                return ErrorKind.OTHER
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The extended and the primary result code; the driver's own errors have none."""
+        if not isinstance(error, sqlite3.Error):
+            return ()
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # the driver's own: a value or text of a wrong type, a closed connection
+            return ("18",) if isinstance(error, sqlite3.DataError) else ()
+        if code == sqlite3.SQLITE_ERROR:
+            return *[text for text in _SCHEMA if text in str(error)], "1"
+        return str(code), str(code & 0xFF)
 
     def time(self, instant: datetime | None) -> float | None:
         return None if instant is None else instant.timestamp()
@@ -184,11 +181,8 @@ class SQLite(DriverDialect):
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
 _LEGACY = -1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-#: The file cannot be read or written: I/O error, disk full, no rights, not a database.
-_BROKEN = {
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
-}  # fmt: skip
+#: What SQLITE_ERROR, the code for all bad SQL, says where the tables do not fit.
+_SCHEMA = "no such table", "no such column"
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:

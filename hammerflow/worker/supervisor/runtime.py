@@ -23,6 +23,7 @@ from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores import open_checked_store
+from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
@@ -71,7 +72,7 @@ class Runtime:
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
-        self._database_status = DatabaseStatus(lambda: self._store.database.answers)
+        self._database_status = DatabaseStatus(lambda: self._store.database.writes)
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
         )
@@ -166,6 +167,9 @@ class Runtime:
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
+        diagnostics = Diagnostics(self._store.database)
+        if warning := diagnostics.packet_warning(self._settings.max_payload):
+            log.warning(warning)
         self._registrar.tick(now())
         self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)

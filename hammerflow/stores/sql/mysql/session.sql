@@ -7,3 +7,6 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 
 -- name: kill_query
 KILL QUERY :thread::bigint
+
+-- name: max_packet
+SELECT @@max_allowed_packet
