@@ -14,6 +14,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
+from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
@@ -107,6 +108,7 @@ _PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or criti
     "--kwargs", "kwargs_text", default="{}", help="The keyword arguments: '{\"x\": 1}'."
 )
 @options.name_option("--queue", help="The queue [default: the task's].")
+@options.flag("--new-queue", help="The queue need not exist yet.")
 @click.option(
     "--priority", metavar="PRIORITY", type=options.Checked(_PRIORITY),
     help="0 to 4, or background, low, normal, high or critical [default: the task's].",
@@ -122,8 +124,9 @@ _PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or criti
 @options.seconds_option("--wait", help="Wait for the result and print it [default: print the id].")
 @options.shared
 def enqueue(
-    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None, **given: Any
-) -> None:
+    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None,
+    new_queue: bool, **given: Any,
+) -> None:  # fmt: skip
     """Enqueue one call of a task of the app and print the job's id.
 
     The arguments are checked first. The JSON may hold the codec's tags for other types.
@@ -139,6 +142,9 @@ def enqueue(
         _check_task(app, task)
         args = _parsed(app, args_text, list, "--args")
         kwargs = _parsed(app, kwargs_text, dict, "--kwargs")
+        if "queue" in options and not new_queue:
+            remedy = "give --new-queue if it is meant to be new"
+            check_queue(session, app.store, options["queue"], remedy=remedy)
         try:
             result = app.enqueue(app.signature(task, args, kwargs, **options))
         except TypeError as error:  # the argument check, in Python's own words

@@ -98,6 +98,12 @@ class Session:
         settings = self.settings
         return self._app.codec if self._app is not None else Codec(max_bytes=settings.max_payload)
 
+    @property
+    def declared_queues(self) -> set[str]:
+        """The default queue, and those that the tasks of the app name if it is imported."""
+        tasks = self._app.tasks.values() if self._app is not None else ()
+        return {"default", *(task.defaults.queue for task in tasks)}
+
     def max_attempts(self, task: str) -> int | None:
         """How many attempts a job of this task has; None if the app is not imported or lacks it."""
         found = self._app.tasks.get(task) if self._app is not None else None
@@ -121,13 +127,19 @@ class Session:
     @contextlib.contextmanager
     def backend(self) -> Iterator[SessionBackend]:
         """Store and doorbell, for commands that change jobs or workflows."""
-        from hammerflow.notifiers import open_notifier
+        from hammerflow.cli.doorbells import open_doorbells
 
         settings = self.settings
-        with self.store() as store:
-            notifier = open_notifier(settings, connect=store.database.open_connection)
-            with contextlib.closing(notifier):
-                yield SessionBackend(store, notifier, self.codec, settings.poll)
+        with contextlib.ExitStack() as opened:
+            store = opened.enter_context(self.store())
+            notifier = opened.enter_context(
+                contextlib.closing(open_doorbells(settings, store, self.warn))
+            )
+            yield SessionBackend(store, notifier, self.codec, settings.poll)
+
+    def warn(self, text: str) -> None:
+        """Print a warning to standard error."""
+        output.complain("warning", text, as_json=self.as_json)
 
     def tell(self, found: Any, *sentences: str) -> None:
         """Print one outcome: ``found`` as JSON, or the sentences, one a line."""

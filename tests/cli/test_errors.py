@@ -276,7 +276,8 @@ def test_what_an_encoding_lacks_is_escaped(
 ) -> None:
     monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    _process("-A", "shop:app", "job", "enqueue", "shop.add", "--args", "[1, 2]", "--queue", "grün")
+    add = ("-A", "shop:app", "job", "enqueue", "shop.add", "--args", "[1, 2]")
+    _process(*add, "--queue", "grün", "--new-queue")
 
     ended = _process("queue", "list")
 

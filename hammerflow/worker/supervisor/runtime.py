@@ -166,6 +166,7 @@ class Runtime:
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
+        self._warn_of_new_queues()
         self._registrar.tick(now())
         self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
@@ -186,6 +187,15 @@ class Runtime:
             queues=",".join(self._queue_order.names),
         )  # fmt: skip
         log.info("worker started", extra=fields)
+
+    def _warn_of_new_queues(self) -> None:
+        """Name queues of -Q that nobody has used yet: each may be a typo."""
+        known = self._store.queues.names() | {"default", *self._catalog.queues}
+        for name in sorted({*(self._options.weights or ())} - known):
+            log.warning(
+                "the queue %s is new: no job was ever in it, and no task of the app names it; "
+                "check its name in -Q", name,
+            )  # fmt: skip
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
         """Run the code that this fork server has imported from now on."""
@@ -322,7 +332,7 @@ class Runtime:
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
             "children": self._options.processes, "queues": queues,
-            "is_open": self._queue_order.is_open,
+            "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
         return Registration(info, self._catalog.names, queues)
 

@@ -1,0 +1,33 @@
+"""Names of queues as people type them: a typo makes no queue."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from hammerflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hammerflow.cli.session import Session
+    from hammerflow.stores.store import Store
+
+__all__ = ["check_queue"]
+
+
+def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
+    """Refuse a queue that neither the database nor a task of the imported app knows.
+
+    Args:
+        remedy: how the command is told that the queue is meant to be new.
+
+    Raises:
+        ConfigError: names the queues that are spelled alike.
+    """
+    known = store.queues.names() | session.declared_queues
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    advice = [f"did you mean {' or '.join(near)}?" if near else "see hammerflow queue list"]
+    raise ConfigError(
+        f"there is no queue {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
+    )
