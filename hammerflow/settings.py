@@ -26,7 +26,7 @@ from hammerflow.options.checks import (
 )
 from hammerflow.options.option import Option, OptionTable, documented, unknown_option
 from hammerflow.urls.database import DatabaseURL, parse_url
-from hammerflow.urls.redis import checked_redis_url
+from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
 __all__ = ["MODULES", "SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 
@@ -208,6 +208,13 @@ class Settings:
         if self.redis is not None:
             return "redis"
         return "local" if self.url.dialect == "sqlite" else "none"
+
+    @property
+    def doorbell_address(self) -> dict[str, str | None]:
+        """What others need to ring the same doorbell; a Redis URL that holds a secret is None."""
+        redis = self.redis if self.bell == "redis" else None
+        shown = shareable_redis_url(redis) if redis is not None else None
+        return {"kind": self.bell, "namespace": self.namespace, "redis": shown}
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""

@@ -53,6 +53,7 @@ class Session:
     is_app_asked_for: bool = False  # -A gave it, not only $HAMMERFLOW_APP
     database: str | None = None  # its URL
     as_json: bool = False
+    as_lines: bool = False  # JSON, and of a list one document a line
     _app: Hammerflow | None = None
 
     @property
@@ -163,8 +164,11 @@ class Session:
 
     def show_list(self, things: Sequence[T], view: output.TableView[T], *, empty: str) -> None:
         """Print things of one kind, or the sentence ``empty`` when there are none."""
-        found, rows = [view.as_json(one) for one in things], [view.row(one) for one in things]
-        self.show_table(found, (view.heads, rows), empty=empty)
+        if self.as_json:
+            output.show_json_list(map(view.as_json, things), is_lines=self.as_lines)
+        else:
+            rows = [view.row(one) for one in things]
+            output.show_table(view.heads, rows, empty=empty)
 
     def show_table(self, found: Any, table: Table, *, empty: str = "") -> None:
         """Print many things: ``found`` as JSON, or a table; ``empty`` if there is no row."""
