@@ -159,7 +159,7 @@ class Settings:
     Each can be given as a keyword of ``Hammerflow(...)``, as the environment variable
     ``HAMMERFLOW_<NAME>`` (the two URLs: ``HAMMERFLOW_DATABASE_URL``, ``HAMMERFLOW_REDIS_URL``)
     or as a key of ``hammerflow.toml``. The keyword wins over the variable, which wins over
-    the file.
+    the file. ``database_source`` names the one that gave the database.
 
     Raises:
         ConfigError: a value is out of range, or two settings contradict each other.
@@ -182,6 +182,7 @@ class Settings:
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()
+    database_source: str = "default"
 
     def __post_init__(self) -> None:
         for option in SETTINGS:
@@ -199,6 +200,10 @@ class Settings:
     def database_label(self) -> str:
         """The database's URL without its password, for logs."""
         return self.url.redacted
+
+    def with_database(self, url: str, source: str) -> Settings:
+        """These settings with another database; ``source`` says who gave it."""
+        return dataclasses.replace(self, database=url, database_source=source)
 
     @property
     def bell(self) -> str:
@@ -240,7 +245,19 @@ def load_settings(
     values = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
     if "namespace" not in values:
         values["namespace"] = _NAMESPACE(name, "the app's name")
-    return Settings(**values)
+    return Settings(**values, database_source=_database_source(keywords, environ, values))
+
+
+def _database_source(
+    keywords: Mapping[str, Any], environ: Mapping[str, str], values: Mapping[str, Any]
+) -> str:
+    """Which of the sources of :func:`load_settings` gave the database."""
+    if keywords.get("database") is not None:
+        return "Hammerflow(database=...)"
+    for variable in ("HAMMERFLOW_DATABASE_URL", "HAMMERFLOW_DATABASE"):
+        if environ.get(variable, "").strip():
+            return f"${variable}"
+    return "hammerflow.toml" if "database" in values else "default"
 
 
 def _from_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:

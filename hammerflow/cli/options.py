@@ -212,10 +212,11 @@ def _database(url: str) -> str:
 
 
 def _app(spec: str) -> str:
-    module, colon, name = spec.partition(":")
-    parts = [*module.split("."), *[name] * bool(colon)]
-    if len(spec) > 200 or not all(part.isidentifier() for part in parts):
+    from hammerflow.worker.loading import read_spec
+
+    if len(spec) > 200:
         raise Unfit
+    read_spec(spec)
     return spec
 
 

@@ -73,9 +73,7 @@ class Session:
         if self._app is None:
             _check_folder()
             with _exit_as_error():
-                self._app = load_app(self.spec)
-            if self.database is not None:
-                self._app.settings = dataclasses.replace(self._app.settings, database=self.database)
+                self._app = load_app(self.spec, database=self.database)
         return self._app
 
     @property
@@ -87,9 +85,8 @@ class Session:
         is_app_meant = self.app_spec is not None and self.database is None
         if self._app is not None or self.is_app_asked_for or is_app_meant:
             return self.app.settings
-        return load_settings(
-            "hammerflow", {"database": self.database}, os.environ, Path("hammerflow.toml")
-        )
+        found = load_settings("hammerflow", {}, os.environ, Path("hammerflow.toml"))
+        return found.with_database(self.database, "--database") if self.database else found
 
     @property
     def codec(self) -> Codec:

@@ -190,9 +190,16 @@ class Jobs(Verbs):
             elif type(outcome) is Replaced:
                 self._names.ensure([outcome.call, *outcome.children], tx)
 
-    def next_due(self) -> float | None:
-        """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
-        [(seconds,)] = self._database.rows("scheduled_next")
+    def next_due(self, queue: str | None = None) -> float | None:
+        """Seconds until the next scheduled job is due, 0 or less where one is; None for none.
+
+        Args:
+            queue: only its jobs, which reads all that are scheduled.
+        """
+        if queue is None:
+            [(seconds,)] = self._database.rows("scheduled_next")
+        else:
+            [(seconds,)] = self._database.rows("scheduled_next_in", queue=name_id(queue))
         return None if seconds is None else float(seconds)
 
     def promote(self, limit: int = CHUNK) -> Promoted:

@@ -39,6 +39,9 @@ def _queues(value: Any) -> dict[str, int]:
 WORKER_OPTIONS = OptionTable((
     Option("app", text(1_000, least=1), "required", "The app, as package.module:app."),
     Option(
+        "database", text(10_000, least=1), "the app's", "URL of the database, instead of the app's."
+    ),
+    Option(
         "children", whole(1, 1_024), "one per CPU",
         "Child processes for each kind of task, sync and async.",
     ),
@@ -63,7 +66,11 @@ WORKER_OPTIONS = OptionTable((
         "poll", number(0.01, 3_600), "the setting poll",
         "Seconds between two polls when the doorbell is silent.",
     ),
-    Option("burst", FLAG, "False", "End when no job is ready and none runs."),
+    Option("burst", FLAG, "False", "End when no job is ready and none runs; say what is left."),
+    Option(
+        "until_empty", FLAG, "False",
+        "With burst: wait for jobs that are scheduled, run elsewhere or wait for others, too.",
+    ),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
         "log_format", choice("text", "json"), '"text"',
@@ -94,6 +101,7 @@ class WorkerOptions:
     """
 
     app: str
+    database: str | None = None
     children: int | None = None
     queues: Mapping[str, int] | str | None = None
     async_slots: int = 100
@@ -102,6 +110,7 @@ class WorkerOptions:
     grace: float = 30.0
     poll: float | None = None
     burst: bool = False
+    until_empty: bool = False
     reload: bool = False
     log_format: str = "text"
     log_level: str = "info"
@@ -123,9 +132,11 @@ class WorkerOptions:
             value = getattr(self, option.name)
             if value is not None or option.name not in _OPTIONAL:
                 object.__setattr__(self, option.name, option.check(value, option.name))
+        if self.until_empty and not self.burst:
+            raise ConfigError("until_empty goes with burst: give both")
 
 
-_OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
+_OPTIONAL = {"database", "children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
 
 
 def read_queues(text: str) -> dict[str, int]:

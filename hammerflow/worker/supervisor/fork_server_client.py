@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -22,7 +23,7 @@ from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
-__all__ = ["ForkServerClient", "Greeting"]
+__all__ = ["ForkServerClient", "Greeting", "project_folder"]
 
 _IMPORT_TIMEOUT = 120.0  # seconds
 
@@ -34,6 +35,18 @@ class Greeting(NamedTuple):
     settings: Settings
     catalog: TaskCatalog
     files: list[Path]  # of the user's modules, for --reload
+
+
+@functools.cache
+def project_folder() -> str:
+    """The working directory as the shell named it at the start of this process.
+
+    That name may be a link, such as ``current`` of a deploy tool, which each reload must follow again:
+    the directory itself stays that of the old release.
+    """
+    here, named = os.getcwd(), os.environ.get("PWD", "")
+    is_here = os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here)
+    return named if is_here else here
 
 
 class ForkServerClient:
@@ -54,6 +67,7 @@ class ForkServerClient:
                     plain,
                 ],
                 stdin=subprocess.DEVNULL,
+                cwd=project_folder(),
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
         self.is_lost = False

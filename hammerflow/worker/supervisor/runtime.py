@@ -26,6 +26,7 @@ from hammerflow.stores import open_checked_store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.supervisor.burst import Left, what_is_left
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
@@ -182,6 +183,7 @@ class Runtime:
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
+            database_from=self._settings.database_source,
             doorbell=self._settings.bell, children=self._options.processes,
             tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             queues=",".join(self._queue_order.names),
@@ -244,6 +246,10 @@ class Runtime:
             for group, claimer in zip(self.pool.groups, self._claimers, strict=True)
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
+
+    def left(self) -> Left:
+        """What this worker has not run of its queues."""
+        return what_is_left(self._store, self._queue_order.names)
 
     def drain(self) -> None:
         """Claim no more, release what has not started, and let the rest end."""
