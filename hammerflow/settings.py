@@ -182,7 +182,7 @@ class Settings:
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()
-    database_source: str = "default"
+    database_source: str = field(default="default", compare=False)
 
     def __post_init__(self) -> None:
         for option in SETTINGS:

@@ -78,6 +78,10 @@ def list_jobs(
             return Page(job_view.job_lines(session, store, page.rows), *page[1:])
 
         mark = page_mark(find_job, store, before)
+        if chosen["queue"] is not None and chosen["queue"] not in store.queues.names():
+            session.warn(
+                f"there is no queue {safe_repr(chosen['queue'])}: see hammerflow queue list"
+            )
         show_listing(
             session, read, job_view.JOBS,
             noun="jobs", limit=limit, before=mark, empty="no matching jobs",

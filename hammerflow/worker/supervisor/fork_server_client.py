@@ -41,8 +41,8 @@ class Greeting(NamedTuple):
 def project_folder() -> str:
     """The working directory as the shell named it at the start of this process.
 
-    That name may be a link, such as ``current`` of a deploy tool, which each reload must follow again:
-    the directory itself stays that of the old release.
+    That name may be a link, such as ``current`` of a deploy tool, which each reload must follow
+    again: the directory itself stays that of the old release.
     """
     here, named = os.getcwd(), os.environ.get("PWD", "")
     is_here = os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here)
