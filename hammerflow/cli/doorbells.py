@@ -1,4 +1,4 @@
-"""The doorbells that a command rings: its own, and those that the live workers listen to."""
+"""The doorbells that a command rings: its own, and those that the workers listen to."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def open_doorbells(settings: Settings, store: Store, warn: Callable[[str], None]
 def _others(
     settings: Settings, workers: Iterable[Mapping[str, Any]]
 ) -> Iterable[Mapping[str, Any]]:
-    """The doorbells of live workers, each once, but the command's own."""
+    """The doorbells of the workers, each once, but the command's own. Dead ones count, too, as
+    a worker with a long lease may be silent for long."""
     own, found = settings.doorbell_address, {}
     for worker in workers:
         doorbell = worker["info"].get("doorbell")
-        if doorbell and doorbell["kind"] != "none" and worker["silent_for"] <= settings.lease:
+        if doorbell and doorbell["kind"] != "none":
             found[doorbell["kind"], doorbell["namespace"], doorbell["redis"]] = doorbell
     return [doorbell for doorbell in found.values() if doorbell != own]
 

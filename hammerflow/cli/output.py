@@ -101,15 +101,23 @@ def show_json(value: Any, *, is_line: bool = False) -> None:
 
 
 def show_json_list(values: Iterable[Any], *, is_lines: bool = False) -> None:
-    """Print values as they come: as one JSON array, or with ``is_lines`` one document a line."""
+    """Print values as they come: as one JSON array, or with ``is_lines`` one document a line.
+
+    Where an error ends them, the array is closed, so that what was printed can be read.
+    """
     if is_lines:
         for value in values:
             show_json(value, is_line=True)
         return
     indent, mark = (2 if is_terminal() else None), "["
-    for value in values:
-        click.echo(f"{mark}{json_text(value, indent=indent)}", nl=False)
-        mark = ",\n"
+    try:
+        for value in values:
+            click.echo(f"{mark}{json_text(value, indent=indent)}", nl=False)
+            mark = ",\n"
+    except BaseException:
+        if mark != "[":
+            click.echo("]")
+        raise
     click.echo("[]" if mark == "[" else "]")
 
 

@@ -9,6 +9,7 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.cli import paging
 from hammerflow.jobs.outcome import Failed, Failure
+from hammerflow.results.result import Result
 from tests.cli.conftest import Run, claim, settle, spawn_album
 
 COUNT = 120
@@ -79,6 +80,24 @@ def test_other_lists_say_that_they_are_cut(run: Run, embedded_shop: Hammerflow) 
         assert len(found.json) == 2
         whole = run(*command.split(), "--json")
         assert (len(whole.json), whole.err) == (3, ""), command
+
+
+def test_an_interrupted_list_can_be_read(
+    run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fail(embedded_shop, 3)
+    retry, seen = Result.retry, []
+
+    def retried(self: Result[object]) -> None:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(self)
+        retry(self)
+
+    monkeypatch.setattr(Result, "retry", retried)
+    ended = run("job", "retry", "--state", "failed", "--json")
+
+    assert (ended.code, len(ended.json)) == (130, 2)
 
 
 def test_jobs_are_retried_by_a_filter(run: Run, shop: Hammerflow) -> None:
