@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -12,7 +13,6 @@ import sys
 import sysconfig
 from collections.abc import Callable, Coroutine, Iterator
 from fnmatch import fnmatchcase
-from functools import reduce
 from types import ModuleType
 
 import hammerflow
@@ -20,7 +20,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.errors import ConfigError
 from hammerflow.text import safe_repr
 
-__all__ = ["app_files", "load_app", "preload", "read_spec"]
+__all__ = ["app_files", "load_app", "preload", "project_folder", "read_spec"]
 
 #: Identifiers with dots between them.
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -41,6 +41,31 @@ def preload() -> None:
     for name in os.environ.get("HAMMERFLOW_PRELOAD", "").split(","):
         if name.strip():
             _import(name.strip(), "HAMMERFLOW_PRELOAD", "correct the variable")
+
+
+def project_folder() -> str:
+    """The working directory as the shell named it at the start of this process.
+
+    That name may be a link, such as ``current`` of a deploy tool, which each reload must follow
+    again: the directory itself stays that of the old release.
+
+    Raises:
+        ConfigError: it is gone.
+    """
+    try:
+        folder = _named_folder()
+    except FileNotFoundError as error:
+        raise ConfigError("the working directory is gone: go to the project's folder") from error
+    if not os.path.isdir(folder):
+        raise ConfigError(f"the working directory {folder} is gone: put the project there again")
+    return folder
+
+
+@functools.cache
+def _named_folder() -> str:
+    here, named = os.getcwd(), os.environ.get("PWD", "")
+    is_here = os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here)
+    return named if is_here else here
 
 
 def load_app(spec: str, *, database: str | None = None) -> Hammerflow:
@@ -102,7 +127,7 @@ def _no_arguments() -> Iterator[None]:
 def _named(module: ModuleType, name: str, spec: str) -> Hammerflow:
     """The app that a name in the module means, made by a call if it is a factory."""
     try:
-        found = reduce(getattr, name.removesuffix("()").split("."), module)
+        found = functools.reduce(getattr, name.removesuffix("()").split("."), module)
     except AttributeError as error:
         raise ConfigError(
             f"{spec}: cannot find {name} in {module.__name__}: {_what_there_is(module)}"

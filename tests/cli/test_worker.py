@@ -346,7 +346,9 @@ def test_a_reload_follows_the_link_and_the_files(
     env = environment() | {"PWD": str(current)}
     env |= {"PYTHONPATH": f"{path}:{env['PYTHONPATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*HAMMERFLOW, "-A", "release:app", "worker", "-c", "1", "--reload"]
-    process = subprocess.Popen(command, cwd=current, env=env, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(command, cwd=current, env=env, stderr=stderr)
 
     def answers(wanted: str) -> None:
         def answer() -> bool:
@@ -358,9 +360,14 @@ def test_a_reload_follows_the_link_and_the_files(
         answers("1 one")
         (path / "shared_tasks.py").write_text("VERSION = 2")
         answers("2 one")
-        (tmp_path / "next").symlink_to("two")
-        (tmp_path / "next").rename(current)
+        current.unlink()
+        process.send_signal(signal.SIGHUP)  # in the middle of a deploy
+        says = "the app cannot be loaded: the working directory"
+        until("the reload fails", lambda: says in log.read_text(), 60)
+        answers("2 one")
+        current.symlink_to("two")
         process.send_signal(signal.SIGHUP)
         answers("2 two")
     finally:
-        assert end(process)[0] == 0
+        process.terminate()
+        assert process.wait(60) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import select
@@ -19,11 +18,12 @@ from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.failures import how_it_ended
+from hammerflow.worker.loading import project_folder
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
-__all__ = ["ForkServerClient", "Greeting", "project_folder"]
+__all__ = ["ForkServerClient", "Greeting"]
 
 _IMPORT_TIMEOUT = 120.0  # seconds
 
@@ -35,18 +35,6 @@ class Greeting(NamedTuple):
     settings: Settings
     catalog: TaskCatalog
     files: list[Path]  # of the user's modules, for --reload
-
-
-@functools.cache
-def project_folder() -> str:
-    """The working directory as the shell named it at the start of this process.
-
-    That name may be a link, such as ``current`` of a deploy tool, which each reload must follow
-    again: the directory itself stays that of the old release.
-    """
-    here, named = os.getcwd(), os.environ.get("PWD", "")
-    is_here = os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here)
-    return named if is_here else here
 
 
 class ForkServerClient:

@@ -115,8 +115,8 @@ class Supervisor:
     def _reload(self, runtime: Runtime, why: str) -> bool:
         """Start a new fork server, whose children replace the old ones; False if that failed."""
         log.info("starting children with fresh code", extra=facts(why=why))
-        fork_server = ForkServerClient(self._options, self._lease_clock)
         try:
+            fork_server = ForkServerClient(self._options, self._lease_clock)
             greeting = self._greet(fork_server)
         except ConfigError as error:
             log.error("the app cannot be loaded: %s", error)
