@@ -15,7 +15,7 @@ from hammerflow.cli import job_view, options, output
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.paging import Page, pages_of, show_listing
-from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.queue_names import check_queue, warn_of_queue
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
@@ -78,10 +78,7 @@ def list_jobs(
             return Page(job_view.job_lines(session, store, page.rows), *page[1:])
 
         mark = page_mark(find_job, store, before)
-        if chosen["queue"] is not None and chosen["queue"] not in store.queues.names():
-            session.warn(
-                f"there is no queue {safe_repr(chosen['queue'])}: see hammerflow queue list"
-            )
+        warn_of_queue(session, store, chosen["queue"])
         show_listing(
             session, read, job_view.JOBS,
             noun="jobs", limit=limit, before=mark, empty="no matching jobs",

@@ -6,12 +6,13 @@ import difflib
 from typing import TYPE_CHECKING
 
 from hammerflow.errors import ConfigError
+from hammerflow.text import safe_repr
 
 if TYPE_CHECKING:
     from hammerflow.cli.session import Session
     from hammerflow.stores.store import Store
 
-__all__ = ["check_queue"]
+__all__ = ["check_queue", "warn_of_queue"]
 
 
 def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
@@ -31,3 +32,9 @@ def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") 
     raise ConfigError(
         f"there is no queue {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
     )
+
+
+def warn_of_queue(session: Session, store: Store, name: str | None) -> None:
+    """Say that a filter names a queue that does not exist: an empty list would hide a typo."""
+    if name is not None and name not in store.queues.names():
+        session.warn(f"there is no queue {safe_repr(name)}: see hammerflow queue list")

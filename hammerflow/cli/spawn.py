@@ -11,6 +11,7 @@ from hammerflow.cli.exit import INTERRUPTED
 from hammerflow.cli.ids import find_job, get_job
 from hammerflow.cli.job_view import error_notes, jobs_by_id
 from hammerflow.cli.paging import MOST, tell_cut
+from hammerflow.cli.queue_names import warn_of_queue
 from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.stores.spawns import COUNTED
@@ -46,6 +47,7 @@ def list_operations(
     """
     limit = limit or (MOST if session.as_json else options.SHOWN)
     with session.store() as store:
+        warn_of_queue(session, store, queue)
         since = timedelta(hours=24) if recent else None
         found = store.spawns.operations(since=since, queue=queue, limit=limit + 1)
         runs = found[:limit]
@@ -98,6 +100,7 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
     At most the newest 100 000 operations are counted.
     """
     with session.store() as store:
+        warn_of_queue(session, store, queue)
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
     totals = spawn_view.stats_json(found, hours)
     table = spawn_view.stats_table(found, detailed=detailed)
@@ -121,6 +124,7 @@ def monitor(
     document a line).
     """
     with session.store() as store:
+        warn_of_queue(session, store, queue)
         try:
             for _ in options.updates(interval, count):
                 _update(session, store, hours, queue)

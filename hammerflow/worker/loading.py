@@ -14,10 +14,12 @@ import sysconfig
 from collections.abc import Callable, Coroutine, Iterator
 from fnmatch import fnmatchcase
 from types import ModuleType
+from typing import Any
 
 import hammerflow
 from hammerflow.app import Hammerflow
 from hammerflow.errors import ConfigError
+from hammerflow.tasks.task import Task
 from hammerflow.text import safe_repr
 
 __all__ = ["app_files", "load_app", "preload", "project_folder", "read_spec"]
@@ -126,15 +128,19 @@ def _no_arguments() -> Iterator[None]:
 
 def _named(module: ModuleType, name: str, spec: str) -> Hammerflow:
     """The app that a name in the module means, made by a call if it is a factory."""
+    found: Any = module
     try:
-        found = functools.reduce(getattr, name.removesuffix("()").split("."), module)
+        for part in name.removesuffix("()").split("."):
+            found = getattr(found, part)
     except AttributeError as error:
         raise ConfigError(
             f"{spec}: cannot find {name} in {module.__name__}: {_what_there_is(module)}"
         ) from error
     if isinstance(found, Hammerflow) and not name.endswith("()"):
         return found
-    if not callable(found):
+    if isinstance(found, ModuleType):
+        raise ConfigError(f"{spec} is a module, not an app: {_what_there_is(found)}")
+    if not callable(found) or isinstance(found, Task):  # a task would run
         raise ConfigError(f"{spec} is {safe_repr(found, 60)}, not an app: {_what_there_is(module)}")
     return _made(found, f"{spec.removesuffix('()')}()")
 

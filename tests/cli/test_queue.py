@@ -61,6 +61,18 @@ def test_a_typo_makes_no_queue(
     assert len(embedded_shop.jobs()) == 1
 
 
+@pytest.mark.parametrize(
+    "command", ["job list", "spawn list", "spawn stats", "spawn monitor --count 1"]
+)
+def test_a_filter_by_an_unknown_queue_is_named(
+    run: Run, embedded_shop: Hammerflow, command: str
+) -> None:
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+
+    assert "there is no queue 'mial'" in run(*command.split(), "--queue", "mial").err
+    assert run(*command.split(), "--queue", "default").err == ""
+
+
 def test_a_queue_can_be_paused_before_it_exists(run: Run, embedded_shop: Hammerflow) -> None:
     assert embedded_shop.jobs() == []
 

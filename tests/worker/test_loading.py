@@ -185,6 +185,10 @@ class Settings:
 
 box = SimpleNamespace(inner=SimpleNamespace(app=Settings.app, make=create_app))
 number = 5
+
+@Settings.app.task(name="erase")
+def erase():
+    raise AssertionError("a task is no factory")
 """
 
 
@@ -192,9 +196,10 @@ number = 5
 def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module that parses the command line and has apps in many places; started with options."""
     name = f"forms_{next(_NUMBERS)}"
-    write(tmp_path, {f"{name}.py": _FORMS, f"{name}_pkg/__init__.py": "", f"{name}_pkg/core.py": (
-        "from hammerflow import Hammerflow\napp = Hammerflow('celery')"
-    )})  # fmt: skip
+    celery = "from hammerflow import Hammerflow\napp = Hammerflow('celery')"
+    package = {"__init__.py": f"from {name}_pkg import core", "core.py": celery}
+    write(tmp_path / f"{name}_pkg", package)
+    write(tmp_path, {f"{name}.py": _FORMS})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["hammerflow", "worker", "-c", "8"])
     return name
@@ -227,6 +232,8 @@ def test_the_app_may_be_nested_or_made(forms: str, place: str, name: str) -> Non
         ("{}:nothing", "nothing() returned None, not an app"),
         ("{}:async_app", "not an app"),
         ("{}:number", "is 5, not an app"),
+        ("{}:erase", "is <Task erase>, not an app: "),
+        ("{}_pkg:core", "is a module, not an app: write {}_pkg.core:app"),
         ("{}:box.none", "cannot find box.none in {}"),
         ("{}", "be a function that makes the app (module:create_app)"),
         ("{}_pkg.core:ap", "write {}_pkg.core:app"),
