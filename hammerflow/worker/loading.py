@@ -136,6 +136,8 @@ def _named(module: ModuleType, name: str, spec: str) -> Hammerflow:
         raise ConfigError(
             f"{spec}: cannot find {name} in {module.__name__}: {_what_there_is(module)}"
         ) from error
+    except Exception as error:  # a border: a property is the user's code
+        raise ConfigError(f"{spec}: reading {name} failed with {_said(error)}") from error
     if isinstance(found, Hammerflow) and not name.endswith("()"):
         return found
     if isinstance(found, ModuleType):

@@ -233,7 +233,7 @@ from hammerflow import Hammerflow, constant
 
 app = Hammerflow("site", database="sqlite:///nowhere/else.db")
 
-@app.task(max_attempts=3, backoff=constant(1.5))
+@app.task(max_attempts=3, backoff=constant(3))
 def late(path: str) -> str:
     if not pathlib.Path(path).exists():
         pathlib.Path(path).touch()
@@ -244,14 +244,17 @@ def late(path: str) -> str:
 
 @pytest.fixture
 def late(site: Hammerflow, folder: Path, tmp_path: Path) -> str:
-    """The id of a job that succeeds at its second attempt, 1.5 s after the first; its app names
-    another database in code."""
+    """The id of a job that succeeds at its second attempt, some seconds after the first; its app
+    names another database in code."""
     (folder / "site_app.py").write_text(LATER)
     return str(site.enqueue(site.signature("site_app.late", (str(tmp_path / "tried"),))).id)
 
 
-def test_a_burst_says_what_is_left(late: str, site: Hammerflow, worker: Start) -> None:
+def test_a_burst_says_what_is_left(
+    late: str, site: Hammerflow, worker: Start, folder: Path
+) -> None:
     site.tasks["site_app.add"].delay(1, 2)  # this version of the app has no such task
+    (folder / "site_app.py").write_text(LATER.replace("constant(3)", "constant(600)"))
     process = worker("--burst", "-c", "1", "--database", site.settings.database)
     _, err = process.communicate(timeout=60)
 

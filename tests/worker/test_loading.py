@@ -186,6 +186,13 @@ class Settings:
 box = SimpleNamespace(inner=SimpleNamespace(app=Settings.app, make=create_app))
 number = 5
 
+class Late:
+    @property
+    def app(self):
+        raise LookupError("too early")
+
+late = Late()
+
 @Settings.app.task(name="erase")
 def erase():
     raise AssertionError("a task is no factory")
@@ -234,6 +241,7 @@ def test_the_app_may_be_nested_or_made(forms: str, place: str, name: str) -> Non
         ("{}:number", "is 5, not an app"),
         ("{}:erase", "is <Task erase>, not an app: "),
         ("{}_pkg:core", "is a module, not an app: write {}_pkg.core:app"),
+        ("{}:late.app", "reading late.app failed with LookupError: too early"),
         ("{}:box.none", "cannot find box.none in {}"),
         ("{}", "be a function that makes the app (module:create_app)"),
         ("{}_pkg.core:ap", "write {}_pkg.core:app"),
