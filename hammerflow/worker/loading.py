@@ -143,7 +143,8 @@ def _named(module: ModuleType, name: str, spec: str) -> Hammerflow:
     if isinstance(found, ModuleType):
         raise ConfigError(f"{spec} is a module, not an app: {_what_there_is(found)}")
     if not callable(found) or isinstance(found, Task):  # a task would run
-        raise ConfigError(f"{spec} is {safe_repr(found, 60)}, not an app: {_what_there_is(module)}")
+        given = f"{name} is {safe_repr(found, 60)}"
+        raise ConfigError(f"{spec}: cannot find an app: {given}; {_what_there_is(module)}")
     return _made(found, f"{spec.removesuffix('()')}()")
 
 

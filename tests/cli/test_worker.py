@@ -95,6 +95,7 @@ def test_a_burst_runs_what_is_there(run: Run, site: Hammerflow, worker: Start) -
 
     assert process.returncode == 0, err
     assert "the queue other is new" in err and "queue default is new" not in err
+    assert site.store.queues.names() == {"default"}
     results = [site.result(text.strip()).get(timeout=0) for text in ids]
     assert results == [1, 2, 3, 4, 5]
 

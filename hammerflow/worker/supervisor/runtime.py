@@ -66,6 +66,7 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
+        self._new_queues: set[str] = set()  # of -Q, not in the database at the start
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = open_checked_store(self._settings)
         connect = self._store.database.open_connection
@@ -167,7 +168,7 @@ class Runtime:
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
-        self._warn_of_new_queues()
+        self._find_new_queues()
         self._registrar.tick(now())
         self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
@@ -190,10 +191,12 @@ class Runtime:
         )  # fmt: skip
         log.info("worker started", extra=fields)
 
-    def _warn_of_new_queues(self) -> None:
-        """Name queues of -Q that nobody has used yet: each may be a typo."""
+    def _find_new_queues(self) -> None:
+        """Name queues of -Q that nobody has used yet: each may be a typo, so none is written
+        before its first job."""
         known = self._store.queues.names() | {"default", *self._catalog.queues}
-        for name in sorted({*(self._options.weights or ())} - known):
+        self._new_queues = {*(self._options.weights or ())} - known
+        for name in sorted(self._new_queues):
             log.warning(
                 "the queue %s is new: no job was ever in it, and no task of the app names it; "
                 "check its name in -Q", name,
@@ -340,7 +343,8 @@ class Runtime:
             "children": self._options.processes, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
-        return Registration(info, self._catalog.names, queues)
+        named = [name for name in queues if name not in self._new_queues]
+        return Registration(info, self._catalog.names, named)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))
