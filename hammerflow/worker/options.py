@@ -66,12 +66,12 @@ WORKER_OPTIONS = OptionTable((
         "poll", number(0.01, 3_600), "the setting poll",
         "Seconds between two polls when the doorbell is silent.",
     ),
-    Option("burst", FLAG, "False", "End when no job is ready and none runs; say what is left."),
+    Option("burst", FLAG, "False", "End when no job is ready and none runs."),
+    Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
         "until_empty", FLAG, "False",
         "With burst: wait for jobs that are scheduled, run elsewhere or wait for others, too.",
     ),
-    Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
         "log_format", choice("text", "json"), '"text"',
         "Write the log as text or as one JSON object a line.",
@@ -110,8 +110,8 @@ class WorkerOptions:
     grace: float = 30.0
     poll: float | None = None
     burst: bool = False
-    until_empty: bool = False
     reload: bool = False
+    until_empty: bool = False
     log_format: str = "text"
     log_level: str = "info"
     configure_logging: bool = True

@@ -66,13 +66,13 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
-        self._new_queues: set[str] = set()  # of -Q, not in the database at the start
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = open_checked_store(self._settings)
         connect = self._store.database.open_connection
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
+        self._new_queues: set[str] | None = None  # of -Q, not in the database at the start
         self._database_status = DatabaseStatus(lambda: self._store.database.answers)
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
@@ -168,7 +168,6 @@ class Runtime:
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
-        self._find_new_queues()
         self._registrar.tick(now())
         self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
@@ -191,16 +190,17 @@ class Runtime:
         )  # fmt: skip
         log.info("worker started", extra=fields)
 
-    def _find_new_queues(self) -> None:
+    def _find_new_queues(self) -> set[str]:
         """Name queues of -Q that nobody has used yet: each may be a typo, so none is written
         before its first job."""
         known = self._store.queues.names() | {"default", *self._catalog.queues}
-        self._new_queues = {*(self._options.weights or ())} - known
-        for name in sorted(self._new_queues):
+        new = {*(self._options.weights or ())} - known
+        for name in sorted(new):
             log.warning(
                 "the queue %s is new: no job was ever in it, and no task of the app names it; "
                 "check its name in -Q", name,
             )  # fmt: skip
+        return new
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
         """Run the code that this fork server has imported from now on."""
@@ -250,9 +250,12 @@ class Runtime:
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
 
-    def left(self) -> Left:
-        """What this worker has not run of its queues."""
-        return what_is_left(self._store, self._queue_order.names)
+    def left(self) -> Left | None:
+        """What this worker has not run of its queues; None while the database is down."""
+        try:
+            return what_is_left(self._store, self._queue_order.names)
+        except StoreUnavailable:
+            return None
 
     def drain(self) -> None:
         """Claim no more, release what has not started, and let the rest end."""
@@ -343,6 +346,8 @@ class Runtime:
             "children": self._options.processes, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
+        if self._new_queues is None:
+            self._new_queues = self._find_new_queues()
         named = [name for name in queues if name not in self._new_queues]
         return Registration(info, self._catalog.names, named)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hammerflow.errors import ConfigError, HammerflowError, StoreUnavailable
+from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import load_settings
 from hammerflow.stores import open_store
@@ -25,12 +25,12 @@ __all__ = ["Supervisor"]
 
 log = logging.getLogger("hammerflow.worker")
 
+#: Seconds between two counts of what is left for a burst that waits.
+_BURST_LOOK = 0.5
 #: Seconds after which a thread must make way: latency counts more than throughput of pure Python.
 _SWITCH = 0.0005
 #: Seconds between two log lines of a drain.
 _DRAIN_LOG = 5.0
-#: Seconds between two counts of what is left for a burst that waits.
-_BURST_LOOK = 0.5
 
 
 class Supervisor:
@@ -59,7 +59,6 @@ class Supervisor:
             runtime = Runtime(
                 options, greeting, self._lease_clock, on_fork_server_lost=self._on_fork_server_lost
             )
-            self._watch_files(greeting)  # before the start, during which a file may change
             runtime.start(fork_server)
             self._serve(runtime, min(1.0, greeting.settings.lease / 12))
             return self._shut_down(runtime)
@@ -75,6 +74,8 @@ class Supervisor:
         finally:
             if greeting is None:
                 fork_server.close()
+            else:  # before the start of children, during which a file may change
+                self._watch_files(greeting)
         return greeting
 
     def _serve(self, runtime: Runtime, interval: float) -> None:
@@ -98,9 +99,8 @@ class Supervisor:
         if time.monotonic() < self._look_at:
             return False
         self._look_at = time.monotonic() + _BURST_LOOK
-        try:
-            left = runtime.left()
-        except StoreUnavailable:  # the claims wait for the database, too
+        left = runtime.left()
+        if left is None:  # the claims wait for the database, too
             return False
         is_over = not (self._options.until_empty and left.goes_on)
         says = "nothing can run now, left in the queues" if is_over else "waiting for what is left"
@@ -122,7 +122,6 @@ class Supervisor:
             log.error("the app cannot be loaded: %s", error)
             return False
         if greeting is not None:
-            self._watch_files(greeting)
             runtime.use_fork_server(fork_server, greeting)
         return True
 
