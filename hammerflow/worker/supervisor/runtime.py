@@ -63,6 +63,7 @@ class Runtime:
         self._options = options
         self._settings = greeting.settings
         self._name = greeting.name
+        self._new_queues: set[str] | None = None  # of -Q, not in the database at the start
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
@@ -72,7 +73,6 @@ class Runtime:
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
-        self._new_queues: set[str] | None = None  # of -Q, not in the database at the start
         self._database_status = DatabaseStatus(lambda: self._store.database.answers)
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)

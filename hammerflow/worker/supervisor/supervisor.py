@@ -100,7 +100,7 @@ class Supervisor:
             return False
         self._look_at = time.monotonic() + _BURST_LOOK
         left = runtime.left()
-        if left is None:  # the claims wait for the database, too
+        if left is None or not runtime.is_done:  # the claims wait for the database, too
             return False
         is_over = not (self._options.until_empty and left.goes_on)
         says = "nothing can run now, left in the queues" if is_over else "waiting for what is left"
