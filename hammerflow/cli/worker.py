@@ -49,5 +49,5 @@ def command(session: Session, log_format: str, **options: Any) -> int:
     if options["until_empty"] and not options["burst"]:
         raise click.UsageError("--until-empty goes with --burst: give both")
     log_format = "json" if session.as_json else log_format
-    spec, database = session.spec, session.database
+    spec, database = session.spec, session.database or ""
     return run(WorkerOptions(app=spec, database=database, log_format=log_format, **options))

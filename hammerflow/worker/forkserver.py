@@ -90,7 +90,7 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
     app_signals = AppSignals()
     try:
         preload()
-        app = load_app(options.app, database=options.database)
+        app = load_app(options.app, database=options.database or None)
         greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
         failure = failure_of(error)

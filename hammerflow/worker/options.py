@@ -39,7 +39,7 @@ def _queues(value: Any) -> dict[str, int]:
 WORKER_OPTIONS = OptionTable((
     Option("app", text(1_000, least=1), "required", "The app, as package.module:app."),
     Option(
-        "database", text(10_000, least=1), "the app's", "URL of the database, instead of the app's."
+        "database", text(10_000), "the app's", "URL of the database, instead of the app's."
     ),
     Option(
         "children", whole(1, 1_024), "one per CPU",
@@ -101,7 +101,7 @@ class WorkerOptions:
     """
 
     app: str
-    database: str | None = None
+    database: str = ""
     children: int | None = None
     queues: Mapping[str, int] | str | None = None
     async_slots: int = 100
@@ -136,7 +136,7 @@ class WorkerOptions:
             raise ConfigError("until_empty goes with burst: give both")
 
 
-_OPTIONAL = {"database", "children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
+_OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
 
 
 def read_queues(text: str) -> dict[str, int]:
