@@ -25,7 +25,7 @@ class Registration(NamedTuple):
 
     info: Mapping[str, Any]  # shown by ``hammerflow doctor``
     tasks: Sequence[str]  # that it can run
-    queues: Sequence[str]  # that it serves
+    queues: Sequence[str]  # that it serves, and whose names are to be in the database
 
 
 @dataclass(eq=False)

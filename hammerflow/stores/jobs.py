@@ -201,9 +201,16 @@ class Jobs(Verbs):
             elif type(outcome) is Replaced:
                 self._names.ensure([outcome.call, *outcome.children], tx)
 
-    def next_due(self) -> float | None:
-        """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
-        [(seconds,)] = self._database.rows("scheduled_next")
+    def next_due(self, queue: str | None = None) -> float | None:
+        """Seconds until the next scheduled job is due, 0 or less where one is; None for none.
+
+        Args:
+            queue: only its jobs, which reads all that are scheduled.
+        """
+        if queue is None:
+            [(seconds,)] = self._database.rows("scheduled_next")
+        else:
+            [(seconds,)] = self._database.rows("scheduled_next_in", queue=name_id(queue))
         return None if seconds is None else float(seconds)
 
     def promote(self, limit: int = CHUNK) -> Promoted:
@@ -337,14 +344,27 @@ class Jobs(Verbs):
         limit: int = 100, before: bytes | None = None,
     ) -> Sequence[Job]:  # fmt: skip
         """Jobs, newest first; ``before`` an id for the next page."""
-        values: dict[str, Any] = {"before": before, "n": limit}
+        return self.page(state=state, queue=queue, task=task, limit=limit, before=before)[0]
+
+    def page(
+        self, *, state: JobState | None = None, queue: str | None = None, task: str | None = None,
+        limit: int, before: bytes | None = None,
+    ) -> tuple[Sequence[Job], bytes | None]:  # fmt: skip
+        """A page of :meth:`list`, and the id before which the next one begins; None after the last.
+
+        A page that is not the last may be short: a row that cannot be read is left out, and so is a
+        job that has left the state meanwhile.
+        """
+        values: dict[str, Any] = {"before": before, "n": limit + 1}
         values["queue"] = None if queue is None else name_id(queue)
         values["task"] = None if task is None else name_id(task)
         name = "ids_any" if state is None else f"ids_{state}"
         if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
-        jobs = self.get_many(self._database.column(name, **values))
-        return [job for job in jobs if state is None or job.state is state]
+        ids = self._database.column(name, **values)
+        jobs = self.get_many(ids[:limit])
+        found = [job for job in jobs if state is None or job.state is state]
+        return found, ids[limit - 1] if len(ids) > limit else None
 
     def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""

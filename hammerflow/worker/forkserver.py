@@ -33,7 +33,7 @@ from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.descriptors import move_up
 from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.fork_signals import STOP_SIGNALS, AppSignals, ignore_stop_signals
-from hammerflow.worker.loading import load_app, preload
+from hammerflow.worker.loading import app_files, load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback, facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import (
@@ -89,10 +89,9 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
     set_title("fork server")
     app_signals = AppSignals()
     try:
-        folder = os.getcwd()
         preload()
-        app = load_app(options.app)
-        greeting = _greeting(app, folder)
+        app = load_app(options.app, database=options.database or None)
+        greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
         failure = failure_of(error)
         said = failure.message
@@ -139,12 +138,9 @@ def _log_tasks(app: Hammerflow, options: WorkerOptions) -> None:
     log.info("imported the app", extra=facts(tasks=len(own), modules=",".join(modules)))
 
 
-def _greeting(app: Hammerflow, folder: str) -> list[Any]:
+def _greeting(app: Hammerflow) -> list[Any]:
     tasks = [TaskInfo.of(task).to_plain() for task in app.tasks.values()]
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    inside = folder + os.sep
-    own = sorted(f for f in files if f and f.startswith(inside) and "site-packages" not in f)
-    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
+    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files()]
 
 
 @dataclass(eq=False)

@@ -39,6 +39,9 @@ def _queues(value: Any) -> dict[str, int]:
 WORKER_OPTIONS = OptionTable((
     Option("app", text(1_000, least=1), "required", "The app, as package.module:app."),
     Option(
+        "database", text(10_000), "the app's", "URL of the database, instead of the app's."
+    ),
+    Option(
         "children", whole(1, 1_024), "one per CPU",
         "Child processes for each kind of task, sync and async.",
     ),
@@ -65,6 +68,10 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
+    Option(
+        "until_empty", FLAG, "False",
+        "With burst: wait for jobs that are scheduled, run elsewhere or wait for others, too.",
+    ),
     Option(
         "log_format", choice("text", "json"), '"text"',
         "Write the log as text or as one JSON object a line.",
@@ -94,6 +101,7 @@ class WorkerOptions:
     """
 
     app: str
+    database: str = ""
     children: int | None = None
     queues: Mapping[str, int] | str | None = None
     async_slots: int = 100
@@ -103,6 +111,7 @@ class WorkerOptions:
     poll: float | None = None
     burst: bool = False
     reload: bool = False
+    until_empty: bool = False
     log_format: str = "text"
     log_level: str = "info"
     configure_logging: bool = True
@@ -123,6 +132,8 @@ class WorkerOptions:
             value = getattr(self, option.name)
             if value is not None or option.name not in _OPTIONAL:
                 object.__setattr__(self, option.name, option.check(value, option.name))
+        if self.until_empty and not self.burst:
+            raise ConfigError("until_empty goes with burst: give both")
 
 
 _OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}

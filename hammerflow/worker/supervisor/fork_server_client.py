@@ -18,6 +18,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.failures import how_it_ended
+from hammerflow.worker.loading import project_folder
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
@@ -54,6 +55,7 @@ class ForkServerClient:
                     plain,
                 ],
                 stdin=subprocess.DEVNULL,
+                cwd=project_folder(),
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
         self.is_lost = False

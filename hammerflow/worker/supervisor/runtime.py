@@ -27,6 +27,7 @@ from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.supervisor.burst import Left, what_is_left
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
@@ -63,6 +64,7 @@ class Runtime:
         self._options = options
         self._settings = greeting.settings
         self._name = greeting.name
+        self._new_queues: set[str] | None = None  # of -Q, not in the database at the start
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
@@ -185,11 +187,24 @@ class Runtime:
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
+            database_from=self._settings.database_source,
             doorbell=self._settings.bell, children=self._options.processes,
             tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             queues=",".join(self._queue_order.names),
         )  # fmt: skip
         log.info("worker started", extra=fields)
+
+    def _find_new_queues(self) -> set[str]:
+        """Name queues of -Q that nobody has used yet: each may be a typo, so none is written
+        before its first job."""
+        known = self._store.queues.names() | {"default", *self._catalog.queues}
+        new = {*(self._options.weights or ())} - known
+        for name in sorted(new):
+            log.warning(
+                "the queue %s is new: no job was ever in it, and no task of the app names it; "
+                "check its name in -Q", name,
+            )  # fmt: skip
+        return new
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
         """Run the code that this fork server has imported from now on."""
@@ -238,6 +253,13 @@ class Runtime:
             for group, claimer in zip(self.pool.groups, self._claimers, strict=True)
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
+
+    def left(self) -> Left | None:
+        """What this worker has not run of its queues; None while the database is down."""
+        try:
+            return what_is_left(self._store, self._queue_order.names)
+        except StoreUnavailable:
+            return None
 
     def drain(self) -> None:
         """Claim no more, release what has not started, and let the rest end."""
@@ -326,9 +348,12 @@ class Runtime:
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
             "children": self._options.processes, "queues": queues,
-            "is_open": self._queue_order.is_open,
+            "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
-        return Registration(info, self._catalog.names, queues)
+        if self._new_queues is None:
+            self._new_queues = self._find_new_queues()
+        named = [name for name in queues if name not in self._new_queues]
+        return Registration(info, self._catalog.names, named)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hammerflow.errors import ConfigError, HammerflowError
@@ -25,6 +25,8 @@ __all__ = ["Supervisor"]
 
 log = logging.getLogger("hammerflow.worker")
 
+#: Seconds between two counts of what is left for a burst that waits.
+_BURST_LOOK = 0.5
 #: Seconds after which a thread must make way: latency counts more than throughput of pure Python.
 _SWITCH = 0.0005
 #: Seconds between two log lines of a drain.
@@ -40,6 +42,8 @@ class Supervisor:
         self._lease_clock = LeaseClock()
         self._is_fork_server_lost = False
         self._watcher = FileWatcher(())  # replaced at each reload
+        self._look_at = 0.0  # when a burst counts what is left
+        self._left_before: Mapping[str, int] = {}
 
     def run(self) -> int:
         """Work until a signal, or with ``burst`` until nothing is left; the exit code."""
@@ -56,7 +60,6 @@ class Supervisor:
                 options, greeting, self._lease_clock, on_fork_server_lost=self._on_fork_server_lost
             )
             runtime.start(fork_server)
-            self._watch_files(greeting)
             self._serve(runtime, min(1.0, greeting.settings.lease / 12))
             return self._shut_down(runtime)
 
@@ -71,6 +74,8 @@ class Supervisor:
         finally:
             if greeting is None:
                 fork_server.close()
+            else:  # before the start of children, during which a file may change
+                self._watch_files(greeting)
         return greeting
 
     def _serve(self, runtime: Runtime, interval: float) -> None:
@@ -86,27 +91,46 @@ class Supervisor:
             if self._signals.take_reload() or self._watcher.has_changed():
                 self._reload(runtime, "reload")
             runtime.check()
-            if self._options.burst and runtime.is_done:
-                log.info("nothing is left to do")
+            if self._options.burst and runtime.is_done and self._is_over(runtime):
                 return
+
+    def _is_over(self, runtime: Runtime) -> bool:
+        """Whether a burst that has nothing to run now ends; says what it leaves or waits for."""
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + _BURST_LOOK
+        left = runtime.left()
+        if left is None or not runtime.is_done:  # the claims wait for the database, too
+            return False
+        is_over = not (self._options.until_empty and left.goes_on)
+        says = "nothing can run now, left in the queues" if is_over else "waiting for what is left"
+        fields = facts(**left.counts)
+        if not left.counts:
+            log.info("nothing is left to do")
+        elif is_over or left.counts != self._left_before:
+            log.info("%s: %s", says, left, extra=fields)
+        self._left_before = left.counts
+        return is_over
 
     def _reload(self, runtime: Runtime, why: str) -> bool:
         """Start a new fork server, whose children replace the old ones; False if that failed."""
         log.info("starting children with fresh code", extra=facts(why=why))
-        fork_server = ForkServerClient(self._options, self._lease_clock)
         try:
+            fork_server = ForkServerClient(self._options, self._lease_clock)
             greeting = self._greet(fork_server)
         except ConfigError as error:
             log.error("the app cannot be loaded: %s", error)
             return False
         if greeting is not None:
-            self._watch_files(greeting)
             runtime.use_fork_server(fork_server, greeting)
         return True
 
     def _watch_files(self, greeting: Greeting) -> None:
-        if self._options.reload:
-            self._watcher = FileWatcher(greeting.files)
+        if not self._options.reload:
+            return
+        self._watcher = FileWatcher(greeting.files)
+        if not greeting.files:
+            log.warning("--reload watches nothing: no module of the app is a file outside packages")
 
     def _on_fork_server_lost(self) -> None:
         self._is_fork_server_lost = True

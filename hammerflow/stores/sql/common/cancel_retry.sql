@@ -74,6 +74,10 @@ WHERE worker_id = :worker_id::bigint
 SELECT {seconds_until:run_at}
 FROM (SELECT min(run_at) AS run_at FROM {scheduled}) s
 
+-- name: scheduled_next_in
+SELECT {seconds_until:run_at}
+FROM (SELECT min(run_at) AS run_at FROM {scheduled} WHERE queue_id = :queue::bigint) s
+
 -- name: results_expire
 UPDATE {done}
 SET result = NULL, result_until = NULL
