@@ -14,7 +14,7 @@ from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import load_settings
 from hammerflow.stores import open_store
-from hammerflow.worker.logs import configure, facts
+from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import set_title
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
@@ -47,7 +47,7 @@ class Supervisor:
         configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
-        with self._signals:
+        with self._signals, writer_thread():
             fork_server = ForkServerClient(options, self._lease_clock)
             greeting = self._greet(fork_server)
             if greeting is None:
