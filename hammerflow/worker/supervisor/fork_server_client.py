@@ -19,6 +19,7 @@ from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.failures import how_it_ended
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.processes import keep_from_reaping
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
@@ -56,6 +57,7 @@ class ForkServerClient:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
+        keep_from_reaping(self._process)
         self.is_lost = False
         self._app = options.app
         self._unpacker = Unpacker()

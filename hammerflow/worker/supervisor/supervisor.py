@@ -16,8 +16,9 @@ from hammerflow.settings import load_settings
 from hammerflow.stores import open_store
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
-from hammerflow.worker.processes import set_title
+from hammerflow.worker.processes import reap_orphans, set_title
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.report import log_report
 from hammerflow.worker.supervisor.runtime import Runtime
 from hammerflow.worker.supervisor.signals import Signals
 
@@ -85,6 +86,9 @@ class Supervisor:
                     self._signals.wait(1.0)
             if self._signals.take_reload() or self._watcher.has_changed():
                 self._reload(runtime, "reload")
+            if self._signals.take_report():
+                log_report(runtime.pool)
+            reap_orphans()
             runtime.check()
             if self._options.burst and runtime.is_done:
                 log.info("nothing is left to do")
