@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import socket
@@ -21,6 +22,8 @@ from hammerflow.notifiers.base import Ring, Sender, Subscription
 from hammerflow.settings import Settings
 
 __all__ = ["LocalTransport", "place_of"]
+
+log = logging.getLogger("hammerflow.notifiers")
 
 #: The longest path of a Unix socket: 108 bytes on Linux, 104 on the BSDs, with the closing NUL.
 _LONGEST = 103
@@ -60,9 +63,13 @@ class LocalTransport:
             _Folder(os.path.join(root, f"hammerflow-{os.getuid()}"), key.hexdigest())
             for root in dict.fromkeys(found)
         ]
+        self._place = place
+        self._key = key.hexdigest()
+        self._roots = found
 
     def connect(self) -> Sender:
         """See :meth:`Transport.connect`."""
+        self._tell_of_strangers()
         return _LocalSender(self._folders)
 
     def subscribe(self, queues: Collection[str] | None) -> Subscription:
@@ -75,9 +82,23 @@ class LocalTransport:
                 problems.append(f"{folder.path}: {error.strerror or error}")
         raise OSError("no usable folder for sockets: " + "; ".join(problems))
 
+    def _tell_of_strangers(self) -> None:
+        """Say so if the owner of the database, or root, listens where no ring gets from us."""
+        users = {0}
+        with contextlib.suppress(OSError, ValueError):
+            users.add(os.stat(self._place).st_uid)
+        for user in users - {os.getuid()}:
+            paths = [os.path.join(root, f"hammerflow-{user}", self._key) for root in self._roots]
+            if any(map(os.path.exists, paths)):
+                log.warning(
+                    "processes of user %d use this database, and rings do not pass between users: "
+                    "jobs are found by polling; run all as one user, or set a Redis URL",
+                    user,
+                )
+
 
 class _Folder:
-    """A folder of sockets that only this user can enter."""
+    """A folder of sockets that only this user can list; others may know its name."""
 
     def __init__(self, base: str, key: str) -> None:
         self.base = base
@@ -92,6 +113,9 @@ class _Folder:
         for path in (self.base, self.path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
+            mode = 0o711 if path == self.base else 0o700  # others may see whether there is a folder
+            if _is_private(path) and stat.S_IMODE(os.lstat(path).st_mode) != mode:
+                os.chmod(path, mode)  # the umask took bits of it
             if not _is_private(path):
                 raise PermissionError(errno.EPERM, "is open to, or belongs to, another user")
 
@@ -105,10 +129,10 @@ class _Folder:
 
 
 def _is_private(path: str) -> bool:
-    """Whether a path is a folder (not a link to one) that only this user can enter."""
+    """Whether a path is a folder (not a link to one) that only this user can list or change."""
     found = os.lstat(path)
     is_folder = stat.S_ISDIR(found.st_mode)
-    return is_folder and not found.st_mode & 0o077 and found.st_uid == os.getuid()
+    return is_folder and not found.st_mode & 0o066 and found.st_uid == os.getuid()
 
 
 class _LocalSender:
@@ -183,6 +207,7 @@ class _LocalSubscription:
             self._folder.make()
             try:
                 self._socket.bind(self._path)
+                os.chmod(self._path, 0o600)  # whatever the umask is
                 return
             except FileNotFoundError:  # another listener has just removed the empty folder
                 if last:
@@ -231,5 +256,7 @@ def _new_socket() -> socket.socket:
 
 def _roots() -> list[str]:
     runtime = [os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.getuid()}"]
-    temporary = [tempfile.gettempdir(), "/tmp"]  # the second in case the first path is too long
+    temporary = ["/tmp"]  # in case the path of the first is too long
+    with contextlib.suppress(OSError):  # no folder for temporary files can be written
+        temporary.insert(0, tempfile.gettempdir())
     return [root for root in runtime if root.startswith("/") and os.path.isdir(root)] + temporary

@@ -7,7 +7,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.failures import how_it_ended
+from hammerflow.worker.interpreter import fork_server_command
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import keep_from_reaping
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
@@ -50,7 +50,7 @@ class ForkServerClient:
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "hammerflow.worker.forkserver"),
+                    *fork_server_command(),
                     *(str(number) for number in (theirs.fileno(), os.getpid(), lease_clock.fd)),
                     plain,
                 ],
