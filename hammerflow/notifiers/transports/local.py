@@ -64,7 +64,6 @@ class LocalTransport:
             for root in dict.fromkeys(found)
         ]
         self._place = place
-        self._key = key.hexdigest()
         self._roots = found
 
     def connect(self) -> Sender:
@@ -83,22 +82,22 @@ class LocalTransport:
         raise OSError("no usable folder for sockets: " + "; ".join(problems))
 
     def _tell_of_strangers(self) -> None:
-        """Say so if the owner of the database, or root, listens where no ring gets from us."""
-        users = {0}
-        with contextlib.suppress(OSError, ValueError):
-            users.add(os.stat(self._place).st_uid)
-        for user in users - {os.getuid()}:
-            paths = [os.path.join(root, f"hammerflow-{user}", self._key) for root in self._roots]
-            if any(map(os.path.exists, paths)):
-                log.warning(
-                    "processes of user %d use this database, and rings do not pass between users: "
-                    "jobs are found by polling; run all as one user, or set a Redis URL",
-                    user,
-                )
+        """Say so if the owner of the database's file listens where no ring gets from us."""
+        try:
+            owner = os.stat(self._place).st_uid
+        except (OSError, ValueError):  # no file, but a URL
+            return
+        folders = [os.path.join(root, f"hammerflow-{owner}") for root in self._roots]
+        if owner != os.getuid() and any(map(os.path.exists, folders)):
+            log.warning(
+                "this database belongs to user %d, whose processes get no rings from user %d: they "
+                "find jobs by polling; run all as one user, or set a Redis URL",
+                owner, os.getuid(),
+            )  # fmt: skip
 
 
 class _Folder:
-    """A folder of sockets that only this user can list; others may know its name."""
+    """A folder of sockets that only this user can enter."""
 
     def __init__(self, base: str, key: str) -> None:
         self.base = base
@@ -113,9 +112,8 @@ class _Folder:
         for path in (self.base, self.path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-            mode = 0o711 if path == self.base else 0o700  # others may see whether there is a folder
-            if _is_private(path) and stat.S_IMODE(os.lstat(path).st_mode) != mode:
-                os.chmod(path, mode)  # the umask took bits of it
+            if _is_private(path) and stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
+                os.chmod(path, 0o700)  # the umask took bits of it
             if not _is_private(path):
                 raise PermissionError(errno.EPERM, "is open to, or belongs to, another user")
 
@@ -129,10 +127,10 @@ class _Folder:
 
 
 def _is_private(path: str) -> bool:
-    """Whether a path is a folder (not a link to one) that only this user can list or change."""
+    """Whether a path is a folder (not a link to one) that only this user can enter."""
     found = os.lstat(path)
     is_folder = stat.S_ISDIR(found.st_mode)
-    return is_folder and not found.st_mode & 0o066 and found.st_uid == os.getuid()
+    return is_folder and not found.st_mode & 0o077 and found.st_uid == os.getuid()
 
 
 class _LocalSender:
