@@ -7,11 +7,13 @@ imports anything else, and unblocks it when the handlers are there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
-__all__ = ["WORKER_SIGNALS", "release_signals"]
+__all__ = ["WORKER_SIGNALS", "release_signals", "signals_held"]
 
 #: What the supervisor of a worker handles.
 WORKER_SIGNALS = (
@@ -26,6 +28,16 @@ def _hold_signals() -> None:
     is_command = is_module or os.path.basename(sys.argv[0] if sys.argv else "") == "hammerflow"
     if is_command and "worker" in given:
         signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Block them, also for processes that are started meanwhile, which release them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def release_signals() -> None:

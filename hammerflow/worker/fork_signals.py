@@ -7,6 +7,8 @@ import signal
 import types
 from typing import Any
 
+from hammerflow.early_signals import release_signals
+
 __all__ = ["STOP_SIGNALS", "AppSignals", "ignore_stop_signals"]
 
 #: What a terminal, systemd or a container sends to all processes of a worker to end it.
@@ -41,6 +43,7 @@ class AppSignals:
     def __init__(self) -> None:
         for number in (signal.SIGUSR1, signal.SIGUSR2):  # whoever rotates logs may send them to all
             signal.signal(number, _do_nothing)
+        release_signals()  # the supervisor has started this process with them blocked
         self._before = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._of_app: dict[int, Any] = {}

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hammerflow.early_signals import signals_held
 from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
@@ -47,7 +48,7 @@ class ForkServerClient:
     def __init__(self, options: WorkerOptions, lease_clock: LeaseClock) -> None:
         self.control, theirs = socket.socketpair()
         plain = json.dumps(asdict(replace(options, queues=None)))  # queues: any Mapping, not needed
-        with theirs:
+        with theirs, signals_held():
             self._process = subprocess.Popen(
                 [
                     *fork_server_command(),
