@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 
 from hammerflow.cli import output
 from hammerflow.errors import ConfigError
+from hammerflow.text import host_name
 
 if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help needs none of it
     from hammerflow.app import Hammerflow
@@ -211,7 +211,7 @@ def user_at_host() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "someone"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{host_name()}"
 
 
 def is_missing(settings: Settings) -> bool:

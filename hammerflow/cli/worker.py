@@ -38,8 +38,8 @@ def command(session: Session, log_format: str, **options: Any) -> int:
     """Run jobs: a supervisor and its children.
 
     SIGTERM or Ctrl-C ends the worker once running jobs have ended (see --grace); a second one
-    ends it at once. SIGHUP replaces the children by ones with fresh code. With --json the log is
-    JSON.
+    ends it at once. SIGHUP replaces the children by ones with fresh code, SIGUSR1 logs what the
+    worker does. With --json the log is JSON.
 
     \b
     Examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hammerflow.streams import open_missing_streams
+from hammerflow.streams import guard_streams, open_missing_streams
 from hammerflow.worker.loading import preload
 from hammerflow.worker.options import WorkerOptions, read_queues
 
@@ -23,5 +23,6 @@ def run(options: WorkerOptions) -> int:
     from hammerflow.worker.supervisor.supervisor import Supervisor
 
     open_missing_streams()
+    guard_streams()
     preload()
     return Supervisor(options).run()

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.streams import open_missing_streams
+from hammerflow.streams import guard_streams, open_missing_streams
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> int:
         arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
             clock, :class:`WorkerOptions` as JSON.
     """
+    guard_streams()
     lead_group()  # who kills the supervisor's group leaves this process to clean up
     die_with_parent(int(arguments[1]))
     try:

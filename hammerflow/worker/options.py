@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from hammerflow.options.checks import (
 )
 from hammerflow.options.option import Option, OptionTable, documented
 from hammerflow.text import safe_repr
+from hammerflow.worker.cpus import usable_cpus
 
 __all__ = ["WORKER_OPTIONS", "WorkerOptions", "read_queues"]
 
@@ -43,7 +43,8 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option(
         "children", whole(1, 1_024), "one per CPU",
-        "Child processes for each kind of task, sync and async.",
+        "Child processes for each kind of task, sync and async; CPUs that it may use, by affinity "
+        "and quota.",
     ),
     Option(
         "queues",
@@ -120,7 +121,7 @@ class WorkerOptions:
     @property
     def processes(self) -> int:
         """How many children of a kind to run."""
-        return self.children or os.cpu_count() or 1
+        return self.children or usable_cpus()
 
     @property
     def weights(self) -> dict[str, int] | None:

@@ -7,19 +7,21 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hammerflow.early_signals import signals_held
 from hammerflow.errors import ConfigError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.failures import how_it_ended
+from hammerflow.worker.interpreter import fork_server_command
 from hammerflow.worker.loading import project_folder
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.processes import keep_from_reaping
 from hammerflow.worker.protocol import APP_BROKEN, APP_LOADED, FORK_REQUEST, Pipes, Unpacker
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
@@ -47,10 +49,10 @@ class ForkServerClient:
     def __init__(self, options: WorkerOptions, lease_clock: LeaseClock) -> None:
         self.control, theirs = socket.socketpair()
         plain = json.dumps(asdict(replace(options, queues=None)))  # queues: any Mapping, not needed
-        with theirs:
+        with theirs, signals_held():
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "hammerflow.worker.forkserver"),
+                    *fork_server_command(),
                     *(str(number) for number in (theirs.fileno(), os.getpid(), lease_clock.fd)),
                     plain,
                 ],
@@ -58,6 +60,7 @@ class ForkServerClient:
                 cwd=project_folder(),
                 pass_fds=[theirs.fileno(), lease_clock.fd],
             )
+        keep_from_reaping(self._process)
         self.is_lost = False
         self._app = options.app
         self._unpacker = Unpacker()

@@ -14,10 +14,11 @@ from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import load_settings
 from hammerflow.stores import open_store
-from hammerflow.worker.logs import configure, facts
+from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
-from hammerflow.worker.processes import set_title
+from hammerflow.worker.processes import reap_orphans, set_title
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.report import log_report
 from hammerflow.worker.supervisor.runtime import Runtime
 from hammerflow.worker.supervisor.signals import Signals
 
@@ -51,7 +52,7 @@ class Supervisor:
         configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
-        with self._signals:
+        with self._signals, writer_thread():
             fork_server = ForkServerClient(options, self._lease_clock)
             greeting = self._greet(fork_server)
             if greeting is None:
@@ -90,6 +91,9 @@ class Supervisor:
                     self._signals.wait(1.0)
             if self._signals.take_reload() or self._watcher.has_changed():
                 self._reload(runtime, "reload")
+            if self._signals.take_report():
+                log_report(runtime.pool)
+            reap_orphans()
             runtime.check()
             if self._options.burst and runtime.is_done and self._is_over(runtime):
                 return
