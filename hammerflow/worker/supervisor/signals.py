@@ -40,10 +40,16 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def wait(self, timeout: float) -> None:
-        """Wait for a signal or a poke, ``timeout`` seconds at most."""
-        ready, _, _ = select.select([self.wake], [], [], timeout)
-        if ready:
+    def wait(self, timeout: float, *others: int) -> None:
+        """Wait for a signal or a poke, ``timeout`` seconds at most.
+
+        Args:
+            others: descriptors that end the wait when there is something to read, too.
+        """
+        poll = select.poll()
+        for fd in (self.wake, *others):
+            poll.register(fd, select.POLLIN)
+        if any(fd == self.wake for fd, _ in poll.poll(1000 * timeout)):
             with contextlib.suppress(BlockingIOError):
                 os.read(self.wake, 4096)
 
