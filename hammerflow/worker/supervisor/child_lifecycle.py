@@ -83,11 +83,10 @@ class ChildLifecycle:
     def use_fork_server(self, client: ForkServerClient, catalog: TaskCatalog) -> None:
         """Take children from this fork server from now on. Older children end when they are free;
         what they have not started goes to the new ones."""
-        if self._fork_server is not None:
-            now = time.monotonic()
-            for group in self.groups:
-                group.take_back(now)
-            self.retire_all()
+        now = time.monotonic()
+        for group in self.groups:
+            group.take_back(now)
+        self.retire_all()
         self._fork_server, self.catalog = client, catalog
         self._serials_of[client] = set()
         self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
