@@ -36,7 +36,7 @@ def limit_open_files(number: int) -> None:
 
 
 def cannot_hold(children: int) -> str | None:
-    """Why this process cannot have so many children; None if it can."""
+    """Why this process cannot have this number of children; None if it can."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most == resource.RLIM_INFINITY or _needed(children) <= most:
         return None

@@ -32,7 +32,7 @@ log = logging.getLogger("hammerflow.pool")
 #: Seconds to wait for the exit of a child that has closed its results, or for the end of the
 #: results of one that has exited.
 _STATUS_WAIT = 1.0
-#: Seconds between two looks whether processes have ended whose ends nobody reports: those that
+#: Seconds between two searches for processes that have ended though nobody reports it: those that
 #: soon will, and those that only may.
 _SOON_POLL, _SLOW_POLL = 0.02, 0.5
 #: Seconds that a child has to say hello, and that a fork server has to end.
