@@ -67,6 +67,10 @@ WORKER_OPTIONS = OptionTable((
         "poll", number(0.01, 3_600), "the setting poll",
         "Seconds between two polls when the doorbell is silent.",
     ),
+    Option(
+        "import_timeout", duration(zero=False, most=86_400), "120",
+        "Time that importing the app may take.",
+    ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
@@ -110,6 +114,7 @@ class WorkerOptions:
     max_memory_per_child: int | None = None
     grace: float = 30.0
     poll: float | None = None
+    import_timeout: float = 120.0
     burst: bool = False
     reload: bool = False
     until_empty: bool = False

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 __all__ = [
-    "die_with_parent", "exit_now", "family", "flush_streams", "has_ended", "keep_from_reaping",
-    "kill_family", "kill_group", "lead_group", "outlive_parent", "reap_orphans",
-    "resident_mebibytes", "set_title",
+    "die_with_parent", "exit_now", "exit_status", "family", "flush_streams", "has_ended",
+    "keep_from_reaping", "kill_family", "kill_group", "lead_group", "outlive_parent",
+    "reap_orphans", "resident_mebibytes", "set_title",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG = 1
@@ -128,6 +128,19 @@ def has_ended(pid: int) -> bool:
             return True
         return False
     return state in "ZX"
+
+
+def exit_status(pid: int) -> int | None:
+    """The exit code of a process that has ended, or minus the signal that killed it, if its parent
+    has not read it yet; None if that is not known.
+
+    Source: the field exit_code of proc(5), which is 0 also where it may not be read.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return os.waitstatus_to_exitcode(int(fields[49])) or None
+    except (OSError, LookupError, ValueError):
+        return None
 
 
 _started: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()

@@ -50,7 +50,8 @@ class Runtime:
 
     Args:
         lease_clock: tells the children until when the leases are held.
-        on_fork_server_lost: called when the fork server has died; see :meth:`use_fork_server`.
+        on_fork_server_lost: called with the reason when there is no fork server any more; see
+            :meth:`use_fork_server`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Runtime:
         greeting: Greeting,
         lease_clock: LeaseClock,
         *,
-        on_fork_server_lost: Callable[[], None],
+        on_fork_server_lost: Callable[[str], None],
     ) -> None:
         self._options = options
         self._settings = greeting.settings
@@ -114,7 +115,7 @@ class Runtime:
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
 
-    def _new_pool(self, on_fork_server_lost: Callable[[], None]) -> Pool:
+    def _new_pool(self, on_fork_server_lost: Callable[[str], None]) -> Pool:
         logs_all = self._options.log_jobs or self._settings.log_jobs
         return Pool(
             self._options,

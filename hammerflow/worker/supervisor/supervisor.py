@@ -14,10 +14,12 @@ from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import load_settings
 from hammerflow.stores import open_store
+from hammerflow.worker.limits import cannot_hold, raise_open_files, why_refused
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import reap_orphans, set_title
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.reload import Reload
 from hammerflow.worker.supervisor.report import log_report
 from hammerflow.worker.supervisor.runtime import Runtime
 from hammerflow.worker.supervisor.signals import Signals
@@ -41,7 +43,8 @@ class Supervisor:
         self._options = options
         self._signals = Signals()
         self._lease_clock = LeaseClock()
-        self._is_fork_server_lost = False
+        self._lost: str | None = None  # why there is no fork server any more
+        self._open_files = raise_open_files(2 * options.processes)
         self._watcher = FileWatcher(())  # replaced at each reload
         self._look_at = 0.0  # when a burst counts what is left
         self._left_before: Mapping[str, int] = {}
@@ -53,44 +56,73 @@ class Supervisor:
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
         with self._signals, writer_thread():
-            fork_server = ForkServerClient(options, self._lease_clock)
+            runtime, interval = self._start()
+            if runtime is None:
+                return 0
+            reload = Reload(
+                self._start_fork_server,
+                lambda *new: self._use(runtime, *new),
+                retired=lambda: runtime.pool.retired_fork_servers,
+            )
+            try:
+                self._serve(runtime, reload, interval)
+            finally:
+                reload.close()
+            return self._shut_down(runtime)
+
+    def _start(self) -> tuple[Runtime | None, float]:
+        """Import the app and start all parts; None if a signal came first. Only here may what
+        goes wrong end the worker.
+
+        Returns:
+            The runtime, and seconds between two checks of it.
+        """
+        try:
+            _check_room(self._options.processes)
+            fork_server = self._start_fork_server()
             greeting = self._greet(fork_server)
             if greeting is None:
-                return 0
-            runtime = Runtime(
-                options, greeting, self._lease_clock, on_fork_server_lost=self._on_fork_server_lost
-            )
+                return None, 0.0
+            kinds = {task.is_async for task in greeting.catalog.tasks}
+            _check_room(self._options.processes * len(kinds))
+            lost, clock = self._on_fork_server_lost, self._lease_clock
+            runtime = Runtime(self._options, greeting, clock, on_fork_server_lost=lost)
             runtime.start(fork_server)
-            self._serve(runtime, min(1.0, greeting.settings.lease / 12))
-            return self._shut_down(runtime)
+        except (OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+                raise
+            raise ConfigError(f"the worker cannot start: {why_refused(error)}") from error
+        return runtime, min(1.0, greeting.settings.lease / 12)
+
+    def _start_fork_server(self) -> ForkServerClient:
+        return ForkServerClient(self._options, self._lease_clock, self._open_files)
 
     def _greet(self, fork_server: ForkServerClient) -> Greeting | None:
         """Wait until the app is imported; None, with the server closed, if a signal came first."""
         _warm_up()
         greeting = None
         try:
-            greeting = fork_server.greeting(
-                wake=self._signals.wake, is_over=lambda: self._signals.stops > 0
-            )
+            while not self._signals.stops and (greeting := fork_server.greet()) is None:
+                self._signals.wait(1.0, fork_server.control.fileno())
         finally:
             if greeting is None:
+                fork_server.kill()
                 fork_server.close()
             else:  # before the start of children, during which a file may change
                 self._watch_files(greeting)
         return greeting
 
-    def _serve(self, runtime: Runtime, interval: float) -> None:
+    def _serve(self, runtime: Runtime, reload: Reload, interval: float) -> None:
         if self._options.burst:
             interval = min(interval, 0.05)
         while not self._signals.stops:
-            self._signals.wait(interval)
-            if self._is_fork_server_lost:
-                self._is_fork_server_lost = False  # before the reload: the next one may die, too
-                if not self._reload(runtime, "the fork server died"):
-                    self._is_fork_server_lost = True
-                    self._signals.wait(1.0)
+            self._signals.wait(interval, *reload.sockets)
+            if self._lost is not None:
+                why, self._lost = self._lost, None
+                reload.ask_for_lost(why, time.monotonic())
             if self._signals.take_reload() or self._watcher.has_changed():
-                self._reload(runtime, "reload")
+                reload.ask("reload")
+            reload.step(time.monotonic())
             if self._signals.take_report():
                 log_report(runtime.pool)
             reap_orphans()
@@ -116,18 +148,9 @@ class Supervisor:
         self._left_before = left.counts
         return is_over
 
-    def _reload(self, runtime: Runtime, why: str) -> bool:
-        """Start a new fork server, whose children replace the old ones; False if that failed."""
-        log.info("starting children with fresh code", extra=facts(why=why))
-        try:
-            fork_server = ForkServerClient(self._options, self._lease_clock)
-            greeting = self._greet(fork_server)
-        except ConfigError as error:
-            log.error("the app cannot be loaded: %s", error)
-            return False
-        if greeting is not None:
-            runtime.use_fork_server(fork_server, greeting)
-        return True
+    def _use(self, runtime: Runtime, fork_server: ForkServerClient, greeting: Greeting) -> None:
+        self._watch_files(greeting)
+        runtime.use_fork_server(fork_server, greeting)
 
     def _watch_files(self, greeting: Greeting) -> None:
         if not self._options.reload:
@@ -136,8 +159,8 @@ class Supervisor:
         if not greeting.files:
             log.warning("--reload watches nothing: no module of the app is a file outside packages")
 
-    def _on_fork_server_lost(self) -> None:
-        self._is_fork_server_lost = True
+    def _on_fork_server_lost(self, why: str) -> None:
+        self._lost = why
         self._signals.poke()
 
     def _shut_down(self, runtime: Runtime) -> int:
@@ -184,6 +207,11 @@ def _changed_at(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
+
+
+def _check_room(children: int) -> None:
+    if why := cannot_hold(children):
+        raise ConfigError(why)
 
 
 def _log_drain(running: int, seconds: float) -> None:
