@@ -62,6 +62,7 @@ def _dialect(settings: Settings) -> Dialect:
             return Postgres(
                 url.conninfo, prefix=settings.prefix, schema=settings.schema,
                 connect_timeout=settings.connect_timeout,
+                statement_timeout=settings.statement_timeout,
             )  # fmt: skip
         case "mysql":
             from hammerflow.stores.dialects.mysql import MySQL
