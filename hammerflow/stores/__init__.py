@@ -21,9 +21,11 @@ def open_store(settings: Settings) -> Store:
     from hammerflow.stores.database import Database
     from hammerflow.stores.store import Store
 
-    return Store(
-        Database(_dialect(settings), settings.url.redacted), poison_limit=settings.poison_limit
-    )
+    database = Database(
+        _dialect(settings), settings.url.redacted, max_connections=settings.max_connections,
+        pool_timeout=settings.pool_timeout,
+    )  # fmt: skip
+    return Store(database, poison_limit=settings.poison_limit)
 
 
 def open_checked_store(settings: Settings, *, migrate_embedded: bool = True) -> Store:

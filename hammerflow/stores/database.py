@@ -9,13 +9,13 @@ import random
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
+from hammerflow.stores.connections import Connections
 from hammerflow.stores.statements import Statement
 
 __all__ = ["RETRY_SECONDS", "Database", "Dialect", "ErrorKind", "Tx", "running_loop"]
@@ -29,8 +29,6 @@ RETRY_SECONDS = 30.0
 RECONNECTS = 2
 #: Seconds between two checks whether a turn to write can come at all.
 _GLANCE = 0.05
-#: Connections kept for the next unit; more are closed after use.
-MOST_IDLE = 8
 
 
 class ErrorKind(Enum):
@@ -115,6 +113,9 @@ class Dialect(Protocol):
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
 
+    def is_full(self, error: BaseException) -> bool:
+        """Whether an error of :meth:`connect` says that the server takes no more connections."""
+
     def error_kind(self, error: BaseException) -> ErrorKind:
         """What an error of the driver means."""
 
@@ -128,23 +129,27 @@ class Dialect(Protocol):
 class Database:
     """A dialect and this process's connections to it.
 
-    Idle connections wait on a stack (the warmest is used first) and are never carried over a fork.
     Every write goes through :meth:`unit` or :meth:`transaction`; nothing else commits.
 
     Args:
         label: the URL without its password, for messages.
+        max_connections: how many connections may be open in this process.
+        pool_timeout: seconds to wait for one of them.
 
     Attributes:
         answers: grows with each unit that the database has answered.
     """
 
-    def __init__(self, dialect: Dialect, label: str) -> None:
+    def __init__(
+        self, dialect: Dialect, label: str, *, max_connections: int = 20, pool_timeout: float = 10.0
+    ) -> None:
         self.dialect = dialect
         self.label = label
         self.answers = 0
-        self._idle: list[Tx] = []
-        self._opened: weakref.WeakSet[Tx] = weakref.WeakSet()
-        self._abandoned: list[Tx] = []  # a parent's: kept open, as closing writes to its socket
+        self.connections: Connections[Tx] = Connections(
+            dialect.connect, dialect.close, dialect.is_full,
+            most=max_connections, patience=pool_timeout,
+        )  # fmt: skip
         self._pid = os.getpid()
         self._writer = threading.RLock()
         self._one_writer = dialect.one_writer
@@ -223,7 +228,7 @@ class Database:
                 if self._abort(tx, error) is ErrorKind.CONNECTION_LOST:
                     raise self._unavailable(error) from error
                 raise
-            self._release(tx)
+            self.connections.give(tx)
 
     def open_connection(self) -> Any:
         """A new connection of the driver in autocommit mode, which the caller owns and closes."""
@@ -231,10 +236,7 @@ class Database:
 
     def close(self) -> None:
         """Close the idle connections of this process."""
-        if self._pid == os.getpid():
-            idle, self._idle = self._idle, []  # in one step: another thread may be closing, too
-            for tx in idle:
-                self.dialect.close(tx)
+        self.connections.close_idle()
 
     def cut_silent(self, seconds: float) -> int:
         """Cut the connections whose statement has taken longer than ``seconds``; how many.
@@ -242,17 +244,12 @@ class Database:
         psycopg waits forever on a peer that acknowledges bytes and never answers: keepalives,
         tcp_user_timeout and statement_timeout all pass. A worker calls this regularly.
         """
-        before = time.monotonic() - seconds
-        silent = [tx for tx in list(self._opened) if tx.since is not None and tx.since < before]
-        for tx in silent:
-            tx.cut()
-        return len(silent)
+        return self.connections.cut_silent(seconds)
 
     def forget(self) -> None:
         """Leave all connections to the parent process, after a fork."""
-        self._abandoned += self._idle
-        self._idle, self._pid = [], os.getpid()
-        self._opened = weakref.WeakSet()
+        self.connections.forget()
+        self._pid = os.getpid()
         self._writer, self._writing_loop = threading.RLock(), None
 
     @contextlib.contextmanager
@@ -291,12 +288,13 @@ class Database:
         return writer
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
-        # Every delay() runs through here: _take and _release are spelled out for the usual case.
+        # Every delay() runs through here: take() and give() are spelled out for the usual case.
+        connections = self.connections
         retries: _Retries | None = None
         repeated = False
         while True:
             try:
-                tx = self._idle.pop() if self._pid == os.getpid() else self._take()
+                tx = connections.idle.pop() if self._pid == os.getpid() else self._take()
             except IndexError:
                 tx = self._take()
             tx.repeated = repeated
@@ -319,16 +317,15 @@ class Database:
                     raise self._unavailable(error) from error
                 raise
             self.answers += 1
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(tx)
-            else:
-                self.dialect.close(tx)
+            connections.idle.append(tx)
+            if connections.waiting:
+                connections.serve()
             return value
 
     def _begin(self) -> Tx:
         retries = _Retries()
         while True:
-            tx = self._take()
+            tx = self._take(for_block=True)
             tx.repeated = False
             try:
                 self.dialect.begin(tx)
@@ -341,45 +338,33 @@ class Database:
                 raise
             return tx
 
-    def _take(self) -> Tx:
-        """An idle connection, or a new one."""
+    def _take(self, *, for_block: bool = False) -> Tx:
+        """A connection, idle or new; waits where there may be no more."""
         if self._pid != os.getpid():
             self.forget()
         try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        try:
-            tx = self.dialect.connect()
+            return self.connections.take(for_block=for_block)
         except HammerflowError:
             raise
         except Exception as error:
             raise self._unavailable(error) from error
-        self._opened.add(tx)
-        return tx
-
-    def _release(self, tx: Tx) -> None:
-        if len(self._idle) < MOST_IDLE:
-            self._idle.append(tx)
-        else:
-            self.dialect.close(tx)
 
     def _abort(self, tx: Tx, error: BaseException) -> ErrorKind:
         """End the transaction after an error, and say what the error means."""
         kind = self._kind(error)
         if kind is ErrorKind.INTERRUPTED:
-            self.dialect.close(tx)
+            self.connections.discard(tx)
         elif kind is ErrorKind.CONNECTION_LOST:
-            self.dialect.close(tx)
+            self.connections.discard(tx)
             self.close()  # the others were opened to the same server, which went away
         else:
             try:
                 self.dialect.rollback(tx)
             except Exception as failure:  # noqa: BLE001 - whatever a driver raises on a broken connection
                 log.debug("rollback failed, connection closed: %s", failure)
-                self.dialect.close(tx)
+                self.connections.discard(tx)
             else:
-                self._release(tx)
+                self.connections.give(tx)
         return kind
 
     def _kind(self, error: BaseException) -> ErrorKind:

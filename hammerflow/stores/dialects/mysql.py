@@ -179,6 +179,9 @@ class MySQL(DriverDialect):
     def close(self, tx: Any) -> None:
         tx.connection._force_close()  # without COM_QUIT: the peer may be gone
 
+    def is_full(self, error: BaseException) -> bool:
+        return isinstance(error, pymysql.Error) and bool(error.args) and error.args[0] in _FULL
+
     def error_kind(self, error: BaseException) -> ErrorKind:
         code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
         match error:
@@ -203,6 +206,8 @@ class MySQL(DriverDialect):
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
 
+#: MySQL's error codes: too many connections of all, of an account, in an account's resources.
+_FULL = {1040, 1203, 1226}
 #: MySQL's error codes: server gone, lost in a query, shutting down, killed, too many connections,
 #: host unreachable; disk full (1021), read-only after a failover (1290, 1836).
 _LOST = {0, 1021, 1040, 1053, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}

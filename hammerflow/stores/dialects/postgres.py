@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -39,6 +40,11 @@ _KEEPALIVE = {
 }  # fmt: skip
 #: Encodings of a database that hold every text as it was sent: UTF-8, and bytes of any kind.
 _ENCODINGS = {"UTF8", "SQL_ASCII"}
+
+#: 53300 by its texts, and PgBouncer's, as libpq gives no SQLSTATE for an error of connecting.
+_FULL = re.compile(
+    r"too many (clients|connections)|remaining connection slots|no more connections allowed"
+)
 
 
 class _Fitted:
@@ -223,13 +229,13 @@ class Postgres(DriverDialect):
     def _prepared(self, connection: Any) -> PostgresTx:
         connection.prepare_threshold, threshold = None, connection.prepare_threshold
         tx = PostgresTx(connection, self.statements, foreign=False)
-        tx.prepares = True
         # A differing process id shows a pooler in between: each transaction may run in another
         # session. So none is set up, and nothing is prepared: there, other statements may have the
         # same names.
         timeout = f"{round(self._statement_timeout * 1000)}ms"
         if tx.rows("session", pid=connection.info.backend_pid, statement_timeout=timeout):
             connection.prepare_threshold = threshold
+            tx.prepares = True
         return tx
 
     def unfit(self, connection: Any) -> str | None:
@@ -257,6 +263,9 @@ class Postgres(DriverDialect):
     def rollback(self, tx: Any) -> None:
         if tx.connection.info.transaction_status != pq.TransactionStatus.IDLE:
             tx.command("ROLLBACK")
+
+    def is_full(self, error: BaseException) -> bool:
+        return isinstance(error, psycopg.OperationalError) and bool(_FULL.search(str(error)))
 
     def error_kind(self, error: BaseException) -> ErrorKind:
         match error:
