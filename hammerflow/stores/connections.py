@@ -79,7 +79,7 @@ class Connections(Generic[C]):
         """Leave all connections to the parent process, after a fork."""
         self._abandoned += self.idle
         self.idle = []
-        self.waiting: deque[_Waiter[C]] = deque()
+        self.waiting: deque[_Request[C]] = deque()
         self._lock = threading.Lock()
         # Weak, as an exception of a signal may strike anywhere: what is lost then is not counted.
         self._opened: weakref.WeakSet[C] = weakref.WeakSet()
@@ -100,7 +100,7 @@ class Connections(Generic[C]):
         """
         if self.pid != os.getpid():
             self.forget()
-        waiter: _Waiter[C] = _Waiter(for_block)
+        waiter: _Request[C] = _Request(for_block)
         try:
             self.waiting.append(waiter)  # before the stack is searched: see give()
             return self._wait(waiter)
@@ -157,7 +157,7 @@ class Connections(Generic[C]):
             connection.cut()
         return len(silent)
 
-    def _wait(self, waiter: _Waiter[C]) -> C:
+    def _wait(self, waiter: _Request[C]) -> C:
         deadline = time.monotonic() + self.patience
         refusal: BaseException | None = None
         while True:
@@ -182,10 +182,10 @@ class Connections(Generic[C]):
                 raise refusal or self._all_in_use()
             waiter.woken.wait(min(left, random.uniform(*_PAUSE)))
 
-    def _may_take(self, waiter: _Waiter[C]) -> bool:
+    def _may_take(self, waiter: _Request[C]) -> bool:
         return not waiter.for_block or len(self._in_blocks) < self.most - 1
 
-    def _hand_over(self, waiter: _Waiter[C]) -> None:
+    def _hand_over(self, waiter: _Request[C]) -> None:
         try:
             waiter.connection = self.idle.pop()
         except IndexError:  # a unit was faster
@@ -193,7 +193,7 @@ class Connections(Generic[C]):
         if waiter.for_block:
             self._in_blocks.add(waiter.connection)
 
-    def _place(self, waiter: _Waiter[C]) -> _Place | None:
+    def _place(self, waiter: _Request[C]) -> _Place | None:
         """The right to open one more connection; None while there is no room."""
         is_full = len(self._opened) + len(self._opening) >= self.most
         if is_full or not self._may_take(waiter) or time.monotonic() < self._full_until:
@@ -202,7 +202,7 @@ class Connections(Generic[C]):
         self._opening.add(place)
         return place
 
-    def _open(self, waiter: _Waiter[C], place: _Place) -> C:
+    def _open(self, waiter: _Request[C], place: _Place) -> C:
         try:
             connection = self._connect()
             with self._lock:
@@ -225,8 +225,8 @@ class _Place:
     """Counts a connection that is being opened."""
 
 
-class _Waiter(Generic[C]):
-    """One thread that waits for a connection."""
+class _Request(Generic[C]):
+    """One thread's wait for a connection."""
 
     def __init__(self, for_block: bool) -> None:
         self.for_block = for_block

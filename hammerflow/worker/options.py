@@ -63,6 +63,10 @@ WORKER_OPTIONS = OptionTable((
         "poll", number(0.01, 3_600), "the setting poll",
         "Seconds between two polls when the doorbell is silent.",
     ),
+    Option(
+        "wait_for_database", duration(most=1_000_000), "no limit; 0 for a SQLite file",
+        "Time to wait at the start for a database that does not answer; then the worker ends.",
+    ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
@@ -101,6 +105,7 @@ class WorkerOptions:
     max_memory_per_child: int | None = None
     grace: float = 30.0
     poll: float | None = None
+    wait_for_database: float | None = None
     burst: bool = False
     reload: bool = False
     log_format: str = "text"
@@ -125,7 +130,14 @@ class WorkerOptions:
                 object.__setattr__(self, option.name, option.check(value, option.name))
 
 
-_OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
+_OPTIONAL = {
+    "children",
+    "queues",
+    "max_jobs_per_child",
+    "max_memory_per_child",
+    "poll",
+    "wait_for_database",
+}
 
 
 def read_queues(text: str) -> dict[str, int]:
