@@ -14,10 +14,10 @@ from hammerflow.jobs.outcome import Failed, Failure
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
 from tests.stores.kit import Desk, desk_at
-from tests.support.servers import open_admin
+from tests.support.servers import MariaDB, open_admin
 
 Fresh = Callable[[str], str]
-TEXTS = ("Müller", "clé", "日本", "🐦")
+TEXTS = ("Müller", "clé", "日本", "🐦", "back\\slash 'n \"quote")
 
 
 @contextlib.contextmanager
@@ -171,3 +171,37 @@ def test_a_callers_postgresql_connection_must_speak_utf8(migrated_database: Fres
         pytest.raises(ConfigError, match="encoding is LATIN1; connect with"),
     ):
         desk.store.foreign(connection)
+
+
+#: Of the server, of an account's session, and of the account.
+GLOBALS = (
+    "sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "time_zone = '+09:00'",
+    "lock_wait_timeout = 1", "tx_isolation = 'SERIALIZABLE'",
+    "collation_server = latin1_german1_ci",
+    "collation_connection = latin1_german1_ci", "max_statement_time = 5", "sql_safe_updates = 1",
+    "init_connect = 'SET sql_select_limit = 1, completion_type = 1, sql_auto_is_null = 1'",
+)  # fmt: skip
+VARIABLES = "@@sql_mode, @@time_zone, @@tx_isolation, @@sql_select_limit, @@max_statement_time"
+
+
+def test_a_mariadb_session_is_the_same_whatever_its_server_sets(
+    own_mariadb: MariaDB, tmp_path: Path
+) -> None:
+    with contextlib.closing(open_admin(own_mariadb.url())) as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE DATABASE shop CHARACTER SET latin1 COLLATE latin1_german1_ci")
+        cursor.execute("CREATE USER guest@'%' IDENTIFIED BY 'guest'")
+        cursor.execute("GRANT ALL ON shop.* TO guest@'%'")
+        for setting in GLOBALS:
+            cursor.execute(f"SET GLOBAL {setting}")
+    options = tmp_path / "options"
+    options.write_text(f"[client]\nport = {own_mariadb.port}\nhost = 127.0.0.1\n")
+    url = f"mysql://guest:guest@/shop?read_default_file={options}"
+    with contextlib.closing(open_store(Settings(database=url))) as store:
+        store.schema.migrate()
+    with desk_at(f"mysql://guest:guest@127.0.0.1:{own_mariadb.port}/shop") as desk:
+        check_texts(desk)
+        with desk.store.transaction() as tx, tx.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {VARIABLES}, @@character_set_connection")
+            strict = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
+            isolation, unlimited = "READ-COMMITTED", 18446744073709551615
+            assert cursor.fetchone() == (strict, "+00:00", isolation, unlimited, 0, "utf8mb4")

@@ -59,6 +59,14 @@ class MySQLTx(DriverTx):
             pass
         return count
 
+    def script(self, text: str) -> None:
+        connection = self.connection
+        timeout, connection._read_timeout = connection._read_timeout, None  # as long as it takes
+        try:
+            super().script(text)
+        finally:
+            connection._read_timeout = timeout
+
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         statement = self._statements[name]
         template = "".join(
@@ -148,8 +156,11 @@ class MySQL(DriverDialect):
             **self._arguments, charset="utf8mb4", autocommit=True, client_flag=flags
         )
         tx = MySQLTx(connection, self.statements, foreign=False)
-        tx.run("session")
-        tx.run("session_isolation")
+        try:
+            tx.run("session")
+        except BaseException:
+            self.close(tx)
+            raise
         return tx
 
     def unfit(self, connection: Any) -> str | None:
