@@ -57,7 +57,9 @@ def _dialect(settings: Settings) -> Dialect:
         case "sqlite":
             from hammerflow.stores.dialects.sqlite import SQLite
 
-            return SQLite(url.database, prefix=settings.prefix)
+            return SQLite(
+                url.database, prefix=settings.prefix, statement_timeout=settings.statement_timeout
+            )
         case "postgres":
             from hammerflow.stores.dialects.postgres import Postgres
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from hammerflow.errors import ConfigError
+from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.jobs.outcome import Failed, Failure
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
+from hammerflow.stores.statements import Statement
 from tests.stores.kit import Desk, desk_at
 from tests.support.servers import MariaDB, open_admin
 
@@ -205,3 +208,22 @@ def test_a_mariadb_session_is_the_same_whatever_its_server_sets(
             strict = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"
             isolation, unlimited = "READ-COMMITTED", 18446744073709551615
             assert cursor.fetchone() == (strict, "+00:00", isolation, unlimited, 0, "utf8mb4")
+
+
+SLOW = {
+    "sqlite": (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) "
+        "SELECT count(*) FROM n"
+    ),
+    "postgres": "SELECT pg_sleep(600)",
+    "mysql": "SELECT SLEEP(600)",
+}  # fmt: skip
+
+
+def test_a_statement_ends_after_its_timeout(migrated_url: str) -> None:
+    with desk_at(migrated_url, statement_timeout=0.3) as desk:
+        statements: Any = desk.store.database.dialect.statements
+        statements["clock"] = Statement("clock", SLOW[desk.kind])
+        with pytest.raises((StoreUnavailable, psycopg.errors.QueryCanceled, sqlite3.Error)):
+            desk.store.clock()
+        assert desk.put(desk.job())
