@@ -165,6 +165,8 @@ def test_what_a_postgresql_url_cannot_mean_is_refused() -> None:
             open_store(Settings(database=f"postgresql://shop:s3cret@h/d?{query}"))
         assert "s3cret" not in str(caught.value)
     open_store(Settings(database="postgresql://h/d?client_encoding=utf-8&connect_timeout=3"))
+    with pytest.raises(ConfigError, match="bad value for connect_timeout: 'abc'"):
+        open_store(Settings(database="postgresql://h/d?connect_timeout=abc")).clock()
 
 
 def test_a_callers_postgresql_connection_must_speak_utf8(migrated_database: Fresh) -> None:

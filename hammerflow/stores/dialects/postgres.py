@@ -205,7 +205,10 @@ class Postgres(DriverDialect):
         super().__init__(prefix, schema, '"', macros)
 
     def connect(self) -> PostgresTx:
-        connection = self._connect()
+        try:
+            connection = self._connect()
+        except psycopg.ProgrammingError as error:  # of the value of an option
+            raise ConfigError(f"the postgresql URL cannot be used: {error}") from None
         try:
             if fault := _encoding_fault(connection):
                 raise ConfigError(f"the database cannot be used: {fault}")
