@@ -132,7 +132,16 @@ SETTINGS = OptionTable((
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
     Option(
-        "statement_timeout", _SECONDS, "60", "Longest time of one statement on a database server."
+        "statement_timeout", _SECONDS, "60",
+        "Longest time of one statement; migrations are exempt.",
+    ),
+    Option(
+        "max_connections", whole(2, 10_000), "20",
+        "Maximum of connections to the database in one process; its threads share them.",
+    ),
+    Option(
+        "pool_timeout", duration(most=1_000_000), "10",
+        "Longest time to wait for one of them to be free, and for a server that takes no more.",
     ),
     Option(
         "log_jobs", FLAG, "False",
@@ -179,6 +188,8 @@ class Settings:
     poison_limit: int = 3
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
+    max_connections: int = 20
+    pool_timeout: float = 10.0
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()

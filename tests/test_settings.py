@@ -71,6 +71,8 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "poison_limit": 7,
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,
+        "max_connections": 7,
+        "pool_timeout": 3.0,
         "log_jobs": True,
         "configure_logging": False,
         "include": ("shop.mail", "shop.*.tasks"),

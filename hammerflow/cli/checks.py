@@ -26,6 +26,7 @@ Workers = Sequence[Mapping[str, Any]]  # rows of the table
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
 OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
 _CLOCK_SKEW = 1.0  # seconds between the clocks of database and host from which doctor warns
+_NEARLY = 0.9  # share of the server's limit of connections from which doctor warns
 _RINGS, _RING_TIMEOUT = 3, 1.0  # attempts to ring the doorbell; seconds that each waits
 
 
@@ -63,6 +64,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     else:
         yield Check("database", "ok", says)
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
+    yield _connections(settings, Diagnostics(store.database).connections())
     yield _clock(store)
     yield _doorbell(settings, store)
     try:
@@ -191,6 +193,19 @@ def mysql_durability(settings: Settings, values: Mapping[str, str]) -> list[Chec
         (0 < packet < least, "database", "warn", f"max_allowed_packet is {packet:,} bytes",
          f"set max_allowed_packet to {least:,} or more, or large arguments or results fail"),
     )  # fmt: skip
+
+
+def _connections(settings: Settings, server: tuple[int, int] | None) -> Check:
+    most = settings.max_connections
+    says = f"each process opens up to {most} and waits up to {settings.pool_timeout:g} s for one"
+    if server is None:
+        return Check("connections", "ok", says)
+    limit, in_use = server
+    says += f"; the limit here is {limit}, and {in_use} are in use on the server"
+    if most > limit or in_use > limit * _NEARLY:
+        advice = "raise the limit of the server or the role, or lower the setting max_connections"
+        return Check("connections", "warn", says, advice)
+    return Check("connections", "ok", says)
 
 
 def _clock(store: Store) -> Check:

@@ -9,12 +9,12 @@ import random
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
+from hammerflow.stores.connections import Connections
 from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
 from hammerflow.stores.statements import Statement
 
@@ -29,8 +29,6 @@ RETRY_SECONDS = 30.0
 RECONNECTS = 2
 #: Seconds between two checks whether a turn to write can come at all.
 _GLANCE = 0.05
-#: Connections kept for the next unit; more are closed after use.
-MOST_IDLE = 8
 
 
 class Tx(Protocol):
@@ -104,6 +102,9 @@ class Dialect(Protocol):
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
 
+    def is_full(self, error: BaseException) -> bool:
+        """Whether an error of :meth:`connect` says that the server takes no more connections."""
+
     def meaning(self, error: BaseException) -> ErrorCode:
         """What an error means, by the dialect's table of codes."""
 
@@ -117,23 +118,27 @@ class Dialect(Protocol):
 class Database:
     """A dialect and this process's connections to it.
 
-    Idle connections wait on a stack (the warmest is used first) and are never carried over a fork.
     Every write goes through :meth:`unit` or :meth:`transaction`; nothing else commits.
 
     Args:
         label: the URL without its password, for messages.
+        max_connections: how many connections may be open in this process.
+        pool_timeout: seconds to wait for one of them.
 
     Attributes:
         writes: grows with each unit that the database has accepted; reads do not count.
     """
 
-    def __init__(self, dialect: Dialect, label: str) -> None:
+    def __init__(
+        self, dialect: Dialect, label: str, *, max_connections: int = 20, pool_timeout: float = 10.0
+    ) -> None:
         self.dialect = dialect
         self.label = label
         self.writes = 0
-        self._idle: list[Tx] = []
-        self._opened: weakref.WeakSet[Tx] = weakref.WeakSet()
-        self._abandoned: list[Tx] = []  # a parent's: kept open, as closing writes to its socket
+        self.connections: Connections[Tx] = Connections(
+            dialect.connect, dialect.close, dialect.is_full,
+            most=max_connections, patience=pool_timeout,
+        )  # fmt: skip
         self._pid = os.getpid()
         self._writer = threading.RLock()
         self._one_writer = dialect.one_writer
@@ -232,7 +237,7 @@ class Database:
                     raise self._unavailable(error, code, is_block=True) from error
                 raise
             self.writes += 1
-            self._release(tx)
+            self.connections.give(tx)
 
     def open_connection(self) -> Any:
         """A new connection of the driver in autocommit mode, which the caller owns and closes."""
@@ -240,10 +245,7 @@ class Database:
 
     def close(self) -> None:
         """Close the idle connections of this process."""
-        if self._pid == os.getpid():
-            idle, self._idle = self._idle, []  # in one step: another thread may be closing, too
-            for tx in idle:
-                self.dialect.close(tx)
+        self.connections.close_idle()
 
     def cut_silent(self, seconds: float) -> int:
         """Cut the connections whose statement has taken longer than ``seconds``; how many.
@@ -251,17 +253,12 @@ class Database:
         psycopg waits forever on a peer that acknowledges bytes and never answers: keepalives,
         tcp_user_timeout and statement_timeout all pass. A worker calls this regularly.
         """
-        before = time.monotonic() - seconds
-        silent = [tx for tx in list(self._opened) if tx.since is not None and tx.since < before]
-        for tx in silent:
-            tx.cut()
-        return len(silent)
+        return self.connections.cut_silent(seconds)
 
     def forget(self) -> None:
         """Leave all connections to the parent process, after a fork."""
-        self._abandoned += self._idle
-        self._idle, self._pid = [], os.getpid()
-        self._opened = weakref.WeakSet()
+        self.connections.forget()
+        self._pid = os.getpid()
         self._writer, self._writing_loop = threading.RLock(), None
 
     @contextlib.contextmanager
@@ -300,12 +297,13 @@ class Database:
         return writer
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
-        # Every delay() runs through here: _take and _release are spelled out for the usual case.
+        # Every delay() runs through here: take() and give() are spelled out for the usual case.
+        connections = self.connections
         retries: _Retries | None = None
         repeated = False
         while True:
             try:
-                tx = self._idle.pop() if self._pid == os.getpid() else self._take()
+                tx = connections.idle.pop() if self._pid == os.getpid() else self._take()
             except IndexError:
                 tx = self._take()
             tx.repeated = repeated
@@ -327,16 +325,15 @@ class Database:
                 if code.kind in _UNAVAILABLE and not isinstance(error, HammerflowError):
                     raise self._unavailable(error, code) from error
                 raise
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(tx)
-            else:
-                self.dialect.close(tx)
+            connections.idle.append(tx)
+            if connections.waiting:
+                connections.serve()
             return value
 
     def _begin(self) -> Tx:
         retries = _Retries()
         while True:
-            tx = self._take()
+            tx = self._take(for_block=True)
             tx.repeated = False
             try:
                 self.dialect.begin(tx)
@@ -349,45 +346,33 @@ class Database:
                 raise
             return tx
 
-    def _take(self) -> Tx:
-        """An idle connection, or a new one."""
+    def _take(self, *, for_block: bool = False) -> Tx:
+        """A connection, idle or new; waits where there may be no more."""
         if self._pid != os.getpid():
             self.forget()
         try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        try:
-            tx = self.dialect.connect()
+            return self.connections.take(for_block=for_block)
         except HammerflowError:
             raise
         except Exception as error:
             raise self._unavailable(error, self._meaning(error)) from error
-        self._opened.add(tx)
-        return tx
-
-    def _release(self, tx: Tx) -> None:
-        if len(self._idle) < MOST_IDLE:
-            self._idle.append(tx)
-        else:
-            self.dialect.close(tx)
 
     def _abort(self, tx: Tx, error: BaseException) -> ErrorCode:
         """End the transaction after an error, and say what the error means."""
         code = self._meaning(error)
         if code.kind is ErrorKind.INTERRUPTED:
-            self.dialect.close(tx)
+            self.connections.discard(tx)
         elif code.kind is ErrorKind.LOST:
-            self.dialect.close(tx)
+            self.connections.discard(tx)
             self.close()  # the others were opened to the same server, which went away
         else:
             try:
                 self.dialect.rollback(tx)
             except Exception as failure:  # noqa: BLE001 - whatever a driver raises on a broken connection
                 log.debug("rollback failed, connection closed: %s", failure)
-                self.dialect.close(tx)
+                self.connections.discard(tx)
             else:
-                self._release(tx)
+                self.connections.give(tx)
         return code
 
     def kind_of(self, error: BaseException) -> ErrorKind:

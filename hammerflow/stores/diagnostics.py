@@ -43,6 +43,14 @@ class Diagnostics:
             "other, or such jobs fail"
         )
 
+    def connections(self) -> tuple[int, int] | None:
+        """(the least limit that holds for this account, how many the server has); None for a
+        file."""
+        if "health_connections" not in self._database.dialect.statements:
+            return None
+        [(limit, in_use)] = self._database.rows("health_connections")
+        return int(limit), int(in_use)
+
     def unserved(self) -> list[tuple[str, int]]:
         """(task, number of ready jobs) of the tasks that no live worker has registered."""
         rows = self._database.rows("health_unserved")

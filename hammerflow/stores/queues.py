@@ -9,6 +9,7 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.text import storable
 
 __all__ = ["QueueStatus", "Queues"]
 
@@ -63,7 +64,8 @@ class Queues:
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""
         self._names.register(queues=[name])
-        self._database.run("queue_pause", id=name_id(name), by=by, reason=reason)
+        values = {"by": storable(by), "reason": storable(reason)}
+        self._database.run("queue_pause", id=name_id(name), **values)
 
     def resume(self, name: str) -> bool:
         """Let workers claim from the queue again; False for an unknown queue."""

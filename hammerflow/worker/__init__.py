@@ -18,7 +18,8 @@ def run(options: WorkerOptions) -> int:
     Raises:
         ConfigError: the app or a module of ``HAMMERFLOW_PRELOAD`` cannot be imported, or the
             database is not migrated.
-        StoreUnavailable: the database cannot be reached at the start.
+        StoreUnavailable: the database cannot be reached at the start, for longer than
+            ``wait_for_database``.
     """
     from hammerflow.worker.supervisor.supervisor import Supervisor
 

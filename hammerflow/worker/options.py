@@ -71,6 +71,10 @@ WORKER_OPTIONS = OptionTable((
         "import_timeout", duration(zero=False, most=86_400), "120",
         "Time that importing the app may take.",
     ),
+    Option(
+        "wait_for_database", duration(most=1_000_000), "no limit; 0 for a SQLite file",
+        "Time to wait at the start for a database that does not answer; then the worker ends.",
+    ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
@@ -115,6 +119,7 @@ class WorkerOptions:
     grace: float = 30.0
     poll: float | None = None
     import_timeout: float = 120.0
+    wait_for_database: float | None = None
     burst: bool = False
     reload: bool = False
     until_empty: bool = False
@@ -142,7 +147,14 @@ class WorkerOptions:
             raise ConfigError("until_empty goes with burst: give both")
 
 
-_OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
+_OPTIONAL = {
+    "children",
+    "queues",
+    "max_jobs_per_child",
+    "max_memory_per_child",
+    "poll",
+    "wait_for_database",
+}
 
 
 def read_queues(text: str) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,19 @@ def test_jobs_that_nobody_serves_are_named(run: Run, shop: Hammerflow) -> None:
     assert found(ended.json["checks"], "queues") == [
         ("warn", "default is paused, with 1 jobs ready")
     ]
+
+
+def test_the_limits_of_connections_are_shown(
+    run: Run, shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((status, says),) = found(run("doctor", "--json").json["checks"], "connections")
+    assert (status, says[:56]) == ("ok", "each process opens up to 20 and waits up to 10 s for one")
+
+    monkeypatch.setenv("HAMMERFLOW_MAX_CONNECTIONS", "5000")
+    ((status, says),) = found(run("doctor", "--json").json["checks"], "connections")
+    is_file = shop.store.dialect == "sqlite"
+    assert status == ("ok" if is_file else "warn")
+    assert is_file or re.search("up to 5000 .* the limit here is [0-9]+, and [0-9]+ are", says)
 
 
 def test_no_worker_is_a_warning(run: Run, embedded_shop: Hammerflow) -> None:

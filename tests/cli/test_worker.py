@@ -220,7 +220,7 @@ def test_a_worker_without_a_database_says_why(
     monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", url)
     monkeypatch.setenv("HAMMERFLOW_APP", "shop:app")
 
-    process = worker()
+    process = worker("--wait-for-database", "0")
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1

@@ -458,7 +458,8 @@ def test_no_more_connections_is_one_sentence(served: Desk) -> None:
     served.sql("DROP ROLE IF EXISTS hammerflow_guest")
     served.sql("CREATE ROLE hammerflow_guest LOGIN")
     try:
-        store = open_store(Settings(database=served.url.replace("postgres@", "hammerflow_guest@")))
+        guest = served.url.replace("postgres@", "hammerflow_guest@")
+        store = open_store(Settings(database=guest, pool_timeout=0.1))
         with pytest.raises(StoreUnavailable, match="too many connections"):
             store.jobs.promote()
     finally:
@@ -542,7 +543,7 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
     program = (
         "import sys; from hammerflow.settings import Settings;"
-        "from hammerflow.stores import open_store;"
+        "from hammerflow.stores import database, open_store;"
         "store = open_store(Settings(database=sys.argv[1])); sys.stdin.read();"
         "store.schema.migrate(); store.schema.check()"
     )
@@ -666,7 +667,7 @@ def test_no_connection_is_left_over(desk: Desk) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    until("few connections", lambda: connections() <= database.MOST_IDLE)
+    until("few connections", lambda: connections() <= desk.settings.max_connections)
     desk.store.close()
     until("no connection", lambda: connections() == 0)
 

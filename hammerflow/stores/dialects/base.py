@@ -133,6 +133,10 @@ class DriverDialect:
         """Work on the caller's connection, in the caller's transaction."""
         return self.tx_type(connection, self.statements, foreign=True)
 
+    def is_full(self, error: BaseException) -> bool:
+        """No, where connections are files."""
+        return False
+
     def close(self, tx: Any) -> None:
         """Close the connection."""
         tx.connection.close()

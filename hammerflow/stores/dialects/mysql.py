@@ -60,6 +60,14 @@ class MySQLTx(DriverTx):
             pass
         return count
 
+    def script(self, text: str) -> None:
+        connection = self.connection
+        timeout, connection._read_timeout = connection._read_timeout, None  # as long as it takes
+        try:
+            super().script(text)
+        finally:
+            connection._read_timeout = timeout
+
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         statement = self._statements[name]
         template = "".join(
@@ -168,8 +176,11 @@ class MySQL(DriverDialect):
             **self._arguments, charset="utf8mb4", autocommit=True, client_flag=flags
         )
         tx = MySQLTx(connection, self.statements, foreign=False)
-        tx.run("session")
-        tx.run("session_isolation")
+        try:
+            tx.run("session")
+        except BaseException:
+            self.close(tx)
+            raise
         return tx
 
     def unfit(self, connection: Any) -> str | None:
@@ -199,6 +210,9 @@ class MySQL(DriverDialect):
     def close(self, tx: Any) -> None:
         tx.connection._force_close()  # without COM_QUIT: the peer may be gone
 
+    def is_full(self, error: BaseException) -> bool:
+        return isinstance(error, pymysql.Error) and bool(error.args) and error.args[0] in _FULL
+
     def codes(self, error: BaseException) -> Sequence[str]:
         """The errno; the driver's own errors mostly have none."""
         if not isinstance(error, pymysql.Error):
@@ -215,3 +229,7 @@ class MySQL(DriverDialect):
     def instant(self, value: datetime | None) -> datetime | None:
         # PyMySQL returns the text of a date such as 0000-00-00
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
+
+
+#: MySQL's error codes: too many connections of all, of an account, in an account's resources.
+_FULL = {1040, 1203, 1226}

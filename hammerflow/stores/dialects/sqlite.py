@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 import time
@@ -29,13 +30,28 @@ class SQLiteTx(DriverTx):
 
     def _prepare(self) -> None:
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._clock = _StatementClock(math.inf)
+
+    def limit(self, seconds: float) -> None:
+        """Have each statement fail that works for longer; waits for locks have their own limit."""
+        self._clock = _StatementClock(
+            seconds
+        )  # it does not know this object, which would be a ring
+        self.connection.set_progress_handler(self._clock.is_over, _STEPS)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        cursor = self._execute(name, values)
-        return cursor.fetchall()
+        self._clock.begun = time.monotonic()
+        try:
+            return self._execute(name, values).fetchall()
+        finally:
+            self._clock.begun = math.inf
 
     def run(self, name: str, /, **values: Any) -> int:
-        return self._execute(name, values).rowcount
+        self._clock.begun = time.monotonic()
+        try:
+            return self._execute(name, values).rowcount
+        finally:
+            self._clock.begun = math.inf
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         key = (name, ())
@@ -74,6 +90,21 @@ class SQLiteTx(DriverTx):
         return cursor.execute(text, arguments)  # type: ignore[no-any-return]
 
 
+class _StatementClock:
+    """How long the statement under way has worked; a caller's own statements have no limit."""
+
+    def __init__(self, seconds: float) -> None:
+        self.begun = math.inf
+        self._seconds = seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() - self.begun > self._seconds
+
+
+#: Steps of SQLite's virtual machine between two checks of the clock, a few milliseconds.
+_STEPS = 100_000
+
+
 def _size(n: int) -> int:
     """How many placeholders a list of n values gets: one of few sizes (1 to 4, 6, 8, 12, 16 ...),
     as each size is a statement of its own to prepare and cache. The last value fills the rest."""
@@ -107,8 +138,11 @@ class SQLite(DriverDialect):
     connection_type = sqlite3.Connection
     one_writer = True
 
-    def __init__(self, path: str, *, prefix: str, busy_timeout: float = 5.0) -> None:
+    def __init__(
+        self, path: str, *, prefix: str, busy_timeout: float = 5.0, statement_timeout: float = 60.0
+    ) -> None:
         self.path = path
+        self._statement_timeout = statement_timeout
         self._busy = busy_timeout
         macros = {
             "now": _NOW,
@@ -133,7 +167,9 @@ class SQLite(DriverDialect):
         except BaseException:
             connection.close()
             raise
-        return SQLiteTx(connection, self.statements, foreign=False)
+        tx = SQLiteTx(connection, self.statements, foreign=False)
+        tx.limit(self._statement_timeout)
+        return tx
 
     def unfit(self, connection: Any) -> str | None:
         mode = getattr(connection, "autocommit", _LEGACY)  # of Python 3.12 and later

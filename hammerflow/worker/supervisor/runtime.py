@@ -22,8 +22,8 @@ from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
-from hammerflow.stores import open_checked_store
 from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
@@ -49,6 +49,7 @@ class Runtime:
     """Wires the parts of a worker together and passes on what one of them reports to the others.
 
     Args:
+        store: checked, and closed by :meth:`stop`.
         lease_clock: tells the children until when the leases are held.
         on_fork_server_lost: called with the reason when there is no fork server any more; see
             :meth:`use_fork_server`.
@@ -58,6 +59,7 @@ class Runtime:
         self,
         options: WorkerOptions,
         greeting: Greeting,
+        store: Store,
         lease_clock: LeaseClock,
         *,
         on_fork_server_lost: Callable[[str], None],
@@ -70,7 +72,7 @@ class Runtime:
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
         self._listener: Listener | None = None  # replaced when a queue appears
-        self._store = open_checked_store(self._settings)
+        self._store = store
         connect = self._store.database.open_connection
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
@@ -170,11 +172,12 @@ class Runtime:
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
-        diagnostics = Diagnostics(self._store.database)
-        if warning := diagnostics.packet_warning(self._settings.max_payload):
-            log.warning(warning)
-        self._registrar.tick(now())
-        self._queue_poller.tick(now())
+        with contextlib.suppress(StoreUnavailable):  # the housekeeper tries again
+            diagnostics = Diagnostics(self._store.database)
+            if warning := diagnostics.packet_warning(self._settings.max_payload):
+                log.warning(warning)
+            self._registrar.tick(now())
+            self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
         self.pool.start()
         self._settler.start()

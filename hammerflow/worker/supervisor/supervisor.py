@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import random
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hammerflow.errors import ConfigError, HammerflowError
+from hammerflow.errors import ConfigError, HammerflowError, StoreUnavailable
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.settings import load_settings
-from hammerflow.stores import open_store
+from hammerflow.settings import Settings, load_settings
+from hammerflow.stores import open_checked_store, open_store
+from hammerflow.stores.store import Store
 from hammerflow.worker.limits import cannot_hold, raise_open_files, why_refused
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
@@ -34,6 +37,8 @@ _BURST_LOOK = 0.5
 _SWITCH = 0.0005
 #: Seconds between two log lines of a drain.
 _DRAIN_LOG = 5.0
+#: Seconds between two tries to reach the database at the start, at random.
+_RETRY = 0.2, 1.0
 
 
 class Supervisor:
@@ -85,8 +90,12 @@ class Supervisor:
                 return None, 0.0
             kinds = {task.is_async for task in greeting.catalog.tasks}
             _check_room(self._options.processes * len(kinds))
+            store = self._open_store(greeting.settings)
+            if store is None:
+                fork_server.close()
+                return None, 0.0
             lost, clock = self._on_fork_server_lost, self._lease_clock
-            runtime = Runtime(self._options, greeting, clock, on_fork_server_lost=lost)
+            runtime = Runtime(self._options, greeting, store, clock, on_fork_server_lost=lost)
             runtime.start(fork_server)
         except (OSError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "start new thread" not in str(error):
@@ -111,6 +120,37 @@ class Supervisor:
             else:  # before the start of children, during which a file may change
                 self._watch_files(greeting)
         return greeting
+
+    def _open_store(self, settings: Settings) -> Store | None:
+        """Open the store; wait for a database that is down, as a running worker does, with one line
+        in the log; None if a signal came first. A file that cannot be opened is waited for only if
+        that was asked for: it does not come up later.
+
+        Raises:
+            StoreUnavailable: it was down for longer than ``wait_for_database``.
+            SchemaMismatch: see :func:`open_checked_store`.
+        """
+        is_file = settings.url.dialect == "sqlite"
+        patience = self._options.wait_for_database
+        patience = (0.0 if is_file else math.inf) if patience is None else patience
+        begun = time.monotonic()
+        is_down = False
+        while not self._signals.stops:
+            try:
+                store = open_checked_store(settings)
+            except StoreUnavailable as error:
+                left = patience - (time.monotonic() - begun)
+                if left <= 0:
+                    raise
+                if not is_down:
+                    log.warning("the database is down, waiting until it answers: %s", error)
+                is_down = True
+                self._signals.wait(min(left, random.uniform(*_RETRY)))
+            else:
+                if is_down:
+                    log.info("the database is back after %.1f s", time.monotonic() - begun)
+                return store
+        return None
 
     def _serve(self, runtime: Runtime, reload: Reload, interval: float) -> None:
         if self._options.burst:

@@ -97,6 +97,3 @@ moved AS (
 SELECT queue_id, count(*)
 FROM moved
 GROUP BY queue_id
-
--- name: backend_pid
-SELECT pg_backend_pid()
