@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,9 +104,13 @@ class Jobs(Verbs):
 
         Where the dialect offers it, that is one statement in one round trip.
         """
-        queue_id, task_id = name_id(job.queue), name_id(job.task)
-        if queue_id not in self._names.queues or task_id not in self._names.tasks:
-            self._names.ensure([job], None)
+        queue_id, task_id, names = name_id(job.queue), name_id(job.task), self._names
+        if (
+            queue_id not in names.queues
+            or task_id not in names.tasks
+            or time.monotonic() >= names.until
+        ):
+            names.ensure([job], None)
         expires_at = job.expires_at and self._database.dialect.time(job.expires_at)
 
         def insert(tx: Tx) -> None:

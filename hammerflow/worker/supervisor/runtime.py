@@ -102,7 +102,10 @@ class Runtime:
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
         self._queue_poller = QueuePoller(
-            self._store, with_names=self._queue_order.is_open, on_queues=self._on_queues_seen
+            self._store,
+            poll=self._poll,
+            with_names=self._queue_order.is_open,
+            on_queues=self._on_queues_seen,
         )
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
