@@ -18,7 +18,9 @@ from typing import Any, Protocol, TypeVar
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.statements import Statement
 
-__all__ = ["RETRY_SECONDS", "Database", "Dialect", "ErrorKind", "Tx", "running_loop"]
+__all__ = [
+    "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "ErrorKind", "Tx", "running_loop",
+]  # fmt: skip
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
@@ -40,8 +42,13 @@ class ErrorKind(Enum):
     CONNECTION_LOST = auto()  # if it was lost during COMMIT, nobody knows whether it committed
     DUPLICATE = auto()  # a unique key is taken
     NO_TABLE = auto()  # a table does not exist
+    REPLACED = auto()  # the connection leads to a database that is no longer the one of the URL
     INTERRUPTED = auto()  # an exception from a signal struck while a statement was under way
     OTHER = auto()
+
+
+class DatabaseReplaced(StoreUnavailable):
+    """The database behind a connection is not the one of the URL any more; nothing was written."""
 
 
 class Tx(Protocol):
@@ -97,11 +104,18 @@ class Dialect(Protocol):
     def unfit(self, connection: Any) -> str | None:
         """Why a caller's connection cannot carry jobs now, as a clause; None where it can."""
 
+    def check(self, tx: Tx) -> None:
+        """Check that the connection leads to the database of the URL; as cheap as a stat.
+
+        Raises:
+            DatabaseReplaced: it does not any more.
+        """
+
     def begin(self, tx: Tx) -> None:
         """Open a transaction."""
 
     def commit(self, tx: Tx) -> None:
-        """Commit it."""
+        """Commit it, after a :meth:`check`."""
 
     def rollback(self, tx: Tx) -> None:
         """Roll it back; harmless when none is open."""
@@ -136,12 +150,14 @@ class Database:
 
     Attributes:
         answers: grows with each unit that the database has answered.
+        on_replaced: called when the database was found to be another one.
     """
 
     def __init__(self, dialect: Dialect, label: str) -> None:
         self.dialect = dialect
         self.label = label
         self.answers = 0
+        self.on_replaced: Callable[[], None] = lambda: None
         self._idle: list[Tx] = []
         self._opened: weakref.WeakSet[Tx] = weakref.WeakSet()
         self._abandoned: list[Tx] = []  # a parent's: kept open, as closing writes to its socket
@@ -304,6 +320,8 @@ class Database:
             try:
                 if not single:
                     self.dialect.begin(tx)
+                elif self._one_writer:
+                    self.dialect.check(tx)
                 value = work(tx)
                 may_be_committed = True
                 if not single:
@@ -369,9 +387,12 @@ class Database:
         kind = self._kind(error)
         if kind is ErrorKind.INTERRUPTED:
             self.dialect.close(tx)
-        elif kind is ErrorKind.CONNECTION_LOST:
+        elif kind in (ErrorKind.CONNECTION_LOST, ErrorKind.REPLACED):
             self.dialect.close(tx)
             self.close()  # the others were opened to the same server, which went away
+            if kind is ErrorKind.REPLACED:
+                log.error("%s", error)
+                self.on_replaced()
         else:
             try:
                 self.dialect.rollback(tx)
@@ -387,6 +408,8 @@ class Database:
         # taken for the answer to the next statement, so that connection must not be used again.
         if isinstance(error, SoftTimeout) or not isinstance(error, Exception):
             return ErrorKind.INTERRUPTED
+        if isinstance(error, DatabaseReplaced):
+            return ErrorKind.REPLACED
         return self.dialect.error_kind(error)
 
     def _unavailable(self, error: BaseException) -> StoreUnavailable:
