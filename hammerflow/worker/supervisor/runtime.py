@@ -102,11 +102,9 @@ class Runtime:
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
         self._queue_poller = QueuePoller(
-            self._store,
-            poll=self._poll,
-            with_names=self._queue_order.is_open,
+            self._store, poll=self._poll, with_names=self._queue_order.is_open,
             on_queues=self._on_queues_seen,
-        )
+        )  # fmt: skip
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
         self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
