@@ -72,7 +72,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
     workers = store.workers.list()
-    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+    alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
@@ -231,10 +231,7 @@ def _doorbell(settings: Settings, store: Store) -> Check:
 def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[Check]:
     for worker in workers:
         if worker not in alive:
-            yield Check(
-                "workers", "warn",
-                f"the worker on {worker['host']} (pid {worker['pid']}) has sent no heartbeat for "
-                f"{worker['silent_for']:.0f} s",
+            yield Check("workers", "warn", _silence(worker),
                 f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
                 "its last heartbeat",
             )  # fmt: skip
@@ -244,6 +241,16 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
     else:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Check("workers", "warn", "no worker is alive", advice)
+
+
+def _silence(worker: Mapping[str, Any]) -> str:
+    who, silent_for = f"the worker on {worker['host']} (pid {worker['pid']})", worker["silent_for"]
+    if silent_for < 0:
+        return (
+            f"the last heartbeat of {who} lies {-silent_for:.0f} s in the future: the database's "
+            "clock was set back, and it has not beaten since"
+        )
+    return f"{who} has sent no heartbeat for {silent_for:.0f} s"
 
 
 def _queues(store: Store, alive: Workers) -> Iterator[Check]:

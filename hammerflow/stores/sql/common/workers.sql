@@ -6,7 +6,7 @@ VALUES (:id::bigint, :host::text, :pid::integer, {now}, {now}, :info::text)
 
 -- name: worker_beat
 UPDATE {workers}
-SET beat_at = {now}
+SET beat_at = {now}, beats = beats + 1
 WHERE id = :id::bigint
 
 -- name: worker_delete
@@ -31,16 +31,15 @@ SELECT worker_id
 FROM {worker_tasks}
 WHERE task_id = :task_id::bigint
 
--- name: workers_dead
-SELECT id
+-- name: workers_beats
+SELECT id, beats, {age:beat_at}
 FROM {workers}
-WHERE {age:beat_at} > :lease::float8
 
 -- name: worker_still_dead
 SELECT id
 FROM {workers}
 WHERE id = :id::bigint
-  AND {age:beat_at} > :lease::float8
+  AND beats = :beats::bigint
 {skip_locked}
 
 -- name: leases_ownerless
