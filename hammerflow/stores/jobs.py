@@ -247,8 +247,12 @@ class Jobs(Verbs):
             self._database.unit(lambda tx: tx.many("progress_put", rows))
 
     def expire_results(self) -> int:
-        """Drop the results whose time to live is over; how many."""
-        return self._database.unit(lambda tx: tx.run("results_expire"), single=True)
+        """Drop up to 1 000 results whose time to live is over and whose dependents have ended; how
+        many."""
+        due = self._database.column("results_due", n=_PAGE)
+        if due:
+            self._database.unit(lambda tx: tx.run("results_expire", ids=due), single=True)
+        return len(due)
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""

@@ -36,7 +36,7 @@ class Workers(Verbs):
 
     def __init__(self, database: Database, names: NameTable) -> None:
         super().__init__(database, names)
-        self._seen: dict[int, tuple[int, float]] = {}  # id: beats, and since when there are so many
+        self._seen: dict[int, tuple[int, float]] = {}  # id: beats, seen first at
 
     def register(
         self, worker_id: int, *, host: str, pid: int, info: Mapping[str, Any],

@@ -20,6 +20,7 @@ from hammerflow.services.promoter import Promoter
 from hammerflow.services.queue_poller import QueuePoller
 from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
+from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores import open_checked_store
@@ -163,6 +164,7 @@ class Runtime:
         )
         services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
+        services.append(ResultExpirer(store, interval=settings.sweep))
         return ServiceRunner("housekeeper", services, self._database_status)
 
     def start(self, fork_server: ForkServerClient) -> None:
