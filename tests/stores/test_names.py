@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hammerflow.ids import name_id, unnamed
+from hammerflow.ids import name_id, new_id, unnamed
+from hammerflow.jobs.job import JobState
 from hammerflow.stores.names import BELIEVED
 from tests.stores.kit import Desk, spawned
 
@@ -118,3 +119,13 @@ def test_names_are_looked_up_once_while_they_are_believed(
         desk.store.jobs.insert_one(desk.job())
         desk.put(desk.job())
     assert asked == ["names_present"]
+
+
+def test_counts_of_a_workflow_leave_out_jobs_whose_state_was_deleted(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow_id = new_id()
+    desk.put(desk.job(workflow_id=workflow_id), lost := desk.job(workflow_id=workflow_id))
+    desk.sql(f"DELETE FROM {{ready}} WHERE job_id = {desk.id(lost.id)}")
+    assert desk.store.workflows.counts(workflow_id) == {JobState.READY: 1}
+    assert "1 jobs of workflow" in caplog.text
