@@ -74,6 +74,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
+    yield from _doorbells(alive, settings)
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
@@ -241,6 +242,20 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
     else:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Check("workers", "warn", "no worker is alive", advice)
+
+
+def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
+    """Workers that do not hear the rings of clients with these settings."""
+    own = settings.bell, settings.namespace
+    for worker in alive:
+        theirs = worker["info"].get("doorbell"), worker["info"].get("namespace")
+        if theirs[0] is not None and theirs != own:
+            says = (
+                f"the worker on {worker['host']} (pid {worker['pid']}) listens to {theirs[0]} in "
+                f"the namespace {theirs[1]}, these settings ring {own[0]} in {own[1]}"
+            )
+            advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
+            yield Check("doorbell", "warn", says, advice)
 
 
 def _silence(worker: Mapping[str, Any]) -> str:

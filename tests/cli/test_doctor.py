@@ -233,3 +233,16 @@ def test_what_costs_durability_on_sqlite(tmp_path: Path) -> None:
     assert [check.status for check in check((3, 40, 1))] == ["warn"]
     assert [check.status for check in check((3, 51, 3), synchronous="1")] == ["fail"]
     assert [check.status for check in check((3, 51, 3), journal_mode="delete")] == ["warn"]
+
+
+@pytest.mark.parametrize(
+    ("doorbell", "namespace", "is_heard"),
+    [("local", "hammerflow", True), ("redis", "hammerflow", False), ("local", "b", False)],
+)
+def test_doctor_names_a_worker_that_hears_another_doorbell(
+    embedded_shop: Hammerflow, run: Run, doorbell: str, namespace: str, is_heard: bool
+) -> None:
+    info = {"doorbell": doorbell, "namespace": namespace}
+    embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
+    out = run("doctor").out
+    assert ("listens to" not in out) is is_heard

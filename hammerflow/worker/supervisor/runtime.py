@@ -325,7 +325,8 @@ class Runtime:
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
             "children": self._options.processes, "queues": queues,
-            "is_open": self._queue_order.is_open,
+            "is_open": self._queue_order.is_open, "doorbell": self._settings.bell,
+            "namespace": self._settings.namespace,
         }  # fmt: skip
         return Registration(info, self._catalog.names, queues)
 
