@@ -17,6 +17,7 @@ from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
+from hammerflow.tasks.builtin import BUILTIN
 
 __all__ = ["Check", "diagnose"]
 
@@ -75,6 +76,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
     yield from _doorbells(alive, settings)
+    yield from _shared_tasks(store.workers.shared_tasks(), alive)
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
@@ -256,6 +258,17 @@ def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
             )
             advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
             yield Check("doorbell", "warn", says, advice)
+
+
+def _shared_tasks(shared: Mapping[str, set[int]], alive: Workers) -> Iterator[Check]:
+    """Tasks that workers of different apps (namespaces) would run for each other."""
+    apps = {each["id"]: name for each in alive if (name := each["info"].get("namespace"))}
+    for task, worker_ids in shared.items():
+        names = sorted({apps[id_] for id_ in worker_ids if id_ in apps})
+        if len(names) > 1 and not task.startswith(BUILTIN):
+            says = f"the apps {', '.join(names)} both have a task {task} and run each other's jobs"
+            advice = "rename it in one of them, or give each app a prefix or database of its own"
+            yield Check("tasks", "warn", says, advice)
 
 
 def _silence(worker: Mapping[str, Any]) -> str:

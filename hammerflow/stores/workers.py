@@ -81,6 +81,13 @@ class Workers(Verbs):
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]  # fmt: skip
 
+    def shared_tasks(self) -> Mapping[str, set[int]]:
+        """Numbers of the workers of each task that several of them have registered."""
+        found: dict[str, set[int]] = {}
+        for name, worker_id in self._database.rows("tasks_shared"):
+            found.setdefault(name, set()).add(worker_id)
+        return found
+
     def knowing(self, task: str) -> set[int]:
         """Numbers of the workers that have registered a task."""
         return set(self._database.column("task_workers", task_id=name_id(task)))

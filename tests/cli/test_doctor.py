@@ -246,3 +246,13 @@ def test_doctor_names_a_worker_that_hears_another_doorbell(
     embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
     out = run("doctor").out
     assert ("listens to" not in out) is is_heard
+
+
+def test_doctor_names_a_task_that_two_apps_share(shop: Hammerflow, run: Run) -> None:
+    for number, app in ((8, "shop"), (9, "billing"), (10, "billing")):
+        tasks = ["send", f"{app}.own", "hammerflow.empty"]
+        info = {"doorbell": "none", "namespace": app}
+        shop.store.workers.register(number, host="b", pid=2, info=info, tasks=tasks, queues=[])
+    out = run("doctor").out
+    assert out.count("run each other's jobs") == 1
+    assert "the apps billing, shop both have a task send" in out

@@ -26,6 +26,14 @@ SELECT id, host, pid, started_at, beat_at, info, {age:beat_at}
 FROM {workers}
 ORDER BY started_at
 
+-- Tasks that more than one live worker has registered.
+-- name: tasks_shared
+SELECT t.name, w.worker_id
+FROM {worker_tasks} w
+JOIN {tasks} t ON t.id = w.task_id
+WHERE EXISTS (SELECT 1 FROM {worker_tasks} o WHERE o.task_id = w.task_id AND o.worker_id <> w.worker_id)
+ORDER BY t.name
+
 -- name: task_workers
 SELECT worker_id
 FROM {worker_tasks}
