@@ -17,6 +17,7 @@ from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
+from hammerflow.tasks.builtin import BUILTIN
 
 __all__ = ["Check", "diagnose"]
 
@@ -74,8 +75,10 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
     workers = store.workers.list()
-    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+    alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
+    yield from _doorbells(alive, settings)
+    yield from _shared_tasks(store.workers.shared_tasks(), alive)
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
@@ -246,10 +249,7 @@ def _doorbell(settings: Settings, store: Store) -> Check:
 def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[Check]:
     for worker in workers:
         if worker not in alive:
-            yield Check(
-                "workers", "warn",
-                f"the worker on {worker['host']} (pid {worker['pid']}) has sent no heartbeat for "
-                f"{worker['silent_for']:.0f} s",
+            yield Check("workers", "warn", _silence(worker),
                 f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
                 "its last heartbeat",
             )  # fmt: skip
@@ -259,6 +259,55 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
     else:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Check("workers", "warn", "no worker is alive", advice)
+
+
+def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
+    """Workers that do not hear the rings of clients with these settings."""
+    own = settings.doorbell_address
+    for worker in alive:
+        theirs = worker["info"].get("doorbell")
+        if theirs is None or _is_same_doorbell(own, theirs):
+            continue
+        says = (
+            f"the worker on {worker['host']} (pid {worker['pid']}) listens to "
+            f"{_doorbell_words(theirs)}, these settings ring {_doorbell_words(own)}"
+        )
+        advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
+        yield Check("doorbell", "warn", says, advice)
+
+
+def _is_same_doorbell(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether both are one; a Redis URL that a secret keeps out of the table may be any."""
+    unknown = None in (own["redis"], theirs["redis"])
+    same = own["kind"] == theirs["kind"] and own["namespace"] == theirs["namespace"]
+    return same and (unknown or own["redis"] == theirs["redis"])
+
+
+def _doorbell_words(doorbell: Mapping[str, Any]) -> str:
+    where = f" at {doorbell['redis']}" if doorbell["redis"] else ""
+    return f"{doorbell['kind']}{where} in the namespace {doorbell['namespace']}"
+
+
+def _shared_tasks(shared: Mapping[str, set[int]], alive: Workers) -> Iterator[Check]:
+    """Tasks that workers of different apps (namespaces) would run for each other."""
+    doorbells = {each["id"]: each["info"].get("doorbell") for each in alive}
+    apps = {id_: doorbell["namespace"] for id_, doorbell in doorbells.items() if doorbell}
+    for task, worker_ids in shared.items():
+        names = sorted({apps[id_] for id_ in worker_ids if id_ in apps})
+        if len(names) > 1 and not task.startswith(BUILTIN):
+            says = f"the apps {', '.join(names)} both have a task {task} and run each other's jobs"
+            advice = "rename it in one of them, or give each app a prefix or database of its own"
+            yield Check("tasks", "warn", says, advice)
+
+
+def _silence(worker: Mapping[str, Any]) -> str:
+    who, silent_for = f"the worker on {worker['host']} (pid {worker['pid']})", worker["silent_for"]
+    if silent_for < 0:
+        return (
+            f"the last heartbeat of {who} lies {-silent_for:.0f} s in the future: the database's "
+            "clock was set back, and it has not beaten since"
+        )
+    return f"{who} has sent no heartbeat for {silent_for:.0f} s"
 
 
 def _queues(store: Store, alive: Workers) -> Iterator[Check]:

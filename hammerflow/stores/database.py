@@ -18,7 +18,9 @@ from hammerflow.stores.connections import Connections
 from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
 from hammerflow.stores.statements import Statement
 
-__all__ = ["RETRY_SECONDS", "Database", "Dialect", "Tx", "running_loop"]
+__all__ = [
+    "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "Tx", "running_loop",
+]  # fmt: skip
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
@@ -29,6 +31,10 @@ RETRY_SECONDS = 30.0
 RECONNECTS = 2
 #: Seconds between two checks whether a turn to write can come at all.
 _GLANCE = 0.05
+
+
+class DatabaseReplaced(StoreUnavailable):
+    """The database behind a connection is not the one of the URL any more; nothing was written."""
 
 
 class Tx(Protocol):
@@ -84,11 +90,18 @@ class Dialect(Protocol):
     def unfit(self, connection: Any) -> str | None:
         """Why a caller's connection cannot carry jobs now, as a clause; None where it can."""
 
+    def check(self, tx: Tx) -> None:
+        """Check that the connection leads to the database of the URL; as cheap as a stat.
+
+        Raises:
+            DatabaseReplaced: it does not any more.
+        """
+
     def begin(self, tx: Tx) -> None:
         """Open a transaction."""
 
     def commit(self, tx: Tx) -> None:
-        """Commit it."""
+        """Commit it, after a :meth:`check`."""
 
     def rollback(self, tx: Tx) -> None:
         """Roll it back; harmless when none is open."""
@@ -127,6 +140,7 @@ class Database:
 
     Attributes:
         writes: grows with each unit that the database has accepted; reads do not count.
+        on_replaced: called when the database was found to be another one.
     """
 
     def __init__(
@@ -135,6 +149,7 @@ class Database:
         self.dialect = dialect
         self.label = label
         self.writes = 0
+        self.on_replaced: Callable[[], None] = lambda: None
         self.connections: Connections[Tx] = Connections(
             dialect.connect, dialect.close, dialect.is_full,
             most=max_connections, patience=pool_timeout,
@@ -311,6 +326,8 @@ class Database:
             try:
                 if not single:
                     self.dialect.begin(tx)
+                elif self._one_writer:
+                    self.dialect.check(tx)
                 value = work(tx)
                 may_be_committed = True
                 if not single:
@@ -362,9 +379,12 @@ class Database:
         code = self._meaning(error)
         if code.kind is ErrorKind.INTERRUPTED:
             self.connections.discard(tx)
-        elif code.kind is ErrorKind.LOST:
+        elif code.kind in (ErrorKind.LOST, ErrorKind.REPLACED):
             self.connections.discard(tx)
             self.close()  # the others were opened to the same server, which went away
+            if code.kind is ErrorKind.REPLACED:
+                log.error("%s", error)
+                self.on_replaced()
         else:
             try:
                 self.dialect.rollback(tx)
@@ -384,6 +404,8 @@ class Database:
         # taken for the answer to the next statement, so that connection must not be used again.
         if isinstance(error, SoftTimeout) or not isinstance(error, Exception):
             return _INTERRUPTED
+        if isinstance(error, DatabaseReplaced):
+            return _REPLACED
         return self.dialect.meaning(error)
 
     def _unavailable(
@@ -412,6 +434,7 @@ def running_loop() -> Any:
     return None if events is None else events._get_running_loop()
 
 
+_REPLACED = ErrorCode("a file that was replaced", ErrorKind.REPLACED)
 _INTERRUPTED = ErrorCode("an exception from a signal", ErrorKind.INTERRUPTED)
 #: Kinds that end a caller's block, which may be run again. An error of another kind may be of the
 #: caller's own statement.

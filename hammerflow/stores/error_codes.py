@@ -26,6 +26,7 @@ class ErrorKind(Enum):
     DATA = "data"  # this statement can never succeed
     DUPLICATE = "data: duplicate"  # a unique key is taken
     UNKNOWN = "unknown"  # in no table: nobody's fault, unless it repeats for one job alone
+    REPLACED = "replaced"  # the connection leads to a file that is not the one of the URL now
     INTERRUPTED = "interrupted"  # an exception from a signal struck while a statement ran
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,9 +105,13 @@ class Jobs(Verbs):
 
         Where the dialect offers it, that is one statement in one round trip.
         """
-        queue_id, task_id = name_id(job.queue), name_id(job.task)
-        if queue_id not in self._names.queues or task_id not in self._names.tasks:
-            self._names.ensure([job], None)
+        queue_id, task_id, names = name_id(job.queue), name_id(job.task), self._names
+        if (
+            queue_id not in names.queues
+            or task_id not in names.tasks
+            or time.monotonic() >= names.until
+        ):
+            names.ensure([job], None)
         expires_at = job.expires_at and self._database.dialect.time(job.expires_at)
 
         def insert(tx: Tx) -> None:
@@ -260,8 +265,12 @@ class Jobs(Verbs):
             self._database.unit(lambda tx: tx.many("progress_put", rows))
 
     def expire_results(self) -> int:
-        """Drop the results whose time to live is over; how many."""
-        return self._database.unit(lambda tx: tx.run("results_expire"), single=True)
+        """Drop up to 1 000 results whose time to live is over and whose dependents have ended; how
+        many."""
+        due = self._database.column("results_due", n=_PAGE)
+        if due:
+            self._database.unit(lambda tx: tx.run("results_expire", ids=due), single=True)
+        return len(due)
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""

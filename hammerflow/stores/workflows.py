@@ -247,6 +247,12 @@ class Workflows(Verbs):
         counts: Counter[JobState] = Counter()
         for inner in [workflow_id, *self.inside(workflow_id)]:
             for state, n in self._database.rows("members_states", id=inner):
+                if state == "missing":
+                    _log.error(
+                        "%d jobs of workflow %s are in no state table: rows were deleted by hand; "
+                        "run hammerflow doctor", n, uuid.UUID(bytes=inner),
+                    )  # fmt: skip
+                    continue
                 counts[JobState(state)] += n
         return counts
 

@@ -204,6 +204,19 @@ def test_a_result_is_dropped_when_its_time_is_over(desk: Desk) -> None:
     assert desk.store.jobs.result(kept.id) == (JobState.COMPLETED, b"M2", None)
 
 
+def test_a_result_outlives_its_time_until_its_dependent_has_ended(desk: Desk) -> None:
+    then = desk.job(pending=1)
+    desk.put(first := desk.job(dependent_id=then.id), then)
+    (claimed,) = desk.claim()
+    assert claimed.id == first.id
+    desk.settle((claimed, Completed(b"M1", ttl=60.0)))
+    desk.elapse(61)
+    assert desk.store.jobs.expire_results() == 0
+    desk.end(*desk.claim())
+    assert desk.store.jobs.expire_results() == 1
+    assert desk.store.jobs.expire_results() == 0
+
+
 @pytest.mark.parametrize(
     "outcome",
     [Retrying(0, BAD), Retrying(9, BAD), Snoozed(9), Released(), lost(), Parked("x", BAD)],

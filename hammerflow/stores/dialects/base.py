@@ -111,6 +111,9 @@ class DriverDialect:
         """No, where hammerflow knows no async driver."""
         return False
 
+    def check(self, tx: Any) -> None:
+        """Nothing, where a server holds the database."""
+
     def can_commit(self, tx: Any) -> bool:
         """Yes, where a failed statement leaves the rest of its transaction as it is."""
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import random
 import sqlite3
 import time
@@ -11,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hammerflow.errors import StoreUnavailable
 from hammerflow.options.checks import EARLIEST, LATEST
+from hammerflow.stores.database import DatabaseReplaced
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
@@ -22,11 +26,23 @@ from hammerflow.stores.statements import Param, Statement
 
 __all__ = ["SQLite", "SQLiteTx"]
 
+#: Seconds between two checks of the write-ahead log of a connection.
+_WAL_PAUSE = 1.0
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 class SQLiteTx(DriverTx):
-    """Statements on one sqlite3 connection."""
+    """Statements on one sqlite3 connection.
+
+    Attributes:
+        file: (device, inode) of the file that it has opened; None for a caller's connection.
+        wal: likewise of its write-ahead log, once that was seen.
+        wal_due: when to check the log again, by the monotonic clock.
+    """
+
+    file: tuple[int, int] | None = None
+    wal: tuple[int, int] | None = None
+    wal_due = 0.0
 
     def _prepare(self) -> None:
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
@@ -143,6 +159,7 @@ class SQLite(DriverDialect):
     ) -> None:
         self.path = path
         self._statement_timeout = statement_timeout
+        self._was_opened = False
         self._busy = busy_timeout
         macros = {
             "now": _NOW,
@@ -155,6 +172,11 @@ class SQLite(DriverDialect):
         super().__init__(prefix, None, '"', macros)
 
     def connect(self) -> SQLiteTx:
+        if self._was_opened and not os.path.exists(self.path):
+            raise StoreUnavailable(  # sqlite3 would make an empty file
+                f"the SQLite file {self.path} is gone: put it back, or restart this process to "
+                "begin with an empty one"
+            )
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.path, timeout=self._busy, isolation_level=None, check_same_thread=False,
@@ -169,7 +191,41 @@ class SQLite(DriverDialect):
             raise
         tx = SQLiteTx(connection, self.statements, foreign=False)
         tx.limit(self._statement_timeout)
+        tx.file, self._was_opened = _file_at(self.path), True
         return tx
+
+    def check(self, tx: Any) -> None:
+        """A removed or replaced file takes what is written with it: its inode is compared before
+        each commit and read, and that of the write-ahead log once a second."""
+        if tx.file is None:
+            return
+        if _file_at(self.path) != tx.file:
+            self._set_aside_old_log(tx)
+            raise DatabaseReplaced(
+                f"the SQLite file {self.path} was removed or replaced while this process had it "
+                "open: nothing was written; the next call opens the file that is there now"
+            )
+        now = time.monotonic()
+        if now >= tx.wal_due:
+            tx.wal_due = now + _WAL_PAUSE
+            found = _file_at(f"{self.path}-wal")
+            if tx.wal is None:
+                tx.wal = found
+            elif found != tx.wal:
+                raise DatabaseReplaced(
+                    f"the write-ahead log {self.path}-wal was removed or replaced while this "
+                    "process had it open, so the last commits may be lost: stop all processes, "
+                    "then run: sqlite3 FILE 'PRAGMA integrity_check'"
+                )
+
+    def _set_aside_old_log(self, tx: Any) -> None:
+        """Rename the log of the old file, which SQLite would replay into the new one."""
+        if tx.wal is None or not os.path.exists(self.path):
+            return
+        if _file_at(f"{self.path}-wal") == tx.wal:
+            for name in ("wal", "shm"):
+                with contextlib.suppress(FileNotFoundError):  # another process was first
+                    os.rename(f"{self.path}-{name}", f"{self.path}-{name}-of-replaced-file")
 
     def unfit(self, connection: Any) -> str | None:
         mode = getattr(connection, "autocommit", _LEGACY)  # of Python 3.12 and later
@@ -187,6 +243,14 @@ class SQLite(DriverDialect):
         tx.connection.execute("BEGIN IMMEDIATE")
 
     def commit(self, tx: Any) -> None:
+        # Every delay() runs through here: the usual case of check() is spelled out.
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            self.check(tx)
+        else:
+            if (found.st_dev, found.st_ino) != tx.file or time.monotonic() >= tx.wal_due:
+                self.check(tx)
         tx.connection.execute("COMMIT")
 
     def rollback(self, tx: Any) -> None:
@@ -237,6 +301,15 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
             if _primary_code(error) not in _BUSY or time.monotonic() > deadline:
                 raise
         time.sleep(random.uniform(0.001, 0.02))
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """(device, inode) of the file at a path, None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _primary_code(error: sqlite3.Error) -> int:

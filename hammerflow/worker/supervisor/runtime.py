@@ -20,6 +20,7 @@ from hammerflow.services.promoter import Promoter
 from hammerflow.services.queue_poller import QueuePoller
 from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
+from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores.diagnostics import Diagnostics
@@ -92,13 +93,9 @@ class Runtime:
             self._store, lease_clock, lease=self._settings.lease, on_gone=self._on_row_gone
         )
         self._registrar = Registrar(
-            self._store,
-            describe=self._describe,
-            on_registered=self._heartbeat.add,
-            on_dropped=self._heartbeat.drop,
-            is_used=self._is_used,
-            on_ready=self._on_ready,
-        )
+            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
+            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
+        )  # fmt: skip
         self._claimers = [
             self._new_claimer("claimer", self.pool.serial),
             self._new_claimer("async-claimer", self.pool.async_),
@@ -108,8 +105,9 @@ class Runtime:
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
         self._queue_poller = QueuePoller(
-            self._store, with_names=self._queue_order.is_open, on_queues=self._on_queues_seen
-        )
+            self._store, poll=self._poll, with_names=self._queue_order.is_open,
+            on_queues=self._on_queues_seen,
+        )  # fmt: skip
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
         self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
@@ -168,6 +166,7 @@ class Runtime:
         )
         services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
+        services.append(ResultExpirer(store, interval=settings.sweep))
         return ServiceRunner("housekeeper", services, self._database_status)
 
     def start(self, fork_server: ForkServerClient) -> None:

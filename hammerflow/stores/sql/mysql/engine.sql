@@ -215,3 +215,6 @@ WHERE id IN (:ids*uuid)
 DELETE {barriers}
 FROM {barriers} FORCE INDEX (PRIMARY)
 WHERE id IN (:ids*uuid)
+
+-- macro: numbered
+CONCAT('#', j.@_id)
