@@ -37,6 +37,12 @@ SELECT id
 FROM {jobs}
 WHERE id IN (:ids*uuid)
 
+-- name: jobs_missing
+SELECT id
+FROM {job_states}
+WHERE id IN (:ids*uuid)
+  AND state = 'missing'
+
 -- name: unique_holders
 SELECT ukey, job_id
 FROM {unique_keys}
