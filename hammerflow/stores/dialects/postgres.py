@@ -199,6 +199,7 @@ class Postgres(DriverDialect):
             "for_share": "FOR SHARE",
             "lock_of": "FOR UPDATE OF @",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
+            "by_primary": "",
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }
         super().__init__(prefix, schema, '"', macros)
