@@ -1,10 +1,22 @@
 -- How jobs end, fail or are parked.
 
--- Writes the new task and arguments of a job whose body has replaced it by another call.
+-- Writes the new task and arguments of a job whose body has replaced it by another call, which has
+-- only the edges (RowFlags.HAS_EDGES, which is 1) in common with it.
 -- name: job_replace
 UPDATE {jobs}
 SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
-  options = :options::text
+  options = :options::text, flags = flags & 1
+WHERE id = :id::uuid
+
+-- Flags of RowFlags that say how alone a job runs.
+-- name: jobs_mark
+UPDATE {jobs}
+SET flags = flags | :flag::smallint
+WHERE id IN (:ids*uuid)
+
+-- name: job_clear
+UPDATE {jobs}
+SET flags = flags & 1
 WHERE id = :id::uuid
 
 -- name: done_insert
