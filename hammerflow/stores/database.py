@@ -151,7 +151,7 @@ class Database:
         self.writes = 0
         self.on_replaced: Callable[[], None] = lambda: None
         self.connections: Connections[Tx] = Connections(
-            dialect.connect, dialect.close, dialect.is_full,
+            self._connect, dialect.close, dialect.is_full,
             most=max_connections, patience=pool_timeout,
         )  # fmt: skip
         self._pid = os.getpid()
@@ -346,6 +346,9 @@ class Database:
             if connections.waiting:
                 connections.serve()
             return value
+
+    def _connect(self) -> Tx:
+        return self.dialect.connect()
 
     def _begin(self) -> Tx:
         retries = _Retries()

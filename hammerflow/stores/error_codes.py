@@ -37,6 +37,7 @@ class Advice(Enum):
     LOCKS = "locks"
     PRIMARY = "primary"
     RIGHTS = "rights"
+    FILE = "file"
     MIGRATE = "migrate"
     SPACE = "space"
     LIMIT = "limit"
@@ -54,6 +55,7 @@ ADVICE: Mapping[Advice, str] = {
         "the tables' owner must GRANT SELECT, INSERT, UPDATE and DELETE on all of hammerflow's "
         "tables to the user of the URL"
     ),
+    Advice.FILE: "check its path, and that this user may write the file and its folder",
     Advice.MIGRATE: "run hammerflow migrate",
     Advice.SPACE: "free space on the server's disk",
     Advice.LIMIT: "raise the server's limit, or lower its load",
@@ -279,20 +281,20 @@ SQLITE: Codes = {
     "no such table": ErrorCode("SQLITE_ERROR: no such table", ErrorKind.NO_TABLE, Advice.MIGRATE),
     "no such column": ErrorCode("SQLITE_ERROR: no such column", _STATE, Advice.MIGRATE),
     "2": ErrorCode("SQLITE_INTERNAL", ErrorKind.UNKNOWN, Advice.NONE, "a fault of SQLite"),
-    "3": ErrorCode("SQLITE_PERM", _STATE, Advice.RIGHTS, "SQLite raises CANTOPEN instead"),
+    "3": ErrorCode("SQLITE_PERM", _STATE, Advice.FILE, "SQLite raises CANTOPEN instead"),
     "4": ErrorCode("SQLITE_ABORT: rolled back meanwhile", _CONTENTION, Advice.LOCKS,
                    "needs a rollback between two steps of one statement"),
     "5": ErrorCode("SQLITE_BUSY", _CONTENTION, Advice.LOCKS),
     "6": ErrorCode("SQLITE_LOCKED", _CONTENTION, Advice.LOCKS, "needs a shared cache"),
     "7": ErrorCode("SQLITE_NOMEM", _STATE, Advice.LIMIT, _LIMITS),
-    "8": ErrorCode("SQLITE_READONLY", _LOST, Advice.RIGHTS),
+    "8": ErrorCode("SQLITE_READONLY", _LOST, Advice.FILE),
     "9": ErrorCode("SQLITE_INTERRUPT", _STATE, Advice.TIMEOUT),
     "10": ErrorCode("SQLITE_IOERR", _LOST, Advice.SPACE,
                     "needs a broken disk: `tox -e faults -- fsync-error-sqlite` has one"),
     "11": ErrorCode("SQLITE_CORRUPT", _LOST, Advice.ADMIN),
     "12": ErrorCode("SQLITE_NOTFOUND", ErrorKind.UNKNOWN, Advice.NONE, _NEVER),
     "13": ErrorCode("SQLITE_FULL", _LOST, Advice.SPACE),
-    "14": ErrorCode("SQLITE_CANTOPEN", _LOST, Advice.REACH),
+    "14": ErrorCode("SQLITE_CANTOPEN", _LOST, Advice.FILE),
     "15": ErrorCode("SQLITE_PROTOCOL: a race for the WAL", _CONTENTION, Advice.LOCKS,
                     "a race of many processes that open the file"),
     "17": ErrorCode("SQLITE_SCHEMA: the schema changed", _CONTENTION, Advice.LOCKS,

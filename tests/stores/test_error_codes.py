@@ -383,6 +383,15 @@ def test_every_state_of_the_database_comes_with_advice() -> None:
     assert set(ADVICE) == set(Advice) - {Advice.NONE}
 
 
+def test_a_file_that_may_not_be_written_asks_for_no_grant(tmp_path: Path) -> None:
+    with desk_at(f"sqlite:///{tmp_path}/x.db") as desk:
+        desk.store.schema.migrate()
+        words = pytest.raises(StoreUnavailable, match="user may write the file and its folder$")
+        with words, desk.store.transaction() as tx:
+            tx.connection.execute("PRAGMA query_only = ON")
+            desk.store.jobs.insert([desk.job()], tx)
+
+
 def test_tables_that_are_gone_are_one_sentence(desk: Desk) -> None:
     desk.put(desk.job())
     desk.store.schema.drop()
