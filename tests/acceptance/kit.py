@@ -148,9 +148,11 @@ class Shop:
             assert len(roots - acknowledged) <= unknown, "jobs of no origin"
 
     def _check_attempts(self, most: int) -> None:
-        """I5: attempts without a gap, each but the last one with its error."""
+        """I5: attempts without a gap, each but the last one with its error. One that ended with
+        its process, beside others, was given back."""
         failed: dict[bytes, set[int]] = {}
-        for job_id, attempt in self.desk.sql("SELECT job_id, attempt FROM {errors}"):
+        charged = "SELECT job_id, attempt FROM {errors} WHERE kind <> 'suspected'"
+        for job_id, attempt in self.desk.sql(charged):
             failed.setdefault(as_bytes(job_id), set()).add(attempt)
         for job_id, attempt, state in self.desk.sql("SELECT job_id, attempt, state FROM {done}"):
             assert attempt <= most
