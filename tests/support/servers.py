@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.programs import KINDS, find_program
+from tests.support.programs import KINDS
 
 __all__ = [
     "MariaDB",
@@ -62,7 +62,7 @@ class Server:
     @classmethod
     def programs(cls) -> None:
         """Raise LookupError, saying what to do, where a program is missing."""
-        if any(find_program(program) is None for program in KINDS[cls.kind].programs):
+        if not KINDS[cls.kind].is_there():
             raise LookupError(KINDS[cls.kind].advice())
 
     def url(self, database: str | None = None) -> str:
@@ -86,7 +86,7 @@ class Server:
         """Start on the same port and data, and return when it answers."""
         if self.process is not None:
             raise RuntimeError(f"this {self.kind} server runs already")
-        self.process = _spawn(self._command(), self.folder)
+        self.process = _spawn(self._command(), self.folder, KINDS[self.kind].root)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -203,7 +203,7 @@ class Postgres(Server):
         }
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
-        command = [_program("postgres"), "-D", str(self.folder / "data")]
+        command = [_program(self.kind, "postgres"), "-D", str(self.folder / "data")]
         return command + [f"--{name}={value}" for name, value in options.items()]
 
     def _answers(self) -> bool:
@@ -248,14 +248,15 @@ class MariaDB(Server):
             "init-file": self.folder / "users.sql",
             "max-connections": 200,
             "innodb-buffer-pool-size": "64M",
-            "innodb-log-file-size": "16M",
+            "loose-innodb-log-file-size": "16M",
             "innodb-flush-log-at-trx-commit": 1 if self.durable else 2,
             "innodb-doublewrite": int(self.durable),
             "innodb-fast-shutdown": 1,
         }
         flags = ["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]
         pairs = [f"--{name}={value}" for name, value in options.items()]
-        return [_program("mariadbd"), *flags, *pairs]
+        program = "mysqld" if _is_mysql() else "mariadbd"
+        return [_program(self.kind, program), *flags, *pairs]
 
     def _answers(self) -> bool:
         import pymysql
@@ -283,7 +284,7 @@ class Redis(Server):
 
     def _command(self) -> list[str]:
         return [
-            *(_program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(_program(self.kind, "redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--save", "", "--appendonly", "no", "--dir", str(self.folder)),
         ]
 
@@ -384,44 +385,61 @@ def _copy_template(kind: str, data: Path, make: Callable[[Path], None]) -> None:
 
 
 def _init_postgres(data: Path) -> None:
-    command = [_program("initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    _run([*command, "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
+    command = [_program("postgres", "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
+    options = ["--encoding=UTF8", "--locale=C", "--no-sync"]
+    _run([*command, *options], KINDS["postgres"].root)
 
 
 def _init_mariadb(data: Path) -> None:
-    _run(
-        [
-            *(_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}"),
-            *("--auth-root-authentication-method=normal", "--skip-test-db"),
-            *("--skip-name-resolve", "--innodb-log-file-size=16M", "--innodb-doublewrite=0"),
-            "--innodb-flush-log-at-trx-commit=0",
+    if _is_mysql():
+        command = [_program("mariadb", "mysqld"), "--no-defaults", "--initialize-insecure"]
+        options = [f"--datadir={data}"]
+    else:
+        command = [_program("mariadb", "mariadb-install-db"), "--no-defaults"]
+        options = [
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            *("--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=16M"),
         ]
-    )
+    fast = ["--innodb-doublewrite=0", "--innodb-flush-log-at-trx-commit=0"]
+    _run([*command, *options, *fast], KINDS["mariadb"].root)
 
 
-def _run(command: list[str]) -> None:
-    process = _spawn(command, temporary_folder())
+def _is_mysql() -> bool:
+    """Whether MySQL stands in for MariaDB."""
+    return KINDS["mariadb"].program("mariadbd") is None
+
+
+def _run(command: list[str], root: str) -> None:
+    process = _spawn(command, temporary_folder(), root)
     if process.wait() != 0:
         log = (temporary_folder() / "log").read_text(errors="replace")
         raise RuntimeError(f"{command[0]} failed:\n{log[-3000:]}")
 
 
-def _program(name: str) -> str:
-    path = find_program(name)
+def _program(kind: str, name: str) -> str:
+    path = KINDS[kind].program(name)
     if path is None:
-        kind = next(kind for kind in KINDS.values() if name in kind.programs)
-        raise LookupError(kind.advice())
+        raise LookupError(KINDS[kind].advice())
     return path
 
 
 # -- processes
 
 
-def _spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], folder: Path, root: str) -> subprocess.Popen[bytes]:
     account = _account()
-    options: dict[str, Any] = {}
-    if account is not None:
-        options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+    def prepare() -> None:
+        if root != "/":
+            os.chroot(root)
+            os.chdir(folder)
+        if account is not None:
+            os.setgroups([])
+            os.setgid(account.pw_gid)
+            os.setuid(account.pw_uid)
+        _die_with_parent()  # after the change of user, which would clear it
+
     # The environment's PGxxx and LC_xxx variables must not reach the server.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(folder)}
     with open(folder / "log", "ab") as log:
@@ -433,8 +451,7 @@ def _spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C in the terminal is for pytest
-            preexec_fn=_die_with_parent,  # after the change of user, which would clear it
-            **options,
+            preexec_fn=prepare,
         )
 
 
