@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import copyreg
 import uuid
-from typing import Any, TypeVar
+from typing import Any
 
 __all__ = [
     "ConditionError",
@@ -42,10 +42,7 @@ __all__ = [
     "StoreUnavailable",
     "UnknownTask",
     "WorkflowInvalid",
-    "placed",
 ]
-
-E = TypeVar("E", bound=Exception)
 
 
 class HammerflowError(Exception):
@@ -59,16 +56,6 @@ class HammerflowError(Exception):
 
 class ConfigError(HammerflowError):
     """A setting, URL, name or option is wrong. Correct the value that the message names."""
-
-
-def placed(error: E, place: str) -> E:
-    """An error of one call among many with the place of that call.
-
-    Args:
-        error: one that takes its text as its only argument.
-        place: such as ``"group[3]"``.
-    """
-    return type(error)(f"{place}: {error}")
 
 
 class MissingExtra(ConfigError):

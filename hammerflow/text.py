@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "NAME", "REASON", "TRACE", "checked_name", "plain_text", "safe_repr", "storable", "timestamp",
-    "visible", "visible_lines",
+    "NAME", "REASON", "TRACE", "checked_name", "placed", "plain_text", "safe_repr", "storable",
+    "timestamp", "visible", "visible_lines",
 ]  # fmt: skip
+
+E = TypeVar("E", bound=Exception)
 
 #: Most characters of a name or key.
 NAME: Final = 255
@@ -98,6 +100,16 @@ def timestamp(instant: datetime) -> str:
     JSON in UTC: the caller chooses by ``astimezone``.
     """
     return instant.isoformat(timespec="milliseconds")
+
+
+def placed(error: E, place: str) -> E:
+    """An error of one call among many with the place of that call.
+
+    Args:
+        error: one that takes its text as its only argument.
+        place: such as ``"group[3]"``.
+    """
+    return type(error)(f"{place}: {error}")
 
 
 def safe_repr(value: object, most: int = 80) -> str:

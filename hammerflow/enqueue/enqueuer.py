@@ -15,7 +15,7 @@ from hammerflow.enqueue.job_factory import JobFactory, one_signature
 from hammerflow.enqueue.spool import Spool
 from hammerflow.enqueue.transaction import OpenTransaction, Transaction, TransactionBlock, leave
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
-from hammerflow.errors import ConfigError, WorkflowInvalid, placed
+from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
 from hammerflow.options.checks import items_of
@@ -24,6 +24,7 @@ from hammerflow.results.result import Result, Results
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.results.workflow import BatchResult
 from hammerflow.tasks.task import Task
+from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import plan_of
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
-from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid, placed
+from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, PRIORITY, NewJob, NewWorkflow, RowFlags, Rule
+from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import Plan, external_id, jobs_of, reference
 from hammerflow.workflows.planned import Output, PlannedJob, PlannedWorkflow

@@ -11,6 +11,7 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome, Settled
 from hammerflow.options.checks import NAME_CHECK, items_of, whole
 from hammerflow.results.waiting import announce
+from hammerflow.stores.store import Store
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
@@ -61,7 +62,6 @@ class _InlineWorker:
     def __init__(self, app: Hammerflow, queues: Iterable[str] | None) -> None:
         self.worker_id = worker_number()
         self._app = app
-        self._store = app.store
         self._given = None if queues is None else list(queues)
         self._executor = Executor(app, progress=self._write_progress)
         self._executor.worker_id = self.worker_id
@@ -74,6 +74,11 @@ class _InlineWorker:
             self.worker_id, host="inline", pid=0, info={"inline": True},
             tasks=catalog.names, queues=self._queues(),
         )  # fmt: skip
+
+    @property
+    def _store(self) -> Store:
+        """A body may close the app, which opens another store at its next use."""
+        return self._app.store
 
     def run(self, limit: int | None) -> int:
         """Claim and run in rounds until one finds nothing."""

@@ -13,7 +13,7 @@ from hammerflow.text import storable
 
 __all__ = [
     "CLOSED_PIPES", "cause_of", "dropped_job", "failure_of", "hard_timeout", "how_it_ended",
-    "lost_child", "message_of", "no_attempt_left", "traceback_of", "type_name",
+    "lost_child", "message_of", "no_attempt_left", "self_cancelled", "traceback_of", "type_name",
 ]  # fmt: skip
 
 #: The exit code of a child whose pipes a body has closed.
@@ -95,6 +95,15 @@ def hard_timeout(seconds: float) -> Failure:
     """The body has run longer than its hard timeout and was stopped."""
     text = f"it ran longer than its timeout of {seconds:g} s and was stopped"
     return Failure("timeout", "HardTimeout", text, "")
+
+
+def self_cancelled() -> Failure:
+    """The body was interrupted as by a cancel, but no supervisor has asked for it."""
+    text = (
+        "the body was interrupted by SIGUSR1, though nobody had cancelled it: a body must not send "
+        "its own process this signal, by which a worker cancels jobs"
+    )
+    return Failure("failed", "SelfCancelled", text, "")
 
 
 def no_attempt_left(attempt: int, max_attempts: int) -> Failure:

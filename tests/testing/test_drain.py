@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -508,3 +509,21 @@ def _take_lease_away(app: Hammerflow, job_id: bytes) -> None:
         )
 
     app.store.database.unit(work)
+
+
+def test_a_body_that_closes_the_app_leaves_no_connection_open(sqlite_url: str) -> None:
+    app = Hammerflow("closing", database=sqlite_url, doorbell="none")
+    app.migrate()
+    store = app.store  # held: collecting it would close its connections, with a warning
+
+    @app.task
+    def close() -> None:
+        app.close()
+
+    close.delay()
+    drain(app)
+    app.close()
+
+    path = app.settings.url.database
+    opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    assert path not in opened, store

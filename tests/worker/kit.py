@@ -18,6 +18,7 @@ from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
 from hammerflow.worker.child.serial import SerialChild
+from hammerflow.worker.fork_signals import ignore_stop_signals
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 from hammerflow.worker.supervisor.async_handle import AsyncChildHandle
 from hammerflow.worker.supervisor.child_channel import ChildChannel
@@ -85,9 +86,11 @@ class Bench:
             pulse = LeaseClock()
             pulse.extend(math.inf)
             try:
+                ignore_stop_signals()  # as the fork server does
                 child(app, self.channel.child_ends, options, pulse, **values).run()
             finally:  # nothing may return into the copy of the test
                 os._exit(1)
+        self.handle.pid = self.pid
         self.channel.handed_over()
 
     def give(self, *jobs: Claimed) -> None:

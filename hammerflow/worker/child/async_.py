@@ -34,6 +34,8 @@ class AsyncChild(Child):
     end.
     """
 
+    shares_process = True
+
     _tasks: dict[bytes, JobTask] = field(default_factory=dict)
     _programs: Programs = field(default_factory=Programs)
     _has_quit: bool = False

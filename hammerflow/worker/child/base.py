@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.outcome import Failed, Outcome
@@ -55,6 +55,7 @@ class Child:
         largest_outcome: bytes that the message on the end of one job may have. No database takes a
             value of 1 GiB, and the supervisor reads no message of 2.
         cancel_watchdog: see :class:`ProcessState`.
+        shares_process: whether bodies run in it at the same time.
     """
 
     app: Hammerflow
@@ -63,6 +64,7 @@ class Child:
     lease_clock: LeaseClock
     largest_outcome: int = 1 << 30
     cancel_watchdog: bool = False
+    shares_process: ClassVar[bool] = False
     _jobs_done: int = 0
     _spoiled: str | None = None  # why no other body may run in this process
     #: Bodies report progress from their threads, too.
@@ -77,6 +79,8 @@ class Child:
     def _begin(self) -> None:
         """Handle signals, and note the state of the process to which it returns after each job."""
         self._interrupts.install()
+        if self.shares_process:
+            self._interrupts.survive_others()
         self._state = ProcessState(cancel_watchdog=self.cancel_watchdog)
 
     def _ended(self, outcome: Outcome, job_id: bytes | None = None) -> bytes:

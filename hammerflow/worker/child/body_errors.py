@@ -74,8 +74,8 @@ def _asked_outcome(error: BaseException, execution: JobExecution) -> Outcome | N
             return _retried(execution, failure, may_retry=options.retries_timeouts)
         if reason is not None or execution.is_disturbed:
             return Released()  # as for CancelAsked, or a neighbour has cancelled it: no charge
-    if issubclass(kind, CancelAsked):
-        return Released()  # the lease says that it was cancelled: settling makes that its end
+    if issubclass(kind, CancelAsked) and not execution.task.defaults.is_async:
+        return Released()  # if it was cancelled, settling makes that its end
     if issubclass(kind, ReplaceAsked):
         return _replaced(execution, error)  # type: ignore[arg-type]
     if issubclass(kind, Cancel):

@@ -11,6 +11,13 @@ from hammerflow.errors import SoftTimeout
 __all__ = ["CANCEL_SIGNAL", "CancelAsked", "Interrupts"]
 
 CANCEL_SIGNAL = signal.SIGUSR1
+#: What cannot be handled, what reports a crash, what a terminal stops a reader or writer with, and
+#: what does nothing unless it is handled.
+_NOT_SURVIVED = {
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+    signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD,
+    signal.SIGCONT, signal.SIGURG, signal.SIGWINCH,
+}  # fmt: skip
 
 
 class CancelAsked(BaseException):
@@ -37,6 +44,15 @@ class Interrupts:
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(CANCEL_SIGNAL, self._on_cancel)
 
+    def survive_others(self) -> None:
+        """Ignore what ends a process that does not handle it, but for crashes: a signal that a body
+        sends to its own process must not end its neighbours'. By a handler and not SIG_IGN, which
+        programs that a body starts would inherit. Call it after :meth:`install`."""
+        handled = _handled()
+        for number in signal.valid_signals() - _NOT_SURVIVED:
+            if signal.getsignal(number) is signal.SIG_DFL and not handled >> (number - 1) & 1:
+                signal.signal(number, self._on_other)
+
     def arm(self, soft_timeout: float | None) -> None:
         """A body begins; interrupt it after ``soft_timeout`` seconds."""
         self._in_body = True
@@ -53,15 +69,33 @@ class Interrupts:
 
     def _on_alarm(self, number: int, frame: types.FrameType | None) -> None:
         soft_timeout = self._soft_timeout
-        if self._may_raise() and soft_timeout is not None:
+        if soft_timeout is not None and self._may_raise():
             raise SoftTimeout(f"the soft timeout of {soft_timeout:g} s is over")
 
     def _on_cancel(self, number: int, frame: types.FrameType | None) -> None:
         if self._may_raise():
             raise CancelAsked
 
+    def _on_other(self, number: int, frame: types.FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a process that a body has forked may be ended
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
     def _may_raise(self) -> bool:
         """Once per body, and never in a process that the body has forked."""
         may_raise = self._in_body and os.getpid() == self._pid
         self._in_body = False
         return may_raise
+
+
+def _handled() -> int:
+    """A bit for each signal that has a handler; those of ``faulthandler`` are none of Python's.
+
+    Source: SigCgt in proc_pid_status(5). Without /proc, no signal counts as handled.
+    """
+    try:
+        with open("/proc/self/status") as status:
+            lines = dict(line.split(":", 1) for line in status)
+        return int(lines["SigCgt"], 16)
+    except (OSError, KeyError):
+        return 0

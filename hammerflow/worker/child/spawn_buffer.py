@@ -16,10 +16,11 @@ from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
-from hammerflow.errors import ConfigError, SpawnInvalid, placed
+from hammerflow.errors import ConfigError, SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
+from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import external_id, jobs_of, plan_of, reference
 from hammerflow.workflows.references import ChildrenRef, ResultRef

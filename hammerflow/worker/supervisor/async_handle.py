@@ -108,5 +108,8 @@ class AsyncChildHandle(ChildHandle):
         self._stop(held.job.id, "timeout")
         return True
 
+    def _excuses_release(self) -> bool:
+        return True  # its child stops a body on request only, and knows whom a neighbour disturbed
+
     def _stop(self, job_id: bytes, why: str) -> None:
         self.channel.send(pack([STOP, job_id, why]))

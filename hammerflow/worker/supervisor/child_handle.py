@@ -12,8 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import Failed, Lost, Outcome, Released, Retrying
-from hammerflow.worker.failures import CLOSED_PIPES, dropped_job, hard_timeout, lost_child
+from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Released, Retrying
+from hammerflow.worker.failures import (
+    CLOSED_PIPES,
+    dropped_job,
+    hard_timeout,
+    lost_child,
+    self_cancelled,
+)
 from hammerflow.worker.processes import kill_family
 from hammerflow.worker.protocol import ASK, JOBS, PROGRESS, QUIT, RUNS, pack
 from hammerflow.worker.run_options import TaskCatalog
@@ -144,14 +150,15 @@ class ChildHandle(ABC):
         if reason.job_id != job.id:
             return Released()
         failure = hard_timeout(reason.timeout)
-        retry_in = options.delay_after(job.attempt, random.random())
-        if retry_in is None or not options.retries_timeouts:
-            return Failed(failure)
-        return Retrying(retry_in, failure)
+        return self._retried(job, failure, may_retry=options.retries_timeouts)
 
     def outcome_of_dropped(self, job: Claimed) -> Outcome:
         """How a job ended that this child has dropped."""
         return Lost(dropped_job(self.pid), self._delay_after_loss(job))
+
+    def _retried(self, job: Claimed, failure: Failure, *, may_retry: bool) -> Outcome:
+        delay = self.catalog.run_options(job).delay_after(job.attempt, random.random())
+        return Retrying(delay, failure) if may_retry and delay is not None else Failed(failure)
 
     def _delay_after_loss(self, job: Claimed) -> float | None:
         return 0.0 if job.attempt < self.catalog.run_options(job).max_attempts else None
@@ -168,10 +175,19 @@ class ChildHandle(ABC):
     def _end(self, held: HeldJob, outcome: Outcome, results: RoundResults, seconds: float) -> None:
         self.jobs_ended += 1
         is_cancelled = self.kill_at.pop(held.job.id, None) is not None
-        if is_cancelled and type(outcome) is Released:
-            results.add_stopped(held, self.pid, seconds)
-        else:
-            results.add(held, outcome, self.pid, seconds)
+        if type(outcome) is Released:
+            is_excused = self._excuses_release()
+            if is_cancelled:
+                results.add_stopped(held, self.pid, seconds)
+                return
+            if not is_excused:
+                outcome = self._retried(held.job, self_cancelled(), may_retry=True)
+        results.add(held, outcome, self.pid, seconds)
+
+    @abstractmethod
+    def _excuses_release(self) -> bool:
+        """Whether a job that was interrupted is not at fault, though it was not cancelled. Each
+        cause excuses one job."""
 
     def _receive_common(self, message: list[Any], results: RoundResults) -> None:
         if message[0] == PROGRESS:

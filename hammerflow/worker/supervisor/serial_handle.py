@@ -50,6 +50,8 @@ class SerialChildHandle(ChildHandle):
     # Set while jobs are taken back and the child has not reported that it missed their
     # tokens. It must not get new tokens before: it would start the old jobs with them.
     _is_blocked: bool = False
+    # How many signals may still interrupt a job: one may arrive after the end of its own.
+    _cancels: int = 0
 
     @property
     def is_busy(self) -> bool:
@@ -136,6 +138,7 @@ class SerialChildHandle(ChildHandle):
 
     def cancel(self, job_id: bytes) -> None:
         """Interrupt the body that runs."""
+        self._cancels += 1
         self.send_signal(CANCEL_SIGNAL)
 
     def next_deadline(self) -> JobDeadline | None:
@@ -154,6 +157,10 @@ class SerialChildHandle(ChildHandle):
         """Kill it: its outcomes belong to jobs by their order, which cannot be trusted any more.
         Tokens tell which of its jobs were not started."""
         self.kill()
+
+    def _excuses_release(self) -> bool:
+        is_late, self._cancels = self._cancels > 0, max(0, self._cancels - 1)
+        return is_late
 
     def _held(self) -> Iterator[HeldJob]:
         for chunk in self._chunks:
