@@ -14,6 +14,7 @@ from sphinx.util.nodes import make_refnode
 
 import hammerflow
 from hammerflow.options.option import option_table
+from hammerflow.stores.error_codes import TABLES
 
 project = "hammerflow"
 author = "the authors of hammerflow"
@@ -66,6 +67,23 @@ class OptionTable(SphinxDirective):
         return self.parse_text_to_nodes(option_table(options))
 
 
+class ErrorCodes(SphinxDirective):
+    """A table of error codes, read from the code: ``{error-codes} postgres``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The nodes of the table."""
+        lines = [
+            "| code | what it is | class | no test provokes it, because |",
+            "|---|---|---|---|",
+        ]
+        for code, meant in TABLES[self.arguments[0]].items():
+            shown = f"`{code}`" if code else "none"
+            lines.append(f"| {shown} | {meant.name} | {meant.kind.value} | {meant.untested} |")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def _resolve_public_name(
     _: Sphinx, environment: BuildEnvironment, node: pending_xref, content: nodes.Element
 ) -> nodes.Element | None:
@@ -101,6 +119,7 @@ def _refer_to_tables(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("option-table", OptionTable)
+    app.add_directive("error-codes", ErrorCodes)
     app.connect("missing-reference", _resolve_public_name)
     app.connect("autodoc-process-docstring", _refer_to_tables, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hammerflow import early_signals  # noqa: F401 - first: it holds signals
 from hammerflow.app import Hammerflow
 from hammerflow.canvas.chain import chain, chord, group
 from hammerflow.canvas.signature import Signature

@@ -139,7 +139,12 @@ class Hammerflow:
 
     @cached_property
     def store(self) -> Store:
-        """The store; the first use checks the schema (and migrates an SQLite file)."""
+        """The store; the first use checks the schema (and migrates an SQLite file).
+
+        The doorbell is opened first: what it lacks, as its driver, is said before anything is
+        written, never after a commit.
+        """
+        _ = self.notifier
         return self._open_once("store", self._open_store)
 
     def _open_store(self) -> Store:
@@ -154,7 +159,10 @@ class Hammerflow:
     @cached_property
     def notifier(self) -> Notifier:
         """The doorbell."""
-        connect = self.store.database.open_connection
+
+        def connect() -> Any:
+            return self.store.database.open_connection()
+
         return self._open_once("notifier", lambda: open_notifier(self.settings, connect=connect))
 
     @cached_property

@@ -4,7 +4,7 @@
     +-- ConfigError            a setting, a URL, a name or an option is wrong
     |   +-- MissingExtra       an optional package is not installed
     |   +-- SchemaMismatch     the database's tables do not fit this version
-    +-- StoreUnavailable       the database cannot be reached, or no longer answers
+    +-- StoreUnavailable       the database cannot be reached, or does not do this now
     +-- UnknownTask            no task of that name is registered
     +-- JobNotFound            no job or workflow has that id
     +-- JobFailed              the job failed for good; carries the remote error
@@ -80,8 +80,18 @@ class SchemaMismatch(ConfigError):
 
 
 class StoreUnavailable(HammerflowError):
-    """The database cannot be reached or no longer answers, after all retries. Whether a transaction
-    that was committing at that moment took place is unknown."""
+    """The database cannot be reached, no longer answers, or does not do this now, after all
+    retries: it is read-only or full, a time-out ended the statement, another transaction holds the
+    locks, or a table or a right is missing. Whether a transaction that was committing at that
+    moment took place is unknown.
+
+    Attributes:
+        is_refusal: the database has answered, and has not done it.
+    """
+
+    def __init__(self, text: str, *, is_refusal: bool = False) -> None:
+        super().__init__(text)
+        self.is_refusal = is_refusal
 
 
 class UnknownTask(HammerflowError):

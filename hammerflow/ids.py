@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import random
+import re
 import threading
 import time
 import uuid
@@ -13,7 +14,7 @@ import uuid
 from hammerflow.errors import JobNotFound
 from hammerflow.text import plain_text, safe_repr
 
-__all__ = ["as_key", "first_id_at", "is_id", "name_id", "new_id", "worker_number"]
+__all__ = ["as_key", "first_id_at", "is_id", "name_id", "new_id", "unnamed", "worker_number"]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -23,9 +24,21 @@ def name_id(name: str) -> int:
     It is a hash (BLAKE2b) and not a sequence, so that an insert needs no query for it. The tables
     ``queues`` and ``tasks`` hold number and name, and their unique keys refuse a collision
     (probability n * n / 2**64: 5e-14 for a thousand names).
+
+    ``#4711`` is the number 4711 itself, of a name whose row was deleted (:func:`unnamed`).
     """
+    if _NUMBER.fullmatch(name) and int(name[1:]) < 1 << 63:
+        return int(name[1:])
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
+
+
+_NUMBER = re.compile("#[0-9]{1,19}")
+
+
+def unnamed(number: int) -> str:
+    """The substitute for the name of this number, where the table of names has lost it."""
+    return f"#{number}"
 
 
 #: The bits of version and variant.

@@ -26,7 +26,7 @@ from hammerflow.options.checks import (
 )
 from hammerflow.options.option import Option, OptionTable, documented, unknown_option
 from hammerflow.urls.database import DatabaseURL, parse_url
-from hammerflow.urls.redis import checked_redis_url
+from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
 __all__ = ["MODULES", "SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
 
@@ -132,7 +132,16 @@ SETTINGS = OptionTable((
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
     Option(
-        "statement_timeout", _SECONDS, "60", "Longest time of one statement on a database server."
+        "statement_timeout", _SECONDS, "60",
+        "Longest time of one statement; migrations are exempt.",
+    ),
+    Option(
+        "max_connections", whole(2, 10_000), "20",
+        "Maximum of connections to the database in one process; its threads share them.",
+    ),
+    Option(
+        "pool_timeout", duration(most=1_000_000), "10",
+        "Longest time to wait for one of them to be free, and for a server that takes no more.",
     ),
     Option(
         "log_jobs", FLAG, "False",
@@ -159,7 +168,7 @@ class Settings:
     Each can be given as a keyword of ``Hammerflow(...)``, as the environment variable
     ``HAMMERFLOW_<NAME>`` (the two URLs: ``HAMMERFLOW_DATABASE_URL``, ``HAMMERFLOW_REDIS_URL``)
     or as a key of ``hammerflow.toml``. The keyword wins over the variable, which wins over
-    the file.
+    the file. ``database_source`` names the one that gave the database.
 
     Raises:
         ConfigError: a value is out of range, or two settings contradict each other.
@@ -179,9 +188,12 @@ class Settings:
     poison_limit: int = 3
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
+    max_connections: int = 20
+    pool_timeout: float = 10.0
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()
+    database_source: str = field(default="default", compare=False)
 
     def __post_init__(self) -> None:
         for option in SETTINGS:
@@ -200,6 +212,10 @@ class Settings:
         """The database's URL without its password, for logs."""
         return self.url.redacted
 
+    def with_database(self, url: str, source: str) -> Settings:
+        """These settings with another database; ``source`` says who gave it."""
+        return dataclasses.replace(self, database=url, database_source=source)
+
     @property
     def bell(self) -> str:
         """The doorbell in force: redis, postgres, local or none."""
@@ -208,6 +224,13 @@ class Settings:
         if self.redis is not None:
             return "redis"
         return "local" if self.url.dialect == "sqlite" else "none"
+
+    @property
+    def doorbell_address(self) -> dict[str, str | None]:
+        """What others need to ring the same doorbell; a Redis URL that holds a secret is None."""
+        redis = self.redis if self.bell == "redis" else None
+        shown = shareable_redis_url(redis) if redis is not None else None
+        return {"kind": self.bell, "namespace": self.namespace, "redis": shown}
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as a dict that JSON can hold."""
@@ -233,7 +256,19 @@ def load_settings(
     values = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
     if "namespace" not in values:
         values["namespace"] = _NAMESPACE(name, "the app's name")
-    return Settings(**values)
+    return Settings(**values, database_source=_database_source(keywords, environ, values))
+
+
+def _database_source(
+    keywords: Mapping[str, Any], environ: Mapping[str, str], values: Mapping[str, Any]
+) -> str:
+    """Which of the sources of :func:`load_settings` gave the database."""
+    if keywords.get("database") is not None:
+        return "Hammerflow(database=...)"
+    for variable in ("HAMMERFLOW_DATABASE_URL", "HAMMERFLOW_DATABASE"):
+        if environ.get(variable, "").strip():
+            return f"${variable}"
+    return "hammerflow.toml" if "database" in values else "default"
 
 
 def _from_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:

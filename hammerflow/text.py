@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -11,8 +12,8 @@ from typing import Any, Final, TypeVar
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "NAME", "REASON", "TRACE", "checked_name", "placed", "plain_text", "safe_repr", "storable",
-    "timestamp", "visible", "visible_lines",
+    "NAME", "REASON", "TRACE", "checked_name", "host_name", "placed", "plain_text", "safe_repr",
+    "storable", "timestamp", "visible", "visible_lines",
 ]  # fmt: skip
 
 E = TypeVar("E", bound=Exception)
@@ -73,6 +74,11 @@ def storable(text: str, most: int = REASON) -> str:
     head = kept // 3
     left_out = f"\n... {len(text) - kept} characters left out ...\n"
     return text[:head] + left_out + text[head - kept :]
+
+
+def host_name() -> str:
+    """The name of this host, in a form that every database accepts, whatever its bytes are."""
+    return storable(socket.gethostname(), NAME) or "unnamed"
 
 
 def visible(text: str) -> str:

@@ -75,7 +75,7 @@ def test_libpq_gets_the_url_as_it_is() -> None:
     [
         (
             "mysql://u:p%40w@h/d",
-            {"host": "h", "port": 3306, "user": "u", "password": "p@w", "database": "d"},
+            {"host": "h", "user": "u", "password": "p@w", "database": "d"},
         ),
         (
             "mariadb://h:3307/d?charset=utf8mb4",
@@ -83,12 +83,11 @@ def test_libpq_gets_the_url_as_it_is() -> None:
         ),
         (
             "mysql+pymysql://root@/d?unix_socket=/run/my.sock",
-            {"host": "localhost", "port": 3306, "user": "root", "password": "", "database": "d"}
-            | {"unix_socket": "/run/my.sock"},
+            {"user": "root", "password": "", "database": "d"} | {"unix_socket": "/run/my.sock"},
         ),
         (
             "mariadb+pymysql://[::1]/d?ssl_ca=/ca.pem&ssl_verify_cert=true&ssl_disabled=0",
-            {"host": "::1", "port": 3306, "password": "", "database": "d"}
+            {"host": "::1", "password": "", "database": "d"}
             | {"ssl_ca": "/ca.pem", "ssl_verify_cert": True, "ssl_disabled": False},
         ),
     ],
@@ -114,6 +113,7 @@ def test_a_mysql_url_gives_the_drivers_arguments(url: str, arguments: dict[str, 
         ("mysql://u:hunter2@h", "names no database"),
         ("mysql://u:hunter2@h/", "names no database"),
         ("mysql://u:hunter2@h/d?nope=1", "unknown option 'nope'"),
+        ("mysql://u:hunter2@h/d?charset=latin1", "charset must be utf8mb4, not 'latin1'"),
         ("mysql://u:hunter2@h:x/d", "port is not a number"),
         ("mysql://u:hunter2@h:65536/d", "port is not a number up to 65535"),
         ("mysql://u:hunter2@h:-1/d", "port is not a number"),

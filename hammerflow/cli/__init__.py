@@ -15,6 +15,7 @@ import click
 from hammerflow.cli.exit import exit_code_of, show_warnings
 from hammerflow.cli.options import shared
 from hammerflow.cli.session import Session
+from hammerflow.early_signals import release_signals
 from hammerflow.streams import open_missing_streams
 
 __all__ = ["COMMANDS", "main"]
@@ -39,6 +40,8 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name != "worker":  # that one handles the signals first
+            release_signals()
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"hammerflow.cli.{name}").command

@@ -17,6 +17,7 @@ from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
+from hammerflow.tasks.builtin import BUILTIN
 
 __all__ = ["Check", "diagnose"]
 
@@ -26,6 +27,7 @@ Workers = Sequence[Mapping[str, Any]]  # rows of the table
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
 OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
 _CLOCK_SKEW = 1.0  # seconds between the clocks of database and host from which doctor warns
+_NEARLY = 0.9  # share of the server's limit of connections from which doctor warns
 _RINGS, _RING_TIMEOUT = 3, 1.0  # attempts to ring the doorbell; seconds that each waits
 
 
@@ -63,6 +65,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     else:
         yield Check("database", "ok", says)
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
+    yield _connections(settings, Diagnostics(store.database).connections())
     yield _clock(store)
     yield _doorbell(settings, store)
     try:
@@ -72,8 +75,10 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
     workers = store.workers.list()
-    alive = [worker for worker in workers if worker["silent_for"] <= settings.lease]
+    alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
+    yield from _doorbells(alive, settings)
+    yield from _shared_tasks(store.workers.shared_tasks(), alive)
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
@@ -189,8 +194,21 @@ def mysql_durability(settings: Settings, values: Mapping[str, str]) -> list[Chec
          "this is a Galera cluster, which can lose committed transactions when a node crashes",
          "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1"),
         (0 < packet < least, "database", "warn", f"max_allowed_packet is {packet:,} bytes",
-         f"set max_allowed_packet to {least:,} or more, or large arguments are refused"),
+         f"set max_allowed_packet to {least:,} or more, or large arguments or results fail"),
     )  # fmt: skip
+
+
+def _connections(settings: Settings, server: tuple[int, int] | None) -> Check:
+    most = settings.max_connections
+    says = f"each process opens up to {most} and waits up to {settings.pool_timeout:g} s for one"
+    if server is None:
+        return Check("connections", "ok", says)
+    limit, in_use = server
+    says += f"; the limit here is {limit}, and {in_use} are in use on the server"
+    if most > limit or in_use > limit * _NEARLY:
+        advice = "raise the limit of the server or the role, or lower the setting max_connections"
+        return Check("connections", "warn", says, advice)
+    return Check("connections", "ok", says)
 
 
 def _clock(store: Store) -> Check:
@@ -231,10 +249,7 @@ def _doorbell(settings: Settings, store: Store) -> Check:
 def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[Check]:
     for worker in workers:
         if worker not in alive:
-            yield Check(
-                "workers", "warn",
-                f"the worker on {worker['host']} (pid {worker['pid']}) has sent no heartbeat for "
-                f"{worker['silent_for']:.0f} s",
+            yield Check("workers", "warn", _silence(worker),
                 f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
                 "its last heartbeat",
             )  # fmt: skip
@@ -244,6 +259,55 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
     else:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Check("workers", "warn", "no worker is alive", advice)
+
+
+def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
+    """Workers that do not hear the rings of clients with these settings."""
+    own = settings.doorbell_address
+    for worker in alive:
+        theirs = worker["info"].get("doorbell")
+        if theirs is None or _is_same_doorbell(own, theirs):
+            continue
+        says = (
+            f"the worker on {worker['host']} (pid {worker['pid']}) listens to "
+            f"{_doorbell_words(theirs)}, these settings ring {_doorbell_words(own)}"
+        )
+        advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
+        yield Check("doorbell", "warn", says, advice)
+
+
+def _is_same_doorbell(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether both are one; a Redis URL that a secret keeps out of the table may be any."""
+    unknown = None in (own["redis"], theirs["redis"])
+    same = own["kind"] == theirs["kind"] and own["namespace"] == theirs["namespace"]
+    return same and (unknown or own["redis"] == theirs["redis"])
+
+
+def _doorbell_words(doorbell: Mapping[str, Any]) -> str:
+    where = f" at {doorbell['redis']}" if doorbell["redis"] else ""
+    return f"{doorbell['kind']}{where} in the namespace {doorbell['namespace']}"
+
+
+def _shared_tasks(shared: Mapping[str, set[int]], alive: Workers) -> Iterator[Check]:
+    """Tasks that workers of different apps (namespaces) would run for each other."""
+    doorbells = {each["id"]: each["info"].get("doorbell") for each in alive}
+    apps = {id_: doorbell["namespace"] for id_, doorbell in doorbells.items() if doorbell}
+    for task, worker_ids in shared.items():
+        names = sorted({apps[id_] for id_ in worker_ids if id_ in apps})
+        if len(names) > 1 and not task.startswith(BUILTIN):
+            says = f"the apps {', '.join(names)} both have a task {task} and run each other's jobs"
+            advice = "rename it in one of them, or give each app a prefix or database of its own"
+            yield Check("tasks", "warn", says, advice)
+
+
+def _silence(worker: Mapping[str, Any]) -> str:
+    who, silent_for = f"the worker on {worker['host']} (pid {worker['pid']})", worker["silent_for"]
+    if silent_for < 0:
+        return (
+            f"the last heartbeat of {who} lies {-silent_for:.0f} s in the future: the database's "
+            "clock was set back, and it has not beaten since"
+        )
+    return f"{who} has sent no heartbeat for {silent_for:.0f} s"
 
 
 def _queues(store: Store, alive: Workers) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from hammerflow.cli.checks import Check, diagnose
-from hammerflow.cli.options import shared
+from hammerflow.cli.options import flag, shared
 from hammerflow.cli.output import say, show_json
 from hammerflow.cli.session import Session
 
@@ -16,11 +16,13 @@ __all__ = ["command"]
 
 
 @click.command("doctor")
+@flag("--probe", help="Fail if no worker is alive, too: for monitoring.")
 @shared
-def command(session: Session) -> int:
+def command(session: Session, probe: bool) -> int:
     """Check the database, its durability, the doorbell and the workers.
 
-    It changes nothing. The exit code is 1 if a check fails; with warnings alone it is 0.
+    It changes nothing. The exit code is 1 if a check fails; with warnings alone, as that no worker
+    is alive, it is 0 unless --probe is given.
 
     \b
     Example:
@@ -28,10 +30,15 @@ def command(session: Session) -> int:
     """
     settings = session.settings
     checks = [Check("hammerflow", "ok", _versions()), *diagnose(settings)]
+    is_served = any(check.name == "workers" and check.status == "ok" for check in checks)
+    if probe and not is_served:
+        says = "no worker is alive, and --probe was given"
+        checks.append(Check("probe", "fail", says, "start a worker"))
     is_ok = all(check.status != "fail" for check in checks)
     if session.as_json:
         found = [check._asdict() for check in checks]
-        show_json({"ok": is_ok, "database": settings.url.redacted, "checks": found})
+        place = {"database": settings.url.redacted, "database_from": settings.database_source}
+        show_json({"ok": is_ok, "is_served": is_served, **place, "checks": found})
         return int(not is_ok)
     for check in checks:
         _show(check)

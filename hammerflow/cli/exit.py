@@ -16,10 +16,14 @@ from hammerflow.cli.output import complain
 from hammerflow.errors import HammerflowError
 from hammerflow.text import storable, visible_lines
 
-__all__ = ["exit_code_of", "show_warnings"]
+__all__ = ["FAILED", "INTERRUPTED", "exit_code_of", "show_warnings"]
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 _LONGEST_MISUSE = 400  # characters: click repeats the whole of a wrong value
+
+
+def _is_json(args: Sequence[str]) -> bool:
+    return "--json" in args or "--json-lines" in args
 
 
 def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
@@ -41,12 +45,12 @@ def exit_code_of(command: click.Command, args: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
         return MISUSED
     except (KeyboardInterrupt, click.Abort) as error:
-        complain("error", str(error) or "interrupted", as_json="--json" in args)
+        complain("error", str(error) or "interrupted", as_json=_is_json(args))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a border: the user gets a sentence
         if "--debug" in args:
             click.echo(visible_lines(traceback.format_exc()).rstrip(), err=True)
-        complain("error", _sentence(error), as_json="--json" in args)
+        complain("error", _sentence(error), as_json=_is_json(args))
         with contextlib.suppress(OSError):  # said already
             _flush()
         return MISUSED if isinstance(error, click.UsageError) else FAILED
@@ -85,7 +89,7 @@ def _sentence(error: Exception) -> str:
 
 def show_warnings(args: Sequence[str]) -> None:
     """Print what the engine logs in this process as sentences, where no handler is set up."""
-    logging.lastResort = _Warnings("--json" in args)
+    logging.lastResort = _Warnings(_is_json(args))
 
 
 class _Warnings(logging.Handler):

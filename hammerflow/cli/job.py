@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -14,7 +14,9 @@ from hammerflow.app import Hammerflow
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
-from hammerflow.cli.session import Session
+from hammerflow.cli.paging import Page, pages_of, show_listing
+from hammerflow.cli.queue_names import check_queue, warn_of_queue
+from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.options.checks import NAME_CHECK, ValueCheck
@@ -28,7 +30,7 @@ __all__ = ["command"]
 _LONGEST_RESULT = 1_000_000  # characters that enqueue --wait prints
 _NEIGHBOURS = 20  # jobs that show names on each side
 _SCANNED, _PAGE = 10_000, 500  # jobs
-_job_ids = options.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+_job_ids = options.argument("job_ids", metavar="[ID]...", nargs=-1)
 
 
 @click.group("job")
@@ -43,35 +45,44 @@ def command() -> None:
 @options.choice_option("--state", "--status", values=JobState, help="Only jobs in this state.")
 @options.choice_option(
     "--dependency-status", "dependency", values=DependencyStatus,
-    help="Only jobs with this dependency status, among the newest 10 000 that match otherwise.",
+    help="Only jobs with this dependency status.",
 )  # fmt: skip
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
-@options.limit(50, "Show at most this many jobs.")
+@options.limit(None, "Show at most this many jobs.")
 @options.before("jobs")
 @options.shared
 def list_jobs(
-    session: Session, dependency: str | None, limit: int, before: str | None, **chosen: Any
+    session: Session, dependency: str | None, limit: int | None, before: str | None, **chosen: Any
 ) -> None:
     """List jobs, newest first.
+
+    A note on standard error says where a list that was cut goes on.
 
     \b
     Examples:
       hammerflow job list --state failed --task shop.resize
-      hammerflow job list --json --limit 1000 | jq -r '.[].id'
+      hammerflow job list --json | jq -r '.[].id'
     """
     if dependency == DependencyStatus.WAITING and chosen["state"] is None:
         chosen["state"] = "waiting"  # only these jobs can wait for dependencies
     if chosen["state"] is not None:
         chosen["state"] = JobState(chosen["state"])
     with session.store() as store:
+
+        def read(mark: bytes | None, most: int) -> Page[job_view.JobLine]:
+            if dependency is None:
+                page = Page(*store.jobs.page(**chosen, limit=most, before=mark))
+            else:
+                page = _by_dependency(store, DependencyStatus(dependency), chosen, most, mark)
+            return Page(job_view.job_lines(session, store, page.rows), *page[1:])
+
         mark = page_mark(find_job, store, before)
-        if dependency is None:
-            jobs = store.jobs.list(**chosen, limit=limit, before=mark)
-        else:
-            jobs = _by_dependency(store, DependencyStatus(dependency), chosen, limit, mark)
-        lines = job_view.job_lines(session, store, jobs)
-    session.show_list(lines, job_view.JOBS, empty="no matching jobs")
+        warn_of_queue(session, store, chosen["queue"])
+        show_listing(
+            session, read, job_view.JOBS,
+            noun="jobs", limit=limit, before=mark, empty="no matching jobs",
+        )  # fmt: skip
 
 
 @command.command("show")
@@ -107,6 +118,7 @@ _PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or criti
     "--kwargs", "kwargs_text", default="{}", help="The keyword arguments: '{\"x\": 1}'."
 )
 @options.name_option("--queue", help="The queue [default: the task's].")
+@options.flag("--new-queue", help="The queue need not exist yet.")
 @click.option(
     "--priority", metavar="PRIORITY", type=options.Checked(_PRIORITY),
     help="0 to 4, or background, low, normal, high or critical [default: the task's].",
@@ -122,8 +134,9 @@ _PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or criti
 @options.seconds_option("--wait", help="Wait for the result and print it [default: print the id].")
 @options.shared
 def enqueue(
-    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None, **given: Any
-) -> None:
+    session: Session, task: str, args_text: str, kwargs_text: str, wait: float | None,
+    new_queue: bool, **given: Any,
+) -> None:  # fmt: skip
     """Enqueue one call of a task of the app and print the job's id.
 
     The arguments are checked first. The JSON may hold the codec's tags for other types.
@@ -139,6 +152,9 @@ def enqueue(
         _check_task(app, task)
         args = _parsed(app, args_text, list, "--args")
         kwargs = _parsed(app, kwargs_text, dict, "--kwargs")
+        if "queue" in options and not new_queue:
+            remedy = "give --new-queue if it is meant to be new"
+            check_queue(session, app.store, options["queue"], remedy=remedy)
         try:
             result = app.enqueue(app.signature(task, args, kwargs, **options))
         except TypeError as error:  # the argument check, in Python's own words
@@ -149,30 +165,53 @@ def enqueue(
             _tell_result(session, result, wait)
 
 
+#: The states of jobs that can be run again, and of those that can be cancelled.
+_RETRIABLE = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED, JobState.PARKED)
+_CANCELLABLE = tuple(state for state in JobState if not state.is_final)
+
+
 @command.command("retry")
 @_job_ids
+@options.choice_option("--state", values=_RETRIABLE, help="All jobs in this state, without IDs.")
+@options.only_queue
+@options.name_option("--task", help="Only calls of this task.")
 @options.shared
-def retry(session: Session, job_ids: tuple[str, ...]) -> int:
+def retry(session: Session, job_ids: tuple[str, ...], **chosen: Any) -> int:
     """Run jobs again, with all their attempts.
 
-    The jobs must be failed, cancelled, skipped or parked.
+    The jobs must be failed, cancelled, skipped or parked. Name them by their IDs, or give --state,
+    which --queue and --task narrow.
+
+    \b
+    Example:
+      hammerflow job retry --state failed --task shop.resize
     """
 
     def replay(result: Result[Any]) -> str:
         result.retry()
         return "ready"
 
-    return _each(session, job_ids, replay)
+    if not job_ids and chosen["state"] is None:
+        raise click.UsageError("name jobs by their IDs, or all of a state by --state")
+    return _each(session, job_ids, chosen, replay, _RETRIABLE)
 
 
 @command.command("cancel")
 @_job_ids
+@options.choice_option("--state", values=_CANCELLABLE, help="Only jobs in this state, without IDs.")
+@options.only_queue
+@options.name_option("--task", help="Only calls of this task.")
 @options.cancel_reason
 @options.shared
-def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
+def cancel(session: Session, job_ids: tuple[str, ...], reason: str, **chosen: Any) -> int:
     """Cancel jobs, running ones included.
 
-    Jobs that have not started are cancelled at once; workers are told to stop those that run.
+    Name them by their IDs, or all that have not ended by --state, --queue or --task. Jobs that have
+    not started are cancelled at once; workers are told to stop those that run.
+
+    \b
+    Example:
+      hammerflow job cancel --queue mail --state ready
     """
 
     def stop(result: Result[Any]) -> str:
@@ -180,45 +219,98 @@ def cancel(session: Session, job_ids: tuple[str, ...], reason: str) -> int:
         if state is JobState.RUNNING:
             return "running, its worker was told to stop it"
         if state.is_final and state is not JobState.CANCELLED:
+            if not job_ids:
+                return f"{state} meanwhile"
             raise HammerflowError(
                 f"job {result.id} is {state} already, so there is nothing to cancel"
             )
         return state
 
-    return _each(session, job_ids, stop)
+    if not job_ids and not any(chosen.values()):
+        raise click.UsageError("name jobs by their IDs, or by --state, --queue or --task")
+    return _each(session, job_ids, chosen, stop, _CANCELLABLE)
 
 
 def _by_dependency(
     store: Store, status: DependencyStatus, chosen: Any, limit: int, before: bytes | None
-) -> Sequence[Job]:
-    """Jobs with this dependency status, read page by page."""
+) -> Page[Job]:
+    """Jobs with this dependency status, found among the next 10 000 that match otherwise."""
     found: list[Job] = []
     for _ in range(_SCANNED // _PAGE):
-        page = store.jobs.list(**chosen, limit=_PAGE, before=before)
+        page, after = store.jobs.page(**chosen, limit=_PAGE, before=before)
         found += [job for job in page if job.dependency_status is status]
-        if not page or len(found) >= limit:
-            break
-        before = page[-1].id.bytes
-    return found[:limit]
+        if len(found) > limit:
+            return Page(found[:limit], found[limit - 1].id.bytes)
+        if after is None or len(found) == limit:
+            return Page(found, after)
+        before = after
+    return Page(found, before, is_tired=True)
 
 
-def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]], str]) -> int:
-    """Act on each job, whether or not the ones before it failed; 1 if any failed, else 0."""
-    outcomes: list[dict[str, Any]] = []
+def _each(
+    session: Session, job_ids: tuple[str, ...], chosen: Mapping[str, Any],
+    act: Callable[[Result[Any]], str], states: Iterable[JobState],
+) -> int:  # fmt: skip
+    """Act on each job, whether or not the ones before it failed; 1 if any failed, else 0.
+
+    Args:
+        chosen: the filters that take the place of ids.
+        states: those in which jobs are looked for if no filter names one.
+    """
+    if job_ids and any(chosen.values()):
+        raise click.UsageError("give IDs or filters (--state, --queue, --task), not both")
+    is_failed = False
+
+    def outcomes(backend: SessionBackend) -> Iterator[Mapping[str, str]]:
+        nonlocal is_failed
+        given = job_ids or _matching(session, backend.store, chosen, states)
+        for outcome in (_outcome(backend, id_, act, is_only=len(job_ids) == 1) for id_ in given):
+            is_failed = is_failed or "error" in outcome
+            yield outcome
+
     with session.backend() as backend:
-        for given in job_ids:
-            outcomes.append(outcome := {"id": given})
-            try:
-                result: Result[Any] = Result(find_job(backend.store, given), backend)
-                outcome["id"] = str(result.id)
-                outcome["now"] = act(result)
-            except HammerflowError as error:
-                if len(job_ids) == 1:
-                    raise
-                outcome["error"] = str(error)
-    lines = [f"{each['id']}  {each.get('now') or 'error: ' + each['error']}" for each in outcomes]
-    session.tell(outcomes, *lines)
-    return int(any("error" in outcome for outcome in outcomes))
+        if session.as_json:
+            output.show_json_list(outcomes(backend), is_lines=session.as_lines)
+            return int(is_failed)
+        is_empty = True
+        for each in outcomes(backend):
+            output.say(f"{each['id']}  {each.get('now') or 'error: ' + each['error']}")
+            is_empty = False
+    if is_empty:
+        output.say("no matching jobs")
+    return int(is_failed)
+
+
+def _outcome(
+    backend: SessionBackend, given: str, act: Callable[[Result[Any]], str], *, is_only: bool
+) -> dict[str, str]:
+    outcome = {"id": given}
+    try:
+        result: Result[Any] = Result(find_job(backend.store, given), backend)
+        outcome["id"] = str(result.id)
+        outcome["now"] = act(result)
+    except HammerflowError as error:
+        if is_only:
+            raise
+        outcome["error"] = str(error)
+    return outcome
+
+
+def _matching(
+    session: Session, store: Store, chosen: Mapping[str, Any], states: Iterable[JobState]
+) -> Iterator[str]:
+    """The ids of all jobs that the filters match, each once: pages go down the ids, so a job that
+    fails again meanwhile does not come back."""
+    if chosen["queue"] is not None:
+        check_queue(session, store, chosen["queue"])
+    for state in states if chosen["state"] is None else [JobState(chosen["state"])]:
+        filters = {**chosen, "state": state}
+
+        def read(mark: bytes | None, most: int, filters: Any = filters) -> Page[Job]:
+            return Page(*store.jobs.page(**filters, limit=most, before=mark))
+
+        for page in pages_of(read, limit=None):
+            yield from (str(job.id) for job in page.rows)
 
 
 def _tell_result(session: Session, result: Result[Any], wait: float) -> None:

@@ -128,9 +128,15 @@ def number_option(name: str, least: int, most: int, **more: Any) -> Callable[[F]
     return checked(name, check=whole(least, most), metavar="N", **more)
 
 
-def limit(default: int, what: str, *, least: int = 1) -> Callable[[F], F]:
-    """``--limit``: at most this many rows, from ``least`` to 10 000."""
-    return number_option("--limit", least, 10_000, default=default, help=what)
+def limit(default: int | None, what: str, *, least: int = 1) -> Callable[[F], F]:
+    """``--limit``: at most this many rows, from ``least`` to 10 000; for None as many as the page
+    for people holds, and with --json all of them."""
+    shown = what if default is not None else f"{what[:-1]} [default: {SHOWN}; with --json all]."
+    return number_option("--limit", least, 10_000, default=default, help=shown)
+
+
+#: Rows of a list that people see unless they give --limit.
+SHOWN = 50
 
 
 def before(noun: str) -> Callable[[F], F]:
@@ -193,6 +199,7 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     if source is ParameterSource.ENVIRONMENT and getattr(session, name) is not None:
         return  # given on the command line already, before the command's name
     setattr(session, name, value)
+    session.as_json |= session.as_lines
     if name == "app_spec":
         session.is_app_asked_for = source is ParameterSource.COMMANDLINE
 
@@ -205,10 +212,11 @@ def _database(url: str) -> str:
 
 
 def _app(spec: str) -> str:
-    module, colon, name = spec.partition(":")
-    parts = [*module.split("."), *[name] * bool(colon)]
-    if len(spec) > 200 or not all(part.isidentifier() for part in parts):
+    from hammerflow.worker.loading import read_spec
+
+    if len(spec) > 200:
         raise Unfit
+    read_spec(spec)
     return spec
 
 
@@ -220,5 +228,7 @@ _SHARED = (
     _kept("--database", metavar="URL", type=Checked(ValueCheck("str", "a URL", _database)),
           help="Use this database instead of the app's [env: HAMMERFLOW_DATABASE_URL]."),
     _kept("--json", "as_json", is_flag=True, help="Print JSON, for errors too."),
+    _kept("--json-lines", "as_lines", is_flag=True,
+          help="Print JSON, and of a list one document a line."),
     flag("--debug", expose_value=False, help="Print the traceback of an error, too."),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import math
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -19,7 +19,7 @@ from hammerflow.text import safe_repr, timestamp, visible_lines
 __all__ = [
     "TableView", "age", "can_print", "complain", "counts_text", "fitted", "is_terminal",
     "json_text", "local_time", "one_line", "say", "say_block", "seconds_between", "show_facts",
-    "show_json", "show_table",
+    "show_json", "show_json_list", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -81,21 +81,44 @@ def say_block(text: str, *, status: str = "") -> None:
     click.echo(head + _encodable(visible_lines(text)))
 
 
-def complain(kind: str, text: str, *, as_json: bool) -> None:
-    """Print an error or a warning to standard error: ``error: ...``, or ``{"error": "..."}``.
+def complain(kind: str, text: str, *, as_json: bool, **more: Any) -> None:
+    """Print an error, a warning or a note to standard error: ``error: ...``, or
+    ``{"error": "..."}`` with what programs may want to know besides.
 
     Lines after the first are indented.
     """
     if as_json:
-        click.echo(json_text({kind: text}), err=True)
+        click.echo(json_text({kind: text, **more}), err=True)
     else:
         shown = visible_lines(f"{kind}: {text}").replace("\n", "\n  ")
-        click.secho(shown, fg=STYLES["fail" if kind == "error" else "warn"], err=True)
+        colour = {"error": STYLES["fail"], "warning": STYLES["warn"]}.get(kind)
+        click.secho(shown, fg=colour, err=True)
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
     """Print one JSON document; ``is_line`` prints it on one line in a terminal, too."""
     click.echo(json_text(value, indent=2 if is_terminal() and not is_line else None))
+
+
+def show_json_list(values: Iterable[Any], *, is_lines: bool = False) -> None:
+    """Print values as they come: as one JSON array, or with ``is_lines`` one document a line.
+
+    Where an error ends them, the array is closed, so that what was printed can be read.
+    """
+    if is_lines:
+        for value in values:
+            show_json(value, is_line=True)
+        return
+    indent, mark = (2 if is_terminal() else None), "["
+    try:
+        for value in values:
+            click.echo(f"{mark}{json_text(value, indent=indent)}", nl=False)
+            mark = ",\n"
+    except BaseException:
+        if mark != "[":
+            click.echo("]")
+        raise
+    click.echo("[]" if mark == "[" else "]")
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

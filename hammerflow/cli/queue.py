@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from hammerflow.cli.options import argument, shared, text_option
+from hammerflow.cli.options import argument, flag, shared, text_option
 from hammerflow.cli.output import TableView, age
+from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.session import Session, user_at_host
-from hammerflow.errors import ConfigError
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.stores.queues import QueueStatus
 
@@ -37,10 +37,13 @@ def list_queues(session: Session) -> None:
 @command.command("pause")
 @argument("name", NAME_CHECK)
 @text_option("--reason", default="", show_default=False, help="Why; it is listed.")
+@flag("--new", help="The queue need not exist yet.")
 @shared
-def pause(session: Session, name: str, reason: str) -> None:
+def pause(session: Session, name: str, reason: str, new: bool) -> None:
     """Stop workers from starting jobs of a queue; running jobs go on."""
     with session.backend() as backend:
+        if not new:
+            check_queue(session, backend.store, name, remedy="give --new to pause it beforehand")
         backend.store.queues.pause(name, by=user_at_host(), reason=reason)
         backend.notifier.ring_control()
     session.tell({"queue": name, "paused": True}, f"queue {name} is paused")
@@ -52,8 +55,8 @@ def pause(session: Session, name: str, reason: str) -> None:
 def resume(session: Session, name: str) -> None:
     """Let workers start the jobs of a paused queue again."""
     with session.backend() as backend:
-        if not backend.store.queues.resume(name):
-            raise ConfigError(f"there is no queue {name!r}: see hammerflow queue list")
+        check_queue(session, backend.store, name)
+        backend.store.queues.resume(name)
         backend.notifier.ring_control()
         backend.notifier.ring([name])
     session.tell({"queue": name, "paused": False}, f"queue {name} is open")

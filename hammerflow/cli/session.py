@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 
 from hammerflow.cli import output
 from hammerflow.errors import ConfigError
+from hammerflow.text import host_name
 
 if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help needs none of it
     from hammerflow.app import Hammerflow
@@ -53,6 +53,7 @@ class Session:
     is_app_asked_for: bool = False  # -A gave it, not only $HAMMERFLOW_APP
     database: str | None = None  # its URL
     as_json: bool = False
+    as_lines: bool = False  # JSON, and of a list one document a line
     _app: Hammerflow | None = None
 
     @property
@@ -72,9 +73,7 @@ class Session:
         if self._app is None:
             _check_folder()
             with _exit_as_error():
-                self._app = load_app(self.spec)
-            if self.database is not None:
-                self._app.settings = dataclasses.replace(self._app.settings, database=self.database)
+                self._app = load_app(self.spec, database=self.database)
         return self._app
 
     @property
@@ -86,9 +85,8 @@ class Session:
         is_app_meant = self.app_spec is not None and self.database is None
         if self._app is not None or self.is_app_asked_for or is_app_meant:
             return self.app.settings
-        return load_settings(
-            "hammerflow", {"database": self.database}, os.environ, Path("hammerflow.toml")
-        )
+        found = load_settings("hammerflow", {}, os.environ, Path("hammerflow.toml"))
+        return found.with_database(self.database, "--database") if self.database else found
 
     @property
     def codec(self) -> Codec:
@@ -97,6 +95,12 @@ class Session:
 
         settings = self.settings
         return self._app.codec if self._app is not None else Codec(max_bytes=settings.max_payload)
+
+    @property
+    def declared_queues(self) -> set[str]:
+        """The default queue, and those that the tasks of the app name if it is imported."""
+        tasks = self._app.tasks.values() if self._app is not None else ()
+        return {"default", *(task.defaults.queue for task in tasks)}
 
     def max_attempts(self, task: str) -> int | None:
         """How many attempts a job of this task has; None if the app is not imported or lacks it."""
@@ -121,13 +125,19 @@ class Session:
     @contextlib.contextmanager
     def backend(self) -> Iterator[SessionBackend]:
         """Store and doorbell, for commands that change jobs or workflows."""
-        from hammerflow.notifiers import open_notifier
+        from hammerflow.cli.doorbells import open_doorbells
 
         settings = self.settings
-        with self.store() as store:
-            notifier = open_notifier(settings, connect=store.database.open_connection)
-            with contextlib.closing(notifier):
-                yield SessionBackend(store, notifier, self.codec, settings.poll)
+        with contextlib.ExitStack() as opened:
+            store = opened.enter_context(self.store())
+            notifier = opened.enter_context(
+                contextlib.closing(open_doorbells(settings, store, self.warn))
+            )
+            yield SessionBackend(store, notifier, self.codec, settings.poll)
+
+    def warn(self, text: str) -> None:
+        """Print a warning to standard error."""
+        output.complain("warning", text, as_json=self.as_json)
 
     def tell(self, found: Any, *sentences: str) -> None:
         """Print one outcome: ``found`` as JSON, or the sentences, one a line."""
@@ -151,8 +161,11 @@ class Session:
 
     def show_list(self, things: Sequence[T], view: output.TableView[T], *, empty: str) -> None:
         """Print things of one kind, or the sentence ``empty`` when there are none."""
-        found, rows = [view.as_json(one) for one in things], [view.row(one) for one in things]
-        self.show_table(found, (view.heads, rows), empty=empty)
+        if self.as_json:
+            output.show_json_list(map(view.as_json, things), is_lines=self.as_lines)
+        else:
+            rows = [view.row(one) for one in things]
+            output.show_table(view.heads, rows, empty=empty)
 
     def show_table(self, found: Any, table: Table, *, empty: str = "") -> None:
         """Print many things: ``found`` as JSON, or a table; ``empty`` if there is no row."""
@@ -198,7 +211,7 @@ def user_at_host() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "someone"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{host_name()}"
 
 
 def is_missing(settings: Settings) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 
 import click
 
 from hammerflow.cli import options, output, spawn_view
+from hammerflow.cli.exit import INTERRUPTED
 from hammerflow.cli.ids import find_job, get_job
 from hammerflow.cli.job_view import error_notes, jobs_by_id
+from hammerflow.cli.paging import MOST, tell_cut
+from hammerflow.cli.queue_names import warn_of_queue
 from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
+from hammerflow.stores.spawns import COUNTED
 from hammerflow.stores.store import Store
 from hammerflow.workflows.graph import draw
 
@@ -31,20 +34,27 @@ def command() -> None:
 
 @command.command("list")
 @options.flag("--recent", help="Only operations of the last 24 hours.")
-@options.limit(20, "Show at most this many operations.")
+@options.limit(None, "Show at most this many operations.")
 @options.only_queue
 @options.flag("--detailed", help="Show everything recorded, one fact a line.")
 @options.shared
 def list_operations(
-    session: Session, recent: bool, limit: int, queue: str | None, detailed: bool
+    session: Session, recent: bool, limit: int | None, queue: str | None, detailed: bool
 ) -> None:
     """List spawn operations, newest first.
 
     An operation is one run of a spawner; failed runs are listed, too.
     """
+    limit = limit or (MOST if session.as_json else options.SHOWN)
     with session.store() as store:
+        warn_of_queue(session, store, queue)
         since = timedelta(hours=24) if recent else None
-        runs = store.spawns.operations(since=since, queue=queue, limit=limit)
+        found = store.spawns.operations(since=since, queue=queue, limit=limit + 1)
+        runs = found[:limit]
+    if len(found) > limit:
+        tell_cut(
+            session, f"there are more than {limit} operations: narrow the list or raise --limit"
+        )
     if detailed and runs and not session.as_json:
         for number, run in enumerate(runs):
             if number:
@@ -90,10 +100,13 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
     At most the newest 100 000 operations are counted.
     """
     with session.store() as store:
+        warn_of_queue(session, store, queue)
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
     totals = spawn_view.stats_json(found, hours)
     table = spawn_view.stats_table(found, detailed=detailed)
     session.show_facts(totals, spawn_view.stats_facts(totals), table)
+    if totals["is_cut"]:
+        tell_cut(session, f"only the newest {COUNTED:,} operations are counted: lower --hours")
 
 
 @command.command("monitor")
@@ -104,15 +117,20 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
 @options.shared
 def monitor(
     session: Session, interval: float, count: int | None, hours: float, queue: str | None
-) -> None:
+) -> int:
     """Watch the counts and the newest operations until Ctrl-C.
 
     A terminal is redrawn at each update; elsewhere an update is one line (with --json: one JSON
     document a line).
     """
-    with session.store() as store, contextlib.suppress(KeyboardInterrupt):
-        for _ in options.updates(interval, count):
-            _update(session, store, hours, queue)
+    with session.store() as store:
+        warn_of_queue(session, store, queue)
+        try:
+            for _ in options.updates(interval, count):
+                _update(session, store, hours, queue)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    return 0
 
 
 def _update(session: Session, store: Store, hours: float, queue: str | None) -> None:
@@ -155,21 +173,25 @@ def lineage(
         errors = error_notes(store, list(jobs))
     table = spawn_view.LINEAGE_HEADS, spawn_view.lineage_rows(key, found, jobs, errors)
     session.show_table(spawn_view.lineage_json(key, found, jobs), table)
-    if found.is_cut and not session.as_json:
-        output.say("... there is more (--depth)")
+    if found.is_cut:
+        tell_cut(session, "there is more family than this: raise --depth or --limit")
 
 
 @command.command("pending")
-@options.limit(20, "Show at most this many spawners.")
+@options.limit(None, "Show at most this many spawners.")
 @options.shared
-def pending(session: Session, limit: int) -> None:
+def pending(session: Session, limit: int | None) -> None:
     """List completed spawners with unfinished children, newest first.
 
     Their children wait, are ready, run or are parked. A spawner that has not run yet is listed
     by: hammerflow job list --task NAME --state ready.
     """
+    limit = limit or (MOST if session.as_json else options.SHOWN)
     with session.store() as store:
-        spawners = store.spawns.pending(limit=limit)
+        read = store.spawns.pending(limit=limit + 1)
+        spawners = read[:limit]
         parents = jobs_by_id(store, [each.parent_id for each in spawners])
     found = [(each, parents.get(each.parent_id)) for each in spawners]
     session.show_list(found, spawn_view.PENDING, empty="all spawned jobs have ended")
+    if len(read) > limit:
+        tell_cut(session, f"there are more than {limit} such spawners: raise --limit")

@@ -26,7 +26,10 @@ _option = partial(of_table, WORKER_OPTIONS)
 @_option("--max-memory-per-child", metavar="MIB")
 @_option("--grace", metavar="SECONDS", default=30.0)
 @_option("--poll", metavar="SECONDS")
+@_option("--import-timeout", metavar="SECONDS", default=120.0)
+@_option("--wait-for-database", metavar="SECONDS")
 @_option("--burst")
+@_option("--until-empty")
 @_option("--reload")
 @_option("--log-format", metavar="text|json", default="text")
 @_option("--log-level", metavar="debug|info|warning|error", default="info")
@@ -37,18 +40,16 @@ def command(session: Session, log_format: str, **options: Any) -> int:
     """Run jobs: a supervisor and its children.
 
     SIGTERM or Ctrl-C ends the worker once running jobs have ended (see --grace); a second one
-    ends it at once. SIGHUP replaces the children by ones with fresh code. With --json the log is
-    JSON.
+    ends it at once. SIGHUP replaces the children by ones with fresh code, SIGUSR1 logs what the
+    worker does. With --json the log is JSON.
 
     \b
     Examples:
       hammerflow -A shop.tasks:app worker
       hammerflow -A shop.tasks:app worker -c 8 -Q high:5,default:1 --max-jobs-per-child 1000
     """
-    if session.database is not None:
-        raise click.UsageError(
-            "a worker takes the database from its app: set $HAMMERFLOW_DATABASE_URL instead of "
-            "--database"
-        )
+    if options["until_empty"] and not options["burst"]:
+        raise click.UsageError("--until-empty goes with --burst: give both")
     log_format = "json" if session.as_json else log_format
-    return run(WorkerOptions(app=session.spec, log_format=log_format, **options))
+    spec, database = session.spec, session.database or ""
+    return run(WorkerOptions(app=spec, database=database, log_format=log_format, **options))

@@ -12,12 +12,14 @@ from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, find_workflow, page_mark
 from hammerflow.cli.job_view import error_notes
+from hammerflow.cli.paging import Page, show_listing, tell_cut
 from hammerflow.cli.session import Session, user_at_host
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.workflow import WorkflowResult
+from hammerflow.stores.workflows import WorkflowRow
 
 __all__ = ["command"]
 
@@ -36,16 +38,27 @@ def command() -> None:
 
 @command.command("list")
 @options.choice_option("--status", values=WorkflowStatus, help="Only workflows with this status.")
-@options.limit(50, "Show at most this many workflows.")
+@options.limit(None, "Show at most this many workflows.")
 @options.before("workflows")
 @options.shared
-def list_workflows(session: Session, status: str | None, limit: int, before: str | None) -> None:
-    """List workflows, newest first."""
+def list_workflows(
+    session: Session, status: str | None, limit: int | None, before: str | None
+) -> None:
+    """List workflows, newest first.
+
+    A note on standard error says where a list that was cut goes on.
+    """
     chosen = None if status is None else WorkflowStatus(status)
     with session.store() as store:
+
+        def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
+            return Page(*store.workflows.page(status=chosen, limit=most, before=mark))
+
         mark = page_mark(find_workflow, store, before)
-        rows = store.workflows.list(status=chosen, limit=limit, before=mark)
-    session.show_list(rows, workflow_view.WORKFLOWS, empty="no matching workflows")
+        show_listing(
+            session, read, workflow_view.WORKFLOWS,
+            noun="workflows", limit=limit, before=mark, empty="no matching workflows",
+        )  # fmt: skip
 
 
 @command.command("show")
@@ -60,8 +73,8 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
         members = workflow_view.first_members(result.members(), limit)
         failed = [member.id for member in members.named if member.state == "failed"]
         notes = error_notes(backend.store, failed)
-        found = itertools.islice(result.errors().items(), _ERRORS)
-        errors = {str(job_id): error for job_id, error in found}
+        found = result.errors()
+        errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
     counts, lines = workflow_view.stats_json(stats), map(": ".join, errors.items())
     more = {"stats": counts, **members.as_json(), "errors": errors}
     session.show_facts(
@@ -69,6 +82,8 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
         workflow_view.workflow_facts(row, stats) | {"errors": "\n".join(lines)},
         (workflow_view.MEMBER_HEADS, members.rows(notes) if members.named else ()),
     )
+    if len(found) > _ERRORS:
+        tell_cut(session, f"{len(found) - _ERRORS} more jobs have errors that are not shown")
 
 
 @command.command("create")
@@ -164,16 +179,22 @@ def status(
 ) -> int:
     """Show the status of a workflow in one line.
 
-    With --watch, the exit code is 1 if the workflow ends as failed or cancelled; Ctrl-C ends the
-    watch. Outside of a terminal, an update that brings nothing new prints nothing.
+    With --watch, the exit code is 0 only if the workflow ends as completed: it is 1 if it ends
+    otherwise, or has not ended after --count updates, and 130 after Ctrl-C. Outside of a terminal,
+    an update that brings nothing new prints nothing.
     """
-    with _found(session, workflow_id) as result, contextlib.suppress(KeyboardInterrupt):
+    with _found(session, workflow_id) as result:
         line = ""
-        for _ in options.updates(interval, count if watch else 1):
-            now, line = _update(session, result, line, is_watched=watch)
-            if now.is_final:
-                return int(watch and now is not WorkflowStatus.COMPLETED)
-    return 0
+        try:
+            for _ in options.updates(interval, count if watch else 1):
+                now, line = _update(session, result, line, is_watched=watch)
+                if now.is_final:
+                    return int(watch and now is not WorkflowStatus.COMPLETED)
+        except KeyboardInterrupt:
+            raise click.Abort(f"interrupted; workflow {result.id} goes on") from None
+    if not watch:
+        return 0
+    raise click.ClickException(f"workflow {result.id} has not ended within {count} updates")
 
 
 @command.command("cancel")

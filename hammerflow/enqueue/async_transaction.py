@@ -131,7 +131,8 @@ class AsyncTransactions:
         """Wait until one more transaction may be open; returns what gives its slot back, to be
         called in any thread."""
         loop = asyncio.get_running_loop()
-        most = 1 if store.database.dialect.one_writer else MOST_OPEN
+        most = min(MOST_OPEN, store.database.connections.most - 1)
+        most = 1 if store.database.dialect.one_writer else most
         slots = self._slots.setdefault(loop, asyncio.Semaphore(most))
         try:
             async with asyncio.timeout(RETRY_SECONDS):

@@ -132,7 +132,7 @@ class Released(NamedTuple):
 class Parked(NamedTuple):
     """Cannot be run."""
 
-    why: str  # unknown_task, undecodable, poison
+    why: str  # unknown_task, undecodable, poison, unwritable
     failure: Failure
 
 

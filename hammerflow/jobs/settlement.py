@@ -13,6 +13,8 @@ class Settlement:
 
     # Another worker holds their lease: nothing was written for them.
     stale: set[bytes] = field(default_factory=set)
+    # Another transaction has locked their lease: nothing was written for them yet.
+    held: set[bytes] = field(default_factory=set)
     # An earlier try had settled them; its reply was lost.
     earlier: set[bytes] = field(default_factory=set)
     ended: list[bytes] = field(default_factory=list)  # in a final state now

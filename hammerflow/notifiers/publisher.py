@@ -27,11 +27,9 @@ from time import monotonic
 
 from hammerflow.notifiers.base import Ring, Sender, Transport
 from hammerflow.notifiers.debounce import BURST, WINDOW, Debouncer
-from hammerflow.notifiers.status import DoorbellStatus
+from hammerflow.notifiers.status import DoorbellStatus, log_safely
 
 __all__ = ["Publisher"]
-
-log = logging.getLogger("hammerflow.notifiers")
 
 #: Seconds that one ring may wait for a connection.
 PATIENCE = 0.5
@@ -197,8 +195,8 @@ class Publisher:
                 sender.send(rings)
             except OSError as error:
                 self._drop_connection(error, rings)
-            except Exception as error:  # a ring never raises
-                log.exception("a ring could not be sent")
+            except Exception as error:  # noqa: BLE001 - a ring never raises
+                log_safely(logging.ERROR, "a ring could not be sent", with_traceback=True)
                 self._drop_connection(TimeoutError(str(error)), rings)
             finally:
                 self._send_lock.release()

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from hammerflow.errors import StoreUnavailable
 
@@ -20,76 +21,100 @@ _MOST_RETRY = 2.0
 _PATIENCE = 5.0
 
 
+class _Failing(NamedTuple):
+    """A duty that fails."""
+
+    tries: int
+    writes: int  # of this process by then
+
+
 class DatabaseStatus:
     """Logs one line when the database goes down and one when it is back, whoever notices first.
 
-    While it is down, only the thread of the heartbeat probes it; the others sleep until that one
-    has succeeded, so that a database that restarts meets one connection and not a crowd.
+    It is back once every duty that failed has succeeded, and after a write: a database that has
+    become read-only still answers, and one whose table is locked still takes other writes. While it
+    is down, only the thread of the heartbeat probes it; the others sleep until that one has
+    written, so that a database that restarts meets one connection and not a crowd.
 
     Args:
-        answers: gives how many units of work the database has answered so far. A tick that
-            returned is not proof enough: it may have had nothing to ask.
+        writes: gives how many units of work the database has accepted so far.
 
     Attributes:
         on_down: called when the database goes down, to let the heartbeat probe at once.
-        on_up: called when it is back, to wake the others.
+        on_up: called when it may be back, to wake the others.
         recoveries: how often it came back. Each time, leases may have been granted whose reply
             never arrived.
     """
 
-    def __init__(self, answers: Callable[[], int]) -> None:
-        self._answers = answers
-        self._answers_when_down = 0
+    def __init__(self, writes: Callable[[], int]) -> None:
+        self._writes = writes
         self.on_down: Callable[[], None] = lambda: None
         self.on_up: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
-        self._down_since: float | None = None
-        self._tries = 0
+        self._failing: dict[object, _Failing] = {}
+        self._down_since = 0.0
+        self._is_lost = False  # it does not even answer
         self.recoveries = 0
 
     @property
     def is_up(self) -> bool:
-        """Whether the last one to use the database could."""
-        return self._down_since is None
+        """Whether all that use the database can."""
+        return not self._failing
 
-    def mark_up(self) -> None:
-        """A duty succeeded: the database is back if it has answered since it went down."""
-        if self.is_up or self._answers() == self._answers_when_down:
+    def mark_up(self, duty: object, *, probes: bool = False) -> None:
+        """A duty succeeded: it counts if this process has written since the duty failed.
+
+        Args:
+            duty: the same object as for :meth:`mark_down`.
+            probes: as there; the others try again.
+        """
+        if self.is_up:
             return
         with self._changed:
-            down_since, self._down_since, self._tries = self._down_since, None, 0
-            if down_since is None:  # another thread was first
+            failing = self._failing.get(duty)
+            if failing is not None and self._writes() != failing.writes:
+                del self._failing[duty]
+            elif not probes:
                 return
-            self.recoveries += 1
+            is_back, seconds = not self._failing, time.monotonic() - self._down_since
+            self.recoveries += is_back
             self._changed.notify_all()
-        log.info("the database is back after %.1f s", time.monotonic() - down_since)
-        self.on_up()
+        if is_back:
+            log.info("the database is back after %.1f s", seconds)
+        if is_back or probes:
+            self.on_up()
 
-    def mark_down(self, error: StoreUnavailable, *, probes: bool = False) -> float:
+    def mark_down(self, error: StoreUnavailable, duty: object, *, probes: bool = False) -> float:
         """The database could not be used.
 
         Args:
+            duty: whose work it was.
             probes: the caller is the thread that finds out when the database is back.
 
         Returns:
             Seconds to wait before the next try.
         """
         with self._changed:
-            self._answers_when_down = self._answers()
-            is_news = self._down_since is None
-            if is_news:
-                self._down_since = time.monotonic()
-            self._tries += 1
-            tries = self._tries
+            before = self._failing.get(duty)
+            tries = 1 if before is None else before.tries + 1
+            is_news = self.is_up or not (error.is_refusal or self._is_lost)
+            if self.is_up:
+                self._down_since, self._is_lost = time.monotonic(), False
+            self._is_lost |= not error.is_refusal
+            self._failing[duty] = _Failing(tries, self._writes())
         if is_news:
-            log.warning("the database is down, retrying until it answers: %s", error)
+            if error.is_refusal:
+                log.warning("the database refuses work, retrying until it accepts it: %s", error)
+            else:
+                log.warning("the database is down, retrying until it answers: %s", error)
             self.on_down()
-        if not probes:
+        if not (probes or error.is_refusal):
             return _PATIENCE
-        return random.uniform(0.5, 1) * min(_FIRST_RETRY * 2.0 ** min(tries, 10), _MOST_RETRY)
+        most = _MOST_RETRY if probes else _PATIENCE
+        return random.uniform(0.5, 1) * min(_FIRST_RETRY * 2.0 ** min(tries, 10), most)
 
     def wait(self, seconds: float) -> None:
-        """Wait until the database is back, ``seconds`` at most."""
+        """Wait until the database may be back, ``seconds`` at most."""
         with self._changed:
             if not self.is_up:
                 self._changed.wait(seconds)

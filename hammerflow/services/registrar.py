@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
 from hammerflow.stores.store import Store
+from hammerflow.text import host_name
 
 __all__ = ["Registrar", "Registration"]
 
@@ -25,7 +25,7 @@ class Registration(NamedTuple):
 
     info: Mapping[str, Any]  # shown by ``hammerflow doctor``
     tasks: Sequence[str]  # that it can run
-    queues: Sequence[str]  # that it serves
+    queues: Sequence[str]  # that it serves, and whose names are to be in the database
 
 
 @dataclass(eq=False)
@@ -89,7 +89,7 @@ class Registrar:
         info, tasks, queues = self.describe()
         worker_id = worker_number()
         revived = self.store.workers.register(
-            worker_id, host=socket.gethostname(), pid=os.getpid(),
+            worker_id, host=host_name(), pid=os.getpid(),
             info=info, tasks=tasks, queues=queues,
         )  # fmt: skip
         self.on_registered(worker_id, now)

@@ -87,9 +87,9 @@ class ServiceRunner:
         try:
             pause = service.tick(now())
         except StoreUnavailable as error:
-            return self._database_status.mark_down(error, probes=self._probes)
+            return self._database_status.mark_down(error, service, probes=self._probes)
         except Exception:  # a border: one duty's error must not end the others
             log.exception("%s failed", type(service).__name__)
             return _AFTER_ERROR
-        self._database_status.mark_up()
+        self._database_status.mark_up(service, probes=self._probes)
         return pause

@@ -21,9 +21,11 @@ def open_store(settings: Settings) -> Store:
     from hammerflow.stores.database import Database
     from hammerflow.stores.store import Store
 
-    return Store(
-        Database(_dialect(settings), settings.url.redacted), poison_limit=settings.poison_limit
-    )
+    database = Database(
+        _dialect(settings), settings.url.redacted, max_connections=settings.max_connections,
+        pool_timeout=settings.pool_timeout,
+    )  # fmt: skip
+    return Store(database, poison_limit=settings.poison_limit)
 
 
 def open_checked_store(settings: Settings, *, migrate_embedded: bool = True) -> Store:
@@ -55,13 +57,16 @@ def _dialect(settings: Settings) -> Dialect:
         case "sqlite":
             from hammerflow.stores.dialects.sqlite import SQLite
 
-            return SQLite(url.database, prefix=settings.prefix)
+            return SQLite(
+                url.database, prefix=settings.prefix, statement_timeout=settings.statement_timeout
+            )
         case "postgres":
             from hammerflow.stores.dialects.postgres import Postgres
 
             return Postgres(
                 url.conninfo, prefix=settings.prefix, schema=settings.schema,
                 connect_timeout=settings.connect_timeout,
+                statement_timeout=settings.statement_timeout,
             )  # fmt: skip
         case "mysql":
             from hammerflow.stores.dialects.mysql import MySQL

@@ -9,39 +9,32 @@ import random
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
+from hammerflow.stores.connections import Connections
+from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
 from hammerflow.stores.statements import Statement
 
-__all__ = ["RETRY_SECONDS", "Database", "Dialect", "ErrorKind", "Tx", "running_loop"]
+__all__ = [
+    "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "Tx", "running_loop",
+]  # fmt: skip
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
 
-#: Seconds for which a unit is retried on conflicts: deadlocks, lock timeouts, a busy database.
+#: Seconds for which a unit is retried on contention: deadlocks, lock timeouts, a busy database.
 RETRY_SECONDS = 30.0
 #: How often a unit is run again on a fresh connection after it lost one.
 RECONNECTS = 2
 #: Seconds between two checks whether a turn to write can come at all.
 _GLANCE = 0.05
-#: Connections kept for the next unit; more are closed after use.
-MOST_IDLE = 8
 
 
-class ErrorKind(Enum):
-    """What a driver's error means for the unit of work that it interrupted."""
-
-    CONFLICT = auto()  # deadlock, serialization failure, lock timeout, busy: roll back, run again
-    CONNECTION_LOST = auto()  # if it was lost during COMMIT, nobody knows whether it committed
-    DUPLICATE = auto()  # a unique key is taken
-    NO_TABLE = auto()  # a table does not exist
-    INTERRUPTED = auto()  # an exception from a signal struck while a statement was under way
-    OTHER = auto()
+class DatabaseReplaced(StoreUnavailable):
+    """The database behind a connection is not the one of the URL any more; nothing was written."""
 
 
 class Tx(Protocol):
@@ -97,11 +90,18 @@ class Dialect(Protocol):
     def unfit(self, connection: Any) -> str | None:
         """Why a caller's connection cannot carry jobs now, as a clause; None where it can."""
 
+    def check(self, tx: Tx) -> None:
+        """Check that the connection leads to the database of the URL; as cheap as a stat.
+
+        Raises:
+            DatabaseReplaced: it does not any more.
+        """
+
     def begin(self, tx: Tx) -> None:
         """Open a transaction."""
 
     def commit(self, tx: Tx) -> None:
-        """Commit it."""
+        """Commit it, after a :meth:`check`."""
 
     def rollback(self, tx: Tx) -> None:
         """Roll it back; harmless when none is open."""
@@ -115,8 +115,11 @@ class Dialect(Protocol):
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        """What an error of the driver means."""
+    def is_full(self, error: BaseException) -> bool:
+        """Whether an error of :meth:`connect` says that the server takes no more connections."""
+
+    def meaning(self, error: BaseException) -> ErrorCode:
+        """What an error means, by the dialect's table of codes."""
 
     def time(self, instant: datetime | None) -> Any:
         """An aware instant as a parameter."""
@@ -128,23 +131,29 @@ class Dialect(Protocol):
 class Database:
     """A dialect and this process's connections to it.
 
-    Idle connections wait on a stack (the warmest is used first) and are never carried over a fork.
     Every write goes through :meth:`unit` or :meth:`transaction`; nothing else commits.
 
     Args:
         label: the URL without its password, for messages.
+        max_connections: how many connections may be open in this process.
+        pool_timeout: seconds to wait for one of them.
 
     Attributes:
-        answers: grows with each unit that the database has answered.
+        writes: grows with each unit that the database has accepted; reads do not count.
+        on_replaced: called when the database was found to be another one.
     """
 
-    def __init__(self, dialect: Dialect, label: str) -> None:
+    def __init__(
+        self, dialect: Dialect, label: str, *, max_connections: int = 20, pool_timeout: float = 10.0
+    ) -> None:
         self.dialect = dialect
         self.label = label
-        self.answers = 0
-        self._idle: list[Tx] = []
-        self._opened: weakref.WeakSet[Tx] = weakref.WeakSet()
-        self._abandoned: list[Tx] = []  # a parent's: kept open, as closing writes to its socket
+        self.writes = 0
+        self.on_replaced: Callable[[], None] = lambda: None
+        self.connections: Connections[Tx] = Connections(
+            self._connect, dialect.close, dialect.is_full,
+            most=max_connections, patience=pool_timeout,
+        )  # fmt: skip
         self._pid = os.getpid()
         self._writer = threading.RLock()
         self._one_writer = dialect.one_writer
@@ -162,18 +171,36 @@ class Database:
             single: the work is one statement, which needs no BEGIN and COMMIT.
 
         Raises:
-            StoreUnavailable: no connection, or conflicts for longer than ``RETRY_SECONDS``.
+            StoreUnavailable: no connection, contention for longer than ``RETRY_SECONDS``, or the
+                database does not do this now: it is read-only or full, or lacks the tables.
             HammerflowError: the call would wait for a transaction of its own event loop.
         """
         if not self._one_writer:
-            return self._unit(work, single)
-        writer = self._writer  # a fork makes another one
-        if not writer.acquire(blocking=False):
-            writer = self._wait_for_turn()
+            value = self._unit(work, single)
+        else:
+            writer = self._writer  # a fork makes another one
+            if not writer.acquire(blocking=False):
+                writer = self._wait_for_turn()
+            try:
+                value = self._unit(work, single)
+            finally:
+                writer.release()
+        self.writes += 1
+        return value
+
+    def inside(self, tx: Tx, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` in a caller's transaction, which is neither repeated nor ended here.
+
+        Raises:
+            StoreUnavailable: as for :meth:`unit`; the caller rolls back.
+        """
         try:
-            return self._unit(work, single)
-        finally:
-            writer.release()
+            return work(tx)
+        except Exception as error:
+            code = self._meaning(error)
+            if code.kind in _UNAVAILABLE and not isinstance(error, HammerflowError):
+                raise self._unavailable(error, code, is_block=True) from error
+            raise
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run ``work``, which only reads, outside a transaction."""
@@ -206,7 +233,7 @@ class Database:
 
         Raises:
             StoreUnavailable: no connection, or one lost during the block or the commit, whose
-                fate is then unknown.
+                fate is then unknown; or the block was rolled back because of another transaction.
             HammerflowError: the block has swallowed an error after which nothing can be committed.
         """
         with self._turn(loop) if self._one_writer else contextlib.nullcontext():
@@ -220,10 +247,12 @@ class Database:
                     )
                 self.dialect.commit(tx)
             except BaseException as error:
-                if self._abort(tx, error) is ErrorKind.CONNECTION_LOST:
-                    raise self._unavailable(error) from error
+                code = self._abort(tx, _driver_error(error))
+                if code.kind in _PASSING and not isinstance(error, HammerflowError):
+                    raise self._unavailable(error, code, is_block=True) from error
                 raise
-            self._release(tx)
+            self.writes += 1
+            self.connections.give(tx)
 
     def open_connection(self) -> Any:
         """A new connection of the driver in autocommit mode, which the caller owns and closes."""
@@ -231,10 +260,7 @@ class Database:
 
     def close(self) -> None:
         """Close the idle connections of this process."""
-        if self._pid == os.getpid():
-            idle, self._idle = self._idle, []  # in one step: another thread may be closing, too
-            for tx in idle:
-                self.dialect.close(tx)
+        self.connections.close_idle()
 
     def cut_silent(self, seconds: float) -> int:
         """Cut the connections whose statement has taken longer than ``seconds``; how many.
@@ -242,17 +268,12 @@ class Database:
         psycopg waits forever on a peer that acknowledges bytes and never answers: keepalives,
         tcp_user_timeout and statement_timeout all pass. A worker calls this regularly.
         """
-        before = time.monotonic() - seconds
-        silent = [tx for tx in list(self._opened) if tx.since is not None and tx.since < before]
-        for tx in silent:
-            tx.cut()
-        return len(silent)
+        return self.connections.cut_silent(seconds)
 
     def forget(self) -> None:
         """Leave all connections to the parent process, after a fork."""
-        self._abandoned += self._idle
-        self._idle, self._pid = [], os.getpid()
-        self._opened = weakref.WeakSet()
+        self.connections.forget()
+        self._pid = os.getpid()
         self._writer, self._writing_loop = threading.RLock(), None
 
     @contextlib.contextmanager
@@ -291,12 +312,13 @@ class Database:
         return writer
 
     def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
-        # Every delay() runs through here: _take and _release are spelled out for the usual case.
+        # Every delay() runs through here: take() and give() are spelled out for the usual case.
+        connections = self.connections
         retries: _Retries | None = None
         repeated = False
         while True:
             try:
-                tx = self._idle.pop() if self._pid == os.getpid() else self._take()
+                tx = connections.idle.pop() if self._pid == os.getpid() else self._take()
             except IndexError:
                 tx = self._take()
             tx.repeated = repeated
@@ -304,97 +326,109 @@ class Database:
             try:
                 if not single:
                     self.dialect.begin(tx)
+                elif self._one_writer:
+                    self.dialect.check(tx)
                 value = work(tx)
                 may_be_committed = True
                 if not single:
                     self.dialect.commit(tx)
             except BaseException as error:
-                kind = self._abort(tx, error)
+                code = self._abort(tx, _driver_error(error))
                 retries = retries or _Retries()
-                if retries.wait(kind):
-                    lost = kind is ErrorKind.CONNECTION_LOST
+                if retries.wait(code.kind):
+                    lost = code.kind is ErrorKind.LOST
                     repeated = repeated or (lost and may_be_committed)
                     continue
-                if kind in _UNAVAILABLE:
-                    raise self._unavailable(error) from error
+                if code.kind in _UNAVAILABLE and not isinstance(error, HammerflowError):
+                    raise self._unavailable(error, code) from error
                 raise
-            self.answers += 1
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(tx)
-            else:
-                self.dialect.close(tx)
+            connections.idle.append(tx)
+            if connections.waiting:
+                connections.serve()
             return value
+
+    def _connect(self) -> Tx:
+        return self.dialect.connect()
 
     def _begin(self) -> Tx:
         retries = _Retries()
         while True:
-            tx = self._take()
+            tx = self._take(for_block=True)
             tx.repeated = False
             try:
                 self.dialect.begin(tx)
             except BaseException as error:
-                kind = self._abort(tx, error)
-                if retries.wait(kind):
+                code = self._abort(tx, error)
+                if retries.wait(code.kind):
                     continue
-                if kind in _UNAVAILABLE:
-                    raise self._unavailable(error) from error
+                if code.kind in _UNAVAILABLE:
+                    raise self._unavailable(error, code) from error
                 raise
             return tx
 
-    def _take(self) -> Tx:
-        """An idle connection, or a new one."""
+    def _take(self, *, for_block: bool = False) -> Tx:
+        """A connection, idle or new; waits where there may be no more."""
         if self._pid != os.getpid():
             self.forget()
         try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        try:
-            tx = self.dialect.connect()
+            return self.connections.take(for_block=for_block)
         except HammerflowError:
             raise
         except Exception as error:
-            raise self._unavailable(error) from error
-        self._opened.add(tx)
-        return tx
+            raise self._unavailable(error, self._meaning(error)) from error
 
-    def _release(self, tx: Tx) -> None:
-        if len(self._idle) < MOST_IDLE:
-            self._idle.append(tx)
-        else:
-            self.dialect.close(tx)
-
-    def _abort(self, tx: Tx, error: BaseException) -> ErrorKind:
+    def _abort(self, tx: Tx, error: BaseException) -> ErrorCode:
         """End the transaction after an error, and say what the error means."""
-        kind = self._kind(error)
-        if kind is ErrorKind.INTERRUPTED:
-            self.dialect.close(tx)
-        elif kind is ErrorKind.CONNECTION_LOST:
-            self.dialect.close(tx)
+        code = self._meaning(error)
+        if code.kind is ErrorKind.INTERRUPTED:
+            self.connections.discard(tx)
+        elif code.kind in (ErrorKind.LOST, ErrorKind.REPLACED):
+            self.connections.discard(tx)
             self.close()  # the others were opened to the same server, which went away
+            if code.kind is ErrorKind.REPLACED:
+                log.error("%s", error)
+                self.on_replaced()
         else:
             try:
                 self.dialect.rollback(tx)
             except Exception as failure:  # noqa: BLE001 - whatever a driver raises on a broken connection
                 log.debug("rollback failed, connection closed: %s", failure)
-                self.dialect.close(tx)
+                self.connections.discard(tx)
             else:
-                self._release(tx)
-        return kind
+                self.connections.give(tx)
+        return code
 
-    def _kind(self, error: BaseException) -> ErrorKind:
+    def kind_of(self, error: BaseException) -> ErrorKind:
+        """What an error that left a unit means; that of a StoreUnavailable by its cause."""
+        return self._meaning(_driver_error(error)).kind
+
+    def _meaning(self, error: BaseException) -> ErrorCode:
         # A signal may raise between two reads of one reply: what is left of the reply would be
         # taken for the answer to the next statement, so that connection must not be used again.
         if isinstance(error, SoftTimeout) or not isinstance(error, Exception):
-            return ErrorKind.INTERRUPTED
-        return self.dialect.error_kind(error)
+            return _INTERRUPTED
+        if isinstance(error, DatabaseReplaced):
+            return _REPLACED
+        return self.dialect.meaning(error)
 
-    def _unavailable(self, error: BaseException) -> StoreUnavailable:
+    def _unavailable(
+        self, error: BaseException, code: ErrorCode, *, is_block: bool = False
+    ) -> StoreUnavailable:
+        """The error for a caller; ``is_block``: it is the caller who runs the work again."""
         reason = " ".join(str(error).split())
-        return StoreUnavailable(
-            f"the database {self.label} cannot be used: {reason}; "
-            "check that it runs and that the URL is right"
-        )
+        is_refusal = code.kind is not ErrorKind.LOST or code.advice is Advice.PRIMARY
+        if is_block and code.kind is ErrorKind.CONTENTION:
+            text = f"the transaction on {self.label} cannot be committed: {reason}; run it again"
+        else:
+            advice = ADVICE.get(code.advice, ADVICE[Advice.REACH])
+            text = f"the database {self.label} cannot be used: {reason}; {advice}"
+        return StoreUnavailable(text, is_refusal=is_refusal)
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """The driver's error behind a StoreUnavailable, else the error itself."""
+    is_ours = isinstance(error, StoreUnavailable) and error.__cause__ is not None
+    return (error.__cause__ or error) if is_ours else error
 
 
 def running_loop() -> Any:
@@ -403,8 +437,13 @@ def running_loop() -> Any:
     return None if events is None else events._get_running_loop()
 
 
+_REPLACED = ErrorCode("a file that was replaced", ErrorKind.REPLACED)
+_INTERRUPTED = ErrorCode("an exception from a signal", ErrorKind.INTERRUPTED)
+#: Kinds that end a caller's block, which may be run again. An error of another kind may be of the
+#: caller's own statement.
+_PASSING = (ErrorKind.CONTENTION, ErrorKind.LOST)
 #: Kinds that pass on their own: once the retries are used up, the database is not available.
-_UNAVAILABLE = (ErrorKind.CONFLICT, ErrorKind.CONNECTION_LOST)
+_UNAVAILABLE = (*_PASSING, ErrorKind.STATE, ErrorKind.NO_TABLE)
 
 
 class _Retries:
@@ -412,17 +451,17 @@ class _Retries:
 
     def __init__(self) -> None:
         self._deadline = time.monotonic() + RETRY_SECONDS
-        self._conflicts = 0
+        self._collisions = 0
         self._reconnects = 0
 
     def wait(self, kind: ErrorKind) -> bool:
         """After an error; False where the unit must not run again."""
-        if kind is ErrorKind.CONNECTION_LOST:
+        if kind is ErrorKind.LOST:
             self._reconnects += 1
             return self._reconnects <= RECONNECTS
-        if kind is not ErrorKind.CONFLICT or time.monotonic() >= self._deadline:
+        if kind is not ErrorKind.CONTENTION or time.monotonic() >= self._deadline:
             return False
-        self._conflicts += 1
+        self._collisions += 1
         # Full jitter: each of the units that collided draws its own pause, doubled each time.
-        time.sleep(random.random() * min(0.002 * 2**self._conflicts, 0.25))
+        time.sleep(random.random() * min(0.002 * 2**self._collisions, 0.25))
         return True

@@ -6,6 +6,9 @@ from hammerflow.stores.database import Database
 
 __all__ = ["Diagnostics"]
 
+#: Bytes of a statement besides the arguments or the result of a job, at most.
+_AROUND = 256 << 10
+
 
 class Diagnostics:
     """What the database says about itself, its settings, and jobs that nobody can run.
@@ -25,6 +28,28 @@ class Diagnostics:
         """The server's settings that affect durability, in lower case; without those it lacks."""
         rows = self._database.rows("health_settings")
         return {name: str(value).lower() for name, value in rows}
+
+    def packet_warning(self, max_payload: int) -> str | None:
+        """What to change where the server refuses arguments or results of ``max_payload`` bytes."""
+        if self._database.dialect.name != "mysql":
+            return None
+        packet = int(self._database.rows("max_packet")[0][0])
+        needed = 2 * max_payload + _AROUND  # bytes are written as hexadecimal digits
+        if packet >= needed:
+            return None
+        return (
+            f"max_allowed_packet of the server is {packet:,} bytes, and arguments and results of "
+            f"max_payload ({max_payload:,} bytes) need {needed:,}: raise the one or lower the "
+            "other, or such jobs fail"
+        )
+
+    def connections(self) -> tuple[int, int] | None:
+        """(the least limit that holds for this account, how many the server has); None for a
+        file."""
+        if "health_connections" not in self._database.dialect.statements:
+            return None
+        [(limit, in_use)] = self._database.rows("health_connections")
+        return int(limit), int(in_use)
 
     def unserved(self) -> list[tuple[str, int]]:
         """(task, number of ready jobs) of the tasks that no live worker has registered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +28,8 @@ from hammerflow.jobs.job import (
 from hammerflow.jobs.outcome import Completed, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
-from hammerflow.stores.database import Database, ErrorKind, Tx
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.cancel import cancel_job
 from hammerflow.stores.transitions.children import add_children
@@ -93,7 +95,7 @@ class Jobs(Verbs):
         try:
             return self._run(work, tx)
         except Exception as error:
-            is_taken = self._database.dialect.error_kind(error) is ErrorKind.DUPLICATE
+            is_taken = self._database.kind_of(error) is ErrorKind.DUPLICATE
             if tx is not None or not check_ids or not is_taken:
                 raise
             return self._run(work)  # another process has just inserted that id: now it is found
@@ -103,9 +105,13 @@ class Jobs(Verbs):
 
         Where the dialect offers it, that is one statement in one round trip.
         """
-        queue_id, task_id = name_id(job.queue), name_id(job.task)
-        if queue_id not in self._names.queues or task_id not in self._names.tasks:
-            self._names.ensure([job], None)
+        queue_id, task_id, names = name_id(job.queue), name_id(job.task), self._names
+        if (
+            queue_id not in names.queues
+            or task_id not in names.tasks
+            or time.monotonic() >= names.until
+        ):
+            names.ensure([job], None)
         expires_at = job.expires_at and self._database.dialect.time(job.expires_at)
 
         def insert(tx: Tx) -> None:
@@ -128,30 +134,40 @@ class Jobs(Verbs):
 
         self._database.unit(insert, single=self._inserts_in_one)
 
-    def settle(self, worker_id: int, batch: Batch, tx: Tx | None = None) -> Settlement:
+    def settle(
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, skip_held: bool = False
+    ) -> Settlement:
         """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
 
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
+
+        Args:
+            skip_held: leave out the jobs whose lease another transaction has locked, instead of
+                waiting for it; they are ``held`` in the settlement.
         """
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
         if tx is not None or not (self._settles_in_one and is_plain(batch)):
-            return self._settle(worker_id, batch, tx)
-        result = self._settle(worker_id, batch, single=True)
+            return self._settle(worker_id, batch, tx, skip_held=skip_held)
+        result = self._settle(worker_id, batch, single=True, skip_held=skip_held)
         if result.stale:  # not ours any more, or something has come to depend on them
             rest = [pair for pair in batch if pair[0].id in result.stale]
-            second = self._settle(worker_id, rest)
-            result.stale = second.stale
+            second = self._settle(worker_id, rest, skip_held=skip_held)
+            result.stale, result.held = second.stale, second.held
             result.ended += second.ended
             result.queues |= second.queues
         return result
 
     def _settle(
-        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False
-    ) -> Settlement:
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False,
+        skip_held: bool = False,
+    ) -> Settlement:  # fmt: skip
         def change(unit: Unit) -> None:
-            settle(unit, worker_id, batch, poison_limit=self._poison_limit, single=single)
+            settle(
+                unit, worker_id, batch, poison_limit=self._poison_limit, single=single,
+                skip_held=skip_held,
+            )  # fmt: skip
 
         return self._change(change, tx, single=single)
 
@@ -190,9 +206,16 @@ class Jobs(Verbs):
             elif type(outcome) is Replaced:
                 self._names.ensure([outcome.call, *outcome.children], tx)
 
-    def next_due(self) -> float | None:
-        """Seconds until the next scheduled job is due, 0 or less where one is; None for none."""
-        [(seconds,)] = self._database.rows("scheduled_next")
+    def next_due(self, queue: str | None = None) -> float | None:
+        """Seconds until the next scheduled job is due, 0 or less where one is; None for none.
+
+        Args:
+            queue: only its jobs, which reads all that are scheduled.
+        """
+        if queue is None:
+            [(seconds,)] = self._database.rows("scheduled_next")
+        else:
+            [(seconds,)] = self._database.rows("scheduled_next_in", queue=name_id(queue))
         return None if seconds is None else float(seconds)
 
     def promote(self, limit: int = CHUNK) -> Promoted:
@@ -242,8 +265,12 @@ class Jobs(Verbs):
             self._database.unit(lambda tx: tx.many("progress_put", rows))
 
     def expire_results(self) -> int:
-        """Drop the results whose time to live is over; how many."""
-        return self._database.unit(lambda tx: tx.run("results_expire"), single=True)
+        """Drop up to 1 000 results whose time to live is over and whose dependents have ended; how
+        many."""
+        due = self._database.column("results_due", n=_PAGE)
+        if due:
+            self._database.unit(lambda tx: tx.run("results_expire", ids=due), single=True)
+        return len(due)
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""
@@ -326,14 +353,27 @@ class Jobs(Verbs):
         limit: int = 100, before: bytes | None = None,
     ) -> Sequence[Job]:  # fmt: skip
         """Jobs, newest first; ``before`` an id for the next page."""
-        values: dict[str, Any] = {"before": before, "n": limit}
+        return self.page(state=state, queue=queue, task=task, limit=limit, before=before)[0]
+
+    def page(
+        self, *, state: JobState | None = None, queue: str | None = None, task: str | None = None,
+        limit: int, before: bytes | None = None,
+    ) -> tuple[Sequence[Job], bytes | None]:  # fmt: skip
+        """A page of :meth:`list`, and the id before which the next one begins; None after the last.
+
+        A page that is not the last may be short: a row that cannot be read is left out, and so is a
+        job that has left the state meanwhile.
+        """
+        values: dict[str, Any] = {"before": before, "n": limit + 1}
         values["queue"] = None if queue is None else name_id(queue)
         values["task"] = None if task is None else name_id(task)
         name = "ids_any" if state is None else f"ids_{state}"
         if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
-        jobs = self.get_many(self._database.column(name, **values))
-        return [job for job in jobs if state is None or job.state is state]
+        ids = self._database.column(name, **values)
+        jobs = self.get_many(ids[:limit])
+        found = [job for job in jobs if state is None or job.state is state]
+        return found, ids[limit - 1] if len(ids) > limit else None
 
     def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable
 
-from hammerflow.ids import name_id
+from hammerflow.ids import name_id, unnamed
 from hammerflow.jobs.job import NewJob
 from hammerflow.stores.database import Database, Tx
 
-__all__ = ["NameTable"]
+__all__ = ["BELIEVED", "NameTable"]
+
+log = logging.getLogger("hammerflow.store")
+
+#: Seconds for which a process believes that the names it has written are still in the tables.
+BELIEVED = 5.0
+_PAGE = 1_000
 
 
 class NameTable:
     """The tables ``queues`` and ``tasks``: number (a hash of the name) to name.
 
-    ``queues`` and ``tasks`` are those that this process knows to be in the table. ``on_new_queues``
-    is called when this process has registered a queue, before the queue's first job is written.
+    Rows can vanish under a living process: tables are emptied, a backup is restored. So what it has
+    written is looked up again, by one query, before the first job after ``BELIEVED`` seconds, and
+    what is missing is written again. A job that was written in between is served by its number.
+
+    Attributes:
+        queues: those that this process knows to be in the table, until ``until``.
+        tasks: likewise.
+        until: by the monotonic clock.
+        on_new_queues: called when this process has registered a queue, before the queue's first
+            job is written.
     """
 
     def __init__(self, database: Database) -> None:
@@ -23,13 +39,45 @@ class NameTable:
         self.on_new_queues: Callable[[], None] = lambda: None
         self.queues: dict[int, str] = {}
         self.tasks: dict[int, str] = {}
+        self.until = 0.0
+        # A number's name never changes, so what was once read stays right.
+        self._queues_read: dict[int, str] = {}
+        self._tasks_read: dict[int, str] = {}
 
     def ensure(self, jobs: Iterable[NewJob], tx: Tx | None) -> None:
         """Insert the names of these jobs' queues and tasks, but those that this process knows."""
+        if time.monotonic() >= self.until:
+            self.verify(tx)
         queues = {job.queue for job in jobs if name_id(job.queue) not in self.queues}
         tasks = {job.task for job in jobs if name_id(job.task) not in self.tasks}
         if queues or tasks:
             self.register(queues=queues, tasks=tasks, tx=tx)
+
+    def verify(self, tx: Tx | None = None) -> None:
+        """Write again what this process has written and what is no longer in the tables."""
+        until = time.monotonic() + BELIEVED
+        if self.queues or self.tasks:
+            # In the caller's transaction where that is the only writer; see :meth:`register`.
+            is_inside = tx is not None and self._database.dialect.one_writer
+            rows = tx.rows if is_inside and tx is not None else self._database.rows
+            numbers = sorted({*self.queues, *self.tasks})
+            found: set[tuple[str, int]] = set()
+            for at in range(0, len(numbers), _PAGE):
+                found.update(rows("names_present", ids=numbers[at : at + _PAGE]))
+            queues = [name for i, name in self.queues.items() if ("queue", i) not in found]
+            tasks = [name for i, name in self.tasks.items() if ("task", i) not in found]
+            if queues or tasks:
+                log.warning(
+                    "the names of %d queues and %d tasks were no longer in the database %s (were "
+                    "its tables emptied, or a backup restored?): written again",
+                    len(queues), len(tasks), self._database.label,
+                )  # fmt: skip
+                self.register(queues=queues, tasks=tasks, tx=tx)
+        self.until = until
+
+    def forget(self) -> None:
+        """The database may be another one now: whatever is needed is written again."""
+        self.queues, self.tasks = {}, {}
 
     def register(
         self, *, queues: Iterable[str] = (), tasks: Iterable[str] = (), tx: Tx | None = None
@@ -60,12 +108,17 @@ class NameTable:
 
     def queue(self, queue_id: int) -> str:
         """A queue's name; read from the table when this process has not met it."""
-        if queue_id not in self.queues:
-            self.queues.update(self._database.rows("queue_names"))
-        return self.queues.get(queue_id, str(queue_id))
+        return self._name(queue_id, self.queues, self._queues_read, "queue_names")
 
     def task(self, task_id: int) -> str:
         """A task's name; read from the table when this process has not met it."""
-        if task_id not in self.tasks:
-            self.tasks.update(self._database.rows("task_names"))
-        return self.tasks.get(task_id, str(task_id))
+        return self._name(task_id, self.tasks, self._tasks_read, "task_names")
+
+    def _name(
+        self, number: int, written: dict[int, str], read: dict[int, str], statement: str
+    ) -> str:
+        if number in written:
+            return written[number]
+        if number not in read:
+            read.update(self._database.rows(statement))
+        return read.get(number) or unnamed(number)

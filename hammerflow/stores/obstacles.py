@@ -85,7 +85,7 @@ def _hindrances(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
 
 
 def _alive(store: Store, lease: float) -> Workers:
-    return [each for each in store.workers.list() if each["silent_for"] <= lease]
+    return [each for each in store.workers.list() if abs(each["silent_for"]) <= lease]
 
 
 def _serves(worker: Mapping[str, Any], queue: str) -> bool:
@@ -108,9 +108,11 @@ def _lost_worker(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
     advice = "another worker takes the job over, if one is alive"
     for worker in store.workers.list():
         if worker["id"] == job.worker_id:
-            if (silent := worker["silent_for"]) > lease:
+            if abs(silent := worker["silent_for"]) > lease:
                 where = f"{worker['host']} (pid {worker['pid']})"
                 says = f"its worker on {where} has sent no heartbeat for {silent:.0f} s"
+                if silent < 0:
+                    says = f"the last heartbeat of its worker on {where} lies in the future"
                 yield Obstacle("worker_lost", says, advice)
             return
     yield Obstacle("worker_lost", "its worker is gone", advice)

@@ -9,6 +9,7 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.text import storable
 
 __all__ = ["QueueStatus", "Queues"]
 
@@ -42,8 +43,23 @@ class Queues:
         return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]
 
     def names(self) -> set[str]:
-        """Names of all queues that the database knows."""
-        return {name for _, name in self._database.rows("queue_names")}
+        """Names of all queues that the database knows, and numbers of those that it has lost."""
+        return {name for _, name in self._database.rows("queue_names")} | self.unnamed()
+
+    def unnamed(self) -> set[str]:
+        """Queues with ready jobs that have no row, because it was deleted or an older backup was
+        restored: by their names where this process knows them, which it writes again, else by their
+        numbers (:func:`hammerflow.ids.unnamed`), under which they can be served."""
+        lost = {self._names.queue(number) for number in self._database.column("queues_unnamed")}
+        known = {name for name in lost if not name.startswith("#")}
+        if known:
+            self._names.register(queues=known)
+        return lost
+
+    def seen(self) -> tuple[set[str], set[str]]:
+        """(names of the paused queues, names of all queues), by one query."""
+        rows = self._database.rows("queues_seen")
+        return {name for _, name, is_paused in rows if is_paused}, {name for _, name, _ in rows}
 
     def paused(self) -> set[str]:
         """Names of the queues that are paused."""
@@ -63,7 +79,8 @@ class Queues:
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""
         self._names.register(queues=[name])
-        self._database.run("queue_pause", id=name_id(name), by=by, reason=reason)
+        values = {"by": storable(by), "reason": storable(reason)}
+        self._database.run("queue_pause", id=name_id(name), **values)
 
     def resume(self, name: str) -> bool:
         """Let workers claim from the queue again; False for an unknown queue."""

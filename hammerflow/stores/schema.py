@@ -6,7 +6,8 @@ import contextlib
 from typing import NamedTuple
 
 from hammerflow.errors import SchemaMismatch, StoreUnavailable
-from hammerflow.stores.database import Database, ErrorKind, Tx
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.error_codes import Advice, ErrorKind
 from hammerflow.stores.statements import expand, read_migrations
 
 __all__ = ["Migration", "Schema"]
@@ -38,7 +39,7 @@ class Schema:
         try:
             return self._database.column("migrations_applied")
         except Exception as error:
-            if self._database.dialect.error_kind(error) is ErrorKind.NO_TABLE:
+            if self._database.kind_of(error) is ErrorKind.NO_TABLE:
                 return []
             raise
 
@@ -51,11 +52,15 @@ class Schema:
 
         Two migrators at once are safe: they take turns by a lock of the database. Where each DDL
         statement commits (MySQL), every statement can be run again, so the next migration resumes
-        one that was killed. Returns what was applied.
+        one that was killed. Returns what was applied. Where nothing is pending, no right but to
+        read the table of migrations is needed.
 
         Raises:
-            StoreUnavailable: another migration holds the lock for too long.
+            StoreUnavailable: another migration holds the lock for too long, or this user may not
+                make tables.
         """
+        if not self.pending():
+            return []
 
         def work(tx: Tx) -> list[Migration]:
             if tx.rows("migration_lock")[0][0] in (0, None):
@@ -70,7 +75,10 @@ class Schema:
                     with contextlib.suppress(Exception):  # a lost connection has lost its lock
                         tx.rows("migration_unlock")
 
-        return self._database.unit(work)
+        try:
+            return self._database.unit(work)
+        except StoreUnavailable as error:
+            raise self._without_rights(error) from error
 
     def check(self) -> None:
         """Check that workers and producers of this version may use the database.
@@ -112,6 +120,19 @@ class Schema:
             tx.script(step.sql)
             tx.run("migration_insert", version=step.version, name=step.name)
         return steps
+
+    def _without_rights(self, error: StoreUnavailable) -> StoreUnavailable:
+        """The error of a migration with advice for its own user, if that one lacks a right."""
+        cause = error.__cause__
+        if cause is None or self._database.dialect.meaning(cause).advice is not Advice.RIGHTS:
+            return error
+        reason = " ".join(str(cause).split())
+        return StoreUnavailable(
+            f"the database {self._database.label} cannot be migrated: {reason}; run hammerflow "
+            "migrate as a user who may create tables, then GRANT SELECT, INSERT, UPDATE and "
+            "DELETE on them to the application's user",
+            is_refusal=True,
+        )
 
     def _missing(self, applied: list[int]) -> list[Migration]:
         return [step for step in self._known if step.version not in applied]

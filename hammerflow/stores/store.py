@@ -32,6 +32,7 @@ class Store:
         self.database = database
         self.schema = Schema(database)
         self.names = NameTable(database)
+        database.on_replaced = self.names.forget
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
         self.spawns = Spawns(database)

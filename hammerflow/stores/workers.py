@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hammerflow.ids import name_id
-from hammerflow.stores.database import Tx
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import ReadyRow, Row, parked_row
 from hammerflow.stores.transitions.rescue import Rescued, rescue_leases
 from hammerflow.stores.transitions.unit import Unit, Verbs
@@ -31,6 +33,10 @@ class Swept:
 
 class Workers(Verbs):
     """The tables ``workers`` and ``worker_tasks``, and the leases of the dead."""
+
+    def __init__(self, database: Database, names: NameTable) -> None:
+        super().__init__(database, names)
+        self._seen: dict[int, tuple[int, float]] = {}  # id: beats, seen first at
 
     def register(
         self, worker_id: int, *, host: str, pid: int, info: Mapping[str, Any],
@@ -75,6 +81,13 @@ class Workers(Verbs):
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]  # fmt: skip
 
+    def shared_tasks(self) -> Mapping[str, set[int]]:
+        """Numbers of the workers of each task that several of them have registered."""
+        found: dict[str, set[int]] = {}
+        for name, worker_id in self._database.rows("tasks_shared"):
+            found.setdefault(name, set()).add(worker_id)
+        return found
+
     def knowing(self, task: str) -> set[int]:
         """Numbers of the workers that have registered a task."""
         return set(self._database.column("task_workers", task_id=name_id(task)))
@@ -86,16 +99,33 @@ class Workers(Verbs):
     def sweep(self, *, lease: float, poison_limit: int) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.
 
+        A heartbeat that lies in the future shows that the database's clock was set back. Such a
+        worker is judged by the beats that this process has seen, on its own clock.
+
         Any number of supervisors may sweep at once: rows that another one has locked are skipped.
         """
         swept = Swept()
-        for (worker_id,) in self._database.rows("workers_dead", lease=lease):
-            while self._rescue(worker_id, swept, poison_limit, lease=lease):
+        for worker_id, beats in self._dead(lease):
+            while self._rescue(worker_id, swept, poison_limit, beats=beats):
                 pass
         for (worker_id,) in self._database.rows("leases_ownerless"):
-            while self._rescue(worker_id, swept, poison_limit, lease=None):
+            while self._rescue(worker_id, swept, poison_limit, beats=None):
                 pass
         return swept
+
+    def _dead(self, lease: float) -> Sequence[tuple[int, int]]:
+        """(id, number of beats) of the workers that have been silent for a lease."""
+        rows = self._database.rows("workers_beats")
+        now, before = time.monotonic(), self._seen
+        self._seen = {
+            id_: before[id_] if id_ in before and before[id_][0] == beats else (beats, now)
+            for id_, beats, _ in rows
+        }
+        return [
+            (id_, beats)
+            for id_, beats, age in rows
+            if age > lease or (age < 0 and now - self._seen[id_][1] > lease)
+        ]
 
     def park_unserved(self, queues: Iterable[str]) -> int:
         """Park the jobs at the head of these queues whose task no live worker has registered."""
@@ -130,20 +160,21 @@ class Workers(Verbs):
         tx.run("worker_delete", id=worker_id)
 
     def _rescue(
-        self, worker_id: int, swept: Swept, poison_limit: int, *, lease: float | None
+        self, worker_id: int, swept: Swept, poison_limit: int, *, beats: int | None
     ) -> bool:
         """Take over one chunk of a dead worker's leases; whether there may be more.
 
-        A ``lease`` of None means that the worker has no row any more.
+        Args:
+            beats: how often it had beaten when it was found dead; None: it has no row any more.
         """
 
         def work(unit: Unit) -> tuple[Rescued, bool, set[str]]:
             is_gone = False
             tx = unit.tx
-            if lease is not None and not tx.rows("worker_still_dead", id=worker_id, lease=lease):
+            if beats is not None and not tx.rows("worker_still_dead", id=worker_id, beats=beats):
                 return Rescued(0, 0), False, set()  # it beats again, or another one rescues
             rescued = rescue_leases(unit, worker_id, _CHUNK, poison_limit)
-            if not rescued.leases and lease is not None:
+            if not rescued.leases and beats is not None:
                 is_gone = tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0
                 if is_gone:
                     self._delete(tx, worker_id)

@@ -222,11 +222,21 @@ class Workflows(Verbs):
         self, *, status: WorkflowStatus | None = None, limit: int = 100, before: bytes | None = None
     ) -> Sequence[WorkflowRow]:
         """Workflows, newest first."""
+        return self.page(status=status, limit=limit, before=before)[0]
+
+    def page(
+        self, *, status: WorkflowStatus | None = None, limit: int, before: bytes | None = None
+    ) -> tuple[Sequence[WorkflowRow], bytes | None]:
+        """A page of :meth:`list`, and the id before which the next one begins; None after the last.
+
+        A row that cannot be read is left out, so a page that is not the last may be short.
+        """
         ids: set[bytes] = set()
         for low, high in [(None, None)] if status is None else _CODES[status]:
-            values = {"low": low, "high": high, "before": before, "n": limit}
+            values = {"low": low, "high": high, "before": before, "n": limit + 1}
             ids.update(self._database.column("workflow_ids", **values))
-        return self.rows(sorted(ids, reverse=True)[:limit])
+        newest = sorted(ids, reverse=True)
+        return self.rows(newest[:limit]), newest[limit - 1] if len(newest) > limit else None
 
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of workflows from ``low`` to ``high``, both included."""
@@ -237,6 +247,12 @@ class Workflows(Verbs):
         counts: Counter[JobState] = Counter()
         for inner in [workflow_id, *self.inside(workflow_id)]:
             for state, n in self._database.rows("members_states", id=inner):
+                if state == "missing":
+                    _log.error(
+                        "%d jobs of workflow %s are in no state table: rows were deleted by hand; "
+                        "run hammerflow doctor", n, uuid.UUID(bytes=inner),
+                    )  # fmt: skip
+                    continue
                 counts[JobState(state)] += n
         return counts
 

@@ -55,7 +55,8 @@ OPTIONS = OptionTable((
     _of_call("soft_timeout", "None"),
     Option("expires", duration(), "None", "Latest start, from now; then the job is cancelled."),
     _of_call("store_result", "True"),
-    Option("result_ttl", duration(), "None", "How long an ended job's result is kept."),
+    Option("result_ttl", duration(), "None", "How long an ended job's result is kept, "
+        "and at least until its dependents have ended."),
     Option("serializer", choice("msgpack", "json"), "the app's", "Encoding of the arguments."),
     Option(
         "check_arguments", FLAG, "True",

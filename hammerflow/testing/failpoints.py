@@ -154,8 +154,8 @@ class _Failpoints:
         return wrapper
 
     def open_database(self, init: Callable[..., None]) -> Callable[..., None]:
-        def wrapper(database: Database, dialect: Any, label: str) -> None:
-            init(database, _Committing(dialect, self), label)
+        def wrapper(database: Database, dialect: Any, *args: Any, **kwargs: Any) -> None:
+            init(database, _Committing(dialect, self), *args, **kwargs)
 
         return wrapper
 

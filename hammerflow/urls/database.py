@@ -43,9 +43,9 @@ class DatabaseURL:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """MySQL: the keywords of ``pymysql.connect``."""
+        """MySQL: the keywords of ``pymysql.connect``; what is left out, an option file may give."""
         given: dict[str, Any] = {
-            "host": self.host or "localhost", "port": self.port or 3306,
+            "host": self.host, "port": self.port,
             "user": self.user, "password": self.password or "",
             "database": self.database, "unix_socket": self.socket,
         }  # fmt: skip
@@ -160,6 +160,12 @@ def _check_mysql(database: str, options: Mapping[str, str]) -> None:
                 f"the mysql URL has an unknown option {key!r}; "
                 f"it may have {', '.join(sorted(_MYSQL_OPTIONS))}, unix_socket"
             )
+    charset = options.get("charset", "utf8mb4")
+    if charset.lower() != "utf8mb4":
+        raise ConfigError(
+            f"the mysql URL's charset must be utf8mb4, not {safe_repr(charset, 40)}: "
+            "the others cannot hold every text"
+        )
 
 
 _MYSQL_OPTIONS = frozenset(

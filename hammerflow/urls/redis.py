@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from hammerflow.errors import ConfigError
 from hammerflow.text import safe_repr
 
-__all__ = ["checked_redis_url"]
+__all__ = ["checked_redis_url", "shareable_redis_url"]
 
 _ENCODE: Final = (
     "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
@@ -64,6 +64,13 @@ def checked_redis_url(url: str) -> str:
                 f"the redis URL's option {name} cannot be {safe_repr(value)}: see redis-py's manual"
             )
     return url
+
+
+def shareable_redis_url(url: str) -> str | None:
+    """The URL if it holds no secret and no path of this host alone; None if it does."""
+    parts = urlsplit(url)
+    is_plain = "@" not in parts.netloc and {name for name, _ in parse_qsl(parts.query)} <= {"db"}
+    return url if is_plain else None
 
 
 def _check_place(place: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hammerflow.streams import open_missing_streams
+from hammerflow.streams import guard_streams, open_missing_streams
 from hammerflow.worker.loading import preload
 from hammerflow.worker.options import WorkerOptions, read_queues
 
@@ -18,10 +18,12 @@ def run(options: WorkerOptions) -> int:
     Raises:
         ConfigError: the app or a module of ``HAMMERFLOW_PRELOAD`` cannot be imported, or the
             database is not migrated.
-        StoreUnavailable: the database cannot be reached at the start.
+        StoreUnavailable: the database cannot be reached at the start, for longer than
+            ``wait_for_database``.
     """
     from hammerflow.worker.supervisor.supervisor import Supervisor
 
     open_missing_streams()
+    guard_streams()
     preload()
     return Supervisor(options).run()

@@ -7,10 +7,12 @@ import signal
 import types
 from typing import Any
 
+from hammerflow.early_signals import release_signals
+
 __all__ = ["STOP_SIGNALS", "AppSignals", "ignore_stop_signals"]
 
 #: What a terminal, systemd or a container sends to all processes of a worker to end it.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 #: What the worker handles also in its children: ends, broken pipes, soft timeouts, cancels.
 _OF_WORKER = {*STOP_SIGNALS, signal.SIGPIPE, signal.SIGALRM, signal.SIGUSR1}
 #: Handlers of stop signals that importing the app has set: for processes that a body forks.
@@ -18,8 +20,8 @@ _of_app: dict[int, Any] = {}
 
 
 def ignore_stop_signals() -> None:
-    """Leave SIGINT, SIGTERM and SIGHUP, which a terminal or systemd sends to all processes, to the
-    supervisor. By a handler and not SIG_IGN, which programs that a body starts would inherit."""
+    """Leave these to the supervisor. By a handler and not SIG_IGN, which programs that bodies start
+    would inherit."""
     pid = os.getpid()
 
     def ignore(number: int, frame: types.FrameType | None) -> None:
@@ -39,6 +41,9 @@ class AppSignals:
     """
 
     def __init__(self) -> None:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # whoever rotates logs may send them to all
+            signal.signal(number, _do_nothing)
+        release_signals()  # the supervisor has started this process with them blocked
         self._before = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._of_app: dict[int, Any] = {}
@@ -56,6 +61,7 @@ class AppSignals:
                 signal.signal(number, signal.SIG_IGN if number == signal.SIGPIPE else _do_nothing)
         _of_app.update((n, self._of_app.pop(n)) for n in STOP_SIGNALS if n in self._of_app)
         ignore_stop_signals()
+        signal.signal(signal.SIGUSR1, _do_nothing)
         signal.set_wakeup_fd(-1)
         # Not even a mask from whoever started the worker may hold these up.
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask - {*_OF_WORKER, signal.SIGCHLD})

@@ -22,10 +22,11 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from hammerflow import __version__
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.streams import open_missing_streams
+from hammerflow.streams import guard_streams, open_missing_streams
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits
@@ -33,7 +34,8 @@ from hammerflow.worker.child.serial import SerialChild
 from hammerflow.worker.descriptors import move_up
 from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.fork_signals import STOP_SIGNALS, AppSignals, ignore_stop_signals
-from hammerflow.worker.loading import load_app, preload
+from hammerflow.worker.limits import limit_open_files, why_refused
+from hammerflow.worker.loading import app_files, load_app, preload
 from hammerflow.worker.logs import configure, configure_fallback, facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import (
@@ -43,6 +45,7 @@ from hammerflow.worker.processes import (
     kill_family,
     lead_group,
     outlive_parent,
+    resident_mebibytes,
     set_title,
 )
 from hammerflow.worker.protocol import (
@@ -52,6 +55,8 @@ from hammerflow.worker.protocol import (
     EXITED,
     FORK_REQUEST,
     FORKED,
+    NOT_FORKED,
+    VERSION,
     Pipes,
     pack,
 )
@@ -67,14 +72,18 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: descriptor of the control socket, pid of the supervisor, descriptor of the lease
-            clock, :class:`WorkerOptions` as JSON.
+            clock, soft limit of open files, :class:`WorkerOptions` as JSON.
     """
+    guard_streams()
     lead_group()  # who kills the supervisor's group leaves this process to clean up
     die_with_parent(int(arguments[1]))
     try:
         with socket.socket(fileno=move_up(int(arguments[0]))) as control:
+            # Before anything that another version may not understand.
+            control.sendall(pack([VERSION, __version__]))
             clock = LeaseClock(int(arguments[2]))
-            return _serve_app(control, WorkerOptions(**json.loads(arguments[3])), clock)
+            limit_open_files(int(arguments[3]))
+            return _serve_app(control, WorkerOptions(**json.loads(arguments[4])), clock)
     except (BrokenPipeError, ConnectionResetError):  # the supervisor was killed, or has stopped
         return 0
     except OSError as error:
@@ -89,10 +98,9 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
     set_title("fork server")
     app_signals = AppSignals()
     try:
-        folder = os.getcwd()
         preload()
-        app = load_app(options.app)
-        greeting = _greeting(app, folder)
+        app = load_app(options.app, database=options.database or None)
+        greeting = _greeting(app)
     except BaseException as error:  # noqa: BLE001 - a border: importing runs the user's code
         failure = failure_of(error)
         said = failure.message
@@ -114,6 +122,7 @@ def _serve_app(control: socket.socket, options: WorkerOptions, lease_clock: Leas
         text = "importing the app set signal handlers; the worker handles these signals itself"
         log.info(text, extra=facts(signals=",".join(handled)))
     _log_tasks(app, options)
+    _check_memory(options)
     app.close()
     control.sendall(pack(greeting))
     faulthandler.cancel_dump_traceback_later()  # its thread is not forked
@@ -139,12 +148,21 @@ def _log_tasks(app: Hammerflow, options: WorkerOptions) -> None:
     log.info("imported the app", extra=facts(tasks=len(own), modules=",".join(modules)))
 
 
-def _greeting(app: Hammerflow, folder: str) -> list[Any]:
+def _check_memory(options: WorkerOptions) -> None:
+    """Warn of a limit that each child exceeds as soon as it is forked."""
+    most, memory = options.max_memory_per_child, resident_mebibytes()
+    if most is not None and memory > most:
+        log.warning(
+            "each child is replaced after one job: the app alone takes %.0f MiB of memory, and "
+            "--max-memory-per-child is %d; raise it",
+            memory,
+            most,
+        )
+
+
+def _greeting(app: Hammerflow) -> list[Any]:
     tasks = [TaskInfo.of(task).to_plain() for task in app.tasks.values()]
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    inside = folder + os.sep
-    own = sorted(f for f in files if f and f.startswith(inside) and "site-packages" not in f)
-    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, own]
+    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files()]
 
 
 @dataclass(eq=False)
@@ -192,9 +210,11 @@ class ForkServer:
             return False
         kind, serial = FORK_REQUEST.unpack(request)
         try:
+            if len(fds) < len(Pipes._fields):  # recvmsg(2): MSG_CTRUNC
+                raise OSError(errno.EMFILE, "too many open files")
             pid = self._fork(kind, Pipes(*fds))
-        except OSError as error:  # no more processes: the supervisor sees the pipes end
-            log.error("cannot fork: %s", error)
+        except (OSError, MemoryError) as error:
+            self.control.sendall(pack([NOT_FORKED, serial, why_refused(error)]))
             return True
         finally:
             for fd in fds:

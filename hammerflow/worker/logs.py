@@ -19,27 +19,40 @@ configuration that the app's module makes, set ``configure_logging`` to false
         },
         "root": {"handlers": ["stderr"], "level": "INFO"},
     })
+
+No log line holds up whoever logs it. Those of the supervisor wait in a bounded queue for a thread
+that writes them; the fork server, which must run no threads, and its children write them through
+:class:`hammerflow.streams.Output`. Lines that cannot be written are dropped and counted.
 """
 
 from __future__ import annotations
 
 import _thread
+import contextlib
 import json
 import logging
-import sys
+import os
+import select
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.context import RUNNING, Holder
+from hammerflow.streams import LOSSES, Output
 from hammerflow.text import safe_repr, timestamp, visible_lines
 
-__all__ = ["JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts"]
+__all__ = [
+    "JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts", "writer_thread",
+]  # fmt: skip
 
 log = logging.getLogger("hammerflow.logs")
 
 _LONGEST_ARGS = 1_000  # characters
+#: Lines that wait for the supervisor's writer, at most, and seconds that the last ones get.
+_MOST_WAITING = 10_000
+_LAST_WRITES = 1.0
 
 
 def facts(**values: Any) -> dict[str, Any]:
@@ -155,9 +168,120 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _handler(form: str) -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
+    formatter = _JsonFormatter() if form == "json" else _TextFormatter()
+    handler = _StderrHandler()
+    handler.setFormatter(formatter)
+    LOSSES.line = lambda count: formatter.format(_loss(count))
     return handler
+
+
+def _loss(count: int) -> logging.LogRecord:
+    """The line that tells of lost ones."""
+    lines = "1 line" if count == 1 else f"{count} lines"
+    text = "dropped %s of output: nobody read it, or it could not be written"
+    return log.makeRecord(
+        log.name, logging.WARNING, "", 0, text, (lines,), None, extra=facts(lines=count)
+    )
+
+
+class _StderrHandler(logging.Handler):
+    """Writes lines to stderr, by the writer while there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._output = Output(2)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode(errors="backslashreplace") + b"\n"
+        except Exception:  # noqa: BLE001 - a border: as every handler of logging does
+            self.handleError(record)
+            return
+        if _writers:
+            _writers[-1].put(line)
+        else:
+            self._output.write(line)
+
+
+class _Writer:
+    """A thread that writes lines to stderr, and may wait there for as long as it takes."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._lock = threading.Lock()
+        self._lost = 0  # lines that have been dropped and not told of
+        self._is_writing = False
+        self._is_over = False
+        self._changed = threading.Condition(self._lock)
+        threading.Thread(target=self._run, name="hammerflow-log", daemon=True).start()
+
+    def put(self, line: bytes) -> None:
+        """Have a line written; drops it if too many wait already."""
+        with self._lock:
+            if len(self._lines) >= _MOST_WAITING:
+                self._lost += 1
+                return
+            self._lines.append(line)
+            if not self._is_writing:
+                self._changed.notify_all()
+
+    def finish(self, seconds: float) -> None:
+        """Give the lines that wait some time, then end."""
+        with self._lock:
+            self._changed.wait_for(lambda: not self._lines and not self._is_writing, seconds)
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while taken := self._take():
+            lines, lost = taken
+            notice = f"{LOSSES.line(lost)}\n".encode() if lost else b""
+            try:
+                _write_all(notice + lines)
+            except OSError:  # a full disk, a reader that has ended, a terminal that is gone
+                with self._lock:
+                    self._lost += lost + lines.count(b"\n")
+
+    def _take(self) -> tuple[bytes, int] | None:
+        """The next lines, up to what a pipe takes as one, and how many were lost before them; None
+        at the end."""
+        with self._lock:
+            self._is_writing = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._lines or self._is_over)
+            if self._is_over:
+                return None
+            self._is_writing = True
+            lines = self._lines.popleft()
+            while self._lines and len(lines) + len(self._lines[0]) <= select.PIPE_BUF:
+                lines += self._lines.popleft()
+            lost, self._lost = self._lost, 0
+            return lines, lost
+
+
+def _write_all(data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(2, data) :]
+        except BlockingIOError:  # somebody who shares the descriptor has made it so
+            poll = select.poll()
+            poll.register(2, select.POLLOUT)
+            poll.poll()
+
+
+_writers: list[_Writer] = []
+
+
+@contextlib.contextmanager
+def writer_thread() -> Iterator[None]:
+    """Write the log of this process in a thread of its own, for a process that never forks."""
+    writer = _Writer()
+    _writers.append(writer)
+    try:
+        yield
+    finally:
+        _writers.remove(writer)
+        writer.finish(_LAST_WRITES)
 
 
 class _TextFormatter(logging.Formatter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from hammerflow.options.checks import (
 )
 from hammerflow.options.option import Option, OptionTable, documented
 from hammerflow.text import safe_repr
+from hammerflow.worker.cpus import usable_cpus
 
 __all__ = ["WORKER_OPTIONS", "WorkerOptions", "read_queues"]
 
@@ -39,8 +39,12 @@ def _queues(value: Any) -> dict[str, int]:
 WORKER_OPTIONS = OptionTable((
     Option("app", text(1_000, least=1), "required", "The app, as package.module:app."),
     Option(
+        "database", text(10_000), "the app's", "URL of the database, instead of the app's."
+    ),
+    Option(
         "children", whole(1, 1_024), "one per CPU",
-        "Child processes for each kind of task, sync and async.",
+        "Child processes for each kind of task, sync and async; CPUs that it may use, by affinity "
+        "and quota.",
     ),
     Option(
         "queues",
@@ -63,8 +67,20 @@ WORKER_OPTIONS = OptionTable((
         "poll", number(0.01, 3_600), "the setting poll",
         "Seconds between two polls when the doorbell is silent.",
     ),
+    Option(
+        "import_timeout", duration(zero=False, most=86_400), "120",
+        "Time that importing the app may take.",
+    ),
+    Option(
+        "wait_for_database", duration(most=1_000_000), "no limit; 0 for a SQLite file",
+        "Time to wait at the start for a database that does not answer; then the worker ends.",
+    ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
+    Option(
+        "until_empty", FLAG, "False",
+        "With burst: wait for jobs that are scheduled, run elsewhere or wait for others, too.",
+    ),
     Option(
         "log_format", choice("text", "json"), '"text"',
         "Write the log as text or as one JSON object a line.",
@@ -94,6 +110,7 @@ class WorkerOptions:
     """
 
     app: str
+    database: str = ""
     children: int | None = None
     queues: Mapping[str, int] | str | None = None
     async_slots: int = 100
@@ -101,8 +118,11 @@ class WorkerOptions:
     max_memory_per_child: int | None = None
     grace: float = 30.0
     poll: float | None = None
+    import_timeout: float = 120.0
+    wait_for_database: float | None = None
     burst: bool = False
     reload: bool = False
+    until_empty: bool = False
     log_format: str = "text"
     log_level: str = "info"
     configure_logging: bool = True
@@ -111,7 +131,7 @@ class WorkerOptions:
     @property
     def processes(self) -> int:
         """How many children of a kind to run."""
-        return self.children or os.cpu_count() or 1
+        return self.children or usable_cpus()
 
     @property
     def weights(self) -> dict[str, int] | None:
@@ -123,9 +143,18 @@ class WorkerOptions:
             value = getattr(self, option.name)
             if value is not None or option.name not in _OPTIONAL:
                 object.__setattr__(self, option.name, option.check(value, option.name))
+        if self.until_empty and not self.burst:
+            raise ConfigError("until_empty goes with burst: give both")
 
 
-_OPTIONAL = {"children", "queues", "max_jobs_per_child", "max_memory_per_child", "poll"}
+_OPTIONAL = {
+    "children",
+    "queues",
+    "max_jobs_per_child",
+    "max_memory_per_child",
+    "poll",
+    "wait_for_database",
+}
 
 
 def read_queues(text: str) -> dict[str, int]:

@@ -7,18 +7,22 @@ import ctypes
 import functools
 import os
 import signal
+import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 __all__ = [
-    "die_with_parent", "exit_now", "family", "flush_streams", "has_ended", "kill_family",
-    "kill_group", "lead_group", "outlive_parent", "resident_mebibytes", "set_title",
+    "die_with_parent", "exit_now", "exit_status", "family", "flush_streams", "has_ended",
+    "keep_from_reaping", "kill_family", "kill_group", "lead_group", "outlive_parent",
+    "reap_orphans", "resident_mebibytes", "set_title",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_GET_CHILD_SUBREAPER = 37
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -124,6 +128,48 @@ def has_ended(pid: int) -> bool:
             return True
         return False
     return state in "ZX"
+
+
+def exit_status(pid: int) -> int | None:
+    """The exit code of a process that has ended, or minus the signal that killed it, if its parent
+    has not read it yet; None if that is not known.
+
+    Source: the field exit_code of proc(5), which is 0 also where it may not be read.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return os.waitstatus_to_exitcode(int(fields[49])) or None
+    except (OSError, LookupError, ValueError):
+        return None
+
+
+_started: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()
+
+
+def keep_from_reaping(process: subprocess.Popen[Any]) -> None:
+    """Leave the exit status of this process to whoever has started it."""
+    _started.add(process)
+
+
+def reap_orphans() -> None:
+    """Read the exit statuses of processes whose parents have ended, if it is this process that gets
+    them: process 1 of a container, or a "subreaper" (prctl(2)). They stay zombies otherwise."""
+    if not _gets_orphans():
+        return
+    own = {process.pid: process for process in _started}
+    with contextlib.suppress(ChildProcessError):  # there is no other process
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if (process := own.pop(ended.si_pid, None)) is not None:
+                process.poll()  # or it would be the first again
+            else:
+                os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+@functools.cache
+def _gets_orphans() -> bool:
+    answer = ctypes.c_int(0)
+    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer))
+    return os.getpid() == 1 or bool(answer.value)
 
 
 def flush_streams() -> None:

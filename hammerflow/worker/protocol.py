@@ -15,6 +15,7 @@ supervisor to child
 --------------  -------------------------------------------------------------  --------------------
 child to supervisor
 ---------------------------------------------------------------------------------------------------
+``HELLO``       pid                                                            ready for jobs
 bytes or None   (no list) the encoded result                                   next job completed
 ``ENDED``       kind of outcome, its fields; job id (async child only)         a job ended otherwise
 ``TAKEN_BACK``  generation                                                     found no token for it
@@ -25,14 +26,16 @@ bytes or None   (no list) the encoded result                                   n
 --------------  -------------------------------------------------------------  --------------------
 fork server to supervisor
 ---------------------------------------------------------------------------------------------------
+``VERSION``     of hammerflow                                                  its first message
 ``APP_LOADED``  app name, settings, tasks, source files                        ready to fork
 ``APP_BROKEN``  sentence, traceback                                            the import failed
 ``FORKED``      serial number, pid                                             answers FORK_REQUEST
+``NOT_FORKED``  serial number, reason                                          answers FORK_REQUEST
 ``EXITED``      pid, exit status (negative: signal)                            a child ended
 ==============  =============================================================  ====================
 
 The supervisor asks the fork server for a child with one ``FORK_REQUEST`` (kind, serial number)
-and the child's three descriptors.
+and the child's three descriptors. A child counts, and gets jobs, once it has said ``HELLO``.
 """
 
 from __future__ import annotations
@@ -63,13 +66,13 @@ from hammerflow.jobs.outcome import (
 
 __all__ = [
     "APP_BROKEN", "APP_LOADED", "ASK", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST",
-    "JOBS", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STOP", "TAKEN_BACK", "TIMES", "Pipes",
-    "Unpacker", "pack", "pack_outcome", "unpack_outcome", "write_all",
+    "HELLO", "JOBS", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STOP", "TAKEN_BACK",
+    "TIMES", "VERSION", "Pipes", "Unpacker", "pack", "pack_outcome", "unpack_outcome", "write_all",
 ]  # fmt: skip
 
 JOBS, STOP, ASK = 1, 2, 3
-ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS = 11, 12, 13, 14, 15, 16
-APP_LOADED, APP_BROKEN, FORKED, EXITED = 21, 22, 23, 24
+ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS, HELLO = 11, 12, 13, 14, 15, 16, 17
+APP_LOADED, APP_BROKEN, FORKED, EXITED, NOT_FORKED, VERSION = 21, 22, 23, 24, 25, 26
 
 FORK_REQUEST = struct.Struct("!cxxxI")
 #: The kinds of children in a fork request.

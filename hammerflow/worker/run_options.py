@@ -110,11 +110,13 @@ class TaskCatalog:
     Attributes:
         names: of the tasks, sorted.
         queues: to which they belong by default.
+        tasks: what is known of them.
         ttls: by the number of a task: how many seconds its results are kept, if not for good.
     """
 
     def __init__(self, tasks: list[TaskInfo]) -> None:
         self._tasks = {name_id(task.name): task for task in tasks}
+        self.tasks = tasks
         self.names = sorted(task.name for task in tasks)
         self.queues = {task.queue for task in tasks}
         self.ttls = {i: t.result_ttl for i, t in self._tasks.items() if t.result_ttl is not None}

@@ -303,3 +303,22 @@ def test_a_call_that_replaces_a_job_gives_its_result(app: Hammerflow, f: SimpleN
     drain(app)
     assert [r.get(timeout=1) for r in results] == [1, 1, [1]]
     assert unstored.get(timeout=1) is None
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_sibling_that_a_child_names_twice_is_waited_for_once(
+    app: Hammerflow, batch_size: int | None
+) -> None:
+    @app.task
+    def leaf(n: int) -> int:
+        return n
+
+    @app.spawner(max_attempts=1, batch_size=batch_size)
+    def spawn() -> Iterator[Signature]:
+        first = leaf.s(1)
+        yield first
+        yield leaf.s(2).depends_on(first, first)
+
+    result = spawn.delay()
+    drain(app)
+    assert [child.get(timeout=5) for child in result.children()] == [1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,19 @@ def test_jobs_that_nobody_serves_are_named(run: Run, shop: Hammerflow) -> None:
     assert found(ended.json["checks"], "queues") == [
         ("warn", "default is paused, with 1 jobs ready")
     ]
+
+
+def test_the_limits_of_connections_are_shown(
+    run: Run, shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((status, says),) = found(run("doctor", "--json").json["checks"], "connections")
+    assert (status, says[:56]) == ("ok", "each process opens up to 20 and waits up to 10 s for one")
+
+    monkeypatch.setenv("HAMMERFLOW_MAX_CONNECTIONS", "5000")
+    ((status, says),) = found(run("doctor", "--json").json["checks"], "connections")
+    is_file = shop.store.dialect == "sqlite"
+    assert status == ("ok" if is_file else "warn")
+    assert is_file or re.search("up to 5000 .* the limit here is [0-9]+, and [0-9]+ are", says)
 
 
 def test_no_worker_is_a_warning(run: Run, embedded_shop: Hammerflow) -> None:
@@ -233,3 +247,46 @@ def test_what_costs_durability_on_sqlite(tmp_path: Path) -> None:
     assert [check.status for check in check((3, 40, 1))] == ["warn"]
     assert [check.status for check in check((3, 51, 3), synchronous="1")] == ["fail"]
     assert [check.status for check in check((3, 51, 3), journal_mode="delete")] == ["warn"]
+
+
+@pytest.mark.parametrize(
+    ("doorbell", "is_heard"),
+    [
+        ({}, True),
+        ({"kind": "redis", "redis": "redis://other:6379/0"}, False),
+        ({"namespace": "b"}, False),
+    ],
+)
+def test_doctor_names_a_worker_that_hears_another_doorbell(
+    embedded_shop: Hammerflow, run: Run, doorbell: dict[str, str], is_heard: bool
+) -> None:
+    own = {"kind": "local", "namespace": "hammerflow", "redis": None}
+    info = {"doorbell": own | doorbell}
+    embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
+    out = run("doctor").out
+    assert ("listens to" not in out) is is_heard
+
+
+def test_doctor_tells_two_redis_servers_apart(
+    embedded_shop: Hammerflow, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAMMERFLOW_REDIS_URL", "redis://this.invalid:6379/0")
+    address = {"kind": "redis", "namespace": "hammerflow"}
+    for number, host in ((8, "this"), (9, "that"), (10, None)):  # None: its URL holds a secret
+        redis = host and f"redis://{host}.invalid:6379/0"
+        info = {"doorbell": address | {"redis": redis}}
+        workers = embedded_shop.store.workers
+        workers.register(number, host="b", pid=2, info=info, tasks=[], queues=[])
+    ended = run("doctor")
+    assert ended.out.count("listens to") == 1
+    assert "redis at redis://that.invalid:6379/0 in the namespace" in " ".join(ended.out.split())
+
+
+def test_doctor_names_a_task_that_two_apps_share(shop: Hammerflow, run: Run) -> None:
+    for number, app in ((8, "shop"), (9, "billing"), (10, "billing")):
+        tasks = ["send", f"{app}.own", "hammerflow.empty"]
+        info = {"doorbell": {"kind": "none", "namespace": app, "redis": None}}
+        shop.store.workers.register(number, host="b", pid=2, info=info, tasks=tasks, queues=[])
+    out = run("doctor").out
+    assert out.count("run each other's jobs") == 1
+    assert "the apps billing, shop both have a task send" in out

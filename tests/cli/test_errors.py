@@ -29,7 +29,8 @@ from tests.cli.conftest import HAMMERFLOW, Run, environment
         (["-A", "lacking:app", "job", "list"], 1, "No module named 'numpy_of_old'"),
         (["job", "enqueue", "x"], 2, "which app?"),
         (["worker"], 2, "which app?"),
-        (["-A", "shop:app", "worker", "--database", "sqlite:///x.db"], 2, "from its app"),
+        (["worker", "--database", "sqlite:///x.db"], 2, "which app?"),
+        (["-A", "shop:app", "worker", "--until-empty"], 2, "--until-empty goes with --burst"),
         (["job", "list", "--database", "oracle://x"], 2, "--database: a database URL begins with"),
         (["job", "list"], 1, "/project/hammerflow.db yet: run hammerflow migrate"),
         (["jbo"], 2, "No such command 'jbo'"),
@@ -276,7 +277,8 @@ def test_what_an_encoding_lacks_is_escaped(
 ) -> None:
     monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    _process("-A", "shop:app", "job", "enqueue", "shop.add", "--args", "[1, 2]", "--queue", "grün")
+    add = ("-A", "shop:app", "job", "enqueue", "shop.add", "--args", "[1, 2]")
+    _process(*add, "--queue", "grün", "--new-queue")
 
     ended = _process("queue", "list")
 

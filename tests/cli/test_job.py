@@ -154,7 +154,7 @@ def test_what_only_the_app_can_read_is_said_in_its_place(
 def test_enqueue_checks_and_writes(run: Run, shop: Hammerflow) -> None:
     ended = run(
         "-A", "shop:app", "job", "enqueue", "shop.add", "--args", "[1]", "--kwargs", '{"y": 2}',
-        "--queue", "fast", "--priority", "high", "--countdown", "60",
+        "--queue", "fast", "--new-queue", "--priority", "high", "--countdown", "60",
     )  # fmt: skip
 
     job = shop.job(ended.out.strip())

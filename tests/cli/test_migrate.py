@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from hammerflow.errors import StoreUnavailable
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from tests.cli.conftest import Run
+from tests.stores.kit import open_raw
 
 
 def test_migrate_makes_the_tables_once(run: Run, database_url: str) -> None:
@@ -90,3 +97,43 @@ def tables(url: str) -> list[str]:
             cursor = tx.connection.cursor()
             cursor.execute(sql)
             return sorted(row[0] for row in cursor.fetchall())
+
+
+@pytest.fixture
+def guest_url(migrated_database: Callable[[str], str], request: pytest.FixtureRequest) -> Any:
+    """The URL of a user who may use the tables but make none."""
+    url = migrated_database(request.param)
+    name, kind = f"guest_{os.getpid()}", request.param
+    with contextlib.closing(open_raw(url)) as admin:
+        cursor = admin.cursor()
+        database = url.rpartition("/")[2]
+        if kind == "postgres":
+            cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            cursor.execute(f"CREATE ROLE {name} LOGIN")
+            cursor.execute(f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {name}")
+        else:
+            cursor.execute(f"GRANT SELECT, INSERT ON `{database}`.* TO {name}@'%' IDENTIFIED BY ''")
+        scheme, _, rest = url.partition("://")
+        yield f"{scheme}://{name}@{rest.partition('@')[2]}"
+        if kind == "postgres":
+            cursor.execute(f"DROP OWNED BY {name}")
+        cursor.execute(f"DROP {'ROLE' if kind == 'postgres' else 'USER'} {name}")
+
+
+@pytest.mark.usefixtures("postgres_url", "mariadb_url")
+@pytest.mark.parametrize("guest_url", ["postgres", "mariadb"], indirect=True)
+def test_an_application_user_needs_no_right_to_make_tables(
+    run: Run, guest_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = run("--database", guest_url, "migrate")
+    monkeypatch.setenv("HAMMERFLOW_PREFIX", "other_")
+    first = run("--database", guest_url, "migrate")
+
+    assert (again.code, again.err) == (0, "")
+    assert again.out.endswith("is up to date\n")
+    assert (first.code, first.err.count("\n")) == (1, 1)
+    assert "run hammerflow migrate as a user who may create tables" in first.err
+
+    told = pytest.raises(StoreUnavailable, match=r"denied.*hammerflow_workers.*must GRANT SELECT")
+    with contextlib.closing(open_store(Settings(database=guest_url))) as store, told:
+        store.workers.beat(1)

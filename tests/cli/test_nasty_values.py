@@ -35,7 +35,7 @@ LONG = {("--wait", "1h"), ("--wait", "1.5")}
 SERVERS = tuple(value for value in NASTY if "127.0.0.1" in value)
 #: Added to calls that would start processes or go on for ever: the first two are refused.
 BOUNDS = {
-    ("worker",): ("--database", "sqlite:///x.db"),
+    ("worker",): ("--until-empty",),
     ("demo",): ("--children", "0"),
     ("spawn", "monitor"): ("--count", "1"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hammerflow import Hammerflow
 from tests.cli.conftest import Run, claim
 
@@ -37,13 +39,49 @@ def test_a_paused_queue_is_not_claimed_from(run: Run, shop: Hammerflow) -> None:
     assert (len(claimed_before), len(claimed_after)) == (0, 1)
 
 
-def test_an_unknown_queue_cannot_be_resumed(run: Run, embedded_shop: Hammerflow) -> None:
-    assert embedded_shop.jobs() == []
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("queue pause mial", "give --new"),
+        ("queue resume mial", "did you mean mail?"),
+        ("-A shop:app job enqueue shop.add --args [1,2] --queue mial", "give --new-queue"),
+    ],
+)
+def test_a_typo_makes_no_queue(
+    run: Run, embedded_shop: Hammerflow, command: str, advice: str
+) -> None:
+    embedded_shop.tasks["shop.add"].options(queue="mail").delay(1, 2)
 
-    ended = run("queue", "resume", "nothing")
+    ended = run(*command.split())
 
     assert ended.code == 1
-    assert "there is no queue 'nothing'" in ended.err
+    assert "there is no queue 'mial': did you mean mail?" in ended.err
+    assert advice in ended.err
+    assert embedded_shop.store.queues.names() == {"default", "mail"}
+    assert len(embedded_shop.jobs()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["job list", "spawn list", "spawn stats", "spawn monitor --count 1"]
+)
+def test_a_filter_by_an_unknown_queue_is_named(
+    run: Run, embedded_shop: Hammerflow, command: str
+) -> None:
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+
+    assert "there is no queue 'mial'" in run(*command.split(), "--queue", "mial").err
+    assert run(*command.split(), "--queue", "default").err == ""
+
+
+def test_a_queue_can_be_paused_before_it_exists(run: Run, embedded_shop: Hammerflow) -> None:
+    assert embedded_shop.jobs() == []
+
+    assert run("queue", "pause", "mail", "--new").code == 0
+    add = ("job", "enqueue", "shop.add", "--args", "[1,2]", "--queue")
+    assert run("-A", "shop:app", *add, "other", "--new-queue").code == 0
+
+    assert embedded_shop.store.queues.paused() == {"mail"}
+    assert embedded_shop.store.queues.names() == {"default", "mail", "other"}
 
 
 def test_a_queue_needs_a_name_that_can_be_one(run: Run, embedded_shop: Hammerflow) -> None:

@@ -137,7 +137,7 @@ def test_ctrl_c_is_how_the_monitor_ends(
 
     ended = run("spawn", "monitor")
 
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.err) == (130, "")
 
 
 def test_a_terminal_is_redrawn(

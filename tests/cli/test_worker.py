@@ -94,6 +94,8 @@ def test_a_burst_runs_what_is_there(run: Run, site: Hammerflow, worker: Start) -
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err
+    assert "the queue other is new" in err and "queue default is new" not in err
+    assert site.store.queues.names() == {"default"}
     results = [site.result(text.strip()).get(timeout=0) for text in ids]
     assert results == [1, 2, 3, 4, 5]
 
@@ -218,9 +220,158 @@ def test_a_worker_without_a_database_says_why(
     monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", url)
     monkeypatch.setenv("HAMMERFLOW_APP", "shop:app")
 
-    process = worker()
+    process = worker("--wait-for-database", "0")
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert ("run hammerflow migrate" if kind == "unmigrated" else "cannot be used") in err
     assert "Traceback" not in err
+
+
+LATER = """
+import pathlib, time
+from hammerflow import Hammerflow, constant
+
+app = Hammerflow("site", database="sqlite:///nowhere/else.db")
+
+@app.task(max_attempts=3, backoff=constant(3))
+def late(path: str) -> str:
+    if not pathlib.Path(path).exists():
+        pathlib.Path(path).touch()
+        raise FileNotFoundError(path)
+    return "mended"
+"""
+
+
+@pytest.fixture
+def late(site: Hammerflow, folder: Path, tmp_path: Path) -> str:
+    """The id of a job that succeeds at its second attempt, some seconds after the first; its app
+    names another database in code."""
+    (folder / "site_app.py").write_text(LATER)
+    return str(site.enqueue(site.signature("site_app.late", (str(tmp_path / "tried"),))).id)
+
+
+def test_a_burst_says_what_is_left(
+    late: str, site: Hammerflow, worker: Start, folder: Path
+) -> None:
+    site.tasks["site_app.add"].delay(1, 2)  # this version of the app has no such task
+    (folder / "site_app.py").write_text(LATER.replace("constant(3)", "constant(600)"))
+    process = worker("--burst", "-c", "1", "--database", site.settings.database)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    assert site.result(late).state is JobState.SCHEDULED
+    (line,) = [line for line in err.splitlines() if "left in the queues" in line]
+    assert "1 scheduled (the next in" in line
+    assert "1 ready" in line or "1 parked" in line  # without its task
+    started = next(line for line in err.splitlines() if "worker started" in line)
+    assert "database_from=--database" in started
+
+
+def test_a_burst_can_wait_until_nothing_is_left(
+    late: str, site: Hammerflow, worker: Start, tmp_path: Path
+) -> None:
+    first = site.signature("site_app.late", (str(tmp_path / "other"),))
+    after = (first | site.signature("site_app.late", (__file__,), immutable=True)).delay()
+    site.signature("site_app.late", (__file__,), queue="paused").delay()
+    site.store.queues.pause("paused")
+
+    process = worker("--burst", "--until-empty", "-c", "1", "--database", site.settings.database)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    assert site.result(late).get(timeout=0) == after.get(timeout=0) == "mended"
+    assert "waiting for what is left" in err and " scheduled (the next in" in err
+    assert "left in the queues: 1 paused" in err
+
+
+def test_each_source_of_the_database_is_named(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flag wins over the app's code, that over the environment, the file and the default."""
+    url = f"sqlite:///{tmp_path}/{{}}.db".format
+    (folder / "plain_app.py").write_text("from hammerflow import Hammerflow\napp = Hammerflow('p')")
+    code = f"from hammerflow import Hammerflow\napp = Hammerflow('c', database={url('code')!r})"
+    (folder / "code_app.py").write_text(code)
+
+    def source(*options: str) -> str:
+        found = run("doctor", "--json", *options).json
+        return f"{found['database'].rpartition('/')[2]} {found['database_from']}"
+
+    assert source() == source("-A", "plain_app:app") == "hammerflow.db default"
+    (folder / "hammerflow.toml").write_text(f"database = {url('file')!r}")
+    sys.modules.pop("plain_app")
+    assert source() == source("-A", "plain_app:app") == "file.db hammerflow.toml"
+    monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", url("env"))
+    sys.modules.pop("plain_app")
+    assert source() == source("-A", "plain_app") == "env.db $HAMMERFLOW_DATABASE_URL"
+    assert source("-A", "code_app") == "code.db Hammerflow(database=...)"
+    assert source("--database", url("flag")) == "flag.db --database"
+    assert source("-A", "code_app", "--database", url("flag")) == "flag.db --database"
+    monkeypatch.setenv("HAMMERFLOW_APP", "code_app")
+    assert source("--database", url("flag")) == "flag.db --database"
+
+
+def test_a_probe_fails_without_a_worker(run: Run, embedded_shop: Hammerflow) -> None:
+    served = run("doctor", "--probe", "--json")
+    embedded_shop.store.workers.leave(7)
+
+    plain, probe = run("doctor", "--json"), run("doctor", "--probe", "--json")
+    text = run("doctor", "--probe")
+
+    assert (plain.code, plain.json["ok"], plain.json["is_served"]) == (0, True, False)
+    assert (probe.code, probe.json["ok"], text.code) == (1, False, 1)
+    assert "no worker is alive, and --probe was given" in text.out
+    assert (served.code, served.json["is_served"]) == (0, True)
+
+
+RELEASE = """
+from shared_tasks import VERSION
+from hammerflow import Hammerflow
+app = Hammerflow("site")
+
+@app.task
+def version() -> str:
+    return f"{VERSION} {NAME}"
+"""
+
+
+def test_a_reload_follows_the_link_and_the_files(
+    site: Hammerflow, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releases behind a link, and a module of the app on PYTHONPATH, outside of the folder."""
+    path, current = tmp_path / "library", tmp_path / "current"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "release.py").write_text(f"NAME = {name!r}\n{RELEASE}")
+    path.mkdir()
+    (path / "shared_tasks.py").write_text("VERSION = 1")
+    current.symlink_to("one")
+    env = environment() | {"PWD": str(current)}
+    env |= {"PYTHONPATH": f"{path}:{env['PYTHONPATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*HAMMERFLOW, "-A", "release:app", "worker", "-c", "1", "--reload"]
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(command, cwd=current, env=env, stderr=stderr)
+
+    def answers(wanted: str) -> None:
+        def answer() -> bool:
+            return bool(site.signature("release.version").delay().get(timeout=60) == wanted)
+
+        until(f"the worker answers {wanted}", answer, 60)
+
+    try:
+        answers("1 one")
+        (path / "shared_tasks.py").write_text("VERSION = 2")
+        answers("2 one")
+        current.unlink()
+        process.send_signal(signal.SIGHUP)  # in the middle of a deploy
+        says = "the app cannot be loaded: the working directory"
+        until("the reload fails", lambda: says in log.read_text(), 60)
+        answers("2 one")
+        current.symlink_to("two")
+        process.send_signal(signal.SIGHUP)
+        answers("2 two")
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0

@@ -253,7 +253,23 @@ def test_watch_of_what_fails_ends_with_one(run: Run, embedded_shop: Hammerflow) 
 
     assert (watched.code, watched.json["status"]) == (1, "failed")
     assert run("workflow", "status", failed.id).code == 0
-    assert (cut.code, len(cut.out.splitlines())) == (0, 1)  # nothing new at the second update
+    assert (cut.code, len(cut.out.splitlines())) == (1, 1)  # nothing new at the second update
+    assert f"workflow {going.id} has not ended within 2 updates" in cut.err
+
+
+def test_an_interrupted_watch_does_not_end_as_the_workflow(
+    run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going = start(embedded_shop)
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    ended = run("workflow", "status", going.id, "--watch")
+
+    assert ended.code == 130
+    assert f"interrupted; workflow {going.id} goes on" in ended.err
 
 
 # -- control

@@ -17,7 +17,7 @@ PAGES = [
 ]
 
 #: Languages of blocks that are shown and never typed; those in braces are the site's directives.
-DRAWN = {"text", "mermaid", "{toctree}", "{eval-rst}", "{option-table}"}
+DRAWN = {"text", "mermaid", "{toctree}", "{eval-rst}", "{option-table}", "{error-codes}"}
 
 #: Languages of blocks that are files; the first line names the file, as a comment.
 FILES = {"python", "toml", "ini", "yaml", "dockerfile", "sql"}

@@ -34,6 +34,10 @@ def test_a_unit_is_understood(block: Block, tmp_path: Path) -> None:
     unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(block.text)
+    for name, program in unit.items():
+        if name.startswith("program:"):  # of supervisord; test_deployment.py runs it
+            assert int(program["stopwaitsecs"]) > _check(shlex.split(program["command"]))
+            return
     service = unit["Service"]
 
     assert {"Unit", "Service", "Install"} <= {*unit.sections()}

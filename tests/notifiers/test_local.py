@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,72 @@ def test_the_folder_is_for_us_alone(root: Path) -> None:
     doorbell = _doorbell(root)
     Listening(doorbell)
 
-    modes = {stat.S_IMODE(path.lstat().st_mode) for path in [_folder(root)]}
-    modes |= {stat.S_IMODE(path.parent.lstat().st_mode) for path in _sockets(root)}
+    (socket_path,) = _sockets(root)
+    paths = (_folder(root), socket_path.parent, socket_path)
+    modes = [stat.S_IMODE(path.lstat().st_mode) for path in paths]
 
-    assert modes == {0o700}
+    assert modes == [0o700, 0o700, 0o600]
+    doorbell.close()
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o500, 0o700])
+def test_no_umask_keeps_a_listener_from_its_folder(root: Path, mode: int) -> None:
+    _folder(root).mkdir(mode=mode)
+    os.chmod(_folder(root), mode)  # as an earlier start under such a umask has left it
+    before = os.umask(0o777)
+    try:
+        doorbell = _doorbell(root)
+        listening = Listening(doorbell)
+    finally:
+        os.umask(before)
+
+    doorbell.ring(["mail"])
+
+    listening.comes()
+    assert stat.S_IMODE(_folder(root).lstat().st_mode) == 0o700
+    doorbell.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_program_of_another_user_says_that_its_rings_are_not_heard(
+    root: Path, lines: Lines
+) -> None:
+    root.chmod(0o777)
+    place = root / "shop.db"
+    place.touch()
+    doorbell = _doorbell(root, place=str(place))
+    Listening(doorbell)
+    os.setreuid(65534, 0)
+    try:
+        other = _doorbell(root, place=str(place))
+        other.ring(["mail"])
+        other.ring(["mail"])
+    finally:
+        os.setreuid(0, 0)
+
+    assert "this database belongs to user 0" in lines.next()
+    other.close()
+    doorbell.close()
+
+
+def test_without_any_folder_for_temporary_files_one_warning_tells(
+    tmp_path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", fail)  # as on a read-only root
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
+    assert LocalTransport("/srv/shop.db", namespace="shop")
+
+    doorbell = Doorbell(
+        LocalTransport("/srv/shop.db", namespace="shop", roots=[tmp_path / "missing"])
+    )
+    listener = doorbell.listen(queues=["a"], on_work=_nothing, on_control=_nothing)
+
+    assert "jobs are found by polling" in lines.next()
+    doorbell.ring(["a"])
+    listener.close()
     doorbell.close()
 
 

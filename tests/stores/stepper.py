@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.stores.database import ErrorKind
+from hammerflow.stores.error_codes import ErrorCode, ErrorKind
 from hammerflow.stores.statements import TABLES, Statement
 from hammerflow.stores.store import Store
 from tests.stores.kit import Desk, open_raw
@@ -180,10 +180,10 @@ class _Dialect:
         self._dialect.close(tx.tx)
         self._lane.in_transaction = False
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        kind: ErrorKind = self._dialect.error_kind(error)
-        self._lane.retries += kind is ErrorKind.CONFLICT
-        return kind
+    def meaning(self, error: BaseException) -> ErrorCode:
+        code: ErrorCode = self._dialect.meaning(error)
+        self._lane.retries += code.kind is ErrorKind.CONTENTION
+        return code
 
 
 class Path:

@@ -481,7 +481,7 @@ def test_names_are_read_by_a_process_that_never_met_them(desk: Desk) -> None:
     with contextlib.closing(desk.another()) as other:
         assert other.jobs.settle(1, [(job, Released())]).queues == {"far"}
         assert other.names.task(job.task_id) == "away"
-        assert other.names.queue(4711) == "4711"
+        assert other.names.queue(4711) == "#4711"
 
 
 def test_a_snoozed_job_comes_back(desk: Desk) -> None:

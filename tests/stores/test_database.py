@@ -206,6 +206,37 @@ def test_an_idle_connection_that_was_killed_is_renewed(served: Desk) -> None:
     assert len(served.claim()) == 3
 
 
+def test_a_session_that_the_server_ends_for_idling_is_renewed_unseen(served: Desk) -> None:
+    others = "SELECT 1 FROM information_schema.processlist WHERE id = {}"
+    if served.kind == "postgres":
+        name = served.sql("SELECT current_database()")[0][0]
+        served.sql(f'ALTER DATABASE "{name}" SET idle_session_timeout = 50')
+        others = "SELECT 1 FROM pg_stat_activity WHERE pid = {}"
+
+    uses = [lambda: served.put(served.job()), served.store.queues.paused, served.claim]
+    for use in uses if served.kind == "postgres" else uses[:1]:  # MariaDB counts in seconds
+
+        def own(tx: Tx) -> int:
+            if served.kind == "postgres":
+                return int(tx.connection.info.backend_pid)
+            tx.connection.cursor().execute("SET SESSION wait_timeout = 1")
+            return int(tx.connection.thread_id())
+
+        gone = others.format(served.store.database.unit(own))
+        with contextlib.closing(open_raw(served.url)) as raw:
+            if served.kind == "postgres":
+                raw.execute("SET idle_session_timeout = 0")
+
+            cursor = raw.cursor()
+
+            def has_ended(cursor: Any = cursor, gone: str = gone) -> bool:
+                cursor.execute(gone)
+                return not cursor.fetchall()
+
+            until("the server ends the session", has_ended)
+        use()
+
+
 def test_a_backend_killed_in_a_unit_costs_nothing(served: Desk) -> None:
     jobs = [served.job() for _ in range(3)]
     runs = []
@@ -375,6 +406,39 @@ def test_a_lock_timeout_undoes_the_whole_unit(migrated_database: Migrated) -> No
         assert [desk.one("pending", "waiting", job.id)[0] for job in (a, b)] == [4, 4]
 
 
+@pytest.mark.usefixtures("servers")
+def test_a_record_that_has_changed_is_contention(migrated_database: Migrated) -> None:
+    """MariaDB 11.6.2 and later refuse to write over what a snapshot has not seen (error 1020)."""
+    with desk_at(migrated_database("mariadb")) as desk:
+        job = desk.job(pending=5)
+        desk.put(job)
+        tries: list[int] = []
+
+        def work(tx: Tx) -> None:
+            tries.append(1)
+            cursor = tx.connection.cursor()
+            if len(tries) == 1:
+                for text in (
+                    "COMMIT",
+                    "SET SESSION innodb_snapshot_isolation = ON",
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                    "BEGIN",
+                ):
+                    cursor.execute(text)
+                cursor.execute("SELECT * FROM hammerflow_waiting")
+                desk.sql("UPDATE {waiting} SET pending = pending + 1")
+            tx.run("waiting_count", n=1, failed=0, skipped=0, cause=None, ids=[job.id])
+
+        desk.store.database.unit(work)
+        assert len(tries) == 2
+        assert desk.one("pending", "waiting", job.id) == (5,)
+
+        tries.clear()
+        told = pytest.raises(StoreUnavailable, match="changed since last read.*; run it again$")
+        with told, desk.store.transaction() as tx:
+            work(tx)
+
+
 def test_a_statement_that_waits_goes_on_when_the_lock_is_free(served: Desk) -> None:
     job = served.job(pending=2)
     served.put(job)
@@ -394,7 +458,8 @@ def test_no_more_connections_is_one_sentence(served: Desk) -> None:
     served.sql("DROP ROLE IF EXISTS hammerflow_guest")
     served.sql("CREATE ROLE hammerflow_guest LOGIN")
     try:
-        store = open_store(Settings(database=served.url.replace("postgres@", "hammerflow_guest@")))
+        guest = served.url.replace("postgres@", "hammerflow_guest@")
+        store = open_store(Settings(database=guest, pool_timeout=0.1))
         with pytest.raises(StoreUnavailable, match="too many connections"):
             store.jobs.promote()
     finally:
@@ -478,7 +543,7 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
     program = (
         "import sys; from hammerflow.settings import Settings;"
-        "from hammerflow.stores import open_store;"
+        "from hammerflow.stores import database, open_store;"
         "store = open_store(Settings(database=sys.argv[1])); sys.stdin.read();"
         "store.schema.migrate(); store.schema.check()"
     )
@@ -602,7 +667,7 @@ def test_no_connection_is_left_over(desk: Desk) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    until("few connections", lambda: connections() <= database.MOST_IDLE)
+    until("few connections", lambda: connections() <= desk.settings.max_connections)
     desk.store.close()
     until("no connection", lambda: connections() == 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from hammerflow.jobs.outcome import (
 )
 from tests.stores.gates import Gate, blocked, running
 from tests.stores.kit import BAD, GONE, Desk, desk_at, failed, lost, spawned
+from tests.stores.workflow_kit import OK
 from tests.support.waiting import until
 
 EVERY = [
@@ -200,6 +202,19 @@ def test_a_result_is_dropped_when_its_time_is_over(desk: Desk) -> None:
     assert desk.store.jobs.expire_results() == 1
     assert desk.store.jobs.result(brief.id) == (JobState.COMPLETED, None, None)
     assert desk.store.jobs.result(kept.id) == (JobState.COMPLETED, b"M2", None)
+
+
+def test_a_result_outlives_its_time_until_its_dependent_has_ended(desk: Desk) -> None:
+    then = desk.job(pending=1)
+    desk.put(first := desk.job(dependent_id=then.id), then)
+    (claimed,) = desk.claim()
+    assert claimed.id == first.id
+    desk.settle((claimed, Completed(b"M1", ttl=60.0)))
+    desk.elapse(61)
+    assert desk.store.jobs.expire_results() == 0
+    desk.end(*desk.claim())
+    assert desk.store.jobs.expire_results() == 1
+    assert desk.store.jobs.expire_results() == 0
 
 
 @pytest.mark.parametrize(
@@ -393,3 +408,22 @@ def test_a_cancel_that_commits_during_a_settle_does_not_make_it_stale(desk: Desk
             until("a lock", lambda: blocked(desk), step=0.15)
     assert settled().stale == set()
     assert desk.state(job.id) == "completed"
+
+
+def test_a_lease_that_a_client_has_locked_holds_up_its_own_job_only(desk: Desk) -> None:
+    held, plain, keyed = desk.run(desk.job(), desk.job(), desk.job(unique_key="k"))
+    if desk.kind == "sqlite":  # one writer: no transaction holds single rows
+        settlement = desk.store.jobs.settle(1, [(held, OK)], skip_held=True)
+        assert settlement.held == set()
+        return
+    with contextlib.closing(desk.another()) as client:
+        with client.transaction() as tx:
+            client.jobs.insert([desk.job(depends=[held.id])], tx)
+            for batch in ([held, plain], [held, keyed]):
+                pairs = [(job, OK) for job in batch]
+                settlement = desk.store.jobs.settle(1, pairs, skip_held=True)
+                assert (settlement.held, settlement.stale) == ({held.id}, set())
+                assert settlement.ended == [batch[1].id]
+        assert desk.store.jobs.settle(1, [(held, OK)], skip_held=True).held == set()
+    assert desk.settle((held, OK)).stale == {held.id}
+    assert len(desk.claim()) == 1, "the dependent was not released"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import random
@@ -18,8 +19,8 @@ import pytest
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.stores.database import ErrorKind
-from tests.stores.gates import Gate, Running, running
+from hammerflow.stores.error_codes import ErrorCode, ErrorKind
+from tests.stores.gates import Gate, Running, blocked, running
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, flow_state
 from tests.support.waiting import until
@@ -95,14 +96,14 @@ def count_faults(desk: Desk) -> Counter[str]:
     """How often a unit of the desk's store is told to run again."""
     counts: Counter[str] = Counter()
     database: Any = desk.store.workflows._database
-    judge = database.dialect.error_kind
+    judge = database.dialect.meaning
 
-    def counting(error: BaseException) -> ErrorKind:
-        kind: ErrorKind = judge(error)
-        counts["retry"] += kind is ErrorKind.CONFLICT
-        return kind
+    def counting(error: BaseException) -> ErrorCode:
+        code: ErrorCode = judge(error)
+        counts["retry"] += code.kind is ErrorKind.CONTENTION
+        return code
 
-    database.dialect.error_kind = counting
+    database.dialect.meaning = counting
     return counts
 
 
@@ -242,3 +243,22 @@ def wait_or_pass(desk: Desk, second: Running) -> None:
         " AND datname = current_database()"
     )
     until("a lock or an end", lambda: second.is_over or desk.sql(query)[0][0] >= 2)
+
+
+def test_a_batch_locks_its_workflows_in_the_order_of_their_ids(desk: Desk) -> None:
+    if desk.kind == "sqlite":
+        return  # one writer: nothing is locked row by row
+    first, second = sorted((Sketch(), Sketch()), key=lambda sketch: sketch.id)
+    for sketch in (first, second):
+        sketch.job()
+        sketch.put(desk)
+    of = {job.workflow_id: job for job in desk.claim()}
+    pairs = [(of[first.id], Completed(VALUE)), (of[second.id], failed())]
+    free = f"SELECT id FROM {{workflows}} WHERE id = {desk.id(second.id)} FOR UPDATE SKIP LOCKED"
+    with contextlib.closing(desk.another()) as client:
+        with client.transaction() as tx:
+            assert tx.rows("workflows_lock", ids=[first.id])
+            settling = Running(lambda: desk.settle(*pairs))
+            until("it waits for the first", lambda: blocked(desk))
+            assert desk.sql(free), "it has locked the second before the first"
+        assert settling().stale == set()

@@ -471,16 +471,16 @@ def test_a_database_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> No
         "app = Hammerflow('shop', database='postgresql://nobody@127.0.0.1:1/none')"
     )
 
-    run = _worker(tmp_path, "shop:app")
+    run = _worker(tmp_path, "shop:app", "--wait-for-database", "0")
 
     assert run.returncode == 1
     assert "127.0.0.1:1" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def _worker(folder: Path, app: str) -> subprocess.CompletedProcess[str]:
+def _worker(folder: Path, app: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "hammerflow", "-A", app, "worker"],
+        [sys.executable, "-m", "hammerflow", "-A", app, "worker", *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,

@@ -152,3 +152,110 @@ def test_a_worker_and_a_command_find_the_tasks_or_say_what_is_missing(
         worker.wait_for_log(f"{bare}.queue:app has no tasks, so this worker runs no jobs")
         assert "include=['shop.mail']" in worker.log
         assert "tasks=0" in worker.log
+
+
+_FORMS = """
+import argparse, sys
+from types import SimpleNamespace
+from hammerflow import Hammerflow
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--port")
+options = parser.parse_args()
+MADE = []
+
+def create_app():
+    MADE.append(Hammerflow("made"))
+    return MADE[-1]
+
+async def async_app():
+    return create_app()
+
+def needs(config):
+    return create_app()
+
+def broken():
+    raise OSError("no configuration")
+
+def nothing():
+    return None
+
+class Settings:
+    app = Hammerflow("nested")
+
+box = SimpleNamespace(inner=SimpleNamespace(app=Settings.app, make=create_app))
+number = 5
+
+class Late:
+    @property
+    def app(self):
+        raise LookupError("too early")
+
+late = Late()
+
+@Settings.app.task(name="erase")
+def erase():
+    raise AssertionError("a task is no factory")
+"""
+
+
+@pytest.fixture
+def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that parses the command line and has apps in many places; started with options."""
+    name = f"forms_{next(_NUMBERS)}"
+    celery = "from hammerflow import Hammerflow\napp = Hammerflow('celery')"
+    package = {"__init__.py": f"from {name}_pkg import core", "core.py": celery}
+    write(tmp_path / f"{name}_pkg", package)
+    write(tmp_path, {f"{name}.py": _FORMS})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["hammerflow", "worker", "-c", "8"])
+    return name
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("create_app", "made"), ("create_app()", "made"), ("box.inner.app", "nested"),
+        ("Settings.app", "nested"), ("box.inner.make", "made"), ("box.inner.make()", "made"),
+    ],
+)  # fmt: skip
+def test_the_app_may_be_nested_or_made(forms: str, place: str, name: str) -> None:
+    assert load_app(f"{forms}:{place}").name == name
+    assert sys.argv == ["hammerflow", "worker", "-c", "8"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("{}_pkg.core.app", "write {}_pkg.core:app"),
+        ("{}.py", "write {}:app"),
+        ("{}.py:create_app", "write {}:create_app"),
+        ("./{}_pkg/core.py", "write {}_pkg.core:app"),
+        ("{}_pkg/core.py:app", "write {}_pkg.core:app"),
+        ("{}_pkg/core", "write {}_pkg.core:app"),
+        ("{}:create_app(1)", "write package.module:app"),
+        ("{}:broken", "broken() failed with OSError: no configuration"),
+        ("{}:needs", "it must make the app without arguments"),
+        ("{}:nothing", "nothing() returned None, not an app"),
+        ("{}:async_app", "not an app"),
+        ("{}:number", "cannot find an app: number is 5; "),
+        ("{}:erase", "erase is <Task erase>; "),
+        ("{}_pkg:core", "is a module, not an app: write {}_pkg.core:app"),
+        ("{}:late.app", "reading late.app failed with LookupError: too early"),
+        ("{}:box.none", "cannot find box.none in {}"),
+        ("{}", "be a function that makes the app (module:create_app)"),
+        ("{}_pkg.core:ap", "write {}_pkg.core:app"),
+    ],
+)
+def test_the_right_form_is_named(forms: str, spec: str, words: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_app(spec.format(forms))
+
+    assert words.format(forms) in str(raised.value)
+
+
+def test_a_program_that_ends_at_its_import_is_named(tmp_path: Path, forms: str) -> None:
+    (tmp_path / f"{forms}_main.py").write_text("import sys\nsys.exit(main := 2)")
+
+    with pytest.raises(ConfigError, match="put what only a program does under"):
+        load_app(f"{forms}_main:app")

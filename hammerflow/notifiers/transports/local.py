@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import socket
@@ -21,6 +22,8 @@ from hammerflow.notifiers.base import Ring, Sender, Subscription
 from hammerflow.settings import Settings
 
 __all__ = ["LocalTransport", "place_of"]
+
+log = logging.getLogger("hammerflow.notifiers")
 
 #: The longest path of a Unix socket: 108 bytes on Linux, 104 on the BSDs, with the closing NUL.
 _LONGEST = 103
@@ -60,9 +63,12 @@ class LocalTransport:
             _Folder(os.path.join(root, f"hammerflow-{os.getuid()}"), key.hexdigest())
             for root in dict.fromkeys(found)
         ]
+        self._place = place
+        self._roots = found
 
     def connect(self) -> Sender:
         """See :meth:`Transport.connect`."""
+        self._tell_of_strangers()
         return _LocalSender(self._folders)
 
     def subscribe(self, queues: Collection[str] | None) -> Subscription:
@@ -74,6 +80,20 @@ class LocalTransport:
             except OSError as error:
                 problems.append(f"{folder.path}: {error.strerror or error}")
         raise OSError("no usable folder for sockets: " + "; ".join(problems))
+
+    def _tell_of_strangers(self) -> None:
+        """Say so if the owner of the database's file listens where no ring gets from us."""
+        try:
+            owner = os.stat(self._place).st_uid
+        except (OSError, ValueError):  # no file, but a URL
+            return
+        folders = [os.path.join(root, f"hammerflow-{owner}") for root in self._roots]
+        if owner != os.getuid() and any(map(os.path.exists, folders)):
+            log.warning(
+                "this database belongs to user %d, whose processes get no rings from user %d: they "
+                "find jobs by polling; run all as one user, or set a Redis URL",
+                owner, os.getuid(),
+            )  # fmt: skip
 
 
 class _Folder:
@@ -92,6 +112,8 @@ class _Folder:
         for path in (self.base, self.path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
+            if _is_private(path) and stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
+                os.chmod(path, 0o700)  # the umask took bits of it
             if not _is_private(path):
                 raise PermissionError(errno.EPERM, "is open to, or belongs to, another user")
 
@@ -183,6 +205,7 @@ class _LocalSubscription:
             self._folder.make()
             try:
                 self._socket.bind(self._path)
+                os.chmod(self._path, 0o600)  # whatever the umask is
                 return
             except FileNotFoundError:  # another listener has just removed the empty folder
                 if last:
@@ -231,5 +254,7 @@ def _new_socket() -> socket.socket:
 
 def _roots() -> list[str]:
     runtime = [os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.getuid()}"]
-    temporary = [tempfile.gettempdir(), "/tmp"]  # the second in case the first path is too long
+    temporary = ["/tmp"]  # in case the path of the first is too long
+    with contextlib.suppress(OSError):  # no folder for temporary files can be written
+        temporary.insert(0, tempfile.gettempdir())
     return [root for root in runtime if root.startswith("/") and os.path.isdir(root)] + temporary

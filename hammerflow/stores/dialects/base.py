@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
+from hammerflow.errors import NotEncodable
+from hammerflow.stores.error_codes import ErrorCode, ErrorKind, meaning
 from hammerflow.stores.statements import Statements, load_statements, table_names
 
 __all__ = ["NO_TRANSACTION", "BlockingCursor", "Bridge", "DriverDialect", "DriverTx"]
@@ -17,6 +19,8 @@ NO_TRANSACTION = (
     "it is in autocommit mode and no transaction is open, so a job would be committed even where "
     "your own writes are rolled back; begin a transaction first"
 )
+
+_NOT_WRITABLE = ErrorCode("a value that no column takes", ErrorKind.DATA)
 
 
 class DriverTx:
@@ -107,6 +111,9 @@ class DriverDialect:
         """No, where hammerflow knows no async driver."""
         return False
 
+    def check(self, tx: Any) -> None:
+        """Nothing, where a server holds the database."""
+
     def can_commit(self, tx: Any) -> bool:
         """Yes, where a failed statement leaves the rest of its transaction as it is."""
         return True
@@ -115,9 +122,23 @@ class DriverDialect:
         """Work on the caller's async connection, in the caller's transaction."""
         return self.tx_type(connection, self.statements, foreign=True, bridge=call)
 
+    def meaning(self, error: BaseException) -> ErrorCode:
+        """What an error means, by the table of the dialect's codes."""
+        if isinstance(error, NotEncodable | UnicodeError | OverflowError):
+            return _NOT_WRITABLE  # raised before anything was sent
+        return meaning(self.name, *self.codes(error))
+
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The codes of a driver's error in the dialect's table, the most exact one first."""
+        raise NotImplementedError
+
     def wrap(self, connection: Any) -> Any:
         """Work on the caller's connection, in the caller's transaction."""
         return self.tx_type(connection, self.statements, foreign=True)
+
+    def is_full(self, error: BaseException) -> bool:
+        """No, where connections are files."""
+        return False
 
     def close(self, tx: Any) -> None:
         """Close the connection."""

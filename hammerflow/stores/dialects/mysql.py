@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from hammerflow.errors import MissingExtra
-from hammerflow.stores.database import ErrorKind
+from hammerflow.errors import MissingExtra, NotEncodable
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
 from hammerflow.stores.statements import Param
 
@@ -20,9 +19,10 @@ except ImportError as error:  # pragma: no cover - shown by the packaging test
 __all__ = ["MySQL", "MySQLTx"]
 
 _NOW = "UTC_TIMESTAMP(6)"
-#: Characters of one multi-row INSERT, far below the least max_allowed_packet in use (16 MiB):
-#: one row may be as large as the largest payload on top.
+#: Characters of one multi-row INSERT, where the server's max_allowed_packet is not less.
 _PACKET = 4 << 20
+#: Characters of a statement from which max_allowed_packet is asked for, once for each connection.
+_LARGE = 64 << 10
 
 
 class _Literals(dict[type, Callable[[Any], str]]):
@@ -43,6 +43,7 @@ class MySQLTx(DriverTx):
     """
 
     def _prepare(self) -> None:
+        self._limit = 0
         self._cursor = self.connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
         self._literals = _Literals({
             type(None): lambda _: "NULL", bool: lambda value: "1" if value else "0",
@@ -59,6 +60,14 @@ class MySQLTx(DriverTx):
             pass
         return count
 
+    def script(self, text: str) -> None:
+        connection = self.connection
+        timeout, connection._read_timeout = connection._read_timeout, None  # as long as it takes
+        try:
+            super().script(text)
+        finally:
+            connection._read_timeout = timeout
+
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         statement = self._statements[name]
         template = "".join(
@@ -67,16 +76,35 @@ class MySQLTx(DriverTx):
         head = f"{statement.before_row}VALUES "
         literal = self._literals
         pieces: list[str] = []
-        size = 0
+        size, most = 0, _LARGE
         for row in rows:
             piece = template % tuple([literal[type(value)](value) for value in row])
-            pieces.append(piece)
             size += len(piece)
-            if size > _PACKET:
-                self._cursor.execute(head + ",".join(pieces) + statement.tail)
-                pieces, size = [], 0
+            if size > most:
+                most = min(_PACKET, self._max_packet() // 2)
+            if size > most and pieces:
+                self._send(head + ",".join(pieces) + statement.tail)
+                pieces, size = [], len(piece)
+            pieces.append(piece)
         if pieces:
-            self._cursor.execute(head + ",".join(pieces) + statement.tail)
+            self._send(head + ",".join(pieces) + statement.tail)
+
+    def _send(self, text: str) -> int:
+        """Run a statement. The server answers one that is too large by closing the connection."""
+        if len(text) > _LARGE:
+            size, most = len(text.encode()), self._max_packet()
+            if size >= most - 1:
+                raise NotEncodable(
+                    f"the database takes statements of {most:,} bytes, and this one has {size:,}, "
+                    "two for each byte of arguments or result: raise max_allowed_packet on the "
+                    "server, or lower max_payload"
+                )
+        return int(self._cursor.execute(text))
+
+    def _max_packet(self) -> int:
+        if not self._limit:
+            self._limit = int(self.rows("max_packet")[0][0])
+        return self._limit
 
     def _execute(self, name: str, values: dict[str, Any]) -> int:
         literal = self._literals
@@ -90,7 +118,7 @@ class MySQLTx(DriverTx):
             else:
                 value = values[part.name]
                 out.append(literal[type(value)](value))
-        return int(self._cursor.execute("".join(out)))
+        return self._send("".join(out))
 
 
 def _literal_bytes(value: bytes) -> str:
@@ -148,8 +176,11 @@ class MySQL(DriverDialect):
             **self._arguments, charset="utf8mb4", autocommit=True, client_flag=flags
         )
         tx = MySQLTx(connection, self.statements, foreign=False)
-        tx.run("session")
-        tx.run("session_isolation")
+        try:
+            tx.run("session")
+        except BaseException:
+            self.close(tx)
+            raise
         return tx
 
     def unfit(self, connection: Any) -> str | None:
@@ -179,21 +210,18 @@ class MySQL(DriverDialect):
     def close(self, tx: Any) -> None:
         tx.connection._force_close()  # without COM_QUIT: the peer may be gone
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        code = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
-        match error:
-            case pymysql.err.IntegrityError() if code == 1062:
-                return ErrorKind.DUPLICATE
-            case pymysql.err.ProgrammingError() if code == 1146:
-                return ErrorKind.NO_TABLE
-            case pymysql.err.OperationalError() if code in (1205, 1213):
-                return ErrorKind.CONFLICT
-            case pymysql.err.InterfaceError():
-                return ErrorKind.CONNECTION_LOST
-            case pymysql.err.OperationalError() | pymysql.err.InternalError() if code in _LOST:
-                return ErrorKind.CONNECTION_LOST
-            case _:
-                return ErrorKind.OTHER
+    def is_full(self, error: BaseException) -> bool:
+        return isinstance(error, pymysql.Error) and bool(error.args) and error.args[0] in _FULL
+
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The errno; the driver's own errors mostly have none."""
+        if not isinstance(error, pymysql.Error):
+            return ()
+        code = error.args[0] if error.args else None
+        if isinstance(code, int):
+            return (str(code),)
+        # The replies are out of order, or the connection is closed.
+        return ("0",) if isinstance(error, pymysql.InternalError | pymysql.InterfaceError) else ()
 
     def time(self, instant: datetime | None) -> str | None:
         return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
@@ -203,6 +231,5 @@ class MySQL(DriverDialect):
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
 
-#: MySQL's error codes: server gone, lost in a query, shutting down, killed, too many connections,
-#: host unreachable; disk full (1021), read-only after a failover (1290, 1836).
-_LOST = {0, 1021, 1040, 1053, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
+#: MySQL's error codes: too many connections of all, of an account, in an account's resources.
+_FULL = {1040, 1203, 1226}

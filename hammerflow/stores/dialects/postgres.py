@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hammerflow.errors import MissingExtra
+from hammerflow.errors import ConfigError, MissingExtra
 from hammerflow.options.checks import LATEST
-from hammerflow.stores.database import ErrorKind
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
@@ -19,10 +19,11 @@ from hammerflow.stores.dialects.base import (
     DriverTx,
 )
 from hammerflow.stores.statements import Param, Statement
+from hammerflow.text import safe_repr
 
 try:
     import psycopg
-    from psycopg import errors, pq
+    from psycopg import pq
 
     from hammerflow.stores.dialects.postgres_arrays import ADAPTERS, Adapter, register
 except ImportError as error:  # pragma: no cover - shown by the packaging test
@@ -31,14 +32,18 @@ except ImportError as error:  # pragma: no cover - shown by the packaging test
 __all__ = ["Postgres", "PostgresTx"]
 
 _NOW = "statement_timestamp()"
-#: Every statement has an index, and must use it. A generic plan made while a hot table is small
-#: would go on to scan it (measured: 255 instead of 15 microseconds a settled job); a plan from
-#: statistics older than a backlog would read and sort all of it (a claim of 100 out of 300 000:
-#: 120-585 ms instead of 2-19). Compiling a statement of a millisecond does not pay.
-_PLANNER = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"
-#: Milliseconds that a statement waits for a lock, as on MySQL: a holder that never ends (a caller
-#: that waits for this very statement) must not stop it without limit.
-_LOCKS = "-c lock_timeout=10000"
+#: What a TCP connection does about a peer that has gone: seconds, and milliseconds for the last.
+_KEEPALIVE = {
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}  # fmt: skip
+#: Encodings of a database that hold every text as it was sent: UTF-8, and bytes of any kind.
+_ENCODINGS = {"UTF8", "SQL_ASCII"}
+
+#: 53300 by its texts, and PgBouncer's, as libpq gives no SQLSTATE for an error of connecting.
+_FULL = re.compile(
+    r"too many (clients|connections)|remaining connection slots|no more connections allowed"
+)
 
 
 class _Fitted:
@@ -126,6 +131,7 @@ class PostgresTx(DriverTx):
         self._send(fitted.text, values)
 
     def script(self, text: str) -> None:
+        self.connection.execute("SET LOCAL statement_timeout = 0")  # an index may take its time
         self.connection.execute(text)
 
     def _execute(self, name: str, values: dict[str, Any]) -> Any:
@@ -167,12 +173,24 @@ class Postgres(DriverDialect):
     connection_type = psycopg.Connection
 
     def __init__(
-        self, conninfo: str, *, prefix: str, schema: str | None, connect_timeout: float = 5.0
+        self,
+        conninfo: str,
+        *,
+        prefix: str,
+        schema: str | None,
+        connect_timeout: float = 5.0,
+        statement_timeout: float = 60.0,
     ) -> None:
         self._conninfo = conninfo
-        self._connect_timeout = connect_timeout
+        self._given = _parameters(conninfo)
+        self._statement_timeout = statement_timeout
+        self._defaults: dict[str, Any] = {
+            "connect_timeout": max(2, round(connect_timeout)), **_KEEPALIVE,
+        }  # fmt: skip
+        self._defaults = {k: v for k, v in self._defaults.items() if k not in self._given}
+        self._must_ask = "service" in self._given or "PGSERVICE" in os.environ
         macros = {
-            "schema": schema or "public",
+            "schema": schema or "",
             "now": _NOW,
             "after": f"({_NOW} + :@::float8 * interval '1 second')",
             "age": f"extract(epoch from {_NOW} - @)::float8",
@@ -187,29 +205,44 @@ class Postgres(DriverDialect):
 
     def connect(self) -> PostgresTx:
         try:
-            given = psycopg.conninfo.conninfo_to_dict(self._conninfo).get("options") or ""
-            connection = self._connect(options=f"{_PLANNER} {_LOCKS} {given}".rstrip())
-        except psycopg.OperationalError as error:
-            if "startup parameter" not in str(error):
-                raise
-            connection = self._connect()  # a PgBouncer that takes no options
+            connection = self._connect()
+        except psycopg.ProgrammingError as error:  # of the value of an option
+            raise ConfigError(f"the postgresql URL cannot be used: {error}") from None
+        try:
+            if fault := _encoding_fault(connection):
+                raise ConfigError(f"the database cannot be used: {fault}")
+            return self._prepared(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connect(self) -> Any:
+        """No options are given here, so that libpq reads those of the URL, of a service file and of
+        PGOPTIONS as it does for psql."""
+        if self._must_ask:  # what the service gives, only an open connection tells
+            with psycopg.connect(self._conninfo, autocommit=True) as probe:
+                given = {option.keyword for option in probe.pgconn.info if option.val is not None}
+            self._defaults = {k: v for k, v in self._defaults.items() if k.encode() not in given}
+            self._must_ask = False
+        return psycopg.connect(
+            self._conninfo, autocommit=True, client_encoding="UTF8", **self._defaults
+        )
+
+    def _prepared(self, connection: Any) -> PostgresTx:
         connection.prepare_threshold, threshold = None, connection.prepare_threshold
         tx = PostgresTx(connection, self.statements, foreign=False)
-        tx.prepares = True
-        # A differing process id shows a pooler in between: each transaction may run on another
-        # server, where other statements are prepared under the same names. So none is prepared.
-        if tx.rows("backend_pid") == [(connection.info.backend_pid,)]:
+        # A differing process id shows a pooler in between: each transaction may run in another
+        # session. So none is set up, and nothing is prepared: there, other statements may have the
+        # same names.
+        timeout = f"{round(self._statement_timeout * 1000)}ms"
+        if tx.rows("session", pid=connection.info.backend_pid, statement_timeout=timeout):
             connection.prepare_threshold = threshold
+            tx.prepares = True
         return tx
 
-    def _connect(self, **more: Any) -> Any:
-        seconds = max(2, round(self._connect_timeout))
-        return psycopg.connect(
-            self._conninfo, autocommit=True, connect_timeout=seconds, keepalives_idle=10,
-            keepalives_interval=5, keepalives_count=3, tcp_user_timeout=20_000, **more,
-        )  # fmt: skip
-
     def unfit(self, connection: Any) -> str | None:
+        if fault := _encoding_fault(connection):
+            return fault
         idle = connection.info.transaction_status == pq.TransactionStatus.IDLE
         return NO_TRANSACTION if connection.autocommit and idle else None
 
@@ -233,20 +266,18 @@ class Postgres(DriverDialect):
         if tx.connection.info.transaction_status != pq.TransactionStatus.IDLE:
             tx.command("ROLLBACK")
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        match error:
-            case errors.UniqueViolation():
-                return ErrorKind.DUPLICATE
-            case errors.UndefinedTable():
-                return ErrorKind.NO_TABLE
-            case _ if isinstance(error, _CONFLICTS):
-                return ErrorKind.CONFLICT
-            case _ if isinstance(error, _LOST):
-                return ErrorKind.CONNECTION_LOST
-            case psycopg.OperationalError() if (error.sqlstate or "08")[:2] in _LOST_CLASSES:
-                return ErrorKind.CONNECTION_LOST
-            case _:
-                return ErrorKind.OTHER
+    def is_full(self, error: BaseException) -> bool:
+        return isinstance(error, psycopg.OperationalError) and bool(_FULL.search(str(error)))
+
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The SQLSTATE and its class; the driver's own errors have none."""
+        if not isinstance(error, psycopg.Error):
+            return ()
+        if error.sqlstate:
+            return error.sqlstate, error.sqlstate[:2]
+        if isinstance(error, psycopg.DataError):  # a NUL in a text
+            return ("22",)
+        return ("",) if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else ()
 
     def time(self, instant: datetime | None) -> datetime | None:
         return instant
@@ -258,12 +289,38 @@ class Postgres(DriverDialect):
             return LATEST
 
 
-_CONFLICTS = errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable
-_LOST = (
-    errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.InterfaceError,
-    errors.IdleInTransactionSessionTimeout,
-    errors.ReadOnlySqlTransaction,  # a primary until the failover
-)  # fmt: skip
-#: Classes of SQLSTATE (PostgreSQL, appendix A): connection exception, also where there is no
-#: SQLSTATE; insufficient resources; system error.
-_LOST_CLASSES = {"08", "53", "58"}
+def _parameters(conninfo: str) -> dict[str, Any]:
+    """What a URL gives, by libpq's names.
+
+    Raises:
+        ConfigError: libpq does not know an option, or hammerflow cannot work with its value.
+    """
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"the postgresql URL cannot be used: {reason}; the PostgreSQL manual lists its options "
+            'under "Parameter Key Words"'
+        ) from None
+    encoding = str(given.get("client_encoding") or "UTF8")
+    if encoding.lower().replace("-", "") not in ("utf8", "unicode"):
+        raise ConfigError(
+            f"the postgresql URL's client_encoding must be UTF8, not {safe_repr(encoding)}: "
+            "hammerflow sends every text in UTF-8"
+        )
+    return given
+
+
+def _encoding_fault(connection: Any) -> str | None:
+    """Why texts would not come back as they were sent, as a clause; a server may tell nothing."""
+    session = connection.info.parameter_status("client_encoding")
+    if session not in ("UTF8", None):
+        return f"the session's encoding is {session}; connect with client_encoding=UTF8"
+    database = connection.info.parameter_status("server_encoding")
+    if database is not None and database not in _ENCODINGS:
+        return (
+            f"its encoding is {database}, which cannot hold every text; "
+            "use a database that was made with ENCODING 'UTF8'"
+        )
+    return None

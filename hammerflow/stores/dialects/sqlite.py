@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
 import random
 import sqlite3
 import time
@@ -10,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hammerflow.errors import StoreUnavailable
 from hammerflow.options.checks import EARLIEST, LATEST
-from hammerflow.stores.database import ErrorKind
+from hammerflow.stores.database import DatabaseReplaced
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
@@ -22,21 +26,48 @@ from hammerflow.stores.statements import Param, Statement
 
 __all__ = ["SQLite", "SQLiteTx"]
 
+#: Seconds between two checks of the write-ahead log of a connection.
+_WAL_PAUSE = 1.0
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 class SQLiteTx(DriverTx):
-    """Statements on one sqlite3 connection."""
+    """Statements on one sqlite3 connection.
+
+    Attributes:
+        file: (device, inode) of the file that it has opened; None for a caller's connection.
+        wal: likewise of its write-ahead log, once that was seen.
+        wal_due: when to check the log again, by the monotonic clock.
+    """
+
+    file: tuple[int, int] | None = None
+    wal: tuple[int, int] | None = None
+    wal_due = 0.0
 
     def _prepare(self) -> None:
         self._texts: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._clock = _StatementClock(math.inf)
+
+    def limit(self, seconds: float) -> None:
+        """Have each statement fail that works for longer; waits for locks have their own limit."""
+        self._clock = _StatementClock(
+            seconds
+        )  # it does not know this object, which would be a ring
+        self.connection.set_progress_handler(self._clock.is_over, _STEPS)
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        cursor = self._execute(name, values)
-        return cursor.fetchall()
+        self._clock.begun = time.monotonic()
+        try:
+            return self._execute(name, values).fetchall()
+        finally:
+            self._clock.begun = math.inf
 
     def run(self, name: str, /, **values: Any) -> int:
-        return self._execute(name, values).rowcount
+        self._clock.begun = time.monotonic()
+        try:
+            return self._execute(name, values).rowcount
+        finally:
+            self._clock.begun = math.inf
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         key = (name, ())
@@ -75,6 +106,21 @@ class SQLiteTx(DriverTx):
         return cursor.execute(text, arguments)  # type: ignore[no-any-return]
 
 
+class _StatementClock:
+    """How long the statement under way has worked; a caller's own statements have no limit."""
+
+    def __init__(self, seconds: float) -> None:
+        self.begun = math.inf
+        self._seconds = seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() - self.begun > self._seconds
+
+
+#: Steps of SQLite's virtual machine between two checks of the clock, a few milliseconds.
+_STEPS = 100_000
+
+
 def _size(n: int) -> int:
     """How many placeholders a list of n values gets: one of few sizes (1 to 4, 6, 8, 12, 16 ...),
     as each size is a statement of its own to prepare and cache. The last value fills the rest."""
@@ -108,8 +154,12 @@ class SQLite(DriverDialect):
     connection_type = sqlite3.Connection
     one_writer = True
 
-    def __init__(self, path: str, *, prefix: str, busy_timeout: float = 5.0) -> None:
+    def __init__(
+        self, path: str, *, prefix: str, busy_timeout: float = 5.0, statement_timeout: float = 60.0
+    ) -> None:
         self.path = path
+        self._statement_timeout = statement_timeout
+        self._was_opened = False
         self._busy = busy_timeout
         macros = {
             "now": _NOW,
@@ -122,6 +172,11 @@ class SQLite(DriverDialect):
         super().__init__(prefix, None, '"', macros)
 
     def connect(self) -> SQLiteTx:
+        if self._was_opened and not os.path.exists(self.path):
+            raise StoreUnavailable(  # sqlite3 would make an empty file
+                f"the SQLite file {self.path} is gone: put it back, or restart this process to "
+                "begin with an empty one"
+            )
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.path, timeout=self._busy, isolation_level=None, check_same_thread=False,
@@ -134,7 +189,43 @@ class SQLite(DriverDialect):
         except BaseException:
             connection.close()
             raise
-        return SQLiteTx(connection, self.statements, foreign=False)
+        tx = SQLiteTx(connection, self.statements, foreign=False)
+        tx.limit(self._statement_timeout)
+        tx.file, self._was_opened = _file_at(self.path), True
+        return tx
+
+    def check(self, tx: Any) -> None:
+        """A removed or replaced file takes what is written with it: its inode is compared before
+        each commit and read, and that of the write-ahead log once a second."""
+        if tx.file is None:
+            return
+        if _file_at(self.path) != tx.file:
+            self._set_aside_old_log(tx)
+            raise DatabaseReplaced(
+                f"the SQLite file {self.path} was removed or replaced while this process had it "
+                "open: nothing was written; the next call opens the file that is there now"
+            )
+        now = time.monotonic()
+        if now >= tx.wal_due:
+            tx.wal_due = now + _WAL_PAUSE
+            found = _file_at(f"{self.path}-wal")
+            if tx.wal is None:
+                tx.wal = found
+            elif found != tx.wal:
+                raise DatabaseReplaced(
+                    f"the write-ahead log {self.path}-wal was removed or replaced while this "
+                    "process had it open, so the last commits may be lost: stop all processes, "
+                    "then run: sqlite3 FILE 'PRAGMA integrity_check'"
+                )
+
+    def _set_aside_old_log(self, tx: Any) -> None:
+        """Rename the log of the old file, which SQLite would replay into the new one."""
+        if tx.wal is None or not os.path.exists(self.path):
+            return
+        if _file_at(f"{self.path}-wal") == tx.wal:
+            for name in ("wal", "shm"):
+                with contextlib.suppress(FileNotFoundError):  # another process was first
+                    os.rename(f"{self.path}-{name}", f"{self.path}-{name}-of-replaced-file")
 
     def unfit(self, connection: Any) -> str | None:
         mode = getattr(connection, "autocommit", _LEGACY)  # of Python 3.12 and later
@@ -152,24 +243,30 @@ class SQLite(DriverDialect):
         tx.connection.execute("BEGIN IMMEDIATE")
 
     def commit(self, tx: Any) -> None:
+        # Every delay() runs through here: the usual case of check() is spelled out.
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            self.check(tx)
+        else:
+            if (found.st_dev, found.st_ino) != tx.file or time.monotonic() >= tx.wal_due:
+                self.check(tx)
         tx.connection.execute("COMMIT")
 
     def rollback(self, tx: Any) -> None:
         if tx.connection.in_transaction:
             tx.connection.execute("ROLLBACK")
 
-    def error_kind(self, error: BaseException) -> ErrorKind:
-        match error:
-            case sqlite3.IntegrityError():
-                return ErrorKind.DUPLICATE
-            case sqlite3.OperationalError() if "no such table" in str(error):
-                return ErrorKind.NO_TABLE
-            case sqlite3.OperationalError() if _primary_code(error) in _BUSY:
-                return ErrorKind.CONFLICT
-            case sqlite3.DatabaseError() if _primary_code(error) in _BROKEN:
-                return ErrorKind.CONNECTION_LOST
-            case _:
-                return ErrorKind.OTHER
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The extended and the primary result code; the driver's own errors have none."""
+        if not isinstance(error, sqlite3.Error):
+            return ()
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # the driver's own: a value or text of a wrong type, a closed connection
+            return ("18",) if isinstance(error, sqlite3.DataError) else ()
+        if code == sqlite3.SQLITE_ERROR:
+            return *[text for text in _SCHEMA if text in str(error)], "1"
+        return str(code), str(code & 0xFF)
 
     def time(self, instant: datetime | None) -> float | None:
         return None if instant is None else instant.timestamp()
@@ -184,11 +281,8 @@ class SQLite(DriverDialect):
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
 _LEGACY = -1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-#: The file cannot be read or written: I/O error, disk full, no rights, not a database.
-_BROKEN = {
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
-}  # fmt: skip
+#: What SQLITE_ERROR, the code for all bad SQL, says where the tables do not fit.
+_SCHEMA = "no such table", "no such column"
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
@@ -207,6 +301,15 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
             if _primary_code(error) not in _BUSY or time.monotonic() > deadline:
                 raise
         time.sleep(random.uniform(0.001, 0.02))
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """(device, inode) of the file at a path, None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _primary_code(error: sqlite3.Error) -> int:

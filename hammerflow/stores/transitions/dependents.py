@@ -191,15 +191,16 @@ class DependencyResolver:
 
     def _apply_policies_once(self, level: list[JobEnd]) -> tuple[list[JobEnd], list[JobEnd]]:
         """The ends that go on, and those that follow from halts."""
-        self.workflows.load({end.workflow_id for end in level if end.workflow_id is not None})
         failures: dict[bytes, list[JobEnd]] = defaultdict(list)
         for end in level:
             if end.is_own and end.workflow_id is not None and not end.is_counted:
                 failures[end.workflow_id].append(end)
+        met = {end.workflow_id for end in level if end.workflow_id is not None}
+        # At once as each is needed: two that share a lock cannot both make it exclusive.
+        self.workflows.load_each({id_: id_ in failures for id_ in met})
         paused: set[bytes] = set()
         from_halts: list[JobEnd] = []
         for workflow_id, ends in sorted(failures.items()):
-            self.workflows.load([workflow_id], exclusive=True)
             self._tx.run("workflow_add_failures", id=workflow_id, n=len(ends))
             workflow = self.workflows[workflow_id]
             if workflow.state.is_halted:

@@ -69,8 +69,9 @@ def is_plain(batch: Batch) -> bool:
 
 
 def settle(
-    unit: Unit, worker_id: int, batch: Batch, *, poison_limit: int, single: bool = False
-) -> None:
+    unit: Unit, worker_id: int, batch: Batch, *, poison_limit: int, single: bool = False,
+    skip_held: bool = False,
+) -> None:  # fmt: skip
     """Write the outcomes whose lease is still this worker's; drop the others.
 
     Order of locks: leases, done, workflows, waiting by id, barriers by id, inserts.
@@ -79,14 +80,18 @@ def settle(
         poison_limit: the loss of a job that parks it.
         single: the batch is plain, and one statement writes it. A job that something has come to
             depend on since its claim is left as stale, for a second settle.
+        skip_held: leave out the jobs whose lease another transaction has locked, instead of
+            waiting for it.
     """
     plain = single or is_plain(batch)
     batch = _newest(batch)
     if not plain:
         batch = _decide_losses(unit.tx, batch, poison_limit)
-    taken = _fence(unit.tx, worker_id, batch, single=single)
+    taken = _fence(unit.tx, worker_id, batch, single=single, skip_held=skip_held)
     if len(taken) < len(batch):
         unit.settlement.stale.update(job.id for job, _ in batch if job.id not in taken)
+        if skip_held and not single:
+            _note_held(unit, worker_id, batch)
         if unit.tx.repeated:
             _reclaim_committed(unit, batch)
     if single or (plain and not any(lease[1] for lease in taken.values())):
@@ -115,11 +120,14 @@ def _write_consequences(
 
 def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
     """Lock the members' workflows: shared, or exclusive where a failure may change their state."""
-    members = [(job.workflow_id, o) for job, o in mine if job.workflow_id is not None]
-    if members:
-        exclusive = {workflow_id for workflow_id, o in members if type(o) is not Completed}
-        resolver.workflows.load(exclusive, exclusive=True)
-        resolver.workflows.load({workflow_id for workflow_id, _ in members})
+    modes: dict[bytes, bool] = {}
+    for job, outcome in mine:
+        if job.workflow_id is not None:
+            modes[job.workflow_id] = modes.get(job.workflow_id, False) or (
+                type(outcome) is not Completed
+            )
+    if modes:
+        resolver.workflows.load_each(modes)
 
 
 def _newest(batch: Batch) -> Batch:
@@ -133,19 +141,38 @@ def _newest(batch: Batch) -> Batch:
     return [*newest.values()]
 
 
-def _fence(tx: Tx, worker_id: int, batch: Batch, *, single: bool) -> dict[bytes, Any]:
+def _note_held(unit: Unit, worker_id: int, batch: Batch) -> None:
+    """Of the leases that were not taken, those that are still ours are locked by others."""
+    settlement = unit.settlement
+    leases = {job.id: job.lease for job, _ in batch}
+    rows = unit.tx.rows("leases_held", worker_id=worker_id, ids=sorted(settlement.stale))
+    settlement.held = {job_id for job_id, lease in rows if leases[job_id] == lease}
+    settlement.stale -= settlement.held
+
+
+def _fence(
+    tx: Tx, worker_id: int, batch: Batch, *, single: bool, skip_held: bool
+) -> dict[bytes, Any]:
     """Delete the leases that are still ours and insert the ends.
 
     Returns:
         For each job whose lease was ours a plain tuple in the order of :class:`_TakenLease`.
     """
-    if not tx.has("settle_end"):
-        return _fence_in_steps(tx, worker_id, batch)
-    taken = _fence_in_one(tx, worker_id, batch, single)
+    in_one = tx.has("settle_end")
+
+    def take(pairs: Batch) -> dict[bytes, Any]:
+        if in_one:
+            return _fence_in_one(tx, worker_id, pairs, single)
+        return _fence_in_steps(tx, worker_id, pairs)
+
+    taken = take(batch)
     if len(taken) < len(batch):
-        # PostgreSQL does not find a row by its ctid that a cancel was just changing: try once more.
+        # Leases that others have locked were passed over, and PostgreSQL does not find a row by its
+        # ctid that a cancel was just changing: try once more.
         rest = [(job, outcome) for job, outcome in batch if job.id not in taken]
-        taken |= _fence_in_one(tx, worker_id, rest, single)
+        if not skip_held:
+            tx.rows("leases_wait", worker_id=worker_id, ids=sorted(job.id for job, _ in rest))
+        taken |= take(rest)
     return taken
 
 

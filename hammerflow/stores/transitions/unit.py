@@ -53,7 +53,7 @@ class Verbs:
     def _run(self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False) -> T:
         """Run ``work``; ``single``: it is one statement, which needs no BEGIN and COMMIT."""
         if tx is not None:
-            return work(Unit(self._database, self._names, tx))
+            return self._database.inside(tx, lambda tx: work(Unit(self._database, self._names, tx)))
         return self._database.unit(
             lambda tx: work(Unit(self._database, self._names, tx)), single=single
         )

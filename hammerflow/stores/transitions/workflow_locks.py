@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
@@ -38,13 +39,24 @@ class WorkflowLocks:
 
     def load(self, workflow_ids: Iterable[bytes], *, exclusive: bool = False) -> None:
         """Lock these in the order of their ids; shared, unless their state may change."""
+        self.load_each(dict.fromkeys(workflow_ids, exclusive))
+
+    def load_each(self, modes: Mapping[bytes, bool]) -> None:
+        """Lock these in one order of their ids, shared or exclusive (True) as each one says.
+
+        Not first the ones and then the others: two transactions that each fail a member of one
+        workflow and complete a member of another would wait for each other.
+        """
+        known = self._known
         wanted = sorted(
             id_
-            for id_ in set(workflow_ids)
-            if (known := self._known.get(id_)) is None or (exclusive and not known.exclusive)
+            for id_, exclusive in modes.items()
+            if id_ not in known or (exclusive and not known[id_].exclusive)
         )
-        if not wanted:
-            return
+        for exclusive, ids in groupby(wanted, key=modes.__getitem__):
+            self._lock(list(ids), exclusive=exclusive)
+
+    def _lock(self, wanted: list[bytes], *, exclusive: bool) -> None:
         rows = self._tx.rows("workflows_lock" if exclusive else "workflows_share", ids=wanted)
         for workflow_id, code, by in rows:
             workflow = LockedWorkflow(WorkflowState(code), FailurePolicy.of(by), exclusive)

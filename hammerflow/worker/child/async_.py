@@ -50,6 +50,7 @@ class AsyncChild(Child):
         asyncio.set_event_loop(self._loop)
         os.set_blocking(self.pipes.jobs, False)
         self._loop.add_reader(self.pipes.jobs, self._read)
+        self._say_hello()
         while True:  # a body may stop the loop
             try:
                 self._loop.run_forever()

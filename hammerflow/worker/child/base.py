@@ -23,7 +23,7 @@ from hammerflow.worker.processes import (
     exit_now,
     resident_mebibytes,
 )
-from hammerflow.worker.protocol import PROGRESS, Pipes, pack, pack_outcome, write_all
+from hammerflow.worker.protocol import HELLO, PROGRESS, Pipes, pack, pack_outcome, write_all
 
 __all__ = ["Child", "ChildLimits"]
 
@@ -82,6 +82,10 @@ class Child:
         if self.shares_process:
             self._interrupts.survive_others()
         self._state = ProcessState(cancel_watchdog=self.cancel_watchdog)
+
+    def _say_hello(self) -> None:
+        """Ask for jobs: whatever could fail at the start of this process has not failed."""
+        self._send(pack([HELLO, os.getpid()]))
 
     def _ended(self, outcome: Outcome, job_id: bytes | None = None) -> bytes:
         """The message on the end of a job; the process is as before its body then."""

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from hammerflow.streams import Output
 from hammerflow.worker.failures import message_of
 
 __all__ = ["ProcessState"]
@@ -197,12 +198,15 @@ def _raw(environ: Any) -> dict[Any, Any]:
 def _reopener(fd: int, stream: io.TextIOWrapper) -> Callable[[], None]:
     """How to open a standard stream again that a body has closed. It stays the same object, so
     that log handlers and others that hold it can write again."""
-    encoding, errors, mode = stream.encoding, stream.errors, "w" if fd else "r"
+    encoding, errors = stream.encoding, stream.errors
     line_buffering, write_through = stream.line_buffering, stream.write_through
 
     def reopen() -> None:
-        raw = io.FileIO(fd, mode, closefd=False)
-        buffer = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
+        buffer: io.BufferedReader | io.BufferedWriter
+        if fd:
+            buffer = io.BufferedWriter(Output(fd))
+        else:
+            buffer = io.BufferedReader(io.FileIO(fd, closefd=False))
         stream.__init__(  # type: ignore[misc]
             buffer, encoding=encoding, errors=errors, line_buffering=line_buffering,
             write_through=write_through,

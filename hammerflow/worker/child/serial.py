@@ -34,6 +34,7 @@ class SerialChild(Child):
         """Work until the supervisor closes its end."""
         self._begin()
         unpacker = Unpacker()
+        self._say_hello()
         while data := os.read(self.pipes.jobs, _READ):
             self._renew_death_wish()
             for message in unpacker.frames(data):

@@ -223,8 +223,8 @@ class SpawnBuffer:
     def _with_dependencies(self, child: NewJob, signature: Signature) -> NewJob:
         """The child with edges from its siblings and from jobs elsewhere."""
         after, depends = list(child.after or ()), list(child.depends or ())
-        for dependency in signature.after:
-            key = self._id_of(dependency, signature.task)
+        keys = [self._id_of(dependency, signature.task) for dependency in signature.after]
+        for key in dict.fromkeys(keys):  # named twice, it is waited for once
             if key == self.parent.job.id:  # it has ended by the time the child is inserted
                 continue
             if self._spool.change(
@@ -279,7 +279,7 @@ class SpawnBuffer:
 
 def _behind(child: NewJob, before: bytes | None) -> NewJob:
     """The child after the end of another job or workflow, however that ends."""
-    if before is None:
+    if before is None or any(parent_id == before for parent_id, _ in child.after or ()):
         return child
     after = [*(child.after or ()), (before, ORDER)]
     return child._replace(after=after, pending=(child.pending or 0) + 1)

@@ -117,6 +117,7 @@ class ChildGroup(Generic[H]):
         wants_room: whether the claimer waits for that.
         not_before: when the next child may be forked (after deaths in quick succession).
         quick_deaths: children in a row that died young, without having ended a job.
+        refusals: children in a row that could not be forked.
     """
 
     is_async: bool
@@ -132,7 +133,13 @@ class ChildGroup(Generic[H]):
         self.wants_room = False
         self.not_before = 0.0
         self.quick_deaths = 0
+        self.refusals = 0
         self._queues = queues
+
+    @property
+    def kind(self) -> bytes:
+        """Of its children, in a fork request."""
+        return self._handle_type.kind
 
     def add(self, serial: int, channel: ChildChannel, catalog: TaskCatalog, now: float) -> H:
         """Make the handle of a child that is requested from the fork server."""
@@ -245,7 +252,7 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
         return math.inf
 
     def _free_slots(self, child: AsyncChildHandle) -> int:
-        return 0 if child.is_leaving else max(0, self._slots - child.load)
+        return max(0, self._slots - child.load) if child.takes_jobs else 0
 
 
 Group = SerialChildGroup | AsyncChildGroup

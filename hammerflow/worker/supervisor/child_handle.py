@@ -21,7 +21,7 @@ from hammerflow.worker.failures import (
     self_cancelled,
 )
 from hammerflow.worker.processes import kill_family
-from hammerflow.worker.protocol import ASK, JOBS, PROGRESS, QUIT, RUNS, pack
+from hammerflow.worker.protocol import ASK, HELLO, JOBS, PROGRESS, QUIT, RUNS, pack
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
@@ -55,13 +55,15 @@ class ChildHandle(ABC):
         catalog: the tasks of the code that this child runs.
         queues: names of the queues by their numbers; the pool fills it.
         started_at: seconds of the monotonic clock, as everywhere here.
-        pid: None until the fork server has reported it.
+        pid: None until the child or the fork server has reported it.
+        is_ready: it has said hello. Only then it counts, and gets jobs.
         status: exit code, or minus the signal that killed it.
-        exited_at: when the fork server reported its exit.
+        exited_at: when its exit was reported, or noticed.
         eof_at: when its end of the results was closed; only then is it known what it ran.
         is_killed: SIGKILL was sent.
         is_mute: a body has closed its pipes, and it was killed for that.
-        is_orphaned: its fork server has died: nobody reports its exit.
+        is_orphaned: its fork server has died, and the kernel kills it: nobody reports its exit.
+        is_unreported: its fork server is stopped: nobody reports its exit, but it works on.
         is_retiring: it gets no more jobs, and ends when it is free.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
         dropped: jobs that it does not run, though it was given them and has reported no outcome.
@@ -76,12 +78,14 @@ class ChildHandle(ABC):
     queues: Mapping[int, str]
     started_at: float
     pid: int | None = None
+    is_ready: bool = False
     status: int | None = None
     exited_at: float | None = None
     eof_at: float | None = None
     is_killed: bool = False
     is_mute: bool = False
     is_orphaned: bool = False
+    is_unreported: bool = False
     is_retiring: bool = False
     kill_reason: KillReason | None = None
     quit_reason: str | None = None
@@ -92,14 +96,20 @@ class ChildHandle(ABC):
     _asked_about: set[bytes] | None = None  # the jobs that it had when it was last asked
 
     @property
-    def is_leaving(self) -> bool:
-        """Whether it must not get any more jobs."""
-        return self.is_expected_to_end or self.eof_at is not None
+    def takes_jobs(self) -> bool:
+        """Whether it may get more jobs."""
+        return self.is_ready and not self.is_expected_to_end and self.eof_at is None
 
     @property
     def is_expected_to_end(self) -> bool:
         """Whether it ends for a known reason."""
         return self.is_retiring or self.kill_reason is not None or self.quit_reason is not None
+
+    def learn_pid(self, pid: int) -> None:
+        """Note its pid; kill it if that was decided before."""
+        self.pid = pid
+        if self.kill_reason is not None and not self.is_killed:
+            self.kill()
 
     def kill(self, reason: KillReason | None = None) -> None:
         """Kill it and what its bodies have started; without a reason the jobs that it ran count as
@@ -139,11 +149,11 @@ class ChildHandle(ABC):
 
     def outcome_after_death(self, job: Claimed) -> Outcome:
         """How a job ended that this child ran when it died: lost, timed out, or released if the
-        supervisor killed the child for another reason."""
+        supervisor killed the child for another reason, or it died with its fork server."""
         options, reason = self.catalog.run_options(job), self.kill_reason
         if reason is None:
-            if self.pid is None:
-                return Released()  # it could not be forked
+            if self.is_orphaned:
+                return Released()
             delay = self._delay_after_loss(job)
             status = CLOSED_PIPES if self.is_mute else self.status
             return Lost(lost_child(self.pid, status), delay)
@@ -192,6 +202,9 @@ class ChildHandle(ABC):
     def _receive_common(self, message: list[Any], results: RoundResults) -> None:
         if message[0] == PROGRESS:
             results.notes.append((message[1], message[2], message[3]))
+        elif message[0] == HELLO:
+            self.is_ready = True
+            self.learn_pid(message[1])
         elif message[0] == QUIT:
             self.quit_reason = message[1]
         elif message[0] == RUNS and self._asked_about is not None:

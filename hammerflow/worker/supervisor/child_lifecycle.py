@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+from hammerflow.worker.failures import how_it_ended
+from hammerflow.worker.limits import why_refused
 from hammerflow.worker.logs import facts
-from hammerflow.worker.processes import has_ended, kill_group
-from hammerflow.worker.protocol import EXITED, FORKED
+from hammerflow.worker.processes import exit_status, has_ended, kill_group
+from hammerflow.worker.protocol import EXITED, FORKED, NOT_FORKED
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.child_group import Group, Handle
@@ -30,13 +32,18 @@ log = logging.getLogger("hammerflow.pool")
 #: Seconds to wait for the exit of a child that has closed its results, or for the end of the
 #: results of one that has exited.
 _STATUS_WAIT = 1.0
-_ORPHAN_POLL = 0.02
+#: Seconds between two searches for processes that have ended though nobody reports it: those that
+#: soon will, and those that only may.
+_SOON_POLL, _SLOW_POLL = 0.02, 0.5
+#: Seconds that a child has to say hello, and that a fork server has to end.
+_HELLO_WAIT = 30.0
+_END_WAIT = 2.0
 #: Seconds between two questions to a child what it runs.
 _ASK_INTERVAL = 1.0
 #: A child that dies within this many seconds without having run a job delays the next fork.
 _QUICK_DEATH = 1.0
-_FORK_RETRY = 1.0
 _MOST_FORK_DELAY = 5.0
+_MOST_REFUSAL_DELAY = 30.0
 
 
 @dataclass(eq=False)
@@ -53,13 +60,17 @@ class ChildLifecycle:
     event_loop: EventLoop
     job_log: JobLog
     wanted: int
-    on_fork_server_lost: Callable[[], None]
+    on_fork_server_lost: Callable[[str], None]
     catalog: TaskCatalog = field(default_factory=lambda: TaskCatalog([]))
     _fork_server: ForkServerClient | None = None
     # The living children of each fork server. An old one is kept until its last child has ended:
     # a child dies with its parent.
     _serials_of: dict[ForkServerClient, set[int]] = field(default_factory=dict)
-    _orphans_at: float = 0.0  # when to look again whether they have ended
+    # Those that do not answer. Their children work on; they end with the last of them.
+    _stopped: set[ForkServerClient] = field(default_factory=set)
+    # Those that should end now, and when they are killed for it.
+    _ending: dict[ForkServerClient, float] = field(default_factory=dict)
+    _poll_at: float | None = None  # when to look for ends that nobody reports
     _ask_at: float = 0.0
     _serials: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -72,73 +83,145 @@ class ChildLifecycle:
     def use_fork_server(self, client: ForkServerClient, catalog: TaskCatalog) -> None:
         """Take children from this fork server from now on. Older children end when they are free;
         what they have not started goes to the new ones."""
-        if self._fork_server is not None:
-            now = time.monotonic()
-            for group in self.groups:
-                group.take_back(now)
-            self.retire_all()
+        now = time.monotonic()
+        for group in self.groups:
+            group.take_back(now)
+        self.retire_all()
         self._fork_server, self.catalog = client, catalog
         self._serials_of[client] = set()
         self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
         for group in self.groups:
             group.task_ids = catalog.ids(is_async=group.is_async)
             group.wanted = self.wanted if group.task_ids else 0
-            group.not_before = 0.0
+            group.not_before, group.refusals = 0.0, 0
             group.has_room.notify_all()
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether each group has as many children as it should."""
+        ready = ((sum(c.is_ready for c in group.children), group.wanted) for group in self.groups)
+        return all(count >= wanted for count, wanted in ready)
+
+    @property
+    def retired_fork_servers(self) -> int:
+        """How many old fork servers still have children."""
+        return len(self._serials_of.keys() - {self._fork_server})
 
     def close(self) -> None:
         """Close all fork servers; children that still live die with them."""
-        for client in self._serials_of:
+        clients = {*self._serials_of, *self._ending}
+        for client in clients:
+            client.begin_end()
+        for client in clients:
+            if client in self._stopped:
+                client.kill()
             client.close()
 
     def _read_fork_server(
         self, client: ForkServerClient, results: RoundResults, now: float
     ) -> None:
         for message in client.messages():
-            for _, child in self.all():
-                if message[0] == FORKED and child.serial == message[1]:
-                    child.pid = message[2]
-                    log.debug("child started", extra=facts(child=child.pid))
-                    if child.kill_reason is not None:  # decided before its pid was known
-                        child.kill()
-                elif message[0] == EXITED and child.pid == message[1] and not child.exited_at:
-                    child.status, child.exited_at = message[2], now
+            match message:
+                case [kind, pid, status] if kind == EXITED:
+                    for _, child in self.all():
+                        if child.pid == pid and child.exited_at is None:
+                            child.status, child.exited_at = status, now
+                case [_, serial, _]:
+                    client.note_answer(serial, now)
+                    for group, child in self.all():
+                        if child.serial == serial:
+                            self._note_answer(group, child, message, now)
         if client.is_lost:
             if client is self._fork_server:
                 self._fork_server = None
-                log.error("the fork server died", extra=facts(pid=client.pid))
-                self.on_fork_server_lost()
+                self.on_fork_server_lost("the fork server died")
             for _, child in self.all():
                 child.is_orphaned |= child.serial in self._serials_of[client]
-            self._close_fork_server(client)
+            self._end_fork_server(client, now)
 
-    def _close_fork_server(self, client: ForkServerClient) -> None:
+    def _note_answer(self, group: Group, child: Handle, answer: list[Any], now: float) -> None:
+        if answer[0] == FORKED:
+            child.learn_pid(answer[2])
+            log.debug("child started", extra=facts(child=child.pid))
+        elif answer[0] == NOT_FORKED:
+            self._discard(group, child)
+            self._pause(group, answer[2], now)
+
+    def _end_fork_server(self, client: ForkServerClient, now: float) -> None:
         del self._serials_of[client]
         self.event_loop.forget_reading(client.control)
-        client.close()
+        client.begin_end()
+        if client in self._stopped:
+            self._stopped.discard(client)
+            client.kill()
+        self._ending[client] = now + _END_WAIT
+
+    def _give_up(self, client: ForkServerClient, now: float) -> None:
+        """Do without a fork server that does not answer. It is not killed: its children, which do
+        their work as before, would die with it."""
+        log.error(
+            "the fork server %d does not answer; another one takes its place", client.pid,
+            extra=facts(pid=client.pid),
+        )  # fmt: skip
+        self._fork_server = None
+        self._stopped.add(client)
+        for group, child in self.all():
+            if child.serial in self._serials_of[client]:
+                child.is_unreported = True
+                if not child.is_ready:
+                    self._discard(group, child)
+        self.on_fork_server_lost("the fork server did not answer")
 
     def start_missing(self, group: Group, now: float) -> None:
-        """Request children until the group has as many as it should."""
+        """Request children until the group has as many as it should, or the fork server has enough
+        to do: further ones follow its answers."""
         staying = sum(not (child.is_retiring or child.quit_reason) for child in group.children)
-        while self._fork_server is not None and staying < group.wanted and now >= group.not_before:
+        client = self._fork_server
+        while client is not None and staying < group.wanted and now >= group.not_before:
             try:
-                channel = ChildChannel()
-            except OSError as error:
-                log.error("cannot start a child: %s", error)
-                group.not_before = now + _FORK_RETRY
+                if not client.may_be_asked or not self._request(client, group, now):
+                    return
+            except (OSError, MemoryError) as error:
+                self._pause(group, why_refused(error), now)
                 return
-            child = group.add(next(self._serials), channel, self.catalog, now)
-            self._serials_of[self._fork_server].add(child.serial)
-            self._fork_server.request(child.kind, child.serial, channel.child_ends)
-            channel.handed_over()
-            self.event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
             staying += 1
+
+    def _request(self, client: ForkServerClient, group: Group, now: float) -> bool:
+        """Request one child; False if the fork server takes no request now."""
+        channel = ChildChannel()
+        child, is_asked = group.add(next(self._serials), channel, self.catalog, now), False
+        try:
+            self.event_loop.watch_reading(channel.results, partial(self._read_child, group, child))
+            is_asked = client.request(group.kind, child.serial, channel.child_ends)
+        finally:
+            channel.handed_over()
+            if is_asked:
+                self._serials_of[client].add(child.serial)
+            else:
+                self._discard(group, child)
+        return is_asked
+
+    def _discard(self, group: Group, child: Handle) -> None:
+        """Forget a child that has got no job; should it come to life, it finds its pipes closed."""
+        child.eof_at = child.started_at  # what arrives in this round is not read any more
+        self.event_loop.forget_reading(child.channel.results)
+        child.channel.close()
+        group.remove(child)
+        for serials in self._serials_of.values():
+            serials.discard(child.serial)
+
+    def _pause(self, group: Group, why: str, now: float) -> None:
+        """Fork no child for a while, and longer each time in a row."""
+        seconds = min(2.0**group.refusals, _MOST_REFUSAL_DELAY)
+        group.refusals += 1
+        group.not_before = now + seconds
+        log.error("cannot start a child: %s; the next try is in %g s", why, seconds)
 
     def check_all(self, results: RoundResults, now: float) -> None:
         """Reap the dead, enforce timeouts, and end children that are free and leave."""
+        if self._poll_at is not None and now >= self._poll_at:
+            self._look_for_ends(now)
         for group, child in self.all():
-            if child.is_orphaned and child.pid is not None and child.exited_at is None:
-                self._check_orphan(child, now)
             has_exited = child.exited_at is not None and child.exited_at <= now - _STATUS_WAIT
             if has_exited and child.eof_at is None:  # a process that a body forked holds our pipe
                 self._end_of_results(child, now)
@@ -146,10 +229,43 @@ class ChildLifecycle:
                 if child.exited_at is not None or now >= child.eof_at + _STATUS_WAIT:
                     self._end_child(group, child, results, now)
                 continue
-            self._enforce_timeouts(child, now)
+            self._enforce_timeouts(group, child, now)
             if (child.is_retiring or child.quit_reason) and not child.is_busy:
                 self.event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
+        client = self._fork_server
+        if client is not None and (due := client.answer_due) is not None and now >= due:
+            self._give_up(client, now)
+        for client, serials in [*self._serials_of.items()]:
+            if not serials and client is not self._fork_server:
+                self._end_fork_server(client, now)
+        self._plan_poll(now)
+
+    def _look_for_ends(self, now: float) -> None:
+        """Notice the ends of processes that nobody reports."""
+        for _, child in self.all():
+            if _is_unreported(child, now) and child.pid is not None and child.exited_at is None:
+                if child.is_orphaned and not child.is_killed:
+                    child.kill()
+                if has_ended(child.pid):
+                    child.status, child.exited_at = exit_status(child.pid), now
+        for client, kill_at in [*self._ending.items()]:
+            if client.has_ended():
+                del self._ending[client]
+                if client.is_lost:
+                    how = how_it_ended(client.status)
+                    log.error("the fork server died: it %s", how, extra=facts(pid=client.pid))
+            elif now >= kill_at:
+                client.kill()
+                self._ending[client] = now + _END_WAIT
+
+    def _plan_poll(self, now: float) -> None:
+        polled = [c for _, c in self.all() if c.exited_at is None and _is_unreported(c, now)]
+        is_soon = bool(self._ending) or any(c.is_orphaned or c.eof_at is not None for c in polled)
+        if not polled and not is_soon:
+            self._poll_at = None
+        elif self._poll_at is None or now >= self._poll_at:
+            self._poll_at = now + (_SOON_POLL if is_soon else _SLOW_POLL)
 
     def ask_all(self, now: float) -> None:
         """Ask the children what they run, if that is due: one that has lost a job says nothing."""
@@ -161,19 +277,26 @@ class ChildLifecycle:
 
     def wake_times(self) -> Iterator[float]:
         """When :meth:`check_all` has something to do that no message announces."""
+        if self._poll_at is not None:
+            yield self._poll_at
+        if self._fork_server is not None and (due := self._fork_server.answer_due) is not None:
+            yield due
         for _, child in self.all():
-            if child.is_orphaned and child.pid is not None and child.exited_at is None:
-                yield self._orphans_at
-            elif child.eof_at is not None:
-                yield child.eof_at + _STATUS_WAIT if not child.is_killed else math.inf
+            if child.eof_at is not None:
+                if not child.is_killed:
+                    yield child.eof_at + _STATUS_WAIT
             elif child.exited_at is not None:
                 yield child.exited_at + _STATUS_WAIT
+            elif not child.is_ready:
+                yield child.started_at + _HELLO_WAIT
             elif child.kill_reason is None and (deadline := child.next_deadline()) is not None:
                 yield deadline.at
             if not child.is_killed:
                 yield from child.kill_at.values()
 
     def _read_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
+        if child.eof_at is not None:
+            return
         try:
             messages = child.channel.messages()
             if messages is None:
@@ -188,6 +311,8 @@ class ChildLifecycle:
             self._drop(child, results, now)
         if child.jobs_ended:
             group.quick_deaths = 0
+        if child.is_ready:
+            group.refusals = 0
 
     def _drop(self, child: Handle, results: RoundResults, now: float) -> None:
         """Settle jobs that a living child has dropped, whatever the reason: nothing runs them."""
@@ -219,20 +344,15 @@ class ChildLifecycle:
             log.warning("killing child %s: %s", child.pid, reason.why, extra=fields)
         child.kill(reason)
 
-    def _check_orphan(self, child: Handle, now: float) -> None:
-        """The kernel kills a child whose fork server has died, but nobody reports its exit."""
-        child.kill()
-        self._orphans_at = now + _ORPHAN_POLL
-        if child.pid is not None and has_ended(child.pid):
-            child.exited_at = now
-
     def _end_child(self, group: Group, child: Handle, results: RoundResults, now: float) -> None:
         """Reap a child that has closed its results, but only once its process has ended.
 
         A body may have closed all descriptors and work on. If its jobs were given away now, they
         would run twice at the same time.
         """
-        if child.exited_at is not None or child.pid is None:  # None: it could not be forked
+        if child.pid is not None and child.exited_at is None and has_ended(child.pid):
+            child.status, child.exited_at = exit_status(child.pid), now  # a stopped fork server
+        if child.exited_at is not None or child.pid is None:  # None: it died before it said so
             self._reap(group, child, results, now)
         elif not child.is_killed:
             fields = facts(child=child.pid, running=len(child.running()))
@@ -257,10 +377,8 @@ class ChildLifecycle:
         for held in ran:
             outcome = child.outcome_after_death(held.job)
             results.add(held, outcome, child.pid, child.seconds_of(held.job, now))
-        for client, serials in [*self._serials_of.items()]:
+        for serials in self._serials_of.values():
             serials.discard(child.serial)
-            if not serials and client is not self._fork_server:
-                self._close_fork_server(client)
         if not child.is_expected_to_end:
             self._log_death(child, group, ran, now)
 
@@ -269,13 +387,18 @@ class ChildLifecycle:
         slower: a child that cannot even start must not keep the machine busy with forking."""
         jobs = ",".join(str(uuid.UUID(bytes=held.job.id)) for held in ran) or "none"
         log.warning("child died", extra=facts(child=child.pid, status=child.status, jobs=jobs))
-        if not ran and now - child.started_at < _QUICK_DEATH:
+        if not ran and (not child.is_ready or now - child.started_at < _QUICK_DEATH):
             group.quick_deaths += 1
             group.not_before = now + min(0.1 * 2**group.quick_deaths, _MOST_FORK_DELAY)
 
-    def _enforce_timeouts(self, child: Handle, now: float) -> None:
-        """Kill for hard timeouts, and for cancelled bodies that did not stop in their grace."""
+    def _enforce_timeouts(self, group: Group, child: Handle, now: float) -> None:
+        """Kill for hard timeouts, for cancelled bodies that did not stop in their grace, and where
+        no hello came."""
         if child.kill_reason is not None:
+            return
+        if not child.is_ready and now >= child.started_at + _HELLO_WAIT:
+            self.kill(child, KillReason(f"it was not ready after {_HELLO_WAIT:g} s"))
+            self._pause(group, "a child hangs at its start, in a hook of os.register_at_fork?", now)
             return
         deadline = child.next_deadline()
         if deadline is not None and deadline.at <= now:
@@ -287,3 +410,9 @@ class ChildLifecycle:
         if any(at <= now for at in child.kill_at.values()):
             held = next((held for held in child.running() if held.job.id in child.kill_at), None)
             self.kill(child, KillReason("its cancelled job did not stop in time"), held)
+
+
+def _is_unreported(child: Handle, now: float) -> bool:
+    """Whether nobody reports the exit of a child, or should have done so by now."""
+    is_late = child.eof_at is not None and now >= child.eof_at + _STATUS_WAIT
+    return child.pid is not None and (child.is_orphaned or child.is_unreported or is_late)

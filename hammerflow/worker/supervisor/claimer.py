@@ -83,12 +83,12 @@ class Claimer:
                 with self.claiming:
                     self._claim(room)
             except StoreUnavailable as error:
-                self._pause(self.database_status.mark_down(error))
+                self._pause(self.database_status.mark_down(error, self))
             except Exception:  # a border: a claim that fails must not end all claims
                 log.exception("a claim failed")
                 self._pause(1.0)
             else:
-                self.database_status.mark_up()
+                self.database_status.mark_up(self)
 
     def _wait_for_room(self) -> int:
         """How many jobs to claim, once there is a reason to; 0 at the end."""

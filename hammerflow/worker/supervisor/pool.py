@@ -62,12 +62,13 @@ class Pool:
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.
         on_progress: takes what a job reports of its progress: id, fraction, note.
-        on_fork_server_lost: called when the fork server has died.
+        on_fork_server_lost: called when the fork server has died or does not answer; with that
+            as a sentence.
 
     Attributes:
         changes: counts jobs that became ready, came and went.
         released: counts jobs that gave their leases back.
-        have_started: set once the first children run.
+        have_started: set once all children run.
         have_ended: set once a drain has seen the last child end.
     """
 
@@ -78,7 +79,7 @@ class Pool:
         log_level: int,
         deliver: Callable[[int, list[tuple[Claimed, Outcome]]], None],
         on_progress: Callable[[bytes, float, str], None],
-        on_fork_server_lost: Callable[[], None],
+        on_fork_server_lost: Callable[[str], None],
     ) -> None:
         self.lock = threading.RLock()
         self.changes = 0
@@ -127,6 +128,12 @@ class Pool:
         """All jobs that were claimed and have not ended."""
         with self.lock:
             return self.serial.held() + self.async_.held()
+
+    @property
+    def retired_fork_servers(self) -> int:
+        """How many old fork servers still have children."""
+        with self.lock:
+            return self._children.retired_fork_servers
 
     def running(self) -> int:
         """How many jobs run, as precisely as the children report it."""
@@ -272,7 +279,7 @@ class Pool:
                 self._event_loop.watch_writing(child.channel.jobs, child.channel.flush)
             else:
                 self._event_loop.forget_writing(child.channel.jobs)
-        if all(child.pid is not None for _, child in self._children.all()):
+        if not self.have_started.is_set() and self._children.are_complete:
             self.have_started.set()
         if self._is_draining and not any(group.children for group in self.groups):
             self.have_ended.set()

@@ -20,12 +20,15 @@ from hammerflow.services.promoter import Promoter
 from hammerflow.services.queue_poller import QueuePoller
 from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
+from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
-from hammerflow.stores import open_checked_store
+from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.supervisor.burst import Left, what_is_left
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
@@ -47,31 +50,35 @@ class Runtime:
     """Wires the parts of a worker together and passes on what one of them reports to the others.
 
     Args:
+        store: checked, and closed by :meth:`stop`.
         lease_clock: tells the children until when the leases are held.
-        on_fork_server_lost: called when the fork server has died; see :meth:`use_fork_server`.
+        on_fork_server_lost: called with the reason when there is no fork server any more; see
+            :meth:`use_fork_server`.
     """
 
     def __init__(
         self,
         options: WorkerOptions,
         greeting: Greeting,
+        store: Store,
         lease_clock: LeaseClock,
         *,
-        on_fork_server_lost: Callable[[], None],
+        on_fork_server_lost: Callable[[str], None],
     ) -> None:
         self._options = options
         self._settings = greeting.settings
         self._name = greeting.name
+        self._new_queues: set[str] | None = None  # of -Q, not in the database at the start
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
         self._listener: Listener | None = None  # replaced when a queue appears
-        self._store = open_checked_store(self._settings)
+        self._store = store
         connect = self._store.database.open_connection
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
-        self._database_status = DatabaseStatus(lambda: self._store.database.answers)
+        self._database_status = DatabaseStatus(lambda: self._store.database.writes)
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
         )
@@ -86,13 +93,9 @@ class Runtime:
             self._store, lease_clock, lease=self._settings.lease, on_gone=self._on_row_gone
         )
         self._registrar = Registrar(
-            self._store,
-            describe=self._describe,
-            on_registered=self._heartbeat.add,
-            on_dropped=self._heartbeat.drop,
-            is_used=self._is_used,
-            on_ready=self._on_ready,
-        )
+            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
+            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
+        )  # fmt: skip
         self._claimers = [
             self._new_claimer("claimer", self.pool.serial),
             self._new_claimer("async-claimer", self.pool.async_),
@@ -102,8 +105,9 @@ class Runtime:
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
         self._queue_poller = QueuePoller(
-            self._store, with_names=self._queue_order.is_open, on_queues=self._on_queues_seen
-        )
+            self._store, poll=self._poll, with_names=self._queue_order.is_open,
+            on_queues=self._on_queues_seen,
+        )  # fmt: skip
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
         self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
@@ -111,7 +115,7 @@ class Runtime:
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
 
-    def _new_pool(self, on_fork_server_lost: Callable[[], None]) -> Pool:
+    def _new_pool(self, on_fork_server_lost: Callable[[str], None]) -> Pool:
         logs_all = self._options.log_jobs or self._settings.log_jobs
         return Pool(
             self._options,
@@ -162,12 +166,17 @@ class Runtime:
         )
         services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
+        services.append(ResultExpirer(store, interval=settings.sweep))
         return ServiceRunner("housekeeper", services, self._database_status)
 
     def start(self, fork_server: ForkServerClient) -> None:
         """Register, start the threads and the first children."""
-        self._registrar.tick(now())
-        self._queue_poller.tick(now())
+        with contextlib.suppress(StoreUnavailable):  # the housekeeper tries again
+            diagnostics = Diagnostics(self._store.database)
+            if warning := diagnostics.packet_warning(self._settings.max_payload):
+                log.warning(warning)
+            self._registrar.tick(now())
+            self._queue_poller.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
         self.pool.start()
         self._settler.start()
@@ -181,11 +190,24 @@ class Runtime:
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
+            database_from=self._settings.database_source,
             doorbell=self._settings.bell, children=self._options.processes,
             tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             queues=",".join(self._queue_order.names),
         )  # fmt: skip
         log.info("worker started", extra=fields)
+
+    def _find_new_queues(self) -> set[str]:
+        """Name queues of -Q that nobody has used yet: each may be a typo, so none is written
+        before its first job."""
+        known = self._store.queues.names() | {"default", *self._catalog.queues}
+        new = {*(self._options.weights or ())} - known
+        for name in sorted(new):
+            log.warning(
+                "the queue %s is new: no job was ever in it, and no task of the app names it; "
+                "check its name in -Q", name,
+            )  # fmt: skip
+        return new
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
         """Run the code that this fork server has imported from now on."""
@@ -234,6 +256,13 @@ class Runtime:
             for group, claimer in zip(self.pool.groups, self._claimers, strict=True)
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
+
+    def left(self) -> Left | None:
+        """What this worker has not run of its queues; None while the database is down."""
+        try:
+            return what_is_left(self._store, self._queue_order.names)
+        except StoreUnavailable:
+            return None
 
     def drain(self) -> None:
         """Claim no more, release what has not started, and let the rest end."""
@@ -322,9 +351,12 @@ class Runtime:
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
             "children": self._options.processes, "queues": queues,
-            "is_open": self._queue_order.is_open,
+            "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
-        return Registration(info, self._catalog.names, queues)
+        if self._new_queues is None:
+            self._new_queues = self._find_new_queues()
+        named = [name for name in queues if name not in self._new_queues]
+        return Registration(info, self._catalog.names, named)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))

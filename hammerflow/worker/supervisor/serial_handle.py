@@ -61,12 +61,12 @@ class SerialChildHandle(ChildHandle):
     @property
     def is_free(self) -> bool:
         """Whether it would begin at once with jobs that it is given."""
-        return not self._chunks and not self.is_leaving
+        return not self._chunks and self.takes_jobs
 
     @property
     def may_prefetch(self) -> bool:
         """Whether a second chunk may wait in it."""
-        return len(self._chunks) == 1 and not self._is_blocked and not self.is_leaving
+        return len(self._chunks) == 1 and not self._is_blocked and self.takes_jobs
 
     @property
     def unstarted(self) -> int:

@@ -15,23 +15,48 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import (
     Completed,
     Failed,
+    Failure,
     Lost,
     Outcome,
-    Released,
+    Parked,
     Retrying,
     Settled,
     Snoozed,
 )
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.store import Store
-from hammerflow.worker.failures import failure_of
+from hammerflow.worker.failures import message_of, type_name
 from hammerflow.worker.logs import facts
 
 __all__ = ["Settler"]
 
 log = logging.getLogger("hammerflow.settler")
 Pair = tuple[Claimed, Outcome]
+
+
+@dataclass(eq=False)
+class _Outcomes:
+    """Outcomes that are written in one transaction."""
+
+    worker_id: int
+    pairs: list[Pair]
+    due: float = 0.0  # by time.monotonic()
+    tries: int = 0  # alone, each of which ended in an error
+    losses: int = 0  # of the connection, between which other writes came through
+    waits: int = 0  # how often another transaction held the lease
+
+
+#: How often an outcome that the database refuses is tried alone; more often where no table says
+#: what the error means.
+_TRIES = 2
+_TRIES_UNKNOWN = 6
+#: How often a batch loses its connection before its outcomes are tried alone, or one alone ends.
+_MOST_LOSSES = 3
+_PAUSE = 0.05  # seconds, doubled with each try
+_PATIENCE = 5.0  # seconds
+_LONGEST_PAUSE = 0.4  # seconds between two tries while another transaction holds the lease
 
 _BATCH = 1_000
 #: While more outcomes than this (or more bytes of results) are unwritten, nothing is claimed.
@@ -56,7 +81,8 @@ class Settler:
     on_later: Callable[[float], None]
     _queue: deque[tuple[int, list[Pair]]] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _writing: tuple[int, list[Pair]] | None = None
+    _suspects: list[_Outcomes] = field(default_factory=list)
+    _writing: _Outcomes | None = None
     _count: int = 0
     _bytes: int = 0
     _stopping: bool = False
@@ -96,7 +122,8 @@ class Settler:
     def held(self, worker_id: int) -> set[bytes]:
         """Ids of jobs of this registration whose outcome is not written yet."""
         with self._changed:
-            groups = [*self._queue, *([self._writing] if self._writing else [])]
+            batches = [*self._suspects, *([self._writing] if self._writing else [])]
+            groups = [*self._queue, *((batch.worker_id, batch.pairs) for batch in batches)]
             return {job.id for owner, pairs in groups if owner == worker_id for job, _ in pairs}
 
     def stop(self, timeout: float) -> bool:
@@ -111,68 +138,139 @@ class Settler:
 
     def _run(self) -> None:
         while (batch := self._take_batch()) is not None:
-            worker_id, pairs = batch
-            is_written = self._write(worker_id, pairs)
+            is_written = self._write(batch)
             with self._changed:
                 self._writing = None
-                if not is_written:
+                if is_written is None:
                     return  # given up: these still count, so the settler is not idle
-                self._count -= len(pairs)
-                self._bytes -= _size(pairs)
+                if is_written:
+                    self._count -= len(batch.pairs)
+                    self._bytes -= _size(batch.pairs)
 
-    def _take_batch(self) -> tuple[int, list[Pair]] | None:
+    def _take_batch(self) -> _Outcomes | None:
         """Move up to a batch to ``_writing``, where ``held`` still finds it; None at the end."""
         with self._changed:
-            while not self._queue:
-                if self._stopping:
+            while True:
+                now = time.monotonic()
+                suspect = min(self._suspects, key=lambda suspect: suspect.due, default=None)
+                if suspect is not None and suspect.due <= now:
+                    self._suspects.remove(suspect)
+                    self._writing = suspect
+                    return suspect
+                if self._queue:
+                    self._writing = self._next_batch()
+                    return self._writing
+                if self._stopping and suspect is None:
                     return None
-                self._changed.wait()
-            worker_id, first = self._queue.popleft()
-            pairs = [*first]
-            while self._queue and self._queue[0][0] == worker_id and len(pairs) < _BATCH:
-                pairs += self._queue.popleft()[1]
-            if len(pairs) > _BATCH:
-                self._queue.appendleft((worker_id, pairs[_BATCH:]))
-            self._writing = (worker_id, pairs[:_BATCH])
-            return self._writing
+                self._changed.wait(None if suspect is None else suspect.due - now)
 
-    def _write(self, worker_id: int, pairs: list[Pair]) -> bool:
+    def _next_batch(self) -> _Outcomes:
+        worker_id, first = self._queue.popleft()
+        pairs = [*first]
+        while self._queue and self._queue[0][0] == worker_id and len(pairs) < _BATCH:
+            pairs += self._queue.popleft()[1]
+        if len(pairs) > _BATCH:
+            self._queue.appendleft((worker_id, pairs[_BATCH:]))
+        return _Outcomes(worker_id, pairs[:_BATCH])
+
+    def _write(self, batch: _Outcomes) -> bool | None:
+        """Write the outcomes of a batch.
+
+        Returns:
+            Whether they are written; False if they wait for another try, None if that ends.
+        """
+        writes = -1
         while True:
             try:
-                settlement = self.store.jobs.settle(worker_id, pairs)
+                settlement = self.store.jobs.settle(batch.worker_id, batch.pairs, skip_held=True)
             except StoreUnavailable as error:
-                pause = self.database_status.mark_down(error)
-                if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
-                    log.error(
-                        "could not write %d outcomes in time: other workers run the jobs again",
-                        len(pairs),
-                    )
-                    return False
-                self.database_status.wait(pause)
-            except Exception:  # a border: one bad row must not hold up the others
-                log.exception("settling %d jobs failed, trying each alone", len(pairs))
-                return self._write_singly(worker_id, pairs)
+                # What breaks the connection again and again while other writes come through has
+                # itself to blame; a refusal is of all outcomes, and passes.
+                batch.losses += not error.is_refusal and writes not in (-1, self._writes)
+                if batch.losses >= _MOST_LOSSES:
+                    return self._suspect(batch, error)
+                writes = self._writes
+                if not self._wait(error, len(batch.pairs)):
+                    return None
+            except Exception as error:  # noqa: BLE001 - a border: one bad row must not hold up the others
+                return self._suspect(batch, error)
             else:
-                self._after(settlement, pairs)
+                if settlement.held:
+                    self._put_aside(batch, settlement.held)
+                self._after(settlement, batch.pairs)
                 return True
 
-    def _write_singly(self, worker_id: int, pairs: Sequence[Pair]) -> bool:
-        if len(pairs) > 1:
-            written = [self._write(worker_id, [pair]) for pair in pairs]
-            return all(written)
-        [(job, outcome)] = pairs
-        for instead in (_failed_to_settle(outcome), Released()):
-            try:
-                self._after(self.store.jobs.settle(worker_id, [(job, instead)]), [(job, instead)])
-                return True
-            except StoreUnavailable:
-                return self._write(worker_id, [(job, instead)])
-            except Exception:  # a border, as above
-                log.exception("settling a job failed", extra=facts(job=uuid.UUID(bytes=job.id)))
-        return True  # it stays leased until the lease reconciler releases it
+    @property
+    def _writes(self) -> int:
+        return self.store.database.writes
+
+    def _wait(self, error: StoreUnavailable, count: int) -> bool:
+        """Wait until the database can be used again; False if the time for the last writes ends."""
+        pause = self.database_status.mark_down(error, self)
+        if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
+            log.error(
+                "could not write %d outcomes in time: other workers run the jobs again", count
+            )
+            return False
+        self.database_status.wait(pause)
+        return True
+
+    def _suspect(self, batch: _Outcomes, error: Exception) -> bool | None:
+        """Try the outcomes of a batch again, each in a transaction of its own; end a job whose
+        outcome has repeated its error alone."""
+        if len(batch.pairs) > 1:
+            log.info("settling %d jobs failed, trying each alone: %s", len(batch.pairs), error)
+            with self._changed:
+                self._suspects += [_Outcomes(batch.worker_id, [pair]) for pair in batch.pairs]
+            return False
+        batch.tries += 1
+        is_known = self.store.database.kind_of(error) in (ErrorKind.DATA, ErrorKind.DUPLICATE)
+        if batch.losses or batch.tries >= (_TRIES if is_known else _TRIES_UNKNOWN):
+            return self._end(batch, error)
+        self._retry_later(batch, _PAUSE * 2**batch.tries)
+        return False
+
+    def _retry_later(self, batch: _Outcomes, seconds: float) -> None:
+        batch.due = time.monotonic() + seconds
+        with self._changed:
+            self._suspects.append(batch)
+
+    def _put_aside(self, batch: _Outcomes, held: set[bytes]) -> None:
+        """Take the outcomes whose lease another transaction has locked out of a batch, and try each
+        again alone. A client holds such a lock once it has enqueued a dependent."""
+        pause = min(_PAUSE * 2**batch.waits, _LONGEST_PAUSE)
+        due, waits = time.monotonic() + pause, batch.waits + 1
+        with self._changed:
+            for pair in batch.pairs:
+                if pair[0].id in held:
+                    self._suspects.append(_Outcomes(batch.worker_id, [pair], due, waits=waits))
+            batch.pairs = [pair for pair in batch.pairs if pair[0].id not in held]
+
+    def _end(self, batch: _Outcomes, error: Exception) -> bool | None:
+        """End a job whose outcome cannot be written, with the reason; park it where not even that
+        can be. It must not run again, as its body has ended."""
+        [(job, outcome)] = batch.pairs
+        failure = _failed_to_settle(outcome, error)
+        for instead in (Failed(failure), Parked("unwritable", failure)):
+            pairs: list[Pair] = [(job, instead)]
+            while True:
+                try:
+                    settlement = self.store.jobs.settle(batch.worker_id, pairs)
+                except StoreUnavailable as unavailable:
+                    if not self._wait(unavailable, 1):
+                        return None
+                except Exception:  # a border, as above
+                    log.exception("the end of a job could not be written", extra=_facts(job))
+                    break
+                else:
+                    log.error("%s", failure.message, extra=_facts(job))
+                    self._after(settlement, pairs)
+                    return True
+        self._retry_later(batch, _PATIENCE)  # nothing can be written about it now
+        return False
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
-        self.database_status.mark_up()
+        self.database_status.mark_up(self)
         _log_stale(len(settlement.stale))
         for job, outcome in pairs:
             if type(outcome) is Lost and job.id not in settlement.stale:
@@ -203,6 +301,11 @@ def _size(pairs: Sequence[Pair]) -> int:
     return sum(len(o.result) for _, o in pairs if type(o) is Completed and o.result is not None)
 
 
-def _failed_to_settle(outcome: Outcome) -> Outcome:
-    error = RuntimeError(f"the outcome of this job ({type(outcome).__name__}) could not be written")
-    return Failed(failure_of(error))
+def _failed_to_settle(outcome: Outcome, error: Exception) -> Failure:
+    name = type(outcome).__name__
+    text = f"the outcome of this job ({name}) could not be written: {message_of(error)}"
+    return Failure("failed", type_name(error), text, "")
+
+
+def _facts(job: Claimed) -> dict[str, object]:
+    return facts(job=uuid.UUID(bytes=job.id), attempt=job.attempt)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import random
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hammerflow.errors import ConfigError, HammerflowError
+from hammerflow.errors import ConfigError, HammerflowError, StoreUnavailable
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.settings import load_settings
-from hammerflow.stores import open_store
-from hammerflow.worker.logs import configure, facts
+from hammerflow.settings import Settings, load_settings
+from hammerflow.stores import open_checked_store, open_store
+from hammerflow.stores.store import Store
+from hammerflow.worker.limits import cannot_hold, raise_open_files, why_refused
+from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
-from hammerflow.worker.processes import set_title
+from hammerflow.worker.processes import reap_orphans, set_title
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.reload import Reload
+from hammerflow.worker.supervisor.report import log_report
 from hammerflow.worker.supervisor.runtime import Runtime
 from hammerflow.worker.supervisor.signals import Signals
 
@@ -25,10 +31,14 @@ __all__ = ["Supervisor"]
 
 log = logging.getLogger("hammerflow.worker")
 
+#: Seconds between two counts of what is left for a burst that waits.
+_BURST_LOOK = 0.5
 #: Seconds after which a thread must make way: latency counts more than throughput of pure Python.
 _SWITCH = 0.0005
 #: Seconds between two log lines of a drain.
 _DRAIN_LOG = 5.0
+#: Seconds between two tries to reach the database at the start, at random.
+_RETRY = 0.2, 1.0
 
 
 class Supervisor:
@@ -38,8 +48,11 @@ class Supervisor:
         self._options = options
         self._signals = Signals()
         self._lease_clock = LeaseClock()
-        self._is_fork_server_lost = False
+        self._lost: str | None = None  # why there is no fork server any more
+        self._open_files = raise_open_files(2 * options.processes)
         self._watcher = FileWatcher(())  # replaced at each reload
+        self._look_at = 0.0  # when a burst counts what is left
+        self._left_before: Mapping[str, int] = {}
 
     def run(self) -> int:
         """Work until a signal, or with ``burst`` until nothing is left; the exit code."""
@@ -47,69 +60,147 @@ class Supervisor:
         configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
-        with self._signals:
-            fork_server = ForkServerClient(options, self._lease_clock)
+        with self._signals, writer_thread():
+            runtime, interval = self._start()
+            if runtime is None:
+                return 0
+            reload = Reload(
+                self._start_fork_server,
+                lambda *new: self._use(runtime, *new),
+                retired=lambda: runtime.pool.retired_fork_servers,
+            )
+            try:
+                self._serve(runtime, reload, interval)
+            finally:
+                reload.close()
+            return self._shut_down(runtime)
+
+    def _start(self) -> tuple[Runtime | None, float]:
+        """Import the app and start all parts; None if a signal came first. Only here may what
+        goes wrong end the worker.
+
+        Returns:
+            The runtime, and seconds between two checks of it.
+        """
+        try:
+            _check_room(self._options.processes)
+            fork_server = self._start_fork_server()
             greeting = self._greet(fork_server)
             if greeting is None:
-                return 0
-            runtime = Runtime(
-                options, greeting, self._lease_clock, on_fork_server_lost=self._on_fork_server_lost
-            )
+                return None, 0.0
+            kinds = {task.is_async for task in greeting.catalog.tasks}
+            _check_room(self._options.processes * len(kinds))
+            store = self._open_store(greeting.settings)
+            if store is None:
+                fork_server.close()
+                return None, 0.0
+            lost, clock = self._on_fork_server_lost, self._lease_clock
+            runtime = Runtime(self._options, greeting, store, clock, on_fork_server_lost=lost)
             runtime.start(fork_server)
-            self._watch_files(greeting)
-            self._serve(runtime, min(1.0, greeting.settings.lease / 12))
-            return self._shut_down(runtime)
+        except (OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+                raise
+            raise ConfigError(f"the worker cannot start: {why_refused(error)}") from error
+        return runtime, min(1.0, greeting.settings.lease / 12)
+
+    def _start_fork_server(self) -> ForkServerClient:
+        return ForkServerClient(self._options, self._lease_clock, self._open_files)
 
     def _greet(self, fork_server: ForkServerClient) -> Greeting | None:
         """Wait until the app is imported; None, with the server closed, if a signal came first."""
         _warm_up()
         greeting = None
         try:
-            greeting = fork_server.greeting(
-                wake=self._signals.wake, is_over=lambda: self._signals.stops > 0
-            )
+            while not self._signals.stops and (greeting := fork_server.greet()) is None:
+                self._signals.wait(1.0, fork_server.control.fileno())
         finally:
             if greeting is None:
+                fork_server.kill()
                 fork_server.close()
+            else:  # before the start of children, during which a file may change
+                self._watch_files(greeting)
         return greeting
 
-    def _serve(self, runtime: Runtime, interval: float) -> None:
+    def _open_store(self, settings: Settings) -> Store | None:
+        """Open the store; wait for a database that is down, as a running worker does, with one line
+        in the log; None if a signal came first. A file that cannot be opened is waited for only if
+        that was asked for: it does not come up later.
+
+        Raises:
+            StoreUnavailable: it was down for longer than ``wait_for_database``.
+            SchemaMismatch: see :func:`open_checked_store`.
+        """
+        is_file = settings.url.dialect == "sqlite"
+        patience = self._options.wait_for_database
+        patience = (0.0 if is_file else math.inf) if patience is None else patience
+        begun = time.monotonic()
+        is_down = False
+        while not self._signals.stops:
+            try:
+                store = open_checked_store(settings)
+            except StoreUnavailable as error:
+                left = patience - (time.monotonic() - begun)
+                if left <= 0:
+                    raise
+                if not is_down:
+                    log.warning("the database is down, waiting until it answers: %s", error)
+                is_down = True
+                self._signals.wait(min(left, random.uniform(*_RETRY)))
+            else:
+                if is_down:
+                    log.info("the database is back after %.1f s", time.monotonic() - begun)
+                return store
+        return None
+
+    def _serve(self, runtime: Runtime, reload: Reload, interval: float) -> None:
         if self._options.burst:
             interval = min(interval, 0.05)
         while not self._signals.stops:
-            self._signals.wait(interval)
-            if self._is_fork_server_lost:
-                self._is_fork_server_lost = False  # before the reload: the next one may die, too
-                if not self._reload(runtime, "the fork server died"):
-                    self._is_fork_server_lost = True
-                    self._signals.wait(1.0)
+            self._signals.wait(interval, *reload.sockets)
+            if self._lost is not None:
+                why, self._lost = self._lost, None
+                reload.ask_for_lost(why, time.monotonic())
             if self._signals.take_reload() or self._watcher.has_changed():
-                self._reload(runtime, "reload")
+                reload.ask("reload")
+            reload.step(time.monotonic())
+            if self._signals.take_report():
+                log_report(runtime.pool)
+            reap_orphans()
             runtime.check()
-            if self._options.burst and runtime.is_done:
-                log.info("nothing is left to do")
+            if self._options.burst and runtime.is_done and self._is_over(runtime):
                 return
 
-    def _reload(self, runtime: Runtime, why: str) -> bool:
-        """Start a new fork server, whose children replace the old ones; False if that failed."""
-        log.info("starting children with fresh code", extra=facts(why=why))
-        fork_server = ForkServerClient(self._options, self._lease_clock)
-        try:
-            greeting = self._greet(fork_server)
-        except ConfigError as error:
-            log.error("the app cannot be loaded: %s", error)
+    def _is_over(self, runtime: Runtime) -> bool:
+        """Whether a burst that has nothing to run now ends; says what it leaves or waits for."""
+        if time.monotonic() < self._look_at:
             return False
-        if greeting is not None:
-            self._watch_files(greeting)
-            runtime.use_fork_server(fork_server, greeting)
-        return True
+        self._look_at = time.monotonic() + _BURST_LOOK
+        left = runtime.left()
+        if left is None or not runtime.is_done:  # the claims wait for the database, too
+            return False
+        is_over = not (self._options.until_empty and left.goes_on)
+        says = "nothing can run now, left in the queues" if is_over else "waiting for what is left"
+        fields = facts(**left.counts)
+        if not left.counts:
+            log.info("nothing is left to do")
+        elif is_over or left.counts != self._left_before:
+            log.info("%s: %s", says, left, extra=fields)
+        self._left_before = left.counts
+        return is_over
+
+    def _use(self, runtime: Runtime, fork_server: ForkServerClient, greeting: Greeting) -> None:
+        self._watch_files(greeting)
+        runtime.use_fork_server(fork_server, greeting)
 
     def _watch_files(self, greeting: Greeting) -> None:
-        if self._options.reload:
-            self._watcher = FileWatcher(greeting.files)
+        if not self._options.reload:
+            return
+        self._watcher = FileWatcher(greeting.files)
+        if not greeting.files:
+            log.warning("--reload watches nothing: no module of the app is a file outside packages")
 
-    def _on_fork_server_lost(self) -> None:
-        self._is_fork_server_lost = True
+    def _on_fork_server_lost(self, why: str) -> None:
+        self._lost = why
         self._signals.poke()
 
     def _shut_down(self, runtime: Runtime) -> int:
@@ -156,6 +247,11 @@ def _changed_at(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
+
+
+def _check_room(children: int) -> None:
+    if why := cannot_hold(children):
+        raise ConfigError(why)
 
 
 def _log_drain(running: int, seconds: float) -> None:

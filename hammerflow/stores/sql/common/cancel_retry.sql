@@ -74,7 +74,26 @@ WHERE worker_id = :worker_id::bigint
 SELECT {seconds_until:run_at}
 FROM (SELECT min(run_at) AS run_at FROM {scheduled}) s
 
+-- name: scheduled_next_in
+SELECT {seconds_until:run_at}
+FROM (SELECT min(run_at) AS run_at FROM {scheduled} WHERE queue_id = :queue::bigint) s
+
 -- name: results_expire
 UPDATE {done}
 SET result = NULL, result_until = NULL
-WHERE result_until < {now}
+WHERE job_id IN (:ids*uuid)
+
+-- Results whose time is over and that no unfinished workflow or dependent can ask for.
+-- name: results_due
+SELECT d.job_id
+FROM {done} d
+JOIN {jobs} j ON j.id = d.job_id
+WHERE d.result_until < {now}
+  AND NOT EXISTS (SELECT 1 FROM {workflows} w WHERE w.id = j.workflow_id AND w.ended_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM {jobs} c WHERE c.id = j.dependent_id
+                  AND NOT EXISTS (SELECT 1 FROM {done} e WHERE e.job_id = c.id))
+  AND NOT EXISTS (SELECT 1 FROM {edges} g JOIN {jobs} c ON c.id = g.child_id
+                  WHERE g.parent_id = d.job_id
+                    AND NOT EXISTS (SELECT 1 FROM {done} e WHERE e.job_id = c.id))
+ORDER BY d.result_until
+LIMIT :n::bigint

@@ -2,19 +2,19 @@
 
 -- Ready jobs, among the first 10 000, whose task no live worker has registered.
 -- name: health_unserved
-SELECT t.name, count(*)
-FROM (SELECT task_id FROM {ready} LIMIT 10000) r
-JOIN {tasks} t ON t.id = r.task_id
-WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} w WHERE w.task_id = r.task_id)
-GROUP BY t.name
-ORDER BY t.name
+SELECT COALESCE(t.name, {numbered:task}) AS task, count(*)
+FROM (SELECT task_id FROM {ready} LIMIT 10000) j
+LEFT JOIN {tasks} t ON t.id = j.task_id
+WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} w WHERE w.task_id = j.task_id)
+GROUP BY t.name, j.task_id
+ORDER BY task
 
 -- name: health_parked
-SELECT p.why, t.name, count(*)
-FROM {parked} p
-JOIN {tasks} t ON t.id = p.task_id
-GROUP BY p.why, t.name
-ORDER BY p.why, t.name
+SELECT j.why, COALESCE(t.name, {numbered:task}) AS task, count(*)
+FROM {parked} j
+LEFT JOIN {tasks} t ON t.id = j.task_id
+GROUP BY j.why, t.name, j.task_id
+ORDER BY j.why, task
 
 -- Jobs, among the newest 10 000, that are in none of the state tables: rows were deleted by hand.
 -- name: health_missing

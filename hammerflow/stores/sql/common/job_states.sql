@@ -1,6 +1,10 @@
+-- A queue or task whose row was deleted is called by its number.
+-- macro: numbered
+'#' || j.@_id
+
 -- The present state of every job; each join uses an index, so a filter by id or parent stays cheap.
 -- name: job_states_view
-SELECT j.id, t.name AS task, q.name AS queue, j.priority,
+SELECT j.id, COALESCE(t.name, {numbered:task}) AS task, COALESCE(q.name, {numbered:queue}) AS queue, j.priority,
   CASE WHEN d.job_id IS NOT NULL THEN
          CASE d.state WHEN 4 THEN 'completed' WHEN 5 THEN 'failed' WHEN 6 THEN 'cancelled' ELSE 'skipped' END
        WHEN l.job_id IS NOT NULL THEN 'running'

@@ -44,6 +44,21 @@ SELECT job_id, lease
 FROM {done}
 WHERE job_id IN (:ids*uuid)
 
+-- Waits for whoever has locked these leases.
+-- name: leases_wait
+SELECT job_id
+FROM {leases}
+WHERE job_id IN (:ids*uuid)
+  AND worker_id = :worker_id::bigint
+ORDER BY job_id
+{for_update}
+
+-- name: leases_held
+SELECT job_id, lease
+FROM {leases}
+WHERE job_id IN (:ids*uuid)
+  AND worker_id = :worker_id::bigint
+
 -- name: leases_delete
 DELETE FROM {leases}
 WHERE job_id IN (:ids*uuid)

@@ -6,7 +6,7 @@ VALUES (:id::bigint, :host::text, :pid::integer, {now}, {now}, :info::text)
 
 -- name: worker_beat
 UPDATE {workers}
-SET beat_at = {now}
+SET beat_at = {now}, beats = beats + 1
 WHERE id = :id::bigint
 
 -- name: worker_delete
@@ -26,21 +26,28 @@ SELECT id, host, pid, started_at, beat_at, info, {age:beat_at}
 FROM {workers}
 ORDER BY started_at
 
+-- Tasks that more than one live worker has registered.
+-- name: tasks_shared
+SELECT t.name, w.worker_id
+FROM {worker_tasks} w
+JOIN {tasks} t ON t.id = w.task_id
+WHERE EXISTS (SELECT 1 FROM {worker_tasks} o WHERE o.task_id = w.task_id AND o.worker_id <> w.worker_id)
+ORDER BY t.name
+
 -- name: task_workers
 SELECT worker_id
 FROM {worker_tasks}
 WHERE task_id = :task_id::bigint
 
--- name: workers_dead
-SELECT id
+-- name: workers_beats
+SELECT id, beats, {age:beat_at}
 FROM {workers}
-WHERE {age:beat_at} > :lease::float8
 
 -- name: worker_still_dead
 SELECT id
 FROM {workers}
 WHERE id = :id::bigint
-  AND {age:beat_at} > :lease::float8
+  AND beats = :beats::bigint
 {skip_locked}
 
 -- name: leases_ownerless

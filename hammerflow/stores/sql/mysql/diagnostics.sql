@@ -5,3 +5,9 @@ SELECT CASE WHEN version() LIKE '%MariaDB%' THEN 'MariaDB' ELSE 'MySQL' END, ver
 SHOW VARIABLES WHERE Variable_name IN
   ('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin', 'sync_binlog', 'wsrep_on',
    'read_only', 'super_read_only', 'max_allowed_packet')
+
+-- name: health_connections
+SELECT LEAST(@@max_connections, CASE @@max_user_connections WHEN 0 THEN @@max_connections
+    ELSE @@max_user_connections END), CAST(VARIABLE_VALUE AS UNSIGNED)
+FROM /*M! information_schema.GLOBAL_STATUS */ /*!50708 performance_schema.global_status */
+WHERE VARIABLE_NAME = 'THREADS_CONNECTED'

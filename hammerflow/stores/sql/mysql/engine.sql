@@ -69,7 +69,21 @@ FROM {leases} FORCE INDEX (PRIMARY)
 WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
 ORDER BY job_id
+FOR UPDATE SKIP LOCKED
+
+-- name: leases_wait
+SELECT job_id
+FROM {leases} FORCE INDEX (PRIMARY)
+WHERE worker_id = :worker_id::bigint
+  AND job_id IN (:ids*uuid)
+ORDER BY job_id
 FOR UPDATE
+
+-- name: leases_held
+SELECT job_id, lease
+FROM {leases} FORCE INDEX (PRIMARY)
+WHERE worker_id = :worker_id::bigint
+  AND job_id IN (:ids*uuid)
 
 -- name: leases_delete
 DELETE {leases}
@@ -201,3 +215,6 @@ WHERE id IN (:ids*uuid)
 DELETE {barriers}
 FROM {barriers} FORCE INDEX (PRIMARY)
 WHERE id IN (:ids*uuid)
+
+-- macro: numbered
+CONCAT('#', j.@_id)

@@ -5,3 +5,13 @@ SELECT 'PostgreSQL', current_setting('server_version')
 SELECT name, setting FROM pg_settings
 WHERE name = 'fsync' OR name = 'synchronous_commit' OR name = 'full_page_writes'
    OR name = 'transaction_read_only' OR name = 'in_hot_standby'
+
+-- The least of the limits that hold here (a negative one is none), and what the whole server has.
+-- name: health_connections
+SELECT least(current_setting('max_connections')::bigint,
+    CASE WHEN rolconnlimit >= 0 THEN rolconnlimit END,
+    CASE WHEN datconnlimit >= 0 THEN datconnlimit END),
+  (SELECT sum(numbackends)::bigint FROM pg_stat_database)
+FROM pg_roles, pg_database
+WHERE rolname = current_user
+  AND datname = current_database()

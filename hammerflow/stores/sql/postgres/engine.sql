@@ -42,6 +42,7 @@ CROSS JOIN LATERAL (
 -- Unless the settle is whole, a lease with flags is left to a second, whole settle: something has
 -- come to depend on the job since its claim.
 -- A NULL state takes the lease away without an end (the job moves to another table).
+-- A lease that another transaction has locked is passed over: it must not hold up the others.
 -- The lateral join and the delete by ctid leave the planner no other way than the primary key; the
 -- + 0 keeps it off the index on worker_id (100 instead of 15 microseconds a job, measured).
 -- A plain settle does not read started_at, which would cost a conversion for each job.
@@ -55,7 +56,7 @@ mine AS (
     SELECT h.at FROM i CROSS JOIN LATERAL (
       SELECT l.ctid AS at FROM {leases} l WHERE l.job_id = i.id AND l.lease = i.lease
         AND l.worker_id + 0 = :worker_id::bigint AND (:is_whole::boolean OR l.flags = 0)
-      LIMIT 1 FOR UPDATE) h))
+      LIMIT 1 FOR UPDATE SKIP LOCKED) h))
   RETURNING job_id, lease, attempt, cancel, flags, started_at),
 ended AS (
   INSERT INTO {done} (job_id, started_at, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
@@ -96,6 +97,3 @@ moved AS (
 SELECT queue_id, count(*)
 FROM moved
 GROUP BY queue_id
-
--- name: backend_pid
-SELECT pg_backend_pid()

@@ -5,8 +5,8 @@ SELECT pg_advisory_xact_lock(hashtext('{schema}.{prefix}'))
 -- CREATE SCHEMA needs the right to create schemas even if the schema exists: check that first.
 -- name: create_schema
 DO $$ BEGIN
-  IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = '{schema}') THEN
-    CREATE SCHEMA "{schema}";
+  IF '{schema}' <> '' AND NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = '{schema}') THEN
+    EXECUTE 'CREATE SCHEMA "{schema}"';
   END IF;
 END $$
 

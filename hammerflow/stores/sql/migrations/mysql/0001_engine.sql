@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NO
   paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
 CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
-  started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, info LONGTEXT NOT NULL) {table};
+  started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, beats BIGINT NOT NULL DEFAULT 0, info LONGTEXT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL,
   PRIMARY KEY (task_id, worker_id), KEY (worker_id)) {table};
 CREATE TABLE IF NOT EXISTS {jobs} (

@@ -1,0 +1,40 @@
+"""Names of queues as people type them: a typo makes no queue."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from hammerflow.errors import ConfigError
+from hammerflow.text import safe_repr
+
+if TYPE_CHECKING:
+    from hammerflow.cli.session import Session
+    from hammerflow.stores.store import Store
+
+__all__ = ["check_queue", "warn_of_queue"]
+
+
+def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
+    """Refuse a queue that neither the database nor a task of the imported app knows.
+
+    Args:
+        remedy: how the command is told that the queue is meant to be new.
+
+    Raises:
+        ConfigError: names the queues that are spelled alike.
+    """
+    known = store.queues.names() | session.declared_queues
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    advice = [f"did you mean {' or '.join(near)}?" if near else "see hammerflow queue list"]
+    raise ConfigError(
+        f"there is no queue {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
+    )
+
+
+def warn_of_queue(session: Session, store: Store, name: str | None) -> None:
+    """Say that a filter names a queue that does not exist: an empty list would hide a typo."""
+    if name is not None and name not in store.queues.names():
+        session.warn(f"there is no queue {safe_repr(name)}: see hammerflow queue list")

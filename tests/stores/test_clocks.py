@@ -1,0 +1,29 @@
+"""Clocks that are apart: workers are judged by their beats, whatever the database's clock does."""
+
+from __future__ import annotations
+
+from hammerflow.stores.obstacles import obstacles
+from tests.stores.kit import Desk
+from tests.support.waiting import until
+
+LEASE = 0.5
+
+
+def test_a_dead_worker_is_found_after_the_clock_was_set_back(desk: Desk) -> None:
+    desk.register(1)
+    desk.register(2)
+    (job,) = desk.run(desk.job())
+    desk.elapse(-3600)
+    seen = desk.store.jobs.get(job.id)
+    assert seen is not None
+    assert [each.code for each in obstacles(desk.store, seen, lease=LEASE)] == ["worker_lost"]
+
+    def taken_over() -> bool:
+        desk.store.workers.beat(2)
+        desk.sql(f"UPDATE {{workers}} SET beat_at = {desk.shift('beat_at', -3600)} WHERE id = 2")
+        return desk.store.workers.sweep(lease=LEASE, poison_limit=3).rescued == 1
+
+    assert desk.store.workers.sweep(lease=LEASE, poison_limit=3).rescued == 0
+    until("the sweep", taken_over)
+    assert [worker["id"] for worker in desk.store.workers.list()] == [2]
+    assert desk.state(job.id) == "ready"

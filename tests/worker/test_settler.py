@@ -1,0 +1,211 @@
+"""What an error of the database means for outcomes that wait to be written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hammerflow.errors import NotEncodable
+from hammerflow.jobs.job import JobState
+from hammerflow.jobs.outcome import Completed, Retrying
+from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.stores import database
+from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.worker.supervisor.settler import Settler
+from tests.stores.breaker import Breaker
+from tests.stores.kit import BAD, Desk, desk_at, open_raw
+from tests.support.waiting import until
+
+_REFUSED = b"M\x63"
+
+
+@pytest.fixture
+def desk(migrated_url: str) -> Iterator[Desk]:
+    """A store over a fresh database."""
+    with desk_at(migrated_url) as desk:
+        yield desk
+
+
+@pytest.fixture
+def settler(desk: Desk) -> Iterator[Settler]:
+    """A settler that runs."""
+    status = DatabaseStatus(lambda: desk.store.database.writes)
+    settler = Settler(desk.store, status, lambda _: None, lambda _: None)
+    settler.start()
+    yield settler
+    assert settler.stop(10)
+
+
+def refuse(desk: Desk, table: str, condition: str) -> None:
+    """Let a trigger refuse the rows of a table that fulfil a condition."""
+    when = f"BEFORE INSERT ON {{{table}}} FOR EACH ROW"
+    if desk.kind == "postgres":
+        desk.sql(
+            f"CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" IF {condition} THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END $$"
+        )
+        desk.sql(f"CREATE TRIGGER refuse {when} EXECUTE FUNCTION refuse_{table}()")
+    elif desk.kind == "mysql":
+        desk.sql(
+            f"CREATE TRIGGER refuse_{table} {when} IF {condition} THEN"
+            " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF"
+        )
+    else:
+        raised = "SELECT RAISE(ABORT, 'not this one');"
+        desk.sql(f"CREATE TRIGGER refuse_{table} {when} WHEN {condition} BEGIN {raised} END")
+
+
+def test_an_outcome_that_cannot_be_written_ends_its_own_job_alone(
+    desk: Desk, settler: Settler
+) -> None:
+    literal = {"sqlite": "x'4d63'", "postgres": r"'\x4d63'", "mysql": "0x4d63"}[desk.kind]
+    refuse(desk, "done", f"NEW.result = {literal}")
+    good, bad, other = desk.run(*(desk.job() for _ in range(3)))
+
+    settler.put(1, [(good, Completed(b"M\x01")), (bad, Completed(_REFUSED))])
+    settler.put(1, [(other, Retrying(60.0, BAD))])
+    until("all are written", lambda: settler.is_idle)
+
+    assert desk.states([good.id, bad.id, other.id]) == ["completed", "failed", "scheduled"]
+    [error] = desk.store.jobs.get(bad.id).errors  # type: ignore[union-attr]
+    assert error.message.startswith("the outcome of this job (Completed) could not be written: ")
+    assert "not this one" in error.message
+    assert desk.errors(good.id) == []
+
+
+def test_a_job_whose_end_cannot_be_written_at_all_is_parked(desk: Desk, settler: Settler) -> None:
+    refuse(desk, "done", "NEW.job_id IS NOT NULL")
+    (job,) = desk.run(desk.job())
+
+    settler.put(1, [(job, Completed(b"M\x01"))])
+    until("it is written", lambda: settler.is_idle)
+
+    assert desk.state(job.id) == "parked"
+    assert desk.one("why", "parked", job.id) == ("unwritable",)
+
+
+def test_an_unknown_error_is_not_taken_for_the_jobs_fault(desk: Desk, settler: Settler) -> None:
+    jobs = desk.run(*(desk.job() for _ in range(3)))
+    Breaker(desk.store.database, at=1, error=LookupError("nobody has heard of this error"))
+
+    settler.put(1, [(job, Completed(b"M\x01")) for job in jobs])
+    until("all are written", lambda: settler.is_idle)
+
+    assert desk.states([job.id for job in jobs]) == ["completed"] * 3
+    assert [desk.errors(job.id) for job in jobs] == [[], [], []]
+
+
+# -- locks and cancelled statements
+
+
+def hold(desk: Desk) -> Any:
+    """Lock the table of ends, as a DDL does; closing the connection unlocks it."""
+    other = open_raw(desk.url)
+    cursor = other.cursor()
+    done = f"{desk.settings.prefix}done"
+    if desk.kind == "sqlite":
+        cursor.execute("BEGIN IMMEDIATE")
+    elif desk.kind == "postgres":
+        cursor.execute("BEGIN")
+        cursor.execute(f"LOCK TABLE {done} IN SHARE MODE")
+    else:
+        cursor.execute(f"LOCK TABLES {done} READ")
+    return other
+
+
+def cancel_waiting(desk: Desk) -> bool:
+    """Cancel the statement that waits, as a time-out of the server does."""
+    if desk.kind == "postgres":
+        return bool(
+            desk.sql(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
+    rows = desk.sql(
+        "SELECT id FROM information_schema.processlist"
+        " WHERE db = database() AND state LIKE 'Waiting for table%lock'"
+    )
+    for (thread,) in rows:
+        desk.sql(f"KILL QUERY {thread}")
+    return bool(rows)
+
+
+def test_a_body_that_returned_completes_once_the_lock_is_gone(
+    desk: Desk, settler: Settler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hammerflow")
+    (job,) = desk.run(desk.job())
+    if desk.kind == "sqlite":
+        monkeypatch.setattr(database, "RETRY_SECONDS", 0.1)
+        desk.store.database.dialect._busy = 0.05  # type: ignore[attr-defined]
+        desk.store.database.close()
+    with contextlib.closing(hold(desk)):
+        settler.put(1, [(job, Completed(b"M\x01"))])
+        for _ in range(2):
+            if desk.kind != "sqlite":
+                until("the settle was cancelled", lambda: cancel_waiting(desk))
+            until("it is refused", lambda: not settler.database_status.is_up)
+        assert settler.held(1) == {job.id}
+    until("it is written", lambda: settler.is_idle)
+
+    assert desk.state(job.id) == "completed"
+    assert desk.store.jobs.result(job.id)[0] is JobState.COMPLETED
+    assert desk.errors(job.id) == []
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(",")[0].partition(" after")[0] for text in said] == [
+        "the database refuses work",
+        "the database is back",
+    ]
+
+
+# -- results that no packet holds
+
+
+@pytest.mark.usefixtures("mariadb_url")
+def test_a_result_above_the_servers_packet_ends_its_own_job(own_mariadb: Any) -> None:
+    """The server closes the connection at such a packet, at each try."""
+    with desk_at(own_mariadb.url()) as desk:
+        desk.sql("SET GLOBAL max_allowed_packet = 1048576")
+        desk.hang_up()
+        desk.store.schema.migrate()
+        status = DatabaseStatus(lambda: desk.store.database.writes)
+        settler = Settler(desk.store, status, lambda _: None, lambda _: None)
+        jobs = desk.run(*(desk.job() for _ in range(6)))
+        sizes = [10, 1 << 20, 400_000, 400_000, 400_000, 600_000]
+
+        settler.put(1, [(job, Completed(b"x" * n)) for job, n in zip(jobs, sizes, strict=True)])
+        settler.start()
+        until("all are written", lambda: settler.is_idle)
+
+        ends = ["completed", "failed", "completed", "completed", "completed", "failed"]
+        assert desk.states([job.id for job in jobs]) == ends
+        [error] = desk.store.jobs.get(jobs[1].id).errors  # type: ignore[union-attr]
+        assert "raise max_allowed_packet on the server, or lower max_payload" in error.message
+        with pytest.raises(NotEncodable, match="raise max_allowed_packet"):
+            desk.put(desk.job()._replace(args=b"x" * (1 << 20)))
+        says = Diagnostics(desk.store.database).packet_warning(1 << 20)
+        assert says is not None and "1,048,576" in says
+        assert Diagnostics(desk.store.database).packet_warning(1 << 18) is None
+        assert settler.stop(10)
+
+
+def test_a_client_that_holds_a_lease_holds_up_that_job_alone(desk: Desk, settler: Settler) -> None:
+    if desk.kind == "sqlite":
+        return  # its transactions hold the one writer, and no single rows
+    held, other, late = desk.run(*(desk.job() for _ in range(3)))
+    dependent = desk.job(depends=[held.id])
+
+    with contextlib.closing(desk.another()) as client, client.transaction() as tx:
+        client.jobs.insert([dependent], tx)
+        settler.put(1, [(held, Completed(b"M\x01")), (other, Completed(b"M\x01"))])
+        until("the other is written", lambda: settler.held(1) == {held.id})
+        settler.put(1, [(late, Completed(b"M\x01"))])
+        until("a later one is written", lambda: settler.held(1) == {held.id})
+        assert desk.states([held.id, other.id, late.id]) == ["running", "completed", "completed"]
+    until("the held one is written", lambda: settler.is_idle)
+
+    assert desk.states([held.id, dependent.id]) == ["completed", "ready"]
