@@ -11,21 +11,29 @@ from urllib.parse import urlsplit
 
 __all__ = ["Proxy"]
 
+_PLAIN = {"postgresql": "sslmode=disable", "mysql": "ssl_disabled=true"}
+
 
 class Proxy:
     """Forwards bytes both ways; can cut at a word, swallow replies, dawdle or drop connections.
 
+    Its words are not to be seen in TLS, which newer servers offer by themselves.
+
     Args:
         url: of the server behind it.
+        tls: clients may use TLS; else the proxy's URL tells them not to.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: bool = False) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname or "127.0.0.1", parts.port or 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         login = parts.netloc.rpartition("@")[0]
-        self.url = parts._replace(netloc=f"{login}@127.0.0.1:{port}".lstrip("@")).geturl()
+        parts = parts._replace(netloc=f"{login}@127.0.0.1:{port}".lstrip("@"))
+        plain = "" if tls else _PLAIN.get(parts.scheme, "")
+        parts = parts._replace(query="&".join(filter(None, (parts.query, plain))))
+        self.url = parts.geturl()
         self._cut_word: bytes | None = None
         self._cut_before = False
         self._silent = threading.Event()

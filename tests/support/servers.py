@@ -400,6 +400,7 @@ def _init_mariadb(data: Path) -> None:
             f"--datadir={data}",
             "--auth-root-authentication-method=normal",
             *("--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=16M"),
+            "--force",  # also where the root's /etc/hosts does not know the host's name
         ]
     fast = ["--innodb-doublewrite=0", "--innodb-flush-log-at-trx-commit=0"]
     _run([*command, *options, *fast], KINDS["mariadb"].root)
