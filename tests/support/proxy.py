@@ -36,6 +36,7 @@ class Proxy:
         self.url = parts.geturl()
         self._cut_word: bytes | None = None
         self._cut_before = False
+        self._skip = 0
         self._silent = threading.Event()
         self._delay = 0.0
         self._rate: float | None = None
@@ -43,13 +44,14 @@ class Proxy:
         self.cuts = 0  # how often a connection was cut at the word
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut_at(self, word: str, *, before: bool = False) -> None:
+    def cut_at(self, word: str, *, before: bool = False, skip: int = 0) -> None:
         """Cut the next connection that sends this word, once.
 
         Args:
             before: the server does not receive it; else it does, and its reply is dropped.
+            skip: so many messages with this word pass first.
         """
-        self._cut_before, self._cut_word = before, word.encode()
+        self._cut_before, self._skip, self._cut_word = before, skip, word.encode()
 
     def spare(self) -> None:
         """Cut at no word any more."""
@@ -133,6 +135,9 @@ class Proxy:
     def _is_cut(self, data: bytes) -> bool:
         word = self._cut_word
         if word is None or word not in data:
+            return False
+        if self._skip:
+            self._skip -= 1
             return False
         self._cut_word = None
         self.cuts += 1

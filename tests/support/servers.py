@@ -50,14 +50,17 @@ class Server:
 
     kind = ""  # its key in KINDS
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, tls: bool = False) -> None:
         self.durable = durable  # syncs to disk as in production; off: fast, survives kill -9 only
+        self.tls = tls  # offers TLS, whatever its version does by itself
         self.port = _free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kind}-", dir=temporary_folder()))
         self.process: subprocess.Popen[bytes] | None = None
         self._paused = False
         _own(self.folder)
         self._prepare()
+        if tls:
+            self._certify()
 
     @classmethod
     def programs(cls) -> None:
@@ -137,6 +140,16 @@ class Server:
     def _prepare(self) -> None:
         """Make the data folder."""
 
+    def _certify(self) -> None:
+        """Make a certificate that nobody has signed, and its key."""
+        key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        command += ["-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(command, check=True, capture_output=True)
+        for path in key, certificate:
+            path.chmod(0o600)
+            _own(path)
+
     def _command(self) -> list[str]:
         raise NotImplementedError
 
@@ -203,6 +216,12 @@ class Postgres(Server):
         }
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
+        if self.tls:
+            options |= {
+                "ssl": "on",
+                "ssl_key_file": self.folder / "key.pem",
+                "ssl_cert_file": self.folder / "certificate.pem",
+            }
         command = [_program(self.kind, "postgres"), "-D", str(self.folder / "data")]
         return command + [f"--{name}={value}" for name, value in options.items()]
 
@@ -253,6 +272,11 @@ class MariaDB(Server):
             "innodb-doublewrite": int(self.durable),
             "innodb-fast-shutdown": 1,
         }
+        if self.tls:
+            options |= {
+                "ssl-key": self.folder / "key.pem",
+                "ssl-cert": self.folder / "certificate.pem",
+            }
         flags = ["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]
         pairs = [f"--{name}={value}" for name, value in options.items()]
         program = "mysqld" if _is_mysql() else "mariadbd"

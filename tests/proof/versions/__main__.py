@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.proof.versions.roots import NEWEST, OLDEST, SHARED, Release, make, share
@@ -76,13 +76,13 @@ class Trial:
             ):
                 servers = self._servers(second=second)
                 self._call("chaos", servers, "tests.proof.chaos", "--database", database, minutes)
-        print(f"\n{date.today():%Y-%m-%d}")
+        print(f"\n{datetime.now(UTC):%Y-%m-%d}")
         for what, versions, code in self._results:
             print(f"{'FAILED' if code else 'passed'}  {what:28} {versions}")
         return int(any(code for _, _, code in self._results))
 
     def _move_in(self, python: str) -> None:
-        """Let the first root's Python run the tests: it sees the code, the second root, and pip's settings."""
+        """Let the first root's Python run the tests; it sees the code, the second root, pip's files."""
         share(self._first, [str(_HERE), str(self._second)])
         for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", os.environ.get("PIP_CERT")):
             if path and Path(path).exists():
