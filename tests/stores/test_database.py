@@ -300,7 +300,7 @@ def test_a_server_may_restart_between_units(kind: type[Postgres | MariaDB], how:
         with pytest.raises(StoreUnavailable) as caught:
             desk.put(desk.job())
         message = str(caught.value)
-        assert message.endswith("check that it runs and that the URL is right")
+        assert message.endswith("the URL is right, and that its user may connect")
         assert "\n" not in message and "hammerflow:hammerflow" not in message
         server.start()
         assert desk.put(desk.job())
