@@ -82,7 +82,7 @@ class Trial:
         return int(any(code for _, _, code in self._results))
 
     def _move_in(self, python: str) -> None:
-        """Let the first root's Python run the tests; it sees the code, the second root, pip's files."""
+        """Let the first root's Python run the tests; it sees the code and the second root."""
         share(self._first, [str(_HERE), str(self._second)])
         for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", os.environ.get("PIP_CERT")):
             if path and Path(path).exists():
