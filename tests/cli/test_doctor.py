@@ -19,6 +19,7 @@ from hammerflow.cli.checks import (
 )
 from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.settings import Settings
+from hammerflow.stores.clients import Clients
 from tests.cli.conftest import Run, claim, settle
 
 
@@ -265,6 +266,20 @@ def test_doctor_names_a_worker_that_hears_another_doorbell(
     embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
     out = run("doctor").out
     assert ("listens to" not in out) is is_heard
+
+
+def test_doctor_names_clients_that_no_worker_hears(embedded_shop: Hammerflow, run: Run) -> None:
+    info = {"doorbell": embedded_shop.settings.doorbell_address}
+    embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    assert "clients ring" not in run("doctor").out
+    far = {"kind": "redis", "namespace": "shop", "redis": "redis://far.invalid:6379/0"}
+    Clients(embedded_shop.store.database, far).note(None)
+    out = " ".join(run("doctor").out.split())
+    assert "clients ring redis at redis://far.invalid:6379/0 in the namespace shop; the" in out
+    with embedded_shop.transaction() as tx:
+        tx.execute("UPDATE hammerflow_clients SET seen_at = seen_at - 3600")
+    assert "clients ring" not in run("doctor").out
 
 
 def test_doctor_tells_two_redis_servers_apart(
