@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from hammerflow.cli.session import is_missing
-from hammerflow.errors import HammerflowError, SchemaMismatch
+from hammerflow.errors import HammerflowError, SchemaMismatch, StoreUnavailable
 from hammerflow.notifiers import open_notifier
 from hammerflow.notifiers.address import all_in_words, are_one, in_words, unheard
 from hammerflow.settings import Settings
@@ -55,7 +55,10 @@ def diagnose(settings: Settings) -> Iterator[Check]:
         yield Check("database", "fail", str(error))
         return
     with contextlib.closing(store):
-        yield from _check_store(store, settings, name, text)
+        try:
+            yield from _check_store(store, settings, name, text)
+        except HammerflowError as error:  # the checks before it may tell why
+            yield Check("database", "fail", str(error))
 
 
 def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
@@ -72,9 +75,15 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     try:
         store.schema.check()
     except SchemaMismatch as error:
-        yield Check("schema", "fail", str(error))
+        is_fresh = not store.schema.applied()
+        advice = _elsewhere(Diagnostics(store.database).schemas()) if is_fresh else ""
+        yield Check("schema", "fail", str(error), advice)
+        return
+    except StoreUnavailable:
+        yield _rights(Diagnostics(store.database))
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
+    yield _rights(Diagnostics(store.database))
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
@@ -210,6 +219,35 @@ def _connections(settings: Settings, server: tuple[int, int] | None) -> Check:
         advice = "raise the limit of the server or the role, or lower the setting max_connections"
         return Check("connections", "warn", says, advice)
     return Check("connections", "ok", says)
+
+
+def _rights(diagnostics: Diagnostics) -> Check:
+    """Whether this user may do with each table what hammerflow does."""
+    try:
+        missing = diagnostics.missing_right()
+    except StoreUnavailable as error:
+        return Check("rights", "fail", str(error))
+    if missing is None:
+        return Check("rights", "ok", "this user may read and write all tables")
+    says, grant = missing
+    return Check("rights", "fail", says, f"as the owner of the tables, run: {grant}")
+
+
+def _elsewhere(schemas: Sequence[tuple[str, bool]]) -> str:
+    """What to do where the tables are in schemas that statements do not reach."""
+    hidden = [name for name, may_use in schemas if not may_use]
+    if hidden:
+        return (
+            f"tables of this prefix are in the schema {', '.join(hidden)}, which this user may not "
+            "use: its owner must GRANT USAGE on it"
+        )
+    if schemas:
+        names = ", ".join(name for name, _ in schemas)
+        return (
+            f"tables of this prefix are in the schema {names}: name it in the setting schema or in "
+            "the search_path"
+        )
+    return ""
 
 
 def _clock(store: Store) -> Check:

@@ -12,7 +12,10 @@ Address = Mapping[str, Any]
 
 
 def are_one(own: Address, theirs: Address) -> bool:
-    """Whether both are the same doorbell; a Redis URL that is kept secret may be any."""
+    """Whether both are the same doorbell; a Redis URL that is kept secret may be any, and those who
+    poll need no common namespace."""
+    if own["kind"] == theirs["kind"] == "none":
+        return True
     unknown = None in (own["redis"], theirs["redis"])
     same = own["kind"] == theirs["kind"] and own["namespace"] == theirs["namespace"]
     return same and (unknown or own["redis"] == theirs["redis"])

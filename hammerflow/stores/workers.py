@@ -114,11 +114,9 @@ class Workers(Verbs):
         """
         swept = Swept()
         for worker_id, beats in self._dead(lease):
-            while self._rescue(worker_id, swept, poison_limit, beats=beats):
-                pass
+            self._rescue_all(worker_id, swept, poison_limit, beats=beats)
         for (worker_id,) in self._database.rows("leases_ownerless"):
-            while self._rescue(worker_id, swept, poison_limit, beats=None):
-                pass
+            self._rescue_all(worker_id, swept, poison_limit, beats=None)
         return swept
 
     def _dead(self, lease: float) -> Sequence[tuple[int, int]]:
@@ -167,21 +165,29 @@ class Workers(Verbs):
         tx.run("worker_tasks_delete", worker_id=worker_id)
         tx.run("worker_delete", id=worker_id)
 
-    def _rescue(
+    def _rescue_all(
         self, worker_id: int, swept: Swept, poison_limit: int, *, beats: int | None
-    ) -> bool:
-        """Take over one chunk of a dead worker's leases; whether there may be more.
+    ) -> None:
+        """Take over a dead worker's leases, chunk by chunk.
 
         Args:
             beats: how often it had beaten when it was found dead; None: it has no row any more.
         """
+        is_rest = False
+        while self._rescue(worker_id, swept, poison_limit, beats=beats, is_rest=is_rest):
+            is_rest = True
+
+    def _rescue(
+        self, worker_id: int, swept: Swept, poison_limit: int, *, beats: int | None, is_rest: bool
+    ) -> bool:
+        """Take over one chunk of a dead worker's leases; whether there may be more."""
 
         def work(unit: Unit) -> tuple[Rescued, bool, set[str]]:
             is_gone = False
             tx = unit.tx
             if beats is not None and not tx.rows("worker_still_dead", id=worker_id, beats=beats):
                 return Rescued(0, 0), False, set()  # it beats again, or another one rescues
-            rescued = rescue_leases(unit, worker_id, _CHUNK, poison_limit)
+            rescued = rescue_leases(unit, worker_id, _CHUNK, poison_limit, is_rest=is_rest)
             if not rescued.leases and beats is not None:
                 is_gone = tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0
                 if is_gone:
