@@ -127,6 +127,7 @@ def sqlite_durability(
     """What is wrong with SQLite's settings, its version and the place of the file."""
     journal, synchronous = values.get("journal_mode"), values.get("synchronous")
     remote = _remote_kind(Path(settings.url.database))
+    old_log = Path(f"{settings.url.database}-wal-of-replaced-file")
     return _broken(
         (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
          "readers block writers: put the file on a local disk, where SQLite can use WAL"),
@@ -140,6 +141,9 @@ def sqlite_durability(
         (remote is not None, "durability", "fail",
          f"the file is on a network file system ({remote})",
          "SQLite's locks are not safe there: move it to a local disk, or use a server"),
+        (old_log.exists(), "database", "warn",
+         f"{old_log} holds the last commits of a file that was replaced while it was in use",
+         "keep it with the old file, if you have that; else delete it"),
     )  # fmt: skip
 
 

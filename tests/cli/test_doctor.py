@@ -127,6 +127,12 @@ def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerf
     ]
 
 
+def test_the_log_of_a_replaced_file_is_named(run: Run, embedded_shop: Hammerflow) -> None:
+    assert "replaced while it was in use" not in run("doctor").out
+    Path(f"{embedded_shop.settings.url.database}-wal-of-replaced-file").touch()
+    assert "replaced while it was in use" in run("doctor").out
+
+
 def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow) -> None:
     embedded_shop.tasks["shop.add"].delay(1, 2)
     with embedded_shop.transaction() as tx:
