@@ -62,7 +62,7 @@ def refused(migrated_database: Callable[[str], str], folder: Path) -> Callable[[
     ("command", "said"),
     [
         (f"ulimit -n 16; {_PYTHON}", "ulimit -n"),
-        (f"ulimit -v 150000; {_PYTHON}", "ulimit -v"),
+        (f"ulimit -v 90000; {_PYTHON}", "ulimit -v"),
         (f"mkdir gone; cd gone; rmdir ../gone; {_PYTHON}", "directory is gone"),
         pytest.param(
             f"exec {_USER} prlimit --nproc=1 {_PYTHON.removeprefix('exec ')}", "is 1 (ulimit -u)",
