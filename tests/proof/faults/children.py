@@ -48,7 +48,7 @@ def struck_at_random(folder: Path, _: int) -> str:
     with shop_on(f"sqlite:///{folder / 'shop.db'}", folder) as shop:
         workers = [shop.worker() for _ in range(2)]
         until_ = time.monotonic() + _SECONDS
-        jobs = shop.send_all("neighbour", [(chance.uniform(0.1, 2.0),) for _ in range(1_500)])
+        jobs = shop.send_all("neighbour", [(chance.uniform(1.0, 8.0),) for _ in range(3_000)])
         while time.monotonic() < until_:
             time.sleep(chance.uniform(0.1, 1.5))
             at = chance.randrange(2)
@@ -87,5 +87,5 @@ def _strike(worker: Worker, chance: random.Random) -> None:
                 worker.process.wait()
         else:
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(chance.uniform(0.1, 5.0))
+            time.sleep(chance.choice([0.1, 1.0, 5.0]))
             os.kill(pid, signal.SIGCONT)
