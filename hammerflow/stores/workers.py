@@ -81,12 +81,20 @@ class Workers(Verbs):
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]  # fmt: skip
 
-    def shared_tasks(self) -> Mapping[str, set[int]]:
-        """Numbers of the workers of each task that several of them have registered."""
-        found: dict[str, set[int]] = {}
+    def shared_tasks(self) -> Mapping[str, Sequence[str]]:
+        """The apps (by their namespaces) of each task that workers of several have registered."""
+        apps = {
+            worker["id"]: worker["info"]["doorbell"]["namespace"]
+            for worker in self.list()
+            if "doorbell" in worker["info"]
+        }
+        found: dict[str, set[str]] = {}
         for name, worker_id in self._database.rows("tasks_shared"):
-            found.setdefault(name, set()).add(worker_id)
-        return found
+            if worker_id in apps:
+                found.setdefault(name, set()).add(apps[worker_id])
+        return {
+            name: sorted(namespaces) for name, namespaces in found.items() if len(namespaces) > 1
+        }
 
     def knowing(self, task: str) -> set[int]:
         """Numbers of the workers that have registered a task."""
