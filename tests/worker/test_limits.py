@@ -117,3 +117,22 @@ def test_a_hook_that_hangs_in_a_fork_is_survived(
         (folder / "stuck").unlink()
         assert job.get(timeout=30) == "survived"
         until("one child", lambda: len(worker.children()) == 1)
+
+
+def test_doctor_counts_the_children_that_do_not_start(sqlite_shop: Shop, folder: Path) -> None:
+    shop = sqlite_shop
+    (folder / "plain.py").write_text(_APP.replace("HOOK", "before"))
+
+    def doctor() -> str:
+        command = [sys.executable, "-m", "hammerflow", "-A", "plain:app", "doctor"]
+        env = {**os.environ, "HAMMERFLOW_DATABASE_URL": shop.url, "PYTHONPATH": f"{_ROOT}:{folder}"}
+        ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False)
+        return ran.stdout.decode()
+
+    with shop.worker(app="plain:app", folder=folder, children=3) as worker:
+        assert "lacks" not in doctor()
+        (folder / "stuck").touch()
+        os.kill(min(worker.children()), signal.SIGKILL)
+        until("it is said", lambda: "lacks 1 child" in doctor(), 30, step=0.5)
+        (folder / "stuck").unlink()
+        until("it is complete", lambda: "lacks" not in doctor(), 30, step=0.5)
