@@ -298,6 +298,11 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
             )  # fmt: skip
     if alive:
         hosts = sorted({str(worker["host"]) for worker in alive})
+        for worker in alive:
+            if missing := worker["info"].get("missing"):
+                lacks = "1 child" if missing == 1 else f"{missing} children"
+                says = f"the worker on {worker['host']} (pid {worker['pid']}) lacks {lacks}"
+                yield Check("workers", "warn", says, "its log says why they do not start")
         yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
     else:
         advice = "start one: hammerflow -A package.module:app worker"

@@ -50,6 +50,7 @@ class Registrar:
     on_dropped: Callable[[int], None]  # called with a worker id that needs no heartbeat any more
     worker_id: int | None = field(init=False, default=None)  # the one to claim under
     _is_due: bool = field(init=False, default=True)
+    _has_news: bool = field(init=False, default=False)
     _old: list[int] = field(init=False, default_factory=list)
     _shared: frozenset[str] = field(init=False, default=frozenset())  # tasks, already warned of
     _unheard: set[str] = field(init=False, default_factory=set)  # doorbells, likewise
@@ -57,6 +58,10 @@ class Registrar:
     def renew(self) -> None:
         """Register again at the next tick; until then the current worker id serves."""
         self._is_due = True
+
+    def tell(self) -> None:
+        """Write what it tells about itself again at the next tick."""
+        self._has_news = True
 
     def forget(self, worker_id: int) -> None:
         """The row of this worker id is gone; call :meth:`renew` once no job runs under it."""
@@ -75,6 +80,9 @@ class Registrar:
             except BaseException:
                 self._is_due = True
                 raise
+        elif self._has_news and self.worker_id is not None:
+            self._has_news = False
+            self.store.workers.tell(self.worker_id, self.describe().info)
         for worker_id in [i for i in self._old if not self.is_used(i)]:
             self.store.workers.leave(worker_id)
             self.on_dropped(worker_id)

@@ -9,6 +9,11 @@ UPDATE {workers}
 SET beat_at = {now}, beats = beats + 1
 WHERE id = :id::bigint
 
+-- name: worker_tell
+UPDATE {workers}
+SET info = :info::text
+WHERE id = :id::bigint
+
 -- name: worker_delete
 DELETE FROM {workers}
 WHERE id = :id::bigint
