@@ -59,6 +59,7 @@ from hammerflow.tasks.options import (
     DeclaredOptions,
     SpawnerOptions,
     declared,
+    refuse_other_options,
 )
 from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
@@ -334,6 +335,9 @@ class Hammerflow:
         options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
+        known = self.tasks.get(name)
+        if known is not None and Origin.of(fn).is_once_more(self._origins["task", name]):
+            refuse_other_options(name, known.defaults, options)
         self._take_name("task", name, fn, "another one, name='...'")
         task = kind(fn, name=name, options=options, app=self, refusal=refusal)
         self.tasks[name] = task

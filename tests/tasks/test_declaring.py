@@ -113,9 +113,43 @@ def test_what_cannot_differ_may_be_registered_once_more(app: Hammerflow) -> None
         return double
 
     assert app.task(plain()) is not app.task(plain())
-    assert app.task(math.sqrt) is not app.task(queue="slow")(math.sqrt)
+    assert app.task(math.sqrt) is not app.task()(math.sqrt)
     two = Adder(2)
     assert app.task(two.add) is not app.task(two.add)
+
+
+def listed(*names: str) -> list[Signature]:
+    return [Signature(name) for name in names]
+
+
+def given_options(which: int) -> dict[str, Any]:
+    """Options whose values are other objects at each call, and equal for the same number."""
+    return {
+        "queue": ["slow", "fast"][which], "timeout": 5.0 + which,
+        "retry_on": [OSError, KeyError][which], "backoff": [lambda n: n, lambda n: 2 * n][which],
+        "then": Signature("end", (which,)), "metadata": {"n": [which]},
+        "validate": [lambda _: True, lambda _: None][which],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", given_options(0))
+@pytest.mark.parametrize("fn", [listed, times(2)], ids=["function", "closure"])
+def test_a_function_cannot_have_two_sets_of_options_under_one_name(
+    app: Hammerflow, fn: Any, name: str
+) -> None:
+    app.spawner(name="list", **{name: given_options(0)[name]})(fn)
+    again = app.spawner(name="list", **{name: given_options(0)[name]})(fn)
+
+    for other in ({name: given_options(1)[name]}, {}):
+        with pytest.raises(ConfigError, match=f"'list' is registered already.* differ .{name}.:"):
+            app.spawner(name="list", **other)(fn)
+    with pytest.raises(ConfigError, match="'list' is registered already"):
+        app.task(name="list")(fn)
+
+    assert app.tasks["list"] is again
+    app.spawner(name="other", **given_options(1))(fn)  # the remedy
+    del app.tasks["list"]
+    app.task(name="list", queue="slow")(fn)  # the first one was taken out
 
 
 MODULE = """
@@ -158,6 +192,12 @@ def test_a_reloaded_module_registers_its_tasks_again(app: Hammerflow, shop: Path
     shop.write_text("# one\n# more edit\n" + MODULE.format(value=3))
     importlib.import_module("mail_of_test")
     assert app.tasks["mail_of_test.mail"].fn("x") == 3
+
+    module = sys.modules["mail_of_test"]
+    shop.write_text(MODULE.format(value=4).replace("@app.task\n", "@app.task(queue='slow')\n"))
+    for _ in range(2):
+        importlib.reload(module)
+        assert app.tasks["mail_of_test.mail"].defaults.queue == "slow"
 
 
 def test_a_copy_in_the_same_module_is_not_a_reload(app: Hammerflow, shop: Path) -> None:
