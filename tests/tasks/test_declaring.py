@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import itertools
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -359,6 +360,38 @@ def test_a_body_that_has_not_run_fails_with_that_cause(each_app: Hammerflow, kee
                 job.get(timeout=0)
         assert len(result.job().errors) == 1  # another attempt would end the same way
     assert ran == []
+
+
+def test_lazy_results_that_nobody_stores_fail_with_that_cause(app: Hammerflow) -> None:
+    async def touch() -> None:
+        raise AssertionError("runs")
+
+    async def started() -> Any:
+        return asyncio.get_running_loop().create_task(asyncio.sleep(0))
+
+    async def pending() -> Any:
+        return [asyncio.get_running_loop().create_future()]
+
+    cursor = iter(())  # as a cursor of a database: what was asked for is done
+    causes = {
+        "map": (lambda: map(print, "ab"), "a lazy map object, whose items have not been made"),
+        "filter": (lambda: filter(print, "ab"), "a lazy filter object"),
+        "starmap": (lambda: itertools.starmap(print, ["ab"]), "a lazy starmap object"),
+        "coroutines": (lambda: [touch(), touch()], "returned a coroutine, whose body has not run"),
+        "tuple": (lambda: (1, (x for x in "a")), "returned a generator, whose body has not run"),
+        "task": (started, "returned an asyncio future that it did not await: await it"),
+        "future": (pending, "returned an asyncio future"),
+    }
+    for name, (fn, cause) in causes.items():
+        result = app.task(name=name, store_result=False)(fn).delay()
+        drain(app)
+        with pytest.raises(JobFailed, match=cause):
+            result.get(timeout=0)
+        assert len(result.job().errors) == 1
+    for name, value in {"cursor": cursor, "list": [[1], {2}], "file": sys.stdin}.items():
+        done = app.task(name=name, store_result=False)(lambda value=value: value).delay()
+        drain(app)
+        assert done.job().status == "completed"
 
 
 def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(
