@@ -391,7 +391,7 @@ def test_lazy_results_that_nobody_stores_fail_with_that_cause(app: Hammerflow) -
     for name, value in {"cursor": cursor, "list": [[1], {2}], "file": sys.stdin}.items():
         done = app.task(name=name, store_result=False)(lambda value=value: value).delay()
         drain(app)
-        assert done.job().status == "completed"
+        assert done.job().state == "completed"
 
 
 def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(
