@@ -34,6 +34,7 @@ from hammerflow.ids import as_key
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.kinds import is_a
 from hammerflow.notifiers import open_notifier
 from hammerflow.options.checks import ARGS, FLAG
 from hammerflow.options.option import checked, documented, refuse_unknown
@@ -323,7 +324,7 @@ class Hammerflow:
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
     ) -> Task[..., Any]:
         given = dict(given)
-        if isinstance(fn, Task):
+        if is_a(fn, Task):
             raise ConfigError(
                 f"{fn.__qualname__} is the task {fn.name!r} already: give its function, task.fn"
             )
