@@ -377,7 +377,7 @@ def test_lazy_results_that_nobody_stores_fail_with_that_cause(app: Hammerflow) -
         "map": (lambda: map(print, "ab"), "a lazy map object, whose items have not been made"),
         "filter": (lambda: filter(print, "ab"), "a lazy filter object"),
         "starmap": (lambda: itertools.starmap(print, ["ab"]), "a lazy starmap object"),
-        "coroutines": (lambda: [touch(), touch()], "returned a coroutine, whose body has not run"),
+        "coroutines": (lambda: [1, touch()], "returned a coroutine, whose body has not run"),
         "tuple": (lambda: (1, (x for x in "a")), "returned a generator, whose body has not run"),
         "task": (started, "returned an asyncio future that it did not await: await it"),
         "future": (pending, "returned an asyncio future"),
