@@ -89,7 +89,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
     yield from _doorbells(alive, settings)
-    yield from _shared_tasks(store.workers.shared_tasks(), alive)
+    yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
@@ -343,14 +343,11 @@ def _doorbell_words(doorbell: Mapping[str, Any]) -> str:
     return f"{doorbell['kind']}{where} in the namespace {doorbell['namespace']}"
 
 
-def _shared_tasks(shared: Mapping[str, set[int]], alive: Workers) -> Iterator[Check]:
-    """Tasks that workers of different apps (namespaces) would run for each other."""
-    doorbells = {each["id"]: each["info"].get("doorbell") for each in alive}
-    apps = {id_: doorbell["namespace"] for id_, doorbell in doorbells.items() if doorbell}
-    for task, worker_ids in shared.items():
-        names = sorted({apps[id_] for id_ in worker_ids if id_ in apps})
-        if len(names) > 1 and not task.startswith(BUILTIN):
-            says = f"the apps {', '.join(names)} both have a task {task} and run each other's jobs"
+def _shared_tasks(shared: Mapping[str, Sequence[str]]) -> Iterator[Check]:
+    """Tasks that workers of different apps would run for each other."""
+    for task, apps in shared.items():
+        if not task.startswith(BUILTIN):
+            says = f"the apps {', '.join(apps)} both have a task {task} and run each other's jobs"
             advice = "rename it in one of them, or give each app a prefix or database of its own"
             yield Check("tasks", "warn", says, advice)
 

@@ -19,7 +19,7 @@ from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
 from hammerflow.stores.statements import Statement
 
 __all__ = [
-    "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "Tx", "running_loop",
+    "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx", "running_loop",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -35,6 +35,10 @@ _GLANCE = 0.05
 
 class DatabaseReplaced(StoreUnavailable):
     """The database behind a connection is not the one of the URL any more; nothing was written."""
+
+
+class LockedOut(Exception):
+    """A hurried unit met a lock that another transaction holds; nothing was written."""
 
 
 class Tx(Protocol):
@@ -100,6 +104,10 @@ class Dialect(Protocol):
     def begin(self, tx: Tx) -> None:
         """Open a transaction."""
 
+    def begin_hurried(self, tx: Tx, patience: float) -> None:
+        """Open one whose statements wait for a lock for about ``patience`` seconds; in the round
+        trip of :meth:`begin`."""
+
     def commit(self, tx: Tx) -> None:
         """Commit it, after a :meth:`check`."""
 
@@ -159,7 +167,9 @@ class Database:
         self._one_writer = dialect.one_writer
         self._writing_loop: Any = None  # the event loop whose coroutine has the turn to write
 
-    def unit(self, work: Callable[[Tx], T], *, single: bool = False) -> T:
+    def unit(
+        self, work: Callable[[Tx], T], *, single: bool = False, patience: float | None = None
+    ) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
         The work may run again: after a conflict, with everything rolled back; and after a
@@ -169,14 +179,17 @@ class Database:
         Args:
             work: gets the Tx; has no effects outside it.
             single: the work is one statement, which needs no BEGIN and COMMIT.
+            patience: seconds to wait for a lock that another transaction holds; without a second
+                try. On SQLite, where each transaction locks all, it does not count.
 
         Raises:
+            LockedOut: the patience is over.
             StoreUnavailable: no connection, contention for longer than ``RETRY_SECONDS``, or the
                 database does not do this now: it is read-only or full, or lacks the tables.
             HammerflowError: the call would wait for a transaction of its own event loop.
         """
         if not self._one_writer:
-            value = self._unit(work, single)
+            value = self._unit(work, single, patience)
         else:
             writer = self._writer  # a fork makes another one
             if not writer.acquire(blocking=False):
@@ -311,7 +324,7 @@ class Database:
                 )
         return writer
 
-    def _unit(self, work: Callable[[Tx], T], single: bool) -> T:
+    def _unit(self, work: Callable[[Tx], T], single: bool, patience: float | None = None) -> T:
         # Every delay() runs through here: take() and give() are spelled out for the usual case.
         connections = self.connections
         retries: _Retries | None = None
@@ -324,7 +337,9 @@ class Database:
             tx.repeated = repeated
             may_be_committed = single
             try:
-                if not single:
+                if patience is not None:
+                    self.dialect.begin_hurried(tx, patience)
+                elif not single:
                     self.dialect.begin(tx)
                 elif self._one_writer:
                     self.dialect.check(tx)
@@ -334,6 +349,8 @@ class Database:
                     self.dialect.commit(tx)
             except BaseException as error:
                 code = self._abort(tx, _driver_error(error))
+                if patience is not None and code.kind is ErrorKind.CONTENTION:
+                    raise LockedOut(" ".join(str(error).split())) from error
                 retries = retries or _Retries()
                 if retries.wait(code.kind):
                     lost = code.kind is ErrorKind.LOST

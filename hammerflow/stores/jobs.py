@@ -28,7 +28,7 @@ from hammerflow.jobs.job import (
 from hammerflow.jobs.outcome import Completed, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
-from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.cancel import cancel_job
@@ -135,25 +135,32 @@ class Jobs(Verbs):
         self._database.unit(insert, single=self._inserts_in_one)
 
     def settle(
-        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, skip_held: bool = False
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, patience: float | None = None
     ) -> Settlement:
         """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
 
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
 
         Args:
-            skip_held: leave out the jobs whose lease another transaction has locked, instead of
-                waiting for it; they are ``held`` in the settlement.
+            patience: leave out the jobs whose lease another transaction has locked, instead of
+                waiting for it; they are ``held`` in the settlement. For other locks, of workflows,
+                dependents and unique keys, wait this number of seconds.
+
+        Raises:
+            LockedOut: the patience is over, and nothing is written.
         """
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
         if tx is not None or not (self._settles_in_one and is_plain(batch)):
-            return self._settle(worker_id, batch, tx, skip_held=skip_held)
-        result = self._settle(worker_id, batch, single=True, skip_held=skip_held)
+            return self._settle(worker_id, batch, tx, patience=patience)
+        result = self._settle(worker_id, batch, single=True, patience=patience)
         if result.stale:  # not ours any more, or something has come to depend on them
             rest = [pair for pair in batch if pair[0].id in result.stale]
-            second = self._settle(worker_id, rest, skip_held=skip_held)
+            try:
+                second = self._settle(worker_id, rest, patience=patience)
+            except LockedOut:
+                second = Settlement(held=result.stale)
             result.stale, result.held = second.stale, second.held
             result.ended += second.ended
             result.queues |= second.queues
@@ -161,15 +168,15 @@ class Jobs(Verbs):
 
     def _settle(
         self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False,
-        skip_held: bool = False,
+        patience: float | None = None,
     ) -> Settlement:  # fmt: skip
         def change(unit: Unit) -> None:
             settle(
                 unit, worker_id, batch, poison_limit=self._poison_limit, single=single,
-                skip_held=skip_held,
+                skip_held=patience is not None,
             )  # fmt: skip
 
-        return self._change(change, tx, single=single)
+        return self._change(change, tx, single=single, patience=None if single else patience)
 
     def settle_stream(
         self,
@@ -303,6 +310,11 @@ class Jobs(Verbs):
         """Those of these ids that no job has."""
         return set(job_ids) - self._ids("jobs_existing", job_ids)
 
+    def deleted(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these jobs of which somebody has deleted rows by hand: all, or that of the
+        state."""
+        return self.unknown(job_ids) | self._ids("jobs_missing", job_ids)
+
     def _ids(self, name: str, job_ids: Sequence[bytes]) -> set[bytes]:
         pages = in_chunks(job_ids, _PAGE)
         return {row[0] for page in pages for row in self._database.rows(name, ids=page)}
@@ -386,14 +398,14 @@ class Jobs(Verbs):
 
     def results_of_children(
         self, parent_id: bytes, dependent_id: bytes
-    ) -> Iterator[tuple[int, bytes | None]]:
-        """(spawn index, encoded result) of the single jobs among the children that a fan-in waited
-        for, in order."""
+    ) -> Iterator[tuple[int, bytes | None, bool]]:
+        """(spawn index, encoded result, whether it has ended) of the single jobs among the children
+        that a fan-in waited for, in order."""
         after = -1
         while True:
             values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
             rows = self._database.rows("children_results", n=_PAGE, **values)
-            yield from rows
+            yield from ((index, value, state is not None) for index, value, state in rows)
             if len(rows) < _PAGE:
                 return
             after = rows[-1][0]

@@ -148,8 +148,10 @@ class _Failpoints:
         return wrapper
 
     def unit(self, unit: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(database: Database, work: Callable[..., Any], *, single: bool = False) -> Any:
-            return unit(database, self.commit(work) if single else work, single=single)
+        def wrapper(
+            database: Database, work: Callable[..., Any], *, single: bool = False, **options: Any
+        ) -> Any:
+            return unit(database, self.commit(work) if single else work, single=single, **options)
 
         return wrapper
 

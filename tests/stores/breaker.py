@@ -100,6 +100,9 @@ class _Dialect:
     def begin(self, tx: _Tx) -> None:
         self._breaker.do(tx.tx.connection, lambda: self._dialect.begin(tx.tx))
 
+    def begin_hurried(self, tx: _Tx, patience: float) -> None:
+        self._breaker.do(tx.tx.connection, lambda: self._dialect.begin_hurried(tx.tx, patience))
+
     def commit(self, tx: _Tx) -> None:
         self._breaker.do(tx.tx.connection, lambda: self._dialect.commit(tx.tx))
 

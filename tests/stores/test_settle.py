@@ -413,7 +413,7 @@ def test_a_cancel_that_commits_during_a_settle_does_not_make_it_stale(desk: Desk
 def test_a_lease_that_a_client_has_locked_holds_up_its_own_job_only(desk: Desk) -> None:
     held, plain, keyed = desk.run(desk.job(), desk.job(), desk.job(unique_key="k"))
     if desk.kind == "sqlite":  # one writer: no transaction holds single rows
-        settlement = desk.store.jobs.settle(1, [(held, OK)], skip_held=True)
+        settlement = desk.store.jobs.settle(1, [(held, OK)], patience=0.05)
         assert settlement.held == set()
         return
     with contextlib.closing(desk.another()) as client:
@@ -421,9 +421,9 @@ def test_a_lease_that_a_client_has_locked_holds_up_its_own_job_only(desk: Desk) 
             client.jobs.insert([desk.job(depends=[held.id])], tx)
             for batch in ([held, plain], [held, keyed]):
                 pairs = [(job, OK) for job in batch]
-                settlement = desk.store.jobs.settle(1, pairs, skip_held=True)
+                settlement = desk.store.jobs.settle(1, pairs, patience=0.05)
                 assert (settlement.held, settlement.stale) == ({held.id}, set())
                 assert settlement.ended == [batch[1].id]
-        assert desk.store.jobs.settle(1, [(held, OK)], skip_held=True).held == set()
+        assert desk.store.jobs.settle(1, [(held, OK)], patience=0.05).held == set()
     assert desk.settle((held, OK)).stale == {held.id}
     assert len(desk.claim()) == 1, "the dependent was not released"

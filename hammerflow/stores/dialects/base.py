@@ -114,6 +114,14 @@ class DriverDialect:
     def check(self, tx: Any) -> None:
         """Nothing, where a server holds the database."""
 
+    def begin_hurried(self, tx: Any, patience: float) -> None:
+        """Begin, where a transaction locks the whole database."""
+        self.begin(tx)
+
+    def begin(self, tx: Any) -> None:
+        """Open a transaction."""
+        raise NotImplementedError
+
     def can_commit(self, tx: Any) -> bool:
         """Yes, where a failed statement leaves the rest of its transaction as it is."""
         return True

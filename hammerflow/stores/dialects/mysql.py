@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -23,6 +25,11 @@ _NOW = "UTC_TIMESTAMP(6)"
 _PACKET = 4 << 20
 #: Characters of a statement from which max_allowed_packet is asked for, once for each connection.
 _LARGE = 64 << 10
+_LOCK_WAIT_TIMEOUT = 1205
+#: Servers count the time of a wait for a lock in whole seconds, so a hurried transaction waits for
+#: one in MySQL. In MariaDB it asks again and again; but not with SKIP LOCKED, an error then.
+_AT_ONCE = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
+_GLANCE = 0.002  # seconds at most between two tries of a statement that met a lock
 
 
 class _Literals(dict[type, Callable[[Any], str]]):
@@ -44,6 +51,8 @@ class MySQLTx(DriverTx):
 
     def _prepare(self) -> None:
         self._limit = 0
+        self.patience: float | None = None  # seconds to wait for a lock, of a hurried transaction
+        self.is_mariadb = "MariaDB" in str(self.connection.server_version)
         self._cursor = self.connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
         self._literals = _Literals({
             type(None): lambda _: "NULL", bool: lambda value: "1" if value else "0",
@@ -99,7 +108,30 @@ class MySQLTx(DriverTx):
                     "two for each byte of arguments or result: raise max_allowed_packet on the "
                     "server, or lower max_payload"
                 )
-        return int(self._cursor.execute(text))
+        if self.patience is not None and self.is_mariadb and "SKIP LOCKED" not in text[-20:]:
+            text = _AT_ONCE + text
+        try:
+            return int(self._cursor.execute(text))
+        except pymysql.OperationalError as error:
+            if self.patience is None or error.args[0] != _LOCK_WAIT_TIMEOUT:
+                raise
+            return self._send_again(text, self.patience, error)
+
+    def _send_again(self, text: str, patience: float, error: Exception) -> int:
+        """Try a statement that met a lock until that is free, or the patience is over."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until and self._can_go_on():
+            time.sleep(random.random() * _GLANCE)
+            try:
+                return int(self._cursor.execute(text))
+            except pymysql.OperationalError as again:
+                if again.args[0] != _LOCK_WAIT_TIMEOUT:
+                    raise
+        raise error
+
+    def _can_go_on(self) -> bool:
+        """Whether the transaction is open still, which innodb_rollback_on_timeout decides."""
+        return self.is_mariadb and bool(self.rows("in_transaction")[0][0])
 
     def _max_packet(self) -> int:
         if not self._limit:
@@ -166,6 +198,7 @@ class MySQL(DriverDialect):
             "lock_of": "FOR UPDATE",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
             "epoch": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000e0)",
+            "by_primary": "FORCE INDEX (PRIMARY)",
             "table": "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         }
         super().__init__(prefix, None, "`", macros)
@@ -201,11 +234,25 @@ class MySQL(DriverDialect):
     def begin(self, tx: Any) -> None:
         tx.connection.begin()
 
+    def begin_hurried(self, tx: Any, patience: float) -> None:
+        if tx.is_mariadb:
+            self.begin(tx)
+        else:
+            tx.run("begin_hurried")
+        tx.patience = patience
+
     def commit(self, tx: Any) -> None:
-        tx.connection.commit()
+        self._end(tx, "commit_hurried", tx.connection.commit)
 
     def rollback(self, tx: Any) -> None:
-        tx.connection.rollback()
+        self._end(tx, "rollback_hurried", tx.connection.rollback)
+
+    def _end(self, tx: Any, hurried: str, usual: Callable[[], None]) -> None:
+        if tx.patience is None or tx.is_mariadb:
+            usual()
+        else:
+            tx.run(hurried)
+        tx.patience = None
 
     def close(self, tx: Any) -> None:
         tx.connection._force_close()  # without COM_QUIT: the peer may be gone

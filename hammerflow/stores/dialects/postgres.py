@@ -155,7 +155,7 @@ class PostgresTx(DriverTx):
         """Begin or end a transaction, watched as any statement (see ``cut``)."""
         self.since = time.monotonic()
         try:
-            self.connection.execute(text)
+            self.connection.execute(text, prepare=False)
         finally:
             self.since = None
 
@@ -199,6 +199,7 @@ class Postgres(DriverDialect):
             "for_share": "FOR SHARE",
             "lock_of": "FOR UPDATE OF @",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
+            "by_primary": "",
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }
         super().__init__(prefix, schema, '"', macros)
@@ -258,6 +259,9 @@ class Postgres(DriverDialect):
 
     def begin(self, tx: Any) -> None:
         tx.command("BEGIN")
+
+    def begin_hurried(self, tx: Any, patience: float) -> None:
+        tx.command(f"BEGIN; SET LOCAL lock_timeout = {max(1, round(patience * 1000))}")
 
     def commit(self, tx: Any) -> None:
         tx.command("COMMIT")

@@ -50,24 +50,29 @@ class Verbs:
         self._database = database
         self._names = names
 
-    def _run(self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False) -> T:
-        """Run ``work``; ``single``: it is one statement, which needs no BEGIN and COMMIT."""
+    def _run(
+        self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False,
+        patience: float | None = None,
+    ) -> T:  # fmt: skip
+        """Run ``work``; ``single`` and ``patience`` are those of :meth:`Database.unit`."""
         if tx is not None:
             return self._database.inside(tx, lambda tx: work(Unit(self._database, self._names, tx)))
         return self._database.unit(
-            lambda tx: work(Unit(self._database, self._names, tx)), single=single
-        )
+            lambda tx: work(Unit(self._database, self._names, tx)),
+            single=single, patience=patience,
+        )  # fmt: skip
 
     def _change(
-        self, change: Callable[[Unit], object], tx: Tx | None = None, *, single: bool = False
-    ) -> Settlement:
+        self, change: Callable[[Unit], object], tx: Tx | None = None, *, single: bool = False,
+        patience: float | None = None,
+    ) -> Settlement:  # fmt: skip
         """Run a transition; what followed from it."""
 
         def work(unit: Unit) -> Settlement:
             change(unit)
             return unit.settlement
 
-        return self._run(work, tx, single=single)
+        return self._run(work, tx, single=single, patience=patience)
 
 
 def in_chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:

@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hammerflow.errors import StoreUnavailable
@@ -25,8 +25,10 @@ from hammerflow.jobs.outcome import (
 )
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.stores.database import LockedOut
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.store import Store
+from hammerflow.stores.transitions.settle import is_plain
 from hammerflow.worker.failures import message_of, type_name
 from hammerflow.worker.logs import facts
 
@@ -45,7 +47,8 @@ class _Outcomes:
     due: float = 0.0  # by time.monotonic()
     tries: int = 0  # alone, each of which ended in an error
     losses: int = 0  # of the connection, between which other writes came through
-    waits: int = 0  # how often another transaction held the lease
+    waits: int = 0  # how often another transaction held what they lock
+    tie: bytes | str | None = None  # what they share, and another transaction holds
 
 
 #: How often an outcome that the database refuses is tried alone; more often where no table says
@@ -56,7 +59,12 @@ _TRIES_UNKNOWN = 6
 _MOST_LOSSES = 3
 _PAUSE = 0.05  # seconds, doubled with each try
 _PATIENCE = 5.0  # seconds
-_LONGEST_PAUSE = 0.4  # seconds between two tries while another transaction holds the lease
+#: Seconds for which a batch waits for a lock that another transaction holds; and for which those of
+#: its outcomes do that are then tried apart.
+_LOCK_PATIENCE, _LOCK_GLANCE = 0.03, 0.01
+_PARTS = 4
+_LONGEST_PAUSE = 0.4  # seconds between two tries while another transaction holds such a lock
+_MANY_WAITS = 25  # after 9 s, when the log says what is waited for
 
 _BATCH = 1_000
 #: While more outcomes than this (or more bytes of results) are unwritten, nothing is claimed.
@@ -82,7 +90,9 @@ class Settler:
     _queue: deque[tuple[int, list[Pair]]] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _suspects: list[_Outcomes] = field(default_factory=list)
+    _held: dict[tuple[int, bytes | str | None], _Outcomes] = field(default_factory=dict)
     _writing: _Outcomes | None = None
+    _is_queues_turn: bool = False
     _count: int = 0
     _bytes: int = 0
     _stopping: bool = False
@@ -153,13 +163,18 @@ class Settler:
             while True:
                 now = time.monotonic()
                 suspect = min(self._suspects, key=lambda suspect: suspect.due, default=None)
-                if suspect is not None and suspect.due <= now:
+                is_due = suspect is not None and suspect.due <= now
+                if suspect is not None and is_due and not (self._queue and self._is_queues_turn):
                     self._suspects.remove(suspect)
-                    self._writing = suspect
+                    self._held.pop((suspect.worker_id, suspect.tie), None)
+                    self._writing, self._is_queues_turn = suspect, True
                     return suspect
                 if self._queue:
+                    self._is_queues_turn = False
                     self._writing = self._next_batch()
-                    return self._writing
+                    if self._writing.pairs:
+                        return self._writing
+                    continue
                 if self._stopping and suspect is None:
                     return None
                 self._changed.wait(None if suspect is None else suspect.due - now)
@@ -171,7 +186,12 @@ class Settler:
             pairs += self._queue.popleft()[1]
         if len(pairs) > _BATCH:
             self._queue.appendleft((worker_id, pairs[_BATCH:]))
-        return _Outcomes(worker_id, pairs[:_BATCH])
+        batch = _Outcomes(worker_id, pairs[:_BATCH])
+        if self._held:
+            batch.pairs = []
+            for pair in pairs[:_BATCH]:
+                self._held.get((worker_id, _tie(*pair)), batch).pairs.append(pair)
+        return batch
 
     def _write(self, batch: _Outcomes) -> bool | None:
         """Write the outcomes of a batch.
@@ -182,7 +202,12 @@ class Settler:
         writes = -1
         while True:
             try:
-                settlement = self.store.jobs.settle(batch.worker_id, batch.pairs, skip_held=True)
+                settlement = self.store.jobs.settle(
+                    batch.worker_id, batch.pairs,
+                    patience=_LOCK_GLANCE if batch.waits else _LOCK_PATIENCE,
+                )  # fmt: skip
+            except LockedOut as error:
+                return self._try_apart(batch, error)
             except StoreUnavailable as error:
                 # What breaks the connection again and again while other writes come through has
                 # itself to blame; a refusal is of all outcomes, and passes.
@@ -246,6 +271,31 @@ class Settler:
                     self._suspects.append(_Outcomes(batch.worker_id, [pair], due, waits=waits))
             batch.pairs = [pair for pair in batch.pairs if pair[0].id not in held]
 
+    def _try_apart(self, batch: _Outcomes, error: LockedOut) -> bool:
+        """Find the outcomes of a batch that wait for a lock which another transaction holds, and
+        write the others. A client holds the lock of a workflow or of a waiting job, say, once it
+        has enqueued a dependent of it. What comes for that workflow meanwhile joins them."""
+        batch.waits += 1
+        groups: dict[bytes | str, list[Pair]] = defaultdict(list)
+        for pair in batch.pairs:
+            groups[_tie(*pair)].append(pair)
+        with self._changed:
+            if len(groups) == 1:
+                [batch.tie] = groups
+                batch.due = time.monotonic() + min(_PAUSE * 2**batch.waits, _LONGEST_PAUSE)
+                self._held[batch.worker_id, batch.tie] = batch
+                self._suspects.append(batch)
+            else:
+                self._suspects += [
+                    _Outcomes(batch.worker_id, part, waits=batch.waits) for part in _parts(groups)
+                ]
+        if batch.waits == _MANY_WAITS:
+            log.warning(
+                "%d outcomes wait for a lock that another transaction holds; find that "
+                "transaction, and end it: %s", len(batch.pairs), error,
+            )  # fmt: skip
+        return False
+
     def _end(self, batch: _Outcomes, error: Exception) -> bool | None:
         """End a job whose outcome cannot be written, with the reason; park it where not even that
         can be. It must not run again, as its body has ended."""
@@ -255,7 +305,11 @@ class Settler:
             pairs: list[Pair] = [(job, instead)]
             while True:
                 try:
-                    settlement = self.store.jobs.settle(batch.worker_id, pairs)
+                    settlement = self.store.jobs.settle(
+                        batch.worker_id, pairs, patience=_LOCK_GLANCE
+                    )
+                except LockedOut:
+                    break
                 except StoreUnavailable as unavailable:
                     if not self._wait(unavailable, 1):
                         return None
@@ -263,6 +317,8 @@ class Settler:
                     log.exception("the end of a job could not be written", extra=_facts(job))
                     break
                 else:
+                    if settlement.held:
+                        break
                     log.error("%s", failure.message, extra=_facts(job))
                     self._after(settlement, pairs)
                     return True
@@ -295,6 +351,23 @@ def _log_loss(job: Claimed, settlement: Settlement) -> None:
     else:
         text = "job will be tried again"
     log.warning(text, extra=facts(job=uuid.UUID(bytes=job.id), attempt=job.attempt))
+
+
+def _tie(job: Claimed, outcome: Outcome) -> bytes | str:
+    """What the end of a job locks, its lease aside: the one that others most likely lock, too."""
+    if is_plain([(job, outcome)]):
+        return b""
+    return job.workflow_id or job.unique_key or job.dependent_id or job.id
+
+
+def _parts(groups: Mapping[bytes | str, list[Pair]]) -> Iterator[list[Pair]]:
+    """Whole groups in a few parts; what locks nothing comes first."""
+    ties = sorted(groups, key=bool)
+    if not ties[0]:
+        yield groups[ties.pop(0)]
+    size = -(-len(ties) // _PARTS)
+    for at in range(0, len(ties), size):
+        yield [pair for tie in ties[at : at + size] for pair in groups[tie]]
 
 
 def _size(pairs: Sequence[Pair]) -> int:

@@ -10,6 +10,22 @@ SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone =
   /*M! , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */;
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 
+-- On MySQL a transaction that waits for the lock of a row for the shortest time; each is one packet.
+-- name: begin_hurried
+SET SESSION innodb_lock_wait_timeout = 1;
+BEGIN
+
+-- name: commit_hurried
+COMMIT;
+SET SESSION innodb_lock_wait_timeout = 10
+
+-- name: rollback_hurried
+ROLLBACK;
+SET SESSION innodb_lock_wait_timeout = 10
+
+-- name: in_transaction
+SELECT @@in_transaction
+
 -- name: kill_query
 KILL QUERY :thread::bigint
 
