@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import time
@@ -28,6 +29,7 @@ Workers = Sequence[Mapping[str, Any]]  # rows of the table
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
 OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
 _CLOCK_SKEW = 1.0  # seconds between the clocks of database and host from which doctor warns
+_SPACE_MIB = 100  # free space on the disk of a SQLite file below which doctor warns
 _NEARLY = 0.9  # share of the server's limit of connections from which doctor warns
 _RINGS, _RING_TIMEOUT = 3, 1.0  # attempts to ring the doorbell; seconds that each waits
 
@@ -128,12 +130,15 @@ def sqlite_durability(
     journal, synchronous = values.get("journal_mode"), values.get("synchronous")
     remote = _remote_kind(Path(settings.url.database))
     old_log = Path(f"{settings.url.database}-wal-of-replaced-file")
+    free = _free_mib(settings.url.database)
     return _broken(
         (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
          "readers block writers: put the file on a local disk, where SQLite can use WAL"),
         (synchronous not in ("2", "3"), "durability", "fail",
          f"synchronous is {synchronous}, below 2 (FULL)",
          "a power cut can lose committed jobs: do not change PRAGMA synchronous"),
+        (free < _SPACE_MIB, "disk", "fail" if free < 1 else "warn",
+         f"{free:.1f} MiB are free on the disk of the file", "free space, or commits will fail"),
         (has_wal_reset_bug(version), "durability", "warn",
          (f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
           "can, very rarely, corrupt a database that several processes write"),
@@ -151,6 +156,15 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and in 3.50.7 and 3.44.6."""
     is_backport = (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
+
+
+def _free_mib(path: str) -> float:
+    """MiB that this user may still write on the disk of a path; infinite if nobody can tell."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return math.inf
+    return disk.f_bavail * disk.f_frsize / (1 << 20)
 
 
 def _remote_kind(path: Path) -> str | None:

@@ -164,6 +164,21 @@ def test_a_file_that_may_not_be_written_fails(run: Run, embedded_shop: Hammerflo
     assert says.endswith("this user may write the file and its folder")
 
 
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux")
+def test_a_disk_that_is_nearly_full_is_told() -> None:
+    full = Settings(database="sqlite:////proc/version")  # a file system without free blocks
+
+    ((name, status, says, _),) = [
+        check
+        for check in sqlite_durability(
+            full, (3, 51, 3), {"journal_mode": "wal", "synchronous": "2"}
+        )
+        if check.name == "disk"
+    ]
+
+    assert (name, status, says) == ("disk", "fail", "0.0 MiB are free on the disk of the file")
+
+
 def test_tables_that_the_search_path_misses_are_found(
     run: Run, migrated_database: Callable[[str], str], postgres_url: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -274,6 +274,11 @@ class Runtime:
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the outcomes of all jobs that have ended are in the database."""
+        return self._settler.is_idle
+
     def left(self) -> Left | None:
         """What this worker has not run of its queues; None while the database is down."""
         try:

@@ -216,10 +216,13 @@ class Supervisor:
         return 0 if is_written else 1
 
     def _wait_for_jobs(self, runtime: Runtime) -> None:
-        """Until all children have ended, the grace is over or a second signal comes."""
+        """Until all children have ended and their outcomes are written, which a database that is
+        away may hold up; or the grace is over, or a second signal comes."""
         now = time.monotonic()
         ends_at, logged_at = now + self._options.grace, now
-        while not runtime.pool.have_ended.wait(0.05):
+        while not (runtime.pool.have_ended.wait(0.05) and runtime.is_written):
+            if runtime.pool.have_ended.is_set():
+                self._signals.wait(0.05)
             now = time.monotonic()
             if now >= ends_at or self._signals.stops > 1:
                 return
