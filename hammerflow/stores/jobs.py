@@ -173,7 +173,7 @@ class Jobs(Verbs):
         def change(unit: Unit) -> None:
             settle(
                 unit, worker_id, batch, poison_limit=self._poison_limit, single=single,
-                skip_held=patience is not None,
+                patience=patience,
             )  # fmt: skip
 
         return self._change(change, tx, single=single, patience=None if single else patience)
