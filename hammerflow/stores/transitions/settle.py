@@ -74,7 +74,7 @@ def settle(
 ) -> None:  # fmt: skip
     """Write the outcomes whose lease is still this worker's; drop the others.
 
-    Order of locks: leases, done, workflows, waiting by id, barriers by id, inserts.
+    Order of locks: leases, workflows (the youngest first), waiting by id, barriers by id, inserts.
 
     Args:
         poison_limit: the loss of a job that parks it.
@@ -126,7 +126,14 @@ def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
                 type(outcome) is not Completed
             )
     if modes:
-        resolver.workflows.load_each(modes)
+        _lock_trees(resolver, modes)
+
+
+def _lock_trees(resolver: DependencyResolver, modes: dict[bytes, bool]) -> None:
+    """Lock workflows; with the trees of those whose failure may halt others."""
+    if failing := [id_ for id_, exclusive in modes.items() if exclusive]:
+        modes |= dict.fromkeys(resolver.workflows.with_trees(failing), True)
+    resolver.workflows.load_each(modes)
 
 
 def _newest(batch: Batch) -> Batch:
@@ -345,7 +352,8 @@ def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
     ends = list(ends)
     resolver = DependencyResolver(unit)
     workflow_ids = {end.workflow_id for end in ends if end.workflow_id is not None}
-    resolver.workflows.load(workflow_ids, exclusive=True)
+    if workflow_ids:
+        _lock_trees(resolver, dict.fromkeys(workflow_ids, True))
     unit.settlement.ended.extend(end.id for end in ends)
     release_keys(unit.tx, ends)
     resolver.resolve(ends)
