@@ -12,8 +12,8 @@ in the level. A job that is skipped or cancelled here, and a workflow that ends,
 Order of locks, the same for each transaction: leases, workflows (the youngest first), done, waiting
 by id, barriers by id, then inserts. Two settles that release the same fan-in would deadlock if one
 of them locked barriers before waiting rows, or rows out of the order of their ids. Workflows
-come first because their state decides what may start: a settle that counted before it read the state could start a
-job that a concurrent failure in the same workflow had just cancelled.
+come first because their state decides what may start: a settle that counted before it read the
+state could start a job that a concurrent failure in the same workflow had just cancelled.
 """
 
 from __future__ import annotations
