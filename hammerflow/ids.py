@@ -14,7 +14,9 @@ import uuid
 from hammerflow.errors import JobNotFound
 from hammerflow.text import plain_text, safe_repr
 
-__all__ = ["as_key", "first_id_at", "is_id", "name_id", "new_id", "unnamed", "worker_number"]
+__all__ = [
+    "as_key", "first_id_at", "is_id", "name_id", "new_id", "time_of", "unnamed", "worker_number",
+]  # fmt: skip
 
 
 @functools.lru_cache(maxsize=65536)
@@ -76,9 +78,19 @@ _CLOCK = _Clock()
 new_id = _CLOCK.next
 
 
+#: The last millisecond that an id can carry.
+_LAST = (1 << 48) - 1
+
+
 def first_id_at(clock: float) -> bytes:
     """A lower bound of the ids made at ``clock`` (seconds, as of time.time()) or later."""
-    return ((int(clock * 1000) << 80) + _VERSION_7).to_bytes(16)
+    milliseconds = min(max(int(clock * 1000), 0), _LAST)
+    return ((milliseconds << 80) + _VERSION_7).to_bytes(16)
+
+
+def time_of(id_: bytes) -> float:
+    """When an id was made, in seconds by its maker's clock; of other versions any number."""
+    return int.from_bytes(id_[:6]) / 1000
 
 
 def worker_number() -> int:

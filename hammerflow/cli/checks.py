@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from hammerflow.cli.session import is_missing
-from hammerflow.errors import HammerflowError, SchemaMismatch
+from hammerflow.errors import HammerflowError, SchemaMismatch, StoreUnavailable
 from hammerflow.notifiers import open_notifier
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
@@ -54,7 +54,10 @@ def diagnose(settings: Settings) -> Iterator[Check]:
         yield Check("database", "fail", str(error))
         return
     with contextlib.closing(store):
-        yield from _check_store(store, settings, name, text)
+        try:
+            yield from _check_store(store, settings, name, text)
+        except HammerflowError as error:  # the checks before it may tell why
+            yield Check("database", "fail", str(error))
 
 
 def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
@@ -71,14 +74,20 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     try:
         store.schema.check()
     except SchemaMismatch as error:
-        yield Check("schema", "fail", str(error))
+        is_fresh = not store.schema.applied()
+        advice = _elsewhere(Diagnostics(store.database).schemas()) if is_fresh else ""
+        yield Check("schema", "fail", str(error), advice)
+        return
+    except StoreUnavailable:
+        yield _rights(Diagnostics(store.database))
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
+    yield _rights(Diagnostics(store.database))
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
     yield from _doorbells(alive, settings)
-    yield from _shared_tasks(store.workers.shared_tasks(), alive)
+    yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
@@ -211,6 +220,35 @@ def _connections(settings: Settings, server: tuple[int, int] | None) -> Check:
     return Check("connections", "ok", says)
 
 
+def _rights(diagnostics: Diagnostics) -> Check:
+    """Whether this user may do with each table what hammerflow does."""
+    try:
+        missing = diagnostics.missing_right()
+    except StoreUnavailable as error:
+        return Check("rights", "fail", str(error))
+    if missing is None:
+        return Check("rights", "ok", "this user may read and write all tables")
+    says, grant = missing
+    return Check("rights", "fail", says, f"as the owner of the tables, run: {grant}")
+
+
+def _elsewhere(schemas: Sequence[tuple[str, bool]]) -> str:
+    """What to do where the tables are in schemas that statements do not reach."""
+    hidden = [name for name, may_use in schemas if not may_use]
+    if hidden:
+        return (
+            f"tables of this prefix are in the schema {', '.join(hidden)}, which this user may not "
+            "use: its owner must GRANT USAGE on it"
+        )
+    if schemas:
+        names = ", ".join(name for name, _ in schemas)
+        return (
+            f"tables of this prefix are in the schema {names}: name it in the setting schema or in "
+            "the search_path"
+        )
+    return ""
+
+
 def _clock(store: Store) -> Check:
     before = time.time()
     database = store.clock()
@@ -277,7 +315,10 @@ def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
 
 
 def _is_same_doorbell(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether both are one; a Redis URL that a secret keeps out of the table may be any."""
+    """Whether both are one; a Redis URL that a secret keeps out of the table may be any, and those
+    who poll need no common namespace."""
+    if own["kind"] == theirs["kind"] == "none":
+        return True
     unknown = None in (own["redis"], theirs["redis"])
     same = own["kind"] == theirs["kind"] and own["namespace"] == theirs["namespace"]
     return same and (unknown or own["redis"] == theirs["redis"])
@@ -288,14 +329,11 @@ def _doorbell_words(doorbell: Mapping[str, Any]) -> str:
     return f"{doorbell['kind']}{where} in the namespace {doorbell['namespace']}"
 
 
-def _shared_tasks(shared: Mapping[str, set[int]], alive: Workers) -> Iterator[Check]:
-    """Tasks that workers of different apps (namespaces) would run for each other."""
-    doorbells = {each["id"]: each["info"].get("doorbell") for each in alive}
-    apps = {id_: doorbell["namespace"] for id_, doorbell in doorbells.items() if doorbell}
-    for task, worker_ids in shared.items():
-        names = sorted({apps[id_] for id_ in worker_ids if id_ in apps})
-        if len(names) > 1 and not task.startswith(BUILTIN):
-            says = f"the apps {', '.join(names)} both have a task {task} and run each other's jobs"
+def _shared_tasks(shared: Mapping[str, Sequence[str]]) -> Iterator[Check]:
+    """Tasks that workers of different apps would run for each other."""
+    for task, apps in shared.items():
+        if not task.startswith(BUILTIN):
+            says = f"the apps {', '.join(apps)} both have a task {task} and run each other's jobs"
             advice = "rename it in one of them, or give each app a prefix or database of its own"
             yield Check("tasks", "warn", says, advice)
 

@@ -18,6 +18,9 @@ __all__ = [
 
 MEMBER_HEADS = ("name", "id", "task", "state", "note")
 _MEMBER_FIELDS = ("id", "name", "task", "state", "reason", "position")
+#: States whose members are named first.
+_WRONG = ("failed", "cancelled", "parked", "missing")
+_NOTES: Mapping[str | None, str] = {"missing": "its rows were deleted by hand"}
 _OPTIONS = ("description", "trace_id", "correlation_id", "metadata")
 
 
@@ -99,9 +102,9 @@ class WorkflowMembers(NamedTuple):
             (
                 m.name,
                 m.id,
-                m.task or "(a workflow)",
+                m.task or ("(deleted)" if m.state == "missing" else "(a workflow)"),
                 m.state,
-                one_line(m.reason or errors.get(m.id)),
+                one_line(m.reason or errors.get(m.id) or _NOTES.get(m.state)),
             )
             for m in self.named
         ]
@@ -125,7 +128,7 @@ def first_members(members: Iterable[WorkflowMember], limit: int) -> WorkflowMemb
     states: Counter[str] = Counter()
     for member in members:
         states[member.state or "workflow"] += 1
-        chosen = wrong if member.state in ("failed", "cancelled", "parked") else others
+        chosen = wrong if member.state in _WRONG else others
         if len(chosen) < limit:
             chosen.append(member)
     named = [*wrong, *others][:limit]

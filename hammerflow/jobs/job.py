@@ -100,6 +100,8 @@ class RowFlags(enum.IntFlag):
     HAS_EDGES = 1  # it has dependents in the table edges, besides the one in dependent_id
     DECIDED = 2  # of a workflow: a person has decided to go on without it
     WAIVED = 4  # of a workflow: a person has skipped it, so that it counts as completed
+    SUSPECT = 8  # of a job: a child died that ran it and others, so it runs alone in one
+    WORKER_SUSPECT = 16  # of a job: so did workers; it is the only such job that runs in one
 
 
 #: Added to a Rule if the job also has a condition on the results.
@@ -189,7 +191,7 @@ class ErrorRecord:
     Attributes:
         attempt: number of the attempt, from 1.
         at: when it was recorded, by the database's clock.
-        kind: failed, timeout, lost, parked or replayed.
+        kind: failed, timeout, lost, suspected, parked or replayed.
         type: qualified name of the exception.
         message: text of the exception.
         traceback: without the worker's own frames.

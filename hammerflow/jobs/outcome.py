@@ -11,7 +11,7 @@ from hammerflow.jobs.job import NewJob, NewWorkflow
 __all__ = [
     "NO_REASON", "Cancel", "Cancelled", "Completed", "Failed", "Failure", "Lost", "Operation",
     "Outcome", "Parked", "Released", "Replaced", "Retry", "Retrying", "Settled", "Snooze",
-    "Snoozed", "Spawned",
+    "Snoozed", "Spawned", "Suspected",
 ]  # fmt: skip
 
 #: The message of a Retry that was raised without a reason.
@@ -55,7 +55,7 @@ class Snooze(HammerflowError):
 class Failure(NamedTuple):
     """An error as text."""
 
-    kind: str  # failed, timeout, lost
+    kind: str  # failed, timeout, lost, suspected
     type: str  # qualified name of the exception
     message: str
     traceback: str
@@ -147,6 +147,15 @@ class Lost(NamedTuple):
     delay: float | None = 0.0
 
 
+class Suspected(NamedTuple):
+    """The process that ran it died, with other jobs: it is not known which was at fault.
+
+    It is ready again, the attempt does not count, and it runs alone from now on.
+    """
+
+    failure: Failure
+
+
 class Settled(NamedTuple):
     """The child has settled the job in its own transaction; nothing is left to write."""
 
@@ -155,5 +164,5 @@ class Settled(NamedTuple):
 
 Outcome = (
     Completed | Failed | Retrying | Replaced | Snoozed
-    | Cancelled | Released | Parked | Lost | Settled
+    | Cancelled | Released | Parked | Lost | Suspected | Settled
 )  # fmt: skip

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound, NotDecodable
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.workflows.references import ResultRef
 
-__all__ = ["MEMBER_ERRORS", "decoded", "decoded_results", "failure_of_job", "not_found"]
+__all__ = [
+    "MEMBER_ERRORS", "decoded", "decoded_results", "failure_of_job", "not_found", "tell_deleted",
+]  # fmt: skip
 
+log = logging.getLogger("hammerflow.results")
 
 #: What reading one job of many may raise while the results of the others can be read.
 MEMBER_ERRORS = (JobFailed, JobCancelled, NotDecodable)
@@ -41,12 +45,27 @@ def decoded(backend: ResultBackend, value: bytes | None, job_id: Callable[[], by
 def decoded_results(backend: ResultBackend, ref: ResultRef) -> Iterator[Any]:
     """The results of a reference's jobs, in order; None for a job without one.
 
+    A job whose rows were deleted by hand has none, either; the log says so.
+
     Raises:
         NotDecodable: as :func:`decoded`.
     """
     workflows = backend.store.workflows
-    for index, (_, value) in enumerate(workflows.results(ref)):
+    are_checked = False
+    for index, (state, value) in enumerate(workflows.results(ref)):
+        if state is None and not are_checked:
+            tell_deleted(backend, workflows.ids(ref)[index:])
+            are_checked = True
         yield decoded(backend, value, lambda: workflows.ids(ref)[index])  # noqa: B023
+
+
+def tell_deleted(backend: ResultBackend, job_ids: Sequence[bytes]) -> None:
+    """Log which of these jobs have no result because somebody has deleted their rows."""
+    if gone := backend.store.jobs.deleted(job_ids):
+        log.error(
+            "the rows of %d jobs whose results are taken here were deleted by hand, %s first: "
+            "None is passed for each; run hammerflow doctor", len(gone), uuid.UUID(bytes=min(gone)),
+        )  # fmt: skip
 
 
 def failure_of_job(backend: ResultBackend, job_id: bytes) -> JobFailed:

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from hammerflow.errors import StoreUnavailable
 
-__all__ = ["DatabaseStatus"]
+__all__ = ["PATIENCE", "DatabaseStatus"]
 
 log = logging.getLogger("hammerflow.database")
 #: Seconds between tries of the thread that probes: doubled from the first to the most.
 _FIRST_RETRY = 0.1
 _MOST_RETRY = 2.0
 #: Seconds that the other threads wait; :meth:`DatabaseStatus.mark_up` ends the wait early.
-_PATIENCE = 5.0
+PATIENCE = 5.0
 
 
 class _Failing(NamedTuple):
@@ -53,13 +53,19 @@ class DatabaseStatus:
         self._changed = threading.Condition()
         self._failing: dict[object, _Failing] = {}
         self._down_since = 0.0
-        self._is_lost = False  # it does not even answer
+        self._is_lost = False  # it did not even answer at some time since it went down
+        self._is_silent = False
         self.recoveries = 0
 
     @property
     def is_up(self) -> bool:
         """Whether all that use the database can."""
         return not self._failing
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing has come through since it was lost: only the thread that probes tries."""
+        return self._is_silent
 
     def mark_up(self, duty: object, *, probes: bool = False) -> None:
         """A duty succeeded: it counts if this process has written since the duty failed.
@@ -77,6 +83,8 @@ class DatabaseStatus:
             elif not probes:
                 return
             is_back, seconds = not self._failing, time.monotonic() - self._down_since
+            if is_back or probes:
+                self._is_silent = False
             self.recoveries += is_back
             self._changed.notify_all()
         if is_back:
@@ -101,6 +109,7 @@ class DatabaseStatus:
             if self.is_up:
                 self._down_since, self._is_lost = time.monotonic(), False
             self._is_lost |= not error.is_refusal
+            self._is_silent |= not error.is_refusal
             self._failing[duty] = _Failing(tries, self._writes())
         if is_news:
             if error.is_refusal:
@@ -109,8 +118,8 @@ class DatabaseStatus:
                 log.warning("the database is down, retrying until it answers: %s", error)
             self.on_down()
         if not (probes or error.is_refusal):
-            return _PATIENCE
-        most = _MOST_RETRY if probes else _PATIENCE
+            return PATIENCE
+        most = _MOST_RETRY if probes else PATIENCE
         return random.uniform(0.5, 1) * min(_FIRST_RETRY * 2.0 ** min(tries, 10), most)
 
     def wait(self, seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
 from hammerflow.stores.store import Store
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import host_name
 
 __all__ = ["Registrar", "Registration"]
@@ -49,6 +50,7 @@ class Registrar:
     worker_id: int | None = field(init=False, default=None)  # the one to claim under
     _is_due: bool = field(init=False, default=True)
     _old: list[int] = field(init=False, default_factory=list)
+    _shared: frozenset[str] = field(init=False, default=frozenset())  # tasks, already warned of
 
     def renew(self) -> None:
         """Register again at the next tick; until then the current worker id serves."""
@@ -98,3 +100,20 @@ class Registrar:
         self.worker_id = worker_id
         if revived:
             self.on_ready(revived)
+        self._warn_of_shared(tasks)
+
+    def _warn_of_shared(self, tasks: Sequence[str]) -> None:
+        """Say which of these tasks another app of this database has as well, once for each."""
+        shared = {
+            name: apps
+            for name, apps in self.store.workers.shared_tasks().items()
+            if name in tasks and not name.startswith(BUILTIN)
+        }
+        if not shared.keys() <= self._shared:
+            log.warning(
+                "the apps %s of this database both have the tasks %s and run each other's jobs: "
+                "rename them in one of the apps, or give each app a prefix or database of its own",
+                ", ".join(sorted({app for apps in shared.values() for app in apps})),
+                ", ".join(sorted(shared)),
+            )
+        self._shared = frozenset(shared)

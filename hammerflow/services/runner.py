@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.services.base import Service
-from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.services.database_status import PATIENCE, DatabaseStatus
 from hammerflow.services.lease_clock import now
 
 __all__ = ["ServiceRunner"]
@@ -84,6 +84,8 @@ class ServiceRunner:
         return None
 
     def _tick(self, service: Service) -> float:
+        if self._database_status.is_silent and not self._probes:
+            return PATIENCE
         try:
             pause = service.tick(now())
         except StoreUnavailable as error:

@@ -11,6 +11,8 @@ from typing import Any
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.rows import Row
+from hammerflow.stores.strays import Strays
 
 __all__ = ["Claims", "ScanThresholds"]
 
@@ -34,6 +36,7 @@ class ScanThresholds:
         longest: seconds that it waits at most.
         late: a job may commit up to this many seconds after its id was generated, differing clocks
             included.
+        stray: seconds between two searches for jobs that are older than their ids say.
     """
 
     bookmark: float = 1.0
@@ -41,6 +44,7 @@ class ScanThresholds:
     share: float = 20
     longest: float = 10.0
     late: float = 2.0
+    stray: float = 0.25
 
 
 _USUAL = ScanThresholds()
@@ -67,7 +71,7 @@ class _Scan:
         clock: float,
         thresholds: ScanThresholds,
     ) -> None:
-        """Set the bookmarks after a full scan, which began at that time of the wall clock."""
+        """Set the bookmarks after a full scan, which began at that time of the database's clock."""
         self.slow_scans = self.slow_scans + 1 if took > thresholds.slow + 1.5 * self.usual else 0
         is_full = len(claimed) == limit
         if not is_full and not self.is_slow:
@@ -82,13 +86,29 @@ class _Scan:
             else thresholds.bookmark
         )
         self.until = time.monotonic() + pause
-        self.advance(claimed)
+        self.advance(claimed, first_id_at(clock + thresholds.late))
 
-    def advance(self, claimed: list[Claimed]) -> None:
-        """Move the bookmarks behind these jobs."""
+    def advance(self, claimed: list[Claimed], ceiling: bytes) -> None:
+        """Move the bookmarks behind these jobs, but not beyond the ids that are made now."""
         for job in claimed:
             order = 4 - job.priority
-            self.bookmarks[order] = max(self.bookmarks[order], job.id)
+            self.bookmarks[order] = max(self.bookmarks[order], min(job.id, ceiling))
+
+
+class _DatabaseClock:
+    """The database's clock, asked for once a minute: ours may be hours away from it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._offset = self._until = 0.0
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._offset = float(self._database.column("clock")[0]) - now
+            self._until = now + 60.0
+        return now + self._offset
 
 
 class Claims:
@@ -99,12 +119,16 @@ class Claims:
         self._thresholds = thresholds
         self._in_one = "claim" in database.dialect.statements
         self._scans: dict[tuple[int, int], _Scan] = {}
+        self._clock = _DatabaseClock(database)
+        self._strays = Strays(database, thresholds.stray)
 
     def claim(
         self, worker_id: int, *, queue: str, task_ids: Sequence[int], limit: int,
         thorough: bool = False,
     ) -> list[Claimed]:  # fmt: skip
         """Claim up to ``limit`` ready jobs of these tasks, best priority first, oldest first.
+
+        The order of age is that of ids, except where it differs by seconds from that of insertion.
 
         Args:
             thorough: scan from the start, even if that is slow at the moment.
@@ -113,25 +137,48 @@ class Claims:
             return []
         place = {"worker_id": worker_id, "queue_id": name_id(queue)}
         wanted: dict[str, Any] = {**place, "task_ids": list(task_ids)}
+        key = wanted["queue_id"], hash(tuple(task_ids))
+        strays = self._claim_strays(key, wanted, limit)
+        rest = limit - len(strays)
+        if not rest:
+            return strays
         if self._in_one:
-            return self._claim_in_one(wanted, limit, thorough=thorough)
-        return self._database.unit(lambda tx: _claim_in_steps(tx, **wanted, limit=limit))
+            found = self._claim_in_one(key, wanted, rest, thorough=thorough)
+        else:
+            found = self._database.unit(lambda tx: _claim_in_steps(tx, **wanted, limit=rest))
+        self._strays.note(key, found, is_full=len(found) == rest)
+        return strays + found
 
-    def _claim_in_one(self, wanted: dict[str, Any], limit: int, *, thorough: bool) -> list[Claimed]:
+    def _claim_strays(
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int
+    ) -> list[Claimed]:
+        order, ids = self._strays.find(key, wanted, limit)
+        if not ids:
+            return []
+        named = {**wanted, "priority_order": order, "ids": ids}
+        if self._in_one:
+            rows = self._database.unit(lambda tx: tx.rows("claim_named", **named), single=True)
+            return sorted(map(Claimed._make, rows), key=_order)
+        return self._database.unit(lambda tx: _claim_named(tx, **named))
+
+    def _claim_in_one(
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool
+    ) -> list[Claimed]:
         """From the bookmarks first; the rest by a full scan, unless that is slow."""
-        key = wanted["queue_id"], hash(tuple(wanted["task_ids"]))
         scan = self._scans.setdefault(key, _Scan())
+        clock = self._clock.now()
+        ceiling = first_id_at(clock + self._thresholds.late)
         claimed: list[Claimed] = []
         if time.monotonic() < scan.until and not thorough:
             claimed, took = self._scan(scan.bookmarks, wanted, limit)
             scan.usual += (took - scan.usual) * (0.2 if scan.usual else 1.0)
             if len(claimed) == limit or scan.is_slow:
-                scan.advance(claimed)
+                scan.advance(claimed, ceiling)
                 return claimed
-        rest, clock = limit - len(claimed), time.time()
+        rest = limit - len(claimed)
         found, took = self._scan(_START, wanted, rest)
         scan.note_full_scan(found, rest, took, clock, self._thresholds)
-        scan.advance(claimed)
+        scan.advance(claimed, ceiling)
         return sorted(claimed + found, key=_order)
 
     def _scan(
@@ -154,17 +201,36 @@ def _claim_in_steps(
 ) -> list[Claimed]:
     """Read the first free rows with what was asked, copy them to leases, delete them."""
     rows = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
-    claimed = [Claimed._make((*row[:-1], bool(row[-1]))) for row in rows]
+    claimed = _typed(rows)
     for priority, jobs in groupby(claimed, key=lambda job: job.priority):
         place = {"queue_id": queue_id, "priority_order": 4 - priority}
         ids = [job.id for job in jobs]
-        if tx.has("leases_take"):
-            tx.run("leases_take", worker_id=worker_id, ids=ids, **place)
-            tx.run("ready_delete", ids=ids, **place)
-        else:  # SQLite, the one writer: the rows read in the order of the key are a whole range
-            tx.run(
-                "leases_take_through",
-                worker_id=worker_id, last=ids[-1], task_ids=task_ids, **place,
-            )  # fmt: skip
-            tx.run("ready_delete_through", last=ids[-1], task_ids=task_ids, **place)
+        if tx.has("leases_take_through"):
+            # SQLite, the one writer: the rows read in the order of the key are a whole range
+            span = {"last": ids[-1], "task_ids": task_ids, **place}
+            tx.run("leases_take_through", worker_id=worker_id, **span)
+            tx.run("ready_delete_through", **span)
+        else:
+            _take(tx, worker_id, ids, place)
     return claimed
+
+
+def _claim_named(
+    tx: Tx, worker_id: int, queue_id: int, task_ids: list[int], priority_order: int,
+    ids: list[bytes],
+) -> list[Claimed]:  # fmt: skip
+    """Claim those of the jobs of a lane that are still there and free."""
+    place = {"queue_id": queue_id, "priority_order": priority_order}
+    claimed = _typed(tx.rows("claim_named", task_ids=task_ids, ids=ids, **place))
+    if claimed:
+        _take(tx, worker_id, [job.id for job in claimed], place)
+    return claimed
+
+
+def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, int]) -> None:
+    tx.run("leases_take", worker_id=worker_id, ids=ids, **place)
+    tx.run("ready_delete", ids=ids, **place)
+
+
+def _typed(rows: Sequence[Row]) -> list[Claimed]:
+    return [Claimed._make((*row[:-1], bool(row[-1]))) for row in rows]

@@ -433,7 +433,7 @@ class Database:
     ) -> StoreUnavailable:
         """The error for a caller; ``is_block``: it is the caller who runs the work again."""
         reason = " ".join(str(error).split())
-        is_refusal = code.kind is not ErrorKind.LOST or code.advice is Advice.PRIMARY
+        is_refusal = code.kind is not ErrorKind.LOST or code.advice in _REFUSALS
         if is_block and code.kind is ErrorKind.CONTENTION:
             text = f"the transaction on {self.label} cannot be committed: {reason}; run it again"
         else:
@@ -461,6 +461,8 @@ _INTERRUPTED = ErrorCode("an exception from a signal", ErrorKind.INTERRUPTED)
 _PASSING = (ErrorKind.CONTENTION, ErrorKind.LOST)
 #: Kinds that pass on their own: once the retries are used up, the database is not available.
 _UNAVAILABLE = (*_PASSING, ErrorKind.STATE, ErrorKind.NO_TABLE)
+#: What a database that answers may need, though its session is of no use any more.
+_REFUSALS = (Advice.PRIMARY, Advice.FILE, Advice.SPACE)
 
 
 class _Retries:

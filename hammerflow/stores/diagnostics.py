@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hammerflow.errors import StoreUnavailable
 from hammerflow.stores.database import Database
+from hammerflow.stores.error_codes import Advice
 
 __all__ = ["Diagnostics"]
 
@@ -50,6 +52,31 @@ class Diagnostics:
             return None
         [(limit, in_use)] = self._database.rows("health_connections")
         return int(limit), int(in_use)
+
+    def missing_right(self) -> tuple[str, str] | None:
+        """(what the database refuses, the GRANT that allows it) where this user lacks a right on a
+        table that hammerflow needs.
+
+        Raises:
+            StoreUnavailable: the tables cannot be used for another reason: they are read-only or
+                missing.
+        """
+        text = self._database.dialect.statements["health_rights"].text
+        try:
+            self._database.unit(lambda tx: tx.script(text))
+        except StoreUnavailable as error:
+            cause = error.__cause__
+            if cause is None or self._database.dialect.meaning(cause).advice is not Advice.RIGHTS:
+                raise
+            return " ".join(str(cause).split()), self._database.column("health_grant")[0]
+        return None
+
+    def schemas(self) -> list[tuple[str, bool]]:
+        """(name, whether this user may use it) of the schemas that have the tables, where a
+        database has schemas."""
+        if "health_schemas" not in self._database.dialect.statements:
+            return []
+        return [(name, bool(may_use)) for name, may_use in self._database.rows("health_schemas")]
 
     def unserved(self) -> list[tuple[str, int]]:
         """(task, number of ready jobs) of the tasks that no live worker has registered."""

@@ -48,12 +48,12 @@ class Advice(Enum):
 
 #: The end of the sentence "the database ... cannot be used: <the driver's words>; ...".
 ADVICE: Mapping[Advice, str] = {
-    Advice.REACH: "check that it runs and that the URL is right",
+    Advice.REACH: "check that it runs, that the URL is right, and that its user may connect",
     Advice.LOCKS: "find the transaction that holds the locks, and end it",
     Advice.PRIMARY: "name the server that accepts writes in the URL",
     Advice.RIGHTS: (
         "the tables' owner must GRANT SELECT, INSERT, UPDATE and DELETE on all of hammerflow's "
-        "tables to the user of the URL"
+        "tables to the user of the URL: hammerflow doctor prints the statement"
     ),
     Advice.FILE: "check its path, and that this user may write the file and its folder",
     Advice.MIGRATE: "run hammerflow migrate",

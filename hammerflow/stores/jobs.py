@@ -314,6 +314,11 @@ class Jobs(Verbs):
         """Those of these ids that no job has."""
         return set(job_ids) - self._ids("jobs_existing", job_ids)
 
+    def deleted(self, job_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these jobs of which somebody has deleted rows by hand: all, or that of the
+        state."""
+        return self.unknown(job_ids) | self._ids("jobs_missing", job_ids)
+
     def _ids(self, name: str, job_ids: Sequence[bytes]) -> set[bytes]:
         pages = in_chunks(job_ids, _PAGE)
         return {row[0] for page in pages for row in self._database.rows(name, ids=page)}
@@ -397,14 +402,14 @@ class Jobs(Verbs):
 
     def results_of_children(
         self, parent_id: bytes, dependent_id: bytes
-    ) -> Iterator[tuple[int, bytes | None]]:
-        """(spawn index, encoded result) of the single jobs among the children that a fan-in waited
-        for, in order."""
+    ) -> Iterator[tuple[int, bytes | None, bool]]:
+        """(spawn index, encoded result, whether it has ended) of the single jobs among the children
+        that a fan-in waited for, in order."""
         after = -1
         while True:
             values = {"parent": parent_id, "dependent_id": dependent_id, "after": after}
             rows = self._database.rows("children_results", n=_PAGE, **values)
-            yield from rows
+            yield from ((index, value, state is not None) for index, value, state in rows)
             if len(rows) < _PAGE:
                 return
             after = rows[-1][0]

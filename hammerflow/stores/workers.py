@@ -81,12 +81,20 @@ class Workers(Verbs):
             for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
         ]  # fmt: skip
 
-    def shared_tasks(self) -> Mapping[str, set[int]]:
-        """Numbers of the workers of each task that several of them have registered."""
-        found: dict[str, set[int]] = {}
+    def shared_tasks(self) -> Mapping[str, Sequence[str]]:
+        """The apps (by their namespaces) of each task that workers of several have registered."""
+        apps = {
+            worker["id"]: worker["info"]["doorbell"]["namespace"]
+            for worker in self.list()
+            if "doorbell" in worker["info"]
+        }
+        found: dict[str, set[str]] = {}
         for name, worker_id in self._database.rows("tasks_shared"):
-            found.setdefault(name, set()).add(worker_id)
-        return found
+            if worker_id in apps:
+                found.setdefault(name, set()).add(apps[worker_id])
+        return {
+            name: sorted(namespaces) for name, namespaces in found.items() if len(namespaces) > 1
+        }
 
     def knowing(self, task: str) -> set[int]:
         """Numbers of the workers that have registered a task."""
@@ -106,11 +114,9 @@ class Workers(Verbs):
         """
         swept = Swept()
         for worker_id, beats in self._dead(lease):
-            while self._rescue(worker_id, swept, poison_limit, beats=beats):
-                pass
+            self._rescue_all(worker_id, swept, poison_limit, beats=beats)
         for (worker_id,) in self._database.rows("leases_ownerless"):
-            while self._rescue(worker_id, swept, poison_limit, beats=None):
-                pass
+            self._rescue_all(worker_id, swept, poison_limit, beats=None)
         return swept
 
     def _dead(self, lease: float) -> Sequence[tuple[int, int]]:
@@ -159,21 +165,29 @@ class Workers(Verbs):
         tx.run("worker_tasks_delete", worker_id=worker_id)
         tx.run("worker_delete", id=worker_id)
 
-    def _rescue(
+    def _rescue_all(
         self, worker_id: int, swept: Swept, poison_limit: int, *, beats: int | None
-    ) -> bool:
-        """Take over one chunk of a dead worker's leases; whether there may be more.
+    ) -> None:
+        """Take over a dead worker's leases, chunk by chunk.
 
         Args:
             beats: how often it had beaten when it was found dead; None: it has no row any more.
         """
+        is_rest = False
+        while self._rescue(worker_id, swept, poison_limit, beats=beats, is_rest=is_rest):
+            is_rest = True
+
+    def _rescue(
+        self, worker_id: int, swept: Swept, poison_limit: int, *, beats: int | None, is_rest: bool
+    ) -> bool:
+        """Take over one chunk of a dead worker's leases; whether there may be more."""
 
         def work(unit: Unit) -> tuple[Rescued, bool, set[str]]:
             is_gone = False
             tx = unit.tx
             if beats is not None and not tx.rows("worker_still_dead", id=worker_id, beats=beats):
                 return Rescued(0, 0), False, set()  # it beats again, or another one rescues
-            rescued = rescue_leases(unit, worker_id, _CHUNK, poison_limit)
+            rescued = rescue_leases(unit, worker_id, _CHUNK, poison_limit, is_rest=is_rest)
             if not rescued.leases and beats is not None:
                 is_gone = tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0
                 if is_gone:

@@ -278,13 +278,15 @@ class Workflows(Verbs):
 
     def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
-        it has its status for its state."""
+        it has its status for its state. One whose rows were deleted by hand is ``missing``."""
         for page in in_chunks(self._database.column("node_ids", id=workflow_id), PAGE):
             rows = self._database.rows("members_page", id=workflow_id, ids=page)
             members = [WorkflowMember._make(row) for row in rows]
             inside = self.rows([m.id for m in members if m.task is None])
             states = {row.id: str(row.state.status) for row in inside}
-            yield from (m._replace(state=states.get(m.id, m.state)) for m in members)
+            for member in members:
+                without = member.state if member.task else "missing"  # its rows were deleted
+                yield member._replace(state=states.get(member.id, without))
 
     def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
         """(from, to, kind) of the edges that start at these."""

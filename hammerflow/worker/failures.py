@@ -12,8 +12,9 @@ from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
 
 __all__ = [
-    "CLOSED_PIPES", "cause_of", "dropped_job", "failure_of", "hard_timeout", "how_it_ended",
-    "lost_child", "message_of", "no_attempt_left", "self_cancelled", "traceback_of", "type_name",
+    "CLOSED_PIPES", "cause_of", "dropped_job", "failure_of", "hard_timeout",
+    "how_it_ended", "lost_child", "message_of", "no_attempt_left", "self_cancelled",
+    "traceback_of", "type_name", "uncharged",
 ]  # fmt: skip
 
 #: The exit code of a child whose pipes a body has closed.
@@ -128,6 +129,13 @@ def how_it_ended(status: int | None) -> str:
         return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"was killed by signal {-status}"
+
+
+def uncharged(failure: Failure, others: int) -> Failure:
+    """The end of a process that ran other jobs, too: it is charged to none of them."""
+    jobs = "1 other job" if others == 1 else f"{others} other jobs"
+    why = f"it ran {jobs}, too, so this is not charged, and each of them runs alone now"
+    return failure._replace(kind="suspected", message=f"{failure.message}; {why}")
 
 
 def _or_why_not(text: Callable[[], str], what: str, most: int) -> str:

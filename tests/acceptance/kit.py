@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Self
 
 from hammerflow import Hammerflow, Job, Result, Signature
@@ -82,7 +83,7 @@ class Shop:
         Args:
             arguments: of ``hammerflow worker``.
             environment: settings; ``app`` and ``folder`` of another app; a ``path`` that is
-                imported from first.
+                imported from first; ``has_log_reader`` for a pipe in front of the log.
         """
         worker = Worker(self, ["-c", str(children), *arguments], environment)
         self.workers.append(worker)
@@ -147,9 +148,11 @@ class Shop:
             assert len(roots - acknowledged) <= unknown, "jobs of no origin"
 
     def _check_attempts(self, most: int) -> None:
-        """I5: attempts without a gap, each but the last one with its error."""
+        """I5: attempts without a gap, each but the last one with its error. One that ended with
+        its process, beside others, was given back."""
         failed: dict[bytes, set[int]] = {}
-        for job_id, attempt in self.desk.sql("SELECT job_id, attempt FROM {errors}"):
+        charged = "SELECT job_id, attempt FROM {errors} WHERE kind <> 'suspected'"
+        for job_id, attempt in self.desk.sql(charged):
             failed.setdefault(as_bytes(job_id), set()).add(attempt)
         for job_id, attempt, state in self.desk.sql("SELECT job_id, attempt, state FROM {done}"):
             assert attempt <= most
@@ -197,7 +200,11 @@ class Shop:
 
 
 class Worker:
-    """``hammerflow worker`` in a session of its own."""
+    """``hammerflow worker`` in a session of its own.
+
+    Attributes:
+        log_reader: the process that copies a pipe into the log, if there is one between.
+    """
 
     def __init__(self, shop: Shop, arguments: list[str], environment: dict[str, Any]) -> None:
         self.log_path = shop.folder / f"worker-{len(shop.workers)}.log"
@@ -207,19 +214,25 @@ class Worker:
         env = {key: value for key, value in os.environ.items() if not key.startswith("HAMMERFLOW")}
         if "failpoints" in environment:
             environment["preload"] = "hammerflow.testing.failpoints"
+        has_log_reader = environment.pop("has_log_reader", False)
         settings = {"lease": LEASE, "sweep": SWEEP, "poll": POLL, **environment}
         env |= {f"HAMMERFLOW_{key.upper()}": str(value) for key, value in settings.items()}
         env |= {"HAMMERFLOW_DATABASE_URL": shop.url, "SHOP_FOLDER": str(shop.folder)}
         env["PYTHONPATH"] = os.pathsep.join([*path, str(_ROOT)])
         if shop.redis is not None:
             env["HAMMERFLOW_REDIS_URL"] = shop.redis
-        with open(self.log_path, "wb") as log:
+        self.log_reader: subprocess.Popen[bytes] | None = None
+        with open(self.log_path, "wb") as log, contextlib.ExitStack() as stack:
+            out: Any = log
+            if has_log_reader:
+                self.log_reader = reader = subprocess.Popen(["cat"], stdin=PIPE, stdout=log)
+                out = stack.enter_context(reader.stdin)  # type: ignore[arg-type]
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hammerflow", "-A", app, "worker", *arguments],
                 cwd=folder,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -283,11 +296,14 @@ class Worker:
                 found.add(stat.rpartition(")")[2].split()[0])
         return found
 
+    def fork_servers(self) -> set[int]:
+        """The supervisor's children."""
+        return {pid for pid, parent in self.family().items() if parent == self.pid}
+
     def children(self) -> set[int]:
-        """The processes that run jobs: the fork server's children."""
-        family = self.family()
-        forkers = {pid for pid, parent in family.items() if parent == self.pid}
-        return {pid for pid, parent in family.items() if parent in forkers}
+        """The processes that run jobs: the fork servers' children."""
+        forkers = self.fork_servers()
+        return {pid for pid, parent in self.family().items() if parent in forkers}
 
     def cpu(self) -> float:
         """Seconds of CPU time that the supervisor has used."""
@@ -320,6 +336,9 @@ class Worker:
         """Whatever state it is in: nothing of it is left."""
         self._signal_all(signal.SIGKILL)
         self.process.wait(10)
+        if self.log_reader is not None:
+            self.log_reader.kill()
+            self.log_reader.wait()
 
     def _signal_all(self, number: signal.Signals) -> None:
         for pid in self.family():

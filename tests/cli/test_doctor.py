@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +24,7 @@ from hammerflow.cli.checks import (
 )
 from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.settings import Settings
-from tests.cli.conftest import Run, claim, settle
+from tests.cli.conftest import HAMMERFLOW, Run, claim, settle
 
 
 def found(checks: list[Any], name: str) -> list[tuple[str, str]]:
@@ -130,6 +135,44 @@ def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow)
 
     assert ended.code == 1
     assert "are in no state table" in ended.out
+
+
+def test_a_file_that_may_not_be_written_fails(run: Run, embedded_shop: Hammerflow) -> None:
+    assert embedded_shop.jobs() == []
+    path = embedded_shop.settings.url.database
+    command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    if command and shutil.which("setpriv") is None:
+        pytest.skip("root writes any file, and setpriv is not installed")
+    embedded_shop.close()
+    Path(path).chmod(0o444)
+
+    doctor = subprocess.run(
+        [*command, *HAMMERFLOW, "--database", f"sqlite:///{path}", "--json", "doctor"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    ((status, says),) = found(json.loads(doctor.stdout)["checks"], "rights")
+    assert (doctor.returncode, status) == (1, "fail")
+    assert "readonly" in says
+    assert says.endswith("this user may write the file and its folder")
+
+
+def test_tables_that_the_search_path_misses_are_found(
+    run: Run, migrated_database: Callable[[str], str], postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    url = migrated_database("postgres")
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=elsewhere")
+
+    ended = run("--database", url, "--json", "doctor")
+
+    ((status, advice),) = [
+        (check["status"], check["advice"])
+        for check in ended.json["checks"]
+        if check["name"] == "schema"
+    ]
+    assert (ended.code, status) == (1, "fail")
+    assert "are in the schema public: name it" in advice
 
 
 def test_a_database_without_tables_fails(run: Run, database_url: str) -> None:
@@ -265,6 +308,16 @@ def test_doctor_names_a_worker_that_hears_another_doorbell(
     embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
     out = run("doctor").out
     assert ("listens to" not in out) is is_heard
+
+
+def test_workers_that_poll_need_no_common_namespace(
+    embedded_shop: Hammerflow, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = {"doorbell": {"kind": "none", "namespace": "shop", "redis": None}}
+    embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
+    monkeypatch.setenv("HAMMERFLOW_DOORBELL", "none")
+
+    assert "listens to" not in run("doctor").out
 
 
 def test_doctor_tells_two_redis_servers_apart(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,14 @@ def guest_url(migrated_database: Callable[[str], str], request: pytest.FixtureRe
         cursor.execute(f"DROP {'ROLE' if kind == 'postgres' else 'USER'} {name}")
 
 
+def _obey(guest_url: str, advice: str) -> None:
+    """Run the statement that doctor has printed, as the administrator."""
+    scheme, _, rest = guest_url.partition("://")
+    user = "postgres" if scheme == "postgresql" else "hammerflow:hammerflow"
+    with contextlib.closing(open_raw(f"{scheme}://{user}@{rest.partition('@')[2]}")) as admin:
+        admin.cursor().execute(advice.partition("run: ")[2])
+
+
 @pytest.mark.usefixtures("postgres_url", "mariadb_url")
 @pytest.mark.parametrize("guest_url", ["postgres", "mariadb"], indirect=True)
 def test_an_application_user_needs_no_right_to_make_tables(
@@ -134,6 +143,24 @@ def test_an_application_user_needs_no_right_to_make_tables(
     assert (first.code, first.err.count("\n")) == (1, 1)
     assert "run hammerflow migrate as a user who may create tables" in first.err
 
+    monkeypatch.delenv("HAMMERFLOW_PREFIX")
+    doctor = run("--database", guest_url, "doctor", "--json")
+    ((status, says, advice),) = [
+        (check["status"], check["says"], check["advice"])
+        for check in doctor.json["checks"]
+        if check["name"] == "rights"
+    ]
+    assert (doctor.code, status) == (1, "fail")
+    assert "denied" in says
+    assert re.search(r"run: GRANT .*SELECT, INSERT, UPDATE, DELETE ON .* TO '?guest_", advice)
+    _obey(guest_url, advice)
+    again = run("--database", guest_url, "doctor", "--json")
+    assert ("rights", "ok") in [(c["name"], c["status"]) for c in again.json["checks"]]
+
+
+@pytest.mark.usefixtures("postgres_url", "mariadb_url")
+@pytest.mark.parametrize("guest_url", ["postgres", "mariadb"], indirect=True)
+def test_a_missing_right_names_the_table(guest_url: str) -> None:
     told = pytest.raises(StoreUnavailable, match=r"denied.*hammerflow_workers.*must GRANT SELECT")
     with contextlib.closing(open_store(Settings(database=guest_url))) as store, told:
         store.workers.beat(1)

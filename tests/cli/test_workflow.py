@@ -93,6 +93,25 @@ def test_the_list_can_be_narrowed_and_paged(run: Run, embedded_shop: Hammerflow)
     assert [flow["id"] for flow in page + next_page] == [*rest, str(done.id)]
 
 
+@pytest.mark.parametrize("table", ["ready", "jobs"])
+def test_show_names_members_whose_rows_were_deleted(run: Run, shop: Hammerflow, table: str) -> None:
+    result = start(shop)
+    with shop.transaction() as tx:
+        column = "id" if table == "jobs" else "job_id"
+        key = "SELECT min(job_id) FROM (SELECT job_id FROM hammerflow_ready) r"
+        if shop.store.dialect == "postgres":
+            key = "SELECT job_id FROM hammerflow_ready LIMIT 1"
+        tx.execute(f"DELETE FROM hammerflow_{table} WHERE {column} = ({key})")
+
+    text = run("workflow", "show", result.id).out
+
+    (line,) = (line for line in text.splitlines() if "missing" in line)
+    assert line.startswith("first") and line.endswith("its rows were deleted by hand")
+    assert run("workflow", "show", result.id, "--json").json["nodes"][0]["state"] == "missing"
+    for form in ("text", "dot", "mermaid", "json"):
+        assert "missing" in run("workflow", "graph", result.id, "--format", form).out
+
+
 def test_show_tells_of_jobs_and_errors(run: Run, shop: Hammerflow) -> None:
     result = start(shop)
     fail(shop)

@@ -132,7 +132,8 @@ def _text(desk: Desk) -> str:
 def _numbers(desk: Desk, count: int) -> str:
     return {
         "postgres": f"generate_series(1, {count}) n",
-        "mysql": f"(SELECT seq AS n FROM seq_1_to_{count}) s",
+        "mysql": f"JSON_TABLE(CONCAT('[1', REPEAT(',1', {count - 1}), ']'), '$[*]'"
+        " COLUMNS (n FOR ORDINALITY)) s",
         "sqlite": "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c"
         f" WHERE n < {count}) SELECT n FROM c)",
     }[desk.kind]

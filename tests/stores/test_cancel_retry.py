@@ -337,6 +337,27 @@ def test_the_last_loss_allowed_parks(desk: Desk) -> None:
         desk.claim()
 
 
+def test_whose_worker_dies_with_several_is_not_charged_and_one_at_fault_is_found(
+    desk: Desk,
+) -> None:
+    guilty, innocent = desk.job(), desk.job()
+    desk.run(guilty, innocent)
+
+    def die() -> list[tuple[int, int]]:
+        """Attempts and flags of both, once their worker has died and another has claimed them."""
+        desk.store.workers.sweep(lease=30, poison_limit=3)
+        return [(job.attempt, job.flags) for job in desk.claim()]
+
+    assert die() == [(2, 0), (2, 0)], "a first attempt may be the only one"
+    assert die() == [(2, 0), (2, 0)]
+    assert die() == [(2, 16), (2, 16)], "here they were parked once"
+    assert die() == [(3, 16), (2, 16)], "the first of them was the only one that ran"
+    assert die() == [(2, 16)]
+    assert desk.states([guilty.id, innocent.id]) == ["parked", "running"]
+    assert desk.store.jobs.replay(guilty.id) == {"q"}
+    assert [(job.attempt, job.flags) for job in desk.claim()] == [(1, 0)]
+
+
 def test_a_job_asked_to_stop_is_not_rescued(desk: Desk) -> None:
     (parent,) = desk.run(desk.job())
     kid, then = desk.family(parent, 1)

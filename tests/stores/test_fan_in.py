@@ -195,8 +195,8 @@ def test_results_of_the_children_come_in_spawn_order(desk: Desk) -> None:
     found = list(desk.store.jobs.results_of_children(kids[0].parent_id, then.id))  # type: ignore[arg-type]
     assert len(found) == 1200
     missing = kids[-1].spawn_index
-    for n, (index, result) in enumerate(found):
-        assert (index, result) == (n, None if n == missing else b"M%d" % n)
+    for n, (index, result, has_ended) in enumerate(found):
+        assert has_ended and (index, result) == (n, None if n == missing else b"M%d" % n)
 
 
 def test_four_threads_settle_overlapping_fan_ins(desk: Desk) -> None:

@@ -39,6 +39,7 @@ from hammerflow.jobs.outcome import (
     Released,
     Retrying,
     Snoozed,
+    Suspected,
 )
 from tests.stores.kit import BAD, GONE, Desk, as_bytes, desk_at, failed, spawned
 
@@ -68,6 +69,9 @@ class Row:
     failed: int = 0
     run_at: float = 0.0
     losses: int = 0
+    deaths: int = 0  # the losses, and others that were not charged
+    claimed: int = 0  # number of its claim
+    is_suspect: bool = False
     worker: int = 0
     cancel: str | None = None
     unserved: bool = False
@@ -83,6 +87,7 @@ class Model:
         self.serves: dict[int, set[str]] = {}
         self.paused: set[str] = set()
         self.now = 0.0
+        self.claims = 0
 
     def insert(self, job: NewJob) -> bytes:
         if job.unique_key is not None and job.unique_key in self.keys:
@@ -109,7 +114,9 @@ class Model:
             if row.state == "ready" and row.job.queue == queue and row.job.task in tasks
         ]
         fit.sort(key=lambda row: (-row.job.priority, row.job.id))
+        self.claims += 1
         for row in fit[:limit]:
+            row.claimed = self.claims
             row.state, row.worker, row.cancel = "running", worker, None
             row.lease, row.attempt = row.lease + 1, row.attempt + 1
         return fit[:limit]
@@ -121,11 +128,13 @@ class Model:
     def settle(self, row: Row, outcome: Outcome) -> None:
         if isinstance(outcome, Lost):
             row.losses += 1
+            row.deaths += 1
             if row.losses >= 3:
                 outcome = Parked("poison", GONE)
             else:
                 bad = Failed(GONE) if outcome.delay is None else Retrying(outcome.delay, GONE)
                 outcome = bad
+        row.deaths += isinstance(outcome, Suspected)
         if row.cancel and not isinstance(outcome, Completed | Failed | Cancelled):
             outcome = Cancelled(row.cancel)
         match outcome:
@@ -138,7 +147,7 @@ class Model:
                 self.end(row, "cancelled")
             case Parked():
                 row.state, row.unserved = "parked", False
-            case Released():
+            case Released() | Suspected():
                 row.state, row.attempt = "ready", row.attempt - 1
             case Snoozed(delay):
                 row.state, row.attempt, row.run_at = "scheduled", row.attempt - 1, self.now + delay
@@ -179,19 +188,38 @@ class Model:
         if row.job.unique_key:
             self.keys[row.job.unique_key] = row.job.id
         row.state, row.lease, row.attempt, row.losses = "ready", row.lease + 1, 0, 0
+        row.deaths, row.is_suspect = 0, False
         return True
 
     def sweep(self) -> None:
         for worker, beat in list(self.beats.items()):
             if self.now - beat > LEASE:
                 del self.beats[worker], self.serves[worker]
+        held: dict[int, list[Row]] = {}
         for row in self.rows.values():
             if row.state == "running" and row.worker not in self.beats:
+                held.setdefault(row.worker, []).append(row)
+        for rows in held.values():
+            self.rescue(rows)
+
+    def rescue(self, rows: list[Row]) -> None:
+        suspects = sorted(
+            (row for row in rows if row.is_suspect or len(rows) == 1),
+            key=lambda row: (row.claimed, -row.job.priority, row.job.id),
+        )
+        for row in rows:
+            is_guilty = suspects[:1] == [row]
+            row.deaths += 1
+            if row.cancel:
                 row.losses += 1
-                if row.cancel:
-                    self.end(row, "cancelled")
-                else:
-                    row.state, row.unserved = "parked" if row.losses >= 3 else "ready", False
+                self.end(row, "cancelled")
+                continue
+            is_charged = is_guilty or row.attempt == 1
+            row.losses += is_charged
+            row.attempt -= not is_charged
+            is_poison = is_guilty and row.losses >= 3
+            row.state, row.unserved = "parked" if is_poison else "ready", False
+            row.is_suspect |= not is_guilty and row.deaths >= 3
 
     def promote(self) -> int:
         due = [r for r in self.rows.values() if r.state == "scheduled" and r.run_at <= self.now]
@@ -220,6 +248,7 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Snoozed, st.sampled_from(DELAYS)),
     st.just(Cancelled("because")),
     st.just(Released()),
+    st.just(Suspected(GONE._replace(kind="suspected"))),
     st.just(Parked("undecodable", BAD)),
     st.builds(Lost, st.just(GONE), st.sampled_from([None, *DELAYS])),
 )

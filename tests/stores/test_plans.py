@@ -34,6 +34,17 @@ def some(letter: str) -> list[bytes]:
 PLACE = {"queue_id": name_id("q"), "priority_order": 2}
 STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {**PLACE, "ids": some("r")},
+    "strays": {
+        **PLACE,
+        "bound": key("r", 9),
+        "window": 20,
+        "age": 3600.0,
+        "task_ids": [name_id("t")],
+        "n": 10,
+    },
+    "strays_next": {**PLACE, "bound": key("r", 9), "window": 20},
+    "job_age": {"id": some("d")[3]},
+    "claim_named": {**PLACE, "ids": some("r")[:5], "task_ids": [name_id("t")], "worker_id": 9},
     "leases_delete": {"worker_id": 9, "ids": some("l")},
     "waiting_lock": {"ids": some("w")},
     "waiting_count": {"n": 1, "failed": 0, "skipped": 0, "cause": None, "ids": some("w")},

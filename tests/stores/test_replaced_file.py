@@ -102,7 +102,7 @@ def test_a_removed_log_is_noticed(embedded: Desk) -> None:
     wal = Path(f"{file_of(embedded)}-wal")
     one(embedded)
     os.rename(wal, wal.with_suffix(".away"))
-    for tx in embedded.store.database._idle:
+    for tx in embedded.store.database.connections.idle:
         tx.wal_due = 0.0  # type: ignore[attr-defined]
 
     with pytest.raises(StoreUnavailable, match="write-ahead log"):

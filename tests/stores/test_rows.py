@@ -24,7 +24,11 @@ PACKAGE = Path(hammerflow.__file__).parent
 MACROS = {
     **table_names("", None, ""),
     **dict.fromkeys(
-        ["prefix", "schema", "now", "table", "for_update", "for_share", "skip_locked", "epoch"], ""
+        [
+            "prefix", "schema", "now", "table", "for_update", "for_share", "skip_locked", "epoch",
+            "by_primary",
+        ],
+        "",
     ),
     "after": ":@::float8", "age": "", "seconds_until": "", "lock_of": "",
 }  # fmt: skip

@@ -11,23 +11,32 @@ from urllib.parse import urlsplit
 
 __all__ = ["Proxy"]
 
+_PLAIN = {"postgresql": "sslmode=disable", "mysql": "ssl_disabled=true"}
+
 
 class Proxy:
     """Forwards bytes both ways; can cut at a word, swallow replies, dawdle or drop connections.
 
+    Its words are not to be seen in TLS, which newer servers offer by themselves.
+
     Args:
         url: of the server behind it.
+        tls: clients may use TLS; else the proxy's URL tells them not to.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: bool = False) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname or "127.0.0.1", parts.port or 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         login = parts.netloc.rpartition("@")[0]
-        self.url = parts._replace(netloc=f"{login}@127.0.0.1:{port}".lstrip("@")).geturl()
+        parts = parts._replace(netloc=f"{login}@127.0.0.1:{port}".lstrip("@"))
+        plain = "" if tls else _PLAIN.get(parts.scheme, "")
+        parts = parts._replace(query="&".join(filter(None, (parts.query, plain))))
+        self.url = parts.geturl()
         self._cut_word: bytes | None = None
         self._cut_before = False
+        self._skip = 0
         self._silent = threading.Event()
         self._delay = 0.0
         self._rate: float | None = None
@@ -35,13 +44,14 @@ class Proxy:
         self.cuts = 0  # how often a connection was cut at the word
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut_at(self, word: str, *, before: bool = False) -> None:
+    def cut_at(self, word: str, *, before: bool = False, skip: int = 0) -> None:
         """Cut the next connection that sends this word, once.
 
         Args:
             before: the server does not receive it; else it does, and its reply is dropped.
+            skip: so many messages with this word pass first.
         """
-        self._cut_before, self._cut_word = before, word.encode()
+        self._cut_before, self._skip, self._cut_word = before, skip, word.encode()
 
     def spare(self) -> None:
         """Cut at no word any more."""
@@ -125,6 +135,9 @@ class Proxy:
     def _is_cut(self, data: bytes) -> bool:
         word = self._cut_word
         if word is None or word not in data:
+            return False
+        if self._skip:
+            self._skip -= 1
             return False
         self._cut_word = None
         self.cuts += 1

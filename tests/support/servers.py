@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.programs import KINDS, find_program
+from tests.support.programs import KINDS
 
 __all__ = [
     "MariaDB",
@@ -50,19 +50,22 @@ class Server:
 
     kind = ""  # its key in KINDS
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, tls: bool = False) -> None:
         self.durable = durable  # syncs to disk as in production; off: fast, survives kill -9 only
+        self.tls = tls  # offers TLS, whatever its version does by itself
         self.port = _free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kind}-", dir=temporary_folder()))
         self.process: subprocess.Popen[bytes] | None = None
         self._paused = False
         _own(self.folder)
         self._prepare()
+        if tls:
+            self._certify()
 
     @classmethod
     def programs(cls) -> None:
         """Raise LookupError, saying what to do, where a program is missing."""
-        if any(find_program(program) is None for program in KINDS[cls.kind].programs):
+        if not KINDS[cls.kind].is_there():
             raise LookupError(KINDS[cls.kind].advice())
 
     def url(self, database: str | None = None) -> str:
@@ -86,7 +89,7 @@ class Server:
         """Start on the same port and data, and return when it answers."""
         if self.process is not None:
             raise RuntimeError(f"this {self.kind} server runs already")
-        self.process = _spawn(self._command(), self.folder)
+        self.process = _spawn(self._command(), self.folder, KINDS[self.kind].root)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -136,6 +139,16 @@ class Server:
 
     def _prepare(self) -> None:
         """Make the data folder."""
+
+    def _certify(self) -> None:
+        """Make a certificate that nobody has signed, and its key."""
+        key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        command += ["-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(command, check=True, capture_output=True)
+        for path in key, certificate:
+            path.chmod(0o600)
+            _own(path)
 
     def _command(self) -> list[str]:
         raise NotImplementedError
@@ -203,7 +216,13 @@ class Postgres(Server):
         }
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
-        command = [_program("postgres"), "-D", str(self.folder / "data")]
+        if self.tls:
+            options |= {
+                "ssl": "on",
+                "ssl_key_file": self.folder / "key.pem",
+                "ssl_cert_file": self.folder / "certificate.pem",
+            }
+        command = [_program(self.kind, "postgres"), "-D", str(self.folder / "data")]
         return command + [f"--{name}={value}" for name, value in options.items()]
 
     def _answers(self) -> bool:
@@ -248,14 +267,20 @@ class MariaDB(Server):
             "init-file": self.folder / "users.sql",
             "max-connections": 200,
             "innodb-buffer-pool-size": "64M",
-            "innodb-log-file-size": "16M",
+            "loose-innodb-log-file-size": "16M",
             "innodb-flush-log-at-trx-commit": 1 if self.durable else 2,
             "innodb-doublewrite": int(self.durable),
             "innodb-fast-shutdown": 1,
         }
+        if self.tls:
+            options |= {
+                "ssl-key": self.folder / "key.pem",
+                "ssl-cert": self.folder / "certificate.pem",
+            }
         flags = ["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]
         pairs = [f"--{name}={value}" for name, value in options.items()]
-        return [_program("mariadbd"), *flags, *pairs]
+        program = "mysqld" if _is_mysql() else "mariadbd"
+        return [_program(self.kind, program), *flags, *pairs]
 
     def _answers(self) -> bool:
         import pymysql
@@ -283,7 +308,7 @@ class Redis(Server):
 
     def _command(self) -> list[str]:
         return [
-            *(_program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(_program(self.kind, "redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--save", "", "--appendonly", "no", "--dir", str(self.folder)),
         ]
 
@@ -384,44 +409,62 @@ def _copy_template(kind: str, data: Path, make: Callable[[Path], None]) -> None:
 
 
 def _init_postgres(data: Path) -> None:
-    command = [_program("initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    _run([*command, "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])
+    command = [_program("postgres", "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
+    options = ["--encoding=UTF8", "--locale=C", "--no-sync"]
+    _run([*command, *options], KINDS["postgres"].root)
 
 
 def _init_mariadb(data: Path) -> None:
-    _run(
-        [
-            *(_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}"),
-            *("--auth-root-authentication-method=normal", "--skip-test-db"),
-            *("--skip-name-resolve", "--innodb-log-file-size=16M", "--innodb-doublewrite=0"),
-            "--innodb-flush-log-at-trx-commit=0",
+    if _is_mysql():
+        command = [_program("mariadb", "mysqld"), "--no-defaults", "--initialize-insecure"]
+        options = [f"--datadir={data}"]
+    else:
+        command = [_program("mariadb", "mariadb-install-db"), "--no-defaults"]
+        options = [
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            *("--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=16M"),
+            "--force",  # also where the root's /etc/hosts does not know the host's name
         ]
-    )
+    fast = ["--innodb-doublewrite=0", "--innodb-flush-log-at-trx-commit=0"]
+    _run([*command, *options, *fast], KINDS["mariadb"].root)
 
 
-def _run(command: list[str]) -> None:
-    process = _spawn(command, temporary_folder())
+def _is_mysql() -> bool:
+    """Whether MySQL stands in for MariaDB."""
+    return KINDS["mariadb"].program("mariadbd") is None
+
+
+def _run(command: list[str], root: str) -> None:
+    process = _spawn(command, temporary_folder(), root)
     if process.wait() != 0:
         log = (temporary_folder() / "log").read_text(errors="replace")
         raise RuntimeError(f"{command[0]} failed:\n{log[-3000:]}")
 
 
-def _program(name: str) -> str:
-    path = find_program(name)
+def _program(kind: str, name: str) -> str:
+    path = KINDS[kind].program(name)
     if path is None:
-        kind = next(kind for kind in KINDS.values() if name in kind.programs)
-        raise LookupError(kind.advice())
+        raise LookupError(KINDS[kind].advice())
     return path
 
 
 # -- processes
 
 
-def _spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], folder: Path, root: str) -> subprocess.Popen[bytes]:
     account = _account()
-    options: dict[str, Any] = {}
-    if account is not None:
-        options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+    def prepare() -> None:
+        if root != "/":
+            os.chroot(root)
+            os.chdir(folder)
+        if account is not None:
+            os.setgroups([])
+            os.setgid(account.pw_gid)
+            os.setuid(account.pw_uid)
+        _die_with_parent()  # after the change of user, which would clear it
+
     # The environment's PGxxx and LC_xxx variables must not reach the server.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(folder)}
     with open(folder / "log", "ab") as log:
@@ -433,8 +476,7 @@ def _spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C in the terminal is for pytest
-            preexec_fn=_die_with_parent,  # after the change of user, which would clear it
-            **options,
+            preexec_fn=prepare,
         )
 
 

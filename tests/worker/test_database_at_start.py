@@ -66,9 +66,9 @@ def test_a_worker_waits_for_its_database(kind: type[Postgres | MariaDB], tmp_pat
         assert bounded.log.count("the database is down, waiting") == 1
         assert bounded.log.count("cannot be used") == 2
         assert impatient.log.count("cannot be used") == 1 and "waiting" not in impatient.log
-        stopped.wait_for("the database is down, waiting until it answers")
+        stopped.wait_for("the database is down, waiting until it is back")
         assert stopped.end() == 0
-        patient.wait_for("the database is down, waiting until it answers")
+        patient.wait_for("the database is down, waiting until it is back")
         server.start()
         patient.wait_for("worker started")
         assert patient.log.count("the database is down") == 1

@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.kit import Shop
 from tests.conftest import _migrate
+from tests.proof.chaos.borders import of_a_plain_user
 from tests.support.servers import MariaDB, Postgres
 from tests.support.waiting import until
 
@@ -23,7 +24,7 @@ def test_a_database_that_turns_read_only_costs_two_lines(
 ) -> None:
     with kind() as server:
         _migrate(server.url())
-        shop = shop_at(_of_a_plain_user(server))
+        shop = shop_at(of_a_plain_user(server, server.url()))
         with shop.worker() as worker:
             held = shop.send("hold", "gate", 7)
             shop.wait_for_run(held)
@@ -42,18 +43,6 @@ def test_a_database_that_turns_read_only_costs_two_lines(
         assert len(lines) == 2, worker.log
         assert opened < 100
         assert shop.job(held).attempt == 1 and shop.kinds(held) == []
-
-
-def _of_a_plain_user(server: Any) -> str:
-    """The URL of a user whom read_only stops."""
-    url: str = server.url()
-    if isinstance(server, Postgres):
-        return url
-    _run(server, "CREATE USER plain@'%'")
-    _run(server, "GRANT ALL ON *.* TO plain@'%'")
-    _run(server, "REVOKE READ_ONLY ADMIN, SUPER ON *.* FROM plain@'%'")
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://plain@{rest.rpartition('@')[2]}"
 
 
 def _turn(server: Any, how: str) -> None:

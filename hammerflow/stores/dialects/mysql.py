@@ -204,6 +204,7 @@ class MySQL(DriverDialect):
             "lock_of": "FOR UPDATE",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
             "epoch": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000e0)",
+            "by_primary": "FORCE INDEX (PRIMARY)",
             "table": "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         }
         super().__init__(prefix, None, "`", macros)

@@ -199,6 +199,7 @@ class Postgres(DriverDialect):
             "for_share": "FOR SHARE",
             "lock_of": "FOR UPDATE OF @",
             "skip_locked": "FOR UPDATE SKIP LOCKED",
+            "by_primary": "",
             "epoch": "extract(epoch from clock_timestamp())::float8",
         }
         super().__init__(prefix, schema, '"', macros)
@@ -277,6 +278,8 @@ class Postgres(DriverDialect):
             return error.sqlstate, error.sqlstate[:2]
         if isinstance(error, psycopg.DataError):  # a NUL in a text
             return ("22",)
+        if self.is_full(error):
+            return ("53300",)
         return ("",) if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else ()
 
     def time(self, instant: datetime | None) -> datetime | None:

@@ -166,7 +166,9 @@ class SQLite(DriverDialect):
             "after": f"({_NOW} + :@::float8)",
             "age": f"({_NOW} - @)",
             "seconds_until": f"(@ - {_NOW})",
-            **dict.fromkeys(("for_update", "for_share", "lock_of", "skip_locked"), ""),
+            **dict.fromkeys(
+                ("for_update", "for_share", "lock_of", "skip_locked", "by_primary"), ""
+            ),
             "epoch": _NOW,
         }
         super().__init__(prefix, None, '"', macros)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from hammerflow.jobs.outcome import Cancelled, Failure, Lost, Parked
+from hammerflow.jobs.job import RowFlags
+from hammerflow.jobs.outcome import Failure
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import ErrorRow, LeaseRow, Row, cancelled_row, parked_row
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd
-from hammerflow.stores.transitions.settle import decide_loss, end_jobs
+from hammerflow.stores.transitions.settle import end_jobs, mark_suspects
 from hammerflow.stores.transitions.unit import Unit
 
 __all__ = ["Rescued", "release_unheld", "rescue_leases"]
@@ -50,41 +51,65 @@ def release_unheld(unit: Unit, worker_id: int, held: set[bytes]) -> int:
     return len(unheld)
 
 
-def rescue_leases(unit: Unit, worker_id: int, limit: int, poison_limit: int) -> Rescued:
+def rescue_leases(
+    unit: Unit, worker_id: int, limit: int, poison_limit: int, *, is_rest: bool = False
+) -> Rescued:
     """Take over a dead worker's leases: its jobs go back to ready, are parked, or end.
 
+    Its death is held against the only job that it had, or else against the worker suspect that it
+    ran: :class:`Suspects <hammerflow.worker.supervisor.suspects.Suspects>` has one at a time run,
+    in the order of their claims. Of other jobs it is not known which was at fault. A first attempt
+    is lost all the same, for it may be the only one that the job may have; later ones are given
+    back. At the death that would park a job it becomes a worker suspect instead.
+
     Rows that another supervisor has locked are skipped.
+
+    Args:
+        is_rest: others of its leases were taken over before, and one of them may be at fault.
     """
     leases = _leases(unit.tx, worker_id, limit)
     if not leases:
         return Rescued(0, 0)
     ids = [row.job_id for row in leases]
+    links = unit.tx.rows("ended_links", ids=ids)
+    guilty = None if is_rest else _guilty(leases, {link[0]: link[4] for link in links})
     losses: dict[bytes, int] = dict(unit.tx.rows("losses", ids=ids))
+    deaths: dict[bytes, int] = dict(unit.tx.rows("deaths", ids=ids))
     unit.tx.run("leases_delete", worker_id=worker_id, ids=ids)
-    halted = _in_halted_workflows(unit.tx, ids)
-    ready: list[Row] = []
-    parked: list[Row] = []
-    cancelled: list[Row] = []
+    halted = _in_halted_workflows(unit.tx, links)
+    ready, parked, cancelled, errors, suspects = [], [], [], [], []
     for row in leases:
-        outcome = decide_loss(Lost(_GONE), losses.get(row.job_id, 0) + 1, poison_limit)
+        kind, text = "lost", _GONE.message
         if row.cancel is not None or row.job_id in halted:
-            outcome = Cancelled(row.cancel or "its workflow was ended")
-        match outcome:
-            case Cancelled(reason):
-                cancelled.append(cancelled_row(row, worker_id, reason))
-            case Parked(why, _):
-                parked.append(parked_row(row[:6], why, _GONE.message))
-            case _:
-                ready.append(row[:6])
-    errors = [
-        ErrorRow(row.job_id, row.lease, "lost", row.attempt, _GONE.type, _GONE.message, "")
-        for row in leases
-    ]
+            reason = row.cancel or "its workflow was ended"
+            cancelled.append(cancelled_row(row, worker_id, reason))
+        elif row.job_id != guilty:
+            if row.attempt > 1:
+                kind, text = "suspected", f"{text}; it held other jobs, too: this is not charged"
+            if deaths.get(row.job_id, 0) + 1 >= poison_limit:
+                suspects.append(row.job_id)
+            ready.append((*row[:5], row.attempt - (row.attempt > 1)))
+        elif losses.get(row.job_id, 0) + 1 >= poison_limit:
+            parked.append(parked_row(row[:6], "poison", text))
+        else:
+            ready.append(row[:6])
+        errors.append(ErrorRow(row.job_id, row.lease, kind, row.attempt, _GONE.type, text, ""))
     unit.insert("errors_insert", errors)
     _end_cancelled(unit, cancelled)
+    mark_suspects(unit.tx, suspects, RowFlags.WORKER_SUSPECT)
     unit.insert("parked_insert", parked)
     unit.make_ready(ready)
     return Rescued(len(leases), len(parked))
+
+
+def _guilty(leases: Sequence[LeaseRow], flags: Mapping[bytes, int]) -> bytes | None:
+    """The job at fault for the death of the worker that held these leases, if that is known."""
+    if len(leases) == 1:
+        return leases[0].job_id
+    suspects = [row for row in leases if flags.get(row.job_id, 0) & RowFlags.WORKER_SUSPECT]
+    if not suspects:
+        return None
+    return min(suspects, key=lambda row: (row.started_at, row.priority_order, row.job_id)).job_id
 
 
 def _leases(tx: Tx, worker_id: int, limit: int) -> Sequence[LeaseRow]:
@@ -99,11 +124,9 @@ def _end_cancelled(unit: Unit, done: Sequence[Row]) -> None:
         end_jobs(unit, [JobEnd.of(link, DependencyOutcome.FAILED, is_own=True) for link in links])
 
 
-def _in_halted_workflows(tx: Tx, job_ids: Sequence[bytes]) -> set[bytes]:
+def _in_halted_workflows(tx: Tx, links: Sequence[Row]) -> set[bytes]:
     """Those of the jobs that are members of workflows in which nothing starts any more."""
-    workflow_of = {
-        link[0]: link[3] for link in tx.rows("ended_links", ids=job_ids) if link[3] is not None
-    }
+    workflow_of = {link[0]: link[3] for link in links if link[3] is not None}
     if not workflow_of:
         return set()
     rows = tx.rows("workflows_share", ids=sorted(set(workflow_of.values())))

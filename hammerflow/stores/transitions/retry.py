@@ -20,7 +20,7 @@ __all__ = ["retry_job"]
 
 
 def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
-    """Put a job back to ready with all its attempts.
+    """Put a job back to ready with all its attempts, cleared of any suspicion.
 
     A member of a workflow that has ended is run again by a rerun of its workflow instead.
 
@@ -51,6 +51,8 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
         lease, attempt = parked[4:6]
     _check_dependencies(tx, job_id)
     retake_keys(tx, [(unique_key, job_id)])
+    if flags:
+        tx.run("job_clear", id=job_id)
     if parked is None:
         edges = tx.rows("edges_of", ids=[job_id]) if flags else []
         await_again(tx, [(child_id, kind) for _, child_id, kind in edges], dependent_id, outcome)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob
+from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, RowFlags
 from hammerflow.jobs.outcome import (
     Cancelled,
     Completed,
@@ -19,6 +19,7 @@ from hammerflow.jobs.outcome import (
     Retrying,
     Snoozed,
     Spawned,
+    Suspected,
 )
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import (
@@ -36,7 +37,9 @@ from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, releas
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import TRACE, storable
 
-__all__ = ["Batch", "decide_loss", "end_jobs", "is_plain", "settle", "settle_streaming"]
+__all__ = [
+    "Batch", "decide_loss", "end_jobs", "is_plain", "mark_suspects", "settle", "settle_streaming",
+]  # fmt: skip
 
 #: Claimed jobs with how they went.
 Batch = Sequence[tuple[Claimed, Outcome]]
@@ -289,7 +292,7 @@ def _write_errors(unit: Unit, mine: Batch) -> None:
             storable(failure.message, TRACE), storable(failure.traceback, TRACE),
         )
         for job, outcome in mine
-        if isinstance(outcome, Failed | Retrying | Parked)
+        if isinstance(outcome, Failed | Retrying | Parked | Suspected)
         for failure in [outcome.failure]
     ]  # fmt: skip
     unit.insert("errors_insert", rows)
@@ -302,7 +305,7 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
     parked: list[Row] = []
     for job, outcome in mine:
         match outcome:
-            case Released():
+            case Released() | Suspected():
                 ready.append(ReadyRow.back(job, job.attempt - 1))
             case Retrying(delay, _) if delay <= 0:
                 ready.append(ReadyRow.back(job, job.attempt))
@@ -318,9 +321,16 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
                 unit.settlement.parked.append(job.id)
             case _:
                 pass
+    mark_suspects(unit.tx, [job.id for job, o in mine if type(o) is Suspected], RowFlags.SUSPECT)
     unit.insert("parked_insert", parked)
     unit.insert("scheduled_insert", scheduled)
     unit.make_ready(ready)
+
+
+def mark_suspects(tx: Tx, ids: Sequence[bytes], flag: RowFlags) -> None:
+    """Note in the rows of jobs, where every claim reads it, how alone they must run."""
+    if ids:
+        tx.run("jobs_mark", ids=sorted(ids), flag=int(flag))
 
 
 def _write_operations(unit: Unit, mine: Batch) -> None:
@@ -341,7 +351,7 @@ def _write_operations(unit: Unit, mine: Batch) -> None:
 
 
 def _end_of(job: Claimed, outcome: Outcome, flags: int) -> JobEnd:
-    links = (job.id, job.dependent_id, job.unique_key, job.workflow_id, job.flags or flags)
+    links = (job.id, job.dependent_id, job.unique_key, job.workflow_id, job.flags | flags)
     if type(outcome) is Completed:
         return JobEnd(*links, DependencyOutcome.COMPLETED)
     return JobEnd(*links, DependencyOutcome.FAILED, is_own=True)

@@ -15,7 +15,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.enqueue.job_factory import errback_takes_three
 from hammerflow.errors import JobFailed
 from hammerflow.jobs.job import Claimed, JobState
-from hammerflow.results.reading import decoded, decoded_results
+from hammerflow.results.reading import decoded, decoded_results, tell_deleted
 from hammerflow.tasks.task import Task
 from hammerflow.workflows.references import (
     ChildrenRef,
@@ -26,6 +26,9 @@ from hammerflow.workflows.references import (
 )
 
 __all__ = ["Inputs", "first_arguments"]
+
+#: Children that have not ended, of which it is asked why.
+_MOST_NAMED = 100
 
 
 def first_arguments(
@@ -95,8 +98,10 @@ def _children(app: Hammerflow, job: Claimed, source: ChildrenRef) -> list[Any]:
     def child(index: int) -> bytes:
         return jobs.children(parent_id, after=index - 1, limit=1)[0].id.bytes
 
-    found = jobs.results_of_children(parent_id, job.id)
-    single = ((index, decoded(app, value, partial(child, index))) for index, value in found)
+    found = [*jobs.results_of_children(parent_id, job.id)]
+    if open_ := [index for index, _, has_ended in found if not has_ended]:
+        tell_deleted(app, [child(index) for index in open_[:_MOST_NAMED]])
+    single = ((index, decoded(app, value, partial(child, index))) for index, value, _ in found)
     refs = ResultRef([ref for _, ref in source.canvases])
     several = zip(
         (i for i, _ in source.canvases), refs.resolve(partial(decoded_results, app)), strict=True

@@ -4,108 +4,29 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.async_handle import AsyncChildHandle
+from hammerflow.worker.supervisor.backlog import Backlog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, TINY, Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob
 from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
+from hammerflow.worker.supervisor.suspects import SUSPECTS, Suspects
 
 __all__ = ["AsyncChildGroup", "ChildGroup", "Group", "Handle", "SerialChildGroup"]
 
 #: Seconds without an ended job after which a child counts as busy with a long one.
 STUCK = 0.050
+#: While this many suspects wait, nothing is claimed.
+_MOST_SUSPECTS = 1_000
 
 Handle = SerialChildHandle | AsyncChildHandle
 H = TypeVar("H", SerialChildHandle, AsyncChildHandle)
-
-
-class _Batch(NamedTuple):
-    """Jobs of one registration that came at the same time."""
-
-    worker_id: int
-    jobs: deque[Claimed]
-    since: float
-
-    def held(self) -> list[HeldJob]:
-        return [HeldJob(self.worker_id, job) for job in self.jobs]
-
-
-class Backlog:
-    """Jobs that were claimed and that no child has: first come, first served."""
-
-    def __init__(self) -> None:
-        self._batches: deque[_Batch] = deque()
-        self.count = 0
-
-    def __bool__(self) -> bool:
-        return self.count > 0
-
-    @property
-    def oldest(self) -> float:
-        """When the first of them came; infinity if there is none."""
-        return self._batches[0].since if self._batches else math.inf
-
-    @property
-    def head(self) -> tuple[int, deque[Claimed]]:
-        """The first jobs, and the one registration that claimed them."""
-        return self._batches[0].worker_id, self._batches[0].jobs
-
-    def add(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
-        """Append new jobs."""
-        self._batches.append(_Batch(worker_id, deque(jobs), now))
-        self.count += len(jobs)
-
-    def put_back(self, held: Sequence[HeldJob], now: float) -> None:
-        """Prepend jobs that a child had."""
-        for worker_id, job in reversed(held):
-            if not self._batches or self._batches[0].worker_id != worker_id:
-                self._batches.appendleft(_Batch(worker_id, deque(), now))
-            self._batches[0].jobs.appendleft(job)
-        self.count += len(held)
-
-    def take(self, count: int) -> list[Claimed]:
-        """Remove the first ``count`` jobs of the head, which has as many."""
-        jobs = self._batches[0].jobs
-        taken = [jobs.popleft() for _ in range(count)]
-        if not jobs:
-            self._batches.popleft()
-        self.count -= count
-        return taken
-
-    def take_before(self, instant: float) -> list[HeldJob]:
-        """Remove the jobs that came before this instant."""
-        taken: list[HeldJob] = []
-        while self._batches and self._batches[0].since < instant:
-            taken += self._batches.popleft().held()
-        self.count -= len(taken)
-        return taken
-
-    def take_all(self) -> list[HeldJob]:
-        """Remove all jobs."""
-        return self.take_before(math.inf)
-
-    def take_job(self, job_id: bytes) -> list[HeldJob]:
-        """Remove one job, if it is here."""
-        for batch in self._batches:
-            for job in batch.jobs:
-                if job.id == job_id:
-                    batch.jobs.remove(job)
-                    self.count -= 1
-                    if not batch.jobs:
-                        self._batches.remove(batch)
-                    return [HeldJob(batch.worker_id, job)]
-        return []
-
-    def held(self) -> list[HeldJob]:
-        """All jobs; they stay."""
-        return [held for batch in self._batches for held in batch.held()]
 
 
 class ChildGroup(Generic[H]):
@@ -123,9 +44,12 @@ class ChildGroup(Generic[H]):
     is_async: bool
     _handle_type: type[H]
 
-    def __init__(self, lock: threading.RLock, queues: Mapping[int, str]) -> None:
+    def __init__(
+        self, lock: threading.RLock, queues: Mapping[int, str], peers: list[Suspects]
+    ) -> None:
         self.children: list[H] = []
         self.backlog = Backlog()
+        self.suspects = Suspects(peers)
         self.prefetch = Prefetch()
         self.wanted = 0
         self.task_ids: list[int] = []
@@ -148,23 +72,78 @@ class ChildGroup(Generic[H]):
 
     def remove(self, child: Handle) -> None:
         """Forget a child that has ended."""
+        self.suspects.forget(child)
         self.children = [other for other in self.children if other is not child]
+
+    @property
+    def missing(self) -> int:
+        """How many children there are too few, or, if negative, too many: there is one more for
+        each suspect that may start."""
+        staying = sum(child.is_staying for child in self.children)
+        return self.wanted + self._startable_suspects() - staying
+
+    def retire_surplus(self) -> None:
+        """Let idle children end that were started for suspects that are gone."""
+        idle = (child for child in self.children if child.is_staying and not child.is_busy)
+        for child in islice(idle, max(0, -self.missing)):
+            child.is_retiring = True
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether jobs wait for a child."""
+        return bool(self.backlog or self.suspects)
 
     def held(self) -> list[HeldJob]:
         """All jobs of this kind that were claimed and have not ended."""
-        return [held for child in self.children for held in child.held()] + self.backlog.held()
+        in_children = [held for child in self.children for held in child.held()]
+        return in_children + self.backlog.held() + self.suspects.held()
+
+    def add_jobs(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
+        """Append jobs that were claimed under one registration."""
+        if any(job.flags & SUSPECTS for job in jobs):
+            self.suspects.add(worker_id, [job for job in jobs if job.flags & SUSPECTS], now)
+            jobs = [job for job in jobs if not job.flags & SUSPECTS]
+        if jobs:
+            self.backlog.add(worker_id, jobs, now)
+
+    def put_back(self, held: Sequence[HeldJob], now: float) -> None:
+        """Prepend jobs that a child had and did not start."""
+        self.backlog.put_back([one for one in held if not one.job.flags & SUSPECTS], now)
+        for one in held:
+            if one.job.flags & SUSPECTS:
+                self.suspects.put_back(one, now)
 
     def take_back(self, now: float) -> None:
-        """Move what the children have not started to the backlog."""
+        """Take what the children have not started."""
         for child in self.children:
-            self.backlog.put_back(child.take_back(), now)
+            self.put_back(child.take_back(), now)
+
+    def take_waiting(self) -> list[HeldJob]:
+        """Remove the jobs that wait for a child."""
+        return self.backlog.take_all() + self.suspects.take_before(math.inf)
+
+    def isolate(self, now: float) -> None:
+        """Give each suspect a child of its own: a fresh one, for what an earlier body has left in
+        the memory of a child is the fault of neither."""
+        for child in self.children:
+            if not self._startable_suspects():
+                return
+            if child.takes_jobs and not child.is_busy and not child.jobs_ended:
+                self.suspects.give_next(child, now)
 
     def take_unstarted(self, job_id: bytes, now: float) -> list[HeldJob]:
         """Remove one job, if it is here and was not started."""
         for child in self.children:
             if any(held.job.id == job_id for held in child.held()):
-                self.backlog.put_back(child.take_back(), now)
-        return self.backlog.take_job(job_id)
+                self.put_back(child.take_back(), now)
+        return self.backlog.take_job(job_id) + self.suspects.take_job(job_id)
+
+    def _startable_suspects(self) -> int:
+        """How many suspects may start now: as many run at a time as there are children usually."""
+        if not self.suspects:
+            return 0
+        isolated = sum(child.is_isolated for child in self.children)
+        return max(0, min(self.suspects.startable, self.wanted - isolated))
 
 
 class SerialChildGroup(ChildGroup[SerialChildHandle]):
@@ -175,6 +154,8 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
 
     def room(self, now: float) -> int:
         """How many jobs to claim now. A child that is stuck in a long job makes no room."""
+        if self.suspects.count >= _MOST_SUSPECTS:
+            return 0
         idle = sum(child.is_free for child in self.children)
         moving = idle + sum(c.is_busy and now - c.active_at < STUCK for c in self.children)
         held = self.backlog.count + sum(child.load for child in self.children)
@@ -182,6 +163,8 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to children that are free, and tiny jobs to those that soon will be."""
+        if self.suspects:
+            self.isolate(now)
         free = [child for child in self.children if child.is_free]
         while self.backlog:
             child = free.pop() if free else self._next_free(now)
@@ -203,7 +186,7 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
         has_free = not self.backlog and any(child.is_free for child in self.children)
         for child in self.children:
             if child.unstarted and now - child.active_at >= (TINY if has_free else STUCK):
-                self.backlog.put_back(child.take_back(), now)
+                self.put_back(child.take_back(), now)
                 has_free = False
 
     def next_rebalance(self) -> float:
@@ -225,16 +208,22 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
     is_async = True
     _handle_type = AsyncChildHandle
 
-    def __init__(self, lock: threading.RLock, queues: Mapping[int, str], *, slots: int) -> None:
-        super().__init__(lock, queues)
+    def __init__(
+        self, lock: threading.RLock, queues: Mapping[int, str], peers: list[Suspects], *, slots: int
+    ) -> None:
+        super().__init__(lock, queues, peers)
         self._slots = slots
 
     def room(self, now: float) -> int:
         """How many jobs to claim now."""
+        if self.suspects.count >= _MOST_SUSPECTS:
+            return 0
         return max(0, sum(map(self._free_slots, self.children)) - self.backlog.count)
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to free slots, spread over the children."""
+        if self.suspects:
+            self.isolate(now)
         while self.backlog:
             child = max(self.children, key=self._free_slots, default=None)
             if child is None or not self._free_slots(child):

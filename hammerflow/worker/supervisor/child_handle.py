@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Released, Retrying
+from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Released, Retrying, Suspected
 from hammerflow.worker.failures import (
     CLOSED_PIPES,
     dropped_job,
     hard_timeout,
     lost_child,
     self_cancelled,
+    uncharged,
 )
 from hammerflow.worker.processes import kill_family
 from hammerflow.worker.protocol import ASK, HELLO, JOBS, PROGRESS, QUIT, RUNS, pack
@@ -65,6 +66,7 @@ class ChildHandle(ABC):
         is_orphaned: its fork server has died, and the kernel kills it: nobody reports its exit.
         is_unreported: its fork server is stopped: nobody reports its exit, but it works on.
         is_retiring: it gets no more jobs, and ends when it is free.
+        is_isolated: it was given a suspect, and gets no other job.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
         dropped: jobs that it does not run, though it was given them and has reported no outcome.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
@@ -87,6 +89,7 @@ class ChildHandle(ABC):
     is_orphaned: bool = False
     is_unreported: bool = False
     is_retiring: bool = False
+    is_isolated: bool = False
     kill_reason: KillReason | None = None
     quit_reason: str | None = None
     jobs_ended: int = 0
@@ -98,7 +101,13 @@ class ChildHandle(ABC):
     @property
     def takes_jobs(self) -> bool:
         """Whether it may get more jobs."""
-        return self.is_ready and not self.is_expected_to_end and self.eof_at is None
+        is_open = self.is_ready and self.eof_at is None and not self.is_isolated
+        return is_open and not self.is_expected_to_end
+
+    @property
+    def is_staying(self) -> bool:
+        """Whether it will take jobs, now or once it has started."""
+        return not (self.is_retiring or self.quit_reason or self.is_isolated)
 
     @property
     def is_expected_to_end(self) -> bool:
@@ -133,6 +142,10 @@ class ChildHandle(ABC):
         """Whether it has jobs."""
 
     @abstractmethod
+    def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
+        """Send it jobs that were claimed under one registration."""
+
+    @abstractmethod
     def held(self) -> list[HeldJob]:
         """All jobs that it was given and has neither ended nor lost again."""
 
@@ -147,16 +160,19 @@ class ChildHandle(ABC):
         self._asked_about = {held.job.id for held in self.held()}
         self.channel.send(pack([ASK]))
 
-    def outcome_after_death(self, job: Claimed) -> Outcome:
+    def outcome_after_death(self, job: Claimed, others: int) -> Outcome:
         """How a job ended that this child ran when it died: lost, timed out, or released if the
-        supervisor killed the child for another reason, or it died with its fork server."""
+        supervisor killed the child for another reason, or it died with its fork server.
+
+        Args:
+            others: how many other jobs it ran; with any, it is not known which was at fault.
+        """
         options, reason = self.catalog.run_options(job), self.kill_reason
         if reason is None:
             if self.is_orphaned:
                 return Released()
-            delay = self._delay_after_loss(job)
             status = CLOSED_PIPES if self.is_mute else self.status
-            return Lost(lost_child(self.pid, status), delay)
+            return self._loss(job, lost_child(self.pid, status), others)
         if reason.job_id != job.id:
             return Released()
         failure = hard_timeout(reason.timeout)
@@ -164,14 +180,18 @@ class ChildHandle(ABC):
 
     def outcome_of_dropped(self, job: Claimed) -> Outcome:
         """How a job ended that this child has dropped."""
-        return Lost(dropped_job(self.pid), self._delay_after_loss(job))
+        return self._loss(job, dropped_job(self.pid))
 
     def _retried(self, job: Claimed, failure: Failure, *, may_retry: bool) -> Outcome:
         delay = self.catalog.run_options(job).delay_after(job.attempt, random.random())
         return Retrying(delay, failure) if may_retry and delay is not None else Failed(failure)
 
-    def _delay_after_loss(self, job: Claimed) -> float | None:
-        return 0.0 if job.attempt < self.catalog.run_options(job).max_attempts else None
+    def _loss(self, job: Claimed, failure: Failure, others: int = 0) -> Outcome:
+        """Charged to a job that was alone, and to one that must not run twice."""
+        most = self.catalog.run_options(job).max_attempts
+        if others and most > 1:
+            return Suspected(uncharged(failure, others))
+        return Lost(failure, 0.0 if job.attempt < most else None)
 
     def _jobs_message(self, generation: int, worker_id: int, jobs: Sequence[Claimed]) -> bytes:
         """Jobs, with the names of the queues that this child does not know yet."""

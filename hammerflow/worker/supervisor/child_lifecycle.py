@@ -174,17 +174,18 @@ class ChildLifecycle:
 
     def start_missing(self, group: Group, now: float) -> None:
         """Request children until the group has as many as it should, or the fork server has enough
-        to do: further ones follow its answers."""
-        staying = sum(not (child.is_retiring or child.quit_reason) for child in group.children)
-        client = self._fork_server
-        while client is not None and staying < group.wanted and now >= group.not_before:
+        to do: further ones follow its answers. End those that were for suspects only."""
+        missing, client = group.missing, self._fork_server
+        if missing < 0:
+            group.retire_surplus()
+        while client is not None and missing > 0 and now >= group.not_before:
             try:
                 if not client.may_be_asked or not self._request(client, group, now):
                     return
             except (OSError, MemoryError) as error:
                 self._pause(group, why_refused(error), now)
                 return
-            staying += 1
+            missing -= 1
 
     def _request(self, client: ForkServerClient, group: Group, now: float) -> bool:
         """Request one child; False if the fork server takes no request now."""
@@ -230,6 +231,7 @@ class ChildLifecycle:
                     self._end_child(group, child, results, now)
                 continue
             self._enforce_timeouts(group, child, now)
+            child.is_retiring |= child.is_isolated and not child.is_busy
             if (child.is_retiring or child.quit_reason) and not child.is_busy:
                 self.event_loop.forget_writing(child.channel.jobs)
                 child.channel.close_jobs()
@@ -373,9 +375,9 @@ class ChildLifecycle:
         self.event_loop.forget_writing(child.channel.jobs)
         child.channel.close()
         group.remove(child)
-        group.backlog.put_back(unstarted, now)
+        group.put_back(unstarted, now)
         for held in ran:
-            outcome = child.outcome_after_death(held.job)
+            outcome = child.outcome_after_death(held.job, len(ran) - 1)
             results.add(held, outcome, child.pid, child.seconds_of(held.job, now))
         for serials in self._serials_of.values():
             serials.discard(child.serial)

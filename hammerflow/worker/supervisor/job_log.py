@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.outcome import Lost, Outcome, Parked, Retrying, Settled, Snoozed
+from hammerflow.jobs.outcome import Lost, Outcome, Parked, Retrying, Settled, Snoozed, Suspected
 from hammerflow.worker.logs import facts
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.round_results import EndedJob
@@ -73,6 +73,8 @@ def _sentence(outcome: Outcome) -> str:
             return "job ended, but its lease had been taken over"
         case Retrying(delay):
             return f"job failed, next attempt in {delay:.1f} s"
+        case Suspected():
+            return "child died while it ran this job and others: each runs alone now"
         case Lost(failure) if failure.type == "JobDropped":
             return "job was dropped by its child"
         case Lost():  # what follows is logged by the settler, once the database has decided it

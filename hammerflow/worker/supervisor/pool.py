@@ -24,6 +24,7 @@ from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
+from hammerflow.worker.supervisor.suspects import Suspects
 
 __all__ = ["Pool"]
 
@@ -31,6 +32,8 @@ log = logging.getLogger("hammerflow.pool")
 
 #: Jobs that found no child for this many seconds go back to the database, for other hosts.
 _BACKLOG_WAIT = 0.5
+#: So do suspects after this many seconds; they wait for each other.
+_SUSPECTS_WAIT = 30.0
 #: Between two rounds while children stream tiny jobs: outcomes are then taken by the dozen.
 _BREATH = 0.0005
 _AFTER_ERROR = 0.1
@@ -88,8 +91,9 @@ class Pool:
         self.have_ended = threading.Event()
         self._queues: dict[int, str] = {}
         self._job_log = JobLog(log_level, self._queues)
-        self.serial = SerialChildGroup(self.lock, self._queues)
-        self.async_ = AsyncChildGroup(self.lock, self._queues, slots=options.async_slots)
+        suspects: list[Suspects] = []
+        self.serial = SerialChildGroup(self.lock, self._queues, suspects)
+        self.async_ = AsyncChildGroup(self.lock, self._queues, suspects, slots=options.async_slots)
         self.groups: tuple[Group, Group] = (self.serial, self.async_)
         self._event_loop = EventLoop()
         self._children = ChildLifecycle(
@@ -120,7 +124,7 @@ class Pool:
         """Whether no job is held."""
         with self.lock:
             return not any(
-                group.backlog or any(child.is_busy for child in group.children)
+                group.has_waiting or any(child.is_busy for child in group.children)
                 for group in self.groups
             )
 
@@ -159,7 +163,7 @@ class Pool:
                 self._release(held, "the registration that claimed them is gone")
                 return
             now = time.monotonic()
-            group.backlog.add(worker_id, jobs, now)
+            group.add_jobs(worker_id, jobs, now)
             if self._is_draining:
                 self._release_unstarted("the worker is draining")
                 return
@@ -265,15 +269,17 @@ class Pool:
         self._children.check_all(results, now)
         for group in self.groups:
             if self._is_draining:
-                results.release(group.backlog.take_all())
+                results.release(group.take_waiting())
                 continue
             self._children.start_missing(group, now)
             group.rebalance(now)
             group.dispatch(now)
             waited = group.backlog.take_before(now - _BACKLOG_WAIT)
+            if group.suspects:
+                waited += group.suspects.take_before(now - _SUSPECTS_WAIT)
             results.release(waited)
             if waited:
-                _log_release(len(waited), f"no child was free for {_BACKLOG_WAIT:g} s")
+                _log_release(len(waited), "no child was free for them")
         for _, child in self._children.all():
             if child.channel.is_clogged:  # learn when its pipe takes more
                 self._event_loop.watch_writing(child.channel.jobs, child.channel.flush)
@@ -289,8 +295,9 @@ class Pool:
         times = [*self._children.wake_times()]
         for group in self.groups:
             times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
-            is_short = len(group.children) < group.wanted and not self._is_draining
-            if is_short and group.not_before > now:
+            if group.suspects:
+                times.append(group.suspects.oldest + _SUSPECTS_WAIT)
+            if group.not_before > now and group.missing > 0 and not self._is_draining:
                 times.append(group.not_before)
         return min(times)
 
@@ -308,7 +315,7 @@ class Pool:
         unstarted: list[HeldJob] = []
         for group in self.groups:
             group.take_back(now)
-            unstarted += group.backlog.take_all()
+            unstarted += group.take_waiting()
         self._release(unstarted, why)
 
     def _release(self, held: Sequence[HeldJob], why: str) -> None:

@@ -143,7 +143,8 @@ class Supervisor:
                 if left <= 0:
                     raise
                 if not is_down:
-                    log.warning("the database is down, waiting until it answers: %s", error)
+                    state = "refuses work" if error.is_refusal else "is down"
+                    log.warning("the database %s, waiting until it is back: %s", state, error)
                 is_down = True
                 self._signals.wait(min(left, random.uniform(*_RETRY)))
             else:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from hammerflow import Hammerflow
 from tests.acceptance.kit import LEASE, Shop
+from tests.proof.chaos.borders import of_a_plain_user
 from tests.proof.chaos.checker import check
 from tests.proof.chaos.load import Load
 from tests.proof.chaos.nemesis import Nemesis
@@ -82,7 +83,7 @@ def run(
                 {"postgres": Postgres, "mariadb": MariaDB}[database](durable=True)
             )
             url = server.create_database("chaos")
-            wire = stack.enter_context(Proxy(url))
+            wire = stack.enter_context(Proxy(of_a_plain_user(server, url)))
         bell = stack.enter_context(Redis()) if redis != "off" else None
         bell_wire = stack.enter_context(Proxy(bell.url())) if bell and redis == "proxy" else None
         ring = bell_wire.url if bell_wire else bell.url() if bell else None
@@ -106,7 +107,7 @@ def run(
             shop.wait_until_quiet(_QUIET)
         quiet = time.monotonic() - healed
         jobs = shop.desk.count("jobs")
-        stale = sum(worker.log.count("dropped") for worker in shop.workers)
+        stale = sum(worker.log.count("leases were taken over") for worker in shop.workers)
         lost = shop.desk.sql("SELECT count(*) FROM {errors} WHERE kind = 'lost'")[0][0]
         troubles = nemesis.troubles + [c for w in nemesis.workers for c in w.complaints()]
         overlaps = shop.overlaps()

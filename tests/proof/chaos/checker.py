@@ -191,7 +191,8 @@ def _losses(shop: Shop) -> None:
 
 def _neighbours(shop: Shop, load: Load) -> None:
     """A body on a shared loop is charged when its process was killed, and for nothing else."""
-    charged = shop.desk.sql("SELECT job_id, type FROM {errors} WHERE kind <> 'lost'")
+    rows = "SELECT job_id, type FROM {errors} WHERE kind NOT IN ('lost', 'suspected')"
+    charged = shop.desk.sql(rows)
     neighbours = {id_ for promise in _of(load, "neighbour") for id_ in _ids(promise)}
     wrong = [kind for job, kind in charged if as_bytes(job) in neighbours]
     assert not wrong, f"{len(wrong)} attempts failed by what others did: {wrong[:3]}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from hammerflow.testing.failpoints import POINTS
 from tests.acceptance.kit import LEASE, Shop, Worker
+from tests.proof.chaos.borders import PLAIN, BorderFaults, Fault, send
 from tests.proof.chaos.record import Kill
 from tests.support.proxy import Proxy
 from tests.support.servers import Redis, Server
@@ -75,6 +76,10 @@ class Nemesis:
         self._thread = threading.Thread(target=self._run, name="nemesis", daemon=True)
         self._due: list[tuple[float, Callable[[], Any]]] = []  # what mends something, and when
         self._broken: set[str] = set()  # what is to be mended
+        self._borders = BorderFaults(
+            shop, self._choices, server, mend_later=self._mend_later,
+            is_broken=self._broken.__contains__, pick=self._awake,
+        )  # fmt: skip
         self.workers: list[Worker] = [self._new_worker() for _ in range(workers)]
         for worker in self.workers:
             worker.wait_for_log("worker started", timeout=60)
@@ -115,12 +120,13 @@ class Nemesis:
         self._left.wait()
 
     def _break_things(self) -> None:
-        faults: list[tuple[Callable[[], str | None], float]] = [
+        faults: list[tuple[Fault, float]] = [
             (self._kill_at_a_point, 12),
             (self._freeze_at_a_point, 5),
             (self._kill_child, 3),
             (self._kill_supervisor, 1),
             (self._stop_child, 2),
+            *self._borders.faults(),
         ]
         if self._server is not None and self._wire is not None:
             faults += [
@@ -163,7 +169,9 @@ class Nemesis:
     # -- processes
 
     def _new_worker(self) -> Worker:
-        return self._shop.worker(wait=False, failpoints=self._points, poison_limit=1000)
+        return self._shop.worker(
+            wait=False, failpoints=self._points, poison_limit=1000, has_log_reader=True
+        )
 
     def _revive(self) -> bool:
         """Replace workers that have ended; whether none had to be."""
@@ -236,7 +244,7 @@ class Nemesis:
 
     def _kill_child(self) -> str | None:
         pid = self._some_child()
-        if pid is None or not _signal(pid, signal.SIGKILL):
+        if pid is None or not send(pid, signal.SIGKILL):
             return None
         self.kills.append(Kill("child", time.monotonic(), frozenset({pid})))
         return "child killed"
@@ -252,10 +260,10 @@ class Nemesis:
 
     def _stop_child(self) -> str | None:
         pid = self._some_child()
-        if pid is None or not _signal(pid, signal.SIGSTOP):
+        if pid is None or not send(pid, signal.SIGSTOP):
             return None
         self._mend_later(
-            f"child {pid}", self._choices.uniform(0.1, 1.0), lambda: _signal(pid, signal.SIGCONT)
+            f"child {pid}", self._choices.uniform(0.1, 1.0), lambda: send(pid, signal.SIGCONT)
         )
         return "child stopped"
 
@@ -277,7 +285,7 @@ class Nemesis:
             else:
                 mine = self._shop.desk.sql("SELECT connection_id()")[0][0]
                 rows = self._shop.desk.sql(
-                    "SELECT id FROM information_schema.processlist WHERE user = 'hammerflow'"
+                    f"SELECT id FROM information_schema.processlist WHERE user = '{PLAIN}'"
                 )
                 for (number,) in rows:
                     if number != mine:
@@ -384,11 +392,3 @@ class Nemesis:
         wire.silence()
         self._mend_later(f"{whose} wire", self._choices.uniform(0.5, 4.0), speak)
         return f"{whose} network mute"
-
-
-def _signal(pid: int, number: signal.Signals) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True

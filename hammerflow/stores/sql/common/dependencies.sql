@@ -113,7 +113,7 @@ WHERE job_id IN (:ids*uuid)
 -- Sets RowFlags.HAS_EDGES, which is 1.
 -- name: job_mark_edges
 UPDATE {jobs}
-SET flags = 1
+SET flags = flags | 1
 WHERE id = :id::uuid
 
 -- name: lease_mark_edges

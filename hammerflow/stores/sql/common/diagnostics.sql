@@ -26,3 +26,50 @@ WHERE s.state = 'missing'
 
 -- name: clock
 SELECT {epoch}
+
+-- macro: use
+INSERT INTO {@} SELECT * FROM {@} WHERE 1 = 0;
+DELETE FROM {@} WHERE 1 = 0
+
+-- Does with each table what hammerflow needs a right for, and changes no row.
+-- name: health_rights
+SELECT 1 FROM {migrations} WHERE 1 = 0;
+SELECT 1 FROM {job_states} WHERE 1 = 0;
+{use:queues};
+UPDATE {queues} SET id = id WHERE 1 = 0;
+{use:tasks};
+UPDATE {tasks} SET id = id WHERE 1 = 0;
+{use:workers};
+UPDATE {workers} SET id = id WHERE 1 = 0;
+{use:worker_tasks};
+UPDATE {worker_tasks} SET task_id = task_id WHERE 1 = 0;
+{use:jobs};
+UPDATE {jobs} SET id = id WHERE 1 = 0;
+{use:ready};
+UPDATE {ready} SET job_id = job_id WHERE 1 = 0;
+{use:leases};
+UPDATE {leases} SET job_id = job_id WHERE 1 = 0;
+{use:scheduled};
+UPDATE {scheduled} SET job_id = job_id WHERE 1 = 0;
+{use:waiting};
+UPDATE {waiting} SET job_id = job_id WHERE 1 = 0;
+{use:done};
+UPDATE {done} SET job_id = job_id WHERE 1 = 0;
+{use:parked};
+UPDATE {parked} SET job_id = job_id WHERE 1 = 0;
+{use:errors};
+UPDATE {errors} SET job_id = job_id WHERE 1 = 0;
+{use:progress};
+UPDATE {progress} SET job_id = job_id WHERE 1 = 0;
+{use:unique_keys};
+UPDATE {unique_keys} SET job_id = job_id WHERE 1 = 0;
+{use:spawns};
+UPDATE {spawns} SET parent_id = parent_id WHERE 1 = 0;
+{use:edges};
+UPDATE {edges} SET parent_id = parent_id WHERE 1 = 0;
+{use:workflows};
+UPDATE {workflows} SET id = id WHERE 1 = 0;
+{use:nodes};
+UPDATE {nodes} SET job_id = job_id WHERE 1 = 0;
+{use:barriers};
+UPDATE {barriers} SET id = id WHERE 1 = 0

@@ -37,6 +37,12 @@ SELECT id
 FROM {jobs}
 WHERE id IN (:ids*uuid)
 
+-- name: jobs_missing
+SELECT id
+FROM {job_states}
+WHERE id IN (:ids*uuid)
+  AND state = 'missing'
+
 -- name: unique_holders
 SELECT ukey, job_id
 FROM {unique_keys}
@@ -51,3 +57,39 @@ WHERE ukey IN (:ukeys*text)
 INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
 ON CONFLICT DO NOTHING
+
+-- How long ago a job was inserted, by the database's clock.
+-- name: job_age
+SELECT {age:created_at}
+FROM {jobs}
+WHERE id = :id::uuid
+
+-- macro: lane_from_bound
+SELECT job_id, task_id
+FROM {ready} {by_primary}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id >= :bound::uuid
+ORDER BY job_id
+
+-- The jobs of a lane, among the first with ids from the bound on, that were inserted so long ago; none
+-- while there is a job of a better priority.
+-- name: strays
+SELECT r.job_id
+FROM
+  ({lane_from_bound}
+   LIMIT :window::bigint) r
+JOIN {jobs} j {by_primary} ON j.id = r.job_id
+WHERE {age:created_at} >= :age::float8
+  AND r.task_id IN (:task_ids*bigint)
+  AND NOT EXISTS
+    (SELECT 1 FROM {ready} b {by_primary}
+     WHERE b.queue_id = :queue_id::bigint
+       AND b.priority_order < :priority_order::smallint
+       AND b.task_id IN (:task_ids*bigint))
+ORDER BY created_at, r.job_id
+LIMIT :n::bigint
+
+-- name: strays_next
+{lane_from_bound}
+LIMIT 1 OFFSET :window::bigint

@@ -1,10 +1,26 @@
 -- How jobs end, fail or are parked.
 
--- Writes the new task and arguments of a job whose body has replaced it by another call.
+-- macro: since_replay
+e.lease > COALESCE((SELECT max(r.lease) FROM {errors} r
+                    WHERE r.job_id = e.job_id AND r.kind = 'replayed'), -1)
+
+-- Writes the new task and arguments of a job whose body has replaced it by another call, which has
+-- only the edges (RowFlags.HAS_EDGES, which is 1) in common with it.
 -- name: job_replace
 UPDATE {jobs}
 SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
-  options = :options::text
+  options = :options::text, flags = flags & 1
+WHERE id = :id::uuid
+
+-- Flags of RowFlags that say how alone a job runs.
+-- name: jobs_mark
+UPDATE {jobs}
+SET flags = flags | :flag::smallint
+WHERE id IN (:ids*uuid)
+
+-- name: job_clear
+UPDATE {jobs}
+SET flags = flags & 1
 WHERE id = :id::uuid
 
 -- name: done_insert
@@ -35,8 +51,16 @@ SELECT e.job_id, count(*)
 FROM {errors} e
 WHERE e.job_id IN (:ids*uuid)
   AND e.kind = 'lost'
-  AND e.lease > COALESCE((SELECT max(r.lease) FROM {errors} r
-                          WHERE r.job_id = e.job_id AND r.kind = 'replayed'), -1)
+  AND {since_replay}
+GROUP BY e.job_id
+
+-- The same with those of which it was not known who was at fault.
+-- name: deaths
+SELECT e.job_id, count(*)
+FROM {errors} e
+WHERE e.job_id IN (:ids*uuid)
+  AND e.kind IN ('lost', 'suspected')
+  AND {since_replay}
 GROUP BY e.job_id
 
 -- name: done_leases

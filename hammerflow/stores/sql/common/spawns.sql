@@ -94,7 +94,7 @@ LIMIT :n::bigint
 -- A page of the results of those children of a spawner that are single jobs, in spawn order, without the
 -- fan-in: the jobs of a canvas report to each other and to its workflow.
 -- name: children_results
-SELECT j.spawn_index, d.result
+SELECT j.spawn_index, d.result, d.state
 FROM {jobs} j
 LEFT JOIN {done} d ON d.job_id = j.id
 WHERE j.parent_id = :parent::uuid

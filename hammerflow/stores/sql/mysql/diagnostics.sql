@@ -11,3 +11,8 @@ SELECT LEAST(@@max_connections, CASE @@max_user_connections WHEN 0 THEN @@max_co
     ELSE @@max_user_connections END), CAST(VARIABLE_VALUE AS UNSIGNED)
 FROM /*M! information_schema.GLOBAL_STATUS */ /*!50708 performance_schema.global_status */
 WHERE VARIABLE_NAME = 'THREADS_CONNECTED'
+
+-- name: health_grant
+SELECT CONCAT('GRANT SELECT, INSERT, UPDATE, DELETE ON `', DATABASE(), '`.* TO ''',
+  LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - LOCATE('@', REVERSE(CURRENT_USER()))),
+  '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')

@@ -34,7 +34,7 @@ INSERT INTO {progress} (job_id, at, fraction, note)
 VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
--- name: claim_read
+-- macro: claimable
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
        j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
@@ -43,9 +43,19 @@ STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint
   AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+
+-- name: claim_read
+{claimable}
 ORDER BY r.priority_order, r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
+
+-- name: claim_named
+{claimable}
+  AND r.priority_order = :priority_order::smallint
+  AND r.job_id IN (:ids*uuid)
+ORDER BY r.job_id
+{skip_locked}
 
 -- The rows are locked by claim_read, so they are copied inside the server.
 -- name: leases_take

@@ -15,3 +15,20 @@ SELECT least(current_setting('max_connections')::bigint,
 FROM pg_roles, pg_database
 WHERE rolname = current_user
   AND datname = current_database()
+
+-- name: health_grant
+SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; '
+  'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %1$I TO %2$I', nspname, current_user)
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE relname = '{prefix}jobs'
+ORDER BY nspname = '{schema}' DESC, pg_table_is_visible(c.oid) DESC
+LIMIT 1
+
+-- Schemas that have the tables, whether or not a statement without a schema finds them.
+-- name: health_schemas
+SELECT nspname, has_schema_privilege(n.oid, 'USAGE')
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE relname = '{prefix}jobs'
+ORDER BY nspname

@@ -10,6 +10,21 @@ INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
 SELECT :queue_id::bigint, 4 - :priority::smallint, id, :task_id::bigint, 0, 0
 FROM job
 
+-- macro: picked_to_leases
+gone AS (
+  DELETE FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
+  RETURNING queue_id, priority_order, job_id, task_id, lease, attempt),
+held AS (
+  INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
+  SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now} FROM gone
+  RETURNING job_id, lease, attempt)
+SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
+       j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
+       uuid_send(j.dependent_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.flags, j.expired
+FROM held
+CROSS JOIN LATERAL (
+  SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
+
 -- The lateral join reads the priorities in order and the LIMIT stops it, so it locks no row of a lower
 -- priority in vain. A bookmark for each priority keeps it from reading dead rows below it again. The
 -- delete goes by ctid and the last join is lateral, so no plan can scan a table.
@@ -24,19 +39,18 @@ WITH picked AS MATERIALIZED (
     ORDER BY c.job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED) r
   WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
   LIMIT :n::bigint),
-gone AS (
-  DELETE FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
-  RETURNING queue_id, priority_order, job_id, task_id, lease, attempt),
-held AS (
-  INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
-  SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now} FROM gone
-  RETURNING job_id, lease, attempt)
-SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
-       j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
-       uuid_send(j.dependent_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.flags, j.expired
-FROM held
-CROSS JOIN LATERAL (
-  SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
+{picked_to_leases}
+
+-- Claims these jobs of one lane.
+-- name: claim_named
+WITH picked AS MATERIALIZED (
+  SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
+    SELECT r.ctid AS at FROM {ready} r
+    WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::smallint AND r.job_id = i.id
+      AND r.task_id = ANY(:task_ids::bigint[])
+    LIMIT 1 FOR UPDATE SKIP LOCKED) h
+  WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)),
+{picked_to_leases}
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
 -- Unless the settle is whole, a lease with flags is left to a second, whole settle: something has

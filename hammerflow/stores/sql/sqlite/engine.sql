@@ -11,7 +11,7 @@ INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt)
 VALUES (:id::uuid, :queue_id::bigint, 4 - :priority::smallint, :task_id::bigint, 0, 0)
 
 -- The transaction holds the write lock, so rows read in the order of the key can be deleted as a range.
--- name: claim_read
+-- macro: claimable
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
        j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
@@ -20,8 +20,17 @@ JOIN {jobs} j ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint
   AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+
+-- name: claim_read
+{claimable}
 ORDER BY r.priority_order, r.job_id
 LIMIT :n::bigint
+
+-- name: claim_named
+{claimable}
+  AND r.priority_order = :priority_order::smallint
+  AND r.job_id IN (:ids*uuid)
+ORDER BY r.job_id
 
 -- name: ready_delete_through
 DELETE FROM {ready}
@@ -38,6 +47,14 @@ WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::smallint
   AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
+
+-- name: leases_take
+INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
+SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
+FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::smallint
+  AND job_id IN (:ids*uuid)
 
 -- name: ready_delete
 DELETE FROM {ready}

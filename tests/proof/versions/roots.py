@@ -1,0 +1,123 @@
+"""Root file systems of distributions, made from their mirrors by mmdebstrap; needs root."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["NEWEST", "OLDEST", "SHARED", "Release", "Root", "make", "share"]
+
+_DEBIAN = "http://deb.debian.org/debian"
+_UBUNTU = "http://archive.ubuntu.com/ubuntu"
+#: Debian does not hold the keys of Ubuntu's mirror: they come from there, checked by this sum.
+_KEYS = f"{_UBUNTU}/pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
+_KEYS_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8"
+
+#: What every root sees of this machine, in the same place.
+SHARED = ("/proc", "/dev")
+
+
+class Root(NamedTuple):
+    """A root file system: the packages that it holds, and the kinds of server it serves."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    serves: tuple[str, ...]
+
+
+class Release(NamedTuple):
+    """Versions that are tried together.
+
+    Attributes:
+        first: serves all kinds; the whole suite runs on it.
+        second: serves MariaDB beside a first that has MySQL: they exclude each other in one root.
+        python: the interpreter in the first root; None for the one that runs this.
+        sqlite: whether the library of the second root is used.
+    """
+
+    first: Root
+    second: Root
+    python: str | None
+    sqlite: bool
+
+
+NEWEST = Release(
+    Root(
+        "sid-mysql",
+        "sid",
+        (
+            *("mysql-server", "postgresql-18", "redis-server", "graphviz", "ca-certificates"),
+            *("python3.14", "python3.14-venv", "git", "procps"),
+        ),
+        ("postgres", "mariadb", "redis"),
+    ),
+    Root("sid-mariadb", "sid", ("mariadb-server", "valkey-server"), ("mariadb", "redis")),
+    python="python3.14",
+    sqlite=False,
+)
+OLDEST = Release(
+    Root(
+        "focal",
+        "focal",
+        ("mysql-server-8.0", "postgresql-12", "redis-server"),
+        ("postgres", "mariadb", "redis"),
+    ),
+    Root("jammy", "jammy", ("mariadb-server-10.6", "libsqlite3-0"), ("mariadb",)),
+    python=None,
+    sqlite=True,
+)
+
+
+def make(root: Root, folder: Path) -> Path:
+    """The root's folder below ``folder``; made in half a minute to two where it is not there."""
+    path = folder / root.name
+    if path.exists():
+        return path
+    if shutil.which("mmdebstrap") is None:
+        subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
+        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "mmdebstrap"]
+        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+    options, mirror = ["--variant=minbase", f"--include={','.join(root.packages)}"], _DEBIAN
+    if root.suite != "sid":
+        mirror = _UBUNTU
+        options += [f"--keyring={_ubuntu_keys(folder)}", "--components=main,universe"]
+    draft = folder / f"{root.name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    log = folder / f"{root.name}.log"
+    with log.open("wb") as lines:
+        command = ["mmdebstrap", *options, root.suite, str(draft), mirror]
+        done = subprocess.run(command, stdout=lines, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise SystemExit(f"mmdebstrap {root.suite} failed: see {log}")
+    if "valkey-server" in root.packages:  # it speaks for Redis
+        (draft / "usr/bin/redis-server").symlink_to("valkey-server")
+    return draft.rename(path)
+
+
+def share(root: Path, folders: Sequence[str]) -> None:
+    """Show folders of this machine in the root; the mounts end with the mount namespace."""
+    for folder in folders:
+        target = root / folder.lstrip("/")
+        target.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "--rbind", folder, str(target)], check=True)
+
+
+def _ubuntu_keys(folder: Path) -> Path:
+    keys = folder / "ubuntu-archive-keyring.gpg"
+    if not keys.exists():
+        with urllib.request.urlopen(_KEYS, timeout=60) as answer:
+            package = answer.read()
+        if hashlib.sha256(package).hexdigest() != _KEYS_SHA256:
+            raise SystemExit(f"{_KEYS} is not the package that it was")
+        with tempfile.TemporaryDirectory() as unpacked:
+            (deb := Path(unpacked, "keys.deb")).write_bytes(package)
+            subprocess.run(["dpkg", "-x", str(deb), unpacked], check=True)
+            shutil.copy(next(Path(unpacked).rglob(keys.name)), keys)
+    return keys
