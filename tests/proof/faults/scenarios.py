@@ -10,7 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proof.faults import children, crowds, databases, deploys, disks, networks, processes
+from tests.proof.faults import (
+    children,
+    crowds,
+    databases,
+    deadlocks,
+    deploys,
+    disks,
+    networks,
+    processes,
+)
 from tests.proof.faults.ground import (
     faketime_library,
     inside,
@@ -186,6 +195,7 @@ SCENARIOS: dict[str, Callable[[Path, int], str]] = {
     "sqlite-writer-held": crowds.sqlite_writer_held,
     "many-due": crowds.many_due,
     "wide-fan-in": crowds.wide_fan_in,
+    "lock-order": deadlocks.lock_order,
     "clocks": clocks,
     "pooler": pooler,
     "partition": partition,

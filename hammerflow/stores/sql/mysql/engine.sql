@@ -94,6 +94,13 @@ WHERE worker_id = :worker_id::bigint
 ORDER BY job_id
 FOR UPDATE
 
+-- name: leases_free
+SELECT job_id
+FROM {leases} FORCE INDEX ({prefix}leases_job)
+WHERE job_id IN (:ids*uuid)
+ORDER BY job_id
+FOR UPDATE SKIP LOCKED
+
 -- name: leases_held
 SELECT job_id, lease
 FROM {leases} FORCE INDEX (PRIMARY)
