@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
+from hammerflow.notifiers.address import all_in_words, in_words, unheard
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import host_name
@@ -52,6 +53,7 @@ class Registrar:
     _has_news: bool = field(init=False, default=False)
     _old: list[int] = field(init=False, default_factory=list)
     _shared: frozenset[str] = field(init=False, default=frozenset())  # tasks, already warned of
+    _unheard: set[str] = field(init=False, default_factory=set)  # doorbells, likewise
 
     def renew(self) -> None:
         """Register again at the next tick; until then the current worker id serves."""
@@ -85,6 +87,7 @@ class Registrar:
             self.store.workers.leave(worker_id)
             self.on_dropped(worker_id)
             self._old.remove(worker_id)
+        self._warn_of_unheard()
         return _BUSY if self._old else _IDLE
 
     def leave(self) -> None:
@@ -109,6 +112,19 @@ class Registrar:
         if revived:
             self.on_ready(revived)
         self._warn_of_shared(tasks)
+
+    def _warn_of_unheard(self) -> None:
+        """Say which doorbells clients ring for nobody, once for each."""
+        addresses = [each["info"].get("doorbell") for each in self.store.workers.list()]
+        heard = [address for address in addresses if address]
+        rung = {in_words(each) for each in unheard(self.store.clients.doorbells(), heard)}
+        for doorbell in sorted(rung - self._unheard):
+            log.warning(
+                "clients ring %s; the workers listen to %s, so jobs of these clients wait for a "
+                "poll: give both the same redis, doorbell and namespace",
+                doorbell, all_in_words(heard),
+            )  # fmt: skip
+        self._unheard |= rung
 
     def _warn_of_shared(self, tasks: Sequence[str]) -> None:
         """Say which of these tasks another app of this database has as well, once for each."""
