@@ -78,18 +78,18 @@ def test_one_that_kills_its_child_is_parked_and_its_30_neighbours_complete(
 def test_suspects_stop_nothing_else(sqlite_shop: Shop, folder: Path) -> None:
     shop, never, mark = sqlite_shop, folder / "never", folder / "mark"
     with shop.worker(app="crowd:app", folder=folder, children=1) as worker:
-        held = [_send(shop, "hold", str(never), str(mark)) for _ in range(8)]
+        held = [_send(shop, "hold", str(never), str(mark)) for _ in range(12)]
         once = _send(shop, "hold", str(never), str(mark), max_attempts=1)
-        until("all run", lambda: mark.exists() and len(mark.read_text().split()) == 9)
+        until("all run", lambda: mark.exists() and len(mark.read_text().split()) == 13)
         _send(shop, "crash", str(mark), 9, max_attempts=1)
 
         with pytest.raises(JobFailed, match="SIGKILL"):  # it must not run twice
             once.get(timeout=20)
-        until("one runs again", lambda: len(mark.read_text().split()) == 10)
+        until("eight run again", lambda: len(mark.read_text().split()) == 21)
         more = [_send(shop, "hold", str(mark)) for _ in range(20)]
         assert {result.get(timeout=20)[0] for result in more} == {1}
         assert _send(shop, "plain").get(timeout=20) == "ran"
-        assert len(worker.children()) == 3
-        assert len(mark.read_text().split()) == 10, "the others wait for their turn"
+        assert len(worker.children()) == 10
+        assert len(mark.read_text().split()) == 21, "the others wait for their turn"
         never.touch()
-        assert [result.get(timeout=30) for result in held] == [[1, 0]] * 8
+        assert [result.get(timeout=30) for result in held] == [[1, 0]] * 12

@@ -25,6 +25,8 @@ __all__ = ["AsyncChildGroup", "ChildGroup", "Group", "Handle", "SerialChildGroup
 STUCK = 0.050
 #: While this many suspects wait, nothing is claimed.
 _MOST_SUSPECTS = 1_000
+#: Suspects that run at a time, at least; more where there are more children usually.
+_ISOLATED = 8
 _FLAGS = attrgetter("flags")
 
 Handle = SerialChildHandle | AsyncChildHandle
@@ -141,11 +143,11 @@ class ChildGroup(Generic[H]):
         return self.backlog.take_job(job_id) + self.suspects.take_job(job_id)
 
     def _startable_suspects(self) -> int:
-        """How many suspects may start now: as many run at a time as there are children usually."""
+        """How many suspects may start now."""
         if not self.suspects:
             return 0
         isolated = sum(child.is_isolated for child in self.children)
-        return max(0, min(self.suspects.startable, self.wanted - isolated))
+        return max(0, min(self.suspects.startable, max(self.wanted, _ISOLATED) - isolated))
 
 
 class SerialChildGroup(ChildGroup[SerialChildHandle]):

@@ -59,7 +59,7 @@ def struck_at_random(folder: Path, _: int) -> str:
         done = until(
             "all have ended",
             lambda: all(result.state is JobState.COMPLETED for result in jobs) and time.monotonic(),
-            240,
+            900,
             step=0.5,
         )
         shop.check(jobs, may_overlap=True)
