@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from hammerflow.cli.session import is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch, StoreUnavailable
 from hammerflow.notifiers import open_notifier
+from hammerflow.notifiers.address import all_in_words, are_one, in_words, unheard
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
@@ -88,7 +89,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
-    yield from _doorbells(alive, settings)
+    yield from _doorbells(store, alive, settings)
     yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
@@ -128,6 +129,7 @@ def sqlite_durability(
     """What is wrong with SQLite's settings, its version and the place of the file."""
     journal, synchronous = values.get("journal_mode"), values.get("synchronous")
     remote = _remote_kind(Path(settings.url.database))
+    old_log = Path(f"{settings.url.database}-wal-of-replaced-file")
     free = _free_mib(settings.url.database)
     return _broken(
         (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
@@ -144,6 +146,9 @@ def sqlite_durability(
         (remote is not None, "durability", "fail",
          f"the file is on a network file system ({remote})",
          "SQLite's locks are not safe there: move it to a local disk, or use a server"),
+        (old_log.exists(), "database", "warn",
+         f"{old_log} holds the last commits of a file that was replaced while it was in use",
+         "keep it with the old file, if you have that; else delete it"),
     )  # fmt: skip
 
 
@@ -307,40 +312,33 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
             )  # fmt: skip
     if alive:
         hosts = sorted({str(worker["host"]) for worker in alive})
+        for worker in alive:
+            if missing := worker["info"].get("missing"):
+                lacks = "1 child" if missing == 1 else f"{missing} children"
+                says = f"the worker on {worker['host']} (pid {worker['pid']}) lacks {lacks}"
+                yield Check("workers", "warn", says, "its log says why they do not start")
         yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
     else:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Check("workers", "warn", "no worker is alive", advice)
 
 
-def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
-    """Workers that do not hear the rings of clients with these settings."""
+def _doorbells(store: Store, alive: Workers, settings: Settings) -> Iterator[Check]:
+    """Workers that do not hear clients with these settings, and clients that nobody hears."""
     own = settings.doorbell_address
+    heard = [address for worker in alive if (address := worker["info"].get("doorbell"))]
+    advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
     for worker in alive:
         theirs = worker["info"].get("doorbell")
-        if theirs is None or _is_same_doorbell(own, theirs):
-            continue
-        says = (
-            f"the worker on {worker['host']} (pid {worker['pid']}) listens to "
-            f"{_doorbell_words(theirs)}, these settings ring {_doorbell_words(own)}"
-        )
-        advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
+        if theirs is not None and not are_one(own, theirs):
+            says = (
+                f"the worker on {worker['host']} (pid {worker['pid']}) listens to "
+                f"{in_words(theirs)}, these settings ring {in_words(own)}"
+            )
+            yield Check("doorbell", "warn", says, advice)
+    for rung in unheard(store.clients.doorbells(), heard) if heard else ():
+        says = f"clients ring {in_words(rung)}; the workers listen to {all_in_words(heard)}"
         yield Check("doorbell", "warn", says, advice)
-
-
-def _is_same_doorbell(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether both are one; a Redis URL that a secret keeps out of the table may be any, and those
-    who poll need no common namespace."""
-    if own["kind"] == theirs["kind"] == "none":
-        return True
-    unknown = None in (own["redis"], theirs["redis"])
-    same = own["kind"] == theirs["kind"] and own["namespace"] == theirs["namespace"]
-    return same and (unknown or own["redis"] == theirs["redis"])
-
-
-def _doorbell_words(doorbell: Mapping[str, Any]) -> str:
-    where = f" at {doorbell['redis']}" if doorbell["redis"] else ""
-    return f"{doorbell['kind']}{where} in the namespace {doorbell['namespace']}"
 
 
 def _shared_tasks(shared: Mapping[str, Sequence[str]]) -> Iterator[Check]:

@@ -31,7 +31,7 @@ from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.cancel import cancel_job
+from hammerflow.stores.transitions.cancel import StartedMeanwhile, cancel_job
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_jobs
@@ -173,7 +173,7 @@ class Jobs(Verbs):
         def change(unit: Unit) -> None:
             settle(
                 unit, worker_id, batch, poison_limit=self._poison_limit, single=single,
-                skip_held=patience is not None,
+                patience=patience,
             )  # fmt: skip
 
         return self._change(change, tx, single=single, patience=None if single else patience)
@@ -243,11 +243,15 @@ class Jobs(Verbs):
             CANCELLED where it had not started; RUNNING where its worker was told; else the final
             state it has already; None for an unknown id.
         """
-        state, settlement = self._run(
-            lambda unit: (cancel_job(unit, job_id, reason), unit.settlement)
-        )
-        then(settlement)
-        return state
+        while True:
+            try:
+                state, settlement = self._run(
+                    lambda unit: (cancel_job(unit, job_id, reason), unit.settlement)
+                )
+            except StartedMeanwhile:
+                continue
+            then(settlement)
+            return state
 
     def replay(self, job_id: bytes, by: str = "") -> set[str]:
         """Put a failed, cancelled, skipped or parked job back to ready with all its attempts.

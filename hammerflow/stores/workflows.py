@@ -23,6 +23,7 @@ from hammerflow.stores.transitions.insert import insert_new, insert_workflows, t
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
 from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
+from hammerflow.text import storable
 from hammerflow.workflows.references import ResultRef
 
 __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
@@ -122,20 +123,28 @@ class Workflows(Verbs):
     ) -> Settlement:
         """Cancel what has not started, and ask what runs to stop.
 
-        Leases are marked before the workflow is locked, as a settle locks them in this order; and
-        once more after it, for what was claimed in between.
+        A settle locks leases before workflows, so leases that are locked are passed over here. Such
+        a job is ending, or somebody is adding a dependent: it is asked to stop in a transaction of
+        its own.
         """
+        passed: set[bytes] = set()
 
         def cancel(unit: Unit) -> None:
             resolver = DependencyResolver(unit)
-            self._stop_running(unit.tx, workflow_id, reason)
-            if not unit.tx.rows("workflows_lock", ids=[workflow_id]):
+            if not unit.tx.rows("workflow_rows", ids=[workflow_id]):
                 raise JobNotFound(f"no workflow has the id {uuid.UUID(bytes=workflow_id)}")
-            resolver.workflows.load([workflow_id], exclusive=True)
+            trees = resolver.workflows.with_trees([workflow_id])
+            resolver.workflows.load(trees, exclusive=True)
+            passed.clear()
+            running = self._running(unit.tx, workflow_id)
             resolver.resolve(resolver.halt(workflow_id, state, reason))
-            self._stop_running(unit.tx, workflow_id, reason)
+            running |= self._running(unit.tx, workflow_id)
+            passed.update(running - _stop_free(unit.tx, running, reason))
 
-        return self._change(cancel)
+        settlement = self._change(cancel)
+        for job_id in sorted(passed):
+            self._database.run("leases_cancel", id=job_id, reason=storable(reason))
+        return settlement
 
     def rerun(
         self, workflow_id: bytes, *, only: Sequence[bytes] | None, downstream: bool, by: str
@@ -326,11 +335,19 @@ class Workflows(Verbs):
         open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
         return [child_id for child_id, found in parents.items() if not found & open_]
 
-    def _stop_running(self, tx: Tx, workflow_id: bytes, reason: str) -> None:
-        for (job_id,) in tx.rows("members_running_ids", id=workflow_id):
-            tx.run("leases_cancel", id=job_id, reason=reason)
-        for row in tx.rows("workflows_open_inside", id=workflow_id):
-            self._stop_running(tx, row[0], reason)
+    def _running(self, tx: Tx, workflow_id: bytes) -> set[bytes]:
+        """The members that run, of the workflows inside it, too."""
+        running = {row[0] for row in tx.rows("members_running_ids", id=workflow_id)}
+        inner = [row[0] for row in tx.rows("workflows_open_inside", id=workflow_id)]
+        return running.union(*(self._running(tx, id_) for id_ in inner))
+
+
+def _stop_free(tx: Tx, job_ids: set[bytes], reason: str) -> set[bytes]:
+    """Ask those of these jobs to stop whose lease is not locked; which these are."""
+    free = {row[0] for ids in in_chunks(sorted(job_ids)) for row in tx.rows("leases_free", ids=ids)}
+    for job_id in sorted(free):
+        tx.run("leases_cancel", id=job_id, reason=storable(reason))
+    return free
 
 
 def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:

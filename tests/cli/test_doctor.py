@@ -24,6 +24,7 @@ from hammerflow.cli.checks import (
 )
 from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.settings import Settings
+from hammerflow.stores.clients import Clients
 from tests.cli.conftest import HAMMERFLOW, Run, claim, settle
 
 
@@ -124,6 +125,12 @@ def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerf
     assert found(checks, "queues") == [
         ("warn", "1 jobs are ready in default, which no live worker serves")
     ]
+
+
+def test_the_log_of_a_replaced_file_is_named(run: Run, embedded_shop: Hammerflow) -> None:
+    assert "replaced while it was in use" not in run("doctor").out
+    Path(f"{embedded_shop.settings.url.database}-wal-of-replaced-file").touch()
+    assert "replaced while it was in use" in run("doctor").out
 
 
 def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow) -> None:
@@ -323,6 +330,20 @@ def test_doctor_names_a_worker_that_hears_another_doorbell(
     embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
     out = run("doctor").out
     assert ("listens to" not in out) is is_heard
+
+
+def test_doctor_names_clients_that_no_worker_hears(embedded_shop: Hammerflow, run: Run) -> None:
+    info = {"doorbell": embedded_shop.settings.doorbell_address}
+    embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    assert "clients ring" not in run("doctor").out
+    far = {"kind": "redis", "namespace": "shop", "redis": "redis://far.invalid:6379/0"}
+    Clients(embedded_shop.store.database, far).note(None)
+    out = " ".join(run("doctor").out.split())
+    assert "clients ring redis at redis://far.invalid:6379/0 in the namespace shop; the" in out
+    with embedded_shop.transaction() as tx:
+        tx.execute("UPDATE hammerflow_clients SET seen_at = seen_at - 3600")
+    assert "clients ring" not in run("doctor").out
 
 
 def test_workers_that_poll_need_no_common_namespace(

@@ -146,6 +146,31 @@ class World:
         }
 
 
+@dataclass
+class TwoFlows(World):
+    """Two workflows of two jobs and a join; each worker runs one job of either."""
+
+    mine: Sequence[Claimed] = ()  # of worker 1, the first is the spawner
+    others: Sequence[Claimed] = ()  # of worker 2
+
+    def settle_mine(self, store: Store) -> set[bytes]:
+        """The job of the first workflow completes, that of the second fails."""
+        ends = list(zip(self.mine, (DONE, failed()), strict=True))
+        return store.jobs.settle(1, ends).stale
+
+    def settle_others(self, store: Store) -> set[bytes]:
+        """The other way round."""
+        ends = list(zip(self.others, (failed(), DONE), strict=True))
+        return store.jobs.settle(2, ends).stale
+
+    def check_end(self) -> None:
+        """All have ended, and nothing was started."""
+        for table in ("waiting", "scheduled", "ready", "leases", "parked", "barriers"):
+            assert self.desk.count(table) == 0, f"rows are left in {table}"
+        self.recount()
+        assert self.starts.total() == 0
+
+
 # -- worlds
 
 
@@ -184,6 +209,35 @@ def in_a_workflow_with_children(desk: Desk) -> World:
     world = in_a_workflow("continue_on_failure", wait_for_children=True)(desk)
     assert world.settle_spawner(desk.store) == world.settle_other(desk.store) == set()
     return _claim_children(world)
+
+
+def in_two_workflows(policy: str) -> Callable[[Desk], World]:
+    """A batch of each worker covers both workflows."""
+
+    def prepare(desk: Desk) -> World:
+        _wipe(desk)
+        sketches = [Sketch(policy), Sketch(policy)]
+        joins = [s.job(s.job(), s.job(queue="other")) for s in sketches]
+        for sketch in sketches:
+            sketch.put(desk)
+        mine, others = (
+            sorted(desk.claim(worker=n, queue=queue), key=lambda job: job.workflow_id or b"")
+            for n, queue in ((1, "q"), (2, "other"))
+        )
+        flow = sketches[0].id
+        return TwoFlows(desk, mine[0], others[0], joins[0].id, flow, mine=mine, others=others)
+
+    return prepare
+
+
+def _settle_both(world: World) -> tuple[Unit, Unit]:
+    assert isinstance(world, TwoFlows)
+    return world.settle_mine, world.settle_others
+
+
+def _cancel_and_settle(world: World) -> tuple[Unit, Unit]:
+    assert isinstance(world, TwoFlows)
+    return world.settle_mine, _cancel_flow(world)
 
 
 def _wipe(desk: Desk) -> None:
@@ -280,6 +334,16 @@ def _flow_cancelled(world: World, stale: Any, _: Any) -> None:
     world.check_none_started()
 
 
+def _both_failed(world: World, first: Any, second: Any) -> None:
+    assert first == second == set()
+    states = {row[0] for row in facts(world.desk, "SELECT status FROM {workflows}")}
+    assert states == {WorkflowState.FAILED}
+
+
+def _ended(world: World, stale: Any, _: Any) -> None:
+    assert stale == set()
+
+
 def _flow_completed(world: World, first: Any, second: Any) -> None:
     _both_taken(world, first, second)
     assert world.flow is not None
@@ -371,6 +435,15 @@ PAIRS = {
     ),
     "workflow: settle of the spawner, its cancel": Pair(
         _SIMPLE, lambda w: (w.settle_spawner, _cancel(w.spawner.id)), _cancel_comes_too_late
+    ),
+    "two workflows: a completion and a failure in each": Pair(
+        in_two_workflows("continue_on_failure"), _settle_both, _both_failed
+    ),
+    "two workflows, fail fast: a completion and a failure in each": Pair(
+        in_two_workflows("fail_fast"), _settle_both, _both_failed
+    ),
+    "two workflows, fail fast: settle of one job of each, cancel of the first": Pair(
+        in_two_workflows("fail_fast"), _cancel_and_settle, _ended
     ),
     "workflow: settle of the spawner, cancel of the workflow": Pair(
         _SIMPLE, lambda w: (w.settle_spawner, _cancel_flow(w)), _flow_cancelled

@@ -28,11 +28,11 @@ from tests.support.waiting import until
 POLICIES = ("continue_on_failure", "fail_fast", "manual")
 
 
-def weave(pick: random.Random, policy: str) -> Sketch:
+def weave(pick: random.Random, policy: str, *, inside: float = 0.3) -> Sketch:
     """A workflow of layers in which each node waits for several of the layer before."""
     w = Sketch(policy)
-    inner = w.flow(w.top, pick.choice(POLICIES))
-    layer: list[Any] = [w.job(flow=inner if pick.random() < 0.3 else None) for _ in range(8)]
+    inner = w.flow(w.top, pick.choice(POLICIES)) if inside else None
+    layer: list[Any] = [w.job(flow=inner if pick.random() < inside else None) for _ in range(8)]
     for _ in range(3):
         layer = [w.job(*pick.sample(layer, 3)) for _ in range(6)]
     return w
@@ -248,7 +248,7 @@ def wait_or_pass(desk: Desk, second: Running) -> None:
 def test_a_batch_locks_its_workflows_in_the_order_of_their_ids(desk: Desk) -> None:
     if desk.kind == "sqlite":
         return  # one writer: nothing is locked row by row
-    first, second = sorted((Sketch(), Sketch()), key=lambda sketch: sketch.id)
+    second, first = sorted((Sketch(), Sketch()), key=lambda sketch: sketch.id)
     for sketch in (first, second):
         sketch.job()
         sketch.put(desk)

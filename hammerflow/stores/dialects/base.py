@@ -115,7 +115,7 @@ class DriverDialect:
         """Nothing, where a server holds the database."""
 
     def begin_hurried(self, tx: Any, patience: float) -> None:
-        """Begin, where a transaction locks the whole database."""
+        """Begin, where the work sets the time itself, or a transaction locks the whole database."""
         self.begin(tx)
 
     def begin(self, tx: Any) -> None:

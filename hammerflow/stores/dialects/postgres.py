@@ -155,7 +155,7 @@ class PostgresTx(DriverTx):
         """Begin or end a transaction, watched as any statement (see ``cut``)."""
         self.since = time.monotonic()
         try:
-            self.connection.execute(text, prepare=False)
+            self.connection.execute(text)
         finally:
             self.since = None
 
@@ -259,9 +259,6 @@ class Postgres(DriverDialect):
 
     def begin(self, tx: Any) -> None:
         tx.command("BEGIN")
-
-    def begin_hurried(self, tx: Any, patience: float) -> None:
-        tx.command(f"BEGIN; SET LOCAL lock_timeout = {max(1, round(patience * 1000))}")
 
     def commit(self, tx: Any) -> None:
         tx.command("COMMIT")

@@ -13,9 +13,10 @@ from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd
 from hammerflow.stores.transitions.rerun import tie_dangling
 from hammerflow.stores.transitions.settle import end_jobs
 from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.workflow_locks import WorkflowLocks
 from hammerflow.text import storable
 
-__all__ = ["cancel_job", "take_row"]
+__all__ = ["StartedMeanwhile", "cancel_job", "take_row"]
 
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 #: Tables of jobs that have not started, in the order in which jobs move on.
@@ -24,15 +25,22 @@ _TABLES = ("waiting", "parked", "scheduled", "ready")
 _ROUNDS = 100
 
 
+class StartedMeanwhile(Exception):
+    """The job has started since it was looked for, and another transaction has its lease."""
+
+
 def cancel_job(unit: Unit, job_id: bytes, reason: str) -> JobState | None:
     """Cancel a job that has not started, or ask the worker that runs it to stop it.
 
-    The lease is marked before the workflow is locked, as a settle locks them in this order; and
-    once more after the search for a job that has not started, as a claim may have come between.
+    The lease is marked before the workflow is locked, as a settle locks them in this order. Where
+    the job has started since, and its lease is locked, nothing is done yet.
 
     Returns:
         CANCELLED where it had not started; RUNNING where its worker was asked; else the final
         state it has already; None for an unknown id.
+
+    Raises:
+        StartedMeanwhile: it is to be called again in another transaction.
     """
     tx = unit.tx
     place = tx.rows("job_place", id=job_id)
@@ -41,10 +49,10 @@ def cancel_job(unit: Unit, job_id: bytes, reason: str) -> JobState | None:
     reason = storable(reason)
     queue_id, priority_order, _, unique_key, dependent_id, workflow_id, flags = place[0]
     is_followed = False
+    if tx.run("leases_cancel", id=job_id, reason=reason):
+        return JobState.RUNNING
     if workflow_id is not None:
-        if tx.run("leases_cancel", id=job_id, reason=reason):
-            return JobState.RUNNING
-        is_followed = _continues(tx, workflow_id)
+        is_followed = _continues(unit, workflow_id)
     for _ in range(_ROUNDS):
         for table in _TABLES:
             row = take_row(tx, table, job_id, queue_id, priority_order)
@@ -57,8 +65,11 @@ def cancel_job(unit: Unit, job_id: bytes, reason: str) -> JobState | None:
             links = (job_id, dependent_id, unique_key, workflow_id, flags)
             end_jobs(unit, [JobEnd.of(links, DependencyOutcome.FAILED, is_own=True)])
             return JobState.CANCELLED
-        if tx.run("leases_cancel", id=job_id, reason=reason):
+        if tx.rows("leases_free", ids=[job_id]):
+            tx.run("leases_cancel", id=job_id, reason=reason)
             return JobState.RUNNING
+        if tx.rows("lease_of", id=job_id):
+            raise StartedMeanwhile
         ended = tx.rows("take_done", id=job_id)
         if ended:
             return FINAL_STATES[ended[0][0]]
@@ -81,7 +92,8 @@ def take_row(
     return rows[0] if not drop or tx.run(f"drop_{table}", **values) else None
 
 
-def _continues(tx: Tx, workflow_id: bytes) -> bool:
-    """Lock a workflow; whether it goes on after a failure."""
-    rows = tx.rows("workflows_lock", ids=[workflow_id])
-    return bool(rows) and FailurePolicy.of(rows[0][2]) is FailurePolicy.CONTINUE_ON_FAILURE
+def _continues(unit: Unit, workflow_id: bytes) -> bool:
+    """Lock a workflow, with what its failure may halt; whether it goes on after a failure."""
+    locks = WorkflowLocks(unit)
+    locks.load(locks.with_trees([workflow_id], is_whole=True), exclusive=True)
+    return locks[workflow_id].policy is FailurePolicy.CONTINUE_ON_FAILURE

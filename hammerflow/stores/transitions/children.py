@@ -37,17 +37,17 @@ def write_children(
             if spawned.workflows:
                 insert_workflows(unit, spawned.workflows)
             if not is_halted:
-                _hold_workflow(unit, job, spawned)
+                _hold_workflow(resolver, job, spawned)
             add_children(unit, resolver, spawned.children, Counter())
         elif type(outcome) is Replaced:
             _replace(unit, resolver, job, outcome)
     return waits_for_children
 
 
-def _hold_workflow(unit: Unit, job: Claimed, spawned: Spawned) -> None:
+def _hold_workflow(resolver: DependencyResolver, job: Claimed, spawned: Spawned) -> None:
     """The workflow of the spawner waits for those children that nothing else waits for."""
     if job.workflow_id is not None and spawned.ends and not spawned.wait_for_children:
-        unit.tx.run("barriers_count", ids=[job.workflow_id], n=-spawned.ends, failed=0)
+        resolver.raise_barrier(job.workflow_id, spawned.ends)
 
 
 def add_children(

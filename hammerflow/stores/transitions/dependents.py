@@ -9,11 +9,11 @@ Ends are resolved level by level, not job by job. A level is everything that end
 dependent is then locked once and counted down by one UPDATE, however many of its dependencies are
 in the level. A job that is skipped or cancelled here, and a workflow that ends, are the next level.
 
-Order of locks, the same for each transaction: leases, done, workflows, waiting by id, barriers by
-id, then inserts. Two settles that release the same fan-in would deadlock if one of them locked
-barriers before waiting rows, or rows out of the order of their ids. Workflows come first because
-their state decides what may start: a settle that counted before it read the state could start a
-job that a concurrent failure in the same workflow had just cancelled.
+Order of locks, the same for each transaction: leases, workflows (the youngest first), done, waiting
+by id, barriers by id, then inserts. Two settles that release the same fan-in would deadlock if one
+of them locked barriers before waiting rows, or rows out of the order of their ids. Workflows
+come first because their state decides what may start: a settle that counted before it read the
+state could start a job that a concurrent failure in the same workflow had just cancelled.
 """
 
 from __future__ import annotations
@@ -61,16 +61,25 @@ class DependencyResolver:
         self._tx = unit.tx
         self.workflows = WorkflowLocks(unit)
         self._halted_now: set[bytes] = set()
+        self._uncounted: dict[bytes, Tally] = defaultdict(Tally)
 
     def is_halted(self, workflow_id: bytes | None) -> bool:
         """Whether nothing starts any more in a workflow that is loaded."""
         return workflow_id is not None and self.workflows[workflow_id].state.is_halted
 
     def resolve(self, ends: Iterable[JobEnd]) -> None:
-        """Follow the ends level by level, until a level ends nothing more."""
+        """Follow the ends level by level, until a level ends nothing more.
+
+        Barriers are counted down once no more waiting jobs follow, so that they are locked later
+        than all of these.
+        """
         level = list(ends)
-        while level:
-            level = self._resolve_level(self._apply_policies(level))
+        while level or self._uncounted:
+            if level:
+                level = self._resolve_level(self._apply_policies(level))
+            else:
+                tallies, self._uncounted = self._uncounted, defaultdict(Tally)
+                level = self._count_barriers(tallies)
 
     def halt(
         self, workflow_id: bytes, state: WorkflowState, reason: str, *, is_inner: bool = False
@@ -90,6 +99,7 @@ class DependencyResolver:
         if not self.workflows.halt(workflow_id, state, storable(reason)):
             return []
         self._halted_now.add(workflow_id)
+        self._uncounted.pop(workflow_id, None)  # the recount sees what it counts
         ends = self._cancel_unstarted(workflow_id, storable(reason))
         open_inside = 0
         for (inner_id,) in self._tx.rows("workflows_open_inside", id=workflow_id):
@@ -109,6 +119,10 @@ class DependencyResolver:
     def cancel_late_members(self, workflow_id: bytes) -> None:
         """Cancel what was inserted into a workflow after it was halted."""
         self.resolve(self._cancel_unstarted(workflow_id, _HALTED))
+
+    def raise_barrier(self, workflow_id: bytes, n: int) -> None:
+        """Let a workflow wait for ``n`` items more; written by the next :meth:`resolve`."""
+        self._uncounted[workflow_id].n -= n
 
     def lower_barriers(self, counts: Mapping[bytes, int]) -> None:
         """Count down barriers that were to wait for items that do not exist."""
@@ -197,7 +211,10 @@ class DependencyResolver:
                 failures[end.workflow_id].append(end)
         met = {end.workflow_id for end in level if end.workflow_id is not None}
         # At once as each is needed: two that share a lock cannot both make it exclusive.
-        self.workflows.load_each({id_: id_ in failures for id_ in met})
+        modes = {id_: id_ in failures for id_ in met}
+        if failing := [id_ for id_ in failures if not self.workflows.is_exclusive(id_)]:
+            modes |= dict.fromkeys(self.workflows.with_trees(failing), True)
+        self.workflows.load_each(modes)
         paused: set[bytes] = set()
         from_halts: list[JobEnd] = []
         for workflow_id, ends in sorted(failures.items()):
@@ -217,10 +234,12 @@ class DependencyResolver:
         return passed, from_halts
 
     def _resolve_level(self, level: list[JobEnd]) -> list[JobEnd]:
-        """Count the ends of a level at what depends on them; the ends that follow."""
+        """Count the ends of a level at the jobs that depend on them; the ends that follow."""
         inlined, edged, barriers = self._tally(level)
         ends = self._count_dependents(inlined, edged, barriers) if inlined or edged else []
-        return ends + self._count_barriers(barriers) if barriers else ends
+        for id_, tally in barriers.items():
+            self._uncounted[id_].merge(tally)
+        return ends
 
     def _tally(
         self, level: list[JobEnd]

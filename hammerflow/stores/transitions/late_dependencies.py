@@ -48,7 +48,7 @@ def attach_jobs(
     if not any(job.depends for job in jobs):
         return jobs, []
     wanted = {id_ for job in jobs for id_ in job.depends or ()}
-    outcomes = {id_: _mark(unit.tx, id_) for id_ in sorted(wanted)}
+    outcomes = _mark_all(unit.tx, sorted(wanted))
     attached: list[NewJob] = []
     ended: list[EndedDependencies] = []
     for job in jobs:
@@ -76,6 +76,20 @@ def count_ended(
         unit.tx.run("waiting_count", n=n, failed=failed, skipped=skipped, cause=cause, ids=[job_id])
     if ended:
         resolver.resolve(resolver.start_unblocked([item.job_id for item in ended]))
+
+
+def _mark_all(tx: Tx, ids: Sequence[bytes]) -> dict[bytes, DependencyOutcome | None]:
+    """Mark several, in the order of locks: what runs, workflows, what waits or has ended."""
+    outcomes: dict[bytes, DependencyOutcome | None] = {}
+    if len(ids) > 1:
+        for id_ in ids:
+            if tx.run("lease_mark_edges", id=id_):
+                tx.run("job_mark_edges", id=id_)
+                outcomes[id_] = None
+        jobs = {row[0] for row in tx.rows("jobs_existing", ids=ids)}
+        for id_ in sorted(set(ids) - jobs, reverse=True):
+            outcomes[id_] = _mark_workflow(tx, id_)
+    return outcomes | {id_: _mark(tx, id_) for id_ in ids if id_ not in outcomes}
 
 
 def _mark(tx: Tx, id_: bytes) -> DependencyOutcome | None:

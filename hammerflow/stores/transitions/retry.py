@@ -13,6 +13,7 @@ from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
 from hammerflow.stores.transitions.insert import retake_keys
 from hammerflow.stores.transitions.rerun import await_again, rerun_members
 from hammerflow.stores.transitions.unit import Unit
+from hammerflow.stores.transitions.workflow_locks import WorkflowLocks
 from hammerflow.text import storable
 
 __all__ = ["retry_job"]
@@ -37,6 +38,8 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
         return  # the first run was committed, and its reply was lost
     parked = take_row(tx, "parked", job_id, queue_id, priority_order)
     if workflow_id is not None and parked is None:
+        locks = WorkflowLocks(unit)  # before the row of its end, as all do
+        locks.load(locks.with_trees([workflow_id], is_whole=True), exclusive=True)
         _check_ended(tx, job_id)
         rerun_members(unit, workflow_id, {job_id}, by)
         return

@@ -73,27 +73,26 @@ def is_plain(batch: Batch) -> bool:
 
 def settle(
     unit: Unit, worker_id: int, batch: Batch, *, poison_limit: int, single: bool = False,
-    skip_held: bool = False,
+    patience: float | None = None,
 ) -> None:  # fmt: skip
     """Write the outcomes whose lease is still this worker's; drop the others.
 
-    Order of locks: leases, done, workflows, waiting by id, barriers by id, inserts.
+    Order of locks: leases, workflows (the youngest first), waiting by id, barriers by id, inserts.
 
     Args:
         poison_limit: the loss of a job that parks it.
         single: the batch is plain, and one statement writes it. A job that something has come to
             depend on since its claim is left as stale, for a second settle.
-        skip_held: leave out the jobs whose lease another transaction has locked, instead of
-            waiting for it.
+        patience: seconds to wait for locks that other transactions hold; of leases, none at all.
     """
     plain = single or is_plain(batch)
     batch = _newest(batch)
     if not plain:
         batch = _decide_losses(unit.tx, batch, poison_limit)
-    taken = _fence(unit.tx, worker_id, batch, single=single, skip_held=skip_held)
+    taken = _fence(unit.tx, worker_id, batch, single=single, patience=patience)
     if len(taken) < len(batch):
         unit.settlement.stale.update(job.id for job, _ in batch if job.id not in taken)
-        if skip_held and not single:
+        if patience is not None and not single:
             _note_held(unit, worker_id, batch)
         if unit.tx.repeated:
             _reclaim_committed(unit, batch)
@@ -130,7 +129,14 @@ def _lock_workflows(resolver: DependencyResolver, mine: Batch) -> None:
                 type(outcome) is not Completed
             )
     if modes:
-        resolver.workflows.load_each(modes)
+        _lock_trees(resolver, modes)
+
+
+def _lock_trees(resolver: DependencyResolver, modes: dict[bytes, bool]) -> None:
+    """Lock workflows; with the trees of those whose failure may halt others."""
+    if failing := [id_ for id_, exclusive in modes.items() if exclusive]:
+        modes |= dict.fromkeys(resolver.workflows.with_trees(failing), True)
+    resolver.workflows.load_each(modes)
 
 
 def _newest(batch: Batch) -> Batch:
@@ -154,7 +160,7 @@ def _note_held(unit: Unit, worker_id: int, batch: Batch) -> None:
 
 
 def _fence(
-    tx: Tx, worker_id: int, batch: Batch, *, single: bool, skip_held: bool
+    tx: Tx, worker_id: int, batch: Batch, *, single: bool, patience: float | None
 ) -> dict[bytes, Any]:
     """Delete the leases that are still ours and insert the ends.
 
@@ -165,7 +171,7 @@ def _fence(
 
     def take(pairs: Batch) -> dict[bytes, Any]:
         if in_one:
-            return _fence_in_one(tx, worker_id, pairs, single)
+            return _fence_in_one(tx, worker_id, pairs, single, patience)
         return _fence_in_steps(tx, worker_id, pairs)
 
     taken = take(batch)
@@ -173,21 +179,24 @@ def _fence(
         # Leases that others have locked were passed over, and PostgreSQL does not find a row by its
         # ctid that a cancel was just changing: try once more.
         rest = [(job, outcome) for job, outcome in batch if job.id not in taken]
-        if not skip_held:
+        if patience is None:
             tx.rows("leases_wait", worker_id=worker_id, ids=sorted(job.id for job, _ in rest))
         taken |= take(rest)
     return taken
 
 
-def _fence_in_one(tx: Tx, worker_id: int, batch: Batch, single: bool) -> dict[bytes, Any]:
+def _fence_in_one(
+    tx: Tx, worker_id: int, batch: Batch, single: bool, patience: float | None
+) -> dict[bytes, Any]:
     ends = [_end_columns(outcome) for _, outcome in batch]
     states, results, reasons, ttls = map(list, zip(*ends, strict=True))
     rows = tx.rows(
         "settle_end", worker_id=worker_id, ids=[job.id for job, _ in batch],
         leases=[job.lease for job, _ in batch], states=states, results=results, reasons=reasons,
         ttls=ttls, is_whole=not single,
+        lock_timeout=None if patience is None else f"{round(patience * 1000)}ms",
     )  # fmt: skip
-    return {row[0]: row[1:] for row in rows}
+    return {row[0]: row[1:4] for row in rows}
 
 
 def _fence_in_steps(tx: Tx, worker_id: int, batch: Batch) -> dict[bytes, Any]:
@@ -353,7 +362,8 @@ def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
     ends = list(ends)
     resolver = DependencyResolver(unit)
     workflow_ids = {end.workflow_id for end in ends if end.workflow_id is not None}
-    resolver.workflows.load(workflow_ids, exclusive=True)
+    if workflow_ids:
+        _lock_trees(resolver, dict.fromkeys(workflow_ids, True))
     unit.settlement.ended.extend(end.id for end in ends)
     release_keys(unit.tx, ends)
     resolver.resolve(ends)

@@ -197,15 +197,15 @@ class WorkflowSnapshot:
             workflow_id = parent_id
 
     def _read_workflows(self, outermost: bytes) -> None:
-        level = [outermost]
-        while level:
-            self._resolver.workflows.load(level, exclusive=True)
-            for row in self._tx.rows("workflows_snapshot", ids=level):
+        while len(found := self._with_inner(outermost)) > len(self.workflows):
+            self._resolver.workflows.load(found, exclusive=True)
+            for row in self._tx.rows("workflows_snapshot", ids=sorted(found)):
                 state, policy = WorkflowState(row[1]), FailurePolicy.of(row[2])
                 self.workflows[row[0]] = SnapshotWorkflow(row[0], state, policy, *row[3:])
-            level = sorted(
-                row[0] for id_ in level for row in self._tx.rows("workflows_inside", id=id_)
-            )
+
+    def _with_inner(self, workflow_id: bytes) -> list[bytes]:
+        inner = [row[0] for row in self._tx.rows("workflows_inside", id=workflow_id)]
+        return [workflow_id, *(found for id_ in inner for found in self._with_inner(id_))]
 
     def _link_all(self) -> None:
         for part in self.parts:

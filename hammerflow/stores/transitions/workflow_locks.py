@@ -38,23 +38,46 @@ class WorkflowLocks:
         return self._known[workflow_id]
 
     def load(self, workflow_ids: Iterable[bytes], *, exclusive: bool = False) -> None:
-        """Lock these in the order of their ids; shared, unless their state may change."""
+        """Lock these, the youngest first; shared, unless their state may change."""
         self.load_each(dict.fromkeys(workflow_ids, exclusive))
 
     def load_each(self, modes: Mapping[bytes, bool]) -> None:
         """Lock these in one order of their ids, shared or exclusive (True) as each one says.
 
         Not first the ones and then the others: two transactions that each fail a member of one
-        workflow and complete a member of another would wait for each other.
+        workflow and complete a member of another would wait for each other. The youngest comes
+        first: a workflow is younger than the one around it, which is locked when it ends.
         """
         known = self._known
         wanted = sorted(
-            id_
-            for id_, exclusive in modes.items()
-            if id_ not in known or (exclusive and not known[id_].exclusive)
+            (
+                id_
+                for id_, exclusive in modes.items()
+                if id_ not in known or (exclusive and not known[id_].exclusive)
+            ),
+            reverse=True,
         )
         for exclusive, ids in groupby(wanted, key=modes.__getitem__):
             self._lock(list(ids), exclusive=exclusive)
+
+    def is_exclusive(self, workflow_id: bytes) -> bool:
+        """Whether this transaction holds it, and alone."""
+        return workflow_id in self._known and self._known[workflow_id].exclusive
+
+    def with_trees(self, workflow_ids: Iterable[bytes], *, is_whole: bool = False) -> set[bytes]:
+        """These, those around them and the open ones inside all of these: what a failure in the
+        first can halt, so that it is locked in one pass; ``is_whole``: the ended ones, too."""
+        found: set[bytes] = set()
+        met = {*workflow_ids}
+        while new := met - found:
+            found |= new
+            for id_, parent_id in self._tx.rows(
+                "workflows_around", ids=sorted(new), is_whole=int(is_whole)
+            ):
+                met.add(id_)
+                if parent_id is not None:
+                    met.add(parent_id)
+        return found
 
     def _lock(self, wanted: list[bytes], *, exclusive: bool) -> None:
         rows = self._tx.rows("workflows_lock" if exclusive else "workflows_share", ids=wanted)

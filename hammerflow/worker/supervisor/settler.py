@@ -61,7 +61,7 @@ _PAUSE = 0.05  # seconds, doubled with each try
 _PATIENCE = 5.0  # seconds
 #: Seconds for which a batch waits for a lock that another transaction holds; and for which those of
 #: its outcomes do that are then tried apart.
-_LOCK_PATIENCE, _LOCK_GLANCE = 0.03, 0.01
+_LOCK_PATIENCE, _LOCK_GLANCE = 0.02, 0.01
 _PARTS = 4
 _LONGEST_PAUSE = 0.4  # seconds between two tries while another transaction holds such a lock
 _MANY_WAITS = 25  # after 9 s, when the log says what is waited for

@@ -64,6 +64,18 @@ UPDATE {leases}
 SET cancel = COALESCE(cancel, :reason::text)
 WHERE job_id = :id::uuid
 
+-- name: leases_free
+SELECT job_id
+FROM {leases}
+WHERE job_id IN (:ids*uuid)
+ORDER BY job_id
+{skip_locked}
+
+-- name: lease_of
+SELECT job_id
+FROM {leases}
+WHERE job_id = :id::uuid
+
 -- name: lease_cancels
 SELECT job_id, cancel
 FROM {leases}

@@ -17,15 +17,26 @@ VALUES (:workflow_id::uuid, :job_id::uuid, :position::integer, :name::text)
 SELECT id, status, policy
 FROM {workflows}
 WHERE id IN (:ids*uuid)
-ORDER BY id
+ORDER BY id DESC
 {for_share}
 
 -- name: workflows_lock
 SELECT id, status, policy
 FROM {workflows}
 WHERE id IN (:ids*uuid)
-ORDER BY id
+ORDER BY id DESC
 {for_update}
+
+-- These and the ones inside them, open or all, with what is around each.
+-- name: workflows_around
+SELECT id, parent_id
+FROM {workflows}
+WHERE id IN (:ids*uuid)
+UNION ALL
+SELECT id, parent_id
+FROM {workflows}
+WHERE parent_id IN (:ids*uuid)
+  AND (ended_at IS NULL OR :is_whole::smallint = 1)
 
 -- name: workflows_ending
 SELECT id, status, collects, failures, parent_id, dependent_id, flags

@@ -11,6 +11,11 @@ INSERT INTO {tasks} (id, name)
 VALUES (:id::bigint, :name::text)
 ON DUPLICATE KEY UPDATE name = name
 
+-- name: client_note
+INSERT INTO {clients} (id, doorbell, seen_at)
+VALUES (:id::bigint, :doorbell::text, {now})
+ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at)
+
 -- name: unique_insert
 INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
@@ -88,6 +93,13 @@ WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
 ORDER BY job_id
 FOR UPDATE
+
+-- name: leases_free
+SELECT job_id
+FROM {leases} FORCE INDEX ({prefix}leases_job)
+WHERE job_id IN (:ids*uuid)
+ORDER BY job_id
+FOR UPDATE SKIP LOCKED
 
 -- name: leases_held
 SELECT job_id, lease

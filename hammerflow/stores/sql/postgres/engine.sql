@@ -59,6 +59,8 @@ WITH picked AS MATERIALIZED (
 -- A lease that another transaction has locked is passed over: it must not hold up the others.
 -- The lateral join and the delete by ctid leave the planner no other way than the primary key; the
 -- + 0 keeps it off the index on worker_id (100 instead of 15 microseconds a job, measured).
+-- The time-out of locks holds for what follows in the transaction; in a statement of its own it would
+-- cost 60 microseconds.
 -- A plain settle does not read started_at, which would cost a conversion for each job.
 -- name: settle_end
 WITH i AS MATERIALIZED (
@@ -77,7 +79,8 @@ ended AS (
   SELECT m.job_id, m.started_at, {now}, i.state, m.attempt, m.lease, :worker_id::bigint, i.result, i.reason,
          {now} + i.ttl * interval '1 second'
   FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL)
-SELECT uuid_send(job_id), cancel, flags, CASE WHEN :is_whole::boolean THEN started_at END
+SELECT uuid_send(job_id), cancel, flags, CASE WHEN :is_whole::boolean THEN started_at END,
+       (SELECT set_config('lock_timeout', :lock_timeout::text, true) WHERE :lock_timeout::text IS NOT NULL)
 FROM mine
 
 -- name: ready_delete
