@@ -28,7 +28,9 @@ from hammerflow.options.option import Option, OptionTable, documented, unknown_o
 from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
-__all__ = ["MODULES", "SETTINGS", "DatabaseURL", "Settings", "load_settings", "parse_url"]
+__all__ = [
+    "MODULES", "SETTINGS", "DatabaseURL", "Settings", "environ_with", "load_settings", "parse_url",
+]  # fmt: skip
 
 _log = logging.getLogger("hammerflow.settings")
 
@@ -257,6 +259,13 @@ def load_settings(
     if "namespace" not in values:
         values["namespace"] = _NAMESPACE(name, "the app's name")
     return Settings(**values, database_source=_database_source(keywords, environ, values))
+
+
+def environ_with(database: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the database that the command line gives, so that settings which belong
+    together are checked against that one."""
+    others = {name: value for name, value in environ.items() if name != "HAMMERFLOW_DATABASE"}
+    return {**others, "HAMMERFLOW_DATABASE_URL": database}
 
 
 def _database_source(

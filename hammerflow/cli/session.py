@@ -80,12 +80,13 @@ class Session:
     def settings(self) -> Settings:
         """The app's settings if an app is given (``--database`` alone needs none), else those of
         the environment and of hammerflow.toml."""
-        from hammerflow.settings import load_settings
+        from hammerflow.settings import environ_with, load_settings
 
         is_app_meant = self.app_spec is not None and self.database is None
         if self._app is not None or self.is_app_asked_for or is_app_meant:
             return self.app.settings
-        found = load_settings("hammerflow", {}, os.environ, Path("hammerflow.toml"))
+        environ = environ_with(self.database, os.environ) if self.database else os.environ
+        found = load_settings("hammerflow", {}, environ, Path("hammerflow.toml"))
         return found.with_database(self.database, "--database") if self.database else found
 
     @property

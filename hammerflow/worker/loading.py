@@ -11,7 +11,7 @@ import pkgutil
 import re
 import sys
 import sysconfig
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import hammerflow
 from hammerflow.app import Hammerflow
 from hammerflow.errors import ConfigError
+from hammerflow.settings import environ_with
 from hammerflow.tasks.task import Task
 from hammerflow.text import safe_repr
 
@@ -87,7 +88,7 @@ def load_app(spec: str, *, database: str | None = None) -> Hammerflow:
     remedy = "correct -A"
     if module_name.endswith(".py"):
         remedy = f"write {module_name.removesuffix('.py')}:{name or 'app'}"
-    with _no_arguments():
+    with _no_arguments(), _variable_of(database):
         module = _import(module_name, spec, remedy)
         found = _named(module, name, spec) if name else _only_app(module, spec)
         for pattern in found.modules:
@@ -124,6 +125,28 @@ def _no_arguments() -> Iterator[None]:
         yield
     finally:
         sys.argv = given
+
+
+@contextlib.contextmanager
+def _variable_of(database: str | None) -> Iterator[None]:
+    """Give the database to an app that names none itself, while it is made: it may have settings
+    that only fit this one."""
+    if database is None:
+        yield
+        return
+    before = dict(os.environ)
+    _use_environment(before, environ_with(database, before))
+    try:
+        yield
+    finally:
+        _use_environment(environ_with(database, before), before)
+
+
+def _use_environment(old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """Change what differs between the two, and nothing that the app has set meanwhile."""
+    for name in old.keys() - new.keys():
+        os.environ.pop(name, None)
+    os.environ.update({name: new[name] for name in new if old.get(name) != new[name]})
 
 
 def _named(module: ModuleType, name: str, spec: str) -> Hammerflow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -310,6 +311,25 @@ def test_each_source_of_the_database_is_named(
     assert source("-A", "code_app", "--database", url("flag")) == "flag.db --database"
     monkeypatch.setenv("HAMMERFLOW_APP", "code_app")
     assert source("--database", url("flag")) == "flag.db --database"
+
+
+@pytest.mark.parametrize("app", [[], ["-A", "bare_app"]])
+def test_settings_are_checked_against_the_database_of_the_command(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str,
+    app: list[str],
+) -> None:  # fmt: skip
+    (folder / "bare_app.py").write_text("from hammerflow import Hammerflow\napp = Hammerflow('b')")
+    monkeypatch.setenv("HAMMERFLOW_DOORBELL", "postgres")
+    monkeypatch.setenv("HAMMERFLOW_DATABASE", f"sqlite:///{tmp_path}/other.db")
+    before = dict(os.environ)
+
+    found = run("--database", postgres_url, *app, "doctor", "--json").json
+
+    assert found["database_from"] == "--database"
+    assert {"LISTEN: heard" in c["says"] for c in found["checks"] if c["name"] == "doorbell"} == {
+        True
+    }
+    assert dict(os.environ) == before
 
 
 def test_a_probe_fails_without_a_worker(run: Run, embedded_shop: Hammerflow) -> None:

@@ -73,7 +73,7 @@ class _Session:
         self.raw = self._connection.pgconn
         self.raw.nonblocking = 1
         if self.raw.server_version >= _IDLE_TIMEOUT_SINCE:
-            self.run("SET idle_session_timeout TO 0")  # to wait for rings is not to be idle
+            self.run("SET idle_session_timeout TO 0")  # quiet is usual here
 
     def run(self, text: str) -> None:
         """Run statements and wait until they have ended."""
