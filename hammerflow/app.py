@@ -34,6 +34,7 @@ from hammerflow.ids import as_key
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.kinds import is_a
 from hammerflow.notifiers import open_notifier
 from hammerflow.options.checks import ARGS, FLAG
 from hammerflow.options.option import checked, documented, refuse_unknown
@@ -59,6 +60,7 @@ from hammerflow.tasks.options import (
     DeclaredOptions,
     SpawnerOptions,
     declared,
+    refuse_other_options,
 )
 from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
@@ -322,7 +324,7 @@ class Hammerflow:
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
     ) -> Task[..., Any]:
         given = dict(given)
-        if isinstance(fn, Task):
+        if is_a(fn, Task):
             raise ConfigError(
                 f"{fn.__qualname__} is the task {fn.name!r} already: give its function, task.fn"
             )
@@ -334,6 +336,9 @@ class Hammerflow:
         options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask
+        known = self.tasks.get(name)
+        if known is not None and Origin.of(fn).is_once_more(self._origins["task", name]):
+            refuse_other_options(name, known.defaults, options)
         self._take_name("task", name, fn, "another one, name='...'")
         task = kind(fn, name=name, options=options, app=self, refusal=refusal)
         self.tasks[name] = task

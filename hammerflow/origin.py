@@ -16,6 +16,7 @@ from hammerflow.errors import ConfigError
 __all__ = [
     "STARTED",
     "Origin",
+    "are_same",
     "function_of",
     "import_path",
     "is_async",
@@ -84,7 +85,7 @@ class Origin(NamedTuple):
     def is_again(self, known: Origin) -> bool:
         """Whether this is the function that is known already: the same one, or its code run once
         more by a reload, by an import under a second name, or at a prompt."""
-        if _are_same(self.fn, known.fn):
+        if are_same(self.fn, known.fn):
             return True
         mine, other = _innermost(self.fn), _innermost(known.fn)
         if mine is None or other is None or mine.__qualname__ != other.__qualname__:
@@ -95,6 +96,10 @@ class Origin(NamedTuple):
         if file.startswith("<") or _real(file) != _real(other.__code__.co_filename):
             return False
         return mine.__globals__ is not other.__globals__ or self.spec is not known.spec
+
+    def is_once_more(self, known: Origin) -> bool:
+        """Whether this is the function that is known already, and its module was not reloaded."""
+        return self.spec is known.spec and are_same(self.fn, known.fn)
 
     def __str__(self) -> str:
         function = _innermost(self.fn)
@@ -201,7 +206,7 @@ def _is_typed(function: FunctionType | None) -> bool:
     return "__file__" not in function.__globals__ or (is_text and hasattr(sys, "ps1"))
 
 
-def _are_same(one: Any, other: Any, depth: int = 0) -> bool:
+def are_same(one: Any, other: Any, depth: int = 0) -> bool:
     """Whether two functions cannot differ: the same code, defaults and closed-over values."""
     if one is other or (isinstance(one, MethodType) and one == other):
         return True
@@ -211,7 +216,7 @@ def _are_same(one: Any, other: Any, depth: int = 0) -> bool:
         return False
     mine, others = _values(one), _values(other)
     return len(mine) == len(others) and all(
-        _are_same(a, b, depth + 1) for a, b in zip(mine, others, strict=True)
+        are_same(a, b, depth + 1) for a, b in zip(mine, others, strict=True)
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 from hammerflow.canvas.options import known_options
 from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.options.checks import ARGS, duration, items_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Canvas(Generic[R]):
 
     def __or__(self, other: Canvas[T]) -> Chain[T]:
         """``a | b``: b runs after a and takes its result."""
-        if not isinstance(other, Canvas):
+        if not is_a(other, Canvas):
             return NotImplemented
         return Chain(_steps(self) + _steps(other))
 
@@ -170,7 +171,7 @@ class _Composite(Canvas[R]):
         return len(self.tasks)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Composite):
+        if not is_a(other, _Composite):
             return NotImplemented
         names = ("tasks", "links", "errbacks", "body")
         return type(self) is type(other) and all(
@@ -253,7 +254,7 @@ class Chord(_Composite[R]):
     __slots__ = ("body",)
 
     def __init__(self, header: Iterable[Canvas] | Group, body: Canvas | None = None) -> None:
-        tasks = header.tasks if isinstance(header, Group) else header
+        tasks: Any = header.tasks if is_a(header, Group) else header
         super().__init__(tasks)
         self.body = None if body is None else _checked(body)
         if self.submit is None and self.body is not None:
@@ -340,16 +341,16 @@ def chord(header: Iterable[Canvas] | Group, body: Canvas | None = None) -> Chord
     return Chord(header, body)
 
 
-def _steps(canvas: Canvas) -> list[Canvas]:
+def _steps(canvas: Any) -> list[Canvas]:
     """The steps of a chain without links of its own; any other canvas is one step."""
-    if isinstance(canvas, Chain) and not (canvas.links or canvas.errbacks):
+    if is_a(canvas, Chain) and not (canvas.links or canvas.errbacks):
         return canvas.tasks
     return [canvas]
 
 
 def _spread(tasks: Sequence[Any]) -> Iterable[Any]:
     """``f(a, b)`` and ``f([a, b])`` mean the same."""
-    if len(tasks) == 1 and not isinstance(tasks[0], Canvas):
+    if len(tasks) == 1 and not is_a(tasks[0], Canvas):
         return _several(tasks[0])
     return tasks
 
@@ -361,14 +362,14 @@ def _several(tasks: Any) -> Iterable[Any]:
 def _many(canvases: Any, what: str) -> Iterable[Canvas]:
     if canvases is None:
         return ()
-    if isinstance(canvases, Canvas):
+    if is_a(canvases, Canvas):
         return (canvases,)
     return items_of(canvases, f"{what} must be a signature (task.s(...)) or a list of them")
 
 
 def _checked(task: Any) -> Canvas:
-    if not isinstance(task, Canvas):
-        raise TypeError(f"expected a signature (task.s(...)), got {type(task).__name__}")
+    if not is_a(task, Canvas):
+        raise TypeError(f"expected a signature (task.s(...)), got {kind_name(task)}")
     return task
 
 

@@ -10,6 +10,7 @@ from hammerflow.canvas.chain import Canvas, R
 from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.options.checks import ARGS, KWARGS
 from hammerflow.text import checked_name, safe_repr
 
@@ -83,7 +84,7 @@ class Signature(Canvas[R]):
             The signature itself.
         """
         for other in others:
-            for one in other if isinstance(other, list | tuple) else (other,):
+            for one in other if is_a(other, list | tuple) else (other,):
                 known = isinstance(getattr(one, "id", one), uuid.UUID | str | Canvas)
                 if not known and not hasattr(one, "enqueue"):  # a workflow or batch
                     raise WorkflowInvalid(
@@ -123,7 +124,7 @@ class Signature(Canvas[R]):
         return f"{name}({', '.join(parts)})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Signature):
+        if not is_a(other, Signature):
             return NotImplemented
         names = (*self.__slots__, "links", "errbacks")
         return all(getattr(self, name) == getattr(other, name) for name in names)
@@ -139,8 +140,8 @@ class Signature(Canvas[R]):
 
 def plain(signature: Any, what: str) -> Signature:
     """The signature itself, if it is one and has no links; ``what`` names it in the error."""
-    if not isinstance(signature, Signature):
-        kind = type(signature).__name__
+    if not is_a(signature, Signature):
+        kind = kind_name(signature)
         raise TypeError(f"{what} must be a signature (task.s(...)), not {kind}")
     if signature.links or signature.errbacks:
         raise ConfigError(f"{what} cannot have links: {signature!r}")

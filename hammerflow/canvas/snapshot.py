@@ -21,14 +21,15 @@ _FIXED = frozenset({
 
 def snapshot_of_args(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """A snapshot of positional arguments; the same tuple if none of them can change."""
-    return args if _FIXED.issuperset(map(type, args)) else tuple(map(snapshot, args))
+    try:
+        return args if _FIXED.issuperset(map(type, args)) else tuple(map(snapshot, args))
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: a metaclass defines how to hash
+        return tuple(map(snapshot, args))
 
 
 def snapshot_of_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """A snapshot of keyword arguments."""
-    if _FIXED.issuperset(map(type, kwargs.values())):
-        return {**kwargs}
-    return {name: snapshot(value) for name, value in kwargs.items()}
+    return dict(zip(kwargs, snapshot_of_args((*kwargs.values(),)), strict=True))
 
 
 def snapshot(value: Any) -> Any:
@@ -38,7 +39,7 @@ def snapshot(value: Any) -> Any:
     """
     try:
         return _copy(value)
-    except Exception:  # noqa: BLE001 - a border: classes define how they are copied
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: classes define how they are copied
         return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from hammerflow.cli.session import is_missing
 from hammerflow.errors import HammerflowError, SchemaMismatch, StoreUnavailable
 from hammerflow.notifiers import open_notifier
+from hammerflow.notifiers.address import all_in_words, are_one, in_words, unheard
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
@@ -27,6 +29,7 @@ Workers = Sequence[Mapping[str, Any]]  # rows of the table
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
 OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB": (10, 6)}
 _CLOCK_SKEW = 1.0  # seconds between the clocks of database and host from which doctor warns
+_SPACE_MIB = 100  # free space on the disk of a SQLite file below which doctor warns
 _NEARLY = 0.9  # share of the server's limit of connections from which doctor warns
 _RINGS, _RING_TIMEOUT = 3, 1.0  # attempts to ring the doorbell; seconds that each waits
 
@@ -86,7 +89,7 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
-    yield from _doorbells(alive, settings)
+    yield from _doorbells(store, alive, settings)
     yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
@@ -126,12 +129,16 @@ def sqlite_durability(
     """What is wrong with SQLite's settings, its version and the place of the file."""
     journal, synchronous = values.get("journal_mode"), values.get("synchronous")
     remote = _remote_kind(Path(settings.url.database))
+    old_log = Path(f"{settings.url.database}-wal-of-replaced-file")
+    free = _free_mib(settings.url.database)
     return _broken(
         (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
          "readers block writers: put the file on a local disk, where SQLite can use WAL"),
         (synchronous not in ("2", "3"), "durability", "fail",
          f"synchronous is {synchronous}, below 2 (FULL)",
          "a power cut can lose committed jobs: do not change PRAGMA synchronous"),
+        (free < _SPACE_MIB, "disk", "fail" if free < 1 else "warn",
+         f"{free:.1f} MiB are free on the disk of the file", "free space, or commits will fail"),
         (has_wal_reset_bug(version), "durability", "warn",
          (f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
           "can, very rarely, corrupt a database that several processes write"),
@@ -139,6 +146,9 @@ def sqlite_durability(
         (remote is not None, "durability", "fail",
          f"the file is on a network file system ({remote})",
          "SQLite's locks are not safe there: move it to a local disk, or use a server"),
+        (old_log.exists(), "database", "warn",
+         f"{old_log} holds the last commits of a file that was replaced while it was in use",
+         "keep it with the old file, if you have that; else delete it"),
     )  # fmt: skip
 
 
@@ -146,6 +156,15 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and in 3.50.7 and 3.44.6."""
     is_backport = (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
+
+
+def _free_mib(path: str) -> float:
+    """MiB that this user may still write on the disk of a path; infinite if nobody can tell."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return math.inf
+    return disk.f_bavail * disk.f_frsize / (1 << 20)
 
 
 def _remote_kind(path: Path) -> str | None:
@@ -293,40 +312,33 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
             )  # fmt: skip
     if alive:
         hosts = sorted({str(worker["host"]) for worker in alive})
+        for worker in alive:
+            if missing := worker["info"].get("missing"):
+                lacks = "1 child" if missing == 1 else f"{missing} children"
+                says = f"the worker on {worker['host']} (pid {worker['pid']}) lacks {lacks}"
+                yield Check("workers", "warn", says, "its log says why they do not start")
         yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
     else:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Check("workers", "warn", "no worker is alive", advice)
 
 
-def _doorbells(alive: Workers, settings: Settings) -> Iterator[Check]:
-    """Workers that do not hear the rings of clients with these settings."""
+def _doorbells(store: Store, alive: Workers, settings: Settings) -> Iterator[Check]:
+    """Workers that do not hear clients with these settings, and clients that nobody hears."""
     own = settings.doorbell_address
+    heard = [address for worker in alive if (address := worker["info"].get("doorbell"))]
+    advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
     for worker in alive:
         theirs = worker["info"].get("doorbell")
-        if theirs is None or _is_same_doorbell(own, theirs):
-            continue
-        says = (
-            f"the worker on {worker['host']} (pid {worker['pid']}) listens to "
-            f"{_doorbell_words(theirs)}, these settings ring {_doorbell_words(own)}"
-        )
-        advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
+        if theirs is not None and not are_one(own, theirs):
+            says = (
+                f"the worker on {worker['host']} (pid {worker['pid']}) listens to "
+                f"{in_words(theirs)}, these settings ring {in_words(own)}"
+            )
+            yield Check("doorbell", "warn", says, advice)
+    for rung in unheard(store.clients.doorbells(), heard) if heard else ():
+        says = f"clients ring {in_words(rung)}; the workers listen to {all_in_words(heard)}"
         yield Check("doorbell", "warn", says, advice)
-
-
-def _is_same_doorbell(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether both are one; a Redis URL that a secret keeps out of the table may be any, and those
-    who poll need no common namespace."""
-    if own["kind"] == theirs["kind"] == "none":
-        return True
-    unknown = None in (own["redis"], theirs["redis"])
-    same = own["kind"] == theirs["kind"] and own["namespace"] == theirs["namespace"]
-    return same and (unknown or own["redis"] == theirs["redis"])
-
-
-def _doorbell_words(doorbell: Mapping[str, Any]) -> str:
-    where = f" at {doorbell['redis']}" if doorbell["redis"] else ""
-    return f"{doorbell['kind']}{where} in the namespace {doorbell['namespace']}"
 
 
 def _shared_tasks(shared: Mapping[str, Sequence[str]]) -> Iterator[Check]:

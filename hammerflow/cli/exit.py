@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import sys
 import traceback
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from hammerflow.cli.output import complain
+from hammerflow.cli.output import complain, drop
 from hammerflow.errors import HammerflowError
 from hammerflow.text import storable, visible_lines
 
@@ -63,9 +62,7 @@ def _flush() -> None:
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+        drop(sys.stdout)
         raise
 
 

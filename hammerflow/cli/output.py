@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import IO, Any, Generic, NamedTuple, TypeVar
 
 import click
 
 from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
-    "TableView", "age", "can_print", "complain", "counts_text", "fitted", "is_terminal",
+    "TableView", "age", "can_print", "complain", "counts_text", "drop", "fitted", "is_terminal",
     "json_text", "local_time", "one_line", "say", "say_block", "seconds_between", "show_facts",
     "show_json", "show_json_list", "show_table",
 ]  # fmt: skip
@@ -85,14 +86,26 @@ def complain(kind: str, text: str, *, as_json: bool, **more: Any) -> None:
     """Print an error, a warning or a note to standard error: ``error: ...``, or
     ``{"error": "..."}`` with what programs may want to know besides.
 
-    Lines after the first are indented.
+    Lines after the first are indented. Where standard error cannot be written either, the exit
+    code is all that tells.
     """
-    if as_json:
-        click.echo(json_text({kind: text, **more}), err=True)
-    else:
-        shown = visible_lines(f"{kind}: {text}").replace("\n", "\n  ")
-        colour = {"error": STYLES["fail"], "warning": STYLES["warn"]}.get(kind)
-        click.secho(shown, fg=colour, err=True)
+    shown = visible_lines(f"{kind}: {text}").replace("\n", "\n  ")
+    colour = {"error": STYLES["fail"], "warning": STYLES["warn"]}.get(kind)
+    try:
+        if as_json:
+            click.echo(json_text({kind: text, **more}), err=True)
+        else:
+            click.secho(shown, fg=colour, err=True)
+    except OSError:
+        drop(sys.stderr)
+
+
+def drop(stream: IO[str]) -> None:
+    """Send what a stream still holds to nowhere: Python would try to write it again at the exit,
+    and end with 120."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:

@@ -216,4 +216,9 @@ def user_at_host() -> str:
 
 def is_missing(settings: Settings) -> bool:
     """Whether the database is a file that does not exist."""
-    return settings.url.dialect == "sqlite" and not Path(settings.url.database).exists()
+    if settings.url.dialect != "sqlite":
+        return False
+    try:
+        return not Path(settings.url.database).exists()
+    except OSError:  # a folder that this user may not search: opening it tells
+        return False

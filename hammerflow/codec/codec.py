@@ -200,7 +200,10 @@ class Codec:
             data: bytes = b"M" + packer.pack(packable)
         except NotEncodable:
             raise
-        except Exception as error:  # a border: properties of users' classes run in here
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a border: users' properties run in here
             if self._classes.resolve():
                 return self._encode(value, parts, serializer, room, name)
             self._walk(value, parts, room, name)
@@ -297,7 +300,10 @@ class Codec:
             if self._classes.resolve():
                 return self._walk(value, parts, room, name)
             raise NotEncodable(error.sentence(name)) from error.__cause__
-        except Exception as error:  # a border: for example, a dict that changes meanwhile
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a border: such as a dict that changes
             raise NotEncodable(f"{name('')}: {error_text(error)}") from error
 
     def _decode(self, data: bytes | str, name: Name) -> Any:
@@ -323,7 +329,7 @@ class Codec:
             raise NotDecodable(f"stored bytes start with {bytes(first)!r}, not with M or J")
         except NotDecodable:
             raise
-        except Exception as error:  # a border: the bytes may come from anywhere
+        except (Exception, SystemExit) as error:  # a border: the bytes may come from anywhere
             raise NotDecodable(f"stored bytes cannot be decoded: {error_text(error)}") from error
 
     def _unpack(self, data: bytes, opaque: list[Opaque] | None) -> Any:

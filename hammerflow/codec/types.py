@@ -114,7 +114,7 @@ def short(value: Any) -> str:
     return f"<{full_name(type(value))}>"
 
 
-def error_text(error: Exception) -> str:
+def error_text(error: BaseException) -> str:
     """Type and text of an error in one line that every database can store."""
     try:
         text = f"{type(error).__name__}: {error}"[:300]

@@ -18,6 +18,7 @@ from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
+from hammerflow.kinds import is_a
 from hammerflow.options.checks import items_of
 from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results
@@ -64,7 +65,7 @@ class Enqueuer:
         """Write a signature, canvas, workflow or batch; see :meth:`Hammerflow.enqueue`."""
         if type(work) is Signature and not (work.links or work.errbacks or work.after):
             return self._insert_one(self._factory.from_signature(work), work.options)
-        if isinstance(work, Batch):
+        if is_a(work, Batch):
             return self._batch(work)
         plan = plan_of(work, new_id)
         workflows, jobs = rows_of(plan, self._factory)
@@ -80,13 +81,13 @@ class Enqueuer:
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> Results:
         """Write any number of calls in chunks; see :meth:`Hammerflow.enqueue_many`."""
-        if isinstance(signatures, Signature):
+        if is_a(signatures, Signature):
             raise TypeError("enqueue_many() takes an iterable of signatures; use enqueue() for one")
         results = Results(self._app)
         wanted = "enqueue_many() takes an iterable of signatures (task.s(...))"
         iterator = iter(items_of(signatures, wanted))
         while chunk := list(itertools.islice(iterator, CHUNK)):
-            if any(s.links or s.errbacks or s.after for s in chunk if isinstance(s, Signature)):
+            if any(s.links or s.errbacks or s.after for s in chunk if is_a(s, Signature)):
                 with self.transaction():
                     linked = self._each(lambda s: self.enqueue(one_signature(s)), chunk, results)
                 results.extend([result.id.bytes for result in linked])

@@ -16,6 +16,7 @@ from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed, NewJob
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
@@ -207,8 +208,8 @@ class JobFactory:
 
 def one_signature(value: Any) -> Signature:
     """The value itself; TypeError unless it is a signature."""
-    if not isinstance(value, Signature):
-        raise TypeError(f"expected a signature (task.s(...)), got {type(value).__name__}")
+    if not is_a(value, Signature):
+        raise TypeError(f"expected a signature (task.s(...)), got {kind_name(value)}")
     return value
 
 

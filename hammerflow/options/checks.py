@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from hammerflow.durations import LONGEST, parsed_seconds, real
 from hammerflow.errors import ConfigError
+from hammerflow.kinds import is_a
 from hammerflow.options.json_values import Misfit, json_copy
 from hammerflow.origin import runs_when_called
 from hammerflow.text import NAME, plain_text, safe_repr
@@ -317,7 +318,7 @@ def instance(kind: type, wanted: str, *, type: str | None = None) -> ValueCheck:
 
 
 def _args(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
+    if not is_a(value, list | tuple):
         raise Unfit
     return tuple(value)
 
@@ -327,7 +328,7 @@ ARGS: Final = ValueCheck("list | tuple", "a list or tuple of arguments", _args)
 
 
 def _kwargs(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
+    if not is_a(value, Mapping):  # type: ignore[type-abstract]
         raise Unfit
     found: dict[str, Any] = {}
     for key, argument in value.items():
@@ -345,13 +346,13 @@ KWARGS: Final = ValueCheck("Mapping", "a mapping from names to arguments", _kwar
 def items_of(value: Any, what: str) -> Iterable[Any]:
     """The value itself, if it can be iterated over and is neither text nor a mapping, whose
     characters or keys nobody means; ``what`` is the beginning of the sentence."""
-    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+    if is_a(value, str | bytes | bytearray | Mapping) or not is_a(value, Iterable):  # type: ignore[type-abstract]
         raise TypeError(f"{what}, not {safe_repr(value)}")
     return value
 
 
 def _json(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
+    if not is_a(value, Mapping):  # type: ignore[type-abstract]
         raise Unfit
     try:
         return json_copy(dict(value))  # type: ignore[no-any-return]

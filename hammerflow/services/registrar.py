@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
+from hammerflow.notifiers.address import all_in_words, in_words, unheard
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import host_name
@@ -49,12 +50,18 @@ class Registrar:
     on_dropped: Callable[[int], None]  # called with a worker id that needs no heartbeat any more
     worker_id: int | None = field(init=False, default=None)  # the one to claim under
     _is_due: bool = field(init=False, default=True)
+    _has_news: bool = field(init=False, default=False)
     _old: list[int] = field(init=False, default_factory=list)
     _shared: frozenset[str] = field(init=False, default=frozenset())  # tasks, already warned of
+    _unheard: set[str] = field(init=False, default_factory=set)  # doorbells, likewise
 
     def renew(self) -> None:
         """Register again at the next tick; until then the current worker id serves."""
         self._is_due = True
+
+    def tell(self) -> None:
+        """Write what it tells about itself again at the next tick."""
+        self._has_news = True
 
     def forget(self, worker_id: int) -> None:
         """The row of this worker id is gone; call :meth:`renew` once no job runs under it."""
@@ -73,10 +80,14 @@ class Registrar:
             except BaseException:
                 self._is_due = True
                 raise
+        elif self._has_news and self.worker_id is not None:
+            self._has_news = False
+            self.store.workers.tell(self.worker_id, self.describe().info)
         for worker_id in [i for i in self._old if not self.is_used(i)]:
             self.store.workers.leave(worker_id)
             self.on_dropped(worker_id)
             self._old.remove(worker_id)
+        self._warn_of_unheard()
         return _BUSY if self._old else _IDLE
 
     def leave(self) -> None:
@@ -101,6 +112,19 @@ class Registrar:
         if revived:
             self.on_ready(revived)
         self._warn_of_shared(tasks)
+
+    def _warn_of_unheard(self) -> None:
+        """Say which doorbells clients ring for nobody, once for each."""
+        addresses = [each["info"].get("doorbell") for each in self.store.workers.list()]
+        heard = [address for address in addresses if address]
+        rung = {in_words(each) for each in unheard(self.store.clients.doorbells(), heard)}
+        for doorbell in sorted(rung - self._unheard):
+            log.warning(
+                "clients ring %s; the workers listen to %s, so jobs of these clients wait for a "
+                "poll: give both the same redis, doorbell and namespace",
+                doorbell, all_in_words(heard),
+            )  # fmt: skip
+        self._unheard |= rung
 
     def _warn_of_shared(self, tasks: Sequence[str]) -> None:
         """Say which of these tasks another app of this database has as well, once for each."""

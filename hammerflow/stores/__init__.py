@@ -25,7 +25,7 @@ def open_store(settings: Settings) -> Store:
         _dialect(settings), settings.url.redacted, max_connections=settings.max_connections,
         pool_timeout=settings.pool_timeout,
     )  # fmt: skip
-    return Store(database, poison_limit=settings.poison_limit)
+    return Store(database, poison_limit=settings.poison_limit, doorbell=settings.doorbell_address)
 
 
 def open_checked_store(settings: Settings, *, migrate_embedded: bool = True) -> Store:

@@ -89,10 +89,11 @@ class _Scan:
         self.advance(claimed, first_id_at(clock + thresholds.late))
 
     def advance(self, claimed: list[Claimed], ceiling: bytes) -> None:
-        """Move the bookmarks behind these jobs, but not beyond the ids that are made now."""
+        """Move the bookmarks behind these jobs, but those with ids that lie in the future."""
         for job in claimed:
-            order = 4 - job.priority
-            self.bookmarks[order] = max(self.bookmarks[order], min(job.id, ceiling))
+            if job.id <= ceiling:
+                order = 4 - job.priority
+                self.bookmarks[order] = max(self.bookmarks[order], job.id)
 
 
 class _DatabaseClock:

@@ -43,6 +43,7 @@ class Advice(Enum):
     LIMIT = "limit"
     TIMEOUT = "timeout"
     ADMIN = "admin"
+    DAMAGED = "damaged"
     NONE = "none"
 
 
@@ -57,10 +58,11 @@ ADVICE: Mapping[Advice, str] = {
     ),
     Advice.FILE: "check its path, and that this user may write the file and its folder",
     Advice.MIGRATE: "run hammerflow migrate",
-    Advice.SPACE: "free space on the server's disk",
+    Advice.SPACE: "free space on the disk of the database",
     Advice.LIMIT: "raise the server's limit, or lower its load",
     Advice.TIMEOUT: "raise the server's time-out, or find what holds the statement up",
     Advice.ADMIN: "see the server's log",
+    Advice.DAMAGED: "restore the file from a backup, or name another one in the URL",
 }
 
 
@@ -291,7 +293,7 @@ SQLITE: Codes = {
     "9": ErrorCode("SQLITE_INTERRUPT", _STATE, Advice.TIMEOUT),
     "10": ErrorCode("SQLITE_IOERR", _LOST, Advice.SPACE,
                     "needs a broken disk: `tox -e faults -- fsync-error-sqlite` has one"),
-    "11": ErrorCode("SQLITE_CORRUPT", _LOST, Advice.ADMIN),
+    "11": ErrorCode("SQLITE_CORRUPT", _LOST, Advice.DAMAGED),
     "12": ErrorCode("SQLITE_NOTFOUND", ErrorKind.UNKNOWN, Advice.NONE, _NEVER),
     "13": ErrorCode("SQLITE_FULL", _LOST, Advice.SPACE),
     "14": ErrorCode("SQLITE_CANTOPEN", _LOST, Advice.FILE),
@@ -309,7 +311,7 @@ SQLITE: Codes = {
     "22": ErrorCode("SQLITE_NOLFS", _STATE, Advice.SPACE, "needs a host without large files"),
     "23": ErrorCode("SQLITE_AUTH", _STATE, Advice.RIGHTS),
     "25": ErrorCode("SQLITE_RANGE", ErrorKind.UNKNOWN, Advice.NONE, "a fault of the driver"),
-    "26": ErrorCode("SQLITE_NOTADB", _LOST, Advice.ADMIN),
+    "26": ErrorCode("SQLITE_NOTADB", _LOST, Advice.DAMAGED),
 }  # fmt: skip
 
 #: By the name of a dialect.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from hammerflow.ids import name_id, unnamed
 from hammerflow.jobs.job import NewJob
+from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
 
 __all__ = ["BELIEVED", "NameTable"]
@@ -34,8 +35,9 @@ class NameTable:
             job is written.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clients: Clients) -> None:
         self._database = database
+        self._clients = clients
         self.on_new_queues: Callable[[], None] = lambda: None
         self.queues: dict[int, str] = {}
         self.tasks: dict[int, str] = {}
@@ -56,6 +58,7 @@ class NameTable:
     def verify(self, tx: Tx | None = None) -> None:
         """Write again what this process has written and what is no longer in the tables."""
         until = time.monotonic() + BELIEVED
+        self._clients.note(tx)
         if self.queues or self.tasks:
             # In the caller's transaction where that is the only writer; see :meth:`register`.
             is_inside = tx is not None and self._database.dialect.one_writer

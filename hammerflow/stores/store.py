@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
+from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.jobs import Jobs
@@ -25,13 +26,18 @@ class Store:
     """Where jobs are kept.
 
     It opens no connection before its first verb, and may be shared by threads and used on both
-    sides of a fork. A job is parked after ``poison_limit`` lost leases.
+    sides of a fork. A job is parked after ``poison_limit`` lost leases. ``doorbell`` is the address
+    that this process rings.
     """
 
-    def __init__(self, database: Database, *, poison_limit: int = 3) -> None:
+    def __init__(
+        self, database: Database, *, poison_limit: int = 3,
+        doorbell: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.database = database
         self.schema = Schema(database)
-        self.names = NameTable(database)
+        self.clients = Clients(database, doorbell)
+        self.names = NameTable(database, self.clients)
         database.on_replaced = self.names.forget
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)

@@ -62,6 +62,11 @@ class Workers(Verbs):
         beat = self._database.unit(lambda tx: tx.run("worker_beat", id=worker_id), single=True)
         return beat > 0
 
+    def tell(self, worker_id: int, info: Mapping[str, Any]) -> None:
+        """Write what has changed in what a worker tells about itself."""
+        values = {"id": worker_id, "info": json.dumps(dict(info))}
+        self._database.unit(lambda tx: tx.run("worker_tell", **values), single=True)
+
     def cancels(self, worker_id: int) -> Sequence[tuple[bytes, str]]:
         """(job id, reason) of this worker's running jobs that were asked to stop."""
         return self._database.rows("lease_cancels", worker_id=worker_id)

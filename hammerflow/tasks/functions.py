@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import keyword
+import sys
 from collections.abc import Callable
 from contextlib import (
     _AsyncGeneratorContextManager,
@@ -26,6 +28,7 @@ __all__ = [
     "checked_function",
     "checked_handler",
     "default_name",
+    "lazy_part",
     "unfinished",
 ]
 
@@ -33,6 +36,10 @@ __all__ = [
 UNFINISHED: Final = frozenset({
     CoroutineType, GeneratorType, AsyncGeneratorType, _GeneratorContextManager,
     _AsyncGeneratorContextManager,
+})  # fmt: skip
+#: What makes its items when it is asked for them. Not all iterators: cursors and files did work.
+_LAZY: Final = frozenset({
+    map, filter, zip, enumerate, reversed, *(c for c in vars(itertools).values() if type(c) is type)
 })  # fmt: skip
 #: The code of what ``@contextmanager`` and ``@asynccontextmanager`` make of a function.
 _MAKERS: Final[tuple[Any, ...]] = (contextmanager, asynccontextmanager)
@@ -119,8 +126,27 @@ def checked_handler(fn: Any, name: str) -> Any:
     return fn
 
 
+def lazy_part(value: Any) -> Any:
+    """What a body returned, or an item of it, whose work has not been done; None if all has.
+
+    Nothing would ask for it if the result is not stored.
+    """
+    kind = type(value)
+    for part in itertools.chain((value,), value if kind is list or kind is tuple else ()):
+        cls = type(part)
+        if cls in UNFINISHED or cls in _LAZY or _is_future(cls):
+            return part
+    return None
+
+
+def _is_future(cls: type) -> bool:
+    futures = sys.modules.get("asyncio.futures")
+    return futures is not None and futures.Future in type.__dict__["__mro__"].__get__(cls)
+
+
 def unfinished(name: str, value: Any) -> TypeError:
-    """The error of a body that returned one of :data:`UNFINISHED`, which is closed.
+    """The error of a body that returned one of :data:`UNFINISHED`, which is closed, or another
+    :func:`lazy_part`.
 
     Args:
         name: of the task.
@@ -132,6 +158,11 @@ def unfinished(name: str, value: Any) -> TypeError:
     elif isinstance(value, GeneratorType):
         value.close()
         kind = "a generator"
+    elif type(value) in _LAZY:
+        made = f"{type(value).__name__} object, whose items have not been made"
+        return TypeError(f"{name} returned a lazy {made}: return list(...) of it, or write a loop")
+    elif _is_future(type(value)):
+        return TypeError(f"{name} returned an asyncio future that it did not await: await it")
     elif not isinstance(value, AsyncGeneratorType):
         kind, remedy = "a context manager", "write a function that uses it in a with statement"
     return TypeError(f"{name} returned {kind}, whose body has not run: {remedy}")

@@ -22,7 +22,7 @@ from hammerflow.options.checks import (
     exceptions,
 )
 from hammerflow.options.option import Option, OptionTable, checked
-from hammerflow.origin import is_async
+from hammerflow.origin import are_same, is_async
 from hammerflow.workflows.options import then_check
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "SpawnerOptions",
     "TaskOptions",
     "declared",
+    "refuse_other_options",
 ]
 
 _ERRORS = exceptions()
@@ -189,3 +190,33 @@ def declared(
         return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=names)
     except ConfigError as error:
         raise ConfigError(f"{owner}: {error}") from None
+
+
+def refuse_other_options(name: str, known: TaskOptions, given: TaskOptions) -> None:
+    """Refuse to register a function again under its name with options other than before: the last
+    ones would hold for all calls, whoever has the first task.
+
+    Raises:
+        ConfigError: an option differs; the message names those that do.
+    """
+    names = known.declared ^ given.declared
+    names |= {each for each in known.declared & given.declared if _differs(each, known, given)}
+    if names or (known.spawn is None) != (given.spawn is None):
+        what = ", ".join(sorted(names)) or "as a task and as a spawner"
+        raise ConfigError(
+            f"the task {name!r} is registered already, and its options differ ({what}): register "
+            "it once, and change them for a call by its options(...), or give this one another "
+            "name, name='...'"
+        )
+
+
+def _differs(name: str, *options: TaskOptions) -> bool:
+    one, other = (getattr(o if hasattr(o, name) else o.spawn, name) for o in options)
+    if type(one) is FunctionBackoff and type(other) is FunctionBackoff:
+        one, other = one.fn, other.fn
+    if are_same(one, other):
+        return False
+    try:
+        return bool(one != other)
+    except Exception:  # noqa: BLE001 - a border: values of the user's, such as arrays, are compared
+        return True

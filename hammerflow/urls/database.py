@@ -115,6 +115,8 @@ def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
     if parts.fragment or "@" in parts.path + parts.query:
         raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}")
     login, _, place = parts.netloc.rpartition("@")
+    if dialect == "postgres" and "@" in login:  # libpq would take the rest of it for the host
+        raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}")
     user, has_password, password = login.partition(":")
     host, port = _host(place, scheme)
     options = _options(parts.query)

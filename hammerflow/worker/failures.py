@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import linecache
+import os
 import signal
+import stat
+import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hammerflow.jobs.outcome import Failure
@@ -21,12 +25,14 @@ __all__ = [
 CLOSED_PIPES = 72
 _MESSAGE = 10_000  # characters
 _TRACE = 50_000
+_SOURCE = 16 << 20  # bytes of a file that is read for the lines of a traceback
 #: What Python itself knows of classes and exceptions, past what a class puts in its place.
 _MODULE: Any = type.__dict__["__module__"]
 _QUALNAME: Any = type.__dict__["__qualname__"]
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 _CAUSE: Any = BaseException.__dict__["__cause__"]
 _CONTEXT: Any = BaseException.__dict__["__context__"]
+_EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
 _HIDES_CONTEXT: Any = BaseException.__dict__["__suppress_context__"]
 #: Frames of these files at the top of a traceback are the worker's, not the user's.
 _OWN = ("/hammerflow/worker/", "\\hammerflow\\worker\\", "/asyncio/")
@@ -152,6 +158,7 @@ def _formatted(error: BaseException) -> str:
         trace = trace.tb_next
 
     def formatted() -> str:
+        _skip_endless_sources(error)
         try:
             return "".join(traceback.format_exception(type(error), error, trace))
         except BaseException as broken:  # noqa: BLE001 - as above
@@ -159,3 +166,45 @@ def _formatted(error: BaseException) -> str:
             return f"{frames}{type_name(error)} (formatting it raised {type_name(broken)})"
 
     return _or_why_not(formatted, "traceback: formatting it", _TRACE)
+
+
+def _skip_endless_sources(error: BaseException) -> None:
+    """Let tracebacks of this error be formatted without files that cannot be read to their end.
+
+    Code may have any file name, and ``linecache`` opens what it names: a pipe blocks until somebody
+    writes to it, and /dev/zero never ends.
+    """
+    for name in {*_files_of(error)}:
+        if not name.startswith("<") and not _is_source(name):
+            linecache.cache[name] = (0, None, [], name)  # None: it is not looked up again
+
+
+def _files_of(error: BaseException) -> Iterator[str]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        trace = traceback_of(one)
+        while trace is not None:
+            yield trace.tb_frame.f_code.co_filename
+            trace = trace.tb_next
+        waiting += [_CAUSE.__get__(one), _CONTEXT.__get__(one)]
+        if issubclass(type(one), BaseExceptionGroup):
+            waiting += _EXCEPTIONS.__get__(one)
+
+
+def _is_source(name: str) -> bool:
+    """Whether what ``linecache`` finds under this name ends: a file, or none at all."""
+    places = [name]
+    if not os.path.isabs(name):
+        places += [os.path.join(folder, name) for folder in sys.path if type(folder) is str]
+    for place in places:
+        try:
+            found = os.stat(place)
+        except (OSError, ValueError):
+            continue
+        return stat.S_ISREG(found.st_mode) and found.st_size <= _SOURCE
+    return True

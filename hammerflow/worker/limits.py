@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import resource
+from collections.abc import Iterator
 
-__all__ = ["cannot_hold", "limit_open_files", "raise_open_files", "why_refused"]
+from hammerflow.errors import ConfigError
+
+__all__ = ["cannot_hold", "limit_open_files", "naming_limits", "raise_open_files", "why_refused"]
 
 #: Descriptors of a supervisor for each child: its ends of the pipes.
 _PER_CHILD = 4
 #: Those of connections, logs, the doorbell, and of children that are just being forked.
 _OWN = 40
+_UNLIMITED = "unlimited"
 
 
 def raise_open_files(children: int) -> int:
@@ -54,16 +59,37 @@ def why_refused(error: BaseException) -> str:
         return f"this process may open no more files than {most}: raise the limit (ulimit -n)"
     if code == errno.ENFILE:
         return "the host may open no more files: raise its limit (sysctl fs.file-max)"
-    if code == errno.EAGAIN or "start new thread" in str(error):
+    if code == errno.EAGAIN or _is_of_thread(error):
         most = _shown(resource.RLIMIT_NPROC)
-        return (
+        said = (
             "no more processes and threads may be started: raise the user's limit, which is "
             f"{most} (ulimit -u), or that of the container (pids.max)"
         )
+        memory = _shown(resource.RLIMIT_AS)  # of which each thread takes some for its stack
+        return said if memory == _UNLIMITED else f"{said}, or of memory, {memory} bytes (ulimit -v)"
     if code == errno.ENOMEM or isinstance(error, MemoryError):
         most = _shown(resource.RLIMIT_AS)
         return f"there is not enough memory; the limit of a process is {most} bytes (ulimit -v)"
     return str(error) or type(error).__name__
+
+
+@contextlib.contextmanager
+def naming_limits() -> Iterator[None]:
+    """End the start of a worker where the host refuses what it needs.
+
+    Raises:
+        ConfigError: names the limit that was met.
+    """
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_of_thread(error):
+            raise
+        raise ConfigError(f"the worker cannot start: {why_refused(error)}") from error
+
+
+def _is_of_thread(error: BaseException) -> bool:
+    return "start new thread" in str(error)  # a RuntimeError without a code
 
 
 def _needed(children: int) -> int:
@@ -72,4 +98,4 @@ def _needed(children: int) -> int:
 
 def _shown(limit: int) -> str:
     most = resource.getrlimit(limit)[0]
-    return "unlimited" if most == resource.RLIM_INFINITY else str(most)
+    return _UNLIMITED if most == resource.RLIM_INFINITY else str(most)

@@ -78,8 +78,11 @@ class Batch:
                 "make a new batch"
             )
         self._was_read = True
-        for signature in self.signatures:
-            yield plain(signature, "a call of a batch")
+        for index, signature in enumerate(self.signatures):
+            if type(signature) is Signature and not (signature.links or signature.errbacks):
+                yield signature
+            else:
+                yield plain(signature, f"signatures[{index}] of a batch")
 
     @property
     def collects(self) -> int:

@@ -27,6 +27,7 @@ from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import is_id
 from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.text import safe_repr
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.planned import Output, PlannedItem, PlannedJob, PlannedWorkflow
@@ -297,6 +298,9 @@ class Plan:
 def plan_of(work: Any, new_id: NewId) -> Plan:
     """The plan of a signature, canvas, workflow or batch; ``new_id`` gives ascending ids."""
     plan = Plan(new_id)
+    if not is_a(work, Canvas | Workflow | Batch):
+        expected = "a signature (task.s(...)), canvas, workflow or batch"
+        raise TypeError(f"expected {expected}, got {kind_name(work)}")
     match work:
         case Workflow():
             plan.output = plan.add_workflow(work.validate())
@@ -310,9 +314,6 @@ def plan_of(work: Any, new_id: NewId) -> Plan:
                 None, kind=kind, label=_label(work), policy=FailurePolicy.CONTINUE_ON_FAILURE
             )
             plan.output = plan.add_canvas(work, workflow)
-        case _:
-            expected = "a signature (task.s(...)), canvas, workflow or batch"
-            raise TypeError(f"expected {expected}, got {type(work).__name__}")
     return plan
 
 

@@ -17,6 +17,7 @@ from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.ids import is_id
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.options.checks import items_of
 from hammerflow.options.option import checked, documented
 from hammerflow.text import checked_name, safe_repr
@@ -256,8 +257,8 @@ class Workflow:
         after_skipped: str,
         wait_for_children: bool,
     ) -> WorkflowNode:
-        if not isinstance(job, Canvas | Workflow | Batch):
-            kind = type(job).__name__
+        if not is_a(job, Canvas | Workflow | Batch):
+            kind = kind_name(job)
             raise TypeError(f"a node must be a signature, canvas, batch or workflow, not {kind}")
         given = {
             "after": after, "when": when, "after_skipped": after_skipped,

@@ -241,3 +241,18 @@ def test_only_a_batch_that_knows_its_app_sends_itself() -> None:
 
     with pytest.raises(HammerflowError, match="app.enqueue"):
         Batch([Signature("a.b")]).enqueue()
+
+
+@pytest.mark.parametrize("make", [list, iter])
+def test_the_error_of_a_batch_names_the_call_at_fault(
+    app: Hammerflow, b: SimpleNamespace, make: Any
+) -> None:
+    def linked() -> Any:
+        call = b.work.si(1)
+        call.link(b.total.s())
+        return call
+
+    good = [app.signature("any"), app.signature("any")]
+    for bad, error in ((3, TypeError), (linked(), ConfigError)):
+        with pytest.raises(error, match=r"signatures\[2\] of a batch"):
+            list(app.batch(make([*good, bad])).calls())

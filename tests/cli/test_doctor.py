@@ -24,6 +24,7 @@ from hammerflow.cli.checks import (
 )
 from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.settings import Settings
+from hammerflow.stores.clients import Clients
 from tests.cli.conftest import HAMMERFLOW, Run, claim, settle
 
 
@@ -126,6 +127,12 @@ def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerf
     ]
 
 
+def test_the_log_of_a_replaced_file_is_named(run: Run, embedded_shop: Hammerflow) -> None:
+    assert "replaced while it was in use" not in run("doctor").out
+    Path(f"{embedded_shop.settings.url.database}-wal-of-replaced-file").touch()
+    assert "replaced while it was in use" in run("doctor").out
+
+
 def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow) -> None:
     embedded_shop.tasks["shop.add"].delay(1, 2)
     with embedded_shop.transaction() as tx:
@@ -155,6 +162,21 @@ def test_a_file_that_may_not_be_written_fails(run: Run, embedded_shop: Hammerflo
     assert (doctor.returncode, status) == (1, "fail")
     assert "readonly" in says
     assert says.endswith("this user may write the file and its folder")
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux")
+def test_a_disk_that_is_nearly_full_is_told() -> None:
+    full = Settings(database="sqlite:////proc/version")  # a file system without free blocks
+
+    ((name, status, says, _),) = [
+        check
+        for check in sqlite_durability(
+            full, (3, 51, 3), {"journal_mode": "wal", "synchronous": "2"}
+        )
+        if check.name == "disk"
+    ]
+
+    assert (name, status, says) == ("disk", "fail", "0.0 MiB are free on the disk of the file")
 
 
 def test_tables_that_the_search_path_misses_are_found(
@@ -308,6 +330,20 @@ def test_doctor_names_a_worker_that_hears_another_doorbell(
     embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
     out = run("doctor").out
     assert ("listens to" not in out) is is_heard
+
+
+def test_doctor_names_clients_that_no_worker_hears(embedded_shop: Hammerflow, run: Run) -> None:
+    info = {"doorbell": embedded_shop.settings.doorbell_address}
+    embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    assert "clients ring" not in run("doctor").out
+    far = {"kind": "redis", "namespace": "shop", "redis": "redis://far.invalid:6379/0"}
+    Clients(embedded_shop.store.database, far).note(None)
+    out = " ".join(run("doctor").out.split())
+    assert "clients ring redis at redis://far.invalid:6379/0 in the namespace shop; the" in out
+    with embedded_shop.transaction() as tx:
+        tx.execute("UPDATE hammerflow_clients SET seen_at = seen_at - 3600")
+    assert "clients ring" not in run("doctor").out
 
 
 def test_workers_that_poll_need_no_common_namespace(

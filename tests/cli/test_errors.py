@@ -191,6 +191,7 @@ def test_a_reader_that_leaves_is_forgiven(run: Run, folder: Path, sqlite_url: st
     ("redirected", "code", "words"),
     [
         (">/dev/full", 1, "error: reading or writing failed: No space left on device"),
+        (">/dev/full 2>/dev/full", 1, ""),
         (">&-", 0, ""),
         ("2>&- >&-", 0, ""),
     ],

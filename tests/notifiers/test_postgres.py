@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ import pytest
 
 from hammerflow.errors import ConfigError
 from hammerflow.notifiers import open_notifier
+from hammerflow.notifiers.base import Ring
 from hammerflow.notifiers.doorbell import Doorbell
 from hammerflow.notifiers.transports.postgres import PostgresTransport
 from hammerflow.settings import Settings
@@ -164,3 +166,21 @@ def _seconds(call: Callable[[], object]) -> float:
     began = time.monotonic()
     call()
     return time.monotonic() - began
+
+
+def test_a_session_that_waits_for_rings_is_not_ended_for_idling(postgres_url: str) -> None:
+    def connect() -> psycopg.Connection:
+        options = "-c idle_session_timeout=50ms"
+        return psycopg.connect(postgres_url, autocommit=True, options=options)
+
+    transport = PostgresTransport(connect, namespace="idle")
+    subscription, sender = transport.subscribe(["mail"]), transport.connect()
+
+    ends, _, _ = select.select([subscription.fileno()], [], [], 0.5)
+    sender.send([Ring("work", b"mail")])
+    heard, _, _ = select.select([subscription.fileno()], [], [], LONG)
+
+    assert (ends, len(heard)) == ([], 1)
+    assert subscription.receive()[0] == [Ring("work", b"mail")]
+    subscription.close()
+    sender.close()

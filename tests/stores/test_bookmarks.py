@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hammerflow.ids import name_id
+from hammerflow.ids import name_id, new_id
 from hammerflow.stores.claims import Claims, ScanThresholds
 from tests.stores.kit import Desk, desk_at, open_raw
 from tests.stores.test_plans import CLAIM, pages_read
@@ -106,3 +106,15 @@ def test_a_job_below_a_full_claim_is_not_overlooked(desk: Desk) -> None:
     assert reader.claim(1) == [late.id]
     desk.put(early)
     assert reader.claim(1) == [early.id]
+
+
+def test_an_id_from_a_clock_that_is_ahead_moves_no_bookmark_past_new_jobs(
+    migrated_database: Callable[[str], str],
+) -> None:
+    with desk_at(migrated_database("postgres")) as desk:
+        reader = Reader(desk, SLOW)
+        reader.learn(desk)
+        desk.put(stray := desk.job(id=(int.from_bytes(new_id()) + (3_600_000 << 80)).to_bytes(16)))
+        assert reader.claim() == [stray.id]
+        desk.put(fresh := desk.job())
+        assert reader.claim() == [fresh.id]

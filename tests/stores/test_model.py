@@ -52,7 +52,17 @@ DELAYS = (0.0, 1100.0, 2300.0)
 LEASE = 300.0
 FINAL = {"completed", "failed", "cancelled", "skipped"}
 TABLES = [
-    *("queues", "tasks", "workers", "worker_tasks", "jobs", "ready", "leases", "scheduled"),
+    *(
+        "queues",
+        "tasks",
+        "workers",
+        "worker_tasks",
+        "clients",
+        "jobs",
+        "ready",
+        "leases",
+        "scheduled",
+    ),
     *("waiting", "done", "errors", "parked", "unique_keys", "spawns", "progress"),
 ]
 

@@ -98,6 +98,20 @@ def test_a_file_replaced_during_a_transaction_gets_no_commit(embedded: Desk) -> 
         copy.rename(file_of(embedded))
 
 
+def test_no_umask_keeps_the_owner_from_a_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o777)
+    try:
+        with desk_at(f"sqlite:///{tmp_path}/new/folder/jobs.db") as desk:
+            desk.store.schema.migrate()
+            made = [tmp_path / "new", *sorted((tmp_path / "new" / "folder").iterdir())]
+            modes = [path.stat().st_mode & 0o777 for path in made]
+    finally:
+        os.umask(before)
+
+    assert [path.name for path in made] == ["new", "jobs.db", "jobs.db-shm", "jobs.db-wal"]
+    assert modes == [0o700, 0o600, 0o600, 0o600]
+
+
 def test_a_removed_log_is_noticed(embedded: Desk) -> None:
     wal = Path(f"{file_of(embedded)}-wal")
     one(embedded)

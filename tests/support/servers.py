@@ -369,7 +369,13 @@ def _postgres_create(url: str, name: str, template: str | None) -> str:
 
 def _postgres_drop(url: str, name: str) -> None:
     with open_admin(url) as admin:
-        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        if admin.info.server_version >= 130000:
+            admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            return
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}"')  # waits for sessions for 5 s
 
 
 def _mysql_create(url: str, name: str) -> str:

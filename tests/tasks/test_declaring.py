@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import itertools
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -113,9 +114,43 @@ def test_what_cannot_differ_may_be_registered_once_more(app: Hammerflow) -> None
         return double
 
     assert app.task(plain()) is not app.task(plain())
-    assert app.task(math.sqrt) is not app.task(queue="slow")(math.sqrt)
+    assert app.task(math.sqrt) is not app.task()(math.sqrt)
     two = Adder(2)
     assert app.task(two.add) is not app.task(two.add)
+
+
+def listed(*names: str) -> list[Signature]:
+    return [Signature(name) for name in names]
+
+
+def given_options(which: int) -> dict[str, Any]:
+    """Options whose values are other objects at each call, and equal for the same number."""
+    return {
+        "queue": ["slow", "fast"][which], "timeout": 5.0 + which,
+        "retry_on": [OSError, KeyError][which], "backoff": [lambda n: n, lambda n: 2 * n][which],
+        "then": Signature("end", (which,)), "metadata": {"n": [which]},
+        "validate": [lambda _: True, lambda _: None][which],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", given_options(0))
+@pytest.mark.parametrize("fn", [listed, times(2)], ids=["function", "closure"])
+def test_a_function_cannot_have_two_sets_of_options_under_one_name(
+    app: Hammerflow, fn: Any, name: str
+) -> None:
+    app.spawner(name="list", **{name: given_options(0)[name]})(fn)
+    again = app.spawner(name="list", **{name: given_options(0)[name]})(fn)
+
+    for other in ({name: given_options(1)[name]}, {}):
+        with pytest.raises(ConfigError, match=f"'list' is registered already.* differ .{name}.:"):
+            app.spawner(name="list", **other)(fn)
+    with pytest.raises(ConfigError, match="'list' is registered already"):
+        app.task(name="list")(fn)
+
+    assert app.tasks["list"] is again
+    app.spawner(name="other", **given_options(1))(fn)  # the remedy
+    del app.tasks["list"]
+    app.task(name="list", queue="slow")(fn)  # the first one was taken out
 
 
 MODULE = """
@@ -158,6 +193,12 @@ def test_a_reloaded_module_registers_its_tasks_again(app: Hammerflow, shop: Path
     shop.write_text("# one\n# more edit\n" + MODULE.format(value=3))
     importlib.import_module("mail_of_test")
     assert app.tasks["mail_of_test.mail"].fn("x") == 3
+
+    module = sys.modules["mail_of_test"]
+    shop.write_text(MODULE.format(value=4).replace("@app.task\n", "@app.task(queue='slow')\n"))
+    for _ in range(2):
+        importlib.reload(module)
+        assert app.tasks["mail_of_test.mail"].defaults.queue == "slow"
 
 
 def test_a_copy_in_the_same_module_is_not_a_reload(app: Hammerflow, shop: Path) -> None:
@@ -319,6 +360,38 @@ def test_a_body_that_has_not_run_fails_with_that_cause(each_app: Hammerflow, kee
                 job.get(timeout=0)
         assert len(result.job().errors) == 1  # another attempt would end the same way
     assert ran == []
+
+
+def test_lazy_results_that_nobody_stores_fail_with_that_cause(app: Hammerflow) -> None:
+    async def touch() -> None:
+        raise AssertionError("runs")
+
+    async def started() -> Any:
+        return asyncio.get_running_loop().create_task(asyncio.sleep(0))
+
+    async def pending() -> Any:
+        return [asyncio.get_running_loop().create_future()]
+
+    cursor = iter(())  # as a cursor of a database: what was asked for is done
+    causes = {
+        "map": (lambda: map(print, "ab"), "a lazy map object, whose items have not been made"),
+        "filter": (lambda: filter(print, "ab"), "a lazy filter object"),
+        "starmap": (lambda: itertools.starmap(print, ["ab"]), "a lazy starmap object"),
+        "coroutines": (lambda: [1, touch()], "returned a coroutine, whose body has not run"),
+        "tuple": (lambda: (1, (x for x in "a")), "returned a generator, whose body has not run"),
+        "task": (started, "returned an asyncio future that it did not await: await it"),
+        "future": (pending, "returned an asyncio future"),
+    }
+    for name, (fn, cause) in causes.items():
+        result = app.task(name=name, store_result=False)(fn).delay()
+        drain(app)
+        with pytest.raises(JobFailed, match=cause):
+            result.get(timeout=0)
+        assert len(result.job().errors) == 1
+    for name, value in {"cursor": cursor, "list": [[1], {2}], "file": sys.stdin}.items():
+        done = app.task(name=name, store_result=False)(lambda value=value: value).delay()
+        drain(app)
+        assert done.job().state == "completed"
 
 
 def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from hammerflow.worker.supervisor import fork_server_client
+from hammerflow.worker.supervisor import child_lifecycle, fork_server_client
 
 fork_server_client._ANSWER_WAIT = 1.0
+child_lifecycle._HELLO_WAIT = 3.0

@@ -1,7 +1,8 @@
-"""Other apps in the same database: a worker says at its start what it shares with them."""
+"""Other apps and clients of the same database: a worker says what does not fit together."""
 
 from __future__ import annotations
 
+from hammerflow.stores.clients import Clients
 from tests.acceptance.kit import Shop
 
 
@@ -28,3 +29,25 @@ def test_workers_of_one_app_share_their_tasks_in_silence(sqlite_shop: Shop) -> N
     with sqlite_shop.worker() as worker:
         sqlite_shop.send("note", 1).get(timeout=15)
         assert "each other's jobs" not in worker.log
+
+
+def test_a_worker_says_that_nobody_hears_the_doorbell_of_a_client(shop: Shop) -> None:
+    """The client of the shop rings the doorbell of the kind ``auto``, its worker has another."""
+    shop.send("note", 1)
+    own = {"doorbell": "none"} if shop.client.settings.bell != "none" else {"doorbell": "local"}
+    with shop.worker(**own) as worker:
+        worker.wait_for_log("so jobs of these clients wait for a poll")
+        (line,) = (line for line in worker.log.splitlines() if "clients ring" in line)
+        has_none = shop.client.settings.bell == "none"
+        words = ["no doorbell in the namespace shop", "local in the namespace shop"]
+        rung, heard = words if has_none else words[::-1]
+        assert f"clients ring {rung}; the workers listen to {heard}, so" in line
+
+
+def test_a_client_without_workers_of_its_app_and_one_that_is_heard_are_no_news(shop: Shop) -> None:
+    doorbell = {"kind": "none", "namespace": "billing", "redis": None}
+    Clients(shop.desk.store.database, doorbell).note(None)
+    with shop.worker(namespace=shop.client.settings.namespace) as worker:
+        shop.send("note", 1).get(timeout=15)
+        shop.wait_until_quiet()
+        assert "clients ring" not in worker.log

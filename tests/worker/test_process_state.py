@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import faulthandler
 import gc
+import io
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -88,6 +91,14 @@ LEAVES: dict[str, Callable[[], Any]] = {
     "CPU limit": lambda: soft_limit(resource.RLIMIT_CPU, 1),
     "file limit": lambda: soft_limit(resource.RLIMIT_NOFILE, 100),
     "size limit": lambda: soft_limit(resource.RLIMIT_FSIZE, 0),
+    "no print": lambda: setattr(builtins, "print", None),
+    "other open": lambda: setattr(builtins, "open", os.open),
+    "no len": lambda: delattr(builtins, "len"),
+    "no map": lambda: setattr(builtins, "map", None),
+    "stopped clock": lambda: setattr(time, "time", lambda: 0.0),
+    "stopped monotonic clock": lambda: setattr(time, "monotonic", lambda: 0.0),
+    "no sleep": lambda: setattr(time, "sleep", lambda _: None),
+    "hook of threads": lambda: setattr(threading, "excepthook", None),
     "memory limit": lambda: soft_limit(resource.RLIMIT_AS, 1 << 30),
 }  # fmt: skip
 
@@ -98,6 +109,7 @@ BREAKS: dict[str, Callable[[], Any]] = {
 }
 if os.geteuid() == 0:
     BREAKS["user"] = lambda: os.seteuid(65534)
+    BREAKS["root"] = lambda: (os.chroot("."), os.chdir("/"))
 
 CHILDREN = pytest.mark.parametrize("kind", [SerialChild, AsyncChild], ids=["plain", "async"])
 
@@ -133,6 +145,10 @@ def seen() -> dict[str, Any]:
         "recursion": sys.getrecursionlimit(),
         "collects": gc.isenabled(),
         "timeout": socket.getdefaulttimeout(),
+        "built in": [callable(vars(builtins).get(name)) for name in ("print", "len", "map")],
+        "open": vars(builtins)["open"] is io.open,
+        "clocks": [type(vars(time)[name]).__name__ for name in ("time", "monotonic", "sleep")],
+        "hook": threading.excepthook is threading.__excepthook__,
         "limits": [resource.getrlimit(n)[0] for n in LIMITS],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,8 @@ from tests.support.servers import MariaDB, Postgres
 from tests.support.waiting import until
 
 _SECONDS = 4.0  # read-only
+#: Seconds in which a worker that has no grace left tries to write outcomes, and two more.
+_LAST_WRITES = 7.0
 
 
 @pytest.mark.usefixtures("postgres_url", "mariadb_url")
@@ -43,6 +46,30 @@ def test_a_database_that_turns_read_only_costs_two_lines(
         assert len(lines) == 2, worker.log
         assert opened < 100
         assert shop.job(held).attempt == 1 and shop.kinds(held) == []
+
+
+@pytest.mark.usefixtures("postgres_url")
+def test_a_stop_writes_what_has_ended_as_long_as_the_grace_lasts(
+    shop_at: Callable[..., Shop],
+) -> None:
+    with Postgres() as server:
+        _migrate(server.url())
+        shop = shop_at(server.url())
+        with shop.worker("--grace", "40") as worker:
+            held = shop.send("hold", "gate", 7)
+            shop.wait_for_run(held)
+            _turn(server, "on")
+            worker.wait_for_log("the database refuses work")
+            worker.signal(signal.SIGTERM)
+            worker.wait_for_log("draining: 1 job still runs")
+            shop.open("gate")
+            ended = time.monotonic()
+            until("more than the last moment", lambda: time.monotonic() > ended + _LAST_WRITES)
+            _turn(server, "off")
+
+            assert held.get(timeout=20) == 7
+            assert worker.process.wait(20) == 0
+        assert shop.kinds(held) == []
 
 
 def _turn(server: Any, how: str) -> None:

@@ -138,3 +138,25 @@ def test_a_limit_of_open_files_is_named(plain: Path) -> None:
     assert ended.returncode != 0
     assert b"ulimit -n" in ended.stderr
     assert b"unexpected" not in ended.stderr
+
+
+def test_reloads_beside_a_long_job_keep_few_fork_servers(sqlite_shop: Shop, plain: Path) -> None:
+    shop, gate = sqlite_shop, plain / "gate"
+    with shop.worker(app="plain:app", folder=plain, children=1) as worker:
+        jobs = []
+        for count in range(1, 5):  # each leaves a fork server behind that has a job
+            jobs.append(_hold(shop, gate))
+            worker.signal(signal.SIGHUP)
+            worker.wait_for_log("imported the app", count + 1)
+            until("it is used", lambda n=count: len(worker.children()) == n + 1)
+        for _ in range(2):
+            worker.signal(signal.SIGHUP)
+        worker.wait_for_log("the reload waits: 4 fork servers")
+        assert len(_fork_servers(worker)) == 5
+        jobs.append(_hold(shop, gate))
+        gate.touch()
+
+        assert {job.get(timeout=20) for job in jobs} == {str(gate)}
+        worker.wait_for_log("imported the app", 6)
+        until("the retired ones have ended", lambda: len(_fork_servers(worker)) == 1)
+        assert len(worker.children()) == 1

@@ -91,6 +91,7 @@ def _in_terminal(shop: Shop, *prefix: str) -> tuple[Worker, int]:
     """A worker that leads the session of a terminal; the terminal's other end."""
     reader, writer = pty.openpty()
     worker = Worker.__new__(Worker)
+    worker.log_reader = None
     worker.log_path = shop.folder / "terminal.log"
     env = {**os.environ, "PYTHONPATH": str(_ROOT), "SHOP_FOLDER": str(shop.folder)}
     env |= {"HAMMERFLOW_DATABASE_URL": shop.url, "HAMMERFLOW_POLL": "0.2"}

@@ -20,6 +20,8 @@ __all__ = ["PostgresTransport"]
 
 #: Most seconds of a NOTIFY or LISTEN.
 TIMEOUT = 1.0
+#: The first version that ends idle sessions: a listener that it ends hears no ring meanwhile.
+_IDLE_TIMEOUT_SINCE = 14_00_00
 #: Most ids and most queues in one message, which must stay below 8000 bytes.
 _IDS = 200
 _QUEUES = 400
@@ -70,6 +72,8 @@ class _Session:
             raise ConnectionError(str(error).strip()) from error
         self.raw = self._connection.pgconn
         self.raw.nonblocking = 1
+        if self.raw.server_version >= _IDLE_TIMEOUT_SINCE:
+            self.run("SET idle_session_timeout TO 0")  # to wait for rings is not to be idle
 
     def run(self, text: str) -> None:
         """Run statements and wait until they have ended."""

@@ -179,7 +179,9 @@ class SQLite(DriverDialect):
                 f"the SQLite file {self.path} is gone: put it back, or restart this process to "
                 "begin with an empty one"
             )
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.exists(self.path):
+            with contextlib.suppress(OSError):  # SQLite says what is wrong
+                _make_usable(Path(self.path))
         connection = sqlite3.connect(
             self.path, timeout=self._busy, isolation_level=None, check_same_thread=False,
             cached_statements=256,
@@ -303,6 +305,20 @@ def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
             if _primary_code(error) not in _BUSY or time.monotonic() > deadline:
                 raise
         time.sleep(random.uniform(0.001, 0.02))
+
+
+def _make_usable(path: Path) -> None:
+    """Make an empty file and its folders so that their owner may use them, whatever the umask is;
+    SQLite gives the mode of the file to its log as well."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another process was first
+            folder.mkdir()
+            folder.chmod(folder.stat().st_mode | 0o700)
+    with contextlib.suppress(FileExistsError):
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        os.fchmod(fd, os.fstat(fd).st_mode | 0o600)
+        os.close(fd)
 
 
 def _file_at(path: str) -> tuple[int, int] | None:

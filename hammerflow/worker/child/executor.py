@@ -34,7 +34,7 @@ from hammerflow.jobs.outcome import (
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.results.waiting import announce
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.tasks.functions import UNFINISHED, unfinished
+from hammerflow.tasks.functions import UNFINISHED, lazy_part, unfinished
 from hammerflow.tasks.task import Task
 from hammerflow.worker.child.body_errors import outcome_of
 from hammerflow.worker.child.execution import JobExecution
@@ -274,6 +274,8 @@ class Executor:
                 result = self._encode(value, options.serializer)
             except NotEncodable as error:
                 return Failed(failure_of(error))
+        elif (part := lazy_part(value)) is not None:
+            return Failed(failure_of(unfinished(execution.task.name, part)))
         if execution.spawn_buffer is not None:
             execution.spawn_buffer.add_fan_in()
             spawned = execution.spawn_buffer.spawned()

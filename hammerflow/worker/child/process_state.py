@@ -7,6 +7,7 @@ cost, which every job pays: ``python -m benchmarks.state`` measures it, 3 to 5 Â
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import builtins
 import faulthandler
 import gc
 import io
@@ -14,9 +15,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from hammerflow.streams import Output
@@ -36,6 +39,16 @@ _SIGNALS = tuple(
 )  # fmt: skip
 #: Resource limits that kill a later body, or fail it.
 _LIMITS = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_FSIZE")
+#: Functions that bodies replace, as to silence them or to stop a clock, and what this worker needs.
+_REPLACED: dict[Any, tuple[str, ...]] = {
+    builtins: (
+        "__import__", "dict", "getattr", "input", "int", "isinstance", "len", "list", "map", "open",
+        "print", "range", "repr", "str", "tuple", "type", "zip",
+    ),
+    time: ("monotonic", "sleep", "time", "time_ns"),
+    threading: ("Thread", "excepthook"),
+}  # fmt: skip
+_READERS = [(itemgetter(*names), vars(module)) for module, names in _REPLACED.items()]
 
 
 class ProcessState:
@@ -68,10 +81,12 @@ class ProcessState:
             for fd, stream in enumerate(self._streams)
             if isinstance(stream, io.TextIOWrapper)
         ]
-        self._environ, self._variables = os.environ, dict(_raw(os.environ))
+        self._environ, self._raw = os.environ, _raw(os.environ)
+        self._variables = dict(self._raw)
         self._argv, self._arguments = sys.argv, [*sys.argv]
         self._filters = [*warnings.filters]
         self._interpreter = _interpreter()
+        self._functions, self._root = _functions(), _root()
 
     def restore(self) -> str | None:
         """Put back what bodies have changed since the last call.
@@ -80,6 +95,8 @@ class ProcessState:
             Why that failed: this process must run no other body then. Otherwise None.
         """
         try:
+            if _functions() != self._functions:  # first, as all below needs them
+                self._restore_functions()
             self._restore_signals()
             self._restore_system()
             self._restore_python()
@@ -114,9 +131,12 @@ class ProcessState:
             is_elsewhere = os.getcwd() != self._folder
         except OSError:  # the folder was deleted
             is_elsewhere = True
+        # A new root is seen by the folder, which has another name in it, or is one that all have.
+        if (is_elsewhere or self._folder == "/") and _root() != self._root:
+            raise PermissionError("the root folder of its process")
         if is_elsewhere and self._folder is not None:
             os.chdir(self._folder)
-        if os.environ is not self._environ or _raw(self._environ) != self._variables:
+        if os.environ is not self._environ or self._raw != self._variables:
             self._restore_environment()
 
     def _restore_limits(self) -> None:
@@ -162,12 +182,28 @@ class ProcessState:
         socket.setdefaulttimeout(timeout)
         (gc.enable if collects else gc.disable)()
 
+    def _restore_functions(self) -> None:
+        for (module, names), functions in zip(_REPLACED.items(), self._functions, strict=True):
+            vars(module).update(zip(names, functions, strict=True))
 
-def _inheritable() -> list[bool] | None:
+
+def _functions() -> list[Any]:
+    try:
+        return [read(variables) for read, variables in _READERS]
+    except KeyError:  # one was deleted
+        return []
+
+
+def _root() -> tuple[int, int]:
+    root = os.stat("/")
+    return root.st_dev, root.st_ino
+
+
+def _inheritable() -> tuple[bool, ...] | None:
     """Whether programs inherit the standard descriptors. They do not inherit what Python opens, so
     this shows at a third of the cost of fstat() that a number has changed hands."""
     try:
-        return [*map(os.get_inheritable, range(3))]
+        return os.get_inheritable(0), os.get_inheritable(1), os.get_inheritable(2)
     except OSError:  # one is closed
         return None
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from hammerflow.jobs.job import Claimed
@@ -24,6 +25,7 @@ __all__ = ["AsyncChildGroup", "ChildGroup", "Group", "Handle", "SerialChildGroup
 STUCK = 0.050
 #: While this many suspects wait, nothing is claimed.
 _MOST_SUSPECTS = 1_000
+_FLAGS = attrgetter("flags")
 
 Handle = SerialChildHandle | AsyncChildHandle
 H = TypeVar("H", SerialChildHandle, AsyncChildHandle)
@@ -100,7 +102,7 @@ class ChildGroup(Generic[H]):
 
     def add_jobs(self, worker_id: int, jobs: Sequence[Claimed], now: float) -> None:
         """Append jobs that were claimed under one registration."""
-        if any(job.flags & SUSPECTS for job in jobs):
+        if any(map(_FLAGS, jobs)):
             self.suspects.add(worker_id, [job for job in jobs if job.flags & SUSPECTS], now)
             jobs = [job for job in jobs if not job.flags & SUSPECTS]
         if jobs:

@@ -134,6 +134,16 @@ class Pool:
             return self.serial.held() + self.async_.held()
 
     @property
+    def missing_children(self) -> int:
+        """How many children fewer than usual are there to take jobs."""
+        with self.lock:
+            ready = [sum(child.is_ready for child in group.children) for group in self.groups]
+            return sum(
+                max(0, group.wanted - count)
+                for group, count in zip(self.groups, ready, strict=True)
+            )
+
+    @property
     def retired_fork_servers(self) -> int:
         """How many old fork servers still have children."""
         with self.lock:

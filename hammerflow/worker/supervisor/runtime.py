@@ -42,6 +42,8 @@ log = logging.getLogger("hammerflow.worker")
 
 #: Seconds that the first children have to start before the worker reports that it has started.
 _START_WAIT = 2.0
+#: Seconds after which a child that is missing counts.
+_MISSING_WAIT = 5.0
 _KILL_WAIT = 5.0
 _LAST_WRITES = 5.0
 
@@ -72,6 +74,8 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
+        self._missing = 0  # children, as doctor is told
+        self._complete_at = now()  # when none was missing last
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = store
         connect = self._store.database.open_connection
@@ -223,6 +227,19 @@ class Runtime:
         """What the worker's main thread must look after every second."""
         self._check_heartbeat()
         self.pool.ask_children()
+        self._count_children()
+
+    def _count_children(self) -> None:
+        """Tell ``hammerflow doctor`` of children that are missing for longer than a fork takes."""
+        missing = self.pool.missing_children
+        if not missing:
+            self._complete_at = now()
+        elif now() - self._complete_at < _MISSING_WAIT:
+            missing = self._missing
+        if missing != self._missing:
+            self._missing = missing
+            self._registrar.tell()
+            self._housekeeping.wake(self._registrar)
 
     def _check_heartbeat(self) -> None:
         """Stop all bodies when the lease is two thirds over without a heartbeat: at its end other
@@ -256,6 +273,11 @@ class Runtime:
             for group, claimer in zip(self.pool.groups, self._claimers, strict=True)
         )
         return is_empty and self.pool.is_idle and self._settler.is_idle
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the outcomes of all jobs that have ended are in the database."""
+        return self._settler.is_idle
 
     def left(self) -> Left | None:
         """What this worker has not run of its queues; None while the database is down."""
@@ -350,7 +372,7 @@ class Runtime:
         queues = self._queue_order.names
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
-            "children": self._options.processes, "queues": queues,
+            "children": self._options.processes, "missing": self._missing, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
         if self._new_queues is None:

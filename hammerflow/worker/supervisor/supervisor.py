@@ -17,7 +17,7 @@ from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.stores.store import Store
-from hammerflow.worker.limits import cannot_hold, raise_open_files, why_refused
+from hammerflow.worker.limits import cannot_hold, naming_limits, raise_open_files
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import reap_orphans, set_title
@@ -60,7 +60,10 @@ class Supervisor:
         configure(options.log_format, options.log_level, replace=options.configure_logging)
         sys.setswitchinterval(_SWITCH)
         set_title(f"worker {options.app}")
-        with self._signals, writer_thread():
+        with contextlib.ExitStack() as stack:
+            with naming_limits():
+                stack.enter_context(self._signals)
+                stack.enter_context(writer_thread())
             runtime, interval = self._start()
             if runtime is None:
                 return 0
@@ -82,7 +85,7 @@ class Supervisor:
         Returns:
             The runtime, and seconds between two checks of it.
         """
-        try:
+        with naming_limits():
             _check_room(self._options.processes)
             fork_server = self._start_fork_server()
             greeting = self._greet(fork_server)
@@ -97,10 +100,6 @@ class Supervisor:
             lost, clock = self._on_fork_server_lost, self._lease_clock
             runtime = Runtime(self._options, greeting, store, clock, on_fork_server_lost=lost)
             runtime.start(fork_server)
-        except (OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "start new thread" not in str(error):
-                raise
-            raise ConfigError(f"the worker cannot start: {why_refused(error)}") from error
         return runtime, min(1.0, greeting.settings.lease / 12)
 
     def _start_fork_server(self) -> ForkServerClient:
@@ -217,10 +216,13 @@ class Supervisor:
         return 0 if is_written else 1
 
     def _wait_for_jobs(self, runtime: Runtime) -> None:
-        """Until all children have ended, the grace is over or a second signal comes."""
+        """Until all children have ended and their outcomes are written, which a database that is
+        away may hold up; or the grace is over, or a second signal comes."""
         now = time.monotonic()
         ends_at, logged_at = now + self._options.grace, now
-        while not runtime.pool.have_ended.wait(0.05):
+        while not (runtime.pool.have_ended.wait(0.05) and runtime.is_written):
+            if runtime.pool.have_ended.is_set():
+                self._signals.wait(0.05)
             now = time.monotonic()
             if now >= ends_at or self._signals.stops > 1:
                 return

@@ -10,7 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proof.faults import crowds, databases, deadlocks, deploys, disks, networks, processes
+from tests.proof.faults import (
+    children,
+    crowds,
+    databases,
+    deadlocks,
+    deploys,
+    disks,
+    networks,
+    processes,
+)
 from tests.proof.faults.ground import (
     faketime_library,
     inside,
@@ -168,6 +177,8 @@ SCENARIOS: dict[str, Callable[[Path, int], str]] = {
     "descriptor-limit": processes.descriptor_limit,
     "hostile-bodies": processes.hostile_bodies,
     "daemon-left": processes.daemon_left,
+    "six-hundred-children": children.six_hundred,
+    "struck-at-random": children.struck_at_random,
     "backend-kills": databases.backend_kills,
     "connection-limit-postgres": functools.partial(databases.connection_limit, "postgres"),
     "connection-limit-mariadb": functools.partial(databases.connection_limit, "mariadb"),

@@ -9,6 +9,11 @@ UPDATE {workers}
 SET beat_at = {now}, beats = beats + 1
 WHERE id = :id::bigint
 
+-- name: worker_tell
+UPDATE {workers}
+SET info = :info::text
+WHERE id = :id::bigint
+
 -- name: worker_delete
 DELETE FROM {workers}
 WHERE id = :id::bigint
@@ -93,3 +98,14 @@ WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 SELECT DISTINCT task_id
 FROM {worker_tasks}
 WHERE task_id IN (:task_ids*bigint)
+
+-- name: client_note
+INSERT INTO {clients} (id, doorbell, seen_at)
+VALUES (:id::bigint, :doorbell::text, {now})
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+
+-- name: clients_of
+SELECT doorbell
+FROM {clients}
+WHERE {age:seen_at} < :age::float8
+ORDER BY id

@@ -11,6 +11,11 @@ INSERT INTO {tasks} (id, name)
 VALUES (:id::bigint, :name::text)
 ON DUPLICATE KEY UPDATE name = name
 
+-- name: client_note
+INSERT INTO {clients} (id, doorbell, seen_at)
+VALUES (:id::bigint, :doorbell::text, {now})
+ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at)
+
 -- name: unique_insert
 INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)

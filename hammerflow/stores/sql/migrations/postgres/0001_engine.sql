@@ -2,6 +2,7 @@
 CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE,
   paused_at timestamptz, paused_by text, reason text);
 CREATE TABLE {tasks} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
+CREATE TABLE {clients} (id bigint PRIMARY KEY, doorbell text NOT NULL, seen_at timestamptz NOT NULL);
 CREATE TABLE {workers} (id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL,
   started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, beats bigint NOT NULL DEFAULT 0, info text NOT NULL);
 CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL,
