@@ -150,6 +150,14 @@ class Claims:
         self._strays.note(key, found, is_full=len(found) == rest)
         return strays + found
 
+    def has_passed(self, queue: str, task_ids: Sequence[int]) -> bool:
+        """After a claim that brought fewer jobs than it asked for: whether there are more, which it
+        has passed over. InnoDB locks the place behind the rows that a neighbour claims, too."""
+        if self._in_one or self._database.dialect.one_writer or not task_ids:
+            return False
+        values = {"queue_id": name_id(queue), "task_ids": list(task_ids)}
+        return bool(self._database.rows("claim_passed", **values))
+
     def _claim_strays(
         self, key: tuple[int, int], wanted: dict[str, Any], limit: int
     ) -> list[Claimed]:

@@ -73,7 +73,8 @@ class Jobs(Verbs):
         self._poison_limit = poison_limit
         self._inserts_in_one = "job_insert_ready" in database.dialect.statements
         self._settles_in_one = "settle_end" in database.dialect.statements
-        self.claim = Claims(database).claim
+        claims = Claims(database)
+        self.claim, self.has_passed = claims.claim, claims.has_passed
 
     def insert(
         self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False

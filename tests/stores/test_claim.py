@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
-from hammerflow.ids import new_id
+from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.outcome import Released, Retrying, Snoozed
 from tests.stores.kit import BAD, Desk
 
@@ -120,3 +121,17 @@ def test_a_claim_does_not_wait_for_rows_that_another_one_holds(desk: Desk) -> No
 
 def _queue_id(desk: Desk) -> int:
     return int(desk.sql("SELECT id FROM {queues} WHERE name = 'q'")[0][0])
+
+
+def test_a_claim_that_passed_over_ready_jobs_is_known(desk: Desk) -> None:
+    ids = desk.put(desk.job(), desk.job())
+    task_ids = [name_id("t")]
+    with contextlib.closing(desk.another()) as client:
+        if desk.kind == "mysql":
+            with client.transaction() as tx:
+                key = {"queue_id": name_id("q"), "priority_order": 2, "id": ids[0]}
+                assert tx.rows("take_ready", **key)
+                assert [job.id for job in desk.claim()] == ids[1:]
+                assert desk.store.jobs.has_passed("q", task_ids)
+        desk.claim()
+        assert not desk.store.jobs.has_passed("q", task_ids)

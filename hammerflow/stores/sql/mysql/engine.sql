@@ -62,6 +62,14 @@ FOR UPDATE SKIP LOCKED
 ORDER BY r.job_id
 {skip_locked}
 
+-- name: claim_passed
+SELECT 1
+FROM {ready} r FORCE INDEX (PRIMARY)
+WHERE r.queue_id = :queue_id::bigint
+  AND r.task_id IN (:task_ids*bigint)
+  AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+LIMIT 1
+
 -- The rows are locked by claim_read, so they are copied inside the server.
 -- name: leases_take
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
