@@ -106,8 +106,17 @@ def test_jobs_run_and_a_stop_is_heard_though_nothing_can_be_written(
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0
     if reader >= 0:
-        assert b"worker started" in os.read(reader, 1 << 20)
+        assert b"worker started" in _rest(reader)
         os.close(reader)
+
+
+def _rest(reader: int) -> bytes:
+    """All that was written; a terminal gives 4 KiB at a time, and an error at its end."""
+    found = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(reader, 1 << 20):
+            found += piece
+    return found
 
 
 def test_what_bodies_could_not_write_is_counted_once_somebody_reads(
@@ -166,7 +175,6 @@ def test_the_queue_of_the_supervisors_log_is_bounded_and_counts(is_read: bool) -
         *_, errors = process.communicate(b"\n", timeout=20)
 
     lines = [json.loads(line) for line in errors.splitlines()]
-    [lost] = [line["lines"] for line in lines if line["message"].startswith("dropped")]
-    assert lines[-1]["message"] == "last"
-    assert len(lines) - 2 + lost == 12_000
-    assert lost > 1_000
+    lost = [line["lines"] for line in lines if line["message"].startswith("dropped")]
+    assert len(lines) - len(lost) + sum(lost) == 12_001
+    assert sum(lost) > 1_000
