@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "NAME", "REASON", "TRACE", "checked_name", "host_name", "placed", "plain_text", "safe_repr",
-    "storable", "timestamp", "visible", "visible_lines",
+    "NAME", "REASON", "TRACE", "checked_name", "counted", "host_name", "placed", "plain_text",
+    "safe_repr", "storable", "timestamp", "visible", "visible_lines",
 ]  # fmt: skip
 
 E = TypeVar("E", bound=Exception)
@@ -116,6 +116,15 @@ def placed(error: E, place: str) -> E:
         place: such as ``"group[3]"``.
     """
     return type(error)(f"{place}: {error}")
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A number of things, such as "1 job" and "2 jobs".
+
+    Args:
+        plural: where it is not the noun and an s.
+    """
+    return f"1 {noun}" if count == 1 else f"{count:,} {plural or noun + 's'}"
 
 
 def safe_repr(value: object, most: int = 80) -> str:

@@ -20,6 +20,7 @@ from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
+from hammerflow.text import counted
 
 __all__ = ["Check", "diagnose"]
 
@@ -314,7 +315,7 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
         hosts = sorted({str(worker["host"]) for worker in alive})
         for worker in alive:
             if missing := worker["info"].get("missing"):
-                lacks = "1 child" if missing == 1 else f"{missing} children"
+                lacks = counted(missing, "child", "children")
                 says = f"the worker on {worker['host']} (pid {worker['pid']}) lacks {lacks}"
                 yield Check("workers", "warn", says, "its log says why they do not start")
         yield Check("workers", "ok", f"{len(alive)} alive on {', '.join(hosts)}")
@@ -368,21 +369,22 @@ def _queues(store: Store, alive: Workers) -> Iterator[Check]:
     for queue in store.queues.list():
         ready, name = queue.ready, queue.name
         if ready and not is_each_served and name not in served:
-            says = f"{ready} jobs are ready in {name}, which no live worker serves"
+            jobs = counted(ready, "job is", "jobs are")
+            says = f"{jobs} ready in {name}, which no live worker serves"
             yield Check("queues", "warn", says, f"add it to a worker's queues: -Q ...,{name}")
         if ready and queue.paused_at is not None:
-            says = f"{name} is paused, with {ready} jobs ready"
+            says = f"{name} is paused, with {counted(ready, 'job')} ready"
             yield Check("queues", "warn", says, f"hammerflow queue resume {name}")
 
 
 def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
     for task, count in diagnostics.unserved():
-        says = f"{count} ready jobs of {task}: no live worker has registered it"
+        says = f"{counted(count, 'ready job')} of {task}: no live worker has registered it"
         advice = "start a worker whose app has this task; the jobs wait until then"
         yield Check("jobs", "warn", says, advice)
     for why, task, count in diagnostics.parked():
         yield Check(
-            "jobs", "warn", f"{count} jobs of {task} are parked: {why}",
+            "jobs", "warn", f"{counted(count, 'job')} of {task} parked: {why}",
             "see hammerflow job list --state parked; fix the cause, then run hammerflow job retry",
         )  # fmt: skip
     if missing := diagnostics.missing():

@@ -16,6 +16,7 @@ from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.stores.spawns import COUNTED
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 from hammerflow.workflows.graph import draw
 
 __all__ = ["command"]
@@ -139,7 +140,8 @@ def _update(session: Session, store: Store, hours: float, queue: str | None) -> 
     if session.as_json:
         output.show_json({"at": now, **totals}, is_line=True)
     elif not output.is_terminal():
-        counts = [f"{totals[name]} {name}" for name in ("operations", "children", "failures")]
+        nouns = ("operation", "operations"), ("child", "children"), ("failure", "failures")
+        counts = [counted(totals[many], one, many) for one, many in nouns]
         output.say(f"{output.local_time(now)}  {', '.join(counts)}")
     else:
         runs = store.spawns.operations(queue=queue, limit=_LATEST)

@@ -214,8 +214,10 @@ class _TransactionThread:
         than itself. A database that does not answer cannot keep the caller: its connection is
         cut."""
         self._gives_up, trace = True, error.__traceback__
+        is_busy = self._is_busy  # perhaps no longer, once it is interrupted
+        self.opened.result().interrupted |= is_busy
         self.put(error if isinstance(error, Exception) else None)
-        if self._is_busy:
+        if is_busy:
             self.interrupt()
         if running_loop() is None:  # a coroutine without a loop is destroyed: nobody waits
             return
@@ -232,11 +234,12 @@ class _TransactionThread:
 
     def interrupt(self) -> None:
         """Have the statement under way fail, so that nobody waits for its lock any longer."""
+        self.opened.result().interrupted = True
         threading.Thread(target=self._interrupt, name="hammerflow-interrupt", daemon=True).start()
 
     def _interrupt(self) -> None:  # connects, which may take long
         try:
-            self._store.database.dialect.interrupt(self.opened.result())
+            self._store.database.interrupt(self.opened.result())
         except Exception as error:  # noqa: BLE001 - whatever a driver raises; the lock times out
             log.debug("a statement could not be interrupted: %s", error)
 

@@ -205,11 +205,11 @@ class Enqueuer:
 
     @contextlib.contextmanager
     def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
-        dialect = self._app.store.database.dialect
+        database = self._app.store.database
         if tx.foreign:
-            opened = OpenTransaction(tx, interrupt=partial(dialect.interrupt, tx))
+            opened = OpenTransaction(tx, interrupt=partial(database.interrupt, tx))
         else:
-            opened = OpenTransaction(tx, one_writer=dialect.one_writer)
+            opened = OpenTransaction(tx, one_writer=database.dialect.one_writer)
         token = self.open.set(opened)
         try:
             yield opened

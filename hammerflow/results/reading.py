@@ -9,6 +9,7 @@ from typing import Any
 
 from hammerflow.errors import JobCancelled, JobFailed, JobNotFound, NotDecodable
 from hammerflow.results.waiting import ResultBackend
+from hammerflow.text import counted
 from hammerflow.workflows.references import ResultRef
 
 __all__ = [
@@ -63,8 +64,9 @@ def tell_deleted(backend: ResultBackend, job_ids: Sequence[bytes]) -> None:
     """Log which of these jobs have no result because somebody has deleted their rows."""
     if gone := backend.store.jobs.deleted(job_ids):
         log.error(
-            "the rows of %d jobs whose results are taken here were deleted by hand, %s first: "
-            "None is passed for each; run hammerflow doctor", len(gone), uuid.UUID(bytes=min(gone)),
+            "the rows of %s whose results are taken here were deleted by hand, %s first: "
+            "None is passed for each; run hammerflow doctor",
+            counted(len(gone), "job"), uuid.UUID(bytes=min(gone)),
         )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hammerflow.jobs.job import Job, JobState
 from hammerflow.options.checks import NOTE
 from hammerflow.results.reading import decoded, failure_of_job, not_found
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
+from hammerflow.text import counted
 
 __all__ = ["Result", "Results"]
 
@@ -145,7 +146,9 @@ class Result(Generic[R]):
         job = self.job()
         text = f"job {self.id} has not ended within {seconds} s: it is {job.state}"
         if job.run_at is not None:
-            text += f" for {job.run_at:%Y-%m-%d %H:%M:%S} UTC after {job.attempt} attempts"
+            text += (
+                f" for {job.run_at:%Y-%m-%d %H:%M:%S} UTC after {counted(job.attempt, 'attempt')}"
+            )
         if job.state is JobState.PARKED:
             text += f" ({job.reason}); hammerflow job retry {self.id} runs it again"
         return text

@@ -17,6 +17,7 @@ from hammerflow.options.checks import NAME_CHECK, NOTE
 from hammerflow.results.reading import MEMBER_ERRORS, decoded, failure_of_job, not_found
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
+from hammerflow.text import counted
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 from hammerflow.workflows.references import JobRange, ResultRef
 from hammerflow.workflows.workflow import whole_of
@@ -378,7 +379,7 @@ class WorkflowResult:
         stats = self.stats()
         text = (
             f"workflow {self.id} has not ended within {limit} s: it is {row.state.status}, "
-            f"{stats.ended} of {stats.total} jobs have ended"
+            f"{stats.ended} of {counted(stats.total, 'job')} ended"
         )
         if row.state.status is WorkflowStatus.PAUSED:
             text += f"; {row.reason} (hammerflow workflow show {self.id})"

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 
 __all__ = ["LeaseReconciler"]
 
@@ -47,6 +48,8 @@ class LeaseReconciler:
             worker_id, held = self.held()
             released = self.store.jobs.release_unheld(worker_id, held)
         if released:
-            log.warning("released %d leases from claims whose reply never arrived", released)
+            log.warning(
+                "released %s from claims whose reply never arrived", counted(released, "lease")
+            )
             self.on_ready()
         return _INTERVAL

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 
 __all__ = ["Rescuer"]
 
@@ -44,7 +45,9 @@ class Rescuer:
         if self._sweeps % _PARK_EVERY == 0:
             parked = self.store.workers.park_unserved(list(self.queues()))
             if parked:
-                log.warning("parked %d jobs: no live worker has registered their task", parked)
+                log.warning(
+                    "parked %s: no live worker has registered the task", counted(parked, "job")
+                )
         self._sweeps += 1
         return self.interval * random.uniform(0.8, 1.2)
 
@@ -53,8 +56,9 @@ class Rescuer:
         if swept.queues:
             self.on_ready(swept.queues)
         if swept.workers or swept.rescued or swept.parked:
-            message = "took over from %d silent workers: %d jobs rescued, %d parked"
-            log.warning(message, swept.workers, swept.rescued, swept.parked)
+            message = "took over from %s: %s rescued, %d parked"
+            workers = counted(swept.workers, "silent worker")
+            log.warning(message, workers, counted(swept.rescued, "job"), swept.parked)
 
     def _clock_is_steady(self) -> bool:
         """Whether every worker had time to beat since the database's clock last jumped ahead.

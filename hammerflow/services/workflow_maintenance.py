@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 
 __all__ = ["WorkflowMaintenance"]
 
@@ -31,7 +32,10 @@ class WorkflowMaintenance:
         workflows = self.store.workflows
         overdue = workflows.expire()
         if overdue.ended:
-            log.warning("ended %d jobs and workflows: workflow timeout", len(overdue.ended))
+            log.warning(
+                "ended %s at the timeout of a workflow",
+                counted(len(overdue.ended), "job or workflow", "jobs and workflows"),
+            )
         self.on_settled(overdue)
         for row, health in workflows.check():
             log.info("workflow %s (%s): %s", row.id.hex(), row.name, health)

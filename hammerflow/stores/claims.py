@@ -107,7 +107,8 @@ class _DatabaseClock:
         """Seconds since 1970."""
         now = time.monotonic()
         if now >= self._until:
-            self._offset = float(self._database.column("clock")[0]) - now
+            clock = float(self._database.column("clock")[0])
+            self._offset = clock - (now + time.monotonic()) / 2  # halfway between call and reply
             self._until = now + 60.0
         return now + self._offset
 

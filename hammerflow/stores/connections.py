@@ -23,6 +23,7 @@ _PAUSE = 0.05, 0.2
 
 class _Pooled(Protocol):
     since: float | None  # when the statement under way was sent
+    interrupted: bool  # a request to end its statement may still be under way
 
     def cut(self) -> None:
         """Shut it down from another thread."""
@@ -114,6 +115,9 @@ class Connections(Generic[C]):
 
     def give(self, connection: C) -> None:
         """Give a connection back."""
+        if connection.interrupted:
+            self.discard(connection)
+            return
         if connection in self._in_blocks:
             with self._lock:
                 self._in_blocks.discard(connection)

@@ -48,6 +48,7 @@ class Tx(Protocol):
     repeated: bool  # an earlier run of this unit may have been committed
     foreign: bool  # the transaction of a caller, who commits it
     since: float | None  # when the statement under way was sent, where the peer may fall silent
+    interrupted: bool  # see interrupt(): what was to end may have ended by itself
 
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""
@@ -118,7 +119,9 @@ class Dialect(Protocol):
         """False if the database can only roll it back, because a statement has failed."""
 
     def interrupt(self, tx: Tx) -> None:
-        """Have the statement under way fail, from another thread; its connection stays usable."""
+        """Have the statement under way fail, from another thread. It may reach the server when that
+        statement has ended, and then hits the next one: set ``tx.interrupted`` before, so that no
+        other transaction gets the connection."""
 
     def close(self, tx: Tx) -> None:
         """Close the connection, whatever its state."""
@@ -414,6 +417,11 @@ class Database:
             else:
                 self.connections.give(tx)
         return code
+
+    def interrupt(self, tx: Tx) -> None:
+        """Have the statement under way fail, from another thread; see :meth:`Dialect.interrupt`."""
+        tx.interrupted = True
+        self.dialect.interrupt(tx)
 
     def kind_of(self, error: BaseException) -> ErrorKind:
         """What an error that left a unit means; that of a StoreUnavailable by its cause."""

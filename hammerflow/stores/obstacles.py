@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.stores.store import Store
-from hammerflow.text import timestamp
+from hammerflow.text import counted, timestamp
 
 __all__ = ["Obstacle", "obstacles"]
 
@@ -95,13 +95,13 @@ def _serves(worker: Mapping[str, Any], queue: str) -> bool:
 
 def _queued(store: Store, job: Job, lease: float) -> Obstacle:
     ahead = store.queues.ahead(job.queue, job.priority, job.id.bytes)
-    jobs = "1 job is" if ahead == 1 else f"{ahead:,} jobs are"
+    jobs = counted(ahead, "job is", "jobs are")
     says = (
         f"{jobs} ahead of it in its queue {job.queue}" if ahead else "it is the next of its queue"
     )
     serving = [each["id"] for each in _alive(store, lease) if _serves(each, job.queue)]
     held = sum(map(store.workers.running, serving))
-    return Obstacle("queued", f"{says}; workers that serve the queue run {held:,} jobs")
+    return Obstacle("queued", f"{says}; workers that serve the queue run {counted(held, 'job')}")
 
 
 def _lost_worker(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:

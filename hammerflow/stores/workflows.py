@@ -23,7 +23,7 @@ from hammerflow.stores.transitions.insert import insert_new, insert_workflows, t
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
 from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
-from hammerflow.text import storable
+from hammerflow.text import counted, storable
 from hammerflow.workflows.references import ResultRef
 
 __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
@@ -257,9 +257,10 @@ class Workflows(Verbs):
         for inner in [workflow_id, *self.inside(workflow_id)]:
             for state, n in self._database.rows("members_states", id=inner):
                 if state == "missing":
+                    jobs = counted(n, "job is", "jobs are")
                     _log.error(
-                        "%d jobs of workflow %s are in no state table: rows were deleted by hand; "
-                        "run hammerflow doctor", n, uuid.UUID(bytes=inner),
+                        "%s in no state table in workflow %s: rows were deleted by hand; "
+                        "run hammerflow doctor", jobs, uuid.UUID(bytes=inner),
                     )  # fmt: skip
                     continue
                 counts[JobState(state)] += n

@@ -41,7 +41,7 @@ from typing import Any
 
 from hammerflow.context import RUNNING, Holder
 from hammerflow.streams import LOSSES, Output
-from hammerflow.text import safe_repr, timestamp, visible_lines
+from hammerflow.text import counted, safe_repr, timestamp, visible_lines
 
 __all__ = [
     "JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts", "writer_thread",
@@ -177,7 +177,7 @@ def _handler(form: str) -> logging.Handler:
 
 def _loss(count: int) -> logging.LogRecord:
     """The line that tells of lost ones."""
-    lines = "1 line" if count == 1 else f"{count} lines"
+    lines = counted(count, "line")
     text = "dropped %s of output: nobody read it, or it could not be written"
     return log.makeRecord(
         log.name, logging.WARNING, "", 0, text, (lines,), None, extra=facts(lines=count)

@@ -77,7 +77,7 @@ def test_a_zombie_spawner_has_no_child(shop: Shop) -> None:
             until("the zombie's body ends", lambda: shop.ledger.runs(parent.id.hex)[0].ended)
 
             os.kill(first.pid, signal.SIGCONT)
-            first.wait_for_log("dropped 1 outcomes")
+            first.wait_for_log("dropped 1 outcome")
 
             assert shop.desk.sql("SELECT count(*) FROM {jobs} WHERE parent_id IS NOT NULL") == [
                 (0,)
@@ -102,7 +102,7 @@ def test_a_streamed_zombie_spawner_has_no_child(shop: Shop) -> None:
             until("the zombie's child has settled", lambda: _waits_for_work(run.pid))
             assert shop.ledger.runs(parent.id.hex)[0].ended
             first.thaw()
-            first.wait_for_log("dropped 1 outcomes")
+            first.wait_for_log("dropped 1 outcome")
 
             assert shop.desk.sql("SELECT count(*) FROM {jobs} WHERE parent_id IS NOT NULL") == [
                 (0,)

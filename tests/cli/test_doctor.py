@@ -82,11 +82,11 @@ def test_jobs_that_nobody_serves_are_named(run: Run, shop: Hammerflow) -> None:
     ended = run("doctor", "--json")
 
     assert found(ended.json["checks"], "jobs") == [
-        ("warn", "1 ready jobs of shop.unheard_of: no live worker has registered it"),
-        ("warn", "1 jobs of shop.add are parked: undecodable"),
+        ("warn", "1 ready job of shop.unheard_of: no live worker has registered it"),
+        ("warn", "1 job of shop.add parked: undecodable"),
     ]
     assert found(ended.json["checks"], "queues") == [
-        ("warn", "default is paused, with 1 jobs ready")
+        ("warn", "default is paused, with 1 job ready")
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerf
     checks = run("doctor", "--json").json["checks"]
 
     assert found(checks, "queues") == [
-        ("warn", "1 jobs are ready in default, which no live worker serves")
+        ("warn", "1 job is ready in default, which no live worker serves")
     ]
 
 

@@ -120,7 +120,7 @@ def test_the_monitor_writes_a_line_at_each_look(run: Run, shop: Hammerflow) -> N
     assert text.code == found.code == 0
     lines = text.out.splitlines()
     assert len(lines) == 2
-    assert all(line.endswith("1 operations, 3 children, 0 failures") for line in lines)
+    assert all(line.endswith("1 operation, 3 children, 0 failures") for line in lines)
     updates = [json.loads(line) for line in found.out.splitlines()]
     assert [update["children"] for update in updates] == [3, 3]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
-from hammerflow.ids import name_id, new_id
+from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.stores.claims import Claims, ScanThresholds
 from tests.stores.kit import Desk, desk_at, open_raw
 from tests.stores.test_plans import CLAIM, pages_read
@@ -15,8 +16,13 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("servers")]
 
 #: Every full scan counts as slow, as next to millions of dead entries, and is then put off.
-SLOW = ScanThresholds(slow=-1.0, late=0.0, share=1e9, longest=3600.0)
+SLOW = ScanThresholds(slow=-1.0, late=1.0, share=1e9, longest=3600.0)
 NEVER_SLOW = ScanThresholds(slow=1e9)
+
+
+def _aged() -> bytes:
+    """An id of ten seconds ago, below the bookmarks that a full scan sets."""
+    return first_id_at(time.time() - 10)[:6] + new_id()[6:]
 
 
 class Reader:
@@ -70,7 +76,7 @@ def test_what_comes_in_below_the_bookmarks_waits_for_the_next_full_scan(
 ) -> None:
     with desk_at(migrated_database("postgres")) as desk:
         reader = Reader(desk, SLOW)
-        old, older = desk.job(), desk.job()
+        old, older = desk.job(id=_aged()), desk.job(id=_aged())
         reader.learn(desk)
         desk.put(old, fresh := desk.job())
         assert reader.claim() == [fresh.id]
@@ -83,8 +89,8 @@ def test_a_full_scan_that_was_put_off_comes_in_the_end(
     migrated_database: Callable[[str], str],
 ) -> None:
     with desk_at(migrated_database("postgres")) as desk:
-        reader = Reader(desk, ScanThresholds(slow=-1.0, late=0.0, longest=0.2))
-        old = desk.job()
+        reader = Reader(desk, ScanThresholds(slow=-1.0, late=1.0, longest=0.2))
+        old = desk.job(id=_aged())
         reader.learn(desk)
         desk.put(old)
         until("the full scan", lambda: reader.claim() == [old.id])

@@ -184,3 +184,14 @@ def test_the_servers_limit_is_waited_for(kind: str, migrated_database: Migrated)
         one.close()
         for other in others[1:]:
             other.close()
+
+
+def test_a_connection_that_was_interrupted_serves_nobody_else(desk: Desk) -> None:
+    """The request may reach the server after the statement, and would end the next one."""
+    database = desk.store.database
+    with pytest.raises(RuntimeError), desk.store.transaction() as tx:
+        tx.rows("clock")
+        database.interrupt(tx)
+        raise RuntimeError
+    assert tx not in database.connections.idle
+    assert desk.put(desk.job())

@@ -177,7 +177,7 @@ def test_a_fan_in_is_not_replayed_before_what_it_waits_for(desk: Desk) -> None:
     kids, then = start(desk, 2)
     desk.store.jobs.cancel(then.id, "no")
     desk.end(kids[0])
-    with pytest.raises(Exception, match="1 job that it waits for has not ended"):
+    with pytest.raises(Exception, match="1 job that it waits for must end first"):
         desk.store.jobs.replay(then.id)
     assert desk.state(then.id) == "cancelled"
     desk.end(kids[1])

@@ -128,4 +128,4 @@ def test_counts_of_a_workflow_leave_out_jobs_whose_state_was_deleted(
     desk.put(desk.job(workflow_id=workflow_id), lost := desk.job(workflow_id=workflow_id))
     desk.sql(f"DELETE FROM {{ready}} WHERE job_id = {desk.id(lost.id)}")
     assert desk.store.workflows.counts(workflow_id) == {JobState.READY: 1}
-    assert "1 jobs of workflow" in caplog.text
+    assert "1 job is in no state table in workflow" in caplog.text

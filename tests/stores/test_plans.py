@@ -117,6 +117,7 @@ POSTGRES: dict[str, dict[str, Any]] = {
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,
         "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "is_whole": True,
+        "lock_timeout": None,
     },
     "promote": {"n": 100},
 }  # fmt: skip

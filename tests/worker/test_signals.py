@@ -96,7 +96,8 @@ def _in_terminal(shop: Shop, *prefix: str) -> tuple[Worker, int]:
     env = {**os.environ, "PYTHONPATH": str(_ROOT), "SHOP_FOLDER": str(shop.folder)}
     env |= {"HAMMERFLOW_DATABASE_URL": shop.url, "HAMMERFLOW_POLL": "0.2"}
     code = (
-        "import fcntl, os, sys, termios\n"
+        "import fcntl, os, signal, sys, termios\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # the tests may run under nohup
         "os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
         "os.execvp(sys.argv[1], sys.argv[1:])"
     )

@@ -28,6 +28,7 @@ class DriverTx:
 
     repeated = False
     since: float | None = None
+    interrupted = False
 
     def __init__(
         self,

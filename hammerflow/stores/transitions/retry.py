@@ -14,7 +14,7 @@ from hammerflow.stores.transitions.insert import retake_keys
 from hammerflow.stores.transitions.rerun import await_again, rerun_members
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.stores.transitions.workflow_locks import WorkflowLocks
-from hammerflow.text import storable
+from hammerflow.text import counted, storable
 
 __all__ = ["retry_job"]
 
@@ -83,8 +83,7 @@ def _check_dependencies(tx: Tx, job_id: bytes) -> None:
     """Refuse a fan-in that was cancelled while others that it waits for had not ended."""
     count = tx.rows("awaited", id=job_id)[0][0]
     if count:
-        jobs, have = ("1 job", "has") if count == 1 else (f"{count} jobs", "have")
         raise HammerflowError(
             f"job {uuid.UUID(bytes=job_id)} cannot be retried yet: "
-            f"{jobs} that it waits for {have} not ended"
+            f"{counted(count, 'job')} that it waits for must end first"
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
+from hammerflow.text import counted
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.run_options import TaskCatalog
@@ -344,5 +345,4 @@ class Pool:
 
 
 def _log_release(count: int, why: str) -> None:
-    leases = "1 lease" if count == 1 else f"{count} leases"
-    log.info("released %s: %s", leases, why, extra=facts(leases=count))
+    log.info("released %s: %s", counted(count, "lease"), why, extra=facts(leases=count))

@@ -29,6 +29,7 @@ from hammerflow.stores.database import LockedOut
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.store import Store
 from hammerflow.stores.transitions.settle import is_plain
+from hammerflow.text import counted
 from hammerflow.worker.failures import message_of, type_name
 from hammerflow.worker.logs import facts
 
@@ -234,7 +235,8 @@ class Settler:
         pause = self.database_status.mark_down(error, self)
         if self._give_up_at is not None and time.monotonic() + pause > self._give_up_at:
             log.error(
-                "could not write %d outcomes in time: other workers run the jobs again", count
+                "could not write %s in time: other workers run the jobs again",
+                counted(count, "outcome"),
             )
             return False
         self.database_status.wait(pause)
@@ -244,7 +246,9 @@ class Settler:
         """Try the outcomes of a batch again, each in a transaction of its own; end a job whose
         outcome has repeated its error alone."""
         if len(batch.pairs) > 1:
-            log.info("settling %d jobs failed, trying each alone: %s", len(batch.pairs), error)
+            log.info(
+                "settling %s failed, trying each alone: %s", counted(len(batch.pairs), "job"), error
+            )
             with self._changed:
                 self._suspects += [_Outcomes(batch.worker_id, [pair]) for pair in batch.pairs]
             return False
@@ -291,8 +295,8 @@ class Settler:
                 ]
         if batch.waits == _MANY_WAITS:
             log.warning(
-                "%d outcomes wait for a lock that another transaction holds; find that "
-                "transaction, and end it: %s", len(batch.pairs), error,
+                "%s must wait for a lock that another transaction holds; find that "
+                "transaction, and end it: %s", counted(len(batch.pairs), "outcome"), error,
             )  # fmt: skip
         return False
 
@@ -339,7 +343,7 @@ class Settler:
 
 def _log_stale(count: int) -> None:
     if count:
-        log.warning("dropped %d outcomes: their leases were taken over", count)
+        log.warning("dropped %s of leases that were taken over", counted(count, "outcome"))
 
 
 def _log_loss(job: Claimed, settlement: Settlement) -> None:

@@ -17,6 +17,7 @@ from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 from hammerflow.worker.limits import cannot_hold, naming_limits, raise_open_files
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
@@ -210,7 +211,7 @@ class Supervisor:
         self._wait_for_jobs(runtime)
         is_written = runtime.stop()
         released = runtime.pool.released - released
-        leases = "1 lease" if released == 1 else f"{released} leases"
+        leases = counted(released, "lease")
         log.info("drained: released %s", leases, extra=facts(leases=released))
         log.info("worker stopped")
         return 0 if is_written else 1
@@ -258,7 +259,7 @@ def _check_room(children: int) -> None:
 
 
 def _log_drain(running: int, seconds: float) -> None:
-    jobs = "1 job still runs" if running == 1 else f"{running} jobs still run"
+    jobs = counted(running, "job still runs", "jobs still run")
     log.info("draining: %s", jobs, extra=facts(running=running, seconds_left=round(seconds, 1)))
 
 

@@ -107,7 +107,7 @@ def run(
             shop.wait_until_quiet(_QUIET)
         quiet = time.monotonic() - healed
         jobs = shop.desk.count("jobs")
-        stale = sum(worker.log.count("leases were taken over") for worker in shop.workers)
+        stale = sum(worker.log.count("leases that were taken over") for worker in shop.workers)
         lost = shop.desk.sql("SELECT count(*) FROM {errors} WHERE kind = 'lost'")[0][0]
         troubles = nemesis.troubles + [c for w in nemesis.workers for c in w.complaints()]
         overlaps = shop.overlaps()

@@ -216,7 +216,12 @@ class Nemesis:
             return None
         session = os.getsid(hit[0])
         worker = next(worker for worker in self.workers if worker.pid == session)
-        until("it stands still", lambda: worker.states() == {"T"})  # the hit is told before
+
+        def stands_still() -> bool:  # the hit is told before, and a process may just be born
+            worker.freeze()
+            return worker.states() == {"T"}
+
+        until("it stands still", stands_still)
         self._mend_later(str(session), LEASE * 2, worker.thaw)
         return "zombie woken"
 
