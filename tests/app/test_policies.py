@@ -28,6 +28,7 @@ from hammerflow import (
 from hammerflow.ids import name_id
 from hammerflow.jobs.outcome import Released
 from hammerflow.testing import drain
+from tests.support.waiting import until
 
 
 def finished(app: Hammerflow, workflow: Any) -> Any:
@@ -332,7 +333,7 @@ def test_a_timeout_ends_a_workflow_as_failed(
     inner = Workflow("inner").add(w.step.s("deep").set(delay=600))
     result = Workflow("slow", timeout=0.001).add(w.step.s().set(delay=600)).add(inner).enqueue()
     fine = Workflow("fine", timeout=600).add(w.step.s("fine")).enqueue()
-    app.store.workflows.expire()
+    until("the timeout", lambda: app.store.workflows.expire().ended)
     drain(app)
     assert (result.status(), fine.status()) == (WorkflowStatus.FAILED, WorkflowStatus.COMPLETED)
     assert (result.row().reason, seen) == ("timed out", ["fine"])
