@@ -299,7 +299,8 @@ def corrupt(desk: Desk, tx: Any) -> None:
         made.commit()
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    sqlite3.connect(path).execute("SELECT count(a) FROM t").fetchall()
+    with contextlib.closing(sqlite3.connect(path)) as spoiled:
+        spoiled.execute("SELECT count(a) FROM t").fetchall()
 
 
 SQLITE: Mapping[str, Provoke] = {
