@@ -23,7 +23,7 @@ from hammerflow.stores.database import Tx
 from tests.stores.gates import blocked, running
 from tests.stores.kit import BAD, Desk, desk_at, failed, open_raw, spawned
 from tests.support.proxy import Proxy
-from tests.support.servers import MariaDB, Postgres
+from tests.support.servers import PROCESSES, MariaDB, Postgres
 from tests.support.waiting import until
 
 Migrated = Callable[[str], str]
@@ -183,10 +183,7 @@ def kill_backends(desk: Desk) -> int:
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-    rows = desk.sql(
-        "SELECT id FROM information_schema.processlist"
-        " WHERE db = database() AND id <> connection_id()"
-    )
+    rows = desk.sql(f"SELECT id FROM {PROCESSES} WHERE db = database() AND id <> connection_id()")
     for (number,) in rows:
         desk.sql(f"KILL {number}")
     return len(rows)
@@ -207,7 +204,7 @@ def test_an_idle_connection_that_was_killed_is_renewed(served: Desk) -> None:
 
 
 def test_a_session_that_the_server_ends_for_idling_is_renewed_unseen(served: Desk) -> None:
-    others = "SELECT 1 FROM information_schema.processlist WHERE id = {}"
+    others = f"SELECT 1 FROM {PROCESSES} WHERE id = {{}}"
     if served.kind == "postgres":
         name = served.sql("SELECT current_database()")[0][0]
         served.sql(f'ALTER DATABASE "{name}" SET idle_session_timeout = 50')

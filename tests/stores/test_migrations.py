@@ -18,6 +18,7 @@ from hammerflow.stores import open_store
 from hammerflow.stores.dialects.sqlite import SQLite
 from hammerflow.stores.statements import read_migrations
 from tests.stores.kit import Desk, desk_at, open_raw
+from tests.support.servers import PROCESSES
 
 Fresh = Callable[[str], str]
 
@@ -184,7 +185,7 @@ def test_a_connection_killed_in_a_migration_is_resumed(fresh_database: Fresh) ->
             with contextlib.closing(open_raw(desk.url)) as own, own.cursor() as cursor:
                 while not stop.wait(0.02):
                     cursor.execute(
-                        "SELECT id FROM information_schema.processlist"
+                        f"SELECT id FROM {PROCESSES}"
                         " WHERE db = database() AND id <> connection_id()"
                     )
                     for (number,) in cursor.fetchall():

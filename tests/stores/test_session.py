@@ -178,15 +178,21 @@ def test_a_callers_postgresql_connection_must_speak_utf8(migrated_database: Fres
         desk.store.foreign(connection)
 
 
+#: Variables that MariaDB and MySQL call by different names.
+ISOLATION = "/*M! tx_isolation */ /*!50708 transaction_isolation */"
+LONGEST = "/*M! max_statement_time */ /*!50708 max_execution_time */"
 #: Of the server, of an account's session, and of the account.
 GLOBALS = (
     "sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "time_zone = '+09:00'",
-    "lock_wait_timeout = 1", "tx_isolation = 'SERIALIZABLE'",
+    "lock_wait_timeout = 1", f"{ISOLATION} = 'SERIALIZABLE'",
     "collation_server = latin1_german1_ci",
-    "collation_connection = latin1_german1_ci", "max_statement_time = 5", "sql_safe_updates = 1",
+    "collation_connection = latin1_german1_ci", f"{LONGEST} = 5", "sql_safe_updates = 1",
     "init_connect = 'SET sql_select_limit = 1, completion_type = 1, sql_auto_is_null = 1'",
 )  # fmt: skip
-VARIABLES = "@@sql_mode, @@time_zone, @@tx_isolation, @@sql_select_limit, @@max_statement_time"
+VARIABLES = (
+    "@@sql_mode, @@time_zone, /*M! @@tx_isolation */ /*!50708 @@transaction_isolation */,"
+    " @@sql_select_limit, /*M! @@max_statement_time */ /*!50708 @@max_execution_time */"
+)
 
 
 def test_a_mariadb_session_is_the_same_whatever_its_server_sets(

@@ -21,6 +21,7 @@ from hammerflow.worker.supervisor.settler import Settler
 from tests.stores.breaker import Breaker
 from tests.stores.kit import BAD, Desk, desk_at, open_raw, spawned
 from tests.stores.workflow_kit import Sketch
+from tests.support.servers import PROCESSES
 from tests.support.waiting import until
 
 _REFUSED = b"M\x63"
@@ -130,8 +131,7 @@ def cancel_waiting(desk: Desk) -> bool:
             )
         )
     rows = desk.sql(
-        "SELECT id FROM information_schema.processlist"
-        " WHERE db = database() AND state LIKE 'Waiting for table%lock'"
+        f"SELECT id FROM {PROCESSES} WHERE db = database() AND state LIKE 'Waiting for table%lock'"
     )
     for (thread,) in rows:
         desk.sql(f"KILL QUERY {thread}")

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from tests.acceptance.kit import Shop, Worker
 from tests.stores.kit import open_raw
-from tests.support.servers import Postgres, Server, open_admin
+from tests.support.servers import PROCESSES, Postgres, Server, open_admin
 
 __all__ = ["PLAIN", "BorderFaults", "Fault", "of_a_plain_user", "send"]
 
@@ -102,8 +102,7 @@ class BorderFaults:
                 )
             else:
                 rows = desk.sql(
-                    "SELECT id FROM information_schema.processlist "
-                    "WHERE command = 'Query' AND id <> connection_id()"
+                    f"SELECT id FROM {PROCESSES} WHERE command = 'Query' AND id <> connection_id()"
                 )
                 for (number,) in rows:
                     with contextlib.suppress(Exception):  # it has ended by itself

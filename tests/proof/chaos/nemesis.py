@@ -18,7 +18,7 @@ from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.proof.chaos.borders import PLAIN, BorderFaults, Fault, send
 from tests.proof.chaos.record import Kill
 from tests.support.proxy import Proxy
-from tests.support.servers import Redis, Server
+from tests.support.servers import PROCESSES, Redis, Server
 from tests.support.waiting import until
 
 __all__ = ["Nemesis"]
@@ -289,9 +289,7 @@ class Nemesis:
                 )
             else:
                 mine = self._shop.desk.sql("SELECT connection_id()")[0][0]
-                rows = self._shop.desk.sql(
-                    f"SELECT id FROM information_schema.processlist WHERE user = '{PLAIN}'"
-                )
+                rows = self._shop.desk.sql(f"SELECT id FROM {PROCESSES} WHERE user = '{PLAIN}'")
                 for (number,) in rows:
                     if number != mine:
                         with contextlib.suppress(Exception):  # it has gone by itself

@@ -16,7 +16,7 @@ from tests.acceptance.kit import Shop, Worker
 from tests.proof.faults.ground import faketime_library
 from tests.proof.faults.shops import Customers, shop_on
 from tests.stores.kit import Desk
-from tests.support.servers import MariaDB, Postgres, Server, open_admin
+from tests.support.servers import PROCESSES, MariaDB, Postgres, Server, open_admin
 from tests.support.waiting import until
 
 __all__ = [
@@ -146,9 +146,7 @@ class _Hogs:
             rows = self._ask("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'client%'")
         else:
             mine = {connection.thread_id() for connection in self._taken}
-            rows = self._ask(
-                "SELECT id FROM information_schema.processlist WHERE user = 'hammerflow'"
-            )
+            rows = self._ask(f"SELECT id FROM {PROCESSES} WHERE user = 'hammerflow'")
         return [row[0] for row in rows if row[0] not in mine]
 
     def _ask(self, text: str) -> list[Any]:
