@@ -37,7 +37,7 @@ class Release(NamedTuple):
 
     Attributes:
         first: serves all kinds; the whole suite runs on it.
-        second: serves MariaDB beside a first that has MySQL: they exclude each other in one root.
+        second: may serve MariaDB beside a first that has MySQL; they exclude each other.
         python: the interpreter in the first root; None for the one that runs this.
         sqlite: whether the library of the second root is used.
     """
@@ -64,12 +64,12 @@ NEWEST = Release(
 )
 OLDEST = Release(
     Root(
-        "focal",
+        "focal-updates",
         "focal",
         ("mysql-server-8.0", "postgresql-12", "redis-server"),
         ("postgres", "mariadb", "redis"),
     ),
-    Root("jammy", "jammy", ("mariadb-server-10.6", "libsqlite3-0"), ("mariadb",)),
+    Root("jammy-updates", "jammy", ("libsqlite3-0",), ()),
     python=None,
     sqlite=True,
 )
@@ -84,15 +84,18 @@ def make(root: Root, folder: Path) -> Path:
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
         install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "mmdebstrap"]
         subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
-    options, mirror = ["--variant=minbase", f"--include={','.join(root.packages)}"], _DEBIAN
+    options, mirrors = ["--variant=minbase", f"--include={','.join(root.packages)}"], [_DEBIAN]
     if root.suite != "sid":
-        mirror = _UBUNTU
-        options += [f"--keyring={_ubuntu_keys(folder)}", "--components=main,universe"]
+        mirrors = [
+            f"deb {_UBUNTU} {suite} main universe"
+            for suite in (root.suite, f"{root.suite}-updates", f"{root.suite}-security")
+        ]
+        options.append(f"--keyring={_ubuntu_keys(folder)}")
     draft = folder / f"{root.name}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     log = folder / f"{root.name}.log"
     with log.open("wb") as lines:
-        command = ["mmdebstrap", *options, root.suite, str(draft), mirror]
+        command = ["mmdebstrap", *options, root.suite, str(draft), *mirrors]
         done = subprocess.run(command, stdout=lines, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise SystemExit(f"mmdebstrap {root.suite} failed: see {log}")
