@@ -17,6 +17,8 @@ from tests.stores.kit import Desk, failed
 HOUR = 3600
 #: How many rounds of jobs are ready all the time, and how many later a job may come.
 DEPTH, TOLERANCE = 8, 5
+#: Each claim reads the queue from its start, and searches.
+_EACH_TIME = ScanThresholds(bookmark=0.0, longest=0.0, stray=0.0)
 
 
 def made(seconds: float) -> Callable[[], bytes]:
@@ -30,11 +32,16 @@ def given() -> bytes:
     return uuid.uuid4().bytes
 
 
+def given_low() -> bytes:
+    """One that is before all ids that carry a clock."""
+    return bytes(1) + given()[1:]
+
+
 class Line:
     """A queue with a steady backlog: as many jobs come in as are claimed."""
 
     def __init__(self, desk: Desk, *clients: Callable[[], bytes]) -> None:
-        self._claims = Claims(desk.store.database, ScanThresholds(stray=0.0))
+        self._claims = Claims(desk.store.database, _EACH_TIME)
         self._desk, self._clients = desk, clients
         self.round = 0
         self.came: dict[bytes, tuple[int, int]] = {}
@@ -74,6 +81,7 @@ class Line:
         pytest.param([made(-HOUR)], id="behind"),
         pytest.param([made(HOUR), made(2 * HOUR), made(-HOUR), made(30)], id="all apart"),
         pytest.param([given], id="no clock"),
+        pytest.param([given_low], id="no clock, before all"),
         pytest.param([made(HOUR), given, given], id="ahead and no clock"),
     ],
 )

@@ -101,7 +101,7 @@ def test_what_bodies_have_started_dies_with_a_killed_worker(
     worker = shop.worker(app=_APP, children=1)
     send_rogue(shop, "leaves_programs", str(pids), "timeout", timeout=60.0)
     until("all run", lambda: len(pids.read_text().split()) == 4)
-    (child,) = [pid for pid in worker.children() if os.getpgid(_living(pids)[0]) == pid]
+    (child,) = worker.children() & {os.getpgid(pid) for pid in _living(pids)}
 
     kill = os.killpg if victim == "its group" else os.kill
     kill(worker.family()[child] if victim == "fork server" else worker.pid, signal.SIGKILL)
