@@ -181,7 +181,7 @@ class Claimed(NamedTuple):
     trace: str | None
     workflow_id: bytes | None
     flags: int
-    expired: bool
+    expired: bool  # 0 or 1 from databases without booleans
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.rows import Row
 from hammerflow.stores.strays import Strays
 
 __all__ = ["Claims", "ScanThresholds"]
@@ -211,7 +210,7 @@ def _claim_in_steps(
 ) -> list[Claimed]:
     """Read the first free rows with what was asked, copy them to leases, delete them."""
     rows = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
-    claimed = _typed(rows)
+    claimed = [*map(Claimed._make, rows)]
     for priority, jobs in groupby(claimed, key=lambda job: job.priority):
         place = {"queue_id": queue_id, "priority_order": 4 - priority}
         ids = [job.id for job in jobs]
@@ -231,7 +230,8 @@ def _claim_named(
 ) -> list[Claimed]:  # fmt: skip
     """Claim those of the jobs of a lane that are still there and free."""
     place = {"queue_id": queue_id, "priority_order": priority_order}
-    claimed = _typed(tx.rows("claim_named", task_ids=task_ids, ids=ids, **place))
+    rows = tx.rows("claim_named", task_ids=task_ids, ids=ids, **place)
+    claimed = [*map(Claimed._make, rows)]
     if claimed:
         _take(tx, worker_id, [job.id for job in claimed], place)
     return claimed
@@ -240,7 +240,3 @@ def _claim_named(
 def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, int]) -> None:
     tx.run("leases_take", worker_id=worker_id, ids=ids, **place)
     tx.run("ready_delete", ids=ids, **place)
-
-
-def _typed(rows: Sequence[Row]) -> list[Claimed]:
-    return [Claimed._make((*row[:-1], bool(row[-1]))) for row in rows]

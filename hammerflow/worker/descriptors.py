@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
+import tempfile
 
 __all__ = ["Sentinel", "move_up"]
 
@@ -32,23 +34,38 @@ def move_up(fd: int) -> int:
 class Sentinel:
     """A descriptor that tells whether a body has closed descriptors that are not its own.
 
+    It is opened under the lowest free number: code that closes many descriptors, and files that are
+    opened later, meet it first. What it opens is recognized by its offset, for which a child asks
+    before each message: that takes a quarter of the time of ``fstat``.
+
     Args:
-        fd: what is duplicated for it, under the lowest free number: code that closes many
-            descriptors, and files that are opened later, meet this one first.
+        fd: a descriptor of this process that is to be recognized later, too.
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd = os.dup(fd)
+        self._fd = _empty_file()
+        self._offset = os.lseek(self._fd, 1 + secrets.randbits(40), os.SEEK_SET)
         self._inode = os.fstat(fd).st_ino
 
     @property
     def is_there(self) -> bool:
         """Whether it is open, and still the same."""
-        return self.is_same(self._fd)
+        try:
+            return os.lseek(self._fd, 0, os.SEEK_CUR) == self._offset
+        except OSError:
+            return False
 
     def is_same(self, fd: int) -> bool:
-        """Whether a descriptor is what was duplicated, or a copy of it."""
+        """Whether a descriptor is the one that was given, or a copy of it."""
         try:
             return os.fstat(fd).st_ino == self._inode
         except OSError:
             return False
+
+
+def _empty_file() -> int:
+    try:
+        return os.memfd_create("hammerflow")
+    except (AttributeError, OSError):  # not on this system
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())

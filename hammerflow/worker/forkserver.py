@@ -83,6 +83,7 @@ def main(arguments: list[str]) -> int:
             control.sendall(pack([VERSION, __version__]))
             clock = LeaseClock(int(arguments[2]))
             limit_open_files(int(arguments[3]))
+            del sys.modules["resource"]  # who changes limits loads it again: see ProcessState
             return _serve_app(control, WorkerOptions(**json.loads(arguments[4])), clock)
     except (BrokenPipeError, ConnectionResetError):  # the supervisor was killed, or has stopped
         return 0

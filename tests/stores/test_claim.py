@@ -21,7 +21,7 @@ def test_a_claim_brings_all_that_was_asked(desk: Desk) -> None:
     assert (claimed.parent_id, claimed.root_id, claimed.dependent_id) == (parent, parent, then)
     assert (claimed.depth, claimed.spawn_index, claimed.unique_key) == (3, 7, "k")
     assert (claimed.options, claimed.headers, claimed.trace) == (job.options, job.headers, "t")
-    assert claimed.args == job.args and claimed.expired is False
+    assert claimed.args == job.args and not claimed.expired
     assert type(claimed.id) is bytes and type(claimed.args) is bytes
     assert desk.state(job.id) == "running"
     seen = desk.store.jobs.get(job.id)

@@ -238,6 +238,32 @@ def test_a_body_finds_its_process_as_the_first_one_did(
     assert child.handle.quit_reason is None
 
 
+def test_a_trusted_task_loses_its_trust_with_the_first_change(
+    app: Hammerflow, bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LEAVES, "nothing", lambda: None)
+    monkeypatch.setitem(LEAVES, "time", lambda: time.sleep(0.002))
+    child = bench(SerialChild)
+    [first] = child.run(claimed("see"))
+
+    def finds_after(*left: str) -> bool:
+        outcomes = child.run(*(claimed("leave", what) for what in left), claimed("see"))
+        return value(app, outcomes[-1]) == value(app, first)  # type: ignore[no-any-return]
+
+    def trust() -> None:
+        for _ in range(11):
+            child.run(*(claimed("leave", "nothing") for _ in range(100)))
+
+    assert finds_after("nothing", "umask"), "not trusted yet"
+    trust()
+    child.run(claimed("leave", "nothing"), claimed("leave", "umask"))
+    assert finds_after(), "the last body before a wait"
+    assert finds_after("umask"), "no trust after a change"
+    trust()
+    assert finds_after("nothing", "umask", "time"), "a millisecond has passed"
+    assert finds_after("nothing", "umask"), "no trust after a change"
+
+
 @CHILDREN
 @pytest.mark.parametrize("what", BREAKS)
 def test_a_child_whose_state_cannot_be_put_back_makes_way_for_another(

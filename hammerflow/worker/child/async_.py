@@ -104,6 +104,7 @@ class AsyncChild(Child):
         task = self._tasks.pop(job.id, None)
         if task is not None and (execution := task.execution) is not None:
             self._programs.end(execution, kill=execution.stop_reason == "timeout")
+        self._restore()
         self._send(self._ended(outcome, job.id))
         self._quit_if_used_up()
 

@@ -87,10 +87,22 @@ class Child:
         """Ask for jobs: whatever could fail at the start of this process has not failed."""
         self._send(pack([HELLO, os.getpid()]))
 
+    def _restore(self, task_id: int | None = None, now: float = 0.0) -> None:
+        """Put back what bodies have changed of the process.
+
+        Args:
+            task_id: of a body that another one follows at once, without a wait for jobs.
+            now: seconds of ``time.perf_counter()``, with a task id.
+        """
+        if task_id is None:
+            reason = self._state.restore()
+        else:
+            reason = self._state.restore_after(task_id, now)
+        self._spoiled = reason or self._spoiled
+
     def _ended(self, outcome: Outcome, job_id: bytes | None = None) -> bytes:
-        """The message on the end of a job; the process is as before its body then."""
+        """The message on the end of a job."""
         self._jobs_done += 1
-        self._spoiled = self._state.restore() or self._spoiled
         try:
             message = pack_outcome(outcome, job_id)
             if len(message) <= self.largest_outcome:

@@ -1,7 +1,9 @@
 """Process state: what a body may change for its whole process, put back after each job.
 
 ``docs/reference/bodies.md`` lists the state that is put back, and the rest. The choice follows the
-cost, which every job pays: ``python -m benchmarks.state`` measures it, 3 to 5 µs.
+cost: ``python -m benchmarks.state`` measures it, 3 to 5 µs, as much as all else that a child does
+for a job without work. So a task is trusted once its bodies have left the process as it was a
+thousand times: it is then compared once a millisecond, and before its child waits for jobs.
 """
 
 from __future__ import annotations
@@ -48,6 +50,10 @@ _REPLACED: dict[Any, tuple[str, ...]] = {
     time: ("monotonic", "sleep", "time", "time_ns"),
     threading: ("Thread", "excepthook"),
 }  # fmt: skip
+#: Bodies of a task, one after another in one child, that must change nothing before it is trusted.
+_TRUSTED = 1_000
+#: Seconds for which bodies of trusted tasks may run between two comparisons.
+_UNCHECKED = 0.001
 _READERS = [(itemgetter(*names), vars(module)) for module, names in _REPLACED.items()]
 
 
@@ -62,6 +68,9 @@ class ProcessState:
 
     def __init__(self, *, cancel_watchdog: bool = False) -> None:
         self._cancel_watchdog = cancel_watchdog
+        self._clean_runs: dict[int, int] = {}  # by task, since a body has last changed something
+        self._check_at = 0.0
+        self._is_changed = False
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._folder = _current_folder()
@@ -74,7 +83,7 @@ class ProcessState:
         self._handlers = [*map(_signal.getsignal, _SIGNALS)]
         self._wakeup_fd = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(self._wakeup_fd)
-        self._mask = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+        self._mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
         self._streams = sys.stdin, sys.stdout, sys.stderr
         self._reopeners = [
             (stream, _reopener(fd, stream))
@@ -88,20 +97,40 @@ class ProcessState:
         self._interpreter = _interpreter()
         self._functions, self._root = _functions(), _root()
 
+    def restore_after(self, task_id: int, now: float) -> str | None:
+        """As :meth:`restore`, after a body of this task that another one follows at once. It does
+        nothing while the task is trusted and the last comparison is not a millisecond old.
+
+        Args:
+            now: seconds of ``time.perf_counter()``.
+        """
+        runs = self._clean_runs.get(task_id, 0)
+        if runs >= _TRUSTED and now < self._check_at:
+            return None
+        reason = self.restore()
+        if not self._is_changed:
+            self._clean_runs[task_id] = runs + 1
+            self._check_at = now + _UNCHECKED
+        return reason
+
     def restore(self) -> str | None:
         """Put back what bodies have changed since the last call.
 
         Returns:
             Why that failed: this process must run no other body then. Otherwise None.
         """
+        self._is_changed = False
         try:
             if _functions() != self._functions:  # first, as all below needs them
                 self._restore_functions()
+                self._is_changed = True
             self._restore_signals()
             self._restore_system()
             self._restore_python()
         except BaseException as error:  # noqa: BLE001 - a border: a body's handler may run in it
             return f"what a body has changed cannot be put back ({message_of(error)})"
+        if self._is_changed:
+            self._clean_runs.clear()
         return None
 
     def _restore_signals(self) -> None:
@@ -112,15 +141,19 @@ class ProcessState:
                     signal.signal(number, handler)
             signal.setitimer(signal.ITIMER_PROF, 0)  # they would kill without their handlers
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            self._is_changed = True
         # Before a timer's signal is written to the descriptor of a loop that may be closed by now.
         _signal.set_wakeup_fd(self._wakeup_fd)
-        _signal.alarm(0)  # ITIMER_REAL, too
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+        if _signal.alarm(0):  # ITIMER_REAL, too
+            self._is_changed = True
+        if _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask) != self._mask:
+            self._is_changed = True
         if self._cancel_watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def _restore_system(self) -> None:
-        os.umask(self._umask)
+        if os.umask(self._umask) != self._umask:
+            self._is_changed = True
         if os.geteuid() != self._user:
             raise PermissionError("the user of its process")
         if _inheritable() != self._inheritable:
@@ -136,8 +169,10 @@ class ProcessState:
             raise PermissionError("the root folder of its process")
         if is_elsewhere and self._folder is not None:
             os.chdir(self._folder)
+            self._is_changed = True
         if os.environ is not self._environ or self._raw != self._variables:
             self._restore_environment()
+            self._is_changed = True
 
     def _restore_limits(self) -> None:
         import resource
@@ -148,6 +183,7 @@ class ProcessState:
         if _limits() != self._limits:
             for kind, limits in zip(kinds, self._limits, strict=True):
                 resource.setrlimit(kind, limits)
+            self._is_changed = True
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object itself, if a body has replaced it
@@ -164,17 +200,22 @@ class ProcessState:
         streams = self._streams
         if (sys.stdin, sys.stdout, sys.stderr) != streams:
             sys.stdin, sys.stdout, sys.stderr = streams
+            self._is_changed = True
         for stream, reopen in self._reopeners:
             if stream.closed:
                 reopen()
+                self._is_changed = True
         if sys.argv is not self._argv or sys.argv != self._arguments:
             sys.argv = self._argv
             sys.argv[:] = self._arguments
+            self._is_changed = True
         if warnings.filters != self._filters:
             warnings.resetwarnings()  # empties the list, and the caches of earlier decisions
             warnings.filters.extend(self._filters)  # type: ignore[attr-defined]
+            self._is_changed = True
         if _interpreter() != self._interpreter:
             self._restore_interpreter()
+            self._is_changed = True
 
     def _restore_interpreter(self) -> None:
         recursion, timeout, collects = self._interpreter

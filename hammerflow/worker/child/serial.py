@@ -50,9 +50,10 @@ class SerialChild(Child):
         last = len(rows) - 1
         for index, row in enumerate(rows):
             if not self._take_token(generation):
+                self._restore()  # nothing may follow for long
                 self._send(pack([TAKEN_BACK, generation]) + self._take_times())
                 return
-            message = self._run_job(Claimed._make(row))
+            message = self._run_job(Claimed._make(row), is_last=index == last)
             if index == last:
                 message += self._take_times()
             self._send(message)
@@ -70,7 +71,7 @@ class SerialChild(Child):
             exit_now(_PROTOCOL_ERROR)
         return True
 
-    def _run_job(self, job: Claimed) -> bytes:
+    def _run_job(self, job: Claimed, *, is_last: bool) -> bytes:
         if job.task_id != self._titled:
             task = self._executor.task(job)
             self._titled = job.task_id
@@ -78,9 +79,11 @@ class SerialChild(Child):
         begun = time.perf_counter()
         outcome = self._executor.execute(job)
         self._executor.exit_if_forked()
+        ended = time.perf_counter()
         times = self._times.setdefault(job.task_id, [0, 0.0])
         times[0] += 1
-        times[1] += time.perf_counter() - begun
+        times[1] += ended - begun
+        self._restore(None if is_last else job.task_id, ended)
         return self._ended(outcome)
 
     def _take_times(self) -> bytes:

@@ -91,11 +91,15 @@ class SerialChildHandle(ChildHandle):
         self, messages: list[Any], results: RoundResults, prefetch: Prefetch, now: float
     ) -> None:
         """Sort in what it has sent; plain results, the bulk, are taken a run at a time."""
-        ends = sum(_is_plain(message) or message[0] == ENDED for message in messages)
+        runs = [(is_plain, [*run]) for is_plain, run in groupby(messages, _is_plain)]
+        ends = sum(
+            len(run) if is_plain else sum(message[0] == ENDED for message in run)
+            for is_plain, run in runs
+        )
         seconds = (now - self.active_at) / max(ends, 1)
-        for is_plain, run in groupby(messages, _is_plain):
+        for is_plain, run in runs:
             if is_plain:
-                self._complete([*run], results, now, seconds)
+                self._complete(run, results, now, seconds)
                 continue
             for message in run:
                 if message[0] == ENDED:

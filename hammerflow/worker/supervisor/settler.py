@@ -332,10 +332,15 @@ class Settler:
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
         self.database_status.mark_up(self)
         _log_stale(len(settlement.stale))
+        delays = []
         for job, outcome in pairs:
-            if type(outcome) is Lost and job.id not in settlement.stale:
+            kind = type(outcome)
+            if kind is Completed:  # nearly all
+                continue
+            if kind is Lost and job.id not in settlement.stale:
                 _log_loss(job, settlement)
-        delays = [o.delay for _, o in pairs if type(o) is Retrying or type(o) is Snoozed]
+            elif isinstance(outcome, Retrying | Snoozed):
+                delays.append(outcome.delay)
         self.on_settled(settlement)
         if delays:
             self.on_later(min(delays))
