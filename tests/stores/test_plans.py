@@ -49,6 +49,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "waiting_lock": {"ids": some("w")},
     "waiting_count": {"n": 1, "failed": 0, "skipped": 0, "cause": None, "ids": some("w")},
     "waiting_delete": {"ids": some("w")},
+    "waiting_below": {"ids": some("w"), "n": 20},
     "edges_of": {"ids": some("r")},
     "edges_into": {"ids": some("w")},
     "barriers_lock": {"ids": some("f")},

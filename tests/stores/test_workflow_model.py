@@ -25,6 +25,7 @@ from hammerflow.jobs.outcome import (
     Snoozed,
 )
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.stores.transitions import lookahead
 from hammerflow.workflows.planned import PlannedItem, PlannedWorkflow
 from tests.stores.kit import BAD, Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, facts
@@ -358,7 +359,14 @@ def seeds(count: int) -> list[int]:
     return [int(given)] if given else [*range(1, count + 1), *TELLING]
 
 
-def test_a_workflow_does_what_the_oracle_does(migrated_database: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("ahead", [None, 1, 900])
+def test_a_workflow_does_what_the_oracle_does(
+    migrated_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, ahead: int | None
+) -> None:
+    """Level by level as usual, and as in long cascades, where jobs are read ahead."""
+    if ahead is not None:
+        monkeypatch.setattr(lookahead, "_USUAL_LEVELS", 0)
+        monkeypatch.setattr(lookahead, "_AHEAD", ahead)
     with desk_at(migrated_database("sqlite")) as desk:
         for seed in seeds(SEEDS):
             play([desk], seed)
@@ -366,10 +374,11 @@ def test_a_workflow_does_what_the_oracle_does(migrated_database: Callable[[str],
 
 @pytest.mark.slow
 def test_three_databases_do_the_same(
-    migrated_database: Callable[[str], str], servers: None
+    migrated_database: Callable[[str], str], servers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with contextlib.ExitStack() as stack:
         kinds = ("sqlite", "postgres", "mariadb")
         desks = [stack.enter_context(desk_at(migrated_database(kind))) for kind in kinds]
         for seed in seeds(max(5, SEEDS // 3)):
+            monkeypatch.setattr(lookahead, "_USUAL_LEVELS", 2 * (seed % 2))
             play(desks, seed)

@@ -35,6 +35,7 @@ from hammerflow.stores.rows import (
 )
 from hammerflow.stores.transitions.conditions import evaluate_conditions
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, Tally, release_keys
+from hammerflow.stores.transitions.lookahead import Lookahead
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.stores.transitions.workflow_locks import WorkflowLocks, take_unstarted
 from hammerflow.text import storable
@@ -60,6 +61,7 @@ class DependencyResolver:
         self._unit = unit
         self._tx = unit.tx
         self.workflows = WorkflowLocks(unit)
+        self._ahead = Lookahead(unit, self.workflows)
         self._halted_now: set[bytes] = set()
         self._uncounted: dict[bytes, Tally] = defaultdict(Tally)
 
@@ -76,10 +78,12 @@ class DependencyResolver:
         level = list(ends)
         while level or self._uncounted:
             if level:
+                self._ahead.begin_level()
                 level = self._resolve_level(self._apply_policies(level))
             else:
                 tallies, self._uncounted = self._uncounted, defaultdict(Tally)
                 level = self._count_barriers(tallies)
+        self._ahead.forget()
 
     def halt(
         self, workflow_id: bytes, state: WorkflowState, reason: str, *, is_inner: bool = False
@@ -98,6 +102,7 @@ class DependencyResolver:
         """
         if not self.workflows.halt(workflow_id, state, storable(reason)):
             return []
+        self._ahead.forget()
         self._halted_now.add(workflow_id)
         self._uncounted.pop(workflow_id, None)  # the recount sees what it counts
         ends = self._cancel_unstarted(workflow_id, storable(reason))
@@ -142,7 +147,7 @@ class DependencyResolver:
         Returns:
             The ends of those that are skipped, failed or cancelled instead, still to be resolved.
         """
-        rows = [WaitingRow._make(r) for r in self._tx.rows("waiting_lock", ids=sorted(job_ids))]
+        rows = self._ahead.lock(job_ids)
         self.workflows.load({row.workflow_id for row in rows if row.workflow_id is not None})
         return self._start([row for row in rows if row.pending <= 0])
 
@@ -265,7 +270,7 @@ class DependencyResolver:
                 inlined[end.dependent_id].add(end, DEPENDENCY)
         with_edges = {end.id: end for end in level if end.flags}
         if with_edges:
-            for parent_id, child_id, kind in self._tx.rows("edges_of", ids=sorted(with_edges)):
+            for parent_id, child_id, kind in self._ahead.edges_of(sorted(with_edges)):
                 end = with_edges[parent_id]
                 if child_id != end.workflow_id:
                     edged[child_id].add(end, kind)
@@ -281,8 +286,7 @@ class DependencyResolver:
         A dependent that is not in ``waiting`` is the barrier of a spawner, or has ended meanwhile:
         it is added to ``barriers``, where a missing row is passed over.
         """
-        locked = self._tx.rows("waiting_lock", ids=sorted(inlined.keys() | edged.keys()))
-        rows = [WaitingRow._make(row) for row in locked]
+        rows = self._ahead.lock(inlined.keys() | edged.keys())
         for missing in inlined.keys() - {row.job_id for row in rows}:
             barriers[missing] = inlined[missing]
         for child_id, tally in edged.items():
@@ -298,9 +302,7 @@ class DependencyResolver:
             else:
                 unblocked.append(_counted(row, tally))
         for (n, failed, skipped, cause), ids in sorted(steps.items(), key=lambda item: item[1][0]):
-            self._tx.run(
-                "waiting_count", n=n, failed=failed, skipped=skipped, cause=cause, ids=sorted(ids)
-            )
+            self._ahead.count(ids, n=n, failed=failed, skipped=skipped, cause=cause)
         return self._start(unblocked)
 
     def _is_paused(self, workflow_id: bytes | None) -> bool:
@@ -314,12 +316,14 @@ class DependencyResolver:
         """
         if not jobs:
             return []
-        self._tx.run("waiting_delete", ids=sorted(job.job_id for job in jobs))
+        self._ahead.leave([job.job_id for job in jobs])
         ready: list[Row] = []
         scheduled: list[Row] = []
         ended: list[tuple[WaitingRow, int, str, bytes | None]] = []
         broken: list[tuple[WaitingRow, HammerflowError]] = []
         conditional = [job.job_id for job in jobs if _needs_condition(job)]
+        if conditional:
+            self._ahead.flush()
         answers = evaluate_conditions(self._unit, conditional)
         for job in jobs:
             answer = answers.get(job.job_id, True)
@@ -350,7 +354,7 @@ class DependencyResolver:
         if not rows:
             return []
         done = [UnstartedRow(j.job_id, 0, j.lease, s, why, cause) for j, s, why, cause in rows]
-        self._unit.insert("done_insert_unstarted", done)
+        self._ahead.end(done)
         kind = "hammerflow.errors.ConditionError"
         errors = [
             ErrorRow(job.job_id, job.lease, "failed", 0, kind, storable(str(error)), "")
@@ -363,7 +367,7 @@ class DependencyResolver:
             is_failure = is_own or cause is not None
             outcome = DependencyOutcome.FAILED if is_failure else DependencyOutcome.SKIPPED
             outcomes[job.job_id] = outcome, is_own, cause
-        links = self._tx.rows("ended_links", ids=sorted(outcomes))
+        links = self._ahead.links_of(sorted(outcomes))
         ends = [JobEnd.of(link, *outcomes[link[0]]) for link in links]
         release_keys(self._tx, ends)
         self._unit.settlement.ended.extend(end.id for end in ends)

@@ -34,6 +34,9 @@ class WorkflowLocks:
         self._tx = unit.tx
         self._known: dict[bytes, LockedWorkflow] = {}
 
+    def __contains__(self, workflow_id: bytes) -> bool:
+        return workflow_id in self._known
+
     def __getitem__(self, workflow_id: bytes) -> LockedWorkflow:
         return self._known[workflow_id]
 

@@ -92,6 +92,22 @@ WHERE ctid = ANY(ARRAY(
     LIMIT 1 FOR UPDATE SKIP LOCKED) h))
 RETURNING job_id, queue_id, priority_order, task_id, lease, attempt
 
+-- Waiting jobs and what depends on them, at any depth; also what does not wait any more. PostgreSQL
+-- allows one reference to the recursion.
+-- name: waiting_below
+WITH RECURSIVE below (id) AS (
+  SELECT job_id FROM {waiting} WHERE job_id IN (:ids*uuid)
+  UNION
+  SELECT c.id
+  FROM below b
+  CROSS JOIN LATERAL (
+    SELECT e.child_id AS id FROM {edges} e WHERE e.parent_id = b.id
+    UNION ALL
+    SELECT j.dependent_id FROM {jobs} j WHERE j.id = b.id AND j.dependent_id IS NOT NULL) c)
+SELECT b.id, (SELECT j.workflow_id FROM {jobs} j WHERE j.id = b.id)
+FROM below b
+LIMIT :n::bigint
+
 -- name: waiting_lock
 SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, eta,
        workflow_id

@@ -69,6 +69,20 @@ FROM {leases}
 WHERE worker_id = :worker_id::bigint
   AND job_id IN (:ids*uuid)
 
+-- Waiting jobs and what depends on them, at any depth; also what does not wait any more. CROSS JOIN
+-- keeps the order of the tables, and for a join of all jobs SQLite would build a filter of them first.
+-- name: waiting_below
+WITH RECURSIVE below (id) AS (
+  SELECT job_id FROM {waiting} WHERE job_id IN (:ids*uuid)
+  UNION
+  SELECT e.child_id FROM below b CROSS JOIN {edges} e ON e.parent_id = b.id
+  UNION
+  SELECT (SELECT j.dependent_id FROM {jobs} j WHERE j.id = b.id) FROM below b)
+SELECT b.id, (SELECT j.workflow_id FROM {jobs} j WHERE j.id = b.id)
+FROM below b
+WHERE b.id IS NOT NULL
+LIMIT :n::bigint
+
 -- name: waiting_lock
 SELECT job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause, total, rule, delay, eta,
        workflow_id
