@@ -71,7 +71,7 @@ class _Unstored(dict[int, PlannedJob | None]):
 
 
 def _workflow_row(planned: PlannedWorkflow) -> NewWorkflow:
-    dependent_id, has_edges, _ = planned.outgoing()
+    dependent_id, has_edges = planned.outgoing()
     definition = planned.definition
     return NewWorkflow(
         id=planned.id,
@@ -150,7 +150,7 @@ def _checked_row(
     if "backoff" in extra:
         extra["backoff"] = extra["backoff"].to_dict()
     extra |= _place(planned, unstored)
-    dependent_id, has_edges, _ = planned.outgoing()
+    dependent_id, has_edges = planned.outgoing()
     return job._replace(
         id=planned.id,
         options=_with_options(job, extra),

@@ -30,24 +30,32 @@ class PlannedItem:
     # Who waits for it, with the kind of the edge.
     dependents: list[tuple[PlannedItem, int]] = field(default_factory=list, init=False)
     position: int | None = field(default=None, init=False)  # among the members, from 0
+    _outgoing: tuple[bytes | None, bool] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if self.workflow is not None:
             self.position = len(self.workflow.items)
             self.workflow.items.append(self)
 
-    def outgoing(self) -> tuple[bytes | None, bool, list[tuple[PlannedItem, int]]]:
+    def outgoing(self) -> tuple[bytes | None, bool]:
         """Who learns of its end: the id in its own row (its first dependent in the same workflow,
-        else its workflow), whether edges start here, and the dependents stored as edges."""
+        else its workflow), and whether edges start here.
+
+        Ask once the plan is complete: the answer is kept, as each of its dependents asks for it.
+        """
+        if self._outgoing is None:
+            self._outgoing = self._find_outgoing()
+        return self._outgoing
+
+    def _find_outgoing(self) -> tuple[bytes | None, bool]:
         if self.exists:
-            return None, bool(self.dependents), self.dependents
+            return None, bool(self.dependents)
         # A dependent in an inner workflow is not a successor: that workflow can be cancelled alone,
         # and then the workflow around it would end before this item.
-        inside = [other for other in self.dependents if self.is_followed_by(*other)]
-        outside = [other for other in self.dependents if not self.is_followed_by(*other)]
-        if not inside:
-            return (self.workflow.id if self.workflow else None), bool(outside), outside
-        return inside[0][0].id, len(self.dependents) > 1, inside[1:] + outside
+        for other, kind in self.dependents:
+            if self.is_followed_by(other, kind):
+                return other.id, len(self.dependents) > 1
+        return (self.workflow.id if self.workflow else None), bool(self.dependents)
 
     def is_followed_by(self, other: PlannedItem, kind: int) -> bool:
         """Whether a dependent is in the same workflow and its start depends on this end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -106,6 +106,7 @@ class Workflow:
         self.submit = submit
         self.nodes: list[WorkflowNode] = []
         self._names: dict[str, WorkflowNode] = {}
+        self._numbers: dict[str, Iterator[int]] = {}  # for nodes without a name, by task
         self._last: list[WorkflowNode] = []  # what `then` waits for
 
     def add(
@@ -275,8 +276,10 @@ class Workflow:
 
     def _fresh(self, job: Any) -> str:
         base = job.name if isinstance(job, Workflow | Batch) else _task(job).rpartition(".")[2]
-        names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
-        return next(name for name in names if name not in self._names)
+        if base not in self._names:
+            return base
+        numbers = self._numbers.setdefault(base, itertools.count(2))
+        return next(name for n in numbers if (name := f"{base}-{n}") not in self._names)
 
     def _resolve(self) -> None:
         """Find the nodes that each node waits for.
