@@ -20,3 +20,4 @@ class Settlement:
     ended: list[bytes] = field(default_factory=list)  # in a final state now
     parked: list[bytes] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)  # in which jobs became ready
+    following: int = 0  # how many jobs started or ended because of others

@@ -39,7 +39,7 @@ from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_e
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
 from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle_streaming
-from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
+from hammerflow.stores.transitions.unit import CascadeTooLong, Unit, Verbs, in_chunks
 from hammerflow.text import storable
 
 __all__ = ["Inserted", "Jobs", "Promoted"]
@@ -136,8 +136,9 @@ class Jobs(Verbs):
         self._database.unit(insert, single=self._inserts_in_one)
 
     def settle(
-        self, worker_id: int, batch: Batch, tx: Tx | None = None, *, patience: float | None = None
-    ) -> Settlement:
+        self, worker_id: int, batch: Batch, tx: Tx | None = None, *,
+        patience: float | None = None, most: int | None = None,
+    ) -> Settlement:  # fmt: skip
         """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
 
         A PostgreSQL batch of nothing but plain ends is one statement and one round trip.
@@ -146,21 +147,23 @@ class Jobs(Verbs):
             patience: leave out the jobs whose lease another transaction has locked, instead of
                 waiting for it; they are ``held`` in the settlement. For other locks, of workflows,
                 dependents and unique keys, wait this number of seconds.
+            most: jobs that may start or end because of these ends.
 
         Raises:
             LockedOut: the patience is over, and nothing is written.
+            CascadeTooLong: more would start or end, and nothing is written.
         """
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
         if tx is not None or not (self._settles_in_one and is_plain(batch)):
-            return self._settle(worker_id, batch, tx, patience=patience)
+            return self._settle(worker_id, batch, tx, patience=patience, most=most)
         result = self._settle(worker_id, batch, single=True, patience=patience)
         if result.stale:  # not ours any more, or something has come to depend on them
             rest = [pair for pair in batch if pair[0].id in result.stale]
             try:
-                second = self._settle(worker_id, rest, patience=patience)
-            except LockedOut:
+                second = self._settle(worker_id, rest, patience=patience, most=most)
+            except (LockedOut, CascadeTooLong):
                 second = Settlement(held=result.stale)
             result.stale, result.held = second.stale, second.held
             result.ended += second.ended
@@ -169,7 +172,7 @@ class Jobs(Verbs):
 
     def _settle(
         self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False,
-        patience: float | None = None,
+        patience: float | None = None, most: int | None = None,
     ) -> Settlement:  # fmt: skip
         def change(unit: Unit) -> None:
             settle(
@@ -177,7 +180,9 @@ class Jobs(Verbs):
                 patience=patience,
             )  # fmt: skip
 
-        return self._change(change, tx, single=single, patience=None if single else patience)
+        return self._change(
+            change, tx, single=single, patience=None if single else patience, most=most
+        )
 
     def settle_stream(
         self,

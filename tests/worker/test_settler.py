@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 from hammerflow.worker.supervisor.settler import Settler
 from tests.stores.breaker import Breaker
-from tests.stores.kit import BAD, Desk, desk_at, open_raw, spawned
+from tests.stores.kit import BAD, Desk, desk_at, failed, open_raw, spawned
 from tests.stores.workflow_kit import Sketch
 from tests.support.servers import PROCESSES
 from tests.support.waiting import until
@@ -289,3 +290,48 @@ def test_what_comes_for_a_held_workflow_waits_with_it(desk: Desk, settler: Settl
         until("all are written", lambda: settler.is_idle)
     assert desk.states([step.id for step in steps]) == ["completed"] * 3
     assert desk.store.workflows.get(flow.id).ended_at is not None  # type: ignore[union-attr]
+
+
+def delay_end(desk: Desk, job_id: bytes, seconds: float) -> None:
+    """Let a trigger sleep before the end of a job is written."""
+    when = "BEFORE INSERT ON {done} FOR EACH ROW"
+    if desk.kind == "postgres":
+        desk.sql(
+            "CREATE FUNCTION delay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" PERFORM pg_sleep({seconds}); RETURN NEW; END $$"
+        )
+        same = f"WHEN (NEW.job_id = '{job_id.hex()}'::uuid)"
+        desk.sql(f"CREATE TRIGGER delay {when} {same} EXECUTE FUNCTION delay()")
+    else:
+        slept = f"IF NEW.job_id = x'{job_id.hex()}' THEN DO SLEEP({seconds}); END IF"
+        desk.sql(f"CREATE TRIGGER delay {when} {slept}")
+
+
+@pytest.mark.parametrize("shape", ["chain", "star", "halt"])
+def test_a_cascade_of_thousands_holds_up_no_other_outcome(
+    desk: Desk, settler: Settler, shape: str
+) -> None:
+    if desk.kind == "sqlite":
+        pytest.skip("one transaction writes at a time")
+    w = Sketch("fail_fast" if shape == "halt" else "continue_on_failure")
+    first = last = w.job()
+    for _ in range(1_500):
+        last = w.job(first if shape == "star" else last)
+    w.put(desk)
+    delay_end(desk, last.id, 1.0)
+    small = Sketch()
+    small.job()
+    small.put(desk)
+    # MariaDB reads all leases of a worker where most are named, and waits for locked ones.
+    failing, *others = (desk.claim(2) + desk.run(*(desk.job() for _ in range(200))))[:22]
+
+    settler.put(1, [(others[0], Completed(b"M\x01")), (failing, failed())])
+    until("it is written", lambda: any(t.name == "cascades" for t in threading.enumerate()))
+    settler.put(1, [(job, Completed(b"M\x01")) for job in others[1:]])
+    until("the others are", lambda: set(desk.states([o.id for o in others])) == {"completed"})
+
+    assert desk.state(first.id) == "running", "the cascade is still written"
+    assert settler.held(1) == {failing.id}
+    until("all are written", lambda: settler.is_idle)
+    assert desk.state(first.id) == "failed"
+    assert desk.state(last.id) == ("cancelled" if shape == "halt" else "skipped")

@@ -160,6 +160,7 @@ class DependencyResolver:
         """
         ends: list[JobEnd] = []
         for members in take_unstarted(self._unit, workflow_id):
+            self._unit.note_following(len(members))
             rows = [UnstartedRow(m.job_id, m.attempt, m.lease, _CANCELLED, reason) for m in members]
             self._unit.insert("done_insert_unstarted", rows)
             ended = [
@@ -316,6 +317,7 @@ class DependencyResolver:
         """
         if not jobs:
             return []
+        self._unit.note_following(len(jobs))
         self._ahead.leave([job.job_id for job in jobs])
         ready: list[Row] = []
         scheduled: list[Row] = []

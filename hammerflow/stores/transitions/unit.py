@@ -12,9 +12,13 @@ from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import Row
 
-__all__ = ["Unit", "Verbs", "in_chunks"]
+__all__ = ["CascadeTooLong", "Unit", "Verbs", "in_chunks"]
 
 T = TypeVar("T")
+
+
+class CascadeTooLong(Exception):
+    """More jobs start or end because of others than was asked for; nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,22 @@ class Unit:
 
     A transaction may be run again (see :meth:`Database.unit`), each time with a new Unit: what a
     run that was rolled back has noted in its settlement is dropped with it.
+
+    Attributes:
+        most: jobs that may start or end because of others; None for any number.
     """
 
     database: Database
     names: NameTable
     tx: Tx
     settlement: Settlement = field(default_factory=Settlement)
+    most: int | None = None
+
+    def note_following(self, count: int) -> None:
+        """So many jobs start or end because of others; raises CascadeTooLong beyond ``most``."""
+        self.settlement.following += count
+        if self.most is not None and self.settlement.following > self.most:
+            raise CascadeTooLong
 
     def insert(self, statement: str, rows: Sequence[Row]) -> None:
         """Run an INSERT for these rows, if there are any."""
@@ -52,19 +66,20 @@ class Verbs:
 
     def _run(
         self, work: Callable[[Unit], T], tx: Tx | None = None, *, single: bool = False,
-        patience: float | None = None,
+        patience: float | None = None, most: int | None = None,
     ) -> T:  # fmt: skip
-        """Run ``work``; ``single`` and ``patience`` are those of :meth:`Database.unit`."""
+        """Run ``work``; ``single`` and ``patience`` are those of :meth:`Database.unit`, ``most`` is
+        that of :class:`Unit`."""
         if tx is not None:
             return self._database.inside(tx, lambda tx: work(Unit(self._database, self._names, tx)))
         return self._database.unit(
-            lambda tx: work(Unit(self._database, self._names, tx)),
+            lambda tx: work(Unit(self._database, self._names, tx, most=most)),
             single=single, patience=patience,
         )  # fmt: skip
 
     def _change(
         self, change: Callable[[Unit], object], tx: Tx | None = None, *, single: bool = False,
-        patience: float | None = None,
+        patience: float | None = None, most: int | None = None,
     ) -> Settlement:  # fmt: skip
         """Run a transition; what followed from it."""
 
@@ -72,7 +87,7 @@ class Verbs:
             change(unit)
             return unit.settlement
 
-        return self._run(work, tx, single=single, patience=patience)
+        return self._run(work, tx, single=single, patience=patience, most=most)
 
 
 def in_chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[list[T]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+from hammerflow.jobs.job import CHUNK
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.unit import Unit, in_chunks
@@ -132,7 +133,7 @@ def take_unstarted(unit: Unit, workflow_id: bytes) -> Iterator[Sequence[Unstarte
     while found:
         found = False
         nodes = [row[0] for row in tx.rows("node_ids", id=workflow_id)]
-        for ids in in_chunks(nodes):
+        for ids in in_chunks(nodes, unit.most or CHUNK):
             for table in _TABLES:
                 rows = tx.rows(f"members_{table}", ids=ids)
                 if rows:

@@ -29,6 +29,7 @@ from hammerflow.stores.database import LockedOut
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.store import Store
 from hammerflow.stores.transitions.settle import is_plain
+from hammerflow.stores.transitions.unit import CascadeTooLong
 from hammerflow.text import counted
 from hammerflow.worker.failures import message_of, type_name
 from hammerflow.worker.logs import facts
@@ -68,6 +69,8 @@ _LONGEST_PAUSE = 0.4  # seconds between two tries while another transaction hold
 _MANY_WAITS = 25  # after 9 s, when the log says what is waited for
 
 _BATCH = 1_000
+#: Jobs that may start or end because of the outcomes of a batch. A few thousand take 0.1 s.
+_FOLLOWING = 500
 #: While more outcomes than this (or more bytes of results) are unwritten, nothing is claimed.
 _FULL = 10_000
 _FULL_BYTES = 256 << 20
@@ -93,6 +96,7 @@ class Settler:
     _suspects: list[_Outcomes] = field(default_factory=list)
     _held: dict[tuple[int, bytes | str | None], _Outcomes] = field(default_factory=dict)
     _writing: _Outcomes | None = None
+    _long: deque[_Outcomes] = field(default_factory=deque)  # for the thread of long cascades
     _is_queues_turn: bool = False
     _count: int = 0
     _bytes: int = 0
@@ -133,7 +137,7 @@ class Settler:
     def held(self, worker_id: int) -> set[bytes]:
         """Ids of jobs of this registration whose outcome is not written yet."""
         with self._changed:
-            batches = [*self._suspects, *([self._writing] if self._writing else [])]
+            batches = [*self._suspects, *self._long, *([self._writing] if self._writing else [])]
             groups = [*self._queue, *((batch.worker_id, batch.pairs) for batch in batches)]
             return {job.id for owner, pairs in groups if owner == worker_id for job, _ in pairs}
 
@@ -148,15 +152,33 @@ class Settler:
         return self.is_idle
 
     def _run(self) -> None:
+        # On SQLite one transaction writes at a time, whatever thread it is in.
+        most = None if self.store.database.dialect.one_writer else _FOLLOWING
         while (batch := self._take_batch()) is not None:
-            is_written = self._write(batch)
+            is_written = self._write(batch, most)
             with self._changed:
                 self._writing = None
-                if is_written is None:
-                    return  # given up: these still count, so the settler is not idle
-                if is_written:
-                    self._count -= len(batch.pairs)
-                    self._bytes -= _size(batch.pairs)
+                if not self._goes_on(batch, is_written):
+                    return
+
+    def _run_long(self) -> None:
+        """Write outcomes from which much follows, while the other thread writes all others."""
+        is_going = True
+        while is_going:
+            batch = self._long[0]
+            is_written = self._write(batch, None)
+            with self._changed:
+                self._long.popleft()
+                is_going = self._goes_on(batch, is_written) and bool(self._long)
+                self._changed.notify()
+
+    def _goes_on(self, batch: _Outcomes, is_written: bool | None) -> bool:
+        """Note how a batch went; False if it was given up: it still counts, so the settler is not
+        idle."""
+        if is_written:
+            self._count -= len(batch.pairs)
+            self._bytes -= _size(batch.pairs)
+        return is_written is not None
 
     def _take_batch(self) -> _Outcomes | None:
         """Move up to a batch to ``_writing``, where ``held`` still finds it; None at the end."""
@@ -176,7 +198,7 @@ class Settler:
                     if self._writing.pairs:
                         return self._writing
                     continue
-                if self._stopping and suspect is None:
+                if self._stopping and suspect is None and not self._long:
                     return None
                 self._changed.wait(None if suspect is None else suspect.due - now)
 
@@ -194,8 +216,8 @@ class Settler:
                 self._held.get((worker_id, _tie(*pair)), batch).pairs.append(pair)
         return batch
 
-    def _write(self, batch: _Outcomes) -> bool | None:
-        """Write the outcomes of a batch.
+    def _write(self, batch: _Outcomes, most: int | None) -> bool | None:
+        """Write the outcomes of a batch, unless more than ``most`` jobs start or end because of it.
 
         Returns:
             Whether they are written; False if they wait for another try, None if that ends.
@@ -205,10 +227,12 @@ class Settler:
             try:
                 settlement = self.store.jobs.settle(
                     batch.worker_id, batch.pairs,
-                    patience=_LOCK_GLANCE if batch.waits else _LOCK_PATIENCE,
+                    patience=_LOCK_GLANCE if batch.waits else _LOCK_PATIENCE, most=most,
                 )  # fmt: skip
             except LockedOut as error:
                 return self._try_apart(batch, error)
+            except CascadeTooLong:
+                return self._hand_over(batch)
             except StoreUnavailable as error:
                 # What breaks the connection again and again while other writes come through has
                 # itself to blame; a refusal is of all outcomes, and passes.
@@ -280,25 +304,40 @@ class Settler:
         write the others. A client holds the lock of a workflow or of a waiting job, say, once it
         has enqueued a dependent of it. What comes for that workflow meanwhile joins them."""
         batch.waits += 1
-        groups: dict[bytes | str, list[Pair]] = defaultdict(list)
-        for pair in batch.pairs:
-            groups[_tie(*pair)].append(pair)
         with self._changed:
-            if len(groups) == 1:
-                [batch.tie] = groups
+            if (tie := self._split(batch)) is not None:
+                batch.tie = tie
                 batch.due = time.monotonic() + min(_PAUSE * 2**batch.waits, _LONGEST_PAUSE)
                 self._held[batch.worker_id, batch.tie] = batch
                 self._suspects.append(batch)
-            else:
-                self._suspects += [
-                    _Outcomes(batch.worker_id, part, waits=batch.waits) for part in _parts(groups)
-                ]
         if batch.waits == _MANY_WAITS:
             log.warning(
                 "%s must wait for a lock that another transaction holds; find that "
                 "transaction, and end it: %s", counted(len(batch.pairs), "outcome"), error,
             )  # fmt: skip
         return False
+
+    def _hand_over(self, batch: _Outcomes) -> bool:
+        """Find the outcomes of a batch from which too much follows, for a thread of their own, and
+        write the others. That thread ends when it has nothing more to do."""
+        with self._changed:
+            if self._split(batch) is not None:
+                self._long.append(batch)
+                if len(self._long) == 1:
+                    threading.Thread(target=self._run_long, name="cascades", daemon=True).start()
+        return False
+
+    def _split(self, batch: _Outcomes) -> bytes | str | None:
+        """Queue the parts of a batch that share no locks; where it has no parts, the tie of all."""
+        groups: dict[bytes | str, list[Pair]] = defaultdict(list)
+        for pair in batch.pairs:
+            groups[_tie(*pair)].append(pair)
+        if len(groups) == 1:
+            return next(iter(groups))
+        self._suspects += [
+            _Outcomes(batch.worker_id, part, waits=batch.waits) for part in _parts(groups)
+        ]
+        return None
 
     def _end(self, batch: _Outcomes, error: Exception) -> bool | None:
         """End a job whose outcome cannot be written, with the reason; park it where not even that
