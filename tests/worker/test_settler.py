@@ -323,7 +323,7 @@ def test_a_cascade_of_thousands_holds_up_no_other_outcome(
     small.job()
     small.put(desk)
     # MariaDB reads all leases of a worker where most are named, and waits for locked ones.
-    failing, *others = (desk.claim(2) + desk.run(*(desk.job() for _ in range(200))))[:22]
+    failing, *others = (desk.claim(2) + desk.run(*(desk.job() for _ in range(900))))[:22]
 
     settler.put(1, [(others[0], Completed(b"M\x01")), (failing, failed())])
     until("it is written", lambda: any(t.name == "cascades" for t in threading.enumerate()))
