@@ -39,7 +39,7 @@ class Unit:
     most: int | None = None
 
     def note_following(self, count: int) -> None:
-        """So many jobs start or end because of others; raises CascadeTooLong beyond ``most``."""
+        """Count jobs that start or end because of others; raises CascadeTooLong beyond ``most``."""
         self.settlement.following += count
         if self.most is not None and self.settlement.following > self.most:
             raise CascadeTooLong
