@@ -279,7 +279,7 @@ class Hammerflow:
         Raises:
             ConfigError: another function has this name.
         """
-        checked_name(name, "a spawn handler's name")
+        name = checked_name(name, "a spawn handler's name")
 
         def register(fn: F) -> F:
             self._take_name("spawn handler", name, checked_handler(fn, name), "another one")
@@ -332,7 +332,7 @@ class Hammerflow:
         name, refusal = given.pop("name", None), ""
         if name is None:
             name, refusal = default_name(fn)
-        checked_name(name, "a task's name")
+        name = checked_name(name, "a task's name")
         options = declared(fn, name, given, is_spawner=kind is Spawner)
         if options.is_async and kind is Task:
             kind = AsyncTask

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from hammerflow.errors import ConfigError
+from hammerflow.kinds import is_a
 from hammerflow.text import safe_repr
 
 __all__ = ["LONGEST", "parsed_seconds", "real", "seconds", "seconds_or_none"]
@@ -24,7 +25,7 @@ def seconds(value: float | timedelta, what: str) -> float:
     """A duration from 0 to 10**11 seconds as a number; ``what`` names it in the ConfigError."""
     try:
         number = real(value)
-    except Exception:  # noqa: BLE001 - a border: the value's own methods may raise
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: the value's own methods may raise
         number = -1.0
     if not 0 <= number <= LONGEST:  # false for NaN, too
         shown = safe_repr(value)
@@ -41,9 +42,10 @@ def real(value: Any) -> float:
     """
     if type(value) is float or type(value) is int:
         return float(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
+    if is_a(value, timedelta):
+        return timedelta.total_seconds(value)
+    is_real = is_a(value, numbers.Real) or is_a(value, Decimal)  # type: ignore[type-abstract]
+    if is_a(value, bool) or not is_real:
         raise ValueError(value)
     return float(value)
 

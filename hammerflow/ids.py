@@ -10,8 +10,10 @@ import re
 import threading
 import time
 import uuid
+from typing import Any
 
 from hammerflow.errors import JobNotFound
+from hammerflow.kinds import is_a
 from hammerflow.text import plain_text, safe_repr
 
 __all__ = [
@@ -104,18 +106,24 @@ def as_key(job_id: uuid.UUID | str) -> bytes:
     Raises:
         JobNotFound: the text is not a UUID.
     """
-    if isinstance(job_id, uuid.UUID):
-        return job_id.bytes
+    plain = plain_id(job_id)
+    if plain is None:
+        raise JobNotFound(f"{safe_repr(job_id)} is not a job id: ids are UUIDs")
+    return plain.bytes
+
+
+def plain_id(value: Any) -> uuid.UUID | None:
+    """The id itself; of a subclass of UUID or a text, the plain one; None for anything else."""
+    if type(value) is uuid.UUID:
+        return value
     try:
-        return uuid.UUID(plain_text(job_id)).bytes
-    except (ValueError, TypeError):
-        raise JobNotFound(f"{safe_repr(job_id)} is not a job id: ids are UUIDs") from None
+        if is_a(value, uuid.UUID):
+            return uuid.UUID(int=value.int)
+        return uuid.UUID(plain_text(value))
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: the value's own methods may raise
+        return None
 
 
 def is_id(text: str) -> bool:
     """Whether a text is the id of a job, not the name of a node."""
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+    return plain_id(text) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import UnionType
 from typing import Any, TypeGuard, TypeVar, overload
 
-__all__ = ["is_a", "kind_name"]
+__all__ = ["is_a", "kind_name", "module_name"]
 
 T = TypeVar("T")
 
@@ -33,3 +33,9 @@ def kind_name(value: object) -> str:
     """The name of a value's class, whatever its metaclass says."""
     name: str = type.__dict__["__name__"].__get__(type(value))
     return name
+
+
+def module_name(cls: type) -> str:
+    """The name of the module of a class; empty if the class has something else in its place."""
+    name: object = type.__dict__["__module__"].__get__(cls)
+    return name if type(name) is str else ""

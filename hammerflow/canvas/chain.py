@@ -93,10 +93,8 @@ class Canvas(Generic[R]):
             sent = sent.sent_with(known_options(options, owner))
         if countdown is not None or eta is not None:
             sent = sent.at_start(known_options({"delay": countdown, "eta": eta}, owner))
-        for callback in _many(link, "link"):
-            sent.link(callback)
-        for callback in _many(link_error, "link_error"):
-            sent.link_error(callback)
+        sent.links += _many(link, "link")
+        sent.errbacks += _many(link_error, "link_error")
         copies = dict(zip(map(id, self.leaves()), sent.leaves(), strict=True))
         for leaf in sent.leaves():
             leaf.after = tuple(copies.get(id(other), other) for other in leaf.after)
@@ -163,7 +161,8 @@ class _Composite(Canvas[R]):
     __slots__ = ("tasks",)
 
     def __init__(self, tasks: Iterable[Canvas]) -> None:
-        self.tasks: list[Canvas] = [_checked(task) for task in _several(tasks)]
+        place = type(self).__name__.lower()
+        self.tasks: list[Canvas] = _all_checked(_several(tasks), place)
         self.links = self.errbacks = ()
         self.submit = next((t.submit for t in self.tasks if t.submit is not None), None)
 
@@ -304,7 +303,7 @@ def chain(*tasks: Canvas | Iterable[Canvas]) -> Any:
     Raises:
         ConfigError: no tasks were given.
     """
-    steps = [step for task in _spread(tasks) for step in _steps(task)]
+    steps = [step for task in _all_checked(_spread(tasks), "chain") for step in _steps(task)]
     if not steps:
         raise ConfigError("a chain needs at least one task")
     return steps[0] if len(steps) == 1 else Chain(steps)
@@ -359,17 +358,28 @@ def _several(tasks: Any) -> Iterable[Any]:
     return items_of(tasks, "expected signatures (task.s(...)) or an iterable of them")
 
 
-def _many(canvases: Any, what: str) -> Iterable[Canvas]:
+def _many(canvases: Any, what: str) -> tuple[Canvas, ...]:
     if canvases is None:
         return ()
     if is_a(canvases, Canvas):
         return (canvases,)
-    return items_of(canvases, f"{what} must be a signature (task.s(...)) or a list of them")
+    wanted = f"{what} must be a signature (task.s(...)) or a list of them"
+    return tuple(_all_checked(items_of(canvases, wanted), what))
 
 
-def _checked(task: Any) -> Canvas:
+def _all_checked(tasks: Iterable[Any], place: str) -> list[Canvas]:
+    """All of them, if they are canvases; the error has the index of the one that is not."""
+    found: list[Canvas] = []
+    for task in tasks:
+        if not is_a(task, Canvas):
+            _checked(task, f"{place}[{len(found)}]: ")
+        found.append(task)
+    return found
+
+
+def _checked(task: Any, place: str = "") -> Canvas:
     if not is_a(task, Canvas):
-        raise TypeError(f"expected a signature (task.s(...)), got {kind_name(task)}")
+        raise TypeError(f"{place}expected a signature (task.s(...)), got {kind_name(task)}")
     return task
 
 

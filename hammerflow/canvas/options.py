@@ -11,8 +11,10 @@ from typing import Any, TypedDict
 
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
+from hammerflow.ids import plain_id
 from hammerflow.jobs.backoff import BACKOFF
 from hammerflow.jobs.job import PRIORITY
+from hammerflow.kinds import is_a
 from hammerflow.options.checks import (
     FLAG,
     JSON,
@@ -52,6 +54,13 @@ def _expires(value: Any) -> float | datetime:
         raise Unfit(check.wanted if check is MOMENT else "", advice=unfit.advice) from None
 
 
+def _job_id(value: Any) -> uuid.UUID:
+    plain = plain_id(value) if is_a(value, uuid.UUID) else None
+    if plain is None:
+        raise Unfit
+    return plain
+
+
 _EXPIRES = ValueCheck(
     "float | timedelta | datetime",
     f"{_DELAY.wanted}, or an aware datetime",
@@ -79,7 +88,7 @@ CALL_OPTIONS = OptionTable((
         "Latest start, counted from now or as an aware datetime; then the job is cancelled.",
     ),
     Option(
-        "job_id", instance(uuid.UUID, "a uuid.UUID", type="uuid.UUID"), "a new one",
+        "job_id", ValueCheck("uuid.UUID", "a uuid.UUID", _job_id), "a new one",
         "The job's id; a job that has it is left as it is.",
     ),
     Option(

@@ -11,8 +11,8 @@ from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_o
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.kinds import is_a, kind_name
-from hammerflow.options.checks import ARGS, KWARGS
-from hammerflow.text import checked_name, safe_repr
+from hammerflow.options.checks import ARGS, KWARGS, items_of
+from hammerflow.text import checked_name, plain_text, safe_repr
 
 __all__ = ["Signature", "plain"]
 
@@ -84,14 +84,16 @@ class Signature(Canvas[R]):
             The signature itself.
         """
         for other in others:
-            for one in other if is_a(other, list | tuple) else (other,):
-                known = isinstance(getattr(one, "id", one), uuid.UUID | str | Canvas)
-                if not known and not hasattr(one, "enqueue"):  # a workflow or batch
+            is_list = is_a(other, list | tuple)
+            what = f"{self.task} depends on signatures, results, ids or names of nodes"
+            for one in items_of(other, what) if is_list else (other,):
+                name = plain_text(one)
+                if name is None and not _can_end(one):
                     raise WorkflowInvalid(
                         f"{self.task} cannot depend on {safe_repr(one)}: give a signature, a "
                         "result, an id, or the name of a node"
                     )
-                self.after += (one,)
+                self.after += (one if name is None else name,)
         return self
 
     def clone(
@@ -136,6 +138,15 @@ class Signature(Canvas[R]):
         copy: Signature[R] = Signature(self.task, (), None, known, self.immutable)
         copy.args, copy.kwargs, copy.after = self.args, self.kwargs, self.after
         return copy._like(self)  # type: ignore[no-any-return]
+
+
+def _can_end(value: Any) -> bool:
+    """Whether a call can wait for the end of this."""
+    try:
+        key = getattr(value, "id", value)
+        return is_a(key, uuid.UUID | str | Canvas) or hasattr(value, "enqueue")  # workflow, batch
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: the value's own methods may raise
+        return False
 
 
 def plain(signature: Any, what: str) -> Signature:

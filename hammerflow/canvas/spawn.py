@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from hammerflow.durations import seconds
 from hammerflow.errors import ConfigError
-from hammerflow.options.checks import FLAG, JSON, duration, text, whole
+from hammerflow.options.checks import FLAG, JSON, KWARGS, duration, text, whole
 from hammerflow.options.option import Option, OptionTable, checked, documented
-from hammerflow.text import safe_repr
 
 __all__ = ["SPAWN_OPTIONS", "SpawnConfig", "SpawnContext", "SpawnHook"]
 
@@ -50,6 +50,9 @@ SPAWN_OPTIONS = OptionTable((
 ))  # fmt: skip
 
 
+_FIELDS: Final = dataclasses.replace(KWARGS, wanted="a mapping")
+
+
 @documented(*SPAWN_OPTIONS)
 @dataclass(frozen=True, slots=True)
 class SpawnConfig:
@@ -86,9 +89,7 @@ class SpawnConfig:
 
         It maps field names to values; ``spawn_delay_ms`` is ``spawn_delay`` in milliseconds.
         """
-        if not isinstance(given, Mapping):
-            raise ConfigError(f"_spawn_config must be a mapping, not {safe_repr(given)}")
-        values = dict(given)
+        values = _FIELDS(given, "_spawn_config")
         if "spawn_delay_ms" in values:
             delay = values.pop("spawn_delay_ms")
             values["spawn_delay"] = seconds(delay, "spawn_delay_ms") / 1_000

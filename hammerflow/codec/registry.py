@@ -11,6 +11,7 @@ from hammerflow.codec.annotations import classes_named, local_names
 from hammerflow.codec.classes import Registered, is_registrable, registered
 from hammerflow.codec.types import EncodeError, NotMade, TypeTag, full_name, short
 from hammerflow.errors import ConfigError
+from hammerflow.kinds import is_a
 from hammerflow.origin import import_path
 from hammerflow.text import checked_name, safe_repr
 
@@ -57,9 +58,11 @@ class ClassRegistry:
         Raises:
             ConfigError: the class cannot be registered, or another one has the name.
         """
-        if not isinstance(cls, type):
+        if not is_a(cls, type):
             raise ConfigError(f"app.codec.register takes a class, not {safe_repr(cls)}")
-        name = checked_name(name or cls.__qualname__, f"the codec's name of {full_name(cls)}")
+        name = checked_name(
+            cls.__qualname__ if name is None else name, f"the codec's name of {full_name(cls)}"
+        )
         taken = self._by_name.get(name)
         if taken is not None and taken.cls is not cls and not self._is_reloaded(taken.cls, cls):
             raise ConfigError(

@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from hammerflow.errors import ConditionError
+from hammerflow.kinds import kind_name
+from hammerflow.text import plain_text
 
 __all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "SyntaxNode", "condition_error", "parse"]
 
@@ -59,13 +61,14 @@ class _Token(NamedTuple):
 
 def parse(source: str) -> SyntaxNode:
     """The tree of a text, which may be refused with a ConditionError."""
-    if not isinstance(source, str):
-        raise ConditionError(f"a condition must be a string, not {type(source).__name__}")
-    if len(source) > MAX_SOURCE:
+    text = plain_text(source)
+    if text is None:
+        raise ConditionError(f"a condition must be a string, not {kind_name(source)}")
+    if len(text) > MAX_SOURCE:
         raise ConditionError(
-            f"a condition has at most {MAX_SOURCE} characters, this one has {len(source)}"
+            f"a condition has at most {MAX_SOURCE} characters, this one has {len(text)}"
         )
-    parser = _Parser(source, _tokens(source))
+    parser = _Parser(text, _tokens(text))
     tree = parser.expression()
     if parser.token.kind != "end":
         raise parser.unexpected("an operator or the end")

@@ -12,7 +12,7 @@ from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotDecodable, WorkflowInvalid
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.task import Task
-from hammerflow.text import safe_repr, visible
+from hammerflow.text import plain_text, safe_repr, visible
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -62,17 +62,26 @@ def workflow_from_file(
             message has the line.
         MissingExtra: the file is YAML, and PyYAML is not installed.
     """
+    name = _file_name(path)
     try:
-        with Path(path).open(encoding="utf-8") as file:
+        with open(name, encoding="utf-8") as file:
             text = file.read(_MOST)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"cannot read {visible(str(path))[:300]}: {reason}") from error
+        raise ConfigError(f"cannot read {visible(name)[:300]}: {reason}") from error
     except UnicodeDecodeError as error:
-        raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
-    except (TypeError, ValueError) as error:
+        raise WorkflowInvalid(f"{name} is not UTF-8 text: {error.reason}") from error
+    except ValueError as error:
+        raise ConfigError(f"a workflow file is named by a path, not {safe_repr(name)}") from error
+    return workflow_from_text(app, text, format=format, source=name)
+
+
+def _file_name(path: Any) -> str:
+    plain = plain_text(path)
+    try:
+        return str(Path(path if plain is None else plain))
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"a workflow file is named by a path, not {safe_repr(path)}") from error
-    return workflow_from_text(app, text, format=format, source=str(path))
 
 
 def workflow_from_text(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from hammerflow.kinds import is_a
 from hammerflow.options.checks import Unfit, ValueCheck, choice, duration, number
 from hammerflow.text import safe_repr
 
@@ -174,7 +175,7 @@ def fibonacci(
 
 def _plain(value: Any) -> float:
     """Seconds of a timedelta; anything else goes on to Backoff, which checks it."""
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    return timedelta.total_seconds(value) if is_a(value, timedelta) else value
 
 
 _STANDARD: Final = exponential()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-import uuid
 from dataclasses import replace
 from typing import Any
 
-from hammerflow.ids import is_id
+from hammerflow.ids import plain_id
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, choice, whole
@@ -17,11 +16,10 @@ __all__ = ["JOB_FILTERS", "WORKFLOW_FILTERS"]
 
 
 def _id(value: Any) -> bytes:
-    if isinstance(value, uuid.UUID):
-        return value.bytes
-    if not isinstance(value, str) or not is_id(value):
+    plain = plain_id(value)
+    if plain is None:
         raise Unfit
-    return uuid.UUID(value).bytes
+    return plain.bytes
 
 
 def _member(kind: type[enum.StrEnum], name: str) -> ValueCheck:

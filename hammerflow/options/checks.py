@@ -7,7 +7,7 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -21,8 +21,8 @@ from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = [
     "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT", "NAME_CHECK", "NOTE",
-    "Unfit", "ValueCheck", "choice", "duration", "exceptions", "instance", "items_of", "number",
-    "pattern", "refusal", "text", "whole",
+    "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions", "instance", "items_of",
+    "number", "pattern", "refusal", "text", "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
@@ -71,7 +71,7 @@ class ValueCheck:
         """The value in its stored form; ``what`` names it in the ConfigError."""
         try:
             return self.read(value)
-        except Exception as error:  # noqa: BLE001 - a border: the value's own methods may raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the value's own methods may raise
             raise refusal(self, value, what, error) from None
 
     def from_text(self, given: str, what: str) -> Any:
@@ -83,7 +83,7 @@ class ValueCheck:
         return self(value, what)
 
 
-def refusal(check: ValueCheck, value: Any, what: str, error: Exception) -> ConfigError:
+def refusal(check: ValueCheck, value: Any, what: str, error: BaseException) -> ConfigError:
     """The sentence for a value that does not fit."""
     if isinstance(error, ConfigError):
         return ConfigError(f"{what}: {error}")
@@ -306,15 +306,15 @@ def _classes(value: Any) -> list[type[BaseException]]:
     return [found for part in value for found in _classes(part)]
 
 
-def instance(kind: type, wanted: str, *, type: str | None = None) -> ValueCheck:  # noqa: A002
+def instance(kind: type, wanted: str) -> ValueCheck:
     """An instance of a class; ``wanted`` says how to make one."""
 
     def read(value: Any) -> Any:
-        if not isinstance(value, kind):
+        if not issubclass(type(value), kind):
             raise Unfit
         return value
 
-    return ValueCheck(type or kind.__name__, wanted, read)
+    return ValueCheck(kind.__name__, wanted, read)
 
 
 def _args(value: Any) -> tuple[Any, ...]:
@@ -343,12 +343,21 @@ def _kwargs(value: Any) -> dict[str, Any]:
 KWARGS: Final = ValueCheck("Mapping", "a mapping from names to arguments", _kwargs)
 
 
-def items_of(value: Any, what: str) -> Iterable[Any]:
-    """The value itself, if it can be iterated over and is neither text nor a mapping, whose
-    characters or keys nobody means; ``what`` is the beginning of the sentence."""
-    if is_a(value, str | bytes | bytearray | Mapping) or not is_a(value, Iterable):  # type: ignore[type-abstract]
-        raise TypeError(f"{what}, not {safe_repr(value)}")
-    return value
+def are_items(value: Any) -> bool:
+    """Whether it can be iterated over, and is neither text nor a mapping, whose characters or keys
+    nobody means."""
+    return is_a(value, Iterable) and not is_a(value, str | bytes | bytearray | Mapping)  # type: ignore[type-abstract]
+
+
+def items_of(value: Any, what: str) -> Iterator[Any]:
+    """What iterates over the value, if :func:`are_items`; ``what`` begins the TypeError's
+    sentence."""
+    if are_items(value):
+        try:
+            return iter(value)
+        except (Exception, SystemExit) as error:
+            raise TypeError(f"{what}, not {safe_repr(value)}") from error
+    raise TypeError(f"{what}, not {safe_repr(value)}")
 
 
 def _json(value: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from inspect import cleandoc
 from typing import Any, Self, TypeVar
 
 from hammerflow.options.checks import ValueCheck, refusal
-from hammerflow.text import safe_repr
+from hammerflow.text import plain_text, safe_repr
 
 __all__ = [
     "Option", "OptionTable", "checked", "documented", "option_table", "refuse_unknown",
@@ -77,15 +77,15 @@ def checked(
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
-        option = options.by_name.get(name)
+        option = options.by_name.get(plain_text(name) or "")
         if option is None:
             raise unknown(unknown_option(name, options.by_name, owner))
         if value is None:
             continue
         try:
             found[option.name] = option.check.read(value)
-        except Exception as error:  # noqa: BLE001 - a border: the value's own methods may raise
-            raise refusal(option.check, value, f"{owner}: {name}", error) from None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the value's own methods may raise
+            raise refusal(option.check, value, f"{owner}: {option.name}", error) from None
     return found
 
 
@@ -104,10 +104,11 @@ def unknown_option(name: Any, known: Iterable[str], owner: str) -> str:
 
     known = list(known)
     shown = safe_repr(name)
-    for ours, advice in ADVICE.get(name, ()) if isinstance(name, str) else ():
+    plain = plain_text(name) or ""
+    for ours, advice in ADVICE.get(plain, ()):
         if ours is None or ours in known:
             return f"{owner} has no option {shown}: {advice}"
-    near = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(plain[:100], known, n=1, cutoff=0.6)
     if near:
         return f"{owner} has no option {shown}: did you mean {near[0]}?"
     return f"{owner} has no option {shown}; it takes {', '.join(known)}"

@@ -12,6 +12,7 @@ from hammerflow.canvas.chain import R as Item
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.options.checks import FLAG
 from hammerflow.results.reading import MEMBER_ERRORS
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, ResultBackend
@@ -73,6 +74,7 @@ class GroupResult(Sequence[Any], Generic[Item]):
         Raises:
             JobFailed, JobCancelled, NotDecodable, TimeoutError: as :meth:`Result.get`.
         """
+        propagate = FLAG(propagate, "get(): propagate")
         deadline = Deadline(timeout)
         found: list[Any] = []
         for result in self.results:
@@ -94,6 +96,7 @@ class GroupResult(Sequence[Any], Generic[Item]):
         self, timeout: float | timedelta | None = None, *, propagate: bool = True
     ) -> list[Item]:
         """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        propagate = FLAG(propagate, "aget(): propagate")
         import asyncio  # not at the top: who sends jobs from threads does not pay for it
 
         seconds = Deadline(timeout).timeout

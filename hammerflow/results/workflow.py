@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hammerflow.errors import HammerflowError, JobCancelled, JobFailed, JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
-from hammerflow.options.checks import NAME_CHECK, NOTE
+from hammerflow.options.checks import FLAG, NAME_CHECK, NOTE
 from hammerflow.results.reading import MEMBER_ERRORS, decoded, failure_of_job, not_found
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
@@ -161,12 +161,14 @@ class WorkflowResult:
             TimeoutError: it has not ended in time.
             JobNotFound: no workflow has this id.
         """
+        propagate = FLAG(propagate, "get(): propagate")
         return self._value(self.wait(timeout), propagate)
 
     async def aget(
         self, timeout: float | timedelta | None = None, *, propagate: bool = True
     ) -> Any:
         """:meth:`get` without blocking the event loop. It takes no thread, and can be cancelled."""
+        propagate = FLAG(propagate, "aget(): propagate")
         status = await self.await_(timeout)
         return await self._backend.async_calls.read(lambda: self._value(status, propagate))
 
@@ -194,7 +196,8 @@ class WorkflowResult:
             JobNotFound: it has no such node.
         """
         by = NOTE(by, "retry(): by")
-        if not (failed_only or downstream):
+        downstream = FLAG(downstream, "retry(): downstream")
+        if not (FLAG(failed_only, "retry(): failed_only") or downstream):
             raise ValueError("retry() is either failed_only or downstream")
         self._check_retry(anything=node is not None or downstream)
         only = None if node is None else [self._named(node)]
@@ -408,6 +411,7 @@ class BatchResult(WorkflowResult):
         Raises:
             JobFailed, JobCancelled, NotDecodable, TimeoutError: as :meth:`WorkflowResult.get`.
         """
+        propagate = FLAG(propagate, "get(): propagate")
         return self._value(self.wait(timeout), propagate)  # type: ignore[no-any-return]
 
     def iter_results(self, *, propagate: bool = True) -> Iterator[Any]:
@@ -420,7 +424,7 @@ class BatchResult(WorkflowResult):
         calls = ResultRef(JobRange(bytes(16), b"\xff" * 16, self._key))
         then = self.then
         ids = (m.id for m in self.members() if m.position is not None)
-        found = self._read(calls, propagate=propagate)
+        found = self._read(calls, propagate=FLAG(propagate, "iter_results(): propagate"))
         for job_id, value in zip(ids, found, strict=False):
             if then is None or job_id != then.id.bytes:
                 yield value

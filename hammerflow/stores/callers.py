@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from inspect import isawaitable, iscoroutinefunction
+from collections.abc import Awaitable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from hammerflow.errors import ConfigError
+from hammerflow.kinds import is_a, kind_name, module_name
 
 __all__ = ["async_driver_connection", "driver_connection", "kind_of"]
 
@@ -23,10 +25,10 @@ def driver_connection(given: Any) -> Any:
     module = _root(given)
     found = given
     if not _is_async(given):
-        if module == "sqlalchemy" or hasattr(given, "get_bind"):  # a Session, or a subclass of one
+        if module == "sqlalchemy" or _has(given, "get_bind"):  # a Session, or a subclass of one
             inner = getattr(given, "connection", None)
             found = (given.connection() if callable(inner) else given).connection.driver_connection
-        elif module == "django" or hasattr(given, "ensure_connection"):
+        elif module == "django" or _has(given, "ensure_connection"):
             given.ensure_connection()
             found = given.connection
     if _is_async(found):
@@ -58,7 +60,7 @@ async def async_driver_connection(given: Any) -> Any:
 
 def kind_of(connection: Any) -> str:
     """How a message names what the caller passed."""
-    return f"a connection of type {type(connection).__module__}.{type(connection).__qualname__}"
+    return f"a connection of type {module_name(type(connection))}.{kind_name(connection)}"
 
 
 def _is_async(given: Any) -> bool:
@@ -67,13 +69,22 @@ def _is_async(given: Any) -> bool:
         _root(given) in _ASYNC
         or _is_of_sqlalchemy(given)
         or any(iscoroutinefunction(getattr(kind, name, None)) for name in ("commit", "execute"))
-        or isawaitable(given)
+        or is_a(given, Awaitable)  # type: ignore[type-abstract]
     )
 
 
 def _is_of_sqlalchemy(given: Any) -> bool:
-    return any(base.__module__.startswith("sqlalchemy.ext.asyncio") for base in type(given).__mro__)
+    return any(
+        module_name(base).startswith("sqlalchemy.ext.asyncio") for base in type(given).__mro__
+    )
+
+
+def _has(given: Any, name: str) -> bool:
+    try:
+        return hasattr(given, name)
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: the object's own methods may raise
+        return False
 
 
 def _root(given: Any) -> str:
-    return type(given).__module__.partition(".")[0]
+    return module_name(type(given)).partition(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import keyword
@@ -13,13 +14,14 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any, Final
 
 from hammerflow.canvas.chain import Canvas
 from hammerflow.errors import ConfigError
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.origin import function_of, import_path, is_async
-from hammerflow.text import safe_repr
+from hammerflow.text import plain_text, safe_repr
 
 __all__ = [
     "UNFINISHED",
@@ -41,6 +43,12 @@ UNFINISHED: Final = frozenset({
 _LAZY: Final = frozenset({
     map, filter, zip, enumerate, reversed, *(c for c in vars(itertools).values() if type(c) is type)
 })  # fmt: skip
+#: What the standard library reads of a function to describe it, and marks of coroutine functions.
+_ASKED: Final = (
+    *functools.WRAPPER_ASSIGNMENTS, *functools.WRAPPER_UPDATES, "__annotations__", "__class__",
+    "__code__", "__defaults__", "__func__", "__globals__", "__kwdefaults__", "__self__",
+    "__signature__", "__text_signature__", "__wrapped__", "_is_coroutine", "_is_coroutine_mark",
+)  # fmt: skip
 #: The code of what ``@contextmanager`` and ``@asynccontextmanager`` make of a function.
 _MAKERS: Final[tuple[Any, ...]] = (contextmanager, asynccontextmanager)
 _MANAGERS: Final = frozenset(make(iter).__code__ for make in _MAKERS)
@@ -52,13 +60,24 @@ def checked_function(fn: Any, *, is_spawner: bool) -> Callable[..., Any]:
     Raises:
         ConfigError: it cannot be run as a job; the message names it and says what to do.
     """
-    if isinstance(fn, staticmethod):
+    if is_a(fn, staticmethod):
         fn = fn.__func__
-    shown = getattr(fn, "__qualname__", None) or safe_repr(fn)
-    wrong = _why_not(fn) or ("" if is_spawner else _why_no_task(fn))
+    try:
+        _ask(fn)
+        shown = plain_text(getattr(fn, "__qualname__", None)) or safe_repr(fn)
+        wrong = _why_not(fn) or ("" if is_spawner else _why_no_task(fn))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a border: the object's own methods
+        shown = safe_repr(fn)
+        wrong = f"cannot be examined ({kind_name(error)}): write a function that calls it"
     if wrong:
         raise ConfigError(f"@app.{'spawner' if is_spawner else 'task'}: {shown} {wrong}")
     return fn  # type: ignore[no-any-return]
+
+
+def _ask(fn: Any) -> None:
+    """Read all that anything asks a function for; it raises what a class of the user's raises."""
+    for attribute in _ASKED if type(fn) is not FunctionType else ():
+        getattr(fn, attribute, None)
 
 
 def _why_not(fn: Any) -> str:
@@ -102,9 +121,11 @@ def default_name(fn: Any) -> tuple[str, str]:
     Raises:
         ConfigError: it has no name, as a partial.
     """
-    name = getattr(fn, "__name__", None)
-    if not isinstance(name, str):
-        raise ConfigError(f"{fn!r:.80} has no name of its own: give the task one with name='...'")
+    name = plain_text(getattr(fn, "__name__", None))
+    if name is None:
+        raise ConfigError(
+            f"{safe_repr(fn)} has no name of its own: give the task one with name='...'"
+        )
     try:
         return f"{import_path(fn)}.{name}", ""
     except ConfigError as error:
@@ -118,10 +139,15 @@ def checked_handler(fn: Any, name: str) -> Any:
     Raises:
         ConfigError: it cannot be called, or it is async.
     """
-    if not callable(fn) or is_async(fn):
+    try:
+        _ask(fn)
+        fits = callable(fn) and not is_async(fn)
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: the object's own methods
+        fits = False
+    if not fits:
         raise ConfigError(
             f"the spawn handler {name!r} must be a plain function or a generator, which is called "
-            f"in the worker's thread, not {fn!r:.80}"
+            f"in the worker's thread, not {safe_repr(fn)}"
         )
     return fn
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from hammerflow.canvas.signature import Signature, plain
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.options.checks import items_of
+from hammerflow.kinds import is_a
+from hammerflow.options.checks import are_items, items_of
 from hammerflow.options.option import checked
+from hammerflow.text import safe_repr
 from hammerflow.workflows.options import BATCH_OPTIONS
 
 __all__ = ["Batch", "submit_work"]
+
+_WANTED: Final = "a batch takes an iterable of signatures (task.s(...))"
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -47,11 +51,10 @@ class Batch:
     _was_read: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.signatures = items_of(
-            self.signatures, "a batch takes an iterable of signatures (task.s(...))"
-        )
-        if isinstance(self.signatures, list):
-            self.signatures = tuple(self.signatures)  # the caller may change the list
+        if not are_items(self.signatures):
+            raise TypeError(f"{_WANTED}, not {safe_repr(self.signatures)}")
+        if is_a(self.signatures, list | tuple):
+            self.signatures = tuple(items_of(self.signatures, _WANTED))  # callers change their list
         given = {"on_failure": self.on_failure, "then": self.then, "name": self.name}
         found = checked(BATCH_OPTIONS, given, "a batch")
         self.on_failure = found.get("on_failure", "continue")
@@ -72,13 +75,14 @@ class Batch:
 
     def calls(self) -> Iterator[Signature]:
         """Its calls, one by one; a generator of calls can be read only once."""
-        if self._was_read and iter(self.signatures) is self.signatures:
+        signatures = items_of(self.signatures, _WANTED)
+        if self._was_read and signatures is self.signatures:
             raise WorkflowInvalid(
                 f"batch {self.name} was sent before and its generator of calls is used up: "
                 "make a new batch"
             )
         self._was_read = True
-        for index, signature in enumerate(self.signatures):
+        for index, signature in enumerate(signatures):
             if type(signature) is Signature and not (signature.links or signature.errbacks):
                 yield signature
             else:

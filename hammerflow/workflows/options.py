@@ -11,6 +11,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF, Backoff
 from hammerflow.jobs.job import PRIORITY
 from hammerflow.jobs.status import FailurePolicy
+from hammerflow.kinds import is_a
 from hammerflow.options.checks import (
     FLAG,
     JSON,
@@ -22,6 +23,7 @@ from hammerflow.options.checks import (
     text,
 )
 from hammerflow.options.option import Option, OptionTable, checked
+from hammerflow.text import plain_text
 
 __all__ = ["BATCH_OPTIONS", "NODE_OPTIONS", "WORKFLOW_OPTIONS", "then_check"]
 
@@ -30,28 +32,31 @@ _TEXT = text(1_000)
 
 
 def _retry(value: Any) -> dict[str, Any]:
-    if isinstance(value, Backoff):
+    if is_a(value, Backoff):
         return {"backoff": BACKOFF.read(value)}
-    if isinstance(value, Mapping):
+    if is_a(value, Mapping):  # type: ignore[type-abstract]
         return checked(_RETRY, value, "its mapping", unknown=ConfigError)
     return {"max_attempts": ATTEMPTS.read(value)}
 
 
 def _after(value: Any) -> list[Any]:
-    several = [value] if isinstance(value, str) or hasattr(value, "given_after") else value
-    if not isinstance(several, list | tuple | set | frozenset):
+    is_one = plain_text(value) is not None or hasattr(value, "given_after")  # a WorkflowNode
+    if not is_one and not is_a(value, list | tuple | set | frozenset):
         raise Unfit
-    for one in several:
-        if not isinstance(one, str) and not hasattr(one, "given_after"):  # a WorkflowNode
+    found = []
+    for one in [value] if is_one else value:
+        name = plain_text(one)
+        if name is None and not hasattr(one, "given_after"):
             raise Unfit(value=one)
-    return [*several]
+        found.append(one if name is None else name)
+    return found
 
 
 def then_check(what: str) -> ValueCheck:
     """One plain signature; ``what`` names it where it has links."""
 
     def read(value: Any) -> Signature:
-        if not isinstance(value, Signature):
+        if not is_a(value, Signature):
             raise Unfit
         return plain(value, what)
 

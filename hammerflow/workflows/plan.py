@@ -24,7 +24,7 @@ from typing import Any
 from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import WorkflowInvalid
-from hammerflow.ids import is_id
+from hammerflow.ids import is_id, plain_id
 from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.kinds import is_a, kind_name
@@ -352,10 +352,8 @@ def jobs_of(output: Output) -> Iterator[PlannedJob]:
 
 def external_id(other: Any) -> bytes:
     """The id of what a job outside the plan was given as: a result, a UUID or its text."""
-    key = getattr(other, "id", other)
-    if isinstance(key, str) and is_id(key):
-        key = uuid.UUID(key)
-    if not isinstance(key, uuid.UUID):
+    key = plain_id(getattr(other, "id", other))
+    if key is None:
         raise WorkflowInvalid(
             f"a job cannot depend on {safe_repr(other)}: give a result, an id or a name"
         )

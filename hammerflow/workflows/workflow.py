@@ -20,7 +20,7 @@ from hammerflow.jobs.status import FailurePolicy
 from hammerflow.kinds import is_a, kind_name
 from hammerflow.options.checks import items_of
 from hammerflow.options.option import checked, documented
-from hammerflow.text import checked_name, safe_repr
+from hammerflow.text import checked_name, placed, plain_text, safe_repr
 from hammerflow.workflows.batch import Batch, submit_work
 from hammerflow.workflows.graph import Graph, GraphNode, draw
 from hammerflow.workflows.options import NODE_OPTIONS, WORKFLOW_OPTIONS
@@ -156,7 +156,7 @@ class Workflow:
             when: a condition on their results, for each of the nodes.
         """
         several = items_of(jobs, f"workflow {self.name}: jobs must be a list of signatures")
-        self._last = [self._node(job, None, after, when, "skip", False) for job in several]
+        self._last = self._nodes(several, after, when, "skip", False)
         return self
 
     def then(
@@ -172,11 +172,14 @@ class Workflow:
 
         The arguments are those of :meth:`add`; only a single node can have a name.
         """
-        if isinstance(job, list | tuple) and name is not None:
-            raise ConfigError("a list of nodes has no name: add them one by one with after=")
-        jobs = job if isinstance(job, list | tuple) else [job]
         front: list[str | WorkflowNode] = [*self._last]
-        made = [self._node(j, name, front, when, after_skipped, wait_for_children) for j in jobs]
+        if is_a(job, list | tuple):
+            if name is not None:
+                raise ConfigError("a list of nodes has no name: add them one by one with after=")
+            jobs = items_of(job, f"workflow {self.name}: jobs must be a list of signatures")
+            made = self._nodes(jobs, front, when, after_skipped, wait_for_children)
+        else:
+            made = [self._node(job, name, front, when, after_skipped, wait_for_children)]
         self._last = made or self._last
         return self
 
@@ -188,12 +191,13 @@ class Workflow:
 
     def node(self, name: str) -> WorkflowNode:
         """The node with a name; if there is none, the WorkflowInvalid lists the names."""
-        if not isinstance(name, str) or name not in self._names:
+        plain = plain_text(name)
+        if plain is None or plain not in self._names:
             known = ", ".join(sorted(self._names)[:20]) or "none yet"
             raise WorkflowInvalid(
                 f"workflow {self.name} has no node {safe_repr(name)} (there are: {known})"
             )
-        return self._names[name]
+        return self._names[plain]
 
     def validate(self, *, inside: tuple[Workflow, ...] = ()) -> Workflow:
         """Check names, cycles and conditions; tasks and arguments are checked by ``enqueue``.
@@ -249,6 +253,16 @@ class Workflow:
 
     delay = enqueue
 
+    def _nodes(self, jobs: Iterable[Any], *options: Any) -> list[WorkflowNode]:
+        """A node without a name for each job; the error of one has its index."""
+        made: list[WorkflowNode] = []
+        for index, job in enumerate(jobs):
+            try:
+                made.append(self._node(job, None, *options))
+            except TypeError as error:
+                raise placed(error, f"jobs[{index}]") from None
+        return made
+
     def _node(
         self,
         job: Any,
@@ -265,11 +279,14 @@ class Workflow:
             "after": after, "when": when, "after_skipped": after_skipped,
             "wait_for_children": wait_for_children,
         }  # fmt: skip
-        after = checked(NODE_OPTIONS, given, f"workflow {self.name}: a node").get("after", [])
+        options = {
+            "after": [], "when": None, "after_skipped": "skip", "wait_for_children": False,
+            **checked(NODE_OPTIONS, given, f"workflow {self.name}: a node"),
+        }  # fmt: skip
         name = self._fresh(job) if name is None else _name(name, "a node's name")
         if name in self._names:
             raise WorkflowInvalid(f"workflow {self.name} has two nodes named {name!r}")
-        node = WorkflowNode(name, job, after, when, after_skipped, wait_for_children)
+        node = WorkflowNode(name, job, *options.values())
         self.nodes.append(node)
         self._names[name] = node
         return node

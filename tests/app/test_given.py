@@ -271,6 +271,56 @@ def test_a_call_is_refused_where_it_is_made(
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
 
 
+def _liar(base: Any, *methods: str) -> Any:
+    def lie(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    return type("Liar", (base,), dict.fromkeys(methods, lie))
+
+
+_TEXT = _liar(str, "__str__", "__hash__", "__eq__", "__repr__", "__format__", "__len__")
+_NUMBER = _liar(int, "__index__", "__int__", "__float__", "__le__", "__lt__", "__repr__")
+_TABLE = _liar(dict, "__iter__", "items", "keys", "values", "__len__", "__getitem__")(a=1)
+_NO_CLASS = type("NoClass", (), {"__class__": property(lambda self: 1 / 0)})()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda o: o.add.options(priority=_NUMBER(3)), "priority must be"),
+        (lambda o: o.add.options(delay=_NUMBER(3)), "delay must be"),
+        (lambda o: o.add.options(headers=_TABLE), "headers must be a mapping"),
+        (lambda o: o.add.options(eta=_NO_CLASS), "eta must be"),
+        (lambda o: o.add.options(backoff=_NO_CLASS), "backoff must be"),
+        (lambda o: o.add.options(queue=_NO_CLASS), "queue must be"),
+        (lambda o: o.app.task(retry_on=(_NO_CLASS,))(len), "retry_on must be"),
+        (lambda o: o.app.task(_NO_CLASS), "@app.task: ‹NoClass: repr failed›|@app.task: <"),
+        (lambda o: o.app.codec.register(_NO_CLASS), "register takes a class"),
+        (lambda o: o.add.s().depends_on(_NO_CLASS), "shop.add cannot depend on"),
+        (lambda o: Workflow("w").add(o.add.s(), after=[_NO_CLASS]), "after must be"),
+        (lambda o: Workflow("w", metadata=_TABLE), "metadata must be"),
+        (lambda o: SpawnConfig.from_mapping(_TABLE), "_spawn_config must be a mapping"),
+        (lambda o: exponential(_NUMBER(1)), "first of a backoff must be"),
+        (lambda o: o.app.result(_NO_CLASS), "is not a job id"),
+    ],
+)
+def test_a_value_whose_class_lies_is_refused_under_the_name_of_its_option(
+    offline: SimpleNamespace, call: Callable[[Any], Any], sentence: str
+) -> None:
+    with pytest.raises(HammerflowError, match=sentence):
+        call(offline)
+
+
+def test_of_a_text_whose_class_lies_the_plain_text_is_kept(offline: SimpleNamespace) -> None:
+    signature = offline.add.options(queue=_TEXT("mail")).s(1).depends_on(_TEXT("first"))
+    workflow = Workflow("w").add(offline.add.s(), after=_TEXT("first"))
+
+    assert {type(signature.options["queue"]), type(signature.after[0])} == {str}
+    assert signature.options["queue"] == "mail"
+    assert signature.after == ("first",)
+    assert workflow.nodes[0].given_after == ["first"]
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -289,6 +339,14 @@ def test_a_call_is_refused_where_it_is_made(
         (lambda o: Workflow("w").add_parallel(5), "jobs must be a list of signatures, not 5"),
         (lambda o: o.app.workflow("w", retries=3), "has no option 'retries'"),
         (lambda o: o.add.s().options.update(queue="x"), r"use signature.set\(...\)"),
+        (lambda o: group([o.add.s(), 5]), r"^group\[1\]: expected a signature .* got int$"),
+        (lambda o: group(o.add.s(), o.add), r"^group\[1\]: expected .* got Task$"),
+        (lambda o: chain(o.add.s(), None), r"^chain\[1\]: expected .* got NoneType$"),
+        (lambda o: chain([5]), r"^chain\[0\]: expected a signature .* got int$"),
+        (lambda o: chord([o.add.s(), "x"]), r"^chord\[1\]: expected a signature .* got str$"),
+        (lambda o: o.add.apply_async(link=[o.add.s(), 5]), r"^link\[1\]: expected .* got int$"),
+        (lambda o: Workflow("w").add_parallel([o.add.s(), 5]), r"^jobs\[1\]: .* not int$"),
+        (lambda o: Workflow("w").then([o.add.s(), 5]), r"^jobs\[1\]: .* not int$"),
     ],
 )
 def test_another_thing_than_a_signature_is_a_type_error(

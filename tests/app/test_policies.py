@@ -344,7 +344,7 @@ def test_a_timeout_ends_a_workflow_as_failed(
 def test_health_is_looked_at(app: Hammerflow, w: SimpleNamespace) -> None:
     result = Workflow("x", health_check_interval=0.001).add(w.step.s()).then(w.step.s()).enqueue()
     Workflow("unchecked").add(w.step.s()).enqueue()
-    [(row, health)] = app.store.workflows.check()
+    [(row, health)] = until("its check is due", app.store.workflows.check)
     assert row.id == result.id.bytes
     assert health == result.row().health == {"ready": 1, "waiting": 1}
 

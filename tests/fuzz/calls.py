@@ -186,6 +186,12 @@ def sites(world: World) -> Iterator[Site]:
         yield Site(f"drain({word})", lambda value, word=word: drain(world.app, **{word: value}))
     for method in ("progress", "spawn"):  # replace() ends the body: the worker answers it
         yield from _context_sites(world, method)
+    for kind in ("task", "spawner", "spawn_handler"):
+
+        def decorate(value: Any, kind: str = kind) -> Any:
+            return getattr(world.app, kind)(name=world.fresh_name())(value)
+
+        yield Site(f"decorator of app.{kind}(fn)", decorate)
     yield Site("_spawn_config", hammerflow.SpawnConfig.from_mapping)
     for option in SPAWN_OPTIONS:
         yield Site(
@@ -389,8 +395,10 @@ def _frames(error: BaseException) -> list[tuple[str, int]]:
 
 
 def _place(error: BaseException) -> str:
-    file, line = _frames(error)[-1]
-    return f"{Path(file).name}:{line}"
+    frames = _frames(error)
+    ours = [frame for frame in frames if frame[0].startswith(str(PACKAGE))]
+    places = dict.fromkeys([*ours[-1:], frames[-1]])
+    return ", ".join(f"{Path(file).name}:{line}" for file, line in places)
 
 
 def _is_raised_by_us(error: BaseException) -> bool:

@@ -105,8 +105,11 @@ class DriverDialect:
         self.statements: Statements = load_statements(self.name, self.macros)
 
     def owns(self, connection: Any) -> bool:
-        """Whether this is a connection of the driver."""
-        return isinstance(connection, self.connection_type)
+        """Whether this is a connection of the driver, or a proxy that says so."""
+        try:
+            return isinstance(connection, self.connection_type)
+        except (Exception, SystemExit):  # noqa: BLE001 - a border: the object's own ``__class__``
+            return False
 
     def owns_async(self, connection: Any) -> bool:
         """No, where hammerflow knows no async driver."""

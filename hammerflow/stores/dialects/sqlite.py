@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.kinds import module_name
 from hammerflow.options.checks import EARLIEST, LATEST
 from hammerflow.stores.database import DatabaseReplaced
 from hammerflow.stores.dialects.base import (
@@ -238,7 +239,7 @@ class SQLite(DriverDialect):
 
     def owns_async(self, connection: Any) -> bool:
         """Whether it is a connection of aiosqlite."""
-        return type(connection).__module__.partition(".")[0] == "aiosqlite"
+        return module_name(type(connection)).partition(".")[0] == "aiosqlite"
 
     def interrupt(self, tx: Any) -> None:
         tx.connection.interrupt()

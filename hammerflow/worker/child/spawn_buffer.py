@@ -20,6 +20,7 @@ from hammerflow.errors import ConfigError, SpawnInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
+from hammerflow.kinds import is_a, kind_name
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import external_id, jobs_of, plan_of, reference
@@ -84,10 +85,10 @@ class SpawnBuffer:
             SpawnInvalid: too many or too deep.
             TypeError: not one of these, or wrong arguments.
         """
-        if isinstance(child, Signature) and not (child.links or child.errbacks):
+        if is_a(child, Signature) and not (child.links or child.errbacks):
             return self._add_signature(child)
-        if not isinstance(child, Canvas | Workflow | Batch):
-            kind = type(child).__name__
+        if not is_a(child, Canvas | Workflow | Batch):
+            kind = kind_name(child)
             raise TypeError(f"a child is a signature such as task.s(...), not {kind}")
         return self._add_workflow(child)
 
