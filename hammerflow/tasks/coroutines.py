@@ -25,12 +25,20 @@ def coroutine_function(function: F) -> F:
     return cast(F, _Marked(function))
 
 
-class _Marked:
-    """The mark of Python 3.11, which only ``asyncio.iscoroutinefunction`` knows.
+async def _any_coroutine(self: Any, /, *args: Any, **kwargs: Any) -> Any: ...
 
-    It is asyncio's own object, and is fetched when somebody asks: who uses no asyncio need not
-    import it.
+
+class _Marked:
+    """What Python 3.11, which has no ``inspect.markcoroutinefunction``, takes for a coroutine
+    function.
+
+    ``inspect`` asks what looks like a function (as Cython's functions do) for the flags of its
+    code. The mark that ``asyncio`` looks for is its own object, and is fetched when somebody asks:
+    who uses no asyncio need not import it.
     """
+
+    __code__ = _any_coroutine.__code__
+    __defaults__ = __kwdefaults__ = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)

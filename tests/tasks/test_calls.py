@@ -31,6 +31,8 @@ from hammerflow import (
     chord,
     group,
 )
+from hammerflow.enqueue.async_transaction import AsyncTransaction
+from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.testing.drain import drain
 
 ROOT = Path(__file__).parents[2]
@@ -340,18 +342,46 @@ def test_an_app_of_another_process_says_why_it_cannot_be_unpickled(app: Hammerfl
     assert b"make the app a global variable of a module" in run.stderr
 
 
-def test_a_framework_sees_that_adelay_is_awaited(app: Hammerflow) -> None:
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated")
+def test_a_framework_sees_whatever_is_awaited(app: Hammerflow) -> None:
     """Starlette's background tasks run anything else in a thread, and drop its coroutine."""
 
     @app.task
-    def task(x: int, y: int = 0) -> int:
-        return x + y
+    def task(x: int = 0) -> int:
+        return x
 
-    for call in (task.adelay, task.options(priority=1).adelay):
-        assert asyncio.iscoroutinefunction(call)
-        assert sys.version_info < (3, 12) or inspect.iscoroutinefunction(call)
+    group_ = group(task.s(1), task.s(2)).delay()
+    batch = app.batch([task.s(1)]).enqueue()
+    owners = [
+        app, task, task.options(priority=1), task.delay(), group_, Workflow("w").add(task.s()),
+        batch, Workflow("v").add(task.s()).enqueue(), AsyncTransaction, TransactionBlock,
+    ]  # fmt: skip
+    names = {"await_", "execute", "__aenter__", "__aexit__"}
+    found = [
+        (name, getattr(owner, name))
+        for owner in owners
+        for name in dir(owner)
+        if name in names or (name.startswith("a") and hasattr(owner, name[1:]))
+    ]
+
+    assert {"adelay", "aget", "aenqueue", "aenqueue_many", *names} <= {name for name, _ in found}
+    for name, call in found:
+        assert inspect.iscoroutinefunction(call), name
+        assert inspect.iscoroutinefunction(functools.partial(call, 1)), name
+        assert asyncio.iscoroutinefunction(call), name
+
+
+def test_adelay_looks_like_its_method_and_copies_arguments_at_the_call(app: Hammerflow) -> None:
+
+    @app.task
+    def task(x: list[int], y: int = 0) -> int:
+        return len(x) + y
+
     assert list(inspect.signature(task.adelay).parameters) == ["args", "kwargs"]
     assert task.adelay.__name__ == "adelay" and "blocking" in (task.adelay.__doc__ or "")
     buffer = [1]
-    calls = [task.adelay(*buffer), task.options(priority=1).adelay(*buffer)]
-    assert [app.result(asyncio.run(call).id).job().task for call in calls] == [task.name] * 2
+    calls = [task.adelay(buffer), task.options(priority=1).adelay(buffer)]
+    buffer.append(2)
+    results = [asyncio.run(call) for call in calls]
+    drain(app)
+    assert [result.get(timeout=5) for result in results] == [1, 1]
