@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from hammerflow.enqueue import transaction
-from hammerflow.enqueue.transaction import OpenTransaction, leave, waited_too_long
+from hammerflow.enqueue.transaction import Around, OpenTransaction, entered, waited_too_long
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.results.threads import Call, ThreadPool
 from hammerflow.stores.database import RETRY_SECONDS, running_loop
@@ -75,18 +75,23 @@ class AsyncTransactions:
 
     Args:
         opened: the variable that holds the open transaction.
+        current: gives the one that the caller may join.
     """
 
-    def __init__(self, app: ResultBackend, opened: ContextVar[OpenTransaction | None]) -> None:
+    def __init__(
+        self, app: ResultBackend, opened: ContextVar[OpenTransaction | None],
+        current: Callable[[], OpenTransaction | None],
+    ) -> None:  # fmt: skip
         self._app = app
         self._open = opened
+        self._current = current
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
         self._slots = WeakKeyDictionary()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncTransaction]:
+    async def transaction(self, around: Around) -> AsyncIterator[AsyncTransaction]:
         """Open a transaction, or join the open one; see :meth:`Hammerflow.transaction`."""
-        opened = self._open.get()
+        opened = self._current()
         if opened is not None and not opened.is_over:
             yield AsyncTransaction(opened)
             return
@@ -100,7 +105,7 @@ class AsyncTransactions:
             raise
         opened = _ThreadTransaction(tx, thread, one_writer=store.database.dialect.one_writer)
         try:
-            with self._current(opened):
+            with entered(self._open, opened, around):
                 yield AsyncTransaction(opened)
         except BaseException as error:
             await thread.roll_back(error)
@@ -108,24 +113,15 @@ class AsyncTransactions:
         await thread.commit(opened)
 
     @contextlib.asynccontextmanager
-    async def using(self, connection: Any) -> AsyncIterator[AsyncTransaction]:
+    async def using(self, connection: Any, around: Around) -> AsyncIterator[AsyncTransaction]:
         """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
         store = await self._app.async_calls.read(lambda: self._app.store)
         bridge = _LoopBridge()
         opened = _LoopTransaction(await store.foreign_async(connection, bridge.call), bridge)
-        with self._current(opened):
+        with entered(self._open, opened, around):
             yield AsyncTransaction(opened)
         if opened.queues:
             await self._app.async_calls.write(partial(self._app.notifier.ring, opened.queues))
-
-    @contextlib.contextmanager
-    def _current(self, opened: OpenTransaction) -> Iterator[None]:
-        token = self._open.set(opened)
-        try:
-            yield
-        finally:
-            opened.is_over = True
-            leave(self._open, token)
 
     async def _slot(self, store: Store) -> Callable[[], None]:
         """Wait until one more transaction may be open; returns what gives its slot back, to be

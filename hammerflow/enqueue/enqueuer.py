@@ -13,7 +13,13 @@ from hammerflow.canvas.options import CallOptions
 from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import JobFactory, one_signature
 from hammerflow.enqueue.spool import Spool
-from hammerflow.enqueue.transaction import OpenTransaction, Transaction, TransactionBlock, leave
+from hammerflow.enqueue.transaction import (
+    Around,
+    OpenTransaction,
+    Transaction,
+    TransactionBlock,
+    entered,
+)
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
@@ -51,6 +57,15 @@ class Enqueuer:
         self._app = app
         self._factory = factory
         self.open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)
+
+    def current(self) -> OpenTransaction | None:
+        """The open transaction, unless it is hidden: that of an async generator iterated over."""
+        opened = self.open.get()
+        if opened is None or not opened.is_hidden:
+            return opened
+        if opened.is_over:
+            self.open.set(None)  # the generator was left, so nothing else takes it out
+        return None
 
     def call(
         self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
@@ -124,7 +139,7 @@ class Enqueuer:
         return Result(self._insert([job], check_ids="job_id" in options)[0], self._app)
 
     def _insert(self, jobs: Sequence[NewJob], *, check_ids: bool) -> list[bytes]:
-        insert, opened = self._app.store.jobs.insert, self.open.get()
+        insert, opened = self._app.store.jobs.insert, self.current()
         if opened is None:
             inserted = insert(jobs, None, check_ids=check_ids)
         else:
@@ -135,7 +150,7 @@ class Enqueuer:
     def _insert_workflows(
         self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
     ) -> None:
-        insert, opened = self._app.store.workflows.insert, self.open.get()
+        insert, opened = self._app.store.workflows.insert, self.current()
         if opened is None:
             queues = insert(workflows, chunks, None)
         else:
@@ -151,24 +166,29 @@ class Enqueuer:
     async def in_thread(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run a call that enqueues without blocking the event loop: in the open transaction, else
         in a thread."""
-        opened, call = self.open.get(), partial(work, *args, **kwargs)
+        opened, call = self.current(), partial(work, *args, **kwargs)
         if opened is not None:
             return await opened.run_async(call)
-        return await self._app.async_calls.write(call)
+        return await self._app.async_calls.write(partial(self._alone, call))
+
+    def _alone(self, call: Callable[[], T]) -> T:
+        """Run a call in a context of its own, outside the transaction that is hidden there."""
+        self.open.set(None)
+        return call()
 
     def block(self) -> TransactionBlock:
         """A transaction for ``with`` and ``async with``; see :meth:`Hammerflow.transaction`."""
         return TransactionBlock(
             self.transaction,
-            lambda: self._coroutines.transaction(),  # noqa: PLW0108 - imports asyncio when used
+            lambda around: self._coroutines.transaction(around),  # noqa: PLW0108 - imports asyncio
             blocks_loops=True,
         )
 
     def using_block(self, connection: Any) -> TransactionBlock:
         """The caller's transaction for both, too; see :meth:`Hammerflow.using`."""
         return TransactionBlock(
-            lambda: self.using(connection),
-            lambda: self._coroutines.using(connection),
+            partial(self.using, connection),
+            lambda around: self._coroutines.using(connection, around),
             blocks_loops=False,
         )
 
@@ -177,23 +197,23 @@ class Enqueuer:
         """The transactions of coroutines."""
         from hammerflow.enqueue.async_transaction import AsyncTransactions  # imports asyncio
 
-        return AsyncTransactions(self._app, self.open)
+        return AsyncTransactions(self._app, self.open, self.current)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, around: Around = ()) -> Iterator[Transaction]:
         """Open a transaction, or join the open one; see :meth:`Hammerflow.transaction`."""
-        opened = self.open.get()
+        opened = self.current()
         if opened is not None and not opened.is_over:
             yield Transaction(opened)
             return
-        with self._app.store.transaction() as tx, self._opened(tx) as opened:
+        with self._app.store.transaction() as tx, self._opened(tx, around) as opened:
             yield Transaction(opened)
         self._ring(opened.queues, None)
 
     @contextlib.contextmanager
-    def using(self, connection: Any) -> Iterator[Transaction]:
+    def using(self, connection: Any, around: Around = ()) -> Iterator[Transaction]:
         """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
-        with self._opened(self._app.store.foreign(connection)) as opened:
+        with self._opened(self._app.store.foreign(connection), around) as opened:
             yield Transaction(opened)
         self._ring(opened.queues, None)
 
@@ -204,15 +224,11 @@ class Enqueuer:
             yield opened.queues
 
     @contextlib.contextmanager
-    def _opened(self, tx: Tx) -> Iterator[OpenTransaction]:
+    def _opened(self, tx: Tx, around: Around = ()) -> Iterator[OpenTransaction]:
         database = self._app.store.database
         if tx.foreign:
             opened = OpenTransaction(tx, interrupt=partial(database.interrupt, tx))
         else:
             opened = OpenTransaction(tx, one_writer=database.dialect.one_writer)
-        token = self.open.set(opened)
-        try:
+        with entered(self.open, opened, around):
             yield opened
-        finally:
-            opened.is_over = True
-            leave(self.open, token)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    _AsyncGeneratorContextManager,
+    contextmanager,
+    suppress,
+)
+from contextvars import ContextVar
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hammerflow.errors import HammerflowError
 from hammerflow.stores.database import running_loop
@@ -16,9 +25,20 @@ if TYPE_CHECKING:
     from hammerflow.enqueue.async_transaction import AsyncTransaction
     from hammerflow.stores.database import Tx
 
-__all__ = ["OpenTransaction", "Transaction", "TransactionBlock", "leave", "waited_too_long"]
+__all__ = [
+    "Around",
+    "OpenTransaction",
+    "Transaction",
+    "TransactionBlock",
+    "entered",
+    "waited_too_long",
+]
 
 T = TypeVar("T")
+Around = Sequence["AsyncGeneratorAround"]
+
+#: The code that enters what ``@asynccontextmanager`` makes of an async generator.
+_MANAGER_ENTERS: Final = _AsyncGeneratorContextManager.__aenter__.__code__
 
 #: Seconds for which a plain call, such as delay(), may block an event loop inside a block.
 PATIENCE = 5.0
@@ -36,6 +56,7 @@ class OpenTransaction:
         tx: the statements of hammerflow.
         queues: are rung after the commit.
         is_over: the block has ended; whoever has inherited it can no longer write in it.
+        generators: the async generators that its block is in.
     """
 
     def __init__(
@@ -44,6 +65,7 @@ class OpenTransaction:
         self.tx = tx
         self.queues: set[str] = set()
         self.is_over = False
+        self.generators: Around = ()
         self._one_writer = one_writer
         self._interrupt = interrupt
 
@@ -51,6 +73,12 @@ class OpenTransaction:
     def keeps_others_from_writing(self) -> bool:
         """Whether no other transaction can write before this one has ended."""
         return self._one_writer and not self.is_over
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is that of an async generator whose consumer asks: what a generator sets in
+        its context stays there between two of its items, and after it was left."""
+        return any(generator.hides() for generator in self.generators)
 
     def check(self) -> None:
         """Raise HammerflowError once the block has ended."""
@@ -84,6 +112,49 @@ class OpenTransaction:
     async def execute_async(self, sql: str, parameters: Any) -> Any:
         """:meth:`execute` for a coroutine."""
         return await self.run_async(lambda: _executed(self.tx.connection, sql, parameters))
+
+
+class AsyncGeneratorAround:
+    """An async generator that has opened a transaction.
+
+    Args:
+        is_manager: ``@asynccontextmanager`` runs it: its transaction is for who uses it.
+    """
+
+    def __init__(self, generator: Any, *, is_manager: bool) -> None:
+        self._generator = weakref.ref(generator)
+        self._is_manager = is_manager
+        self._task = _current_task()
+
+    def hides(self) -> bool:
+        """Whether it was left (then an event loop closes it soon), or is suspended and the caller
+        runs in the task that iterates over it."""
+        generator = self._generator()
+        if generator is None:
+            return True
+        is_at_work = generator.ag_running or self._is_manager
+        return not is_at_work and _current_task() is self._task
+
+
+def _current_task() -> Any:
+    asyncio = sys.modules["asyncio"]  # an event loop has called this
+    return asyncio.current_task() if running_loop() is not None else None
+
+
+def _generators_around(frame: FrameType | None) -> list[AsyncGeneratorAround]:
+    """The async generators that a frame and those that await it belong to.
+
+    A frame does not know its generator; event loops keep theirs, to close them at their end.
+    """
+    found: list[AsyncGeneratorAround] = []
+    while frame is not None and frame.f_code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        known = [g for g in getattr(running_loop(), "_asyncgens", ()) if g.ag_frame is frame]
+        frame = frame.f_back
+        is_manager = frame is not None and frame.f_code is _MANAGER_ENTERS
+        found += [AsyncGeneratorAround(generator, is_manager=is_manager) for generator in known]
+        if is_manager and frame is not None:
+            frame = frame.f_back
+    return found
 
 
 @contextmanager
@@ -150,14 +221,26 @@ class Transaction:
         return self._opened.execute(sql, parameters)
 
 
-def leave(
-    variable: ContextVar[OpenTransaction | None], token: Token[OpenTransaction | None]
-) -> None:
-    """Take the transaction out of the context at the end of its block.
+@contextmanager
+def entered(
+    variable: ContextVar[OpenTransaction | None], opened: OpenTransaction, around: Around
+) -> Iterator[None]:
+    """Keep the transaction in the context for its block.
 
     Raises:
-        HammerflowError: it was entered in another context, so the block is rolled back.
+        HammerflowError: it was entered in another context, so the block is rolled back; not in
+            place of an error that leaves the block already.
     """
+    opened.generators = around
+    token = variable.set(opened)
+    try:
+        yield
+    except BaseException:
+        opened.is_over = True
+        with suppress(ValueError):
+            variable.reset(token)
+        raise
+    opened.is_over = True
     try:
         variable.reset(token)
     except ValueError:
@@ -173,14 +256,14 @@ class TransactionBlock:
     and for ``async with`` in coroutines.
 
     Args:
-        plain: opens it for ``with``.
+        plain: opens it for ``with``; takes the async generators around the block.
         coroutine: opens it for ``async with``.
         blocks_loops: entering or leaving the plain form may wait for locks.
     """
 
     def __init__(
-        self, plain: Callable[[], AbstractContextManager[Transaction]],
-        coroutine: Callable[[], AbstractAsyncContextManager[AsyncTransaction]],
+        self, plain: Callable[[Around], AbstractContextManager[Transaction]],
+        coroutine: Callable[[Around], AbstractAsyncContextManager[AsyncTransaction]],
         *, blocks_loops: bool,
     ) -> None:  # fmt: skip
         self._plain = plain
@@ -194,7 +277,7 @@ class TransactionBlock:
                 "`with app.transaction()` would stop the event loop that runs here: write "
                 "`async with app.transaction()`, or run the function by asyncio.to_thread()"
             )
-        self._entered = self._plain()
+        self._entered = self._plain(_generators_around(sys._getframe(1)))
         return self._entered.__enter__()  # type: ignore[no-any-return]
 
     def __exit__(
@@ -204,7 +287,7 @@ class TransactionBlock:
         self._entered.__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> AsyncTransaction:
-        self._entered = self._coroutine()
+        self._entered = self._coroutine(_generators_around(sys._getframe(1)))
         return await self._entered.__aenter__()  # type: ignore[no-any-return]
 
     async def __aexit__(

@@ -104,7 +104,7 @@ class EndWait(Generic[T]):
     def _refuse_a_deadlock(self) -> None:
         """On SQLite nothing ends while this very transaction keeps the others from writing."""
         opened = self.backend.open_transaction.get()
-        if opened is not None and opened.keeps_others_from_writing:
+        if opened is not None and opened.keeps_others_from_writing and not opened.is_hidden:
             raise HammerflowError(
                 "this wait is inside a transaction on SQLite, and no worker can write the end of "
                 "a job before that transaction has ended: wait after its block"

@@ -134,8 +134,7 @@ def test_a_block_whose_loop_was_closed_holds_no_lock(app: Hammerflow, note: Any)
     note.options(unique_key="one").delay(2)
     assert time.monotonic() - before < 8
     assert written(app) == (0, 1)
-    with pytest.raises(HammerflowError, match="entered in another thread or asyncio task"):
-        unended[0].get_coro().close()  # as the interpreter does at its end
+    unended[0].get_coro().close()  # as the interpreter does at its end
 
 
 def test_requests_at_the_same_time_all_commit(app: Hammerflow, note: Any) -> None:
