@@ -7,7 +7,8 @@ import inspect
 import itertools
 import keyword
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import (
     _AsyncGeneratorContextManager,
     _GeneratorContextManager,
@@ -43,6 +44,11 @@ UNFINISHED: Final = frozenset({
 _LAZY: Final = frozenset({
     map, filter, zip, enumerate, reversed, *(c for c in vars(itertools).values() if type(c) is type)
 })  # fmt: skip
+#: Types of values that hold no others, looked at first.
+_DONE: Final = frozenset({int, str, float, bool, bytes, type(None)})
+_CONTAINERS: Final[tuple[Any, ...]] = (list, tuple, set, frozenset, deque)
+#: The flag of a class that was made at run time, not built in (Py_TPFLAGS_HEAPTYPE).
+_HEAP: Final = 1 << 9
 #: What the standard library reads of a function to describe it, and marks of coroutine functions.
 _ASKED: Final = (
     *functools.WRAPPER_ASSIGNMENTS, *functools.WRAPPER_UPDATES, "__annotations__", "__class__",
@@ -153,16 +159,53 @@ def checked_handler(fn: Any, name: str) -> Any:
 
 
 def lazy_part(value: Any) -> Any:
-    """What a body returned, or an item of it, whose work has not been done; None if all has.
+    """What a body returned, or a part of it however deep, whose work has not been done; None if all
+    has.
 
     Nothing would ask for it if the result is not stored.
     """
-    kind = type(value)
-    for part in itertools.chain((value,), value if kind is list or kind is tuple else ()):
+    left, seen = [value], set()
+    while left:
+        part = left.pop()
         cls = type(part)
-        if cls in UNFINISHED or cls in _LAZY or _is_future(cls):
-            return part
+        if cls in _DONE:
+            continue
+        if (parts := _parts(part)) is None:
+            if cls in UNFINISHED or cls in _LAZY or _is_awaitable(cls) or _is_lazy(cls):
+                return part
+        elif id(part) not in seen:
+            seen.add(id(part))
+            left += parts
     return None
+
+
+def _parts(value: Any) -> Iterable[Any] | None:
+    """What a container or dataclass holds; None for anything else."""
+    cls = type(value)
+    if issubclass(cls, dict):
+        return dict.values(value)
+    for base in _CONTAINERS:
+        if issubclass(cls, base):
+            return base.__iter__(value)  # type: ignore[no-any-return]
+    fields = _member(cls, "__dataclass_fields__")
+    return None if fields is None else [getattr(value, name, None) for name in fields]
+
+
+def _member(cls: type, name: str) -> Any:
+    """What a class has under this name, whatever its metaclass says."""
+    classes = type.__dict__["__mro__"].__get__(cls)
+    return next((vars(base)[name] for base in classes if name in vars(base)), None)
+
+
+def _is_awaitable(cls: type) -> bool:
+    return _member(cls, "__await__") is not None
+
+
+def _is_lazy(cls: type) -> bool:
+    """Whether it is an iterator written in Python that can be neither closed nor left, as what has
+    done some work already can: cursors and files."""
+    has = [_member(cls, name) is not None for name in ("__next__", "close", "__exit__")]
+    return has == [True, False, False] and bool(type.__dict__["__flags__"].__get__(cls) & _HEAP)
 
 
 def _is_future(cls: type) -> bool:
@@ -184,11 +227,13 @@ def unfinished(name: str, value: Any) -> TypeError:
     elif isinstance(value, GeneratorType):
         value.close()
         kind = "a generator"
-    elif type(value) in _LAZY:
-        made = f"{type(value).__name__} object, whose items have not been made"
+    elif type(value) in _LAZY or _is_lazy(type(value)):
+        made = f"{kind_name(value)} object, whose items have not been made"
         return TypeError(f"{name} returned a lazy {made}: return list(...) of it, or write a loop")
     elif _is_future(type(value)):
         return TypeError(f"{name} returned an asyncio future that it did not await: await it")
+    elif _is_awaitable(type(value)):
+        return TypeError(f"{name} returned {kind_name(value)}, which was not awaited: await it")
     elif not isinstance(value, AsyncGeneratorType):
         kind, remedy = "a context manager", "write a function that uses it in a with statement"
     return TypeError(f"{name} returned {kind}, whose body has not run: {remedy}")

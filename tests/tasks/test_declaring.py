@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import dataclasses
 import functools
 import importlib
 import itertools
@@ -392,6 +394,65 @@ def test_lazy_results_that_nobody_stores_fail_with_that_cause(app: Hammerflow) -
         done = app.task(name=name, store_result=False)(lambda value=value: value).delay()
         drain(app)
         assert done.job().state == "completed"
+
+
+class _Awaitable:
+    def __await__(self) -> Iterator[Any]:
+        raise AssertionError("runs")
+        yield
+
+
+class _Items:
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        raise AssertionError("runs")
+
+
+@dataclasses.dataclass
+class _Page:
+    items: Any
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize(
+    ("lazy", "cause"),
+    [
+        (lambda: (x for x in "a"), "returned a generator, whose body has not run"),
+        (lambda: map(print, "ab"), "returned a lazy map object, whose items have not been made"),
+        (_Awaitable, "returned _Awaitable, which was not awaited: await it"),
+        (_Items, "returned a lazy _Items object, whose items have not been made"),
+    ],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda x: x,
+        lambda x: [[[x]]],
+        lambda x: {"a": (1, {"b": [x]})},
+        lambda x: {"a": collections.OrderedDict(b=collections.deque([x]))},
+        lambda x: [_Page([x])],
+    ],
+)
+def test_what_is_lazy_is_found_however_deep_it_is(
+    app: Hammerflow, keeps: bool, lazy: Callable[[], Any], cause: str, around: Callable[[Any], Any]
+) -> None:
+    result = app.task(name="deep", store_result=keeps)(lambda: around(lazy())).delay()
+    drain(app)
+
+    with pytest.raises(JobFailed, match=cause):
+        result.get(timeout=0)
+    assert len(result.job().errors) == 1
+
+
+def test_a_result_that_holds_itself_and_is_not_stored_is_no_error(app: Hammerflow) -> None:
+    cycle: list[Any] = [1]
+    cycle.append({"again": cycle})
+    result = app.task(name="cycle", store_result=False)(lambda: cycle).delay()
+    drain(app)
+
+    assert result.job().state == "completed"
 
 
 def test_a_spawner_whose_wrapper_hides_a_coroutine_fails_with_that_cause(

@@ -273,7 +273,9 @@ class Executor:
             try:
                 result = self._encode(value, options.serializer)
             except NotEncodable as error:
-                return Failed(failure_of(error))
+                lazy = lazy_part(value)
+                cause = error if lazy is None else unfinished(execution.task.name, lazy)
+                return Failed(failure_of(cause))
         elif (part := lazy_part(value)) is not None:
             return Failed(failure_of(unfinished(execution.task.name, part)))
         if execution.spawn_buffer is not None:
