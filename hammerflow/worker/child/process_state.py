@@ -14,6 +14,7 @@ import faulthandler
 import gc
 import io
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from hammerflow.streams import Output
@@ -50,6 +52,7 @@ _REPLACED: dict[Any, tuple[str, ...]] = {
     time: ("monotonic", "sleep", "time", "time_ns"),
     threading: ("Thread", "excepthook"),
 }  # fmt: skip
+_CAP_SYS_CHROOT = 18
 #: Bodies of a task, one after another in one child, that must change nothing before it is trusted.
 _TRUSTED = 1_000
 #: Seconds for which bodies of trusted tasks may run between two comparisons.
@@ -96,6 +99,8 @@ class ProcessState:
         self._filters = [*warnings.filters]
         self._interpreter = _interpreter()
         self._functions, self._root = _functions(), _root()
+        # A new root is seen by the folder, which has another name in it, or is one that all have.
+        self._asks_for_root = self._folder == "/" and _may_change_root()
 
     def restore_after(self, task_id: int, now: float) -> str | None:
         """As :meth:`restore`, after a body of this task that another one follows at once. It does
@@ -164,8 +169,7 @@ class ProcessState:
             is_elsewhere = os.getcwd() != self._folder
         except OSError:  # the folder was deleted
             is_elsewhere = True
-        # A new root is seen by the folder, which has another name in it, or is one that all have.
-        if (is_elsewhere or self._folder == "/") and _root() != self._root:
+        if (is_elsewhere or self._asks_for_root) and _root() != self._root:
             raise PermissionError("the root folder of its process")
         if is_elsewhere and self._folder is not None:
             os.chdir(self._folder)
@@ -238,6 +242,17 @@ def _functions() -> list[Any]:
 def _root() -> tuple[int, int]:
     root = os.stat("/")
     return root.st_dev, root.st_ino
+
+
+def _may_change_root() -> bool:
+    """Whether this process has the capability CAP_SYS_CHROOT (see capabilities(7)): to ask for the
+    root costs more than any other comparison."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:  # not Linux
+        return True
+    found = re.search(r"^CapPrm:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return found is None or bool(int(found[1], 16) >> _CAP_SYS_CHROOT & 1)
 
 
 def _inheritable() -> tuple[bool, ...] | None:
