@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,9 @@ import click
 from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
-    "TableView", "age", "can_print", "complain", "counts_text", "drop", "fitted", "is_terminal",
-    "json_text", "local_time", "one_line", "say", "say_block", "seconds_between", "show_facts",
-    "show_json", "show_json_list", "show_table",
+    "TableView", "age", "can_print", "complain", "counts_text", "drop", "fitted", "folded",
+    "is_terminal", "json_text", "local_time", "one_line", "say", "say_block", "seconds_between",
+    "show_facts", "show_json", "show_json_list", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -69,7 +70,8 @@ def say(text: str, *, status: str = "") -> None:
 
     ``status`` goes before the text, in its colour.
     """
-    say_block(text.replace("\n", "\n  "), status=status)
+    shown = visible_lines(text).replace("\n", "\n  ")
+    say_block(folded(shown, sys.stdout, first=len(status)), status=status)
 
 
 def say_block(text: str, *, status: str = "") -> None:
@@ -82,6 +84,28 @@ def say_block(text: str, *, status: str = "") -> None:
     click.echo(head + _encodable(visible_lines(text)))
 
 
+def folded(text: str, stream: IO[str], *, first: int = 0, each: int = 0) -> str:
+    """A text whose lines fit into the terminal that a stream writes to, if it does.
+
+    They are broken between words, and what follows is indented by two more characters. A word
+    stays whole, as an id or a path is to be copied.
+
+    Args:
+        first: columns that something takes before the first line.
+        each: columns that something takes before each line.
+    """
+    if not stream.isatty():
+        return text
+    room = max(20, shutil.get_terminal_size().columns - each)
+    lines: list[str] = []
+    for line in (" " * first + text).split("\n"):
+        margin = " " * (len(line) - len(line.lstrip(" ")) + 2)
+        lines += textwrap.wrap(
+            line, room, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)[first:]
+
+
 def complain(kind: str, text: str, *, as_json: bool, **more: Any) -> None:
     """Print an error, a warning or a note to standard error: ``error: ...``, or
     ``{"error": "..."}`` with what programs may want to know besides.
@@ -89,7 +113,7 @@ def complain(kind: str, text: str, *, as_json: bool, **more: Any) -> None:
     Lines after the first are indented. Where standard error cannot be written either, the exit
     code is all that tells.
     """
-    shown = visible_lines(f"{kind}: {text}").replace("\n", "\n  ")
+    shown = folded(visible_lines(f"{kind}: {text}").replace("\n", "\n  "), sys.stderr)
     colour = {"error": STYLES["fail"], "warning": STYLES["warn"]}.get(kind)
     try:
         if as_json:
@@ -165,8 +189,9 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     width = max(map(len, known), default=0)
     for name, text in known.items():
         heads = chain([name], repeat(""))
-        for head, line in zip(heads, text.splitlines() or [""], strict=False):
-            say(f"{head.ljust(width)}  {line}")
+        shown = folded(visible_lines(text), sys.stdout, each=width + 2)
+        for head, line in zip(heads, shown.splitlines() or [""], strict=False):
+            say_block(f"{head.ljust(width)}  {line}")
 
 
 def age(instant: datetime | None) -> str:

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hammerflow import Hammerflow
+from hammerflow import Hammerflow, Workflow
 from hammerflow.cli.output import fitted, json_text, local_time, show_facts, show_json, show_table
 from tests.cli.conftest import Run, environment
 
@@ -154,6 +155,24 @@ def test_a_terminal_of_any_width_shows_one_line_for_a_job(
     assert [line.split()[0] for line in shown[1:]] == [str(job.id) for job in jobs][::-1]
     if columns > 60:
         assert all(r"because \x1b" in line for line in shown[1:])
+
+
+def test_every_command_fits_into_a_narrow_terminal(embedded_shop: Hammerflow) -> None:
+    app, add = embedded_shop, embedded_shop.tasks["shop.add"]
+    job = add.apply_async((1, 2), headers={"who": "a person " * 20})
+    workflow = app.enqueue(Workflow("w", description="of many words " * 9).add(add.s(1, 2)))
+    name, key = str(job.id), str(workflow.id)
+    commands = [
+        ("doctor",), ("migrate",), ("queue", "list"), ("queue", "pause", "default"), ("job", "list"),
+        ("job", "show", name), ("job", "cancel", name), ("workflow", "list"),
+        ("workflow", "show", key), ("workflow", "status", key), ("workflow", "graph", key),
+        ("workflow", "dependencies", name), ("spawn", "list"), ("spawn", "stats"),
+        ("job", "retry", name), ("--help",),
+    ]  # fmt: skip
+
+    for command in commands:
+        for line in map(click.unstyle, _in_terminal(60, *command)):
+            assert len(line) <= 60 or max(map(len, line.split())) > 40, (command, line)
 
 
 def _in_terminal(columns: int, *args: str) -> list[str]:
