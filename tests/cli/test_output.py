@@ -163,8 +163,8 @@ def test_every_command_fits_into_a_narrow_terminal(embedded_shop: Hammerflow) ->
     workflow = app.enqueue(Workflow("w", description="of many words " * 9).add(add.s(1, 2)))
     name, key = str(job.id), str(workflow.id)
     commands = [
-        ("doctor",), ("migrate",), ("queue", "list"), ("queue", "pause", "default"), ("job", "list"),
-        ("job", "show", name), ("job", "cancel", name), ("workflow", "list"),
+        ("doctor",), ("migrate",), ("queue", "list"), ("queue", "pause", "default"),
+        ("job", "list"), ("job", "show", name), ("job", "cancel", name), ("workflow", "list"),
         ("workflow", "show", key), ("workflow", "status", key), ("workflow", "graph", key),
         ("workflow", "dependencies", name), ("spawn", "list"), ("spawn", "stats"),
         ("job", "retry", name), ("--help",),
