@@ -77,7 +77,7 @@ def checked(
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
-        option = options.by_name.get(plain_text(name) or "")
+        option = options.by_name.get(name if type(name) is str else plain_text(name) or "")
         if option is None:
             raise unknown(unknown_option(name, options.by_name, owner))
         if value is None:
