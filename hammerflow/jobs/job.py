@@ -102,6 +102,7 @@ class RowFlags(enum.IntFlag):
     WAIVED = 4  # of a workflow: a person has skipped it, so that it counts as completed
     SUSPECT = 8  # of a job: a child died that ran it and others, so it runs alone in one
     WORKER_SUSPECT = 16  # of a job: so did workers; it is the only such job that runs in one
+    TIED = 32  # of a workflow: members were tied to it by edges after they had been claimed
 
 
 #: Added to a Rule if the job also has a condition on the results.

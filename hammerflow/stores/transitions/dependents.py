@@ -269,7 +269,7 @@ class DependencyResolver:
                 barriers[workflow_id].add(end, DEPENDENCY)
             elif end.dependent_id is not None:
                 inlined[end.dependent_id].add(end, DEPENDENCY)
-        with_edges = {end.id: end for end in level if end.flags}
+        with_edges = {end.id: end for end in level if end.flags or self._is_tied(end.workflow_id)}
         if with_edges:
             for parent_id, child_id, kind in self._ahead.edges_of(sorted(with_edges)):
                 end = with_edges[parent_id]
@@ -305,6 +305,9 @@ class DependencyResolver:
         for (n, failed, skipped, cause), ids in sorted(steps.items(), key=lambda item: item[1][0]):
             self._ahead.count(ids, n=n, failed=failed, skipped=skipped, cause=cause)
         return self._start(unblocked)
+
+    def _is_tied(self, workflow_id: bytes | None) -> bool:
+        return workflow_id is not None and self.workflows[workflow_id].is_tied
 
     def _is_paused(self, workflow_id: bytes | None) -> bool:
         return workflow_id is not None and self.workflows[workflow_id].state is WorkflowState.PAUSED

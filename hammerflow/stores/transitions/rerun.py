@@ -266,7 +266,7 @@ class _Rerun:
         members = [*self.snapshot.members(workflow.id)]
         failures = sum(part.has_failed and not self._runs_again(part) for part in members)
         self._tx.run("workflow_reopen", id=workflow.id, failures=failures)
-        flags = int(workflow.flags & RowFlags.HAS_EDGES)
+        flags = int(workflow.flags & (RowFlags.HAS_EDGES | RowFlags.TIED))
         if workflow.flags != flags and workflow.is_over:
             self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)
         is_held = any(self._is_held(part) for part in members)
@@ -399,11 +399,15 @@ class _Rerun:
         return len(children) - len(ended), failed
 
     def _tie(self, part: Part, workflow: SnapshotWorkflow) -> None:
-        """Make the workflow wait for a part, however that ends: others have counted its failure."""
+        """Make the workflow wait for a part, however that ends: others have counted its failure.
+
+        The workflow is marked, and not the lease of a job that runs: a settle locks leases before
+        workflows.
+        """
         self._tx.many("edges_insert", [(part.id, workflow.id, ORDER)])
         if isinstance(part, SnapshotJob):
             self._tx.run("job_mark_edges", id=part.id)
-            self._tx.run("lease_mark_edges", id=part.id)
+            self._set_flags(self.snapshot.workflows[workflow.id], RowFlags.TIED)
         else:
             self._tx.run("workflow_mark_edges", id=part.id)
         self._tx.run("barriers_count", ids=[workflow.id], n=-1, failed=0)

@@ -130,5 +130,5 @@ def _in_halted_workflows(tx: Tx, links: Sequence[Row]) -> set[bytes]:
     if not workflow_of:
         return set()
     rows = tx.rows("workflows_share", ids=sorted(set(workflow_of.values())))
-    halted = {workflow_id for workflow_id, state, _ in rows if WorkflowState(state).is_halted}
+    halted = {workflow_id for workflow_id, state, *_ in rows if WorkflowState(state).is_halted}
     return {job_id for job_id, workflow_id in workflow_of.items() if workflow_id in halted}

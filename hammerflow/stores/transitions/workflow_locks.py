@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from hammerflow.jobs.job import CHUNK
+from hammerflow.jobs.job import CHUNK, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.unit import Unit, in_chunks
@@ -26,6 +26,7 @@ class LockedWorkflow:
     state: WorkflowState
     policy: FailurePolicy
     exclusive: bool
+    is_tied: bool = False  # what its members were claimed with does not tell of all edges
 
 
 class WorkflowLocks:
@@ -85,9 +86,10 @@ class WorkflowLocks:
 
     def _lock(self, wanted: list[bytes], *, exclusive: bool) -> None:
         rows = self._tx.rows("workflows_lock" if exclusive else "workflows_share", ids=wanted)
-        for workflow_id, code, by in rows:
-            workflow = LockedWorkflow(WorkflowState(code), FailurePolicy.of(by), exclusive)
-            self._known[workflow_id] = workflow
+        for workflow_id, code, by, flags in rows:
+            self._known[workflow_id] = LockedWorkflow(
+                WorkflowState(code), FailurePolicy.of(by), exclusive, bool(flags & RowFlags.TIED)
+            )
         for workflow_id in wanted:  # a row that was deleted by hand must not hold up its jobs
             state, policy = WorkflowState.RUNNING, FailurePolicy.CONTINUE_ON_FAILURE
             self._known.setdefault(workflow_id, LockedWorkflow(state, policy, True))

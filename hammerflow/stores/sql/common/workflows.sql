@@ -14,14 +14,14 @@ VALUES (:workflow_id::uuid, :job_id::uuid, :position::integer, :name::text)
 -- A settle of a member reads the state of its workflow under a shared lock, so that a failure, pause or
 -- cancel comes entirely before or entirely after it.
 -- name: workflows_share
-SELECT id, status, policy
+SELECT id, status, policy, flags
 FROM {workflows}
 WHERE id IN (:ids*uuid)
 ORDER BY id DESC
 {for_share}
 
 -- name: workflows_lock
-SELECT id, status, policy
+SELECT id, status, policy, flags
 FROM {workflows}
 WHERE id IN (:ids*uuid)
 ORDER BY id DESC
