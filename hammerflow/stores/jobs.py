@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hammerflow.errors import HammerflowError
+from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import (
     CHUNK,
@@ -63,6 +63,10 @@ class Inserted:
 
     ids: list[bytes]
     queues: set[str]
+
+
+class _RollBack(Exception):
+    """Leaves a transaction that is not to be committed."""
 
 
 class Jobs(Verbs):
@@ -183,6 +187,28 @@ class Jobs(Verbs):
         return self._change(
             change, tx, single=single, patience=None if single else patience, most=most
         )
+
+    def would_end(self, worker_id: int, job: Claimed) -> bool:
+        """Whether the database takes the end of a job, without a result: it is written and rolled
+        back.
+
+        Raises:
+            LockedOut, StoreUnavailable: as for :meth:`settle`.
+        """
+
+        def end(unit: Unit) -> None:
+            settle(unit, worker_id, [(job, Completed(None))], poison_limit=0)
+            raise _RollBack
+
+        try:
+            self._change(end, patience=0.02)
+        except _RollBack:
+            return True
+        except (LockedOut, StoreUnavailable):
+            raise
+        except Exception:  # noqa: BLE001 - whatever the database says is the answer
+            return False
+        return False
 
     def settle_stream(
         self,

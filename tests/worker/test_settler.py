@@ -83,14 +83,40 @@ def test_an_outcome_that_cannot_be_written_ends_its_own_job_alone(
 
 
 def test_a_job_whose_end_cannot_be_written_at_all_is_parked(desk: Desk, settler: Settler) -> None:
-    refuse(desk, "done", "NEW.job_id IS NOT NULL")
-    (job,) = desk.run(desk.job())
+    job, *others = desk.run(*(desk.job() for _ in range(20)))
+    ids = {"sqlite": "x'{}'", "postgres": "'{}'::uuid", "mysql": "x'{}'"}[desk.kind]
+    refuse(desk, "done", f"NEW.job_id = {ids.format(job.id.hex())}")
 
     settler.put(1, [(job, Completed(b"M\x01"))])
-    until("it is written", lambda: settler.is_idle)
+    for other in others:
+        settler.put(1, [(other, Completed(b"M\x01"))])
+        until("it is written", lambda: _has_ended(desk, other))  # noqa: B023
+    until("all are written", lambda: settler.is_idle)
 
     assert desk.state(job.id) == "parked"
     assert desk.one("why", "parked", job.id) == ("unwritable",)
+
+
+def test_while_no_end_can_be_written_no_job_is_ended(
+    desk: Desk, settler: Settler, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    refuse(desk, "done", "NEW.job_id IS NOT NULL")
+    jobs = desk.run(*(desk.job() for _ in range(5)))
+
+    settler.put(1, [(job, Completed(b"M\x01")) for job in jobs[:3]])
+    until("it is said", lambda: "the database takes no end of any job" in caplog.text)
+    settler.put(1, [(job, Completed(b"M\x01")) for job in jobs[3:]])
+    assert desk.states([job.id for job in jobs]) == ["running"] * 5
+    desk.sql(
+        "DROP TRIGGER refuse ON {done}" if desk.kind == "postgres" else "DROP TRIGGER refuse_done"
+    )
+    until("all are written", lambda: settler.is_idle)
+
+    assert desk.states([job.id for job in jobs]) == ["completed"] * 5
+    assert [desk.errors(job.id) for job in jobs] == [[]] * 5
+    assert caplog.text.count("takes no end of any job") == 1
+    assert caplog.text.count("takes the ends of jobs again") == 1
 
 
 def test_an_unknown_error_is_not_taken_for_the_jobs_fault(desk: Desk, settler: Settler) -> None:

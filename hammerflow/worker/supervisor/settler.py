@@ -51,6 +51,7 @@ class _Outcomes:
     losses: int = 0  # of the connection, between which other writes came through
     waits: int = 0  # how often another transaction held what they lock
     tie: bytes | str | None = None  # what they share, and another transaction holds
+    others: int = 0  # ends that had been written when the database refused this one
 
 
 #: How often an outcome that the database refuses is tried alone; more often where no table says
@@ -100,6 +101,8 @@ class Settler:
     _is_queues_turn: bool = False
     _count: int = 0
     _bytes: int = 0
+    _ends: int = 0  # how many ends the database has taken
+    _is_refusing: bool = False  # it takes no end of any job
     _stopping: bool = False
     _give_up_at: float | None = None
 
@@ -268,7 +271,10 @@ class Settler:
 
     def _suspect(self, batch: _Outcomes, error: Exception) -> bool | None:
         """Try the outcomes of a batch again, each in a transaction of its own; end a job whose
-        outcome has repeated its error alone."""
+        outcome has repeated its error alone, unless the database takes no end at all."""
+        if self._is_refusing:
+            self._retry_later(batch, _PATIENCE)
+            return False
         if len(batch.pairs) > 1:
             log.info(
                 "settling %s failed, trying each alone: %s", counted(len(batch.pairs), "job"), error
@@ -277,11 +283,35 @@ class Settler:
                 self._suspects += [_Outcomes(batch.worker_id, [pair]) for pair in batch.pairs]
             return False
         batch.tries += 1
+        if batch.tries == 1:
+            batch.others = self._ends
         is_known = self.store.database.kind_of(error) in (ErrorKind.DATA, ErrorKind.DUPLICATE)
         if batch.losses or batch.tries >= (_TRIES if is_known else _TRIES_UNKNOWN):
-            return self._end(batch, error)
+            if batch.losses or self._is_at_fault(batch):
+                return self._end(batch, error)
+            self._is_refusing = True
+            log.error(
+                "the database takes no end of any job, so they wait until it does; look for a "
+                "trigger, constraint or column that was changed: %s", message_of(error),
+            )  # fmt: skip
         self._retry_later(batch, _PAUSE * 2**batch.tries)
         return False
+
+    def _is_at_fault(self, batch: _Outcomes) -> bool:
+        """Whether the database takes other ends than that of this job: it has taken some, or would
+        take this one without what came from the job's body."""
+        if self._ends > batch.others:
+            return True
+        try:
+            return self.store.jobs.would_end(batch.worker_id, batch.pairs[0][0])
+        except (LockedOut, StoreUnavailable):
+            return False
+
+    def _hurry(self) -> None:
+        """Try at once what waits to be tried again."""
+        with self._changed:
+            for batch in self._suspects:
+                batch.due = 0.0
 
     def _retry_later(self, batch: _Outcomes, seconds: float) -> None:
         batch.due = time.monotonic() + seconds
@@ -370,11 +400,16 @@ class Settler:
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
         self.database_status.mark_up(self)
+        if self._is_refusing:
+            self._is_refusing = False
+            log.info("the database takes the ends of jobs again")
+            self._hurry()
         _log_stale(len(settlement.stale))
         delays = []
         for job, outcome in pairs:
             kind = type(outcome)
             if kind is Completed:  # nearly all
+                self._ends += 1
                 continue
             if kind is Lost and job.id not in settlement.stale:
                 _log_loss(job, settlement)
