@@ -65,8 +65,8 @@ class Inserted:
     queues: set[str]
 
 
-class _RollBack(Exception):
-    """Leaves a transaction that is not to be committed."""
+class _TriedOut(Exception):
+    """Leaves a transaction that was only tried."""
 
 
 class Jobs(Verbs):
@@ -198,11 +198,11 @@ class Jobs(Verbs):
 
         def end(unit: Unit) -> None:
             settle(unit, worker_id, [(job, Completed(None))], poison_limit=0)
-            raise _RollBack
+            raise _TriedOut
 
         try:
             self._change(end, patience=0.02)
-        except _RollBack:
+        except _TriedOut:
             return True
         except (LockedOut, StoreUnavailable):
             raise
