@@ -217,7 +217,10 @@ class Nemesis:
         session = os.getsid(hit[0])
         worker = next(worker for worker in self.workers if worker.pid == session)
 
-        def stands_still() -> bool:  # the hit is told before, and a process may just be born
+        # The hit is told before: stopped on the way, it would stop the others once it is woken.
+        until("it has stopped itself", lambda: _state(hit[0]) in ("T", "Z", None))
+
+        def stands_still() -> bool:  # a process may just be born
             worker.freeze()
             return worker.states() == {"T"}
 
@@ -395,3 +398,11 @@ class Nemesis:
         wire.silence()
         self._mend_later(f"{whose} wire", self._choices.uniform(0.5, 4.0), speak)
         return f"{whose} network mute"
+
+
+def _state(pid: int) -> str | None:
+    """The state of a process, by the kernel's letter; None if it has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
