@@ -25,7 +25,7 @@ from hammerflow.jobs.job import (
     NewJob,
     Priority,
 )
-from hammerflow.jobs.outcome import Completed, Replaced
+from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
@@ -65,8 +65,8 @@ class Inserted:
     queues: set[str]
 
 
-class _TriedOut(Exception):
-    """Leaves a transaction that was only tried."""
+class _NotMeant(Exception):
+    """Leaves a transaction that was only a trial."""
 
 
 class Jobs(Verbs):
@@ -188,26 +188,25 @@ class Jobs(Verbs):
             change, tx, single=single, patience=None if single else patience, most=most
         )
 
-    def would_end(self, worker_id: int, job: Claimed) -> bool:
-        """Whether the database takes the end of a job, without a result: it is written and rolled
-        back.
+    def would_settle(self, worker_id: int, job: Claimed, outcome: Outcome) -> bool:
+        """Whether the database takes an outcome: it is written, and rolled back.
 
         Raises:
             LockedOut, StoreUnavailable: as for :meth:`settle`.
         """
 
-        def end(unit: Unit) -> None:
-            settle(unit, worker_id, [(job, Completed(None))], poison_limit=0)
-            raise _TriedOut
+        def settle_in_vain(unit: Unit) -> None:
+            settle(unit, worker_id, [(job, outcome)], poison_limit=self._poison_limit)
+            if unit.tx.has("check_deferred"):
+                unit.tx.run("check_deferred")
+            raise _NotMeant
 
         try:
-            self._change(end, patience=0.02)
-        except _TriedOut:
-            return True
+            self._change(settle_in_vain, patience=0.02)
         except (LockedOut, StoreUnavailable):
             raise
-        except Exception:  # noqa: BLE001 - whatever the database says is the answer
-            return False
+        except Exception as answer:  # noqa: BLE001 - whatever the database says
+            return type(answer) is _NotMeant
         return False
 
     def settle_stream(

@@ -12,7 +12,7 @@ import pytest
 
 from hammerflow.errors import NotEncodable
 from hammerflow.jobs.job import Claimed, JobState
-from hammerflow.jobs.outcome import Completed, Outcome, Retrying
+from hammerflow.jobs.outcome import Cancelled, Completed, Failed, Outcome, Retrying
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores import database
 from hammerflow.stores.database import Tx
@@ -97,26 +97,78 @@ def test_a_job_whose_end_cannot_be_written_at_all_is_parked(desk: Desk, settler:
     assert desk.one("why", "parked", job.id) == ("unwritable",)
 
 
-def test_while_no_end_can_be_written_no_job_is_ended(
-    desk: Desk, settler: Settler, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    refuse(desk, "done", "NEW.job_id IS NOT NULL")
-    jobs = desk.run(*(desk.job() for _ in range(5)))
+def allow(desk: Desk, table: str) -> None:
+    """Take the trigger of :func:`refuse` away."""
+    on = f" ON {{{table}}}" if desk.kind == "postgres" else ""
+    desk.sql(f"DROP TRIGGER {'refuse' if on else f'refuse_{table}'}{on}")
 
-    settler.put(1, [(job, Completed(b"M\x01")) for job in jobs[:3]])
-    until("it is said", lambda: "the database takes no end of any job" in caplog.text)
-    settler.put(1, [(job, Completed(b"M\x01")) for job in jobs[3:]])
+
+@pytest.mark.parametrize("what", ["done", "errors", "scheduled", "failed", "children"])
+def test_what_the_database_takes_of_no_job_ends_none(
+    desk: Desk, settler: Settler, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """An operator has changed a table: meanwhile other outcomes, and stale ones, are written."""
+    caplog.set_level("INFO")
+    table = {"failed": "done", "children": "jobs"}.get(what, what)
+    end, state = {
+        "done": (lambda _: Completed(b"M\x01"), "completed"),
+        "errors": (lambda _: Failed(BAD), "failed"),
+        "scheduled": (lambda _: Retrying(60.0, BAD), "scheduled"),
+        "failed": (lambda _: Failed(BAD), "failed"),
+        "children": (lambda job: spawned(desk.child(job, 0), desk.child(job, 1)), "completed"),
+    }[what]
+    *jobs, stale, other, last = desk.run(*(desk.job() for _ in range(8)))
+    number = {"done": 4, "failed": 5}.get(what)
+    refuse(desk, table, "NEW.job_id IS NOT NULL" if number is None and table != "jobs" else
+           "NEW.id IS NOT NULL" if number is None else f"NEW.state = {number}")  # fmt: skip
+
+    settler.put(1, [(job, end(job)) for job in jobs[:3]])
+    until("it is said", lambda: "the database takes no outcome" in caplog.text)
+    settler.put(1, [(stale._replace(lease=stale.lease + 1), end(stale))])
+    settler.put(1, [(job, end(job)) for job in jobs[3:]])
+    settler.put(1, [(other, Cancelled("so it was") if what == "done" else Completed(b"M\x01"))])
+    until("all else is written", lambda: len(settler.held(1)) == 5)
+    time.sleep(0.5)  # in which nothing must happen
     assert desk.states([job.id for job in jobs]) == ["running"] * 5
-    desk.sql(
-        "DROP TRIGGER refuse ON {done}" if desk.kind == "postgres" else "DROP TRIGGER refuse_done"
-    )
+    allow(desk, table)
+    settler.put(1, [(last, end(last))])  # with it, the others are tried again at once
     until("all are written", lambda: settler.is_idle)
 
-    assert desk.states([job.id for job in jobs]) == ["completed"] * 5
-    assert [desk.errors(job.id) for job in jobs] == [[]] * 5
-    assert caplog.text.count("takes no end of any job") == 1
-    assert caplog.text.count("takes the ends of jobs again") == 1
+    assert desk.states([job.id for job in [*jobs, last]]) == [state] * 6
+    assert [len(desk.errors(job.id)) for job in jobs] == [state in ("failed", "scheduled")] * 5
+    assert desk.state(other.id) == ("cancelled" if what == "done" else "completed")
+    assert caplog.text.count("the database takes no outcome") == 1
+    assert caplog.text.count("the database takes outcomes of this kind again") == 1
+
+
+def test_a_constraint_that_is_checked_at_the_commit_ends_no_job(
+    desk: Desk, settler: Settler, caplog: pytest.LogCaptureFixture
+) -> None:
+    if desk.kind != "postgres":
+        return  # only it has such constraints
+    refuse(desk, "done", "NEW.state = 4")
+    allow(desk, "done")
+    desk.sql(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {done} DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_done()"
+    )
+    (job,) = desk.run(desk.job())
+    settler.put(1, [(job, Completed(b"M\x01"))])
+    until("it is said", lambda: "the database takes no outcome" in caplog.text)
+    assert desk.state(job.id) == "running"
+    allow(desk, "done")
+    until("it is written", lambda: settler.is_idle)
+    assert desk.state(job.id) == "completed"
+
+
+def test_a_limit_on_results_ends_the_jobs_above_it(desk: Desk, settler: Settler) -> None:
+    """A first and lonely job, with no end of another one to compare."""
+    refuse(desk, "done", "length(NEW.result) > 1000")
+    jobs = desk.run(*(desk.job() for _ in range(3)))
+    for job in jobs:
+        settler.put(1, [(job, Completed(b"x" * 1001))])
+    until("all are written", lambda: settler.is_idle)
+    assert desk.states([job.id for job in jobs]) == ["failed"] * 3
 
 
 def test_an_unknown_error_is_not_taken_for_the_jobs_fault(desk: Desk, settler: Settler) -> None:

@@ -33,6 +33,7 @@ from hammerflow.stores.transitions.unit import CascadeTooLong
 from hammerflow.text import counted
 from hammerflow.worker.failures import message_of, type_name
 from hammerflow.worker.logs import facts
+from hammerflow.worker.supervisor.refusals import Refusals, kind_of
 
 __all__ = ["Settler"]
 
@@ -51,7 +52,7 @@ class _Outcomes:
     losses: int = 0  # of the connection, between which other writes came through
     waits: int = 0  # how often another transaction held what they lock
     tie: bytes | str | None = None  # what they share, and another transaction holds
-    others: int = 0  # ends that had been written when the database refused this one
+    taken: int = 0  # of its kind, when the database refused it: see Refusals.taken
 
 
 #: How often an outcome that the database refuses is tried alone; more often where no table says
@@ -101,13 +102,12 @@ class Settler:
     _is_queues_turn: bool = False
     _count: int = 0
     _bytes: int = 0
-    _ends: int = 0  # how many ends the database has taken
-    _is_refusing: bool = False  # it takes no end of any job
     _stopping: bool = False
     _give_up_at: float | None = None
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self._refusals = Refusals(self.store.jobs)
 
     def start(self) -> None:
         """Start the thread."""
@@ -271,41 +271,35 @@ class Settler:
 
     def _suspect(self, batch: _Outcomes, error: Exception) -> bool | None:
         """Try the outcomes of a batch again, each in a transaction of its own; end a job whose
-        outcome has repeated its error alone, unless the database takes no end at all."""
-        if self._is_refusing:
-            self._retry_later(batch, _PATIENCE)
-            return False
+        outcome has repeated its error alone, unless the database refuses all of its kind."""
         if len(batch.pairs) > 1:
-            log.info(
-                "settling %s failed, trying each alone: %s", counted(len(batch.pairs), "job"), error
-            )
+            if not self._refusals:
+                count = counted(len(batch.pairs), "job")
+                log.info("settling %s failed, trying each alone: %s", count, error)
             with self._changed:
                 self._suspects += [_Outcomes(batch.worker_id, [pair]) for pair in batch.pairs]
             return False
+        [pair] = batch.pairs
+        kind = kind_of(*pair)
         batch.tries += 1
         if batch.tries == 1:
-            batch.others = self._ends
+            batch.taken = self._refusals.taken(kind)
         is_known = self.store.database.kind_of(error) in (ErrorKind.DATA, ErrorKind.DUPLICATE)
-        if batch.losses or batch.tries >= (_TRIES if is_known else _TRIES_UNKNOWN):
-            if batch.losses or self._is_at_fault(batch):
+        tries = _TRIES if is_known else _TRIES_UNKNOWN
+        pause = _PAUSE * 2 ** min(batch.tries, tries)
+        if kind not in self._refusals and (batch.losses or batch.tries >= tries):
+            try:
+                is_at_fault = batch.losses or self._refusals.judge(
+                    batch.worker_id, *pair, error, batch.taken
+                )
+            except (LockedOut, StoreUnavailable):
+                is_at_fault = False
+            if is_at_fault:
                 return self._end(batch, error)
-            self._is_refusing = True
-            log.error(
-                "the database takes no end of any job, so they wait until it does; look for a "
-                "trigger, constraint or column that was changed: %s", message_of(error),
-            )  # fmt: skip
-        self._retry_later(batch, _PAUSE * 2**batch.tries)
+        if kind in self._refusals:  # all who wait make 20 tries a second at most
+            pause = _PATIENCE * (1 + len(self._suspects) / 100)
+        self._retry_later(batch, pause)
         return False
-
-    def _is_at_fault(self, batch: _Outcomes) -> bool:
-        """Whether the database takes other ends than that of this job: it has taken some, or would
-        take this one without what came from the job's body."""
-        if self._ends > batch.others:
-            return True
-        try:
-            return self.store.jobs.would_end(batch.worker_id, batch.pairs[0][0])
-        except (LockedOut, StoreUnavailable):
-            return False
 
     def _hurry(self) -> None:
         """Try at once what waits to be tried again."""
@@ -400,16 +394,15 @@ class Settler:
 
     def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
         self.database_status.mark_up(self)
-        if self._is_refusing:
-            self._is_refusing = False
-            log.info("the database takes the ends of jobs again")
+        if (self._suspects or self._refusals) and self._refusals.note(
+            pair for pair in pairs if pair[0].id not in settlement.stale
+        ):
             self._hurry()
         _log_stale(len(settlement.stale))
         delays = []
         for job, outcome in pairs:
             kind = type(outcome)
             if kind is Completed:  # nearly all
-                self._ends += 1
                 continue
             if kind is Lost and job.id not in settlement.stale:
                 _log_loss(job, settlement)

@@ -130,3 +130,7 @@ moved AS (
 SELECT queue_id, count(*)
 FROM moved
 GROUP BY queue_id
+
+-- Constraints and triggers that would wait for the commit are checked now.
+-- name: check_deferred
+SET CONSTRAINTS ALL IMMEDIATE
