@@ -15,6 +15,9 @@ __all__ = ["Rescuer"]
 
 log = logging.getLogger("hammerflow.rescuer")
 _PARK_EVERY = 6  # sweeps
+#: Seconds, at most, for which a worker that has just started watches the others before it believes
+#: that they are silent. Two beats fall into it, and into a third of any lease.
+_WATCH = 10.0
 
 
 @dataclass(eq=False)
@@ -23,6 +26,9 @@ class Rescuer:
 
     A worker sweeps only while ``may_sweep`` says that it has beaten lately. One that could not (the
     database was held up, the machine slept) would take over its own jobs and those of its peers.
+
+    Nobody is judged by instants alone, as the database's clock may have jumped before this worker
+    started: whom it takes for dead has also not beaten since it first looked.
     """
 
     store: Store
@@ -52,7 +58,9 @@ class Rescuer:
         return self.interval * random.uniform(0.8, 1.2)
 
     def _sweep(self) -> None:
-        swept = self.store.workers.sweep(lease=self.lease, poison_limit=self.poison_limit)
+        swept = self.store.workers.sweep(
+            lease=self.lease, poison_limit=self.poison_limit, watch=min(_WATCH, self.lease / 3)
+        )
         if swept.queues:
             self.on_ready(swept.queues)
         if swept.workers or swept.rescued or swept.parked:

@@ -109,22 +109,29 @@ class Workers(Verbs):
         """How many jobs a worker holds."""
         return int(self._database.column("leases_of_worker", worker_id=worker_id)[0])
 
-    def sweep(self, *, lease: float, poison_limit: int) -> Swept:
+    def sweep(self, *, lease: float, poison_limit: int, watch: float = 0.0) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.
 
         A heartbeat that lies in the future shows that the database's clock was set back. Such a
-        worker is judged by the beats that this process has seen, on its own clock.
+        worker is judged by the beats that this process has seen, on its own clock. One that lies
+        too far in the past may show that the clock was set ahead.
 
         Any number of supervisors may sweep at once: rows that another one has locked are skipped.
+
+        Args:
+            lease: seconds.
+            poison_limit: lost leases after which a job is parked.
+            watch: seconds on the clock of this process in which a worker must not have beaten
+                either; several times the interval of beats.
         """
         swept = Swept()
-        for worker_id, beats in self._dead(lease):
+        for worker_id, beats in self._dead(lease, watch):
             self._rescue_all(worker_id, swept, poison_limit, beats=beats)
         for (worker_id,) in self._database.rows("leases_ownerless"):
             self._rescue_all(worker_id, swept, poison_limit, beats=None)
         return swept
 
-    def _dead(self, lease: float) -> Sequence[tuple[int, int]]:
+    def _dead(self, lease: float, watch: float) -> Sequence[tuple[int, int]]:
         """(id, number of beats) of the workers that have been silent for a lease."""
         rows = self._database.rows("workers_beats")
         now, before = time.monotonic(), self._seen
@@ -135,7 +142,8 @@ class Workers(Verbs):
         return [
             (id_, beats)
             for id_, beats, age in rows
-            if age > lease or (age < 0 and now - self._seen[id_][1] > lease)
+            for silent in [now - self._seen[id_][1]]
+            if (age > lease and silent >= watch) or (age < 0 and silent > lease)
         ]
 
     def park_unserved(self, queues: Iterable[str]) -> int:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pytest
+
+from hammerflow.services.rescuer import Rescuer
 from hammerflow.stores.obstacles import obstacles
 from tests.stores.kit import Desk
 from tests.support.waiting import until
@@ -27,3 +32,26 @@ def test_a_dead_worker_is_found_after_the_clock_was_set_back(desk: Desk) -> None
     until("the sweep", taken_over)
     assert [worker["id"] for worker in desk.store.workers.list()] == [2]
     assert desk.state(job.id) == "ready"
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_new_worker_watches_the_others_before_it_takes_one_for_dead(
+    desk: Desk, is_alive: bool
+) -> None:
+    """The database's clock was set ahead before it started, so all beats look old to it."""
+    desk.register(1)
+    (job,) = desk.run(desk.job())
+    with contextlib.closing(desk.another()) as store:
+        rescuer = Rescuer(
+            store, interval=0.01, lease=LEASE, poison_limit=3, queues=tuple, may_sweep=lambda: True,
+            on_ready=lambda _: None,
+        )  # fmt: skip
+        desk.elapse(3600)
+        rescuer.tick(0.0)
+        assert desk.state(job.id) == "running"
+        if is_alive:
+            assert desk.store.workers.beat(1)
+            desk.elapse(3600)  # its next beat is still under way when the clock jumps again
+            rescuer.tick(0.0)
+            assert desk.state(job.id) == "running"
+        until("it is taken over", lambda: rescuer.tick(0.0) and desk.state(job.id) == "ready")
