@@ -11,10 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from hammerflow.cli.doorbells import settings_of
 from hammerflow.cli.session import is_missing
-from hammerflow.errors import HammerflowError, SchemaMismatch, StoreUnavailable
+from hammerflow.errors import (
+    ConfigError,
+    HammerflowError,
+    MissingExtra,
+    SchemaMismatch,
+    StoreUnavailable,
+)
 from hammerflow.notifiers import open_notifier
-from hammerflow.notifiers.address import all_in_words, are_one, in_words, unheard
+from hammerflow.notifiers.address import Address, all_in_words, are_one, in_words, unheard
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
@@ -44,8 +51,13 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def diagnose(settings: Settings) -> Iterator[Check]:
-    """Run all checks, each before those that depend on it."""
+def diagnose(settings: Settings, is_namespace_known: bool) -> Iterator[Check]:
+    """Run all checks, each before those that depend on it.
+
+    Args:
+        is_namespace_known: the settings are those of an app; else the doorbells of the workers that
+            are alive are checked.
+    """
     if is_missing(settings):
         advice = "run hammerflow migrate, or name the right database with --database or -A"
         says = f"the file {settings.url.database} does not exist"
@@ -59,12 +71,14 @@ def diagnose(settings: Settings) -> Iterator[Check]:
         return
     with contextlib.closing(store):
         try:
-            yield from _check_store(store, settings, name, text)
+            yield from _check_store(store, settings, name, text, is_namespace_known)
         except HammerflowError as error:  # the checks before it may tell why
             yield Check("database", "fail", str(error))
 
 
-def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iterator[Check]:
+def _check_store(
+    store: Store, settings: Settings, name: str, text: str, is_namespace_known: bool
+) -> Iterator[Check]:
     says, oldest = f"{name} {text} at {settings.url.redacted}", OLDEST.get(name, ())
     if numbers(text) < oldest:
         needed = ".".join(map(str, oldest))
@@ -74,7 +88,8 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     yield from _durability(settings, name, text, Diagnostics(store.database).settings())
     yield _connections(settings, Diagnostics(store.database).connections())
     yield _clock(store)
-    yield _doorbell(settings, store)
+    if is_namespace_known:
+        yield _doorbell(settings, store)
     try:
         store.schema.check()
     except SchemaMismatch as error:
@@ -90,7 +105,9 @@ def _check_store(store: Store, settings: Settings, name: str, text: str) -> Iter
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
-    yield from _doorbells(store, alive, settings)
+    if not is_namespace_known:
+        yield from _doorbells_there(store, alive, settings)
+    yield from _doorbells(store, alive, settings, is_namespace_known)
     yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
     yield from _jobs(Diagnostics(store.database))
@@ -324,13 +341,40 @@ def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[C
         yield Check("workers", "warn", "no worker is alive", advice)
 
 
-def _doorbells(store: Store, alive: Workers, settings: Settings) -> Iterator[Check]:
+def _doorbells_there(store: Store, alive: Workers, settings: Settings) -> Iterator[Check]:
+    """The doorbells of the workers, where no app says which namespace is meant."""
+    theirs = (each for worker in alive if (each := worker["info"].get("doorbell")))
+    found = {in_words(each): each for each in (_as_far_as_known(settings, one) for one in theirs)}
+    if not found:
+        yield _doorbell(settings, store)
+    for words, address in sorted(found.items()):
+        try:
+            check = _doorbell(settings_of(settings, address), store)
+        except (ConfigError, MissingExtra) as error:
+            says = f"workers listen to {words}, which this command cannot ring"
+            yield Check("doorbell", "warn", says, str(error))
+        else:
+            yield check._replace(says=f"{check.says} (namespace {address['namespace']})")
+
+
+def _as_far_as_known(settings: Settings, theirs: Address) -> Address:
+    """The doorbell of the settings, with a worker's where nothing was given: an app may give it."""
+    own = {**settings.doorbell_address, "namespace": theirs["namespace"]}
+    is_given = settings.redis is not None or settings.doorbell != "auto"
+    return own if is_given else theirs
+
+
+def _doorbells(
+    store: Store, alive: Workers, settings: Settings, is_namespace_known: bool
+) -> Iterator[Check]:
     """Workers that do not hear clients with these settings, and clients that nobody hears."""
-    own = settings.doorbell_address
+    own: Address = settings.doorbell_address
     heard = [address for worker in alive if (address := worker["info"].get("doorbell"))]
     advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
     for worker in alive:
         theirs = worker["info"].get("doorbell")
+        if theirs is not None and not is_namespace_known:
+            own = _as_far_as_known(settings, theirs)
         if theirs is not None and not are_one(own, theirs):
             says = (
                 f"the worker on {worker['host']} (pid {worker['pid']}) listens to "

@@ -29,7 +29,10 @@ def command(session: Session, probe: bool) -> int:
       hammerflow doctor --json | jq '.checks[] | select(.status != "ok")'
     """
     settings = session.settings
-    checks = [Check("hammerflow", "ok", _versions()), *diagnose(settings)]
+    checks = [
+        Check("hammerflow", "ok", _versions()),
+        *diagnose(settings, session.is_namespace_known),
+    ]
     is_served = any(check.name == "workers" and check.status == "ok" for check in checks)
     if probe and not is_served:
         says = "no worker is alive, and --probe was given"

@@ -12,7 +12,7 @@ from hammerflow.notifiers.several import SeveralNotifiers
 from hammerflow.settings import Settings
 from hammerflow.stores.store import Store
 
-__all__ = ["open_doorbells"]
+__all__ = ["open_doorbells", "settings_of"]
 
 
 def open_doorbells(settings: Settings, store: Store, warn: Callable[[str], None]) -> Notifier:
@@ -26,7 +26,7 @@ def open_doorbells(settings: Settings, store: Store, warn: Callable[[str], None]
     others: list[Notifier] = []
     for doorbell in _others(settings, store.workers.list()):
         try:
-            others.append(open_notifier(_settings_of(settings, doorbell), connect=connect))
+            others.append(open_notifier(settings_of(settings, doorbell), connect=connect))
         except (ConfigError, MissingExtra) as error:
             warn(
                 f"workers listen to the doorbell {doorbell['kind']} of the namespace "
@@ -49,7 +49,7 @@ def _others(
     return [doorbell for doorbell in found.values() if doorbell != own]
 
 
-def _settings_of(settings: Settings, doorbell: Mapping[str, Any]) -> Settings:
+def settings_of(settings: Settings, doorbell: Mapping[str, Any]) -> Settings:
     """Settings that ring the doorbell of a worker; ConfigError if it needs a secret."""
     kind, redis = doorbell["kind"], doorbell["redis"]
     if kind == "redis" and redis is None:

@@ -29,6 +29,7 @@ __all__ = ["Session", "SessionBackend", "is_missing", "user_at_host"]
 T = TypeVar("T")
 #: Headings and rows.
 Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[Any]]]
+_NO_APP = "hammerflow"  # whose settings a command has that is given no app
 _NO_TRANSACTION: ContextVar[Any] = ContextVar("open", default=None)
 
 
@@ -82,12 +83,21 @@ class Session:
         the environment and of hammerflow.toml."""
         from hammerflow.settings import environ_with, load_settings
 
-        is_app_meant = self.app_spec is not None and self.database is None
-        if self._app is not None or self.is_app_asked_for or is_app_meant:
+        if self._is_app_meant:
             return self.app.settings
         environ = environ_with(self.database, os.environ) if self.database else os.environ
-        found = load_settings("hammerflow", {}, environ, Path("hammerflow.toml"))
+        found = load_settings(_NO_APP, {}, environ, Path("hammerflow.toml"))
         return found.with_database(self.database, "--database") if self.database else found
+
+    @property
+    def is_namespace_known(self) -> bool:
+        """Whether an app, the environment or hammerflow.toml gave the namespace."""
+        return self._is_app_meant or self.settings.namespace != _NO_APP
+
+    @property
+    def _is_app_meant(self) -> bool:
+        is_named = self.app_spec is not None and self.database is None
+        return self._app is not None or self.is_app_asked_for or is_named
 
     @property
     def codec(self) -> Codec:

@@ -323,13 +323,35 @@ def test_what_costs_durability_on_sqlite(tmp_path: Path) -> None:
     ],
 )
 def test_doctor_names_a_worker_that_hears_another_doorbell(
-    embedded_shop: Hammerflow, run: Run, doorbell: dict[str, str], is_heard: bool
-) -> None:
-    own = {"kind": "local", "namespace": "hammerflow", "redis": None}
+    embedded_shop: Hammerflow, run: Run, doorbell: dict[str, str], is_heard: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HAMMERFLOW_NAMESPACE", "shop")
+    own = {"kind": "local", "namespace": "shop", "redis": None}
     info = {"doorbell": own | doorbell}
     embedded_shop.store.workers.register(8, host="b", pid=2, info=info, tasks=[], queues=[])
     out = run("doctor").out
     assert ("listens to" not in out) is is_heard
+
+
+def test_without_an_app_doctor_checks_the_doorbells_that_are_there(
+    embedded_shop: Hammerflow, run: Run
+) -> None:
+    far = {"kind": "redis", "namespace": "mail", "redis": None}  # its URL is secret
+    for number, doorbell in ((8, {"kind": "local", "namespace": "shop", "redis": None}), (9, far)):
+        info = {"doorbell": doorbell}
+        embedded_shop.store.workers.register(
+            number, host="b", pid=2, info=info, tasks=[], queues=[]
+        )
+
+    checks = run("doctor", "--json").json["checks"]
+
+    secret, local = sorted(found(checks, "doorbell"), reverse=True)
+    assert secret[0] == "warn"
+    assert secret[1].startswith("workers listen to redis in the namespace mail, which this command")
+    assert local[0] == "ok"
+    assert local[1].startswith("on this host: heard after")
+    assert local[1].endswith("(namespace shop)")
 
 
 def test_doctor_names_clients_that_no_worker_hears(embedded_shop: Hammerflow, run: Run) -> None:
