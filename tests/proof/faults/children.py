@@ -12,6 +12,7 @@ from pathlib import Path
 from hammerflow import JobState
 from tests.acceptance.kit import Worker
 from tests.proof.faults.shops import shop_on
+from tests.support.servers import Postgres
 from tests.support.waiting import until
 
 __all__ = ["six_hundred", "struck_at_random"]
@@ -41,11 +42,15 @@ def six_hundred(folder: Path, _: int) -> str:
     return f"600 children of each kind after {took:.1f} s; all killed, replaced, and drained"
 
 
-def struck_at_random(folder: Path, _: int) -> str:
+def struck_at_random(kind: str, folder: Path, _: int) -> str:
     """SIGKILL and SIGSTOP of any process of two workers at random moments, with async jobs."""
     seed = random.randrange(1_000_000)
     chance, strokes = random.Random(seed), 0
-    with shop_on(f"sqlite:///{folder / 'shop.db'}", folder) as shop:
+    with contextlib.ExitStack() as stack:
+        url = f"sqlite:///{folder / 'shop.db'}"
+        if kind == "postgres":
+            url = stack.enter_context(Postgres()).create_database("shop")
+        shop = stack.enter_context(shop_on(url, folder))
         workers = [shop.worker() for _ in range(2)]
         until_ = time.monotonic() + _SECONDS
         jobs = shop.send_all("neighbour", [(chance.uniform(1.0, 8.0),) for _ in range(3_000)])
