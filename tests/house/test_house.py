@@ -24,7 +24,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: Third-party libraries (and sqlite3), and the only files that may import them.
 DOORS = {
     "yaml": r"workflows/positions\.py",
-    "psycopg": r"stores/dialects/postgres(_arrays)?\.py",
+    "psycopg": r"stores/dialects/postgres(_answers|_arrays)?\.py",
     "psycopg_c": "-",
     "psycopg_pool": "-",
     "pymysql": r"stores/dialects/mysql\.py",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from psycopg import pq
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.settings import Settings
@@ -184,6 +188,50 @@ def test_the_servers_limit_is_waited_for(kind: str, migrated_database: Migrated)
         one.close()
         for other in others[1:]:
             other.close()
+
+
+@contextlib.contextmanager
+def german_postgres(answers: list[tuple[str, str]]) -> Iterator[str]:
+    """A PostgreSQL server that refuses each connection with the next of these SQLSTATEs and texts,
+    and goes on with the last; its URL."""
+
+    def serve(peer: socket.socket) -> None:
+        with peer, contextlib.suppress(OSError):
+            while struct.unpack("!I", peer.recv(4, socket.MSG_PEEK))[0] == 8:
+                peer.recv(8)
+                peer.sendall(b"N")  # neither TLS nor GSSAPI
+            peer.recv(1000)
+            code, text = answers.pop(0) if len(answers) > 1 else answers[0]
+            body = f"SFATAL\0VFATAL\0C{code}\0M{text}\0\0".encode()
+            peer.sendall(b"E" + struct.pack("!I", len(body) + 4) + body)
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                serve(listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield f"postgresql://me@127.0.0.1:{listener.getsockname()[1]}/shop"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or pq.version() < 170000, reason="libpq's trace does not show it"
+)
+def test_the_servers_limit_is_known_in_any_language() -> None:
+    full = ("53300", "tut mir leid, schon zu viele Verbindungen")
+    wrong = ("28P01", "Passwort-Authentifizierung für Benutzer »me« fehlgeschlagen")
+    with german_postgres([full, full, full, wrong]) as url:
+        database = open_store(Settings(database=url, pool_timeout=20)).database
+        with pytest.raises(StoreUnavailable, match=r"Passwort.*check that it runs"):
+            database.run("migrations_applied")  # it waited until the server had another answer
+    with german_postgres([full]) as url:
+        database = open_store(Settings(database=url, pool_timeout=0.1)).database
+        with pytest.raises(StoreUnavailable, match=r"schon zu viele.*raise the server.s limit"):
+            database.run("migrations_applied")
 
 
 def test_a_connection_that_was_interrupted_serves_nobody_else(desk: Desk) -> None:

@@ -25,6 +25,7 @@ try:
     import psycopg
     from psycopg import pq
 
+    from hammerflow.stores.dialects.postgres_answers import is_answer, sqlstate_of_connecting
     from hammerflow.stores.dialects.postgres_arrays import ADAPTERS, Adapter, register
 except ImportError as error:  # pragma: no cover - shown by the packaging test
     raise MissingExtra(package="psycopg", extra="postgres", what="a postgresql:// URL") from error
@@ -40,10 +41,13 @@ _KEEPALIVE = {
 #: Encodings of a database that hold every text as it was sent: UTF-8, and bytes of any kind.
 _ENCODINGS = {"UTF8", "SQL_ASCII"}
 
-#: 53300 by its texts, and PgBouncer's, as libpq gives no SQLSTATE for an error of connecting.
+#: 53300 by its texts, and PgBouncer's; the server may say it in another language.
+_TOO_MANY = "53300"
 _FULL = re.compile(
     r"too many (clients|connections)|remaining connection slots|no more connections allowed"
 )
+#: Seconds that it may take to find out why a server refuses, where the URL gives a time-out.
+_ASK_SECONDS = 5.0
 
 
 class _Fitted:
@@ -188,6 +192,7 @@ class Postgres(DriverDialect):
             "connect_timeout": max(2, round(connect_timeout)), **_KEEPALIVE,
         }  # fmt: skip
         self._defaults = {k: v for k, v in self._defaults.items() if k not in self._given}
+        self._refusals: dict[str, bool] = {}  # by what the server said
         self._must_ask = "service" in self._given or "PGSERVICE" in os.environ
         macros = {
             "schema": schema or "",
@@ -225,9 +230,23 @@ class Postgres(DriverDialect):
                 given = {option.keyword for option in probe.pgconn.info if option.val is not None}
             self._defaults = {k: v for k, v in self._defaults.items() if k.encode() not in given}
             self._must_ask = False
-        return psycopg.connect(
-            self._conninfo, autocommit=True, client_encoding="UTF8", **self._defaults
-        )
+        try:
+            return psycopg.connect(
+                self._conninfo, autocommit=True, client_encoding="UTF8", **self._defaults
+            )
+        except psycopg.OperationalError as error:
+            if not self.is_full(error) and is_answer(error) and self._is_full_by_code(str(error)):
+                error.sqlstate = _TOO_MANY
+            raise
+
+    def _is_full_by_code(self, text: str) -> bool:
+        """Whether a server that refuses connections has no more of them, in whatever language; it
+        is asked once for each text."""
+        if text not in self._refusals:
+            conninfo = psycopg.conninfo.make_conninfo(self._conninfo, **self._defaults)
+            seconds = float(self._defaults.get("connect_timeout", _ASK_SECONDS))
+            self._refusals[text] = sqlstate_of_connecting(conninfo, seconds) == _TOO_MANY
+        return self._refusals[text]
 
     def _prepared(self, connection: Any) -> PostgresTx:
         connection.prepare_threshold, threshold = None, connection.prepare_threshold
@@ -268,7 +287,9 @@ class Postgres(DriverDialect):
             tx.command("ROLLBACK")
 
     def is_full(self, error: BaseException) -> bool:
-        return isinstance(error, psycopg.OperationalError) and bool(_FULL.search(str(error)))
+        return isinstance(error, psycopg.OperationalError) and (
+            error.sqlstate == _TOO_MANY or bool(_FULL.search(str(error)))
+        )
 
     def codes(self, error: BaseException) -> Sequence[str]:
         """The SQLSTATE and its class; the driver's own errors have none."""
@@ -279,7 +300,7 @@ class Postgres(DriverDialect):
         if isinstance(error, psycopg.DataError):  # a NUL in a text
             return ("22",)
         if self.is_full(error):
-            return ("53300",)
+            return (_TOO_MANY,)
         return ("",) if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else ()
 
     def time(self, instant: datetime | None) -> datetime | None:
