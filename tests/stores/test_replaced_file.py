@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from hammerflow.errors import StoreUnavailable
 from tests.stores.kit import Desk, desk_at
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -49,6 +52,12 @@ def read(desk: Desk) -> None:
 
 def beat(desk: Desk) -> None:
     desk.store.workers.beat(1)
+
+
+def check_now(desk: Desk) -> None:
+    """Let the next use make the checks that are made once a second."""
+    for tx in desk.store.database.connections.idle:
+        tx.wal_due = 0.0  # type: ignore[attr-defined]
 
 
 USES = pytest.mark.parametrize("use", [one, in_a_transaction, read, beat])
@@ -116,11 +125,50 @@ def test_a_removed_log_is_noticed(embedded: Desk) -> None:
     wal = Path(f"{file_of(embedded)}-wal")
     one(embedded)
     os.rename(wal, wal.with_suffix(".away"))
-    for tx in embedded.store.database.connections.idle:
-        tx.wal_due = 0.0  # type: ignore[attr-defined]
+    check_now(embedded)
 
     with pytest.raises(StoreUnavailable, match="write-ahead log"):
         one(embedded)
+
+
+@USES
+def test_an_older_copy_that_is_written_over_the_file_is_noticed(
+    embedded: Desk, use: Callable[[Desk], None]
+) -> None:
+    copy = backup(embedded)
+    with contextlib.closing(embedded.another()) as other:  # a file with one writer tells nothing
+        for store in [embedded.store, other] * 3:
+            for _ in range(60):
+                store.jobs.insert_one(embedded.job()._replace(args=b"x" * 500))
+    embedded.sql("PRAGMA wal_checkpoint")
+    use(embedded)
+    check_now(embedded)
+    use(embedded)
+    inode = file_of(embedded).stat().st_ino
+    shutil.copyfile(copy, file_of(embedded))
+    assert file_of(embedded).stat().st_ino == inode
+
+    def says() -> str:
+        check_now(embedded)
+        try:
+            use(embedded)
+        except StoreUnavailable as error:
+            return str(error)
+        return ""
+
+    until("it is said", lambda: "was written over with an older copy" in says())
+
+
+def test_checkpoints_and_a_vacuum_replace_no_file(embedded: Desk) -> None:
+    with contextlib.closing(embedded.another()) as other:
+        for n, store in enumerate([embedded.store, other] * 10):
+            for _ in range(20):
+                store.jobs.insert_one(embedded.job()._replace(args=b"x" * 500))
+            check_now(embedded)
+            if n % 4 == 0:
+                embedded.sql(["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM"][n % 8 // 4])
+            one(embedded)
+    assert embedded.count("jobs") == 1 + 20 * 20 + 20
 
 
 def test_a_link_to_another_file_counts_as_a_replacement(

@@ -27,8 +27,10 @@ from hammerflow.stores.statements import Param, Statement
 
 __all__ = ["SQLite", "SQLiteTx"]
 
-#: Seconds between two checks of the write-ahead log of a connection.
+#: Seconds between two checks of the write-ahead log and the change counter for a connection.
 _WAL_PAUSE = 1.0
+#: Seconds for which a change counter must be too low.
+_SURE = 0.2
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 
@@ -38,7 +40,7 @@ class SQLiteTx(DriverTx):
     Attributes:
         file: (device, inode) of the file that it has opened; None for a caller's connection.
         wal: likewise of its write-ahead log, once that was seen.
-        wal_due: when to check the log again, by the monotonic clock.
+        wal_due: when to check the log and the counter again, by the monotonic clock.
     """
 
     file: tuple[int, int] | None = None
@@ -161,6 +163,7 @@ class SQLite(DriverDialect):
         self.path = path
         self._statement_timeout = statement_timeout
         self._was_opened = False
+        self._watched: dict[tuple[int, int], _Counter] = {}
         self._busy = busy_timeout
         macros = {
             "now": _NOW,
@@ -201,7 +204,8 @@ class SQLite(DriverDialect):
 
     def check(self, tx: Any) -> None:
         """A removed or replaced file takes what is written with it: its inode is compared before
-        each commit and read, and that of the write-ahead log once a second."""
+        each commit and read, and that of the write-ahead log and the change counter once a second.
+        """
         if tx.file is None:
             return
         if _file_at(self.path) != tx.file:
@@ -222,6 +226,22 @@ class SQLite(DriverDialect):
                     "process had it open, so the last commits may be lost: stop all processes, "
                     "then run: sqlite3 FILE 'PRAGMA integrity_check'"
                 )
+
+            if self._is_written_over(tx.file, now):
+                raise DatabaseReplaced(
+                    f"the SQLite file {self.path} was written over with an older copy while this "
+                    "process had it open, and its write-ahead log does not belong to that copy: "
+                    f"stop all processes, delete {self.path}-wal and {self.path}-shm, then copy "
+                    "it again"
+                )
+
+    def _is_written_over(self, file: tuple[int, int], now: float) -> bool:
+        try:
+            if file not in self._watched:
+                self._watched[file] = _Counter(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+            return self._watched[file].is_behind(now)
+        except OSError:  # no descriptor is free: the next check may find one
+            return False
 
     def _set_aside_old_log(self, tx: Any) -> None:
         """Rename the log of the old file, which SQLite would replay into the new one."""
@@ -281,6 +301,38 @@ class SQLite(DriverDialect):
             return None
         within = min(max(value, EARLIEST.timestamp()), LATEST.timestamp())
         return datetime.fromtimestamp(within, UTC)
+
+
+class _Counter:
+    """The change counter of a file, by which an older copy is known that was written over it.
+
+    That keeps the inode, as with cp. SQLite only ever raises the counter, and a checkpoint brings
+    the newest one (https://sqlite.org/fileformat.html, 1.3.7).
+
+    Args:
+        reader: a descriptor of the file. It is never closed: closing one releases all locks that
+            SQLite holds on the file in this process (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+
+    def __init__(self, reader: int) -> None:
+        self._reader = reader
+        self._highest = 0
+        self._behind_since: float | None = None
+
+    def is_behind(self, now: float) -> bool:
+        """Whether it has been lower than before for a while, as a single look may meet a page that
+        is just written. Said once."""
+        found = os.pread(self._reader, 4, 24)
+        counter = int.from_bytes(found, "big") if len(found) == 4 else 0
+        if counter >= self._highest:
+            self._highest, self._behind_since = counter, None
+            return False
+        if self._behind_since is None:
+            self._behind_since = now
+        if now - self._behind_since < _SURE:
+            return False
+        self._highest, self._behind_since = counter, None
+        return True
 
 
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
