@@ -12,7 +12,7 @@ from hammerflow.worker.supervisor.round_results import HeldJob
 
 __all__ = ["SUSPECTS", "Suspects"]
 
-SUSPECTS = RowFlags.SUSPECT | RowFlags.WORKER_SUSPECT
+SUSPECTS = int(RowFlags.SUSPECT | RowFlags.WORKER_SUSPECT)
 
 
 class Suspects:
@@ -34,7 +34,7 @@ class Suspects:
         peers.append(self)
 
     def __bool__(self) -> bool:
-        return self.count > 0
+        return self._of_children.count > 0 or self._of_workers.count > 0
 
     @property
     def count(self) -> int:
