@@ -294,11 +294,6 @@ class Workflows(Verbs):
         pages = in_chunks(parent_ids, PAGE)
         return [row for page in pages for row in self._database.rows("edges_of", ids=page)]
 
-    def edges_into(self, child_id: bytes) -> Sequence[bytes]:
-        """The jobs and workflows that a job depends on by edges."""
-        rows = self._database.rows("edges_into", ids=[child_id])
-        return [parent_id for _, parent_id, _ in rows]
-
     def named(self, workflow_id: bytes, name: str) -> bytes | None:
         """The job of a node."""
         rows = self._database.rows("member_named", id=workflow_id, name=name)
