@@ -32,7 +32,7 @@ DOORS = {
     "redis": r"(notifiers/transports|sinks)/.*\.py",
     "click": r"cli/.*\.py",
     "rich": r"cli/.*\.py",
-    "croniter": r"cron\.py",
+    "croniter": r"schedules/cron\.py",
 }
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|TRUNCATE|MERGE|REPLACE)\s")
 

@@ -1,0 +1,1 @@
+"""Schedules: when recurring jobs are due."""

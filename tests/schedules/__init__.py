@@ -1,0 +1,1 @@
+"""Tests of schedules: when they are due."""
