@@ -12,6 +12,7 @@ from hammerflow.ids import name_id, new_id, unnamed
 from hammerflow.jobs.job import JobState
 from hammerflow.stores.names import BELIEVED
 from tests.stores.kit import Desk, spawned
+from tests.stores.workflow_kit import Sketch
 
 TABLES = ("jobs", "ready", "done", "errors", "queues", "tasks", "workers", "worker_tasks")
 
@@ -28,24 +29,44 @@ def later(desk: Desk) -> None:
 
 
 def by_one(desk: Desk) -> None:
-    desk.store.jobs.insert_one(desk.job(queue="mail", task="send"))
+    desk.store.jobs.insert_one(desk.job(queue="mail", task="t"))
 
 
 def by_many(desk: Desk) -> None:
-    desk.put(desk.job(queue="mail", task="send"))
+    desk.put(desk.job(queue="mail", task="t"))
 
 
 def in_a_transaction(desk: Desk) -> None:
     with desk.store.transaction() as tx:
-        desk.store.jobs.insert([desk.job(queue="mail", task="send")], tx)
+        desk.store.jobs.insert([desk.job(queue="mail", task="t")], tx)
 
 
 def by_a_spawner(desk: Desk) -> None:
     (parent,) = desk.run(desk.job(queue="other"))
-    desk.settle((parent, spawned(desk.child(parent, 0, queue="mail", task="send"))))
+    desk.settle((parent, spawned(desk.child(parent, 0, queue="mail", task="t"))))
 
 
-WAYS = pytest.mark.parametrize("put", [by_one, by_many, in_a_transaction, by_a_spawner])
+def in_a_workflow(desk: Desk) -> None:
+    sketch = Sketch()
+    sketch.job(queue="mail")
+    sketch.put(desk)
+
+
+def on_a_connection_of_the_caller(desk: Desk) -> None:
+    with contextlib.closing(desk.store.database.open_connection()) as connection:
+        connection.cursor().execute("BEGIN")
+        jobs = [desk.job(queue="mail", task="t")]
+        desk.store.jobs.insert(jobs, desk.store.foreign(connection))
+        connection.cursor().execute("COMMIT")
+
+
+WAYS = pytest.mark.parametrize(
+    "put",
+    [
+        by_one, by_many, in_a_transaction, by_a_spawner, in_a_workflow,
+        on_a_connection_of_the_caller,
+    ],
+)  # fmt: skip
 
 
 @WAYS
@@ -64,12 +85,12 @@ def test_jobs_are_served_after_their_names_were_deleted(
         claimed = [
             job
             for queue in other.queues.names()
-            for job in desk.claim(queue=queue, tasks=["send"], store=other)
+            for job in desk.claim(queue=queue, tasks=["t"], store=other)
         ]
         assert len(claimed) == 1
         (seen,) = other.jobs.get_many([claimed[0].id])
         assert seen.queue in (("mail",) if not is_believed else ("mail", unnamed(name_id("mail"))))
-        assert seen.task in ("send", unnamed(name_id("send")))
+        assert seen.task in ("t", unnamed(name_id("t")))
 
 
 def test_a_process_writes_again_what_it_has_written(
