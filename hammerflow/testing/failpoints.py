@@ -32,6 +32,7 @@ A worker imports this module only if it is told to, so failpoints cost nothing o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import random
@@ -178,7 +179,8 @@ class _Failpoints:
         if action == "freeze":
             members = {*family(self._worker)} - {os.getpid()}
             for pid in [*members, os.getpid()]:
-                os.kill(pid, signal.SIGSTOP)
+                with contextlib.suppress(ProcessLookupError):  # that one has just ended
+                    os.kill(pid, signal.SIGSTOP)
         else:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -112,10 +112,10 @@ class Nemesis:
     def _run(self) -> None:
         try:
             self._break_things()
+        finally:
             for _, mend in self._due:
                 mend()
             self._due.clear()
-        finally:
             self._idle.set()
         self._left.wait()
 
