@@ -236,12 +236,9 @@ class SQLite(DriverDialect):
                 )
 
     def _is_written_over(self, file: tuple[int, int], now: float) -> bool:
-        try:
-            if file not in self._watched:
-                self._watched[file] = _Counter(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
-            return self._watched[file].is_behind(now)
-        except OSError:  # no descriptor is free: the next check may find one
-            return False
+        if file not in self._watched:
+            self._watched[file] = _Counter(file)
+        return self._watched[file].is_behind(now)
 
     def _set_aside_old_log(self, tx: Any) -> None:
         """Rename the log of the old file, which SQLite would replay into the new one."""
@@ -307,25 +304,26 @@ class _Counter:
     """The change counter of a file, by which an older copy is known that was written over it.
 
     That keeps the inode, as with cp. SQLite only ever raises the counter, and a checkpoint brings
-    the newest one (https://sqlite.org/fileformat.html, 1.3.7).
+    the newest one (https://sqlite.org/fileformat.html, 1.3.7). It is read through a descriptor that
+    SQLite has open: to close one of our own would release all locks that SQLite holds on the file
+    in this process (https://sqlite.org/howtocorrupt.html, 2.2).
 
     Args:
-        reader: a descriptor of the file. It is never closed: closing one releases all locks that
-            SQLite holds on the file in this process (https://sqlite.org/howtocorrupt.html, 2.2).
+        file: (device, inode).
     """
 
-    def __init__(self, reader: int) -> None:
-        self._reader = reader
+    def __init__(self, file: tuple[int, int]) -> None:
+        self._file = file
+        self._descriptor = -1
         self._highest = 0
         self._behind_since: float | None = None
 
     def is_behind(self, now: float) -> bool:
         """Whether it has been lower than before for a while, as a single look may meet a page that
         is just written. Said once."""
-        found = os.pread(self._reader, 4, 24)
-        counter = int.from_bytes(found, "big") if len(found) == 4 else 0
-        if counter >= self._highest:
-            self._highest, self._behind_since = counter, None
+        counter = self._read()
+        if counter is None or counter >= self._highest:
+            self._highest, self._behind_since = counter or self._highest, None
             return False
         if self._behind_since is None:
             self._behind_since = now
@@ -333,6 +331,24 @@ class _Counter:
             return False
         self._highest, self._behind_since = counter, None
         return True
+
+    def _read(self) -> int | None:
+        """None where no descriptor is found, or the file has no header yet."""
+        try:
+            if not self._is_open(self._descriptor):
+                listed = map(int, os.listdir("/dev/fd"))
+                self._descriptor = next(filter(self._is_open, listed), -1)
+            found = os.pread(self._descriptor, 4, 24)
+        except OSError:
+            return None
+        return int.from_bytes(found, "big") if len(found) == 4 else None
+
+    def _is_open(self, descriptor: int) -> bool:
+        try:
+            status = os.fstat(descriptor)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._file
 
 
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
