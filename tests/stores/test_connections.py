@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -232,6 +233,18 @@ def test_the_servers_limit_is_known_in_any_language() -> None:
         database = open_store(Settings(database=url, pool_timeout=0.1)).database
         with pytest.raises(StoreUnavailable, match=r"schon zu viele.*raise the server.s limit"):
             database.run("migrations_applied")
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_a_server_that_never_greets_is_given_up_after_the_time_to_connect(scheme: str) -> None:
+    """It hangs, or another program has the port; far less than the time-out of a statement."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"{scheme}://me@127.0.0.1:{listener.getsockname()[1]}/shop"
+        settings = Settings(database=url, connect_timeout=1, statement_timeout=60)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="check that it runs"):
+            open_store(settings).clock()
+        assert time.monotonic() - began < 40
 
 
 def test_a_connection_that_was_interrupted_serves_nobody_else(desk: Desk) -> None:

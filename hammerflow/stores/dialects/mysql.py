@@ -164,9 +164,18 @@ def _literal_bytes(value: bytes) -> str:
 
 
 class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-ignore]
-    """Reads the system's certificates once, and not for each connection (30 ms of CPU)."""
+    """Waits no longer for a server's greeting than for its socket, and reads the system's
+    certificates once, and not for each connection (30 ms of CPU)."""
 
     _contexts: ClassVar[dict[str, Any]] = {}
+
+    def connect(self, sock: Any = None) -> None:
+        statement = self._read_timeout, self._write_timeout
+        self._read_timeout = self._write_timeout = self.connect_timeout
+        try:
+            super().connect(sock)
+        finally:
+            self._read_timeout, self._write_timeout = statement
 
     def _create_ssl_ctx(self, sslp: Any) -> Any:
         if not isinstance(sslp, dict):
