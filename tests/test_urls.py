@@ -123,6 +123,8 @@ def test_a_mysql_url_gives_the_drivers_arguments(url: str, arguments: dict[str, 
         ("mysql://u:1?hunter2@h/d", "percent-encoded"),
         ("postgresql://[::1/d", "percent-encoded"),
         ("postgresql://u:hun@ter2@h/d", "percent-encoded"),
+        ("postgresql://u:hun%ter2@h/d", "% is %25"),
+        ("postgresql://u:hun%00ter2@h/d", "% is %25"),
     ],
 )
 def test_a_wrong_url_is_refused_without_its_password(url: str, said: str) -> None:

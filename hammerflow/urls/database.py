@@ -81,7 +81,9 @@ _DIALECTS: Mapping[str, Dialect] = {
     "mysql": "mysql", "mysql+pymysql": "mysql", "mariadb": "mysql", "mariadb+pymysql": "mysql",
 }  # fmt: skip
 _SLASHES = "a SQLite URL has three slashes and a path: sqlite:///hammerflow.db"
-_ENCODE = "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
+_ENCODE = (
+    "a special character in user or password must be percent-encoded (@ is %40, / is %2F, % is %25)"
+)
 
 
 def _sqlite_url(rest: str) -> DatabaseURL:
@@ -115,7 +117,8 @@ def _server_url(dialect: Dialect, rest: str) -> DatabaseURL:
     if parts.fragment or "@" in parts.path + parts.query:
         raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}")
     login, _, place = parts.netloc.rpartition("@")
-    if dialect == "postgres" and "@" in login:  # libpq would take the rest of it for the host
+    # libpq would take the rest of the login for the host, and refuses a % that encodes nothing
+    if dialect == "postgres" and ("@" in login or re.search("%(?![0-9A-Fa-f]{2})|%00", url)):
         raise ConfigError(f"the {scheme} URL cannot be read: {_ENCODE}")
     user, has_password, password = login.partition(":")
     host, port = _host(place, scheme)

@@ -12,7 +12,7 @@ from hammerflow.text import safe_repr
 __all__ = ["checked_redis_url", "shareable_redis_url"]
 
 _ENCODE: Final = (
-    "a special character in user or password must be percent-encoded (@ is %40, / is %2F)"
+    "a special character in user or password must be percent-encoded (@ is %40, / is %2F, % is %25)"
 )
 #: The options of https://redis.readthedocs.io/en/stable/connections.html that matter to rings.
 _OPTIONS: Final = frozenset(

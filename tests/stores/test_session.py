@@ -156,13 +156,15 @@ def test_a_postgresql_session_is_the_same_whatever_its_role_sets(
 
 
 def test_what_a_postgresql_url_cannot_mean_is_refused() -> None:
-    for query, words in (
-        ("foo=1", "foo"),
-        ("client_encoding=latin1", "client_encoding must be UTF8, not 'latin1'"),
-        ("keepalive_idle=1", "keepalive_idle"),
+    for place, words in (
+        ("h/d?foo=1", '"foo"'),
+        ("h/d?client_encoding=latin1", "client_encoding must be UTF8, not 'latin1'"),
+        ("h/d?keepalive_idle=1", '"keepalive_idle"'),
+        ("[::1]x,h/d", "unexpected character"),
+        ("h/d?password=s3cret=1&foo=1", "extra key/value separator"),
     ):
         with pytest.raises(ConfigError, match=words) as caught:
-            open_store(Settings(database=f"postgresql://shop:s3cret@h/d?{query}"))
+            open_store(Settings(database=f"postgresql://shop:s3cret@{place}"))
         assert "s3cret" not in str(caught.value)
     open_store(Settings(database="postgresql://h/d?client_encoding=utf-8&connect_timeout=3"))
     with pytest.raises(ConfigError, match="bad value for connect_timeout: 'abc'"):

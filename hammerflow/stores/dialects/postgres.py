@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from hammerflow.errors import ConfigError, MissingExtra
 from hammerflow.options.checks import LATEST
@@ -322,7 +323,9 @@ def _parameters(conninfo: str) -> dict[str, Any]:
     try:
         given = psycopg.conninfo.conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError as error:
-        reason = " ".join(str(error).split())
+        reason, colon, quoted = " ".join(str(error).split()).partition(': "')
+        if quoted[:-1] in dict(parse_qsl(urlsplit(conninfo).query, keep_blank_values=True)):
+            reason += colon + quoted  # an option's name; else libpq may quote the password
         raise ConfigError(
             f"the postgresql URL cannot be used: {reason}; the PostgreSQL manual lists its options "
             'under "Parameter Key Words"'
