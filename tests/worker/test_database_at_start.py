@@ -1,4 +1,4 @@
-"""A worker that starts while its database is down."""
+"""A worker that starts or ends while its database is down."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_worker_waits_for_its_database(kind: type[Postgres | MariaDB], tmp_pat
         store.close()
         server.stop()
         patient, stopped = Started(tmp_path, url), Started(tmp_path, url)
-        bounded = Started(tmp_path, url, "--wait-for-database", "0.3")
+        bounded = Started(tmp_path, url, "--wait-for-database", "3")
         impatient = Started(tmp_path, url, "--wait-for-database", "0", "--burst")
 
         assert (bounded.process.wait(60), impatient.process.wait(60)) == (1, 1)
@@ -74,7 +74,14 @@ def test_a_worker_waits_for_its_database(kind: type[Postgres | MariaDB], tmp_pat
         assert patient.log.count("the database is down") == 1
         assert patient.log.count("the database is back after") == 1
         assert patient.end() == 0
-        assert "Traceback" not in patient.log + stopped.log + bounded.log + impatient.log
+        assert patient.log.count("drained: released 0 leases") == 1
+        left = Started(tmp_path, url)
+        left.wait_for("worker started")
+        server.stop()
+        assert left.end() == 1
+        assert left.log.count("could not deregister") == 1 and "drained" not in left.log
+        logs = patient.log + stopped.log + bounded.log + impatient.log + left.log
+        assert "Traceback" not in logs
 
 
 def test_a_file_that_cannot_be_opened_is_not_waited_for(tmp_path: Path) -> None:

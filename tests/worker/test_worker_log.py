@@ -123,16 +123,24 @@ def test_a_drain_counts_what_runs_and_what_it_released(sqlite_shop: Shop) -> Non
     assert (drained["message"], drained["leases"]) == ("drained: released 0 leases", 0)
 
 
-def test_a_drain_that_kills_says_so_and_counts_the_releases(sqlite_shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("grace", "why"), [("0.2", "the grace period is over"), ("60", "a second signal came")]
+)
+def test_a_drain_that_kills_says_so_and_counts_the_releases(
+    sqlite_shop: Shop, grace: str, why: str
+) -> None:
     shop = sqlite_shop
-    worker = shop.worker("--log-format", "json", "--grace", "0.2", children=1)
+    worker = shop.worker("--log-format", "json", "--grace", grace, children=1)
     held = shop.send("hold", "gate")
     run = shop.wait_for_run(held)
+    if grace == "60":
+        worker.signal(signal.SIGTERM)
+        _all_lines(worker, "draining", 1)
 
     assert worker.stop() == 0
 
     [killed] = _lines(worker, "killing child")
     [drained] = _lines(worker, "drained")
-    assert killed["message"] == f"killing child {run.pid}: the grace period is over"
+    assert killed["message"] == f"killing child {run.pid}: {why}"
     assert killed["running"] == 1
     assert (drained["message"], drained["leases"]) == ("drained: released 1 lease", 1)

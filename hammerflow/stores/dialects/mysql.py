@@ -168,6 +168,8 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-
     certificates once, and not for each connection (30 ms of CPU)."""
 
     _contexts: ClassVar[dict[str, Any]] = {}
+    _read_timeout: float | None
+    _write_timeout: float | None
 
     def connect(self, sock: Any = None) -> None:
         statement = self._read_timeout, self._write_timeout

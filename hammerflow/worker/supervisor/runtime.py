@@ -292,13 +292,16 @@ class Runtime:
             claimer.stop(timeout=1.0)
         self.pool.drain()
 
-    def stop(self) -> bool:
+    def stop(self, why: str) -> bool:
         """Kill what still runs, write all outcomes, sign off, and close everything.
+
+        Args:
+            why: what ends the bodies that still run, for the log.
 
         Returns:
             False if the database could not be reached for it: others wait for the leases to end.
         """
-        self.pool.kill_all("the grace period is over")
+        self.pool.kill_all(why)
         self.pool.have_ended.wait(_KILL_WAIT)
         self.pool.stop()
         is_written = self._settler.stop(_LAST_WRITES)

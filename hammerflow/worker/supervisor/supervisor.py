@@ -209,10 +209,13 @@ class Supervisor:
         _log_drain(runtime.pool.running(), self._options.grace)
         runtime.drain()
         self._wait_for_jobs(runtime)
-        is_written = runtime.stop()
+        is_second = self._signals.stops > 1
+        why = "a second signal came" if is_second else "the grace period is over"
+        is_written = runtime.stop(why)
         released = runtime.pool.released - released
-        leases = counted(released, "lease")
-        log.info("drained: released %s", leases, extra=facts(leases=released))
+        if is_written:
+            leases = counted(released, "lease")
+            log.info("drained: released %s", leases, extra=facts(leases=released))
         log.info("worker stopped")
         return 0 if is_written else 1
 
