@@ -18,22 +18,27 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.proof.versions.roots import NEWEST, OLDEST, SHARED, Release, make, share
+from tests.proof.versions.roots import NEWEST, OLDEST, SHARED, Release, make, share, tool
 
 _HERE = Path(__file__).resolve().parents[3]
 _INSIDE = "HAMMERFLOW_TEST_NAMESPACE"  # says that the mounts are ours alone
 _SECOND = "not sqlite and not postgres"  # what the second root's servers are run for
-_PACKAGES = ("aiosqlite", "attrs", "fastapi", "greenlet", "hypothesis", "pydantic", "mypy")
-_PACKAGES += ("pytest", "pytest-timeout", "pytest-xdist", "sqlalchemy", "types-PyYAML", "uvicorn")
+_PACKAGES = (
+    *("aiosqlite", "attrs", "fastapi", "greenlet", "hypothesis", "pydantic", "mypy"),
+    *("pytest", "pytest-timeout", "pytest-xdist", "sqlalchemy", "types-PyYAML", "uvicorn"),
+)
 
 
 def main() -> int:
     """Make the roots, then run everything in a mount namespace of its own."""
-    parser = argparse.ArgumentParser(prog="python -m tests.proof.versions", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.proof.versions", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("release", choices=("newest", "oldest"))
     usual = Path(os.environ.get("XDG_CACHE_HOME", "/var/cache"), "hammerflow-roots")
     parser.add_argument("--folder", type=Path, default=usual)
     parser.add_argument("--chaos", type=float, default=60.0, help="seconds on each database")
+    parser.add_argument("-k", default="", metavar="EXPRESSION", help="which tests, as for pytest")
     given, pytest = parser.parse_known_args()
     if os.geteuid():
         parser.error("root is needed to make and to enter the root file systems")
@@ -44,8 +49,14 @@ def main() -> int:
     if _INSIDE not in os.environ:
         os.environ[_INSIDE] = "1"
         again = [sys.executable, "-m", "tests.proof.versions", *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *again])
-    return Trial(release, given.folder).run(pytest, given.chaos)
+        private = ["unshare", "--mount", "--propagation", "private"]
+        os.execv(tool("unshare", "util-linux"), [*private, *again])
+    return Trial(release, given.folder).run(pytest, given.k, given.chaos)
+
+
+def selections(given: str) -> tuple[str, str]:
+    """pytest's -k on the first root, and on the second, which serves MariaDB alone."""
+    return given, f"({given}) and {_SECOND}" if given else _SECOND
 
 
 class Trial:
@@ -63,17 +74,18 @@ class Trial:
         if release.python is not None:
             self._move_in(release.python)
 
-    def run(self, pytest: list[str], chaos: float) -> int:
-        """Run the suite and the chaos on each database; 1 if one of them failed."""
-        options = pytest or ["-n", "2"]
-        self._call("suite", self._servers(second=False), "pytest", *options)
+    def run(self, pytest: list[str], given: str, chaos: float) -> int:
+        """Run the selected tests and the chaos on each database; 1 if one of them failed."""
+        options = [*(pytest or ["-n", "2"]), "-k"]
+        first, second = selections(given)
+        self._call("suite", self._servers(second=False), "pytest", *options, first)
         runs = [(False, "sqlite"), (False, "postgres"), (False, "mariadb")]
         if self._release.second.serves:
-            self._call("suite", self._servers(second=True), "pytest", *options, "-k", _SECOND)
+            self._call("suite", self._servers(second=True), "pytest", *options, second)
             runs.append((True, "mariadb"))
-        for second, database in runs if chaos else ():
+        for other, database in runs if chaos else ():
             minutes = f"--minutes={chaos / 60}"
-            servers = self._servers(second=second)
+            servers = self._servers(second=other)
             self._call("chaos", servers, "tests.proof.chaos", "--database", database, minutes)
         print(f"\n{datetime.now(UTC):%Y-%m-%d}")
         for what, versions, code in self._results:

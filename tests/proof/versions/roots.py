@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NEWEST", "OLDEST", "SHARED", "Release", "Root", "make", "share"]
+__all__ = ["NEWEST", "OLDEST", "SHARED", "Release", "Root", "make", "share", "tool"]
 
 _DEBIAN = "http://deb.debian.org/debian"
 _UBUNTU = "http://archive.ubuntu.com/ubuntu"
@@ -81,9 +81,11 @@ def make(root: Root, folder: Path) -> Path:
     if path.exists():
         return path
     if shutil.which("mmdebstrap") is None:
-        subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
-        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "mmdebstrap"]
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+        apt = tool("apt-get", "apt")
+        for what in ["update"], ["install", "-y", "--no-install-recommends", "mmdebstrap"]:
+            done = subprocess.run([apt, "-q", *what], stdout=subprocess.DEVNULL, check=False)
+            if done.returncode:
+                raise SystemExit(f"apt-get {what[0]} failed: install mmdebstrap yourself")
     options, mirrors = ["--variant=minbase", f"--include={','.join(root.packages)}"], [_DEBIAN]
     if root.suite != "sid":
         mirrors = [
@@ -104,23 +106,35 @@ def make(root: Root, folder: Path) -> Path:
     return draft.rename(path)
 
 
+def tool(program: str, package: str) -> str:
+    """The path of a program; ends with a sentence where it is missing."""
+    if (path := shutil.which(program)) is None:
+        raise SystemExit(
+            f"{program} not found: the root file systems need Debian or Ubuntu, with {package}"
+        )
+    return path
+
+
 def share(root: Path, folders: Sequence[str]) -> None:
     """Show folders of this machine in the root; the mounts end with the mount namespace."""
     for folder in folders:
         target = root / folder.lstrip("/")
         target.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", "--rbind", folder, str(target)], check=True)
+        subprocess.run([tool("mount", "mount"), "--rbind", folder, str(target)], check=True)
 
 
 def _ubuntu_keys(folder: Path) -> Path:
     keys = folder / "ubuntu-archive-keyring.gpg"
     if not keys.exists():
-        with urllib.request.urlopen(_KEYS, timeout=60) as answer:
-            package = answer.read()
+        try:
+            with urllib.request.urlopen(_KEYS, timeout=60) as answer:
+                package = answer.read()
+        except OSError as error:
+            raise SystemExit(f"{_KEYS} cannot be had: {error}") from None
         if hashlib.sha256(package).hexdigest() != _KEYS_SHA256:
             raise SystemExit(f"{_KEYS} is not the package that it was")
         with tempfile.TemporaryDirectory() as unpacked:
             (deb := Path(unpacked, "keys.deb")).write_bytes(package)
-            subprocess.run(["dpkg", "-x", str(deb), unpacked], check=True)
+            subprocess.run([tool("dpkg", "dpkg"), "-x", str(deb), unpacked], check=True)
             shutil.copy(next(Path(unpacked).rglob(keys.name)), keys)
     return keys
