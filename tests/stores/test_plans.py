@@ -50,6 +50,11 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "waiting_count": {"n": 1, "failed": 0, "skipped": 0, "cause": None, "ids": some("w")},
     "waiting_delete": {"ids": some("w")},
     "waiting_below": {"ids": some("w"), "n": 20},
+    "waiting_recount": {
+        "pending": 1, "failed": 0, "skipped": 0, "cause": None, "ids": some("w"),
+    },
+    "orphans": {"ids": some("w")[:5]},
+    "leases_free": {"ids": some("l")},
     "edges_of": {"ids": some("r")},
     "edges_into": {"ids": some("w")},
     "barriers_lock": {"ids": some("f")},
@@ -62,6 +67,11 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "members_scheduled": {"ids": some("s")},
     "members_parked": {"ids": some("r")},
     "members_running": {"id": key("f", 7)},
+    "members_running_ids": {"id": key("f", 7)},
+    "members_awaiting_children": {"id": key("f", 7)},
+    "members_snapshot": {"id": key("f", 7)},
+    "waiting_slice": {"after": key("w", 9), "n": 100},
+    "jobs_missing": {"ids": some("w")[:5]},
     "scheduled_next": {},
     "unique_holders": {"ukeys": ["1", "2"]},
     "unique_release": {"ukeys": ["1", "2"], "ids": some("r")},
@@ -91,11 +101,12 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "members_page": {"id": key("f", 7), "ids": some("w")},
     "dependents_states": {"id": some("d")[3]},
     "dependencies_states": {"id": some("w")[3], "workflow_id": key("f", 7), "parent": IDS[0]},
-}
+}  # fmt: skip
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
 MYSQL: dict[str, dict[str, Any]] = {
     "claim_read": CLAIM,
     "leases_take": {**PLACE, "worker_id": 1, "ids": some("r")},
+    "ready_lock": {**PLACE, "ids": some("r")},
     "leases_lock": {"worker_id": 9, "ids": some("l")},
     "promote_pick": {"n": 100},
     "scheduled_delete": {"ids": some("s")},
@@ -246,8 +257,9 @@ def run(tx: Tx, name: str, values: dict[str, Any]) -> None:
 
 
 CHANGES = (
-    "waiting_count", "waiting_delete", "leases_de", "leases_c", "leases_t", "drop_", "unique_rel",
-    "scheduled_d", "barriers_c", "barriers_d", "worker_b", "ready_delete_through",
+    "waiting_count", "waiting_recount", "waiting_delete", "leases_de", "leases_c", "leases_t",
+    "drop_", "unique_rel", "scheduled_d", "barriers_c", "barriers_d", "worker_b",
+    "ready_delete_through",
 )  # fmt: skip
 
 

@@ -35,13 +35,13 @@ DELETE FROM {barriers}
 WHERE id IN (:ids*uuid)
 
 -- name: waiting_count
-UPDATE {waiting}
+UPDATE {waiting} {by_primary}
 SET pending = pending - :n::integer, failed = failed + :failed::integer,
   skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
 WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_recount
-UPDATE {waiting}
+UPDATE {waiting} {by_primary}
 SET pending = :pending::integer, failed = :failed::integer, skipped = :skipped::integer,
   cause = :cause::uuid
 WHERE job_id IN (:ids*uuid)
@@ -61,7 +61,7 @@ LIMIT :n::bigint
 -- names them as its only dependent: siblings, and members of the same workflow.
 -- name: orphans
 SELECT w.job_id
-FROM {waiting} w
+FROM {waiting} w {by_primary}
 WHERE w.job_id IN (:ids*uuid)
   AND NOT EXISTS (SELECT 1 FROM {edges} e JOIN {jobs} j ON j.id = e.parent_id LEFT JOIN {done} d ON d.job_id = j.id
                   LEFT JOIN {barriers} g ON g.id = j.id

@@ -1,6 +1,7 @@
 -- Times that are written back are read as text (CAST): PyMySQL would return a datetime.
 -- Every statement on a hot table forces the primary key: the statistics say the table is empty, and
 -- without the hint the optimizer scans all of it and locks other workers' rows (877 deadlocks, measured).
+-- MySQL scans the key, hint or not, for what the key alone can answer: such a statement reads the lease, too.
 -- A DELETE of one table takes no such hint, one of several takes it, but MySQL scans there all the
 -- same: MariaDB gets the second form (/*M!), and MySQL, from 8.0.20 on, the first one with its own hint.
 -- name: queue_ensure
@@ -96,7 +97,6 @@ WHERE worker_id = :worker_id::bigint
 ORDER BY job_id
 FOR UPDATE SKIP LOCKED
 
--- It reads the lease too: MySQL scans the key for what the key alone can answer.
 -- name: leases_wait
 SELECT job_id, lease
 FROM {leases} FORCE INDEX (PRIMARY)
@@ -109,6 +109,7 @@ FOR UPDATE
 SELECT job_id
 FROM {leases} FORCE INDEX ({prefix}leases_job)
 WHERE job_id IN (:ids*uuid)
+  AND lease >= 0
 ORDER BY job_id
 FOR UPDATE SKIP LOCKED
 
@@ -136,7 +137,7 @@ FOR UPDATE SKIP LOCKED
 -- depth of 1 000 MySQL would fail, and MariaDB stops.
 -- name: waiting_below
 WITH RECURSIVE below (id) AS (
-  SELECT job_id FROM {waiting} FORCE INDEX (PRIMARY) WHERE job_id IN (:ids*uuid)
+  SELECT job_id FROM {waiting} FORCE INDEX (PRIMARY) WHERE job_id IN (:ids*uuid) AND lease >= 0
   UNION
   SELECT e.child_id FROM below b JOIN {edges} e FORCE INDEX (PRIMARY) ON e.parent_id = b.id
   UNION
@@ -154,12 +155,6 @@ FROM {waiting} FORCE INDEX (PRIMARY)
 WHERE job_id IN (:ids*uuid)
 ORDER BY job_id
 FOR UPDATE
-
--- name: waiting_count
-UPDATE {waiting} FORCE INDEX (PRIMARY)
-SET pending = pending - :n::integer, failed = failed + :failed::integer,
-  skipped = skipped + :skipped::integer, cause = COALESCE(cause, :cause::uuid)
-WHERE job_id IN (:ids*uuid)
 
 -- name: waiting_delete
 DELETE /*+ INDEX({waiting} PRIMARY) */ /*M! {waiting} */
@@ -245,6 +240,20 @@ ORDER BY j.id
 SELECT count(*)
 FROM {nodes} n FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {leases} l FORCE INDEX ({prefix}leases_job) ON l.job_id = n.job_id
+WHERE n.workflow_id = :id::uuid
+
+-- name: members_running_ids
+SELECT n.job_id
+FROM {nodes} n FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {leases} l FORCE INDEX ({prefix}leases_job) ON l.job_id = n.job_id
+WHERE n.workflow_id = :id::uuid
+ORDER BY n.job_id
+
+-- name: members_awaiting_children
+SELECT n.job_id, j.flags
+FROM {nodes} n FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {barriers} g FORCE INDEX (PRIMARY) ON g.id = n.job_id
+STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = n.job_id
 WHERE n.workflow_id = :id::uuid
 
 -- name: barriers_lock
