@@ -417,7 +417,8 @@ class Hammerflow:
         Raises:
             StoreUnavailable: the database cannot be reached, or was lost during the commit: then
                 whether it took place is unknown.
-            HammerflowError: a plain ``with`` where an event loop runs, which it would stop.
+            HammerflowError: a plain ``with`` where an event loop runs, which it would stop; or a
+                statement inside has ended the transaction, or on PostgreSQL has failed.
         """
         return self._enqueuer.block()
 

@@ -17,6 +17,7 @@ from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.connections import Connections
 from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
 from hammerflow.stores.statements import Statement
+from hammerflow.stores.tx_state import TxState
 
 __all__ = [
     "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx", "running_loop",
@@ -49,6 +50,7 @@ class Tx(Protocol):
     foreign: bool  # the transaction of a caller, who commits it
     since: float | None  # when the statement under way was sent, where the peer may fall silent
     interrupted: bool  # see interrupt(): what was to end may have ended by itself
+    has_jobs: bool  # hammerflow has written in this transaction of our own
 
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""
@@ -115,8 +117,9 @@ class Dialect(Protocol):
     def rollback(self, tx: Tx) -> None:
         """Roll it back; harmless when none is open."""
 
-    def can_commit(self, tx: Tx) -> bool:
-        """False if the database can only roll it back, because a statement has failed."""
+    def state(self, tx: Tx) -> TxState:
+        """What the statements of a caller have made of a transaction. One that the caller has begun
+        is not ENDED: the next one may begin now."""
 
     def interrupt(self, tx: Tx) -> None:
         """Have the statement under way fail, from another thread. It may reach the server when that
@@ -209,7 +212,10 @@ class Database:
 
         Raises:
             StoreUnavailable: as for :meth:`unit`; the caller rolls back.
+            HammerflowError: a statement of the caller has failed or ended the transaction.
         """
+        self.dialect.state(tx).check()
+        tx.has_jobs = True
         try:
             return work(tx)
         except Exception as error:
@@ -250,18 +256,16 @@ class Database:
         Raises:
             StoreUnavailable: no connection, or one lost during the block or the commit, whose
                 fate is then unknown; or the block was rolled back because of another transaction.
-            HammerflowError: the block has swallowed an error after which nothing can be committed.
+            HammerflowError: a statement of the block has failed or ended the transaction.
         """
         with self._turn(loop) if self._one_writer else contextlib.nullcontext():
             tx = self._begin()
             try:
                 yield tx
-                if not self.dialect.can_commit(tx):
-                    raise HammerflowError(
-                        "nothing was committed: a statement of this transaction has failed, and "
-                        "the database can only roll it back; let its error leave the block"
-                    )
-                self.dialect.commit(tx)
+                state = self.dialect.state(tx)
+                if state is not TxState.ENDED or tx.has_jobs:
+                    state.check()
+                    self.dialect.commit(tx)
             except BaseException as error:
                 code = self._abort(tx, _driver_error(error))
                 if code.kind in _PASSING and not isinstance(error, HammerflowError):
@@ -374,7 +378,7 @@ class Database:
         retries = _Retries()
         while True:
             tx = self._take(for_block=True)
-            tx.repeated = False
+            tx.repeated = tx.has_jobs = False
             try:
                 self.dialect.begin(tx)
             except BaseException as error:
@@ -440,7 +444,8 @@ class Database:
         self, error: BaseException, code: ErrorCode, *, is_block: bool = False
     ) -> StoreUnavailable:
         """The error for a caller; ``is_block``: it is the caller who runs the work again."""
-        reason = " ".join(str(error).split())
+        # PyMySQL has no words for a closed connection.
+        reason = code.name if error.args == (0, "") else " ".join(str(error).split())
         is_refusal = code.kind is not ErrorKind.LOST or code.advice in _REFUSALS
         if is_block and code.kind is ErrorKind.CONTENTION:
             text = f"the transaction on {self.label} cannot be committed: {reason}; run it again"

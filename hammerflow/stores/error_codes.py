@@ -44,6 +44,7 @@ class Advice(Enum):
     TIMEOUT = "timeout"
     ADMIN = "admin"
     DAMAGED = "damaged"
+    CLOSED = "closed"
     NONE = "none"
 
 
@@ -62,6 +63,7 @@ ADVICE: Mapping[Advice, str] = {
     Advice.LIMIT: "raise the server's limit, or lower its load",
     Advice.TIMEOUT: "raise the server's time-out, or find what holds the statement up",
     Advice.ADMIN: "see the server's log",
+    Advice.CLOSED: "leave its connections open",
     Advice.DAMAGED: "restore the file from a backup, or name another one in the URL",
 }
 
@@ -279,6 +281,7 @@ MYSQL: Codes = {
 
 #: By result code: the extended one where it differs from the rest of its primary code.
 SQLITE: Codes = {
+    "closed database": ErrorCode("no code: the connection is closed", _LOST, Advice.CLOSED),
     "1": ErrorCode("SQLITE_ERROR: bad SQL", ErrorKind.UNKNOWN),
     "no such table": ErrorCode("SQLITE_ERROR: no such table", ErrorKind.NO_TABLE, Advice.MIGRATE),
     "no such column": ErrorCode("SQLITE_ERROR: no such column", _STATE, Advice.MIGRATE),

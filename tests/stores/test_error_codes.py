@@ -303,6 +303,7 @@ def corrupt(desk: Desk, tx: Any) -> None:
 
 
 SQLITE: Mapping[str, Provoke] = {
+    "closed database": closed,
     "1": sql("GIVE ME ALL"),
     "no such table": sql("SELECT * FROM missing"),
     "no such column": sql("SELECT missing FROM {jobs}"),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 from hammerflow.errors import NotEncodable
 from hammerflow.stores.error_codes import ErrorCode, ErrorKind, meaning
 from hammerflow.stores.statements import Statements, load_statements, table_names
+from hammerflow.stores.tx_state import TxState
 
 __all__ = ["NO_TRANSACTION", "BlockingCursor", "Bridge", "DriverDialect", "DriverTx"]
 
@@ -29,6 +30,7 @@ class DriverTx:
     repeated = False
     since: float | None = None
     interrupted = False
+    has_jobs = False
 
     def __init__(
         self,
@@ -126,9 +128,9 @@ class DriverDialect:
         """Open a transaction."""
         raise NotImplementedError
 
-    def can_commit(self, tx: Any) -> bool:
-        """Yes, where a failed statement leaves the rest of its transaction as it is."""
-        return True
+    def state(self, tx: Any) -> TxState:
+        """What the statements of a caller have made of a transaction."""
+        raise NotImplementedError
 
     def wrap_async(self, connection: Any, call: Bridge) -> Any:
         """Work on the caller's async connection, in the caller's transaction."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from hammerflow.errors import MissingExtra, NotEncodable
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
 from hammerflow.stores.statements import Param
+from hammerflow.stores.tx_state import TxState
 
 try:
     import pymysql
@@ -26,6 +27,8 @@ _PACKET = 4 << 20
 #: Characters of a statement from which max_allowed_packet is asked for, once for each connection.
 _LARGE = 64 << 10
 _LOCK_WAIT_TIMEOUT = 1205
+#: InnoDB has rolled back the whole transaction: a deadlock, a full table of locks.
+_ROLLED_BACK = {1206, 1213}
 #: Servers count the time of a wait for a lock in whole seconds, so a hurried transaction waits for
 #: one in MySQL. In MariaDB it asks again and again; but not with SKIP LOCKED, an error then.
 #: DELETE meets the locks of others, too: InnoDB reads the rows between two of a list.
@@ -164,8 +167,9 @@ def _literal_bytes(value: bytes) -> str:
 
 
 class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-ignore]
-    """Waits no longer for a server's greeting than for its socket, and reads the system's
-    certificates once, and not for each connection (30 ms of CPU)."""
+    """Waits no longer for a server's greeting than for its socket, reads the system's certificates
+    once, and not for each connection (30 ms of CPU), and knows when an error has ended the
+    transaction, which only the next answer would tell."""
 
     _contexts: ClassVar[dict[str, Any]] = {}
     _read_timeout: float | None
@@ -178,6 +182,14 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-
             super().connect(sock)
         finally:
             self._read_timeout, self._write_timeout = statement
+
+    def _read_query_result(self, unbuffered: bool = False) -> Any:
+        try:
+            return super()._read_query_result(unbuffered)  # type: ignore[misc, unused-ignore]
+        except pymysql.OperationalError as error:
+            if error.args[0] in _ROLLED_BACK:
+                self.server_status &= ~SERVER_STATUS.SERVER_STATUS_IN_TRANS
+            raise
 
     def _create_ssl_ctx(self, sslp: Any) -> Any:
         if not isinstance(sslp, dict):
@@ -240,6 +252,12 @@ class MySQL(DriverDialect):
         if connection.get_autocommit() and not status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             return NO_TRANSACTION
         return None
+
+    def state(self, tx: Any) -> TxState:
+        """MySQL commits before DDL, and rolls back at a deadlock."""
+        status = tx.connection.server_status
+        is_open = tx.foreign or status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
+        return TxState.OPEN if is_open else TxState.ENDED
 
     def interrupt(self, tx: Any) -> None:
         other = self.connect()

@@ -20,6 +20,7 @@ from hammerflow.stores.dialects.base import (
     DriverTx,
 )
 from hammerflow.stores.statements import Param, Statement
+from hammerflow.stores.tx_state import TxState
 from hammerflow.text import safe_repr
 
 try:
@@ -270,9 +271,13 @@ class Postgres(DriverDialect):
     def owns_async(self, connection: Any) -> bool:
         return isinstance(connection, psycopg.AsyncConnection)
 
-    def can_commit(self, tx: Any) -> bool:
+    def state(self, tx: Any) -> TxState:
         """After an error PostgreSQL answers COMMIT with ROLLBACK, and not with an error."""
-        return bool(tx.connection.info.transaction_status != pq.TransactionStatus.INERROR)
+        status = tx.connection.info.transaction_status
+        if status == pq.TransactionStatus.INERROR:
+            return TxState.FAILED
+        is_idle = status == pq.TransactionStatus.IDLE
+        return TxState.ENDED if is_idle and not tx.foreign else TxState.OPEN
 
     def interrupt(self, tx: Any) -> None:
         tx.connection.cancel_safe(timeout=2.0)

@@ -24,6 +24,7 @@ from hammerflow.stores.dialects.base import (
     DriverTx,
 )
 from hammerflow.stores.statements import Param, Statement
+from hammerflow.stores.tx_state import TxState
 
 __all__ = ["SQLite", "SQLiteTx"]
 
@@ -279,13 +280,21 @@ class SQLite(DriverDialect):
         if tx.connection.in_transaction:
             tx.connection.execute("ROLLBACK")
 
+    def state(self, tx: Any) -> TxState:
+        try:
+            is_open = tx.foreign or tx.connection.in_transaction
+        except sqlite3.ProgrammingError:  # it is closed: the next statement says so
+            return TxState.OPEN
+        return TxState.OPEN if is_open else TxState.ENDED
+
     def codes(self, error: BaseException) -> Sequence[str]:
         """The extended and the primary result code; the driver's own errors have none."""
         if not isinstance(error, sqlite3.Error):
             return ()
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:  # the driver's own: a value or text of a wrong type, a closed connection
-            return ("18",) if isinstance(error, sqlite3.DataError) else ()
+            is_closed = isinstance(error, sqlite3.ProgrammingError) and _CLOSED in str(error)
+            return ("18",) if isinstance(error, sqlite3.DataError) else (_CLOSED,) * is_closed
         if code == sqlite3.SQLITE_ERROR:
             return *[text for text in _SCHEMA if text in str(error)], "1"
         return str(code), str(code & 0xFF)
@@ -354,6 +363,8 @@ class _Counter:
 #: sqlite3.LEGACY_TRANSACTION_CONTROL: the connection's isolation_level says when it begins one.
 _LEGACY = -1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+#: What the driver says of a connection that somebody has closed.
+_CLOSED = "closed database"
 #: What SQLITE_ERROR, the code for all bad SQL, says where the tables do not fit.
 _SCHEMA = "no such table", "no such column"
 
