@@ -52,6 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sqlite-only", action="store_true", help="leave out every test that needs a server"
     )
+    parser.addoption(
+        "--whole", action="store_true", help="try all values on servers, too, where a sample is"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

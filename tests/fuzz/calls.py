@@ -20,12 +20,12 @@ import linecache
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hammerflow
-from hammerflow import Hammerflow, HammerflowError, Task, Workflow
+from hammerflow import Hammerflow, HammerflowError, JobState, Task, Workflow
 from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.spawn import SPAWN_OPTIONS
@@ -34,7 +34,7 @@ from hammerflow.settings import SETTINGS
 from hammerflow.tasks.options import OPTIONS, SPAWNER_OPTIONS
 from hammerflow.testing import drain
 from hammerflow.workflows.batch import Batch
-from tests.fuzz.values import NASTY
+from tests.fuzz.values import FOR_SERVERS, NASTY
 
 __all__ = ["Raw", "World", "sites", "try_all"]
 
@@ -299,20 +299,35 @@ def _context_sites(world: World, method: str) -> Iterator[Site]:
 
 
 def try_all(
-    world: World, wanted: Callable[[str], bool] = lambda name: True
+    world: World, wanted: Callable[[str], bool] = lambda name: True, labels: Iterable[str] = NASTY
 ) -> tuple[int, list[Raw]]:
-    """How many calls were tried, and those whose answer was raw."""
+    """How many calls were tried, and those whose answer was raw; then the jobs of the others run.
+
+    Args:
+        wanted: which sites are tried, by their names.
+        labels: which of the values.
+    """
     tried, raw = 0, []
     for site in sites(world):
         if not wanted(site.name):
             continue
         with _one_commit(world, site.name):
-            for label, value in NASTY.items():
-                tried += 1
+            for label in labels:
+                tried, value = tried + 1, NASTY[label]
                 what = _try(world, site, value() if label == "generator" else value)
                 if what is not None:
                     raw.append(Raw(site.name, label, what))
-    return tried, raw
+    return tried, [*raw, *_harm(world)]
+
+
+def _harm(world: World) -> Iterator[Raw]:
+    """What the accepted values spoil later: a worker's run, lists, and the texts in them."""
+    drain(world.app)
+    for state in JobState:
+        for job in world.app.jobs(state=state, limit=100_000):
+            if state == "parked":
+                yield Raw("drain", str(job.task), f"parked: {job.reason}")
+    world.app.workflows(limit=100_000)
 
 
 @contextlib.contextmanager
@@ -427,11 +442,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.calls", description=__doc__)
     parser.add_argument("--url", help="an empty database; a SQLite file by default")
     parser.add_argument("--only", default="", help="only sites whose name has this text")
+    parser.add_argument("--servers", action="store_true", help="only what a server may refuse")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         world = World(given.url or f"sqlite:///{folder}/fuzz.db")
-        tried, raw = try_all(world, lambda name: given.only in name)
-        world.app.jobs(limit=1_000)
+        labels = FOR_SERVERS if given.servers else NASTY
+        tried, raw = try_all(world, lambda name: given.only in name, labels)
         world.close()
     for site, value, what in raw:
         print(f"{site} <- {value}: {what}")

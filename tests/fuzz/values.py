@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from unittest.mock import MagicMock
 
-__all__ = ["NASTY"]
+__all__ = ["FOR_SERVERS", "NASTY"]
 
 
 class Colour(enum.StrEnum):
@@ -105,6 +105,10 @@ NASTY: dict[str, Any] = {
     "0": 0,
     "1": 1,
     "7": 7,
+    "2**31": 2**31,
+    "2**63 - 1": 2**63 - 1,
+    "2**63": 2**63,
+    "-2**63 - 1": -(2**63) - 1,
     "10**30": 10**30,
     "10**5000": 10**5000,
     "0.5": 0.5,
@@ -122,6 +126,11 @@ NASTY: dict[str, Any] = {
     "megabyte": "x" * 10**6,
     "surrogate": "a\ud800b",
     "NUL": "a\0b",
+    "crabs": "\U0001f980" * 64,
+    "255 letters": "k" * 255,
+    "256 letters": "k" * 256,
+    "accents": "\u00c4rger \u00e9 ",
+    "65,536 letters": "k" * 65_536,
     "newline": "a\nb\x1b[31m",
     "b'x'": b"x",
     "bytearray": bytearray(b"x"),
@@ -154,12 +163,16 @@ NASTY: dict[str, Any] = {
     "len": len,
     "datetime.max": dt.datetime.max.replace(tzinfo=_UTC),
     "datetime.min": dt.datetime.min.replace(tzinfo=_UTC),
+    "year 1": dt.datetime(1, 1, 2, tzinfo=_UTC),
+    "year 1969": dt.datetime(1969, 12, 31, tzinfo=_UTC),
+    "year 5000": dt.datetime(5000, 1, 1, tzinfo=_UTC),
     "naive datetime": dt.datetime(2030, 1, 1),  # noqa: DTZ001 - that is the point
     "bad zone": dt.datetime(2030, 1, 1, tzinfo=BadZone()),
     "date": dt.date(2030, 1, 1),
     "time": dt.time(1),
     "timedelta.max": dt.timedelta.max,
     "timedelta.min": dt.timedelta.min,
+    "10**5 days": dt.timedelta(days=10**5),
     "timedelta(0)": dt.timedelta(0),
     "Decimal": Decimal("1.5"),
     "Decimal nan": Decimal("sNaN"),
@@ -216,3 +229,11 @@ NASTY: dict[str, Any] = {
     "{'a': lying dict}": {"a": _lying(dict, *_TABLE)(x=1)},
     "{'a': no class}": {"a": [_FalseClass()]},
 }
+
+#: What a server may refuse, or keep as something else, though Python and SQLite do not.
+FOR_SERVERS = (
+    "2**31", "2**63 - 1", "2**63", "-2**63 - 1", "10**30", "1e308", "nan", "inf", "megabyte",
+    "surrogate", "NUL", "crabs", "255 letters", "256 letters", "accents", "65,536 letters",
+    "bytearray", "{'a': nan}", "datetime.max", "datetime.min", "year 1", "year 1969", "year 5000",
+    "10**5 days", "timedelta.max", "Decimal nan", "Fraction", "uuid text", "StrEnum", "IntEnum",
+)  # fmt: skip

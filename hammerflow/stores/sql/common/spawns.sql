@@ -17,6 +17,7 @@ ORDER BY s.ended_at DESC, s.parent_id DESC, s.lease DESC
 LIMIT :n::bigint
 
 -- The newest runs, counted by handler and queue; the duration of a run is the difference of two ages.
+-- Collations of MySQL may ignore trailing blanks, so names are told apart by their lengths, too.
 -- name: spawn_stats
 SELECT s.handler, q.name, count(*), sum(s.is_good), sum(s.requested), sum(s.spawned), max(s.spawned),
        avg(s.seconds), max(s.seconds)
@@ -28,8 +29,8 @@ FROM (
 LEFT JOIN {jobs} j ON j.id = s.parent_id
 LEFT JOIN {queues} q ON q.id = j.queue_id
 WHERE (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-GROUP BY s.handler, q.name
-ORDER BY s.handler, q.name
+GROUP BY s.handler, length(s.handler), q.id, q.name
+ORDER BY s.handler, length(s.handler), q.name
 
 -- Spawned jobs that have not ended, by parent and state. It reads the tables of unfinished jobs, so that
 -- an old parent with one late child is found, too.
