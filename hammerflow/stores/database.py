@@ -406,9 +406,9 @@ class Database:
         code = self._meaning(error)
         if code.kind is ErrorKind.INTERRUPTED:
             self.connections.discard(tx)
-        elif code.kind in (ErrorKind.LOST, ErrorKind.REPLACED):
+        elif code.kind in _ENDS_SESSIONS:
             self.connections.discard(tx)
-            self.close()  # the others were opened to the same server, which went away
+            self.close()  # the others were opened to the same server, and under the same settings
             if code.kind is ErrorKind.REPLACED:
                 log.error("%s", error)
                 self.on_replaced()
@@ -474,6 +474,9 @@ _INTERRUPTED = ErrorCode("an exception from a signal", ErrorKind.INTERRUPTED)
 _PASSING = (ErrorKind.CONTENTION, ErrorKind.LOST)
 #: Kinds that pass on their own: once the retries are used up, the database is not available.
 _UNAVAILABLE = (*_PASSING, ErrorKind.STATE, ErrorKind.NO_TABLE)
+#: Kinds after which a new session is opened. It may hold other rights, and other settings of its
+#: role: MySQL reads the rights on a database, and PostgreSQL those settings, when a session begins.
+_ENDS_SESSIONS = (ErrorKind.LOST, ErrorKind.REPLACED, ErrorKind.STATE, ErrorKind.NO_TABLE)
 #: What a database that answers may need, though its session is of no use any more.
 _REFUSALS = (Advice.PRIMARY, Advice.FILE, Advice.SPACE)
 

@@ -183,6 +183,51 @@ def test_a_callers_postgresql_connection_must_speak_utf8(migrated_database: Fres
 #: Variables that MariaDB and MySQL call by different names.
 ISOLATION = "/*M! tx_isolation */ /*!50708 transaction_isolation */"
 LONGEST = "/*M! max_statement_time */ /*!50708 max_execution_time */"
+
+
+@contextlib.contextmanager
+def poor_user(kind: str, url: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The URL for a user who lacks what the jobs need when a session begins, and what mends that.
+
+    MySQL tells a session of changed rights on its database no more, and PostgreSQL not of changed
+    settings of its role.
+    """
+    name = parse_url(url).database
+    with contextlib.closing(open_admin(url)) as admin, admin.cursor() as cursor:
+        if kind == "postgres":
+            with role_at(url, "search_path = nowhere") as guest:
+                yield guest, lambda: cursor.execute("ALTER ROLE hf_guest RESET search_path")
+            return
+        cursor.execute("CREATE USER hf_poor@'%' IDENTIFIED BY 'poor'")
+        cursor.execute(f"GRANT SELECT ON `{name}`.* TO hf_poor@'%'")
+        grant = f"GRANT INSERT, UPDATE, DELETE ON `{name}`.* TO hf_poor@'%'"
+        try:
+            yield (
+                url.replace("//hammerflow:hammerflow@", "//hf_poor:poor@"),
+                lambda: cursor.execute(grant),
+            )
+        finally:
+            cursor.execute("DROP USER hf_poor@'%'")
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+def test_what_was_mended_outside_reaches_the_next_call(kind: str, migrated_database: Fresh) -> None:
+    url = migrated_database(kind)
+    with (
+        desk_at(url) as desk,
+        poor_user(kind, url) as (guest, mend),
+        contextlib.closing(open_store(Settings(database=guest))) as store,
+    ):
+        taken = [store.database.connections.take() for _ in range(3)]
+        for tx in taken:
+            store.database.connections.give(tx)  # they stay idle
+        with pytest.raises(StoreUnavailable, match="denied|does not exist"):
+            store.jobs.insert_one(desk.job())
+        mend()
+        store.jobs.insert_one(desk.job())
+        assert desk.count("jobs") == 1
+
+
 #: Of the server, of an account's session, and of the account.
 GLOBALS = (
     "sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "time_zone = '+09:00'",
