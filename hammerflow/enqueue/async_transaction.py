@@ -18,7 +18,8 @@ from hammerflow.enqueue import transaction
 from hammerflow.enqueue.transaction import Around, OpenTransaction, entered, waited_too_long
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.results.threads import Call, ThreadPool
-from hammerflow.stores.database import RETRY_SECONDS, running_loop
+from hammerflow.stores.database import running_loop
+from hammerflow.stores.retries import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from hammerflow.results.waiting import ResultBackend

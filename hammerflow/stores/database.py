@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import sys
 import threading
 import time
@@ -16,20 +15,15 @@ from typing import Any, Protocol, TypeVar
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
 from hammerflow.stores.connections import Connections
 from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
+from hammerflow.stores.retries import RETRY_SECONDS, Retries
 from hammerflow.stores.statements import Statement
 from hammerflow.stores.tx_state import TxState
 
-__all__ = [
-    "RETRY_SECONDS", "Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx", "running_loop",
-]  # fmt: skip
+__all__ = ["Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx", "running_loop"]
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
 
-#: Seconds for which a unit is retried on contention: deadlocks, lock timeouts, a busy database.
-RETRY_SECONDS = 30.0
-#: How often a unit is run again on a fresh connection after it lost one.
-RECONNECTS = 2
 #: Seconds between two checks whether a turn to write can come at all.
 _GLANCE = 0.05
 
@@ -334,7 +328,7 @@ class Database:
     def _unit(self, work: Callable[[Tx], T], single: bool, patience: float | None = None) -> T:
         # Every delay() runs through here: take() and give() are spelled out for the usual case.
         connections = self.connections
-        retries: _Retries | None = None
+        retries: Retries | None = None
         repeated = False
         while True:
             try:
@@ -358,7 +352,7 @@ class Database:
                 code = self._abort(tx, _driver_error(error))
                 if patience is not None and code.kind is ErrorKind.CONTENTION:
                     raise LockedOut(" ".join(str(error).split())) from error
-                retries = retries or _Retries()
+                retries = retries or Retries()
                 if retries.wait(code.kind):
                     lost = code.kind is ErrorKind.LOST
                     repeated = repeated or (lost and may_be_committed)
@@ -375,7 +369,7 @@ class Database:
         return self.dialect.connect()
 
     def _begin(self) -> Tx:
-        retries = _Retries()
+        retries = Retries()
         while True:
             tx = self._take(for_block=True)
             tx.repeated = tx.has_jobs = False
@@ -479,24 +473,3 @@ _UNAVAILABLE = (*_PASSING, ErrorKind.STATE, ErrorKind.NO_TABLE)
 _ENDS_SESSIONS = (ErrorKind.LOST, ErrorKind.REPLACED, ErrorKind.STATE, ErrorKind.NO_TABLE)
 #: What a database that answers may need, though its session is of no use any more.
 _REFUSALS = (Advice.PRIMARY, Advice.FILE, Advice.SPACE)
-
-
-class _Retries:
-    """Decides whether a unit that failed may run again, and waits as long as that takes."""
-
-    def __init__(self) -> None:
-        self._deadline = time.monotonic() + RETRY_SECONDS
-        self._collisions = 0
-        self._reconnects = 0
-
-    def wait(self, kind: ErrorKind) -> bool:
-        """After an error; False where the unit must not run again."""
-        if kind is ErrorKind.LOST:
-            self._reconnects += 1
-            return self._reconnects <= RECONNECTS
-        if kind is not ErrorKind.CONTENTION or time.monotonic() >= self._deadline:
-            return False
-        self._collisions += 1
-        # Full jitter: each of the units that collided draws its own pause, doubled each time.
-        time.sleep(random.random() * min(0.002 * 2**self._collisions, 0.25))
-        return True

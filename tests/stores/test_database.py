@@ -18,7 +18,7 @@ from hammerflow.errors import SoftTimeout, StoreUnavailable
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.settings import Settings, parse_url
-from hammerflow.stores import database, open_store
+from hammerflow.stores import open_store, retries
 from hammerflow.stores.database import Tx
 from tests.stores.gates import blocked, running
 from tests.stores.kit import BAD, Desk, desk_at, failed, open_raw, spawned
@@ -489,7 +489,7 @@ def test_a_writer_of_another_process_is_waited_for(file: Desk) -> None:
 
 
 def test_a_writer_that_never_ends_is_told(file: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.2)
     file.store.database.dialect._busy = 0.05  # type: ignore[attr-defined]
     with contextlib.closing(open_raw(file.url)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -545,7 +545,7 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
     program = (
         "import sys; from hammerflow.settings import Settings;"
-        "from hammerflow.stores import database, open_store;"
+        "from hammerflow.stores import open_store, retries;"
         "store = open_store(Settings(database=sys.argv[1])); sys.stdin.read();"
         "store.schema.migrate(); store.schema.check()"
     )

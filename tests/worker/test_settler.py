@@ -14,7 +14,7 @@ from hammerflow.errors import NotEncodable
 from hammerflow.jobs.job import Claimed, JobState
 from hammerflow.jobs.outcome import Cancelled, Completed, Failed, Outcome, Retrying
 from hammerflow.services.database_status import DatabaseStatus
-from hammerflow.stores import database
+from hammerflow.stores import retries
 from hammerflow.stores.database import Tx
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
@@ -223,7 +223,7 @@ def test_a_body_that_returned_completes_once_the_lock_is_gone(
     caplog.set_level("INFO", "hammerflow")
     (job,) = desk.run(desk.job())
     if desk.kind == "sqlite":
-        monkeypatch.setattr(database, "RETRY_SECONDS", 0.1)
+        monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
         desk.store.database.dialect._busy = 0.05  # type: ignore[attr-defined]
         desk.store.database.close()
     with contextlib.closing(hold(desk)):
