@@ -126,6 +126,9 @@ class Dialect(Protocol):
     def is_full(self, error: BaseException) -> bool:
         """Whether an error of :meth:`connect` says that the server takes no more connections."""
 
+    def words(self, error: BaseException) -> str:
+        """What the driver says, in one line for a sentence of ours."""
+
     def meaning(self, error: BaseException) -> ErrorCode:
         """What an error means, by the dialect's table of codes."""
 
@@ -351,7 +354,7 @@ class Database:
             except BaseException as error:
                 code = self._abort(tx, _driver_error(error))
                 if patience is not None and code.kind is ErrorKind.CONTENTION:
-                    raise LockedOut(" ".join(str(error).split())) from error
+                    raise LockedOut(self.dialect.words(error)) from error
                 retries = retries or Retries()
                 if retries.wait(code.kind):
                     lost = code.kind is ErrorKind.LOST
@@ -439,7 +442,7 @@ class Database:
     ) -> StoreUnavailable:
         """The error for a caller; ``is_block``: it is the caller who runs the work again."""
         # PyMySQL has no words for a closed connection.
-        reason = code.name if error.args == (0, "") else " ".join(str(error).split())
+        reason = code.name if error.args == (0, "") else self.dialect.words(error)
         is_refusal = code.kind is not ErrorKind.LOST or code.advice in _REFUSALS
         if is_block and code.kind is ErrorKind.CONTENTION:
             text = f"the transaction on {self.label} cannot be committed: {reason}; run it again"

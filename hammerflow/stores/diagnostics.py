@@ -68,7 +68,8 @@ class Diagnostics:
             cause = error.__cause__
             if cause is None or self._database.dialect.meaning(cause).advice is not Advice.RIGHTS:
                 raise
-            return " ".join(str(cause).split()), self._database.column("health_grant")[0]
+            grant = self._database.column("health_grant")[0]
+            return self._database.dialect.words(cause), grant
         return None
 
     def schemas(self) -> list[tuple[str, bool]]:

@@ -126,7 +126,7 @@ class Schema:
         cause = error.__cause__
         if cause is None or self._database.dialect.meaning(cause).advice is not Advice.RIGHTS:
             return error
-        reason = " ".join(str(cause).split())
+        reason = self._database.dialect.words(cause)
         return StoreUnavailable(
             f"the database {self._database.label} cannot be migrated: {reason}; run hammerflow "
             "migrate as a user who may create tables, then GRANT SELECT, INSERT, UPDATE and "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -321,6 +322,19 @@ def test_a_database_that_is_not_there_is_one_sentence(url: str) -> None:
         with pytest.raises(StoreUnavailable, match=words) as got:
             verb()
         assert "secret" not in str(got.value) and "\n" not in str(got.value)
+        assert "?" not in str(got.value) and "('" not in str(got.value)
+
+
+def test_the_drivers_words_are_a_sentence_without_the_statement(desk: Desk) -> None:
+    wrong, words = "SELECT 1\nFROM nowhere", desk.store.database.dialect.words
+    with pytest.raises(Exception, match="nowhere") as caught, desk.store.transaction() as tx:
+        tx.connection.cursor().execute(wrong)
+    expected = {
+        "sqlite": "no such table: nowhere",
+        "postgres": 'relation "nowhere" does not exist',
+        "mysql": r"Table '\w+\.nowhere' doesn't exist \(1146\)",
+    }[desk.kind]
+    assert re.fullmatch(expected, words(caught.value))
 
 
 def test_a_server_that_has_become_read_only_is_left(served: Desk) -> None:

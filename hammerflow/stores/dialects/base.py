@@ -142,6 +142,10 @@ class DriverDialect:
             return _NOT_WRITABLE  # raised before anything was sent
         return meaning(self.name, *self.codes(error))
 
+    def words(self, error: BaseException) -> str:
+        """What the driver says, in one line for a sentence of ours."""
+        return " ".join(str(error).split())
+
     def codes(self, error: BaseException) -> Sequence[str]:
         """The codes of a driver's error in the dialect's table, the most exact one first."""
         raise NotImplementedError

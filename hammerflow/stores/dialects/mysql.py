@@ -295,6 +295,12 @@ class MySQL(DriverDialect):
     def is_full(self, error: BaseException) -> bool:
         return isinstance(error, pymysql.Error) and bool(error.args) and error.args[0] in _FULL
 
+    def words(self, error: BaseException) -> str:
+        """The server's sentence and its number, without the tuple around them."""
+        if isinstance(error, pymysql.Error) and len(error.args) == 2:
+            return " ".join(f"{error.args[1]} ({error.args[0]})".split())
+        return super().words(error)
+
     def codes(self, error: BaseException) -> Sequence[str]:
         """The errno; the driver's own errors mostly have none."""
         if not isinstance(error, pymysql.Error):

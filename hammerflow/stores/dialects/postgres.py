@@ -297,6 +297,14 @@ class Postgres(DriverDialect):
             error.sqlstate == _TOO_MANY or bool(_FULL.search(str(error)))
         )
 
+    def words(self, error: BaseException) -> str:
+        """The server's sentences without the statement, or libpq's without its questions."""
+        if isinstance(error, psycopg.Error) and (text := error.diag.message_primary):
+            detail = error.diag.message_detail
+            return " ".join(f"{text}; {detail.rstrip('.')}".split() if detail else text.split())
+        lines = str(error).splitlines()
+        return " ".join(" ".join(line for line in lines if not line.startswith("\t")).split())
+
     def codes(self, error: BaseException) -> Sequence[str]:
         """The SQLSTATE and its class; the driver's own errors have none."""
         if not isinstance(error, psycopg.Error):
