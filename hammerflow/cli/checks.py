@@ -93,9 +93,12 @@ def _check_store(
     try:
         store.schema.check()
     except SchemaMismatch as error:
-        is_fresh = not store.schema.applied()
-        advice = _elsewhere(Diagnostics(store.database).schemas()) if is_fresh else ""
-        yield Check("schema", "fail", str(error), advice)
+        says, advice = str(error), ""
+        if not store.schema.applied():
+            advice = _elsewhere(Diagnostics(store.database).schemas())
+        if advice:
+            says = "the tables are not where these settings search them"
+        yield Check("schema", "fail", says, advice)
         return
     except StoreUnavailable:
         yield _rights(Diagnostics(store.database))
@@ -250,7 +253,8 @@ def _connections(settings: Settings, server: tuple[int, int] | None) -> Check:
     if server is None:
         return Check("connections", "ok", says)
     limit, in_use = server
-    says += f"; the limit here is {limit}, and {in_use} are in use on the server"
+    used = "1 is" if in_use == 1 else f"{in_use} are"
+    says += f"; the limit here is {limit}, and {used} in use on the server"
     if most > limit or in_use > limit * _NEARLY:
         advice = "raise the limit of the server or the role, or lower the setting max_connections"
         return Check("connections", "warn", says, advice)
@@ -303,7 +307,8 @@ def _doorbell(settings: Settings, store: Store) -> Check:
     """Ring for a job that does not exist, and listen."""
     if settings.bell == "none":
         says = f"none: workers poll for jobs every {settings.poll:g} s"
-        return Check("doorbell", "ok", says, "set a Redis URL, and jobs start at once")
+        how = ' or doorbell="postgres"' if settings.url.dialect == "postgres" else ""
+        return Check("doorbell", "ok", says, f"set a Redis URL{how}, and jobs start at once")
     transport = {"redis": "Redis", "postgres": "LISTEN", "local": "on this host"}[settings.bell]
     job_id = os.urandom(16)
     begun = time.monotonic()
@@ -322,12 +327,13 @@ def _doorbell(settings: Settings, store: Store) -> Check:
 
 
 def _workers(workers: Workers, alive: Workers, settings: Settings) -> Iterator[Check]:
+    rescue = "a worker takes its jobs over, once one is started"
+    if alive:
+        after = settings.lease + settings.sweep
+        rescue = f"another worker takes its jobs over {after:g} s after its last heartbeat"
     for worker in workers:
         if worker not in alive:
-            yield Check("workers", "warn", _silence(worker),
-                f"another worker takes its jobs over {settings.lease + settings.sweep:g} s after "
-                "its last heartbeat",
-            )  # fmt: skip
+            yield Check("workers", "warn", _silence(worker), rescue)
     if alive:
         hosts = sorted({str(worker["host"]) for worker in alive})
         for worker in alive:
@@ -370,7 +376,10 @@ def _doorbells(
     """Workers that do not hear clients with these settings, and clients that nobody hears."""
     own: Address = settings.doorbell_address
     heard = [address for worker in alive if (address := worker["info"].get("doorbell"))]
-    advice = "give both the same redis, doorbell and namespace, or jobs wait for a poll"
+    advice = (
+        "give both the same redis, doorbell and namespace, or jobs wait for a poll; workers of "
+        "another app may differ"
+    )
     for worker in alive:
         theirs = worker["info"].get("doorbell")
         if theirs is not None and not is_namespace_known:

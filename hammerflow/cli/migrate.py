@@ -40,8 +40,8 @@ def command(session: Session, plan: bool) -> None:
         steps = store.schema.migrate()
         store.schema.check()
     applied = [_name(step) for step in steps]
-    lines = [f"applied {name}" for name in applied]
-    session.tell({"applied": applied}, *(lines or [f"{settings.url.redacted} is up to date"]))
+    lines = [*(f"applied {name}" for name in applied), f"{settings.url.redacted} is up to date"]
+    session.tell({"applied": applied}, *lines)
 
 
 def _pending(settings: Settings) -> list[Migration]:

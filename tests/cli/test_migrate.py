@@ -24,7 +24,7 @@ def test_migrate_makes_the_tables_once(run: Run, database_url: str) -> None:
     listed = run("--database", database_url, "job", "list")
 
     assert first.out.startswith("applied 0001_")
-    assert again.out.endswith("is up to date\n")
+    assert first.out.endswith(again.out) and again.out.endswith("is up to date\n")
     assert (listed.code, listed.out) == (0, "no matching jobs\n")
 
 
