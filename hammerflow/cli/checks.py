@@ -25,6 +25,7 @@ from hammerflow.notifiers.address import Address, all_in_words, are_one, in_word
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.obstacles import serves
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import counted
@@ -113,6 +114,7 @@ def _check_store(
     yield from _doorbells(store, alive, settings, is_namespace_known)
     yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
+    yield from _unserved(store, alive)
     yield from _jobs(Diagnostics(store.database))
 
 
@@ -416,12 +418,9 @@ def _silence(worker: Mapping[str, Any]) -> str:
 
 def _queues(store: Store, alive: Workers) -> Iterator[Check]:
     """Queues with ready jobs that are paused, or that no live worker serves."""
-    infos = [worker["info"] for worker in alive]
-    is_each_served = not alive or any(info.get("is_open", True) for info in infos)  # without -Q
-    served = {name for info in infos for name in info.get("queues", ())}
     for queue in store.queues.list():
         ready, name = queue.ready, queue.name
-        if ready and not is_each_served and name not in served:
+        if ready and alive and not any(serves(worker, name) for worker in alive):
             jobs = counted(ready, "job is", "jobs are")
             says = f"{jobs} ready in {name}, which no live worker serves"
             yield Check("queues", "warn", says, f"add it to a worker's queues: -Q ...,{name}")
@@ -430,11 +429,27 @@ def _queues(store: Store, alive: Workers) -> Iterator[Check]:
             yield Check("queues", "warn", says, f"hammerflow queue resume {name}")
 
 
-def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
-    for task, count in diagnostics.unserved():
+def _unserved(store: Store, alive: Workers) -> Iterator[Check]:
+    """Ready jobs whose task no live worker has registered, or none of those that serve their
+    queue; nothing where no worker is alive, which another check tells."""
+    unknown: dict[str, int] = {}
+    for task, queue, count in Diagnostics(store.database).ready() if alive else ():
+        numbers = store.workers.knowing(task)
+        knowing = [worker for worker in alive if worker["id"] in numbers]
+        is_served = any(serves(worker, queue) for worker in alive)
+        if not knowing:
+            unknown[task] = unknown.get(task, 0) + count
+        elif is_served and not any(serves(worker, queue) for worker in knowing):
+            says = f"{counted(count, 'ready job')} of {task} in {queue}: no live worker has both"
+            advice = f"add the queue to a worker that has the task: -Q ...,{queue}"
+            yield Check("jobs", "warn", says, advice)
+    for task, count in unknown.items():
         says = f"{counted(count, 'ready job')} of {task}: no live worker has registered it"
         advice = "start a worker whose app has this task; the jobs wait until then"
         yield Check("jobs", "warn", says, advice)
+
+
+def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
     for why, task, count in diagnostics.parked():
         yield Check(
             "jobs", "warn", f"{counted(count, 'job')} of {task} parked: {why}",

@@ -79,10 +79,10 @@ class Diagnostics:
             return []
         return [(name, bool(may_use)) for name, may_use in self._database.rows("health_schemas")]
 
-    def unserved(self) -> list[tuple[str, int]]:
-        """(task, number of ready jobs) of the tasks that no live worker has registered."""
-        rows = self._database.rows("health_unserved")
-        return [(task, int(count)) for task, count in rows]
+    def ready(self) -> list[tuple[str, str, int]]:
+        """(task, queue, number of jobs) of the first 10 000 ready jobs."""
+        rows = self._database.rows("health_ready")
+        return [(task, queue, int(count)) for task, queue, count in rows]
 
     def parked(self) -> list[tuple[str, str, int]]:
         """(why, task, number of jobs) of all parked jobs."""

@@ -10,7 +10,7 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.stores.store import Store
 from hammerflow.text import counted, timestamp
 
-__all__ = ["Obstacle", "obstacles"]
+__all__ = ["Obstacle", "obstacles", "serves"]
 
 _NAMED = 3  # unfinished dependencies that a sentence names
 _READ = 100  # dependencies among which they are searched
@@ -70,7 +70,7 @@ def _hindrances(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
         advice = "start one: hammerflow -A package.module:app worker"
         yield Obstacle("no_worker", "no worker is alive", advice)
         return
-    serving = {each["id"] for each in alive if _serves(each, job.queue)}
+    serving = {each["id"] for each in alive if serves(each, job.queue)}
     knowing = {each["id"] for each in alive} & store.workers.knowing(job.task)
     if not serving:
         advice = f"add it to the queues of a worker: -Q ...,{job.queue}"
@@ -88,7 +88,8 @@ def _alive(store: Store, lease: float) -> Workers:
     return [each for each in store.workers.list() if abs(each["silent_for"]) <= lease]
 
 
-def _serves(worker: Mapping[str, Any], queue: str) -> bool:
+def serves(worker: Mapping[str, Any], queue: str) -> bool:
+    """Whether a registered worker takes jobs of a queue: one without ``-Q`` takes all."""
     info = worker["info"]
     return info.get("is_open", True) or queue in info.get("queues", ())
 
@@ -99,7 +100,7 @@ def _queued(store: Store, job: Job, lease: float) -> Obstacle:
     says = (
         f"{jobs} ahead of it in its queue {job.queue}" if ahead else "it is the next of its queue"
     )
-    serving = [each["id"] for each in _alive(store, lease) if _serves(each, job.queue)]
+    serving = [each["id"] for each in _alive(store, lease) if serves(each, job.queue)]
     held = sum(map(store.workers.running, serving))
     return Obstacle("queued", f"{says}; workers that serve the queue run {counted(held, 'job')}")
 

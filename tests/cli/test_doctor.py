@@ -142,6 +142,25 @@ def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerf
     ]
 
 
+def test_jobs_whose_task_and_queue_no_worker_has_together_are_named(
+    run: Run, shop: Hammerflow
+) -> None:
+    """Each has one of both, as two apps on one database have, one of them with -Q."""
+    workers, tasks = shop.store.workers, list(shop.tasks)
+    workers.leave(7)
+    mail = {"queues": ["mail"], "is_open": False}
+    workers.register(8, host="a", pid=1, info=mail, tasks=tasks, queues=["mail"])
+    workers.register(9, host="b", pid=2, info={}, tasks=["crm.call"], queues=[])
+    shop.tasks["shop.add"].delay(1, 2)
+    shop.tasks["shop.add"].options(queue="mail").delay(1, 2)
+
+    checks = run("doctor", "--json").json["checks"]
+
+    says = "1 ready job of shop.add in default: no live worker has both"
+    assert found(checks, "jobs") == [("warn", says)]
+    assert found(checks, "queues") == []
+
+
 def test_the_log_of_a_replaced_file_is_named(run: Run, embedded_shop: Hammerflow) -> None:
     assert "replaced while it was in use" not in run("doctor").out
     Path(f"{embedded_shop.settings.url.database}-wal-of-replaced-file").touch()

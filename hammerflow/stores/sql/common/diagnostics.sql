@@ -1,13 +1,13 @@
 -- What doctor asks. Reads of long tables are bounded: a check must not burden a busy database.
 
--- Ready jobs, among the first 10 000, whose task no live worker has registered.
--- name: health_unserved
-SELECT COALESCE(t.name, {numbered:task}) AS task, count(*)
-FROM (SELECT task_id FROM {ready} LIMIT 10000) j
+-- Ready jobs, among the first 10 000, by task and queue.
+-- name: health_ready
+SELECT COALESCE(t.name, {numbered:task}) AS task, COALESCE(q.name, {numbered:queue}) AS queue, count(*)
+FROM (SELECT task_id, queue_id FROM {ready} LIMIT 10000) j
 LEFT JOIN {tasks} t ON t.id = j.task_id
-WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} w WHERE w.task_id = j.task_id)
-GROUP BY t.name, j.task_id
-ORDER BY task
+LEFT JOIN {queues} q ON q.id = j.queue_id
+GROUP BY t.name, j.task_id, q.name, j.queue_id
+ORDER BY task, queue
 
 -- name: health_parked
 SELECT j.why, COALESCE(t.name, {numbered:task}) AS task, count(*)
