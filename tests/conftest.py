@@ -26,6 +26,7 @@ from tests.support.servers import (
     Server,
     create_database,
     drop_database,
+    open_redis,
     temporary_folder,
 )
 
@@ -219,10 +220,8 @@ def migrated_database(tmp_path: Path) -> Iterator[Callable[[str], str]]:
 @pytest.fixture
 def redis_url() -> str:
     """The URL of an empty Redis."""
-    import redis
-
     url = _shared_url("redis")
-    with redis.Redis.from_url(url) as client:
+    with open_redis(url) as client:
         client.flushdb()
     return url
 

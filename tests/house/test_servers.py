@@ -13,7 +13,7 @@ import pymysql
 import pytest
 import redis
 
-from tests.support.servers import MariaDB, Postgres, Redis, open_admin
+from tests.support.servers import MariaDB, Postgres, Redis, open_admin, open_redis
 
 
 def test_each_test_gets_an_empty_database(
@@ -64,7 +64,7 @@ def test_a_killed_mariadb_starts_again_with_its_data(own_mariadb: MariaDB) -> No
 
 
 def test_a_paused_redis_is_silent_until_resumed(own_redis: Redis) -> None:
-    with redis.Redis.from_url(own_redis.url(), socket_timeout=0.2) as client:
+    with open_redis(own_redis.url(), socket_timeout=0.2) as client:
         client.ping()
         own_redis.pause()
         with pytest.raises(redis.TimeoutError):

@@ -16,7 +16,7 @@ from hammerflow.stores.dialects.sqlite import SQLite
 from hammerflow.stores.error_codes import ADVICE, TABLES, UNKNOWN, Advice, ErrorKind
 from tests.conftest import _migrate, _name, _shared_url
 from tests.stores.kit import Desk, desk_at, open_raw
-from tests.support.servers import PROCESSES, create_database, drop_database
+from tests.support.servers import PROCESSES, create_database, drop_database, ends_idle_sessions
 from tests.support.waiting import until
 
 Provoke = Callable[[Desk, Any], object]
@@ -348,6 +348,8 @@ def test_a_code_is_provoked_and_means_what_the_table_says(
         expected = ON_MYSQL.get(code, code)
     if expected is None:
         pytest.skip("MySQL has no such error")
+    if code == "57P05" and not ends_idle_sessions(desk.url):
+        pytest.skip("this server ends no idle session")
     tx = dialect.connect()
     try:
         with pytest.raises(Exception) as caught:

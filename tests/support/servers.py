@@ -22,9 +22,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.programs import KINDS
+
+if TYPE_CHECKING:
+    import redis
 
 __all__ = [
     "PROCESSES",
@@ -34,7 +37,9 @@ __all__ = [
     "Server",
     "create_database",
     "drop_database",
+    "ends_idle_sessions",
     "open_admin",
+    "open_redis",
     "temporary_folder",
 ]
 
@@ -305,9 +310,7 @@ class Redis(Server):
 
     def flush(self) -> None:
         """Forget all keys."""
-        import redis
-
-        with redis.Redis.from_url(self.url()) as client:
+        with open_redis(self.url()) as client:
             client.flushall()
 
     def _command(self) -> list[str]:
@@ -319,8 +322,7 @@ class Redis(Server):
     def _answers(self) -> bool:
         import redis
 
-        client = redis.Redis.from_url(self.url())
-        with contextlib.suppress(redis.ConnectionError), client:
+        with contextlib.suppress(redis.ConnectionError), open_redis(self.url()) as client:
             return bool(client.ping())
         return False
 
@@ -348,6 +350,19 @@ def open_admin(url: str) -> Any:
         autocommit=True,
         connect_timeout=10,
     )
+
+
+def ends_idle_sessions(url: str) -> bool:
+    """Whether the PostgreSQL has ``idle_session_timeout``, as it has since version 14."""
+    with open_admin(url) as admin:
+        return bool(admin.info.server_version >= 140000)
+
+
+def open_redis(url: str, **options: Any) -> redis.Redis:
+    """A client of the Redis that the URL names. It speaks RESP2: Redis 5 knows no other."""
+    import redis
+
+    return redis.Redis.from_url(url, protocol=2, **options)
 
 
 def create_database(url: str, name: str, template: str | None = None) -> str:

@@ -12,7 +12,7 @@ from tests.acceptance import kit
 from tests.acceptance.kit import Shop
 from tests.proof.faults.shops import Customers, percentile, shop_on
 from tests.support.proxy import Proxy
-from tests.support.servers import MariaDB, Postgres, Redis, Server
+from tests.support.servers import MariaDB, Postgres, Redis, Server, open_redis
 from tests.support.waiting import until
 
 __all__ = ["redis_refuses", "slow_network"]
@@ -67,7 +67,7 @@ def redis_refuses(folder: Path, _: int) -> str:
     with (
         Postgres() as server,
         Redis() as bell,
-        redis.Redis.from_url(bell.url()) as admin,
+        open_redis(bell.url()) as admin,
         shop_on(server.create_database("shop"), folder, redis=bell.url()) as shop,
         shop.worker(),
         Customers(shop, pause=0.03) as customers,
