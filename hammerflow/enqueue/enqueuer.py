@@ -119,7 +119,7 @@ class Enqueuer:
         for signature in chunk:
             try:
                 made.append(make(signature))
-            except (TypeError, ConfigError) as error:
+            except (TypeError, ConfigError, WorkflowInvalid) as error:
                 place = f"signatures[{len(before) + len(made)}]"
                 raise placed(error, place) from error.__cause__
         return made

@@ -12,6 +12,7 @@ from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, PRIORITY, NewJob, NewWorkflow, RowFlags, Rule
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
+from hammerflow.workflows.places import place_of
 from hammerflow.workflows.plan import Plan, external_id, jobs_of, reference
 from hammerflow.workflows.planned import Output, PlannedJob, PlannedWorkflow
 from hammerflow.workflows.references import FailedJobs, JobRange, ResultRef
@@ -30,13 +31,13 @@ def rows_of(plan: Plan, calls: JobFactory, *, parent: Parent | None = None) -> W
     """The rows of a plan, for the job that spawns it if ``parent`` is given.
 
     Raises:
-        WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the node.
+        WorkflowInvalid: an unknown task or wrong arguments inside a workflow; names the place.
         TypeError: the same outside of one.
     """
     unstored = _Unstored(calls)
     return WorkflowRows(
         [_workflow_row(workflow) for workflow in plan.workflows],
-        [_job_row(job, calls, parent, unstored) for job in plan.jobs],
+        [_job_row(job, plan, calls, parent, unstored) for job in plan.jobs],
     )
 
 
@@ -111,18 +112,18 @@ def _workflow_options(planned: PlannedWorkflow) -> dict[str, Any]:
 
 
 def _job_row(
-    planned: PlannedJob, calls: JobFactory, parent: Parent | None, unstored: _Unstored
+    planned: PlannedJob, plan: Plan, calls: JobFactory, parent: Parent | None, unstored: _Unstored
 ) -> NewJob:
     in_workflow = any(around.definition is not None for around in _enclosing(planned.workflow))
     try:
         return _checked_row(planned, calls, parent, unstored, must_exist=in_workflow)
     except (TypeError, ConfigError, NotEncodable) as error:
-        if isinstance(error, WorkflowInvalid) or planned.workflow is None:
+        place = place_of(planned, plan)
+        if isinstance(error, WorkflowInvalid) or not place:
             raise
         if not in_workflow:
-            place = f"{planned.workflow.kind}[{planned.position}]"
             raise placed(error, place) from error.__cause__
-        raise WorkflowInvalid(f"node {planned.name or planned.signature!r}: {error}") from error
+        raise WorkflowInvalid(f"{place}: {error}") from error
 
 
 def _enclosing(workflow: PlannedWorkflow | None) -> Iterator[PlannedWorkflow]:
@@ -269,7 +270,10 @@ class BatchStream:
 
     def _then(self, signature: Any) -> NewJob:
         workflow_id = self.workflow.id
-        job = self._calls.from_signature(signature, feeds=0 if signature.immutable else 1)
+        try:
+            job = self._calls.from_signature(signature, feeds=0 if signature.immutable else 1)
+        except (TypeError, ConfigError) as error:
+            raise placed(error, f"{self._batch.name}.then") from error.__cause__
         rule = Rule.ENDED if self.workflow.collects else Rule.COMPLETED
         extra: dict[str, Any] = {"rule": int(rule)} if rule else {}
         if not signature.immutable:

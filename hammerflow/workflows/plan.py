@@ -46,7 +46,8 @@ NewId = Callable[[], bytes]
 class Plan:
     """What is inserted: workflows (the outermost first) and jobs, each in order of their ids."""
 
-    def __init__(self, new_id: NewId) -> None:
+    def __init__(self, new_id: NewId, work: Any = None) -> None:
+        self.work = work  # what the user has composed
         self.workflows: list[PlannedWorkflow] = []
         self.jobs: list[PlannedJob] = []
         self.output: Output = []  # of the whole
@@ -297,7 +298,7 @@ class Plan:
 
 def plan_of(work: Any, new_id: NewId) -> Plan:
     """The plan of a signature, canvas, workflow or batch; ``new_id`` gives ascending ids."""
-    plan = Plan(new_id)
+    plan = Plan(new_id, work)
     if not is_a(work, Canvas | Workflow | Batch):
         expected = "a signature (task.s(...)), canvas, workflow or batch"
         raise TypeError(f"expected {expected}, got {kind_name(work)}")

@@ -16,7 +16,7 @@ from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.signature import Signature
 from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
-from hammerflow.errors import ConfigError, SpawnInvalid
+from hammerflow.errors import ConfigError, SpawnInvalid, WorkflowInvalid
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
@@ -124,10 +124,13 @@ class SpawnBuffer:
         if self.then is None:
             return
         feeds = 0 if self.then.immutable else 1
-        job = self.app.new_job(
-            self.then, parent=self.parent, spawn_index=self.count, dependent_id=self._end_id,
-            feeds=feeds,
-        )  # fmt: skip
+        try:
+            job = self.app.new_job(
+                self.then, parent=self.parent, spawn_index=self.count, dependent_id=self._end_id,
+                feeds=feeds,
+            )  # fmt: skip
+        except (TypeError, ConfigError) as error:
+            raise placed(error, "then") from error.__cause__
         options = job.options
         if feeds:
             decoded = json.loads(options) if options else {}
@@ -186,9 +189,12 @@ class SpawnBuffer:
     def _add_workflow(self, work: Any) -> bytes:
         """Add the jobs of a canvas, workflow or batch; the fan-in waits for it as one."""
         self._check_limits()
-        plan = plan_of(work, new_id)
-        plan.fill()
-        rows = self.app.new_rows(plan, parent=self.parent)
+        try:
+            plan = plan_of(work, new_id)
+            plan.fill()
+            rows = self.app.new_rows(plan, parent=self.parent)
+        except (TypeError, ConfigError, WorkflowInvalid) as error:
+            raise placed(error, f"child {self.count}") from error.__cause__
         outer, *inner = rows.workflows
         outer = outer._replace(
             parent_id=self.parent.job.workflow_id, dependent_id=self._dependent_id
