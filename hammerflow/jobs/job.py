@@ -228,7 +228,8 @@ class Job:
         depth: generations below the root.
         spawn_index: its place among the children of its parent, from 0.
         unique_key: the key that it holds until it ends.
-        reason: why it was cancelled, skipped or parked.
+        reason: why it was cancelled, skipped or parked; a parked one begins with the code, as
+            ``poison: ...``.
         progress: what the body reported, from 0 to 1.
         progress_note: the text that came with it.
         headers: of the call.

@@ -46,7 +46,7 @@ def _obstacles(store: Store, job: Job, lease: float) -> Iterator[Obstacle]:
             yield from _dependencies(store, job)
         case JobState.PARKED:
             advice = f"put that right, then run: hammerflow job retry {job.id}"
-            yield Obstacle("parked", f"it is parked: {job.reason}", advice)
+            yield Obstacle("parked", f"it is parked as {job.reason}", advice)
         case JobState.RUNNING:
             yield from _lost_worker(store, job, lease)
         case JobState.SCHEDULED if job.run_at is not None:

@@ -114,7 +114,7 @@ def lost(app: Hammerflow) -> Job:
         (unknown, "task_unknown", "no live worker has registered its task shop.add"),
         (elsewhere, "no_worker_for_both", "do not serve its queue default"),
         (later, "due_later,no_worker", "it is due at 20"),
-        (parked, "parked", "it is parked: "),
+        (parked, "parked", "it is parked as undecodable: "),
         (dependent, "dependencies", "it waits for 1 of 1 dependencies: "),
         (fan_in, "dependencies", "it waits for 5 of 5 dependencies: "),
         (after_a_workflow, "dependencies", "dependencies"),

@@ -1,6 +1,9 @@
 -- A queue or task whose row was deleted is called by its number.
 -- macro: numbered
 '#' || j.@_id
+-- Why a job is parked: the code, which the documents name, and a sentence.
+-- macro: parked_because
+p.why || ': ' || p.detail
 
 -- The present state of every job; each join uses an index, so a filter by id or parent stays cheap.
 -- name: job_states_view
@@ -21,7 +24,7 @@ SELECT j.id, COALESCE(t.name, {numbered:task}) AS task, COALESCE(q.name, {number
   COALESCE(d.lease, l.lease, r.lease, s.lease, p.lease, w.lease, 0) AS lease,
   j.created_at, s.run_at, COALESCE(l.started_at, d.started_at) AS started_at, d.finished_at,
   j.parent_id, j.root_id, j.depth, j.spawn_index, j.unique_key,
-  COALESCE(d.reason, p.detail, l.cancel) AS reason,
+  COALESCE(d.reason, {parked_because}, l.cancel) AS reason,
   g.fraction, g.note, j.headers, j.options,
   COALESCE(l.worker_id, d.worker_id) AS worker_id, j.workflow_id, d.cause
 FROM {jobs} j

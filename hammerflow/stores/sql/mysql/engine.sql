@@ -275,3 +275,6 @@ WHERE id IN (:ids*uuid)
 
 -- macro: numbered
 CONCAT('#', j.@_id)
+
+-- macro: parked_because
+CONCAT(p.why, ': ', p.detail)
