@@ -161,19 +161,34 @@ def _hints(described: Any, around: Iterable[Names], missing: list[str]) -> Itera
     parameters = {each.__name__: each for each in getattr(described, "__type_params__", ())}
     names = _Names((parameters, *around))
     for name, annotation in _annotations(described).items():
-        holder = types.SimpleNamespace(__annotations__={name: annotation})
         try:
-            yield from typing.get_type_hints(holder, {}, names).values()
+            yield _resolved(annotation, names)
         except Exception:  # noqa: BLE001  a border: the text of an annotation is a user's code
             missing.append(name)
     missing += names.missing
+
+
+def _resolved(annotation: Any, names: _Names) -> Any:
+    """The annotation without forward references."""
+    if sys.version_info >= (3, 14):  # there get_type_hints reads a copy of the names, a plain dict
+        import annotationlib
+
+        names["__it__"] = getattr(annotation, "__forward_arg__", annotation)
+        return typing.evaluate_forward_ref(
+            annotationlib.ForwardRef("__it__"), globals={}, locals=names, type_params=None
+        )
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    return typing.get_type_hints(holder, {}, names)["it"]
 
 
 def _annotations(described: Any) -> Names:
     if sys.version_info >= (3, 14):
         import annotationlib
 
-        return annotationlib.get_annotations(described, format=annotationlib.Format.FORWARDREF)
+        try:
+            return annotationlib.get_annotations(described, format=annotationlib.Format.FORWARDREF)
+        except Exception:  # noqa: BLE001  a border: annotations run when they are read
+            return {}
     if isinstance(described, type):
         found = vars(described).get("__annotations__")
     else:

@@ -31,6 +31,7 @@ import attrs
 import pydantic
 import pytest
 
+from hammerflow.codec.annotations import classes_named
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
 
@@ -201,6 +202,19 @@ def test_an_object_without_annotations_is_declared_without_harm() -> None:
         codec.register_annotations(fn)  # type: ignore[arg-type]
     with pytest.raises(NotEncodable):
         codec.encode(Color.RED)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+def test_an_annotation_that_is_evaluated_late_is_read_past_what_is_missing() -> None:
+    module: dict[str, Any] = {"Order": Order, "__name__": __name__}
+    code = "def task(a: list[Order] | Missing, b: 'Order | Missing'): ...\ndef bad(a: 1 / 0): ..."
+    exec(compile(code, "late", "exec", dont_inherit=True), module)
+
+    named, bad = (classes_named(module[name], {}) for name in ("task", "bad"))
+
+    assert Order in named.classes
+    assert not named.is_complete
+    assert bad.classes == []
 
 
 def test_a_class_inside_a_function_is_known_by_the_text_of_an_annotation() -> None:

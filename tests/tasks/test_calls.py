@@ -179,6 +179,7 @@ def plain_generator() -> Iterator[Signature]:
     yield from ()
 
 
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated")
 @pytest.mark.parametrize("fn", [plain, plain_async, plain_generator, with_database(save)])
 def test_frameworks_see_the_function(app: Hammerflow, fn: Any) -> None:
     task: Any = (app.spawner if fn is plain_generator else app.task)(fn)
