@@ -71,11 +71,12 @@ def _keep_statistics(desk: Desk) -> None:
 
 
 def _inserts(desk: Desk) -> Iterator[str]:
-    now = {"postgres": "now()", "mysql": "UTC_TIMESTAMP(6)", "sqlite": "unixepoch()"}[desk.kind]
+    second = "CAST(strftime('%s', 'now') AS integer)"  # SQLite has unixepoch() since 3.38
+    now = {"postgres": "now()", "mysql": "UTC_TIMESTAMP(6)", "sqlite": second}[desk.kind]
     later = {
         "postgres": "now() + (86400 + n) * interval '1 second'",
         "mysql": "UTC_TIMESTAMP(6) + INTERVAL n + 86400 SECOND",
-        "sqlite": "unixepoch() + 86400 + n",
+        "sqlite": f"{second} + 86400 + n",
     }[desk.kind]
     blob = "'\\x00'" if desk.kind == "postgres" else "x'00'"
     place = f"{name_id('q')}, 2"

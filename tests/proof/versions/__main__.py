@@ -138,6 +138,7 @@ class Trial:
         """What the servers, Python and SQLite say that they are."""
         code = "import platform, sqlite3; print(platform.python_version(), sqlite3.sqlite_version)"
         asked = [[*self._enter, self._python, "-c", f"print('Python, SQLite', end=' '); {code}"]]
+        environs = [environ]
         for kind, root in servers.items():
             names = {
                 "postgres": "sh -c '/usr/lib/postgresql/*/bin/postgres --version'",
@@ -145,9 +146,10 @@ class Trial:
                 "redis": "redis-server --version",
             }
             asked.append(["sh", "-c", f"chroot {root} {names[kind]}"])
+            environs.append(dict(os.environ))  # without the library, which is none of the server's
         answers = (
-            subprocess.run(each, env=environ, capture_output=True, text=True, check=False).stdout
-            for each in asked
+            subprocess.run(each, env=env, capture_output=True, text=True, check=False).stdout
+            for each, env in zip(asked, environs, strict=True)
         )
         return "; ".join(answer.strip()[:60] for answer in answers)
 
