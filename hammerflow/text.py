@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "NAME", "REASON", "TRACE", "checked_name", "counted", "host_name", "placed", "plain_text",
-    "safe_repr", "storable", "timestamp", "visible", "visible_lines",
+    "NAME", "REASON", "TRACE", "checked_name", "counted", "either", "host_name", "placed",
+    "plain_text", "safe_repr", "storable", "timestamp", "visible", "visible_lines",
 ]  # fmt: skip
 
 E = TypeVar("E", bound=Exception)
@@ -125,6 +125,11 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
         plural: where it is not the noun and an s.
     """
     return f"1 {noun}" if count == 1 else f"{count:,} {plural or noun + 's'}"
+
+
+def either(names: Sequence[str]) -> str:
+    """A choice of names, such as "a", "a or b" and "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def safe_repr(value: object, most: int = 80) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hammerflow.errors import ConfigError
-from hammerflow.text import checked_name, safe_repr, storable, visible, visible_lines
+from hammerflow.text import checked_name, either, safe_repr, storable, visible, visible_lines
 
 
 @pytest.mark.parametrize("text", ["mail", "größe", "a b", "\U0001f600", "x" * 255])
@@ -122,3 +122,7 @@ def test_a_huge_value_is_cut_without_being_formatted_whole() -> None:
     assert safe_repr(cycle) == repr(cycle)
     for value in huge:
         assert len(safe_repr(value, 60)) == 60 and safe_repr(value, 60).endswith("...")
+
+
+def test_a_choice_of_names_reads_as_a_sentence() -> None:
+    assert [either(["a", "b", "c"][:n]) for n in (1, 2, 3)] == ["a", "a or b", "a, b or c"]

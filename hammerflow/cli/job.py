@@ -22,7 +22,7 @@ from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.options.checks import NAME_CHECK, ValueCheck
 from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
-from hammerflow.text import safe_repr
+from hammerflow.text import either, safe_repr
 from hammerflow.workflows.positions import ParseError, read_json
 
 __all__ = ["command"]
@@ -339,7 +339,7 @@ def _check_task(app: Hammerflow, task: str) -> None:
         return
     near = difflib.get_close_matches(task, app.tasks, n=3, cutoff=0.4)
     near += [name for name in app.tasks if name.endswith(f".{task}") and name not in near]
-    hint = f"did you mean {' or '.join(near)}?" if near else "check the name and the app's imports"
+    hint = f"did you mean {either(near)}?" if near else "check the name and the app's imports"
     raise UnknownTask(f"the app {app.name} has no task {task!r}: {hint}")
 
 

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from hammerflow.errors import ConfigError
-from hammerflow.text import safe_repr
+from hammerflow.text import either, safe_repr
 
 if TYPE_CHECKING:
     from hammerflow.cli.session import Session
@@ -28,7 +28,7 @@ def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") 
     if name in known:
         return
     near = difflib.get_close_matches(name, sorted(known), n=3)
-    advice = [f"did you mean {' or '.join(near)}?" if near else "see hammerflow queue list"]
+    advice = [f"did you mean {either(near)}?" if near else "see hammerflow queue list"]
     raise ConfigError(
         f"there is no queue {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
     )

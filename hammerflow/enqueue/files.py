@@ -12,7 +12,7 @@ from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotDecodable, WorkflowInvalid
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.task import Task
-from hammerflow.text import plain_text, safe_repr, visible
+from hammerflow.text import either, plain_text, safe_repr, visible
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _task(app: TaskApp, node: NodeSpec, source: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(node.task, own, n=3, cutoff=0.4)
-    hint = f": did you mean {' or '.join(near)}?" if near else ""
+    hint = f": did you mean {either(near)}?" if near else ""
     raise WorkflowInvalid(
         f"{source}{line}: the app {app.name} has no task {node.task!r} for job {node.name!r}{hint}"
     )
