@@ -43,12 +43,12 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option(
         "children", whole(1, 1_024), "one per CPU",
-        "Child processes for each kind of task, sync and async; CPUs that it may use, by affinity "
-        "and quota.",
+        "Child processes for each kind of task, sync and async; the default counts the CPUs that "
+        "affinity and quota allow.",
     ),
     Option(
         "queues",
-        ValueCheck("dict[str, int] | str", "queues with weights, as high:5,default:1", _queues),
+        ValueCheck("dict[str, int] | str", "queues with weights, like high:5,default:1", _queues),
         "all queues", "The queues to serve, with weights from 1 to 1000: high:5,default:1.",
     ),
     Option("async_slots", whole(1, 100_000), "100", "Async jobs that each child runs at once."),
