@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.stores.database import Database
 
 __all__ = ["PATIENCE", "DatabaseStatus"]
 
@@ -37,7 +38,7 @@ class DatabaseStatus:
     written, so that a database that restarts meets one connection and not a crowd.
 
     Args:
-        writes: gives how many units of work the database has accepted so far.
+        database: tells what an error means, and counts the units of work that it has accepted.
 
     Attributes:
         on_down: called when the database goes down, to let the heartbeat probe at once.
@@ -46,8 +47,8 @@ class DatabaseStatus:
             never arrived.
     """
 
-    def __init__(self, writes: Callable[[], int]) -> None:
-        self._writes = writes
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self.on_down: Callable[[], None] = lambda: None
         self.on_up: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
@@ -78,7 +79,7 @@ class DatabaseStatus:
             return
         with self._changed:
             failing = self._failing.get(duty)
-            if failing is not None and self._writes() != failing.writes:
+            if failing is not None and self._database.writes != failing.writes:
                 del self._failing[duty]
             elif not probes:
                 return
@@ -91,6 +92,16 @@ class DatabaseStatus:
             log.info("the database is back after %.1f s", seconds)
         if is_back or probes:
             self.on_up()
+
+    def note(self, error: Exception, duty: object, *, probes: bool = False) -> float | None:
+        """A duty has failed. It carries no data of a job's body, so whatever the database says to
+        it is about the database: a trigger, constraint or column may have been changed.
+
+        Returns:
+            As :meth:`mark_down`; None if the error is not the database's.
+        """
+        unavailable = self._database.refusal(error)
+        return None if unavailable is None else self.mark_down(unavailable, duty, probes=probes)
 
     def mark_down(self, error: StoreUnavailable, duty: object, *, probes: bool = False) -> float:
         """The database could not be used.
@@ -110,7 +121,7 @@ class DatabaseStatus:
                 self._down_since, self._is_lost = time.monotonic(), False
             self._is_lost |= not error.is_refusal
             self._is_silent |= not error.is_refusal
-            self._failing[duty] = _Failing(tries, self._writes())
+            self._failing[duty] = _Failing(tries, self._database.writes)
         if is_news:
             if error.is_refusal:
                 log.warning("the database refuses work, retrying until it accepts it: %s", error)

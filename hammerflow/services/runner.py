@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Sequence
 
-from hammerflow.errors import StoreUnavailable
 from hammerflow.services.base import Service
 from hammerflow.services.database_status import PATIENCE, DatabaseStatus
 from hammerflow.services.lease_clock import now
@@ -88,10 +87,10 @@ class ServiceRunner:
             return PATIENCE
         try:
             pause = service.tick(now())
-        except StoreUnavailable as error:
-            return self._database_status.mark_down(error, service, probes=self._probes)
-        except Exception:  # a border: one duty's error must not end the others
-            log.exception("%s failed", type(service).__name__)
-            return _AFTER_ERROR
+        except Exception as error:  # a border: one duty's error must not end the others
+            retry = self._database_status.note(error, service, probes=self._probes)
+            if retry is None:
+                log.exception("%s failed", type(service).__name__)
+            return _AFTER_ERROR if retry is None else retry
         self._database_status.mark_up(service, probes=self._probes)
         return pause

@@ -91,6 +91,9 @@ class Dialect(Protocol):
     def unfit(self, connection: Any) -> str | None:
         """Why a caller's connection cannot carry jobs now, as a clause; None where it can."""
 
+    def codes(self, error: BaseException) -> Sequence[str]:
+        """The codes of a driver's error, the most exact one first; none of any other error."""
+
     def check(self, tx: Tx) -> None:
         """Check that the connection leads to the database of the URL; as cheap as a stat.
 
@@ -427,6 +430,15 @@ class Database:
     def kind_of(self, error: BaseException) -> ErrorKind:
         """What an error that left a unit means; that of a StoreUnavailable by its cause."""
         return self._meaning(_driver_error(error)).kind
+
+    def refusal(self, error: Exception) -> StoreUnavailable | None:
+        """What an error that left a unit says of the database, where the unit carried nobody's
+        data; None for an error that is not the database's."""
+        if isinstance(error, StoreUnavailable):
+            return error
+        if not self.dialect.codes(error):
+            return None
+        return self._unavailable(error, ErrorCode("", ErrorKind.STATE, Advice.CHANGED))
 
     def _meaning(self, error: BaseException) -> ErrorCode:
         # A signal may raise between two reads of one reply: what is left of the reply would be

@@ -45,6 +45,7 @@ class Advice(Enum):
     ADMIN = "admin"
     DAMAGED = "damaged"
     CLOSED = "closed"
+    CHANGED = "changed"
     NONE = "none"
 
 
@@ -64,6 +65,7 @@ ADVICE: Mapping[Advice, str] = {
     Advice.TIMEOUT: "raise the server's time-out, or find what holds the statement up",
     Advice.ADMIN: "see the server's log",
     Advice.CLOSED: "leave its connections open",
+    Advice.CHANGED: "look for a trigger, constraint or column that was changed",
     Advice.DAMAGED: "restore the file from a backup, or name another one in the URL",
 }
 

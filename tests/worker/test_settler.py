@@ -38,16 +38,16 @@ def desk(migrated_url: str) -> Iterator[Desk]:
 @pytest.fixture
 def settler(desk: Desk) -> Iterator[Settler]:
     """A settler that runs."""
-    status = DatabaseStatus(lambda: desk.store.database.writes)
+    status = DatabaseStatus(desk.store.database)
     settler = Settler(desk.store, status, lambda _: None, lambda _: None)
     settler.start()
     yield settler
     assert settler.stop(10)
 
 
-def refuse(desk: Desk, table: str, condition: str) -> None:
-    """Let a trigger refuse the rows of a table that fulfil a condition."""
-    when = f"BEFORE INSERT ON {{{table}}} FOR EACH ROW"
+def refuse(desk: Desk, table: str, condition: str, verb: str = "INSERT") -> None:
+    """Let a trigger refuse a verb for the rows of a table that fulfil a condition."""
+    when = f"BEFORE {verb} ON {{{table}}} FOR EACH ROW"
     if desk.kind == "postgres":
         desk.sql(
             f"CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -255,7 +255,7 @@ def test_a_result_above_the_servers_packet_ends_its_own_job(own_mariadb: Any) ->
         desk.sql("SET GLOBAL max_allowed_packet = 1048576")
         desk.hang_up()
         desk.store.schema.migrate()
-        status = DatabaseStatus(lambda: desk.store.database.writes)
+        status = DatabaseStatus(desk.store.database)
         settler = Settler(desk.store, status, lambda _: None, lambda _: None)
         jobs = desk.run(*(desk.job() for _ in range(6)))
         sizes = [10, 1 << 20, 400_000, 400_000, 400_000, 600_000]

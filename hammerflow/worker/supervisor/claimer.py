@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hammerflow.errors import StoreUnavailable
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
 from hammerflow.worker.supervisor.child_group import Group
@@ -21,6 +20,7 @@ __all__ = ["Claimer"]
 log = logging.getLogger("hammerflow.claimer")
 #: Seconds after which jobs that a claim has passed over are claimed, doubled each time.
 _PASSED = 0.005
+_AFTER_ERROR = 1.0  # seconds
 
 
 @dataclass(eq=False)
@@ -85,11 +85,11 @@ class Claimer:
             try:
                 with self.claiming:
                     self._claim(room)
-            except StoreUnavailable as error:
-                self._pause(self.database_status.mark_down(error, self))
-            except Exception:  # a border: a claim that fails must not end all claims
-                log.exception("a claim failed")
-                self._pause(1.0)
+            except Exception as error:  # a border: a claim that fails must not end all claims
+                pause = self.database_status.note(error, self)
+                if pause is None:
+                    log.exception("a claim failed")
+                self._pause(_AFTER_ERROR if pause is None else pause)
             else:
                 self.database_status.mark_up(self)
 

@@ -82,7 +82,7 @@ class Runtime:
         self._notifier = open_notifier(self._settings, connect=connect)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
-        self._database_status = DatabaseStatus(lambda: self._store.database.writes)
+        self._database_status = DatabaseStatus(self._store.database)
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
         )
@@ -312,10 +312,12 @@ class Runtime:
         try:
             self._progress.tick(now())
             self._registrar.leave()
-        except StoreUnavailable as error:
+        except Exception as error:
+            if (unavailable := self._store.database.refusal(error)) is None:
+                raise
             log.warning(
                 "could not deregister; other workers take over the jobs when the lease ends: %s",
-                error,
+                unavailable,
             )
             is_written = False
         self._notifier.close()

@@ -114,7 +114,7 @@ class _Crowd:
     def _work(self, number: int) -> None:
         pick = random.Random(self._seed + number)
         store = self._desk.another()
-        status = DatabaseStatus(lambda: store.database.writes)
+        status = DatabaseStatus(store.database)
         settler = Settler(store, status, lambda _: self.done.update(["settle"]), lambda _: None)
         settler.start()
         while not self._stop.is_set():
