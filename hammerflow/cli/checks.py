@@ -100,6 +100,8 @@ def _check_store(
         if advice:
             says = "the tables are not where these settings search them"
         yield Check("schema", "fail", says, advice)
+        if not is_namespace_known:  # and no table tells which doorbells are there
+            yield _doorbell(settings, store)
         return
     except StoreUnavailable:
         yield _rights(Diagnostics(store.database))
