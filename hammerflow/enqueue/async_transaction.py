@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from queue import Empty, SimpleQueue
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -83,46 +85,46 @@ class AsyncTransactions:
         self, app: ResultBackend, opened: ContextVar[OpenTransaction | None],
         current: Callable[[], OpenTransaction | None],
     ) -> None:  # fmt: skip
-        self._app = app
+        self.app = app
         self._open = opened
         self._current = current
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
         self._slots = WeakKeyDictionary()
 
-    @contextlib.asynccontextmanager
-    async def transaction(self, around: Around) -> AsyncIterator[AsyncTransaction]:
+    def transaction(self, around: Around) -> AbstractAsyncContextManager[AsyncTransaction]:
         """Open a transaction, or join the open one; see :meth:`Hammerflow.transaction`."""
         opened = self._current()
         if opened is not None and not opened.is_over:
-            yield AsyncTransaction(opened)
-            return
-        store = await self._app.async_calls.read(lambda: self._app.store)
+            return nullcontext(AsyncTransaction(opened))
+        return _OwnBlock(self, around)
+
+    def using(
+        self, connection: Any, around: Around
+    ) -> AbstractAsyncContextManager[AsyncTransaction]:
+        """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
+        return _CallersBlock(self, connection, around)
+
+    async def begin(self) -> tuple[_ThreadTransaction, _TransactionThread]:
+        """Open a transaction in a thread of its own."""
+        store = await self.app.async_calls.read(lambda: self.app.store)
         slot = await self._slot(store)
-        thread = _TransactionThread(store, self._app, slot)
+        thread = _TransactionThread(store, self.app, slot)
         try:
             tx = await asyncio.wrap_future(thread.opened)
         except BaseException:  # it may still wait for a lock: then it rolls back later
             thread.put(None)
             raise
-        opened = _ThreadTransaction(tx, thread, one_writer=store.database.dialect.one_writer)
-        try:
-            with entered(self._open, opened, around):
-                yield AsyncTransaction(opened)
-        except BaseException as error:
-            await thread.roll_back(error)
-            raise
-        await thread.commit(opened)
+        return _ThreadTransaction(tx, thread, one_writer=store.database.dialect.one_writer), thread
 
-    @contextlib.asynccontextmanager
-    async def using(self, connection: Any, around: Around) -> AsyncIterator[AsyncTransaction]:
-        """Enqueue in the caller's own transaction; see :meth:`Hammerflow.using`."""
-        store = await self._app.async_calls.read(lambda: self._app.store)
+    async def join(self, connection: Any) -> OpenTransaction:
+        """The caller's transaction on an async connection."""
+        store = await self.app.async_calls.read(lambda: self.app.store)
         bridge = _LoopBridge()
-        opened = _LoopTransaction(await store.foreign_async(connection, bridge.call), bridge)
-        with entered(self._open, opened, around):
-            yield AsyncTransaction(opened)
-        if opened.queues:
-            await self._app.async_calls.write(partial(self._app.notifier.ring, opened.queues))
+        return _LoopTransaction(await store.foreign_async(connection, bridge.call), bridge)
+
+    def entered(self, opened: OpenTransaction, around: Around) -> AbstractContextManager[None]:
+        """Keep the transaction in the context for its block."""
+        return entered(self._open, opened, around)
 
     async def _slot(self, store: Store) -> Callable[[], None]:
         """Wait until one more transaction may be open; returns what gives its slot back, to be
@@ -146,6 +148,62 @@ class AsyncTransactions:
                 loop.call_soon_threadsafe(slots.release)
 
         return release
+
+
+class _OwnBlock:
+    """The block of a transaction of ours.
+
+    It is not an async generator: Python closes all generators of a garbage cycle at once, and so
+    would close it in one task while the generator around the block closes it in another.
+    """
+
+    def __init__(self, transactions: AsyncTransactions, around: Around) -> None:
+        self._transactions = transactions
+        self._around = around
+
+    async def __aenter__(self) -> AsyncTransaction:
+        self._opened, self._thread = await self._transactions.begin()
+        self._entered = self._transactions.entered(self._opened, self._around)
+        self._entered.__enter__()
+        return AsyncTransaction(self._opened)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        try:
+            self._entered.__exit__(kind, error, traceback)
+        except BaseException as failure:
+            await self._thread.roll_back(failure)
+            raise
+        if error is None:
+            await self._thread.commit(self._opened)
+        else:
+            await self._thread.roll_back(error)
+
+
+class _CallersBlock:
+    """The block of a caller's transaction."""
+
+    def __init__(self, transactions: AsyncTransactions, connection: Any, around: Around) -> None:
+        self._transactions = transactions
+        self._connection = connection
+        self._around = around
+
+    async def __aenter__(self) -> AsyncTransaction:
+        self._opened = await self._transactions.join(self._connection)
+        self._entered = self._transactions.entered(self._opened, self._around)
+        self._entered.__enter__()
+        return AsyncTransaction(self._opened)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._entered.__exit__(kind, error, traceback)
+        if error is None and self._opened.queues:
+            app = self._transactions.app
+            await app.async_calls.write(partial(app.notifier.ring, self._opened.queues))
 
 
 class _RolledBack(Exception):
@@ -193,6 +251,8 @@ class _TransactionThread:
                 call.future.cancel()
                 return
             self._has_end = not isinstance(call, Call)
+            if self._has_end and self.opened.done() and self.opened.exception() is None:
+                self._store.database.ends_soon()
             self._calls.put(call)
 
     async def commit(self, opened: OpenTransaction) -> None:
@@ -218,6 +278,11 @@ class _TransactionThread:
             self.interrupt()
         if running_loop() is None:  # a coroutine without a loop is destroyed: nobody waits
             return
+        if isinstance(error, GeneratorExit):
+            # Python may close a generator around the block in a second task, and would find this
+            # one suspended. Nobody sees uncommitted rows, so nobody needs to wait.
+            self._loop.call_later(transaction.PATIENCE, self._cut_if_open)
+            return
         ended = asyncio.wrap_future(self.ended)
         if not (await asyncio.wait((ended,), timeout=transaction.PATIENCE))[0]:
             self.opened.result().cut()
@@ -228,6 +293,10 @@ class _TransactionThread:
             if failure is not error:
                 raise failure from error
         error.__traceback__ = trace  # without the frames of the thread
+
+    def _cut_if_open(self) -> None:
+        if not self.ended.done():
+            self.opened.result().cut()
 
     def interrupt(self) -> None:
         """Have the statement under way fail, so that nobody waits for its lock any longer."""

@@ -59,12 +59,17 @@ class Enqueuer:
         self.open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)
 
     def current(self) -> OpenTransaction | None:
-        """The open transaction, unless it is hidden: that of an async generator iterated over."""
+        """The open transaction, unless it is hidden: that of an async generator iterated over.
+
+        Raises:
+            HammerflowError: the consumer of the generator would wait for it.
+        """
         opened = self.open.get()
         if opened is None or not opened.is_hidden:
             return opened
         if opened.is_over:
             self.open.set(None)  # the generator was left, so nothing else takes it out
+        opened.check_consumer()
         return None
 
     def call(

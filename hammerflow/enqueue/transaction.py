@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import threading
@@ -78,7 +79,16 @@ class OpenTransaction:
     def is_hidden(self) -> bool:
         """Whether it is that of an async generator whose consumer asks: what a generator sets in
         its context stays there between two of its items, and after it was left."""
-        return any(generator.hides() for generator in self.generators)
+        return any(around.is_left or around.is_between_items for around in self.generators)
+
+    def check_consumer(self) -> None:
+        """Raise HammerflowError where it is hidden from a consumer that it keeps from writing."""
+        if self.keeps_others_from_writing and any(g.is_between_items for g in self.generators):
+            raise HammerflowError(
+                "this call would wait for the transaction of the async generator whose item is "
+                "handled here, and SQLite has one writer: enqueue in the generator or after the "
+                "loop"
+            )
 
     def check(self) -> None:
         """Raise HammerflowError once the block has ended."""
@@ -124,31 +134,40 @@ class AsyncGeneratorAround:
     def __init__(self, generator: Any, *, is_manager: bool) -> None:
         self._generator = weakref.ref(generator)
         self._is_manager = is_manager
-        self._task = _current_task()
+        self._task = sys.modules["asyncio"].current_task()  # an event loop has called this
 
-    def hides(self) -> bool:
-        """Whether it was left (then an event loop closes it soon), or is suspended and the caller
-        runs in the task that iterates over it."""
+    @property
+    def is_left(self) -> bool:
+        """Whether nothing refers to it any more: an event loop closes it soon."""
+        return self._generator() is None
+
+    @property
+    def is_between_items(self) -> bool:
+        """Whether it is suspended while the loop over it goes on: whoever asks comes from that
+        loop, in whatever task or thread."""
         generator = self._generator()
-        if generator is None:
-            return True
-        is_at_work = generator.ag_running or self._is_manager
-        return not is_at_work and _current_task() is self._task
-
-
-def _current_task() -> Any:
-    asyncio = sys.modules["asyncio"]  # an event loop has called this
-    return asyncio.current_task() if running_loop() is not None else None
+        is_at_work = generator is None or generator.ag_running or self._is_manager
+        return not is_at_work and not self._task.done()
 
 
 def _generators_around(frame: FrameType | None) -> list[AsyncGeneratorAround]:
     """The async generators that a frame and those that await it belong to.
 
-    A frame does not know its generator; event loops keep theirs, to close them at their end.
+    A frame does not know its generator; event loops keep theirs, to close them at their end: that
+    of asyncio in an attribute, those in C only in what they refer to.
     """
     found: list[AsyncGeneratorAround] = []
     while frame is not None and frame.f_code.co_flags & inspect.CO_ASYNC_GENERATOR:
-        known = [g for g in getattr(running_loop(), "_asyncgens", ()) if g.ag_frame is frame]
+        loop = running_loop()
+        kept = getattr(loop, "_asyncgens", None)
+        sets = [kept] if kept is not None else gc.get_referents(loop)
+        known = [
+            generator
+            for found_in in sets
+            if isinstance(found_in, weakref.WeakSet)
+            for generator in found_in
+            if getattr(generator, "ag_frame", None) is frame
+        ]
         frame = frame.f_back
         is_manager = frame is not None and frame.f_code is _MANAGER_ENTERS
         found += [AsyncGeneratorAround(generator, is_manager=is_manager) for generator in known]

@@ -115,8 +115,7 @@ class Dialect(Protocol):
         """Roll it back; harmless when none is open."""
 
     def state(self, tx: Tx) -> TxState:
-        """What the statements of a caller have made of a transaction. One that the caller has begun
-        is not ENDED: the next one may begin now."""
+        """What has become of a transaction; a caller's is not ENDED: the next one may begin."""
 
     def interrupt(self, tx: Tx) -> None:
         """Have the statement under way fail, from another thread. It may reach the server when that
@@ -262,8 +261,7 @@ class Database:
             tx = self._begin()
             try:
                 yield tx
-                state = self.dialect.state(tx)
-                if state is not TxState.ENDED or tx.has_jobs:
+                if (state := self.dialect.state(tx)) is not TxState.ENDED or tx.has_jobs:
                     state.check()
                     self.dialect.commit(tx)
             except BaseException as error:
@@ -273,6 +271,10 @@ class Database:
                 raise
             self.writes += 1
             self.connections.give(tx)
+
+    def ends_soon(self) -> None:
+        """Note that nobody has to go on for the transaction of an event loop to end."""
+        self._writing_loop = None
 
     def open_connection(self) -> Any:
         """A new connection of the driver in autocommit mode, which the caller owns and closes."""
@@ -453,8 +455,7 @@ class Database:
         self, error: BaseException, code: ErrorCode, *, is_block: bool = False
     ) -> StoreUnavailable:
         """The error for a caller; ``is_block``: it is the caller who runs the work again."""
-        # PyMySQL has no words for a closed connection.
-        reason = code.name if error.args == (0, "") else self.dialect.words(error)
+        reason = self.dialect.words(error) if error.args != (0, "") else code.name  # PyMySQL's
         is_refusal = code.kind is not ErrorKind.LOST or code.advice in _REFUSALS
         if is_block and code.kind is ErrorKind.CONTENTION:
             text = f"the transaction on {self.label} cannot be committed: {reason}; run it again"
