@@ -369,6 +369,22 @@ def test_a_silent_peer_is_cut(migrated_database: Migrated) -> None:
         assert near.count("jobs") == 3
 
 
+def test_a_client_leaves_a_server_that_does_not_answer(migrated_database: Migrated) -> None:
+    """Nobody watches it there: a call ends by itself."""
+    url = migrated_database("postgres")
+    settings = {"statement_timeout": 0.2, "connect_timeout": 1}
+    with Proxy(url) as proxy, desk_at(proxy.url, **settings) as desk:
+        desk.put(desk.job())
+        proxy.silence()
+        with (
+            running(lambda: desk.put(desk.job())) as answer,
+            pytest.raises(StoreUnavailable, match="not answered for 2.2 s|timeout expired"),
+        ):
+            answer()
+        proxy.speak()
+        desk.put(desk.job())
+
+
 # -- locks
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -50,6 +50,10 @@ _FULL = re.compile(
 )
 #: Seconds that it may take to find out why a server refuses, where the URL gives a time-out.
 _ASK_SECONDS = 5.0
+
+
+#: Seconds, beyond the longest time of a statement, after which a server that is silent is left.
+_LATE = 2.0
 
 
 class _Fitted:
@@ -99,6 +103,40 @@ def _fit_many(statement: Statement) -> _Fitted:
         f"{statement.tail}"
     )
     return fitted
+
+
+class _ImpatientConnection(psycopg.Connection[Any]):
+    """Gives up on a server that does not answer hammerflow's own statements.
+
+    psycopg would wait forever: a server that is stopped, or whose disk hangs, still acknowledges
+    bytes, so keepalives and tcp_user_timeout pass, and it does not end a statement itself.
+    """
+
+    tx: PostgresTx | None = None
+    seconds = 0.0  # for which it may be silent
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """As psycopg's, but bounded while a statement of ``tx`` is under way."""
+        if self.tx is not None and self.tx.since is not None:
+            gen = _bounded(gen, self.seconds)
+        return super().wait(gen, *args, **options)
+
+
+def _bounded(gen: Any, seconds: float) -> Generator[Any, Any, Any]:
+    """A generator that psycopg drives, which fails once nothing has come for so long."""
+    try:
+        state = next(gen)
+        deadline = time.monotonic() + seconds
+        while True:
+            ready = yield state
+            now = time.monotonic()
+            if ready:
+                deadline = now + seconds
+            elif now > deadline:
+                raise psycopg.OperationalError(f"the server has not answered for {seconds:g} s")
+            state = gen.send(ready)
+    except StopIteration as end:
+        return end.value
 
 
 class PostgresTx(DriverTx):
@@ -233,7 +271,7 @@ class Postgres(DriverDialect):
             self._defaults = {k: v for k, v in self._defaults.items() if k.encode() not in given}
             self._must_ask = False
         try:
-            return psycopg.connect(
+            return _ImpatientConnection.connect(
                 self._conninfo, autocommit=True, client_encoding="UTF8", **self._defaults
             )
         except psycopg.OperationalError as error:
@@ -253,6 +291,7 @@ class Postgres(DriverDialect):
     def _prepared(self, connection: Any) -> PostgresTx:
         connection.prepare_threshold, threshold = None, connection.prepare_threshold
         tx = PostgresTx(connection, self.statements, foreign=False)
+        connection.tx, connection.seconds = tx, self._statement_timeout + _LATE
         # A differing process id shows a pooler in between: each transaction may run in another
         # session. So none is set up, and nothing is prepared: there, other statements may have the
         # same names.
