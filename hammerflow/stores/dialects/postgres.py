@@ -50,8 +50,6 @@ _FULL = re.compile(
 )
 #: Seconds that it may take to find out why a server refuses, where the URL gives a time-out.
 _ASK_SECONDS = 5.0
-
-
 #: Seconds, beyond the longest time of a statement, after which a server that is silent is left.
 _LATE = 2.0
 
@@ -115,24 +113,25 @@ class _ImpatientConnection(psycopg.Connection[Any]):
     tx: PostgresTx | None = None
     seconds = 0.0  # for which it may be silent
 
-    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+    def wait(self, gen: Any, *args: Any) -> Any:
         """As psycopg's, but bounded while a statement of ``tx`` is under way."""
         if self.tx is not None and self.tx.since is not None:
             gen = _bounded(gen, self.seconds)
-        return super().wait(gen, *args, **options)
+        return super().wait(gen, *args)
 
 
 def _bounded(gen: Any, seconds: float) -> Generator[Any, Any, Any]:
     """A generator that psycopg drives, which fails once nothing has come for so long."""
+    deadline = 0.0  # from the first time on that it was driven in vain
     try:
         state = next(gen)
-        deadline = time.monotonic() + seconds
         while True:
             ready = yield state
-            now = time.monotonic()
             if ready:
-                deadline = now + seconds
-            elif now > deadline:
+                deadline = 0.0
+            elif not deadline:
+                deadline = time.monotonic() + seconds
+            elif time.monotonic() > deadline:
                 raise psycopg.OperationalError(f"the server has not answered for {seconds:g} s")
             state = gen.send(ready)
     except StopIteration as end:
