@@ -59,7 +59,10 @@ ADVICE: Mapping[Advice, str] = {
         "tables to the user of the URL: hammerflow doctor prints the statement"
     ),
     Advice.FILE: "check its path, and that this user may write the file and its folder",
-    Advice.MIGRATE: "run hammerflow migrate",
+    Advice.MIGRATE: (
+        "run hammerflow migrate; where it changes nothing, the tables are damaged or of another "
+        "version before 1.0: restore them from a backup, or recreate them"
+    ),
     Advice.SPACE: "free space on the disk of the database",
     Advice.LIMIT: "raise the server's limit, or lower its load",
     Advice.TIMEOUT: "raise the server's time-out, or find what holds the statement up",

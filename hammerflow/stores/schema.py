@@ -13,6 +13,19 @@ from hammerflow.stores.statements import expand, read_migrations
 __all__ = ["Migration", "Schema"]
 
 
+#: What the user of a migration can do.
+_ADVICE = {
+    Advice.RIGHTS: (
+        "run hammerflow migrate as a user who may create tables, then GRANT SELECT, INSERT, UPDATE "
+        "and DELETE on them to the application's user"
+    ),
+    Advice.MIGRATE: (
+        "the tables are not those that its list of migrations names: restore all of them from one "
+        "backup, or drop them, with their jobs, and run hammerflow migrate again"
+    ),
+}
+
+
 class Migration(NamedTuple):
     """One step of the schema."""
 
@@ -78,7 +91,7 @@ class Schema:
         try:
             return self._database.unit(work)
         except StoreUnavailable as error:
-            raise self._without_rights(error) from error
+            raise self._with_advice(error) from error
 
     def check(self) -> None:
         """Check that workers and producers of this version may use the database.
@@ -121,16 +134,16 @@ class Schema:
             tx.run("migration_insert", version=step.version, name=step.name)
         return steps
 
-    def _without_rights(self, error: StoreUnavailable) -> StoreUnavailable:
-        """The error of a migration with advice for its own user, if that one lacks a right."""
-        cause = error.__cause__
-        if cause is None or self._database.dialect.meaning(cause).advice is not Advice.RIGHTS:
+    def _with_advice(self, error: StoreUnavailable) -> StoreUnavailable:
+        """The error of a migration with advice for its own user: the usual one of a lacking right
+        is for another user, and that of tables that do not fit is to migrate."""
+        cause, dialect = error.__cause__, self._database.dialect
+        advice = _ADVICE.get(dialect.meaning(cause).advice) if cause is not None else None
+        if cause is None or advice is None:
             return error
-        reason = self._database.dialect.words(cause)
         return StoreUnavailable(
-            f"the database {self._database.label} cannot be migrated: {reason}; run hammerflow "
-            "migrate as a user who may create tables, then GRANT SELECT, INSERT, UPDATE and "
-            "DELETE on them to the application's user",
+            f"the database {self._database.label} cannot be migrated: {dialect.words(cause)}; "
+            f"{advice}",
             is_refusal=True,
         )
 

@@ -148,11 +148,12 @@ def test_a_migration_that_fails_leaves_no_half_behind(bare: Desk) -> None:
     if bare.kind == "mysql":
         return  # there it is resumed instead, below
     bare.sql("CREATE TABLE {job_states} (stranger INTEGER)")  # in the way of the view
-    with contextlib.suppress(Exception):
+    if bare.kind == "sqlite":
+        bare.store.schema.migrate()  # IF NOT EXISTS: nothing fails
+        return
+    words = "cannot be migrated: .* already exists; the tables are not those that its list"
+    with pytest.raises(StoreUnavailable, match=words):
         bare.store.schema.migrate()
-        bare.sql("SELECT stranger FROM {job_states}")
-        if bare.kind == "sqlite":
-            return  # IF NOT EXISTS: nothing failed
     assert bare.store.schema.applied() == []
     bare.sql("DROP TABLE {job_states}")
     bare.store.schema.migrate()
