@@ -266,7 +266,7 @@ def test_a_burst_says_what_is_left(
     assert "1 scheduled (the next in" in line
     assert "1 ready" in line or "1 parked" in line  # without its task
     started = next(line for line in err.splitlines() if "worker started" in line)
-    assert "database_from=--database" in started
+    assert "database_from=--database" in started and started.endswith(" queues=all")
 
 
 def test_a_burst_can_wait_until_nothing_is_left(

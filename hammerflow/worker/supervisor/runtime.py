@@ -197,7 +197,7 @@ class Runtime:
             database_from=self._settings.database_source,
             doorbell=self._settings.bell, children=self._options.processes,
             tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
-            queues=",".join(self._queue_order.names),
+            queues="all" if self._queue_order.is_open else ",".join(self._queue_order.names),
         )  # fmt: skip
         log.info("worker started", extra=fields)
 
