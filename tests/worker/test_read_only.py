@@ -81,9 +81,10 @@ def _turn(server: Any, how: str) -> None:
 
 
 def _sessions(server: Any) -> int:
-    """How many sessions the server has begun so far."""
+    """How many sessions the server has begun so far; PostgreSQL counts them since version 14."""
     if isinstance(server, Postgres):
-        return int(_run(server, "SELECT sum(sessions) FROM pg_stat_database")[0][0])
+        counted = "SELECT sum((to_jsonb(d)->>'sessions')::bigint) FROM pg_stat_database d"
+        return int(_run(server, counted)[0][0] or 0)
     return int(_run(server, "SHOW GLOBAL STATUS LIKE 'Connections'")[0][1])
 
 

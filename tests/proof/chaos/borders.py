@@ -199,7 +199,8 @@ def of_a_plain_user(server: Server, url: str) -> str:
         cursor = connection.cursor()
         cursor.execute(f"CREATE USER IF NOT EXISTS {PLAIN}@'%'")
         cursor.execute(f"GRANT ALL ON *.* TO {PLAIN}@'%'")
-        cursor.execute(f"REVOKE READ_ONLY ADMIN, SUPER ON *.* FROM {PLAIN}@'%'")
+        rights = "/*M! READ_ONLY ADMIN, */ /*!80000 CONNECTION_ADMIN, */ SUPER"
+        cursor.execute(f"REVOKE {rights} ON *.* FROM {PLAIN}@'%'")
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{PLAIN}@{rest.rpartition('@')[2]}"
 
