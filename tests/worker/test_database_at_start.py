@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,18 @@ from tests.support.servers import MariaDB, Postgres
 from tests.support.waiting import until
 
 APP = "from hammerflow import Hammerflow\napp = Hammerflow('late')\n@app.task\ndef f(): ...\n"
+
+_STARTED: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    """Kill what a test that failed has left."""
+    yield
+    while _STARTED:
+        process = _STARTED.pop()
+        process.kill()
+        process.wait()
 
 
 class Started:
@@ -34,6 +47,7 @@ class Started:
             self.process = subprocess.Popen(
                 [*command, *options], cwd=folder, env=environ, stderr=log, stdin=subprocess.DEVNULL
             )
+        _STARTED.append(self.process)
 
     @property
     def log(self) -> str:
