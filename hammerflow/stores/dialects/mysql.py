@@ -201,7 +201,7 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc, unused-
 
 
 class MySQL(DriverDialect):
-    """A MySQL 8 or MariaDB 10.6+ server with InnoDB; READ COMMITTED."""
+    """A MySQL or MariaDB server with InnoDB; READ COMMITTED."""
 
     name = "mysql"
     tx_type = MySQLTx
