@@ -21,6 +21,7 @@ from hammerflow.cli.checks import (
     numbers,
     postgres_durability,
     sqlite_durability,
+    version_check,
 )
 from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.settings import Settings
@@ -43,6 +44,20 @@ def test_a_served_database_is_well(run: Run, shop: Hammerflow) -> None:
     assert {"hammerflow", "database", "clock", "doorbell", "schema"} < checks.keys()
     assert checks["workers"]["says"] == "1 alive on here"
     assert "jobs" not in checks
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "status"),
+    [
+        ("SQLite", "3.34.1", "fail"), ("SQLite", "3.36.0", "warn"), ("SQLite", "3.40.1", "ok"),
+        ("MySQL", "8.0.36-0ubuntu0.22.04.1", "warn"), ("MySQL", "9.7.4", "ok"),
+        ("MariaDB", "10.6.23-MariaDB", "warn"), ("PostgreSQL", "11.22", "fail"),
+    ],
+)  # fmt: skip
+def test_a_version_below_those_that_were_tried_is_named(
+    name: str, version: str, status: str
+) -> None:
+    assert version_check(name, version, version).status == status
 
 
 def test_the_doorbell_is_rung_and_heard(
