@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from hammerflow import Hammerflow, Workflow
 from hammerflow.cli.output import fitted, json_text, local_time, show_facts, show_json, show_table
-from tests.cli.conftest import Run, environment
+from tests.cli.conftest import Run, environment, spawn_album
 
 INSTANT = datetime(2026, 11, 26, 1, 8, 3, 123456, tzinfo=UTC)
 ID = uuid.UUID("01a1fc00-8365-7009-a220-101660e9df48")
@@ -173,6 +173,28 @@ def test_every_command_fits_into_a_narrow_terminal(embedded_shop: Hammerflow) ->
     for command in commands:
         for line in map(click.unstyle, _in_terminal(60, *command)):
             assert len(line) <= 60 or max(map(len, line.split())) > 40, (command, line)
+
+
+def test_ids_and_paths_are_whole_in_the_narrowest_terminal(embedded_shop: Hammerflow) -> None:
+    app, add = embedded_shop, embedded_shop.tasks["shop.add"]
+    parts = Workflow("w").add(add.s(1, 2), name="a").add(add.s(1, 2), name="b", after=["a"])
+    flow = app.enqueue(parts)
+    first, last = (str(flow.result(node).id) for node in "ab")
+    key, root = str(flow.id), spawn_album(app, 1)
+    child = str(next(job.id for job in app.jobs() if job.task == "shop.resize"))
+    shown = {
+        ("doctor",): [app.settings.database],
+        ("job", "list"): [first, last, root, child],
+        ("workflow", "show", key): [key, first, last],
+        ("workflow", "dependencies", last): [first],
+        ("spawn", "tree", root): [root, child],
+        ("spawn", "lineage", child): [root, child],
+    }
+
+    for command, words in shown.items():
+        lines = [click.unstyle(line) for line in _in_terminal(30, *command)]
+        for word in words:
+            assert any(word in line for line in lines), (command, word, lines)
 
 
 def _in_terminal(columns: int, *args: str) -> list[str]:
