@@ -30,6 +30,7 @@ from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.results.workflow import BatchResult
+from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.tasks.task import Task
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
@@ -156,10 +157,18 @@ class Enqueuer:
         self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
     ) -> None:
         insert, opened = self._app.store.workflows.insert, self.current()
-        if opened is None:
-            queues = insert(workflows, chunks, None)
-        else:
-            queues = opened.run(partial(insert, workflows, chunks, opened.tx), is_bulk=True)
+        try:
+            if opened is None:
+                queues = insert(workflows, chunks, None)
+            else:
+                queues = opened.run(partial(insert, workflows, chunks, opened.tx), is_bulk=True)
+        except Exception as error:
+            if self._app.store.database.kind_of(error) is not ErrorKind.DUPLICATE:
+                raise
+            raise WorkflowInvalid(
+                "two of its calls have one job_id or unique_key, or another job has it: give each "
+                "call its own"
+            ) from error
         self._ring(queues, opened)
 
     def _ring(self, queues: set[str], opened: OpenTransaction | None) -> None:

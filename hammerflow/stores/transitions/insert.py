@@ -27,7 +27,7 @@ __all__ = [
 
 
 def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) -> list[bytes]:
-    """Insert jobs; with ``check_ids`` a job whose id exists is left as it is.
+    """Insert jobs; with ``check_ids`` a job whose id exists, or comes twice, is left as it is.
 
     Returns:
         For each job its own id, or that of the job that holds its unique key.
@@ -36,7 +36,8 @@ def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) 
     new = jobs
     if check_ids or unit.tx.repeated:
         existing = {row[0] for row in unit.tx.rows("jobs_existing", ids=list(ids))}
-        new = [job for job in jobs if job.id not in existing]
+        first = {job.id: job for job in reversed(jobs)}
+        new = [job for job in jobs if job.id not in existing and first[job.id] is job]
     if holders := _held_by_others(unit.tx, new):
         ids.update(holders)
         new = [job for job in new if job.id not in holders]

@@ -64,6 +64,7 @@ class SpawnBuffer:
     #: The latest children by the identity of the object that was yielded, with that object: it
     #: must live on, or the next one could get its identity.
     _siblings: OrderedDict[int, tuple[Any, bytes]] = field(default_factory=OrderedDict)
+    _given_ids: set[uuid.UUID] = field(default_factory=set)
     _lanes: list[bytes] = field(default_factory=list)  # the last child of each
     _began: float = field(default_factory=time.monotonic)
 
@@ -171,6 +172,8 @@ class SpawnBuffer:
         self._check_limits()
         self._check_stored(signature)
         try:
+            if "job_id" in signature.options:
+                self._check_unused([signature.options["job_id"]])
             child = self.app.new_job(
                 signature, parent=self.parent, spawn_index=self.count,
                 dependent_id=self._dependent_id,
@@ -192,6 +195,7 @@ class SpawnBuffer:
         try:
             plan = plan_of(work, new_id)
             plan.fill()
+            self._check_unused(plan.given_ids())
             rows = self.app.new_rows(plan, parent=self.parent)
         except (TypeError, ConfigError, WorkflowInvalid) as error:
             raise placed(error, f"child {self.count}") from error.__cause__
@@ -214,6 +218,13 @@ class SpawnBuffer:
             child = self.app.as_child(job, step.signature, self.parent, spawn_index=self.count)
             self._append(child if job.pending else _behind(child, before))
         return outer.id
+
+    def _check_unused(self, given: Iterable[uuid.UUID]) -> None:
+        """Raise ConfigError for an id that another job or child has."""
+        for id_ in given:
+            if id_ in self._given_ids or self.app.store.jobs.exists(id_.bytes):
+                raise ConfigError(f"another job has the job_id {id_}: give each child its own")
+            self._given_ids.add(id_)
 
     def _remember(self, child: Any, id_: bytes) -> None:
         self._ends += 1
