@@ -62,6 +62,21 @@ def test_a_stopped_fork_server_is_replaced_and_its_children_work_on(
         until("the stopped one has ended", lambda: server not in worker.family())
 
 
+def test_a_stopped_child_does_not_keep_what_it_was_given(sqlite_shop: Shop) -> None:
+    with sqlite_shop.worker(children=1) as worker:
+        sqlite_shop.send("note").get(timeout=10)
+        children = worker.children()
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        notes = [sqlite_shop.send("note", number) for number in range(3)]
+        assert [note.get(timeout=30) for note in notes] == [0, 1, 2]
+        worker.wait_for_log("did not begin its job")
+        for pid in children & worker.children():  # the one of async jobs
+            os.kill(pid, signal.SIGCONT)
+        for note in notes:
+            assert sqlite_shop.job(note).attempt == 1 and sqlite_shop.kinds(note) == []
+
+
 def test_the_death_of_the_fork_server_is_charged_to_nobody(sqlite_shop: Shop, plain: Path) -> None:
     shop, gate = sqlite_shop, plain / "gate"
     with shop.worker(app="plain:app", folder=plain) as worker:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 from hammerflow.worker.protocol import Pipes, Unpacker
@@ -72,6 +75,12 @@ class ChildChannel:
             return os.read(self._tokens, 1 << 16)
         except BlockingIOError:
             return b""
+
+    @property
+    def tokens_left(self) -> int:
+        """How many tokens the child has not read."""
+        size = ioctl(self._tokens, FIONREAD, bytes(4))
+        return int.from_bytes(size, sys.byteorder)
 
     def messages(self) -> list[Any] | None:
         """The messages that have arrived; None once the child has closed its end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import signal
@@ -135,6 +136,16 @@ class ChildHandle(ABC):
         if self.pid is not None and self.exited_at is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    @property
+    def stalls_at(self) -> float:
+        """When it should have begun what it was given; infinity if it has, or nobody can tell."""
+        return math.inf
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether it has not begun by then: it is stopped, say, or a thread of an earlier body
+        hangs in C."""
+        return False
 
     @property
     @abstractmethod

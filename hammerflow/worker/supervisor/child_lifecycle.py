@@ -24,6 +24,7 @@ from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
+from hammerflow.worker.supervisor.serial_handle import STALLED
 
 __all__ = ["ChildLifecycle"]
 
@@ -291,8 +292,10 @@ class ChildLifecycle:
                 yield child.exited_at + _STATUS_WAIT
             elif not child.is_ready:
                 yield child.started_at + _HELLO_WAIT
-            elif child.kill_reason is None and (deadline := child.next_deadline()) is not None:
-                yield deadline.at
+            elif child.kill_reason is None:
+                yield child.stalls_at
+                if (deadline := child.next_deadline()) is not None:
+                    yield deadline.at
             if not child.is_killed:
                 yield from child.kill_at.values()
 
@@ -395,12 +398,15 @@ class ChildLifecycle:
 
     def _enforce_timeouts(self, group: Group, child: Handle, now: float) -> None:
         """Kill for hard timeouts, for cancelled bodies that did not stop in their grace, and where
-        no hello came."""
+        no hello came or no job is begun."""
         if child.kill_reason is not None:
             return
         if not child.is_ready and now >= child.started_at + _HELLO_WAIT:
             self.kill(child, KillReason(f"it was not ready after {_HELLO_WAIT:g} s"))
             self._pause(group, "a child hangs at its start, in a hook of os.register_at_fork?", now)
+            return
+        if child.is_stalled(now):
+            self.kill(child, KillReason(f"it did not begin its job within {STALLED:g} s"))
             return
         deadline = child.next_deadline()
         if deadline is not None and deadline.at <= now:

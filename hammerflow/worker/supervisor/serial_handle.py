@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from hammerflow.worker.supervisor.child_handle import ChildHandle, JobDeadline
 from hammerflow.worker.supervisor.prefetch import Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
-__all__ = ["SerialChildHandle"]
+__all__ = ["STALLED", "SerialChildHandle"]
+
+#: Seconds that an idle child has to begin a job.
+STALLED = 5.0
 
 
 @dataclass(eq=False, slots=True)
@@ -52,6 +56,7 @@ class SerialChildHandle(ChildHandle):
     _is_blocked: bool = False
     # How many signals may still interrupt a job: one may arrive after the end of its own.
     _cancels: int = 0
+    _has_begun: bool = False  # its current job, as far as was looked for it
 
     @property
     def is_busy(self) -> bool:
@@ -82,7 +87,7 @@ class SerialChildHandle(ChildHandle):
         """Send it jobs that were claimed under one registration."""
         self._generation = (self._generation + 1) & 255
         if not self._chunks:
-            self.active_at = now
+            self.active_at, self._has_begun = now, False
         self._chunks.append(_Chunk(worker_id, jobs, self._generation, len(jobs)))
         message = self._jobs_message(self._generation, worker_id, jobs)
         self.channel.send(message, bytes([self._generation]) * len(jobs))
@@ -139,6 +144,18 @@ class SerialChildHandle(ChildHandle):
     def seconds_of(self, job: Claimed, now: float) -> float:
         """How long it has run this job, the only one that it runs."""
         return now - self.active_at
+
+    @property
+    def stalls_at(self) -> float:
+        """As in the base; it reads one token for each job that it begins."""
+        return self.active_at + STALLED if self._chunks and not self._has_begun else math.inf
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether it has not begun by then."""
+        if now < self.stalls_at:
+            return False
+        self._has_begun = self.channel.tokens_left < self.load
+        return not self._has_begun
 
     def cancel(self, job_id: bytes) -> None:
         """Interrupt the body that runs."""
@@ -204,7 +221,7 @@ class SerialChildHandle(ChildHandle):
         return self._chunks[0]
 
     def _advance(self, chunk: _Chunk, count: int, now: float) -> None:
-        self.active_at = now
+        self.active_at, self._has_begun = now, False
         chunk.done += count
         if chunk.done == len(chunk.jobs):
             self._chunks.popleft()
