@@ -56,7 +56,7 @@ class SerialChildHandle(ChildHandle):
     _is_blocked: bool = False
     # How many signals may still interrupt a job: one may arrive after the end of its own.
     _cancels: int = 0
-    _has_begun: bool = False  # its current job, as far as was looked for it
+    _has_begun: bool = False  # its current job, when this was last looked at
 
     @property
     def is_busy(self) -> bool:
