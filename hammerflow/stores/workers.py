@@ -37,6 +37,7 @@ class Workers(Verbs):
     def __init__(self, database: Database, names: NameTable) -> None:
         super().__init__(database, names)
         self._seen: dict[int, tuple[int, float]] = {}  # id: beats, seen first at
+        self._ownerless: dict[int, float] = {}  # worker without a row: leases seen first at
 
     def register(
         self, worker_id: int, *, host: str, pid: int, info: Mapping[str, Any],
@@ -122,13 +123,18 @@ class Workers(Verbs):
             lease: seconds.
             poison_limit: lost leases after which a job is parked.
             watch: seconds on the clock of this process in which a worker must not have beaten
-                either; several times the interval of beats.
+                either; several times the interval of beats. Where the row of a worker is gone, it
+                finds that out at its next beat, and stops its bodies.
         """
         swept = Swept()
         for worker_id, beats in self._dead(lease, watch):
             self._rescue_all(worker_id, swept, poison_limit, beats=beats)
-        for (worker_id,) in self._database.rows("leases_ownerless"):
-            self._rescue_all(worker_id, swept, poison_limit, beats=None)
+        now, before = time.monotonic(), self._ownerless
+        ids = self._database.column("leases_ownerless")
+        self._ownerless = {worker_id: before.get(worker_id, now) for worker_id in ids}
+        for worker_id, since in self._ownerless.items():
+            if now - since >= watch:
+                self._rescue_all(worker_id, swept, poison_limit, beats=None)
         return swept
 
     def _dead(self, lease: float, watch: float) -> Sequence[tuple[int, int]]:

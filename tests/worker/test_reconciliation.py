@@ -51,3 +51,17 @@ def test_jobs_that_end_while_their_child_is_asked_are_not_lost(
         assert {kind for job in jobs[:3] for kind in shop.kinds(job)} == {"failed"}
         assert worker.log.count("asked") > 50, "it was asked often enough"
         assert "has dropped" not in worker.log
+
+
+def test_a_body_is_stopped_before_its_job_runs_again(sqlite_shop: Shop) -> None:
+    """Somebody has deleted the rows of workers by hand."""
+    with sqlite_shop.worker(lease=12) as worker:
+        held = sqlite_shop.send("hold", "gate", 7)
+        sqlite_shop.wait_for_run(held)
+        sqlite_shop.desk.sql("DELETE FROM {workers}")
+        sqlite_shop.wait_for_run(held, 2)
+        assert "its leases were taken over" in worker.log
+        sqlite_shop.open("gate")
+        assert held.get(timeout=20) == 7
+    assert len(sqlite_shop.ledger.runs(held.id.hex)) == 2
+    assert sqlite_shop.job(held).attempt == 1 and sqlite_shop.kinds(held) == []
