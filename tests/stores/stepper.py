@@ -60,6 +60,8 @@ class Lane:
 
     Attributes:
         retries: how often the database told the lane's unit to begin again.
+        connection: that of its last statement, which may be a read beside its transaction.
+        holder: that of its transaction.
         holds_locks: it has done the first statement of a transaction.
         is_hurried: its transaction may give up on a lock; once in a run.
         gives_up: the statement that waits for a lock was ended.
@@ -69,6 +71,7 @@ class Lane:
         self.store = desk.another()
         self.store.names.until = math.inf  # else they are looked up again every few seconds
         self.connection: Any = None
+        self.holder: Any = None
         self.in_transaction = False
         self.holds_locks = False
         self.is_hurried = False
@@ -126,6 +129,7 @@ class Lane:
 
     def begin(self, connection: Any, *, one_writer: bool, is_hurried: bool) -> None:
         """Called by the store just before BEGIN."""
+        self.holder = connection
         self._written = frozenset()
         self.is_hurried = is_hurried and not self._has_given_up
         if one_writer:  # what it will do is not known yet
@@ -425,7 +429,7 @@ class Race:
                 if step is not None:
                     ready[number] = step
                 return
-            if until_blocked and other.holds_locks and self._waits(lane):
+            if until_blocked and other.holds_locks and self._waits(lane, other):
                 return
             assert time.monotonic() < deadline, "a step does not end"
 
@@ -440,12 +444,12 @@ class Race:
             else:
                 cursor.execute(f"KILL QUERY {lane.connection.thread_id()}")
 
-    def _waits(self, lane: Lane) -> bool:
-        """Whether the lane's statement waits for a lock: only the other lane can hold it."""
+    def _waits(self, lane: Lane, other: Lane) -> bool:
+        """Whether the lane's statement waits for a lock of the other, and not of a vacuum, say."""
         cursor = self._eye.cursor()
         if self._kind == "postgres":
-            pid = lane.connection.info.backend_pid
-            cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,))
+            pids = (lane.connection.info.backend_pid, other.holder.info.backend_pid)
+            cursor.execute("SELECT pg_blocking_pids(%s) @> ARRAY[%s::int]", pids)
             return bool(cursor.fetchone()[0])
         if self._kind == "mysql":  # the tables of information_schema are up to 0.1 s old
             cursor.execute("SHOW ENGINE INNODB STATUS")
