@@ -60,7 +60,7 @@ class Lane:
 
     Attributes:
         retries: how often the database told the lane's unit to begin again.
-        connection: that of its last statement, which may be a read beside its transaction.
+        connection: that of its last statement, which may be a read outside of it.
         holder: that of its transaction.
         holds_locks: it has done the first statement of a transaction.
         is_hurried: its transaction may give up on a lock; once in a run.
