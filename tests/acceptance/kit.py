@@ -83,7 +83,8 @@ class Shop:
         Args:
             arguments: of ``hammerflow worker``.
             environment: settings; ``app`` and ``folder`` of another app; a ``path`` that is
-                imported from first; ``has_log_reader`` for a pipe in front of the log.
+                imported from first; ``has_log_reader`` for a pipe in front of the log; an
+                ``error`` whose traceback is expected in it.
         """
         worker = Worker(self, ["-c", str(children), *arguments], environment)
         self.workers.append(worker)
@@ -215,6 +216,7 @@ class Worker:
         if "failpoints" in environment:
             environment["preload"] = "hammerflow.testing.failpoints"
         has_log_reader = environment.pop("has_log_reader", False)
+        self._expected_error = environment.pop("error", None)
         settings = {"lease": LEASE, "sweep": SWEEP, "poll": POLL, **environment}
         env |= {f"HAMMERFLOW_{key.upper()}": str(value) for key, value in settings.items()}
         env |= {"HAMMERFLOW_DATABASE_URL": shop.url, "SHOP_FOLDER": str(shop.folder)}
@@ -236,7 +238,6 @@ class Worker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._forgiven: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -271,8 +272,15 @@ class Worker:
             raise
 
     def complaints(self) -> list[str]:
-        """Lines that say that hammerflow itself has stumbled."""
-        return [line for line in self.log.splitlines() if line.startswith("Traceback")]
+        """Tracebacks, which say that hammerflow itself has stumbled; each with the line before."""
+        lines = self.log.splitlines()
+        found = [
+            "\n".join(lines[max(0, number - 1) : number + 30])
+            for number, line in enumerate(lines)
+            if line.lstrip().startswith("Traceback")
+        ]
+        expected = self._expected_error
+        return [text for text in found if expected is None or expected not in text]
 
     def family(self) -> dict[int, int]:
         """pid to parent's pid of all living processes of this worker."""

@@ -17,7 +17,8 @@ def test_a_job_that_a_living_child_has_dropped_is_lost_and_runs_again(
     shop: Shop, kind: str, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    with shop.worker(app="tests.worker.rogue:app", children=1) as worker:
+    provoked = "cannot report"
+    with shop.worker(app="tests.worker.rogue:app", children=1, error=provoked) as worker:
         neighbour = send_rogue(shop, "hold_async", str(gate))
         until("it runs", lambda: neighbour.state is JobState.RUNNING)
 

@@ -122,6 +122,7 @@ def run(
     print(f"faults: {dict(nemesis.faults)}; attempts lost: {lost}; settles refused: {stale}")
     print("hit: " + ", ".join(f"{phase} {count}" for phase, count in phases.items()))
     print(f"bodies that overlapped after a takeover: {overlaps}; tracebacks: {len(troubles)}")
+    print(*troubles, sep="\n\n")
     for kind, waits in recovery.items():
         if waits:
             half, most = percentile(waits, 0.5), percentile(waits, 0.99)
