@@ -117,11 +117,11 @@ class OpenTransaction:
 
     def execute(self, sql: str, parameters: Any) -> Any:
         """Run the user's own SQL; the driver's cursor."""
-        return self.run(lambda: _executed(self.tx.connection, sql, parameters))
+        return self.run(lambda: _executed(self.tx.lend(), sql, parameters))
 
     async def execute_async(self, sql: str, parameters: Any) -> Any:
         """:meth:`execute` for a coroutine."""
-        return await self.run_async(lambda: _executed(self.tx.connection, sql, parameters))
+        return await self.run_async(lambda: _executed(self.tx.lend(), sql, parameters))
 
 
 class AsyncGeneratorAround:
@@ -225,7 +225,7 @@ class Transaction:
     @property
     def connection(self) -> Any:
         """The driver's connection (psycopg, PyMySQL or sqlite3); do not commit on it."""
-        return self._opened.tx.connection
+        return self._opened.tx.lend()
 
     def execute(self, sql: str, parameters: Any = ()) -> Any:
         """Run your own SQL inside the transaction and return the driver's cursor.

@@ -46,6 +46,9 @@ class Tx(Protocol):
     interrupted: bool  # see interrupt(): what was to end may have ended by itself
     has_jobs: bool  # hammerflow has written in this transaction of our own
 
+    def lend(self) -> Any:
+        """The driver's connection, for statements of the user."""
+
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""
 

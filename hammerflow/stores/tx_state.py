@@ -29,7 +29,7 @@ _FAULTS = {
     ),
     TxState.ENDED: (
         "nothing more can be committed: a statement has ended this transaction inside its block; "
-        "leave COMMIT and ROLLBACK to the block, DDL on MySQL out of it, and let the error of a "
-        "deadlock leave it"
+        "leave COMMIT and ROLLBACK to the block, BEGIN and DDL on MySQL out of it, and let the "
+        "error of a deadlock leave it"
     ),
 }

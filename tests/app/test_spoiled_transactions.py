@@ -50,6 +50,36 @@ def test_a_block_that_ends_its_own_transaction_is_refused(
     note.delay(3)
 
 
+@pytest.mark.parametrize("begins", ["BEGIN", "START TRANSACTION", "SET autocommit = 1; BEGIN"])
+def test_a_block_that_begins_again_is_refused_where_that_commits(
+    mariadb_url: str, begins: str
+) -> None:
+    app = Hammerflow("shop", database=mariadb_url, doorbell="none")
+    app.migrate()
+    note = app.task(name="note")(lambda x: x)
+    for kind in ("execute", "connection"):
+        with (
+            pytest.raises(HammerflowError, match="BEGIN and DDL on MySQL out of it"),
+            app.transaction() as tx,
+        ):
+            first = note.delay(1)
+            for statement in begins.split("; "):
+                if kind == "execute":
+                    tx.execute(statement)
+                else:
+                    tx.connection.cursor().execute(statement)
+            note.delay(2)
+
+        assert [job.id for job in app.jobs()][:1] == [first.id]  # only what came before
+    assert len(app.jobs()) == 2
+    with app.transaction() as tx:
+        tx.execute("SELECT 1")
+        note.delay(3)
+        tx.execute("SELECT 1")
+    assert len(app.jobs()) == 3
+    app.close()
+
+
 def test_a_block_without_jobs_may_end_its_transaction(app: Hammerflow, note: Any) -> None:
     with app.transaction() as tx:
         tx.execute("INSERT INTO marker VALUES (1)")

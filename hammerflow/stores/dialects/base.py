@@ -49,6 +49,10 @@ class DriverTx:
     def _prepare(self) -> None:
         """Make what the driver's statements need."""
 
+    def lend(self) -> Any:
+        """The driver's connection, for statements of the user."""
+        return self.connection
+
     def has(self, name: str) -> bool:
         """Whether the dialect has a statement of this name."""
         return name in self._statements

@@ -26,7 +26,7 @@ _NOW = "UTC_TIMESTAMP(6)"
 _PACKET = 4 << 20
 #: Characters of a statement from which max_allowed_packet is asked for, once for each connection.
 _LARGE = 64 << 10
-_LOCK_WAIT_TIMEOUT = 1205
+_LOCK_WAIT_TIMEOUT, _NO_SAVEPOINT = 1205, 1305
 #: InnoDB has rolled back the whole transaction: a deadlock, a full table of locks.
 _ROLLED_BACK = {1206, 1213}
 #: Servers count the time of a wait for a lock in whole seconds, so a hurried transaction waits for
@@ -55,6 +55,7 @@ class MySQLTx(DriverTx):
 
     def _prepare(self) -> None:
         self._limit = 0
+        self.is_lent = False
         self.patience: float | None = None  # seconds to wait for a lock, of a hurried transaction
         self.is_mariadb = "MariaDB" in str(self.connection.server_version)
         self._cursor = self.connection.cursor(pymysql.cursors.Cursor)  # a caller's may give dicts
@@ -62,6 +63,13 @@ class MySQLTx(DriverTx):
             type(None): lambda _: "NULL", bool: lambda value: "1" if value else "0",
             int: int.__repr__, float: repr, bytes: _literal_bytes, str: self.connection.escape,
         })  # fmt: skip
+
+    def lend(self) -> Any:
+        """Set a savepoint first: a BEGIN of the user commits without a word, and drops it."""
+        if not self.is_lent and not self.foreign:
+            self.run("lend")
+            self.is_lent = True
+        return self.connection
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         self._execute(name, values)
@@ -267,6 +275,7 @@ class MySQL(DriverDialect):
             self.close(other)
 
     def begin(self, tx: Any) -> None:
+        tx.is_lent = False
         tx.connection.begin()
 
     def begin_hurried(self, tx: Any, patience: float) -> None:
@@ -277,7 +286,17 @@ class MySQL(DriverDialect):
         tx.patience = patience
 
     def commit(self, tx: Any) -> None:
+        if tx.is_lent and tx.has_jobs:
+            self._take_back(tx)
         self._end(tx, "commit_hurried", tx.connection.commit)
+
+    def _take_back(self, tx: Any) -> None:
+        try:
+            tx.run("take_back")
+        except pymysql.OperationalError as error:
+            if error.args[0] == _NO_SAVEPOINT:
+                TxState.ENDED.check()
+            raise
 
     def rollback(self, tx: Any) -> None:
         self._end(tx, "rollback_hurried", tx.connection.rollback)

@@ -219,7 +219,7 @@ class Executor:
         jobs = self.app.store.jobs
         try:
             with self.app.store.transaction() as tx:
-                execution.connection = tx.connection
+                execution.connection = tx.lend()
                 try:
                     with self.app.joining(tx) as queues:
                         value = self._perform(execution)

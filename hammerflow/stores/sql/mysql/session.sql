@@ -28,6 +28,13 @@ SET SESSION innodb_lock_wait_timeout = 10
 -- name: in_transaction
 SELECT @@in_transaction
 
+-- Around the statements of a user in a transaction of ours.
+-- name: lend
+SAVEPOINT hammerflow
+
+-- name: take_back
+RELEASE SAVEPOINT hammerflow
+
 -- name: kill_query
 KILL QUERY :thread::bigint
 
