@@ -19,6 +19,7 @@ from hammerflow.errors import (
     MissingExtra,
     NotDecodable,
     NotEncodable,
+    NotUnique,
     SchemaMismatch,
     SoftTimeout,
     SpawnInvalid,
@@ -30,6 +31,7 @@ from hammerflow.jobs.backoff import constant, exponential, fibonacci, linear
 from hammerflow.jobs.job import Job, JobState, Priority
 from hammerflow.jobs.outcome import Cancel, Retry, Snooze
 from hammerflow.jobs.status import FailurePolicy, WorkflowStatus
+from hammerflow.jobs.unique import UniqueKey
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result
 from hammerflow.results.workflow import WorkflowResult
@@ -52,6 +54,7 @@ __all__ = [
     "MissingExtra",
     "NotDecodable",
     "NotEncodable",
+    "NotUnique",
     "Priority",
     "Result",
     "Retry",
@@ -65,6 +68,7 @@ __all__ = [
     "Spawner",
     "StoreUnavailable",
     "Task",
+    "UniqueKey",
     "UnknownTask",
     "Workflow",
     "WorkflowInvalid",

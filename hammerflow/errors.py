@@ -9,6 +9,7 @@
     +-- JobNotFound            no job or workflow has that id
     +-- JobFailed              the job failed for good; carries the remote error
     +-- JobCancelled           the job was cancelled, has expired or was skipped
+    +-- NotUnique              another job does the same work; nothing was written
     +-- NotEncodable           an argument or result cannot be encoded (also a TypeError)
     +-- NotDecodable           stored bytes cannot be decoded (also a ValueError)
     +-- SpawnInvalid           a spawner exceeded its limits; no child was inserted
@@ -36,6 +37,7 @@ __all__ = [
     "MissingExtra",
     "NotDecodable",
     "NotEncodable",
+    "NotUnique",
     "SchemaMismatch",
     "SoftTimeout",
     "SpawnInvalid",
@@ -138,6 +140,26 @@ class JobFailed(HammerflowError):
 class JobCancelled(HammerflowError):
     """The job ended without a result: it was cancelled, has expired or was skipped. The message has
     the reason. Raised by ``get()``."""
+
+
+class NotUnique(HammerflowError):
+    """Another job holds the unique key of this call, and its rule rejects a second one. Nothing was
+    written. Wait for that job, or use its result: ``app.result(error.existing)``.
+
+    Attributes:
+        key: the key.
+        existing: the id of the job that holds it.
+        state: the state of that job.
+    """
+
+    def __init__(self, key: str, existing: uuid.UUID, state: str) -> None:
+        super().__init__(f"job {existing} ({state}) holds the unique key {key!r} of this call")
+        self.key = key
+        self.existing = existing
+        self.state = state
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.existing, self.state)
 
 
 class NotEncodable(HammerflowError, TypeError):

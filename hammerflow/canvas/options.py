@@ -14,6 +14,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.ids import plain_id
 from hammerflow.jobs.backoff import BACKOFF
 from hammerflow.jobs.job import PRIORITY
+from hammerflow.jobs.unique import UNIQUE
 from hammerflow.kinds import is_a
 from hammerflow.options.checks import (
     FLAG,
@@ -95,6 +96,10 @@ CALL_OPTIONS = OptionTable((
         "unique_key", NAME_CHECK, "None",
         "While a job with this key has not ended, its Result is returned.",
     ),
+    Option(
+        "unique", UNIQUE, _TASK,
+        "Which calls are the same work, and what becomes of a second one; excludes unique_key.",
+    ),
     Option("headers", JSON, "{}", "Values that the body reads as job.headers."),
     Option(
         "spawn", instance(SpawnConfig, "a SpawnConfig(...)"), _TASK,
@@ -113,6 +118,7 @@ class CallOptions(TypedDict, total=False):
     expires: float | timedelta | datetime
     job_id: uuid.UUID
     unique_key: str
+    unique: Any  # jobs.unique.UniqueKey
     headers: Mapping[str, Any]
     max_attempts: int
     backoff: Any  # jobs.backoff.Backoff
@@ -145,6 +151,8 @@ def known_options(options: Mapping[str, Any], what: str) -> Any:
         return found
     if "eta" in found and "delay" in found:
         raise ConfigError(f"{what}: give either delay (countdown) or eta, not both")
+    if "unique" in found and "unique_key" in found:
+        raise ConfigError(f"{what}: give either unique_key or unique, not both")
     if found.get("soft_timeout", 0) > found.get("timeout", math.inf):
         raise ConfigError(f"{what}: soft_timeout must not be longer than timeout")
     return found

@@ -31,6 +31,7 @@ from hammerflow.results.result import Result, Results
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.results.workflow import BatchResult
 from hammerflow.stores.error_codes import ErrorKind
+from hammerflow.stores.jobs import Inserted
 from hammerflow.tasks.task import Task
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
@@ -115,7 +116,9 @@ class Enqueuer:
                 continue
             jobs = self._each(self._factory.from_signature, chunk, results)
             check_ids = any("job_id" in signature.options for signature in chunk)
-            results.extend(self._insert(jobs, check_ids=check_ids))
+            inserted = self._insert(jobs, check_ids=check_ids)
+            old = () if len(inserted.new) == len(jobs) else _old(jobs, inserted)
+            results.extend(inserted.ids, old)
         return results
 
     @staticmethod
@@ -142,16 +145,19 @@ class Enqueuer:
         return BatchResult(workflow.id, self._app)
 
     def _insert_one(self, job: NewJob, options: CallOptions) -> Result[Any]:
-        return Result(self._insert([job], check_ids="job_id" in options)[0], self._app)
+        inserted = self._insert([job], check_ids="job_id" in options, refuse=True)
+        return Result(inserted.ids[0], self._app, bool(inserted.new))
 
-    def _insert(self, jobs: Sequence[NewJob], *, check_ids: bool) -> list[bytes]:
+    def _insert(self, jobs: Sequence[NewJob], *, check_ids: bool, refuse: bool = False) -> Inserted:
         insert, opened = self._app.store.jobs.insert, self.current()
         if opened is None:
-            inserted = insert(jobs, None, check_ids=check_ids)
+            inserted = insert(jobs, None, check_ids=check_ids, refuse=refuse)
         else:
-            inserted = opened.run(partial(insert, jobs, opened.tx, check_ids=check_ids))
+            inserted = opened.run(
+                partial(insert, jobs, opened.tx, check_ids=check_ids, refuse=refuse)
+            )
         self._ring(inserted.queues, opened)
-        return inserted.ids
+        return inserted
 
     def _insert_workflows(
         self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
@@ -246,3 +252,13 @@ class Enqueuer:
             opened = OpenTransaction(tx, one_writer=database.dialect.one_writer)
         with entered(self.open, opened, around):
             yield opened
+
+
+def _old(jobs: Sequence[NewJob], inserted: Inserted) -> Iterator[int]:
+    """The places of the calls that have written no job; of two with one id the second."""
+    left = set(inserted.new)
+    for place, job in enumerate(jobs):
+        if job.id in left:
+            left.discard(job.id)
+        else:
+            yield place

@@ -13,9 +13,11 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
 from hammerflow.durations import LONGEST
+from hammerflow.enqueue.unique_text import unique_text
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import Claimed, NewJob
+from hammerflow.jobs.job import Claimed, NewJob, RowFlags
+from hammerflow.jobs.unique import UniqueKey
 from hammerflow.kinds import is_a, kind_name
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.options import TaskOptions
@@ -98,13 +100,15 @@ class JobFactory:
         task = self._tasks.get(one_signature(signature).task)
         if task is not None:
             self.check(task, signature, feeds=feeds)
-        if parent is not None and not signature.options:
+        is_unique = task is not None and task.defaults.unique is not None
+        if parent is not None and not (signature.options or is_unique):
             plain = self._plain_child(task, signature, parent, spawn_index, dependent_id)
             if plain is not None:
                 return plain
         job = self.make(
-            task, signature.task, signature.args, signature.kwargs, signature.options, parent
-        )
+            task, signature.task, signature.args, signature.kwargs, signature.options, parent,
+            is_fed=bool(feeds),
+        )  # fmt: skip
         if parent is None:
             return job
         job = job._replace(dependent_id=dependent_id)
@@ -164,6 +168,7 @@ class JobFactory:
     def make(
         self, task: Task[..., Any] | None, name: str, args: tuple[Any, ...],
         kwargs: Mapping[str, Any], given: CallOptions, parent: Parent | None = None,
+        *, is_fed: bool = False,
     ) -> NewJob:  # fmt: skip
         """The row of a call whose arguments were checked.
 
@@ -171,6 +176,8 @@ class JobFactory:
             task: None if it is not registered in this process.
             given: what the call sets differently from its task.
             parent: the spawning job, whose timeouts and retries may be inherited.
+            is_fed: it takes results of others, so its arguments are not known yet, and it has no
+                unique key by its task's rule.
 
         Raises:
             NotEncodable: an argument cannot be encoded.
@@ -181,16 +188,19 @@ class JobFactory:
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
         if not given and parent is None:
-            return NewJob(
+            job = NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
                 expires=defaults.expires,
             )  # fmt: skip
+            if defaults.unique is None or is_fed:
+                return job
+            return self._with_key(job, defaults.unique, task, args, kwargs)
         options: Any = known_options(given, name)
         if "eta" in options and "delay" in options:  # each was given by a call of its own
             raise ConfigError(f"{name}: give either delay (countdown) or eta, not both")
         expires: Any = options.get("expires", defaults.expires)
         is_instant = isinstance(expires, datetime)
-        return NewJob(
+        job = NewJob(
             id=options["job_id"].bytes if "job_id" in options else new_id(),
             task=name,
             queue=options.get("queue", defaults.queue),
@@ -203,6 +213,32 @@ class JobFactory:
             eta=options.get("eta"),
             expires=None if is_instant else expires,
             expires_at=expires if is_instant else None,
+        )
+        rule = options.get("unique", defaults.unique)
+        if rule is None or is_fed or EACH in options or "unique_key" in options:
+            return job
+        return self._with_key(job, rule, task, args, kwargs)
+
+    def _with_key(
+        self, job: NewJob, rule: UniqueKey, task: Task[..., Any] | None, args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> NewJob:  # fmt: skip
+        """The row of a call to which a rule for unique keys applies."""
+        fn = None if task is None else task.fn
+        text = unique_text(rule, job.task, fn, tuple(args), kwargs, self._codec)
+        delay = job.delay
+        if rule.on_conflict == "debounce" and delay is None and job.eta is None:
+            delay = rule.within
+            if delay is None:
+                raise ConfigError(
+                    f"{job.task}: a debounced call needs a delay: give within= to its UniqueKey, "
+                    "or delay= to the call"
+                )
+        return job._replace(
+            unique=rule.held(text),
+            unique_key=None if rule.on_conflict == "throttle" else text,  # only time frees that
+            flags=job.flags | RowFlags.FREED_AT_START if rule.frees_at_start else job.flags,
+            delay=delay,
         )
 
 

@@ -8,6 +8,7 @@ from typing import IO, Any
 import msgpack
 
 from hammerflow.jobs.job import NewJob
+from hammerflow.jobs.unique import HeldKey
 
 __all__ = ["Spool"]
 
@@ -57,7 +58,7 @@ class Spool:
             while data := self._file.read(_READ):
                 unpacker.feed(data)
                 for rows in unpacker:
-                    yield [NewJob._make(row) for row in rows]
+                    yield [_job(row) for row in rows]
         for at in range(0, len(self.held), _CHUNK):
             yield self.held[at : at + _CHUNK]
 
@@ -75,3 +76,8 @@ class Spool:
         for at in range(0, len(self.held), _CHUNK):
             self._file.write(msgpack.packb(self.held[at : at + _CHUNK], datetime=True))
         self.held = []
+
+
+def _job(row: list[Any]) -> NewJob:
+    job = NewJob._make(row)
+    return job if job.unique is None else job._replace(unique=HeldKey._make(job.unique))

@@ -143,8 +143,9 @@ def _checked_row(
         calls.check(task, signature, feeds=_feeds(planned))
     unstored.check(planned)
     job = calls.make(
-        task, signature.task, signature.args, signature.kwargs, signature.options, parent
-    )
+        task, signature.task, signature.args, signature.kwargs, signature.options, parent,
+        is_fed=bool(_feeds(planned)),
+    )  # fmt: skip
     own = {*signature.options, *(task.defaults.declared if task is not None else ())}
     priority, retry, trace = _workflow_defaults(planned.workflow)
     extra = {name: value for name, value in retry.items() if name not in own}
@@ -162,7 +163,7 @@ def _checked_row(
         node=planned.name,
         pending=len(planned.after) or None,
         rule=planned.rule,
-        flags=RowFlags.HAS_EDGES if has_edges else 0,
+        flags=job.flags | (RowFlags.HAS_EDGES if has_edges else 0),
         after=[(i.id, kind) for i, kind in planned.after.items() if i.outgoing()[0] != planned.id],
         depends=planned.external_ids,
         trace=trace or job.trace,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from hammerflow.jobs.unique import HeldKey
 from hammerflow.options.checks import ValueCheck, whole
 
 __all__ = [
@@ -103,6 +104,7 @@ class RowFlags(enum.IntFlag):
     SUSPECT = 8  # of a job: a child died that ran it and others, so it runs alone in one
     WORKER_SUSPECT = 16  # of a job: so did workers; it is the only such job that runs in one
     TIED = 32  # of a workflow: members were tied to it by edges after they had been claimed
+    FREED_AT_START = 64  # of a job: its unique key is free once it has started
 
 
 #: Added to a Rule if the job also has a condition on the results.
@@ -140,6 +142,7 @@ class NewJob(NamedTuple):
     flags: int = 0  # of RowFlags
     after: Sequence[tuple[bytes, int]] | None = None  # edges from new jobs: (id, kind)
     depends: Sequence[bytes] | None = None  # edges from jobs and workflows inserted before
+    unique: HeldKey | None = None  # its key with a rule; unique_key is None if only time frees it
 
 
 class NewWorkflow(NamedTuple):

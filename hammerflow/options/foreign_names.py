@@ -85,7 +85,6 @@ ADVICE: Mapping[str, Advice] = {
     "tags": _METADATA,
     "takes_context": _CURRENT,
     "ttl": _is("expires"),
-    "unique": _is("unique_key"),
     "visibility_timeout": _is("lease"),
     # settings
     "backend": _no("leave it out: results are kept in the database"),

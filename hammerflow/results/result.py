@@ -35,11 +35,18 @@ class Result(Generic[R]):
 
     _key: bytes
     _backend: ResultBackend = field(compare=False)
+    _is_new: bool = field(default=True, compare=False)
 
     @property
     def id(self) -> uuid.UUID:
         """The job's id, a UUID version 7."""
         return uuid.UUID(bytes=self._key)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the call that returned this has written the job. False where it was there before:
+        another call's job has the unique key or the ``job_id``. Handles made by an id are new."""
+        return self._is_new
 
     def __repr__(self) -> str:
         return f"<Result {self.id}>"
@@ -191,6 +198,7 @@ class Results(Sequence[Result[Item]]):
     def __init__(self, backend: ResultBackend) -> None:
         self._backend = backend
         self._ids = bytearray()
+        self._old: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._ids) // 16
@@ -202,9 +210,12 @@ class Results(Sequence[Result[Item]]):
     def __getitem__(self, index: int | slice) -> Result[Item] | list[Result[Item]]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
-        at = range(len(self))[index] * 16
-        return Result(bytes(self._ids[at : at + 16]), self._backend)
+        place = range(len(self))[index]
+        key = bytes(self._ids[place * 16 : place * 16 + 16])
+        return Result(key, self._backend, place not in self._old)
 
-    def extend(self, ids: Iterable[bytes]) -> None:
-        """Add the jobs of these ids."""
+    def extend(self, ids: Iterable[bytes], old: Iterable[int] = ()) -> None:
+        """Add the jobs of these ids; ``old`` are the places of those that were there before."""
+        count = len(self)
+        self._old.update(count + place for place in old)
         self._ids += b"".join(ids)

@@ -1,4 +1,4 @@
-"""ResultExpirer: drops the results of jobs whose ``result_ttl`` is over."""
+"""ResultExpirer: drops the results of jobs whose ``result_ttl`` is over, and unique keys."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class ResultExpirer:
 
     def tick(self, now: float) -> float:
         """Drop what is due; a result waits for the jobs that depend on it."""
-        while self.store.jobs.expire_results():
+        while self.store.expiry.drop_results():
+            pass
+        while self.store.expiry.drop_keys():
             pass
         return self.interval * random.uniform(0.8, 1.0)

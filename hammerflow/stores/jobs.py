@@ -59,9 +59,11 @@ class Promoted:
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """For each job of an insert its own id or its unique key's holder's; queues with ready work."""
+    """For each job of an insert its own id or its unique key's holder's; the ids of those that were
+    not there before; queues with ready work."""
 
     ids: list[bytes]
+    new: set[bytes]
     queues: set[str]
 
 
@@ -81,20 +83,25 @@ class Jobs(Verbs):
         self.claim, self.has_passed = claims.claim, claims.has_passed
 
     def insert(
-        self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False
-    ) -> Inserted:
+        self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False,
+        refuse: bool = False,
+    ) -> Inserted:  # fmt: skip
         """Insert jobs; with ``check_ids`` a job whose id exists is left as it is.
+
+        Args:
+            refuse: raise where the rule of a unique key rejects a call.
 
         Raises:
             JobNotFound: a dependency does not exist.
+            NotUnique: a rule rejects a call.
         """
 
         def work(unit: Unit) -> Inserted:
             attached, ended = attach_jobs(unit, jobs)
-            ids = insert_jobs(unit, attached, check_ids=check_ids)
+            ids, new = insert_jobs(unit, attached, check_ids=check_ids, refuse=refuse)
             if ended and not unit.tx.repeated:
                 count_ended(unit, DependencyResolver(unit), ended)
-            return Inserted(ids, unit.settlement.queues)
+            return Inserted(ids, new, unit.settlement.queues)
 
         self._names.ensure(jobs, tx)
         try:
@@ -305,14 +312,6 @@ class Jobs(Verbs):
         if latest:
             rows = [latest[job_id] for job_id in sorted(latest)]
             self._database.unit(lambda tx: tx.many("progress_put", rows))
-
-    def expire_results(self) -> int:
-        """Drop up to 1 000 results whose time to live is over and whose dependents have ended; how
-        many."""
-        due = self._database.column("results_due", n=_PAGE)
-        if due:
-            self._database.unit(lambda tx: tx.run("results_expire", ids=due), single=True)
-        return len(due)
 
     def result(self, job_id: bytes) -> tuple[JobState, bytes | None, str | None] | None:
         """(state, encoded result, reason) of a job that has ended, else None."""

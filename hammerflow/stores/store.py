@@ -11,6 +11,7 @@ from hammerflow.stores.callers import async_driver_connection, driver_connection
 from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
+from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.queues import Queues
@@ -45,6 +46,7 @@ class Store:
         self.dependencies = Dependencies(database)
         self.queues = Queues(database, self.names)
         self.workers = Workers(database, self.names)
+        self.expiry = Expiry(database)
 
     @property
     def dialect(self) -> str:

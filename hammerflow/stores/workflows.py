@@ -19,9 +19,10 @@ from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
 from hammerflow.stores.transitions.dependents import DependencyResolver
-from hammerflow.stores.transitions.insert import insert_new, insert_workflows, take_keys
+from hammerflow.stores.transitions.insert import insert_new, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
+from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.text import counted, storable
 from hammerflow.workflows.references import ResultRef
@@ -108,7 +109,7 @@ class Workflows(Verbs):
             insert_workflows(unit, workflows)
             for chunk in chunks():
                 jobs, ended = attach_jobs(unit, chunk)
-                _take_keys(unit.tx, jobs)
+                _take_keys(unit, jobs)
                 insert_new(unit, jobs)
                 count_ended(unit, DependencyResolver(unit), ended)
             empty = [w.id for w in workflows if w.pending == 0]
@@ -346,9 +347,12 @@ def _stop_free(tx: Tx, job_ids: set[bytes], reason: str) -> set[bytes]:
     return free
 
 
-def _take_keys(tx: Tx, jobs: Sequence[NewJob]) -> None:
-    for key, _, _ in take_keys(tx, [(job.unique_key, job.id) for job in jobs]):
-        raise WorkflowInvalid(
-            f"the unique key {key!r} of a node is held by another job: a workflow's node "
-            "cannot be left out"
-        )
+def _take_keys(unit: Unit, jobs: Sequence[NewJob]) -> None:
+    _, holders = take_job_keys(unit, jobs)
+    for job in jobs if holders else ():
+        if job.id in holders:
+            key = job.unique_key if job.unique is None else job.unique.text
+            raise WorkflowInvalid(
+                f"the unique key {key!r} of a node is held by another job: a workflow's node "
+                "cannot be left out"
+            )

@@ -12,6 +12,7 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
+from hammerflow.jobs.unique import UniqueKey
 from hammerflow.options.checks import (
     FLAG,
     HOOK,
@@ -55,6 +56,7 @@ OPTIONS = OptionTable((
     _of_call("timeout", "None"),
     _of_call("soft_timeout", "None"),
     Option("expires", duration(), "None", "Latest start, from now; then the job is cancelled."),
+    _of_call("unique", "None"),
     _of_call("store_result", "True"),
     Option("result_ttl", duration(), "None", "How long an ended job's result is kept, "
         "and at least until its dependents have ended."),
@@ -99,6 +101,7 @@ class DeclaredOptions(TypedDict, total=False):
     timeout: float | timedelta
     soft_timeout: float | timedelta
     expires: float | timedelta
+    unique: UniqueKey
     store_result: bool
     result_ttl: float | timedelta
     serializer: str
@@ -146,6 +149,7 @@ class TaskOptions:
     timeout: float | None = None
     soft_timeout: float | None = None
     expires: float | None = None
+    unique: UniqueKey | None = None
     store_result: bool = True
     result_ttl: float | None = None
     serializer: str | None = None

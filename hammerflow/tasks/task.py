@@ -160,7 +160,7 @@ class Task(Generic[P, R]):
         # The short way, in one function because every plain call takes it: JobFactory and Enqueuer
         # do the same for calls with options, in transactions, of canvases and workflows.
         app, options = self.app, self.defaults
-        if app.open_transaction.get() is not None:
+        if app.open_transaction.get() is not None or options.unique is not None:
             return app.call(self, args, kwargs, {})
         self.check(*args, **kwargs)
         encoded = app.codec.encode_call(args, kwargs, options.serializer)

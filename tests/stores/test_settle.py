@@ -197,9 +197,9 @@ def test_a_result_may_be_large(desk: Desk) -> None:
 def test_a_result_is_dropped_when_its_time_is_over(desk: Desk) -> None:
     brief, kept = desk.run(desk.job(), desk.job())
     desk.settle((brief, Completed(b"M1", ttl=60.0)), (kept, Completed(b"M2")))
-    assert desk.store.jobs.expire_results() == 0
+    assert desk.store.expiry.drop_results() == 0
     desk.elapse(61)
-    assert desk.store.jobs.expire_results() == 1
+    assert desk.store.expiry.drop_results() == 1
     assert desk.store.jobs.result(brief.id) == (JobState.COMPLETED, None, None)
     assert desk.store.jobs.result(kept.id) == (JobState.COMPLETED, b"M2", None)
 
@@ -211,10 +211,10 @@ def test_a_result_outlives_its_time_until_its_dependent_has_ended(desk: Desk) ->
     assert claimed.id == first.id
     desk.settle((claimed, Completed(b"M1", ttl=60.0)))
     desk.elapse(61)
-    assert desk.store.jobs.expire_results() == 0
+    assert desk.store.expiry.drop_results() == 0
     desk.end(*desk.claim())
-    assert desk.store.jobs.expire_results() == 1
-    assert desk.store.jobs.expire_results() == 0
+    assert desk.store.expiry.drop_results() == 1
+    assert desk.store.expiry.drop_results() == 0
 
 
 @pytest.mark.parametrize(

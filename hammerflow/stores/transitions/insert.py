@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import NewJob, NewWorkflow
-from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import (
     BarrierRow,
     ReadyRow,
@@ -19,18 +16,26 @@ from hammerflow.stores.rows import (
     scheduled_row,
     workflow_row,
 )
+from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit
 
-__all__ = [
-    "insert_children", "insert_jobs", "insert_new", "insert_workflows", "retake_keys", "take_keys",
-]  # fmt: skip
+__all__ = ["insert_children", "insert_jobs", "insert_new", "insert_workflows"]
 
 
-def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) -> list[bytes]:
+def insert_jobs(
+    unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False, refuse: bool = False
+) -> tuple[list[bytes], set[bytes]]:
     """Insert jobs; with ``check_ids`` a job whose id exists, or comes twice, is left as it is.
 
+    Args:
+        refuse: raise where the rule of a unique key rejects.
+
     Returns:
-        For each job its own id, or that of the job that holds its unique key.
+        For each job its own id, or that of the job that holds its unique key; and the ids of those
+        that were not there before.
+
+    Raises:
+        NotUnique: a rule rejects a call.
     """
     ids = {job.id: job.id for job in jobs}
     new = jobs
@@ -38,11 +43,10 @@ def insert_jobs(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool = False) 
         existing = {row[0] for row in unit.tx.rows("jobs_existing", ids=list(ids))}
         first = {job.id: job for job in reversed(jobs)}
         new = [job for job in jobs if job.id not in existing and first[job.id] is job]
-    if holders := _held_by_others(unit.tx, new):
-        ids.update(holders)
-        new = [job for job in new if job.id not in holders]
+    new, holders = take_job_keys(unit, new, refuse=refuse)
+    ids.update(holders)
     insert_new(unit, new)
-    return [ids[job.id] for job in jobs]
+    return [ids[job.id] for job in jobs], {job.id for job in new}
 
 
 def insert_children(
@@ -56,9 +60,9 @@ def insert_children(
     Args:
         left_out: how many children of each fan-in were left out so far; updated here.
     """
-    if holders := _held_by_others(unit.tx, children):
-        left_out.update(child.dependent_id for child in children if child.id in holders)
-        children = [child for child in children if child.id not in holders]
+    new, holders = take_job_keys(unit, children)
+    left_out.update(child.dependent_id for child in children if child.id in holders)
+    children = new
     if left_out:
         children = [
             child._replace(pending=child.pending - left_out[child.id]) if child.pending else child
@@ -101,35 +105,3 @@ def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
     nodes = [node_row(w.parent_id, w) for w in workflows if w.parent_id is not None]
     unit.insert("nodes_insert", nodes)
     unit.insert("barriers_insert", [BarrierRow(w.id, w.pending) for w in workflows])
-
-
-def take_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> list[tuple[str, bytes, bytes]]:
-    """Take unique keys, (key or None, job id); (key, job id, holder) of those that others hold.
-
-    A key that its holder releases between the two statements is tried again.
-    """
-    wanted = [(key, job_id) for key, job_id in keys if key is not None]
-    held: dict[str, bytes] = {}
-    while missing := sorted((key, job_id) for key, job_id in wanted if key not in held):
-        tx.many("unique_insert", missing)
-        held.update(tx.rows("unique_holders", ukeys=sorted({key for key, _ in missing})))
-    return [(key, job_id, held[key]) for key, job_id in wanted if held[key] != job_id]
-
-
-def retake_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> None:
-    """Take the unique keys of jobs that run again, (key or None, job id).
-
-    Raises:
-        HammerflowError: another job holds one of them.
-    """
-    for key, _, holder in take_keys(tx, keys):
-        raise HammerflowError(
-            f"the unique key {key!r} is held by job {uuid.UUID(bytes=holder)}: "
-            "cancel that one first, or wait for its end"
-        )
-
-
-def _held_by_others(tx: Tx, jobs: Sequence[NewJob]) -> dict[bytes, bytes]:
-    """Take the unique keys; job id to holder's id for those that another job holds."""
-    keys = [(job.unique_key, job.id) for job in jobs if job.unique_key is not None]
-    return {job_id: holder for _, job_id, holder in take_keys(tx, keys)}

@@ -33,13 +33,13 @@ from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow
 from hammerflow.stores.transitions.dependents import PAUSED, DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome
-from hammerflow.stores.transitions.insert import retake_keys
 from hammerflow.stores.transitions.snapshot import (
     Part,
     SnapshotJob,
     SnapshotWorkflow,
     WorkflowSnapshot,
 )
+from hammerflow.stores.transitions.unique import retake_keys
 from hammerflow.stores.transitions.unit import Unit, in_chunks
 from hammerflow.text import storable
 
@@ -251,7 +251,8 @@ class _Rerun:
         """Take jobs out of ``done``; those without dependencies go to ``ready``."""
         for ids in in_chunks([job.id for job in jobs]):
             self._tx.run("done_delete", ids=ids)
-        retake_keys(self._tx, [(job.unique_key, job.id) for job in jobs])
+        held = [job for job in jobs if not job.flags & RowFlags.FREED_AT_START]
+        retake_keys(self._tx, [(job.unique_key, job.id) for job in held])
         note = storable(f"replayed by {by}" if by else "replayed")
         ran = [
             ErrorRow(j.id, j.lease or 0, "replayed", j.attempt, "", note, "")

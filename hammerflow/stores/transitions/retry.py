@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 
 from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.jobs.job import FINAL_STATES, JobState
+from hammerflow.jobs.job import FINAL_STATES, JobState, RowFlags
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import ErrorRow, ReadyRow
 from hammerflow.stores.transitions.cancel import take_row
 from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
-from hammerflow.stores.transitions.insert import retake_keys
 from hammerflow.stores.transitions.rerun import await_again, rerun_members
+from hammerflow.stores.transitions.unique import retake_keys
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.stores.transitions.workflow_locks import WorkflowLocks
 from hammerflow.text import counted, storable
@@ -50,7 +50,8 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
     else:
         lease, attempt = parked[4:6]
     _check_dependencies(tx, job_id)
-    retake_keys(tx, [(unique_key, job_id)])
+    if not flags & RowFlags.FREED_AT_START:
+        retake_keys(tx, [(unique_key, job_id)])
     if flags:
         tx.run("job_clear", id=job_id)
     if parked is None:

@@ -184,7 +184,7 @@ class SpawnBuffer:
             child = self._with_dependencies(child, signature)
         if self.parent.config.batch_size is not None:
             child = _behind(child, self._next_in_lane(child.id))
-            child = child._replace(flags=RowFlags.HAS_EDGES)
+            child = child._replace(flags=child.flags | RowFlags.HAS_EDGES)
         self._remember(signature, child.id)
         self._append(child)
         return child.id

@@ -58,6 +58,45 @@ INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
 ON CONFLICT DO NOTHING
 
+-- Takes a key for a job; until an instant, where its rule has a period.
+-- name: unique_take
+INSERT INTO {unique_keys} (ukey, job_id, until, latest)
+VALUES (:ukey::text, :job_id::uuid, {after:within}, {after:max_wait})
+ON CONFLICT DO NOTHING
+
+-- name: unique_rows
+SELECT ukey, job_id, CASE WHEN until <= {now} THEN 1 ELSE 0 END, -({age:latest})
+FROM {unique_keys}
+WHERE ukey IN (:ukeys*text)
+
+-- name: unique_take_over
+UPDATE {unique_keys}
+SET job_id = :job_id::uuid, until = {after:within}, latest = {after:max_wait}
+WHERE ukey = :ukey::text
+  AND job_id = :holder::uuid
+
+-- name: unique_over
+SELECT ukey
+FROM {unique_keys}
+WHERE until <= {now}
+LIMIT :n::bigint
+
+-- name: unique_drop
+DELETE FROM {unique_keys}
+WHERE ukey IN (:ukeys*text)
+  AND until <= {now}
+
+-- name: job_new_call
+UPDATE {jobs}
+SET args = :args::bytea, options = :options::text, headers = :headers::text,
+    expires_at = COALESCE(:expires_at::timestamptz, {after:expires})
+WHERE id = :id::uuid
+
+-- name: state_of
+SELECT state
+FROM {job_states}
+WHERE id = :id::uuid
+
 -- How long ago a job was inserted, by the database's clock.
 -- name: job_age
 SELECT {age:created_at}

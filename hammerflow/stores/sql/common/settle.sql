@@ -20,7 +20,7 @@ WHERE id IN (:ids*uuid)
 
 -- name: job_clear
 UPDATE {jobs}
-SET flags = flags & 1
+SET flags = flags & 65
 WHERE id = :id::uuid
 
 -- name: done_insert

@@ -24,6 +24,23 @@ INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
 ON DUPLICATE KEY UPDATE ukey = ukey
 
+-- name: unique_take
+INSERT INTO {unique_keys} (ukey, job_id, until, latest)
+VALUES (:ukey::text, :job_id::uuid, {after:within}, {after:max_wait})
+ON DUPLICATE KEY UPDATE ukey = ukey
+
+-- name: unique_rows
+SELECT CONVERT(ukey USING utf8mb4), job_id, CASE WHEN until <= {now} THEN 1 ELSE 0 END, -({age:latest})
+FROM {unique_keys} FORCE INDEX (PRIMARY)
+WHERE ukey IN (:ukeys*text)
+FOR UPDATE
+
+-- name: unique_over
+SELECT CONVERT(ukey USING utf8mb4)
+FROM {unique_keys}
+WHERE until <= {now}
+LIMIT :n::bigint
+
 -- FOR UPDATE reads past the snapshot of a caller's REPEATABLE READ, which may be older than the key.
 -- name: unique_holders
 SELECT CONVERT(ukey USING utf8mb4), job_id

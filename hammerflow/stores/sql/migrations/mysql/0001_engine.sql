@@ -45,7 +45,8 @@ CREATE TABLE IF NOT EXISTS {parked} (
   job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL, why VARCHAR(32) NOT NULL, detail LONGTEXT NOT NULL,
   queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
   attempt INTEGER NOT NULL) {table};
-CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARBINARY(1020) PRIMARY KEY, job_id BINARY(16) NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARBINARY(1020) PRIMARY KEY, job_id BINARY(16) NOT NULL,
+  until DATETIME(6), latest DATETIME(6), KEY {prefix}unique_until (until)) {table};
 CREATE TABLE IF NOT EXISTS {spawns} (
   parent_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, requested INTEGER NOT NULL, spawned INTEGER NOT NULL,
   started_at DATETIME(6) NOT NULL, ended_at DATETIME(6) NOT NULL, handler TEXT NOT NULL, operation_id TEXT,

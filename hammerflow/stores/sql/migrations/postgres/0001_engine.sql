@@ -53,7 +53,8 @@ CREATE TABLE {parked} (
   job_id uuid PRIMARY KEY, at timestamptz NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
   lease integer NOT NULL, attempt integer NOT NULL, priority_order smallint NOT NULL, why text NOT NULL,
   detail text NOT NULL);
-CREATE TABLE {unique_keys} (ukey text PRIMARY KEY, job_id uuid NOT NULL);
+CREATE TABLE {unique_keys} (ukey text PRIMARY KEY, job_id uuid NOT NULL, until timestamptz, latest timestamptz);
+CREATE INDEX {prefix}unique_until ON {unique_keys} (until) WHERE until IS NOT NULL;
 CREATE TABLE {spawns} (parent_id uuid NOT NULL, lease integer NOT NULL, requested integer NOT NULL,
   spawned integer NOT NULL, started_at timestamptz NOT NULL, ended_at timestamptz NOT NULL,
   handler text NOT NULL, operation_id text, metadata text, error text, PRIMARY KEY (parent_id, lease));

@@ -49,7 +49,8 @@ CREATE TABLE IF NOT EXISTS {parked} (
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL,
   lease INTEGER NOT NULL, attempt INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {unique_keys} (
-  ukey TEXT PRIMARY KEY, job_id BLOB NOT NULL) WITHOUT ROWID;
+  ukey TEXT PRIMARY KEY, job_id BLOB NOT NULL, until REAL, latest REAL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}unique_until ON {unique_keys} (until) WHERE until IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {spawns} (
   parent_id BLOB NOT NULL, lease INTEGER NOT NULL, requested INTEGER NOT NULL, spawned INTEGER NOT NULL,
   started_at REAL NOT NULL, ended_at REAL NOT NULL, handler TEXT NOT NULL, operation_id TEXT,
