@@ -143,7 +143,13 @@ def _checked_row(
         calls.check(task, signature, feeds=_feeds(planned))
     unstored.check(planned)
     job = calls.make(
-        task, signature.task, signature.args, signature.kwargs, signature.options, parent
+        task,
+        signature.task,
+        signature.args,
+        signature.kwargs,
+        signature.options,
+        parent,
+        feeds=_feeds(planned),
     )
     own = {*signature.options, *(task.defaults.declared if task is not None else ())}
     priority, retry, trace = _workflow_defaults(planned.workflow)

@@ -12,6 +12,7 @@ from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.jobs import Jobs
+from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
@@ -45,6 +46,7 @@ class Store:
         self.dependencies = Dependencies(database)
         self.queues = Queues(database, self.names)
         self.workers = Workers(database, self.names)
+        self.limits = Limits(database, self.names)
 
     @property
     def dialect(self) -> str:
