@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": "Check the database, its durability, the doorbell and the workers.",
     "job": "List, show, enqueue, retry and cancel jobs.",
     "queue": "List, pause and resume queues.",
+    "limit": "List, set and remove rate and concurrency limits.",
     "schedule": "Show when a cron expression is due.",
     "spawn": "List, count and draw what jobs have spawned.",
     "workflow": "Create, list, show, draw and control workflows.",

@@ -15,11 +15,13 @@ from hammerflow.codec.codec import Codec
 from hammerflow.durations import LONGEST
 from hammerflow.enqueue.unique_text import unique_text
 from hammerflow.errors import ConfigError, WorkflowInvalid
-from hammerflow.ids import new_id
+from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import Claimed, NewJob, RowFlags
+from hammerflow.jobs.limit import key_id
 from hammerflow.jobs.unique import UniqueKey
 from hammerflow.kinds import is_a, kind_name
 from hammerflow.tasks.builtin import BUILTIN
+from hammerflow.tasks.limit_key import key_of_call
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
@@ -74,10 +76,7 @@ class JobFactory:
         """
         if EACH in signature.options:  # checked item by item by Task.map
             return
-        first = abs(feeds)
-        if feeds < 0 and errback_takes_three(task, signature.args, signature.kwargs):
-            first = 3
-        task.check(*(None,) * first, *signature.args, **signature.kwargs)
+        task.check(*_fed(task, signature.args, signature.kwargs, feeds), **signature.kwargs)
 
     def stores_result(self, signature: Signature) -> bool:
         """Whether a call's result is stored; True for a task that is not registered here."""
@@ -107,7 +106,7 @@ class JobFactory:
                 return plain
         job = self.make(
             task, signature.task, signature.args, signature.kwargs, signature.options, parent,
-            is_fed=bool(feeds),
+            feeds=feeds,
         )  # fmt: skip
         if parent is None:
             return job
@@ -147,7 +146,8 @@ class JobFactory:
         of them; positional for the same reason.
         """
         config, above = parent.config, parent.job
-        if config.inherit_timeout or config.inherit_retry:
+        is_limited = task is not None and task.limit is not None
+        if config.inherit_timeout or config.inherit_retry or is_limited:
             return None
         defaults = task.defaults if task is not None else _UNREGISTERED
         own, queue, priority, delay = defaults.declared, defaults.queue, defaults.priority, None
@@ -167,8 +167,8 @@ class JobFactory:
 
     def make(
         self, task: Task[..., Any] | None, name: str, args: tuple[Any, ...],
-        kwargs: Mapping[str, Any], given: CallOptions, parent: Parent | None = None,
-        *, is_fed: bool = False,
+        kwargs: Mapping[str, Any], given: CallOptions, parent: Parent | None = None, *,
+        feeds: int = 0,
     ) -> NewJob:  # fmt: skip
         """The row of a call whose arguments were checked.
 
@@ -176,8 +176,8 @@ class JobFactory:
             task: None if it is not registered in this process.
             given: what the call sets differently from its task.
             parent: the spawning job, whose timeouts and retries may be inherited.
-            is_fed: it takes results of others, so its arguments are not known yet, and it has no
-                unique key by its task's rule.
+            feeds: as for :meth:`check`. A call that takes results has no unique key by its task's
+                rule, as its arguments are not known yet.
 
         Raises:
             NotEncodable: an argument cannot be encoded.
@@ -187,12 +187,16 @@ class JobFactory:
             name = checked_name(name, "the task of a signature")
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
+        limit_id = limit_key = None
+        if task is not None and task.limit is not None:
+            limit_key = "" if defaults.limit_key is None else _key(task, args, kwargs, given, feeds)
+            limit_id = key_id(name_id(name), limit_key)
         if not given and parent is None:
             job = NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
-                expires=defaults.expires,
+                expires=defaults.expires, limit_id=limit_id, limit_key=limit_key,
             )  # fmt: skip
-            if defaults.unique is None or is_fed:
+            if defaults.unique is None or feeds:
                 return job
             return self._with_key(job, defaults.unique, task, args, kwargs)
         options: Any = known_options(given, name)
@@ -213,9 +217,11 @@ class JobFactory:
             eta=options.get("eta"),
             expires=None if is_instant else expires,
             expires_at=expires if is_instant else None,
+            limit_id=limit_id,
+            limit_key=limit_key,
         )
         rule = options.get("unique", defaults.unique)
-        if rule is None or is_fed or EACH in options or "unique_key" in options:
+        if rule is None or feeds or EACH in options or "unique_key" in options:
             return job
         return self._with_key(job, rule, task, args, kwargs)
 
@@ -240,6 +246,29 @@ class JobFactory:
             flags=job.flags | RowFlags.FREED_AT_START if rule.frees_at_start else job.flags,
             delay=delay,
         )
+
+
+def _fed(
+    task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], feeds: int
+) -> tuple[Any, ...]:
+    """The positional arguments of a call behind the results that come first, each None here."""
+    first = 3 if feeds < 0 and errback_takes_three(task, args, kwargs) else abs(feeds)
+    return (None,) * first + args
+
+
+def _key(
+    task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], given: CallOptions,
+    feeds: int,
+) -> str:  # fmt: skip
+    """The key of a call of a task that has a limit for each key."""
+    rule = task.defaults.limit_key
+    if EACH in given:
+        raise ConfigError(
+            f"task {task.name} has a limit_key, and map(), starmap() or chunks() would put calls "
+            "with several keys into one job: send a group of its signatures"
+        )
+    assert rule is not None
+    return key_of_call(task.fn, task.name, rule, _fed(task, args, kwargs, feeds), kwargs)
 
 
 def one_signature(value: Any) -> Signature:

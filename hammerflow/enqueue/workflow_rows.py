@@ -144,7 +144,7 @@ def _checked_row(
     unstored.check(planned)
     job = calls.make(
         task, signature.task, signature.args, signature.kwargs, signature.options, parent,
-        is_fed=bool(_feeds(planned)),
+        feeds=_feeds(planned),
     )  # fmt: skip
     own = {*signature.options, *(task.defaults.declared if task is not None else ())}
     priority, retry, trace = _workflow_defaults(planned.workflow)

@@ -104,7 +104,8 @@ class RowFlags(enum.IntFlag):
     SUSPECT = 8  # of a job: a child died that ran it and others, so it runs alone in one
     WORKER_SUSPECT = 16  # of a job: so did workers; it is the only such job that runs in one
     TIED = 32  # of a workflow: members were tied to it by edges after they had been claimed
-    FREED_AT_START = 64  # of a job: its unique key is free once it has started
+    LIMITED = 64  # of a job: it is ready in a lane, see hammerflow.jobs.limit
+    FREED_AT_START = 128  # of a job: its unique key is free once it has started
 
 
 #: Added to a Rule if the job also has a condition on the results.
@@ -142,6 +143,8 @@ class NewJob(NamedTuple):
     flags: int = 0  # of RowFlags
     after: Sequence[tuple[bytes, int]] | None = None  # edges from new jobs: (id, kind)
     depends: Sequence[bytes] | None = None  # edges from jobs and workflows inserted before
+    limit_id: int | None = None  # the number of its limit's key, of a job with a limit
+    limit_key: str | None = None  # that key in words
     unique: HeldKey | None = None  # its key with a rule; unique_key is None if only time frees it
 
 

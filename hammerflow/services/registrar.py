@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
+from hammerflow.jobs.limit import Limit
 from hammerflow.notifiers.address import all_in_words, in_words, unheard
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
@@ -28,6 +29,7 @@ class Registration(NamedTuple):
     info: Mapping[str, Any]  # shown by ``hammerflow doctor``
     tasks: Sequence[str]  # that it can run
     queues: Sequence[str]  # that it serves, and whose names are to be in the database
+    limits: Mapping[str, Limit]  # that its tasks declare
 
 
 @dataclass(eq=False)
@@ -99,8 +101,9 @@ class Registrar:
         self.worker_id, self._old = None, []
 
     def _register(self, now: float) -> None:
-        info, tasks, queues = self.describe()
+        info, tasks, queues, limits = self.describe()
         worker_id = worker_number()
+        self.store.limits.declare(limits)  # before the first claim
         revived = self.store.workers.register(
             worker_id, host=host_name(), pid=os.getpid(),
             info=info, tasks=tasks, queues=queues,

@@ -10,13 +10,18 @@ from typing import Any
 
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.limit import queue_limit
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.lanes import Lanes
 from hammerflow.stores.strays import Strays
 
 __all__ = ["Claims", "ScanThresholds"]
 
 _PRIORITY_ORDERS = [0, 1, 2, 3, 4]  # 0 is Priority.CRITICAL
+_ORDERS = range(len(_PRIORITY_ORDERS))
 _START = [bytes(16)] * len(_PRIORITY_ORDERS)
+#: Claims that may leave out the jobs outside of lanes where lanes hold jobs of better priority.
+_PATIENCE = 8
 #: Seconds that a scan may take for each claimed job without counting as slow.
 _EACH = 50e-6
 
@@ -95,6 +100,25 @@ class _Scan:
                 self.bookmarks[order] = max(self.bookmarks[order], job.id)
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Who comes first where jobs inside and outside of lanes have the same priority."""
+
+    worst: int = 0  # the order of the last job of a claim outside that took all it could
+    is_lanes: bool = False
+    left_out: int = 0  # claims in a row that found no room for jobs outside
+
+    def note(self, plain: list[Claimed], room: int) -> None:
+        """Note what a claim outside of lanes has brought, which had so much room."""
+        if room:
+            self.worst = 4 - plain[-1].priority if len(plain) == room else len(_ORDERS)
+            self.left_out = 0
+            return
+        self.left_out += 1
+        if self.worst == len(_ORDERS) or self.left_out >= _PATIENCE:
+            self.worst = self.left_out = 0  # see what has come meanwhile
+
+
 class _DatabaseClock:
     """The database's clock, asked for once a minute: ours may be hours away from it."""
 
@@ -122,6 +146,8 @@ class Claims:
         self._scans: dict[tuple[int, int], _Scan] = {}
         self._clock = _DatabaseClock(database)
         self._strays = Strays(database, thresholds.stray)
+        self._lanes = Lanes(database, _take_lanes if self._in_one else _take_lanes_in_steps)
+        self._turns: dict[tuple[int, int], _Turn] = {}
 
     def claim(
         self, worker_id: int, *, queue: str, task_ids: Sequence[int], limit: int,
@@ -139,6 +165,41 @@ class Claims:
         place = {"worker_id": worker_id, "queue_id": name_id(queue)}
         wanted: dict[str, Any] = {**place, "task_ids": list(task_ids)}
         key = wanted["queue_id"], hash(tuple(task_ids))
+        if self._lanes.known(afresh=thorough):
+            return self._claim_all(key, wanted, limit, thorough=thorough)
+        return self._claim_plain(key, wanted, limit, thorough=thorough)
+
+    def wait(self, queue: str, task_ids: Sequence[int]) -> float | None:
+        """Seconds after which jobs that the last claim of this queue has left because of limits are
+        to be claimed; None if it has left none."""
+        return self._lanes.wait((name_id(queue), hash(tuple(task_ids))))
+
+    def _claim_all(
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool
+    ) -> list[Claimed]:
+        """Claim from lanes and outside of them, in turns where both hold jobs of one priority."""
+        lanes, limits = self._lanes, self._lanes.known()
+        lanes.begin(key)
+        lanes.collect(key, wanted, thorough=thorough)
+        is_free = queue_limit(wanted["queue_id"]) not in limits
+        outside = [task for task in wanted["task_ids"] if is_free and task not in limits]
+        turn = self._turns.setdefault(key, _Turn())
+        turn.is_lanes = not turn.is_lanes
+        split = turn.worst + turn.is_lanes
+        found = lanes.claim(key, wanted, limit, _ORDERS[:split])
+        rest, plain = limit - len(found), []
+        if outside and rest:
+            plain = self._claim_plain(key, {**wanted, "task_ids": outside}, rest, thorough=thorough)
+        turn.note(plain, rest)
+        found += plain
+        if rest := limit - len(found):
+            found += lanes.claim(key, wanted, rest, _ORDERS[split:])
+        return sorted(found, key=_order)
+
+    def _claim_plain(
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool
+    ) -> list[Claimed]:
+        """Claim jobs that are not in lanes."""
         strays = self._claim_strays(key, wanted, limit)
         rest = limit - len(strays)
         if not rest:
@@ -213,15 +274,21 @@ def _claim_in_steps(
     claimed = [*map(Claimed._make, rows)]
     for priority, jobs in groupby(claimed, key=lambda job: job.priority):
         place = {"queue_id": queue_id, "priority_order": 4 - priority}
-        ids = [job.id for job in jobs]
-        if tx.has("leases_take_through"):
-            # SQLite, the one writer: the rows read in the order of the key are a whole range
-            span = {"last": ids[-1], "task_ids": task_ids, **place}
-            tx.run("leases_take_through", worker_id=worker_id, **span)
-            tx.run("ready_delete_through", **span)
-        else:
-            _take(tx, worker_id, ids, place)
+        _take_first(tx, worker_id, task_ids, [job.id for job in jobs], place)
     return claimed
+
+
+def _take_first(
+    tx: Tx, worker_id: int, task_ids: list[int], ids: list[bytes], place: dict[str, int]
+) -> None:
+    """Take the first jobs of these tasks at a place, in the order of its key."""
+    if tx.has("leases_take_through"):
+        # SQLite, the one writer: the rows read in the order of the key are a whole range
+        span = {"last": ids[-1], "task_ids": task_ids, **place}
+        tx.run("leases_take_through", worker_id=worker_id, **span)
+        tx.run("ready_delete_through", **span)
+    else:
+        _take(tx, worker_id, ids, place)
 
 
 def _claim_named(
@@ -240,3 +307,29 @@ def _claim_named(
 def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, int]) -> None:
     tx.run("leases_take", worker_id=worker_id, ids=ids, **place)
     tx.run("ready_delete", ids=ids, **place)
+
+
+def _take_lanes(tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int) -> list[Claimed]:
+    """Claim up to ``n`` jobs of lanes, from each lane up to its own number, by one statement."""
+    lanes, numbers = list(counts), list(counts.values())
+    rows = tx.rows("claim_lanes", lanes=lanes, counts=numbers, n=n, **wanted)
+    return [*map(Claimed._make, rows)]
+
+
+def _take_lanes_in_steps(
+    tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int
+) -> list[Claimed]:
+    """The same, lane by lane."""
+    claimed: list[Claimed] = []
+    place = {"queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"]}
+    for lane, count in counts.items():
+        left = min(count, n - len(claimed))
+        if left < 1:
+            break
+        jobs = [*map(Claimed._make, tx.rows("claim_lane", lane=lane, n=left, **place))]
+        if jobs:
+            named = {"queue_id": wanted["queue_id"], "priority_order": lane}
+            ids = [job.id for job in jobs]
+            _take_first(tx, wanted["worker_id"], wanted["task_ids"], ids, named)
+        claimed += jobs
+    return claimed

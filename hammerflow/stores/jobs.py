@@ -81,6 +81,7 @@ class Jobs(Verbs):
         self._settles_in_one = "settle_end" in database.dialect.statements
         claims = Claims(database)
         self.claim, self.has_passed = claims.claim, claims.has_passed
+        self.claim_wait = claims.wait
 
     def insert(
         self, jobs: Sequence[NewJob], tx: Tx | None = None, *, check_ids: bool = False,

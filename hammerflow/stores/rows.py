@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from hammerflow.ids import name_id
-from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, NewWorkflow
+from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, NewWorkflow, RowFlags
+from hammerflow.jobs.limit import order_of
 from hammerflow.jobs.outcome import Operation
 
 __all__ = [
     "BarrierRow", "ErrorRow", "LeaseRow", "ReadyRow", "Row", "UnstartedRow", "WaitingRow",
-    "cancelled_row", "done_row", "job_row", "node_row", "parked_row", "scheduled_row", "spawn_row",
-    "workflow_row",
+    "cancelled_row", "done_row", "job_row", "limited_job_row", "node_row", "parked_row",
+    "scheduled_row", "spawn_row", "workflow_row",
 ]  # fmt: skip
 
 #: A row as a driver takes it and gives it.
@@ -33,7 +34,7 @@ class ReadyRow(NamedTuple):
 
     job_id: bytes
     queue_id: int
-    priority_order: int  # 4 - priority: ascending in the index
+    priority_order: int  # 4 - priority, ascending in the index; or a lane (jobs.limit)
     task_id: int
     lease: int
     attempt: int
@@ -42,12 +43,13 @@ class ReadyRow(NamedTuple):
     def of(job: NewJob, lease: int = 0) -> Row:
         """The row of a new job, or of one that was replaced while it had this lease number."""
         queue_id, task_id = name_id(job.queue), name_id(job.task)
-        return (job.id, queue_id, 4 - job.priority, task_id, lease, 0)
+        return (job.id, queue_id, order_of(job), task_id, lease, 0)
 
     @staticmethod
-    def back(job: Claimed, attempt: int) -> Row:
+    def back(job: Claimed, attempt: int, lane: int | None) -> Row:
         """The row of a job that was claimed and has not ended."""
-        return (job.id, job.queue_id, 4 - job.priority, job.task_id, job.lease, attempt)
+        order = 4 - job.priority if lane is None else lane
+        return (job.id, job.queue_id, order, job.task_id, job.lease, attempt)
 
 
 class LeaseRow(NamedTuple):
@@ -132,6 +134,12 @@ def job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
         job.unique_key, job.trace, job.workflow_id, job.pending, job.flags,
         None if job.expires_at is None else time(job.expires_at), job.expires,
     )  # fmt: skip
+
+
+def limited_job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
+    """A row of ``jobs``, of a job with a limit."""
+    row = job_row(job._replace(flags=job.flags | RowFlags.LIMITED), time)
+    return (*row, order_of(job), job.limit_key)
 
 
 def scheduled_row(ready: Row, why: str, delay: float | None, eta: Any = None) -> Row:

@@ -33,6 +33,7 @@ TABLES = (
     "migrations", "queues", "tasks", "workers", "worker_tasks", "clients",
     "jobs", "ready", "leases", "scheduled", "waiting", "done", "parked", "job_states",
     "errors", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes", "barriers",
+    "limits", "limit_keys",
 )  # fmt: skip
 
 _PARAM = re.compile(

@@ -13,6 +13,7 @@ from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
+from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
@@ -47,6 +48,7 @@ class Store:
         self.queues = Queues(database, self.names)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
+        self.limits = Limits(database, self.names)
 
     @property
     def dialect(self) -> str:

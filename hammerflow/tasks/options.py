@@ -12,6 +12,7 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
+from hammerflow.jobs.limit import RATE, Limit, Rate
 from hammerflow.jobs.unique import UniqueKey
 from hammerflow.options.checks import (
     FLAG,
@@ -21,9 +22,11 @@ from hammerflow.options.checks import (
     choice,
     duration,
     exceptions,
+    whole,
 )
 from hammerflow.options.option import Option, OptionTable, checked
 from hammerflow.origin import are_same, is_async
+from hammerflow.tasks.limit_key import LIMIT_KEY, KeyRule, check_key
 from hammerflow.workflows.options import then_check
 
 __all__ = [
@@ -69,6 +72,15 @@ OPTIONS = OptionTable((
         "in_transaction", FLAG, "False",
         "Run the body inside the transaction that completes the job (current_job().connection).",
     ),
+    Option("rate_limit", RATE, "None", "How often jobs may start, over all workers: `100/m`."),
+    Option(
+        "max_concurrency", whole(1, 1_000_000), "None", "How many may run at a time, over all "
+        "workers.",
+    ),
+    Option(
+        "limit_key", LIMIT_KEY, "None", "Which calls share the two limits above: those for which "
+        "this gives the same, `\"{customer}\"`.",
+    ),
 ))  # fmt: skip
 
 
@@ -107,6 +119,9 @@ class DeclaredOptions(TypedDict, total=False):
     serializer: str
     check_arguments: bool
     in_transaction: bool
+    rate_limit: str
+    max_concurrency: int
+    limit_key: KeyRule
 
 
 class SpawnerOptions(DeclaredOptions, total=False):
@@ -155,6 +170,9 @@ class TaskOptions:
     serializer: str | None = None
     check_arguments: bool = True
     in_transaction: bool = False
+    rate_limit: Rate | None = None
+    max_concurrency: int | None = None
+    limit_key: KeyRule | None = None
     is_async: bool = False
     spawn: SpawnConfig | None = None
     then: Signature | None = None
@@ -167,6 +185,15 @@ class TaskOptions:
             raise ConfigError("soft_timeout must not be longer than timeout")
         if self.in_transaction and self.is_async:
             raise ConfigError("in_transaction=True needs a plain function, not an async one")
+        if self.limit_key is not None and self.limit is None:
+            raise ConfigError("limit_key needs rate_limit or max_concurrency")
+
+    @property
+    def limit(self) -> Limit | None:
+        """What it declares for all of its jobs, or for each key of them."""
+        if self.rate_limit is None and self.max_concurrency is None:
+            return None
+        return Limit(self.rate_limit, self.max_concurrency)
 
 
 def declared(
@@ -191,6 +218,8 @@ def declared(
         fields = SPAWN_OPTIONS.by_name.keys() & values.keys()
         spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
     try:
+        if "limit_key" in values:
+            check_key(fn, values["limit_key"])
         return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=names)
     except ConfigError as error:
         raise ConfigError(f"{owner}: {error}") from None

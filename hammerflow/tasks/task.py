@@ -105,6 +105,7 @@ class Task(Generic[P, R]):
         name: its name in the database; ``module.function`` unless given.
         defaults: the options of all its calls.
         refusal: why no worker can know it by its name; empty for almost every task.
+        limit: what its options declare.
         check: raises TypeError unless it is called with arguments that fit the function, and
             ConfigError if the task has a refusal.
     """
@@ -120,6 +121,7 @@ class Task(Generic[P, R]):
         self.defaults = options
         self.app = app
         self.refusal = refusal
+        self.limit = options.limit
         self.check = self._refuse if refusal else arguments_check(fn)
         if not (refusal or options.check_arguments):
             self.check = any_arguments
@@ -160,7 +162,8 @@ class Task(Generic[P, R]):
         # The short way, in one function because every plain call takes it: JobFactory and Enqueuer
         # do the same for calls with options, in transactions, of canvases and workflows.
         app, options = self.app, self.defaults
-        if app.open_transaction.get() is not None or options.unique is not None:
+        is_short = self.limit is None and options.unique is None
+        if not is_short or app.open_transaction.get() is not None:
             return app.call(self, args, kwargs, {})
         self.check(*args, **kwargs)
         encoded = app.codec.encode_call(args, kwargs, options.serializer)

@@ -29,9 +29,10 @@ def drain(app: Hammerflow, *, queues: Iterable[str] | None = None, limit: int | 
             drain(app)
             assert result.get(timeout=0) == "mailed"
 
-    Jobs that are due later (retries, too) stay. An error in a body ends its job, as in a worker,
-    and is raised by ``result.get()``. No process is forked, so hard timeouts, and soft ones of
-    plain functions, do not apply, and a body that kills its process kills the test's.
+    Jobs that are due later (retries, too) stay, and so do those that wait for a rate limit. An
+    error in a body ends its job, as in a worker, and is raised by ``result.get()``. No process is
+    forked, so hard timeouts, and soft ones of plain functions, do not apply, and a body that kills
+    its process kills the test's.
 
     Args:
         app: its tasks are run; its database must be migrated.
@@ -70,6 +71,7 @@ class _InlineWorker:
             (catalog.ids(is_async=False), self._run_each),
             (catalog.ids(is_async=True), self._run_at_once),
         ]
+        self._store.limits.declare(catalog.limits)
         self._store.workers.register(
             self.worker_id, host="inline", pid=0, info={"inline": True},
             tasks=catalog.names, queues=self._queues(),

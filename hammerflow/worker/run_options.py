@@ -10,6 +10,7 @@ from hammerflow.errors import ConfigError, SoftTimeout
 from hammerflow.ids import name_id
 from hammerflow.jobs.backoff import Backoff, FunctionBackoff
 from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.limit import Limit
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 
@@ -81,6 +82,7 @@ class TaskInfo(NamedTuple):
     queue: str
     is_async: bool
     result_ttl: float | None
+    limit: Limit | None
     run_options: RunOptions
 
     @classmethod
@@ -88,20 +90,24 @@ class TaskInfo(NamedTuple):
         """The facts of a registered task."""
         options = task.defaults
         return cls(
-            task.name, options.queue, options.is_async, options.result_ttl, run_options_of(options)
-        )
+            task.name, options.queue, options.is_async, options.result_ttl, options.limit,
+            run_options_of(options),
+        )  # fmt: skip
 
     def to_plain(self) -> list[Any]:
         """Plain values for a pipe."""
         _, backoff, *rest = self.run_options
-        return [*self[:4], self.run_options.max_attempts, backoff.to_dict(), *rest]
+        limit = self.limit and self.limit.to_plain()
+        return [*self[:4], limit, self.run_options.max_attempts, backoff.to_dict(), *rest]
 
     @classmethod
     def from_plain(cls, plain: list[Any]) -> TaskInfo:
         """The inverse of :meth:`to_plain`."""
-        name, queue, is_async, result_ttl, max_attempts, backoff, *rest = plain
+        name, queue, is_async, result_ttl, limit, max_attempts, backoff, *rest = plain
         run_options = RunOptions(max_attempts, Backoff.from_dict(backoff), *rest)
-        return cls(name, queue, is_async, result_ttl, run_options)
+        return cls(
+            name, queue, is_async, result_ttl, limit and Limit.from_plain(limit), run_options
+        )
 
 
 class TaskCatalog:
@@ -111,6 +117,7 @@ class TaskCatalog:
         names: of the tasks, sorted.
         queues: to which they belong by default.
         tasks: what is known of them.
+        limits: that tasks declare, by their names.
         ttls: by the number of a task: how many seconds its results are kept, if not for good.
     """
 
@@ -119,6 +126,7 @@ class TaskCatalog:
         self.tasks = tasks
         self.names = sorted(task.name for task in tasks)
         self.queues = {task.queue for task in tasks}
+        self.limits = {task.name: task.limit for task in tasks if task.limit is not None}
         self.ttls = {i: t.result_ttl for i, t in self._tasks.items() if t.result_ttl is not None}
 
     def ids(self, *, is_async: bool) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import itertools
 import os
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from hammerflow import Hammerflow, Job, Result, Signature
 from tests.acceptance.ledger import Ledger
+from tests.acceptance.rules import BURST, PACE, TURNS
 from tests.stores.kit import Desk, as_bytes
 from tests.support.waiting import until
 
@@ -25,6 +27,10 @@ SWEEP = 0.5
 POLL = 0.2
 _ROOT = Path(__file__).parents[2]
 _MODULE = "tests.acceptance.shop"
+_LIMITED = """
+    SELECT t.name, j.limit_key, d.started_at, d.finished_at
+    FROM {done} d JOIN {jobs} j ON j.id = d.job_id JOIN {tasks} t ON t.id = j.task_id
+    WHERE j.lane IS NOT NULL AND d.started_at IS NOT NULL"""
 _SPAWNED = "SELECT parent_id, spawned FROM {spawns} WHERE error IS NULL"
 _UNFINISHED = ("waiting", "scheduled", "ready", "leases")
 
@@ -140,6 +146,24 @@ class Shop:
         if not may_overlap:
             assert self.overlaps() == 0
         self._check_spawns()
+        self.check_limits()
+
+    def check_limits(self) -> None:
+        """I13, I14: no more jobs of a key ran at a time, and none started more often, than their
+        limits say; by the database's clock, of the attempt with which each job ended."""
+        spans: dict[tuple[str, str], list[tuple[Any, Any]]] = {}
+        for task, key, began, ended in self.desk.sql(_LIMITED):
+            spans.setdefault((task.rpartition(".")[2], key), []).append((began, ended))
+        for (task, key), jobs in spans.items():
+            starts = sorted(began for began, _ in jobs)
+            if task == "turn":
+                ends = sorted(ended for _, ended in jobs)
+                for number, began in enumerate(starts):
+                    running = number + 1 - bisect.bisect_left(ends, began)
+                    assert running <= TURNS, f"{running} of key {key} ran at {began}"
+            for first, later in zip(starts, starts[BURST:], strict=False):
+                gap = _seconds(later) - _seconds(first)
+                assert task != "paced" or gap >= 1 / PACE - 1e-4, f"{BURST + 1} within {gap} s"
 
     def _check_origins(self, acknowledged: set[bytes], unknown: int) -> None:
         """I1, I2: all that was acknowledged is there, and nothing is invented."""
@@ -352,3 +376,8 @@ class Worker:
         for pid in self.family():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+def _seconds(instant: Any) -> float:
+    """A time of the database, of which SQLite has numbers."""
+    return instant if isinstance(instant, float) else float(instant.timestamp())

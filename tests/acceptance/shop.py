@@ -32,6 +32,7 @@ from hammerflow import (
     linear,
 )
 from tests.acceptance.ledger import Ledger
+from tests.acceptance.rules import BURST, PACE, TURNS
 
 app = Hammerflow("shop")
 FOLDER = Path(os.environ.get("SHOP_FOLDER", "."))
@@ -99,6 +100,31 @@ def hold(gate: str, x: Any = None) -> Any:
         while not is_open(gate):
             time.sleep(0.01)
     return x
+
+
+@app.task(max_attempts=100, backoff=constant(0), max_concurrency=TURNS, limit_key="{key}")
+def turn(key: str, x: Any = None, seconds: float = 0.0) -> Any:
+    """At most two of a key at a time."""
+    with entered(key, x):
+        if seconds:
+            time.sleep(seconds)
+    return x
+
+
+@app.spawner(max_attempts=100, backoff=constant(0))
+def turns(count: int, seconds: float) -> Iterator[Signature]:
+    """Calls of turn from a process that knows its limit_key; a client does not."""
+    with entered(count):
+        for n in range(count):
+            for key in "ab":
+                yield turn.s(key, n, seconds)
+
+
+@app.task(max_attempts=100, backoff=constant(0), rate_limit=f"{PACE}/s burst {BURST}")
+def paced(x: Any = None) -> Any:
+    """Twenty a second."""
+    with entered(x):
+        return x
 
 
 @app.task

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hammerflow.ids import name_id
-from hammerflow.jobs.job import Claimed, NewJob
+from hammerflow.jobs.job import Claimed, NewJob, RowFlags
+from hammerflow.jobs.limit import order_of
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
 from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow, scheduled_row
 from hammerflow.stores.transitions.dependents import DependencyResolver
@@ -85,6 +86,8 @@ def _replace(unit: Unit, resolver: DependencyResolver, job: Claimed, outcome: Re
     tx.run(
         "job_replace", id=job.id, task_id=name_id(call.task), queue_id=name_id(call.queue),
         args=call.args, options=call.options,
+        flags=0 if call.limit_id is None else int(RowFlags.LIMITED),
+        lane=None if call.limit_id is None else order_of(call), limit_key=call.limit_key,
     )  # fmt: skip
     note = ErrorRow(job.id, job.lease, "replaced", job.attempt, "", f"replaced by {call.task}", "")
     unit.insert("errors_insert", [note])

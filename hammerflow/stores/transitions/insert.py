@@ -12,6 +12,7 @@ from hammerflow.stores.rows import (
     Row,
     WaitingRow,
     job_row,
+    limited_job_row,
     node_row,
     scheduled_row,
     workflow_row,
@@ -91,6 +92,10 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
         else:
             ready.append(ReadyRow.of(job))
             unit.settlement.queues.add(job.queue)
+    limited = [job for job in jobs if job.limit_id is not None]
+    if limited:
+        unit.insert("jobs_insert_limited", [limited_job_row(job, time) for job in limited])
+        jobs = [job for job in jobs if job.limit_id is None]
     unit.insert("jobs_insert", [job_row(job, time) for job in jobs])
     unit.insert("nodes_insert", nodes)
     unit.insert("edges_insert", edges)

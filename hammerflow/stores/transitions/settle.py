@@ -47,6 +47,7 @@ Batch = Sequence[tuple[Claimed, Outcome]]
 _FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
+_PLAIN = (0, RowFlags.LIMITED)
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
 
@@ -66,7 +67,7 @@ def is_plain(batch: Batch) -> bool:
         and job.dependent_id is None
         and job.unique_key is None
         and job.workflow_id is None
-        and not job.flags
+        and job.flags in _PLAIN
         for job, outcome in batch
     )
 
@@ -96,11 +97,18 @@ def settle(
             _note_held(unit, worker_id, batch)
         if unit.tx.repeated:
             _reclaim_committed(unit, batch)
+    _note_limited(unit, batch)
     if single or (plain and not any(lease[1] for lease in taken.values())):
         unit.settlement.ended.extend(taken)
         return
     mine = [(job, outcome) for job, outcome in batch if job.id in taken]
     _write_consequences(unit, worker_id, mine, taken)
+
+
+def _note_limited(unit: Unit, batch: Batch) -> None:
+    """The places of jobs with a limit are free now: others may start."""
+    queue_ids = {job.queue_id for job, _ in batch if job.flags & RowFlags.LIMITED}
+    unit.settlement.queues.update(map(unit.names.queue, queue_ids))
 
 
 def _write_consequences(
@@ -303,20 +311,22 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
     ready: list[Row] = []
     scheduled: list[Row] = []
     parked: list[Row] = []
+    lanes = _lanes_of(unit.tx, mine)
     for job, outcome in mine:
+        lane = lanes.get(job.id)
         match outcome:
             case Released() | Suspected():
-                ready.append(ReadyRow.back(job, job.attempt - 1))
+                ready.append(ReadyRow.back(job, job.attempt - 1, lane))
             case Retrying(delay, _) if delay <= 0:
-                ready.append(ReadyRow.back(job, job.attempt))
+                ready.append(ReadyRow.back(job, job.attempt, lane))
             case Retrying(delay, _):
-                again = ReadyRow.back(job, job.attempt)
+                again = ReadyRow.back(job, job.attempt, lane)
                 scheduled.append(scheduled_row(again, "retry", delay))
             case Snoozed(delay):
-                again = ReadyRow.back(job, job.attempt - 1)
+                again = ReadyRow.back(job, job.attempt - 1, lane)
                 scheduled.append(scheduled_row(again, "snooze", delay))
             case Parked(why, failure):
-                again = ReadyRow.back(job, job.attempt)
+                again = ReadyRow.back(job, job.attempt, lane)
                 parked.append(parked_row(again, why, storable(failure.message)))
                 unit.settlement.parked.append(job.id)
             case _:
@@ -325,6 +335,12 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
     unit.insert("parked_insert", parked)
     unit.insert("scheduled_insert", scheduled)
     unit.make_ready(ready)
+
+
+def _lanes_of(tx: Tx, mine: Batch) -> dict[bytes, int]:
+    """The lanes of the jobs with a limit that go on, by their ids."""
+    ids = [job.id for job, o in mine if job.flags & RowFlags.LIMITED and type(o) not in _FINAL]
+    return dict(tx.rows("job_lanes", ids=sorted(ids))) if ids else {}
 
 
 def mark_suspects(tx: Tx, ids: Sequence[bytes], flag: RowFlags) -> None:
@@ -351,7 +367,8 @@ def _write_operations(unit: Unit, mine: Batch) -> None:
 
 
 def _end_of(job: Claimed, outcome: Outcome, flags: int) -> JobEnd:
-    links = (job.id, job.dependent_id, job.unique_key, job.workflow_id, job.flags | flags)
+    own = (job.flags | flags) & RowFlags.HAS_EDGES
+    links = (job.id, job.dependent_id, job.unique_key, job.workflow_id, own)
     if type(outcome) is Completed:
         return JobEnd(*links, DependencyOutcome.COMPLETED)
     return JobEnd(*links, DependencyOutcome.FAILED, is_own=True)

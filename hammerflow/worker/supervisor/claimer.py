@@ -115,7 +115,7 @@ class Claimer:
     def _claim(self, room: int) -> None:
         """Claim from the queues in turn until the room is filled."""
         left, changes = room, -1
-        passed = False
+        passed, waits = False, []
         if self.burst:
             if self.store.jobs.promote().count:
                 self.pool.note_change()  # the other claimer has found nothing too early
@@ -129,15 +129,17 @@ class Claimer:
             if jobs:
                 self.pool.offer(self.group, worker_id, jobs, queue)
                 left -= len(jobs)
+            if (wait := self.store.jobs.claim_wait(queue, self.group.task_ids)) is not None:
+                waits.append(wait)
             if left <= 0:
                 self._rung = True  # there may be more
                 break
             passed |= self.store.jobs.has_passed(queue, self.group.task_ids)
-        if left == room:
+        if left == room and not waits:
             self.empty_at = changes
         self._short = self._short + 1 if passed else 0
         pause = self.poll if not passed else min(self.poll, _PASSED * 2 ** min(self._short, 10))
-        self._next_poll = time.monotonic() + pause * random.uniform(0.9, 1.0)
+        self._next_poll = time.monotonic() + min([pause * random.uniform(0.9, 1.0), *waits])
 
     def _pause(self, seconds: float) -> None:
         with self.group.has_room:

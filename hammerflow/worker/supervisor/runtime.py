@@ -383,7 +383,7 @@ class Runtime:
         if self._new_queues is None:
             self._new_queues = self._find_new_queues()
         named = [name for name in queues if name not in self._new_queues]
-        return Registration(info, self._catalog.names, named)
+        return Registration(info, self._catalog.names, named, self._catalog.limits)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))

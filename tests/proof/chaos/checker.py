@@ -20,7 +20,9 @@ _CLOCKS = 0.005
 #: Kinds whose handle is a sequence of results.
 _MANY = ("group", "bulk", "shelved")
 #: Kinds of which get() gives the value.
-_VALUED = ("job", "chain", "chord", "group", "workflow", "charge", "rude", "neighbour")
+_VALUED = (
+    "job", "chain", "chord", "group", "workflow", "charge", "rude", "neighbour", "turn", "paced",
+)  # fmt: skip
 
 
 def check(shop: Shop, load: Load, workers: list[Worker]) -> list[tuple[str, str]]:
@@ -37,6 +39,7 @@ def check(shop: Shop, load: Load, workers: list[Worker]) -> list[tuple[str, str]
         _told("I8 children 0..k-1, each once", shop._check_spawns),
         _told("I9 policies and conditions", lambda: _workflows(load)),
         _told("I10 ends of workflows", lambda: _joins(shop)),
+        _told("I13, I14 limits", shop.check_limits),
         _told("I15 results", lambda: _values(shop, load)),
         _told("I16 no lease without a worker", lambda: _no_leases(shop)),
         _told("I17 nothing starts once cancelled", lambda: _cancelled(shop, load, begins)),

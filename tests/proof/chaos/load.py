@@ -105,6 +105,9 @@ class Load:
             (self._rude, 1),
             (self._rude, 1),
             (self._neighbour, 1),
+            (self._turn, 1),
+            (self._turns, 1),
+            (self._paced, 1),
         ]
         while not self._stop.wait(choices.expovariate(self._rate)):
             make, size = choices.choice(kinds)
@@ -152,6 +155,19 @@ class Load:
     def _neighbour(self, choices: random.Random) -> Promise:
         seconds = choices.choice((0.0, 0.05, 0.5))
         return Promise("neighbour", self._shop.send("neighbour", seconds), seconds)
+
+    def _turn(self, choices: random.Random) -> Promise:
+        """At most two of a key run at a time."""
+        key, x = choices.choice("abc"), choices.randrange(1000)
+        return Promise("turn", self._shop.send("turn", key, x, choices.uniform(0, 0.2)), x)
+
+    def _turns(self, choices: random.Random) -> Promise:
+        """At most two of each of two keys run at a time."""
+        return Promise("turns", self._shop.send("turns", choices.randrange(1, 8), 0.02))
+
+    def _paced(self, choices: random.Random) -> Promise:
+        x = choices.randrange(1000)
+        return Promise("paced", self._shop.send("paced", x), x)
 
     def _later(self, choices: random.Random) -> Promise:
         """The value: no body begins before."""

@@ -31,22 +31,22 @@ DELETE FROM {parked}
 WHERE job_id = :id::uuid
 
 -- name: job_place
-SELECT queue_id, 4 - priority, task_id, unique_key, dependent_id, workflow_id, flags
-FROM {jobs}
+SELECT j.queue_id, {order:j}, j.task_id, j.unique_key, j.dependent_id, j.workflow_id, j.flags
+FROM {jobs} j
 WHERE id = :id::uuid
 
 -- name: take_ready
 SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {ready}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id = :id::uuid
 {for_update}
 
 -- name: drop_ready
 DELETE FROM {ready}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id = :id::uuid
 
 -- name: take_done

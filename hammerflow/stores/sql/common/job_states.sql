@@ -32,7 +32,7 @@ LEFT JOIN {queues} q ON q.id = j.queue_id
 LEFT JOIN {tasks} t ON t.id = j.task_id
 LEFT JOIN {done} d ON d.job_id = j.id
 LEFT JOIN {leases} l ON l.job_id = j.id
-LEFT JOIN {ready} r ON r.queue_id = j.queue_id AND r.priority_order = 4 - j.priority AND r.job_id = j.id
+LEFT JOIN {ready} r ON r.queue_id = j.queue_id AND r.priority_order = {order:j} AND r.job_id = j.id
 LEFT JOIN {scheduled} s ON s.job_id = j.id
 LEFT JOIN {waiting} w ON w.job_id = j.id
 LEFT JOIN {parked} p ON p.job_id = j.id

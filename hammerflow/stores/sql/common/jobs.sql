@@ -16,19 +16,19 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
 
 -- name: ready_insert
 INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt)
-VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
         :lease::integer, :attempt::integer)
 
 -- name: scheduled_insert
 INSERT INTO {scheduled} (job_id, queue_id, priority_order, task_id, lease, attempt, why, run_at)
-VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
         :lease::integer, :attempt::integer, :why::text,
         COALESCE(:eta::timestamptz, {after:delay}))
 
 -- name: waiting_insert
 INSERT INTO {waiting} (job_id, queue_id, priority_order, task_id, lease, pending, failed, skipped, cause,
                        total, rule, delay, eta, workflow_id)
-VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
         :lease::integer, :pending::integer, :failed::integer, :skipped::integer, :cause::uuid,
         :total::integer, :rule::smallint, :delay::float8, :eta::timestamptz, :workflow_id::uuid)
 
@@ -107,7 +107,7 @@ WHERE id = :id::uuid
 SELECT job_id, task_id
 FROM {ready} {by_primary}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id >= :bound::uuid
 ORDER BY job_id
 
@@ -124,7 +124,7 @@ WHERE {age:created_at} >= :age::float8
   AND NOT EXISTS
     (SELECT 1 FROM {ready} b {by_primary}
      WHERE b.queue_id = :queue_id::bigint
-       AND b.priority_order < :priority_order::smallint
+       AND b.priority_order < :priority_order::bigint
        AND b.task_id IN (:task_ids*bigint))
 ORDER BY created_at, r.job_id
 LIMIT :n::bigint

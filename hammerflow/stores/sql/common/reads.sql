@@ -59,8 +59,8 @@ SELECT count(*)
 FROM
   (SELECT 1 FROM {ready}
    WHERE queue_id = :queue_id::bigint
-     AND (priority_order < :priority_order::smallint
-          OR (priority_order = :priority_order::smallint AND job_id < :id::uuid))
+     AND (priority_order < :priority_order::bigint
+          OR (priority_order = :priority_order::bigint AND job_id < :id::uuid))
    LIMIT 10000) a
 
 -- macro: matching_ids

@@ -9,7 +9,8 @@ e.lease > COALESCE((SELECT max(r.lease) FROM {errors} r
 -- name: job_replace
 UPDATE {jobs}
 SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
-  options = :options::text, flags = flags & 1
+  options = :options::text, flags = (flags & 1) | :flags::smallint, lane = :lane::bigint,
+  limit_key = :limit_key::text
 WHERE id = :id::uuid
 
 -- Flags of RowFlags that say how alone a job runs.
@@ -18,9 +19,10 @@ UPDATE {jobs}
 SET flags = flags | :flag::smallint
 WHERE id IN (:ids*uuid)
 
+-- Leaves HAS_EDGES, LIMITED and FREED_AT_START.
 -- name: job_clear
 UPDATE {jobs}
-SET flags = flags & 65
+SET flags = flags & 193
 WHERE id = :id::uuid
 
 -- name: done_insert
@@ -42,7 +44,7 @@ VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now},
 
 -- name: parked_insert
 INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)
-VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::smallint, :task_id::bigint,
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
         :lease::integer, :attempt::integer, :why::text, :detail::text, {now})
 
 -- Losses since the last retry by hand, which resets the count.

@@ -94,7 +94,7 @@ ORDER BY s.job_id
 SELECT j.id, r.queue_id, r.priority_order, r.task_id, r.lease, r.attempt, j.unique_key, j.flags
 FROM {jobs} j
 JOIN {ready} r ON r.queue_id = j.queue_id
-  AND r.priority_order = 4 - j.priority
+  AND r.priority_order = {order:j}
   AND r.job_id = j.id
 WHERE j.id IN (:ids*uuid)
 ORDER BY j.id
@@ -132,7 +132,7 @@ WHERE n.workflow_id = :id::uuid
 
 -- All jobs of a workflow, with their ends; the columns of SnapshotJob after the workflow.
 -- name: members_snapshot
-SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, 4 - j.priority, j.task_id, j.dependent_id,
+SELECT n.job_id, d.state, d.lease, d.attempt, d.cause, j.queue_id, {order:j}, j.task_id, j.dependent_id,
        j.unique_key, j.flags, CASE WHEN j.awaits IS NULL THEN NULL ELSE COALESCE(j.options, '') END,
        CASE WHEN w.job_id IS NULL THEN 0 ELSE 1 END, CASE WHEN s.parent_id IS NULL THEN 0 ELSE 1 END,
        j.parent_id

@@ -19,6 +19,16 @@ INSERT INTO {clients} (id, doorbell, seen_at)
 VALUES (:id::bigint, :doorbell::text, {now})
 ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at)
 
+-- name: limit_insert
+INSERT INTO {limits} (id, target)
+VALUES (:id::bigint, :target::text)
+ON DUPLICATE KEY UPDATE id = id
+
+-- name: limit_keys_insert
+INSERT INTO {limit_keys} (id, limit_id, name, tat)
+VALUES (:id::bigint, :limit_id::bigint, :name::text, 0)
+ON DUPLICATE KEY UPDATE {limit_keys}.id = {limit_keys}.id
+
 -- name: unique_insert
 INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
@@ -60,7 +70,7 @@ VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
 -- macro: claimable
-SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
        j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
 FROM {ready} r FORCE INDEX (PRIMARY)
@@ -69,15 +79,24 @@ WHERE r.queue_id = :queue_id::bigint
   AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
 
+-- From 8 on an order is a lane of jobs with a limit.
 -- name: claim_read
 {claimable}
+  AND r.priority_order < 8
 ORDER BY r.priority_order, r.job_id
+LIMIT :n::bigint
+FOR UPDATE SKIP LOCKED
+
+-- name: claim_lane
+{claimable}
+  AND r.priority_order = :lane::bigint
+ORDER BY r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
 -- name: claim_named
 {claimable}
-  AND r.priority_order = :priority_order::smallint
+  AND r.priority_order = :priority_order::bigint
   AND r.job_id IN (:ids*uuid)
 ORDER BY r.job_id
 {skip_locked}
@@ -86,6 +105,7 @@ ORDER BY r.job_id
 SELECT 1
 FROM {ready} r FORCE INDEX (PRIMARY)
 WHERE r.queue_id = :queue_id::bigint
+  AND r.priority_order < 8
   AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
 LIMIT 1
@@ -96,14 +116,14 @@ INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_orde
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
 FROM {ready} FORCE INDEX (PRIMARY)
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
 
 -- name: ready_delete
 DELETE /*+ INDEX({ready} PRIMARY) */ /*M! {ready} */
 FROM {ready} /*M! FORCE INDEX (PRIMARY) */
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
 
 -- name: leases_lock
@@ -202,7 +222,7 @@ WHERE NOT EXISTS (SELECT 1 FROM {worker_tasks} t WHERE t.task_id = h.task_id)
 SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {ready} FORCE INDEX (PRIMARY)
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
 ORDER BY job_id
 FOR UPDATE SKIP LOCKED
@@ -247,7 +267,7 @@ ORDER BY w.job_id
 SELECT j.id, r.queue_id, r.priority_order, r.task_id, r.lease, r.attempt, j.unique_key, j.flags
 FROM {jobs} j FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = j.queue_id
-  AND r.priority_order = 4 - j.priority
+  AND r.priority_order = {order:j}
   AND r.job_id = j.id
 WHERE j.id IN (:ids*uuid)
 ORDER BY j.id

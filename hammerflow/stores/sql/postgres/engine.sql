@@ -41,12 +41,24 @@ WITH picked AS MATERIALIZED (
   LIMIT :n::bigint),
 {picked_to_leases}
 
+-- Claims from lanes of jobs with a limit, the first lanes first: of each up to its own number.
+-- name: claim_lanes
+WITH picked AS MATERIALIZED (
+  SELECT r.at FROM unnest(:lanes::bigint[], :counts::bigint[]) AS p(lane, n)
+  CROSS JOIN LATERAL (
+    SELECT c.ctid AS at FROM {ready} c
+    WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.lane AND c.task_id = ANY(:task_ids::bigint[])
+    ORDER BY c.job_id LIMIT p.n FOR UPDATE SKIP LOCKED) r
+  WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  LIMIT :n::bigint),
+{picked_to_leases}
+
 -- Claims these jobs of one lane.
 -- name: claim_named
 WITH picked AS MATERIALIZED (
   SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
     SELECT r.ctid AS at FROM {ready} r
-    WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::smallint AND r.job_id = i.id
+    WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::bigint AND r.job_id = i.id
       AND r.task_id = ANY(:task_ids::bigint[])
     LIMIT 1 FOR UPDATE SKIP LOCKED) h
   WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)),
@@ -88,7 +100,7 @@ DELETE FROM {ready}
 WHERE ctid = ANY(ARRAY(
   SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
     SELECT r.ctid AS at FROM {ready} r
-    WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::smallint AND r.job_id = i.id
+    WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::bigint AND r.job_id = i.id
     LIMIT 1 FOR UPDATE SKIP LOCKED) h))
 RETURNING job_id, queue_id, priority_order, task_id, lease, attempt
 

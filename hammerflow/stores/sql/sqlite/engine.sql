@@ -12,7 +12,7 @@ VALUES (:id::uuid, :queue_id::bigint, 4 - :priority::smallint, :task_id::bigint,
 
 -- The transaction holds the write lock, so rows read in the order of the key can be deleted as a range.
 -- macro: claimable
-SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, 4 - r.priority_order, j.args, j.options, j.headers,
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
        j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
 FROM {ready} r
@@ -21,21 +21,29 @@ WHERE r.queue_id = :queue_id::bigint
   AND r.task_id IN (:task_ids*bigint)
   AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
 
+-- From 8 on an order is a lane of jobs with a limit.
 -- name: claim_read
 {claimable}
+  AND r.priority_order < 8
 ORDER BY r.priority_order, r.job_id
+LIMIT :n::bigint
+
+-- name: claim_lane
+{claimable}
+  AND r.priority_order = :lane::bigint
+ORDER BY r.job_id
 LIMIT :n::bigint
 
 -- name: claim_named
 {claimable}
-  AND r.priority_order = :priority_order::smallint
+  AND r.priority_order = :priority_order::bigint
   AND r.job_id IN (:ids*uuid)
 ORDER BY r.job_id
 
 -- name: ready_delete_through
 DELETE FROM {ready}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
 
@@ -44,7 +52,7 @@ INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_orde
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
 FROM {ready}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
 
@@ -53,13 +61,13 @@ INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_orde
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
 FROM {ready}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
 
 -- name: ready_delete
 DELETE FROM {ready}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order = :priority_order::smallint
+  AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
 RETURNING job_id, queue_id, priority_order, task_id, lease, attempt
 

@@ -13,25 +13,30 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   id BINARY(16) PRIMARY KEY, queue_id BIGINT NOT NULL, priority SMALLINT NOT NULL, task_id BIGINT NOT NULL,
   args LONGBLOB NOT NULL, options LONGTEXT, headers LONGTEXT, parent_id BINARY(16), root_id BINARY(16),
   depth SMALLINT NOT NULL, spawn_index INTEGER, dependent_id BINARY(16), unique_key VARCHAR(255), trace TEXT,
-  workflow_id BINARY(16), awaits INTEGER, flags SMALLINT NOT NULL DEFAULT 0,
+  workflow_id BINARY(16), awaits INTEGER, flags SMALLINT NOT NULL DEFAULT 0, lane BIGINT, limit_key TEXT,
   expires_at DATETIME(6), created_at DATETIME(6) NOT NULL,
   UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index)) {table};
 CREATE TABLE IF NOT EXISTS {ready} (
-  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
+  queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
   lease INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id)) {table};
 CREATE TABLE IF NOT EXISTS {leases} (
   worker_id BIGINT NOT NULL, job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
-  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL,
+  queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, task_id BIGINT NOT NULL,
   started_at DATETIME(6) NOT NULL, flags SMALLINT NOT NULL DEFAULT 0, cancel TEXT,
   PRIMARY KEY (worker_id, job_id), UNIQUE KEY {prefix}leases_job (job_id)) {table};
+CREATE TABLE IF NOT EXISTS {limits} (
+  id BIGINT PRIMARY KEY, target TEXT NOT NULL, spacing DOUBLE, burst INTEGER, max_running INTEGER, declared TEXT,
+  given TEXT, set_by TEXT, set_at DATETIME(6)) {table};
+CREATE TABLE IF NOT EXISTS {limit_keys} (
+  id BIGINT PRIMARY KEY, limit_id BIGINT NOT NULL, name TEXT NOT NULL, tat DOUBLE NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {scheduled} (
-  run_at DATETIME(6) NOT NULL, job_id BINARY(16) NOT NULL, queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL,
+  run_at DATETIME(6) NOT NULL, job_id BINARY(16) NOT NULL, queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL,
   task_id BIGINT NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why VARCHAR(16) NOT NULL,
   PRIMARY KEY (run_at, job_id), UNIQUE KEY {prefix}scheduled_job (job_id)) {table};
 CREATE TABLE IF NOT EXISTS {waiting} (
   job_id BINARY(16) PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL, skipped INTEGER NOT NULL,
   total INTEGER NOT NULL, rule SMALLINT NOT NULL, lease INTEGER NOT NULL, delay DOUBLE, eta DATETIME(6),
-  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, workflow_id BINARY(16),
+  queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, task_id BIGINT NOT NULL, workflow_id BINARY(16),
   cause BINARY(16)) {table};
 CREATE TABLE IF NOT EXISTS {done} (
   job_id BINARY(16) PRIMARY KEY, started_at DATETIME(6), finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
@@ -43,7 +48,7 @@ CREATE TABLE IF NOT EXISTS {errors} (
   PRIMARY KEY (job_id, lease, kind)) {table};
 CREATE TABLE IF NOT EXISTS {parked} (
   job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL, why VARCHAR(32) NOT NULL, detail LONGTEXT NOT NULL,
-  queue_id BIGINT NOT NULL, priority_order SMALLINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
+  queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,
   attempt INTEGER NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {unique_keys} (ukey VARBINARY(1020) PRIMARY KEY, job_id BINARY(16) NOT NULL,
   until DATETIME(6), latest DATETIME(6), KEY {prefix}unique_until (until)) {table};

@@ -12,30 +12,35 @@ CREATE TABLE {jobs} (
   expires_at timestamptz, spawn_index integer, priority smallint NOT NULL, depth smallint NOT NULL,
   parent_id uuid, root_id uuid, dependent_id uuid, workflow_id uuid, awaits integer,
   flags smallint NOT NULL DEFAULT 0, args bytea NOT NULL, options text, headers text,
-  unique_key text, trace text);
+  unique_key text, trace text, lane bigint, limit_key text);
 CREATE UNIQUE INDEX {prefix}jobs_children ON {jobs} (parent_id, spawn_index) WHERE parent_id IS NOT NULL;
 CREATE TABLE {ready} (
   queue_id bigint NOT NULL, task_id bigint NOT NULL, job_id uuid NOT NULL, lease integer NOT NULL,
-  attempt integer NOT NULL, priority_order smallint NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id))
+  attempt integer NOT NULL, priority_order bigint NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id))
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {leases} (
   job_id uuid PRIMARY KEY, worker_id bigint NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
   started_at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
-  priority_order smallint NOT NULL, flags smallint NOT NULL DEFAULT 0, cancel text)
+  priority_order bigint NOT NULL, flags smallint NOT NULL DEFAULT 0, cancel text)
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX {prefix}leases_worker ON {leases} (worker_id);
+CREATE INDEX {prefix}leases_lane ON {leases} (priority_order) WHERE priority_order >= 8;
+CREATE TABLE {limits} (id bigint PRIMARY KEY, target text NOT NULL, spacing float8, burst integer, max_running integer,
+  declared text, given text, set_by text, set_at timestamptz);
+CREATE TABLE {limit_keys} (id bigint PRIMARY KEY, limit_id bigint NOT NULL, name text NOT NULL, tat float8 NOT NULL)
+  WITH (fillfactor = 70);
 CREATE TABLE {scheduled} (
   run_at timestamptz NOT NULL, job_id uuid NOT NULL UNIQUE, queue_id bigint NOT NULL, task_id bigint NOT NULL,
-  lease integer NOT NULL, attempt integer NOT NULL, priority_order smallint NOT NULL, why text NOT NULL,
+  lease integer NOT NULL, attempt integer NOT NULL, priority_order bigint NOT NULL, why text NOT NULL,
   PRIMARY KEY (run_at, job_id))
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {waiting} (
   job_id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, workflow_id uuid,
   cause uuid, eta timestamptz, delay float8, pending integer NOT NULL, failed integer NOT NULL,
-  skipped integer NOT NULL, total integer NOT NULL, lease integer NOT NULL, priority_order smallint NOT NULL,
+  skipped integer NOT NULL, total integer NOT NULL, lease integer NOT NULL, priority_order bigint NOT NULL,
   rule smallint NOT NULL)
   WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
@@ -51,7 +56,7 @@ CREATE TABLE {errors} (
   PRIMARY KEY (job_id, lease, kind));
 CREATE TABLE {parked} (
   job_id uuid PRIMARY KEY, at timestamptz NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
-  lease integer NOT NULL, attempt integer NOT NULL, priority_order smallint NOT NULL, why text NOT NULL,
+  lease integer NOT NULL, attempt integer NOT NULL, priority_order bigint NOT NULL, why text NOT NULL,
   detail text NOT NULL);
 CREATE TABLE {unique_keys} (ukey text PRIMARY KEY, job_id uuid NOT NULL, until timestamptz, latest timestamptz);
 CREATE INDEX {prefix}unique_until ON {unique_keys} (until) WHERE until IS NOT NULL;

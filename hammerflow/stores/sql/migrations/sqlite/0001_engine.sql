@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   id BLOB PRIMARY KEY, queue_id INTEGER NOT NULL, priority INTEGER NOT NULL, task_id INTEGER NOT NULL,
   args BLOB NOT NULL, options TEXT, headers TEXT, parent_id BLOB, root_id BLOB,
   depth INTEGER NOT NULL, spawn_index INTEGER, dependent_id BLOB, unique_key TEXT, trace TEXT,
-  workflow_id BLOB, awaits INTEGER, flags INTEGER NOT NULL DEFAULT 0, expires_at REAL, created_at REAL NOT NULL) WITHOUT ROWID;
+  workflow_id BLOB, awaits INTEGER, flags INTEGER NOT NULL DEFAULT 0, expires_at REAL, created_at REAL NOT NULL,
+  lane INTEGER, limit_key TEXT) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS {prefix}jobs_children ON {jobs} (parent_id, spawn_index)
   WHERE parent_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {ready} (
@@ -25,6 +26,12 @@ CREATE TABLE IF NOT EXISTS {leases} (
   job_id BLOB PRIMARY KEY, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, worker_id INTEGER NOT NULL,
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL,
   started_at REAL NOT NULL, flags INTEGER NOT NULL DEFAULT 0, cancel TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}leases_lane ON {leases} (priority_order) WHERE priority_order >= 8;
+CREATE TABLE IF NOT EXISTS {limits} (
+  id INTEGER PRIMARY KEY, target TEXT NOT NULL, spacing REAL, burst INTEGER, max_running INTEGER, declared TEXT,
+  given TEXT, set_by TEXT, set_at REAL);
+CREATE TABLE IF NOT EXISTS {limit_keys} (
+  id INTEGER PRIMARY KEY, limit_id INTEGER NOT NULL, name TEXT NOT NULL, tat REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS {scheduled} (
   run_at REAL NOT NULL, job_id BLOB NOT NULL UNIQUE, queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL,
   task_id INTEGER NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why TEXT NOT NULL,

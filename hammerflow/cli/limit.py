@@ -1,0 +1,122 @@
+"""``hammerflow limit``: list rate and concurrency limits, and change them while workers run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from hammerflow.cli.options import argument, checked, shared
+from hammerflow.cli.output import TableView
+from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.errors import ConfigError
+from hammerflow.jobs.limit import MAX_RUNNING, RATE, Limit, Rate
+from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck
+from hammerflow.stores.limits import LimitStatus
+from hammerflow.text import either, plain_text
+
+__all__ = ["command"]
+
+
+def _target(value: Any) -> tuple[str, str]:
+    kind, colon, name = (plain_text(value) or "").partition(":")
+    if kind not in ("task", "queue") or not colon:
+        raise Unfit
+    return kind, NAME_CHECK.read(name)
+
+
+_TARGET = ValueCheck("str", "task:NAME or queue:NAME", _target)
+
+
+@click.group("limit")
+def command() -> None:
+    """List, set and remove rate and concurrency limits."""
+
+
+@command.command("list")
+@shared
+def list_limits(session: Session) -> None:
+    """List the limits, for each key: what runs, what waits, and when the next job may start."""
+    with session.store() as store:
+        limits = store.limits.list()
+    session.show_list(limits, _LIMITS, empty="there are no limits")
+
+
+@command.command("set")
+@argument("target", _TARGET)
+@checked("--rate", check=RATE, metavar="RATE", help="How often jobs may start: 100/m.")
+@checked("--max", "most", check=MAX_RUNNING, metavar="N", help="How many may run at a time.")
+@shared
+def set_limit(
+    session: Session, target: tuple[str, str], rate: Rate | None, most: int | None
+) -> None:
+    """Limit a task (each of its keys, if it has a limit_key) or a queue.
+
+    TARGET is task:NAME or queue:NAME. What you do not give stays as it is; --max 0 stops all
+    starts. It holds for all workers within a second, until you remove it.
+    """
+    if rate is None and most is None:
+        raise click.UsageError("give --rate, --max or both")
+    kind, name = target
+    with session.backend() as backend:
+        _check_name(session, backend, kind, name)
+        limit = backend.store.limits.give(kind, name, Limit(rate, most), by=user_at_host())
+        _ring(backend)
+    _tell(session, target, limit)
+
+
+@command.command("remove")
+@argument("target", _TARGET)
+@shared
+def remove_limit(session: Session, target: tuple[str, str]) -> None:
+    """Drop a limit that was set: what the task declares in the code holds again."""
+    with session.backend() as backend:
+        limit = backend.store.limits.remove(*target)
+        _ring(backend)
+    _tell(session, target, limit)
+
+
+def _check_name(session: Session, backend: SessionBackend, kind: str, name: str) -> None:
+    """Refuse a name that nobody has used: it would be a typo that limits nothing."""
+    if kind == "queue":
+        check_queue(session, backend.store, name)
+        return
+    known = backend.store.limits.tasks()
+    if name not in known:
+        near = difflib.get_close_matches(name, sorted(known), n=3)
+        advice = f"did you mean {either(near)}?" if near else "start a worker that has it first"
+        raise ConfigError(f"there is no task {name!r}: {advice}")
+
+
+def _ring(backend: SessionBackend) -> None:
+    """Have the workers look at waiting jobs again."""
+    backend.notifier.ring(backend.store.queues.names())
+
+
+def _tell(session: Session, target: tuple[str, str], limit: Limit) -> None:
+    shown = ":".join(target)
+    session.tell({"target": shown, **limit.to_plain()}, f"{shown}: {limit}")
+
+
+def _row(limit: LimitStatus) -> Sequence[Any]:
+    start = "now" if limit.next_start <= 0 else f"in {limit.next_start:.1f} s"
+    by = f"set by {limit.set_by}" if limit.set_by else "code"
+    return (
+        limit.target, limit.key, str(limit.limit), limit.running, limit.waiting, start, by,
+    )  # fmt: skip
+
+
+def _plain(limit: LimitStatus) -> dict[str, Any]:
+    return {
+        "target": limit.target, "key": limit.key, **limit.limit.to_plain(),
+        "running": limit.running, "waiting": limit.waiting, "next_start": limit.next_start,
+        "set_by": limit.set_by, "set_at": limit.set_at,
+    }  # fmt: skip
+
+
+_LIMITS = TableView(
+    ("target", "key", "limit", "running", "waiting", "next start", "from"), _row, _plain
+)

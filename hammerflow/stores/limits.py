@@ -1,0 +1,174 @@
+"""Limits: what tasks declare, what operators set, and what of it is in use."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hammerflow.errors import HammerflowError
+from hammerflow.ids import name_id
+from hammerflow.jobs.limit import Limit, key_of, queue_limit
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.names import NameTable
+from hammerflow.text import storable
+
+__all__ = ["LimitStatus", "Limits"]
+
+
+#: Keys that one worker forgets as it starts.
+_IDLE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """One key of a limit, or a limit none of whose jobs has been claimed yet.
+
+    Attributes:
+        target: ``task:NAME`` or ``queue:NAME``.
+        key: of the jobs; empty where the limit has no keys.
+        limit: what holds for each key.
+        next_start: seconds until the rate allows the next start.
+        set_by: who has set it by hand, ``user@host``; None: it is declared in the code.
+    """
+
+    target: str
+    key: str
+    limit: Limit
+    running: int
+    waiting: int
+    next_start: float
+    set_by: str | None
+    set_at: datetime | None
+
+
+class Limits:
+    """The tables ``limits`` and ``limit_keys``."""
+
+    def __init__(self, database: Database, names: NameTable) -> None:
+        self._database = database
+        self._names = names
+
+    def declare(self, limits: Mapping[str, Limit]) -> None:
+        """Write the limits that tasks declare, by their names; what was set by hand holds on.
+
+        Keys that are no longer used are forgotten here, by each worker that starts.
+        """
+
+        def work(tx: Tx) -> None:
+            for task, limit in sorted(limits.items()):
+                id_, text = name_id(task), json.dumps(limit.to_plain())
+                found = _row(tx, id_, f"task:{task}")
+                if found[0] == text:
+                    continue
+                holds = limit if found[1] is None else Limit.from_plain(json.loads(found[1]))
+                tx.run("limit_declare", id=id_, declared=text, **holds.columns())
+                _cap(tx, id_, holds)
+
+        if limits:
+            self._database.unit(work)
+            if idle := self._database.column("limit_keys_idle", n=_IDLE):
+                self._database.unit(lambda tx: tx.run("limit_keys_drop", ids=sorted(idle)))
+
+    def tasks(self) -> set[str]:
+        """Names of all tasks that the database knows."""
+        return {name for _, name in self._database.rows("task_names")}
+
+    def give(self, kind: str, name: str, limit: Limit, *, by: str) -> Limit:
+        """Set the limit of a task (for each of its keys) or of a queue; the one that holds now.
+
+        What the new one leaves open stays as it was.
+        """
+        id_ = _id_of(kind, name)
+
+        def work(tx: Tx) -> Limit:
+            declared, given = _row(tx, id_, f"{kind}:{name}")
+            before = _held(declared, given)
+            holds = Limit(
+                before.rate if limit.rate is None else limit.rate,
+                before.max_running if limit.max_running is None else limit.max_running,
+            )
+            text = json.dumps(holds.to_plain())
+            if text != given:
+                values = {"given": text, "set_by": storable(by), **holds.columns()}
+                tx.run("limit_give", id=id_, **values)
+                _cap(tx, id_, holds)
+            return holds
+
+        if kind == "queue":
+            self._names.register(queues=[name])
+        return self._database.unit(work)
+
+    def remove(self, kind: str, name: str) -> Limit:
+        """Drop what was set by hand: what the code declares holds again, or nothing.
+
+        The row stays: jobs that wait in its lanes are claimed as those of a limit.
+
+        Raises:
+            HammerflowError: nothing was set.
+        """
+        id_ = _id_of(kind, name)
+
+        def work(tx: Tx) -> Limit:
+            found = tx.rows("limit_row", id=id_)
+            if not found or found[0][1] is None:
+                raise HammerflowError(f"no limit was set for {kind}:{name}")
+            holds = _held(found[0][0], None)
+            tx.run("limit_give", id=id_, given=None, set_by=None, **holds.columns())
+            _cap(tx, id_, holds)
+            return holds
+
+        return self._database.unit(work)
+
+    def list(self) -> Sequence[LimitStatus]:
+        """All limits with their keys that are in use; it counts what waits, so it is slow."""
+        rows = self._database.rows
+        waiting, running = _by_key(rows("limit_waiting")), _by_key(rows("limit_running"))
+        keys: dict[int, list[tuple[str, float, int]]] = {}
+        for id_, limit_id, name, ahead in rows("limit_keys_all"):
+            keys.setdefault(limit_id, []).append((name, float(ahead), id_))
+        found: list[LimitStatus] = []
+        for row in rows("limits_all"):
+            id_, target, spacing, burst, _, declared, given, by, at = row
+            limit = _held(declared, given)
+            if limit == Limit():
+                continue
+            place = (by, self._database.dialect.instant(at))
+            for name, ahead, key in sorted(keys.get(id_, [("", 0.0, 0)])):
+                runs, waits = running[key], waiting[key]
+                if target.startswith("queue:"):
+                    runs = int(rows("limit_running_in", queue_id=name_id(target[6:]))[0][0])
+                next_start = max(ahead - (burst - 1) * spacing, 0.0) if spacing else 0.0
+                found.append(LimitStatus(target, name, limit, runs, waits, next_start, *place))
+        return found
+
+
+def _id_of(kind: str, name: str) -> int:
+    return name_id(name) if kind == "task" else queue_limit(name_id(name))
+
+
+def _row(tx: Tx, id_: int, target: str) -> tuple[str | None, str | None]:
+    """(declared, given) of a limit, which is inserted where it is new."""
+    tx.many("limit_insert", [(id_, target)])
+    return tx.rows("limit_row", id=id_)[0]
+
+
+def _held(declared: str | None, given: str | None) -> Limit:
+    text = declared if given is None else given
+    return Limit() if text is None else Limit.from_plain(json.loads(text))
+
+
+def _cap(tx: Tx, id_: int, limit: Limit) -> None:
+    """Let nobody wait for longer than the new rate asks for."""
+    rate = limit.rate
+    tx.run("limit_keys_cap", id=id_, ahead=0.0 if rate is None else rate.burst * rate.spacing)
+
+
+def _by_key(rows: Sequence[tuple[Any, ...]]) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for lane, count in rows:
+        found[key_of(lane)] += count
+    return found

@@ -1,0 +1,118 @@
+"""The key of a limit: which calls of a task share one, computed once, when the call is written."""
+
+from __future__ import annotations
+
+import inspect
+import string
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from hammerflow.errors import ConfigError
+from hammerflow.options.checks import Unfit, ValueCheck
+from hammerflow.origin import runs_when_called
+from hammerflow.text import NAME, plain_text, safe_repr
+
+__all__ = ["LIMIT_KEY", "KeyRule", "check_key", "key_of_call"]
+
+#: A template over the arguments of a call, or a function that takes them.
+KeyRule: TypeAlias = str | Callable[..., Any]
+
+
+def _names(template: str) -> list[str]:
+    """The arguments that a template names: of ``{order.customer}``, ``order``."""
+    found = []
+    for _, field, spec, _ in string.Formatter().parse(template):
+        if field is not None:
+            found.append(field.replace("[", ".").partition(".")[0])
+        if spec and "{" in spec:
+            raise ValueError(spec)
+    return found
+
+
+def _read(value: Any) -> KeyRule:
+    if callable(value) and not isinstance(value, str):
+        if not runs_when_called(value):
+            raise Unfit("a plain function, neither async nor a generator")
+        return value  # type: ignore[no-any-return]
+    text = plain_text(value)
+    try:
+        names = _names(text) if text is not None else []
+    except ValueError:
+        names = []
+    if text is None or not names or not all(name.isidentifier() for name in names):
+        raise Unfit
+    return text
+
+
+LIMIT_KEY = ValueCheck(
+    "str | Callable",
+    'a template over the arguments such as "{customer}", or a function that takes them', _read,
+)  # fmt: skip
+
+
+def check_key(fn: Callable[..., Any], rule: KeyRule) -> None:
+    """Check that a template names arguments of the function.
+
+    Raises:
+        ConfigError: it names another one.
+    """
+    if not isinstance(rule, str):
+        return
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return
+    for name in _names(rule):
+        if name not in parameters and not _takes_any(parameters):
+            raise ConfigError(
+                f"limit_key {rule!r} names {name!r}, but the function has no such argument: it "
+                f"takes {', '.join(parameters) or 'none'}"
+            )
+
+
+def key_of_call(
+    fn: Callable[..., Any], name: str, rule: KeyRule, args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """The key of one call.
+
+    Args:
+        name: of the task, for messages.
+
+    Raises:
+        ConfigError: there is none, or it is too long, or computing it failed.
+    """
+    try:
+        value = _value(fn, rule, args, kwargs)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"task {name}: limit_key failed for this call: {type(error).__name__}: {error}"
+        ) from error
+    key = str(value) if isinstance(value, str | int | uuid.UUID) else ""
+    if not 0 < len(key) <= NAME or not key.isprintable():
+        raise ConfigError(
+            f"task {name}: limit_key must give a text of 1 to {NAME} printable characters, a "
+            f"whole number or a UUID, not {safe_repr(value)}"
+        )
+    return key
+
+
+def _value(
+    fn: Callable[..., Any], rule: KeyRule, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    if not isinstance(rule, str):
+        return rule(*args, **kwargs)
+    bound = inspect.signature(fn).bind(*args, **kwargs)
+    bound.apply_defaults()
+    values = dict(bound.arguments)
+    for parameter in bound.signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            values |= values.pop(parameter.name)
+    if None in (values.get(name) for name in _names(rule)):
+        return None
+    return rule.format_map(values)
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
