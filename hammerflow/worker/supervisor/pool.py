@@ -20,10 +20,12 @@ from hammerflow.worker.supervisor.child_group import (
     Handle,
     SerialChildGroup,
 )
+from hammerflow.worker.supervisor.child_handle import KillReason
 from hammerflow.worker.supervisor.child_lifecycle import ChildLifecycle
 from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
+from hammerflow.worker.supervisor.limit_watch import LimitWatch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 from hammerflow.worker.supervisor.suspects import Suspects
 
@@ -97,9 +99,11 @@ class Pool:
         self.async_ = AsyncChildGroup(self.lock, self._queues, suspects, slots=options.async_slots)
         self.groups: tuple[Group, Group] = (self.serial, self.async_)
         self._event_loop = EventLoop()
+        self._limit_watch = LimitWatch(self.lock, self.serial, self._kill_for_limit)
         self._children = ChildLifecycle(
-            self.groups, self._event_loop, self._job_log, options.processes, on_fork_server_lost
-        )
+            self.groups, self._event_loop, self._job_log, options.processes, on_fork_server_lost,
+            self._limit_watch,
+        )  # fmt: skip
         self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
@@ -235,9 +239,15 @@ class Pool:
         with self.lock:
             self._is_over = True
             self._event_loop.wake()
+        self._limit_watch.stop()
         if self._thread.is_alive():
             self._thread.join(5.0)
         self._children.close()
+
+    def _kill_for_limit(self, child: Handle, reason: KillReason) -> None:
+        held = next((held for held in child.running() if held.job.id == reason.job_id), None)
+        self._children.kill(child, reason, held)
+        self._event_loop.wake()
 
     def _run(self) -> None:
         while not self._is_over:

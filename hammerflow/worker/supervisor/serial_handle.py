@@ -221,7 +221,7 @@ class SerialChildHandle(ChildHandle):
         return self._chunks[0]
 
     def _advance(self, chunk: _Chunk, count: int, now: float) -> None:
-        self.active_at, self._has_begun = now, False
+        self.active_at, self._has_begun, self.limited = now, False, None
         chunk.done += count
         if chunk.done == len(chunk.jobs):
             self._chunks.popleft()
