@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import (
     FLAG,
     NAME_CHECK,
+    Unfit,
     ValueCheck,
     choice,
     duration,
@@ -22,7 +23,7 @@ from hammerflow.options.option import Option, OptionTable, documented
 from hammerflow.text import safe_repr
 from hammerflow.worker.cpus import usable_cpus
 
-__all__ = ["WORKER_OPTIONS", "WorkerOptions", "read_queues"]
+__all__ = ["WORKER_OPTIONS", "ChildRange", "WorkerOptions", "read_queues"]
 
 _WEIGHT = whole(1, 1_000)
 _RANGE = range(1, 1_001)
@@ -35,6 +36,29 @@ def _queues(value: Any) -> dict[str, int]:
     return {name: _WEIGHT(weight, f"the weight of {name}") for name, weight in named.items()}
 
 
+_COUNT = whole(1, 1_024)
+
+
+class ChildRange(NamedTuple):
+    """How many children of a kind a worker has, at least and at most."""
+
+    least: int
+    most: int
+
+    def to_plain(self) -> int | str:
+        """As it is given: 4 or "2:16"."""
+        return self.least if self.least == self.most else f"{self.least}:{self.most}"
+
+
+def _children(value: Any) -> int | str:
+    if not isinstance(value, str):
+        return _COUNT.read(value)  # type: ignore[no-any-return]
+    limits = [_COUNT.read(_COUNT.parse(part)) for part in value.split(":")]
+    if len(limits) > 2 or limits[0] > limits[-1]:
+        raise Unfit
+    return ChildRange(limits[0], limits[-1]).to_plain()
+
+
 #: How one worker runs: the arguments of WorkerOptions, and the flags of ``hammerflow worker``.
 WORKER_OPTIONS = OptionTable((
     Option("app", text(1_000, least=1), "required", "The app, as package.module:app."),
@@ -42,9 +66,18 @@ WORKER_OPTIONS = OptionTable((
         "database", text(10_000), "the app's", "URL of the database, instead of the app's."
     ),
     Option(
-        "children", whole(1, 1_024), "one per CPU",
+        "children",
+        ValueCheck(
+            "int | str", "a whole number from 1 to 1024, or two as in 2:16", _children,
+            bounds="1 to 1024, or a range such as 2:16",
+        ),
+        "one per CPU",
         "Child processes for each kind of task, sync and async; the default counts the CPUs that "
-        "affinity and quota allow.",
+        "affinity and quota allow. With a range such as 2:16, as many as there is work for.",
+    ),
+    Option(
+        "child_cooldown", duration(most=1_000_000), "30",
+        "With a range of children: how long one is idle before it ends.",
     ),
     Option(
         "queues",
@@ -111,7 +144,8 @@ class WorkerOptions:
 
     app: str
     database: str = ""
-    children: int | None = None
+    children: int | str | None = None
+    child_cooldown: float = 30.0
     queues: Mapping[str, int] | str | None = None
     async_slots: int = 100
     max_jobs_per_child: int | None = None
@@ -129,9 +163,15 @@ class WorkerOptions:
     log_jobs: bool = False
 
     @property
-    def processes(self) -> int:
+    def child_range(self) -> ChildRange:
         """How many children of a kind to run."""
-        return self.children or usable_cpus()
+        least, _, most = str(self.children or usable_cpus()).partition(":")
+        return ChildRange(int(least), int(most or least))
+
+    @property
+    def processes(self) -> int:
+        """How many children of a kind to run at most."""
+        return self.child_range.most
 
     @property
     def weights(self) -> dict[str, int] | None:

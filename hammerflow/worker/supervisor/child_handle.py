@@ -163,6 +163,11 @@ class ChildHandle(ABC):
     def is_busy(self) -> bool:
         """Whether it has jobs."""
 
+    @property
+    @abstractmethod
+    def idle_since(self) -> float:
+        """When it ended its last job, or was requested; infinity while it has jobs."""
+
     @abstractmethod
     def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
         """Send it jobs that were claimed under one registration."""

@@ -55,7 +55,7 @@ class ChildLifecycle:
     Callers hold the pool's lock.
 
     Attributes:
-        wanted: how many children of each kind that the app's tasks need.
+        wanted: how many children, at least, of each kind that the app's tasks need.
     """
 
     groups: Sequence[Group]
@@ -95,7 +95,7 @@ class ChildLifecycle:
         self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
         for group in self.groups:
             group.task_ids = catalog.ids(is_async=group.is_async)
-            group.wanted = self.wanted if group.task_ids else 0
+            group.wanted = max(group.wanted, self.wanted) if group.task_ids else 0
             group.not_before, group.refusals = 0.0, 0
             group.has_room.notify_all()
 

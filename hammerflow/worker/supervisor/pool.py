@@ -22,6 +22,7 @@ from hammerflow.worker.supervisor.child_group import (
 )
 from hammerflow.worker.supervisor.child_handle import KillReason
 from hammerflow.worker.supervisor.child_lifecycle import ChildLifecycle
+from hammerflow.worker.supervisor.child_sizer import ChildSizer
 from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
@@ -101,9 +102,14 @@ class Pool:
         self._event_loop = EventLoop()
         self._limit_watch = LimitWatch(self.lock, self.serial, self._kill_for_limit)
         self._children = ChildLifecycle(
-            self.groups, self._event_loop, self._job_log, options.processes, on_fork_server_lost,
-            self._limit_watch,
+            self.groups, self._event_loop, self._job_log, options.child_range.least,
+            on_fork_server_lost, self._limit_watch,
         )  # fmt: skip
+        self._sizers = [
+            ChildSizer(group, options.child_range, options.child_cooldown)
+            for group in self.groups
+            if options.child_range.least < options.child_range.most
+        ]
         self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
@@ -147,6 +153,11 @@ class Pool:
                 max(0, group.wanted - count)
                 for group, count in zip(self.groups, ready, strict=True)
             )
+
+    @property
+    def size(self) -> int:
+        """How many children of a kind there should be now."""
+        return max(group.wanted for group in self.groups)
 
     @property
     def retired_fork_servers(self) -> int:
@@ -287,6 +298,8 @@ class Pool:
         The dead are reaped first, so that their unstarted jobs and their places are free for the
         rest: new children, and jobs for all that are free. What then still waits is too much.
         """
+        for sizer in self._sizers if not self._is_draining else ():
+            sizer.update(now)  # first: the children that it retires end in the next line
         self._children.check_all(results, now)
         for group in self.groups:
             if self._is_draining:
@@ -314,6 +327,7 @@ class Pool:
     def _next_wake(self, now: float) -> float:
         """When there is something to do that no message announces; infinity for never."""
         times = [*self._children.wake_times()]
+        times += [sizer.next_update() for sizer in self._sizers if not self._is_draining]
         for group in self.groups:
             times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
             if group.suspects:

@@ -74,7 +74,7 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
-        self._missing = 0  # children, as doctor is told
+        self._missing, self._size = 0, options.child_range.least  # children, as doctor is told
         self._complete_at = now()  # when none was missing last
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = store
@@ -195,7 +195,7 @@ class Runtime:
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
             database_from=self._settings.database_source,
-            doorbell=self._settings.bell, children=self._options.processes,
+            doorbell=self._settings.bell, children=self._options.child_range.to_plain(),
             tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             queues="all" if self._queue_order.is_open else ",".join(self._queue_order.names),
         )  # fmt: skip
@@ -236,8 +236,9 @@ class Runtime:
             self._complete_at = now()
         elif now() - self._complete_at < _MISSING_WAIT:
             missing = self._missing
-        if missing != self._missing:
-            self._missing = missing
+        size = self.pool.size
+        if (missing, size) != (self._missing, self._size):
+            self._missing, self._size = missing, size
             self._registrar.tell()
             self._housekeeping.wake(self._registrar)
 
@@ -377,7 +378,7 @@ class Runtime:
         queues = self._queue_order.names
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
-            "children": self._options.processes, "missing": self._missing, "queues": queues,
+            "children": self._size, "missing": self._missing, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
         if self._new_queues is None:

@@ -64,6 +64,11 @@ class SerialChildHandle(ChildHandle):
         return bool(self._chunks)
 
     @property
+    def idle_since(self) -> float:
+        """When it ended its last job, or was requested; infinity while it has jobs."""
+        return math.inf if self._chunks else max(self.active_at, self.started_at)
+
+    @property
     def is_free(self) -> bool:
         """Whether it would begin at once with jobs that it is given."""
         return not self._chunks and self.takes_jobs
