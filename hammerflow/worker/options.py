@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
@@ -29,11 +30,11 @@ _WEIGHT = whole(1, 1_000)
 _RANGE = range(1, 1_001)
 
 
-def _queues(value: Any) -> dict[str, int]:
+def _queues(value: Any, noun: str = "weight") -> dict[str, int]:
     if isinstance(value, str):
-        return read_queues(value)
-    named = {NAME_CHECK(name, "a queue's name"): weight for name, weight in dict(value).items()}
-    return {name: _WEIGHT(weight, f"the weight of {name}") for name, weight in named.items()}
+        return read_queues(value, noun)
+    named = {NAME_CHECK(name, "a queue's name"): number for name, number in dict(value).items()}
+    return {name: _WEIGHT(number, f"the {noun} of {name}") for name, number in named.items()}
 
 
 _COUNT = whole(1, 1_024)
@@ -82,7 +83,17 @@ WORKER_OPTIONS = OptionTable((
     Option(
         "queues",
         ValueCheck("dict[str, int] | str", "queues with weights, like high:5,default:1", _queues),
-        "all queues", "The queues to serve, with weights from 1 to 1000: high:5,default:1.",
+        "all queues",
+        "The queues to serve, with weights from 1 to 1000: of high:5,default:1 five of six jobs "
+        "that are started are of high.",
+    ),
+    Option(
+        "queue_caps",
+        ValueCheck(
+            "dict[str, int] | str", "queues with caps, like mail:2", partial(_queues, noun="cap")
+        ),
+        "none",
+        "How many jobs of a queue this worker holds at a time, at most, from 1 to 1000: mail:2.",
     ),
     Option("async_slots", whole(1, 100_000), "100", "Async jobs that each child runs at once."),
     Option(
@@ -147,6 +158,7 @@ class WorkerOptions:
     children: int | str | None = None
     child_cooldown: float = 30.0
     queues: Mapping[str, int] | str | None = None
+    queue_caps: Mapping[str, int] | str | None = None
     async_slots: int = 100
     max_jobs_per_child: int | None = None
     max_memory_per_child: int | None = None
@@ -178,6 +190,11 @@ class WorkerOptions:
         """The queues to serve, name to weight; None for all."""
         return None if self.queues is None else dict(self.queues)  # type: ignore[arg-type]
 
+    @property
+    def caps(self) -> dict[str, int]:
+        """The caps of queues, by name."""
+        return dict(self.queue_caps or {})  # type: ignore[arg-type]
+
     def __post_init__(self) -> None:
         for option in WORKER_OPTIONS:
             value = getattr(self, option.name)
@@ -185,10 +202,15 @@ class WorkerOptions:
                 object.__setattr__(self, option.name, option.check(value, option.name))
         if self.until_empty and not self.burst:
             raise ConfigError("until_empty goes with burst: give both")
+        weights = self.weights
+        for name in self.caps if weights is not None else ():
+            if name not in (weights or ()):
+                raise ConfigError(f"queue_caps: the worker does not serve the queue {name!r}")
 
 
 _OPTIONAL = {
     "children",
+    "queue_caps",
     "queues",
     "max_jobs_per_child",
     "max_memory_per_child",
@@ -197,8 +219,11 @@ _OPTIONAL = {
 }
 
 
-def read_queues(text: str) -> dict[str, int]:
+def read_queues(text: str, noun: str = "weight") -> dict[str, int]:
     """Read ``high:5,default:1`` as name to weight; a name alone weighs 1.
+
+    Args:
+        noun: what the numbers are, for the message.
 
     Raises:
         ConfigError: the text has another form, names a queue twice, or a weight is not from 1 to
@@ -215,7 +240,7 @@ def read_queues(text: str) -> dict[str, int]:
             or int(weight) not in _RANGE
         ):
             raise ConfigError(
-                "write queues as name:weight,name:weight with weights from 1 to 1000, "
+                f"write queues as name:{noun},name:{noun} with {noun}s from 1 to 1000, "
                 f"not {safe_repr(part.strip())}"
             )
         if NAME_CHECK(name, "a queue's name") in weights:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 
+from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
 from hammerflow.text import counted
@@ -143,6 +144,11 @@ class Pool:
         """All jobs that were claimed and have not ended."""
         with self.lock:
             return self.serial.held() + self.async_.held()
+
+    def count_of(self, queue: str) -> int:
+        """How many jobs of a queue were claimed and have not ended."""
+        queue_id = name_id(queue)
+        return sum(held.job.queue_id == queue_id for held in self.held())
 
     @property
     def missing_children(self) -> int:
