@@ -14,6 +14,8 @@
     +-- NotDecodable           stored bytes cannot be decoded (also a ValueError)
     +-- SpawnInvalid           a spawner exceeded its limits; no child was inserted
     +-- SoftTimeout            raised in a task's body at its soft timeout
+    +-- MemoryLimitExceeded    a body took more memory than its limit (also a MemoryError)
+    +-- CpuLimitExceeded       raised in a task's body at its limit of CPU time
     +-- WorkflowInvalid        a workflow is malformed; nothing was written
     +-- ConditionError         a workflow's condition cannot be compiled or evaluated
 
@@ -30,10 +32,12 @@ from typing import Any
 __all__ = [
     "ConditionError",
     "ConfigError",
+    "CpuLimitExceeded",
     "HammerflowError",
     "JobCancelled",
     "JobFailed",
     "JobNotFound",
+    "MemoryLimitExceeded",
     "MissingExtra",
     "NotDecodable",
     "NotEncodable",
@@ -180,6 +184,18 @@ class SpawnInvalid(HammerflowError):
 class SoftTimeout(HammerflowError):
     """Raised in a task's body when its ``soft_timeout`` is over. The body can catch it, clean up
     and return; otherwise the attempt fails."""
+
+
+class MemoryLimitExceeded(HammerflowError, MemoryError):
+    """An attempt took more memory than its ``memory_limit``. The worker kills its process, so it is
+    not raised in the body; it is here for ``retry_on`` and ``no_retry_on``, and
+    ``JobFailed.error_type`` is its name without a module."""
+
+
+class CpuLimitExceeded(HammerflowError):
+    """Raised in a task's body when its ``cpu_limit`` is used up. The body can catch it, clean up
+    and return; one that goes on is killed. ``JobFailed.error_type`` is its name without a module.
+    """
 
 
 class WorkflowInvalid(HammerflowError):

@@ -26,13 +26,14 @@ from hammerflow.options.checks import (
     ValueCheck,
     duration,
     instance,
+    size,
     whole,
 )
 from hammerflow.options.option import Option, OptionTable, checked
 
 __all__ = [
-    "ATTEMPTS", "CALL_OPTIONS", "EACH", "TIMEOUT", "CallOptions", "CheckedOptions", "known_options",
-    "to_json",
+    "ATTEMPTS", "CALL_OPTIONS", "EACH", "LIMITS", "TIMEOUT", "CallOptions", "CheckedOptions",
+    "known_options", "to_json",
 ]  # fmt: skip
 
 
@@ -44,6 +45,8 @@ EACH = "each"
 ATTEMPTS = whole(1, 1_000_000)
 #: A limit on a running time: at most three years, which the timers of all platforms take.
 TIMEOUT = duration(zero=False, most=100_000_000)
+#: What a body may use up; each needs a process of its own, so async functions have none.
+LIMITS = ("memory_limit", "cpu_limit")
 _DELAY = duration()
 
 
@@ -78,6 +81,14 @@ CALL_OPTIONS = OptionTable((
     Option("backoff", BACKOFF, _TASK, "How long to wait before each further attempt."),
     Option("timeout", TIMEOUT, _TASK, "Running time of one attempt; then its process is killed."),
     Option("soft_timeout", TIMEOUT, _TASK, "Running time until SoftTimeout is raised in the body."),
+    Option(
+        "memory_limit", size(1 << 20, 1 << 50), _TASK,
+        "Memory that one attempt may take; beyond it the attempt fails, MemoryLimitExceeded.",
+    ),
+    Option(
+        "cpu_limit", TIMEOUT, _TASK,
+        "CPU time of one attempt; beyond it CpuLimitExceeded is raised in the body.",
+    ),
     Option(
         "store_result", FLAG, _TASK,
         "Whether the return value is stored; if not, get() returns None and no call can take it.",
@@ -124,6 +135,8 @@ class CallOptions(TypedDict, total=False):
     backoff: Any  # jobs.backoff.Backoff
     timeout: float | timedelta
     soft_timeout: float | timedelta
+    memory_limit: int | str
+    cpu_limit: float | timedelta
     store_result: bool
     spawn: Any  # canvas.spawn.SpawnConfig
 

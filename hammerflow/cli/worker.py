@@ -19,8 +19,10 @@ _option = partial(of_table, WORKER_OPTIONS)
 
 
 @click.command("worker")
-@_option("-c", "--children", metavar="N")
+@_option("-c", "--children", metavar="N[:MAX]")
+@_option("--child-cooldown", metavar="SECONDS", default=30.0)
 @_option("-Q", "--queues", metavar="NAME[:WEIGHT],...")
+@_option("--queue-caps", metavar="NAME:CAP,...")
 @_option("--async-slots", metavar="N", default=100)
 @_option("--max-jobs-per-child", metavar="N")
 @_option("--max-memory-per-child", metavar="MIB")
@@ -46,6 +48,7 @@ def command(session: Session, log_format: str, **options: Any) -> int:
     \b
     Examples:
       hammerflow -A shop.tasks:app worker
+      hammerflow -A shop.tasks:app worker -c 2:16
       hammerflow -A shop.tasks:app worker -c 8 -Q high:5,default:1 --max-jobs-per-child 1000
     """
     if options["until_empty"] and not options["burst"]:

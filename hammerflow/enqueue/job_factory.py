@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.canvas.options import EACH, CallOptions, known_options, to_json
+from hammerflow.canvas.options import EACH, LIMITS, CallOptions, known_options, to_json
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.codec.codec import Codec
@@ -22,7 +22,7 @@ from hammerflow.jobs.unique import UniqueKey
 from hammerflow.kinds import is_a, kind_name
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.limit_key import key_of_call
-from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.options import TaskOptions, refuse_limits
 from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name
 
@@ -202,6 +202,8 @@ class JobFactory:
         options: Any = known_options(given, name)
         if "eta" in options and "delay" in options:  # each was given by a call of its own
             raise ConfigError(f"{name}: give either delay (countdown) or eta, not both")
+        if defaults.is_async:
+            refuse_limits(options, f"{name}: ")
         expires: Any = options.get("expires", defaults.expires)
         is_instant = isinstance(expires, datetime)
         job = NewJob(
@@ -306,7 +308,7 @@ def _overrides(
 
 
 #: Options of a call that its job carries as they are.
-_STORED = ("timeout", "soft_timeout", "max_attempts", "store_result", EACH)
+_STORED = ("timeout", "soft_timeout", *LIMITS, "max_attempts", "store_result", EACH)
 
 
 def _inherited(defaults: TaskOptions, parent: Parent) -> dict[str, Any]:

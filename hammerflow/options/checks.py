@@ -22,7 +22,7 @@ from hammerflow.text import NAME, plain_text, safe_repr
 __all__ = [
     "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT", "NAME_CHECK", "NOTE",
     "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions", "instance", "items_of",
-    "number", "pattern", "refusal", "text", "whole",
+    "number", "pattern", "refusal", "size", "text", "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
@@ -145,6 +145,38 @@ def duration(*, zero: bool = True, most: float = LONGEST) -> ValueCheck:
     return ValueCheck(
         "float | timedelta", f"a duration {range_} seconds", read, "seconds", bounds, _duration
     )
+
+
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([kKMGT]i?)?B", re.ASCII)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def size(least: int, most: int) -> ValueCheck:
+    """A number of bytes in this range: an int, or a text with a unit such as "512MB" (10^6) or
+    "1.5GiB" (2^30); kept as a whole number of bytes."""
+
+    def read(value: Any) -> int:
+        plain = plain_text(value)
+        found = (_bytes(plain) if plain is not None else integer.read(value)) or 0
+        if not least <= found <= most:
+            raise Unfit
+        return found
+
+    integer = whole(0, most)
+    wanted = f'a size such as "512MB" or "2GiB", from {least} to {most} bytes'
+    return ValueCheck(
+        "int | str", wanted, read, "bytes", f'{least} to {most}, or a text as "512MB"',
+        lambda given: int(given) if given.isascii() and given.isdigit() else given,
+    )  # fmt: skip
+
+
+def _bytes(given: str) -> int | None:
+    parts = _SIZE.fullmatch(given)
+    if parts is None:
+        return None
+    unit = parts[2] or ""
+    base = 1024 if unit.endswith("i") else 1000
+    return int(float(parts[1]) * base ** _POWERS[unit[:1].upper()])
 
 
 def _integer(given: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypedDict
 
-from hammerflow.canvas.options import CALL_OPTIONS
+from hammerflow.canvas.options import CALL_OPTIONS, LIMITS
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.errors import ConfigError
@@ -36,6 +36,7 @@ __all__ = [
     "SpawnerOptions",
     "TaskOptions",
     "declared",
+    "refuse_limits",
     "refuse_other_options",
 ]
 
@@ -58,6 +59,8 @@ OPTIONS = OptionTable((
     Option("no_retry_on", _ERRORS, "()", "These errors fail the job at once."),
     _of_call("timeout", "None"),
     _of_call("soft_timeout", "None"),
+    _of_call("memory_limit", "None"),
+    _of_call("cpu_limit", "None"),
     Option("expires", duration(), "None", "Latest start, from now; then the job is cancelled."),
     _of_call("unique", "None"),
     _of_call("store_result", "True"),
@@ -112,6 +115,8 @@ class DeclaredOptions(TypedDict, total=False):
     no_retry_on: type[BaseException] | Iterable[type[BaseException]]
     timeout: float | timedelta
     soft_timeout: float | timedelta
+    memory_limit: int | str
+    cpu_limit: float | timedelta
     expires: float | timedelta
     unique: UniqueKey
     store_result: bool
@@ -163,6 +168,8 @@ class TaskOptions:
     no_retry_on: tuple[type[BaseException], ...] = ()
     timeout: float | None = None
     soft_timeout: float | None = None
+    memory_limit: int | None = None
+    cpu_limit: float | None = None
     expires: float | None = None
     unique: UniqueKey | None = None
     store_result: bool = True
@@ -187,6 +194,8 @@ class TaskOptions:
             raise ConfigError("in_transaction=True needs a plain function, not an async one")
         if self.limit_key is not None and self.limit is None:
             raise ConfigError("limit_key needs rate_limit or max_concurrency")
+        if self.is_async:
+            refuse_limits([name for name in LIMITS if getattr(self, name) is not None])
 
     @property
     def limit(self) -> Limit | None:
@@ -194,6 +203,14 @@ class TaskOptions:
         if self.rate_limit is None and self.max_concurrency is None:
             return None
         return Limit(self.rate_limit, self.max_concurrency)
+
+
+def refuse_limits(given: Iterable[str], owner: str = "") -> None:
+    """Refuse limits on an async function: its bodies share their process with others, so nobody
+    can tell which of them has taken what."""
+    for name in LIMITS:
+        if name in given:
+            raise ConfigError(f"{owner}{name} needs a plain function, not an async one")
 
 
 def declared(

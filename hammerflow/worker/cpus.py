@@ -1,4 +1,7 @@
-"""How many CPUs this process may use: affinity, and the quota of its control groups."""
+"""How many CPUs this process may use: affinity, and the quota of its control groups.
+
+The search for control groups is here, too, for all that they limit.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["usable_cpus"]
+__all__ = ["control_groups", "usable_cpus"]
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
@@ -21,12 +24,15 @@ def usable_cpus(root: Path = Path("/")) -> int:
         count = len(os.sched_getaffinity(0))
     else:  # macOS
         count = os.cpu_count() or 1
-    quotas = [math.ceil(quota) for quota in _quotas(root)]
-    return max(1, min([count, *quotas]))
+    for folder, is_v1 in control_groups("cpu", root):
+        with contextlib.suppress(OSError, ValueError):  # none there: no quota
+            count = min(count, math.ceil(_quota(folder, is_v1=is_v1)))
+    return max(1, count)
 
 
-def _quotas(root: Path) -> Iterator[float]:
-    """The quotas, in CPUs, of this process's control group and those above it (cgroups(7)).
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, bool]]:
+    """Folders that may be of this process's control group and those above it (cgroups(7)), and
+    whether they are of version 1.
 
     A container may see its own group as the root, or only the mounted part of the path.
     """
@@ -38,13 +44,12 @@ def _quotas(root: Path) -> Iterator[float]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         names = controllers.split(",")
-        if controllers and "cpu" not in names:
+        if controllers and controller not in names:
             continue
-        mounts = [base / controllers, base / "cpu"] if controllers else [base, base / "unified"]
-        for mount in mounts:
+        first, second = (controllers, controller) if controllers else (".", "unified")
+        for mount in (base / first, base / second):
             for group in [*PurePosixPath(path).parents, PurePosixPath(path)]:
-                with contextlib.suppress(OSError, ValueError):  # none there: no quota
-                    yield _quota(mount / str(group).lstrip("/"), is_v1=bool(controllers))
+                yield mount / str(group).lstrip("/"), bool(controllers)
 
 
 def _quota(folder: Path, *, is_v1: bool) -> float:

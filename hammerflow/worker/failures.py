@@ -16,9 +16,9 @@ from hammerflow.jobs.outcome import Failure
 from hammerflow.text import storable
 
 __all__ = [
-    "CLOSED_PIPES", "cause_of", "dropped_job", "failure_of", "hard_timeout",
-    "how_it_ended", "lost_child", "message_of", "no_attempt_left", "self_cancelled",
-    "traceback_of", "type_name", "uncharged",
+    "CLOSED_PIPES", "cause_of", "cpu_limit_exceeded", "dropped_job", "failure_of", "hard_timeout",
+    "how_it_ended", "lost_child", "memory_limit_exceeded", "message_of", "no_attempt_left",
+    "self_cancelled", "traceback_of", "type_name", "uncharged",
 ]  # fmt: skip
 
 #: The exit code of a child whose pipes a body has closed.
@@ -102,6 +102,19 @@ def hard_timeout(seconds: float) -> Failure:
     """The body has run longer than its hard timeout and was stopped."""
     text = f"it ran longer than its timeout of {seconds:g} s and was stopped"
     return Failure("timeout", "HardTimeout", text, "")
+
+
+def memory_limit_exceeded(limit: int, taken: int) -> Failure:
+    """The body, with what it has started, took more memory than its limit; both in bytes."""
+    mebibytes = f"{taken / (1 << 20):.0f} MiB of memory, more than the {limit / (1 << 20):.0f} MiB"
+    text = f"it took {mebibytes} of its memory_limit, and was stopped"
+    return Failure("failed", "MemoryLimitExceeded", text, "")
+
+
+def cpu_limit_exceeded(limit: float, used: float) -> Failure:
+    """The body, with what it has started, used more CPU time than its limit, in seconds."""
+    text = f"it used {used:.1f} s of CPU time, more than its cpu_limit of {limit:g} s"
+    return Failure("failed", "CpuLimitExceeded", f"{text}, and was stopped", "")
 
 
 def self_cancelled() -> Failure:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import (
     FLAG,
     NAME_CHECK,
+    Unfit,
     ValueCheck,
     choice,
     duration,
@@ -22,17 +24,40 @@ from hammerflow.options.option import Option, OptionTable, documented
 from hammerflow.text import safe_repr
 from hammerflow.worker.cpus import usable_cpus
 
-__all__ = ["WORKER_OPTIONS", "WorkerOptions", "read_queues"]
+__all__ = ["WORKER_OPTIONS", "ChildRange", "WorkerOptions", "read_queues"]
 
 _WEIGHT = whole(1, 1_000)
 _RANGE = range(1, 1_001)
 
 
-def _queues(value: Any) -> dict[str, int]:
+def _queues(value: Any, noun: str = "weight") -> dict[str, int]:
     if isinstance(value, str):
-        return read_queues(value)
-    named = {NAME_CHECK(name, "a queue's name"): weight for name, weight in dict(value).items()}
-    return {name: _WEIGHT(weight, f"the weight of {name}") for name, weight in named.items()}
+        return read_queues(value, noun)
+    named = {NAME_CHECK(name, "a queue's name"): number for name, number in dict(value).items()}
+    return {name: _WEIGHT(number, f"the {noun} of {name}") for name, number in named.items()}
+
+
+_COUNT = whole(1, 1_024)
+
+
+class ChildRange(NamedTuple):
+    """How many children of a kind a worker has, at least and at most."""
+
+    least: int
+    most: int
+
+    def to_plain(self) -> int | str:
+        """As it is given: 4 or "2:16"."""
+        return self.least if self.least == self.most else f"{self.least}:{self.most}"
+
+
+def _children(value: Any) -> int | str:
+    if not isinstance(value, str):
+        return _COUNT.read(value)  # type: ignore[no-any-return]
+    limits = [_COUNT.read(_COUNT.parse(part)) for part in value.split(":")]
+    if len(limits) > 2 or limits[0] > limits[-1]:
+        raise Unfit
+    return ChildRange(limits[0], limits[-1]).to_plain()
 
 
 #: How one worker runs: the arguments of WorkerOptions, and the flags of ``hammerflow worker``.
@@ -42,14 +67,33 @@ WORKER_OPTIONS = OptionTable((
         "database", text(10_000), "the app's", "URL of the database, instead of the app's."
     ),
     Option(
-        "children", whole(1, 1_024), "one per CPU",
+        "children",
+        ValueCheck(
+            "int | str", "a whole number from 1 to 1024, or two as in 2:16", _children,
+            bounds="1 to 1024, or a range such as 2:16",
+        ),
+        "one per CPU",
         "Child processes for each kind of task, sync and async; the default counts the CPUs that "
-        "affinity and quota allow.",
+        "affinity and quota allow. With a range such as 2:16, as many as there is work for.",
+    ),
+    Option(
+        "child_cooldown", duration(most=1_000_000), "30",
+        "With a range of children: how long one is idle before it ends.",
     ),
     Option(
         "queues",
         ValueCheck("dict[str, int] | str", "queues with weights, like high:5,default:1", _queues),
-        "all queues", "The queues to serve, with weights from 1 to 1000: high:5,default:1.",
+        "all queues",
+        "The queues to serve, with weights from 1 to 1000: of high:5,default:1 five of six jobs "
+        "that are started are of high.",
+    ),
+    Option(
+        "queue_caps",
+        ValueCheck(
+            "dict[str, int] | str", "queues with caps, like mail:2", partial(_queues, noun="cap")
+        ),
+        "none",
+        "How many jobs of a queue this worker holds at a time, at most, from 1 to 1000: mail:2.",
     ),
     Option("async_slots", whole(1, 100_000), "100", "Async jobs that each child runs at once."),
     Option(
@@ -111,8 +155,10 @@ class WorkerOptions:
 
     app: str
     database: str = ""
-    children: int | None = None
+    children: int | str | None = None
+    child_cooldown: float = 30.0
     queues: Mapping[str, int] | str | None = None
+    queue_caps: Mapping[str, int] | str | None = None
     async_slots: int = 100
     max_jobs_per_child: int | None = None
     max_memory_per_child: int | None = None
@@ -129,14 +175,25 @@ class WorkerOptions:
     log_jobs: bool = False
 
     @property
-    def processes(self) -> int:
+    def child_range(self) -> ChildRange:
         """How many children of a kind to run."""
-        return self.children or usable_cpus()
+        least, _, most = str(self.children or usable_cpus()).partition(":")
+        return ChildRange(int(least), int(most or least))
+
+    @property
+    def processes(self) -> int:
+        """How many children of a kind to run at most."""
+        return self.child_range.most
 
     @property
     def weights(self) -> dict[str, int] | None:
         """The queues to serve, name to weight; None for all."""
         return None if self.queues is None else dict(self.queues)  # type: ignore[arg-type]
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """The caps of queues, by name."""
+        return dict(self.queue_caps or {})  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         for option in WORKER_OPTIONS:
@@ -145,10 +202,15 @@ class WorkerOptions:
                 object.__setattr__(self, option.name, option.check(value, option.name))
         if self.until_empty and not self.burst:
             raise ConfigError("until_empty goes with burst: give both")
+        weights = self.weights
+        for name in self.caps if weights is not None else ():
+            if name not in (weights or ()):
+                raise ConfigError(f"queue_caps: the worker does not serve the queue {name!r}")
 
 
 _OPTIONAL = {
     "children",
+    "queue_caps",
     "queues",
     "max_jobs_per_child",
     "max_memory_per_child",
@@ -157,8 +219,11 @@ _OPTIONAL = {
 }
 
 
-def read_queues(text: str) -> dict[str, int]:
+def read_queues(text: str, noun: str = "weight") -> dict[str, int]:
     """Read ``high:5,default:1`` as name to weight; a name alone weighs 1.
+
+    Args:
+        noun: what the numbers are, for the message.
 
     Raises:
         ConfigError: the text has another form, names a queue twice, or a weight is not from 1 to
@@ -175,7 +240,7 @@ def read_queues(text: str) -> dict[str, int]:
             or int(weight) not in _RANGE
         ):
             raise ConfigError(
-                "write queues as name:weight,name:weight with weights from 1 to 1000, "
+                f"write queues as name:{noun},name:{noun} with {noun}s from 1 to 1000, "
                 f"not {safe_repr(part.strip())}"
             )
         if NAME_CHECK(name, "a queue's name") in weights:

@@ -21,6 +21,7 @@ bytes or None   (no list) the encoded result                                   n
 ``TAKEN_BACK``  generation                                                     found no token for it
 ``TIMES``       {task id: [count, seconds]}                                    how long bodies ran
 ``RUNS``        job ids                                                        answers ASK
+``LIMITED``     see LimitedBody                                                a body begins
 ``PROGRESS``    job id, fraction, note                                         reported by a body
 ``QUIT``        reason                                                         will end, is used up
 --------------  -------------------------------------------------------------  --------------------
@@ -66,12 +67,13 @@ from hammerflow.jobs.outcome import (
 
 __all__ = [
     "APP_BROKEN", "APP_LOADED", "ASK", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST",
-    "HELLO", "JOBS", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STOP", "TAKEN_BACK",
-    "TIMES", "VERSION", "Pipes", "Unpacker", "pack", "pack_outcome", "unpack_outcome", "write_all",
+    "HELLO", "JOBS", "LIMITED", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STOP",
+    "TAKEN_BACK", "TIMES", "VERSION", "LimitedBody", "Pipes", "Unpacker", "pack", "pack_outcome",
+    "unpack_outcome", "write_all",
 ]  # fmt: skip
 
 JOBS, STOP, ASK = 1, 2, 3
-ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS, HELLO = 11, 12, 13, 14, 15, 16, 17
+ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS, HELLO, LIMITED = 11, 12, 13, 14, 15, 16, 17, 18
 APP_LOADED, APP_BROKEN, FORKED, EXITED, NOT_FORKED, VERSION = 21, 22, 23, 24, 25, 26
 
 FORK_REQUEST = struct.Struct("!cxxxI")
@@ -93,6 +95,16 @@ class Pipes(NamedTuple):
     jobs: int  # messages come in
     tokens: int  # one byte per job, not blocking; the supervisor reads this end, too
     results: int  # messages go out
+
+
+class LimitedBody(NamedTuple):
+    """The fields of ``LIMITED``: memory in bytes, CPU time in seconds."""
+
+    job_id: bytes
+    memory_limit: int | None
+    cpu_limit: float | None
+    memory: int  # that the child holds before
+    cpu: float  # that it has used before
 
 
 def pack(value: Any) -> bytes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.errors import ConfigError, SoftTimeout
+from hammerflow.errors import ConfigError, CpuLimitExceeded, MemoryLimitExceeded, SoftTimeout
 from hammerflow.ids import name_id
 from hammerflow.jobs.backoff import Backoff, FunctionBackoff
 from hammerflow.jobs.job import Claimed
@@ -22,18 +22,34 @@ _OVERRIDES: dict[str, tuple[type, ...]] = {
     "timeout": (int, float),
     "soft_timeout": (int, float),
     "store_result": (bool,),
+    "memory_limit": (int,),
+    "cpu_limit": (int, float),
+}
+
+
+#: The errors that end a body from outside, by the type that a job's history names.
+_KILLS = {
+    "HardTimeout": SoftTimeout,
+    "MemoryLimitExceeded": MemoryLimitExceeded,
+    "CpuLimitExceeded": CpuLimitExceeded,
 }
 
 
 class RunOptions(NamedTuple):
-    """How a job is run, retried and kept. Timeouts in seconds."""
+    """How a job is run, retried and kept. Durations in seconds, memory in bytes.
+
+    Attributes:
+        unretried: the errors from outside, by type, after which it is not tried again.
+    """
 
     max_attempts: int
     backoff: Backoff | FunctionBackoff
     timeout: float | None
     soft_timeout: float | None
     store_result: bool
-    retries_timeouts: bool
+    memory_limit: int | None
+    cpu_limit: float | None
+    unretried: Sequence[str]
 
     def delay_after(self, attempt: int, chance: float) -> float | None:
         """Seconds until the next attempt; None if ``attempt`` (1 is the first) was the last one.
@@ -58,7 +74,8 @@ def run_options_of(options: TaskOptions) -> RunOptions:
     """The run options of a task's jobs that override none."""
     return RunOptions(
         options.max_attempts, options.backoff, options.timeout, options.soft_timeout,
-        options.store_result, wants_retry(options, SoftTimeout()),
+        options.store_result, options.memory_limit, options.cpu_limit,
+        [name for name, kind in _KILLS.items() if not wants_retry(options, kind())],
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ class Shop:
     # -- workers
 
     def worker(
-        self, *arguments: str, children: int = 2, wait: bool = True, **environment: Any
+        self, *arguments: str, children: int | str = 2, wait: bool = True, **environment: Any
     ) -> Worker:
         """A worker, started and (unless told not to ``wait`` for that) registered.
 

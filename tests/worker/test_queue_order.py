@@ -12,35 +12,99 @@ import pytest
 
 from hammerflow import ConfigError
 from hammerflow.worker import WorkerOptions, read_queues
+from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
 
 
-def test_turns_follow_the_weights_and_are_spread() -> None:
-    order = QueueOrder({"high": 5, "default": 1})
+@pytest.mark.parametrize("rooms", [[1], [4], [1, 7, 2], [1000, 1], [3, 3, 3, 40]])
+def test_shares_follow_the_weights_whatever_the_room(rooms: list[int]) -> None:
+    weights = {"high": 5, "low": 2, "default": 1}
+    order, given = QueueOrder(weights), Counter[str]()
 
-    firsts = [order.order()[0] for _ in range(60)]
+    for number in range(1, 400):
+        room = rooms[number % len(rooms)]
+        shares = order.shares(room, "claimer")[:-3]
+        given.update(dict(shares))
 
-    assert Counter(firsts) == {"high": 50, "default": 10}
-    assert all("default" in firsts[i : i + 6] for i in range(0, 60, 6))
+        assert sum(dict(shares).values()) == room and len(dict(shares)) == len(shares)
+        for name, weight in weights.items():
+            assert abs(given[name] - given.total() * weight / 8) <= 2
 
 
-def test_the_room_that_is_left_goes_to_the_others_heaviest_first() -> None:
+def test_what_a_queue_cannot_fill_goes_to_the_others_heaviest_first() -> None:
     order = QueueOrder({"a": 1, "b": 3, "c": 2})
 
-    for _ in range(6):
-        first, *rest = order.order()
-        assert {first, *rest} == {"a", "b", "c"}
-        weights = {"a": 1, "b": 3, "c": 2}
-        assert sorted(rest, key=lambda name: -weights[name]) == rest
+    assert order.shares(12, "claimer")[-3:] == [("b", 12), ("c", 12), ("a", 12)]
 
 
-def test_a_paused_queue_has_no_turn() -> None:
+def test_sync_and_async_jobs_are_shared_apart() -> None:
+    order = QueueOrder({"a": 1, "b": 1})
+
+    firsts = [(order.shares(1, "sync")[0][0], order.shares(1, "async")[0][0]) for _ in range(10)]
+
+    assert Counter(first for first, _ in firsts) == Counter(first for _, first in firsts)
+
+
+def test_without_weights_queues_take_turns_and_one_claim_may_fill_the_room() -> None:
+    order = QueueOrder(None)
+    order.add(["a", "b", "c"])
+
+    turns = [order.shares(9, "claimer") for _ in range(3)]
+
+    assert {names[0] for names in turns} == {("a", 9), ("b", 9), ("c", 9)}
+    assert all(sorted(names) == [("a", 9), ("b", 9), ("c", 9)] for names in turns)
+
+
+def test_a_paused_queue_has_no_turn_and_is_owed_nothing() -> None:
     order = QueueOrder({"a": 1, "b": 1})
 
     assert not order.set_paused({"a", "elsewhere"})
-    assert order.order() == ["b"]
+    for _ in range(100):
+        assert order.shares(5, "claimer") == [("b", 5)]
     assert order.set_paused(set()), "a was resumed"
-    assert set(order.order()) == {"a", "b"}
+    assert sum(dict(order.shares(1, "claimer")[:-2]).get("a", 0) for _ in range(20)) in (10, 11)
+
+
+def test_a_cap_counts_what_is_held() -> None:
+    held = {"mail": 1, "other": 9}
+    caps = QueueCaps({"mail": 3}, lambda queue: held[queue])
+
+    for count, room in ((1, 2), (3, 0), (4, 0)):
+        held["mail"] = count
+        with caps.room_of("mail", 5) as found:
+            assert found == room
+    with caps.room_of("other", 5) as found:
+        assert found == 5
+
+
+@pytest.mark.slow
+def test_shares_of_starts_hold_with_unequal_jobs_and_an_empty_queue_gives_its_share(
+    sqlite_shop: Shop,
+) -> None:
+    shop = sqlite_shop
+    slow = shop.send_all("note", [("slow", 0.15)] * 30, queue="default")
+    fast = shop.send_all("note", [("fast", 0.005)] * 300, queue="high")
+    capped = shop.send_all("hold", [("gate",)] * 3, queue="capped")
+    arguments = ("-Q", "high:5,default:1,capped:1", "--queue-caps", "capped:1")
+    with shop.worker(*arguments, children=4):
+        kinds: list[str] = []
+
+        def has_started_most() -> bool:
+            kinds[:] = [run.args[0] for run in shop.ledger.runs()]
+            return kinds.count("fast") >= 140
+
+        until("most were started", has_started_most, timeout=60)
+        share = kinds.count("fast") / (len(kinds) - kinds.count("gate"))
+        assert kinds.count("gate") == 1
+        assert abs(share - 5 / 6) < 0.1 * 5 / 6, Counter(kinds)
+        for result in (*slow, *fast):
+            result.wait(timeout=60)
+        assert [run.args[0] for run in shop.ledger.runs()].count("gate") == 1
+        shop.open("gate")
+        shop.wait_until_quiet()
+    shop.check([*slow, *fast, *capped], most_attempts=1)
 
 
 def test_only_an_open_order_takes_new_queues() -> None:
@@ -68,6 +132,7 @@ def test_senseless_queues_are_refused(text: str) -> None:
         {"grace": -1}, {"grace": float("nan")}, {"grace": float("inf")}, {"grace": None},
         {"poll": 0}, {"poll": float("nan")}, {"log_level": "loud"}, {"burst": "yes"},
         {"queues": 5}, {"queues": {"": 1}}, {"queues": {"a": "x"}}, {"queues": {"a": float("nan")}},
+        {"queue_caps": "mail:0"}, {"queue_caps": 3}, {"queue_caps": "b:1", "queues": "a"},
         {"queues": "a,a"}, {"queues": f"a:{'9' * 5000}"}, {"queues": "x" * 256},
     ],
 )  # fmt: skip

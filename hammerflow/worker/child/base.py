@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
@@ -18,12 +19,23 @@ from hammerflow.worker.child.process_state import ProcessState
 from hammerflow.worker.descriptors import Sentinel
 from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.logs import facts
+from hammerflow.worker.memory import cpu_seconds, held_bytes
 from hammerflow.worker.processes import (
     die_with_parent,
     exit_now,
     resident_mebibytes,
 )
-from hammerflow.worker.protocol import HELLO, PROGRESS, Pipes, pack, pack_outcome, write_all
+from hammerflow.worker.protocol import (
+    HELLO,
+    LIMITED,
+    PROGRESS,
+    LimitedBody,
+    Pipes,
+    pack,
+    pack_outcome,
+    write_all,
+)
+from hammerflow.worker.run_options import RunOptions
 
 __all__ = ["Child", "ChildLimits"]
 
@@ -74,7 +86,9 @@ class Child:
         self._parent = os.getppid()
         self._sentinel = Sentinel(self.pipes.results)
         self._interrupts = Interrupts()
-        self._executor = Executor(self.app, self._send_progress, self._interrupts, self.lease_clock)
+        self._executor = Executor(
+            self.app, self._send_progress, self._interrupts, self._send_limits, self.lease_clock
+        )
 
     def _begin(self) -> None:
         """Handle signals, and note the state of the process to which it returns after each job."""
@@ -143,6 +157,14 @@ class Child:
         if self._spoiled is None:
             self._spoiled = "a body has closed descriptors that were not its own"
             log.warning("ending this child: %s", self._spoiled)
+
+    def _send_limits(self, job_id: bytes, options: RunOptions) -> None:
+        """Have the supervisor watch what the next body takes."""
+        if options.memory_limit is not None and sys.platform != "linux":
+            log.warning("memory_limit is enforced on Linux only")
+        limits = options.memory_limit, options.cpu_limit
+        body = LimitedBody(job_id, *limits, held_bytes("self"), cpu_seconds("self"))
+        self._send(pack([LIMITED, *body]))
 
     def _send_progress(self, job_id: bytes, fraction: float, note: str) -> None:
         # Short enough for one atomic write (pipe(7), PIPE_BUF): the soft timeout of the body that

@@ -11,7 +11,12 @@ from typing import Any
 from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
 from hammerflow.canvas.signature import Signature
 from hammerflow.durations import seconds
-from hammerflow.errors import SoftTimeout, SpawnInvalid
+from hammerflow.errors import (
+    CpuLimitExceeded,
+    MemoryLimitExceeded,
+    SoftTimeout,
+    SpawnInvalid,
+)
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import CONDITIONAL
 from hammerflow.jobs.outcome import (
@@ -33,7 +38,7 @@ from hammerflow.text import storable
 from hammerflow.worker.child.execution import JobExecution, ReplaceAsked
 from hammerflow.worker.child.interrupts import CancelAsked
 from hammerflow.worker.failures import cause_of, failure_of, hard_timeout, message_of, type_name
-from hammerflow.worker.run_options import wants_retry
+from hammerflow.worker.run_options import RunOptions, wants_retry
 from hammerflow.workflows.plan import Plan
 
 __all__ = ["outcome_of"]
@@ -71,7 +76,7 @@ def _asked_outcome(error: BaseException, execution: JobExecution) -> Outcome | N
         if reason == "timeout":
             options = execution.run_options
             failure = hard_timeout(options.timeout or 0.0)
-            return _retried(execution, failure, may_retry=options.retries_timeouts)
+            return _retried(execution, failure, may_retry=failure.type not in options.unretried)
         if reason is not None or execution.is_disturbed:
             return Released()  # as for CancelAsked, or a neighbour has cancelled it: no charge
     if issubclass(kind, CancelAsked) and not execution.task.defaults.is_async:
@@ -96,8 +101,22 @@ def _failed_or_retried(error: BaseException, execution: JobExecution) -> Outcome
         operation = _operation(execution)
         return _after(error, lambda delay: Retrying(delay, failure, operation))
     failure = failure_of(error, "timeout" if issubclass(kind, SoftTimeout) else "failed")
+    exceeded = _exceeded(kind, options)
+    if exceeded is not None:
+        may_retry = exceeded not in options.unretried
+        return _retried(execution, failure._replace(type=exceeded), may_retry=may_retry)
     may_retry = wants_retry(execution.task.defaults, error)
     return _retried(execution, failure, may_retry=may_retry)
+
+
+def _exceeded(kind: type[BaseException], options: RunOptions) -> str | None:
+    """The limit that an error tells of: what asks for more memory than the host gives has asked
+    for more than its limit, too."""
+    if options.cpu_limit is not None and issubclass(kind, CpuLimitExceeded):
+        return CpuLimitExceeded.__name__
+    if options.memory_limit is not None and issubclass(kind, MemoryError):
+        return MemoryLimitExceeded.__name__
+    return None
 
 
 def _failure_of_retry(error: BaseException) -> Failure:

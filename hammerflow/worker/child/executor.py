@@ -35,6 +35,7 @@ from hammerflow.jobs.settlement import Settlement
 from hammerflow.results.waiting import announce
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.tasks.functions import UNFINISHED, lazy_part, unfinished
+from hammerflow.tasks.options import refuse_limits
 from hammerflow.tasks.task import Task
 from hammerflow.worker.child.body_errors import outcome_of
 from hammerflow.worker.child.execution import JobExecution
@@ -42,7 +43,7 @@ from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.failures import failure_of, no_attempt_left
 from hammerflow.worker.logs import JOB_THREADS
-from hammerflow.worker.run_options import run_options_of
+from hammerflow.worker.run_options import RunOptions, run_options_of
 from hammerflow.workflows.references import input_from_json
 
 __all__ = ["Executor"]
@@ -68,6 +69,7 @@ class Executor:
 
     Attributes:
         progress: where ``current_job().progress`` goes: job id, fraction, note.
+        on_limited: called before a body that has limits begins.
         lease_clock: until when the leases of its jobs are surely held; no body begins later.
         worker_id: the registration that has claimed the jobs.
         queues: the names of the queues that they came from, by number.
@@ -76,6 +78,7 @@ class Executor:
     app: Hammerflow
     progress: Callable[[bytes, float, str], None]
     interrupts: Interrupts = field(default_factory=Interrupts)
+    on_limited: Callable[[bytes, RunOptions], None] | None = None
     lease_clock: LeaseClock | None = None
     worker_id: int = 0
     queues: dict[int, str] = field(default_factory=dict)
@@ -192,6 +195,8 @@ class Executor:
         if job.options is not None:
             job_options = json.loads(job.options)
             run_options = run_options.with_overrides(job_options)
+            if task.defaults.is_async:
+                refuse_limits(job_options)
             if "spawn" in job_options:
                 spawn_config = SpawnConfig(**job_options["spawn"])
             if "input_ref" in job_options:
@@ -208,11 +213,21 @@ class Executor:
 
     def _perform(self, execution: JobExecution) -> Any:
         RUNNING.set(execution)
-        self.interrupts.arm(execution.run_options.soft_timeout)
+        options = execution.run_options
+        self.interrupts.arm(options.soft_timeout)
         try:
+            if options.memory_limit is not None or options.cpu_limit is not None:
+                self._limit(execution)
             return execution.run_body()
         finally:
             self.interrupts.disarm()
+
+    def _limit(self, execution: JobExecution) -> None:
+        options = execution.run_options
+        if self.on_limited is not None:
+            self.on_limited(execution.job.id, options)
+        if options.cpu_limit is not None:
+            self.interrupts.limit_cpu(options.cpu_limit)
 
     def _perform_in_transaction(self, execution: JobExecution) -> Outcome:
         """Body, result, children and end in one transaction, fenced by the lease."""

@@ -1,4 +1,4 @@
-"""Interrupts: signals that stop a body in a child's main thread: soft timeout and cancel."""
+"""Interrupts: signals that stop a body in a child's main thread: timeout, CPU limit, cancel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import types
 
-from hammerflow.errors import SoftTimeout
+from hammerflow.errors import CpuLimitExceeded, SoftTimeout
 
 __all__ = ["CANCEL_SIGNAL", "CancelAsked", "Interrupts"]
 
@@ -37,6 +37,7 @@ class Interrupts:
         self._pid = 0
         self._in_body = False
         self._soft_timeout: float | None = None
+        self._cpu_limit: float | None = None
 
     def install(self) -> None:
         """Handle the two signals in this process; call it in the main thread."""
@@ -60,9 +61,19 @@ class Interrupts:
             self._soft_timeout = soft_timeout
             signal.setitimer(signal.ITIMER_REAL, soft_timeout)
 
+    def limit_cpu(self, seconds: float) -> None:
+        """Interrupt the body that runs once this process has used ``seconds`` more of CPU time."""
+        if self._pid:
+            self._cpu_limit = seconds
+            signal.signal(signal.SIGPROF, self._on_cpu_limit)
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+
     def disarm(self) -> None:
         """The body has ended; harmless if it had ended before."""
         self._in_body = False
+        if self._cpu_limit is not None:
+            self._cpu_limit = None
+            signal.setitimer(signal.ITIMER_PROF, 0)
         if self._soft_timeout is not None:
             self._soft_timeout = None
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -71,6 +82,11 @@ class Interrupts:
         soft_timeout = self._soft_timeout
         if soft_timeout is not None and self._may_raise():
             raise SoftTimeout(f"the soft timeout of {soft_timeout:g} s is over")
+
+    def _on_cpu_limit(self, number: int, frame: types.FrameType | None) -> None:
+        cpu_limit = self._cpu_limit
+        if cpu_limit is not None and self._may_raise():
+            raise CpuLimitExceeded(f"the CPU limit of {cpu_limit:g} s is used up")
 
     def _on_cancel(self, number: int, frame: types.FrameType | None) -> None:
         if self._may_raise():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ class AsyncChildHandle(ChildHandle):
 
     kind = ASYNC
 
+    _ended_at: float = 0.0
     _in_flight: dict[bytes, _InFlight] = field(default_factory=dict)
     _stop_by: dict[bytes, float] = field(default_factory=dict)  # timed out, and asked to stop
 
@@ -36,6 +38,11 @@ class AsyncChildHandle(ChildHandle):
     def is_busy(self) -> bool:
         """Whether it has jobs."""
         return bool(self._in_flight)
+
+    @property
+    def idle_since(self) -> float:
+        """When it ended its last job, or was requested; infinity while it has jobs."""
+        return math.inf if self._in_flight else max(self._ended_at, self.started_at)
 
     @property
     def load(self) -> int:
@@ -61,6 +68,7 @@ class AsyncChildHandle(ChildHandle):
             outcome = unpack_outcome(code, fields)
             job = self._in_flight.pop(job_id)
             self._stop_by.pop(job_id, None)
+            self._ended_at = now
             self._end(job.held, outcome, results, now - job.began_at)
 
     def drop(self, results: RoundResults, now: float) -> None:

@@ -38,6 +38,8 @@ class ChildGroup(Generic[H]):
 
     Attributes:
         wanted: how many children there should be.
+        spare: for how many more children jobs may be claimed, though none is free; an elastic
+            worker starts them if the claim finds any.
         has_room: condition on the pool's lock; notified when a claim is worth while.
         wants_room: whether the claimer waits for that.
         not_before: when the next child may be forked (after deaths in quick succession).
@@ -56,6 +58,7 @@ class ChildGroup(Generic[H]):
         self.suspects = Suspects(peers)
         self.prefetch = Prefetch()
         self.wanted = 0
+        self.spare = 0
         self.task_ids: list[int] = []
         self.has_room = threading.Condition(lock)
         self.wants_room = False
@@ -91,6 +94,11 @@ class ChildGroup(Generic[H]):
         idle = (child for child in self.children if child.is_staying and not child.is_busy)
         for child in islice(idle, max(0, -self.missing)):
             child.is_retiring = True
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a child has been requested and is not ready yet."""
+        return any(child.is_staying and not child.is_ready for child in self.children)
 
     @property
     def has_waiting(self) -> bool:
@@ -163,7 +171,16 @@ class SerialChildGroup(ChildGroup[SerialChildHandle]):
         idle = sum(child.is_free for child in self.children)
         moving = idle + sum(c.is_busy and now - c.active_at < STUCK for c in self.children)
         held = self.backlog.count + sum(child.load for child in self.children)
-        return self.prefetch.room(children=moving, idle=idle, held=held, backlog=self.backlog.count)
+        backlog = self.backlog.count
+        room = self.prefetch.room(children=moving, idle=idle, held=held, backlog=backlog)
+        return max(room, self.spare - backlog)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait because no child is free."""
+        if any(child.is_free for child in self.children):
+            return 0
+        return self.backlog.count + sum(child.unstarted for child in self.children)
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to children that are free, and tiny jobs to those that soon will be."""
@@ -222,7 +239,13 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
         """How many jobs to claim now."""
         if self.suspects.count >= _MOST_SUSPECTS:
             return 0
-        return max(0, sum(map(self._free_slots, self.children)) - self.backlog.count)
+        free = sum(map(self._free_slots, self.children))
+        return max(0, max(free, self.spare) - self.backlog.count)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait because no slot is free."""
+        return 0 if any(map(self._free_slots, self.children)) else self.backlog.count
 
     def dispatch(self, now: float) -> None:
         """Give the backlog to free slots, spread over the children."""

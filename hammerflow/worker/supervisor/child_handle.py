@@ -17,13 +17,22 @@ from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Released, Re
 from hammerflow.worker.failures import (
     CLOSED_PIPES,
     dropped_job,
-    hard_timeout,
     lost_child,
     self_cancelled,
     uncharged,
 )
 from hammerflow.worker.processes import kill_family
-from hammerflow.worker.protocol import ASK, HELLO, JOBS, PROGRESS, QUIT, RUNS, pack
+from hammerflow.worker.protocol import (
+    ASK,
+    HELLO,
+    JOBS,
+    LIMITED,
+    PROGRESS,
+    QUIT,
+    RUNS,
+    LimitedBody,
+    pack,
+)
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
@@ -32,12 +41,12 @@ __all__ = ["ChildHandle", "JobDeadline", "KillReason"]
 
 
 class KillReason(NamedTuple):
-    """Why the supervisor kills a child. A job that exceeded its timeout is named, with the timeout
-    in seconds; other jobs of the child are not at fault and released without a charge."""
+    """Why the supervisor kills a child. A job that exceeded its timeout or a limit is named, with
+    its failure; other jobs of the child are not at fault and released without a charge."""
 
     why: str  # continues "killing child 4711: ..."
     job_id: bytes | None = None
-    timeout: float = 0.0
+    failure: Failure | None = None
 
 
 class JobDeadline(NamedTuple):
@@ -69,6 +78,7 @@ class ChildHandle(ABC):
         is_retiring: it gets no more jobs, and ends when it is free.
         is_isolated: it was given a suspect, and gets no other job.
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
+        limited: the body with limits that it runs, until its job has ended.
         dropped: jobs that it does not run, though it was given them and has reported no outcome.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
@@ -94,6 +104,7 @@ class ChildHandle(ABC):
     kill_reason: KillReason | None = None
     quit_reason: str | None = None
     jobs_ended: int = 0
+    limited: LimitedBody | None = None
     dropped: list[HeldJob] = field(default_factory=list)
     kill_at: dict[bytes, float] = field(default_factory=dict)
     _known_queues: set[int] = field(default_factory=set)
@@ -152,6 +163,11 @@ class ChildHandle(ABC):
     def is_busy(self) -> bool:
         """Whether it has jobs."""
 
+    @property
+    @abstractmethod
+    def idle_since(self) -> float:
+        """When it ended its last job, or was requested; infinity while it has jobs."""
+
     @abstractmethod
     def give(self, worker_id: int, jobs: list[Claimed], now: float) -> None:
         """Send it jobs that were claimed under one registration."""
@@ -172,7 +188,7 @@ class ChildHandle(ABC):
         self.channel.send(pack([ASK]))
 
     def outcome_after_death(self, job: Claimed, others: int) -> Outcome:
-        """How a job ended that this child ran when it died: lost, timed out, or released if the
+        """How a job ended that this child ran when it died: lost, over a limit, or released if the
         supervisor killed the child for another reason, or it died with its fork server.
 
         Args:
@@ -184,10 +200,10 @@ class ChildHandle(ABC):
                 return Released()
             status = CLOSED_PIPES if self.is_mute else self.status
             return self._loss(job, lost_child(self.pid, status), others)
-        if reason.job_id != job.id:
+        failure = reason.failure
+        if reason.job_id != job.id or failure is None:
             return Released()
-        failure = hard_timeout(reason.timeout)
-        return self._retried(job, failure, may_retry=options.retries_timeouts)
+        return self._retried(job, failure, may_retry=failure.type not in options.unretried)
 
     def outcome_of_dropped(self, job: Claimed) -> Outcome:
         """How a job ended that this child has dropped."""
@@ -233,6 +249,8 @@ class ChildHandle(ABC):
     def _receive_common(self, message: list[Any], results: RoundResults) -> None:
         if message[0] == PROGRESS:
             results.notes.append((message[1], message[2], message[3]))
+        elif message[0] == LIMITED:
+            self.limited = LimitedBody(*message[1:])
         elif message[0] == HELLO:
             self.is_ready = True
             self.learn_pid(message[1])

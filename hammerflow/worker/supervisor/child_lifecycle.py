@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hammerflow.worker.failures import how_it_ended
+from hammerflow.worker.failures import hard_timeout, how_it_ended
 from hammerflow.worker.limits import why_refused
 from hammerflow.worker.logs import facts
 from hammerflow.worker.processes import exit_status, has_ended, kill_group
@@ -23,6 +23,7 @@ from hammerflow.worker.supervisor.child_handle import KillReason
 from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
+from hammerflow.worker.supervisor.limit_watch import LimitWatch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 from hammerflow.worker.supervisor.serial_handle import STALLED
 
@@ -54,7 +55,7 @@ class ChildLifecycle:
     Callers hold the pool's lock.
 
     Attributes:
-        wanted: how many children of each kind that the app's tasks need.
+        wanted: how many children, at least, of each kind that the app's tasks need.
     """
 
     groups: Sequence[Group]
@@ -62,6 +63,7 @@ class ChildLifecycle:
     job_log: JobLog
     wanted: int
     on_fork_server_lost: Callable[[str], None]
+    limit_watch: LimitWatch
     catalog: TaskCatalog = field(default_factory=lambda: TaskCatalog([]))
     _fork_server: ForkServerClient | None = None
     # The living children of each fork server. An old one is kept until its last child has ended:
@@ -93,7 +95,7 @@ class ChildLifecycle:
         self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
         for group in self.groups:
             group.task_ids = catalog.ids(is_async=group.is_async)
-            group.wanted = self.wanted if group.task_ids else 0
+            group.wanted = max(group.wanted, self.wanted) if group.task_ids else 0
             group.not_before, group.refusals = 0.0, 0
             group.has_room.notify_all()
 
@@ -314,6 +316,8 @@ class ChildLifecycle:
             child.kill()  # without a reason: what it ran counts as lost
         if child.dropped:
             self._drop(child, results, now)
+        if child.limited is not None:
+            self.limit_watch.wake()
         if child.jobs_ended:
             group.quick_deaths = 0
         if child.is_ready:
@@ -413,7 +417,7 @@ class ChildLifecycle:
             _, late, timeout = deadline
             if not child.ask_to_stop(late, now):
                 why = f"its job exceeded the timeout of {timeout:g} s"
-                self.kill(child, KillReason(why, late.job.id, timeout), late)
+                self.kill(child, KillReason(why, late.job.id, hard_timeout(timeout)), late)
                 return
         if any(at <= now for at in child.kill_at.values()):
             held = next((held for held in child.running() if held.job.id in child.kill_at), None)

@@ -13,6 +13,7 @@ from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.pool import Pool
+from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
 
 __all__ = ["Claimer"]
@@ -45,6 +46,7 @@ class Claimer:
     name: str
     worker_id: Callable[[], int]
     queue_order: QueueOrder
+    caps: QueueCaps
     database_status: DatabaseStatus
     is_full: Callable[[], bool]
     is_quiet: Callable[[], bool]
@@ -115,31 +117,42 @@ class Claimer:
     def _claim(self, room: int) -> None:
         """Claim from the queues in turn until the room is filled."""
         left, changes = room, -1
-        passed, waits = False, []
+        passed, empty, waits = False, set[str](), list[float]()
         if self.burst:
             if self.store.jobs.promote().count:
                 self.pool.note_change()  # the other claimer has found nothing too early
             changes = self.pool.changes if self.is_quiet() else -1
-        for queue in self.queue_order.order():
-            worker_id = self.worker_id()
-            jobs = self.store.jobs.claim(
-                worker_id, queue=queue, task_ids=self.group.task_ids, limit=left,
-                thorough=self.burst,
-            )  # fmt: skip
-            if jobs:
-                self.pool.offer(self.group, worker_id, jobs, queue)
-                left -= len(jobs)
-            if (wait := self.store.jobs.claim_wait(queue, self.group.task_ids)) is not None:
+        for queue, share in self.queue_order.shares(room, self.name):
+            if queue in empty:
+                continue
+            limit = min(share, left)
+            with self.caps.room_of(queue, limit) as most:
+                count = self._claim_from(queue, most) if most > 0 else 0
+            left -= count
+            wait = self.store.jobs.claim_wait(queue, self.group.task_ids) if most > 0 else None
+            if wait is not None:
                 waits.append(wait)
             if left <= 0:
                 self._rung = True  # there may be more
                 break
-            passed |= self.store.jobs.has_passed(queue, self.group.task_ids)
+            if count < limit:
+                empty.add(queue)
+                if count < most:  # else it is at its cap
+                    passed |= self.store.jobs.has_passed(queue, self.group.task_ids)
         if left == room and not waits:
             self.empty_at = changes
         self._short = self._short + 1 if passed else 0
         pause = self.poll if not passed else min(self.poll, _PASSED * 2 ** min(self._short, 10))
         self._next_poll = time.monotonic() + min([pause * random.uniform(0.9, 1.0), *waits])
+
+    def _claim_from(self, queue: str, limit: int) -> int:
+        worker_id = self.worker_id()
+        jobs = self.store.jobs.claim(
+            worker_id, queue=queue, task_ids=self.group.task_ids, limit=limit, thorough=self.burst
+        )
+        if jobs:
+            self.pool.offer(self.group, worker_id, jobs, queue)
+        return len(jobs)
 
     def _pause(self, seconds: float) -> None:
         with self.group.has_room:

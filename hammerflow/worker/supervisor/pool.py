@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 
+from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
 from hammerflow.text import counted
@@ -20,10 +21,13 @@ from hammerflow.worker.supervisor.child_group import (
     Handle,
     SerialChildGroup,
 )
+from hammerflow.worker.supervisor.child_handle import KillReason
 from hammerflow.worker.supervisor.child_lifecycle import ChildLifecycle
+from hammerflow.worker.supervisor.child_sizer import ChildSizer
 from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
+from hammerflow.worker.supervisor.limit_watch import LimitWatch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 from hammerflow.worker.supervisor.suspects import Suspects
 
@@ -97,9 +101,16 @@ class Pool:
         self.async_ = AsyncChildGroup(self.lock, self._queues, suspects, slots=options.async_slots)
         self.groups: tuple[Group, Group] = (self.serial, self.async_)
         self._event_loop = EventLoop()
+        self._limit_watch = LimitWatch(self.lock, self.serial, self._kill_for_limit)
         self._children = ChildLifecycle(
-            self.groups, self._event_loop, self._job_log, options.processes, on_fork_server_lost
-        )
+            self.groups, self._event_loop, self._job_log, options.child_range.least,
+            on_fork_server_lost, self._limit_watch,
+        )  # fmt: skip
+        self._sizers = [
+            ChildSizer(group, options.child_range, options.child_cooldown)
+            for group in self.groups
+            if options.child_range.least < options.child_range.most
+        ]
         self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
@@ -134,6 +145,11 @@ class Pool:
         with self.lock:
             return self.serial.held() + self.async_.held()
 
+    def count_of(self, queue: str) -> int:
+        """How many jobs of a queue were claimed and have not ended."""
+        queue_id = name_id(queue)
+        return sum(held.job.queue_id == queue_id for held in self.held())
+
     @property
     def missing_children(self) -> int:
         """How many children fewer than usual are there to take jobs."""
@@ -143,6 +159,11 @@ class Pool:
                 max(0, group.wanted - count)
                 for group, count in zip(self.groups, ready, strict=True)
             )
+
+    @property
+    def size(self) -> int:
+        """How many children of a kind there should be now."""
+        return max(group.wanted for group in self.groups)
 
     @property
     def retired_fork_servers(self) -> int:
@@ -235,9 +256,15 @@ class Pool:
         with self.lock:
             self._is_over = True
             self._event_loop.wake()
+        self._limit_watch.stop()
         if self._thread.is_alive():
             self._thread.join(5.0)
         self._children.close()
+
+    def _kill_for_limit(self, child: Handle, reason: KillReason) -> None:
+        held = next((held for held in child.running() if held.job.id == reason.job_id), None)
+        self._children.kill(child, reason, held)
+        self._event_loop.wake()
 
     def _run(self) -> None:
         while not self._is_over:
@@ -277,6 +304,8 @@ class Pool:
         The dead are reaped first, so that their unstarted jobs and their places are free for the
         rest: new children, and jobs for all that are free. What then still waits is too much.
         """
+        for sizer in self._sizers if not self._is_draining else ():
+            sizer.update(now)  # first: the children that it retires end in the next line
         self._children.check_all(results, now)
         for group in self.groups:
             if self._is_draining:
@@ -304,6 +333,7 @@ class Pool:
     def _next_wake(self, now: float) -> float:
         """When there is something to do that no message announces; infinity for never."""
         times = [*self._children.wake_times()]
+        times += [sizer.next_update() for sizer in self._sizers if not self._is_draining]
         for group in self.groups:
             times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
             if group.suspects:

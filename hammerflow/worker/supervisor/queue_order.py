@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Mapping
 
@@ -9,18 +10,21 @@ __all__ = ["QueueOrder"]
 
 
 class QueueOrder:
-    """Smooth weighted round-robin: with ``high:5,default:1`` five of six claims begin with high,
-    evenly spread; the room that is left goes to the others, the heaviest first. At each turn every
-    queue earns its weight as credit, and the richest one pays for the turn (as nginx does it).
+    """Shares of the jobs that are started: with ``high:5,default:1`` five of six that a worker
+    claims are of high while both queues have jobs, however long these run. What one queue cannot
+    fill goes to the others at once, the heaviest first, and is charged to nobody.
 
-    With None for ``weights`` every queue that appears is served, with equal weights.
+    Without weights every queue that appears is served. They take turns at being first, and each
+    claim takes what it can get: one statement is enough where the first queue fills the room.
     """
 
     def __init__(self, weights: Mapping[str, int] | None) -> None:
         self.is_open = weights is None
         self._lock = threading.Lock()
         self._weights: dict[str, int] = dict(weights or {})
-        self._credit: dict[str, int] = dict.fromkeys(self._weights, 0)
+        #: What a queue is owed, in jobs, by who claims: sync and async jobs are claimed apart.
+        self._owed: dict[tuple[str, str], float] = {}
+        self._turn = 0
         self._paused: set[str] = set()
 
     @property
@@ -34,7 +38,6 @@ class QueueOrder:
         with self._lock:
             new = [name for name in names if name not in self._weights] if self.is_open else []
             self._weights.update(dict.fromkeys(new, 1))
-            self._credit.update(dict.fromkeys(new, 0))
             return bool(new)
 
     def set_paused(self, names: Iterable[str]) -> bool:
@@ -44,15 +47,33 @@ class QueueOrder:
             self._paused = set(names)
             return bool(resumed)
 
-    def order(self) -> list[str]:
-        """The queues to claim from now, the one whose turn it is first."""
+    def shares(self, room: int, claimer: str) -> list[tuple[str, int]]:
+        """The queues to claim from now, in order, and how many jobs from each at most. A queue is
+        named again after all others for what they have left."""
         with self._lock:
             open_ = [name for name in self._weights if name not in self._paused]
             if len(open_) < 2:
-                return open_
-            for name in open_:
-                self._credit[name] += self._weights[name]
-            first = max(open_, key=lambda name: self._credit[name])
-            self._credit[first] -= sum(self._weights[name] for name in open_)
+                return [(name, room) for name in open_]
+            if self.is_open:
+                self._turn = (self._turn + 1) % len(open_)
+                turns = open_[self._turn :] + open_[: self._turn]
+                return [(name, room) for name in turns]
             rest = sorted(open_, key=lambda name: -self._weights[name])
-            return [first, *(name for name in rest if name != first)]
+            return self._split(room, open_, claimer) + [(name, room) for name in rest]
+
+    def _split(self, room: int, names: list[str], claimer: str) -> list[tuple[str, int]]:
+        """The room by weight in whole jobs; the remainders are kept for the next time."""
+        total = sum(self._weights[name] for name in names)
+        owed = {
+            name: self._owed.get((claimer, name), 0.0) + room * self._weights[name] / total
+            for name in names
+        }
+        shares = {name: max(0, math.floor(owed[name])) for name in names}
+        left = room - sum(shares.values())
+        names = sorted(names, key=lambda name: shares[name] - owed[name])
+        for name in names[: max(0, left)]:
+            shares[name] += 1
+        for name in names:
+            most = len(names) - 1.0  # more comes only of queues that were paused meanwhile
+            self._owed[claimer, name] = max(-most, min(most, owed[name] - shares[name]))
+        return [(name, shares[name]) for name in names if shares[name]]

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.outcome import Outcome
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.notifiers import Listener, open_notifier
 from hammerflow.services.base import Service
@@ -33,6 +35,7 @@ from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.pool import Pool
+from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
 from hammerflow.worker.supervisor.settler import Settler
 
@@ -74,7 +77,7 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
-        self._missing = 0  # children, as doctor is told
+        self._missing, self._size = 0, options.child_range.least  # children, as doctor is told
         self._complete_at = now()  # when none was missing last
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = store
@@ -100,10 +103,7 @@ class Runtime:
             self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
             on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
         )  # fmt: skip
-        self._claimers = [
-            self._new_claimer("claimer", self.pool.serial),
-            self._new_claimer("async-claimer", self.pool.async_),
-        ]
+        self._claimers = self._new_claimers()
         self._promoter = Promoter(self._store, poll=self._poll, on_ready=self._on_ready)
         self._cancellation_poller = CancellationPoller(
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
@@ -124,12 +124,20 @@ class Runtime:
         return Pool(
             self._options,
             log_level=logging.INFO if logs_all else logging.DEBUG,
-            deliver=self._settler.put,
+            deliver=self._put_and_ring if self._options.caps else self._settler.put,
             on_progress=self._progress.record,
             on_fork_server_lost=on_fork_server_lost,
         )
 
-    def _new_claimer(self, name: str, group: Group) -> Claimer:
+    def _new_claimers(self) -> list[Claimer]:
+        caps = QueueCaps(self._options.caps, self.pool.count_of)
+        names = ("claimer", "async-claimer")
+        return [
+            self._new_claimer(name, group, caps)
+            for name, group in zip(names, self.pool.groups, strict=True)
+        ]
+
+    def _new_claimer(self, name: str, group: Group, caps: QueueCaps) -> Claimer:
         return Claimer(
             self._store,
             self.pool,
@@ -137,6 +145,7 @@ class Runtime:
             name,
             worker_id=lambda: self._registrar.worker_id or 0,
             queue_order=self._queue_order,
+            caps=caps,
             database_status=self._database_status,
             is_full=lambda: (
                 self._settler.is_full or self._is_isolated or self._registrar.worker_id is None
@@ -195,7 +204,7 @@ class Runtime:
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
             database_from=self._settings.database_source,
-            doorbell=self._settings.bell, children=self._options.processes,
+            doorbell=self._settings.bell, children=self._options.child_range.to_plain(),
             tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             queues="all" if self._queue_order.is_open else ",".join(self._queue_order.names),
         )  # fmt: skip
@@ -236,8 +245,9 @@ class Runtime:
             self._complete_at = now()
         elif now() - self._complete_at < _MISSING_WAIT:
             missing = self._missing
-        if missing != self._missing:
-            self._missing = missing
+        size = self.pool.size
+        if (missing, size) != (self._missing, self._size):
+            self._missing, self._size = missing, size
             self._registrar.tell()
             self._housekeeping.wake(self._registrar)
 
@@ -324,6 +334,11 @@ class Runtime:
         self._store.close()
         return is_written
 
+    def _put_and_ring(self, worker_id: int, pairs: list[tuple[Claimed, Outcome]]) -> None:
+        """As the settler's put, where a queue may have been at its cap until now."""
+        self._settler.put(worker_id, pairs)
+        self._ring_here()
+
     def _on_settled(self, settlement: Settlement) -> None:
         if settlement.queues:
             self._on_ready(settlement.queues)
@@ -377,7 +392,7 @@ class Runtime:
         queues = self._queue_order.names
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
-            "children": self._options.processes, "missing": self._missing, "queues": queues,
+            "children": self._size, "missing": self._missing, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
         }  # fmt: skip
         if self._new_queues is None:

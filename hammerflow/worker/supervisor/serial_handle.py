@@ -64,6 +64,11 @@ class SerialChildHandle(ChildHandle):
         return bool(self._chunks)
 
     @property
+    def idle_since(self) -> float:
+        """When it ended its last job, or was requested; infinity while it has jobs."""
+        return math.inf if self._chunks else max(self.active_at, self.started_at)
+
+    @property
     def is_free(self) -> bool:
         """Whether it would begin at once with jobs that it is given."""
         return not self._chunks and self.takes_jobs
@@ -221,7 +226,7 @@ class SerialChildHandle(ChildHandle):
         return self._chunks[0]
 
     def _advance(self, chunk: _Chunk, count: int, now: float) -> None:
-        self.active_at, self._has_begun = now, False
+        self.active_at, self._has_begun, self.limited = now, False, None
         chunk.done += count
         if chunk.done == len(chunk.jobs):
             self._chunks.popleft()

@@ -1,0 +1,170 @@
+"""An elastic worker: more children while jobs wait, fewer when idle, and no job pays for that."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hammerflow.errors import ConfigError
+from hammerflow.worker.memory import available_bytes
+from hammerflow.worker.options import ChildRange, WorkerOptions
+from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.child_group import SerialChildGroup
+from hammerflow.worker.supervisor.child_sizer import ChildSizer
+from tests.acceptance.kit import Shop, Worker
+from tests.support.waiting import until
+from tests.worker.kit import claimed
+
+
+def _wave(shop: Shop, worker: Worker, number: int) -> list[Any]:
+    """Eight jobs for at most six children, of which some end early."""
+    gates = {shop.send("hold", gate): gate for gate in [f"gate-{number}-{i}" for i in range(8)]}
+    ids = {result.id.hex: result for result in gates}
+
+    def begun() -> list[Any]:
+        return [ids[run.job] for run in shop.ledger.runs() if run.job in ids]
+
+    until("the most children", lambda: len(worker.children()) == 7)
+    until("all of them run one", lambda: len(begun()) == 6)
+    for result in begun()[:3]:
+        shop.open(gates[result])
+    until("the last two began", lambda: len(begun()) == 8)
+    for gate in gates.values():
+        shop.open(gate)
+    return [*gates]
+
+
+def test_children_follow_the_load_and_no_job_is_lost(sqlite_shop: Shop) -> None:
+    shop, sent = sqlite_shop, []
+    with shop.worker("--child-cooldown", "0.5", "--async-slots", "1", children="1:6") as worker:
+        for number in range(2):
+            sent += _wave(shop, worker, number)
+            shop.wait_until_quiet()
+            until("back to the least", lambda: len(worker.children()) == 2)
+        slow = [shop.send("hold_async", "async-gate") for _ in range(3)]
+        until("more async ones", lambda: len(worker.children()) == 4)
+        shop.open("async-gate")
+        shop.wait_until_quiet()
+        assert "child died" not in worker.log and "killing child" not in worker.log
+    shop.check([*sent, *slow], most_attempts=1)
+
+
+class _Sized:
+    """A group with handles of children that nobody has forked, and its sizer."""
+
+    def __init__(self, least: int, most: int, available: float) -> None:
+        self.group = SerialChildGroup(threading.RLock(), {}, [])
+        self.group.wanted = least
+        limits = ChildRange(least, most)
+        self.sizer = ChildSizer(self.group, limits, 10.0, lambda: available)
+        self.now = 1000.0
+
+    def start(self) -> None:
+        while self.group.missing > 0:
+            channel = ChildChannel()
+            channel.handed_over()
+            child = self.group.add(1, channel, TaskCatalog([]), self.now)
+            child.is_ready = True
+
+    def grow(self) -> int:
+        """The size after jobs have waited for a second, more than enough."""
+        self.group.add_jobs(1, [claimed() for _ in range(20)], self.now)
+        self.group.dispatch(self.now)
+        for _ in range(2):
+            self.sizer.update(self.now)
+            self.now += 1.0
+        return self.group.wanted
+
+    def close(self) -> None:
+        for child in self.group.children:
+            child.channel.close()
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "wanted"), [(1 << 20, [3, 4, 6, 8, 8]), (24, [3, 4, 5, 6, 7]), (8, [2, 2])]
+)
+def test_it_grows_by_half_where_memory_is_left(mebibytes: int, wanted: list[int]) -> None:
+    sized = _Sized(2, 8, mebibytes << 20)
+    sizes = []
+    for _ in wanted:
+        sized.start()
+        sizes.append(sized.grow())
+        sized.now += 10.0
+    sized.close()
+
+    assert sizes == wanted
+
+
+def test_only_idle_children_are_retired_and_they_get_no_more_jobs() -> None:
+    sized = _Sized(1, 4, 1 << 40)
+    sized.group.wanted = 4
+    sized.start()
+    sized.group.add_jobs(1, [claimed(), claimed()], sized.now)
+    sized.group.dispatch(sized.now)
+    busy = [child for child in sized.group.children if child.is_busy]
+
+    sized.sizer.update(sized.now + 9.9)
+    assert sized.group.wanted == 4
+    assert sized.sizer.next_update() == sized.now + 10.0
+    sized.sizer.update(sized.now + 10.0)
+
+    assert sized.group.wanted == 2 == len(busy)
+    assert [child for child in sized.group.children if child.takes_jobs] == busy
+    sized.close()
+
+
+def test_children_that_start_are_waited_for() -> None:
+    sized = _Sized(2, 8, 1 << 40)
+    sized.start()
+    assert sized.grow() == 3
+    assert sized.grow() == 3, "the third one was not even requested"
+    sized.start()
+    sized.group.children[-1].is_ready = False
+    assert sized.grow() == 3, "it will take a job once it is ready"
+    sized.close()
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "wanted"),
+    [
+        ("0::/a/b\n", {}, 5 << 20),
+        ("0::/a/b\n", {"a/memory.max": "max", "a/memory.current": "7"}, 5 << 20),
+        ("0::/a/b\n", {"a/memory.max": "3000", "a/memory.current": "2500",
+                       "a/memory.stat": "anon 1\ninactive_file 100\n"}, 600),
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": "900",
+                           "memory/a/memory.usage_in_bytes": "1000",
+                           "memory/a/memory.stat": "inactive_file 1\ntotal_inactive_file 2\n"}, 0),
+    ],
+)  # fmt: skip
+def test_memory_that_is_left(
+    tmp_path: Path, groups: str, files: dict[str, str], wanted: int
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   5120 kB\n")
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    assert available_bytes(tmp_path) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "limits"),
+    [(4, 4, (4, 4)), ("4", 4, (4, 4)), ("3:3", 3, (3, 3)), ("2:16", "2:16", (2, 16))],
+)
+def test_children_are_a_number_or_a_range(given: Any, kept: Any, limits: tuple[int, int]) -> None:
+    options = WorkerOptions(app="a:b", children=given)
+    assert (options.children, options.child_range) == (kept, limits)
+    assert WorkerOptions(app="a:b", children=options.children) == options
+
+
+@pytest.mark.parametrize("given", ["16:2", "0:4", "1:", ":4", "1:2:3", "1:2000", "a:b", 0, 2.0, ""])
+def test_other_ranges_are_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="or two as in 2:16"):
+        WorkerOptions(app="a:b", children=given)
