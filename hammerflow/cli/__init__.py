@@ -30,6 +30,7 @@ COMMANDS = {
     "queue": "List, pause and resume queues.",
     "schedule": "Show when a cron expression is due.",
     "spawn": "List, count and draw what jobs have spawned.",
+    "batch": "Create, list, show, retry, cancel and export batches.",
     "workflow": "Create, list, show, draw and control workflows.",
 }
 
