@@ -31,6 +31,7 @@ COMMANDS = {
     "limit": "List, set and remove rate and concurrency limits.",
     "schedule": "Show when a cron expression is due.",
     "spawn": "List, count and draw what jobs have spawned.",
+    "batch": "Create, list, show, retry, cancel and export batches.",
     "workflow": "Create, list, show, draw and control workflows.",
 }
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import click
 
 from hammerflow.app import Hammerflow
 from hammerflow.cli import job_view, options, output
+from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, told
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
-from hammerflow.cli.paging import Page, pages_of, show_listing
+from hammerflow.cli.paging import Page, show_listing
 from hammerflow.cli.queue_names import check_queue, warn_of_queue
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.options.checks import NAME_CHECK, ValueCheck
 from hammerflow.results.result import Result
+from hammerflow.results.waiting import announce
+from hammerflow.stores.cancellations import Told
 from hammerflow.stores.store import Store
 from hammerflow.text import either, safe_repr
 from hammerflow.workflows.positions import ParseError, read_json
@@ -175,12 +181,15 @@ _CANCELLABLE = tuple(state for state in JobState if not state.is_final)
 @options.choice_option("--state", values=_RETRIABLE, help="All jobs in this state, without IDs.")
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
+@options.bulk
 @options.shared
-def retry(session: Session, job_ids: tuple[str, ...], **chosen: Any) -> int:
+def retry(
+    session: Session, job_ids: tuple[str, ...], yes: bool, dry_run: bool, **chosen: Any
+) -> int:
     """Run jobs again, with all their attempts.
 
     The jobs must be failed, cancelled, skipped or parked. Name them by their IDs, or give --state,
-    which --queue and --task narrow.
+    which --queue and --task narrow: then their number is shown and asked for first.
 
     \b
     Example:
@@ -193,7 +202,18 @@ def retry(session: Session, job_ids: tuple[str, ...], **chosen: Any) -> int:
 
     if not job_ids and chosen["state"] is None:
         raise click.UsageError("name jobs by their IDs, or all of a state by --state")
-    return _each(session, job_ids, chosen, replay, _RETRIABLE)
+    _check_choice(job_ids, chosen, dry_run=dry_run)
+    if job_ids:
+        return _each(session, job_ids, replay)
+    with session.backend() as backend:
+        selection = Selection(session, backend.store, chosen, _RETRIABLE)
+        number, newest = selection.count()
+
+        def answers() -> Iterator[Answer]:
+            for job_id in selection.ids(newest):
+                yield _outcome(backend, str(uuid.UUID(bytes=job_id)), replay, is_only=False)
+
+        return run_in_bulk(session, "retry", number, answers, yes=yes, dry_run=dry_run)
 
 
 @command.command("cancel")
@@ -201,34 +221,70 @@ def retry(session: Session, job_ids: tuple[str, ...], **chosen: Any) -> int:
 @options.choice_option("--state", values=_CANCELLABLE, help="Only jobs in this state, without IDs.")
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
+@options.flag("--tree", help="Also cancel all that these jobs have spawned or are spawning.")
 @options.cancel_reason
+@options.bulk
 @options.shared
-def cancel(session: Session, job_ids: tuple[str, ...], reason: str, **chosen: Any) -> int:
+def cancel(
+    session: Session, job_ids: tuple[str, ...], reason: str, tree: bool, yes: bool, dry_run: bool,
+    **chosen: Any,
+) -> int:  # fmt: skip
     """Cancel jobs, running ones included.
 
     Name them by their IDs, or all that have not ended by --state, --queue or --task. Jobs that have
-    not started are cancelled at once; workers are told to stop those that run.
+    not started are cancelled at once; workers are told to stop those that run. With filters or
+    --tree their number is shown and asked for first. They are cancelled 500 at a time: a command
+    that was interrupted is given once more.
 
     \b
-    Example:
+    Examples:
       hammerflow job cancel --queue mail --state ready
+      hammerflow job cancel 01a1fc00 --tree
     """
-
-    def stop(result: Result[Any]) -> str:
-        state = result.cancel(reason)
-        if state is JobState.RUNNING:
-            return "running, its worker was told to stop it"
-        if state.is_final and state is not JobState.CANCELLED:
-            if not job_ids:
-                return f"{state} meanwhile"
-            raise HammerflowError(
-                f"job {result.id} is {state} already, so there is nothing to cancel"
-            )
-        return state
-
     if not job_ids and not any(chosen.values()):
         raise click.UsageError("name jobs by their IDs, or by --state, --queue or --task")
-    return _each(session, job_ids, chosen, stop, _CANCELLABLE)
+    if tree and not job_ids:
+        raise click.UsageError("--tree needs the IDs of jobs")
+    _check_choice(job_ids, chosen, dry_run=dry_run and not tree)
+    if job_ids and not tree:
+        return _each(session, job_ids, partial(_cancel_one, reason=reason))
+    with session.backend() as backend:
+        cancellations = backend.store.cancellations
+        then = partial(announce, backend)
+        if tree:
+            roots = [find_job(backend.store, job_id) for job_id in job_ids]
+            number = sum(map(cancellations.unfinished_below, roots))
+            trees = (cancellations.of_tree(root, reason, then=then) for root in roots)
+            chunks = itertools.chain.from_iterable(trees)
+            answers = partial(told, _rung(backend, chunks), is_unended=True)
+        else:
+            selection = Selection(session, backend.store, chosen, _CANCELLABLE)
+            number, newest = selection.count()
+            ids = selection.ids(newest)
+            answers = partial(told, _rung(backend, cancellations.of_jobs(ids, reason, then=then)))
+        return run_in_bulk(session, "cancel", number, answers, yes=yes, dry_run=dry_run)
+
+
+def _cancel_one(result: Result[Any], reason: str) -> str:
+    state = result.cancel(reason)
+    if state.is_final and state is not JobState.CANCELLED:
+        raise HammerflowError(f"job {result.id} is {state} already, so there is nothing to cancel")
+    return cancel_words(state)
+
+
+def _rung(backend: SessionBackend, chunks: Iterable[Told]) -> Iterator[Told]:
+    """Chunks of a cancel; the workers that run some of these jobs are told after each."""
+    for chunk in chunks:
+        if JobState.RUNNING in chunk.values():
+            backend.notifier.ring_control()
+        yield chunk
+
+
+def _check_choice(job_ids: tuple[str, ...], chosen: Mapping[str, Any], *, dry_run: bool) -> None:
+    if job_ids and any(chosen.values()):
+        raise click.UsageError("give IDs or filters (--state, --queue, --task), not both")
+    if job_ids and dry_run:
+        raise click.UsageError("--dry-run counts what filters match: leave the IDs out")
 
 
 def _by_dependency(
@@ -247,24 +303,14 @@ def _by_dependency(
     return Page(found, before, is_tired=True)
 
 
-def _each(
-    session: Session, job_ids: tuple[str, ...], chosen: Mapping[str, Any],
-    act: Callable[[Result[Any]], str], states: Iterable[JobState],
-) -> int:  # fmt: skip
-    """Act on each job, whether or not the ones before it failed; 1 if any failed, else 0.
-
-    Args:
-        chosen: the filters that take the place of ids.
-        states: those in which jobs are looked for if no filter names one.
-    """
-    if job_ids and any(chosen.values()):
-        raise click.UsageError("give IDs or filters (--state, --queue, --task), not both")
+def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]], str]) -> int:
+    """Act on each job, whether or not the ones before it failed; 1 if any failed, else 0."""
     is_failed = False
 
-    def outcomes(backend: SessionBackend) -> Iterator[Mapping[str, str]]:
+    def outcomes(backend: SessionBackend) -> Iterator[Answer]:
         nonlocal is_failed
-        given = job_ids or _matching(session, backend.store, chosen, states)
-        for outcome in (_outcome(backend, id_, act, is_only=len(job_ids) == 1) for id_ in given):
+        for given in job_ids:
+            outcome = _outcome(backend, given, act, is_only=len(job_ids) == 1)
             is_failed = is_failed or "error" in outcome
             yield outcome
 
@@ -272,12 +318,8 @@ def _each(
         if session.as_json:
             output.show_json_list(outcomes(backend), is_lines=session.as_lines)
             return int(is_failed)
-        is_empty = True
         for each in outcomes(backend):
             output.say(f"{each['id']}  {each.get('now') or 'error: ' + each['error']}")
-            is_empty = False
-    if is_empty:
-        output.say("no matching jobs")
     return int(is_failed)
 
 
@@ -294,23 +336,6 @@ def _outcome(
             raise
         outcome["error"] = str(error)
     return outcome
-
-
-def _matching(
-    session: Session, store: Store, chosen: Mapping[str, Any], states: Iterable[JobState]
-) -> Iterator[str]:
-    """The ids of all jobs that the filters match, each once: pages go down the ids, so a job that
-    fails again meanwhile does not come back."""
-    if chosen["queue"] is not None:
-        check_queue(session, store, chosen["queue"])
-    for state in states if chosen["state"] is None else [JobState(chosen["state"])]:
-        filters = {**chosen, "state": state}
-
-        def read(mark: bytes | None, most: int, filters: Any = filters) -> Page[Job]:
-            return Page(*store.jobs.page(**filters, limit=most, before=mark))
-
-        for page in pages_of(read, limit=None):
-            yield from (str(job.id) for job in page.rows)
 
 
 def _tell_result(session: Session, result: Result[Any], wait: float) -> None:

@@ -32,8 +32,8 @@ from hammerflow.text import REASON
 from hammerflow.urls.database import parse_url
 
 __all__ = [
-    "Checked", "argument", "before", "cancel_reason", "choice_option", "flag", "hours", "interval",
-    "job_argument", "json_option", "limit", "name_option", "number_option", "of_table",
+    "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "flag", "hours",
+    "interval", "job_argument", "json_option", "limit", "name_option", "number_option", "of_table",
     "only_queue", "path_option", "seconds_option", "shared", "text_option", "updates",
     "watch_count",
 ]  # fmt: skip
@@ -161,6 +161,14 @@ job_argument = argument("job_id", metavar="ID")
 cancel_reason = text_option(
     "--reason", default="cancelled by hand", help="Why; kept in the database."
 )
+
+
+def bulk(command: F) -> F:
+    """``--yes`` and ``--dry-run``, for what changes many jobs."""
+    given = flag("--dry-run", help="Only show how many jobs it would be.")(command)
+    return flag("--yes", help="Do not ask.")(given)
+
+
 only_queue = name_option("--queue", help="Only jobs of this queue.")
 watch_count = checked(
     "--count", check=_COUNT, metavar="N", help="End after this many updates [default: no limit]."

@@ -17,6 +17,8 @@ class Settlement:
     held: set[bytes] = field(default_factory=set)
     # An earlier try had settled them; its reply was lost.
     earlier: set[bytes] = field(default_factory=set)
+    # They were asked to stop before this commit: they end as cancelled, whatever their outcome.
+    stopped: set[bytes] = field(default_factory=set)
     ended: list[bytes] = field(default_factory=list)  # in a final state now
     parked: list[bytes] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)  # in which jobs became ready

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 from hammerflow.canvas.chain import R as Item
 from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
-from hammerflow.options.checks import NOTE
+from hammerflow.options.checks import FLAG, NOTE
 from hammerflow.results.reading import decoded, failure_of_job, not_found
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
 from hammerflow.text import counted
@@ -120,8 +120,13 @@ class Result(Generic[R]):
                 return found
             after = page[-1].spawn_index or 0
 
-    def cancel(self, reason: str = "cancelled") -> JobState:
+    def cancel(self, reason: str = "cancelled", *, tree: bool = False) -> JobState:
         """Cancel the job, or ask the worker that runs it to stop it.
+
+        Args:
+            reason: why; kept in the database.
+            tree: also cancel what it has spawned, at any depth, and what it is spawning now. That
+                takes many transactions: if it is interrupted, call it again.
 
         Returns:
             CANCELLED if it had not started; RUNNING if its worker was told to stop it; else the
@@ -136,9 +141,21 @@ class Result(Generic[R]):
         )
         if state is None:
             raise not_found(self._backend, "job", self._key)
-        if state is JobState.RUNNING:
+        is_any_running = state is JobState.RUNNING
+        if FLAG(tree, "cancel(): tree"):
+            chunks = self._backend.store.cancellations.of_tree(
+                self._key, reason, then=partial(announce, self._backend)
+            )
+            for told in chunks:
+                is_any_running |= JobState.RUNNING in told.values()
+        if is_any_running:
             self._backend.notifier.ring_control()
         return state
+
+    async def acancel(self, reason: str = "cancelled", *, tree: bool = False) -> JobState:
+        """:meth:`cancel` without blocking the event loop. If it is cancelled while it runs, the
+        rest is cancelled all the same."""
+        return await self._backend.async_calls.write(partial(self.cancel, reason, tree=tree))
 
     def retry(self) -> None:
         """Run a failed, cancelled, skipped or parked job again, with all its attempts.

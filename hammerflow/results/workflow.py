@@ -396,6 +396,24 @@ def _dashed(id_: bytes) -> str:
 class BatchResult(WorkflowResult):
     """A handle on a batch by its id."""
 
+    def progress(self) -> float:
+        """The share of calls that have ended in any way, from 0 to 1."""
+        return self.stats().completion_percentage / 100
+
+    def seconds(self) -> float | None:
+        """How long it ran, until now or its end; None if the clock of its start is not known."""
+        row = self.row()
+        if row.created_at is None:
+            return None
+        ended = row.ended_at.timestamp() if row.ended_at else self._backend.store.clock()
+        return max(0.0, ended - row.created_at.timestamp())
+
+    def failed(self) -> Iterator[Result[Any]]:
+        """The Results of the first 1 000 calls that failed or were cancelled while they ran;
+        :meth:`retry` runs them again."""
+        for job_id, *_ in itertools.islice(self._failed(_ERRORS), _ERRORS):
+            yield Result(job_id, self._backend)
+
     def status(self) -> BatchStatus:
         """Counts, errors by job and success rate."""
         return BatchStatus(self.row().state.status, self.stats(), self.errors())

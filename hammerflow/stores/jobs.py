@@ -31,7 +31,7 @@ from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.transitions.cancel import StartedMeanwhile, cancel_job
+from hammerflow.stores.transitions.cancel import cancel_jobs
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.insert import insert_jobs
@@ -273,24 +273,20 @@ class Jobs(Verbs):
     def cancel(
         self, job_id: bytes, reason: str, *, then: Callable[[Settlement], None] = lambda _: None
     ) -> JobState | None:
-        """Ask a job to stop.
-
-        Args:
-            then: gets what followed from it, once it is committed.
+        """Ask a job to stop; ``then`` gets what followed from it, once it is committed.
 
         Returns:
             CANCELLED where it had not started; RUNNING where its worker was told; else the final
             state it has already; None for an unknown id.
         """
-        while True:
-            try:
-                state, settlement = self._run(
-                    lambda unit: (cancel_job(unit, job_id, reason), unit.settlement)
-                )
-            except StartedMeanwhile:
-                continue
+        told, passed = {}, {job_id}
+        while passed:
+            answers, settlement = self._run(
+                lambda unit: (cancel_jobs(unit, passed, reason), unit.settlement)  # noqa: B023
+            )
             then(settlement)
-            return state
+            told, passed = answers.told, answers.passed
+        return told.get(job_id)
 
     def replay(self, job_id: bytes, by: str = "") -> set[str]:
         """Put a failed, cancelled, skipped or parked job back to ready with all its attempts.
@@ -411,16 +407,21 @@ class Jobs(Verbs):
         A page that is not the last may be short: a row that cannot be read is left out, and so is a
         job that has left the state meanwhile.
         """
+        ids, after = self.ids_page(state=state, queue=queue, task=task, limit=limit, before=before)
+        return [job for job in self.get_many(ids) if state in (None, job.state)], after
+
+    def ids_page(
+        self, *, state: JobState | None, queue: str | None, task: str | None, limit: int,
+        before: bytes | None,
+    ) -> tuple[Sequence[bytes], bytes | None]:  # fmt: skip
+        """As :meth:`page`, but only the ids."""
         values: dict[str, Any] = {"before": before, "n": limit + 1}
-        values["queue"] = None if queue is None else name_id(queue)
-        values["task"] = None if task is None else name_id(task)
+        values |= {"queue": queue and name_id(queue), "task": task and name_id(task)}
         name = "ids_any" if state is None else f"ids_{state}"
         if state is not None and state in FINAL_CODES:
             name, values["state"] = "ids_done", FINAL_CODES[state]
         ids = self._database.column(name, **values)
-        jobs = self.get_many(ids[:limit])
-        found = [job for job in jobs if state is None or job.state is state]
-        return found, ids[limit - 1] if len(ids) > limit else None
+        return ids[:limit], ids[limit - 1] if len(ids) > limit else None
 
     def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""

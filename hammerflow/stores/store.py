@@ -8,6 +8,7 @@ from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
+from hammerflow.stores.cancellations import Cancellations
 from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dependencies import Dependencies
@@ -43,6 +44,7 @@ class Store:
         database.on_replaced = self.names.forget
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
+        self.cancellations = Cancellations(database, self.names, self.workflows)
         self.spawns = Spawns(database)
         self.dependencies = Dependencies(database)
         self.queues = Queues(database, self.names)

@@ -235,7 +235,12 @@ class Workflows(Verbs):
         return self.page(status=status, limit=limit, before=before)[0]
 
     def page(
-        self, *, status: WorkflowStatus | None = None, limit: int, before: bytes | None = None
+        self,
+        *,
+        status: WorkflowStatus | None = None,
+        kind: str | None = None,
+        limit: int,
+        before: bytes | None = None,
     ) -> tuple[Sequence[WorkflowRow], bytes | None]:
         """A page of :meth:`list`, and the id before which the next one begins; None after the last.
 
@@ -243,7 +248,7 @@ class Workflows(Verbs):
         """
         ids: set[bytes] = set()
         for low, high in [(None, None)] if status is None else _CODES[status]:
-            values = {"low": low, "high": high, "before": before, "n": limit + 1}
+            values = {"low": low, "high": high, "kind": kind, "before": before, "n": limit + 1}
             ids.update(self._database.column("workflow_ids", **values))
         newest = sorted(ids, reverse=True)
         return self.rows(newest[:limit]), newest[limit - 1] if len(newest) > limit else None
@@ -289,6 +294,19 @@ class Workflows(Verbs):
             for member in members:
                 without = member.state if member.task else "missing"  # its rows were deleted
                 yield member._replace(state=states.get(member.id, without))
+
+    def node_pages(self, workflow_id: bytes) -> Iterator[Sequence[bytes]]:
+        """The ids of its nodes (not of what these spawned) in order, page by page."""
+        after: bytes | None = _FIRST
+        while after is not None:
+            rows = self._database.rows("nodes_after", id=workflow_id, after=after, n=PAGE)
+            if rows:
+                yield [job_id for job_id, position in rows if position is not None]
+            after = rows[-1][0] if len(rows) == PAGE else None
+
+    def results_of(self, job_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The encoded results of these jobs."""
+        return [value for _, value in self._database.read(lambda tx: results_of(tx, job_ids))]
 
     def edges(self, parent_ids: Sequence[bytes]) -> Sequence[tuple[bytes, bytes, int]]:
         """(from, to, kind) of the edges that start at these."""

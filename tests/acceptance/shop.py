@@ -386,6 +386,63 @@ def deaf(seconds: float) -> None:
         time.sleep(seconds)
 
 
+@app.task(max_attempts=100, backoff=constant(0))
+def answers(how: str) -> str:
+    """Waits for a cancel, and answers it in its own way."""
+    with entered(how):
+        try:
+            time.sleep(60)
+        except BaseException:  # noqa: BLE001 - as bodies do
+            return _answer(how)
+    return "nobody asked"
+
+
+@app.task(max_attempts=100, backoff=constant(0))
+async def answers_async(how: str) -> str:
+    with entered(how):
+        try:
+            await asyncio.sleep(60)
+        except BaseException:  # noqa: BLE001 - as bodies do
+            return _answer(how)
+    return "nobody asked"
+
+
+@app.task(max_attempts=100, backoff=constant(0), in_transaction=True)
+def charge_after_all(mark: str) -> str:
+    """Swallows a cancel, writes its marker row, and completes."""
+    with entered(mark):
+        with contextlib.suppress(BaseException):
+            time.sleep(60)
+        _mark(mark)
+    return mark
+
+
+@app.spawner(max_attempts=100, backoff=constant(0), then=total.s())
+def spawn_after_all() -> Iterator[Signature]:
+    """Swallows a cancel, and yields children."""
+    with entered():
+        with contextlib.suppress(BaseException):
+            time.sleep(60)
+        yield from (leaf.s(i) for i in range(3))
+
+
+def _answer(how: str) -> str:
+    match how:
+        case "error":
+            raise ValueError("no")
+        case "retry":
+            raise Retry(after=0)
+        case "snooze":
+            raise Snooze(0)
+        case "cancel":
+            raise Cancel("its own reason")
+        case "exit":
+            os._exit(3)
+        case "late":
+            time.sleep(60)
+    return "swallowed"
+
+
 # -- bodies that spoil what they share
 
 

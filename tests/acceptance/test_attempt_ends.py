@@ -196,6 +196,35 @@ def test_a_body_that_does_not_heed_a_cancel_is_killed_after_the_grace(sqlite_sho
     shop.check([victim])
 
 
+def test_a_cancel_holds_whatever_the_body_answers(shop: Shop) -> None:
+    """Errors, retries, snoozes, exits and bodies that go on: none is run again. And a job that is
+    cancelled while no worker is alive never starts."""
+    early = [shop.send("note", 1), shop.send("note", 2, delay=0.1)]
+    assert [result.cancel("early") for result in early] == [JobState.CANCELLED] * 2
+    shop.desk.sql("CREATE TABLE marks (mark VARCHAR(40))")
+    plain = ("error", "retry", "snooze", "cancel", "exit", "late", "swallow")
+    with shop.worker("--grace", "1", children=len(plain) + 2) as worker:
+        asked = [shop.send("answers", how) for how in plain]
+        asked += [shop.send("answers_async", how) for how in plain if how not in ("exit", "late")]
+        asked.append(shop.send("spawn_after_all"))
+        if shop.desk.kind != "sqlite":  # there its transaction holds the only writer
+            asked.append(shop.send("charge_after_all", "mark"))
+        for result in asked:
+            shop.wait_for_run(result)
+
+        assert {result.cancel("enough") for result in asked} == {JobState.RUNNING}
+
+        for result in asked:
+            with pytest.raises(JobCancelled, match="enough"):
+                result.get(timeout=15)
+        shop.wait_until_quiet()
+        assert shop.ledger.counts(result.id.hex for result in asked) == {1: len(asked)}
+        assert shop.ledger.counts(result.id.hex for result in early) == {0: 2}
+        assert shop.desk.sql("SELECT mark FROM marks") == []
+        assert worker.complaints() == []
+    shop.check([*asked, *early])
+
+
 def test_what_bodies_do_around_their_end_harms_no_other_job(shop: Shop) -> None:
     """Hard exceptions, disorder in the process, exits on the loop: each costs its own attempt."""
     with shop.worker(children=1) as worker:

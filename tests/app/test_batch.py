@@ -256,3 +256,17 @@ def test_the_error_of_a_batch_names_the_call_at_fault(
     for bad, error in ((3, TypeError), (linked(), ConfigError)):
         with pytest.raises(error, match=r"signatures\[2\] of a batch"):
             list(app.batch(make([*good, bad])).calls())
+
+
+def test_the_handle_tells_progress_and_the_failed_part(
+    app: Hammerflow, b: SimpleNamespace, seen: list[Any]
+) -> None:
+    result = app.batch(calls(b, 1, -1, 2, -2)).enqueue()
+    assert (result.progress(), [*result.failed()]) == (0.0, [])
+    drain(app, limit=2)
+    assert result.progress() == 0.5
+    drain(app)
+    assert result.progress() == 1.0
+    assert {each.state for each in result.failed()} == {"failed"}
+    assert len([*result.failed()]) == 2
+    assert 0 <= (result.seconds() or 0) < 3600

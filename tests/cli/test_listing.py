@@ -8,9 +8,12 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.cli import paging
+from hammerflow.ids import new_id
+from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Failed, Failure
 from hammerflow.results.result import Result
 from tests.cli.conftest import Run, claim, settle, spawn_album
+from tests.stores.kit import spawned
 
 COUNT = 120
 FAILURE = Failure("failed", "builtins.ValueError", "no", "")
@@ -95,7 +98,7 @@ def test_an_interrupted_list_can_be_read(
         retry(self)
 
     monkeypatch.setattr(Result, "retry", retried)
-    ended = run("job", "retry", "--state", "failed", "--json")
+    ended = run("job", "retry", "--state", "failed", "--json", "--yes")
 
     assert (ended.code, len(ended.json)) == (130, 2)
 
@@ -104,7 +107,13 @@ def test_jobs_are_retried_by_a_filter(run: Run, shop: Hammerflow) -> None:
     shop.tasks["shop.resize"].delay(1)
     _fail(shop, COUNT)
 
-    ended = run("job", "retry", "--state", "failed", "--task", "shop.add", "--json-lines")
+    given = ("job", "retry", "--state", "failed", "--task", "shop.add")
+    counted = run(*given, "--dry-run", "--json")
+    unasked = run(*given)
+    ended = run(*given, "--json-lines", "--yes")
+
+    assert counted.json == {"matching": COUNT}
+    assert (unasked.code, f"this would retry {COUNT} jobs: give --yes" in unasked.err) == (2, True)
 
     assert ended.code == 0
     assert len(ended.out.splitlines()) == COUNT
@@ -121,11 +130,14 @@ def test_jobs_are_cancelled_by_a_filter(run: Run, embedded_shop: Hammerflow) -> 
     for n in range(30):
         add.delay(1, n)
 
-    ended = run("job", "cancel", "--queue", "default")
-    again = run("job", "cancel", "--queue", "default", "--state", "ready")
+    counted = run("job", "cancel", "--queue", "default", "--dry-run")
+    ended = run("job", "cancel", "--queue", "default", "--yes")
+    again = run("job", "cancel", "--queue", "default", "--state", "ready", "--yes")
 
-    assert (ended.code, len(ended.out.splitlines())) == (0, 31)
-    assert "was told to stop it" in ended.out
+    assert counted.out == "this would cancel 31 jobs\n"
+    assert (ended.code, ended.out.splitlines()) == (
+        0, ["30 jobs: cancelled", "1 job: running, its worker was told to stop it"],
+    )  # fmt: skip
     assert [job.state for job in embedded_shop.jobs(queue="mail")] == ["ready"]
     assert again.out == "no matching jobs\n"
 
@@ -142,3 +154,24 @@ def test_a_filter_is_not_left_open(run: Run, embedded_shop: Hammerflow, command:
     assert embedded_shop.jobs() == []
 
     assert run(*command.split()).code == 2
+
+
+def test_a_tree_is_cancelled(run: Run, embedded_shop: Hammerflow) -> None:
+    root = embedded_shop.tasks["shop.add"].delay(1, 2)
+    (parent,) = claim(embedded_shop)
+    kids = [
+        NewJob(new_id(), "shop.add", "default", 2, b"M\x92", parent_id=parent.id, spawn_index=n)
+        for n in range(3)
+    ]
+    settle(embedded_shop, [parent], spawned(*kids))
+
+    counted = run("job", "cancel", root.id, "--tree", "--dry-run", "--json")
+    unasked = run("job", "cancel", root.id, "--tree")
+    ended = run("job", "cancel", root.id, "--tree", "--yes")
+
+    assert counted.json == {"matching": 3}
+    assert (unasked.code, "this would cancel 3 jobs: give --yes" in unasked.err) == (2, True)
+    assert (ended.code, ended.out) == (0, "3 jobs: cancelled\n")
+    assert [child.state for child in root.children()] == ["cancelled"] * 3
+    assert run("job", "cancel", "--tree", "--queue", "default").code == 2
+    assert run("job", "cancel", root.id, "--dry-run").code == 2

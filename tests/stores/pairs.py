@@ -317,10 +317,15 @@ def _rescued_once(world: World, first: Any, second: Any) -> None:
     world.check_all_completed()
 
 
-def _cancel_comes_too_late(world: World, stale: Any, state: Any) -> None:
+def _answer_holds(world: World, stale: Any, state: Any) -> None:
     assert stale == set()
-    assert state in (JobState.RUNNING, JobState.COMPLETED)
-    world.check_all_completed()
+    if state is JobState.COMPLETED:
+        world.check_all_completed()
+    else:  # whoever asked was told that it stops
+        assert state is JobState.RUNNING
+        states = world.states()
+        assert (states[world.spawner.id], states[world.join]) == (CANCELLED, SKIPPED)
+        assert world.starts.keys() <= {world.other.id}
 
 
 def _spawner_cancelled(world: World, stale: Any, state: Any) -> None:
@@ -435,7 +440,7 @@ PAIRS = {
         _taken_or_rescued,
     ),
     "settle of the spawner, its cancel": Pair(
-        plain, lambda w: (w.settle_spawner, _cancel(w.spawner.id)), _cancel_comes_too_late
+        plain, lambda w: (w.settle_spawner, _cancel(w.spawner.id)), _answer_holds
     ),
     "release of the spawner, its cancel": Pair(
         plain, lambda w: (w.release_spawner, _cancel(w.spawner.id)), _spawner_cancelled
@@ -467,7 +472,7 @@ PAIRS = {
         _flow_failed,
     ),
     "workflow: settle of the spawner, its cancel": Pair(
-        _SIMPLE, lambda w: (w.settle_spawner, _cancel(w.spawner.id)), _cancel_comes_too_late
+        _SIMPLE, lambda w: (w.settle_spawner, _cancel(w.spawner.id)), _answer_holds
     ),
     "two workflows: two completions in each": Pair(
         in_two_workflows("continue_on_failure", is_hurried=True), _complete_both, _both_joins_ran

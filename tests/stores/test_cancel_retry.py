@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
+import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -157,6 +161,35 @@ def test_cancels_race_with_claims_and_settles(desk: Desk) -> None:
         for thread in threads:
             thread.join()
     assert set(desk.states([job.id for job in jobs])) == {"cancelled"}
+    desk.check()
+
+
+#: Races in the suite; 10 000 take 90 s a database: HAMMERFLOW_TEST_RACES=10000.
+RACES = int(os.environ.get("HAMMERFLOW_TEST_RACES", "300"))
+
+
+def test_the_answer_of_a_cancel_holds_against_a_settle(desk: Desk) -> None:
+    """Whoever commits first wins, and the other says so."""
+    outcomes = itertools.cycle([Completed(b"M"), failed(), Retrying(0, BAD), Snoozed(0)])
+    answers: collections.Counter[tuple[str, str]] = collections.Counter()
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(-(-RACES // 20)):
+            claimed = desk.run(*(desk.job() for _ in range(20)))
+            start = threading.Barrier(2)
+
+            def settle(jobs: list[Claimed] = claimed, start: threading.Barrier = start) -> None:
+                start.wait()
+                for job in jobs:
+                    desk.settle((job, next(outcomes)))
+
+            settling = pool.submit(settle)
+            start.wait()
+            told = [desk.store.jobs.cancel(job.id, "no") for job in claimed]
+            settling.result()
+            states = desk.states([job.id for job in claimed])
+            answers.update(zip(map(str, told), states, strict=True))
+    assert {told for told, state in answers if state == "cancelled"} <= {"running", "cancelled"}
+    assert all(told == state for told, state in answers if state != "cancelled"), answers
     desk.check()
 
 

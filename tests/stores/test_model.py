@@ -145,7 +145,7 @@ class Model:
                 bad = Failed(GONE) if outcome.delay is None else Retrying(outcome.delay, GONE)
                 outcome = bad
         row.deaths += isinstance(outcome, Suspected)
-        if row.cancel and not isinstance(outcome, Completed | Failed | Cancelled):
+        if row.cancel:
             outcome = Cancelled(row.cancel)
         match outcome:
             case Completed(_, children):

@@ -219,9 +219,12 @@ def test_a_result_outlives_its_time_until_its_dependent_has_ended(desk: Desk) ->
 
 @pytest.mark.parametrize(
     "outcome",
-    [Retrying(0, BAD), Retrying(9, BAD), Snoozed(9), Released(), lost(), Parked("x", BAD)],
+    [
+        *(Completed(b"M1"), Completed(b"M1", ttl=60.0), failed(), Cancelled("its own")),
+        *(Retrying(0, BAD), Retrying(9, BAD), Snoozed(9), Released(), lost(), Parked("x", BAD)),
+    ],
 )
-def test_a_job_asked_to_stop_does_not_go_on(desk: Desk, outcome: Outcome) -> None:
+def test_a_job_asked_to_stop_is_cancelled(desk: Desk, outcome: Outcome) -> None:
     (job,) = desk.run(desk.job(unique_key="k"))
     assert desk.store.jobs.cancel(job.id, "enough") is JobState.RUNNING
     assert desk.store.workers.cancels(1) == [(job.id, "enough")]
@@ -230,14 +233,43 @@ def test_a_job_asked_to_stop_does_not_go_on(desk: Desk, outcome: Outcome) -> Non
     assert desk.state(job.id) == "cancelled"
     assert desk.store.jobs.result(job.id) == (JobState.CANCELLED, None, "enough")
     assert desk.count("unique_keys") == 0
+    assert settlement.stopped == {job.id}
+    desk.check()
 
 
-def test_a_job_that_ended_before_it_was_stopped_keeps_its_end(desk: Desk) -> None:
-    a, b = desk.run(desk.job(), desk.job())
-    for job in (a, b):
-        desk.store.jobs.cancel(job.id, "enough")
-    desk.settle((a, Completed(None)), (b, failed()))
-    assert desk.states([a.id, b.id]) == ["completed", "failed"]
+def test_a_cancel_touches_no_neighbour_of_a_plain_settle(desk: Desk) -> None:
+    stopped, other = desk.run(desk.job(), desk.job())
+    desk.store.jobs.cancel(stopped.id, "enough")
+    settlement = desk.settle((stopped, Completed(b"M1", ttl=60.0)), (other, Completed(b"M2")))
+    assert (settlement.stale, settlement.stopped) == (set(), {stopped.id})
+    assert desk.store.jobs.result(stopped.id) == (JobState.CANCELLED, None, "enough")
+    assert desk.store.jobs.result(other.id) == (JobState.COMPLETED, b"M2", None)
+    assert desk.one("result_until", "done", stopped.id) == (None,)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_spawner_asked_to_stop_leaves_no_children(desk: Desk, streams: bool) -> None:
+    then = desk.job(pending=1)
+    desk.put(first := desk.job(dependent_id=then.id), then)
+    (parent,) = desk.claim()
+    assert parent.id == first.id
+    assert desk.store.jobs.cancel(parent.id, "enough") is JobState.RUNNING
+    kids = [desk.child(parent, index) for index in range(3)]
+    if streams:
+        outcome = spawned()
+        settlement = desk.store.jobs.settle_stream(1, parent, outcome, lambda: [kids])
+    else:
+        settlement = desk.settle((parent, spawned(*kids)))
+    assert settlement.stopped == {parent.id}
+    assert desk.states([parent.id, then.id]) == ["cancelled", "skipped"]
+    assert desk.count("jobs") == 2
+
+
+def test_what_a_stopped_body_answered_is_kept(desk: Desk) -> None:
+    (job,) = desk.run(desk.job())
+    desk.store.jobs.cancel(job.id, "enough")
+    desk.settle((job, Retrying(0, BAD)))
+    assert desk.errors(job.id) == [("failed", 1)]
 
 
 # -- children
@@ -407,7 +439,7 @@ def test_a_cancel_that_commits_during_a_settle_does_not_make_it_stale(desk: Desk
         with running(lambda: desk.end(job)) as settled:
             until("a lock", lambda: blocked(desk), step=0.15)
     assert settled().stale == set()
-    assert desk.state(job.id) == "completed"
+    assert desk.state(job.id) == "cancelled"
 
 
 def test_a_lease_that_a_client_has_locked_holds_up_its_own_job_only(desk: Desk) -> None:

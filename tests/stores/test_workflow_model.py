@@ -163,6 +163,8 @@ class Play:
     def ended(self, node: Node, outcome: Outcome) -> list[tuple[Node, str]]:
         assert node.flow is not None
         match outcome:
+            case _ if node.stop:
+                return [(node, "cancelled")]
             case Completed(spawned=spawned):
                 if spawned is not None:
                     for child in spawned.children:
@@ -174,9 +176,7 @@ class Play:
                 return [(node, "completed")]
             case Cancelled():
                 return [(node, "cancelled")]
-            case Retrying() | Released() | Snoozed() | Parked() if (
-                node.stop or node.flow.state.is_halted
-            ):
+            case Retrying() | Released() | Snoozed() | Parked() if node.flow.state.is_halted:
                 return [(node, "cancelled")]
             case Retrying():
                 node.state = "ready"

@@ -98,6 +98,7 @@ def settle(
         if unit.tx.repeated:
             _reclaim_committed(unit, batch)
     _note_limited(unit, batch)
+    unit.settlement.stopped.update(id_ for id_, lease in taken.items() if lease[0] is not None)
     if single or (plain and not any(lease[1] for lease in taken.values())):
         unit.settlement.ended.extend(taken)
         return
@@ -117,10 +118,10 @@ def _write_consequences(
     """Everything that follows from the outcomes of leases that were taken."""
     resolver = DependencyResolver(unit)
     _lock_workflows(resolver, mine)
+    _write_errors(unit, mine)  # also of those that are stopped: what they answered
     mine = _honour_stops(unit, worker_id, resolver, mine, taken)
     ends = [_end_of(job, o, taken[job.id][1]) for job, o in mine if type(o) in _FINAL]
     unit.settlement.ended.extend(end.id for end in ends)
-    _write_errors(unit, mine)
     _write_operations(unit, mine)
     _move_unfinished(unit, mine)
     release_keys(unit.tx, ends)  # first, so that a job may spawn the next one under its own key
@@ -213,6 +214,8 @@ def _fence_in_steps(tx: Tx, worker_id: int, batch: Batch) -> dict[bytes, Any]:
     taken = {row[0]: row[2:] for row in rows if leases[row[0]] == row[1]}
     if taken:
         tx.run("leases_delete", worker_id=worker_id, ids=sorted(taken))
+    if any(lease[0] is not None for lease in taken.values()):
+        batch = _stopped(batch, taken)
     done = [
         done_row(job, worker_id, taken[job.id][2], _end_columns(outcome))
         for job, outcome in batch
@@ -221,6 +224,16 @@ def _fence_in_steps(tx: Tx, worker_id: int, batch: Batch) -> dict[bytes, Any]:
     if done:
         tx.many("done_insert", done)
     return taken
+
+
+def _stopped(batch: Batch, taken: Mapping[bytes, Any]) -> list[tuple[Claimed, Outcome]]:
+    """The batch in which the jobs that were asked to stop are cancelled, whatever they answered:
+    the cancel was committed first, and whoever asked was told so."""
+    honoured: list[tuple[Claimed, Outcome]] = []
+    for job, outcome in batch:
+        cancel = taken[job.id][0] if job.id in taken else None
+        honoured.append((job, outcome if cancel is None else Cancelled(cancel)))
+    return honoured
 
 
 def _end_columns(outcome: Outcome) -> tuple[Any, bytes | None, str | None, float | None]:
@@ -276,19 +289,18 @@ def _honour_stops(
     mine: Batch,
     taken: Mapping[bytes, _TakenLease],
 ) -> Batch:
-    """Cancel the jobs that would run again, and were asked to stop or are in a halted workflow."""
+    """Cancel the jobs that were asked to stop, whose ends the fence has written, and those of a
+    halted workflow that would run again."""
     kept: list[tuple[Claimed, Outcome]] = []
     done: list[Row] = []
-    for job, outcome in mine:
-        cancel, _, started_at = taken[job.id]
-        if cancel is None and resolver.is_halted(job.workflow_id):
-            cancel = "its workflow was ended"
-        if cancel is None or type(outcome) in _FINAL:
+    for job, outcome in _stopped(mine, taken):
+        if type(outcome) in _FINAL or not resolver.is_halted(job.workflow_id):
             kept.append((job, outcome))
         else:
-            kept.append((job, Cancelled(cancel)))
-            end = _CANCELLED, None, cancel, None
-            done.append(done_row(job, worker_id, started_at, end))
+            reason = "its workflow was ended"
+            kept.append((job, Cancelled(reason)))
+            end = _CANCELLED, None, reason, None
+            done.append(done_row(job, worker_id, taken[job.id][2], end))
     unit.insert("done_insert", done)
     return kept
 
@@ -391,7 +403,8 @@ def settle_streaming(
 ) -> None:
     """Settle a spawner, whose outcome holds no children, and insert these chunk by chunk."""
     settle(unit, worker_id, [(job, outcome)], poison_limit=0)
-    if job.id not in unit.settlement.stale | unit.settlement.earlier:
+    settlement = unit.settlement
+    if job.id not in settlement.stale | settlement.earlier | settlement.stopped:
         resolver = DependencyResolver(unit)
         left_out: Counter[bytes | None] = Counter()
         for chunk in chunks:

@@ -13,7 +13,7 @@ from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.unit import Unit, in_chunks
 
-__all__ = ["LockedWorkflow", "UnstartedMember", "WorkflowLocks", "take_unstarted"]
+__all__ = ["LockedWorkflow", "UnstartedMember", "WorkflowLocks", "take_rows", "take_unstarted"]
 
 #: In the order in which jobs move on, so that one that moves meanwhile is met later.
 _TABLES = ("waiting", "scheduled", "parked", "ready")
@@ -136,13 +136,19 @@ def take_unstarted(unit: Unit, workflow_id: bytes) -> Iterator[Sequence[Unstarte
         found = False
         nodes = [row[0] for row in tx.rows("node_ids", id=workflow_id)]
         for ids in in_chunks(nodes, unit.most or CHUNK):
-            for table in _TABLES:
-                rows = tx.rows(f"members_{table}", ids=ids)
-                if rows:
-                    members = [UnstartedMember._make(row) for row in rows]
-                    _delete(tx, table, members)
-                    yield members
-                    found = True
+            for _, members in take_rows(tx, ids):
+                yield members
+                found = True
+
+
+def take_rows(tx: Tx, job_ids: Sequence[bytes]) -> Iterator[tuple[str, Sequence[UnstartedMember]]]:
+    """Lock and delete the rows of those of these jobs that have not started, table by table."""
+    for table in _TABLES:
+        rows = tx.rows(f"members_{table}", ids=job_ids)
+        if rows:
+            members = [UnstartedMember._make(row) for row in rows]
+            _delete(tx, table, members)
+            yield table, members
 
 
 def _delete(tx: Tx, table: str, members: Sequence[UnstartedMember]) -> None:

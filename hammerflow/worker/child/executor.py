@@ -28,6 +28,7 @@ from hammerflow.jobs.outcome import (
     Failure,
     Outcome,
     Parked,
+    Released,
     Settled,
     Snoozed,
 )
@@ -246,6 +247,8 @@ class Executor:
                 settlement = jobs.settle(execution.worker_id, [(execution.job, outcome)], tx)
                 if execution.job.id in settlement.stale:
                     raise _RollBack(Settled(True))
+                if execution.job.id in settlement.stopped:
+                    raise _RollBack(Released())  # settling it without what it wrote cancels it
                 buffer = execution.spawn_buffer
                 if buffer is not None and buffer.is_spooled:
                     jobs.insert_children(buffer.chunks(), settlement, tx)
@@ -312,7 +315,8 @@ class Executor:
             return Settled(True)
         announce(self.app, settlement)
         hook = execution.task.defaults.on_spawn_complete
-        if hook is None or execution.spawn_buffer is None:
+        is_stopped = execution.job.id in settlement.stopped
+        if hook is None or execution.spawn_buffer is None or is_stopped:
             return Settled(False)
         try:
             hook(execution.spawn_context(ended=True))

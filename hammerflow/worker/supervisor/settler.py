@@ -420,7 +420,9 @@ def _log_stale(count: int) -> None:
 
 def _log_loss(job: Claimed, settlement: Settlement) -> None:
     """What a lost attempt led to: only the settle knows how often the job was lost before."""
-    if job.id in settlement.parked:
+    if job.id in settlement.stopped:
+        text = "job is cancelled, as was asked"
+    elif job.id in settlement.parked:
         text = "job is parked: its process has died too often"
     elif job.id in settlement.ended:
         text = "job failed: no attempt is left"

@@ -71,10 +71,18 @@ WHERE job_id IN (:ids*uuid)
 ORDER BY job_id
 {skip_locked}
 
--- name: lease_of
+-- As leases_free, but it waits for whoever has locked them.
+-- name: leases_of_jobs
 SELECT job_id
 FROM {leases}
-WHERE job_id = :id::uuid
+WHERE job_id IN (:ids*uuid)
+ORDER BY job_id
+{for_update}
+
+-- name: leases_existing
+SELECT job_id
+FROM {leases}
+WHERE job_id IN (:ids*uuid)
 
 -- name: lease_cancels
 SELECT job_id, cancel

@@ -84,6 +84,22 @@ WHERE j.parent_id IN (:ids*uuid)
 ORDER BY j.id
 LIMIT :n::bigint
 
+-- The children of a job, the youngest first, with their workflow and that of the job.
+-- name: children_down
+SELECT j.id, j.spawn_index, j.workflow_id, p.workflow_id
+FROM {jobs} j
+JOIN {jobs} p ON p.id = j.parent_id
+WHERE j.parent_id = :id::uuid
+  AND j.spawn_index < :before::integer
+ORDER BY j.spawn_index DESC
+LIMIT :n::bigint
+
+-- name: parents_of_any
+SELECT j.id
+FROM {jobs} j
+WHERE j.id IN (:ids*uuid)
+  AND EXISTS (SELECT 1 FROM {jobs} k WHERE k.parent_id = j.id)
+
 -- name: ids_children
 SELECT j.id
 FROM {jobs} j

@@ -81,6 +81,15 @@ FROM {nodes}
 WHERE workflow_id = :id::uuid
 ORDER BY job_id
 
+-- The nodes in the order of their ids, page by page: the primary key has that order.
+-- name: nodes_after
+SELECT job_id, position
+FROM {nodes}
+WHERE workflow_id = :id::uuid
+  AND job_id > :after::uuid
+ORDER BY job_id
+LIMIT :n::bigint
+
 -- Members that have not started, in chunks; the columns of UnstartedMember.
 -- name: members_scheduled
 SELECT j.id, s.queue_id, s.priority_order, s.task_id, s.lease, s.attempt, j.unique_key, j.flags
@@ -230,6 +239,7 @@ WHERE id IN (:ids*uuid)
 SELECT id
 FROM {workflows}
 WHERE (:low::smallint IS NULL OR status BETWEEN :low::smallint AND :high::smallint)
+  AND (:kind::text IS NULL OR kind = :kind::text)
   AND (:before::uuid IS NULL OR id < :before::uuid)
 ORDER BY id DESC
 LIMIT :n::bigint

@@ -150,6 +150,14 @@ WHERE job_id IN (:ids*uuid)
 ORDER BY job_id
 FOR UPDATE SKIP LOCKED
 
+-- name: leases_of_jobs
+SELECT job_id
+FROM {leases} FORCE INDEX ({prefix}leases_job)
+WHERE job_id IN (:ids*uuid)
+  AND lease >= 0
+ORDER BY job_id
+FOR UPDATE
+
 -- name: leases_held
 SELECT job_id, lease
 FROM {leases} FORCE INDEX (PRIMARY)

@@ -67,7 +67,8 @@ WITH picked AS MATERIALIZED (
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
 -- Unless the settle is whole, a lease with flags is left to a second, whole settle: something has
 -- come to depend on the job since its claim.
--- A NULL state takes the lease away without an end (the job moves to another table).
+-- A NULL state takes the lease away without an end (the job moves to another table). A job that was
+-- asked to stop ends as cancelled (6), whatever its outcome.
 -- A lease that another transaction has locked is passed over: it must not hold up the others.
 -- The lateral join and the delete by ctid leave the planner no other way than the primary key; the
 -- + 0 keeps it off the index on worker_id (100 instead of 15 microseconds a job, measured).
@@ -88,9 +89,10 @@ mine AS (
   RETURNING job_id, lease, attempt, cancel, flags, started_at),
 ended AS (
   INSERT INTO {done} (job_id, started_at, finished_at, state, attempt, lease, worker_id, result, reason, result_until)
-  SELECT m.job_id, m.started_at, {now}, i.state, m.attempt, m.lease, :worker_id::bigint, i.result, i.reason,
-         {now} + i.ttl * interval '1 second'
-  FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL)
+  SELECT m.job_id, m.started_at, {now}, CASE WHEN m.cancel IS NULL THEN i.state ELSE 6 END, m.attempt, m.lease,
+         :worker_id::bigint, CASE WHEN m.cancel IS NULL THEN i.result END, COALESCE(m.cancel, i.reason),
+         CASE WHEN m.cancel IS NULL THEN {now} + i.ttl * interval '1 second' END
+  FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL OR m.cancel IS NOT NULL)
 SELECT uuid_send(job_id), cancel, flags, CASE WHEN :is_whole::boolean THEN started_at END,
        (SELECT set_config('lock_timeout', :lock_timeout::text, true) WHERE :lock_timeout::text IS NOT NULL)
 FROM mine

@@ -1,0 +1,244 @@
+"""``hammerflow batch``: create, list, show, retry, cancel and export batches."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from hammerflow.cli import options, output, workflow_view
+from hammerflow.cli.confirming import confirm
+from hammerflow.cli.ids import find_workflow, page_mark
+from hammerflow.cli.paging import Page, show_listing
+from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.enqueue.call_lines import CallLines
+from hammerflow.errors import HammerflowError, JobNotFound, NotDecodable, WorkflowInvalid
+from hammerflow.jobs.job import JobState
+from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.results.workflow import BatchResult
+from hammerflow.stores.workflows import WorkflowRow
+from hammerflow.text import counted
+from hammerflow.workflows.options import BATCH_OPTIONS
+
+__all__ = ["command"]
+
+_ERRORS = 20  # that show prints
+_COLUMNS = ("id", "task", "state", "attempt", "result", "error")
+_batch_id = options.argument("batch_id", metavar="ID")
+
+
+@click.group("batch")
+def command() -> None:
+    """Create, list, show, retry, cancel and export batches.
+
+    A batch is a workflow without order: many calls as one thing. An ID may be any unique prefix of
+    a batch's id, with or without dashes: 4 digits or more.
+    """
+
+
+@command.command("create")
+@options.path_option(
+    "--file", "path", required=True, help="The calls, one JSON object a line; - reads stdin."
+)
+@options.of_table(BATCH_OPTIONS, "--name", metavar="NAME", default="batch")
+@options.choice_option(
+    "--on-failure", values=("continue", "fail_fast", "collect"), default="continue",
+    help="What a failed call means: the rest runs, the rest is cancelled, or it does not count.",
+)  # fmt: skip
+@options.shared
+def create(session: Session, path: str, name: str, on_failure: str) -> None:
+    """Enqueue a file of calls as a batch and print the batch's id.
+
+    A line is {"task": "shop.resize", "args": [1]}; kwargs, queue, priority, delay, timeout,
+    max_attempts and headers are optional. All lines are checked first, then written in one
+    transaction: an error names its line, and nothing is written.
+
+    \b
+    Examples:
+      hammerflow -A shop:app batch create --file calls.jsonl --name night
+      generate-calls | hammerflow -A shop:app batch create --file - --on-failure collect
+    """
+    with contextlib.closing(session.app) as app, _opened(path) as lines:
+        calls = CallLines(app, lines, "standard input" if path == "-" else path)
+        result = calls.send(
+            lambda given: app.batch(given, name=name, on_failure=on_failure).enqueue()
+        )
+        total = result.stats().total
+    session.tell({"id": result.id, "name": name, "calls": total}, str(result.id))
+
+
+@command.command("list")
+@options.choice_option("--status", values=WorkflowStatus, help="Only batches with this status.")
+@options.limit(None, "Show at most this many batches.")
+@options.before("batches")
+@options.shared
+def list_batches(
+    session: Session, status: str | None, limit: int | None, before: str | None
+) -> None:
+    """List batches, newest first."""
+    chosen = None if status is None else WorkflowStatus(status)
+    with session.store() as store:
+
+        def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
+            return Page(*store.workflows.page(status=chosen, kind="batch", limit=most, before=mark))
+
+        mark = page_mark(find_workflow, store, before)
+        show_listing(
+            session, read, workflow_view.WORKFLOWS,
+            noun="batches", limit=limit, before=mark, empty="no matching batches",
+        )  # fmt: skip
+
+
+@command.command("show")
+@_batch_id
+@options.shared
+def show(session: Session, batch_id: str) -> None:
+    """Show a batch: its progress, its rate, how many calls are in which state, first errors."""
+    with _found(session, batch_id) as (_, result):
+        row, stats, found = result.row(), result.stats(), result.errors()
+        rate = stats.ended / age if (age := result.seconds()) else None
+    errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
+    lines = [*map(": ".join, errors.items())]
+    if len(found) > _ERRORS:
+        lines.append(f"and more: hammerflow batch export {result.id}")
+    session.show_facts(
+        workflow_view.workflow_json(row)
+        | {"stats": workflow_view.stats_json(stats), "per_second": rate, "errors": errors},
+        workflow_view.workflow_facts(row, stats)
+        | {"per second": None if rate is None else f"{rate:.3g}", "errors": "\n".join(lines)},
+    )
+
+
+@command.command("retry")
+@_batch_id
+@options.bulk
+@options.shared
+def retry(session: Session, batch_id: str, yes: bool, dry_run: bool) -> None:
+    """Run the failed and cancelled calls of a batch again, with all their attempts."""
+    with _found(session, batch_id) as (_, result):
+        stats = result.stats()
+        number = stats.failed + stats.cancelled
+        if not _asked(session, "retry", number, yes=yes, dry_run=dry_run):
+            return
+        result.retry(by=user_at_host())
+        _tell(session, result, {"retried": number}, f"{counted(number, 'call')} run again")
+
+
+@command.command("cancel")
+@_batch_id
+@options.cancel_reason
+@options.bulk
+@options.shared
+def cancel(session: Session, batch_id: str, reason: str, yes: bool, dry_run: bool) -> None:
+    """Cancel the calls of a batch that have not ended, running ones included."""
+    with _found(session, batch_id) as (_, result):
+        if (now := result.row().state.status).is_final:
+            raise HammerflowError(
+                f"batch {result.id} is {now} already, so there is nothing to cancel"
+            )
+        stats = result.stats()
+        number = stats.pending + stats.running
+        if not _asked(session, "cancel", number, yes=yes, dry_run=dry_run):
+            return
+        result.cancel(reason)
+        _tell(session, result, {"cancelled": number}, f"{counted(number, 'call')} cancelled")
+
+
+@command.command("export")
+@_batch_id
+@options.choice_option(
+    "--format", "form", values=("json-lines", "csv"), default="json-lines",
+    help="How the calls are written.",
+)  # fmt: skip
+@options.choice_option("--state", values=JobState, help="Only calls in this state.")
+@options.shared
+def export(session: Session, batch_id: str, form: str, state: str | None) -> None:
+    """Print each call of a batch with its result or error, in order, as they are read.
+
+    \b
+    Examples:
+      hammerflow batch export 01a1fc00 --format csv > night.csv
+      hammerflow batch export 01a1fc00 --state failed | jq -r .error
+    """
+    is_csv = form == "csv" and not session.as_json
+    with _found(session, batch_id) as (backend, result):
+        if is_csv:
+            output.say_block(_csv_line(_COLUMNS))
+        for call in _calls(backend, result):
+            if state not in (None, call["state"]):
+                continue
+            if is_csv:
+                output.say_block(_csv_line([_cell(call[name]) for name in _COLUMNS]))
+            else:
+                output.show_json(call, is_line=True)
+
+
+def _calls(backend: SessionBackend, result: BatchResult) -> Iterator[dict[str, Any]]:
+    for page in backend.store.workflows.node_pages(result.id.bytes):
+        jobs = backend.store.jobs.get_many(page)
+        values = dict(zip(page, backend.store.workflows.results_of(page), strict=True))
+        failed = [job.id.bytes for job in jobs if job.state is JobState.FAILED]
+        errors = backend.store.jobs.last_errors(failed)
+        for job in jobs:
+            error = ": ".join(errors.get(job.id.bytes, ())) or job.reason
+            value, unread = _decoded(backend, values[job.id.bytes])
+            yield {
+                "id": str(job.id), "task": job.task, "state": job.state, "attempt": job.attempt,
+                "result": value, "error": unread or error,
+            }  # fmt: skip
+
+
+def _decoded(backend: SessionBackend, value: bytes | None) -> tuple[Any, str | None]:
+    """A result, or why it cannot be read here: its classes may be known to the app only."""
+    try:
+        return (None if value is None else backend.codec.decode(value, "result")), None
+    except NotDecodable as error:
+        return None, str(error)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else output.json_text(value)
+
+
+def _csv_line(cells: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    try:
+        with click.open_file(path, encoding="utf-8") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise WorkflowInvalid(f"{path} is not UTF-8 text: {error.reason}") from error
+
+
+@contextlib.contextmanager
+def _found(session: Session, batch_id: str) -> Iterator[tuple[SessionBackend, BatchResult]]:
+    """The store, and a handle on a batch that exists."""
+    with session.backend() as backend:
+        result = BatchResult(find_workflow(backend.store, batch_id), backend)
+        if (kind := result.row().kind) != "batch":
+            raise JobNotFound(f"{result.id} is a {kind}: see hammerflow workflow show {result.id}")
+        yield backend, result
+
+
+def _asked(session: Session, verb: str, number: int, *, yes: bool, dry_run: bool) -> bool:
+    """Whether to go on: not after a dry run, which only tells the number."""
+    if dry_run:
+        session.tell({"matching": number}, f"this would {verb} {counted(number, 'call')}")
+    elif number:
+        confirm(session, f"{verb} {counted(number, 'call')}", yes=yes)
+    return not dry_run
+
+
+def _tell(session: Session, result: BatchResult, found: dict[str, int], text: str) -> None:
+    status = result.row().state.status
+    session.tell({"id": result.id, "status": status, **found}, f"{result.id}  {status}: {text}")

@@ -1,0 +1,137 @@
+"""Bulk: commands that change all jobs of a filter: counted, asked for, and told of as they go."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from hammerflow.cli import output
+from hammerflow.cli.confirming import confirm
+from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.session import Session
+from hammerflow.jobs.job import JobState
+from hammerflow.stores.cancellations import Told
+from hammerflow.stores.store import Store
+from hammerflow.text import counted
+
+__all__ = ["Answer", "Selection", "cancel_words", "run_in_bulk", "told"]
+
+_PAGE = 10_000  # ids
+#: What became of one job: {"id": ..., "now": ...} or {"id": ..., "error": ...}.
+Answer = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The jobs that filters match.
+
+    Args:
+        chosen: the filters state, queue and task.
+        states: those in which jobs are looked for if no filter names one.
+    """
+
+    session: Session
+    store: Store
+    chosen: Mapping[str, Any]
+    states: Iterable[JobState]
+
+    def count(self) -> tuple[int, bytes]:
+        """How many there are, and the mark above the newest of them: who agreed to a number must
+        not be taken to mean jobs that were enqueued later."""
+        if self.chosen["queue"] is not None:
+            check_queue(self.session, self.store, self.chosen["queue"])
+        number, newest = 0, bytes(16)
+        for ids in self._pages(b"\xff" * 16):
+            number, newest = number + len(ids), max(newest, ids[0])
+        return number, (int.from_bytes(newest) + 1).to_bytes(16)
+
+    def ids(self, before: bytes) -> Iterator[bytes]:
+        """Their ids, each once: pages go down the ids, so a job that comes back to its state
+        meanwhile is not met again."""
+        for ids in self._pages(before):
+            yield from ids
+
+    def _pages(self, before: bytes) -> Iterator[Sequence[bytes]]:
+        chosen = self.chosen["state"]
+        for state in self.states if chosen is None else [JobState(chosen)]:
+            mark: bytes | None = before
+            while mark is not None:
+                ids, mark = self.store.jobs.ids_page(
+                    state=state, queue=self.chosen["queue"], task=self.chosen["task"],
+                    limit=_PAGE, before=mark,
+                )  # fmt: skip
+                if ids:
+                    yield ids
+
+
+def run_in_bulk(
+    session: Session, verb: str, number: int, act: Callable[[], Iterator[Answer]],
+    *, yes: bool, dry_run: bool,
+) -> int:  # fmt: skip
+    """Ask, act, and tell: every answer to programs, their counts and the errors to people.
+
+    Args:
+        verb: what happens to the jobs, as in ``cancel 3 jobs``.
+        number: how many there are.
+
+    Returns:
+        1 if any failed, else 0.
+    """
+    if dry_run:
+        session.tell({"matching": number}, f"this would {verb} {counted(number, 'job')}")
+        return 0
+    if number == 0 and not session.as_json:
+        output.say("no matching jobs")
+        return 0
+    if number:
+        confirm(session, f"{verb} {counted(number, 'job')}", yes=yes)
+    found: Counter[str] = Counter()
+    answers = _watched(act(), number, found, is_shown=not session.as_json)
+    if session.as_json:
+        output.show_json_list(answers, is_lines=session.as_lines)
+    else:
+        for answer in answers:
+            if "error" in answer:
+                output.say(f"{answer['id']}  error: {answer['error']}")
+        for text, count in found.most_common():
+            output.say(f"{counted(count, 'job')}: {text}")
+    return int(found["error"] > 0)
+
+
+def _watched(
+    answers: Iterator[Answer], number: int, found: Counter[str], *, is_shown: bool
+) -> Iterator[Answer]:
+    """Count the answers; a person at a terminal sees how far it is, once a second."""
+    is_shown = is_shown and sys.stderr is not None and sys.stderr.isatty()
+    shown_at = time.monotonic()
+    for answer in answers:
+        found[answer.get("now", "error")] += 1
+        if is_shown and time.monotonic() - shown_at > 1:
+            shown_at = time.monotonic()
+            click.echo(f"\r{found.total()} of {number}", nl=False, err=True)
+        yield answer
+    if is_shown and number:
+        click.echo("\r", nl=False, err=True)
+
+
+def told(chunks: Iterable[Told], *, is_unended: bool = False) -> Iterator[Answer]:
+    """The answers of a cancel, as its chunks are committed; ``is_unended`` leaves out the jobs that
+    had ended before."""
+    for chunk in chunks:
+        for job_id, state in chunk.items():
+            if not is_unended or state in (JobState.CANCELLED, JobState.RUNNING):
+                yield {"id": str(uuid.UUID(bytes=job_id)), "now": cancel_words(state)}
+
+
+def cancel_words(state: JobState) -> str:
+    """What a cancel has answered."""
+    if state is JobState.RUNNING:
+        return "running, its worker was told to stop it"
+    return state if state is JobState.CANCELLED else f"{state} meanwhile"
