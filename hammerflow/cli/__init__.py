@@ -26,6 +26,7 @@ COMMANDS = {
     "migrate": "Bring the database's tables up to date.",
     "demo": "Count the standard library's code with real workers, and check the counts.",
     "doctor": "Check the database, its durability, the doorbell and the workers.",
+    "explain": "Say why a job does not run, and what would change that.",
     "job": "List, show, enqueue, retry and cancel jobs.",
     "queue": "List, pause and resume queues.",
     "schedule": "Show when a cron expression is due.",

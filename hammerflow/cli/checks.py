@@ -25,7 +25,7 @@ from hammerflow.notifiers.address import Address, all_in_words, are_one, in_word
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
-from hammerflow.stores.obstacles import serves
+from hammerflow.stores.explain import serves
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import counted

@@ -71,10 +71,10 @@ class Queues:
         at = found and self._database.dialect.instant(found[0])
         return (at, found[1] or "", found[2] or "") if found and at else None
 
-    def ahead(self, name: str, priority: int, job_id: bytes) -> int:
-        """How many ready jobs of a queue, up to 10 000, are claimed before this one."""
+    def ahead(self, name: str, priority: int, job_id: bytes, *, most: int) -> int:
+        """How many ready jobs of a queue, counted up to ``most``, are claimed before this one."""
         place = {"queue_id": name_id(name), "priority_order": 4 - priority, "id": job_id}
-        return int(self._database.column("ready_ahead", **place)[0])
+        return int(self._database.column("ready_ahead", **place, n=most)[0])
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""

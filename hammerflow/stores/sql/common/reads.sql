@@ -53,7 +53,7 @@ SELECT args
 FROM {jobs}
 WHERE id = :id::uuid
 
--- How many ready jobs, up to 10 000, are claimed before this one.
+-- How many ready jobs, counted up to n, are claimed before this one.
 -- name: ready_ahead
 SELECT count(*)
 FROM
@@ -61,7 +61,7 @@ FROM
    WHERE queue_id = :queue_id::bigint
      AND (priority_order < :priority_order::smallint
           OR (priority_order = :priority_order::smallint AND job_id < :id::uuid))
-   LIMIT 10000) a
+   LIMIT :n::bigint) a
 
 -- macro: matching_ids
   (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
