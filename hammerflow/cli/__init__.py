@@ -22,7 +22,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: Name and help of each command; ``hammerflow.cli.<name>`` holds it as ``command``.
 COMMANDS = {
-    "worker": "Run jobs: a supervisor and its children.",
+    "worker": "Run jobs: a supervisor and its children; list, show and stop workers.",
     "migrate": "Bring the database's tables up to date.",
     "demo": "Count the standard library's code with real workers, and check the counts.",
     "doctor": "Check the database, its durability, the doorbell and the workers.",

@@ -15,7 +15,8 @@ from hammerflow.text import counted, timestamp
 
 __all__ = ["Explanation"]
 
-_TURN = "workers that serve the queue run {running:job}[; it runs alone, as {alone}]"
+_ALONE = "[; it runs alone, as {alone}]"
+_TURN = "workers that serve the queue run {running:job}" + _ALONE
 #: By kind: what is so, and what would change it. A part in brackets is left out where a fact in it
 #: is empty; a number may bring its noun.
 _TEXTS: Mapping[str, tuple[str, str]] = {
@@ -76,9 +77,14 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "its worker was told to stop it ({reason})",
         "wait for the grace of the worker, which then kills its child",
     ),
+    "held": (
+        "its worker on {host} (pid {pid}) claimed it at {since}, and has no child for it yet"
+        + _ALONE,
+        "wait, or see hammerflow worker show {worker}",
+    ),
     "running": (
-        "it runs on {host} (pid {pid}) since {since}[; it runs alone, as {alone}]",
-        "to stop it, run: hammerflow job cancel {id}",
+        "it runs on {host} (pid {pid}[, child {child}]) since {since}" + _ALONE,
+        "to see where its body is, run: hammerflow worker stack {id}",
     ),
     "parked": (
         "it is parked as {reason}", "put that right, then run: hammerflow job retry {id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from hammerflow.jobs.explanation import Explanation
@@ -15,6 +16,7 @@ __all__ = ["explain", "reasons", "serves"]
 
 _NAMED = 3  # unfinished dependencies that a sentence names
 _READ = 1_000  # dependencies of each kind among which they are searched, the youngest first
+_BEAT_SLACK = timedelta(seconds=0.5)  # between what a heartbeat tells and when it is written
 _MOST_AHEAD = 10_000  # ready jobs that are counted
 #: What a job that runs alone was near to.
 _ALONE = {
@@ -192,9 +194,21 @@ def _stop_asked(case: _Case) -> Iterator[Explanation]:
 
 
 def _place_of_run(case: _Case) -> Iterator[Explanation]:
-    if worker := _worker_of(case):
-        facts = {"host": worker["host"], "pid": worker["pid"], "worker": worker["id"]}
-        yield case.found("running", since=case.job.started_at, alone=case.alone, **facts)
+    """Which child runs it, by the last heartbeat; a claimed job may wait for a child."""
+    worker, started_at = _worker_of(case), case.job.started_at
+    if worker is None:
+        return
+    facts = {"host": worker["host"], "pid": worker["pid"], "worker": worker["id"]}
+    facts |= {"since": started_at, "alone": case.alone}
+    children = worker["state"].get("children", ())
+    pids = [
+        child["pid"] for child in children for job in child["jobs"] if job["id"] == str(case.job.id)
+    ]
+    lists_all = all(child["running"] == len(child["jobs"]) for child in children)
+    is_old = started_at is not None and started_at + _BEAT_SLACK < worker["beat_at"]
+    if children and not pids and lists_all and is_old:
+        yield case.found("held", waiting=worker["state"].get("waiting"), **facts)
+    yield case.found("running", child=next(iter(pids), None), **facts)
 
 
 def _worker_of(case: _Case) -> Mapping[str, Any] | None:

@@ -22,6 +22,7 @@ DROP TABLE IF EXISTS {scheduled};
 DROP TABLE IF EXISTS {leases};
 DROP TABLE IF EXISTS {ready};
 DROP TABLE IF EXISTS {jobs};
+DROP TABLE IF EXISTS {worker_requests};
 DROP TABLE IF EXISTS {worker_tasks};
 DROP TABLE IF EXISTS {workers};
 DROP TABLE IF EXISTS {clients};
