@@ -50,7 +50,7 @@ _worker = argument("worker", metavar="WORKER")
 @_option("--log-jobs")
 @shared
 def command(session: Session, log_format: str, **options: Any) -> int | None:
-    """Run jobs: a supervisor and its children.
+    """Run jobs: a supervisor and its children; list, show and stop workers.
 
     SIGTERM or Ctrl-C ends the worker once running jobs have ended (see --grace); a second one
     ends it at once. SIGHUP replaces the children by ones with fresh code, SIGUSR1 logs what the

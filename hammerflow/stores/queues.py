@@ -37,7 +37,8 @@ class Queues:
         self._names = names
 
     def list(self) -> Sequence[QueueStatus]:
-        """All queues in the order of their names; it counts the live tables, so it is slow."""
+        """All queues in the order of their names, with exact numbers: it counts the live tables, so
+        views use :class:`QueueStats`."""
         rows = self._database.rows("queue_counts")
         instant = self._database.dialect.instant
         return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]

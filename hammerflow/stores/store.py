@@ -14,6 +14,7 @@ from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
@@ -45,6 +46,7 @@ class Store:
         self.spawns = Spawns(database)
         self.dependencies = Dependencies(database)
         self.queues = Queues(database, self.names)
+        self.queue_stats = QueueStats(database, self.names)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
 

@@ -14,12 +14,13 @@ import faulthandler
 import os
 import re
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from hammerflow.worker.descriptors import move_up
 
@@ -35,8 +36,10 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 #: Calls the function of a task; what it calls may come back into the package.
 _BODY = _PACKAGE + os.path.join("worker", "child", "execution.py")
 _LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
-#: Seconds that a child may take for its answer, and without another line once it has begun.
-_PATIENCE, _QUIET = 2.0, 0.05
+#: Seconds that a child may take for its answer.
+_PATIENCE = 5.0
+#: Of a stack of more than a hundred frames the handler leaves the outer ones out.
+_CUT = b"\n  ...\n"
 
 
 def offer_stack() -> int:
@@ -44,6 +47,11 @@ def offer_stack() -> int:
     if _SIGNAL is None or not hasattr(os, "memfd_create"):
         return -1
     fd = move_up(os.memfd_create(_NAME))
+    outermost = sys._getframe()
+    while outermost.f_back is not None:
+        outermost = outermost.f_back
+    # The first line of the file is the end of the last line of each stack.
+    os.write(fd, f", line {outermost.f_lineno} in {outermost.f_code.co_name}\n".encode())
     faulthandler.register(_SIGNAL, file=fd, all_threads=False)
     return fd
 
@@ -57,23 +65,20 @@ def ask_for_stack(pid: int, fd: int) -> list[Frame] | None:
     path = f"/proc/{pid}/fd/{fd}"
     with contextlib.suppress(OSError):
         if _SIGNAL is not None and _NAME in os.readlink(path):  # else it is a file of the body
-            with open(path, "rb", buffering=0) as file:
+            with open(path, "rb") as file:
+                end = file.readline()
                 file.seek(0, os.SEEK_END)
                 os.kill(pid, _SIGNAL)
-                return _frames(file) or None
+                return _frames(file, end) or None
     return None
 
 
-def _frames(file: Any) -> list[Frame]:
-    """Read what is written from here on, until nothing has come for a moment."""
-    text, now = b"", time.monotonic()
-    ends_at, quiet_at = now + _PATIENCE, now + _PATIENCE
-    while now < min(ends_at, quiet_at):
-        if more := file.read(1 << 20):
-            text += more
-            quiet_at = time.monotonic() + _QUIET
+def _frames(file: BinaryIO, end: bytes) -> list[Frame]:
+    """Read a stack that is written from here on, to its outermost frame."""
+    text, ends_at = b"", time.monotonic() + _PATIENCE
+    while end not in text and _CUT not in text and time.monotonic() < ends_at:
         time.sleep(0.01)
-        now = time.monotonic()
+        text += file.read()
     found = _LINE.findall(text.decode(errors="replace"))
     return [(name, int(line), function) for name, line, function in reversed(found)]
 
