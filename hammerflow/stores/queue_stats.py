@@ -11,6 +11,7 @@ from typing import NamedTuple
 from hammerflow.ids import first_id_at, time_of
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.ready_queues import queues_with_ready
 
 __all__ = ["BOUND", "QueueDepth", "QueueStats", "Rates", "Wait"]
 
@@ -74,7 +75,7 @@ class QueueStats:
             bound: rows of each state that are counted; of a state other than ready over all queues.
         """
         rows = self._database.rows("queues_all")
-        ready_ids = set(self._database.column("queues_with_ready"))
+        ready_ids = set(queues_with_ready(self._database))
         most = max(_LEAST, min(bound, 5 * bound // max(1, len(ready_ids))))
         counts, full = self._counts(bound)
         found = []

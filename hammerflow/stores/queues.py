@@ -9,6 +9,7 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.ready_queues import queues_with_ready
 from hammerflow.text import storable
 
 __all__ = ["QueueStatus", "Queues"]
@@ -51,7 +52,9 @@ class Queues:
         """Queues with ready jobs that have no row, because it was deleted or an older backup was
         restored: by their names where this process knows them, which it writes again, else by their
         numbers (:func:`hammerflow.ids.unnamed`), under which they can be served."""
-        lost = {self._names.queue(number) for number in self._database.column("queues_unnamed")}
+        named = {number for number, _ in self._database.rows("queue_names")}
+        found = set(queues_with_ready(self._database)) - named
+        lost = {self._names.queue(number) for number in found}
         known = {name for name in lost if not name.startswith("#")}
         if known:
             self._names.register(queues=known)

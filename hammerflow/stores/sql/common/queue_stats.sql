@@ -5,16 +5,13 @@ SELECT id, name, paused_at, paused_by, reason
 FROM {queues}
 ORDER BY name
 
--- Queues with ready jobs: one step down the key for each, however many jobs it has.
--- name: queues_with_ready
-WITH RECURSIVE found (id) AS (
-  SELECT min(queue_id) FROM {ready}
-  UNION ALL
-  SELECT (SELECT r.queue_id FROM {ready} r WHERE r.queue_id > found.id ORDER BY r.queue_id LIMIT 1)
-  FROM found WHERE found.id IS NOT NULL)
-SELECT id
-FROM found
-WHERE id IS NOT NULL
+-- The next queue with ready jobs: one step down the key.
+-- name: ready_next_queue
+SELECT queue_id
+FROM {ready} {by_primary}
+WHERE queue_id > :after::bigint
+ORDER BY queue_id, priority_order, job_id
+LIMIT 1
 
 -- name: ready_count
 SELECT count(*)

@@ -57,7 +57,7 @@ WHERE id = :id::uuid
 -- name: ready_ahead
 SELECT count(*)
 FROM
-  (SELECT 1 FROM {ready}
+  (SELECT 1 FROM {ready} {by_primary}
    WHERE queue_id = :queue_id::bigint
      AND (priority_order < :priority_order::smallint
           OR (priority_order = :priority_order::smallint AND job_id < :id::uuid))
