@@ -185,6 +185,11 @@ class Hammerflow:
         """Seconds between two queries for an awaited end while no ring arrives."""
         return self.settings.poll
 
+    @property
+    def lease(self) -> float:
+        """Seconds without a heartbeat after which a worker counts as lost."""
+        return self.settings.lease
+
     def migrate(self) -> list[str]:
         """Bring the database's schema up to date.
 

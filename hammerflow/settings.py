@@ -29,7 +29,8 @@ from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
 __all__ = [
-    "MODULES", "SETTINGS", "DatabaseURL", "Settings", "environ_with", "load_settings", "parse_url",
+    "MODULES", "SETTINGS", "DatabaseURL", "Settings", "check_file", "environ_with",
+    "load_settings", "parse_url",
 ]  # fmt: skip
 
 _log = logging.getLogger("hammerflow.settings")
@@ -170,7 +171,7 @@ class Settings:
     Each can be given as a keyword of ``Hammerflow(...)``, as the environment variable
     ``HAMMERFLOW_<NAME>`` (the two URLs: ``HAMMERFLOW_DATABASE_URL``, ``HAMMERFLOW_REDIS_URL``)
     or as a key of ``hammerflow.toml``. The keyword wins over the variable, which wins over
-    the file. ``database_source`` names the one that gave the database.
+    the file. ``sources`` names what gave each that does not have its default.
 
     Raises:
         ConfigError: a value is out of range, or two settings contradict each other.
@@ -195,7 +196,7 @@ class Settings:
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()
-    database_source: str = field(default="default", compare=False)
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for option in SETTINGS:
@@ -203,6 +204,11 @@ class Settings:
             if value is not None or option.name not in _OPTIONAL:
                 object.__setattr__(self, option.name, option.check(value, option.name))
         _check_together(self)
+
+    @property
+    def database_source(self) -> str:
+        """What gave the database, such as ``$HAMMERFLOW_DATABASE_URL``."""
+        return self.sources.get("database", "default")
 
     @property
     def url(self) -> DatabaseURL:
@@ -216,7 +222,7 @@ class Settings:
 
     def with_database(self, url: str, source: str) -> Settings:
         """These settings with another database; ``source`` says who gave it."""
-        return dataclasses.replace(self, database=url, database_source=source)
+        return dataclasses.replace(self, database=url, sources={**self.sources, "database": source})
 
     @property
     def bell(self) -> str:
@@ -255,10 +261,19 @@ def load_settings(
         environ: the environment; empty variables are ignored, and a warning names unknown ones.
         toml_path: a file of settings, which need not exist.
     """
-    values = _from_toml(toml_path) | _from_environ(environ) | _from_keywords(keywords)
+    in_file, given = _from_toml(toml_path), _from_keywords(keywords)
+    values = in_file | _from_environ(environ) | given
+    sources = dict.fromkeys(in_file, str(toml_path)) | _variables(environ)
+    sources |= {setting: f"Hammerflow({setting}=...)" for setting in given}
     if "namespace" not in values:
         values["namespace"] = _NAMESPACE(name, "the app's name")
-    return Settings(**values, database_source=_database_source(keywords, environ, values))
+        sources["namespace"] = "the app's name"
+    return Settings(**values, sources=sources)
+
+
+def check_file(content: Mapping[str, Any]) -> None:
+    """ConfigError if these settings cannot be the content of ``hammerflow.toml``."""
+    Settings(**_checked(content, "hammerflow.toml", "hammerflow.toml"))
 
 
 def environ_with(database: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -266,18 +281,6 @@ def environ_with(database: str, environ: Mapping[str, str]) -> dict[str, str]:
     together are checked against that one."""
     others = {name: value for name, value in environ.items() if name != "HAMMERFLOW_DATABASE"}
     return {**others, "HAMMERFLOW_DATABASE_URL": database}
-
-
-def _database_source(
-    keywords: Mapping[str, Any], environ: Mapping[str, str], values: Mapping[str, Any]
-) -> str:
-    """Which of the sources of :func:`load_settings` gave the database."""
-    if keywords.get("database") is not None:
-        return "Hammerflow(database=...)"
-    for variable in ("HAMMERFLOW_DATABASE_URL", "HAMMERFLOW_DATABASE"):
-        if environ.get(variable, "").strip():
-            return f"${variable}"
-    return "hammerflow.toml" if "database" in values else "default"
 
 
 def _from_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,9 +292,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     known = set(_OTHERS)
     for option in SETTINGS:
-        variables = [f"{_PREFIX}{option.name.upper()}"]
-        if option.name in ("database", "redis"):
-            variables.insert(0, f"{variables[0]}_URL")
+        variables = _variables_of(option.name)
         known.update(variables)
         given = {v: value for v in variables if (value := environ.get(v, "").strip())}
         if len(set(given.values())) > 1:
@@ -302,6 +303,22 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith(_PREFIX) and variable not in known:
             _warn_of(variable, tuple(sorted(name.removeprefix(_PREFIX) for name in known)))
     return found
+
+
+def _variables_of(setting: str) -> list[str]:
+    """The environment variables of a setting."""
+    name = f"{_PREFIX}{setting.upper()}"
+    return [f"{name}_URL", name] if setting in ("database", "redis") else [name]
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variable that gives each setting which the environment has."""
+    return {
+        option.name: f"${variable}"
+        for option in SETTINGS
+        for variable in reversed(_variables_of(option.name))
+        if environ.get(variable, "").strip()
+    }
 
 
 _PREFIX = "HAMMERFLOW_"

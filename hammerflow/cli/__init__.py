@@ -22,12 +22,15 @@ __all__ = ["COMMANDS", "main"]
 
 #: Name and help of each command; ``hammerflow.cli.<name>`` holds it as ``command``.
 COMMANDS = {
-    "worker": "Run jobs: a supervisor and its children.",
+    "worker": "Run jobs: a supervisor and its children; list, show and stop workers.",
     "migrate": "Bring the database's tables up to date.",
     "demo": "Count the standard library's code with real workers, and check the counts.",
     "doctor": "Check the database, its durability, the doorbell and the workers.",
+    "explain": "Say in one sentence why a job does not run, and what would change that.",
+    "config": "Show the settings, where each comes from, and set them in hammerflow.toml.",
     "job": "List, show, enqueue, retry and cancel jobs.",
-    "queue": "List, pause and resume queues.",
+    "monitor": "Watch queues, rates, latencies and workers until Ctrl-C or q.",
+    "queue": "List, pause, resume, watch and clear queues.",
     "limit": "List, set and remove rate and concurrency limits.",
     "schedule": "Show when a cron expression is due.",
     "spawn": "List, count and draw what jobs have spawned.",

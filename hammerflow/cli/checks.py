@@ -25,7 +25,7 @@ from hammerflow.notifiers.address import Address, all_in_words, are_one, in_word
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
-from hammerflow.stores.obstacles import serves
+from hammerflow.stores.explain import serves
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import counted
@@ -427,7 +427,7 @@ def _silence(worker: Mapping[str, Any]) -> str:
 
 def _queues(store: Store, alive: Workers) -> Iterator[Check]:
     """Queues with ready jobs that are paused, or that no live worker serves."""
-    for queue in store.queues.list():
+    for queue in store.queue_stats.depths():
         ready, name = queue.ready, queue.name
         if ready and alive and not any(serves(worker, name) for worker in alive):
             jobs = counted(ready, "job is", "jobs are")

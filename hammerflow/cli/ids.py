@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hammerflow.errors import JobNotFound
+from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.text import safe_repr
 
 if TYPE_CHECKING:
     from hammerflow.jobs.job import Job
     from hammerflow.stores.store import Store
 
-__all__ = ["find_job", "find_workflow", "get_job", "page_mark"]
+__all__ = ["find_job", "find_worker", "find_workflow", "get_job", "page_mark"]
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
@@ -39,6 +40,25 @@ def get_job(store: Store, text: str) -> Job:
     if job is None:
         raise JobNotFound(f"job {text} was deleted just now")
     return job
+
+
+def find_worker(store: Store, text: str) -> dict[str, Any]:
+    """The one worker whose number begins with ``text``, or that is ``host:pid``.
+
+    Raises:
+        HammerflowError: no worker or more than one is meant.
+    """
+    workers = store.workers.list()
+    found = [
+        each for each in workers
+        if str(each["id"]).startswith(text) or f"{each['host']}:{each['pid']}" == text
+    ]  # fmt: skip
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise HammerflowError(f"there is no worker {safe_repr(text)}: see hammerflow worker list")
+    ids = ", ".join(str(each["id"]) for each in found[:_CANDIDATES])
+    raise HammerflowError(f"more than one worker is meant by {safe_repr(text)}: {ids}")
 
 
 def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | None) -> bytes | None:

@@ -12,14 +12,15 @@ from hammerflow.cli.output import TableView, age, local_time, one_line, seconds_
 from hammerflow.cli.session import Session
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import NotDecodable, NotEncodable
+from hammerflow.jobs.explanation import Explanation
 from hammerflow.jobs.job import Job, JobState, Priority
-from hammerflow.stores.obstacles import obstacles
+from hammerflow.stores.explain import reasons
 from hammerflow.stores.store import Store
 from hammerflow.text import safe_repr
 
 __all__ = [
-    "JOBS", "JobLine", "JobValues", "JobView", "error_notes", "job_facts", "job_json", "job_lines",
-    "jobs_by_id", "tagged_json", "values_of", "view_of", "worker_of",
+    "JOBS", "JobLine", "JobValues", "JobView", "error_notes", "explanation_json", "job_facts",
+    "job_json", "job_lines", "jobs_by_id", "tagged_json", "values_of", "view_of", "worker_of",
 ]  # fmt: skip
 
 _LONGEST_VALUE = 4_000  # characters
@@ -141,6 +142,13 @@ def _worker_text(worker: Mapping[str, Any] | None) -> str:
     return f"{worker['host']}:{worker['pid']}" if worker["host"] else f"worker {worker['id']}"
 
 
+def explanation_json(found: Explanation) -> dict[str, Any]:
+    """A reason for programs, and its sentence."""
+    return {
+        "code": found.kind, "says": found.says, "advice": found.advice, "facts": dict(found.facts),
+    }  # fmt: skip
+
+
 class JobView(NamedTuple):
     """Everything about one job, as JSON and as facts."""
 
@@ -153,12 +161,12 @@ def view_of(session: Session, store: Store, job: Job) -> JobView:
     key = job.id.bytes
     values, spawn = values_of(store, key, session.codec), store.jobs.spawn(key)
     worker = worker_of(store, job)
-    found = obstacles(store, job, lease=session.settings.lease)
+    found = reasons(store, job, lease=session.settings.lease)
     lines = [f"{each.says}\n  -> {each.advice}" if each.advice else each.says for each in found]
     return JobView(
         {
             **job_json(job), **values.as_json, "worker": worker, "spawn": spawn,
-            "obstacles": [each._asdict() for each in found],
+            "obstacles": [explanation_json(each) for each in found],
         },
         job_facts(job, values, spawn, worker, "\n".join(lines)),
     )  # fmt: skip

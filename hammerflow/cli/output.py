@@ -19,9 +19,9 @@ import click
 from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
-    "TableView", "age", "can_print", "complain", "counts_text", "drop", "fitted", "folded",
-    "is_terminal", "json_text", "local_time", "one_line", "say", "say_block", "seconds_between",
-    "show_facts", "show_json", "show_json_list", "show_table",
+    "TableView", "age", "can_print", "cell_text", "complain", "counts_text", "drop", "fitted",
+    "folded", "is_terminal", "json_text", "local_time", "one_line", "say", "say_block",
+    "seconds_between", "show_facts", "show_json", "show_json_list", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -181,6 +181,11 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: st
         _show_rich(heads, cells)
     else:
         _show_plain(heads, cells)
+
+
+def cell_text(value: Any) -> str:
+    """A value on one line, as it is written in tables."""
+    return _encodable(_for_people(value).replace("\n", " "))
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

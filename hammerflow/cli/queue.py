@@ -1,37 +1,44 @@
-"""``hammerflow queue``: list, pause and resume queues."""
+"""``hammerflow queue``: list, pause, resume, watch and clear queues."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
 
 import click
 
+from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, flag, shared, text_option
-from hammerflow.cli.output import TableView, age
 from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.queue_view import QUEUES, STATS, count_text, figures_of, health_of
 from hammerflow.cli.session import Session, user_at_host
+from hammerflow.ids import name_id
 from hammerflow.options.checks import NAME_CHECK
-from hammerflow.stores.queues import QueueStatus
+from hammerflow.results.waiting import announce
+from hammerflow.stores.queue_stats import BOUND
+from hammerflow.stores.store import Store
+from hammerflow.text import counted
 
 __all__ = ["command"]
 
-_COUNTS = ("ready", "running", "scheduled", "waiting", "parked")
+_CHUNK = 500  # jobs
 
 
 @click.group("queue")
 def command() -> None:
-    """List, pause and resume queues."""
+    """List, pause, resume, watch and clear queues."""
 
 
 @command.command("list")
 @shared
 def list_queues(session: Session) -> None:
-    """List the queues, with the number of jobs in each state and who paused them."""
+    """List the queues, with the number of jobs in each state and who paused them.
+
+    No number is counted beyond 10 000: "10,000+" is a lower bound, in JSON it is named in at_least.
+    """
     with session.store() as store:
-        queues = store.queues.list()
-    session.show_list(queues, _QUEUES, empty="there are no queues: no job was ever enqueued")
+        queues = store.queue_stats.depths()
+    session.show_list(queues, QUEUES, empty="there are no queues: no job was ever enqueued")
 
 
 @command.command("pause")
@@ -62,11 +69,77 @@ def resume(session: Session, name: str) -> None:
     session.tell({"queue": name, "paused": False}, f"queue {name} is open")
 
 
-def _queue_row(queue: QueueStatus) -> Sequence[Any]:
-    paused = f"{age(queue.paused_at)} ago" if queue.paused_at is not None else ""
-    by = f" by {queue.paused_by}" if queue.paused_by else ""
-    reason = f": {queue.reason}" if queue.reason else ""
-    return (queue.name, *(getattr(queue, state) for state in _COUNTS), paused + by + reason)
+@command.command("stats")
+@argument("name", NAME_CHECK, required=False)
+@shared
+def stats(session: Session, name: str | None) -> None:
+    """Show depths, the age of the oldest ready job, and the rates of each queue or of one.
+
+    Depths are counted up to 10 000. The rate of new jobs is that of the last minute, by the newest
+    10 000 jobs; that of ended jobs is what the live workers have told with their last heartbeats.
+    """
+    with session.store() as store:
+        if name is not None:
+            check_queue(session, store, name)
+        found = figures_of(store, lease=session.settings.lease, name=name)
+    session.show_list(found, STATS, empty="there are no queues: no job was ever enqueued")
 
 
-_QUEUES = TableView(("queue", *_COUNTS, "paused"), _queue_row, asdict)
+@command.command("health")
+@argument("name", NAME_CHECK, required=False)
+@shared
+def health(session: Session, name: str | None) -> int:
+    """Say of each queue or of one whether its jobs are run, and what to do otherwise.
+
+    The exit code is 1 if ready jobs of a queue cannot start: it is paused, or no live worker serves
+    it.
+    """
+    with session.store() as store:
+        if name is not None:
+            check_queue(session, store, name)
+        workers = store.workers.list()
+        found = [
+            health_of(figures, workers, session.settings.lease)
+            for figures in figures_of(store, lease=session.settings.lease, name=name)
+        ]
+    heads, rows = ("queue", "status", "says", "note"), [tuple(one) for one in found]
+    session.show_table([one._asdict() for one in found], (heads, rows))
+    return int(any(one.status == "fail" for one in found))
+
+
+@command.command("clear")
+@argument("name", NAME_CHECK)
+@text_option("--reason", default="the queue was cleared", help="Why; kept in the database.")
+@flag("--dry-run", help="Only say how many jobs it would cancel.")
+@flag("--yes", help="Do not ask.")
+@shared
+def clear(session: Session, name: str, reason: str, dry_run: bool, yes: bool) -> None:
+    """Cancel the ready jobs of a queue.
+
+    Jobs that run, wait or are scheduled for a time stay, and so do schedules. A job that comes
+    while the queue is cleared may stay, too: pause the queue before.
+    """
+    with session.backend() as backend:
+        store = backend.store
+        check_queue(session, store, name)
+        count = store.queue_stats.ready(name_id(name))
+        jobs = f"{count_text(count, BOUND)} ready job{'' if count == 1 else 's'} of queue {name}"
+        if dry_run:
+            session.tell({"queue": name, "ready": count}, f"this would cancel {jobs}")
+            return
+        confirm(session, f"cancel {jobs}", yes=yes)
+        then, cancelled = partial(announce, backend), 0
+        for job_id in _ready_ids(store, name):
+            state = store.jobs.cancel(job_id, reason, then=then)
+            cancelled += state is not None and state == "cancelled"
+    says = f"cancelled {counted(cancelled, 'job')} of queue {name}"
+    session.tell({"queue": name, "cancelled": cancelled}, says)
+
+
+def _ready_ids(store: Store, name: str) -> Iterator[bytes]:
+    """The ready jobs of now, each once, in the order of claims; those that come meanwhile, too, if
+    they come behind."""
+    after = (-1, bytes(16))
+    while page := store.queue_stats.ready_page(name_id(name), after=after, limit=_CHUNK):
+        after = page[-1]
+        yield from (job_id for _, job_id in page)

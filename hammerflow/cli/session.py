@@ -41,6 +41,7 @@ class SessionBackend:
     notifier: Notifier
     codec: Codec
     poll: float
+    lease: float
     async_calls: Any = None  # commands run no event loop
     open_transaction: ContextVar[Any] = _NO_TRANSACTION
 
@@ -144,7 +145,7 @@ class Session:
             notifier = opened.enter_context(
                 contextlib.closing(open_doorbells(settings, store, self.warn))
             )
-            yield SessionBackend(store, notifier, self.codec, settings.poll)
+            yield SessionBackend(store, notifier, self.codec, settings.poll, settings.lease)
 
     def warn(self, text: str) -> None:
         """Print a warning to standard error."""

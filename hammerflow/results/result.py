@@ -67,6 +67,23 @@ class Result(Generic[R]):
             raise not_found(self._backend, "job", self._key)
         return job
 
+    def explain(self) -> str:
+        """Why the job does not run and what would change that, in one sentence; or where it runs,
+        or how it has ended. It is decided by what the claims of workers ask for.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        from hammerflow.stores.explain import explain  # a producer of jobs needs none of it
+
+        job = self.job()
+        found = explain(self._backend.store, job, lease=self._backend.lease)
+        return found.sentence(job.id, job.state)
+
+    async def aexplain(self) -> str:
+        """:meth:`explain` without blocking the event loop."""
+        return await self._backend.async_calls.read(self.explain)
+
     def ready(self) -> bool:
         """Whether the job has ended."""
         return self._backend.store.jobs.result(self._key) is not None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.stores.database import Database
 
-__all__ = ["Dependencies", "Neighbours", "Place"]
+__all__ = ["Dependencies", "Neighbours", "Place", "Unfinished"]
 
 #: Counted as the state of a neighbour that is not a job.
 WORKFLOW = "workflow"
@@ -32,6 +32,14 @@ class Place(NamedTuple):
     after: Neighbours  # its dependents
 
 
+class Unfinished(NamedTuple):
+    """What a waiting job waits for."""
+
+    pending: int  # dependencies that have not ended
+    total: int
+    ids: Sequence[bytes]  # some of them, jobs and workflows
+
+
 class Dependencies:
     """Reads the edges, and the counters of jobs that wait for a whole group."""
 
@@ -50,6 +58,21 @@ class Dependencies:
         if dependent_id is not None and dependent_id not in (workflow_id, *after.ids):
             after = self._with_dependent(after, dependent_id, limit)
         return Place(workflow_id, node, pending, total, before, after)
+
+    def unfinished(self, job_id: bytes, *, limit: int, read: int) -> Unfinished | None:
+        """What a job waits for; None if it does not wait.
+
+        Args:
+            limit: the most ids.
+            read: dependencies of each kind that are searched for them: there may be a million.
+        """
+        row = self._database.first("dependency_place", id=job_id)
+        if row is None or row[3] is None:
+            return None
+        parent_id, workflow_id, _, pending, total, _ = row
+        around = {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
+        ids = self._database.column("dependencies_unfinished", **around, n=read, most=limit)
+        return Unfinished(pending, total, list(dict.fromkeys(ids)))
 
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
         ids = self._database.column(f"{side}_page", **values, n=limit)

@@ -9,6 +9,7 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.ready_queues import queues_with_ready
 from hammerflow.text import storable
 
 __all__ = ["QueueStatus", "Queues"]
@@ -37,7 +38,8 @@ class Queues:
         self._names = names
 
     def list(self) -> Sequence[QueueStatus]:
-        """All queues in the order of their names; it counts the live tables, so it is slow."""
+        """All queues in the order of their names, with exact numbers: it counts the live tables, so
+        views use :class:`QueueStats`."""
         rows = self._database.rows("queue_counts")
         instant = self._database.dialect.instant
         return [QueueStatus(row[0], instant(row[1]), *row[2:]) for row in rows]
@@ -50,7 +52,9 @@ class Queues:
         """Queues with ready jobs that have no row, because it was deleted or an older backup was
         restored: by their names where this process knows them, which it writes again, else by their
         numbers (:func:`hammerflow.ids.unnamed`), under which they can be served."""
-        lost = {self._names.queue(number) for number in self._database.column("queues_unnamed")}
+        named = {number for number, _ in self._database.rows("queue_names")}
+        found = set(queues_with_ready(self._database)) - named
+        lost = {self._names.queue(number) for number in found}
         known = {name for name in lost if not name.startswith("#")}
         if known:
             self._names.register(queues=known)
@@ -71,10 +75,10 @@ class Queues:
         at = found and self._database.dialect.instant(found[0])
         return (at, found[1] or "", found[2] or "") if found and at else None
 
-    def ahead(self, name: str, priority: int, job_id: bytes) -> int:
-        """How many ready jobs of a queue, up to 10 000, are claimed before this one."""
+    def ahead(self, name: str, priority: int, job_id: bytes, *, most: int) -> int:
+        """How many ready jobs of a queue, counted up to ``most``, are claimed before this one."""
         place = {"queue_id": name_id(name), "priority_order": 4 - priority, "id": job_id}
-        return int(self._database.column("ready_ahead", **place)[0])
+        return int(self._database.column("ready_ahead", **place, n=most)[0])
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
         """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""

@@ -16,6 +16,7 @@ from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
@@ -48,6 +49,7 @@ class Store:
         self.spawns = Spawns(database)
         self.dependencies = Dependencies(database)
         self.queues = Queues(database, self.names)
+        self.queue_stats = QueueStats(database, self.names)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
         self.limits = Limits(database, self.names)

@@ -6,16 +6,17 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from hammerflow.ids import name_id
+from hammerflow.ids import name_id, worker_number
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import ReadyRow, Row, parked_row
 from hammerflow.stores.transitions.rescue import Rescued, rescue_leases
 from hammerflow.stores.transitions.unit import Unit, Verbs
+from hammerflow.text import NAME, TRACE, storable
 
-__all__ = ["Swept", "Workers"]
+__all__ = ["Request", "Swept", "Workers"]
 
 #: Leases, parked or ready jobs that one transaction moves.
 _CHUNK = 1_000
@@ -31,8 +32,17 @@ class Swept:
     queues: set[str] = field(default_factory=set)
 
 
+class Request(NamedTuple):
+    """What a person has asked of a worker."""
+
+    id: int
+    kind: str  # stop or stack
+    job_id: bytes | None
+    asked_by: str
+
+
 class Workers(Verbs):
-    """The tables ``workers`` and ``worker_tasks``, and the leases of the dead."""
+    """The tables of workers, their tasks and what was asked of them; the leases of the dead."""
 
     def __init__(self, database: Database, names: NameTable) -> None:
         super().__init__(database, names)
@@ -58,9 +68,14 @@ class Workers(Verbs):
         self._database.unit(work)
         return self.revive(task_ids)
 
-    def beat(self, worker_id: int) -> bool:
-        """Say that the worker lives; False when its row is gone and its leases with it."""
-        beat = self._database.unit(lambda tx: tx.run("worker_beat", id=worker_id), single=True)
+    def beat(self, worker_id: int, state: Mapping[str, Any] | None = None) -> bool:
+        """Say that the worker lives; False when its row is gone and its leases with it.
+
+        Args:
+            state: what its children run at the moment, for people.
+        """
+        values = {"id": worker_id, "state": None if state is None else json.dumps(dict(state))}
+        beat = self._database.unit(lambda tx: tx.run("worker_beat", **values), single=True)
         return beat > 0
 
     def tell(self, worker_id: int, info: Mapping[str, Any]) -> None:
@@ -77,14 +92,18 @@ class Workers(Verbs):
         self._database.unit(lambda tx: self._delete(tx, worker_id))
 
     def list(self) -> Sequence[dict[str, Any]]:
-        """All live workers: id, host, pid, started_at, beat_at, info, seconds since the beat."""
+        """All workers with a row: id, host, pid, started_at, beat_at, info, seconds since the beat,
+        and the state that the beat has told."""
         instant = self._database.dialect.instant
         return [
             {
                 "id": id_, "host": host, "pid": pid, "started_at": instant(started),
                 "beat_at": instant(beat), "info": json.loads(info), "silent_for": float(silent),
+                "state": json.loads(state or "{}"),
             }
-            for id_, host, pid, started, beat, info, silent in self._database.rows("workers_all")
+            for id_, host, pid, started, beat, info, silent, state in self._database.rows(
+                "workers_all"
+            )
         ]  # fmt: skip
 
     def shared_tasks(self) -> Mapping[str, Sequence[str]]:
@@ -105,6 +124,45 @@ class Workers(Verbs):
     def knowing(self, task: str) -> set[int]:
         """Numbers of the workers that have registered a task."""
         return set(self._database.column("task_workers", task_id=name_id(task)))
+
+    def tasks(self, worker_id: int) -> Sequence[str]:
+        """Names of the tasks that a worker has registered."""
+        return self._database.column("tasks_of_worker", worker_id=worker_id)
+
+    def ask(self, worker_id: int, kind: str, *, by: str, job_id: bytes | None = None) -> int:
+        """Ask a worker for something, which it notices within seconds, or at a ring of control.
+
+        Args:
+            kind: "stop", or "stack" with a job that it runs.
+
+        Returns:
+            The number of the request.
+        """
+        request = worker_number()
+        values = {"kind": kind, "job_id": job_id, "asked_by": storable(by, NAME)}
+        self._database.run("request_insert", worker_id=worker_id, id=request, **values)
+        return request
+
+    def requests(self, worker_id: int) -> Sequence[Request]:
+        """What was asked of a worker and has no answer yet."""
+        return [*map(Request._make, self._database.rows("requests_open", worker_id=worker_id))]
+
+    def answer(self, worker_id: int, request: int, text: str) -> None:
+        """Answer a request."""
+        values = {"worker_id": worker_id, "id": request, "answer": storable(text, TRACE)}
+        self._database.run("request_answer", **values)
+
+    def take_answer(self, worker_id: int, request: int) -> str | None:
+        """The answer to a request, which is deleted then; None while there is none."""
+        found = self._database.first("request_read", worker_id=worker_id, id=request)
+        if found is None or found[0] is None:
+            return None
+        self.withdraw(worker_id, request)
+        return str(found[0])
+
+    def withdraw(self, worker_id: int, request: int) -> None:
+        """Delete a request."""
+        self._database.run("request_delete", worker_id=worker_id, id=request)
 
     def running(self, worker_id: int) -> int:
         """How many jobs a worker holds."""
@@ -182,6 +240,7 @@ class Workers(Verbs):
 
     def _delete(self, tx: Tx, worker_id: int) -> None:
         tx.run("worker_tasks_delete", worker_id=worker_id)
+        tx.run("requests_delete", worker_id=worker_id)
         tx.run("worker_delete", id=worker_id)
 
     def _rescue_all(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from hammerflow.errors import ConfigError
 from hammerflow.text import safe_repr
 
-__all__ = ["checked_redis_url", "shareable_redis_url"]
+__all__ = ["checked_redis_url", "redacted_redis_url", "shareable_redis_url"]
 
 _ENCODE: Final = (
     "a special character in user or password must be percent-encoded (@ is %40, / is %2F, % is %25)"
@@ -71,6 +71,14 @@ def shareable_redis_url(url: str) -> str | None:
     parts = urlsplit(url)
     is_plain = "@" not in parts.netloc and {name for name, _ in parse_qsl(parts.query)} <= {"db"}
     return url if is_plain else None
+
+
+def redacted_redis_url(url: str) -> str:
+    """The URL without its password, for people."""
+    login, at, place = urlsplit(url).netloc.rpartition("@")
+    user = login.partition(":")[0]
+    shown = url.replace(f"//{login}@{place}", f"//{user}:***@{place}", 1) if at else url
+    return re.sub(r"(?<=[?&])(\w*password)=[^&]*", r"\1=***", shown)
 
 
 def _check_place(place: str) -> None:

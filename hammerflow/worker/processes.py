@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 __all__ = [
     "die_with_parent", "exit_now", "exit_status", "family", "flush_streams", "has_ended",
     "keep_from_reaping", "kill_family", "kill_group", "lead_group", "outlive_parent",
-    "reap_orphans", "resident_mebibytes", "set_title",
+    "reap_orphans", "resident_mebibytes", "resident_mebibytes_of", "set_title",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG = 1
@@ -185,6 +185,15 @@ def exit_now(code: int) -> NoReturn:
         flush_streams()
     finally:  # a body may have replaced the streams with what raises anything
         os._exit(code)
+
+
+def resident_mebibytes_of(pid: int) -> float | None:
+    """How much memory a process holds now, in MiB; None where that is not known."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
+    except (OSError, LookupError):  # it has ended
+        return None
+    return pages * _PAGE / (1 << 20)
 
 
 def resident_mebibytes() -> float:

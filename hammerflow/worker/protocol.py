@@ -12,10 +12,11 @@ supervisor to child
 ``JOBS``        generation, worker id, jobs, {queue id: name} (new ones only)  run these
 ``STOP``        job id, "cancel" or "timeout"                                  async child only
 ``ASK``                                                                        what do you run?
+``STACK``       job id                                                         async child only
 --------------  -------------------------------------------------------------  --------------------
 child to supervisor
 ---------------------------------------------------------------------------------------------------
-``HELLO``       pid                                                            ready for jobs
+``HELLO``       pid, descriptor of its stack or -1 (see ``stacks``)             ready for jobs
 bytes or None   (no list) the encoded result                                   next job completed
 ``ENDED``       kind of outcome, its fields; job id (async child only)         a job ended otherwise
 ``TAKEN_BACK``  generation                                                     found no token for it
@@ -24,6 +25,7 @@ bytes or None   (no list) the encoded result                                   n
 ``LIMITED``     see LimitedBody                                                a body begins
 ``PROGRESS``    job id, fraction, note                                         reported by a body
 ``QUIT``        reason                                                         will end, is used up
+``STACKED``     job id, frames                                                 answers STACK
 --------------  -------------------------------------------------------------  --------------------
 fork server to supervisor
 ---------------------------------------------------------------------------------------------------
@@ -67,13 +69,13 @@ from hammerflow.jobs.outcome import (
 
 __all__ = [
     "APP_BROKEN", "APP_LOADED", "ASK", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST",
-    "HELLO", "JOBS", "LIMITED", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STOP",
-    "TAKEN_BACK", "TIMES", "VERSION", "LimitedBody", "Pipes", "Unpacker", "pack", "pack_outcome",
-    "unpack_outcome", "write_all",
+    "HELLO", "JOBS", "LIMITED", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STACK",
+    "STACKED", "STOP", "TAKEN_BACK", "TIMES", "VERSION", "LimitedBody", "Pipes", "Unpacker", "pack",
+    "pack_outcome", "unpack_outcome", "write_all",
 ]  # fmt: skip
 
-JOBS, STOP, ASK = 1, 2, 3
-ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS, HELLO, LIMITED = 11, 12, 13, 14, 15, 16, 17, 18
+JOBS, STOP, ASK, STACK = 1, 2, 3, 4
+ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS, HELLO, LIMITED, STACKED = range(11, 20)
 APP_LOADED, APP_BROKEN, FORKED, EXITED, NOT_FORKED, VERSION = 21, 22, 23, 24, 25, 26
 
 FORK_REQUEST = struct.Struct("!cxxxI")

@@ -40,7 +40,7 @@ def _parameters(function: Any, *others: str) -> list[str]:
         ((*OPTIONS, *SPAWNER_OPTIONS), SpawnerOptions.__annotations__),
         (CALL_OPTIONS, CallOptions.__annotations__),
         (SPAWN_OPTIONS, [field.name for field in dataclasses.fields(SpawnConfig)]),
-        (SETTINGS, [f.name for f in dataclasses.fields(Settings) if f.name != "database_source"]),
+        (SETTINGS, [f.name for f in dataclasses.fields(Settings) if f.name != "sources"]),
         (WORKFLOW_OPTIONS, _parameters(Workflow.__init__, "name", "submit")),
         (NODE_OPTIONS, _parameters(Workflow.add, "job")),
         (BATCH_OPTIONS, _parameters(Hammerflow.batch, "signatures")),

@@ -126,12 +126,19 @@ def test_options_stand_before_or_after_the_command(run: Run, sqlite_url: str) ->
         assert run(*args).json == []
 
 
+def leaves_of(command: click.Command) -> list[tuple[str, click.Command]]:
+    """The commands that do something, by their names within the first one."""
+    if not isinstance(command, click.Group):
+        return [("", command)]
+    own: list[tuple[str, click.Command]] = [("", command)] if command.invoke_without_command else []
+    return [*own, *command.commands.items()]
+
+
 def test_every_command_has_help_and_json(run: Run) -> None:
     for name, words in COMMANDS.items():
         command = importlib.import_module(f"hammerflow.cli.{name}").command
         assert command.get_short_help_str(limit=200).rstrip(".") == words.rstrip("."), name
-        leaves = command.commands.values() if isinstance(command, click.Group) else [command]
-        for leaf in leaves:
+        for _, leaf in leaves_of(command):
             assert {"--json", "--debug", "--database"} <= {
                 option for parameter in leaf.params for option in parameter.opts
             }, leaf.name
@@ -145,8 +152,7 @@ def test_help_shows_the_range_of_each_number(run: Run) -> None:
     count = 0
     for name in COMMANDS:
         command = importlib.import_module(f"hammerflow.cli.{name}").command
-        leaves = command.commands.items() if isinstance(command, click.Group) else [("", command)]
-        for leaf, each in leaves:
+        for leaf, each in leaves_of(command):
             shown = " ".join(run(*filter(None, (name, leaf)), "--help").out.split())
             for option in each.params:
                 assert not isinstance(option.type, click.types.IntParamType), option.name

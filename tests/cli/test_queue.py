@@ -1,11 +1,19 @@
-"""``hammerflow queue``: list, pause and resume on each database."""
+"""``hammerflow queue`` and ``monitor`` on each database."""
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import termios
+
 import pytest
 
-from hammerflow import Hammerflow
-from tests.cli.conftest import Run, claim
+from hammerflow import Hammerflow, JobState
+from hammerflow.ids import name_id
+from hammerflow.jobs.outcome import Completed
+from tests.cli.conftest import HAMMERFLOW, WORKER, Run, claim, environment, settle
+from tests.stores.kit import desk_at
 
 
 def test_the_list_counts_jobs(run: Run, shop: Hammerflow) -> None:
@@ -91,3 +99,114 @@ def test_a_queue_needs_a_name_that_can_be_one(run: Run, embedded_shop: Hammerflo
 
     assert ended.code == 2
     assert "1 to 255 printable characters" in ended.err
+
+
+def test_stats_show_ages_and_rates(run: Run, shop: Hammerflow) -> None:
+    for _ in range(6):
+        shop.tasks["shop.add"].delay(1, 2)
+    settle(shop, claim(shop)[:1], Completed(None))
+    shop.tasks["shop.add"].options(queue="mail").delay(1, 2)
+    beat = {"ended": {"default": 30}, "seconds": 5.0, "children": []}
+    assert shop.store.workers.beat(WORKER, beat)
+    with desk_at(shop.settings.database) as desk:
+        desk.sql(f"UPDATE {{jobs}} SET created_at = {desk.shift('created_at', 90)}")
+
+    default, mail = run("queue", "stats", "--json").json
+    head, row = run("queue", "stats", "mail").out.splitlines()
+
+    assert (default["running"], default["ready"], default["oldest"]) == (5, 0, None)
+    assert (default["enqueued_per_second"], default["ended_per_second"]) == (0.1, 6.0)
+    assert (mail["ready"], mail["at_least"]) == (1, []) and 90 <= mail["oldest"] < 900
+    assert head.split()[0] == "QUEUE" and row.split()[:2] == ["mail", "1"]
+    (wait,) = shop.store.queue_stats.waits()
+    assert wait.waited >= 90 and 0 <= wait.ran < 900
+
+
+def test_a_count_that_is_cut_is_a_lower_bound(run: Run, shop: Hammerflow) -> None:
+    add = shop.tasks["shop.add"]
+    for queue, delay in (("a", 0), ("a", 0), ("b", 0), ("a", 60), ("b", 60)):
+        add.options(queue=queue, delay=delay).delay(1, 2)
+
+    a, b, *_ = shop.store.queue_stats.depths(bound=2)
+    whole, *_ = shop.store.queue_stats.depths()
+
+    assert (a.ready, b.ready) == (2, 1)
+    assert a.scheduled + b.scheduled == 2
+    assert "scheduled" in a.at_least and "scheduled" in b.at_least
+    assert (whole.ready, whole.scheduled, whole.at_least) == (2, 1, ())
+    assert shop.store.queue_stats.ready(name_id("a"), bound=1) == 1
+
+
+def test_health_names_what_keeps_jobs_from_running(run: Run, shop: Hammerflow) -> None:
+    add = shop.tasks["shop.add"]
+    add.delay(1, 2)
+    assert run("queue", "health").code == 0
+    add.options(queue="mail").delay(1, 2)
+    shop.store.queues.pause("mail", by="ann@here")
+    with desk_at(shop.settings.database) as desk:
+        desk.sql(f"UPDATE {{jobs}} SET created_at = {desk.shift('created_at', 90)}")
+
+    ended = run("queue", "health", "--json")
+    slow, paused = ended.json
+    shop.store.workers.leave(WORKER)
+    alone = run("queue", "health", "default")
+
+    assert ended.code == 1
+    assert (slow["status"], paused["status"]) == ("warn", "fail")
+    assert "the oldest ready job has waited for 9" in slow["says"]
+    assert paused["says"].endswith("by ann@here") and "queue resume mail" in paused["advice"]
+    assert alone.code == 1 and "no live worker serves it" in alone.out
+
+
+def test_clear_cancels_the_ready_jobs_of_a_queue(run: Run, shop: Hammerflow) -> None:
+    add = shop.tasks["shop.add"]
+    ready = [add.delay(1, 2), add.options(priority=4).delay(1, 2)]
+    kept = [add.apply_async(args=(1, 2), countdown=60), add.options(queue="mail").delay(1, 2)]
+
+    dry, refused = run("queue", "clear", "default", "--dry-run"), run("queue", "clear", "default")
+    states = [one.state for one in ready]
+    done = run("queue", "clear", "default", "--yes", "--reason", "a mistake")
+
+    assert dry.out == "this would cancel 2 ready jobs of queue default\n"
+    assert refused.code == 2 and "give --yes" in refused.err
+    assert states == [JobState.READY] * 2
+    assert done.out == "cancelled 2 jobs of queue default\n"
+    assert [one.job().reason for one in ready] == ["a mistake"] * 2
+    assert [one.state for one in kept] == [JobState.SCHEDULED, JobState.READY]
+
+
+def test_the_monitor_prints_lines_where_nobody_sees_a_screen(
+    run: Run, embedded_shop: Hammerflow
+) -> None:
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    settle(embedded_shop, claim(embedded_shop), Completed(None))
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+
+    plain = run("monitor", "--count", "2", "--interval", "0.1")
+    (found,) = [run("monitor", "--count", "1", "--json").json]
+
+    assert len(plain.out.splitlines()) == 2
+    assert "1 ready, 0 running, in 0.033/s, out 0, waited 0." in plain.out
+    assert found["queues"][0]["ready"] == 1 and found["workers"][0]["host"] == "here"
+    assert len(found["waited"]) == len(found["ran"]) == 2
+
+
+def test_a_q_ends_the_monitor_and_leaves_the_terminal_as_it_was(embedded_shop: Hammerflow) -> None:
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    ours, theirs = pty.openpty()
+    command = [*HAMMERFLOW, "monitor", "--interval", "60"]
+    environ = {**environment(), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    ) as shown:
+        before = termios.tcgetattr(ours)
+        seen = b""
+        while b"workers" not in seen:
+            seen += os.read(ours, 65536)
+        os.write(ours, b"xq")
+        while b"\x1b[?1049l" not in seen:
+            seen += os.read(ours, 65536)
+        assert shown.wait(60) == 0
+
+    assert b"queues" in seen and b"default" in seen
+    assert termios.tcgetattr(ours) == before

@@ -72,6 +72,12 @@ def commands(ids: dict[str, str]) -> list[list[str]]:
             for name in ("job", "failed", "root")
         ],
         ["queue", "list"],
+        ["queue", "stats"],
+        ["queue", "health"],
+        ["monitor", "--count", "1"],
+        ["worker", "list"],
+        ["worker", "show", "7"],
+        *[["explain", ids[name]] for name in ("job", "failed", "root")],
         ["spawn", "list"],
         ["spawn", "list", "--detailed"],
         *[["spawn", "tree", root, "--format", form] for form in ("text", "json", "mermaid", "dot")],

@@ -19,7 +19,10 @@ from tests.docs.pages import Block, blocks_of, files_of
 from tests.support.waiting import until
 
 #: Commands that run until they are told to stop, and what they log once they are up.
-_SERVERS = re.compile(r"(hammerflow (.* )?worker\b(?!.*(--burst|--help))|(python -m )?uvicorn )")
+_SERVERS = re.compile(
+    r"(hammerflow (.* )?worker\b(?!.*(--burst|--help)| (list|show|stack|stop)\b)"
+    r"|(python -m )?uvicorn )"
+)
 _STARTED = re.compile(r"worker started|Uvicorn running")
 _SHOWN = doctest.OutputChecker()
 _LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from hammerflow.services.rescuer import Rescuer
-from hammerflow.stores.obstacles import obstacles
+from hammerflow.stores.explain import reasons
 from tests.stores.kit import Desk
 from tests.support.waiting import until
 
@@ -21,7 +21,7 @@ def test_a_dead_worker_is_found_after_the_clock_was_set_back(desk: Desk) -> None
     desk.elapse(-3600)
     seen = desk.store.jobs.get(job.id)
     assert seen is not None
-    assert [each.code for each in obstacles(desk.store, seen, lease=LEASE)] == ["worker_lost"]
+    assert [each.kind for each in reasons(desk.store, seen, lease=LEASE)] == ["worker_lost"]
 
     def taken_over() -> bool:
         desk.store.workers.beat(2)

@@ -16,7 +16,8 @@ from hammerflow.worker.child.job_task import JobTask, owner_of
 from hammerflow.worker.child.programs import Programs
 from hammerflow.worker.failures import CLOSED_PIPES, failure_of
 from hammerflow.worker.processes import exit_now, set_title
-from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, Unpacker, pack
+from hammerflow.worker.protocol import ASK, JOBS, QUIT, RUNS, STACK, STACKED, Unpacker, pack
+from hammerflow.worker.stacks import await_chain
 
 __all__ = ["AsyncChild"]
 
@@ -78,6 +79,11 @@ class AsyncChild(Child):
         if message[0] == ASK:
             runs = [job_id for job_id, task in self._tasks.items() if not task.done()]
             self._send(pack([RUNS, runs]))
+            return
+        if message[0] == STACK:
+            task = self._tasks.get(message[1])
+            frames = await_chain(task.get_coro()) if task is not None else []  # type: ignore[arg-type]
+            self._send(pack([STACKED, message[1], frames]))
             return
         if message[0] != JOBS:
             self._stop(*message[1:])

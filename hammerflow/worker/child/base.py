@@ -36,6 +36,7 @@ from hammerflow.worker.protocol import (
     write_all,
 )
 from hammerflow.worker.run_options import RunOptions
+from hammerflow.worker.stacks import offer_stack
 
 __all__ = ["Child", "ChildLimits"]
 
@@ -93,13 +94,14 @@ class Child:
     def _begin(self) -> None:
         """Handle signals, and note the state of the process to which it returns after each job."""
         self._interrupts.install()
+        self._stack = offer_stack()
         if self.shares_process:
             self._interrupts.survive_others()
         self._state = ProcessState(cancel_watchdog=self.cancel_watchdog)
 
     def _say_hello(self) -> None:
         """Ask for jobs: whatever could fail at the start of this process has not failed."""
-        self._send(pack([HELLO, os.getpid()]))
+        self._send(pack([HELLO, os.getpid(), self._stack]))
 
     def _restore(self, task_id: int | None = None, now: float = 0.0) -> None:
         """Put back what bodies have changed of the process.

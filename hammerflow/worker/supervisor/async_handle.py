@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.jobs.job import Claimed
-from hammerflow.worker.protocol import ASYNC, ENDED, STOP, pack, unpack_outcome
+from hammerflow.worker.protocol import ASYNC, ENDED, STACK, STOP, pack, unpack_outcome
 from hammerflow.worker.supervisor.child_handle import ChildHandle, JobDeadline
 from hammerflow.worker.supervisor.prefetch import Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
@@ -87,11 +87,17 @@ class AsyncChildHandle(ChildHandle):
         """The jobs that it runs."""
         return [job.held for job in self._in_flight.values()]
 
-    running = held
+    def running(self) -> list[HeldJob]:
+        """The jobs that it runs."""
+        return self.held()
 
     def seconds_of(self, job: Claimed, now: float) -> float:
         """How long it has run this job."""
         return now - self._in_flight[job.id].began_at
+
+    def ask_for_stack(self, job_id: bytes) -> None:
+        """Ask where the body of a job is; the answer comes to ``stacks``, once the loop is free."""
+        self.channel.send(pack([STACK, job_id]))
 
     def cancel(self, job_id: bytes) -> None:
         """Interrupt the body of this job."""

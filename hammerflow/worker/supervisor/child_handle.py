@@ -7,9 +7,11 @@ import math
 import os
 import random
 import signal
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
@@ -24,20 +26,26 @@ from hammerflow.worker.failures import (
 from hammerflow.worker.processes import kill_family
 from hammerflow.worker.protocol import (
     ASK,
+    ASYNC,
     HELLO,
     JOBS,
     LIMITED,
     PROGRESS,
     QUIT,
     RUNS,
+    STACKED,
     LimitedBody,
     pack,
 )
 from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.stacks import Frame
 from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
 __all__ = ["ChildHandle", "JobDeadline", "KillReason"]
+
+#: Jobs of a child that are described one by one.
+_DESCRIBED = 20
 
 
 class KillReason(NamedTuple):
@@ -67,6 +75,7 @@ class ChildHandle(ABC):
         queues: names of the queues by their numbers; the pool fills it.
         started_at: seconds of the monotonic clock, as everywhere here.
         pid: None until the child or the fork server has reported it.
+        stack: descriptor under which it tells its stack; -1 if it does not.
         is_ready: it has said hello. Only then it counts, and gets jobs.
         status: exit code, or minus the signal that killed it.
         exited_at: when its exit was reported, or noticed.
@@ -80,6 +89,7 @@ class ChildHandle(ABC):
         quit_reason: why it ends on its own decision (its number of jobs, its memory).
         limited: the body with limits that it runs, until its job has ended.
         dropped: jobs that it does not run, though it was given them and has reported no outcome.
+        stacks: of jobs, as it has told them when it was asked.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
     """
 
@@ -91,6 +101,7 @@ class ChildHandle(ABC):
     queues: Mapping[int, str]
     started_at: float
     pid: int | None = None
+    stack: int = -1
     is_ready: bool = False
     status: int | None = None
     exited_at: float | None = None
@@ -106,9 +117,23 @@ class ChildHandle(ABC):
     jobs_ended: int = 0
     limited: LimitedBody | None = None
     dropped: list[HeldJob] = field(default_factory=list)
+    stacks: SimpleQueue[tuple[bytes, list[Frame]]] = field(default_factory=SimpleQueue)
     kill_at: dict[bytes, float] = field(default_factory=dict)
     _known_queues: set[int] = field(default_factory=set)
     _asked_about: set[bytes] | None = None  # the jobs that it had when it was last asked
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """What it does, for people: pid, kind, the first of the jobs that it runs, each with its
+        task and the seconds that it has run, and how many it runs in all."""
+        running = self.running()
+        jobs = [
+            {
+                "id": str(uuid.UUID(bytes=held.job.id)), "task": self.catalog.name(held.job),
+                "seconds": round(self.seconds_of(held.job, now), 1),
+            } for held in running[:_DESCRIBED]
+        ]  # fmt: skip
+        kind = "async" if self.kind == ASYNC else "serial"
+        return {"pid": self.pid, "kind": kind, "jobs": jobs, "running": len(running)}
 
     @property
     def takes_jobs(self) -> bool:
@@ -157,6 +182,14 @@ class ChildHandle(ABC):
         """Whether it has not begun by then: it is stopped, say, or a thread of an earlier body
         hangs in C."""
         return False
+
+    @abstractmethod
+    def running(self) -> list[HeldJob]:
+        """The jobs that it runs now, as precisely as its reports tell."""
+
+    @abstractmethod
+    def seconds_of(self, job: Claimed, now: float) -> float:
+        """How long it has run a job."""
 
     @property
     @abstractmethod
@@ -253,7 +286,10 @@ class ChildHandle(ABC):
             self.limited = LimitedBody(*message[1:])
         elif message[0] == HELLO:
             self.is_ready = True
+            self.stack = message[2]
             self.learn_pid(message[1])
+        elif message[0] == STACKED:
+            self.stacks.put((message[1], [tuple(frame) for frame in message[2]]))
         elif message[0] == QUIT:
             self.quit_reason = message[1]
         elif message[0] == RUNS and self._asked_about is not None:

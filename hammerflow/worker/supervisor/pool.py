@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
@@ -14,7 +16,9 @@ from hammerflow.jobs.outcome import Outcome
 from hammerflow.text import counted
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.processes import resident_mebibytes_of
 from hammerflow.worker.run_options import TaskCatalog
+from hammerflow.worker.supervisor.async_handle import AsyncChildHandle
 from hammerflow.worker.supervisor.child_group import (
     AsyncChildGroup,
     Group,
@@ -115,6 +119,8 @@ class Pool:
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
         self._abandoned: set[int] = set()  # registrations that are gone
+        self._ended: Counter[int] = Counter()  # by queue, since the last take_state()
+        self._state_at = time.monotonic()
         self._wakes_at = 0.0
         self._is_draining = False
         self._is_over = False
@@ -175,6 +181,44 @@ class Pool:
         """How many jobs run, as precisely as the children report it."""
         with self.lock:
             return sum(len(child.running()) for _, child in self._children.all())
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it claims and starts no more."""
+        return self._is_draining
+
+    def take_state(self) -> dict[str, Any]:
+        """What the children do, and how many jobs of each queue have ended since the last call."""
+        now = time.monotonic()
+        with self.lock:
+            children = [child.describe(now) for _, child in self._children.all()]
+            waiting = sum(len(group.held()) for group in self.groups)
+            ended, self._ended = self._ended, Counter()
+            counts = {self._queues.get(id_, str(id_)): count for id_, count in ended.items()}
+        seconds, self._state_at = now - self._state_at, now
+        for child in children:
+            memory = resident_mebibytes_of(child["pid"]) if child["pid"] else None
+            child["memory"] = None if memory is None else round(memory)
+        running = sum(child["running"] for child in children)
+        return {
+            "draining": self._is_draining, "waiting": waiting - running, "children": children,
+            "ended": counts, "seconds": round(seconds, 2),
+        }  # fmt: skip
+
+    def place_of(self, job_id: bytes) -> tuple[Handle | None, bytes | None]:
+        """The child that has a job, and the job that it runs: for a coroutine the same one."""
+        with self.lock:
+            for _, child in self._children.all():
+                if any(held.job.id == job_id for held in child.held()):
+                    ids = [held.job.id for held in child.running()]
+                    return child, job_id if job_id in ids else ids[0] if ids else None
+        return None, None
+
+    def ask_for_stack(self, child: AsyncChildHandle, job_id: bytes) -> None:
+        """Ask an async child where the body of a job is."""
+        with self.lock:
+            child.ask_for_stack(job_id)
+            self._event_loop.wake()
 
     def note_change(self) -> None:
         """Scheduled jobs became ready: a claim that found nothing before says nothing any more."""
@@ -370,6 +414,8 @@ class Pool:
         self.released += results.released
         for worker_id, pairs in results.ended.items():
             self.changes += 1
+            if pairs:  # the ends of one round are mostly of one queue: no work for each job
+                self._ended[pairs[0][0].queue_id] += len(pairs)
             self._deliver_to_settler(worker_id, pairs)
         self._job_log.write(results.to_log, self._children.catalog)
 

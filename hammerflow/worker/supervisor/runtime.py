@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
@@ -21,6 +22,7 @@ from hammerflow.services.progress_writer import DELAY, ProgressWriter
 from hammerflow.services.promoter import Promoter
 from hammerflow.services.queue_poller import QueuePoller
 from hammerflow.services.registrar import Registrar, Registration
+from hammerflow.services.request_poller import RequestPoller
 from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
@@ -30,6 +32,7 @@ from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.supervisor.body_stacks import stack_of
 from hammerflow.worker.supervisor.burst import Left, what_is_left
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
@@ -59,6 +62,8 @@ class Runtime:
         lease_clock: tells the children until when the leases are held.
         on_fork_server_lost: called with the reason when there is no fork server any more; see
             :meth:`use_fork_server`.
+        on_stop_asked: called when a person has asked in the database that this worker stops; with
+            their name.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Runtime:
         lease_clock: LeaseClock,
         *,
         on_fork_server_lost: Callable[[str], None],
+        on_stop_asked: Callable[[str], None],
     ) -> None:
         self._options = options
         self._settings = greeting.settings
@@ -96,9 +102,7 @@ class Runtime:
             on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
         )
         self.pool = self._new_pool(on_fork_server_lost)
-        self._heartbeat = Heartbeat(
-            self._store, lease_clock, lease=self._settings.lease, on_gone=self._on_row_gone
-        )
+        self._heartbeat = self._new_heartbeat(lease_clock)
         self._registrar = Registrar(
             self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
             on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
@@ -108,6 +112,7 @@ class Runtime:
         self._cancellation_poller = CancellationPoller(
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
+        self._request_poller = self._new_request_poller(on_stop_asked)
         self._queue_poller = QueuePoller(
             self._store, poll=self._poll, with_names=self._queue_order.is_open,
             on_queues=self._on_queues_seen,
@@ -127,6 +132,23 @@ class Runtime:
             deliver=self._put_and_ring if self._options.caps else self._settler.put,
             on_progress=self._progress.record,
             on_fork_server_lost=on_fork_server_lost,
+        )
+
+    def _new_heartbeat(self, lease_clock: LeaseClock) -> Heartbeat:
+        return Heartbeat(
+            self._store,
+            lease_clock,
+            lease=self._settings.lease,
+            on_gone=self._on_row_gone,
+            describe=self.pool.take_state,
+        )
+
+    def _new_request_poller(self, on_stop_asked: Callable[[str], None]) -> RequestPoller:
+        return RequestPoller(
+            self._store,
+            worker_ids=lambda: self._heartbeat.worker_ids,
+            stop=on_stop_asked,
+            stack_of=partial(stack_of, self.pool),
         )
 
     def _new_claimers(self) -> list[Claimer]:
@@ -179,6 +201,7 @@ class Runtime:
         )
         services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
+        services.append(self._request_poller)
         services.append(ResultExpirer(store, interval=settings.sweep))
         return ServiceRunner("housekeeper", services, self._database_status)
 
@@ -362,6 +385,7 @@ class Runtime:
     def _on_control(self) -> None:
         self._housekeeping.wake(self._cancellation_poller)
         self._housekeeping.wake(self._queue_poller)
+        self._housekeeping.wake(self._request_poller)
 
     def _on_queues_seen(self, paused: set[str], names: set[str]) -> None:
         is_new = self._queue_order.add(names)
@@ -394,6 +418,7 @@ class Runtime:
             "version": __version__, "app": self._options.app, "name": self._name,
             "children": self._size, "missing": self._missing, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
+            "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
         }  # fmt: skip
         if self._new_queues is None:
             self._new_queues = self._find_new_queues()

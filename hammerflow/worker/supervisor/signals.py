@@ -73,6 +73,11 @@ class Signals:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_out, b"p")
 
+    def stop(self) -> None:
+        """Stop as after a first signal; from any thread."""
+        self.stops = self.stops or 1
+        self.poke()
+
     def take_reload(self) -> bool:
         """Whether a reload was asked for since the last call."""
         asked, self._reload = self._reload, False

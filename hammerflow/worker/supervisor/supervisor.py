@@ -99,7 +99,10 @@ class Supervisor:
                 fork_server.close()
                 return None, 0.0
             lost, clock = self._on_fork_server_lost, self._lease_clock
-            runtime = Runtime(self._options, greeting, store, clock, on_fork_server_lost=lost)
+            runtime = Runtime(
+                self._options, greeting, store, clock,
+                on_fork_server_lost=lost, on_stop_asked=self._on_stop_asked,
+            )  # fmt: skip
             runtime.start(fork_server)
         return runtime, min(1.0, greeting.settings.lease / 12)
 
@@ -203,6 +206,10 @@ class Supervisor:
     def _on_fork_server_lost(self, why: str) -> None:
         self._lost = why
         self._signals.poke()
+
+    def _on_stop_asked(self, by: str) -> None:
+        log.info("%s has asked this worker to stop", by)
+        self._signals.stop()
 
     def _shut_down(self, runtime: Runtime) -> int:
         released = runtime.pool.released

@@ -43,6 +43,8 @@ UPDATE {tasks} SET id = id WHERE 1 = 0;
 UPDATE {workers} SET id = id WHERE 1 = 0;
 {use:worker_tasks};
 UPDATE {worker_tasks} SET task_id = task_id WHERE 1 = 0;
+{use:worker_requests};
+UPDATE {worker_requests} SET id = id WHERE 1 = 0;
 {use:jobs};
 UPDATE {jobs} SET id = id WHERE 1 = 0;
 {use:ready};

@@ -45,19 +45,6 @@ SELECT 'queue', id FROM {queues} WHERE id IN (:ids*bigint)
 UNION ALL
 SELECT 'task', id FROM {tasks} WHERE id IN (:ids*bigint)
 
--- Queues with ready jobs whose row was deleted: one step down the key for each queue, however many
--- jobs it has.
--- name: queues_unnamed
-WITH RECURSIVE found (id) AS (
-  SELECT min(queue_id) FROM {ready}
-  UNION ALL
-  SELECT (SELECT r.queue_id FROM {ready} r WHERE r.queue_id > found.id ORDER BY r.queue_id LIMIT 1)
-  FROM found WHERE found.id IS NOT NULL)
-SELECT id
-FROM found
-WHERE id IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = found.id)
-
 -- name: task_names
 SELECT id, name
 FROM {tasks}

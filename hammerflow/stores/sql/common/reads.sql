@@ -53,15 +53,15 @@ SELECT args
 FROM {jobs}
 WHERE id = :id::uuid
 
--- How many ready jobs, up to 10 000, are claimed before this one.
+-- How many ready jobs, counted up to n, are claimed before this one.
 -- name: ready_ahead
 SELECT count(*)
 FROM
-  (SELECT 1 FROM {ready}
+  (SELECT 1 FROM {ready} {by_primary}
    WHERE queue_id = :queue_id::bigint
      AND (priority_order < :priority_order::bigint
           OR (priority_order = :priority_order::bigint AND job_id < :id::uuid))
-   LIMIT 10000) a
+   LIMIT :n::bigint) a
 
 -- macro: matching_ids
   (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)

@@ -24,6 +24,7 @@ DROP TABLE IF EXISTS {limit_keys};
 DROP TABLE IF EXISTS {limits};
 DROP TABLE IF EXISTS {ready};
 DROP TABLE IF EXISTS {jobs};
+DROP TABLE IF EXISTS {worker_requests};
 DROP TABLE IF EXISTS {worker_tasks};
 DROP TABLE IF EXISTS {workers};
 DROP TABLE IF EXISTS {clients};

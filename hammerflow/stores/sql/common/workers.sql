@@ -6,7 +6,7 @@ VALUES (:id::bigint, :host::text, :pid::integer, {now}, {now}, :info::text)
 
 -- name: worker_beat
 UPDATE {workers}
-SET beat_at = {now}, beats = beats + 1
+SET beat_at = {now}, beats = beats + 1, state = :state::text
 WHERE id = :id::bigint
 
 -- name: worker_tell
@@ -26,8 +26,49 @@ VALUES (:task_id::bigint, :worker_id::bigint)
 DELETE FROM {worker_tasks}
 WHERE worker_id = :worker_id::bigint
 
+-- Names of the tasks that a worker has registered.
+-- name: tasks_of_worker
+SELECT t.name
+FROM {worker_tasks} w
+JOIN {tasks} t ON t.id = w.task_id
+WHERE w.worker_id = :worker_id::bigint
+ORDER BY t.name
+
+-- What people ask of a worker.
+-- name: request_insert
+INSERT INTO {worker_requests} (worker_id, id, kind, job_id, asked_by, asked_at)
+VALUES (:worker_id::bigint, :id::bigint, :kind::text, :job_id::uuid, :asked_by::text, {now})
+
+-- name: requests_open
+SELECT id, kind, job_id, asked_by
+FROM {worker_requests}
+WHERE worker_id = :worker_id::bigint
+  AND answer IS NULL
+ORDER BY id
+
+-- name: request_answer
+UPDATE {worker_requests}
+SET answer = :answer::text
+WHERE worker_id = :worker_id::bigint
+  AND id = :id::bigint
+
+-- name: request_read
+SELECT answer
+FROM {worker_requests}
+WHERE worker_id = :worker_id::bigint
+  AND id = :id::bigint
+
+-- name: request_delete
+DELETE FROM {worker_requests}
+WHERE worker_id = :worker_id::bigint
+  AND id = :id::bigint
+
+-- name: requests_delete
+DELETE FROM {worker_requests}
+WHERE worker_id = :worker_id::bigint
+
 -- name: workers_all
-SELECT id, host, pid, started_at, beat_at, info, {age:beat_at}
+SELECT id, host, pid, started_at, beat_at, info, {age:beat_at}, state
 FROM {workers}
 ORDER BY started_at
 

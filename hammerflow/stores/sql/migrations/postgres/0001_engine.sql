@@ -4,9 +4,11 @@ CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE,
 CREATE TABLE {tasks} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
 CREATE TABLE {clients} (id bigint PRIMARY KEY, doorbell text NOT NULL, seen_at timestamptz NOT NULL);
 CREATE TABLE {workers} (id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL,
-  started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, beats bigint NOT NULL DEFAULT 0, info text NOT NULL);
+  started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, beats bigint NOT NULL DEFAULT 0, info text NOT NULL, state text);
 CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL,
   PRIMARY KEY (task_id, worker_id));
+CREATE TABLE {worker_requests} (worker_id bigint NOT NULL, id bigint NOT NULL, kind text NOT NULL,
+  job_id uuid, asked_by text NOT NULL, asked_at timestamptz NOT NULL, answer text, PRIMARY KEY (worker_id, id));
 CREATE TABLE {jobs} (
   id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, created_at timestamptz NOT NULL,
   expires_at timestamptz, spawn_index integer, priority smallint NOT NULL, depth smallint NOT NULL,

@@ -1,0 +1,98 @@
+"""What is shown of workers and their children: rows and facts for people, and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from hammerflow.cli.output import TableView, age
+from hammerflow.text import counted
+
+__all__ = ["CHILDREN", "WORKERS", "worker_facts", "worker_json"]
+
+Worker = Mapping[str, Any]
+
+
+def worker_json(worker: Worker) -> dict[str, Any]:
+    """A worker for programs; its children as of its last heartbeat, with when each job began."""
+    info, state = worker["info"], worker["state"]
+    return {
+        "id": worker["id"], "host": worker["host"], "pid": worker["pid"],
+        "started_at": worker["started_at"], "beat_at": worker["beat_at"],
+        "silent_for": worker["silent_for"], "app": info.get("app"), "version": info.get("version"),
+        "queues": None if info.get("is_open", True) else info.get("queues"),
+        "task_count": info.get("tasks"), "draining": state.get("draining"),
+        "waiting": state.get("waiting"), "children": [*map(_child_json(worker), _children(worker))],
+    }  # fmt: skip
+
+
+def worker_facts(worker: Worker) -> dict[str, Any]:
+    """A worker, the most asked for first."""
+    info, state = worker["info"], worker["state"]
+    waiting = state.get("waiting")
+    return {
+        "id": worker["id"],
+        "host": worker["host"],
+        "pid": worker["pid"],
+        "state": "draining" if state.get("draining") else "",
+        "app": info.get("app"),
+        "version": info.get("version"),
+        "started": worker["started_at"],
+        "heartbeat": f"{worker['silent_for']:.1f} s ago",
+        "queues": _queues_text(info),
+        "waiting": f"{counted(waiting, 'claimed job')} for a child" if waiting else "",
+    }
+
+
+def _child_json(worker: Worker) -> Any:
+    def as_json(child: Mapping[str, Any]) -> dict[str, Any]:
+        beat_at = worker["beat_at"]
+        jobs = [
+            {**job, "started_at": beat_at and beat_at - timedelta(seconds=job["seconds"])}
+            for job in child["jobs"]
+        ]
+        return {**child, "jobs": jobs}
+
+    return as_json
+
+
+def _children(worker: Worker) -> Sequence[Mapping[str, Any]]:
+    return worker["state"].get("children") or ()
+
+
+def _queues_text(info: Mapping[str, Any]) -> str:
+    return "all" if info.get("is_open", True) else ", ".join(info.get("queues") or ())
+
+
+def _worker_row(worker: Worker) -> Sequence[Any]:
+    children, info = _children(worker), worker["info"]
+    busy = sum(bool(child["running"]) for child in children)
+    memory = sum(child["memory"] or 0 for child in children)
+    jobs = sum(child["running"] for child in children)
+    note = "draining" if worker["state"].get("draining") else ""
+    return (
+        worker["id"], worker["host"], worker["pid"], age(worker["started_at"]),
+        f"{worker['silent_for']:.0f}s", f"{busy} of {len(children)}", jobs, f"{memory:,} MiB",
+        info.get("tasks"), _queues_text(info), note,
+    )  # fmt: skip
+
+
+def _child_row(child: Mapping[str, Any]) -> Sequence[Any]:
+    jobs = child["jobs"]
+    more = child["running"] - len(jobs)
+    texts = [f"{job['id']} {job['task']} {job['seconds']:.1f} s" for job in jobs]
+    memory = "" if child["memory"] is None else f"{child['memory']:,} MiB"
+    note = ", ".join([*texts, *([f"{more} more"] if more > 0 else [])])
+    return child["pid"], child["kind"], memory, child["running"], note
+
+
+WORKERS: TableView[dict[str, Any]] = TableView(
+    (
+        "id", "host", "pid", "age", "beat", "busy", "jobs", "memory", "tasks", "queues", "note",
+    ),
+    _worker_row, worker_json,
+)  # fmt: skip
+CHILDREN: TableView[Mapping[str, Any]] = TableView(
+    ("child", "kind", "memory", "jobs", "runs"), _child_row, dict
+)

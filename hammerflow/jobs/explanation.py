@@ -1,0 +1,164 @@
+"""Explanations: why a job does not run, as a kind with facts, and the sentence of each kind.
+
+To add a reason, add its sentence here, and a probe that finds it to ``stores/explain.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from hammerflow.text import counted, timestamp
+
+__all__ = ["Explanation"]
+
+_ALONE = "[; it runs alone, as {alone}]"
+_TURN = "workers that serve the queue run {running:job}" + _ALONE
+#: By kind: what is so, and what would change it. A part in brackets is left out where a fact in it
+#: is empty; a number may bring its noun.
+_TEXTS: Mapping[str, tuple[str, str]] = {
+    "workflow_paused": (
+        "its workflow {workflow} is paused[ ({reason})]",
+        "run: hammerflow workflow retry, skip or resume {workflow_id}",
+    ),
+    "dependencies": (
+        "it waits for {pending} of {total} dependencies[: {unfinished}][ and {others} others]",
+        "see hammerflow workflow dependencies {id}",
+    ),
+    "due_later": (
+        "it is due at {run_at}", "wait, or cancel it and enqueue it again with another time"
+    ),
+    "retry_later": (
+        "attempt {next_attempt} is due at {run_at}, as attempt {attempt} has failed[: {error}]",
+        "remove the cause until then, or run: hammerflow job cancel {id}",
+    ),
+    "snoozed": (
+        "it is due at {run_at}, as its body has raised Snooze",
+        "wait, or run: hammerflow job cancel {id}",
+    ),
+    "queue_paused": (
+        "its queue {queue} has been paused since {since}[ by {by}][ ({reason})]",
+        "run: hammerflow queue resume {queue}",
+    ),
+    "no_worker": (
+        "no worker is alive", "start one: hammerflow -A package.module:app worker"
+    ),
+    "queue_unserved": (
+        "no live worker serves its queue {queue}",
+        "add it to the queues of a worker: -Q ...,{queue}",
+    ),
+    "task_unknown": (
+        "no live worker has registered its task {task}",
+        "start a worker of the app that defines the task",
+    ),
+    "no_worker_for_both": (
+        "the live workers that have registered its task do not serve its queue {queue}",
+        "add it to the queues of a worker: -Q ...,{queue}",
+    ),
+    "expired_ready": (
+        "it expired at {expires_at}, and the next worker that claims it cancels it",
+        "enqueue it again with a later expires=",
+    ),
+    "queued": (
+        "[{bound} ]{ahead:job is|jobs are} ahead of it in its queue {queue}; " + _TURN,
+        "wait, or start another worker",
+    ),
+    "next": (
+        "it is the next of its queue {queue}; " + _TURN, "wait, or start another worker"
+    ),
+    "worker_lost": (
+        "its worker[ on {host}][ (pid {pid})] {silence}",
+        "another worker takes the job over, if one is alive",
+    ),
+    "stopping": (
+        "its worker was told to stop it ({reason})",
+        "wait for the grace of the worker, which then kills its child",
+    ),
+    "held": (
+        "its worker on {host} (pid {pid}) claimed it at {since}, and has no child for it yet"
+        + _ALONE,
+        "wait, or see hammerflow worker show {worker}",
+    ),
+    "running": (
+        "it runs on {host} (pid {pid}[, child {child}]) since {since}" + _ALONE,
+        "to see where its body is, run: hammerflow worker stack {id}",
+    ),
+    "parked": (
+        "it is parked as {reason}", "put that right, then run: hammerflow job retry {id}"
+    ),
+    "completed": ("it completed at {at}", ""),
+    "failed": (
+        "it failed for good at {at} in attempt {attempt}[: {error}]",
+        "remove the cause, then run: hammerflow job retry {id}",
+    ),
+    "expired": (
+        "it expired before it could start, and was cancelled at {at}",
+        "enqueue it again with a later expires=",
+    ),
+    "cancelled": (
+        "it was cancelled at {at}[: {reason}]", "to run it again: hammerflow job retry {id}"
+    ),
+    "skipped": (
+        "it was skipped at {at}[: {reason}]",
+        "to run it all the same: hammerflow job retry {id}",
+    ),
+}  # fmt: skip
+_PART = re.compile(r"\[([^\]]*)\]")
+_NAME = re.compile(r"\{(\w+)")
+
+
+class Explanation(NamedTuple):
+    """One reason why a job does not run, or that it runs or has ended.
+
+    Attributes:
+        kind: for programs; the reference lists the kinds.
+        facts: what the sentence names: ids, times, numbers, names.
+    """
+
+    kind: str
+    facts: Mapping[str, Any]
+
+    @property
+    def says(self) -> str:
+        """What is so; the subject is "it", the job."""
+        return self._filled(_TEXTS[self.kind][0])
+
+    @property
+    def advice(self) -> str:
+        """What would change it; empty for a job that has completed."""
+        return self._filled(_TEXTS[self.kind][1])
+
+    def sentence(self, job_id: uuid.UUID, state: str) -> str:
+        """The whole as one sentence."""
+        advice = f" -> {self.advice}" if self.advice else ""
+        return f"job {job_id} is {state}: {self.says}{advice}"
+
+    def _filled(self, text: str) -> str:
+        def part(match: re.Match[str]) -> str:
+            names = _NAME.findall(match[1])
+            return match[1] if all(self.facts.get(name) for name in names) else ""
+
+        facts = {name: _shown(value) for name, value in self.facts.items()}
+        return _PART.sub(part, text).format_map(facts)
+
+
+class _Count(int):
+    """A number that is written with its noun, singular or plural: ``{count:job is|jobs are}``."""
+
+    def __format__(self, nouns: str) -> str:
+        return counted(int(self), *nouns.split("|")) if nouns else str(int(self))
+
+
+def _shown(value: Any) -> Any:
+    match value:
+        case int():
+            return _Count(value)
+        case datetime():
+            return timestamp(value.astimezone())
+        case list() | tuple():
+            return ", ".join(map(_shown, value))
+        case _:
+            return " ".join(str(value).split())  # an error's message may have several lines

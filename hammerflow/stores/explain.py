@@ -1,0 +1,240 @@
+"""Explain: why a job does not run, decided by the conditions of a claim, in their order."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from hammerflow.jobs.explanation import Explanation
+from hammerflow.jobs.job import Job, JobState, RowFlags
+from hammerflow.jobs.status import WorkflowStatus
+from hammerflow.stores.store import Store
+
+__all__ = ["explain", "reasons", "serves"]
+
+_NAMED = 3  # unfinished dependencies that a sentence names
+_READ = 1_000  # dependencies of each kind among which they are searched, the youngest first
+_BEAT_SLACK = timedelta(seconds=0.5)  # between what a heartbeat tells and when it is written
+_MOST_AHEAD = 10_000  # ready jobs that are counted
+#: What a job that runs alone was near to.
+_ALONE = {
+    RowFlags.SUSPECT: "a process died that ran it with other jobs",
+    RowFlags.WORKER_SUSPECT: "workers died that held it with other jobs",
+}
+
+Workers = Sequence[Mapping[str, Any]]
+
+
+def explain(store: Store, job: Job, *, lease: float) -> Explanation:
+    """Why a job does not run: the first condition of a claim that is not met; or where it runs, or
+    how it has ended.
+
+    Args:
+        lease: seconds without a heartbeat after which a worker counts as lost.
+    """
+    return next(_reasons(store, job, lease))
+
+
+def reasons(store: Store, job: Job, *, lease: float) -> list[Explanation]:
+    """All reasons why a job does not run, the first one first; empty if it runs or has ended."""
+    found = _reasons(store, job, lease)
+    return [each for each in found if each.kind != "running" and not job.state.is_final]
+
+
+def serves(worker: Mapping[str, Any], queue: str) -> bool:
+    """Whether a registered worker takes jobs of a queue: one without ``-Q`` takes all."""
+    info = worker["info"]
+    return info.get("is_open", True) or queue in info.get("queues", ())
+
+
+class _Case:
+    """A job with what several probes ask about it, each read once."""
+
+    def __init__(self, store: Store, job: Job, lease: float) -> None:
+        self.store, self.job, self.lease = store, job, lease
+
+    @functools.cached_property
+    def workers(self) -> Workers:
+        """Those with a row, dead ones included."""
+        return self.store.workers.list()
+
+    @functools.cached_property
+    def alive(self) -> Workers:
+        """Those whose heartbeat is young enough."""
+        return [each for each in self.workers if abs(each["silent_for"]) <= self.lease]
+
+    @functools.cached_property
+    def serving(self) -> set[int]:
+        """Numbers of the live workers that serve its queue."""
+        return {each["id"] for each in self.alive if serves(each, self.job.queue)}
+
+    @functools.cached_property
+    def place(self) -> tuple[int, str | None, Any]:
+        """(flags, why it is scheduled, when it expired if it has)."""
+        found = self.store.database.first("explain_place", id=self.job.id.bytes)
+        return found or (0, None, None)
+
+    @property
+    def alone(self) -> str | None:
+        """Why it gets a child of its own; None if it does not."""
+        return next((why for flag, why in _ALONE.items() if self.place[0] & flag), None)
+
+    @property
+    def last_error(self) -> str | None:
+        """Type and message of what went wrong last."""
+        found = self.store.jobs.last_errors([self.job.id.bytes]).get(self.job.id.bytes)
+        return None if found is None else ": ".join(filter(None, found))
+
+    def found(self, kind: str, **facts: Any) -> Explanation:
+        """An explanation, whose facts begin with what every sentence may name."""
+        job = self.job
+        return Explanation(kind, {"id": job.id, "queue": job.queue, "task": job.task, **facts})
+
+
+Probe = Callable[[_Case], Iterator[Explanation]]
+
+
+def _reasons(store: Store, job: Job, lease: float) -> Iterator[Explanation]:
+    case = _Case(store, job, lease)
+    for probe in _PROBES.get(job.state, (_ended,)):
+        yield from probe(case)
+
+
+def _paused_workflow(case: _Case) -> Iterator[Explanation]:
+    """A failure waits for a decision of a person: until then its workflow starts no dependent."""
+    if case.job.workflow_id is None:
+        return
+    row = case.store.workflows.get(case.job.workflow_id.bytes)
+    if row is not None and row.state.status is WorkflowStatus.PAUSED:
+        workflow_id = case.job.workflow_id
+        yield case.found(
+            "workflow_paused", workflow=row.name, workflow_id=workflow_id, reason=row.reason
+        )
+
+
+def _dependencies(case: _Case) -> Iterator[Explanation]:
+    found = case.store.dependencies.unfinished(case.job.id.bytes, limit=_NAMED, read=_READ)
+    if found is None:
+        return
+    jobs = {each.id.bytes: each for each in case.store.jobs.get_many(found.ids)}
+    named = [f"{each.id} ({each.state})" for each in jobs.values()]
+    rows = case.store.workflows.rows([id_ for id_ in found.ids if id_ not in jobs])
+    named += [f"the {row.kind} {row.name} ({row.state.status})" for row in rows]
+    others = found.pending - len(named) if named else 0
+    yield case.found(
+        "dependencies", pending=found.pending, total=found.total, unfinished=named, others=others
+    )
+
+
+def _due_time(case: _Case) -> Iterator[Explanation]:
+    job = case.job
+    match case.place[1]:
+        case "retry":
+            attempts = {"attempt": job.attempt, "next_attempt": job.attempt + 1}
+            error = case.last_error
+            yield case.found("retry_later", run_at=job.run_at, error=error, **attempts)
+        case "snooze":
+            yield case.found("snoozed", run_at=job.run_at)
+        case _:
+            yield case.found("due_later", run_at=job.run_at)
+
+
+def _paused_queue(case: _Case) -> Iterator[Explanation]:
+    if pause := case.store.queues.pause_of(case.job.queue):
+        since, by, reason = pause
+        yield case.found("queue_paused", since=since, by=by, reason=reason)
+
+
+def _workers(case: _Case) -> Iterator[Explanation]:
+    """Some live worker must serve its queue, have registered its task, and do both."""
+    if not case.alive:
+        yield case.found("no_worker")
+        return
+    knowing = {each["id"] for each in case.alive} & case.store.workers.knowing(case.job.task)
+    if not case.serving:
+        yield case.found("queue_unserved")
+    if not knowing:
+        yield case.found("task_unknown")
+    if case.serving and knowing and not case.serving & knowing:
+        yield case.found("no_worker_for_both")
+
+
+def _expiry(case: _Case) -> Iterator[Explanation]:
+    if expires_at := case.store.database.dialect.instant(case.place[2]):
+        yield case.found("expired_ready", expires_at=expires_at)
+
+
+def _position(case: _Case) -> Iterator[Explanation]:
+    """Every condition is met: it waits for its turn."""
+    if any(True for probe in _CLAIM for _ in probe(case)):
+        return
+    job, queues = case.job, case.store.queues
+    ahead = queues.ahead(job.queue, job.priority, job.id.bytes, most=_MOST_AHEAD)
+    running = sum(map(case.store.workers.running, case.serving))
+    bound = "at least" if ahead == _MOST_AHEAD else ""
+    facts = {"running": running, "ahead": ahead, "bound": bound, "alone": case.alone}
+    yield case.found("queued" if ahead else "next", **facts)
+
+
+def _lost_worker(case: _Case) -> Iterator[Explanation]:
+    worker = _worker_of(case)
+    if worker is None:
+        yield case.found("worker_lost", silence="is gone")
+    elif abs(silent := worker["silent_for"]) > case.lease:
+        silence = f"has sent no heartbeat for {silent:.0f} s"
+        silence = silence if silent > 0 else "has sent its last heartbeat in the future"
+        yield case.found("worker_lost", silence=silence, host=worker["host"], pid=worker["pid"])
+
+
+def _stop_asked(case: _Case) -> Iterator[Explanation]:
+    if case.job.reason is not None:
+        yield case.found("stopping", reason=case.job.reason)
+
+
+def _place_of_run(case: _Case) -> Iterator[Explanation]:
+    """Which child runs it, by the last heartbeat; a claimed job may wait for a child."""
+    worker, started_at = _worker_of(case), case.job.started_at
+    if worker is None:
+        return
+    facts = {"host": worker["host"], "pid": worker["pid"], "worker": worker["id"]}
+    facts |= {"since": started_at, "alone": case.alone}
+    children = worker["state"].get("children", ())
+    pids = [
+        child["pid"] for child in children for job in child["jobs"] if job["id"] == str(case.job.id)
+    ]
+    lists_all = all(child["running"] == len(child["jobs"]) for child in children)
+    is_old = started_at is not None and started_at + _BEAT_SLACK < worker["beat_at"]
+    if children and not pids and lists_all and is_old:
+        yield case.found("held", waiting=worker["state"].get("waiting"), **facts)
+    yield case.found("running", child=next(iter(pids), None), **facts)
+
+
+def _worker_of(case: _Case) -> Mapping[str, Any] | None:
+    return next((each for each in case.workers if each["id"] == case.job.worker_id), None)
+
+
+def _parked(case: _Case) -> Iterator[Explanation]:
+    yield case.found("parked", reason=case.job.reason)
+
+
+def _ended(case: _Case) -> Iterator[Explanation]:
+    job, facts = case.job, {"at": case.job.finished_at, "attempt": case.job.attempt}
+    if job.state is JobState.FAILED:
+        yield case.found("failed", error=case.last_error, **facts)
+    elif job.reason == "expired":
+        yield case.found("expired", **facts)
+    else:
+        yield case.found(job.state.value, reason=job.reason, **facts)
+
+
+#: What a claim asks of a ready job, in its order.
+_CLAIM: Sequence[Probe] = (_paused_queue, _workers, _expiry)
+_PROBES: Mapping[JobState, Sequence[Probe]] = {
+    JobState.WAITING: (_paused_workflow, _dependencies),
+    JobState.SCHEDULED: (_due_time, *_CLAIM),
+    JobState.READY: (*_CLAIM, _position),
+    JobState.RUNNING: (_lost_worker, _stop_asked, _place_of_run),
+    JobState.PARKED: (_parked,),
+}

@@ -1,0 +1,163 @@
+"""Queue stats: depths, ages, rates and latencies, each from a bounded number of rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from hammerflow.ids import first_id_at, time_of
+from hammerflow.stores.database import Database
+from hammerflow.stores.names import NameTable
+from hammerflow.stores.ready_queues import queues_with_ready
+
+__all__ = ["BOUND", "QueueDepth", "QueueStats", "Rates", "Wait"]
+
+#: Rows of one state that a view counts; more are shown as "at least".
+BOUND = 10_000
+_LEAST = 100  # of one queue, where there are very many
+_WINDOW = 60.0  # seconds over which the rate of new jobs is taken
+_RECENT = 1_000  # newest jobs whose times are read
+_TABLES = ("running", "scheduled", "waiting", "parked")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """One queue: whether it is paused, and its number of jobs in each live state.
+
+    Attributes:
+        paused_at: None: it is not paused.
+        paused_by: ``user@host`` from the command line.
+        oldest: seconds since its oldest ready job was enqueued; None if none is ready.
+        at_least: the states whose numbers are lower bounds.
+    """
+
+    name: str
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    reason: str | None = None
+    ready: int = 0
+    running: int = 0
+    scheduled: int = 0
+    waiting: int = 0
+    parked: int = 0
+    oldest: float | None = None
+    at_least: Sequence[str] = field(default=())
+
+
+class Wait(NamedTuple):
+    """How long one job waited for a worker, and then ran, in seconds."""
+
+    waited: float
+    ran: float
+
+
+class Rates(NamedTuple):
+    """Jobs a second, by queue: enqueued of late, and ended between the workers' last heartbeats."""
+
+    enqueued: Mapping[str, float]
+    ended: Mapping[str, float]
+
+
+class QueueStats:
+    """Reads for views. No figure needs a scan of ``jobs`` or ``done``, and none takes a lock."""
+
+    def __init__(self, database: Database, names: NameTable) -> None:
+        self._database = database
+        self._names = names
+
+    def depths(self, *, bound: int = BOUND) -> list[QueueDepth]:
+        """All queues in the order of their names.
+
+        Args:
+            bound: rows of each state that are counted; of a state other than ready over all queues.
+        """
+        rows = self._database.rows("queues_all")
+        ready_ids = set(queues_with_ready(self._database))
+        most = max(_LEAST, min(bound, 5 * bound // max(1, len(ready_ids))))
+        counts, full = self._counts(bound)
+        found = []
+        for id_, name, paused_at, by, reason in rows:
+            ready = self._ready(id_, most) if id_ in ready_ids else 0
+            at_least = [*full, *(["ready"] if ready == most else [])]
+            pause = self._database.dialect.instant(paused_at), by, reason
+            oldest = self._oldest(id_) if ready else None
+            running, scheduled, waiting, parked = (counts[state][id_] for state in _TABLES)
+            live = ready, running, scheduled, waiting, parked
+            found.append(QueueDepth(name, *pause, *live, oldest, tuple(at_least)))
+        return found
+
+    def ready(self, queue_id: int, *, bound: int = BOUND) -> int:
+        """How many jobs of a queue are ready, counted up to ``bound``."""
+        return self._ready(queue_id, bound)
+
+    def ready_page(
+        self, queue_id: int, *, after: tuple[int, bytes], limit: int
+    ) -> Sequence[tuple[int, bytes]]:
+        """(priority order, id) of the ready jobs of a queue, in the order of claims.
+
+        Args:
+            after: the last one of the page before; the first page begins with (-1, zeros).
+        """
+        order, job_id = after
+        place = {"queue_id": queue_id, "priority_order": order, "id": job_id}
+        return self._database.rows("ready_page", **place, n=limit)
+
+    def rates(self, workers: Sequence[Mapping[str, object]], *, lease: float) -> Rates:
+        """Jobs a second that are enqueued and that end.
+
+        Args:
+            workers: as :meth:`Workers.list` gives them; those that are silent do not count.
+            lease: seconds without a heartbeat after which a worker counts as lost.
+        """
+        ended: Counter[str] = Counter()
+        for worker in workers:
+            state = worker["state"]
+            is_alive = abs(worker["silent_for"]) <= lease  # type: ignore[arg-type]
+            if is_alive and isinstance(state, Mapping) and state.get("seconds"):
+                for queue, count in state["ended"].items():
+                    ended[queue] += count / state["seconds"]
+        return Rates(self._enqueued(), ended)
+
+    def waits(self) -> list[Wait]:
+        """Of the newest jobs, those that have ended: how long each waited and ran."""
+        instant = self._database.dialect.instant
+        rows = self._database.rows("times_lately", **self._lately(), n=_RECENT)
+        times = [[instant(time) for time in row] for row in rows if None not in row]
+        return [
+            Wait((started - created).total_seconds(), (ended - started).total_seconds())
+            for created, started, ended in times
+            if created is not None and started is not None and ended is not None
+        ]
+
+    def _counts(self, bound: int) -> tuple[dict[str, Counter[int]], list[str]]:
+        """By state the number for each queue, and the states that have more rows than the bound."""
+        counts = {
+            state: Counter(dict(self._database.rows(f"by_queue_{state}", n=bound)))
+            for state in _TABLES
+        }
+        return counts, [state for state in _TABLES if counts[state].total() >= bound]
+
+    def _ready(self, queue_id: int, most: int) -> int:
+        return int(self._database.column("ready_count", queue_id=queue_id, n=most)[0])
+
+    def _oldest(self, queue_id: int) -> float | None:
+        age = self._database.column("ready_oldest", queue_id=queue_id)[0]
+        return None if age is None else max(0.0, float(age))
+
+    def _enqueued(self) -> dict[str, float]:
+        between = self._lately()
+        rows = self._database.rows("enqueued_lately", **between, n=BOUND)
+        seconds = _WINDOW
+        if sum(count for _, count in rows) == BOUND:  # it is more: over a shorter time
+            nth = self._database.column("enqueued_nth", **between, n=BOUND - 1)
+            begin = time_of(between["low"])
+            seconds = max(0.1, begin + _WINDOW - time_of(nth[0])) if nth else seconds
+        return {self._names.queue(id_): count / seconds for id_, count in rows}
+
+    def _lately(self) -> dict[str, bytes]:
+        """The range of the ids that were made in the last minute, by the database's clock."""
+        now = float(self._database.column("clock")[0])
+        return {"low": first_id_at(now - _WINDOW), "high": first_id_at(now + _WINDOW)}

@@ -1,0 +1,80 @@
+-- What the views of queues show. Every read is bounded: no view counts a table to its end.
+
+-- name: queues_all
+SELECT id, name, paused_at, paused_by, reason
+FROM {queues}
+ORDER BY name
+
+-- The next queue with ready jobs: one step down the key.
+-- name: ready_next_queue
+SELECT queue_id
+FROM {ready} {by_primary}
+WHERE queue_id > :after::bigint
+ORDER BY queue_id, priority_order, job_id
+LIMIT 1
+
+-- name: ready_count
+SELECT count(*)
+FROM (SELECT 1 FROM {ready} {by_primary} WHERE queue_id = :queue_id::bigint LIMIT :n::bigint) a
+
+-- name: ready_page
+SELECT priority_order, job_id
+FROM {ready} {by_primary}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order >= :priority_order::smallint
+  AND (priority_order > :priority_order::smallint OR job_id > :id::uuid)
+ORDER BY priority_order, job_id
+LIMIT :n::bigint
+
+-- macro: first_ready
+SELECT * FROM (SELECT job_id FROM {ready} {by_primary} WHERE queue_id = :queue_id::bigint AND priority_order = @
+               ORDER BY job_id LIMIT 1) p@
+
+-- Seconds since the oldest ready job of each priority was enqueued; of these the most.
+-- name: ready_oldest
+SELECT max({age:created_at})
+FROM ({first_ready:0} UNION ALL {first_ready:1} UNION ALL {first_ready:2} UNION ALL {first_ready:3}
+      UNION ALL {first_ready:4}) r
+JOIN {jobs} j ON j.id = r.job_id
+
+-- macro: by_queue
+SELECT queue_id, count(*)
+FROM (SELECT queue_id FROM {@} LIMIT :n::bigint) a
+GROUP BY queue_id
+
+-- name: by_queue_running
+{by_queue:leases}
+
+-- name: by_queue_scheduled
+{by_queue:scheduled}
+
+-- name: by_queue_waiting
+{by_queue:waiting}
+
+-- name: by_queue_parked
+{by_queue:parked}
+
+-- macro: enqueued_between
+FROM {jobs}
+WHERE id >= :low::uuid
+  AND id < :high::uuid
+ORDER BY id DESC
+
+-- The newest jobs by the time in their ids.
+-- name: enqueued_lately
+SELECT queue_id, count(*)
+FROM (SELECT queue_id {enqueued_between} LIMIT :n::bigint) a
+GROUP BY queue_id
+
+-- The oldest of the n newest.
+-- name: enqueued_nth
+SELECT id
+{enqueued_between}
+LIMIT 1 OFFSET :n::bigint
+
+-- When the newest jobs were enqueued, claimed and ended. Not by a join: a planner may read all of done.
+-- name: times_lately
+SELECT a.created_at,
+  (SELECT d.started_at FROM {done} d WHERE d.job_id = a.id),
+  (SELECT d.finished_at FROM {done} d WHERE d.job_id = a.id)
+FROM (SELECT id, created_at {enqueued_between} LIMIT :n::bigint) a

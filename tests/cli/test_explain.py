@@ -1,0 +1,339 @@
+"""``explain`` says why a job does not run, and what would change that; lists say why one failed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow
+from hammerflow.jobs.job import Job
+from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked, Retrying, Snoozed, Suspected
+from hammerflow.stores.explain import explain, reasons
+from tests.cli.conftest import WORKER, Run, claim, settle, spawn_album
+from tests.stores.kit import desk_at
+
+FAILURE = Failure("failed", "shop.errors.AlbumMissing", "no such album\nin shop", "Traceback ...")
+Prepare = Callable[[Hammerflow], Job]
+Remove = Callable[[Hammerflow], object]
+
+
+def serve(app: Hammerflow, *, queues: list[str], tasks: list[str], is_open: bool = False) -> None:
+    """Replace the worker by one that serves these queues and tasks."""
+    workers = app.store.workers
+    workers.leave(WORKER)
+    info = {"queues": queues, "is_open": is_open}
+    workers.register(WORKER, host="here", pid=1, info=info, tasks=tasks, queues=queues)
+
+
+def serve_all(app: Hammerflow) -> None:
+    serve(app, queues=["default"], tasks=list(app.tasks), is_open=True)
+
+
+def codes(app: Hammerflow, job: Job) -> list[str]:
+    return [each.kind for each in reasons(app.store, job, lease=30)]
+
+
+def a_job(app: Hammerflow, **options: object) -> Job:
+    result = app.enqueue(app.signature("shop.add", [1, 2], **options))  # type: ignore[arg-type]
+    return result.job()
+
+
+def elapse(app: Hammerflow) -> None:
+    """Let two hours pass in the database, and make ready what is due."""
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(7200)
+    app.store.workers.beat(WORKER)
+    app.store.jobs.promote()
+
+
+def second(app: Hammerflow) -> Job:
+    a_job(app)
+    return a_job(app)
+
+
+def claim_first(app: Hammerflow) -> None:
+    (first, *_) = app.store.jobs.list(state=JobState.READY)[::-1]
+    app.store.jobs.cancel(first.id.bytes, "out of the way")
+
+
+def paused(app: Hammerflow) -> Job:
+    app.store.queues.pause("default", by="ann@here", reason="the [big] move")
+    return a_job(app)
+
+
+def resume(app: Hammerflow) -> None:
+    app.store.queues.resume("default")
+
+
+def without_worker(app: Hammerflow) -> Job:
+    app.store.workers.leave(WORKER)
+    return a_job(app)
+
+
+def silent(app: Hammerflow) -> Job:
+    job = a_job(app)
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(60)
+    return job
+
+
+def beat(app: Hammerflow) -> None:
+    app.store.workers.beat(WORKER)
+
+
+def unserved(app: Hammerflow) -> Job:
+    serve(app, queues=["mail"], tasks=["shop.add"])
+    return a_job(app)
+
+
+def unknown(app: Hammerflow) -> Job:
+    serve(app, queues=["default"], tasks=["shop.resize"], is_open=True)
+    return a_job(app)
+
+
+def elsewhere(app: Hammerflow) -> Job:
+    serve(app, queues=["mail"], tasks=["shop.add"])
+    info = {"queues": ["default"], "is_open": False}
+    app.store.workers.register(8, host="b", pid=2, info=info, tasks=["x"], queues=["default"])
+    return a_job(app)
+
+
+def later(app: Hammerflow) -> Job:
+    return a_job(app, delay=3600)
+
+
+def retrying(app: Hammerflow) -> Job:
+    job = a_job(app)
+    settle(app, claim(app), Retrying(3600.0, FAILURE))
+    return app.job(job.id)
+
+
+def snoozing(app: Hammerflow) -> Job:
+    job = a_job(app)
+    settle(app, claim(app), Snoozed(3600.0))
+    return app.job(job.id)
+
+
+def suspected(app: Hammerflow) -> Job:
+    job = a_job(app)
+    settle(app, claim(app), Suspected(FAILURE))
+    return app.job(job.id)
+
+
+def expired(app: Hammerflow) -> Job:
+    job = a_job(app, expires=3600)
+    elapse(app)
+    return app.job(job.id)
+
+
+def parked(app: Hammerflow) -> Job:
+    job = a_job(app)
+    settle(app, claim(app), Parked("undecodable", FAILURE))
+    return app.job(job.id)
+
+
+def failed(app: Hammerflow) -> Job:
+    job = a_job(app)
+    settle(app, claim(app), Failed(FAILURE))
+    return app.job(job.id)
+
+
+def cancelled(app: Hammerflow) -> Job:
+    job = a_job(app)
+    app.result(job.id).cancel("not needed")
+    return app.job(job.id)
+
+
+def retry_all(app: Hammerflow) -> None:
+    for job in app.jobs():
+        app.result(job.id).retry()
+
+
+def dependent(app: Hammerflow) -> Job:
+    add = app.tasks["shop.add"]
+    result = app.enqueue(add.s(1, 2) | add.s(3))  # type: ignore[operator]
+    return result.job()  # type: ignore[no-any-return]
+
+
+def fan_in(app: Hammerflow) -> Job:
+    root = spawn_album(app, 5)
+    return app.store.jobs.children(uuid.UUID(root).bytes)[-1]
+
+
+def after_a_workflow(app: Hammerflow) -> Job:
+    add = app.tasks["shop.add"]
+    workflow = Workflow("outer")
+    inner = Workflow("inner")
+    inner.add(add.s(1, 2), name="first")
+    workflow.add(inner, name="inner")
+    workflow.add(add.s(3, 4), name="last", after=["inner"])
+    app.enqueue(workflow)
+    return next(job for job in app.jobs() if job.state is JobState.WAITING)
+
+
+def complete(app: Hammerflow) -> None:
+    settle(app, claim(app), Completed(app.codec.encode(1)))
+
+
+def held(app: Hammerflow) -> Job:
+    add = app.tasks["shop.add"]
+    workflow = Workflow("album", failure_policy=FailurePolicy.MANUAL)
+    workflow.add(add.s(1, 2), name="first")
+    workflow.add(add.s(3, 4), name="second", after=["first"])
+    app.enqueue(workflow)
+    settle(app, claim(app), Failed(FAILURE))
+    (waiting,) = app.store.jobs.list(state=JobState.WAITING)
+    return waiting
+
+
+def skip_first(app: Hammerflow) -> None:
+    (workflow_id,) = {job.workflow_id for job in app.jobs()}
+    assert workflow_id is not None
+    app.workflow_result(workflow_id).skip("first")
+
+
+def lost(app: Hammerflow) -> Job:
+    job = a_job(app)
+    assert len(claim(app)) == 1
+    app.store.workers.leave(WORKER)
+    return app.job(job.id)
+
+
+def sweep(app: Hammerflow) -> None:
+    app.store.workers.sweep(lease=30, poison_limit=3)
+    serve_all(app)
+
+
+CASES: list[tuple[Prepare, str, str, Remove]] = [
+    (second, "queued", "1 job is ahead of it in its queue default; workers that", claim_first),
+    (a_job, "next", "it is the next of its queue default", lambda app: None),
+    (suspected, "next", "run 0 jobs; it runs alone, as a process died that ran", lambda app: None),
+    (paused, "queue_paused", "by ann@here (the [big] move) -> run: hammerflow queue res", resume),
+    (without_worker, "no_worker", "no worker is alive", serve_all),
+    (silent, "no_worker", "no worker is alive", beat),
+    (unserved, "queue_unserved", "-> add it to the queues of a worker: -Q ...,d", serve_all),
+    (unknown, "task_unknown", "no live worker has registered its task shop.add", serve_all),
+    (elsewhere, "no_worker_for_both", "do not serve its queue default", serve_all),
+    (later, "due_later", "is scheduled: it is due at 20", elapse),
+    (retrying, "retry_later", "attempt 1 has failed: shop.errors.AlbumMissing: no such", elapse),
+    (snoozing, "snoozed", "as its body has raised Snooze", elapse),
+    (expired, "expired_ready", "the next worker that claims it cancels it", lambda app: None),
+    (parked, "parked", "it is parked as undecodable: ", retry_all),
+    (failed, "failed", "for good at 20", retry_all),
+    (cancelled, "cancelled", ": not needed -> to run it again: hammerflow job retry", retry_all),
+    (dependent, "dependencies", "it waits for 1 of 1 dependencies: ", complete),
+    (fan_in, "dependencies", "(ready) and 2 others", complete),
+    (after_a_workflow, "dependencies", "dependencies: the workflow inner (running)", complete),
+    (held, "workflow_paused", "its workflow album is paused (a node has failed: retry", skip_first),
+    (lost, "worker_lost", "its worker is gone", sweep),
+]
+
+
+def name(value: object) -> str:
+    return getattr(value, "__name__", "-")
+
+
+@pytest.mark.parametrize(("prepare", "kind", "words", "remove"), CASES, ids=name)
+def test_a_job_starts_once_its_reason_is_removed(
+    run: Run, shop: Hammerflow, prepare: Prepare, kind: str, words: str, remove: Remove
+) -> None:
+    job = prepare(shop)
+
+    found = explain(shop.store, job, lease=30)
+    told = run("explain", job.id)
+
+    assert found.kind == kind
+    assert told.out == f"{found.sentence(job.id, job.state)}\n"
+    assert words in told.out
+    remove(shop)
+    assert job.id.bytes in {claimed.id for claimed in claim(shop)}
+
+
+def test_the_first_reason_is_told_and_the_others_are_listed(
+    run: Run, embedded_shop: Hammerflow
+) -> None:
+    job = later(embedded_shop)
+    embedded_shop.store.queues.pause("default")
+    embedded_shop.store.workers.leave(WORKER)
+
+    found = run("explain", str(job.id)[:13], "--json").json
+    shown = run("job", "show", job.id)
+
+    assert (found["id"], found["state"], found["code"]) == (str(job.id), "scheduled", "due_later")
+    assert set(found["facts"]) == {"id", "queue", "task", "run_at"}
+    assert [each["code"] for each in found["then"]] == ["queue_paused", "no_worker"]
+    assert "\nblocked " in shown.out and "-> run: hammerflow queue resume default" in shown.out
+    assert run("job", "show", job.id, "--json").json["obstacles"][1:] == found["then"]
+
+
+def test_a_long_line_is_counted_up_to_a_bound(
+    embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hammerflow.stores.explain._MOST_AHEAD", 2)
+    for _ in range(4):
+        job = a_job(embedded_shop)
+
+    assert "at least 2 jobs are ahead of it" in embedded_shop.result(job.id).explain()
+
+
+def test_a_result_explains_itself(embedded_shop: Hammerflow) -> None:
+    result = embedded_shop.result(a_job(embedded_shop).id)
+    (claimed,) = claim(embedded_shop)
+
+    assert f"job {result.id} is running: it runs on here (pid 1) since 20" in result.explain()
+    result.cancel("no longer needed")
+    assert "its worker was told to stop it (no longer needed)" in result.explain()
+    settle(embedded_shop, [claimed], Completed(None))
+    assert f"job {result.id} is completed: it completed at 20" in asyncio.run(result.aexplain())
+
+
+def test_a_job_that_runs_or_has_ended_has_no_obstacle(shop: Hammerflow) -> None:
+    job = a_job(shop)
+    claimed = claim(shop)
+
+    assert codes(shop, shop.job(job.id)) == []
+    settle(shop, claimed, Completed(None))
+    assert codes(shop, shop.job(job.id)) == []
+
+
+def test_the_note_of_a_failed_job_is_its_error(run: Run, shop: Hammerflow) -> None:
+    job = a_job(shop)
+    settle(shop, claim(shop), Failed(FAILURE))
+
+    alone, (found,) = run("job", "list"), run("job", "list", "--json").json
+    with_app = run("-A", "shop:app", "job", "list")
+
+    assert "AlbumMissing: no such album in shop (attempt 1)" in alone.out
+    assert "AlbumMissing: no such album in shop (attempt 1 of 3)" in with_app.out
+    assert " here:1 " in alone.out and " s " in alone.out
+    assert found["error"] == {"type": FAILURE.type, "message": FAILURE.message}
+    assert found["worker"] == {"id": WORKER, "host": "here", "pid": 1}
+    assert (found["id"], found["seconds"] >= 0) == (str(job.id), True)
+
+
+def test_a_retried_job_shows_what_went_wrong_last(run: Run, shop: Hammerflow) -> None:
+    a_job(shop)
+    settle(shop, claim(shop), Failed(FAILURE))
+    (job,) = shop.jobs()
+    run("job", "retry", job.id)
+    again = Failure("failed", "builtins.KeyError", "'x'", "")
+    settle(shop, claim(shop), Failed(again))
+
+    assert "KeyError: 'x' (attempt" in run("job", "list").out
+
+
+def test_trees_and_workflows_show_errors_as_well(run: Run, embedded_shop: Hammerflow) -> None:
+    root = spawn_album(embedded_shop, 2)
+    settle(embedded_shop, claim(embedded_shop, "shop.resize"), Failed(FAILURE))
+    add = embedded_shop.tasks["shop.add"]
+    chain = embedded_shop.enqueue(add.s(1, 2) | add.s(3))  # type: ignore[operator]
+    settle(embedded_shop, claim(embedded_shop, "shop.add"), Failed(FAILURE))
+    workflow = chain.job().workflow_id
+
+    for command in (
+        ["spawn", "tree", root], ["spawn", "lineage", root], ["workflow", "show", workflow],
+    ):  # fmt: skip
+        assert "AlbumMissing: no such album in shop" in run(*command).out, command
