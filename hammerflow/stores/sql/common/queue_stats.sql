@@ -21,8 +21,8 @@ FROM (SELECT 1 FROM {ready} {by_primary} WHERE queue_id = :queue_id::bigint LIMI
 SELECT priority_order, job_id
 FROM {ready} {by_primary}
 WHERE queue_id = :queue_id::bigint
-  AND priority_order >= :priority_order::smallint
-  AND (priority_order > :priority_order::smallint OR job_id > :id::uuid)
+  AND priority_order >= :priority_order::bigint
+  AND (priority_order > :priority_order::bigint OR job_id > :id::uuid)
 ORDER BY priority_order, job_id
 LIMIT :n::bigint
 
