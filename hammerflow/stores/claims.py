@@ -179,22 +179,27 @@ class Claims:
     ) -> list[Claimed]:
         """Claim from lanes and outside of them, in turns where both hold jobs of one priority."""
         lanes, limits = self._lanes, self._lanes.known()
-        lanes.begin(key)
-        lanes.collect(key, wanted, thorough=thorough)
+        is_open = lanes.begin(key, thorough=thorough)
         is_free = queue_limit(wanted["queue_id"]) not in limits
         outside = [task for task in wanted["task_ids"] if is_free and task not in limits]
+        if not is_open:
+            place = {**wanted, "task_ids": outside}
+            return self._claim_plain(key, place, limit, thorough=False) if outside else []
+        lanes.collect(key, wanted, thorough=thorough)
         turn = self._turns.setdefault(key, _Turn())
         turn.is_lanes = not turn.is_lanes
         split = turn.worst + turn.is_lanes
         found = lanes.claim(key, wanted, limit, _ORDERS[:split])
-        rest, plain = limit - len(found), []
+        rest, plain, began = limit - len(found), [], time.monotonic()
         if outside and rest:
             plain = self._claim_plain(key, {**wanted, "task_ids": outside}, rest, thorough=thorough)
+        took = time.monotonic() - began
         turn.note(plain, rest)
-        found += plain
-        if rest := limit - len(found):
+        if rest := rest - len(plain):
             found += lanes.claim(key, wanted, rest, _ORDERS[split:])
-        return sorted(found, key=_order)
+        if not found and (turn.is_lanes or len(plain) < limit):  # all lanes had their turn
+            lanes.end(key, others=took)
+        return sorted(found + plain, key=_order)
 
     def _claim_plain(
         self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool

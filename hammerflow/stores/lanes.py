@@ -33,6 +33,8 @@ _SEARCH = 1_000
 _EVERY, _AGAIN = 0.25, 0.2
 #: Seconds until lanes are looked at that the last claim has not reached.
 _SOON = 0.02
+#: Lanes without a job to claim rest this many times as long as it took to see that, or _AGAIN.
+_REST = 10
 #: Seconds by which a start may come before its time: what a clock of floats cannot tell apart.
 _EPSILON = 1e-6
 _ORDERS = range(5)
@@ -76,6 +78,8 @@ class _Round:
 
     cursors: dict[int, int] = field(default_factory=dict)  # by order: the last lane
     waits: list[float] = field(default_factory=list)  # of the lanes that the last claim met
+    began: float = 0.0
+    rest_until: float = 0.0  # lanes that hold nothing to claim take their share of the time only
     search_at: float = 0.0
     searched: dict[int, bytes] = field(default_factory=dict)  # by order: the next id to search from
 
@@ -102,9 +106,25 @@ class Lanes:
             self._until = now + _KNOWN
         return self._known
 
-    def begin(self, key: tuple[int, int]) -> None:
-        """Forget what the last claim of this queue has met."""
-        self._rounds.setdefault(key, _Round()).waits.clear()
+    def begin(self, key: tuple[int, int], *, thorough: bool) -> bool:
+        """Forget what the last claim of this queue has met; False while its lanes rest."""
+        round_ = self._rounds.setdefault(key, _Round())
+        round_.began = time.monotonic()
+        rest = round_.rest_until - round_.began
+        if rest > 0 and not thorough:
+            round_.waits = [rest]
+            return False
+        round_.waits = []
+        return True
+
+    def end(self, key: tuple[int, int], *, others: float) -> None:
+        """A claim found nothing in lanes: let them rest.
+
+        Args:
+            others: seconds that it took for jobs outside of lanes.
+        """
+        round_, now = self._rounds[key], time.monotonic()
+        round_.rest_until = now + min(_REST * (now - round_.began - others), _AGAIN)
 
     def wait(self, key: tuple[int, int]) -> float | None:
         """Seconds after which lanes that were passed over are to be looked at; None without any."""
@@ -268,6 +288,7 @@ class Lanes:
                 round_.searched.pop(order, None)
             else:
                 round_.searched[order] = bound
+        round_.began = time.monotonic()
 
     def _search(self, queue_id: int, order: int, bound: bytes) -> tuple[bytes | None, int]:
         """Move what the next rows hold: where to search on, and how many were moved."""

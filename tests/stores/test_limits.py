@@ -75,10 +75,13 @@ def test_a_better_priority_comes_first_on_both_sides_of_the_lanes(desk: Desk) ->
     assert claimed[-1] == low[0]
 
 
-def test_neither_side_of_the_lanes_waits_for_the_end_of_the_other(desk: Desk) -> None:
+@pytest.mark.parametrize("thorough", [False, True])
+def test_neither_side_of_the_lanes_waits_for_the_end_of_the_other(
+    desk: Desk, thorough: bool
+) -> None:
     desk.store.limits.declare({"t": limit(max_running=1000)})
     put(desk, 60), desk.put(*(desk.job("u") for _ in range(60)))
-    claimed = [job for _ in range(40) for job in desk.claim(1, tasks=("t", "u"))]
+    claimed = [job for _ in range(40) for job in desk.claim(1, tasks=("t", "u"), thorough=thorough)]
     assert 10 <= sum(job.task_id == TASK for job in claimed) <= 30
 
 
