@@ -29,10 +29,12 @@ COMMANDS = {
     "job": "List, show, enqueue, retry and cancel jobs.",
     "queue": "List, pause and resume queues.",
     "limit": "List, set and remove rate and concurrency limits.",
-    "schedule": "Show when a cron expression is due.",
+    "schedule": "List, create, change, pause and run schedules; say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",
     "workflow": "Create, list, show, draw and control workflows.",
 }
+#: Further names of commands.
+ALIASES = {"cron": "schedule"}
 
 
 class Commands(click.Group):
@@ -44,6 +46,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name != "worker":  # that one handles the signals first
             release_signals()
+        name = ALIASES.get(name, name)
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"hammerflow.cli.{name}").command

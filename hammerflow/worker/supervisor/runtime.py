@@ -22,6 +22,7 @@ from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
+from hammerflow.services.scheduler import Scheduler, version_of
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
@@ -96,15 +97,14 @@ class Runtime:
         self._heartbeat = Heartbeat(
             self._store, lease_clock, lease=self._settings.lease, on_gone=self._on_row_gone
         )
-        self._registrar = Registrar(
-            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
-            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
-        )  # fmt: skip
+        self._registrar = self._new_registrar()
         self._claimers = [
             self._new_claimer("claimer", self.pool.serial),
             self._new_claimer("async-claimer", self.pool.async_),
         ]
         self._promoter = Promoter(self._store, poll=self._poll, on_ready=self._on_ready)
+        self._schedules = greeting.schedules
+        self._scheduler = self._new_scheduler()
         self._cancellation_poller = CancellationPoller(
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
@@ -114,10 +114,25 @@ class Runtime:
         )  # fmt: skip
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
-        self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
+        due: list[Service] = [self._scheduler, self._promoter]
+        self._promoter_runner = ServiceRunner("promoter", due, status)
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
+
+    def _new_registrar(self) -> Registrar:
+        return Registrar(
+            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
+            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
+        )  # fmt: skip
+
+    def _new_scheduler(self) -> Scheduler:
+        return Scheduler(
+            self._store, namespace=self._settings.namespace, poll=self._poll,
+            fresh=self._settings.lease / 2, definitions=lambda: self._schedules,
+            on_ready=self._on_ready, on_settled=self._on_settled,
+            on_cancel=self._notifier.ring_control,
+        )  # fmt: skip
 
     def _new_pool(self, on_fork_server_lost: Callable[[str], None]) -> Pool:
         logs_all = self._options.log_jobs or self._settings.log_jobs
@@ -181,6 +196,8 @@ class Runtime:
                 log.warning(warning)
             self._registrar.tick(now())
             self._queue_poller.tick(now())
+            if self._options.burst:  # it runs what is due at its start
+                self._scheduler.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
         self.pool.start()
         self._settler.start()
@@ -218,6 +235,13 @@ class Runtime:
         if greeting.catalog.names != self._catalog.names:
             self._registrar.renew()
             self._housekeeping.wake(self._registrar)
+        elif greeting.schedules != self._schedules:
+            self._registrar.tell()
+            self._housekeeping.wake(self._registrar)
+        if greeting.schedules != self._schedules:
+            self._schedules = greeting.schedules
+            self._scheduler.declare()
+            self._promoter_runner.wake(self._scheduler)
         self._catalog = greeting.catalog
         if self._queue_order.add(greeting.catalog.queues):
             self._listen()
@@ -347,6 +371,7 @@ class Runtime:
     def _on_control(self) -> None:
         self._housekeeping.wake(self._cancellation_poller)
         self._housekeeping.wake(self._queue_poller)
+        self._promoter_runner.wake(self._scheduler)
 
     def _on_queues_seen(self, paused: set[str], names: set[str]) -> None:
         is_new = self._queue_order.add(names)
@@ -379,6 +404,7 @@ class Runtime:
             "version": __version__, "app": self._options.app, "name": self._name,
             "children": self._options.processes, "missing": self._missing, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
+            "namespace": self._settings.namespace, "schedules": version_of(self._schedules),
         }  # fmt: skip
         if self._new_queues is None:
             self._new_queues = self._find_new_queues()
