@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -110,7 +111,7 @@ class ScheduleRegistry:
         plain |= to_plain(found, plain.get("tz", "UTC"))
         if "start" in plain and "end" in plain and plain["end"] <= plain["start"]:
             raise ConfigError(f"schedule {name}: end must be later than start")
-        plain |= {"call": template.to_json(), "summary": storable(repr(work), _SUMMARY)}
+        plain |= {"call": template.to_json(), "summary": _summary(work)}
         read_definition(json.dumps(plain), None, name)
         return plain
 
@@ -166,3 +167,10 @@ class ScheduleRegistry:
         jobs = [*itertools.islice(stream.rows(), _MOST_JOBS + 1)]
         pending = stream.count if batch.then is None else 1
         return [stream.workflow._replace(pending=pending)], jobs
+
+
+def _summary(work: Any) -> str:
+    """The call in words, the same in every process."""
+    if is_a(work, Workflow) or is_a(work, Batch):
+        return storable(f"{kind_name(work).lower()} {work.name}", _SUMMARY)
+    return storable(re.sub(" at 0x[0-9a-f]+", "", repr(work)), _SUMMARY)

@@ -273,11 +273,13 @@ def _write(unit: Unit, plans: Sequence[_Plan], now: datetime, made: MadeTicks) -
     ]
     unit.insert("ticks_insert", rows)
     ours = _ours(unit, rows)
+    holders = _insert_all(unit, [t.run for p in plans for t in p.made if t.run], ours)
     for plan in plans:
         for tick in plan.made:
             made.ticks += 1
-            if tick.run is not None and tick.run.id in ours:
-                plan.earlier_run, plan.last_run = plan.last_run, _insert(unit, plan, tick)
+            if tick.run is not None and tick.run.id in holders:
+                plan.earlier_run, plan.last_run = plan.last_run, holders[tick.run.id]
+                _note_holder(unit, plan, tick, holders[tick.run.id])
                 made.runs += 1
         unit.tx.run("schedule_move", **_after(unit, plan))
         if plan.due.missed and plan.made and plan.row.paused_at is None:
@@ -346,16 +348,21 @@ def _mark_new(run: Run) -> None:
     rows[0] = rows[0]._replace(flags=rows[0].flags | 1)
 
 
-def _insert(unit: Unit, plan: _Plan, tick: _Tick) -> bytes | None:
-    """Insert the run of a tick; its id, or that of the job that holds its unique key."""
-    if tick.run is None:
-        return None
-    holder = insert_run(unit, tick.run)
-    if holder != tick.run.id:
+def _insert_all(unit: Unit, runs: Sequence[Run], ours: set[bytes]) -> dict[bytes, bytes]:
+    """Insert those of these runs that are ours, single jobs by one statement; for each its id, or
+    that of the job that holds its unique key."""
+    mine = [run for run in runs if run.id in ours]
+    single = [run.jobs[0] for run in mine if not run.workflows]
+    holders = dict(zip([job.id for job in single], insert_jobs(unit, single)[0], strict=True))
+    return holders | {run.id: insert_run(unit, run) for run in mine if run.workflows}
+
+
+def _note_holder(unit: Unit, plan: _Plan, tick: _Tick, holder: bytes) -> None:
+    """Record that another job held the unique key, if one did."""
+    if tick.run is not None and holder != tick.run.id:
         values = {"schedule_id": plan.row.id, "tick": unit.database.dialect.time(tick.tick)}
         unit.tx.run("tick_duplicate", run=holder, **values)
         tick.outcome = "duplicate"
-    return holder
 
 
 def insert_run(unit: Unit, run: Run) -> bytes:
