@@ -15,7 +15,7 @@ from croniter import croniter
 
 from hammerflow.errors import ConfigError
 from hammerflow.kinds import is_a
-from hammerflow.text import safe_repr
+from hammerflow.text import plain_text, safe_repr
 
 __all__ = ["Cron"]
 
@@ -81,11 +81,11 @@ class Cron:
             ConfigError: it is not one, or is never due.
         """
         zone = _zone(tz)
-        if not is_a(text, str):
+        given = plain_text(text)
+        if given is None:
             raise ConfigError(
                 f'a cron expression must be text such as "0 2 * * *", not {safe_repr(text)}'
             )
-        given = str(text)
         fields = _fields(given)
         hashed = any(re.search(r"(?i)(?<![a-z])h(?![a-z])", field) for field in fields)
         if hashed and not name:

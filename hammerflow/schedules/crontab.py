@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from hammerflow.errors import ConfigError
 from hammerflow.kinds import is_a
-from hammerflow.text import plain_text, safe_repr
+from hammerflow.options.checks import Unfit, ValueCheck
+from hammerflow.text import plain_text
 
 __all__ = ["crontab"]
 
@@ -54,23 +55,30 @@ class crontab:  # noqa: N801 - Celery's name
         return hash(self.text)
 
 
-def _text(value: Field, name: str) -> str:
+def _field(value: object) -> str:
     field = _one(value)
-    if field is None and isinstance(value, list | tuple | set | frozenset):
-        parts = [_one(part) for part in [*value][:_LONGEST]]
+    if field is None and is_a(value, list | tuple | set | frozenset):
+        several: Any = value
+        parts = [_one(part) for part in [*several][:_LONGEST]]
         if parts and None not in parts:
             field = ",".join(sorted(filter(None, parts)))
     if field is None:
-        raise ConfigError(
-            f"crontab(): {name} must be text such as '*/5', a number or a set of numbers, not "
-            f"{safe_repr(value)}"
-        )
+        raise Unfit
     return field
 
 
 def _one(value: object) -> str | None:
     if is_a(value, int) and not is_a(value, bool):
-        return str(int(value)) if abs(int(value)) < 1_000 else None
+        number = int.__index__(value)
+        return str(number) if abs(number) < 1_000 else None
     plain = plain_text(value)
     field = "" if plain is None or len(plain) > _LONGEST else "".join(plain.split())
     return field or None
+
+
+_FIELD = ValueCheck("str | int | set", "text such as '*/5', a number or a set of numbers", _field)
+
+
+def _text(value: object, name: str) -> str:
+    text: str = _FIELD(value, f"crontab(): {name}")
+    return text
