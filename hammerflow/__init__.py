@@ -37,6 +37,7 @@ from hammerflow.jobs.unique import UniqueKey
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result
 from hammerflow.results.workflow import WorkflowResult
+from hammerflow.schedules.crontab import crontab
 from hammerflow.tasks.task import Spawner, Task
 from hammerflow.workflows.workflow import Workflow
 
@@ -81,6 +82,7 @@ __all__ = [
     "chain",
     "chord",
     "constant",
+    "crontab",
     "current_job",
     "exponential",
     "fibonacci",

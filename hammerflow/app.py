@@ -16,6 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
@@ -23,25 +24,28 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overloa
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
-from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.codec.codec import Codec
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import TransactionBlock
 from hammerflow.enqueue.workflow_rows import rows_of
-from hammerflow.errors import ConfigError
 from hammerflow.ids import as_key
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
-from hammerflow.kinds import is_a
 from hammerflow.notifiers import open_notifier
 from hammerflow.options.checks import ARGS, FLAG
 from hammerflow.options.option import checked, documented, refuse_unknown
-from hammerflow.origin import Origin
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
+from hammerflow.schedules.crontab import crontab
+from hammerflow.schedules.options import (
+    DECORATOR_OPTIONS,
+    SCHEDULE_OPTIONS,
+    ScheduleOptions,
+    TaskSchedule,
+)
 from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
@@ -53,16 +57,14 @@ from hammerflow.tasks.decorators import (
     Open,
     SpawnerDecorator,
 )
-from hammerflow.tasks.functions import checked_function, checked_handler, default_name
 from hammerflow.tasks.options import (
     OPTIONS,
     SPAWNER_OPTIONS,
     DeclaredOptions,
     SpawnerOptions,
-    declared,
-    refuse_other_options,
 )
 from hammerflow.tasks.pickles import reduced_app, remembered
+from hammerflow.tasks.registry import TaskRegistry
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
@@ -70,6 +72,7 @@ from hammerflow.workflows.options import BATCH_OPTIONS, WORKFLOW_OPTIONS
 from hammerflow.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
+    from hammerflow.enqueue.schedule_registry import ScheduleRegistry
     from hammerflow.notifiers import Notifier
     from hammerflow.results.async_calls import AsyncCalls
     from hammerflow.stores.store import Store
@@ -108,11 +111,10 @@ class Hammerflow:
         self.modules = [*self.settings.include]
         chosen = self.settings
         self.codec = Codec(chosen.serializer, chosen.max_payload)
-        self.tasks: dict[str, Task[..., Any]] = {}
-        self._origins: dict[tuple[str, str], Origin] = {}
+        self._registry = TaskRegistry(self)
+        self.tasks, self.spawn_handlers = self._registry.tasks, self._registry.spawn_handlers
         self._key = remembered(self)
-        self.spawn_handlers: dict[str, Callable[[SpawnContext], Iterable[Any]]] = {}
-        factory = JobFactory(self.tasks, self.codec)
+        self._factory = factory = JobFactory(self.tasks, self.codec)
         self._enqueuer = Enqueuer(self, factory)
         # For its tasks, and for the workers that write the children of their jobs.
         self.call = self._enqueuer.call
@@ -284,14 +286,46 @@ class Hammerflow:
         Raises:
             ConfigError: another function has this name.
         """
-        name = checked_name(name, "a spawn handler's name")
+        return self._registry.spawn_handler(name)
 
-        def register(fn: F) -> F:
-            self._take_name("spawn handler", name, checked_handler(fn, name), "another one")
-            self.spawn_handlers[name] = fn
-            return fn
+    @cached_property
+    def schedules(self) -> ScheduleRegistry:
+        """What the code declares; workers make the rows of the database follow it."""
+        from hammerflow.enqueue.schedule_registry import ScheduleRegistry  # imports croniter
 
-        return register
+        return ScheduleRegistry(self._factory)
+
+    @documented(*DECORATOR_OPTIONS)
+    def cron(self, when: str | crontab, /, **options: Unpack[TaskSchedule]) -> Callable[[F], F]:
+        """Run a task by a cron expression: ``@app.cron("0 2 * * *", tz="Europe/Berlin")``, above
+        or below ``@app.task``.
+
+        Raises:
+            ConfigError: the expression or an option is wrong.
+        """
+        return self.schedules.decorate("app.cron()", when, options)
+
+    @documented(*DECORATOR_OPTIONS)
+    def every(self, interval: timedelta, /, **options: Unpack[TaskSchedule]) -> Callable[[F], F]:
+        """Run a task at an interval, counted from the creation of its schedule or from ``start``:
+        ``@app.every(timedelta(minutes=5))``."""
+        return self.schedules.decorate("app.every()", interval, options)
+
+    @documented(*SCHEDULE_OPTIONS)
+    def schedule(
+        self, name: str, when: str | timedelta | crontab, work: Canvas[Any] | Workflow | Batch,
+        **options: Unpack[ScheduleOptions],
+    ) -> None:  # fmt: skip
+        """Enqueue a signature, canvas, workflow or batch by a schedule.
+
+        Args:
+            when: a cron expression, an interval, or Celery's keywords: ``crontab(hour=8)``.
+
+        Raises:
+            ConfigError: another schedule has this name, or an option is wrong.
+            TypeError: an option is unknown, or the arguments do not fit the task.
+        """
+        self.schedules.add(name, when, work, options)
 
     def autodiscover(self, *modules: str | Sequence[str]) -> None:
         """Name modules with tasks, which workers and commands import after the app's own module:
@@ -328,38 +362,11 @@ class Hammerflow:
     def _register(
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]
     ) -> Task[..., Any]:
-        given = dict(given)
-        if is_a(fn, Task):
-            raise ConfigError(
-                f"{fn.__qualname__} is the task {fn.name!r} already: give its function, task.fn"
-            )
-        fn = checked_function(fn, is_spawner=kind is Spawner)
-        name, refusal = given.pop("name", None), ""
-        if name is None:
-            name, refusal = default_name(fn)
-        name = checked_name(name, "a task's name")
-        options = declared(fn, name, given, is_spawner=kind is Spawner)
-        if options.is_async and kind is Task:
-            kind = AsyncTask
-        known = self.tasks.get(name)
-        if known is not None and Origin.of(fn).is_once_more(self._origins["task", name]):
-            refuse_other_options(name, known.defaults, options)
-        self._take_name("task", name, fn, "another one, name='...'")
-        task = kind(fn, name=name, options=options, app=self, refusal=refusal)
-        self.tasks[name] = task
-        self.codec.register_annotations(fn)
+        task = self._registry.register(fn, kind, given)
+        self.codec.register_annotations(task.fn)
+        if "schedules" in self.__dict__:
+            self.schedules.take(fn, task)
         return task
-
-    def _take_name(self, what: str, name: str, fn: Any, remedy: str) -> None:
-        """Note where a function under this name was defined; ConfigError if it is another one's."""
-        origin = Origin.of(fn)
-        names = self.tasks if what == "task" else self.spawn_handlers
-        known = self._origins.get((what, name), origin)
-        if name in names and not origin.is_again(known):
-            raise ConfigError(
-                f"the {what} name {name!r} is taken by {known}: give {origin} {remedy}"
-            )
-        self._origins[what, name] = origin
 
     @overload
     def enqueue(self, work: Group[R]) -> GroupResult[R]: ...  # type: ignore[overload-overlap]

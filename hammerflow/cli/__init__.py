@@ -32,11 +32,13 @@ COMMANDS = {
     "monitor": "Watch queues, rates, latencies and workers until Ctrl-C or q.",
     "queue": "List, pause, resume, watch and clear queues.",
     "limit": "List, set and remove rate and concurrency limits.",
-    "schedule": "Show when a cron expression is due.",
+    "schedule": "List, create, change, pause and run schedules; say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",
     "batch": "Create, list, show, retry, cancel and export batches.",
     "workflow": "Create, list, show, draw and control workflows.",
 }
+#: Further names of commands.
+ALIASES = {"cron": "schedule"}
 
 
 class Commands(click.Group):
@@ -48,6 +50,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name != "worker":  # that one handles the signals first
             release_signals()
+        name = ALIASES.get(name, name)
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"hammerflow.cli.{name}").command

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
-import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -13,23 +11,22 @@ from typing import Any
 
 import click
 
-from hammerflow.app import Hammerflow
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, told
+from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.paging import Page, show_listing
 from hammerflow.cli.queue_names import check_queue, warn_of_queue
 from hammerflow.cli.session import Session, SessionBackend
-from hammerflow.errors import HammerflowError, NotDecodable, UnknownTask
+from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
 from hammerflow.options.checks import NAME_CHECK, ValueCheck
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import announce
 from hammerflow.stores.cancellations import Told
 from hammerflow.stores.store import Store
-from hammerflow.text import either, safe_repr
-from hammerflow.workflows.positions import ParseError, read_json
+from hammerflow.text import safe_repr
 
 __all__ = ["command"]
 
@@ -155,9 +152,9 @@ def enqueue(
     """
     options: Any = {name: value for name, value in given.items() if value is not None}
     with contextlib.closing(session.app) as app:
-        _check_task(app, task)
-        args = _parsed(app, args_text, list, "--args")
-        kwargs = _parsed(app, kwargs_text, dict, "--kwargs")
+        check_task(app, task)
+        args = parsed_json(app, args_text, list, "--args")
+        kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
         if "queue" in options and not new_queue:
             remedy = "give --new-queue if it is meant to be new"
             check_queue(session, app.store, options["queue"], remedy=remedy)
@@ -357,35 +354,3 @@ def _tell_result(session: Session, result: Result[Any], wait: float) -> None:
         output.show_json(job_view.view_of(session, store, get_job(store, str(result.id))).as_json)
     else:
         output.say(safe_repr(value, _LONGEST_RESULT))
-
-
-def _check_task(app: Hammerflow, task: str) -> None:
-    if task in app.tasks:
-        return
-    near = difflib.get_close_matches(task, app.tasks, n=3, cutoff=0.4)
-    near += [name for name in app.tasks if name.endswith(f".{task}") and name not in near]
-    hint = f"did you mean {either(near)}?" if near else "check the name and the app's imports"
-    raise UnknownTask(f"the app {app.name} has no task {task!r}: {hint}")
-
-
-def _parsed(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:
-    """The option's JSON, decoded; every value that JSON or the codec would change is refused."""
-    try:
-        plain = read_json(text).plain()
-    except ParseError as error:
-        where = f" at {error.path}" if error.path else ""
-        reason = error.reason.replace("invalid JSON:", "is not valid JSON:", 1)
-        what = option if reason != error.reason else f"{option}:"
-        raise click.UsageError(f"{what} {reason}{where}") from None
-    except ValueError as error:  # a number with more digits than Python reads
-        raise click.UsageError(f"{option}: {error}") from None
-    if not isinstance(plain, kind):
-        name = "list" if kind is list else "object"
-        raise click.UsageError(f"{option} must be a JSON {name}, not {safe_repr(text)}")
-    try:
-        if isinstance(plain, dict):  # decoded as a whole, {"$date": ...} would be a date
-            decode = app.codec.decode
-            return {name: decode(f"J{json.dumps(each)}", name) for name, each in plain.items()}
-        return app.codec.decode(f"J{text}", "args")
-    except NotDecodable as error:
-        raise click.UsageError(f"{option}: {error}") from None

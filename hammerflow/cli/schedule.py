@@ -1,21 +1,43 @@
-"""``hammerflow schedule``: when a cron expression is due."""
+"""``hammerflow schedule``: list, create, change, pause and run schedules; when one is due."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import contextlib
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import click
 
-from hammerflow.cli.options import argument, checked, number_option, shared
-from hammerflow.cli.session import Session
-from hammerflow.options.checks import EARLIEST, LATEST, Unfit, ValueCheck, text
+from hammerflow.cli import schedule_view
+from hammerflow.cli.calls import check_task, parsed_json
+from hammerflow.cli.options import (
+    argument,
+    checked,
+    flag,
+    json_option,
+    name_option,
+    number_option,
+    of_table,
+    shared,
+    text_option,
+)
+from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.errors import ConfigError
+from hammerflow.options.checks import EARLIEST, LATEST, NAME_CHECK, Unfit, ValueCheck, text
+from hammerflow.options.option import checked as checked_options
 from hammerflow.schedules.cron import Cron
+from hammerflow.schedules.definition import parsed_when, to_plain
 from hammerflow.schedules.description import description
+from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
 from hammerflow.text import timestamp
 
 __all__ = ["command"]
+
+_ONE_SECOND = 1.0
+_TICKS = 10  # that show prints
 
 
 def _instant(given: str) -> datetime:
@@ -29,33 +51,237 @@ def _instant(given: str) -> datetime:
 
 
 _TIME = ValueCheck("datetime", 'a time since 1970, such as "2026-03-29 01:00"', _instant)
+_cron_option = checked(
+    "--cron", check=text(200, least=1), metavar="CRON", help="A cron expression: when it is due."
+)
+_every_option = checked(
+    "--every", check=INTERVAL, metavar="INTERVAL", help='Or an interval such as "90s" or "1h30m".'
+)
+_name = argument("name", NAME_CHECK)
+
+
+def _options(command: Any) -> Any:
+    """The flags of what :data:`SCHEDULE_OPTIONS` describes."""
+    metavars = {"tz": "ZONE", "catch_up": "DURATION", "jitter": "DURATION", "after": "NAME"}
+    metavars |= {"start": "TIME", "end": "TIME", "misfire": "POLICY", "overlap": "POLICY"}
+    for option in reversed(SCHEDULE_OPTIONS):
+        if option.name != "paused":
+            flag_name = f"--{option.name.replace('_', '-')}"
+            command = of_table(SCHEDULE_OPTIONS, flag_name, metavar=metavars[option.name])(command)
+    return command
 
 
 @click.group("schedule")
 def command() -> None:
-    """Show when a cron expression is due."""
+    """List, create, change, pause and run schedules, and say when one is due.
+
+    A schedule that an app's code declares follows the code. What an operator changes here holds
+    over it until schedule update --reset.
+    """
 
 
-@command.command("next")
-@argument("cron", text(200, least=1))
-@checked("--tz", check=text(100), metavar="ZONE", default="UTC", help="IANA time zone.")
-@checked("--after", check=_TIME, metavar="TIME", help="Time in ZONE instead of now.")
-@number_option("--count", 1, 1_000, default=5, help="Times to show.")
+@command.command("list")
 @shared
-def show_next(session: Session, cron: str, tz: str, after: datetime | None, count: int) -> None:
-    """Say in words when a cron expression is due, and list the next times.
+def list_schedules(session: Session) -> None:
+    """List the schedules: when they are due, next and last tick, and what is wrong."""
+    with session.store() as store:
+        rows = store.schedules.list()
+    session.show_list(
+        rows, schedule_view.SCHEDULES,
+        empty="there are no schedules: declare them with @app.cron, @app.every or app.schedule, "
+        "and start a worker",
+    )  # fmt: skip
 
-    It has five fields (minute, hour, day of month, month, day of week), or six with the second
-    first.
+
+@command.command("show")
+@_name
+@number_option("--ticks", 0, 1_000, default=_TICKS, help="Last ticks to show.")
+@shared
+def show(session: Session, name: str, ticks: int) -> None:
+    """Show one schedule: what the code says, what was edited, and its last ticks."""
+    with session.store() as store:
+        row = store.schedules.get(name)
+        last = store.schedules.ticks(name, ticks) if ticks else []
+    found = schedule_view.as_json(row)
+    found["ticks"] = [
+        {**tick._asdict(), "run": None if tick.run is None else uuid.UUID(bytes=tick.run)}
+        for tick in last
+    ]
+    session.show_facts(found, schedule_view.facts_of(row), schedule_view.tick_rows(last))
+
+
+@command.command("create")
+@_name
+@argument("task", NAME_CHECK)
+@_cron_option
+@_every_option
+@json_option("--args", "args_text", default="[]", help="The positional arguments, as a list.")
+@json_option("--kwargs", "kwargs_text", default="{}", help="The keyword arguments.")
+@name_option("--queue", help="The queue of its jobs [default: the task's].")
+@flag("--paused", help="Begin paused.")
+@_options
+@shared
+def create(
+    session: Session, name: str, task: str, cron: str | None, every: float | None,
+    args_text: str, kwargs_text: str, queue: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Create a schedule that calls a task of the app.
+
+    \b
+    Examples:
+      hammerflow -A shop:app schedule create nightly shop.clean --cron "0 2 * * *" --tz Europe/Berlin
+      hammerflow -A shop:app schedule create pulse shop.ping --every 5m --overlap skip
+    """  # noqa: E501
+    when = _when(cron, every)
+    if when is None:
+        raise click.UsageError("say when: --cron CRON or --every INTERVAL")
+    with contextlib.closing(session.app) as app:
+        check_task(app, task)
+        args = parsed_json(app, args_text, list, "--args")
+        kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
+        given: Any = {} if queue is None else {"queue": queue}
+        try:
+            work = app.signature(task, args, kwargs, **given)
+            plain = app.schedules.definition(name, when, work, options)
+        except TypeError as error:  # the argument check, in Python's own words
+            raise click.ClickException(str(error)) from error
+        row = app.store.schedules.create(name, plain, by=user_at_host())
+        app.notifier.ring_control()
+    _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
+
+
+@command.command("update")
+@_name
+@_cron_option
+@_every_option
+@flag("--reset", help="Drop what was edited: what the code says holds again.")
+@_options
+@shared
+def update(
+    session: Session, name: str, cron: str | None, every: float | None, reset: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Change a schedule from now on; it holds over what the code says.
 
     \b
     Example:
+      hammerflow schedule update nightly --cron "0 3 * * *" --misfire skip
+    """
+    given = {option: value for option, value in options.items() if value is not None}
+    when = _when(cron, every)
+    if reset == bool(given or when is not None):
+        raise click.UsageError("give what to change, or --reset alone")
+    with session.backend() as backend:
+        schedules = backend.store.schedules
+        changes = None if reset else _changes(schedules.get(name), when, given)
+        row = schedules.update(name, changes, by=user_at_host())
+        backend.notifier.ring_control()
+    _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
+
+
+def _when(cron: str | None, every: float | None) -> str | timedelta | None:
+    if cron is not None and every is not None:
+        raise click.UsageError("give --cron or --every, not both")
+    return cron if every is None else timedelta(seconds=every)
+
+
+def _changes(row: Any, when: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    found = checked_options(SCHEDULE_OPTIONS, given, f"schedule {row.name}")
+    if found.get("after") == row.name:
+        raise ConfigError(f"schedule {row.name}: it cannot come after itself")
+    try:
+        kept = row.definition.cron, row.definition.tz
+    except ConfigError:  # what is wrong with it is mended now
+        kept = None, "UTC"
+    is_moved = "tz" in found
+    tz = found.pop("tz", kept[1])
+    plain = to_plain(found, tz)
+    if when is not None or (is_moved and kept[0] is not None):
+        timing = parsed_when(row.name, kept[0] if when is None else when, tz)
+        names = {"tz"} if when is None else {"cron", "every", *(("tz",) if is_moved else ())}
+        plain |= {name: timing[name] for name in names & timing.keys()}
+    return plain
+
+
+@command.command("pause")
+@_name
+@text_option("--reason", default="", show_default=False, help="Why; it is listed.")
+@shared
+def pause(session: Session, name: str, reason: str) -> None:
+    """Let ticks pass without a job until the schedule is resumed; they are recorded as paused."""
+    with session.backend() as backend:
+        row = backend.store.schedules.pause(name, by=user_at_host(), reason=reason)
+    _tell(session, row, f"schedule {name} is paused")
+
+
+@command.command("resume")
+@_name
+@shared
+def resume(session: Session, name: str) -> None:
+    """Go on with the first tick after now; what passed in the pause does not run."""
+    with session.backend() as backend:
+        row = backend.store.schedules.resume(name)
+        backend.notifier.ring_control()
+    _tell(session, row, f"schedule {name} is active")
+
+
+@command.command("delete")
+@_name
+@flag("--yes", help="Do not ask.")
+@flag("--dry-run", help="Only say what would be deleted.")
+@shared
+def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
+    """Delete a schedule that no code declares, with the record of its ticks; its jobs stay."""
+    with session.backend() as backend:
+        row = backend.store.schedules.get(name)
+        words = f"schedule {name} ({schedule_view.when_of(row)})"
+        if dry_run:
+            session.tell({"name": name, "deleted": False}, f"would delete 1 schedule: {words}")
+            return
+        if not yes:
+            click.confirm(f"delete 1 schedule: {words}?", abort=True, err=True)
+        backend.store.schedules.delete(name)
+    session.tell({"name": name, "deleted": True}, f"deleted {words}")
+
+
+@command.command("run")
+@_name
+@shared
+def run(session: Session, name: str) -> None:
+    """Enqueue one run at once, which is none of the schedule's ticks; print its id."""
+    with session.backend() as backend:
+        run_id = _run_now(backend, name)
+    session.tell({"name": name, "id": run_id}, str(run_id))
+
+
+def _run_now(backend: SessionBackend, name: str) -> uuid.UUID:
+    run, queues = backend.store.schedules.run_now(name)
+    backend.notifier.ring(queues)
+    return uuid.UUID(bytes=run)
+
+
+@command.command("next")
+@argument("schedule", text(255, least=1), metavar="NAME|CRON")
+@checked("--tz", check=text(100), metavar="ZONE", default="UTC", help="Time zone of CRON.")
+@checked("--after", check=_TIME, metavar="TIME", help="Time in ZONE instead of now.")
+@number_option("--count", 1, 1_000, default=5, help="Times to show.")
+@shared
+def show_next(session: Session, schedule: str, tz: str, after: datetime | None, count: int) -> None:
+    """Say in words when a schedule or a cron expression is due, and list the next times.
+
+    An expression has five fields (minute, hour, day of month, month, day of week), or six with the
+    second first. Of a schedule with jitter the start of each run is shown, too.
+
+    \b
+    Examples:
+      hammerflow schedule next nightly
       hammerflow schedule next "30 2 * * 1-5" --tz Europe/Berlin
     """
-    parsed = Cron.parse(cron, tz)
-    begin = datetime.now(UTC) if after is None else after
-    begin = begin if begin.tzinfo is not None else begin.replace(tzinfo=parsed.zone)
-    ticks = list(islice(_ticks(parsed, begin), count))
+    if not _is_expression(schedule):
+        _show_next_of(session, schedule, after, count)
+        return
+    parsed = Cron.parse(schedule, tz)
+    ticks = [*islice(parsed.ticks_after(_begin(after, parsed.zone)), count)]
     words = description(parsed)
     session.tell(
         {"cron": parsed.text, "tz": tz, "description": words, "ticks": ticks},
@@ -64,7 +290,36 @@ def show_next(session: Session, cron: str, tz: str, after: datetime | None, coun
     )
 
 
-def _ticks(cron: Cron, after: datetime) -> Iterator[datetime]:
-    tick: datetime | None = after
-    while tick is not None and (tick := cron.next_after(tick)) is not None:
-        yield tick
+def _show_next_of(session: Session, name: str, after: datetime | None, count: int) -> None:
+    with session.store() as store:
+        row = store.schedules.get(name)
+    zone = row.definition.zone
+    runs = schedule_view.next_runs(row, _begin(after, zone), count)
+    if row.disabled_since is not None:
+        runs = []
+    jitter = row.definition.jitter
+    words, state = schedule_view.when_of(row), schedule_view.state_of(row)
+    found = [{"tick": tick, "starts_at": start} for tick, start in runs]
+    session.tell(
+        {"name": name, "description": words, "state": state, "runs": found},
+        f"{words}, {state}",
+        *(
+            timestamp(tick.astimezone(zone))
+            + (f"  starts {timestamp(start.astimezone(zone))}" if jitter else "")
+            for tick, start in runs
+        ),
+    )
+
+
+def _begin(after: datetime | None, zone: Any) -> datetime:
+    begin = datetime.now(UTC) if after is None else after
+    return begin if begin.tzinfo is not None else begin.replace(tzinfo=zone)
+
+
+def _is_expression(given: str) -> bool:
+    return given.lstrip().startswith("@") or len(given.split()) > 1
+
+
+def _tell(session: Session, row: Any, *sentences: str) -> None:
+    following = f"next tick {timestamp(row.next_at)}" if row.next_at is not None else "no next tick"
+    session.tell(schedule_view.as_json(row), *sentences, following)

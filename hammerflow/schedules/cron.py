@@ -6,6 +6,7 @@ The only place that decides ticks: workers, commands and documents ask it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from croniter import croniter
 
 from hammerflow.errors import ConfigError
 from hammerflow.kinds import is_a
-from hammerflow.text import safe_repr
+from hammerflow.text import plain_text, safe_repr
 
 __all__ = ["Cron"]
 
@@ -80,11 +81,11 @@ class Cron:
             ConfigError: it is not one, or is never due.
         """
         zone = _zone(tz)
-        if not is_a(text, str):
+        given = plain_text(text)
+        if given is None:
             raise ConfigError(
                 f'a cron expression must be text such as "0 2 * * *", not {safe_repr(text)}'
             )
-        given = str(text)
         fields = _fields(given)
         hashed = any(re.search(r"(?i)(?<![a-z])h(?![a-z])", field) for field in fields)
         if hashed and not name:
@@ -99,6 +100,10 @@ class Cron:
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The first tick after an aware instant, in UTC; None if there is none for 120 years."""
+        return next(self.ticks_after(instant), None)
+
+    def ticks_after(self, instant: datetime) -> Iterator[datetime]:
+        """The ticks after an aware instant, in UTC, each later than the one before."""
         walk = croniter(
             self.text, instant.astimezone(self.zone), datetime, hash_id=self._hash_id,
             second_at_beginning=self.second_first, max_years_between_matches=_YEARS,
@@ -110,9 +115,10 @@ class Cron:
                     continue  # its wall time has come before
                 tick: datetime = local.astimezone(UTC)
                 if tick > instant:
-                    return tick
+                    yield tick
+                    instant = tick
         except (ValueError, OverflowError):  # no match within these years, or beyond the year 9999
-            return None
+            return
 
     def previous_before(self, instant: datetime) -> datetime | None:
         """The last tick before an aware instant, in UTC; None if there is none for 120 years.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from hammerflow.schedules.cron import Cron
 
-__all__ = ["description"]
+__all__ = ["description", "interval"]
 
 _ALL = ["*"]
 _WORKDAYS, _WEEKEND = {1, 2, 3, 4, 5}, {0, 6}
@@ -130,3 +130,12 @@ def _ranges(numbers: Sequence[int]) -> str:
 def _and(names: Iterable[str] | Collection[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def interval(seconds: float) -> str:
+    """``every 90 minutes``."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % size == 0:
+            count = int(seconds // size)
+            return f"every {unit}" if count == 1 else f"every {count} {unit}s"
+    return "every second" if seconds == 1 else f"every {seconds:g} seconds"

@@ -34,6 +34,7 @@ TABLES = (
     "jobs", "ready", "leases", "scheduled", "waiting", "done", "parked", "job_states",
     "errors", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes", "barriers",
     "limits", "limit_keys",
+    "schedules", "schedule_ticks", "schedule_sets",
 )  # fmt: skip
 
 _PARAM = re.compile(

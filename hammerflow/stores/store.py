@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
@@ -22,6 +23,9 @@ from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.workers import Workers
 from hammerflow.stores.workflows import Workflows
+
+if TYPE_CHECKING:
+    from hammerflow.stores.schedules import Schedules
 
 __all__ = ["Store"]
 
@@ -53,6 +57,13 @@ class Store:
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
         self.limits = Limits(database, self.names)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The verbs on schedules; only processes that use them pay for the import of croniter."""
+        from hammerflow.stores.schedules import Schedules
+
+        return Schedules(self.database, self.names)
 
     @property
     def dialect(self) -> str:

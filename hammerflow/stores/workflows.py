@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hammerflow.errors import JobNotFound, WorkflowInvalid
+from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy, WorkflowState, WorkflowStatus
@@ -19,10 +19,8 @@ from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
 from hammerflow.stores.transitions.dependents import DependencyResolver
-from hammerflow.stores.transitions.insert import insert_new, insert_workflows
-from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
+from hammerflow.stores.transitions.late_dependencies import insert_whole
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
-from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
 from hammerflow.text import counted, storable
 from hammerflow.workflows.references import ResultRef
@@ -106,14 +104,7 @@ class Workflows(Verbs):
         def insert(unit: Unit) -> None:
             if unit.tx.repeated and unit.tx.rows("workflow_rows", ids=[workflows[0].id]):
                 return
-            insert_workflows(unit, workflows)
-            for chunk in chunks():
-                jobs, ended = attach_jobs(unit, chunk)
-                _take_keys(unit, jobs)
-                insert_new(unit, jobs)
-                count_ended(unit, DependencyResolver(unit), ended)
-            empty = [w.id for w in workflows if w.pending == 0]
-            DependencyResolver(unit).lower_barriers(dict.fromkeys(empty, 0))
+            insert_whole(unit, workflows, chunks())
 
         for chunk in chunks():
             self._names.ensure(chunk, tx)
@@ -363,14 +354,3 @@ def _stop_free(tx: Tx, job_ids: set[bytes], reason: str) -> set[bytes]:
     for job_id in sorted(free):
         tx.run("leases_cancel", id=job_id, reason=storable(reason))
     return free
-
-
-def _take_keys(unit: Unit, jobs: Sequence[NewJob]) -> None:
-    _, holders = take_job_keys(unit, jobs)
-    for job in jobs if holders else ():
-        if job.id in holders:
-            key = job.unique_key if job.unique is None else job.unique.text
-            raise WorkflowInvalid(
-                f"the unique key {key!r} of a node is held by another job: a workflow's node "
-                "cannot be left out"
-            )

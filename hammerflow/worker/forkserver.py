@@ -163,7 +163,9 @@ def _check_memory(options: WorkerOptions) -> None:
 
 def _greeting(app: Hammerflow) -> list[Any]:
     tasks = [TaskInfo.of(task).to_plain() for task in app.tasks.values()]
-    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files()]
+    has_schedules = "schedules" in app.__dict__
+    schedules = dict(app.schedules.definitions()) if has_schedules else {}
+    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files(), schedules]
 
 
 @dataclass(eq=False)

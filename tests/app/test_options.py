@@ -16,6 +16,12 @@ from hammerflow.canvas.spawn import SPAWN_OPTIONS
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.options.checks import duration
 from hammerflow.options.option import Option, option_table
+from hammerflow.schedules.options import (
+    DECORATOR_OPTIONS,
+    SCHEDULE_OPTIONS,
+    ScheduleOptions,
+    TaskSchedule,
+)
 from hammerflow.settings import SETTINGS, Settings
 from hammerflow.tasks.options import (
     OPTIONS,
@@ -39,6 +45,8 @@ def _parameters(function: Any, *others: str) -> list[str]:
         (OPTIONS, DeclaredOptions.__annotations__),
         ((*OPTIONS, *SPAWNER_OPTIONS), SpawnerOptions.__annotations__),
         (CALL_OPTIONS, CallOptions.__annotations__),
+        (SCHEDULE_OPTIONS, ScheduleOptions.__annotations__),
+        (DECORATOR_OPTIONS, {**ScheduleOptions.__annotations__, **TaskSchedule.__annotations__}),
         (SPAWN_OPTIONS, [field.name for field in dataclasses.fields(SpawnConfig)]),
         (SETTINGS, [f.name for f in dataclasses.fields(Settings) if f.name != "sources"]),
         (WORKFLOW_OPTIONS, _parameters(Workflow.__init__, "name", "submit")),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import Run
+from hammerflow import Hammerflow
+from tests.cli.conftest import Ended, Run
 
 
 def test_it_says_when_a_cron_expression_is_due(run: Run) -> None:
@@ -43,3 +44,55 @@ def test_what_is_wrong_is_said(run: Run, wrong: tuple[str, ...], says: str) -> N
     failed = run("schedule", "next", *wrong)
     assert failed.code in (1, 2)
     assert says in failed.err
+
+
+def test_an_operator_makes_and_changes_a_schedule(run: Run, embedded_shop: Hammerflow) -> None:
+    def did(*args: str) -> Ended:
+        ended = run("-A", "shop:app", "schedule", *args)
+        assert ended.code == 0, ended.err
+        return ended
+
+    assert "there are no schedules" in did("list").out
+    made = did("create", "nightly", "shop.add", "--args", "[1, 2]", "--cron", "0 2 * * *",
+               "--tz", "Europe/Berlin", "--overlap", "skip", "--jitter", "5m")  # fmt: skip
+    assert "every day at 02:00 (Europe/Berlin)" in made.out
+    (listed,) = did("list", "--json").json
+    assert (listed["name"], listed["state"]) == ("nightly", "active")
+    changed = did("update", "nightly", "--misfire", "skip", "--json").json
+    assert changed["next_at"] == listed["next_at"] and changed["edit"]["misfire"] == "skip"
+    assert "every 90 seconds" in did("update", "nightly", "--every", "90s").out
+    runs = did("next", "nightly", "--count", "2", "--json").json["runs"]
+    assert [run_["starts_at"] >= run_["tick"] for run_ in runs] == [True, True]
+    assert "  starts " in did("next", "nightly").out
+    assert did("pause", "nightly", "--reason", "holidays", "--json").json["reason"] == "holidays"
+    assert "holidays" in did("list").out
+    assert did("resume", "nightly", "--json").json["paused_at"] is None
+    job_id = did("run", "nightly", "--json").json["id"]
+    assert str(embedded_shop.job(job_id).state) == "ready"
+    assert did("show", "nightly", "--json").json["last_run"] == job_id
+    assert "would delete 1 schedule" in did("delete", "nightly", "--dry-run").out
+    assert run("-A", "shop:app", "cron", "delete", "nightly", "--yes").code == 0
+    assert did("list", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (("show", "none"), "there is no schedule 'none'"),
+        (("next", "none"), "there is no schedule 'none'"),
+        (("create", "x", "shop.add", "--args", "[1, 2]"), "say when"),
+        (("create", "x", "shop.ad", "--cron", "@daily"), "did you mean"),
+        (("create", "x", "shop.add", "--cron", "@daily"), "missing"),
+        (("create", "x", "shop.add", "--args", "[1, 2]", "--every", "0.5s"), "1 second or more"),
+        (("create", "x", "shop.add", "--cron", "@daily", "--every", "5m"), "not both"),
+        (("update", "x"), "give what to change"),
+        (("update", "x", "--reset", "--misfire", "skip"), "give what to change"),
+        (("update", "x", "--overlap", "never"), "allow, skip, queue_one, cancel_old"),
+    ],
+)
+def test_a_wrong_command_is_said(
+    run: Run, embedded_shop: Hammerflow, wrong: tuple[str, ...], says: str
+) -> None:
+    embedded_shop.store.schema.migrate()
+    failed = run("-A", "shop:app", "schedule", *wrong)
+    assert failed.code in (1, 2) and says in failed.err

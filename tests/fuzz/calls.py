@@ -21,6 +21,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from hammerflow.canvas.chain import Canvas
 from hammerflow.canvas.options import CALL_OPTIONS
 from hammerflow.canvas.spawn import SPAWN_OPTIONS
 from hammerflow.options.option import Option
+from hammerflow.schedules.options import DECORATOR_OPTIONS, SCHEDULE_OPTIONS
 from hammerflow.settings import SETTINGS
 from hammerflow.tasks.options import OPTIONS, SPAWNER_OPTIONS
 from hammerflow.testing import drain
@@ -58,6 +60,9 @@ _TABLES: dict[str, tuple[Option, ...]] = {
     "SpawnConfig": SPAWN_OPTIONS,
     "app.task": OPTIONS,
     "app.spawner": (*OPTIONS, *SPAWNER_OPTIONS),
+    "app.cron": DECORATOR_OPTIONS,
+    "app.every": DECORATOR_OPTIONS,
+    "app.schedule": SCHEDULE_OPTIONS,
     "app.signature": CALL_OPTIONS,
     "task.apply_async": CALL_OPTIONS,
     "task.options": CALL_OPTIONS,
@@ -274,7 +279,7 @@ def _good(world: World, name: str, parameter: str) -> Any:
         "workflow_id": world.objects["workflow_result"].id, "seconds": 1, "first": 1, "after": 1,
         "app": world.app, "connection": None, "index": 0, "value": 1, "fn": _echo,
         "serializer": None, "data": b"", "kwargs": {}, "others": (), "body": echo(),
-        "work_id": None,
+        "work_id": None, "when": "@daily", "interval": timedelta(minutes=5),
     }  # fmt: skip
     if parameter not in goods:
         raise LookupError(f"the fuzz knows no value for {name}({parameter}): add one to _good")

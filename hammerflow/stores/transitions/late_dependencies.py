@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.jobs.job import DEPENDENCY, NewJob
+from hammerflow.errors import HammerflowError, JobNotFound, WorkflowInvalid
+from hammerflow.jobs.job import DEPENDENCY, NewJob, NewWorkflow
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
+from hammerflow.stores.transitions.insert import insert_new, insert_workflows
+from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["EndedDependencies", "attach_jobs", "count_ended"]
+__all__ = ["EndedDependencies", "attach_jobs", "count_ended", "insert_whole", "mark_all"]
 
 #: A job that changes tables while it is searched for is found in a later round.
 _ROUNDS = 100
@@ -48,7 +50,7 @@ def attach_jobs(
     if not any(job.depends for job in jobs):
         return jobs, []
     wanted = {id_ for job in jobs for id_ in job.depends or ()}
-    outcomes = _mark_all(unit.tx, sorted(wanted))
+    outcomes = mark_all(unit.tx, sorted(wanted))
     attached: list[NewJob] = []
     ended: list[EndedDependencies] = []
     for job in jobs:
@@ -78,8 +80,39 @@ def count_ended(
         resolver.resolve(resolver.start_unblocked([item.job_id for item in ended]))
 
 
-def _mark_all(tx: Tx, ids: Sequence[bytes]) -> dict[bytes, DependencyOutcome | None]:
-    """Mark several, in the order of locks: what runs, workflows, what waits or has ended."""
+def insert_whole(
+    unit: Unit, workflows: Sequence[NewWorkflow], chunks: Iterable[Sequence[NewJob]]
+) -> None:
+    """Insert new workflows, the outermost first, and all of their jobs.
+
+    Raises:
+        WorkflowInvalid: a unique key is held by another job.
+        JobNotFound: a dependency does not exist.
+    """
+    insert_workflows(unit, workflows)
+    for chunk in chunks:
+        jobs, ended = attach_jobs(unit, chunk)
+        _take_keys(unit, jobs)
+        insert_new(unit, jobs)
+        count_ended(unit, DependencyResolver(unit), ended)
+    empty = [w.id for w in workflows if w.pending == 0]
+    DependencyResolver(unit).lower_barriers(dict.fromkeys(empty, 0))
+
+
+def _take_keys(unit: Unit, jobs: Sequence[NewJob]) -> None:
+    _, holders = take_job_keys(unit, jobs)
+    for job in jobs if holders else ():
+        if job.id in holders:
+            key = job.unique_key if job.unique is None else job.unique.text
+            raise WorkflowInvalid(
+                f"the unique key {key!r} of a node is held by another job: a workflow's node "
+                "cannot be left out"
+            )
+
+
+def mark_all(tx: Tx, ids: Sequence[bytes]) -> dict[bytes, DependencyOutcome | None]:
+    """Mark existing jobs and workflows, so that their ends read edges; the outcomes of those that
+    have ended. In the order of locks: what runs, workflows, what waits or has ended."""
     outcomes: dict[bytes, DependencyOutcome | None] = {}
     if len(ids) > 1:
         for id_ in ids:

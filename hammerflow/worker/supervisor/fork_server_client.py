@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +52,7 @@ class Greeting(NamedTuple):
     settings: Settings
     catalog: TaskCatalog
     files: list[Path]  # of the user's modules, for --reload
+    schedules: Mapping[str, str]  # definitions by name, as JSON
 
 
 class ForkServerClient:
@@ -215,9 +216,10 @@ def _read_greeting(message: Sequence[Any]) -> Greeting:
     try:
         if message[0] != APP_LOADED:
             raise ValueError(f"an unknown message, {message[0]}")
-        _, name, settings, tasks, files = message
+        _, name, settings, tasks, files, schedules = message
         catalog = TaskCatalog([TaskInfo.from_plain(task) for task in tasks])
-        return Greeting(name, Settings.from_dict(settings), catalog, [Path(file) for file in files])
+        paths = [Path(file) for file in files]
+        return Greeting(name, Settings.from_dict(settings), catalog, paths, schedules)
     except (LookupError, TypeError, ValueError, HammerflowError) as error:
         raise ConfigError(
             f"the files of hammerflow have changed since this worker started, so that it does not "

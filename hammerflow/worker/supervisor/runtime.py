@@ -26,6 +26,7 @@ from hammerflow.services.request_poller import RequestPoller
 from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
+from hammerflow.services.scheduler import Scheduler, version_of
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
@@ -103,12 +104,11 @@ class Runtime:
         )
         self.pool = self._new_pool(on_fork_server_lost)
         self._heartbeat = self._new_heartbeat(lease_clock)
-        self._registrar = Registrar(
-            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
-            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
-        )  # fmt: skip
+        self._registrar = self._new_registrar()
         self._claimers = self._new_claimers()
         self._promoter = Promoter(self._store, poll=self._poll, on_ready=self._on_ready)
+        self._schedules = greeting.schedules
+        self._scheduler = self._new_scheduler()
         self._cancellation_poller = CancellationPoller(
             self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
         )
@@ -119,10 +119,25 @@ class Runtime:
         )  # fmt: skip
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
-        self._promoter_runner = ServiceRunner("promoter", [self._promoter], status)
+        due: list[Service] = [self._scheduler, self._promoter]
+        self._promoter_runner = ServiceRunner("promoter", due, status)
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
+
+    def _new_registrar(self) -> Registrar:
+        return Registrar(
+            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
+            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
+        )  # fmt: skip
+
+    def _new_scheduler(self) -> Scheduler:
+        return Scheduler(
+            self._store, namespace=self._settings.namespace, poll=self._poll,
+            fresh=self._settings.lease / 2, definitions=lambda: self._schedules,
+            on_ready=self._on_ready, on_settled=self._on_settled,
+            on_cancel=self._notifier.ring_control,
+        )  # fmt: skip
 
     def _new_pool(self, on_fork_server_lost: Callable[[str], None]) -> Pool:
         logs_all = self._options.log_jobs or self._settings.log_jobs
@@ -213,6 +228,8 @@ class Runtime:
                 log.warning(warning)
             self._registrar.tick(now())
             self._queue_poller.tick(now())
+            if self._options.burst:  # it runs what is due at its start
+                self._scheduler.tick(now())
         self.pool.use_fork_server(fork_server, self._catalog)
         self.pool.start()
         self._settler.start()
@@ -250,6 +267,13 @@ class Runtime:
         if greeting.catalog.names != self._catalog.names:
             self._registrar.renew()
             self._housekeeping.wake(self._registrar)
+        elif greeting.schedules != self._schedules:
+            self._registrar.tell()
+            self._housekeeping.wake(self._registrar)
+        if greeting.schedules != self._schedules:
+            self._schedules = greeting.schedules
+            self._scheduler.declare()
+            self._promoter_runner.wake(self._scheduler)
         self._catalog = greeting.catalog
         if self._queue_order.add(greeting.catalog.queues):
             self._listen()
@@ -386,6 +410,7 @@ class Runtime:
         self._housekeeping.wake(self._cancellation_poller)
         self._housekeeping.wake(self._queue_poller)
         self._housekeeping.wake(self._request_poller)
+        self._promoter_runner.wake(self._scheduler)
 
     def _on_queues_seen(self, paused: set[str], names: set[str]) -> None:
         is_new = self._queue_order.add(names)
@@ -419,6 +444,7 @@ class Runtime:
             "children": self._size, "missing": self._missing, "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
             "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
+            "namespace": self._settings.namespace, "schedules": version_of(self._schedules),
         }  # fmt: skip
         if self._new_queues is None:
             self._new_queues = self._find_new_queues()

@@ -78,4 +78,9 @@ UPDATE {workflows} SET id = id WHERE 1 = 0;
 {use:nodes};
 UPDATE {nodes} SET job_id = job_id WHERE 1 = 0;
 {use:barriers};
-UPDATE {barriers} SET id = id WHERE 1 = 0
+UPDATE {barriers} SET id = id WHERE 1 = 0;
+{use:schedules};
+UPDATE {schedules} SET id = id WHERE 1 = 0;
+{use:schedule_ticks};
+UPDATE {schedule_ticks} SET schedule_id = schedule_id WHERE 1 = 0;
+{use:schedule_sets}

@@ -7,6 +7,9 @@ INSERT INTO {migrations} (version, name, applied_at) VALUES (:version::integer, 
 -- Views before tables, and what refers before what is referred to.
 -- name: drop_tables
 DROP VIEW IF EXISTS {job_states};
+DROP TABLE IF EXISTS {schedule_sets};
+DROP TABLE IF EXISTS {schedule_ticks};
+DROP TABLE IF EXISTS {schedules};
 DROP TABLE IF EXISTS {progress};
 DROP TABLE IF EXISTS {barriers};
 DROP TABLE IF EXISTS {nodes};

@@ -77,4 +77,17 @@ CREATE TABLE IF NOT EXISTS {barriers} (
   id BINARY(16) PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {progress} (job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL,
   fraction DOUBLE NOT NULL, note TEXT NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {schedules} (
+  id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL, app VARCHAR(255) NOT NULL, code LONGTEXT, edit LONGTEXT,
+  anchor DATETIME(6) NOT NULL, created_at DATETIME(6) NOT NULL, edited_at DATETIME(6), edited_by TEXT,
+  next_at DATETIME(6), look_at DATETIME(6), paused_at DATETIME(6), paused_by TEXT, reason TEXT,
+  disabled_since DATETIME(6), trouble TEXT, last_tick DATETIME(6), last_outcome VARCHAR(16), last_run BINARY(16),
+  earlier_run BINARY(16), missed BIGINT NOT NULL DEFAULT 0, KEY {prefix}schedules_due (look_at)) {table};
+CREATE TABLE IF NOT EXISTS {schedule_ticks} (
+  schedule_id BIGINT NOT NULL, tick DATETIME(6) NOT NULL, at DATETIME(6) NOT NULL, outcome VARCHAR(16) NOT NULL,
+  run BINARY(16), missed BIGINT NOT NULL, detail TEXT, PRIMARY KEY (schedule_id, tick),
+  KEY {prefix}schedule_ticks_tick (tick)) {table};
+CREATE TABLE IF NOT EXISTS {schedule_sets} (
+  app_id BIGINT NOT NULL, version BIGINT NOT NULL, declared_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (app_id, version)) {table};
 CREATE OR REPLACE VIEW {job_states} AS {view};

@@ -86,4 +86,18 @@ CREATE TABLE {barriers} (id uuid PRIMARY KEY, pending integer NOT NULL, failed i
   WITH (fillfactor = 50);
 CREATE TABLE {progress} (job_id uuid PRIMARY KEY, at timestamptz NOT NULL, fraction float8 NOT NULL,
   note text NOT NULL);
+-- A schedule is due at look_at, which is its next tick unless it is set aside (NULL) or waits for another one.
+CREATE TABLE {schedules} (
+  id bigint PRIMARY KEY, name text NOT NULL UNIQUE, app text NOT NULL, code text, edit text,
+  anchor timestamptz NOT NULL, created_at timestamptz NOT NULL, edited_at timestamptz, edited_by text,
+  next_at timestamptz, look_at timestamptz, paused_at timestamptz, paused_by text, reason text,
+  disabled_since timestamptz, trouble text, last_tick timestamptz, last_outcome text, last_run uuid,
+  earlier_run uuid, missed bigint NOT NULL DEFAULT 0);
+CREATE INDEX {prefix}schedules_due ON {schedules} (look_at) WHERE look_at IS NOT NULL;
+CREATE TABLE {schedule_ticks} (schedule_id bigint NOT NULL, tick timestamptz NOT NULL, at timestamptz NOT NULL,
+  outcome text NOT NULL, run uuid, missed bigint NOT NULL, detail text, PRIMARY KEY (schedule_id, tick));
+CREATE INDEX {prefix}schedule_ticks_tick ON {schedule_ticks} (tick);
+-- The versions of an app's schedules: the one that was declared last holds. Version 0 is a lock.
+CREATE TABLE {schedule_sets} (app_id bigint NOT NULL, version bigint NOT NULL, declared_at timestamptz NOT NULL,
+  PRIMARY KEY (app_id, version));
 CREATE VIEW {job_states} AS {view};

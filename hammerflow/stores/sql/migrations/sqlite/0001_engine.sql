@@ -85,4 +85,18 @@ CREATE TABLE IF NOT EXISTS {barriers} (
   id BLOB PRIMARY KEY, pending INTEGER NOT NULL, failed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {progress} (
   job_id BLOB PRIMARY KEY, at REAL NOT NULL, fraction REAL NOT NULL, note TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {schedules} (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, app TEXT NOT NULL, code TEXT, edit TEXT,
+  anchor REAL NOT NULL, created_at REAL NOT NULL, edited_at REAL, edited_by TEXT,
+  next_at REAL, look_at REAL, paused_at REAL, paused_by TEXT, reason TEXT,
+  disabled_since REAL, trouble TEXT, last_tick REAL, last_outcome TEXT, last_run BLOB,
+  earlier_run BLOB, missed INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS {prefix}schedules_due ON {schedules} (look_at) WHERE look_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS {schedule_ticks} (
+  schedule_id INTEGER NOT NULL, tick REAL NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL, run BLOB,
+  missed INTEGER NOT NULL, detail TEXT, PRIMARY KEY (schedule_id, tick)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}schedule_ticks_tick ON {schedule_ticks} (tick);
+CREATE TABLE IF NOT EXISTS {schedule_sets} (
+  app_id INTEGER NOT NULL, version INTEGER NOT NULL, declared_at REAL NOT NULL,
+  PRIMARY KEY (app_id, version)) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS {job_states} AS {view};

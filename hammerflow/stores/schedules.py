@@ -1,0 +1,457 @@
+"""Schedules: what is due and when, the verbs of operators, and what the code of an app declares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hammerflow.errors import ConfigError, StoreUnavailable
+from hammerflow.ids import name_id
+from hammerflow.schedules.definition import Definition, Ticks, read_definition
+from hammerflow.stores.database import Tx
+from hammerflow.stores.transitions.schedule_ticks import (
+    MadeTicks,
+    ScheduleRow,
+    insert_run,
+    make_ticks,
+    new_run,
+)
+from hammerflow.stores.transitions.unit import Unit, Verbs
+from hammerflow.text import storable
+
+__all__ = ["Declared", "Made", "ScheduleRow", "Schedules", "TickRow"]
+
+#: Schedules whose ticks one transaction makes, and ticks that one removes.
+_CHUNK, _PURGED = 200, 2_000
+#: How long rows of ticks are kept; the newest one of each schedule stays.
+_KEPT = timedelta(days=7)
+
+
+class TickRow(NamedTuple):
+    """A row of ``schedule_ticks``."""
+
+    tick: datetime
+    at: datetime  # when it was made
+    outcome: str
+    run: bytes | None
+    missed: int  # how many ticks that did not run this row counts
+    detail: str | None
+
+
+@dataclass(slots=True)
+class Made:
+    """What one round has made.
+
+    Attributes:
+        queues: with ready work.
+        cancelled: the ends of earlier runs.
+        is_more: more is due.
+    """
+
+    ticks: MadeTicks = field(default_factory=MadeTicks)
+    queues: set[str] = field(default_factory=set)
+    is_more: bool = False
+
+
+class Declared(NamedTuple):
+    """What became of the schedules of an app's code.
+
+    Attributes:
+        holds: whether it is this version that holds; else workers of a newer one live.
+    """
+
+    holds: bool
+    added: Sequence[str] = ()
+    changed: Sequence[str] = ()
+    disabled: Sequence[str] = ()
+    edited: Sequence[str] = ()  # the code's change waits below an operator's edit
+    foreign: Sequence[str] = ()  # names that another app has
+
+
+class Schedules(Verbs):
+    """The tables ``schedules``, ``schedule_ticks`` and ``schedule_sets``."""
+
+    def due_in(self) -> float | None:
+        """Seconds until the next tick, 0 or less where one is due; None if there is none."""
+        row = self._database.first("schedules_due_in")
+        return None if row is None else float(row[0])
+
+    def make(self, watched: float, cancel: Callable[[bytes], None]) -> Made:
+        """Make ticks that are due: those of up to 200 schedules in one transaction.
+
+        Args:
+            watched: for how many seconds the workers that live now have looked for ticks.
+            cancel: cancels an earlier run, for the policy ``cancel_old``.
+        """
+        rows = self._read(self._database.rows("schedules_due", n=_CHUNK))
+        made = Made(is_more=len(rows) == _CHUNK)
+        cancelled: set[bytes] = set()
+        for row in rows:
+            self._prepare(row, cancel, cancelled)
+        try:
+            self._make([row.id for row in rows], watched, cancelled, made)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one of them, which is found below
+            if len(rows) == 1:
+                self._set_aside(rows[0], error, made)
+                return made
+            for row in rows:
+                try:
+                    self._make([row.id], watched, cancelled, made)
+                except StoreUnavailable:
+                    raise
+                except Exception as own:  # noqa: BLE001 - a border: it must delay no other
+                    self._set_aside(row, own, made)
+        return made
+
+    def _prepare(
+        self, row: ScheduleRow, cancel: Callable[[bytes], None], cancelled: set[bytes]
+    ) -> None:
+        """Write the names that a schedule's jobs need, and cancel earlier runs where it says so."""
+        try:
+            definition = row.definition
+        except ConfigError:
+            return  # set aside with its reason in the transaction
+        self._names.ensure(definition.call.jobs, None)
+        if definition.overlap == "cancel_old" and row.paused_at is None:
+            runs = {run for run in (row.last_run, row.earlier_run) if run is not None}
+            for run in self.live(runs):
+                cancel(run)
+                cancelled.add(run)
+
+    def _make(self, ids: Sequence[int], watched: float, cancelled: set[bytes], made: Made) -> None:
+        if not ids:
+            return
+
+        def work(unit: Unit) -> tuple[MadeTicks, set[str]]:
+            now = self._now(unit.tx)
+            since = now - timedelta(seconds=watched)
+            ticks = make_ticks(unit, ids, now=now, since=since, cancelled=cancelled)
+            return ticks, unit.settlement.queues
+
+        ticks, queues = self._run(work)
+        made.queues |= queues
+        made.ticks.ticks += ticks.ticks
+        made.ticks.runs += ticks.runs
+        made.ticks.missed |= ticks.missed
+        made.ticks.troubles |= ticks.troubles
+
+    def _set_aside(self, row: ScheduleRow, error: Exception, made: Made) -> None:
+        why = storable(f"its tick could not be made: {error}")
+
+        def work(tx: Tx) -> None:
+            values = self._values(row, look_at=None, trouble=why)
+            tx.run("schedule_move", **{name: values[name] for name in _MOVE})
+
+        self._database.unit(work)
+        made.ticks.troubles[row.name] = why
+
+    def live(self, runs: set[bytes]) -> set[bytes]:
+        """Which of these jobs and workflows have not ended."""
+        return set(self._database.column("runs_live", ids=sorted(runs))) if runs else set()
+
+    def list(self) -> Sequence[ScheduleRow]:
+        """All schedules in the order of their names."""
+        return self._read(self._database.rows("schedules_all"))
+
+    def get(self, name: str) -> ScheduleRow:
+        """One schedule.
+
+        Raises:
+            ConfigError: there is none of this name.
+        """
+        rows = self._read(self._database.rows("schedule_by_id", id=name_id(name)))
+        if not rows:
+            raise ConfigError(f"there is no schedule {name!r}: see hammerflow schedule list")
+        return rows[0]
+
+    def ticks(self, name: str, limit: int) -> Sequence[TickRow]:
+        """The last ticks of a schedule, newest first."""
+        instant: Any = self._database.dialect.instant
+        rows = self._database.rows("ticks_of", id=name_id(name), n=limit)
+        return [TickRow(instant(row[0]), instant(row[1]), *row[2:]) for row in rows]
+
+    def create(self, name: str, plain: Mapping[str, Any], *, by: str) -> ScheduleRow:
+        """Make a schedule that no code declares.
+
+        Raises:
+            ConfigError: the name is taken.
+        """
+
+        def work(tx: Tx) -> ScheduleRow:
+            now = self._now(tx)
+            if self._locked(tx, name) is not None:
+                raise ConfigError(
+                    f"there is a schedule {name!r} already: change it with schedule update"
+                )
+            row = self._new(name, "", None, json.dumps(plain), now)
+            row = row._replace(edited_at=now, edited_by=by)
+            return self._insert(tx, row, now)
+
+        return self._database.unit(work)
+
+    def update(self, name: str, changes: Mapping[str, Any] | None, *, by: str) -> ScheduleRow:
+        """Lay an operator's changes over a schedule; with None what the code says holds again.
+
+        It counts from now: the next tick is the first one after now.
+        """
+
+        def work(tx: Tx) -> ScheduleRow:
+            row, now = self._must(tx, name), self._now(tx)
+            if changes is None:
+                if row.code is None:
+                    raise ConfigError(f"the schedule {name!r} is in no app's code to go back to")
+                edited = row._replace(edit=None, edited_at=None, edited_by=None)
+            else:
+                before = _edit_of(row)
+                for one, other in (("cron", "every"), ("every", "cron")):
+                    if one in changes:
+                        before.pop(other, None)
+                edit = json.dumps({**before, **changes})
+                edited = row._replace(edit=edit, edited_at=now, edited_by=by)
+            return self._define(tx, row, edited, now)
+
+        return self._database.unit(work)
+
+    def pause(self, name: str, *, by: str, reason: str) -> ScheduleRow:
+        """Let its ticks pass without a job; they are recorded."""
+
+        def work(tx: Tx) -> ScheduleRow:
+            row, now = self._must(tx, name), self._now(tx)
+            row = row._replace(paused_at=now, paused_by=storable(by), reason=storable(reason))
+            self._write_pause(tx, row)
+            return row
+
+        return self._database.unit(work)
+
+    def resume(self, name: str) -> ScheduleRow:
+        """Go on with the first tick after now."""
+
+        def work(tx: Tx) -> ScheduleRow:
+            row, now = self._must(tx, name), self._now(tx)
+            row = row._replace(paused_at=None, paused_by=None, reason=None)
+            self._write_pause(tx, row)
+            return self._define(tx, row, row, now, moves=True)
+
+        return self._database.unit(work)
+
+    def delete(self, name: str) -> None:
+        """Delete a schedule and its ticks; its jobs stay.
+
+        Raises:
+            ConfigError: an app's code declares it.
+        """
+
+        def work(tx: Tx) -> None:
+            row = self._must(tx, name)
+            if row.code is not None and row.disabled_since is None:
+                raise ConfigError(
+                    f"the code of {row.app} declares the schedule {name!r}, so that it would come "
+                    "back: pause it, or remove it from the code"
+                )
+            far = self._database.dialect.time(datetime(9999, 12, 30, tzinfo=UTC))
+            tx.run("ticks_delete", id=row.id, tick=far)
+            tx.run("schedule_delete", id=row.id)
+
+        self._database.unit(work)
+
+    def run_now(self, name: str) -> tuple[bytes, set[str]]:
+        """Enqueue one run at once, without a tick; (its id, queues with ready work)."""
+        self._names.ensure(self.get(name).definition.call.jobs, None)
+
+        def work(unit: Unit) -> tuple[bytes, set[str]]:
+            row, now = self._must(unit.tx, name), self._now(unit.tx)
+            run = insert_run(unit, new_run(row, row.definition, None, now, now))
+            moved = self._values(row, last_run=run, earlier_run=row.last_run)
+            unit.tx.run("schedule_move", **{name: moved[name] for name in _MOVE})
+            return run, unit.settlement.queues
+
+        return self._run(work)
+
+    def purge(self) -> int:
+        """Remove ticks that are older than a week, but for the newest of each schedule."""
+        before = self._database.dialect.time(self._now_alone() - _KEPT)
+        instant, time = self._database.dialect.instant, self._database.dialect.time
+        rows = self._database.rows("ticks_old", before=before, n=_PURGED)
+        old = [(id_, time(instant(last))) for id_, last in rows]
+
+        def work(tx: Tx) -> int:
+            return sum(tx.run("ticks_delete", id=id_, tick=last) for id_, last in old)
+
+        return self._database.unit(work) if old else 0
+
+    # -- what the code of an app declares
+
+    def declare(
+        self, app: str, version: int, definitions: Mapping[str, str],
+        is_live: Callable[[int], bool],
+    ) -> Declared:  # fmt: skip
+        """Have the rows follow the code of an app.
+
+        In a rolling deploy workers of two versions start. Whichever version was declared first
+        counts as the older one, and holds again only once no worker of the newer one lives.
+
+        Args:
+            version: of all of its definitions together; 0 is none.
+            definitions: by name, as JSON.
+            is_live: whether a worker of another version lives.
+        """
+        app_id = name_id(app)
+        if not definitions and not self._database.rows("schedule_sets_of", app_id=app_id):
+            return Declared(holds=True)
+
+        def work(tx: Tx) -> Declared:
+            tx.many("schedule_set_ensure", [(app_id, 0)])
+            tx.rows("schedule_sets_lock", app_id=app_id)
+            known = [row[0] for row in tx.rows("schedule_sets_of", app_id=app_id)]
+            if known and known[0] == version:
+                return Declared(holds=True)
+            if version in known and is_live(known[0]):
+                return Declared(holds=False)
+            tx.run("schedule_set_drop", app_id=app_id, version=version)
+            tx.many("schedule_set_ensure", [(app_id, version)])
+            return self._follow(tx, app, definitions)
+
+        return self._database.unit(work)
+
+    def _follow(self, tx: Tx, app: str, definitions: Mapping[str, str]) -> Declared:
+        now = self._now(tx)
+        rows = {row.name: row for row in self._read(tx.rows("schedules_all"))}
+        found = Declared(True, [], [], [], [], [])
+        lists: dict[str, Any] = found._asdict()
+        for name, code in sorted(definitions.items()):
+            row = rows.get(name)
+            if row is None:
+                self._insert(tx, self._new(name, app, code, None, now), now)
+                lists["added"].append(name)
+            elif row.app not in ("", app) and row.disabled_since is None:
+                lists["foreign"].append(name)
+            elif row.code != code or row.disabled_since is not None:
+                new = row._replace(app=app, code=code, disabled_since=None)
+                self._define(tx, row, new, now, moves=row.disabled_since is not None)
+                self._follow_pause(tx, row, new, now)
+                lists["changed" if row.edit is None else "edited"].append(name)
+        for name, row in rows.items():
+            if row.app == app and name not in definitions and row.disabled_since is None:
+                self._define(tx, row, row._replace(disabled_since=now), now)
+                lists["disabled"].append(name)
+        return found
+
+    def _follow_pause(self, tx: Tx, old: ScheduleRow, new: ScheduleRow, now: datetime) -> None:
+        """Pause or resume where the code says something new."""
+        was, is_ = (read_definition(row.code or old.edit, None, row.name) for row in (old, new))
+        if was.paused != is_.paused:
+            at, by, why = (now, new.app, "in its code") if is_.paused else (None, None, None)
+            self._write_pause(tx, new._replace(paused_at=at, paused_by=by, reason=why))
+
+    # -- rows
+
+    def _new(
+        self, name: str, app: str, code: str | None, edit: str | None, now: datetime
+    ) -> ScheduleRow:
+        anchor = now.replace(microsecond=0)
+        empty = dict.fromkeys(ScheduleRow._fields)
+        row = ScheduleRow._make({
+            **empty, "id": name_id(name), "name": name, "app": app, "code": code, "edit": edit,
+            "anchor": anchor, "created_at": now, "missed": 0,
+        }.values())  # fmt: skip
+        if row.definition.paused:
+            row = row._replace(paused_at=now, paused_by=app or None, reason="from its creation")
+        return row
+
+    def _insert(self, tx: Tx, row: ScheduleRow, now: datetime) -> ScheduleRow:
+        next_at = row.ticks.next_after(now)
+        row = row._replace(next_at=next_at, look_at=next_at)
+        values = self._values(row)
+        tx.many("schedule_insert", [tuple(values[name] for name in _INSERTED)])
+        return row
+
+    def _define(
+        self, tx: Tx, old: ScheduleRow, new: ScheduleRow, now: datetime, *, moves: bool = False
+    ) -> ScheduleRow:
+        """Write a changed definition; its next tick stays if the times are the same."""
+        if new.disabled_since is not None:
+            new = new._replace(next_at=None, look_at=None)
+        else:
+            definition = new.definition
+            before = _definition(old)
+            if before is None or before.every != definition.every:
+                new = new._replace(anchor=now.replace(microsecond=0))
+            if moves or before is None or old.trouble or _times(before) != _times(definition):
+                next_at = Ticks(new.name, definition, new.anchor).next_after(now)
+                new = new._replace(next_at=next_at, look_at=next_at, trouble=None)
+        values = self._values(new)
+        tx.run("schedule_define", **{name: values[name] for name in _DEFINED})
+        return new
+
+    def _write_pause(self, tx: Tx, row: ScheduleRow) -> None:
+        values = self._values(row)
+        names = ("id", "paused_at", "paused_by", "reason")
+        tx.run("schedule_pause", **{name: values[name] for name in names})
+
+    def _values(self, row: ScheduleRow, **changes: Any) -> dict[str, Any]:
+        time = self._database.dialect.time
+        values = row._asdict() | changes
+        return {
+            name: time(value) if isinstance(value, datetime) else value
+            for name, value in values.items()
+        }
+
+    def _must(self, tx: Tx, name: str) -> ScheduleRow:
+        row = self._locked(tx, name)
+        if row is None:
+            raise ConfigError(f"there is no schedule {name!r}: see hammerflow schedule list")
+        return row
+
+    def _locked(self, tx: Tx, name: str) -> ScheduleRow | None:
+        rows = self._read(tx.rows("schedule_lock", id=name_id(name)))
+        return rows[0] if rows else None
+
+    def _read(self, rows: Sequence[Any]) -> Sequence[ScheduleRow]:
+        instant = self._database.dialect.instant
+        return [ScheduleRow.read(row, instant) for row in rows]
+
+    def _now(self, tx: Tx) -> datetime:
+        return datetime.fromtimestamp(float(tx.rows("clock")[0][0]), UTC)
+
+    def _now_alone(self) -> datetime:
+        return self._database.read(self._now)
+
+
+_INSERTED = (
+    "id", "name", "app", "code", "edit", "anchor", "created_at", "edited_at", "edited_by",
+    "next_at", "look_at", "paused_at", "paused_by", "reason",
+)  # fmt: skip
+_DEFINED = (
+    "id", "app", "code", "edit", "anchor", "edited_at", "edited_by", "next_at", "look_at",
+    "disabled_since", "trouble",
+)  # fmt: skip
+_MOVE = (
+    "id", "next_at", "look_at", "trouble", "last_tick", "last_outcome", "last_run", "earlier_run",
+    "missed",
+)  # fmt: skip
+
+
+def _definition(row: ScheduleRow) -> Definition | None:
+    try:
+        return row.definition
+    except ConfigError:
+        return None
+
+
+def _edit_of(row: ScheduleRow) -> dict[str, Any]:
+    """What an operator has set; nothing where that cannot be read."""
+    try:
+        return dict(json.loads(row.edit or "{}"))
+    except (TypeError, ValueError):
+        return {}
+
+
+def _times(definition: Definition) -> tuple[Any, ...]:
+    """What decides when a schedule is due."""
+    d = definition
+    return (d.cron, d.every, d.tz, d.start, d.end)
