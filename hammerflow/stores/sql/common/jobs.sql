@@ -121,11 +121,13 @@ FROM
 JOIN {jobs} j {by_primary} ON j.id = r.job_id
 WHERE {age:created_at} >= :age::float8
   AND r.task_id IN (:task_ids*bigint)
+  AND r.task_id NOT IN ({paused_tasks})
   AND NOT EXISTS
     (SELECT 1 FROM {ready} b {by_primary}
      WHERE b.queue_id = :queue_id::bigint
        AND b.priority_order < :priority_order::bigint
-       AND b.task_id IN (:task_ids*bigint))
+       AND b.task_id IN (:task_ids*bigint)
+       AND b.task_id NOT IN ({paused_tasks}))
 ORDER BY created_at, r.job_id
 LIMIT :n::bigint
 
