@@ -23,6 +23,7 @@ from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.tasks import Tasks
+from hammerflow.stores.unique_keys import UniqueKeys
 from hammerflow.stores.workers import Workers
 from hammerflow.stores.workflows import Workflows
 
@@ -60,6 +61,7 @@ class Store:
         self.tasks = Tasks(database)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
+        self.unique_keys = UniqueKeys(database)
         self.limits = Limits(database, self.names)
 
     @cached_property

@@ -48,6 +48,12 @@ SELECT ukey, job_id
 FROM {unique_keys}
 WHERE ukey IN (:ukeys*text)
 
+-- name: unique_holder
+SELECT job_id
+FROM {unique_keys}
+WHERE ukey = :ukey::text
+  AND (until IS NULL OR until > {now})
+
 -- name: unique_release
 DELETE FROM {unique_keys}
 WHERE ukey IN (:ukeys*text)
