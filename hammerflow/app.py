@@ -36,6 +36,7 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.options.checks import ARGS, FLAG
 from hammerflow.options.option import checked, documented, refuse_unknown
+from hammerflow.results import pauses as pausing
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
 from hammerflow.results.workflow import BatchResult, WorkflowResult
@@ -471,6 +472,10 @@ class Hammerflow:
         given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
         filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
+
+    pause = pausing.pause_by_options
+    resume = pausing.resume_by_options
+    pauses = pausing.list_pauses
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
         """A handle on a workflow or batch by its id; JobNotFound if there is none."""

@@ -13,7 +13,7 @@ from hammerflow.errors import ConfigError
 
 __all__ = [
     "NAME", "REASON", "TRACE", "checked_name", "counted", "either", "host_name", "placed",
-    "plain_text", "safe_repr", "storable", "timestamp", "visible", "visible_lines",
+    "plain_text", "safe_repr", "storable", "timestamp", "user_at_host", "visible", "visible_lines",
 ]  # fmt: skip
 
 E = TypeVar("E", bound=Exception)
@@ -79,6 +79,17 @@ def storable(text: str, most: int = REASON) -> str:
 def host_name() -> str:
     """The name of this host, in a form that every database accepts, whatever its bytes are."""
     return storable(socket.gethostname(), NAME) or "unnamed"
+
+
+def user_at_host() -> str:
+    """Who runs this process: ``user@host``."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "someone"
+    return f"{storable(user, NAME)}@{host_name()}"
 
 
 def visible(text: str) -> str:

@@ -31,6 +31,8 @@ COMMANDS = {
     "job": "List, show, enqueue, retry and cancel jobs.",
     "monitor": "Watch queues, rates, latencies and workers until Ctrl-C or q.",
     "queue": "List, pause, resume, watch and clear queues.",
+    "task": "List, pause and resume tasks.",
+    "app": "Pause and resume the whole app; list every pause.",
     "limit": "List, set and remove rate and concurrency limits.",
     "schedule": "List, create, change, pause and run schedules; say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",

@@ -15,14 +15,14 @@ from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.ids import find_workflow, page_mark
 from hammerflow.cli.paging import Page, show_listing
-from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound, NotDecodable, WorkflowInvalid
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
 from hammerflow.stores.workflows import WorkflowRow
-from hammerflow.text import counted
+from hammerflow.text import counted, user_at_host
 from hammerflow.workflows.options import BATCH_OPTIONS
 
 __all__ = ["command"]

@@ -436,6 +436,10 @@ def _queues(store: Store, alive: Workers) -> Iterator[Check]:
         if ready and queue.paused_at is not None:
             says = f"{name} is paused, with {counted(ready, 'job')} ready"
             yield Check("queues", "warn", says, f"hammerflow queue resume {name}")
+    for pause in store.pauses.list():
+        if pause.kind != "queue":
+            what = f"{pause.kind} {pause.name}" if pause.name else "the whole app"
+            yield Check("pauses", "warn", f"{what} has been {pause}", pause.remedy)
 
 
 def _unserved(store: Store, alive: Workers) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -149,6 +150,20 @@ def explanation_json(found: Explanation) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _holder(store: Store, job: Job) -> uuid.UUID | None:
+    """Who holds the unique key of a job now."""
+    held = None if job.unique_key is None else store.unique_keys.holder(job.unique_key)
+    return None if held is None else uuid.UUID(bytes=held)
+
+
+def _key_text(job: Job, holder: uuid.UUID | None) -> str | None:
+    if job.unique_key is None:
+        return None
+    if holder is None:
+        return f"{job.unique_key} (free)"
+    return f"{job.unique_key} (held by {'this job' if holder == job.id else f'job {holder}'})"
+
+
 class JobView(NamedTuple):
     """Everything about one job, as JSON and as facts."""
 
@@ -161,14 +176,18 @@ def view_of(session: Session, store: Store, job: Job) -> JobView:
     key = job.id.bytes
     values, spawn = values_of(store, key, session.codec), store.jobs.spawn(key)
     worker = worker_of(store, job)
+    holder = _holder(store, job)
     found = reasons(store, job, lease=session.settings.lease)
     lines = [f"{each.says}\n  -> {each.advice}" if each.advice else each.says for each in found]
     return JobView(
         {
-            **job_json(job), **values.as_json, "worker": worker, "spawn": spawn,
-            "obstacles": [explanation_json(each) for each in found],
+            **job_json(job), **values.as_json, "unique_holder": holder, "worker": worker,
+            "spawn": spawn, "obstacles": [explanation_json(each) for each in found],
         },
-        job_facts(job, values, spawn, worker, "\n".join(lines)),
+        {
+            **job_facts(job, values, spawn, worker, "\n".join(lines)),
+            "unique key": _key_text(job, holder),
+        },
     )  # fmt: skip
 
 

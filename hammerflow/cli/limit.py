@@ -11,12 +11,12 @@ import click
 from hammerflow.cli.options import argument, checked, shared
 from hammerflow.cli.output import TableView
 from hammerflow.cli.queue_names import check_queue
-from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.limit import MAX_RUNNING, RATE, Limit, Rate
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck
 from hammerflow.stores.limits import LimitStatus
-from hammerflow.text import either, plain_text
+from hammerflow.text import either, plain_text, user_at_host
 
 __all__ = ["command"]
 

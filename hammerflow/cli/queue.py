@@ -11,13 +11,16 @@ from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, flag, shared, text_option
 from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.queue_view import QUEUES, STATS, count_text, figures_of, health_of
-from hammerflow.cli.session import Session, user_at_host
+from hammerflow.cli.session import Session
 from hammerflow.ids import name_id
 from hammerflow.options.checks import NAME_CHECK
+from hammerflow.results.pauses import pause as pause_jobs
+from hammerflow.results.pauses import resume as resume_jobs
 from hammerflow.results.waiting import announce
+from hammerflow.stores.pauses import PauseKind
 from hammerflow.stores.queue_stats import BOUND
 from hammerflow.stores.store import Store
-from hammerflow.text import counted
+from hammerflow.text import counted, user_at_host
 
 __all__ = ["command"]
 
@@ -51,8 +54,7 @@ def pause(session: Session, name: str, reason: str, new: bool) -> None:
     with session.backend() as backend:
         if not new:
             check_queue(session, backend.store, name, remedy="give --new to pause it beforehand")
-        backend.store.queues.pause(name, by=user_at_host(), reason=reason)
-        backend.notifier.ring_control()
+        pause_jobs(backend, PauseKind.QUEUE, name, by=user_at_host(), reason=reason)
     session.tell({"queue": name, "paused": True}, f"queue {name} is paused")
 
 
@@ -63,9 +65,7 @@ def resume(session: Session, name: str) -> None:
     """Let workers start the jobs of a paused queue again."""
     with session.backend() as backend:
         check_queue(session, backend.store, name)
-        backend.store.queues.resume(name)
-        backend.notifier.ring_control()
-        backend.notifier.ring([name])
+        resume_jobs(backend, PauseKind.QUEUE, name)
     session.tell({"queue": name, "paused": False}, f"queue {name} is open")
 
 

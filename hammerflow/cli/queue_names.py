@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from hammerflow.errors import ConfigError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from hammerflow.cli.session import Session
     from hammerflow.stores.store import Store
 
-__all__ = ["check_queue", "warn_of_queue"]
+__all__ = ["check_queue", "refuse_unknown", "warn_of_queue"]
 
 
 def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
@@ -24,13 +25,17 @@ def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") 
     Raises:
         ConfigError: names the queues that are spelled alike.
     """
-    known = store.queues.names() | session.declared_queues
+    refuse_unknown("queue", name, store.queues.names() | session.declared_queues, remedy=remedy)
+
+
+def refuse_unknown(noun: str, name: str, known: Collection[str], *, remedy: str = "") -> None:
+    """Refuse a name that is none of those that are known; ``noun`` says of what."""
     if name in known:
         return
     near = difflib.get_close_matches(name, sorted(known), n=3)
-    advice = [f"did you mean {either(near)}?" if near else "see hammerflow queue list"]
+    advice = [f"did you mean {either(near)}?" if near else f"see hammerflow {noun} list"]
     raise ConfigError(
-        f"there is no queue {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
+        f"there is no {noun} {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from hammerflow.cli.output import TableView, age
+from hammerflow.cli.pause_view import paused_text
 from hammerflow.stores.explain import serves
 from hammerflow.stores.queue_stats import QueueDepth
 from hammerflow.stores.store import Store
@@ -89,10 +90,7 @@ def _count(depth: QueueDepth, state: str) -> str:
 
 
 def _queue_row(depth: QueueDepth) -> Sequence[Any]:
-    paused = f"{age(depth.paused_at)} ago" if depth.paused_at is not None else ""
-    by = f" by {depth.paused_by}" if depth.paused_by else ""
-    reason = f": {depth.reason}" if depth.reason else ""
-    return (depth.name, *(_count(depth, state) for state in _COUNTS), paused + by + reason)
+    return (depth.name, *(_count(depth, state) for state in _COUNTS), paused_text(depth))
 
 
 def _stats_row(figures: Figures) -> Sequence[Any]:

@@ -24,7 +24,7 @@ from hammerflow.cli.options import (
     shared,
     text_option,
 )
-from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import EARLIEST, LATEST, NAME_CHECK, Unfit, ValueCheck, text
 from hammerflow.options.option import checked as checked_options
@@ -32,7 +32,7 @@ from hammerflow.schedules.cron import Cron
 from hammerflow.schedules.definition import parsed_when, to_plain
 from hammerflow.schedules.description import description
 from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
-from hammerflow.text import timestamp
+from hammerflow.text import timestamp, user_at_host
 
 __all__ = ["command"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -15,7 +14,6 @@ import click
 
 from hammerflow.cli import output
 from hammerflow.errors import ConfigError
-from hammerflow.text import host_name
 
 if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help needs none of it
     from hammerflow.app import Hammerflow
@@ -24,7 +22,7 @@ if TYPE_CHECKING:  # the engine is imported by the command that uses it: --help 
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Session", "SessionBackend", "is_missing", "user_at_host"]
+__all__ = ["Session", "SessionBackend", "is_missing"]
 
 T = TypeVar("T")
 #: Headings and rows.
@@ -113,6 +111,11 @@ class Session:
         """The default queue, and those that the tasks of the app name if it is imported."""
         tasks = self._app.tasks.values() if self._app is not None else ()
         return {"default", *(task.defaults.queue for task in tasks)}
+
+    @property
+    def declared_tasks(self) -> set[str]:
+        """The names of the tasks of the app if it is imported."""
+        return set(self._app.tasks) if self._app is not None else set()
 
     def max_attempts(self, task: str) -> int | None:
         """How many attempts a job of this task has; None if the app is not imported or lacks it."""
@@ -215,15 +218,6 @@ def _exit_as_error() -> Iterator[None]:
         yield
     finally:
         os._exit = real
-
-
-def user_at_host() -> str:
-    """Who gives this command: ``user@host``."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "someone"
-    return f"{user}@{host_name()}"
 
 
 def is_missing(settings: Settings) -> bool:

@@ -14,13 +14,13 @@ from click.core import ParameterSource
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.ids import find_worker, get_job
 from hammerflow.cli.options import argument, flag, job_argument, of_table, seconds_option, shared
-from hammerflow.cli.session import Session, user_at_host
+from hammerflow.cli.session import Session
 from hammerflow.cli.worker_view import CHILDREN, WORKERS, worker_facts, worker_json
 from hammerflow.early_signals import release_signals
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState
 from hammerflow.tasks.builtin import BUILTIN
-from hammerflow.text import counted
+from hammerflow.text import counted, user_at_host
 from hammerflow.worker import WorkerOptions, run
 from hammerflow.worker.options import WORKER_OPTIONS
 

@@ -13,13 +13,14 @@ from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, find_workflow, page_mark
 from hammerflow.cli.job_view import error_notes
 from hammerflow.cli.paging import Page, show_listing, tell_cut
-from hammerflow.cli.session import Session, user_at_host
+from hammerflow.cli.session import Session
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores.workflows import WorkflowRow
+from hammerflow.text import user_at_host
 
 __all__ = ["command"]
 

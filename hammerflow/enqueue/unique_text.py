@@ -48,7 +48,8 @@ def unique_text(
         value = _compared(rule.by, owner, fn, args, kwargs)
     text = codec.encode(value, f"{owner} key", "json")[1:]
     canonical = json.dumps(_sorted(json.loads(text)), sort_keys=True, ensure_ascii=True)
-    digest = hashlib.blake2b(canonical.encode(), digest_size=_HASH // 2).hexdigest()
+    whole = f"{name}\n{canonical}"  # two long names may begin alike
+    digest = hashlib.blake2b(whole.encode(), digest_size=_HASH // 2).hexdigest()
     return f"{name[:_NAME]}:{digest}"
 
 

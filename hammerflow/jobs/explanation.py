@@ -39,6 +39,14 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "it is due at {run_at}, as its body has raised Snooze",
         "wait, or run: hammerflow job cancel {id}",
     ),
+    "app_paused": (
+        "the app has been paused since {since}[ by {by}][ ({reason})]",
+        "run: hammerflow app resume",
+    ),
+    "task_paused": (
+        "its task {task} has been paused since {since}[ by {by}][ ({reason})]",
+        "run: hammerflow task resume {task}",
+    ),
     "queue_paused": (
         "its queue {queue} has been paused since {since}[ by {by}][ ({reason})]",
         "run: hammerflow queue resume {queue}",

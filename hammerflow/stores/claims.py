@@ -275,25 +275,37 @@ def _claim_in_steps(
     tx: Tx, worker_id: int, queue_id: int, task_ids: list[int], limit: int
 ) -> list[Claimed]:
     """Read the first free rows with what was asked, copy them to leases, delete them."""
-    rows = tx.rows("claim_read", queue_id=queue_id, task_ids=task_ids, n=limit)
-    claimed = [*map(Claimed._make, rows)]
+    wanted = {"queue_id": queue_id, "task_ids": task_ids, "n": limit}
+    rows = tx.rows("claim_read", **wanted)
+    if rows and tx.has("claim_read_unpaused") and rows[0][-1] >= 0:
+        rows = tx.rows("claim_read_unpaused", **wanted)
+    claimed, version = _read(tx, rows)
     for priority, jobs in groupby(claimed, key=lambda job: job.priority):
         place = {"queue_id": queue_id, "priority_order": 4 - priority}
-        _take_first(tx, worker_id, task_ids, [job.id for job in jobs], place)
+        taken = [job.id for job in jobs]
+        if not _take_first(tx, worker_id, task_ids, taken, {**place, "version": version}):
+            return _claim_in_steps(tx, worker_id, queue_id, task_ids, limit)
     return claimed
 
 
 def _take_first(
-    tx: Tx, worker_id: int, task_ids: list[int], ids: list[bytes], place: dict[str, int]
-) -> None:
-    """Take the first jobs of these tasks at a place, in the order of its key."""
-    if tx.has("leases_take_through"):
-        # SQLite, the one writer: the rows read in the order of the key are a whole range
-        span = {"last": ids[-1], "task_ids": task_ids, **place}
-        tx.run("leases_take_through", worker_id=worker_id, **span)
-        tx.run("ready_delete_through", **span)
-    else:
-        _take(tx, worker_id, ids, place)
+    tx: Tx, worker_id: int, task_ids: list[int], ids: list[bytes], place: dict[str, Any]
+) -> bool:
+    """Take the first jobs of these tasks at a place, in the order of its key; as :func:`_take`."""
+    if not tx.has("leases_take_through"):
+        return _take(tx, worker_id, ids, place)
+    # SQLite, the one writer: the rows read in the order of the key are a whole range
+    span = {"last": ids[-1], "task_ids": task_ids, **place}
+    tx.run("leases_take_through", worker_id=worker_id, **span)
+    tx.run("ready_delete_through", **span)
+    return True
+
+
+def _read(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Claimed], int | None]:
+    """The jobs of a claim, and the version of the pauses that it has seen: MySQL's last column."""
+    if not rows or not tx.has("pause_turn"):
+        return [*map(Claimed._make, rows)], None
+    return [Claimed._make(row[:-1]) for row in rows], rows[0][-1]
 
 
 def _claim_named(
@@ -303,15 +315,20 @@ def _claim_named(
     """Claim those of the jobs of a lane that are still there and free."""
     place = {"queue_id": queue_id, "priority_order": priority_order}
     rows = tx.rows("claim_named", task_ids=task_ids, ids=ids, **place)
-    claimed = [*map(Claimed._make, rows)]
-    if claimed:
-        _take(tx, worker_id, [job.id for job in claimed], place)
+    claimed, version = _read(tx, rows)
+    if claimed and not _take(
+        tx, worker_id, [job.id for job in claimed], {**place, "version": version}
+    ):
+        return _claim_named(tx, worker_id, queue_id, task_ids, priority_order, ids)
     return claimed
 
 
-def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, int]) -> None:
-    tx.run("leases_take", worker_id=worker_id, ids=ids, **place)
+def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, Any]) -> bool:
+    """Move jobs to leases; False if something was paused since they were read."""
+    if not tx.run("leases_take", worker_id=worker_id, ids=ids, **place):
+        return False
     tx.run("ready_delete", ids=ids, **place)
+    return True
 
 
 def _take_lanes(tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int) -> list[Claimed]:
@@ -331,10 +348,11 @@ def _take_lanes_in_steps(
         left = min(count, n - len(claimed))
         if left < 1:
             break
-        jobs = [*map(Claimed._make, tx.rows("claim_lane", lane=lane, n=left, **place))]
+        jobs, version = _read(tx, tx.rows("claim_lane", lane=lane, n=left, **place))
         if jobs:
-            named = {"queue_id": wanted["queue_id"], "priority_order": lane}
+            named = {"queue_id": wanted["queue_id"], "priority_order": lane, "version": version}
             ids = [job.id for job in jobs]
-            _take_first(tx, wanted["worker_id"], wanted["task_ids"], ids, named)
+            if not _take_first(tx, wanted["worker_id"], wanted["task_ids"], ids, named):
+                break  # the first lane: once a lane is taken, pauses wait for this transaction
         claimed += jobs
     return claimed

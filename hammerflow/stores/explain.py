@@ -141,10 +141,10 @@ def _due_time(case: _Case) -> Iterator[Explanation]:
             yield case.found("due_later", run_at=job.run_at)
 
 
-def _paused_queue(case: _Case) -> Iterator[Explanation]:
-    if pause := case.store.queues.pause_of(case.job.queue):
-        since, by, reason = pause
-        yield case.found("queue_paused", since=since, by=by, reason=reason)
+def _pauses(case: _Case) -> Iterator[Explanation]:
+    for pause in case.store.pauses.of(case.job.queue, case.job.task):
+        facts = {"since": pause.paused_at, "by": pause.paused_by, "reason": pause.reason}
+        yield case.found(f"{pause.kind}_paused", **facts)
 
 
 def _workers(case: _Case) -> Iterator[Explanation]:
@@ -230,7 +230,7 @@ def _ended(case: _Case) -> Iterator[Explanation]:
 
 
 #: What a claim asks of a ready job, in its order.
-_CLAIM: Sequence[Probe] = (_paused_queue, _workers, _expiry)
+_CLAIM: Sequence[Probe] = (_pauses, _workers, _expiry)
 _PROBES: Mapping[JobState, Sequence[Probe]] = {
     JobState.WAITING: (_paused_workflow, _dependencies),
     JobState.SCHEDULED: (_due_time, *_CLAIM),

@@ -1,4 +1,4 @@
-"""Queues: their names and counts; pause and resume."""
+"""Queues: their names and counts; their pauses by name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.pauses import PauseKind, Pauses
 from hammerflow.stores.ready_queues import queues_with_ready
-from hammerflow.text import storable
 
 __all__ = ["QueueStatus", "Queues"]
 
@@ -20,7 +20,7 @@ class QueueStatus:
     """One queue: whether it is paused, and its number of jobs in each live state."""
 
     name: str
-    paused_at: datetime | None  # None: it is not paused
+    paused_at: datetime | None  # None: it is not paused itself
     paused_by: str | None  # ``user@host`` from the command line
     reason: str | None
     ready: int
@@ -33,9 +33,10 @@ class QueueStatus:
 class Queues:
     """The table ``queues``."""
 
-    def __init__(self, database: Database, names: NameTable) -> None:
+    def __init__(self, database: Database, names: NameTable, pauses: Pauses) -> None:
         self._database = database
         self._names = names
+        self._pauses = pauses
 
     def list(self) -> Sequence[QueueStatus]:
         """All queues in the order of their names, with exact numbers: it counts the live tables, so
@@ -61,19 +62,14 @@ class Queues:
         return lost
 
     def seen(self) -> tuple[set[str], set[str]]:
-        """(names of the paused queues, names of all queues), by one query."""
+        """(names of the queues that rest, names of all queues), by one query: all of them rest
+        while the app is paused."""
         rows = self._database.rows("queues_seen")
         return {name for _, name, is_paused in rows if is_paused}, {name for _, name, _ in rows}
 
     def paused(self) -> set[str]:
-        """Names of the queues that are paused."""
-        return set(self._database.column("queue_paused"))
-
-    def pause_of(self, name: str) -> tuple[datetime, str, str] | None:
-        """(when, by whom, why) a queue was paused; None if it is not."""
-        found = self._database.first("queue_paused_by", id=name_id(name))
-        at = found and self._database.dialect.instant(found[0])
-        return (at, found[1] or "", found[2] or "") if found and at else None
+        """Names of the queues that are paused themselves."""
+        return {pause.name for pause in self._pauses.list() if pause.kind == "queue"}
 
     def ahead(self, name: str, priority: int, job_id: bytes, *, most: int) -> int:
         """How many ready jobs of a queue, counted up to ``most``, are claimed before this one."""
@@ -81,11 +77,9 @@ class Queues:
         return int(self._database.column("ready_ahead", **place, n=most)[0])
 
     def pause(self, name: str, *, by: str = "", reason: str = "") -> None:
-        """Pause a queue: once this returns, no worker claims from it. It need not exist yet."""
-        self._names.register(queues=[name])
-        values = {"by": storable(by), "reason": storable(reason)}
-        self._database.run("queue_pause", id=name_id(name), **values)
+        """Pause a queue; see :meth:`Pauses.pause`."""
+        self._pauses.pause(PauseKind.QUEUE, name, by=by, reason=reason)
 
     def resume(self, name: str) -> bool:
-        """Let workers claim from the queue again; False for an unknown queue."""
-        return self._database.run("queue_resume", id=name_id(name)) > 0
+        """Let workers claim from the queue again; False if it was not paused."""
+        return self._pauses.resume(PauseKind.QUEUE, name)

@@ -30,7 +30,8 @@ __all__ = [
 
 #: Every table and view, without the prefix; each is a macro of its name.
 TABLES = (
-    "migrations", "queues", "tasks", "workers", "worker_tasks", "worker_requests", "clients",
+    "migrations", "queues", "tasks", "pauses", "workers", "worker_tasks", "worker_requests",
+    "clients",
     "jobs", "ready", "leases", "scheduled", "waiting", "done", "parked", "job_states",
     "errors", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes", "barriers",
     "limits", "limit_keys",

@@ -17,10 +17,13 @@ from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.pauses import Pauses
 from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
+from hammerflow.stores.tasks import Tasks
+from hammerflow.stores.unique_keys import UniqueKeys
 from hammerflow.stores.workers import Workers
 from hammerflow.stores.workflows import Workflows
 
@@ -52,10 +55,13 @@ class Store:
         self.cancellations = Cancellations(database, self.names, self.workflows)
         self.spawns = Spawns(database)
         self.dependencies = Dependencies(database)
-        self.queues = Queues(database, self.names)
+        self.pauses = Pauses(database, self.names)
+        self.queues = Queues(database, self.names, self.pauses)
         self.queue_stats = QueueStats(database, self.names)
+        self.tasks = Tasks(database)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
+        self.unique_keys = UniqueKeys(database)
         self.limits = Limits(database, self.names)
 
     @cached_property

@@ -16,6 +16,12 @@ from hammerflow.canvas.spawn import SPAWN_OPTIONS
 from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.options.checks import duration
 from hammerflow.options.option import Option, option_table
+from hammerflow.results.pauses import (
+    PAUSE_OPTIONS,
+    RESUME_OPTIONS,
+    PauseOptions,
+    ResumeOptions,
+)
 from hammerflow.schedules.options import (
     DECORATOR_OPTIONS,
     SCHEDULE_OPTIONS,
@@ -54,6 +60,8 @@ def _parameters(function: Any, *others: str) -> list[str]:
         (BATCH_OPTIONS, _parameters(Hammerflow.batch, "signatures")),
         (JOB_FILTERS, _parameters(Hammerflow.jobs)),
         (WORKFLOW_FILTERS, _parameters(Hammerflow.workflows)),
+        (PAUSE_OPTIONS, {**ResumeOptions.__annotations__, **PauseOptions.__annotations__}),
+        (RESUME_OPTIONS, ResumeOptions.__annotations__),
     ],
 )
 def test_every_option_that_is_taken_is_described_and_checked(
@@ -85,6 +93,8 @@ def refused(option: Option) -> ConfigError:
         (Hammerflow.batch, BATCH_OPTIONS),
         (Hammerflow.jobs, JOB_FILTERS),
         (Hammerflow.workflows, WORKFLOW_FILTERS),
+        (Hammerflow.pause, PAUSE_OPTIONS),
+        (Hammerflow.resume, RESUME_OPTIONS),
         (Hammerflow, SETTINGS),
         (Settings, SETTINGS),
     ],

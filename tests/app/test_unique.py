@@ -52,6 +52,11 @@ def test_only_equal_arguments_are_the_same_work(app: Hammerflow) -> None:
     assert not any(result.is_new for result in again)
 
 
+def test_tasks_with_long_names_that_begin_alike_share_no_key(app: Hammerflow) -> None:
+    tasks = [app.task(lambda x: x, name="n" * 250 + end, unique=UniqueKey()) for end in "ab"]
+    assert [task.delay(1).is_new for task in tasks] == [True, True]
+
+
 def test_names_places_defaults_and_order_make_no_difference(app: Hammerflow) -> None:
     sync = declared(app, RETURN)
     first = sync.delay({"a": 1, "b": {"x", "y", "z"}, 3: 4})

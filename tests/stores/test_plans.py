@@ -119,7 +119,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
 MYSQL: dict[str, dict[str, Any]] = {
     "claim_read": CLAIM,
-    "leases_take": {**PLACE, "worker_id": 1, "ids": some("r")},
+    "leases_take": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
     "ready_lock": {**PLACE, "ids": some("r")},
     "leases_lock": {"worker_id": 9, "ids": some("l")},
     "promote_pick": {"n": 100},

@@ -178,7 +178,9 @@ class _Conflicts:
                 rows = self._tx.rows(f"take_{table}", **(lane if table == "ready" else values))
                 if rows:
                     return (table, rows[0]) if rows[0][4] == 0 else None
-            if self._tx.rows("lease_of", id=job_id) or self._tx.rows("take_done", id=job_id):
+            if self._tx.rows("leases_existing", ids=[job_id]) or self._tx.rows(
+                "take_done", id=job_id
+            ):
                 return None
         return None
 

@@ -17,7 +17,8 @@ class Left(NamedTuple):
     """Jobs that have not ended, in the queues that a worker serves.
 
     Attributes:
-        counts: state to number of jobs; "paused" are those of paused queues in any state.
+        counts: state to number of jobs; "paused" are those of paused queues in any state,
+            and those of paused tasks that have not started.
         next_due: seconds until the first of the scheduled ones is due.
         goes_on: some of them will run without anybody's help.
     """
@@ -39,19 +40,26 @@ def what_is_left(store: Store, served: Collection[str]) -> Left:
     """Count what is left in these queues.
 
     Jobs that wait for others go on only while some job of the database may still run: their
-    dependencies may be in queues of other workers. Parked jobs and paused queues need a person.
+    dependencies may be in queues of other workers. Parked jobs and pauses need a person.
     """
+    pauses = store.pauses.list()
+    app_paused = any(pause.kind == "app" for pause in pauses)
+    held = store.pauses.held_jobs() if any(pause.kind == "task" for pause in pauses) else {}
     counts: Counter[str] = Counter()
     dues: list[float] = []
     active, elsewhere = 0, 0
     for queue in store.queues.list():
         jobs = {state: getattr(queue, state) for state in _STATES}
-        may_run = 0 if queue.paused_at else jobs["ready"] + jobs["running"] + jobs["scheduled"]
+        is_paused = app_paused or queue.paused_at is not None
+        at_rest: Mapping[str, int] = {} if is_paused else held.get(queue.name, {})
+        jobs = {state: count - at_rest.get(state, 0) for state, count in jobs.items()}
+        may_run = 0 if is_paused else jobs["ready"] + jobs["running"] + jobs["scheduled"]
         if queue.name not in served:
             elsewhere += may_run
-        elif queue.paused_at is not None:
+        elif is_paused:
             counts["paused"] += sum(jobs.values())
         else:
+            counts["paused"] += sum(at_rest.values())
             counts.update(jobs)
             active += may_run
             if jobs["scheduled"] and (due := store.jobs.next_due(queue.name)) is not None:

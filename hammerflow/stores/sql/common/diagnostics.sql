@@ -39,6 +39,8 @@ SELECT 1 FROM {job_states} WHERE 1 = 0;
 UPDATE {queues} SET id = id WHERE 1 = 0;
 {use:tasks};
 UPDATE {tasks} SET id = id WHERE 1 = 0;
+{use:pauses};
+UPDATE {pauses} SET id = id WHERE 1 = 0;
 {use:workers};
 UPDATE {workers} SET id = id WHERE 1 = 0;
 {use:worker_tasks};

@@ -48,6 +48,12 @@ SELECT ukey, job_id
 FROM {unique_keys}
 WHERE ukey IN (:ukeys*text)
 
+-- name: unique_holder
+SELECT job_id
+FROM {unique_keys}
+WHERE ukey = :ukey::text
+  AND (until IS NULL OR until > {now})
+
 -- name: unique_release
 DELETE FROM {unique_keys}
 WHERE ukey IN (:ukeys*text)
@@ -121,11 +127,13 @@ FROM
 JOIN {jobs} j {by_primary} ON j.id = r.job_id
 WHERE {age:created_at} >= :age::float8
   AND r.task_id IN (:task_ids*bigint)
+  AND r.task_id NOT IN ({paused_tasks})
   AND NOT EXISTS
     (SELECT 1 FROM {ready} b {by_primary}
      WHERE b.queue_id = :queue_id::bigint
        AND b.priority_order < :priority_order::bigint
-       AND b.task_id IN (:task_ids*bigint))
+       AND b.task_id IN (:task_ids*bigint)
+       AND b.task_id NOT IN ({paused_tasks}))
 ORDER BY created_at, r.job_id
 LIMIT :n::bigint
 

@@ -1,9 +1,10 @@
 -- What the views of queues show. Every read is bounded: no view counts a table to its end.
 
 -- name: queues_all
-SELECT id, name, paused_at, paused_by, reason
-FROM {queues}
-ORDER BY name
+SELECT q.id, q.name, p.paused_at, p.paused_by, p.reason
+FROM {queues} q
+LEFT JOIN {pauses} p ON p.kind = 1 AND p.id = q.id AND p.paused_at IS NOT NULL
+ORDER BY q.name
 
 -- The next queue with ready jobs: one step down the key.
 -- name: ready_next_queue

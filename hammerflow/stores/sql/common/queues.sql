@@ -1,39 +1,22 @@
--- Names of queues and tasks; paused queues; counts.
+-- Names of queues and tasks; counts.
 
 -- name: queue_counts
-SELECT q.name, q.paused_at, q.paused_by, q.reason,
+SELECT q.name, p.paused_at, p.paused_by, p.reason,
   (SELECT count(*) FROM {ready} r WHERE r.queue_id = q.id),
   (SELECT count(*) FROM {leases} l WHERE l.queue_id = q.id),
   (SELECT count(*) FROM {scheduled} s WHERE s.queue_id = q.id),
   (SELECT count(*) FROM {waiting} w WHERE w.queue_id = q.id),
   (SELECT count(*) FROM {parked} p WHERE p.queue_id = q.id)
 FROM {queues} q
+LEFT JOIN {pauses} p ON p.kind = 1 AND p.id = q.id AND p.paused_at IS NOT NULL
 ORDER BY q.name
 
--- name: queue_paused
-SELECT name
-FROM {queues}
-WHERE paused_at IS NOT NULL
-
+-- Whether a queue rests, because it or the whole app is paused.
 -- name: queues_seen
-SELECT id, name, paused_at IS NOT NULL
-FROM {queues}
-
--- name: queue_paused_by
-SELECT paused_at, paused_by, reason
-FROM {queues}
-WHERE id = :id::bigint
-  AND paused_at IS NOT NULL
-
--- name: queue_pause
-UPDATE {queues}
-SET paused_at = {now}, paused_by = :by::text, reason = :reason::text
-WHERE id = :id::bigint
-
--- name: queue_resume
-UPDATE {queues}
-SET paused_at = NULL, paused_by = NULL, reason = NULL
-WHERE id = :id::bigint
+SELECT id, name,
+  EXISTS (SELECT 1 FROM {pauses} p
+          WHERE p.kind IN (0, 1) AND p.id IN (0, q.id) AND p.paused_at IS NOT NULL)
+FROM {queues} q
 
 -- name: queue_names
 SELECT id, name
@@ -44,6 +27,13 @@ FROM {queues}
 SELECT 'queue', id FROM {queues} WHERE id IN (:ids*bigint)
 UNION ALL
 SELECT 'task', id FROM {tasks} WHERE id IN (:ids*bigint)
+
+-- name: task_list
+SELECT t.name, (SELECT count(*) FROM {worker_tasks} w WHERE w.task_id = t.id),
+  p.paused_at, p.paused_by, p.reason
+FROM {tasks} t
+LEFT JOIN {pauses} p ON p.kind = 2 AND p.id = t.id AND p.paused_at IS NOT NULL
+ORDER BY t.name
 
 -- name: task_names
 SELECT id, name

@@ -31,6 +31,7 @@ DROP TABLE IF EXISTS {worker_requests};
 DROP TABLE IF EXISTS {worker_tasks};
 DROP TABLE IF EXISTS {workers};
 DROP TABLE IF EXISTS {clients};
+DROP TABLE IF EXISTS {pauses};
 DROP TABLE IF EXISTS {tasks};
 DROP TABLE IF EXISTS {queues};
 DROP TABLE IF EXISTS {migrations}

@@ -69,17 +69,48 @@ INSERT INTO {progress} (job_id, at, fraction, note)
 VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
+-- How many pauses there were, below zero while nothing is paused.
+-- macro: version_of
+SELECT IF(live > 0, version, -1 - version) FROM {pauses} WHERE kind = 0 AND id = 0
+
+-- macro: pause_version
+IFNULL(({version_of}), 0)
+
+-- macro: locked_version
+IFNULL(({version_of} LOCK IN SHARE MODE), 0)
+
+-- name: pause_turn
+UPDATE {pauses}
+SET version = version + 1
+WHERE kind = 0
+  AND id = 0
+
+-- name: pause_live
+UPDATE {pauses}
+SET live = :live::integer
+WHERE kind = 0
+  AND id = 0
+
+-- name: pause_put
+INSERT INTO {pauses} (kind, id, name, paused_at, paused_by, reason)
+VALUES (:kind::smallint, :id::bigint, :name::text, {now}, :by::text, :reason::text)
+ON DUPLICATE KEY UPDATE paused_at = VALUES(paused_at), paused_by = VALUES(paused_by), reason = VALUES(reason)
+
 -- macro: claimable
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
-       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0), {pause_version}
 FROM {ready} r FORCE INDEX (PRIMARY)
 STRAIGHT_JOIN {jobs} j FORCE INDEX (PRIMARY) ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint
   AND r.task_id IN (:task_ids*bigint)
-  AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
 
--- From 8 on an order is a lane of jobs with a limit.
+-- macro: unpaused
+AND r.task_id NOT IN ({paused_tasks})
+  AND NOT {is_paused}
+
+-- From 8 on an order is a lane of jobs with a limit. The version says whether anything is paused at all; only
+-- then the second statement reads what.
 -- name: claim_read
 {claimable}
   AND r.priority_order < 8
@@ -87,8 +118,17 @@ ORDER BY r.priority_order, r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
+-- name: claim_read_unpaused
+{claimable}
+  {unpaused}
+  AND r.priority_order < 8
+ORDER BY r.priority_order, r.job_id
+LIMIT :n::bigint
+FOR UPDATE SKIP LOCKED
+
 -- name: claim_lane
 {claimable}
+  {unpaused}
   AND r.priority_order = :lane::bigint
 ORDER BY r.job_id
 LIMIT :n::bigint
@@ -96,6 +136,7 @@ FOR UPDATE SKIP LOCKED
 
 -- name: claim_named
 {claimable}
+  {unpaused}
   AND r.priority_order = :priority_order::bigint
   AND r.job_id IN (:ids*uuid)
 ORDER BY r.job_id
@@ -107,10 +148,13 @@ FROM {ready} r FORCE INDEX (PRIMARY)
 WHERE r.queue_id = :queue_id::bigint
   AND r.priority_order < 8
   AND r.task_id IN (:task_ids*bigint)
-  AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  AND r.task_id NOT IN ({paused_tasks})
+  AND NOT {is_paused}
 LIMIT 1
 
--- The rows are locked by claim_read, so they are copied inside the server.
+-- The rows are locked by claim_read, so they are copied inside the server. The shared lock on the row of
+-- the app, until the commit, orders the claim against each pause: one that has committed since claim_read
+-- has counted the version up, and a later one waits for the claim.
 -- name: leases_take
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
 SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
@@ -118,6 +162,7 @@ FROM {ready} FORCE INDEX (PRIMARY)
 WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
+  AND {locked_version} = :version::integer
 
 -- name: ready_delete
 DELETE /*+ INDEX({ready} PRIMARY) */ /*M! {ready} */

@@ -35,9 +35,9 @@ WITH picked AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT c.ctid AS at FROM {ready} c
     WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.priority_order AND c.job_id >= p.bookmark
-      AND c.task_id = ANY(:task_ids::bigint[])
+      AND c.task_id = ANY(:task_ids::bigint[]) AND c.task_id <> ALL(ARRAY({paused_tasks}))
     ORDER BY c.job_id LIMIT :n::bigint FOR UPDATE SKIP LOCKED) r
-  WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  WHERE NOT {is_paused}
   LIMIT :n::bigint),
 {picked_to_leases}
 
@@ -48,8 +48,9 @@ WITH picked AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT c.ctid AS at FROM {ready} c
     WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.lane AND c.task_id = ANY(:task_ids::bigint[])
+      AND c.task_id <> ALL(ARRAY({paused_tasks}))
     ORDER BY c.job_id LIMIT p.n FOR UPDATE SKIP LOCKED) r
-  WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  WHERE NOT {is_paused}
   LIMIT :n::bigint),
 {picked_to_leases}
 
@@ -59,9 +60,9 @@ WITH picked AS MATERIALIZED (
   SELECT h.at FROM unnest(:ids::uuid[]) AS i(id) CROSS JOIN LATERAL (
     SELECT r.ctid AS at FROM {ready} r
     WHERE r.queue_id = :queue_id::bigint AND r.priority_order = :priority_order::bigint AND r.job_id = i.id
-      AND r.task_id = ANY(:task_ids::bigint[])
+      AND r.task_id = ANY(:task_ids::bigint[]) AND r.task_id <> ALL(ARRAY({paused_tasks}))
     LIMIT 1 FOR UPDATE SKIP LOCKED) h
-  WHERE NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)),
+  WHERE NOT {is_paused}),
 {picked_to_leases}
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
@@ -96,6 +97,26 @@ ended AS (
 SELECT uuid_send(job_id), cancel, flags, CASE WHEN :is_whole::boolean THEN started_at END,
        (SELECT set_config('lock_timeout', :lock_timeout::text, true) WHERE :lock_timeout::text IS NOT NULL)
 FROM mine
+
+-- Transactions of other sessions that have claimed, or are about to: they hold a lock on both tables since
+-- before their snapshot. A backup holds only the first one.
+-- name: claims_underway
+SELECT p.pid, p.virtualtransaction
+FROM pg_locks p
+JOIN pg_locks l ON l.virtualtransaction = p.virtualtransaction AND l.pid = p.pid
+WHERE p.relation = '{pauses}'::regclass
+  AND p.mode = 'AccessShareLock'
+  AND l.relation = '{leases}'::regclass
+  AND l.mode = 'RowExclusiveLock'
+  AND p.pid <> pg_backend_pid()
+  AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+-- name: pause_stamp
+UPDATE {pauses}
+SET paused_at = {now}
+WHERE kind = :kind::smallint
+  AND id = :id::bigint
+  AND paused_at IS NOT NULL
 
 -- name: ready_delete
 DELETE FROM {ready}

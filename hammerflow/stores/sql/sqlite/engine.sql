@@ -19,7 +19,8 @@ FROM {ready} r
 JOIN {jobs} j ON j.id = r.job_id
 WHERE r.queue_id = :queue_id::bigint
   AND r.task_id IN (:task_ids*bigint)
-  AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.id = :queue_id::bigint AND q.paused_at IS NOT NULL)
+  AND r.task_id NOT IN ({paused_tasks})
+  AND NOT {is_paused}
 
 -- From 8 on an order is a lane of jobs with a limit.
 -- name: claim_read
@@ -46,6 +47,7 @@ WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::bigint
   AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
+  AND task_id NOT IN ({paused_tasks})
 
 -- name: leases_take_through
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
@@ -55,6 +57,7 @@ WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::bigint
   AND job_id <= :last::uuid
   AND task_id IN (:task_ids*bigint)
+  AND task_id NOT IN ({paused_tasks})
 
 -- name: leases_take
 INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)

@@ -1,9 +1,14 @@
 -- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
 -- Unique keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
 -- for equal, utf8mb4_bin too. Names of queues and tasks are distinguished by their ids.
-CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL,
-  paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
+CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
+-- The row of the app is always there: claims share a lock on it, and each pause counts its
+-- version up, and live says how many hold.
+CREATE TABLE IF NOT EXISTS {pauses} (kind SMALLINT NOT NULL, id BIGINT NOT NULL, name VARCHAR(255) NOT NULL,
+  paused_at DATETIME(6), paused_by TEXT, reason TEXT,
+  version INTEGER NOT NULL DEFAULT 0, live INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, id)) {table};
+INSERT IGNORE INTO {pauses} (kind, id, name) VALUES (0, 0, '');
 CREATE TABLE IF NOT EXISTS {clients} (id BIGINT PRIMARY KEY, doorbell LONGTEXT NOT NULL, seen_at DATETIME(6) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
   started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, beats BIGINT NOT NULL DEFAULT 0, info LONGTEXT NOT NULL,

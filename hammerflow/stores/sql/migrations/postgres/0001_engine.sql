@@ -1,7 +1,8 @@
 -- Hot tables hold narrow rows that are inserted and deleted; they are vacuumed early and cheaply.
-CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE,
-  paused_at timestamptz, paused_by text, reason text);
+CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
 CREATE TABLE {tasks} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
+CREATE TABLE {pauses} (kind smallint NOT NULL, id bigint NOT NULL, name text NOT NULL, paused_at timestamptz,
+  paused_by text, reason text, PRIMARY KEY (kind, id));
 CREATE TABLE {clients} (id bigint PRIMARY KEY, doorbell text NOT NULL, seen_at timestamptz NOT NULL);
 CREATE TABLE {workers} (id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL,
   started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, beats bigint NOT NULL DEFAULT 0, info text NOT NULL, state text);
