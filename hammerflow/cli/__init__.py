@@ -32,6 +32,7 @@ COMMANDS = {
     "monitor": "Watch queues, rates, latencies and workers until Ctrl-C or q.",
     "queue": "List, pause, resume, watch and clear queues.",
     "limit": "List, set and remove rate and concurrency limits.",
+    "archive": "Show how long ended jobs are kept, and remove those whose time is over.",
     "schedule": "List, create, change, pause and run schedules; say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",
     "batch": "Create, list, show, retry, cancel and export batches.",

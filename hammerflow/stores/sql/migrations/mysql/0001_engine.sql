@@ -2,8 +2,8 @@
 -- Unique keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
 -- for equal, utf8mb4_bin too. Names of queues and tasks are distinguished by their ids.
 CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL,
-  paused_at DATETIME(6), paused_by TEXT, reason TEXT) {table};
-CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
+  paused_at DATETIME(6), paused_by TEXT, reason TEXT, retention TEXT) {table};
+CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL, retention TEXT) {table};
 CREATE TABLE IF NOT EXISTS {clients} (id BIGINT PRIMARY KEY, doorbell LONGTEXT NOT NULL, seen_at DATETIME(6) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
   started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, beats BIGINT NOT NULL DEFAULT 0, info LONGTEXT NOT NULL,
@@ -90,4 +90,9 @@ CREATE TABLE IF NOT EXISTS {schedule_ticks} (
 CREATE TABLE IF NOT EXISTS {schedule_sets} (
   app_id BIGINT NOT NULL, version BIGINT NOT NULL, declared_at DATETIME(6) NOT NULL,
   PRIMARY KEY (app_id, version)) {table};
+CREATE TABLE IF NOT EXISTS {retention} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
+  position BINARY(16), removed BIGINT NOT NULL, walked_at DATETIME(6)) {table};
+CREATE TABLE IF NOT EXISTS {replays} (
+  operation_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, at DATETIME(6) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  state SMALLINT, replayed_by TEXT NOT NULL, reason TEXT, detail LONGTEXT, PRIMARY KEY (operation_id, job_id), KEY {prefix}replays_job (job_id)) {table};
 CREATE OR REPLACE VIEW {job_states} AS {view};
