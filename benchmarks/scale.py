@@ -31,14 +31,14 @@ def backlog(url: str, n: int) -> Iterator[Figures]:
     yield {"figure": f"drain at a backlog of {large:,}", "jobs_s": round(many),
            f"at_{small}": round(few), "ratio": round(many / few, 2),
            "bar": "ratio >= 0.9"}  # fmt: skip
-    _clear()  # not beside the held transaction, which TRUNCATE would wait for
+    clear()  # not beside the held transaction, which TRUNCATE would wait for
     free = _claims(small)
     with _held_transaction():
         for _ in range(3):  # each round leaves its dead rows to the next
             held = _claims(small)
     yield {"figure": "claims of 100 under a transaction held open", **held,
            "free_p99_ms": free["p99_ms"], "bar": "p99 flat"}  # fmt: skip
-    _clear()
+    clear()
 
 
 def snapshot(url: str, n: int) -> Iterator[Figures]:
@@ -46,7 +46,7 @@ def snapshot(url: str, n: int) -> Iterator[Figures]:
     seconds = max(0.5, n / 1000)
     runs = {}
     for name, hold in (("free", contextlib.nullcontext), ("held", _held_transaction)):
-        _clear()
+        clear()
         app.enqueue_many(noop.s(i) for i in range(_BATCH))
         with hold():
             runs[name] = _steady(seconds)
@@ -58,7 +58,7 @@ def snapshot(url: str, n: int) -> Iterator[Figures]:
                "max_ms": round(max(took for _, took in rounds) * 1e3, 1),
                "jobs_s": round(len(rounds) * _BATCH / rounds[-1][0]),
                "ratio": round(len(rounds) / len(runs["free"]), 2), "bar": "p99 flat"}  # fmt: skip
-    _clear()
+    clear()
 
 
 def distance(url: str, n: int) -> Iterator[Figures]:
@@ -72,7 +72,7 @@ def distance(url: str, n: int) -> Iterator[Figures]:
         far = _rate(n, url=far_url)
     yield {"figure": figure, "jobs_s": round(far), "near": round(near),
            "ratio": round(far / near, 2), "bar": "ratio >= 0.8"}  # fmt: skip
-    _clear()
+    clear()
 
 
 def scale_out(url: str, n: int) -> Iterator[Figures]:
@@ -84,7 +84,7 @@ def scale_out(url: str, n: int) -> Iterator[Figures]:
         yield {"figure": f"drain of {jobs:,} by {number} supervisors", "jobs_s": round(rate),
                "by_one": round(one), "ratio": round(rate / one, 2),
                "bar": "ratio >= 1" if number == 2 else "-"}  # fmt: skip
-    _clear()
+    clear()
 
 
 def memory_over(url: str, n: int) -> Iterator[Figures]:
@@ -96,7 +96,7 @@ def memory_over(url: str, n: int) -> Iterator[Figures]:
     yield {"figure": f"worker over {jobs:,} jobs", "pss_mb": round(early, 1),
            "peak_pss_mb": round(max(pss for _, pss in seen), 1),
            "end_pss_mb": round(seen[-1][1], 1), "bar": "flat"}  # fmt: skip
-    _clear()
+    clear()
 
 
 def _rate(
@@ -104,7 +104,7 @@ def _rate(
     each: Callable[[int, int], None] | None = None, pause: float = 0.01,
 ) -> float:  # fmt: skip
     """Jobs a second with n waiting at first, in the second half of ``until`` (or of all)."""
-    _clear()
+    clear()
     last = min(until or n, n)
     app.enqueue_many(noop.s(i) for i in range(n))
     with workers(supervisors, url=url) as processes:
@@ -121,7 +121,7 @@ def _rate(
     return (last - last // 2) / max((end - middle).total_seconds(), 1e-3)
 
 
-def _clear() -> None:
+def clear() -> None:
     """Throw away all jobs, done and not."""
     verb = "DELETE FROM" if app.store.dialect == "sqlite" else "TRUNCATE"
     for table in ("ready", "leases", "done", "jobs"):

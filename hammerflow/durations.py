@@ -12,7 +12,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.kinds import is_a
 from hammerflow.text import safe_repr
 
-__all__ = ["LONGEST", "parsed_seconds", "real", "seconds", "seconds_or_none"]
+__all__ = ["LONGEST", "duration_text", "parsed_seconds", "real", "seconds", "seconds_or_none"]
 
 #: The longest duration in seconds, about 3 000 years: what every database can add to a time.
 LONGEST: Final = 10**11
@@ -64,3 +64,15 @@ def parsed_seconds(value: object, what: str) -> float:
         raise ConfigError(f'{what} must be a duration such as "90s", "15m" or "1h30m"')
     days, hours, minutes, rest = (float(part or 0) for part in parts.groups())
     return seconds(days * 86_400 + hours * 3_600 + minutes * 60 + rest, what)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as :func:`parsed_seconds` reads it: ``"7d"``, ``"1h30m"``."""
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if count := int(seconds // size):
+            parts.append(f"{count}{unit}")
+        seconds -= count * size
+    if seconds or not parts:
+        parts.append(f"{seconds:.3f}".rstrip("0").rstrip(".") + "s")
+    return "".join(parts)

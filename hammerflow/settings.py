@@ -20,6 +20,7 @@ from hammerflow.options.checks import (
     ValueCheck,
     choice,
     duration,
+    lifetime,
     pattern,
     text,
     whole,
@@ -80,6 +81,15 @@ MODULES = ValueCheck(
     bounds="names of modules",
 )  # fmt: skip
 
+_LIFETIME = lifetime()
+_DAY = 86_400.0
+_LIFETIMES = {
+    "completed": 7 * _DAY,
+    "failed": 30 * _DAY,
+    "cancelled": 7 * _DAY,
+    "skipped": 7 * _DAY,
+}
+
 #: Every setting: a keyword of ``Hammerflow(...)``, an environment variable, a key of the file.
 SETTINGS = OptionTable((
     Option(
@@ -131,6 +141,13 @@ SETTINGS = OptionTable((
         "poison_limit", whole(1, 1000), "3",
         "A job is parked once its process has died this many times.",
     ),
+    *(
+        Option(
+            f"retention_{state}", _LIFETIME, f"{seconds:.0f}",
+            f"How long {state} jobs are kept after their end; never keeps them for good.",
+        )
+        for state, seconds in _LIFETIMES.items()
+    ),
     Option(
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
@@ -160,7 +177,7 @@ SETTINGS = OptionTable((
         "one part of a name.",
     ),
 ))  # fmt: skip
-_OPTIONAL = frozenset({"redis", "schema"})
+_OPTIONAL = frozenset({"redis", "schema", *(f"retention_{state}" for state in _LIFETIMES)})
 
 
 @documented(*SETTINGS)
@@ -189,6 +206,10 @@ class Settings:
     max_payload: int = 1 << 20
     doorbell: str = "auto"
     poison_limit: int = 3
+    retention_completed: float | None = _LIFETIMES["completed"]
+    retention_failed: float | None = _LIFETIMES["failed"]
+    retention_cancelled: float | None = _LIFETIMES["cancelled"]
+    retention_skipped: float | None = _LIFETIMES["skipped"]
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     max_connections: int = 20
@@ -223,6 +244,11 @@ class Settings:
     def with_database(self, url: str, source: str) -> Settings:
         """These settings with another database; ``source`` says who gave it."""
         return dataclasses.replace(self, database=url, sources={**self.sources, "database": source})
+
+    @property
+    def retention(self) -> dict[str, float | None]:
+        """How long jobs are kept, by their end state."""
+        return {state: getattr(self, f"retention_{state}") for state in _LIFETIMES}
 
     @property
     def bell(self) -> str:

@@ -69,6 +69,10 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "max_payload": 4096,
         "doorbell": "postgres",
         "poison_limit": 7,
+        "retention_completed": 3600.0,
+        "retention_failed": 7200.0,
+        "retention_cancelled": 1.5,
+        "retention_skipped": 0.0,
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,
         "max_connections": 7,
@@ -95,6 +99,18 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
 
 def test_durations_may_be_timedeltas() -> None:
     assert load({"lease": timedelta(minutes=1)}).lease == 60
+
+
+def test_a_retention_may_be_never(toml: Path) -> None:
+    toml.write_text('retention_failed = "never"\n', "utf-8")
+    settings = load({}, {"HAMMERFLOW_RETENTION_SKIPPED": "never"}, toml)
+    week = 7 * 86_400.0
+    assert settings.retention == {
+        "completed": week, "failed": None, "cancelled": week, "skipped": None,
+    }  # fmt: skip
+    assert load({}, {"HAMMERFLOW_RETENTION_FAILED": "12h"}).retention["failed"] == 12 * 3600
+    with pytest.raises(ConfigError, match='or "never"'):
+        load({"retention_failed": "for ever"})
 
 
 def test_a_name_from_elsewhere_may_be_in_the_environment(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "task": "List, pause and resume tasks.",
     "app": "Pause and resume the whole app; list every pause.",
     "limit": "List, set and remove rate and concurrency limits.",
+    "archive": "Show how long ended jobs are kept, and remove those whose time is over.",
     "schedule": "List, create, change, pause and run schedules; say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",
     "batch": "Create, list, show, retry, cancel and export batches.",

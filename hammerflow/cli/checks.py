@@ -115,6 +115,7 @@ def _check_store(
         return
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
     yield _rights(Diagnostics(store.database))
+    yield _size(store, Diagnostics(store.database))
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)
@@ -299,6 +300,13 @@ def _elsewhere(schemas: Sequence[tuple[str, bool]]) -> str:
             "the search_path"
         )
     return ""
+
+
+def _size(store: Store, diagnostics: Diagnostics) -> Check:
+    total = sum(table.size for table in diagnostics.sizes()) / 2**20
+    progress = store.retention.progress()
+    removed = counted(progress.removed if progress is not None else 0, "ended job")
+    return Check("size", "ok", f"{total:,.0f} MiB; retention has removed {removed}")
 
 
 def _clock(store: Store) -> Check:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from hammerflow.jobs.job import Job
     from hammerflow.stores.store import Store
 
-__all__ = ["find_job", "find_worker", "find_workflow", "get_job", "page_mark"]
+__all__ = [
+    "find_job", "find_operation", "find_worker", "find_workflow", "get_job", "page_mark",
+]  # fmt: skip
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
@@ -32,6 +34,11 @@ def find_job(store: Store, text: str) -> bytes:
 def find_workflow(store: Store, text: str) -> bytes:
     """The id of the one workflow whose id begins with ``text``; as :func:`find_job`."""
     return _find(text, store.workflows.ids_between, "workflow")
+
+
+def find_operation(store: Store, text: str) -> bytes:
+    """The id of the one replay operation whose id begins with ``text``; as :func:`find_job`."""
+    return _find(text, store.dead_letters.operations_between, "operation")
 
 
 def get_job(store: Store, text: str) -> Job:
@@ -87,7 +94,8 @@ def _find(
     if not found:
         is_whole = len(digits) == _WHOLE
         given = f"the id {uuid.UUID(digits)}" if is_whole else f"an id that begins with {text}"
-        raise JobNotFound(f"no {noun} has {given} in this database: see hammerflow {noun} list")
+        see = "" if noun == "operation" else f": see hammerflow {noun} list"
+        raise JobNotFound(f"no {noun} has {given} in this database{see}")
     ids = [str(uuid.UUID(bytes=id_)) for id_ in found[:_CANDIDATES]]
     more = " and more" if len(found) > _CANDIDATES else ""
     raise JobNotFound(

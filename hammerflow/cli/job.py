@@ -6,33 +6,39 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import click
 
-from hammerflow.cli import job_view, options, output
+from hammerflow.cli import dead, job_edit, job_view, options, output
 from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, told
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
+from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
 from hammerflow.cli.paging import Page, show_listing
 from hammerflow.cli.queue_names import check_queue, warn_of_queue
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
-from hammerflow.jobs.job import DependencyStatus, Job, JobState, Priority
+from hammerflow.jobs.job import DependencyStatus, JobState, Priority
 from hammerflow.options.checks import NAME_CHECK, ValueCheck
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import announce
 from hammerflow.stores.cancellations import Told
-from hammerflow.stores.store import Store
 from hammerflow.text import safe_repr
 
 __all__ = ["command"]
 
 _LONGEST_RESULT = 1_000_000  # characters that enqueue --wait prints
+#: The columns of the list as CSV: fields of its JSON form.
+_CSV = (
+    "id", "state", "task", "queue", "priority", "attempt", "created_at", "run_at", "started_at",
+    "finished_at", "seconds", "parent_id", "root_id", "workflow_id", "unique_key", "reason",
+    "error", "headers", "options",
+)  # fmt: skip
 _NEIGHBOURS = 20  # jobs that show names on each side
-_SCANNED, _PAGE = 10_000, 500  # jobs
 _job_ids = options.argument("job_ids", metavar="[ID]...", nargs=-1)
 
 
@@ -44,6 +50,11 @@ def command() -> None:
     """
 
 
+command.add_command(dead.command)
+command.add_command(job_edit.edit)
+command.add_command(job_edit.purge)
+
+
 @command.command("list")
 @options.choice_option("--state", "--status", values=JobState, help="Only jobs in this state.")
 @options.choice_option(
@@ -52,32 +63,38 @@ def command() -> None:
 )  # fmt: skip
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
+@filter_options
+@options.flag("--csv", "as_csv", help="Print CSV with a head, for spreadsheets.")
 @options.limit(None, "Show at most this many jobs.")
 @options.before("jobs")
 @options.shared
 def list_jobs(
-    session: Session, dependency: str | None, limit: int | None, before: str | None, **chosen: Any
-) -> None:
+    session: Session, dependency: str | None, limit: int | None, before: str | None,
+    error: str | None, argument: str | None, since: datetime | None, until: datetime | None,
+    as_csv: bool, **chosen: Any,
+) -> None:  # fmt: skip
     """List jobs, newest first.
 
     A note on standard error says where a list that was cut goes on.
 
     \b
     Examples:
-      hammerflow job list --state failed --task shop.resize
+      hammerflow job list --state failed --task shop.resize --since 2h --error ValueError
       hammerflow job list --json | jq -r '.[].id'
+      hammerflow job list --state completed --csv > completed.csv
     """
     if dependency == DependencyStatus.WAITING and chosen["state"] is None:
         chosen["state"] = "waiting"  # only these jobs can wait for dependencies
     if chosen["state"] is not None:
         chosen["state"] = JobState(chosen["state"])
+    wanted = JobFilter(
+        dependency=None if dependency is None else DependencyStatus(dependency),
+        error=error, argument=argument, since=since, until=until,
+    )  # fmt: skip
     with session.store() as store:
 
         def read(mark: bytes | None, most: int) -> Page[job_view.JobLine]:
-            if dependency is None:
-                page = Page(*store.jobs.page(**chosen, limit=most, before=mark))
-            else:
-                page = _by_dependency(store, DependencyStatus(dependency), chosen, most, mark)
+            page = filter_page(store, session.codec, wanted, chosen, most, mark)
             return Page(job_view.job_lines(session, store, page.rows), *page[1:])
 
         mark = page_mark(find_job, store, before)
@@ -85,6 +102,7 @@ def list_jobs(
         show_listing(
             session, read, job_view.JOBS,
             noun="jobs", limit=limit, before=mark, empty="no matching jobs",
+            csv=_CSV if as_csv else (),
         )  # fmt: skip
 
 
@@ -282,22 +300,6 @@ def _check_choice(job_ids: tuple[str, ...], chosen: Mapping[str, Any], *, dry_ru
         raise click.UsageError("give IDs or filters (--state, --queue, --task), not both")
     if job_ids and dry_run:
         raise click.UsageError("--dry-run counts what filters match: leave the IDs out")
-
-
-def _by_dependency(
-    store: Store, status: DependencyStatus, chosen: Any, limit: int, before: bytes | None
-) -> Page[Job]:
-    """Jobs with this dependency status, found among the next 10 000 that match otherwise."""
-    found: list[Job] = []
-    for _ in range(_SCANNED // _PAGE):
-        page, after = store.jobs.page(**chosen, limit=_PAGE, before=before)
-        found += [job for job in page if job.dependency_status is status]
-        if len(found) > limit:
-            return Page(found[:limit], found[limit - 1].id.bytes)
-        if after is None or len(found) == limit:
-            return Page(found, after)
-        before = after
-    return Page(found, before, is_tired=True)
 
 
 def _each(session: Session, job_ids: tuple[str, ...], act: Callable[[Result[Any]], str]) -> int:

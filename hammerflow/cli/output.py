@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -20,8 +22,8 @@ from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
     "TableView", "age", "can_print", "cell_text", "complain", "counts_text", "drop", "fitted",
-    "folded", "is_terminal", "json_text", "local_time", "one_line", "say", "say_block",
-    "seconds_between", "show_facts", "show_json", "show_json_list", "show_table",
+    "folded", "id_text", "is_terminal", "json_text", "local_time", "one_line", "say", "say_block",
+    "seconds_between", "show_csv", "show_facts", "show_json", "show_json_list", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -158,6 +160,34 @@ def show_json_list(values: Iterable[Any], *, is_lines: bool = False) -> None:
     click.echo("[]" if mark == "[" else "]")
 
 
+def show_csv(fields: Sequence[str], values: Iterable[Mapping[str, Any]]) -> None:
+    """Print values as they come as CSV (RFC 4180) with a head; what is no text or number is as in
+    JSON.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it, as
+    https://owasp.org/www-community/attacks/CSV_Injection advises.
+    """
+    line = io.StringIO(newline="")
+    writer = csv.writer(line)
+    for cells in chain([fields], ([_cell(value.get(name)) for name in fields] for value in values)):
+        writer.writerow(cells)
+        click.echo(line.getvalue(), nl=False)
+        line.seek(0)
+        line.truncate()
+
+
+def _cell(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        case datetime() | uuid.UUID() | bytes():
+            return _for_json(value)
+        case _:
+            return json_text(value)
+
+
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """Any value as valid JSON in ASCII; it never raises.
 
@@ -219,6 +249,11 @@ def seconds_between(start: datetime | None, end: datetime | None) -> float | Non
 def local_time(instant: datetime) -> str:
     """An instant in the reader's time zone: ``2026-11-26T02:08:03.123+01:00``."""
     return timestamp(instant.astimezone())
+
+
+def id_text(id_: bytes) -> str:
+    """An id with dashes, as everywhere."""
+    return str(uuid.UUID(bytes=id_))
 
 
 def counts_text(counts: Mapping[str, int]) -> str:

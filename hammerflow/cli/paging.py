@@ -51,14 +51,16 @@ def pages_of(
 def show_listing(
     session: Session, read: Callable[[bytes | None, int], Page[T]], view: output.TableView[T],
     *, noun: str, limit: int | None, before: bytes | None, empty: str,
+    csv: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Print a list, and where it goes on if the limit has cut it.
 
     Args:
         noun: what is listed, in the plural.
         limit: the most rows; None is 50 for people, and all of them for programs.
+        csv: the fields of the JSON form to print as CSV instead.
     """
-    if limit is None and not session.as_json:
+    if limit is None and not session.as_json and not csv:
         limit = SHOWN
     cut: Page[T] | None = None
 
@@ -68,7 +70,9 @@ def show_listing(
             cut = page
             yield from page.rows
 
-    if session.as_json:
+    if csv:
+        output.show_csv(csv, map(view.as_json, rows()))
+    elif session.as_json:
         output.show_json_list((view.as_json(row) for row in rows()), is_lines=session.as_lines)
     else:
         session.show_list(list(rows()), view, empty=empty)

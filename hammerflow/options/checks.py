@@ -22,7 +22,7 @@ from hammerflow.text import NAME, plain_text, safe_repr
 __all__ = [
     "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT", "NAME_CHECK", "NOTE",
     "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions", "instance", "items_of",
-    "number", "pattern", "refusal", "size", "text", "whole",
+    "lifetime", "number", "pattern", "refusal", "size", "text", "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
@@ -177,6 +177,20 @@ def _bytes(given: str) -> int | None:
     unit = parts[2] or ""
     base = 1024 if unit.endswith("i") else 1000
     return int(float(parts[1]) * base ** _POWERS[unit[:1].upper()])
+
+
+def lifetime() -> ValueCheck:
+    """A duration as seconds or timedelta, or ``"never"``, which is kept as None."""
+    of_duration = duration()
+
+    def read(value: Any) -> float | None:
+        return None if plain_text(value) == "never" else of_duration.read(value)
+
+    return ValueCheck(
+        "float | timedelta | str", f'{of_duration.wanted}, or "never"', read, "seconds",
+        f'{of_duration.bounds}, or "never"',
+        lambda given: given if given == "never" else _duration(given),
+    )  # fmt: skip
 
 
 def _integer(given: str) -> int:

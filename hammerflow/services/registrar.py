@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.ids import worker_number
 from hammerflow.jobs.limit import Limit
+from hammerflow.jobs.retention import Lifetimes
 from hammerflow.notifiers.address import all_in_words, in_words, unheard
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
@@ -30,6 +31,7 @@ class Registration(NamedTuple):
     tasks: Sequence[str]  # that it can run
     queues: Sequence[str]  # that it serves, and whose names are to be in the database
     limits: Mapping[str, Limit]  # that its tasks declare
+    lifetimes: Mapping[str, Lifetimes]  # of the jobs of its tasks
 
 
 @dataclass(eq=False)
@@ -101,7 +103,7 @@ class Registrar:
         self.worker_id, self._old = None, []
 
     def _register(self, now: float) -> None:
-        info, tasks, queues, limits = self.describe()
+        info, tasks, queues, limits, lifetimes = self.describe()
         worker_id = worker_number()
         self.store.limits.declare(limits)  # before the first claim
         revived = self.store.workers.register(
@@ -114,6 +116,7 @@ class Registrar:
         self.worker_id = worker_id
         if revived:
             self.on_ready(revived)
+        self.store.retention.keep_tasks(lifetimes)
         self._warn_of_shared(tasks)
 
     def _warn_of_unheard(self) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from hammerflow.errors import StoreUnavailable
 from hammerflow.stores.database import Database
 from hammerflow.stores.error_codes import Advice
 
-__all__ = ["Diagnostics"]
+__all__ = ["Diagnostics", "TableSize"]
 
 #: Bytes of a statement besides the arguments or the result of a job, at most.
 _AROUND = 256 << 10
+
+
+class TableSize(NamedTuple):
+    """How large a table is."""
+
+    name: str
+    size: int  # bytes, with its indexes
+    rows: int | None  # an estimate of the database
 
 
 class Diagnostics:
@@ -52,6 +63,14 @@ class Diagnostics:
             return None
         [(limit, in_use)] = self._database.rows("health_connections")
         return int(limit), int(in_use)
+
+    def sizes(self) -> Sequence[TableSize]:
+        """The tables with their sizes, the largest first; of SQLite the file without a name."""
+        prefix = self._database.dialect.macros["prefix"]
+        return [
+            TableSize(name.removeprefix(prefix), int(size), None if rows is None else int(rows))
+            for name, size, rows in self._database.rows("health_sizes")
+        ]
 
     def missing_right(self) -> tuple[str, str] | None:
         """(what the database refuses, the GRANT that allows it) where this user lacks a right on a

@@ -17,8 +17,9 @@ from hammerflow.jobs.limit import order_of
 from hammerflow.jobs.outcome import Operation
 
 __all__ = [
-    "BarrierRow", "ErrorRow", "LeaseRow", "ReadyRow", "Row", "UnstartedRow", "WaitingRow",
-    "cancelled_row", "done_row", "job_row", "limited_job_row", "node_row", "parked_row",
+    "BarrierRow", "ErrorRow", "LeaseRow", "ReadyRow", "ReplayRow", "Row", "UnstartedRow",
+    "WaitingRow", "cancelled_row", "done_row", "job_row", "limited_job_row", "node_row",
+    "parked_row",
     "scheduled_row", "spawn_row", "workflow_row",
 ]  # fmt: skip
 
@@ -113,6 +114,19 @@ class ErrorRow(NamedTuple):
     type: str
     message: str
     trace: str
+
+
+class ReplayRow(NamedTuple):
+    """A row of ``replays``: a job that a person has put back to ready, and how it had ended."""
+
+    operation_id: bytes
+    job_id: bytes
+    lease: int  # that it has until it is claimed
+    attempt: int
+    state: int | None  # None: it was parked
+    replayed_by: str
+    reason: str | None
+    detail: str | None
 
 
 class BarrierRow(NamedTuple):

@@ -12,6 +12,7 @@ from hammerflow.stores.callers import async_driver_connection, driver_connection
 from hammerflow.stores.cancellations import Cancellations
 from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
@@ -20,6 +21,7 @@ from hammerflow.stores.names import NameTable
 from hammerflow.stores.pauses import Pauses
 from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
+from hammerflow.stores.retention import Retention
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.tasks import Tasks
@@ -63,6 +65,8 @@ class Store:
         self.expiry = Expiry(database)
         self.unique_keys = UniqueKeys(database)
         self.limits = Limits(database, self.names)
+        self.retention = Retention(database, self.names)
+        self.dead_letters = DeadLetters(database, self.names)
 
     @cached_property
     def schedules(self) -> Schedules:

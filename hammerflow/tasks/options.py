@@ -13,6 +13,7 @@ from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
 from hammerflow.jobs.limit import RATE, Limit, Rate
+from hammerflow.jobs.retention import RETENTION, Lifetimes
 from hammerflow.jobs.unique import UniqueKey
 from hammerflow.options.checks import (
     FLAG,
@@ -66,6 +67,8 @@ OPTIONS = OptionTable((
     _of_call("store_result", "True"),
     Option("result_ttl", duration(), "None", "How long an ended job's result is kept, "
         "and at least until its dependents have ended."),
+    Option("retention", RETENTION, "the app's settings", "How long ended jobs are kept: for every "
+        "end state, or a mapping from completed, failed, cancelled or skipped."),
     Option("serializer", choice("msgpack", "json"), "the app's", "Encoding of the arguments."),
     Option(
         "check_arguments", FLAG, "True",
@@ -121,6 +124,7 @@ class DeclaredOptions(TypedDict, total=False):
     unique: UniqueKey
     store_result: bool
     result_ttl: float | timedelta
+    retention: float | timedelta | str | Mapping[str, float | timedelta | str]
     serializer: str
     check_arguments: bool
     in_transaction: bool
@@ -174,6 +178,7 @@ class TaskOptions:
     unique: UniqueKey | None = None
     store_result: bool = True
     result_ttl: float | None = None
+    retention: Lifetimes | None = None
     serializer: str | None = None
     check_arguments: bool = True
     in_transaction: bool = False

@@ -11,6 +11,7 @@ from hammerflow.ids import name_id
 from hammerflow.jobs.backoff import Backoff, FunctionBackoff
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import Limit
+from hammerflow.jobs.retention import Lifetimes
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 
@@ -100,6 +101,7 @@ class TaskInfo(NamedTuple):
     is_async: bool
     result_ttl: float | None
     limit: Limit | None
+    retention: Lifetimes | None
     run_options: RunOptions
 
     @classmethod
@@ -108,6 +110,7 @@ class TaskInfo(NamedTuple):
         options = task.defaults
         return cls(
             task.name, options.queue, options.is_async, options.result_ttl, options.limit,
+            options.retention,
             run_options_of(options),
         )  # fmt: skip
 
@@ -115,16 +118,18 @@ class TaskInfo(NamedTuple):
         """Plain values for a pipe."""
         _, backoff, *rest = self.run_options
         limit = self.limit and self.limit.to_plain()
-        return [*self[:4], limit, self.run_options.max_attempts, backoff.to_dict(), *rest]
+        kept = self.retention, self.run_options.max_attempts, backoff.to_dict()
+        return [*self[:4], limit, *kept, *rest]
 
     @classmethod
     def from_plain(cls, plain: list[Any]) -> TaskInfo:
         """The inverse of :meth:`to_plain`."""
-        name, queue, is_async, result_ttl, limit, max_attempts, backoff, *rest = plain
+        name, queue, is_async, result_ttl, limit, retention, max_attempts, backoff, *rest = plain
         run_options = RunOptions(max_attempts, Backoff.from_dict(backoff), *rest)
         return cls(
-            name, queue, is_async, result_ttl, limit and Limit.from_plain(limit), run_options
-        )
+            name, queue, is_async, result_ttl, limit and Limit.from_plain(limit), retention,
+            run_options,
+        )  # fmt: skip
 
 
 class TaskCatalog:

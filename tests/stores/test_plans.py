@@ -114,6 +114,25 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "awaited": {"id": some("w")[3]},
     "members_page": {"id": key("f", 7), "ids": some("w")},
     "dependents_states": {"id": some("d")[3]},
+    "ended_page": {"after": some("d")[0], "before": b"\xff" * 16, "n": 20},
+    "members_of": {"ids": some("d")},
+    "parents_among": {"ids": some("d")},
+    "children_of": {"ids": some("d")},
+    "nodes_of": {"ids": some("f")[:1]},
+    "workflows_near": {"ids": some("f")},
+    "workflows_take": {"ids": some("f")},
+    "jobs_take": {"ids": some("d")},
+    "done_take": {"ids": some("d")},
+    "dependents_open": {"ids": some("d")},
+    "remove_done": {"ids": some("d")},
+    "remove_jobs": {"ids": some("d")},
+    "remove_errors": {"ids": some("d")},
+    "remove_edges_to": {"ids": some("d")},
+    "remove_replays": {"ids": some("d")},
+    "dead_failed": {"n": 10},
+    "dead_parked": {"n": 20},
+    "expires_again": {"ids": some("d")},
+    "replay_ids": {"operation_id": IDS[0], "after": bytes(16), "n": 20},
     "dependencies_states": {"id": some("w")[3], "workflow_id": key("f", 7), "parent": IDS[0]},
 }  # fmt: skip
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
@@ -273,7 +292,7 @@ def run(tx: Tx, name: str, values: dict[str, Any]) -> None:
 CHANGES = (
     "waiting_count", "waiting_recount", "waiting_delete", "leases_de", "leases_c", "leases_t",
     "drop_", "unique_rel", "scheduled_d", "barriers_c", "barriers_d", "worker_b",
-    "ready_delete_through",
+    "ready_delete_through", "remove_", "expires_again",
 )  # fmt: skip
 
 

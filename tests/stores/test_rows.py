@@ -38,6 +38,7 @@ INSERTS = {
     "done_insert_unstarted": rows.UnstartedRow,
     "errors_insert": rows.ErrorRow,
     "barriers_insert": rows.BarrierRow,
+    "replays_insert": rows.ReplayRow,
 }
 DIALECTS = ("sqlite", "postgres", "mysql")
 

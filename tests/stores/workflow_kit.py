@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hammerflow.canvas.signature import Signature
@@ -38,7 +38,10 @@ OK = Completed(VALUE)
 class Sketch:
     """A workflow drawn node by node, each after those that it waits for."""
 
-    def __init__(self, policy: str = "continue_on_failure", *, collects: bool = False) -> None:
+    def __init__(
+        self, policy: str = "continue_on_failure", *, collects: bool = False,
+        new_id: Callable[[], bytes] = new_id,
+    ) -> None:  # fmt: skip
         self.plan = Plan(new_id)
         self.top = self.flow(None, policy, collects=collects)
         self.rows: WorkflowRows | None = None

@@ -133,10 +133,9 @@ def _mark(tx: Tx, id_: bytes) -> DependencyOutcome | None:
     it; a lease has a mark of its own, which the settle reads.
     """
     place = tx.rows("job_place", id=id_)
-    if not place:
+    if not place or not tx.run("job_mark_edges", id=id_):  # it may have been removed just now
         return _mark_workflow(tx, id_)
     queue_id, priority_order = place[0][:2]
-    tx.run("job_mark_edges", id=id_)
     for _ in range(_ROUNDS):
         if any(tx.rows(f"take_{table}", id=id_) for table in ("waiting", "parked", "scheduled")):
             return None

@@ -251,6 +251,7 @@ class _Rerun:
         """Take jobs out of ``done``; those without dependencies go to ``ready``."""
         for ids in in_chunks([job.id for job in jobs]):
             self._tx.run("done_delete", ids=ids)
+            self._tx.run("expires_again", ids=ids)
         held = [job for job in jobs if not job.flags & RowFlags.FREED_AT_START]
         retake_keys(self._tx, [(job.unique_key, job.id) for job in held])
         note = storable(f"replayed by {by}" if by else "replayed")

@@ -57,6 +57,7 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
     if parked is None:
         edges = tx.rows("edges_of", ids=[job_id]) if flags else []
         await_again(tx, [(child_id, kind) for _, child_id, kind in edges], dependent_id, outcome)
+    tx.run("expires_again", ids=[job_id])
     note = storable(f"replayed by {by}" if by else "replayed")
     unit.insert("errors_insert", [ErrorRow(job_id, lease, "replayed", attempt, "", note, "")])
     unit.make_ready([ReadyRow(job_id, queue_id, priority_order, task_id, lease + 1, 0)])

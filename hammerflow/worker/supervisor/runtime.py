@@ -20,6 +20,7 @@ from hammerflow.services.lease_clock import LeaseClock, now
 from hammerflow.services.lease_reconciler import LeaseReconciler
 from hammerflow.services.progress_writer import DELAY, ProgressWriter
 from hammerflow.services.promoter import Promoter
+from hammerflow.services.pruner import Pruner
 from hammerflow.services.queue_poller import QueuePoller
 from hammerflow.services.registrar import Registrar, Registration
 from hammerflow.services.request_poller import RequestPoller
@@ -88,8 +89,7 @@ class Runtime:
         self._complete_at = now()  # when none was missing last
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = store
-        connect = self._store.database.open_connection
-        self._notifier = open_notifier(self._settings, connect=connect)
+        self._notifier = open_notifier(self._settings, connect=store.database.open_connection)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
         self._database_status = DatabaseStatus(self._store.database)
@@ -121,6 +121,7 @@ class Runtime:
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
         due: list[Service] = [self._scheduler, self._promoter]
         self._promoter_runner = ServiceRunner("promoter", due, status)
+        self._pruner_runner = self._new_pruner_runner()
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
@@ -192,6 +193,11 @@ class Runtime:
             burst=self._options.burst,
         )
 
+    def _new_pruner_runner(self) -> ServiceRunner:
+        """A thread of its own, as a page may take a second."""
+        pruner = Pruner(self._store, default=self._settings.retention)
+        return ServiceRunner("pruner", [pruner], self._database_status)
+
     def _new_housekeeping(self) -> ServiceRunner:
         """The services that may wait for each other, in one thread."""
         store, settings = self._store, self._settings
@@ -240,6 +246,7 @@ class Runtime:
         if not self._options.burst:  # else the claimers promote before each claim
             self._promoter_runner.start()
         self._housekeeping.start()
+        self._pruner_runner.start()
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
@@ -362,7 +369,8 @@ class Runtime:
         self.pool.have_ended.wait(_KILL_WAIT)
         self.pool.stop()
         is_written = self._settler.stop(_LAST_WRITES)
-        for runner in (self._promoter_runner, self._housekeeping, self._heartbeat_runner):
+        runners = self._promoter_runner, self._pruner_runner, self._housekeeping
+        for runner in (*runners, self._heartbeat_runner):
             runner.stop(timeout=1.0)
         if self._listener is not None:
             self._listener.close()
@@ -449,7 +457,10 @@ class Runtime:
         if self._new_queues is None:
             self._new_queues = self._find_new_queues()
         named = [name for name in queues if name not in self._new_queues]
-        return Registration(info, self._catalog.names, named, self._catalog.limits)
+        kept = self._settings.retention
+        lifetimes = {t.name: {**kept, **(t.retention or {})} for t in self._catalog.tasks}
+        names, limits = self._catalog.names, self._catalog.limits
+        return Registration(info, names, named, limits, lifetimes)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))

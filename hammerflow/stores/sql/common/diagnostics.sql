@@ -85,4 +85,8 @@ UPDATE {barriers} SET id = id WHERE 1 = 0;
 UPDATE {schedules} SET id = id WHERE 1 = 0;
 {use:schedule_ticks};
 UPDATE {schedule_ticks} SET schedule_id = schedule_id WHERE 1 = 0;
-{use:schedule_sets}
+{use:schedule_sets};
+{use:retention};
+UPDATE {retention} SET id = id WHERE 1 = 0;
+{use:replays};
+UPDATE {replays} SET job_id = job_id WHERE 1 = 0

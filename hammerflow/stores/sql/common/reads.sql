@@ -21,7 +21,7 @@ LIMIT :n::bigint
 SELECT kind, type, message, trace
 FROM {errors}
 WHERE job_id = :id::uuid
-  AND kind NOT IN ('replayed', 'replaced')
+  AND kind NOT IN ('replayed', 'replaced', 'edited')
 ORDER BY lease DESC
 LIMIT 1
 
@@ -30,10 +30,10 @@ LIMIT 1
 SELECT e.job_id, e.type, substr(e.message, 1, 1000)
 FROM {errors} e
 WHERE e.job_id IN (:ids*uuid)
-  AND e.kind NOT IN ('replayed', 'replaced')
+  AND e.kind NOT IN ('replayed', 'replaced', 'edited')
   AND NOT EXISTS (SELECT 1 FROM {errors} n
                   WHERE n.job_id = e.job_id AND n.lease > e.lease
-                    AND n.kind NOT IN ('replayed', 'replaced'))
+                    AND n.kind NOT IN ('replayed', 'replaced', 'edited'))
 
 -- name: job_errors
 SELECT attempt, at, kind, type, message, trace
@@ -52,6 +52,11 @@ WHERE id IN (:ids*uuid)
 SELECT args
 FROM {jobs}
 WHERE id = :id::uuid
+
+-- name: args_of
+SELECT id, args
+FROM {jobs}
+WHERE id IN (:ids*uuid)
 
 -- How many ready jobs, counted up to n, are claimed before this one.
 -- name: ready_ahead

@@ -10,6 +10,8 @@ DROP VIEW IF EXISTS {job_states};
 DROP TABLE IF EXISTS {schedule_sets};
 DROP TABLE IF EXISTS {schedule_ticks};
 DROP TABLE IF EXISTS {schedules};
+DROP TABLE IF EXISTS {replays};
+DROP TABLE IF EXISTS {retention};
 DROP TABLE IF EXISTS {progress};
 DROP TABLE IF EXISTS {barriers};
 DROP TABLE IF EXISTS {nodes};

@@ -16,3 +16,12 @@ WHERE VARIABLE_NAME = 'THREADS_CONNECTED'
 SELECT CONCAT('GRANT SELECT, INSERT, UPDATE, DELETE ON `', DATABASE(), '`.* TO ''',
   LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - LOCATE('@', REVERSE(CURRENT_USER()))),
   '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')
+
+-- The tables with their indexes, and estimated numbers of rows.
+-- name: health_sizes
+SELECT table_name, COALESCE(data_length + index_length, 0), COALESCE(table_rows, 0)
+FROM information_schema.tables
+WHERE table_schema = DATABASE()
+  AND table_type = 'BASE TABLE'
+  AND table_name LIKE '{prefix}%'
+ORDER BY 2 DESC

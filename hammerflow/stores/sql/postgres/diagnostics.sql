@@ -32,3 +32,13 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE relname = '{prefix}jobs'
 ORDER BY nspname
+
+-- The tables with their indexes, and the numbers of rows that the planner assumes.
+-- name: health_sizes
+SELECT c.relname, pg_total_relation_size(c.oid), GREATEST(c.reltuples, 0)::bigint
+FROM pg_class c
+JOIN pg_class j ON j.relnamespace = c.relnamespace
+WHERE j.oid = '{jobs}'::regclass
+  AND c.relkind = 'r'
+  AND c.relname LIKE '{prefix}%'
+ORDER BY 2 DESC

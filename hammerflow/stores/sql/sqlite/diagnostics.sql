@@ -5,3 +5,7 @@ SELECT 'SQLite', sqlite_version()
 -- name: health_settings
 SELECT 'journal_mode', journal_mode FROM pragma_journal_mode
 UNION ALL SELECT 'synchronous', synchronous FROM pragma_synchronous
+
+-- The file as a whole; SQLite keeps no sizes of tables.
+-- name: health_sizes
+SELECT '', (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size), NULL

@@ -1,8 +1,8 @@
 -- DDL commits implicitly here, so each statement can be run again (resumable after a crash).
 -- Unique keys are bytes (UTF-8): every collation that MariaDB and MySQL share takes 'order-1' and 'order-1 '
 -- for equal, utf8mb4_bin too. Names of queues and tasks are distinguished by their ids.
-CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
-CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {queues} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL, retention TEXT) {table};
+CREATE TABLE IF NOT EXISTS {tasks} (id BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL, retention TEXT) {table};
 -- The row of the app is always there: claims share a lock on it, and each pause counts its
 -- version up, and live says how many hold.
 CREATE TABLE IF NOT EXISTS {pauses} (kind SMALLINT NOT NULL, id BIGINT NOT NULL, name VARCHAR(255) NOT NULL,
@@ -95,4 +95,9 @@ CREATE TABLE IF NOT EXISTS {schedule_ticks} (
 CREATE TABLE IF NOT EXISTS {schedule_sets} (
   app_id BIGINT NOT NULL, version BIGINT NOT NULL, declared_at DATETIME(6) NOT NULL,
   PRIMARY KEY (app_id, version)) {table};
+CREATE TABLE IF NOT EXISTS {retention} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
+  position BINARY(16), removed BIGINT NOT NULL, walked_at DATETIME(6)) {table};
+CREATE TABLE IF NOT EXISTS {replays} (
+  operation_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, at DATETIME(6) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  state SMALLINT, replayed_by TEXT NOT NULL, reason TEXT, detail LONGTEXT, PRIMARY KEY (operation_id, job_id), KEY {prefix}replays_job (job_id)) {table};
 CREATE OR REPLACE VIEW {job_states} AS {view};

@@ -1,6 +1,6 @@
 -- Hot tables hold narrow rows that are inserted and deleted; they are vacuumed early and cheaply.
-CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
-CREATE TABLE {tasks} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
+CREATE TABLE {queues} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE, retention text);
+CREATE TABLE {tasks} (id bigint PRIMARY KEY, name text NOT NULL UNIQUE, retention text);
 CREATE TABLE {pauses} (kind smallint NOT NULL, id bigint NOT NULL, name text NOT NULL, paused_at timestamptz,
   paused_by text, reason text, PRIMARY KEY (kind, id));
 CREATE TABLE {clients} (id bigint PRIMARY KEY, doorbell text NOT NULL, seen_at timestamptz NOT NULL);
@@ -101,4 +101,11 @@ CREATE INDEX {prefix}schedule_ticks_tick ON {schedule_ticks} (tick);
 -- The versions of an app's schedules: the one that was declared last holds. Version 0 is a lock.
 CREATE TABLE {schedule_sets} (app_id bigint NOT NULL, version bigint NOT NULL, declared_at timestamptz NOT NULL,
   PRIMARY KEY (app_id, version));
+-- One row: who removes ended jobs next, and how far the walk has come.
+CREATE TABLE {retention} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, walked_at timestamptz,
+  position uuid, removed bigint NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE {replays} (
+  operation_id uuid NOT NULL, job_id uuid NOT NULL, at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
+  state smallint, replayed_by text NOT NULL, reason text, detail text, PRIMARY KEY (operation_id, job_id));
+CREATE INDEX {prefix}replays_job ON {replays} (job_id);
 CREATE VIEW {job_states} AS {view};

@@ -1,7 +1,7 @@
 -- Times are REAL seconds since 1970 (UTC); ids are the 16 bytes of a UUID.
 CREATE TABLE IF NOT EXISTS {queues} (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS {tasks} (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, retention TEXT);
+CREATE TABLE IF NOT EXISTS {tasks} (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, retention TEXT);
 CREATE TABLE IF NOT EXISTS {pauses} (kind INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, paused_at REAL,
   paused_by TEXT, reason TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {clients} (id INTEGER PRIMARY KEY, doorbell TEXT NOT NULL, seen_at REAL NOT NULL);
@@ -100,4 +100,10 @@ CREATE INDEX IF NOT EXISTS {prefix}schedule_ticks_tick ON {schedule_ticks} (tick
 CREATE TABLE IF NOT EXISTS {schedule_sets} (
   app_id INTEGER NOT NULL, version INTEGER NOT NULL, declared_at REAL NOT NULL,
   PRIMARY KEY (app_id, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {retention} (
+  id INTEGER PRIMARY KEY, due_at REAL NOT NULL, position BLOB, removed INTEGER NOT NULL, walked_at REAL);
+CREATE TABLE IF NOT EXISTS {replays} (
+  operation_id BLOB NOT NULL, job_id BLOB NOT NULL, at REAL NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  state INTEGER, replayed_by TEXT NOT NULL, reason TEXT, detail TEXT, PRIMARY KEY (operation_id, job_id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}replays_job ON {replays} (job_id);
 CREATE VIEW IF NOT EXISTS {job_states} AS {view};

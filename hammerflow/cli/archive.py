@@ -1,0 +1,168 @@
+"""``hammerflow archive``: how long ended jobs are kept, and their removal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from hammerflow.cli.confirming import confirm
+from hammerflow.cli.options import checked, flag, name_option, shared
+from hammerflow.cli.output import TableView
+from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.session import Session
+from hammerflow.durations import duration_text
+from hammerflow.jobs.retention import KEPT_STATES, Lifetimes
+from hammerflow.options.checks import lifetime
+from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.retention import DeclaredLifetimes, Walk
+from hammerflow.stores.store import Store
+from hammerflow.text import counted
+
+__all__ = ["command"]
+
+_CHECK = lifetime()
+#: As the setting, but ``never`` stays a word: None means here that the flag was not given.
+_LIFETIME = dataclasses.replace(
+    _CHECK, read=lambda value: "never" if (found := _CHECK.read(value)) is None else found
+)
+
+
+@click.group("archive")
+def command() -> None:
+    """Show and change how long ended jobs are kept, and remove those whose time is over."""
+
+
+def _lifetime_options(target: Any) -> Any:
+    for state in reversed(KEPT_STATES):
+        target = checked(
+            f"--{state}", check=_LIFETIME, metavar="DURATION",
+            help=f"Keep {state} jobs of the queue for so long: 12h, 7d, seconds, or never.",
+        )(target)  # fmt: skip
+    return target
+
+
+@command.command("policy")
+@name_option("--queue", help="Change what holds for this queue.")
+@_lifetime_options
+@flag("--reset", help="Forget what was set for the queue.")
+@shared
+def policy(session: Session, queue: str | None, reset: bool, **given: float | str | None) -> None:
+    """Show how long ended jobs are kept, or set it for a queue.
+
+    What is set for a queue wins over a task's retention=, and that over the settings. Workers
+    follow within a minute.
+
+    \b
+    Examples:
+      hammerflow archive policy
+      hammerflow archive policy --queue mail --completed 12h --failed never
+    """
+    changes = {
+        state: None if value == "never" else value
+        for state, value in given.items()
+        if value is not None
+    }
+    if queue is None and (changes or reset):
+        raise click.UsageError("name the queue to change: --queue NAME")
+    if changes and reset:
+        raise click.UsageError("give durations or --reset, not both")
+    with session.store() as store:
+        if queue is not None:
+            check_queue(session, store, queue)
+            if changes or reset:
+                _set(store, queue, changes)  # type: ignore[arg-type]  # texts are gone
+        session.show_list(_policies(session, store, queue), _POLICIES, empty="")
+
+
+def _set(store: Store, queue: str, changes: Lifetimes) -> None:
+    """Change some lifetimes of a queue; none of them means all are forgotten."""
+    found = {each.name: each.lifetimes for each in store.retention.declared() if _is_queue(each)}
+    before = found.get(queue, {}) if changes else {}
+    store.retention.keep_queue(queue, {**before, **changes})
+
+
+def _is_queue(declared: DeclaredLifetimes) -> bool:
+    return declared.kind == "queue"
+
+
+def _policies(session: Session, store: Store, queue: str | None) -> Sequence[DeclaredLifetimes]:
+    declared = store.retention.declared()
+    if queue is not None:
+        mine = [each for each in declared if _is_queue(each) and each.name == queue]
+        return mine or [DeclaredLifetimes("queue", queue, {})]
+    return [DeclaredLifetimes("settings", "", session.settings.retention), *declared]
+
+
+def _policy_row(each: DeclaredLifetimes) -> Sequence[Any]:
+    return (each.kind, each.name, *(_shown(each.lifetimes, state) for state in KEPT_STATES))
+
+
+def _shown(lifetimes: Mapping[str, float | None], state: str) -> str:
+    if state not in lifetimes:
+        return ""
+    seconds = lifetimes[state]
+    return "never" if seconds is None else duration_text(seconds)
+
+
+_POLICIES = TableView(
+    ("of", "name", *KEPT_STATES), _policy_row, lambda each: each._asdict()
+)  # fmt: skip
+
+
+@command.command("run")
+@flag("--dry-run", help="Count the jobs, and remove none.")
+@flag("--yes", help="Do not ask.")
+@shared
+def run(session: Session, dry_run: bool, yes: bool) -> None:
+    """Remove the ended jobs whose time is over, at once and at full speed.
+
+    Workers do the same, slowly. What a job, workflow or retry may still read stays.
+    """
+    with session.store() as store:
+        found = _walk(session, store, Walk(is_trial=True))
+        if dry_run:
+            session.tell({"due": found}, f"{counted(found, 'job')} would be removed")
+            return
+        if found:
+            confirm(session, f"remove {counted(found, 'ended job')}", yes=yes)
+        removed = _walk(session, store, Walk()) if found else 0
+    session.tell({"removed": removed}, f"removed {counted(removed, 'ended job')}")
+
+
+def _walk(session: Session, store: Store, walk: Walk) -> int:
+    policy = store.retention.policy(session.settings.retention)
+    while not walk.is_over:
+        store.retention.step(walk, policy)
+    return walk.removed
+
+
+@command.command("stats")
+@shared
+def stats(session: Session) -> None:
+    """Show what the removal of ended jobs has done, and how large the tables are.
+
+    Numbers of rows are the database's estimates.
+    """
+    with session.store() as store:
+        progress, sizes = store.retention.progress(), Diagnostics(store.database).sizes()
+    total = sum(table.size for table in sizes)
+    as_json = {
+        "removed": progress.removed if progress else 0,
+        "walked_at": progress and progress.walked_at,
+        "is_walking": progress is not None and progress.position is not None,
+        "bytes": total, "tables": [table._asdict() for table in sizes if table.name],
+    }  # fmt: skip
+    facts = {
+        "removed": counted(progress.removed if progress else 0, "job"),
+        "last walk": progress.walked_at or "not over yet" if progress else "no worker has begun",
+        "size": f"{total / 2**20:,.1f} MiB",
+    }
+    rows = [
+        (table.name, f"{table.size / 2**20:,.1f}", f"{table.rows:,}")
+        for table in sizes
+        if table.rows is not None
+    ]
+    session.show_facts(as_json, facts, (("table", "MiB", "rows"), rows))

@@ -1,0 +1,121 @@
+"""``hammerflow job edit`` and ``job purge``: change a job that did not complete, remove others."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import click
+
+from hammerflow.app import Hammerflow
+from hammerflow.cli import options
+from hammerflow.cli.calls import check_task, parsed_json
+from hammerflow.cli.confirming import confirm
+from hammerflow.cli.ids import get_job
+from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.session import Session
+from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.errors import HammerflowError
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import Job
+from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter
+from hammerflow.stores.retention import Walk
+from hammerflow.stores.store import Store
+from hammerflow.text import counted, user_at_host
+
+__all__ = ["edit", "purge"]
+
+
+@click.command("edit")
+@options.job_argument
+@options.json_option("--args", "args_text", help="The new positional arguments, as a list.")
+@options.json_option("--kwargs", "kwargs_text", help="The new keyword arguments, as an object.")
+@options.shared
+def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str | None) -> None:
+    """Change the arguments of a job that is waiting, scheduled or parked, or did not complete.
+
+    They are checked as those of a new call are. An option that is left out changes nothing. A
+    unique key stays, also where it was made from the arguments.
+
+    \b
+    Example:
+      hammerflow -A shop:app job edit 0193 --args '[3, 4]'
+    """
+    if args_text is None and kwargs_text is None:
+        raise click.UsageError("give --args, --kwargs or both")
+    with contextlib.closing(session.app) as app:
+        job = get_job(app.store, job_id)
+        check_task(app, job.task)
+        args, kwargs = app.codec.decode_call(app.store.jobs.args(job.id.bytes) or b"")
+        if args_text is not None:
+            args = parsed_json(app, args_text, list, "--args")
+        if kwargs_text is not None:
+            kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
+        encoded = _encoded(app, job, args, kwargs)
+        app.store.dead_letters.edit(job.id.bytes, encoded, user_at_host())
+    session.tell({"id": job.id, "edited": True}, f"the arguments of job {job.id} were changed")
+
+
+def _encoded(app: Hammerflow, job: Job, args: Any, kwargs: Any) -> bytes:
+    """The arguments as they are stored; refused if they do not fit the function."""
+    if "each" in job.options:
+        raise HammerflowError(f"job {job.id} is a mapped call, whose arguments are in its options")
+    task, source = app.tasks[job.task], job.options.get("input_ref")
+    is_errback = isinstance(source, dict) and "failed" in source
+    feeds = 0 if source is None else -1 if is_errback else 1
+    try:
+        signature = app.signature(job.task, args, kwargs)
+        JobFactory(app.tasks, app.codec).check(task, signature, feeds=feeds)
+    except TypeError as error:  # in Python's own words
+        raise click.ClickException(str(error)) from error
+    return app.codec.encode_call(tuple(args), kwargs, task.defaults.serializer)
+
+
+@click.command("purge")
+@options.choice_option("--state", values=KEPT_STATES, help="Only jobs in this end state.")
+@options.only_queue
+@options.name_option("--task", help="Only calls of this task.")
+@options.seconds_option(
+    "--older-than", "age", default=0.0, help="Only jobs that ended so long ago: seconds, 12h, 7d."
+)
+@options.flag("--all", "is_all", help="All ended jobs.")
+@options.flag("--dry-run", help="Count the jobs, and remove none.")
+@options.flag("--yes", help="Do not ask.")
+@options.shared
+def purge(
+    session: Session, state: str | None, queue: str | None, task: str | None, age: float,
+    is_all: bool, dry_run: bool, yes: bool,
+) -> None:  # fmt: skip
+    """Remove ended jobs before their time, with all that is known of them.
+
+    A workflow or spawn tree goes only as a whole: if all of its jobs match. What a job, workflow or
+    retry may still read stays.
+
+    \b
+    Example:
+      hammerflow job purge --state completed --queue mail --older-than 1d
+    """
+    if not (is_all or state or queue or task or age):
+        raise click.UsageError("say which: --state, --queue, --task, --older-than, or --all")
+    wanted = PurgeFilter(
+        frozenset(KEPT_STATES if state is None else [state]), age,
+        None if task is None else name_id(task), None if queue is None else name_id(queue),
+    )  # fmt: skip
+    with session.store() as store:
+        if queue is not None:
+            check_queue(session, store, queue)
+        found = _walked(store, wanted, is_trial=True)
+        if dry_run:
+            session.tell({"matching": found}, f"{counted(found, 'job')} would be removed")
+            return
+        if found:
+            confirm(session, f"remove {counted(found, 'ended job')} for good", yes=yes)
+        removed = _walked(store, wanted) if found else 0
+    session.tell({"removed": removed}, f"removed {counted(removed, 'ended job')}")
+
+
+def _walked(store: Store, wanted: PurgeFilter, *, is_trial: bool = False) -> int:
+    walk = Walk(is_trial=is_trial)
+    while not walk.is_over:
+        store.retention.step(walk, wanted)
+    return walk.removed

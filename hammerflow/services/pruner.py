@@ -1,0 +1,61 @@
+"""Pruner: removes ended jobs whose retention is over, slowly, in turns with the other workers."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import KW_ONLY, dataclass, field
+
+from hammerflow.jobs.retention import Lifetimes
+from hammerflow.stores.retention import Walk
+from hammerflow.stores.store import Store
+from hammerflow.text import counted
+
+__all__ = ["Pruner"]
+
+log = logging.getLogger("hammerflow.retention")
+
+#: Seconds until the turn of a worker that has not noted its end passes to another.
+_HOLD = 30.0
+#: Seconds between two walks over all ended jobs, and between two questions whose turn it is.
+_REST, _ASK = 60.0, 5.0
+#: A page is followed by a pause this many times as long, so that removing takes a tenth of the time
+#: of one connection, however many workers there are.
+_PAUSES = 9.0
+
+
+@dataclass(eq=False)
+class Pruner:
+    """One walk at a time goes over the ended jobs of a database; who ticks when it is due goes on
+    with it, also where another worker has left it."""
+
+    store: Store
+    _: KW_ONLY
+    default: Lifetimes  # of the settings
+    _walk: Walk = field(init=False, default_factory=Walk)
+
+    def tick(self, now: float) -> float:
+        """Do the next page, if it is due and no other worker does it."""
+        retention = self.store.retention
+        if not retention.take_turn(_HOLD):
+            progress = retention.progress()
+            due_in = progress.due_in if progress is not None else 0.0
+            return max(due_in, 0.0) + random.uniform(0.5, 1.0) * _ASK
+        begun = time.monotonic()
+        self._resume()
+        removed = retention.step(self._walk, retention.policy(self.default))
+        pause = _REST if self._walk.is_over else _PAUSES * (time.monotonic() - begun)
+        retention.end_turn(self._walk, removed, pause)
+        if self._walk.is_over and self._walk.removed:
+            log.info("removed %s whose retention was over", counted(self._walk.removed, "job"))
+        return pause
+
+    def _resume(self) -> None:
+        """Go on where the walk under way is, which another worker may have begun."""
+        progress = self.store.retention.progress()
+        position = None if progress is None else progress.position
+        if position is None:
+            self._walk = Walk()
+        elif position != self._walk.position:
+            self._walk = Walk(position)

@@ -1,0 +1,78 @@
+-- Dead letters: jobs that have failed or are parked; their replay, and what undoes it.
+
+-- How a job that a person runs again had ended, or why it was parked (a state of NULL).
+-- name: dead_end
+SELECT d.state, d.attempt, d.reason, NULL
+FROM {done} d {by_primary}
+WHERE d.job_id = :id::uuid
+UNION ALL
+SELECT NULL, p.attempt, p.why, p.detail
+FROM {parked} p {by_primary}
+WHERE p.job_id = :id::uuid
+
+-- The time for which a job may start counts from now on, as it once counted from its enqueueing, or
+-- from the last replay.
+-- name: expires_again
+UPDATE {jobs}
+SET expires_at = {now} + (expires_at - COALESCE(
+  (SELECT max(e.at) FROM {errors} e WHERE e.job_id = {jobs}.id AND e.kind = 'replayed'), created_at))
+WHERE id IN (:ids*uuid)
+  AND expires_at IS NOT NULL
+
+-- name: replays_insert
+INSERT INTO {replays} (operation_id, job_id, at, lease, attempt, state, replayed_by, reason, detail)
+VALUES (:operation_id::uuid, :job_id::uuid, {now}, :lease::integer, :attempt::integer,
+        :state::smallint, :replayed_by::text, :reason::text, :detail::text)
+
+-- name: replay_row
+SELECT lease, attempt, state, reason, detail
+FROM {replays}
+WHERE operation_id = :operation_id::uuid
+  AND job_id = :id::uuid
+
+-- name: replay_delete
+DELETE FROM {replays}
+WHERE operation_id = :operation_id::uuid
+  AND job_id = :id::uuid
+
+-- name: replay_ids
+SELECT job_id
+FROM {replays}
+WHERE operation_id = :operation_id::uuid
+  AND job_id > :after::uuid
+ORDER BY job_id
+LIMIT :n::bigint
+
+-- name: replay_operations_between
+SELECT DISTINCT operation_id
+FROM {replays}
+WHERE operation_id BETWEEN :low::uuid AND :high::uuid
+ORDER BY operation_id
+LIMIT :n::bigint
+
+-- What went wrong last in those of the newest errors whose jobs have failed.
+-- name: dead_failed
+SELECT e.job_id, e.type, COALESCE(t.name, {numbered:task}), d.finished_at
+FROM
+  (SELECT job_id, lease, kind, type FROM {errors} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) e
+JOIN {done} d {by_primary} ON d.job_id = e.job_id AND d.lease = e.lease AND d.state = 5
+JOIN {jobs} j {by_primary} ON j.id = e.job_id
+LEFT JOIN {tasks} t ON t.id = j.task_id
+WHERE e.kind NOT IN ('replayed', 'replaced', 'edited')
+
+-- name: dead_parked
+SELECT j.job_id, j.why, COALESCE(t.name, {numbered:task}), j.at
+FROM
+  (SELECT job_id, why, at, task_id FROM {parked} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) j
+LEFT JOIN {tasks} t ON t.id = j.task_id
+
+-- name: error_kinds
+SELECT kind, lease
+FROM {errors}
+WHERE job_id = :id::uuid
+
+-- The arguments of a job that has not started, or has ended without success.
+-- name: job_edit
+UPDATE {jobs}
+SET args = :args::bytea
+WHERE id = :id::uuid
