@@ -16,14 +16,14 @@ from hammerflow.cli.ids import find_operation, get_job
 from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
 from hammerflow.cli.paging import pages_of, tell_cut
 from hammerflow.cli.queue_names import check_queue
-from hammerflow.cli.session import Session, SessionBackend, user_at_host
+from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.stores.dead_letters import DeadLetter
 from hammerflow.stores.store import Store
-from hammerflow.text import counted
+from hammerflow.text import counted, user_at_host
 
 __all__ = ["command"]
 

@@ -161,8 +161,8 @@ def show_json_list(values: Iterable[Any], *, is_lines: bool = False) -> None:
 
 
 def show_csv(fields: Sequence[str], values: Iterable[Mapping[str, Any]]) -> None:
-    """Print values as they come as CSV (RFC 4180) with a head; what is no text or number is as in
-    JSON.
+    """Print values as they come as CSV (RFC 4180) with a head; anything but texts and numbers
+    is written as JSON.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it, as
     https://owasp.org/www-community/attacks/CSV_Injection advises.

@@ -66,6 +66,17 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "the live workers that have registered its task do not serve its queue {queue}",
         "add it to the queues of a worker: -Q ...,{queue}",
     ),
+    "limit_full": (
+        "{running} of {most} jobs of its limit {target}[ (key {key})] run[: {holders}]",
+        "wait for an end, or run: hammerflow limit set {target} --max N",
+    ),
+    "limit_zero": (
+        "its limit {target} allows no job to run", "run: hammerflow limit set {target} --max N"
+    ),
+    "limit_rate": (
+        "the rate of its limit {target}[ (key {key})] allows the next start at {next_at}",
+        "wait, or run: hammerflow limit set {target} --rate N/m",
+    ),
     "expired_ready": (
         "it expired at {expires_at}, and the next worker that claims it cancels it",
         "enqueue it again with a later expires=",
@@ -153,7 +164,7 @@ class Explanation(NamedTuple):
         return _PART.sub(part, text).format_map(facts)
 
 
-class _Count(int):
+class _Number(int):
     """A number that is written with its noun, singular or plural: ``{count:job is|jobs are}``."""
 
     def __format__(self, nouns: str) -> str:
@@ -163,7 +174,7 @@ class _Count(int):
 def _shown(value: Any) -> Any:
     match value:
         case int():
-            return _Count(value)
+            return _Number(value)
         case datetime():
             return timestamp(value.astimezone())
         case list() | tuple():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hammerflow.jobs.explanation import Explanation
@@ -161,6 +162,21 @@ def _workers(case: _Case) -> Iterator[Explanation]:
         yield case.found("no_worker_for_both")
 
 
+def _limits(case: _Case) -> Iterator[Explanation]:
+    job = case.job
+    if job.state is not JobState.READY:
+        return
+    for limit in case.store.limits.full(job.id.bytes, job.queue, holders=_NAMED):
+        facts: dict[str, Any] = {"target": limit.target, "key": limit.key}
+        if limit.most is not None and limit.running >= limit.most:
+            holders = [uuid.UUID(bytes=id_) for id_ in limit.holders]
+            facts |= {"most": limit.most, "running": limit.running, "holders": holders}
+            yield case.found("limit_full" if limit.most else "limit_zero", **facts)
+        else:
+            next_at = datetime.fromtimestamp(limit.next_at, UTC)
+            yield case.found("limit_rate", next_at=next_at, **facts)
+
+
 def _expiry(case: _Case) -> Iterator[Explanation]:
     if expires_at := case.store.database.dialect.instant(case.place[2]):
         yield case.found("expired_ready", expires_at=expires_at)
@@ -230,7 +246,7 @@ def _ended(case: _Case) -> Iterator[Explanation]:
 
 
 #: What a claim asks of a ready job, in its order.
-_CLAIM: Sequence[Probe] = (_pauses, _workers, _expiry)
+_CLAIM: Sequence[Probe] = (_pauses, _workers, _limits, _expiry)
 _PROBES: Mapping[JobState, Sequence[Probe]] = {
     JobState.WAITING: (_paused_workflow, _dependencies),
     JobState.SCHEDULED: (_due_time, *_CLAIM),

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
-from hammerflow.jobs.limit import Limit, key_of, queue_limit
+from hammerflow.jobs.limit import Limit, key_id, key_of, lane_of, queue_limit
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.text import storable
 
-__all__ = ["LimitStatus", "Limits"]
+__all__ = ["FullLimit", "LimitStatus", "Limits"]
 
 
 #: Keys that one worker forgets as it starts.
@@ -43,6 +43,25 @@ class LimitStatus:
     next_start: float
     set_by: str | None
     set_at: datetime | None
+
+
+class FullLimit(NamedTuple):
+    """A limit that allows a job no start now.
+
+    Attributes:
+        target: ``task:NAME`` or ``queue:NAME``.
+        key: of the job; empty where the limit has no keys.
+        most: how many may run at a time; None where only the rate is limited.
+        next_at: when the rate allows the next start, in seconds since 1970.
+        holders: ids of some that run.
+    """
+
+    target: str
+    key: str
+    most: int | None
+    running: int
+    next_at: float
+    holders: Sequence[bytes]
 
 
 class Limits:
@@ -122,6 +141,32 @@ class Limits:
             return holds
 
         return self._database.unit(work)
+
+    def full(self, job_id: bytes, queue: str, *, holders: int) -> Sequence[FullLimit]:
+        """The limits of a ready job that allow no start now.
+
+        Args:
+            holders: how many of the jobs that hold its places are named.
+        """
+        queue_id, rows = name_id(queue), self._database.rows
+        own = [key_of(lane) for _, lane in rows("job_lanes", ids=[job_id]) if lane is not None]
+        of_queue = key_id(queue_limit(queue_id), "")
+        running = _by_key(rows("limit_running"))
+        found = []
+        for row in rows("limit_keys_named", ids=sorted({*own, of_queue})):
+            id_, target, key, tat, now, spacing, burst, most = row
+            if id_ == of_queue:
+                count = int(rows("limit_running_in", queue_id=queue_id)[0][0])
+                held = rows("limit_holders_in", queue_id=queue_id, n=holders)
+            else:
+                count = running[id_]
+                lanes = [lane_of(id_, priority) for priority in range(5)]
+                held = rows("limit_holders", lanes=lanes, n=holders)
+            next_at = float(tat) - (burst - 1) * spacing if spacing else 0.0
+            if next_at > float(now) or (most is not None and count >= most):
+                ids = [holder for (holder,) in held]
+                found.append(FullLimit(target, key, most, count, next_at, ids))
+        return found
 
     def list(self) -> Sequence[LimitStatus]:
         """All limits with their keys that are in use; it counts what waits, so it is slow."""

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow
+from hammerflow.ids import name_id
 from hammerflow.jobs.job import Job
+from hammerflow.jobs.limit import RATE, Limit
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked, Retrying, Snoozed, Suspected
 from hammerflow.stores.explain import explain, reasons
 from tests.cli.conftest import WORKER, Run, claim, settle, spawn_album
@@ -207,6 +209,31 @@ def sweep(app: Hammerflow) -> None:
     serve_all(app)
 
 
+def limited(app: Hammerflow, limit: Limit) -> Job:
+    """The second of two jobs that a claim has met since they have a limit."""
+    _, job = a_job(app), a_job(app)
+    app.store.limits.give("task", "shop.add", limit, by="ann@here")
+    ids = [name_id("shop.add")]
+    app.store.jobs.claim(WORKER, queue="default", task_ids=ids, limit=9, thorough=True)
+    return app.job(job.id)
+
+
+def full(app: Hammerflow) -> Job:
+    return limited(app, Limit(None, 1))
+
+
+def forbidden(app: Hammerflow) -> Job:
+    return limited(app, Limit(None, 0))
+
+
+def slowed(app: Hammerflow) -> Job:
+    return limited(app, Limit(RATE.read("1/h"), None))
+
+
+def lift(app: Hammerflow) -> None:
+    app.store.limits.give("task", "shop.add", Limit(RATE.read("999/s burst 9"), 9), by="ann@here")
+
+
 CASES: list[tuple[Prepare, str, str, Remove]] = [
     (second, "queued", "1 job is ahead of it in its queue default; workers that", claim_first),
     (a_job, "next", "it is the next of its queue default", lambda app: None),
@@ -220,6 +247,9 @@ CASES: list[tuple[Prepare, str, str, Remove]] = [
     (later, "due_later", "is scheduled: it is due at 20", elapse),
     (retrying, "retry_later", "attempt 1 has failed: shop.errors.AlbumMissing: no such", elapse),
     (snoozing, "snoozed", "as its body has raised Snooze", elapse),
+    (full, "limit_full", "1 of 1 jobs of its limit task:shop.add run: ", lift),
+    (forbidden, "limit_zero", "its limit task:shop.add allows no job to run", lift),
+    (slowed, "limit_rate", "the rate of its limit task:shop.add allows the next start at 20", lift),
     (expired, "expired_ready", "the next worker that claims it cancels it", lambda app: None),
     (parked, "parked", "it is parked as undecodable: ", retry_all),
     (failed, "failed", "for good at 20", retry_all),
@@ -287,7 +317,7 @@ def test_a_result_explains_itself(embedded_shop: Hammerflow) -> None:
     result.cancel("no longer needed")
     assert "its worker was told to stop it (no longer needed)" in result.explain()
     settle(embedded_shop, [claimed], Completed(None))
-    assert f"job {result.id} is completed: it completed at 20" in asyncio.run(result.aexplain())
+    assert f"job {result.id} is cancelled: it was cancelled at 20" in asyncio.run(result.aexplain())
 
 
 def test_a_job_that_runs_or_has_ended_has_no_obstacle(shop: Hammerflow) -> None:

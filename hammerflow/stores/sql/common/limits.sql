@@ -152,6 +152,24 @@ GROUP BY priority_order
 SELECT id, limit_id, name, tat - {epoch}
 FROM {limit_keys}
 
+-- name: limit_keys_named
+SELECT k.id, m.target, k.name, k.tat, {epoch}, m.spacing, m.burst, m.max_running
+FROM {limit_keys} k {by_primary}
+JOIN {limits} m ON m.id = k.limit_id
+WHERE k.id IN (:ids*bigint)
+
+-- name: limit_holders
+SELECT job_id
+FROM {leases}
+WHERE priority_order IN (:lanes*bigint)
+LIMIT :n::bigint
+
+-- name: limit_holders_in
+SELECT job_id
+FROM {leases}
+WHERE queue_id = :queue_id::bigint
+LIMIT :n::bigint
+
 -- Keys of which nothing is known but their names: a claim that meets one writes it again.
 -- name: limit_keys_idle
 SELECT id
