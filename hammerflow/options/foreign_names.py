@@ -24,7 +24,7 @@ _BACKOFF = _is("backoff", "use backoff, for example backoff=constant(30) or expo
 _START = (("delay", "use delay"), ("countdown", "use countdown or eta"))
 _RESULT = _is("store_result", "use store_result=False")
 _CURRENT = _no("call current_job() inside the function instead")
-_LATER = _no("hammerflow does not have it yet")
+_OF_TASK = _no("give it to the task, as @app.task(...) takes it")
 _ALWAYS = _no("leave it out: jobs are always acknowledged after they have run")
 _METADATA = (("headers", "use headers"), ("metadata", "use metadata"))
 
@@ -40,7 +40,7 @@ ADVICE: Mapping[str, Advice] = {
     "dont_autoretry_for": _is("no_retry_on"),
     "ignore_result": _RESULT,
     "max_retries": _ATTEMPTS,
-    "rate_limit": _LATER,
+    "rate_limit": _OF_TASK,
     "reject_on_worker_lost": _ALWAYS,
     "retry_backoff": _BACKOFF,
     "retry_backoff_max": _is("backoff", "use backoff, for example exponential(1, max=600)"),
@@ -57,6 +57,7 @@ ADVICE: Mapping[str, Advice] = {
     # Dramatiq, Huey, RQ, Procrastinate, Oban, arq, django.tasks
     "actor_name": _is("name"),
     "at_front": _is("priority", "use priority=Priority.CRITICAL"),
+    "concurrency_limit": _is("max_concurrency"),
     "context": _CURRENT,
     "depends_on": _no("use a workflow, or signature.depends_on(...)"),
     "enqueue_in": _is("delay"),
@@ -65,7 +66,7 @@ ADVICE: Mapping[str, Advice] = {
     "keep_result": _is("result_ttl"),
     "max_age": _is("expires"),
     "max_backoff": _BACKOFF,
-    "max_concurrency": _LATER,
+    "max_concurrency": _OF_TASK,
     "max_tries": _is("max_attempts"),
     "meta": _METADATA,
     "min_backoff": _BACKOFF,

@@ -142,7 +142,7 @@ def test_what_means_the_same_is_taken(
         ("acks_late", "leave it out"),
         ("ignore_result", "use store_result=False"),
         ("queue_name", "use queue"),
-        ("rate_limit", "hammerflow does not have it yet"),
+        ("concurrency_limit", "use max_concurrency"),
         ("max_attempt", "did you mean max_attempts?"),
     ],
 )
@@ -159,6 +159,10 @@ def test_an_option_of_a_call_has_its_own_names_and_advice(offline: SimpleNamespa
     for call in (offline.add.options, offline.add.s().set, offline.add.apply_async):
         with pytest.raises(TypeError, match=r"has no option 'task_id': use job_id"):
             call(task_id="x")
+    with pytest.raises(
+        TypeError, match=r"no option 'rate_limit': give it to the task, as @app.task"
+    ):
+        offline.add.options(rate_limit="1/s")
     with pytest.raises(TypeError, match="it takes queue, priority"):
         offline.add.options(zzz=1)
 
