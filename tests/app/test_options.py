@@ -112,7 +112,7 @@ def test_help_shows_every_option(subject: Any, options: tuple[Option, ...]) -> N
     ("described", "holder"), [(OPTIONS, TaskOptions()), (SPAWN_OPTIONS, SpawnConfig())]
 )
 def test_described_defaults_are_those_that_hold(described: tuple[Option, ...], holder: Any) -> None:
-    in_words = {"name", "backoff", "retry_on", "serializer"}
+    in_words = {"name", "backoff", "retry_on", "serializer", "retention"}
     for option in described:
         if option.name not in in_words:
             held = getattr(holder, option.name)
@@ -123,7 +123,7 @@ def test_described_defaults_are_those_that_hold(described: tuple[Option, ...], h
 def test_described_settings_have_the_defaults_of_the_fields() -> None:
     for option in SETTINGS:
         held = getattr(Settings(), option.name)
-        shown = f"{held:g}" if isinstance(held, float) else str(held)
+        shown = f"{held:.10g}" if isinstance(held, float) else str(held)
         if option.name != "database":  # its path is absolute
             assert option.default.strip('"') in (shown, "the app's name")
 

@@ -165,7 +165,7 @@ def test_cancels_race_with_claims_and_settles(desk: Desk) -> None:
 
 
 #: Races in the suite; 10 000 take 90 s a database: HAMMERFLOW_TEST_RACES=10000.
-RACES = int(os.environ.get("HAMMERFLOW_TEST_RACES", "300"))
+RACES = int(os.environ.get("HAMMERFLOW_TEST_RACES", "80"))
 
 
 def test_the_answer_of_a_cancel_holds_against_a_settle(desk: Desk) -> None:

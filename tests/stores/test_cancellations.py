@@ -15,7 +15,7 @@ from tests.support.waiting import until
 
 LIVE = ("waiting", "scheduled", "ready", "leases", "parked")
 #: Children of a tree in the suite; 50 000 take a minute a database: HAMMERFLOW_TEST_CHILDREN=50000.
-CHILDREN = int(os.environ.get("HAMMERFLOW_TEST_CHILDREN", "2000"))
+CHILDREN = int(os.environ.get("HAMMERFLOW_TEST_CHILDREN", "700"))
 
 
 def live(desk: Desk) -> int:
