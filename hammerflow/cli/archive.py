@@ -113,7 +113,7 @@ _POLICIES = TableView(
 
 
 @command.command("run")
-@flag("--dry-run", help="Count the jobs, and remove none.")
+@flag("--dry-run", help="Count the jobs, and change nothing.")
 @flag("--yes", help="Do not ask.")
 @shared
 def run(session: Session, dry_run: bool, yes: bool) -> None:

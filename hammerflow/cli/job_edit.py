@@ -79,7 +79,7 @@ def _encoded(app: Hammerflow, job: Job, args: Any, kwargs: Any) -> bytes:
     "--older-than", "age", default=0.0, help="Only jobs that ended so long ago: seconds, 12h, 7d."
 )
 @options.flag("--all", "is_all", help="All ended jobs.")
-@options.flag("--dry-run", help="Count the jobs, and remove none.")
+@options.flag("--dry-run", help="Count the jobs, and change nothing.")
 @options.flag("--yes", help="Do not ask.")
 @options.shared
 def purge(
