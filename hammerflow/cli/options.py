@@ -87,7 +87,7 @@ def checked(
     return click.option(*names, type=Checked(check), metavar=metavar, help=shown, **more)
 
 
-_NUMBERS = ("N", "SECONDS", "HOURS", "MIB")
+_NUMBERS = ("N", "N[:MAX]", "DURATION", "INTERVAL", "SECONDS", "HOURS", "MIB")
 
 flag = partial(click.option, is_flag=True)
 json_option = partial(checked, check=text(10_000_000), metavar="JSON")

@@ -197,7 +197,7 @@ class Claims:
         turn.note(plain, rest)
         if rest := rest - len(plain):
             found += lanes.claim(key, wanted, rest, _ORDERS[split:])
-        if not found and (turn.is_lanes or len(plain) < limit):  # all lanes had their turn
+        if not found and (split > turn.worst or len(plain) < limit):  # all lanes had their turn
             lanes.end(key, others=took)
         return sorted(found + plain, key=_order)
 

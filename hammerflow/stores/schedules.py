@@ -305,15 +305,17 @@ class Schedules(Verbs):
             return Declared(holds=True)
 
         def work(tx: Tx) -> Declared:
-            tx.many("schedule_set_ensure", [(app_id, 0)])
+            tx.many("schedule_set_ensure", [(app_id, 0, 0)])
             tx.rows("schedule_sets_lock", app_id=app_id)
-            known = [row[0] for row in tx.rows("schedule_sets_of", app_id=app_id)]
+            turns = dict(tx.rows("schedule_sets_of", app_id=app_id))
+            known = list(turns)
             if known and known[0] == version:
                 return Declared(holds=True)
             if version in known and is_live(known[0]):
                 return Declared(holds=False)
             tx.run("schedule_set_drop", app_id=app_id, version=version)
-            tx.many("schedule_set_ensure", [(app_id, version)])
+            turn = max(turns.values(), default=0) + 1
+            tx.many("schedule_set_ensure", [(app_id, version, turn)])
             return self._follow(tx, app, definitions)
 
         return self._database.unit(work)

@@ -131,7 +131,9 @@ def leaves_of(command: click.Command) -> list[tuple[str, click.Command]]:
     if not isinstance(command, click.Group):
         return [("", command)]
     own: list[tuple[str, click.Command]] = [("", command)] if command.invoke_without_command else []
-    return [*own, *command.commands.items()]
+    for name, inner in command.commands.items():
+        own += [(f"{name} {words}".strip(), leaf) for words, leaf in leaves_of(inner)]
+    return own
 
 
 def test_every_command_has_help_and_json(run: Run) -> None:
@@ -153,12 +155,13 @@ def test_help_shows_the_range_of_each_number(run: Run) -> None:
     for name in COMMANDS:
         command = importlib.import_module(f"hammerflow.cli.{name}").command
         for leaf, each in leaves_of(command):
-            shown = " ".join(run(*filter(None, (name, leaf)), "--help").out.split())
+            shown = " ".join(run(name, *leaf.split(), "--help").out.split())
             for option in each.params:
                 assert not isinstance(option.type, click.types.IntParamType), option.name
                 assert not isinstance(option.type, click.types.FloatParamType), option.name
-                if isinstance(option.type, Checked) and option.type.check.type != "str":
-                    bounds = option.type.check.bounds
+                check = option.type.check if isinstance(option.type, Checked) else None
+                if check is not None and {"int", "float"} & {*check.type.split(" | ")}:
+                    bounds = check.bounds
                     assert not bounds or f"[{bounds}]" in shown, (name, leaf, option.name)
                     count += bool(bounds)
     assert count > 15

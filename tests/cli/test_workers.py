@@ -121,7 +121,7 @@ def test_only_a_running_job_has_a_stack(run: Run, embedded_shop: Hammerflow) -> 
     ("args", "words"),
     [
         ("lst", "No such command 'lst'. Did you mean 'list'?"),
-        ("--childrn 2", "No such option '--childrn'. Did you mean '--children'?"),
+        ("--until-empt", "No such option '--until-empt'. Did you mean '--until-empty'?"),
         ("-c 2 list", "--children is for a worker that is started: leave 'list' out"),
         ("--until-empty", "--until-empty goes with --burst"),
         ("-c 0", "--children"),

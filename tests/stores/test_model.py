@@ -288,6 +288,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def empty(self) -> None:
         for desk in self.desks:
+            for pause in desk.store.pauses.list():
+                desk.store.queues.resume(pause.name)
             for table in TABLES:
                 desk.sql(f"DELETE FROM {{{table}}}")
             desk.store.names.queues.clear()

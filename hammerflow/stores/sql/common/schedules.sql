@@ -145,16 +145,17 @@ WHERE app_id = :app_id::bigint
   AND version = 0
 {for_update}
 
+-- The version that was declared last comes first.
 -- name: schedule_sets_of
-SELECT version
+SELECT version, turn
 FROM {schedule_sets}
 WHERE app_id = :app_id::bigint
   AND version <> 0
-ORDER BY declared_at DESC
+ORDER BY turn DESC
 
 -- name: schedule_set_ensure
-INSERT INTO {schedule_sets} (app_id, version, declared_at)
-VALUES (:app_id::bigint, :version::bigint, {now})
+INSERT INTO {schedule_sets} (app_id, version, turn, declared_at)
+VALUES (:app_id::bigint, :version::bigint, :turn::integer, {now})
 ON CONFLICT DO NOTHING
 
 -- name: schedule_set_drop

@@ -4,6 +4,6 @@ VALUES (:schedule_id::bigint, :tick::timestamptz, {now}, :outcome::text, :run::u
 ON DUPLICATE KEY UPDATE schedule_id = schedule_id
 
 -- name: schedule_set_ensure
-INSERT INTO {schedule_sets} (app_id, version, declared_at)
-VALUES (:app_id::bigint, :version::bigint, {now})
+INSERT INTO {schedule_sets} (app_id, version, turn, declared_at)
+VALUES (:app_id::bigint, :version::bigint, :turn::integer, {now})
 ON DUPLICATE KEY UPDATE app_id = app_id

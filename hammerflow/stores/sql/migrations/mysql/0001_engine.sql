@@ -93,7 +93,7 @@ CREATE TABLE IF NOT EXISTS {schedule_ticks} (
   run BINARY(16), missed BIGINT NOT NULL, detail TEXT, PRIMARY KEY (schedule_id, tick),
   KEY {prefix}schedule_ticks_tick (tick)) {table};
 CREATE TABLE IF NOT EXISTS {schedule_sets} (
-  app_id BIGINT NOT NULL, version BIGINT NOT NULL, declared_at DATETIME(6) NOT NULL,
+  app_id BIGINT NOT NULL, version BIGINT NOT NULL, declared_at DATETIME(6) NOT NULL, turn INTEGER NOT NULL,
   PRIMARY KEY (app_id, version)) {table};
 CREATE TABLE IF NOT EXISTS {retention} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
   position BINARY(16), removed BIGINT NOT NULL, walked_at DATETIME(6)) {table};

@@ -99,7 +99,7 @@ CREATE TABLE {schedule_ticks} (schedule_id bigint NOT NULL, tick timestamptz NOT
   outcome text NOT NULL, run uuid, missed bigint NOT NULL, detail text, PRIMARY KEY (schedule_id, tick));
 CREATE INDEX {prefix}schedule_ticks_tick ON {schedule_ticks} (tick);
 -- The versions of an app's schedules: the one that was declared last holds. Version 0 is a lock.
-CREATE TABLE {schedule_sets} (app_id bigint NOT NULL, version bigint NOT NULL, declared_at timestamptz NOT NULL,
+CREATE TABLE {schedule_sets} (app_id bigint NOT NULL, version bigint NOT NULL, declared_at timestamptz NOT NULL, turn integer NOT NULL,
   PRIMARY KEY (app_id, version));
 -- One row: who removes ended jobs next, and how far the walk has come.
 CREATE TABLE {retention} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, walked_at timestamptz,

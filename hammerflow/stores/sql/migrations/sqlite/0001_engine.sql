@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS {schedule_ticks} (
   missed INTEGER NOT NULL, detail TEXT, PRIMARY KEY (schedule_id, tick)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {prefix}schedule_ticks_tick ON {schedule_ticks} (tick);
 CREATE TABLE IF NOT EXISTS {schedule_sets} (
-  app_id INTEGER NOT NULL, version INTEGER NOT NULL, declared_at REAL NOT NULL,
+  app_id INTEGER NOT NULL, version INTEGER NOT NULL, declared_at REAL NOT NULL, turn INTEGER NOT NULL,
   PRIMARY KEY (app_id, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {retention} (
   id INTEGER PRIMARY KEY, due_at REAL NOT NULL, position BLOB, removed INTEGER NOT NULL, walked_at REAL);
