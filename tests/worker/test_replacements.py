@@ -174,4 +174,4 @@ def test_reloads_beside_a_long_job_keep_few_fork_servers(sqlite_shop: Shop, plai
         assert {job.get(timeout=20) for job in jobs} == {str(gate)}
         worker.wait_for_log("imported the app", 6)
         until("the retired ones have ended", lambda: len(_fork_servers(worker)) == 1)
-        assert len(worker.children()) == 1
+        until("the new one has its child", lambda: len(worker.children()) == 1)
