@@ -187,10 +187,7 @@ class JobFactory:
             name = checked_name(name, "the task of a signature")
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
-        limit_id = limit_key = None
-        if task is not None and task.limit is not None:
-            limit_key = "" if defaults.limit_key is None else _key(task, args, kwargs, given, feeds)
-            limit_id = key_id(name_id(name), limit_key)
+        limit_id, limit_key = _limit_of(task, args, kwargs, given, feeds)
         if not given and parent is None:
             job = NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
@@ -258,19 +255,22 @@ def _fed(
     return (None,) * first + args
 
 
-def _key(
-    task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], given: CallOptions,
-    feeds: int,
-) -> str:  # fmt: skip
-    """The key of a call of a task that has a limit for each key."""
-    rule = task.defaults.limit_key
-    if EACH in given:
+def _limit_of(
+    task: Task[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any],
+    given: CallOptions, feeds: int,
+) -> tuple[int | None, str | None]:  # fmt: skip
+    """The number and the words of the key under which a call is limited, if it is."""
+    if task is None or task.limit is None:
+        return None, None
+    key, rule = "", task.defaults.limit_key
+    if rule is not None and EACH in given:
         raise ConfigError(
             f"task {task.name} has a limit_key, and map(), starmap() or chunks() would put calls "
             "with several keys into one job: send a group of its signatures"
         )
-    assert rule is not None
-    return key_of_call(task.fn, task.name, rule, _fed(task, args, kwargs, feeds), kwargs)
+    if rule is not None:
+        key = key_of_call(task.fn, task.name, rule, _fed(task, args, kwargs, feeds), kwargs)
+    return key_id(name_id(task.name), key), key
 
 
 def one_signature(value: Any) -> Signature:
