@@ -106,7 +106,7 @@ def hard_timeout(seconds: float) -> Failure:
 
 def memory_limit_exceeded(limit: int, taken: int) -> Failure:
     """The body, with what it has started, took more memory than its limit; both in bytes."""
-    mebibytes = f"{taken / (1 << 20):.0f} MiB of memory, more than the {limit / (1 << 20):.0f} MiB"
+    mebibytes = f"{taken / (1 << 20):.4g} MiB of memory, more than the {limit / (1 << 20):.4g} MiB"
     text = f"it took {mebibytes} of its memory_limit, and was stopped"
     return Failure("failed", "MemoryLimitExceeded", text, "")
 
