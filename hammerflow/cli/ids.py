@@ -83,8 +83,9 @@ def _find(
 ) -> bytes:
     digits = text.replace("-", "").lower()
     if not re.fullmatch(f"[0-9a-f]{{{_SHORTEST},{_WHOLE}}}", digits):
+        article = "an" if noun[0] in "aeiou" else "a"
         raise JobNotFound(
-            f"{text!r} is not a {noun} id: give the id or at least its first {_SHORTEST} "
+            f"{text!r} is not {article} {noun} id: give the id or at least its first {_SHORTEST} "
             "hexadecimal digits"
         )
     low, high = (bytes.fromhex(digits.ljust(_WHOLE, filler)) for filler in "0f")
