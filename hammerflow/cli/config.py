@@ -40,7 +40,7 @@ def command() -> None:
     """Show the settings, where each comes from, and set them in hammerflow.toml.
 
     A keyword of Hammerflow(...) wins over the environment, which wins over the file; keywords count
-    where -A names the app. Passwords are shown as ***.
+    where -A names the app. Passwords are hidden.
     """
 
 

@@ -129,7 +129,7 @@ def create(
 
     \b
     Examples:
-      hammerflow -A shop:app schedule create nightly shop.clean --cron "0 2 * * *" --tz Europe/Berlin
+      hammerflow -A shop:app schedule create nightly shop.clean --cron "0 2 * * 1-5" --tz Europe/Berlin
       hammerflow -A shop:app schedule create pulse shop.ping --every 5m --overlap skip
     """  # noqa: E501
     when = _when(cron, every)
@@ -165,7 +165,7 @@ def update(
 
     \b
     Example:
-      hammerflow schedule update nightly --cron "0 3 * * *" --misfire skip
+      hammerflow schedule update nightly --cron "0 3 * * 1-5" --misfire skip
     """
     given = {option: value for option, value in options.items() if value is not None}
     when = _when(cron, every)
