@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from hammerflow.cli.confirming import confirm
+from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import checked, flag, name_option, shared
 from hammerflow.cli.output import TableView
-from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.session import Session
 from hammerflow.durations import duration_text
 from hammerflow.jobs.retention import KEPT_STATES, Lifetimes

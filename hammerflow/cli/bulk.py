@@ -14,7 +14,7 @@ import click
 
 from hammerflow.cli import output
 from hammerflow.cli.confirming import confirm
-from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
 from hammerflow.jobs.job import JobState
 from hammerflow.stores.cancellations import Told

@@ -14,8 +14,8 @@ from hammerflow.cli import job_view, options, output
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.ids import find_operation, get_job
 from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
+from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.paging import pages_of, tell_cut
-from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import new_id

@@ -18,8 +18,8 @@ from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
+from hammerflow.cli.known_names import check_queue, warn_of_queue
 from hammerflow.cli.paging import Page, show_listing
-from hammerflow.cli.queue_names import check_queue, warn_of_queue
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import DependencyStatus, JobState, Priority

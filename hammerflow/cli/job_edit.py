@@ -12,7 +12,7 @@ from hammerflow.cli import options
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.ids import get_job
-from hammerflow.cli.queue_names import check_queue
+from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.errors import HammerflowError

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, checked, shared
 from hammerflow.cli.output import TableView
-from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.limit import MAX_RUNNING, RATE, Limit, Rate

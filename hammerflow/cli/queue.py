@@ -8,8 +8,8 @@ from functools import partial
 import click
 
 from hammerflow.cli.confirming import confirm
+from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, flag, shared, text_option
-from hammerflow.cli.queue_names import check_queue
 from hammerflow.cli.queue_view import QUEUES, STATS, count_text, figures_of, health_of
 from hammerflow.cli.session import Session
 from hammerflow.ids import name_id

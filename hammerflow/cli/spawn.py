@@ -10,8 +10,8 @@ from hammerflow.cli import options, output, spawn_view
 from hammerflow.cli.exit import INTERRUPTED
 from hammerflow.cli.ids import find_job, get_job
 from hammerflow.cli.job_view import error_notes, jobs_by_id
+from hammerflow.cli.known_names import warn_of_queue
 from hammerflow.cli.paging import MOST, tell_cut
-from hammerflow.cli.queue_names import warn_of_queue
 from hammerflow.cli.session import Session
 from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.stores.spawns import COUNTED

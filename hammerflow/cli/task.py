@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from hammerflow.cli.known_names import check_task
 from hammerflow.cli.options import argument, flag, shared, text_option
 from hammerflow.cli.output import TableView
 from hammerflow.cli.pause_view import paused_text
 from hammerflow.cli.session import Session
-from hammerflow.cli.task_names import check_task
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs
 from hammerflow.results.pauses import resume as resume_jobs

@@ -1,4 +1,4 @@
-"""Names of queues as people type them: a typo makes no queue."""
+"""Names of queues and tasks as people type them: a typo makes neither."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hammerflow.cli.session import Session
     from hammerflow.stores.store import Store
 
-__all__ = ["check_queue", "refuse_unknown", "warn_of_queue"]
+__all__ = ["check_queue", "check_task", "refuse_unknown", "warn_of_queue"]
 
 
 def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
@@ -26,6 +26,11 @@ def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") 
         ConfigError: names the queues that are spelled alike.
     """
     refuse_unknown("queue", name, store.queues.names() | session.declared_queues, remedy=remedy)
+
+
+def check_task(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
+    """:func:`check_queue` for a task, which the database or the imported app must know."""
+    refuse_unknown("task", name, store.tasks.names() | session.declared_tasks, remedy=remedy)
 
 
 def refuse_unknown(noun: str, name: str, known: Collection[str], *, remedy: str = "") -> None:
