@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from hammerflow.stores.store import Store
 
 __all__ = [
-    "find_job", "find_operation", "find_worker", "find_workflow", "get_job", "page_mark",
+    "find_job", "find_operation", "find_worker", "find_workflow", "get_job", "only_worker",
+    "page_mark",
 ]  # fmt: skip
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
@@ -66,6 +67,20 @@ def find_worker(store: Store, text: str) -> dict[str, Any]:
         raise HammerflowError(f"there is no worker {safe_repr(text)}: see hammerflow worker list")
     ids = ", ".join(str(each["id"]) for each in found[:_CANDIDATES])
     raise HammerflowError(f"more than one worker is meant by {safe_repr(text)}: {ids}")
+
+
+def only_worker(store: Store) -> dict[str, Any]:
+    """The only worker that there is.
+
+    Raises:
+        HammerflowError: there is none, or more than one.
+    """
+    workers = store.workers.list()
+    if len(workers) == 1:
+        return workers[0]
+    if not workers:
+        raise HammerflowError("there are no workers")
+    raise HammerflowError(f"there are {len(workers)} workers: name one of hammerflow worker list")
 
 
 def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | None) -> bytes | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,10 +9,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from hammerflow.cli.asking import WAIT_HELP, ask_worker
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.ids import find_worker, get_job
 from hammerflow.cli.options import argument, flag, job_argument, of_table, seconds_option, shared
 from hammerflow.cli.session import Session
+from hammerflow.cli.worker_pool import pool
 from hammerflow.cli.worker_view import CHILDREN, WORKERS, worker_facts, worker_json
 from hammerflow.early_signals import release_signals
 from hammerflow.errors import HammerflowError
@@ -26,7 +26,6 @@ from hammerflow.worker.options import WORKER_OPTIONS
 
 __all__ = ["command"]
 
-_POLL = 0.05  # seconds between two reads of an answer
 _option = partial(of_table, WORKER_OPTIONS)
 _worker = argument("worker", metavar="WORKER")
 
@@ -58,8 +57,8 @@ def command(session: Session, log_format: str, **options: Any) -> int | None:
     ends it at once. SIGHUP replaces the children by ones with fresh code, SIGUSR1 logs what the
     worker does. With --json the log is JSON.
 
-    With a command, it lists, shows or stops workers that run elsewhere. WORKER is a worker's
-    number, a unique prefix of it, or HOST:PID.
+    With a command, it lists, shows, resizes or stops workers that run elsewhere. WORKER is a
+    worker's number, a unique prefix of it, or HOST:PID.
 
     \b
     Examples:
@@ -85,6 +84,9 @@ def _refuse_flags(ctx: click.Context, name: str, options: Mapping[str, Any]) -> 
     if given:
         flags = ", ".join(f"--{one.replace('_', '-')}" for one in given)
         raise click.UsageError(f"{flags} is for a worker that is started: leave {name!r} out")
+
+
+command.add_command(pool)
 
 
 @command.command("list")
@@ -145,7 +147,7 @@ def stop(session: Session, workers: tuple[str, ...], yes: bool) -> None:
 
 @command.command("stack")
 @job_argument
-@seconds_option("--timeout", default=10.0, help="Wait this long for the answer of the worker.")
+@seconds_option("--timeout", default=10.0, help=WAIT_HELP)
 @shared
 def stack(session: Session, job_id: str, timeout: float) -> None:
     """Print the Python stack of a running body.
@@ -154,22 +156,9 @@ def stack(session: Session, job_id: str, timeout: float) -> None:
     has called it. The body goes on undisturbed.
     """
     with session.backend() as backend:
-        job, workers = get_job(backend.store, job_id), backend.store.workers
+        job = get_job(backend.store, job_id)
         if job.state is not JobState.RUNNING or job.worker_id is None:
             raise HammerflowError(f"job {job.id} is {job.state}: only a running job has a stack")
-        request = workers.ask(job.worker_id, "stack", by=user_at_host(), job_id=job.id.bytes)
-        backend.notifier.ring_control()
-        ends_at = time.monotonic() + timeout
-        try:
-            while (answer := workers.take_answer(job.worker_id, request)) is None:
-                if time.monotonic() >= ends_at:
-                    raise HammerflowError(
-                        f"the worker has not answered within {timeout:g} s: see hammerflow worker "
-                        "list for the age of its heartbeat"
-                    )
-                time.sleep(_POLL)
-        finally:
-            workers.withdraw(job.worker_id, request)
-    found = json.loads(answer)
+        found = ask_worker(backend, job.worker_id, "stack", timeout, job_id=job.id.bytes)
     lines = [found["says"], *filter(None, [found["stack"]])]
     session.tell({"id": job.id, **found}, "\n".join(lines))

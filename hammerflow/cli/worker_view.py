@@ -23,7 +23,8 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "silent_for": worker["silent_for"], "app": info.get("app"), "version": info.get("version"),
         "queues": None if info.get("is_open", True) else info.get("queues"),
         "task_count": info.get("tasks"), "draining": state.get("draining"),
-        "waiting": state.get("waiting"), "children": [*map(_child_json(worker), _children(worker))],
+        "waiting": state.get("waiting"), **_size(info),
+        "children": [*map(_child_json(worker), _children(worker))],
     }  # fmt: skip
 
 
@@ -41,6 +42,7 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
         "started": worker["started_at"],
         "heartbeat": f"{worker['silent_for']:.1f} s ago",
         "queues": _queues_text(info),
+        "size": _size_text(info),
         "waiting": f"{counted(waiting, 'claimed job')} for a child" if waiting else "",
     }
 
@@ -61,6 +63,18 @@ def _children(worker: Worker) -> Sequence[Mapping[str, Any]]:
     return worker["state"].get("children") or ()
 
 
+def _size(info: Mapping[str, Any]) -> dict[str, Any]:
+    """How many children of a kind a worker should have, and its range."""
+    least, _, most = str(info.get("child_range") or "").partition(":")
+    limits = (int(least), int(most or least)) if least else (None, None)
+    return {"size": info.get("children"), "least": limits[0], "most": limits[1]}
+
+
+def _size_text(info: Mapping[str, Any]) -> str:
+    size, least, most = _size(info).values()
+    return "" if size is None else str(size) if least == most else f"{size} of {least}:{most}"
+
+
 def _queues_text(info: Mapping[str, Any]) -> str:
     return "all" if info.get("is_open", True) else ", ".join(info.get("queues") or ())
 
@@ -73,8 +87,8 @@ def _worker_row(worker: Worker) -> Sequence[Any]:
     note = "draining" if worker["state"].get("draining") else ""
     return (
         worker["id"], worker["host"], worker["pid"], age(worker["started_at"]),
-        f"{worker['silent_for']:.0f}s", f"{busy} of {len(children)}", jobs, f"{memory:,} MiB",
-        info.get("tasks"), _queues_text(info), note,
+        f"{worker['silent_for']:.0f}s", _size_text(info), f"{busy} of {len(children)}", jobs,
+        f"{memory:,} MiB", info.get("tasks"), _queues_text(info), note,
     )  # fmt: skip
 
 
@@ -89,7 +103,8 @@ def _child_row(child: Mapping[str, Any]) -> Sequence[Any]:
 
 WORKERS: TableView[dict[str, Any]] = TableView(
     (
-        "id", "host", "pid", "age", "beat", "busy", "jobs", "memory", "tasks", "queues", "note",
+        "id", "host", "pid", "age", "beat", "size", "busy", "jobs", "memory", "tasks", "queues",
+        "note",
     ),
     _worker_row, worker_json,
 )  # fmt: skip

@@ -7,8 +7,9 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
-from hammerflow.errors import StoreUnavailable
+from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.stores.store import Store
 from hammerflow.stores.workers import Request
 
@@ -26,6 +27,8 @@ class RequestPoller:
     worker_ids: Callable[[], Iterable[int]]  # the registrations of this worker
     stop: Callable[[str], None]  # called once for each request to stop, with who has asked
     stack_of: Callable[[bytes], Mapping[str, str]]  # what a body does; it may take seconds
+    #: Changes the number of children, as somebody has asked; ConfigError where it cannot.
+    resize: Callable[[Mapping[str, Any], str], Mapping[str, Any]]
     _taken: set[int] = field(init=False, default_factory=set)
 
     def tick(self, now: float) -> float:
@@ -41,6 +44,8 @@ class RequestPoller:
         if request.kind == "stop":
             self.stop(request.asked_by)
             self.store.workers.answer(worker_id, request.id, "draining")
+        elif request.kind == "pool":
+            self.store.workers.answer(worker_id, request.id, json.dumps(self._resized(request)))
         elif request.job_id is not None:
             job_id = request.job_id
 
@@ -51,3 +56,9 @@ class RequestPoller:
 
             # A thread of its own: the other services must not wait for a body.
             threading.Thread(target=answer, name="stack", daemon=True).start()
+
+    def _resized(self, request: Request) -> Mapping[str, Any]:
+        try:
+            return self.resize(json.loads(request.detail or ""), request.asked_by)
+        except (ConfigError, OSError, ValueError, TypeError) as error:  # of the host, or the row
+            return {"error": str(error)}

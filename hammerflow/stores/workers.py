@@ -36,8 +36,9 @@ class Request(NamedTuple):
     """What a person has asked of a worker."""
 
     id: int
-    kind: str  # stop or stack
+    kind: str  # stop, stack or pool
     job_id: bytes | None
+    detail: str | None
     asked_by: str
 
 
@@ -129,17 +130,21 @@ class Workers(Verbs):
         """Names of the tasks that a worker has registered."""
         return self._database.column("tasks_of_worker", worker_id=worker_id)
 
-    def ask(self, worker_id: int, kind: str, *, by: str, job_id: bytes | None = None) -> int:
+    def ask(
+        self, worker_id: int, kind: str, *, by: str, job_id: bytes | None = None,
+        detail: str | None = None,
+    ) -> int:  # fmt: skip
         """Ask a worker for something, which it notices within seconds, or at a ring of control.
 
         Args:
-            kind: "stop", or "stack" with a job that it runs.
+            kind: "stop", "stack" with a job that it runs, or "pool" with the detail of how to
+                change the number of its children.
 
         Returns:
             The number of the request.
         """
         request = worker_number()
-        values = {"kind": kind, "job_id": job_id, "asked_by": storable(by, NAME)}
+        values = {"kind": kind, "job_id": job_id, "detail": detail, "asked_by": storable(by, NAME)}
         self._database.run("request_insert", worker_id=worker_id, id=request, **values)
         return request
 

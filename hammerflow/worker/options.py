@@ -46,9 +46,20 @@ class ChildRange(NamedTuple):
     least: int
     most: int
 
+    @classmethod
+    def of(cls, plain: int | str) -> ChildRange:
+        """The inverse of :meth:`to_plain`."""
+        least, _, most = str(plain).partition(":")
+        return cls(int(least), int(most or least))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the load changes nothing."""
+        return self.least == self.most
+
     def to_plain(self) -> int | str:
         """As it is given: 4 or "2:16"."""
-        return self.least if self.least == self.most else f"{self.least}:{self.most}"
+        return self.least if self.is_fixed else f"{self.least}:{self.most}"
 
 
 def _children(value: Any) -> int | str:
@@ -177,8 +188,7 @@ class WorkerOptions:
     @property
     def child_range(self) -> ChildRange:
         """How many children of a kind to run."""
-        least, _, most = str(self.children or usable_cpus()).partition(":")
-        return ChildRange(int(least), int(most or least))
+        return ChildRange.of(self.children or usable_cpus())
 
     @property
     def processes(self) -> int:

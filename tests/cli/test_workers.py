@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,23 @@ def test_a_worker_that_is_not_there_is_named(run: Run, embedded_shop: Hammerflow
     assert "more than one worker is meant by '7': 7, 78" in run("worker", "stop", "7", "--yes").err
 
 
+def test_a_pool_is_resized_by_a_request(run: Run, embedded_shop: Hammerflow) -> None:
+    workers = embedded_shop.store.workers
+    silent = run("worker", "pool", "grow", "2", "--timeout", "0.1")
+    workers.register(8, host="b", pid=2, info={}, tasks=["shop.add"], queues=["default"])
+    ambiguous = run("worker", "pool", "set", "2")
+    wrong = [
+        run("worker", "pool", *args.split()).err for args in ("grow 0", "set 4:2", "set 7 8 9")
+    ]
+
+    assert silent.code == 1 and "the worker has not answered within 0.1 s" in silent.err
+    assert workers.requests(WORKER) == []
+    assert "there are 2 workers: name one of hammerflow worker list" in ambiguous.err
+    assert "N must be a whole number from 1 to 1023" in wrong[0]
+    assert "N must be a whole number from 1 to 1024, or two as in 2:16" in wrong[1]
+    assert "give at most one worker, and a number: [WORKER] N" in wrong[2]
+
+
 def test_stopping_asks_and_leaves_a_request(run: Run, shop: Hammerflow) -> None:
     refused = run("worker", "stop", "7")
     asked = run("worker", "stop", "7", "--yes")
@@ -96,7 +114,7 @@ def test_a_request_is_answered_once(shop: Hammerflow) -> None:
     workers = shop.store.workers
     number = workers.ask(WORKER, "stack", by="ann@here", job_id=bytes(16))
 
-    assert workers.requests(WORKER) == [Request(number, "stack", bytes(16), "ann@here")]
+    assert workers.requests(WORKER) == [Request(number, "stack", bytes(16), None, "ann@here")]
     assert workers.take_answer(WORKER, number) is None
     workers.answer(WORKER, number, "File ...")
     assert workers.requests(WORKER) == []
@@ -153,6 +171,11 @@ def test_a_worker_shows_its_bodies_and_stops_when_it_is_told_to(
     until("it runs", lambda: result.state is JobState.RUNNING)
 
     told = run("worker", "stack", job_id, "--timeout", "60")
+    place = f"{socket.gethostname()}:{worker.pid}"
+    grown = run("worker", "pool", "grow", place, "1", "--timeout", "60")
+    ranged = run("worker", "pool", "set", place, "1:3", "--json", "--timeout", "60").json
+    refused = run("worker", "pool", "shrink", place, "3", "--timeout", "60")
+    until("its size is shown", lambda: "2 of 1:3" in run("worker", "list").out)
     (found,) = [one for one in run("worker", "list", "--json").json if one["id"] != WORKER]
     stopped = run("worker", "stop", found["id"], "--yes")
     until("it drains", lambda: "draining" in run("worker", "list").out)
@@ -161,6 +184,11 @@ def test_a_worker_shows_its_bodies_and_stops_when_it_is_told_to(
 
     assert told.out.startswith("the body is here, in child ") and "time.sleep(0.05)" in told.out
     assert f"worker on {found['host']} (pid {worker.pid}) was told to stop" in stopped.out
+    at = f"the worker on {found['host']} (pid {worker.pid})"
+    assert grown.out == f"{at} has 2 children now; it had 1\n"
+    assert (ranged["children"], ranged["least"], ranged["most"]) == (2, 1, 3)
+    assert (found["size"], found["least"], found["most"]) == (2, 1, 3)
+    assert refused.code == 1 and "keeps at least one: shrink it by 2 at most, or" in refused.err
     assert worker.returncode == 0, err
     assert "has asked this worker to stop" in err
     assert [one["id"] for one in embedded_shop.store.workers.list()] == [WORKER]

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 #: Commands that run until they are told to stop, and what they log once they are up.
 _SERVERS = re.compile(
-    r"(hammerflow (.* )?worker\b(?!.*(--burst|--help)| (list|show|stack|stop)\b)"
+    r"(hammerflow (.* )?worker\b(?!.*(--burst|--help)| (list|pool|show|stack|stop)\b)"
     r"|(python -m )?uvicorn )"
 )
 _STARTED = re.compile(r"worker started|Uvicorn running")

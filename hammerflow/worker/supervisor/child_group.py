@@ -28,6 +28,7 @@ _MOST_SUSPECTS = 1_000
 #: Suspects that run at a time, at least; more where there are more children usually.
 _ISOLATED = 8
 _FLAGS = attrgetter("flags")
+_IS_BUSY = attrgetter("is_busy")
 
 Handle = SerialChildHandle | AsyncChildHandle
 H = TypeVar("H", SerialChildHandle, AsyncChildHandle)
@@ -89,11 +90,16 @@ class ChildGroup(Generic[H]):
         staying = sum(child.is_staying for child in self.children)
         return self.wanted + self._startable_suspects() - staying
 
-    def retire_surplus(self) -> None:
-        """Let idle children end that were started for suspects that are gone."""
-        idle = (child for child in self.children if child.is_staying and not child.is_busy)
-        for child in islice(idle, max(0, -self.missing)):
+    def retire_surplus(self, now: float, *, with_busy: bool = False) -> None:
+        """Let idle children end that were started for suspects that are gone.
+
+        Args:
+            with_busy: where too few are idle, let others end after the jobs that they run.
+        """
+        fit = [c for c in self.children if c.is_staying and (with_busy or not c.is_busy)]
+        for child in sorted(fit, key=_IS_BUSY)[: max(0, -self.missing)]:
             child.is_retiring = True
+            self.put_back(child.take_back(), now)
 
     @property
     def is_starting(self) -> bool:

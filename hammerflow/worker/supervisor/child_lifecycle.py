@@ -180,7 +180,7 @@ class ChildLifecycle:
         to do: further ones follow its answers. End those that were for suspects only."""
         missing, client = group.missing, self._fork_server
         if missing < 0:
-            group.retire_surplus()
+            group.retire_surplus(now)
         while client is not None and missing > 0 and now >= group.not_before:
             try:
                 if not client.may_be_asked or not self._request(client, group, now):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from hammerflow.worker.logs import facts
 from hammerflow.worker.memory import available_bytes, private_bytes
 from hammerflow.worker.options import ChildRange
-from hammerflow.worker.supervisor.child_group import Group
+from hammerflow.worker.supervisor.child_group import Group, Handle
 
-__all__ = ["ChildSizer"]
+__all__ = ["ChildSizer", "memory_room"]
 
 log = logging.getLogger("hammerflow.pool")
 
@@ -24,6 +25,24 @@ _MEMORY_WAIT = 5.0
 _SAMPLE = 4
 _LEAST_CHILD = 16 << 20
 _USABLE = 0.9
+
+
+class _MemoryRoom(NamedTuple):
+    """For how many more children there is memory, and why."""
+
+    children: float
+    says: str
+
+
+def memory_room(children: Sequence[Handle], available: Callable[[], float]) -> _MemoryRoom:
+    """How much room memory has for more children like the last of these."""
+    pids = [child.pid for child in children if child.pid is not None]
+    each = max([_LEAST_CHILD, *map(private_bytes, pids[-_SAMPLE:])])
+    left = available()
+    if left == math.inf:
+        return _MemoryRoom(left, "")
+    says = f"one takes {each >> 20} MiB, and {int(left) >> 20} MiB are left"
+    return _MemoryRoom(int(left * _USABLE / each), says)
 
 
 class ChildSizer:
@@ -81,16 +100,11 @@ class ChildSizer:
         count = min(self._step(), self._group.waiting)
         if not count or now < self._memory_at:
             return 0
-        pids = [child.pid for child in self._group.children if child.pid is not None]
-        each = max([_LEAST_CHILD, *map(private_bytes, pids[-_SAMPLE:])])
-        left = self._available()
-        if left * _USABLE < each * count:
-            count = int(left * _USABLE / each)
+        room = memory_room(self._group.children, self._available)
+        if room.children < count:
+            count = int(room.children)
             self._memory_at = now + _MEMORY_WAIT
-            log.warning(
-                "no memory is left for more children: one takes %d MiB, and %d MiB are left",
-                each >> 20, int(left) >> 20,
-            )  # fmt: skip
+            log.warning("no memory is left for more children: %s", room.says)
         return count
 
     def _retire_idle(self, now: float) -> None:

@@ -7,15 +7,16 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hammerflow.errors import ConfigError
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
 from hammerflow.text import counted
 from hammerflow.worker.logs import facts
-from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.options import ChildRange, WorkerOptions
 from hammerflow.worker.processes import resident_mebibytes_of
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.supervisor.async_handle import AsyncChildHandle
@@ -27,11 +28,11 @@ from hammerflow.worker.supervisor.child_group import (
 )
 from hammerflow.worker.supervisor.child_handle import KillReason
 from hammerflow.worker.supervisor.child_lifecycle import ChildLifecycle
-from hammerflow.worker.supervisor.child_sizer import ChildSizer
 from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
 from hammerflow.worker.supervisor.limit_watch import LimitWatch
+from hammerflow.worker.supervisor.pool_size import PoolSize
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 from hammerflow.worker.supervisor.suspects import Suspects
 
@@ -110,11 +111,9 @@ class Pool:
             self.groups, self._event_loop, self._job_log, options.child_range.least,
             on_fork_server_lost, self._limit_watch,
         )  # fmt: skip
-        self._sizers = [
-            ChildSizer(group, options.child_range, options.child_cooldown)
-            for group in self.groups
-            if options.child_range.least < options.child_range.most
-        ]
+        self._size = PoolSize(
+            self.groups, self._children, options.child_range, options.child_cooldown
+        )
         self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
@@ -169,7 +168,21 @@ class Pool:
     @property
     def size(self) -> int:
         """How many children of a kind there should be now."""
-        return max(group.wanted for group in self.groups)
+        return self._size.size
+
+    @property
+    def child_range(self) -> ChildRange:
+        """How many children of a kind there should be, at least and at most."""
+        return self._size.limits
+
+    def resize(self, change: Mapping[str, Any], by: str) -> dict[str, Any]:
+        """Change how many children there are: see :meth:`PoolSize.change`, which may refuse it."""
+        with self.lock:
+            if self._is_draining:
+                raise ConfigError("the worker is draining: it starts no more children")
+            told = self._size.change(change, by, time.monotonic())
+            self._event_loop.wake()
+            return told
 
     @property
     def retired_fork_servers(self) -> int:
@@ -348,7 +361,7 @@ class Pool:
         The dead are reaped first, so that their unstarted jobs and their places are free for the
         rest: new children, and jobs for all that are free. What then still waits is too much.
         """
-        for sizer in self._sizers if not self._is_draining else ():
+        for sizer in self._size.sizers if not self._is_draining else ():
             sizer.update(now)  # first: the children that it retires end in the next line
         self._children.check_all(results, now)
         for group in self.groups:
@@ -377,7 +390,7 @@ class Pool:
     def _next_wake(self, now: float) -> float:
         """When there is something to do that no message announces; infinity for never."""
         times = [*self._children.wake_times()]
-        times += [sizer.next_update() for sizer in self._sizers if not self._is_draining]
+        times += [sizer.next_update() for sizer in self._size.sizers if not self._is_draining]
         for group in self.groups:
             times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
             if group.suspects:

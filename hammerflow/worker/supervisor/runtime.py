@@ -33,7 +33,7 @@ from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
-from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.options import ChildRange, WorkerOptions
 from hammerflow.worker.supervisor.body_stacks import stack_of
 from hammerflow.worker.supervisor.burst import Left, what_is_left
 from hammerflow.worker.supervisor.child_group import Group
@@ -85,7 +85,9 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
-        self._missing, self._size = 0, options.child_range.least  # children, as doctor is told
+        self._children: tuple[int, int, ChildRange] = (
+            0, options.child_range.least, options.child_range,
+        )  # missing, wanted and their range, as told  # fmt: skip
         self._complete_at = now()  # when none was missing last
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = store
@@ -165,6 +167,7 @@ class Runtime:
             worker_ids=lambda: self._heartbeat.worker_ids,
             stop=on_stop_asked,
             stack_of=partial(stack_of, self.pool),
+            resize=self.pool.resize,
         )
 
     def _new_claimers(self) -> list[Claimer]:
@@ -298,10 +301,10 @@ class Runtime:
         if not missing:
             self._complete_at = now()
         elif now() - self._complete_at < _MISSING_WAIT:
-            missing = self._missing
-        size = self.pool.size
-        if (missing, size) != (self._missing, self._size):
-            self._missing, self._size = missing, size
+            missing = self._children[0]
+        children = missing, self.pool.size, self.pool.child_range
+        if children != self._children:
+            self._children = children
             self._registrar.tell()
             self._housekeeping.wake(self._registrar)
 
@@ -447,9 +450,11 @@ class Runtime:
         from hammerflow import __version__
 
         queues = self._queue_order.names
+        missing, size, child_range = self._children
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
-            "children": self._size, "missing": self._missing, "queues": queues,
+            "children": size, "missing": missing, "child_range": child_range.to_plain(),
+            "queues": queues,
             "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
             "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             "namespace": self._settings.namespace, "schedules": version_of(self._schedules),

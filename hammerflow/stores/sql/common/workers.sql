@@ -36,11 +36,11 @@ ORDER BY t.name
 
 -- What people ask of a worker.
 -- name: request_insert
-INSERT INTO {worker_requests} (worker_id, id, kind, job_id, asked_by, asked_at)
-VALUES (:worker_id::bigint, :id::bigint, :kind::text, :job_id::uuid, :asked_by::text, {now})
+INSERT INTO {worker_requests} (worker_id, id, kind, job_id, detail, asked_by, asked_at)
+VALUES (:worker_id::bigint, :id::bigint, :kind::text, :job_id::uuid, :detail::text, :asked_by::text, {now})
 
 -- name: requests_open
-SELECT id, kind, job_id, asked_by
+SELECT id, kind, job_id, detail, asked_by
 FROM {worker_requests}
 WHERE worker_id = :worker_id::bigint
   AND answer IS NULL

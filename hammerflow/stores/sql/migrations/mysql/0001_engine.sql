@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL,
 CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL,
   PRIMARY KEY (task_id, worker_id), KEY (worker_id)) {table};
 CREATE TABLE IF NOT EXISTS {worker_requests} (worker_id BIGINT NOT NULL, id BIGINT NOT NULL, kind TEXT NOT NULL,
-  job_id BINARY(16), asked_by TEXT NOT NULL, asked_at DATETIME(6) NOT NULL, answer LONGTEXT,
+  job_id BINARY(16), detail LONGTEXT, asked_by TEXT NOT NULL, asked_at DATETIME(6) NOT NULL, answer LONGTEXT,
   PRIMARY KEY (worker_id, id)) {table};
 CREATE TABLE IF NOT EXISTS {jobs} (
   id BINARY(16) PRIMARY KEY, queue_id BIGINT NOT NULL, priority SMALLINT NOT NULL, task_id BIGINT NOT NULL,

@@ -9,7 +9,8 @@ CREATE TABLE {workers} (id bigint PRIMARY KEY, host text NOT NULL, pid integer N
 CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL,
   PRIMARY KEY (task_id, worker_id));
 CREATE TABLE {worker_requests} (worker_id bigint NOT NULL, id bigint NOT NULL, kind text NOT NULL,
-  job_id uuid, asked_by text NOT NULL, asked_at timestamptz NOT NULL, answer text, PRIMARY KEY (worker_id, id));
+  job_id uuid, detail text, asked_by text NOT NULL, asked_at timestamptz NOT NULL, answer text,
+  PRIMARY KEY (worker_id, id));
 CREATE TABLE {jobs} (
   id uuid PRIMARY KEY, queue_id bigint NOT NULL, task_id bigint NOT NULL, created_at timestamptz NOT NULL,
   expires_at timestamptz, spawn_index integer, priority smallint NOT NULL, depth smallint NOT NULL,

@@ -12,8 +12,8 @@ CREATE TABLE IF NOT EXISTS {worker_tasks} (
   task_id INTEGER NOT NULL, worker_id INTEGER NOT NULL,
   PRIMARY KEY (task_id, worker_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {worker_requests} (
-  worker_id INTEGER NOT NULL, id INTEGER NOT NULL, kind TEXT NOT NULL, job_id BLOB, asked_by TEXT NOT NULL,
-  asked_at REAL NOT NULL, answer TEXT, PRIMARY KEY (worker_id, id)) WITHOUT ROWID;
+  worker_id INTEGER NOT NULL, id INTEGER NOT NULL, kind TEXT NOT NULL, job_id BLOB, detail TEXT,
+  asked_by TEXT NOT NULL, asked_at REAL NOT NULL, answer TEXT, PRIMARY KEY (worker_id, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {jobs} (
   id BLOB PRIMARY KEY, queue_id INTEGER NOT NULL, priority INTEGER NOT NULL, task_id INTEGER NOT NULL,
   args BLOB NOT NULL, options TEXT, headers TEXT, parent_id BLOB, root_id BLOB,
