@@ -22,8 +22,8 @@ from hammerflow.cli.known_names import check_queue, warn_of_queue
 from hammerflow.cli.paging import Page, show_listing
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
-from hammerflow.jobs.job import DependencyStatus, JobState, Priority
-from hammerflow.options.checks import NAME_CHECK, ValueCheck
+from hammerflow.jobs.job import DependencyStatus, JobState
+from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import announce
 from hammerflow.stores.cancellations import Told
@@ -122,14 +122,6 @@ def show(session: Session, job_id: str, include_dependencies: bool) -> None:
     session.show_facts(view.as_json, view.facts)
 
 
-def _priority(given: Any) -> int:
-    name = given.upper()
-    return Priority[name] if name in Priority.__members__ else Priority(int(given))
-
-
-_PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or critical", _priority)
-
-
 @command.command("enqueue")
 @options.argument("task", NAME_CHECK)
 @options.json_option(
@@ -140,10 +132,7 @@ _PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or criti
 )
 @options.name_option("--queue", help="The queue [default: the task's].")
 @options.flag("--new-queue", help="The queue need not exist yet.")
-@click.option(
-    "--priority", metavar="PRIORITY", type=options.Checked(_PRIORITY),
-    help="0 to 4, or background, low, normal, high or critical [default: the task's].",
-)  # fmt: skip
+@options.priority_option
 @options.seconds_option(
     "--countdown", "delay", help="Start no earlier than in SECONDS [default: at once]."
 )

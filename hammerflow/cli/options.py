@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from hammerflow.cli.session import Session
 from hammerflow.errors import ConfigError
+from hammerflow.jobs.job import Priority
 from hammerflow.options.checks import (
     FLAG,
     NAME_CHECK,
@@ -34,8 +35,8 @@ from hammerflow.urls.database import parse_url
 __all__ = [
     "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "flag", "hours",
     "interval", "job_argument", "json_option", "limit", "name_option", "number_option", "of_table",
-    "only_queue", "path_option", "seconds_option", "shared", "text_option", "updates",
-    "watch_count",
+    "only_queue", "path_option", "priority_option", "seconds_option", "shared", "text_option",
+    "updates", "watch_count",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -161,6 +162,18 @@ job_argument = argument("job_id", metavar="ID")
 cancel_reason = text_option(
     "--reason", default="cancelled by hand", help="Why; kept in the database."
 )
+
+
+def _priority(given: Any) -> int:
+    name = given.upper()
+    return Priority[name] if name in Priority.__members__ else Priority(int(given))
+
+
+_PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or critical", _priority)
+priority_option: Callable[[F], F] = click.option(
+    "--priority", metavar="PRIORITY", type=Checked(_PRIORITY),
+    help="0 to 4, or background, low, normal, high or critical [default: the task's].",
+)  # fmt: skip
 
 
 def bulk(command: F) -> F:

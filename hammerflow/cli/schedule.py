@@ -21,6 +21,7 @@ from hammerflow.cli.options import (
     name_option,
     number_option,
     of_table,
+    priority_option,
     shared,
     text_option,
 )
@@ -32,6 +33,7 @@ from hammerflow.schedules.cron import Cron
 from hammerflow.schedules.definition import parsed_when, to_plain
 from hammerflow.schedules.description import description
 from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
+from hammerflow.stores.schedules import ScheduleRow
 from hammerflow.text import timestamp, user_at_host
 
 __all__ = ["command"]
@@ -69,6 +71,12 @@ def _options(command: Any) -> Any:
             flag_name = f"--{option.name.replace('_', '-')}"
             command = of_table(SCHEDULE_OPTIONS, flag_name, metavar=metavars[option.name])(command)
     return command
+
+
+def _place_options(command: Any) -> Any:
+    """The flags for queue and priority of the jobs."""
+    command = priority_option(command)
+    return name_option("--queue", help="The queue of its jobs [default: the task's].")(command)
 
 
 @click.group("schedule")
@@ -117,13 +125,13 @@ def show(session: Session, name: str, ticks: int) -> None:
 @_every_option
 @json_option("--args", "args_text", default="[]", help="The positional arguments, as a list.")
 @json_option("--kwargs", "kwargs_text", default="{}", help="The keyword arguments.")
-@name_option("--queue", help="The queue of its jobs [default: the task's].")
+@_place_options
 @flag("--paused", help="Begin paused.")
 @_options
 @shared
 def create(
     session: Session, name: str, task: str, cron: str | None, every: float | None,
-    args_text: str, kwargs_text: str, queue: str | None, **options: Any,
+    args_text: str, kwargs_text: str, queue: str | None, priority: int | None, **options: Any,
 ) -> None:  # fmt: skip
     """Create a schedule that calls a task of the app.
 
@@ -139,7 +147,7 @@ def create(
         check_task(app, task)
         args = parsed_json(app, args_text, list, "--args")
         kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
-        given: Any = {} if queue is None else {"queue": queue}
+        given: Any = _given(queue=queue, priority=priority)
         try:
             work = app.signature(task, args, kwargs, **given)
             plain = app.schedules.definition(name, when, work, options)
@@ -154,29 +162,73 @@ def create(
 @_name
 @_cron_option
 @_every_option
+@json_option("--args", "args_text", help="Other positional arguments, as a list.")
+@json_option("--kwargs", "kwargs_text", help="Other keyword arguments, as an object.")
+@_place_options
+@flag("--no-after", help="Come after no other schedule any more.")
 @flag("--reset", help="Drop what was edited: what the code says holds again.")
 @_options
 @shared
 def update(
-    session: Session, name: str, cron: str | None, every: float | None, reset: bool,
+    session: Session, name: str, cron: str | None, every: float | None, args_text: str | None,
+    kwargs_text: str | None, queue: str | None, priority: int | None, no_after: bool, reset: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Change a schedule from now on; it holds over what the code says.
 
+    New arguments are checked against the task's signature, so they need the app (-A). They hold
+    for as long as the code calls the same task.
+
     \b
-    Example:
+    Examples:
       hammerflow schedule update nightly --cron "0 3 * * 1-5" --misfire skip
+      hammerflow -A shop:app schedule update nightly --args '["eu"]' --queue night
     """
-    given = {option: value for option, value in options.items() if value is not None}
+    given, place = _given(**options), _given(queue=queue, priority=priority)
+    call = _given(args=args_text, kwargs=kwargs_text)
     when = _when(cron, every)
-    if reset == bool(given or when is not None):
+    if reset == bool(given or place or call or no_after or when is not None):
         raise click.UsageError("give what to change, or --reset alone")
-    with session.backend() as backend:
+    if no_after and "after" in given:
+        raise click.UsageError("give --after or --no-after, not both")
+    with contextlib.ExitStack() as opened:
+        owner: Any = contextlib.closing(session.app) if call else session.backend()
+        backend = opened.enter_context(owner)
         schedules = backend.store.schedules
-        changes = None if reset else _changes(schedules.get(name), when, given)
+        changes = None
+        if not reset:
+            row = schedules.get(name)
+            changes = _changes(row, when, given) | ({"after": None} if no_after else {})
+            if call or place:
+                changes["job"] = _edited_job(backend, row, call, place)
         row = schedules.update(name, changes, by=user_at_host())
         backend.notifier.ring_control()
     _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _edited_job(
+    owner: Any, row: ScheduleRow, call: Mapping[str, str], place: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is changed of the call: its arguments, its queue and its priority."""
+    from hammerflow.enqueue.job_factory import JobFactory
+    from hammerflow.enqueue.schedule_edits import edited_call, placed_call
+
+    placed = placed_call(row.name, row.definition, **place)
+    if not call:
+        return placed
+    check_task(owner, placed["task"])
+    kinds = {"args": list, "kwargs": dict}
+    given: Any = {n: parsed_json(owner, text, kinds[n], f"--{n}") for n, text in call.items()}
+    factory = JobFactory(owner.tasks, owner.codec)
+    try:
+        edited = edited_call(row.name, row.definition, factory, owner.codec, **given)
+    except TypeError as error:  # the argument check, in Python's own words
+        raise click.ClickException(str(error)) from error
+    return {**placed, **edited}
 
 
 def _when(cron: str | None, every: float | None) -> str | timedelta | None:
@@ -187,8 +239,6 @@ def _when(cron: str | None, every: float | None) -> str | timedelta | None:
 
 def _changes(row: Any, when: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     found = checked_options(SCHEDULE_OPTIONS, given, f"schedule {row.name}")
-    if found.get("after") == row.name:
-        raise ConfigError(f"schedule {row.name}: it cannot come after itself")
     try:
         kept = row.definition.cron, row.definition.tz
     except ConfigError:  # what is wrong with it is mended now

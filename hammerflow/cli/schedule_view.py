@@ -17,6 +17,9 @@ from hammerflow.text import timestamp
 
 __all__ = ["SCHEDULES", "as_json", "facts_of", "next_runs", "tick_rows"]
 
+#: What is shown of an edited call.
+_EDITED = ("summary", "queue", "priority")
+
 
 def state_of(row: ScheduleRow) -> str:
     """Whether it runs, and if not, why."""
@@ -52,7 +55,7 @@ def as_json(row: ScheduleRow) -> dict[str, Any]:
     """Everything that is known of it but its ticks."""
     return {
         "name": row.name, "state": state_of(row).split(" ")[0], "description": when_of(row),
-        "app": row.app or None, "call": _summary(row), "code": _plain(row.code),
+        "app": row.app or None, "call": _summary(row), **_place(row), "code": _plain(row.code),
         "edit": _plain(row.edit), "edited_at": row.edited_at, "edited_by": row.edited_by,
         "created_at": row.created_at, "next_at": row.next_at, "paused_at": row.paused_at,
         "paused_by": row.paused_by, "reason": row.reason, "disabled_since": row.disabled_since,
@@ -68,7 +71,7 @@ def facts_of(row: ScheduleRow) -> Mapping[str, Any]:
     own = "made" if row.code is None else "edited"
     return {
         "name": row.name, "state": state_of(row), "when": when_of(row), "call": _summary(row),
-        "app": row.app, "in the code": _options(row.code),
+        **_place(row), "app": row.app, "in the code": _options(row.code),
         f"{own}{edited}": _options(row.edit), "created": row.created_at, "next tick": row.next_at,
         "last tick": row.last_tick, "last outcome": row.last_outcome, "last run": row.last_run,
         "missed ticks": row.missed or None,
@@ -85,8 +88,19 @@ def tick_rows(ticks: Sequence[TickRow]) -> tuple[Sequence[str], Sequence[Sequenc
 
 
 def _summary(row: ScheduleRow) -> str:
-    plain = {**(_plain(row.code) or {}), **(_plain(row.edit) or {})}
-    return str(plain.get("summary", ""))
+    try:
+        return row.definition.summary
+    except ConfigError:
+        return str({**(_plain(row.code) or {}), **(_plain(row.edit) or {})}.get("summary", ""))
+
+
+def _place(row: ScheduleRow) -> Mapping[str, Any]:
+    """The queue and the priority of the job that a tick makes; nothing of several jobs."""
+    try:
+        job = row.definition.call.job
+    except ConfigError:
+        return {}
+    return {} if job is None else {"queue": job.queue, "priority": job.priority}
 
 
 def _plain(text: str | None) -> dict[str, Any] | None:
@@ -98,6 +112,9 @@ def _plain(text: str | None) -> dict[str, Any] | None:
         if "call" in plain:
             jobs = CallTemplate.from_json(plain.pop("call")).jobs
             plain["tasks"] = sorted({job.task for job in jobs})
+        if "job" in plain:
+            edited = plain.pop("job")
+            plain |= {name: edited[name] for name in _EDITED if name in edited}
     except (KeyError, TypeError, ValueError):
         return {"unreadable": text[:200]}
     return plain

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from hammerflow.canvas.chain import Canvas
 from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.enqueue.schedule_edits import SUMMARY
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
@@ -20,6 +21,7 @@ from hammerflow.options.option import checked
 from hammerflow.schedules.call_template import CallTemplate
 from hammerflow.schedules.definition import parsed_when, read_definition, to_plain
 from hammerflow.schedules.options import DECORATOR_OPTIONS, SCHEDULE_OPTIONS
+from hammerflow.schedules.order import refuse_circle
 from hammerflow.tasks.task import Task
 from hammerflow.text import checked_name, safe_repr, storable
 from hammerflow.workflows.batch import Batch
@@ -29,8 +31,8 @@ from hammerflow.workflows.workflow import Workflow
 __all__ = ["ScheduleRegistry"]
 
 F = TypeVar("F")
-#: Jobs that one tick enqueues, and characters of what a list shows of them.
-_MOST_JOBS, _SUMMARY = 10_000, 200
+#: Jobs that one tick enqueues.
+_MOST_JOBS = 10_000
 
 
 class _Awaited(NamedTuple):
@@ -47,6 +49,7 @@ class ScheduleRegistry:
     def __init__(self, factory: JobFactory) -> None:
         self._factory = factory
         self._definitions: dict[str, str] = {}
+        self._after: dict[str, str | None] = {}
         self._awaited: list[_Awaited] = []
 
     def decorate(self, what: str, when: Any, options: Mapping[str, Any]) -> Callable[[F], F]:
@@ -91,6 +94,7 @@ class ScheduleRegistry:
                 f"the schedule {name!r} is declared already: give this one another name, name='...'"
             )
         self._definitions[name] = definition
+        self._after[name] = json.loads(definition).get("after")
 
     def definition(
         self, name: str, when: Any, work: Any, options: Mapping[str, Any]
@@ -105,8 +109,7 @@ class ScheduleRegistry:
         found = checked(SCHEDULE_OPTIONS, options, f"schedule {name}")
         tz = found.pop("tz", None)
         plain = parsed_when(name, when, tz)
-        if found.get("after") == name:
-            raise ConfigError(f"schedule {name}: it cannot come after itself")
+        refuse_circle(name, {**self._after, name: found.get("after")})
         template = self._template(name, work)
         plain |= to_plain(found, plain.get("tz", "UTC"))
         if "start" in plain and "end" in plain and plain["end"] <= plain["start"]:
@@ -172,5 +175,5 @@ class ScheduleRegistry:
 def _summary(work: Any) -> str:
     """The call in words, the same in every process."""
     if is_a(work, Workflow) or is_a(work, Batch):
-        return storable(f"{kind_name(work).lower()} {work.name}", _SUMMARY)
-    return storable(re.sub(" at 0x[0-9a-f]+", "", repr(work)), _SUMMARY)
+        return storable(f"{kind_name(work).lower()} {work.name}", SUMMARY)
+    return storable(re.sub(" at 0x[0-9a-f]+", "", repr(work)), SUMMARY)

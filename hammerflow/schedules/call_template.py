@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hammerflow.jobs.job import NewJob, NewWorkflow
 from hammerflow.jobs.unique import HeldKey
 
-__all__ = ["CallTemplate", "Run"]
+__all__ = ["CallTemplate", "Run", "changes_of"]
 
 _HEX = re.compile("[0-9a-f]{32}")
 _JOB = NewJob(b"", "", "", 0, b"")
@@ -55,6 +55,19 @@ class CallTemplate:
         if not jobs:
             raise ValueError("a schedule without a job")
         return cls(workflows, jobs)
+
+    @property
+    def job(self) -> NewJob | None:
+        """The row of a call of one job; None of a canvas, workflow or batch."""
+        return self.jobs[0] if len(self.jobs) == 1 and not self.workflows else None
+
+    def changed(self, job: Mapping[str, Any]) -> CallTemplate | None:
+        """The same with what an operator has changed of its one job, as :func:`changes_of` gives
+        it; None where that is nothing, or the call has become that of another task."""
+        if self.job is None or job.get("task") != self.job.task:
+            return None
+        fields = {name: value for name, value in job.items() if name != "summary"}
+        return CallTemplate((), [self.job._replace(**_fields(fields))])
 
     def numbered(self) -> CallTemplate:
         """The same with the ids 1, 2 ...: each process makes the same template of the same call."""
@@ -115,26 +128,37 @@ _IDS = ("id", "parent_id", "root_id", "dependent_id", "workflow_id")
 
 
 def _plain(row: Any, usual: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        name: value
+    return {
+        name: _value(name, value)
         for name, value in row._asdict().items()
         if value != getattr(usual, name) or name == "id"
     }
-    plain.update({name: plain[name].hex() for name in _IDS if plain.get(name)})
-    if "args" in plain:
-        plain["args"] = base64.b64encode(plain["args"]).decode()
-    if "unique" in plain:
-        plain["unique"] = list(plain["unique"])
-    if "after" in plain:
-        plain["after"] = [[id_.hex(), kind] for id_, kind in plain["after"]]
-    return plain
+
+
+def _value(name: str, value: Any) -> Any:
+    """A column as JSON has it; :func:`_fields` reads it."""
+    if not value:
+        return value
+    if name in _IDS:
+        return value.hex()
+    if name == "args":
+        return base64.b64encode(value).decode()
+    if name == "after":
+        return [[id_.hex(), kind] for id_, kind in value]
+    return list(value) if name == "unique" else value
+
+
+def changes_of(old: NewJob, new: NewJob) -> dict[str, Any]:
+    """The columns in which two rows of calls of one task differ, as values for JSON."""
+    names = [name for name in NewJob._fields if getattr(old, name) != getattr(new, name)]
+    return {"task": new.task, **{name: _value(name, getattr(new, name)) for name in names}}
 
 
 def _fields(plain: Mapping[str, Any]) -> dict[str, Any]:
     read: dict[str, Callable[[Any], Any]] = {
         **dict.fromkeys(_IDS, bytes.fromhex),
         "args": base64.b64decode,
-        "unique": lambda values: HeldKey(*values),
+        "unique": lambda values: values and HeldKey(*values),
         "after": lambda edges: [(bytes.fromhex(id_), kind) for id_, kind in edges],
     }
     return {name: read[name](v) if name in read else v for name, v in plain.items()}

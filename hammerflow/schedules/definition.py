@@ -164,12 +164,18 @@ def read_definition(code: str | None, edit: str | None, name: str) -> Definition
     try:
         plain = {**json.loads(code or "{}"), **json.loads(edit or "{}")}
         kept = {key: plain[key] for key in ("cron", "every", "tz", "summary") if key in plain}
-        options = {n: _read(n, v) for n, v in plain.items() if n in SCHEDULE_OPTIONS.by_name}
+        options = {
+            n: _read(n, v)
+            for n, v in plain.items()
+            if n in SCHEDULE_OPTIONS.by_name and v is not None
+        }
         if edit and "every" in json.loads(edit):
             kept.pop("cron", None)
         elif edit and "cron" in json.loads(edit):
             kept.pop("every", None)
         call = CallTemplate.from_json(plain["call"])
+        if (changed := call.changed(plain.get("job") or {})) is not None:
+            call, kept["summary"] = changed, plain["job"].get("summary", kept.get("summary"))
         found = Definition(call=call, **{**options, **kept})
         for instant in (found.start, found.end):
             if instant is not None:

@@ -129,6 +129,11 @@ class Scheduler:
                 "(hammerflow schedule show NAME; schedule update NAME --reset)",
                 ", ".join(found.edited),
             )
+        if found.circles:
+            log.error(
+                "schedules are set aside because they come after themselves: %s (hammerflow "
+                "schedule update NAME --no-after)", ", ".join(found.circles),
+            )  # fmt: skip
         if found.foreign:
             log.error(
                 "another app of this database has schedules of these names, which hold: %s; give "

@@ -12,6 +12,12 @@ from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.ids import name_id
 from hammerflow.schedules.definition import Definition, Ticks, read_definition
 from hammerflow.stores.database import Tx
+from hammerflow.stores.transitions.schedule_order import (
+    circles,
+    definition_of,
+    lock_order,
+    refuse_own_circle,
+)
 from hammerflow.stores.transitions.schedule_ticks import (
     MadeTicks,
     ScheduleRow,
@@ -69,6 +75,7 @@ class Declared(NamedTuple):
     disabled: Sequence[str] = ()
     edited: Sequence[str] = ()  # the code's change waits below an operator's edit
     foreign: Sequence[str] = ()  # names that another app has
+    circles: Sequence[str] = ()  # set aside, as they come after themselves
 
 
 class Schedules(Verbs):
@@ -179,10 +186,11 @@ class Schedules(Verbs):
         """Make a schedule that no code declares.
 
         Raises:
-            ConfigError: the name is taken.
+            ConfigError: the name is taken, or the schedule would come after itself.
         """
 
         def work(tx: Tx) -> ScheduleRow:
+            lock_order(tx)
             now = self._now(tx)
             if self._locked(tx, name) is not None:
                 raise ConfigError(
@@ -190,6 +198,7 @@ class Schedules(Verbs):
                 )
             row = self._new(name, "", None, json.dumps(plain), now)
             row = row._replace(edited_at=now, edited_by=by)
+            refuse_own_circle(row, lambda: self._all(tx))
             return self._insert(tx, row, now)
 
         return self._database.unit(work)
@@ -198,9 +207,13 @@ class Schedules(Verbs):
         """Lay an operator's changes over a schedule; with None what the code says holds again.
 
         It counts from now: the next tick is the first one after now.
+
+        Raises:
+            ConfigError: there is none of this name, or it would come after itself.
         """
 
         def work(tx: Tx) -> ScheduleRow:
+            lock_order(tx)
             row, now = self._must(tx, name), self._now(tx)
             if changes is None:
                 if row.code is None:
@@ -211,8 +224,12 @@ class Schedules(Verbs):
                 for one, other in (("cron", "every"), ("every", "cron")):
                     if one in changes:
                         before.pop(other, None)
-                edit = json.dumps({**before, **changes})
+                edit = json.dumps({**before, **changes, **_merged_job(before, changes)})
                 edited = row._replace(edit=edit, edited_at=now, edited_by=by)
+            refuse_own_circle(edited, lambda: self._all(tx))
+            if row.trouble:  # perhaps a circle that this change parts
+                for each in circles(self._all(tx)):
+                    self._define(tx, each, each, now, moves=True)
             return self._define(tx, row, edited, now)
 
         return self._database.unit(work)
@@ -305,6 +322,7 @@ class Schedules(Verbs):
             return Declared(holds=True)
 
         def work(tx: Tx) -> Declared:
+            lock_order(tx)
             tx.many("schedule_set_ensure", [(app_id, 0, 0)])
             tx.rows("schedule_sets_lock", app_id=app_id)
             turns = dict(tx.rows("schedule_sets_of", app_id=app_id))
@@ -322,8 +340,8 @@ class Schedules(Verbs):
 
     def _follow(self, tx: Tx, app: str, definitions: Mapping[str, str]) -> Declared:
         now = self._now(tx)
-        rows = {row.name: row for row in self._read(tx.rows("schedules_all"))}
-        found = Declared(True, [], [], [], [], [])
+        rows = {row.name: row for row in self._all(tx)}
+        found = Declared(True, [], [], [], [], [], [])
         lists: dict[str, Any] = found._asdict()
         for name, code in sorted(definitions.items()):
             row = rows.get(name)
@@ -341,6 +359,10 @@ class Schedules(Verbs):
             if row.app == app and name not in definitions and row.disabled_since is None:
                 self._define(tx, row, row._replace(disabled_since=now), now)
                 lists["disabled"].append(name)
+        for each in circles(self._all(tx)):  # of this code and an operator's edit or other code
+            values = self._values(each, look_at=None, trouble="it comes after itself")
+            tx.run("schedule_move", **{column: values[column] for column in _MOVE})
+            lists["circles"].append(each.name)
         return found
 
     def _follow_pause(self, tx: Tx, old: ScheduleRow, new: ScheduleRow, now: datetime) -> None:
@@ -380,7 +402,7 @@ class Schedules(Verbs):
             new = new._replace(next_at=None, look_at=None)
         else:
             definition = new.definition
-            before = _definition(old)
+            before = definition_of(old)
             if before is None or before.every != definition.every:
                 new = new._replace(anchor=now.replace(microsecond=0))
             if moves or before is None or old.trouble or _times(before) != _times(definition):
@@ -408,6 +430,9 @@ class Schedules(Verbs):
         if row is None:
             raise ConfigError(f"there is no schedule {name!r}: see hammerflow schedule list")
         return row
+
+    def _all(self, tx: Tx) -> Sequence[ScheduleRow]:
+        return self._read(tx.rows("schedules_all"))
 
     def _locked(self, tx: Tx, name: str) -> ScheduleRow | None:
         rows = self._read(tx.rows("schedule_lock", id=name_id(name)))
@@ -438,19 +463,20 @@ _MOVE = (
 )  # fmt: skip
 
 
-def _definition(row: ScheduleRow) -> Definition | None:
-    try:
-        return row.definition
-    except ConfigError:
-        return None
-
-
 def _edit_of(row: ScheduleRow) -> dict[str, Any]:
     """What an operator has set; nothing where that cannot be read."""
     try:
         return dict(json.loads(row.edit or "{}"))
     except (TypeError, ValueError):
         return {}
+
+
+def _merged_job(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is changed of the call, over what was changed before of a call of the same task."""
+    old, new = before.get("job") or {}, changes.get("job")
+    if new is None or old.get("task") != new["task"]:
+        return {}
+    return {"job": {**old, **new}}
 
 
 def _times(definition: Definition) -> tuple[Any, ...]:

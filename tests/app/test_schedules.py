@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from hammerflow import ConfigError, Hammerflow, Workflow, crontab, current_job
+from hammerflow import ConfigError, Hammerflow, UniqueKey, Workflow, crontab, current_job
+from hammerflow.enqueue.job_factory import JobFactory
+from hammerflow.enqueue.schedule_edits import edited_call
 from hammerflow.schedules.definition import Ticks, read_definition
 from hammerflow.testing import drain
 
@@ -142,6 +144,64 @@ def test_two_schedules_cannot_have_one_name(app: Hammerflow) -> None:
     app.schedule("s", "@daily", t.s())  # a module that is imported twice
     with pytest.raises(ConfigError, match="declared already"):
         app.schedule("s", "@hourly", t.s())
+
+
+def test_schedules_of_the_code_cannot_come_after_themselves(app: Hammerflow) -> None:
+    @app.task(name="t")
+    def t() -> None: ...
+
+    app.schedule("a", "@daily", t.s(), after="c")
+    app.schedule("b", "@daily", t.s(), after="a")
+    with pytest.raises(ConfigError, match=r"c: it cannot come after itself \(b after a after"):
+        app.schedule("c", "@daily", t.s(), after="b")
+
+
+def test_edited_arguments_keep_the_limit_and_the_unique_key_in_step(app: Hammerflow) -> None:
+    """What follows from the arguments follows from the new ones; a rule of the call's own, which
+    its row does not hold, is refused."""
+
+    @app.task(name="t", max_concurrency=1, limit_key="{x}", unique=UniqueKey("x"))
+    def t(x: int, y: int = 0) -> None: ...
+
+    app.schedule("s", MINUTE, t.s(1).set(priority=4))
+    app.schedule("own", MINUTE, t.s(1).set(unique=UniqueKey("y")))
+    app.schedule("chain", MINUTE, t.si(1) | t.si(2))
+    app.schedule("map", MINUTE, app.signature("t", [[[1]]]).set(unique_key="k"))
+
+    def edited(name: str, **given: Any) -> Any:
+        held = read_definition(app.schedules.definitions()[name], None, name)
+        factory = JobFactory(app.tasks, app.codec)
+        edit = {"job": edited_call(name, held, factory, app.codec, **given)}
+        return read_definition(app.schedules.definitions()[name], json.dumps(edit), name)
+
+    found = edited("s", args=[2])
+    job, plain = found.call.job, app.new_job(t.s(2))
+    assert (job.args, job.limit_id, job.limit_key) == (plain.args, plain.limit_id, "2")
+    assert (job.unique, job.unique_key) == (plain.unique, plain.unique_key)
+    assert job.priority == 4 and found.summary == "t(2)"
+    with pytest.raises(ConfigError, match="a unique rule of its own"):
+        edited("own", args=[2])
+    with pytest.raises(ConfigError, match="enqueues several jobs"):
+        edited("chain", args=[2])
+    assert edited("map", args=[2]).call.job.unique_key == "k"
+
+
+def test_an_edited_call_ends_with_its_task(app: Hammerflow) -> None:
+    """Once the code calls another task, that one's arguments hold."""
+
+    @app.task(name="t")
+    def t(x: int) -> None: ...
+
+    @app.task(name="u")
+    def u(y: str) -> None: ...
+
+    app.schedule("s", MINUTE, t.s(1))
+    app.schedule("changed", MINUTE, u.s("a"))
+    held = read_definition(app.schedules.definitions()["s"], None, "s")
+    edit = edited_call("s", held, JobFactory(app.tasks, app.codec), app.codec, args=[2])
+    code = app.schedules.definitions()["changed"]
+    found = read_definition(code, json.dumps({"job": edit}), "s")
+    assert found.summary == "u('a')" and found.call == read_definition(code, None, "s").call
 
 
 def test_a_function_with_a_schedule_must_become_a_task(app: Hammerflow) -> None:

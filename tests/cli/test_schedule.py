@@ -75,6 +75,44 @@ def test_an_operator_makes_and_changes_a_schedule(run: Run, embedded_shop: Hamme
     assert did("list", "--json").json == []
 
 
+def test_an_operator_changes_the_call(run: Run, embedded_shop: Hammerflow) -> None:
+    """As schedule create takes it, over a call of the code or of an operator."""
+
+    def did(*args: str) -> Ended:
+        ended = run("-A", "shop:app", "schedule", *args)
+        assert ended.code == 0, ended.err
+        return ended
+
+    did("create", "nightly", "shop.add", "--args", "[1, 2]", "--cron", "@daily", "--queue", "night",
+        "--priority", "high")  # fmt: skip
+    shown = did("show", "nightly", "--json").json
+    assert (shown["call"], shown["queue"], shown["priority"]) == ("shop.add(1, 2)", "night", 3)
+    changed = did("update", "nightly", "--args", "[3]", "--kwargs", '{"y": 4}', "--json").json
+    assert changed["call"] == "shop.add(3, y=4)" and changed["next_at"] == shown["next_at"]
+    changed = did("update", "nightly", "--queue", "day", "--priority", "background", "--json").json
+    assert changed["call"] == "shop.add(3, y=4)"
+    assert (changed["queue"], changed["priority"]) == ("day", 0)
+    assert "day" in did("show", "nightly").out
+    job = embedded_shop.job(did("run", "nightly", "--json").json["id"])
+    assert (job.queue, job.priority) == ("day", 0)
+    args = embedded_shop.store.jobs.args(job.id.bytes) or b""
+    assert embedded_shop.codec.decode_call(args) == ((3,), {"y": 4})
+
+
+def test_a_schedule_cannot_come_after_itself(run: Run, embedded_shop: Hammerflow) -> None:
+    """Also by way of others, and by a change at run time."""
+    make = ("shop.add", "--args", "[1, 2]", "--cron", "@daily")
+    for name, *more in (("a",), ("b", "--after", "a"), ("c", "--after", "b")):
+        assert run("-A", "shop:app", "schedule", "create", name, *make, *more).code == 0
+    refused = run("-A", "shop:app", "schedule", "update", "a", "--after", "c")
+    assert refused.code == 1
+    assert "schedule a: it cannot come after itself (c after b after ...)" in refused.err
+    assert run("-A", "shop:app", "schedule", "update", "b", "--no-after").code == 0
+    assert run("-A", "shop:app", "schedule", "update", "a", "--after", "c").code == 0
+    both = run("-A", "shop:app", "schedule", "update", "a", "--after", "b", "--no-after")
+    assert both.code == 2 and "not both" in both.err
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -87,6 +125,10 @@ def test_an_operator_makes_and_changes_a_schedule(run: Run, embedded_shop: Hamme
         (("create", "x", "shop.add", "--cron", "@daily", "--every", "5m"), "not both"),
         (("update", "x"), "give what to change"),
         (("update", "x", "--reset", "--misfire", "skip"), "give what to change"),
+        (("update", "made", "--args", "[1]"), "missing"),
+        (("update", "made", "--args", "1"), "JSON list"),
+        (("update", "made", "--priority", "5"), "critical"),
+        (("update", "made", "--after", "made"), "cannot come after itself"),
         (("update", "x", "--overlap", "never"), "allow, skip, queue_one, cancel_old"),
     ],
 )
@@ -94,5 +136,8 @@ def test_a_wrong_command_is_said(
     run: Run, embedded_shop: Hammerflow, wrong: tuple[str, ...], says: str
 ) -> None:
     embedded_shop.store.schema.migrate()
+    work = embedded_shop.signature("shop.add", [1, 2])
+    plain = embedded_shop.schedules.definition("made", "@daily", work, {})
+    embedded_shop.store.schedules.create("made", plain, by="test")
     failed = run("-A", "shop:app", "schedule", *wrong)
     assert failed.code in (1, 2) and says in failed.err

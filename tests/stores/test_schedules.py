@@ -242,6 +242,48 @@ def test_a_new_schedule_first_runs_at_its_first_tick(beat: Beat) -> None:
     assert after.last_run == run
 
 
+# -- order
+
+
+def test_two_changes_at_once_close_no_circle(beat: Beat) -> None:
+    """Each of them alone would be right; the second one is refused."""
+    names = ("a", "b")
+    for name in names:
+        beat.create(name)
+    stores = {name: beat.desk.another() for name in names}
+    start, refused = threading.Barrier(2), list[str]()
+
+    def work(name: str, other: str) -> None:
+        start.wait()
+        try:
+            stores[name].schedules.update(name, {"after": other}, by="me")
+        except ConfigError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=work, args=pair) for pair in (names, names[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for store in stores.values():
+        store.close()
+    (why,) = refused
+    assert "cannot come after itself" in why
+
+
+def test_a_circle_of_code_and_edit_is_set_aside(beat: Beat) -> None:
+    """The code of a deploy may close one with what an operator has set; the others go on."""
+    beat.declare(a=definition(), b=definition(), c=definition())
+    beat.schedules.update("b", {"after": "a"}, by="me")
+    found = beat.declare(2, a=definition(after="b"), b=definition(), c=definition())
+    assert found.circles == ["a", "b"]
+    assert "after itself" in (beat.schedules.get("a").trouble or "")
+    beat.elapse(days=1)
+    assert beat.make(watched=FAR).ticks.runs == 1
+    beat.schedules.update("b", None, by="me")
+    assert all(beat.schedules.get(name).look_at for name in "ab")
+
+
 # -- edits and pauses
 
 
