@@ -199,8 +199,7 @@ class JobFactory:
         options: Any = known_options(given, name)
         if "eta" in options and "delay" in options:  # each was given by a call of its own
             raise ConfigError(f"{name}: give either delay (countdown) or eta, not both")
-        if defaults.is_async:
-            refuse_limits(options, f"{name}: ")
+        refuse_limits(options, defaults, f"{name}: ")
         expires: Any = options.get("expires", defaults.expires)
         is_instant = isinstance(expires, datetime)
         job = NewJob(

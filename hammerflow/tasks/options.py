@@ -199,8 +199,12 @@ class TaskOptions:
             raise ConfigError("in_transaction=True needs a plain function, not an async one")
         if self.limit_key is not None and self.limit is None:
             raise ConfigError("limit_key needs rate_limit or max_concurrency")
-        if self.is_async:
-            refuse_limits([name for name in LIMITS if getattr(self, name) is not None])
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether a body shares its process with no other one, though it is async: only so it is
+        known what it takes."""
+        return self.is_async and any(getattr(self, name) is not None for name in LIMITS)
 
     @property
     def limit(self) -> Limit | None:
@@ -210,12 +214,15 @@ class TaskOptions:
         return Limit(self.rate_limit, self.max_concurrency)
 
 
-def refuse_limits(given: Iterable[str], owner: str = "") -> None:
-    """Refuse limits on an async function: its bodies share their process with others, so nobody
-    can tell which of them has taken what."""
-    for name in LIMITS:
+def refuse_limits(given: Iterable[str], options: TaskOptions, owner: str = "") -> None:
+    """Refuse limits of a call of an async function without any: its bodies share their process with
+    others, so nobody can tell which of them has taken what."""
+    for name in LIMITS if options.is_async and not options.runs_alone else ():
         if name in given:
-            raise ConfigError(f"{owner}{name} needs a plain function, not an async one")
+            raise ConfigError(
+                f"{owner}{name} of a call needs an async function whose task has a limit, too: "
+                "jobs of others share their process, so give @app.task memory_limit or cpu_limit"
+            )
 
 
 def declared(

@@ -84,7 +84,8 @@ WORKER_OPTIONS = OptionTable((
             bounds="1 to 1024, or a range such as 2:16",
         ),
         "one per CPU",
-        "Child processes for each kind of task, sync and async; the default counts the CPUs that "
+        "Child processes for each kind of task: sync, async, and async with limits; the default "
+        "counts the CPUs that "
         "affinity and quota allow. With a range such as 2:16, as many as there is work for.",
     ),
     Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,14 @@ from hammerflow.jobs.retention import Lifetimes
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.task import Task
 
-__all__ = ["RunOptions", "TaskCatalog", "TaskInfo", "run_options_of", "wants_retry"]
+__all__ = [
+    "RunOptions",
+    "TaskCatalog",
+    "TaskInfo",
+    "refuse_elsewhere",
+    "run_options_of",
+    "wants_retry",
+]
 
 #: The options that a job may override, and their types.
 _OVERRIDES: dict[str, tuple[type, ...]] = {
@@ -51,6 +59,11 @@ class RunOptions(NamedTuple):
     memory_limit: int | None
     cpu_limit: float | None
     unretried: Sequence[str]
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the supervisor watches what the body takes."""
+        return self.memory_limit is not None or self.cpu_limit is not None
 
     def delay_after(self, attempt: int, chance: float) -> float | None:
         """Seconds until the next attempt; None if ``attempt`` (1 is the first) was the last one.
@@ -93,6 +106,22 @@ def wants_retry(options: TaskOptions, error: BaseException) -> bool:
 _DEFAULTS = run_options_of(TaskOptions())
 
 
+def refuse_elsewhere(limits: Sequence[str], task: str, platform: str = sys.platform) -> None:
+    """Refuse limits of bodies where the supervisor cannot measure what they take.
+
+    Args:
+        limits: the limits that a task, or a call of it, has.
+
+    Raises:
+        ConfigError: there is one, and this is not Linux.
+    """
+    if limits and platform != "linux":
+        raise ConfigError(
+            f"{limits[0]} of {task} cannot be enforced on {platform}: run its worker on Linux, or "
+            "leave the limit out"
+        )
+
+
 class TaskInfo(NamedTuple):
     """What a supervisor, which never imports the app's code, must know of a task."""
 
@@ -103,6 +132,11 @@ class TaskInfo(NamedTuple):
     limit: Limit | None
     retention: Lifetimes | None
     run_options: RunOptions
+
+    @property
+    def runs_alone(self) -> bool:
+        """As of :class:`TaskOptions`."""
+        return self.is_async and self.run_options.is_limited
 
     @classmethod
     def of(cls, task: Task[..., Any]) -> TaskInfo:
@@ -151,9 +185,10 @@ class TaskCatalog:
         self.limits = {task.name: task.limit for task in tasks if task.limit is not None}
         self.ttls = {i: t.result_ttl for i, t in self._tasks.items() if t.result_ttl is not None}
 
-    def ids(self, *, is_async: bool) -> list[int]:
-        """The numbers of the async tasks, or of the others."""
-        return sorted(i for i, task in self._tasks.items() if task.is_async is is_async)
+    def ids(self, *, is_async: bool, alone: bool = False) -> list[int]:
+        """The numbers of the plain tasks, of the async ones, or of those that run alone."""
+        kind = is_async, alone
+        return sorted(i for i, t in self._tasks.items() if (t.is_async, t.runs_alone) == kind)
 
     def name(self, job: Claimed) -> str:
         """The name of a job's task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import hashlib
 import mmap
@@ -114,4 +115,53 @@ def burns(way: str) -> str:
             subprocess.run([sys.executable, "-c", "while True: pass"], check=False)
         case "asleep":
             time.sleep(1.5)
+    return "done"
+
+
+_inside: list[str] = []  # bodies that run in this process
+
+
+@app.task
+async def async_neighbour(mark: str, gate: str) -> str:
+    Path(mark).touch()
+    while not Path(gate).exists():
+        await asyncio.sleep(0.01)
+    return "unharmed"
+
+
+@app.task(memory_limit="96MiB", max_attempts=1)
+async def takes_alone(way: str, mebibytes: int = 192) -> list[str]:
+    """Who else was in its process."""
+    _inside.append(way)
+    held = [_take(way, mebibytes)]
+    await asyncio.sleep(0.2 if mebibytes < 96 else 20)
+    others = [name for name in _inside if name != way]
+    _inside.remove(way)
+    return others * len(held)
+
+
+@app.task(memory_limit="96MiB", max_attempts=1)
+async def waits_alone(mark: str, gate: str) -> str:
+    return str(await async_neighbour.fn(mark, gate))
+
+
+@app.task(cpu_limit=0.2, max_attempts=1)
+async def burns_alone(way: str) -> str:
+    ends = time.process_time() + 20
+    match way:
+        case "python":
+            while time.process_time() < ends:
+                pass
+        case "caught":
+            try:
+                while time.process_time() < ends:
+                    pass
+            except CpuLimitExceeded:
+                return "cleaned up"
+        case "thread":
+            await asyncio.to_thread(hashlib.pbkdf2_hmac, "sha256", b"x", b"y", 3_000_000)
+        case "task":
+            await asyncio.create_task(burns_alone.fn("python"))
+        case "asleep":
+            await asyncio.sleep(1.0)
     return "done"

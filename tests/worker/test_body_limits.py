@@ -9,6 +9,7 @@ import pytest
 
 from hammerflow import Hammerflow, JobFailed, Result
 from hammerflow.errors import ConfigError, MemoryLimitExceeded
+from hammerflow.worker.run_options import refuse_elsewhere
 from tests.acceptance.kit import Shop, Worker
 from tests.support.waiting import until
 
@@ -89,19 +90,54 @@ def test_limits_are_errors_of_the_body(sqlite_shop: Shop, tmp_path: Path) -> Non
         assert "burns" in _error(over["python"]).traceback
 
 
-def test_async_functions_take_no_limits(sqlite_shop: Shop) -> None:
-    app = Hammerflow("greedy", database="sqlite:///none.db")
+def test_an_async_body_with_a_limit_fails_alone(sqlite_shop: Shop) -> None:
+    marks = {name: str(sqlite_shop.folder / name) for name in ("shared", "alone", "gate")}
+    with _greedy(sqlite_shop) as worker:
+        shared = _send(sqlite_shop, "async_neighbour", marks["shared"], marks["gate"])
+        alone = _send(sqlite_shop, "waits_alone", marks["alone"], marks["gate"])
+        until("both run", lambda: Path(marks["shared"]).exists() and Path(marks["alone"]).exists())
+        greedy = {way: _send(sqlite_shop, "takes_alone", way) for way in ("many", "subprocess")}
+        modest = [_send(sqlite_shop, "takes_alone", way, 8) for way in ("shared", "in C")]
 
-    @app.task(name="plain")
-    async def plain() -> None: ...
+        for way, result in greedy.items():
+            assert _error(result).error_type == "MemoryLimitExceeded", way
+            assert sqlite_shop.kinds(result) == ["failed"]
+        assert [result.get(timeout=30) for result in modest] == [[], []]
+        Path(marks["gate"]).touch()
+        assert [one.get(timeout=30) for one in (shared, alone)] == ["unharmed"] * 2
+        until("two children of each kind", lambda: len(worker.children()) == 6)
+        assert "child died" not in worker.log
+        over = {way: _send(sqlite_shop, "burns_alone", way) for way in ("python", "thread", "task")}
+        caught, asleep = (_send(sqlite_shop, "burns_alone", way) for way in ("caught", "asleep"))
+        for way, result in over.items():
+            assert _error(result).error_type == "CpuLimitExceeded", way
+        assert "burns_alone" in _error(over["python"]).traceback
+        assert (caught.get(timeout=30), asleep.get(timeout=30)) == ("cleaned up", "done")
+    sqlite_shop.check(most_attempts=1)
 
-    for option in ({"memory_limit": "1GB"}, {"cpu_limit": 3}):
+
+def test_a_call_of_an_async_function_without_limits_takes_none(sqlite_shop: Shop) -> None:
+    app = Hammerflow("greedy", database=sqlite_shop.url)
+
+    @app.task(name="shared")
+    async def shared() -> None: ...
+
+    @app.task(name="alone", memory_limit="1GB")
+    async def alone() -> None: ...
+
+    for option in ({"memory_limit": "2GB"}, {"cpu_limit": 3}):
         (name,) = option
-        wanted = f"{name} needs a plain function, not an async one"
-        with pytest.raises(ConfigError, match=wanted):
-            app.task(name="other", **option)(plain.fn)
-        with pytest.raises(ConfigError, match=wanted):
-            plain.options(**option).delay()
+        with pytest.raises(ConfigError, match=f"shared: {name} of a call needs an async function"):
+            shared.options(**option).delay()
+        assert alone.options(**option).delay()
+    app.close()
+
+
+def test_limits_need_linux() -> None:
+    refuse_elsewhere(["memory_limit"], "shop.add", "linux")
+    refuse_elsewhere([], "shop.add", "darwin")
+    with pytest.raises(ConfigError, match=r"cpu_limit of shop.add cannot be enforced on darwin"):
+        refuse_elsewhere(["cpu_limit"], "shop.add", "darwin")
 
 
 @pytest.mark.parametrize("size", [512, 0, -1, True, 1.5e9, "512", "512 XB", "MB", "1e9MB", ""])

@@ -110,9 +110,11 @@ class AsyncChild(Child):
         task = self._tasks.pop(job.id, None)
         if task is not None and (execution := task.execution) is not None:
             self._programs.end(execution, kill=execution.stop_reason == "timeout")
+            if execution.is_spent or (execution.is_stopped and execution.run_options.is_limited):
+                self._spoiled = self._spoiled or "threads of a body with a limit may go on"
         self._restore()
-        self._send(self._ended(outcome, job.id))
-        self._quit_if_used_up()
+        message = self._ended(outcome, job.id)
+        self._send(self._take_quit() + message)  # at once, so that no job comes between them
 
     def _check_end(self, task: asyncio.Task[None]) -> None:
         """A task that did not report its end: the supervisor will ask, and settle it as lost."""
@@ -133,10 +135,12 @@ class AsyncChild(Child):
             # Not at once: a body that waits for the task gets the exception itself.
             self._loop.call_soon(task.cancel)
 
-    def _quit_if_used_up(self) -> None:
-        if not self._has_quit and (reason := self._quit_reason()):
-            self._has_quit = True
-            self._send(pack([QUIT, reason]))
+    def _take_quit(self) -> bytes:
+        """The message that this child is used up, once."""
+        if self._has_quit or not (reason := self._quit_reason()):
+            return b""
+        self._has_quit = True
+        return pack([QUIT, reason])
 
     def _fail_process(self, what: str, error: BaseException) -> NoReturn:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
@@ -162,8 +161,6 @@ class Child:
 
     def _send_limits(self, job_id: bytes, options: RunOptions) -> None:
         """Have the supervisor watch what the next body takes."""
-        if options.memory_limit is not None and sys.platform != "linux":
-            log.warning("memory_limit is enforced on Linux only")
         limits = options.memory_limit, options.cpu_limit
         body = LimitedBody(job_id, *limits, held_bytes("self"), cpu_seconds("self"))
         self._send(pack([LIMITED, *body]))

@@ -51,6 +51,7 @@ class JobExecution:
         stray_error: what a task or callback of an async body has raised that ends a program, such
             as SystemExit; the child cancels the body for it.
         is_disturbed: another body has tried to cancel this async one, or a task of it.
+        is_spent: an async body has used up its CPU limit.
     """
 
     app: Hammerflow
@@ -69,6 +70,7 @@ class JobExecution:
     stop_reason: str | None = None
     stray_error: BaseException | None = None
     is_disturbed: bool = False
+    is_spent: bool = False
     _context: JobContext | None = None
 
     @property

@@ -15,10 +15,17 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.options import EACH
+from hammerflow.canvas.options import EACH, LIMITS
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.context import RUNNING
-from hammerflow.errors import ConfigError, NotEncodable, SoftTimeout, SpawnInvalid, StoreUnavailable
+from hammerflow.errors import (
+    ConfigError,
+    CpuLimitExceeded,
+    NotEncodable,
+    SoftTimeout,
+    SpawnInvalid,
+    StoreUnavailable,
+)
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import (
@@ -44,7 +51,7 @@ from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.failures import failure_of, no_attempt_left
 from hammerflow.worker.logs import JOB_THREADS
-from hammerflow.worker.run_options import RunOptions, run_options_of
+from hammerflow.worker.run_options import RunOptions, refuse_elsewhere, run_options_of
 from hammerflow.workflows.references import input_from_json
 
 __all__ = ["Executor"]
@@ -152,7 +159,10 @@ class Executor:
         try:
             if self.lease_clock is not None:
                 await self.lease_clock.wait_async()
-            value = await _perform_async(execution)
+            if execution.run_options.is_limited:
+                value = await self._perform_limited(execution)
+            else:
+                value = await _perform_async(execution)
             if execution.spawn_buffer is not None:  # may be written to the database
                 return await self._in_thread(self._complete_or_fail, execution, value)
             return self._complete(execution, value)
@@ -160,6 +170,13 @@ class Executor:
             return outcome_of(error, execution)
         finally:
             execution.close()
+
+    async def _perform_limited(self, execution: JobExecution) -> Any:
+        try:
+            self._limit(execution, _interrupter(execution))
+            return await _perform_async(execution)
+        finally:
+            self.interrupts.disarm()
 
     async def _in_thread(self, work: Callable[..., R], *args: Any) -> R:
         """As ``asyncio.to_thread``, but a body can neither fill nor shut down these threads."""
@@ -196,8 +213,8 @@ class Executor:
         if job.options is not None:
             job_options = json.loads(job.options)
             run_options = run_options.with_overrides(job_options)
-            if task.defaults.is_async:
-                refuse_limits(job_options)
+            refuse_limits(job_options, task.defaults)
+            refuse_elsewhere([name for name in LIMITS if name in job_options], task.name)
             if "spawn" in job_options:
                 spawn_config = SpawnConfig(**job_options["spawn"])
             if "input_ref" in job_options:
@@ -217,18 +234,21 @@ class Executor:
         options = execution.run_options
         self.interrupts.arm(options.soft_timeout)
         try:
-            if options.memory_limit is not None or options.cpu_limit is not None:
+            if options.is_limited:
                 self._limit(execution)
             return execution.run_body()
         finally:
             self.interrupts.disarm()
 
-    def _limit(self, execution: JobExecution) -> None:
+    def _limit(
+        self, execution: JobExecution,
+        interrupt: Callable[[CpuLimitExceeded], None] | None = None,
+    ) -> None:  # fmt: skip
         options = execution.run_options
         if self.on_limited is not None:
             self.on_limited(execution.job.id, options)
         if options.cpu_limit is not None:
-            self.interrupts.limit_cpu(options.cpu_limit)
+            self.interrupts.limit_cpu(options.cpu_limit, interrupt)
 
     def _perform_in_transaction(self, execution: JobExecution) -> Outcome:
         """Body, result, children and end in one transaction, fenced by the lease."""
@@ -324,6 +344,21 @@ class Executor:
             text = failure_of(error).traceback  # not exc_info: its text runs the user's code, too
             log.error("on_spawn_complete of %s failed\n%s", execution.task.name, text)
         return Settled(False)
+
+
+def _interrupter(execution: JobExecution) -> Callable[[CpuLimitExceeded], None]:
+    """What a signal handler calls once the CPU limit of an async body is used up: it raises the
+    error where the body itself runs; where it awaits, it cancels it."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def interrupt(error: CpuLimitExceeded) -> None:
+        execution.is_spent = True
+        if task is None or asyncio.current_task(loop) is task:
+            raise error
+        execution.stray_error = error
+        loop.call_soon_threadsafe(task.cancel)
+
+    return interrupt
 
 
 async def _perform_async(execution: JobExecution) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import types
+from collections.abc import Callable
 
 from hammerflow.errors import CpuLimitExceeded, SoftTimeout
 
@@ -38,6 +39,7 @@ class Interrupts:
         self._in_body = False
         self._soft_timeout: float | None = None
         self._cpu_limit: float | None = None
+        self._on_used_up: Callable[[CpuLimitExceeded], None] | None = None
 
     def install(self) -> None:
         """Handle the two signals in this process; call it in the main thread."""
@@ -61,10 +63,17 @@ class Interrupts:
             self._soft_timeout = soft_timeout
             signal.setitimer(signal.ITIMER_REAL, soft_timeout)
 
-    def limit_cpu(self, seconds: float) -> None:
-        """Interrupt the body that runs once this process has used ``seconds`` more of CPU time."""
+    def limit_cpu(
+        self, seconds: float, on_used_up: Callable[[CpuLimitExceeded], None] | None = None
+    ) -> None:
+        """Interrupt the body that runs once this process has used ``seconds`` more of CPU time.
+
+        Args:
+            on_used_up: called instead, in the handler of the signal; what it raises is raised
+                where the main thread is.
+        """
         if self._pid:
-            self._cpu_limit = seconds
+            self._cpu_limit, self._on_used_up = seconds, on_used_up
             signal.signal(signal.SIGPROF, self._on_cpu_limit)
             signal.setitimer(signal.ITIMER_PROF, seconds)
 
@@ -72,7 +81,7 @@ class Interrupts:
         """The body has ended; harmless if it had ended before."""
         self._in_body = False
         if self._cpu_limit is not None:
-            self._cpu_limit = None
+            self._cpu_limit = self._on_used_up = None
             signal.setitimer(signal.ITIMER_PROF, 0)
         if self._soft_timeout is not None:
             self._soft_timeout = None
@@ -84,9 +93,16 @@ class Interrupts:
             raise SoftTimeout(f"the soft timeout of {soft_timeout:g} s is over")
 
     def _on_cpu_limit(self, number: int, frame: types.FrameType | None) -> None:
-        cpu_limit = self._cpu_limit
-        if cpu_limit is not None and self._may_raise():
-            raise CpuLimitExceeded(f"the CPU limit of {cpu_limit:g} s is used up")
+        cpu_limit, on_used_up = self._cpu_limit, self._on_used_up
+        if cpu_limit is None:
+            return
+        error = CpuLimitExceeded(f"the CPU limit of {cpu_limit:g} s is used up")
+        if on_used_up is not None:
+            if os.getpid() == self._pid:
+                self._on_used_up = lambda _: None  # once per body
+                on_used_up(error)
+        elif self._may_raise():
+            raise error
 
     def _on_cancel(self, number: int, frame: types.FrameType | None) -> None:
         if self._may_raise():

@@ -68,11 +68,12 @@ class AsyncChildHandle(ChildHandle):
             outcome = unpack_outcome(code, fields)
             job = self._in_flight.pop(job_id)
             self._stop_by.pop(job_id, None)
-            self._ended_at = now
+            self._ended_at, self.limited = now, None
             self._end(job.held, outcome, results, now - job.began_at)
 
     def drop(self, results: RoundResults, now: float) -> None:
         """Settle what it has dropped as lost; its other jobs run on."""
+        self.limited = None
         for held in self.dropped:
             del self._in_flight[held.job.id]
             self._stop_by.pop(held.job.id, None)

@@ -19,7 +19,10 @@ from hammerflow.worker.supervisor.round_results import HeldJob
 from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
 from hammerflow.worker.supervisor.suspects import SUSPECTS, Suspects
 
-__all__ = ["AsyncChildGroup", "ChildGroup", "Group", "Handle", "SerialChildGroup"]
+__all__ = [
+    "AsyncChildGroup", "ChildGroup", "Group", "Handle", "LimitedAsyncChildGroup",
+    "SerialChildGroup",
+]  # fmt: skip
 
 #: Seconds without an ended job after which a child counts as busy with a long one.
 STUCK = 0.050
@@ -49,6 +52,7 @@ class ChildGroup(Generic[H]):
     """
 
     is_async: bool
+    runs_alone = False
     _handle_type: type[H]
 
     def __init__(
@@ -275,6 +279,18 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
 
     def _free_slots(self, child: AsyncChildHandle) -> int:
         return max(0, self._slots - child.load) if child.takes_jobs else 0
+
+
+class LimitedAsyncChildGroup(AsyncChildGroup):
+    """Async children for jobs with limits, one at a time in each: what the process takes is what
+    the body takes, and killing it harms no other one."""
+
+    runs_alone = True
+
+    def __init__(
+        self, lock: threading.RLock, queues: Mapping[int, str], peers: list[Suspects]
+    ) -> None:
+        super().__init__(lock, queues, peers, slots=1)
 
 
 Group = SerialChildGroup | AsyncChildGroup

@@ -94,7 +94,7 @@ class ChildLifecycle:
         self._serials_of[client] = set()
         self.event_loop.watch_reading(client.control, partial(self._read_fork_server, client))
         for group in self.groups:
-            group.task_ids = catalog.ids(is_async=group.is_async)
+            group.task_ids = catalog.ids(is_async=group.is_async, alone=group.runs_alone)
             group.wanted = max(group.wanted, self.wanted) if group.task_ids else 0
             group.not_before, group.refusals = 0.0, 0
             group.has_room.notify_all()

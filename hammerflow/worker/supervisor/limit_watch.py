@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hammerflow.jobs.outcome import Failure
 from hammerflow.worker.failures import cpu_limit_exceeded, memory_limit_exceeded
 from hammerflow.worker.memory import cpu_seconds, held_bytes, private_bytes
 from hammerflow.worker.processes import family
 from hammerflow.worker.protocol import LimitedBody
-from hammerflow.worker.supervisor.child_group import SerialChildGroup
+from hammerflow.worker.supervisor.child_group import Group, Handle
 from hammerflow.worker.supervisor.child_handle import KillReason
-from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
 
 __all__ = ["LimitWatch"]
 
@@ -38,18 +37,18 @@ class LimitWatch:
     them together, and makes C code crash that does not check what it was given.
 
     Args:
-        lock: the pool's, which guards the group. It is not held while processes are measured.
+        lock: the pool's, which guards the groups. It is not held while processes are measured.
         kill: called with the lock.
     """
 
     def __init__(
         self,
         lock: threading.RLock,
-        group: SerialChildGroup,
-        kill: Callable[[SerialChildHandle, KillReason], None],
+        groups: Sequence[Group],
+        kill: Callable[[Handle, KillReason], None],
     ) -> None:
         self._lock = lock
-        self._group = group
+        self._groups = groups
         self._kill = kill
         self._woken = threading.Event()
         self._is_over = False
@@ -87,7 +86,8 @@ class LimitWatch:
         with self._lock:
             limited = [
                 (child, child.pid, child.limited)
-                for child in self._group.children
+                for group in self._groups
+                for child in group.children
                 if child.limited is not None and child.pid is not None and not child.is_killed
             ]
         for child, pid, body in limited:

@@ -24,6 +24,7 @@ from hammerflow.worker.supervisor.child_group import (
     AsyncChildGroup,
     Group,
     Handle,
+    LimitedAsyncChildGroup,
     SerialChildGroup,
 )
 from hammerflow.worker.supervisor.child_handle import KillReason
@@ -103,10 +104,13 @@ class Pool:
         self._job_log = JobLog(log_level, self._queues)
         suspects: list[Suspects] = []
         self.serial = SerialChildGroup(self.lock, self._queues, suspects)
-        self.async_ = AsyncChildGroup(self.lock, self._queues, suspects, slots=options.async_slots)
-        self.groups: tuple[Group, Group] = (self.serial, self.async_)
+        shared = self.lock, self._queues, suspects
+        self.async_ = AsyncChildGroup(*shared, slots=options.async_slots)
+        self.groups: tuple[Group, ...] = (
+            self.serial, self.async_, LimitedAsyncChildGroup(*shared),
+        )  # fmt: skip
         self._event_loop = EventLoop()
-        self._limit_watch = LimitWatch(self.lock, self.serial, self._kill_for_limit)
+        self._limit_watch = LimitWatch(self.lock, self.groups, self._kill_for_limit)
         self._children = ChildLifecycle(
             self.groups, self._event_loop, self._job_log, options.child_range.least,
             on_fork_server_lost, self._limit_watch,
@@ -148,7 +152,7 @@ class Pool:
     def held(self) -> list[HeldJob]:
         """All jobs that were claimed and have not ended."""
         with self.lock:
-            return self.serial.held() + self.async_.held()
+            return [held for group in self.groups for held in group.held()]
 
     def count_of(self, queue: str) -> int:
         """How many jobs of a queue were claimed and have not ended."""

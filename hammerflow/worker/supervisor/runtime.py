@@ -172,7 +172,7 @@ class Runtime:
 
     def _new_claimers(self) -> list[Claimer]:
         caps = QueueCaps(self._options.caps, self.pool.count_of)
-        names = ("claimer", "async-claimer")
+        names = ("claimer", "async-claimer", "limited-async-claimer")
         return [
             self._new_claimer(name, group, caps)
             for name, group in zip(names, self.pool.groups, strict=True)
@@ -484,6 +484,7 @@ class Runtime:
 
     @contextlib.contextmanager
     def _between_claims(self) -> Iterator[None]:
-        serial, async_ = self._claimers
-        with serial.claiming, async_.claiming:
+        with contextlib.ExitStack() as stack:
+            for claimer in self._claimers:
+                stack.enter_context(claimer.claiming)
             yield

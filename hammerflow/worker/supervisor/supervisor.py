@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from hammerflow.canvas.options import LIMITS
 from hammerflow.errors import ConfigError, HammerflowError, StoreUnavailable
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings, load_settings
@@ -22,6 +23,7 @@ from hammerflow.worker.limits import cannot_hold, naming_limits, raise_open_file
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import reap_orphans, set_title
+from hammerflow.worker.run_options import refuse_elsewhere
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.reload import Reload
 from hammerflow.worker.supervisor.report import log_report
@@ -92,7 +94,10 @@ class Supervisor:
             greeting = self._greet(fork_server)
             if greeting is None:
                 return None, 0.0
-            kinds = {task.is_async for task in greeting.catalog.tasks}
+            for task in greeting.catalog.tasks:
+                limits = [name for name in LIMITS if getattr(task.run_options, name) is not None]
+                refuse_elsewhere(limits, task.name)
+            kinds = {(task.is_async, task.runs_alone) for task in greeting.catalog.tasks}
             _check_room(self._options.processes * len(kinds))
             store = self._open_store(greeting.settings)
             if store is None:
