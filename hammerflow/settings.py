@@ -30,7 +30,7 @@ from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
 __all__ = [
-    "MODULES", "SETTINGS", "DatabaseURL", "Settings", "check_file", "environ_with",
+    "MODULES", "PRIORITIES", "SETTINGS", "DatabaseURL", "Settings", "check_file", "environ_with",
     "load_settings", "parse_url",
 ]  # fmt: skip
 
@@ -81,6 +81,8 @@ MODULES = ValueCheck(
     bounds="names of modules",
 )  # fmt: skip
 
+#: How priorities count.
+PRIORITIES = choice("strict", "weighted")
 _LIFETIME = lifetime()
 _DAY = 86_400.0
 _LIFETIMES = {
@@ -124,6 +126,11 @@ SETTINGS = OptionTable((
     ),
     Option("sweep", _SECONDS, "5", "Time between two searches for workers without a heartbeat."),
     Option("poll", _SECONDS, "1", "Time between two polls of the database while no ring arrives."),
+    Option(
+        "priorities", PRIORITIES, '"strict"',
+        "Whether workers start the jobs of the best priority first (strict), or give each priority "
+        "a share of the starts (weighted: 20, 10, 5, 2 and 1 of 38).",
+    ),
     Option(
         "serializer", choice("msgpack", "json"), '"msgpack"',
         "Encoding of arguments and results: msgpack or json.",
@@ -202,6 +209,7 @@ class Settings:
     lease: float = 30.0
     sweep: float = 5.0
     poll: float = 1.0
+    priorities: str = "strict"
     serializer: str = "msgpack"
     max_payload: int = 1 << 20
     doorbell: str = "auto"

@@ -65,6 +65,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "lease": 2.5,
         "sweep": 1.0,
         "poll": 0.25,
+        "priorities": "weighted",
         "serializer": "json",
         "max_payload": 4096,
         "doorbell": "postgres",

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import queue_limit
+from hammerflow.jobs.priority_rule import STRICT, PriorityRule
+from hammerflow.jobs.shares import Shares
+from hammerflow.stores.claim_steps import (
+    claim_in_steps,
+    claim_named,
+    take_lanes,
+    take_lanes_in_steps,
+)
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.lanes import Lanes
 from hammerflow.stores.strays import Strays
+from hammerflow.stores.weighted_claims import claim_by_weight
 
 __all__ = ["Claims", "ScanThresholds"]
 
@@ -24,6 +35,12 @@ _START = [bytes(16)] * len(_PRIORITY_ORDERS)
 _PATIENCE = 8
 #: Seconds that a scan may take for each claimed job without counting as slow.
 _EACH = 50e-6
+
+#: Reads a queue from these bookmarks on and claims up to a number of jobs: (bookmarks, wanted, n).
+#: The jobs in order, and the orders of which none is left.
+_Read: TypeAlias = Callable[
+    [list[bytes], dict[str, Any], int], tuple[list[Claimed], Collection[int]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +87,22 @@ class _Scan:
     def note_full_scan(
         self,
         claimed: list[Claimed],
-        limit: int,
+        orders_read: Collection[int],
         took: float,
         clock: float,
         thresholds: ScanThresholds,
     ) -> None:
-        """Set the bookmarks after a full scan, which began at that time of the database's clock."""
+        """Set the bookmarks after a full scan, which began at that time of the database's clock.
+
+        Args:
+            orders_read: those that the scan has read to their end.
+        """
         self.slow_scans = self.slow_scans + 1 if took > thresholds.slow + 1.5 * self.usual else 0
-        is_full = len(claimed) == limit
-        if not is_full and not self.is_slow:
+        if len(orders_read) == len(_ORDERS) and not self.is_slow:
             self.until = 0.0
             return
-        orders_read = 4 - claimed[-1].priority if is_full else len(_PRIORITY_ORDERS)
         floor = first_id_at(clock - thresholds.late) if self.is_slow else bytes(16)
-        self.bookmarks = [floor] * orders_read + _START[orders_read:]
+        self.bookmarks = [floor if order in orders_read else bytes(16) for order in _ORDERS]
         pause = (
             min(thresholds.share * took, thresholds.longest)
             if self.is_slow
@@ -146,12 +165,13 @@ class Claims:
         self._scans: dict[tuple[int, int], _Scan] = {}
         self._clock = _DatabaseClock(database)
         self._strays = Strays(database, thresholds.stray)
-        self._lanes = Lanes(database, _take_lanes if self._in_one else _take_lanes_in_steps)
+        self._lanes = Lanes(database, take_lanes if self._in_one else take_lanes_in_steps)
         self._turns: dict[tuple[int, int], _Turn] = {}
+        self._shares: defaultdict[tuple[int, int], Shares[int]] = defaultdict(Shares)
 
     def claim(
         self, worker_id: int, *, queue: str, task_ids: Sequence[int], limit: int,
-        thorough: bool = False,
+        thorough: bool = False, rule: PriorityRule = STRICT,
     ) -> list[Claimed]:  # fmt: skip
         """Claim up to ``limit`` ready jobs of these tasks, best priority first, oldest first.
 
@@ -159,6 +179,7 @@ class Claims:
 
         Args:
             thorough: scan from the start, even if that is slow at the moment.
+            rule: of which priorities the jobs are.
         """
         if limit < 1 or not task_ids:
             return []
@@ -166,8 +187,8 @@ class Claims:
         wanted: dict[str, Any] = {**place, "task_ids": list(task_ids)}
         key = wanted["queue_id"], hash(tuple(task_ids))
         if self._lanes.known(afresh=thorough):
-            return self._claim_all(key, wanted, limit, thorough=thorough)
-        return self._claim_plain(key, wanted, limit, thorough=thorough)
+            return self._claim_all(key, wanted, limit, rule, thorough=thorough)
+        return self._claim_plain(key, wanted, limit, rule, thorough=thorough)
 
     def wait(self, queue: str, task_ids: Sequence[int]) -> float | None:
         """Seconds after which jobs that the last claim of this queue has left because of limits are
@@ -175,8 +196,9 @@ class Claims:
         return self._lanes.wait((name_id(queue), hash(tuple(task_ids))))
 
     def _claim_all(
-        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool
-    ) -> list[Claimed]:
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, rule: PriorityRule, *,
+        thorough: bool,
+    ) -> list[Claimed]:  # fmt: skip
         """Claim from lanes and outside of them, in turns where both hold jobs of one priority."""
         lanes, limits = self._lanes, self._lanes.known()
         is_open = lanes.begin(key, thorough=thorough)
@@ -184,15 +206,18 @@ class Claims:
         outside = [task for task in wanted["task_ids"] if is_free and task not in limits]
         if not is_open:
             place = {**wanted, "task_ids": outside}
-            return self._claim_plain(key, place, limit, thorough=False) if outside else []
+            return self._claim_plain(key, place, limit, rule, thorough=False) if outside else []
         lanes.collect(key, wanted, thorough=thorough)
         turn = self._turns.setdefault(key, _Turn())
         turn.is_lanes = not turn.is_lanes
+        if rule.is_weighted:
+            return self._claim_all_by_weight(key, wanted, outside, limit, thorough=thorough)
         split = turn.worst + turn.is_lanes
         found = lanes.claim(key, wanted, limit, _ORDERS[:split])
         rest, plain, began = limit - len(found), [], time.monotonic()
         if outside and rest:
-            plain = self._claim_plain(key, {**wanted, "task_ids": outside}, rest, thorough=thorough)
+            place = {**wanted, "task_ids": outside}
+            plain = self._claim_plain(key, place, rest, rule, thorough=thorough)
         took = time.monotonic() - began
         turn.note(plain, rest)
         if rest := rest - len(plain):
@@ -201,20 +226,70 @@ class Claims:
             lanes.end(key, others=took)
         return sorted(found + plain, key=_order)
 
+    def _claim_all_by_weight(
+        self, key: tuple[int, int], wanted: dict[str, Any], outside: list[int], limit: int, *,
+        thorough: bool,
+    ) -> list[Claimed]:  # fmt: skip
+        """Claim by weight; of each priority, lanes and the jobs outside come first in turns."""
+        lanes, place = self._lanes, {**wanted, "task_ids": outside}
+        began, spent = time.monotonic(), 0.0
+        strays = self._claim_strays(key, place, limit, is_strict=False) if outside else []
+        orders = _live(self._database.rows, place, _START) if outside else set()
+        in_lanes = lanes.orders(wanted)
+        asked: set[int] = set()
+        from_lanes: list[Claimed] = []
+
+        def claim_lanes(counts: Mapping[int, int]) -> list[Claimed]:
+            nonlocal spent
+            started, found = time.monotonic(), []
+            for order in sorted(counts.keys() & in_lanes):
+                found += lanes.claim(key, wanted, counts[order], range(order, order + 1))
+            asked.update(counts)
+            from_lanes.extend(found)
+            spent += time.monotonic() - started
+            return found
+
+        def claim_outside(counts: Mapping[int, int]) -> list[Claimed]:
+            left = {order: n for order, n in counts.items() if order in orders}
+            read = partial(self._read_counts, Counter(left))
+            return self._claim_outside(key, place, sum(left.values()), read, thorough=thorough)
+
+        sources = [claim_lanes, claim_outside]
+        found = claim_by_weight(
+            self._shares[key], orders | in_lanes, limit - len(strays),
+            sources if self._turns[key].is_lanes else sources[::-1],
+        )  # fmt: skip
+        if not from_lanes and in_lanes <= asked:
+            lanes.end(key, others=time.monotonic() - began - spent)
+        return strays + sorted(found, key=_order)
+
     def _claim_plain(
-        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool
-    ) -> list[Claimed]:
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, rule: PriorityRule, *,
+        thorough: bool,
+    ) -> list[Claimed]:  # fmt: skip
         """Claim jobs that are not in lanes."""
-        strays = self._claim_strays(key, wanted, limit)
+        strays = self._claim_strays(key, wanted, limit, is_strict=not rule.is_weighted)
         rest = limit - len(strays)
         if not rest:
             return strays
-        if self._in_one:
-            found = self._claim_in_one(key, wanted, rest, thorough=thorough)
+        read = partial(self._read_by_weight, key) if rule.is_weighted else self._read
+        found = self._claim_outside(key, wanted, rest, read, thorough=thorough)
+        if rule.is_weighted:
+            for priority, jobs in groupby(found, key=lambda job: job.priority):
+                self._strays.note(_order_key(key, 4 - priority), [*jobs], is_full=True)
         else:
-            found = self._database.unit(lambda tx: _claim_in_steps(tx, **wanted, limit=rest))
-        self._strays.note(key, found, is_full=len(found) == rest)
+            self._strays.note(key, found, is_full=len(found) == rest)
         return strays + found
+
+    def _claim_outside(
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, read: _Read, *,
+        thorough: bool,
+    ) -> list[Claimed]:  # fmt: skip
+        if limit < 1:
+            return []
+        if self._in_one:
+            return self._claim_in_one(key, wanted, limit, read, thorough=thorough)
+        return read(_START, wanted, limit)[0]
 
     def has_passed(self, queue: str, task_ids: Sequence[int]) -> bool:
         """After a claim that brought fewer jobs than it asked for: whether there are more, which it
@@ -225,134 +300,109 @@ class Claims:
         return bool(self._database.rows("claim_passed", **values))
 
     def _claim_strays(
-        self, key: tuple[int, int], wanted: dict[str, Any], limit: int
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, is_strict: bool
     ) -> list[Claimed]:
-        order, ids = self._strays.find(key, wanted, limit)
-        if not ids:
+        for place in [key] if is_strict else [_order_key(key, order) for order in _ORDERS]:
+            order, ids = self._strays.find(place, wanted, limit, is_strict=is_strict)
+            if ids:
+                break
+        else:
             return []
         named = {**wanted, "priority_order": order, "ids": ids}
         if self._in_one:
             rows = self._database.unit(lambda tx: tx.rows("claim_named", **named), single=True)
             return sorted(map(Claimed._make, rows), key=_order)
-        return self._database.unit(lambda tx: _claim_named(tx, **named))
+        return self._database.unit(lambda tx: claim_named(tx, **named))
 
     def _claim_in_one(
-        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, thorough: bool
-    ) -> list[Claimed]:
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, read: _Read, *,
+        thorough: bool,
+    ) -> list[Claimed]:  # fmt: skip
         """From the bookmarks first; the rest by a full scan, unless that is slow."""
         scan = self._scans.setdefault(key, _Scan())
         clock = self._clock.now()
         ceiling = first_id_at(clock + self._thresholds.late)
         claimed: list[Claimed] = []
         if time.monotonic() < scan.until and not thorough:
-            claimed, took = self._scan(scan.bookmarks, wanted, limit)
+            claimed, _, took = _timed(read, scan.bookmarks, wanted, limit)
             scan.usual += (took - scan.usual) * (0.2 if scan.usual else 1.0)
             if len(claimed) == limit or scan.is_slow:
                 scan.advance(claimed, ceiling)
                 return claimed
         rest = limit - len(claimed)
-        found, took = self._scan(_START, wanted, rest)
-        scan.note_full_scan(found, rest, took, clock, self._thresholds)
+        found, orders_read, took = _timed(read, _START, wanted, rest)
+        scan.note_full_scan(found, orders_read, took, clock, self._thresholds)
         scan.advance(claimed, ceiling)
         return sorted(claimed + found, key=_order)
 
-    def _scan(
+    def _read(
         self, bookmarks: list[bytes], wanted: dict[str, Any], limit: int
-    ) -> tuple[list[Claimed], float]:
-        """The jobs in order, and the seconds that the scan took beyond _EACH for each job."""
-        began = time.monotonic()
+    ) -> tuple[list[Claimed], Collection[int]]:
+        """Claim the best priorities first."""
+        if not self._in_one:
+            steps = partial(claim_in_steps, **wanted, limit=limit)
+            return self._database.unit(steps), ()
         values = {"priority_orders": _PRIORITY_ORDERS, "bookmarks": bookmarks, "n": limit}
         rows = self._database.unit(lambda tx: tx.rows("claim", **values, **wanted), single=True)
-        took = time.monotonic() - began - _EACH * len(rows)
-        return sorted(map(Claimed._make, rows), key=_order), took
+        found = sorted(map(Claimed._make, rows), key=_order)
+        return found, range(4 - found[-1].priority) if len(found) == limit else _ORDERS
+
+    def _read_by_weight(
+        self, key: tuple[int, int], bookmarks: list[bytes], wanted: dict[str, Any], limit: int
+    ) -> tuple[list[Claimed], Collection[int]]:
+        """Claim by weight from the priorities that hold jobs, in one transaction."""
+
+        def work(tx: Tx) -> tuple[list[Claimed], set[int], Shares[int]]:
+            shares, orders = self._shares[key].copy(), _live(tx.rows, wanted, bookmarks)
+            source = partial(self._take_counts, tx, wanted, bookmarks)
+            return claim_by_weight(shares, orders, limit, [source]), orders, shares
+
+        found, orders, self._shares[key] = self._database.unit(work)
+        return sorted(found, key=_order), _ORDERS if len(found) < limit else {*_ORDERS} - orders
+
+    def _read_counts(
+        self, counts: Counter[int], bookmarks: list[bytes], wanted: dict[str, Any], limit: int
+    ) -> tuple[list[Claimed], Collection[int]]:
+        """Claim up to these numbers of jobs of each order, and take them off the numbers."""
+        take = partial(self._take_counts, wanted=wanted, bookmarks=bookmarks, counts=+counts)
+        found = self._database.unit(take)
+        counts.subtract(4 - job.priority for job in found)
+        return sorted(found, key=_order), {order for order, n in counts.items() if n > 0}
+
+    def _take_counts(
+        self, tx: Tx, wanted: dict[str, Any], bookmarks: list[bytes], counts: Mapping[int, int]
+    ) -> list[Claimed]:
+        orders, numbers = list(counts), list(counts.values())
+        if not self._in_one:
+            return take_lanes_in_steps(tx, wanted, dict(counts), sum(numbers))
+        marks = [bookmarks[order] for order in orders]
+        values = {"priority_orders": orders, "bookmarks": marks, "counts": numbers}
+        return [*map(Claimed._make, tx.rows("claim_counts", **values, **wanted))]
+
+
+def _timed(
+    read: _Read, bookmarks: list[bytes], wanted: dict[str, Any], limit: int
+) -> tuple[list[Claimed], Collection[int], float]:
+    """What was read, and the seconds that it took beyond _EACH for each job."""
+    began = time.monotonic()
+    found, orders_read = read(bookmarks, wanted, limit)
+    return found, orders_read, time.monotonic() - began - _EACH * len(found)
+
+
+def _live(
+    rows: Callable[..., Sequence[tuple[Any, ...]]], wanted: dict[str, Any], bookmarks: list[bytes]
+) -> set[int]:
+    """The orders that hold jobs outside of lanes."""
+    values = {"queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"]}
+    marks = {f"bookmark{order}": bookmark for order, bookmark in enumerate(bookmarks)}
+    (heads,) = rows("ready_heads", **values, **marks)
+    return {order for order, head in enumerate(heads) if head is not None}
+
+
+def _order_key(key: tuple[int, int], order: int) -> tuple[int, int]:
+    """The key of one order of a queue."""
+    return key[0], hash((key[1], order))
 
 
 def _order(job: Claimed) -> tuple[int, bytes]:
     return -job.priority, job.id
-
-
-def _claim_in_steps(
-    tx: Tx, worker_id: int, queue_id: int, task_ids: list[int], limit: int
-) -> list[Claimed]:
-    """Read the first free rows with what was asked, copy them to leases, delete them."""
-    wanted = {"queue_id": queue_id, "task_ids": task_ids, "n": limit}
-    rows = tx.rows("claim_read", **wanted)
-    if rows and tx.has("claim_read_unpaused") and rows[0][-1] >= 0:
-        rows = tx.rows("claim_read_unpaused", **wanted)
-    claimed, version = _read(tx, rows)
-    for priority, jobs in groupby(claimed, key=lambda job: job.priority):
-        place = {"queue_id": queue_id, "priority_order": 4 - priority}
-        taken = [job.id for job in jobs]
-        if not _take_first(tx, worker_id, task_ids, taken, {**place, "version": version}):
-            return _claim_in_steps(tx, worker_id, queue_id, task_ids, limit)
-    return claimed
-
-
-def _take_first(
-    tx: Tx, worker_id: int, task_ids: list[int], ids: list[bytes], place: dict[str, Any]
-) -> bool:
-    """Take the first jobs of these tasks at a place, in the order of its key; as :func:`_take`."""
-    if not tx.has("leases_take_through"):
-        return _take(tx, worker_id, ids, place)
-    # SQLite, the one writer: the rows read in the order of the key are a whole range
-    span = {"last": ids[-1], "task_ids": task_ids, **place}
-    tx.run("leases_take_through", worker_id=worker_id, **span)
-    tx.run("ready_delete_through", **span)
-    return True
-
-
-def _read(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Claimed], int | None]:
-    """The jobs of a claim, and the version of the pauses that it has seen: MySQL's last column."""
-    if not rows or not tx.has("pause_turn"):
-        return [*map(Claimed._make, rows)], None
-    return [Claimed._make(row[:-1]) for row in rows], rows[0][-1]
-
-
-def _claim_named(
-    tx: Tx, worker_id: int, queue_id: int, task_ids: list[int], priority_order: int,
-    ids: list[bytes],
-) -> list[Claimed]:  # fmt: skip
-    """Claim those of the jobs of a lane that are still there and free."""
-    place = {"queue_id": queue_id, "priority_order": priority_order}
-    rows = tx.rows("claim_named", task_ids=task_ids, ids=ids, **place)
-    claimed, version = _read(tx, rows)
-    if claimed and not _take(
-        tx, worker_id, [job.id for job in claimed], {**place, "version": version}
-    ):
-        return _claim_named(tx, worker_id, queue_id, task_ids, priority_order, ids)
-    return claimed
-
-
-def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, Any]) -> bool:
-    """Move jobs to leases; False if something was paused since they were read."""
-    if not tx.run("leases_take", worker_id=worker_id, ids=ids, **place):
-        return False
-    tx.run("ready_delete", ids=ids, **place)
-    return True
-
-
-def _take_lanes(tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int) -> list[Claimed]:
-    """Claim up to ``n`` jobs of lanes, from each lane up to its own number, by one statement."""
-    lanes, numbers = list(counts), list(counts.values())
-    rows = tx.rows("claim_lanes", lanes=lanes, counts=numbers, n=n, **wanted)
-    return [*map(Claimed._make, rows)]
-
-
-def _take_lanes_in_steps(
-    tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int
-) -> list[Claimed]:
-    """The same, lane by lane."""
-    claimed: list[Claimed] = []
-    place = {"queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"]}
-    for lane, count in counts.items():
-        left = min(count, n - len(claimed))
-        if left < 1:
-            break
-        jobs, version = _read(tx, tx.rows("claim_lane", lane=lane, n=left, **place))
-        if jobs:
-            named = {"queue_id": wanted["queue_id"], "priority_order": lane, "version": version}
-            ids = [job.id for job in jobs]
-            if not _take_first(tx, wanted["worker_id"], wanted["task_ids"], ids, named):
-                break  # the first lane: once a lane is taken, pauses wait for this transaction
-        claimed += jobs
-    return claimed

@@ -148,6 +148,13 @@ class Lanes:
             after = span_of(order)[1] - 1
         return claimed
 
+    def orders(self, wanted: dict[str, Any]) -> set[int]:
+        """The orders that hold jobs in lanes."""
+        spans = {order: span_of(order) for order in _ORDERS}
+        return {
+            order for order, (after, end) in spans.items() if self._lanes(wanted, after, end, 1)
+        }
+
     def _lanes(
         self, wanted: dict[str, Any], after: int, until: int, most: int
     ) -> list[tuple[int, bytes]]:

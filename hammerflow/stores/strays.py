@@ -69,9 +69,13 @@ class Strays:
             backlog.last = last
 
     def find(
-        self, key: tuple[int, int], wanted: dict[str, Any], limit: int
+        self, key: tuple[int, int], wanted: dict[str, Any], limit: int, *, is_strict: bool
     ) -> tuple[int, list[bytes]]:
-        """The order of their priority, and the ids of up to ``limit`` strays; mostly none."""
+        """The order of their priority, and the ids of up to ``limit`` strays; mostly none.
+
+        Args:
+            is_strict: none while there is a job of a better priority.
+        """
         backlog = self._backlogs.get(key)
         if backlog is None or time.monotonic() < backlog.search_at:
             return 0, []
@@ -81,12 +85,17 @@ class Strays:
             return 0, []
         age = float(ages[0])
         bound = backlog.bound or first_id_at(time_of(backlog.last) + age + _SLACK)
-        lane = {
+        lane: dict[str, Any] = {
             "queue_id": wanted["queue_id"], "priority_order": backlog.priority_order,
             "bound": bound, "window": max(backlog.window, limit),
         }  # fmt: skip
         found = self._database.column(
-            "strays", age=age, task_ids=wanted["task_ids"], n=limit, **lane
+            "strays",
+            age=age,
+            task_ids=wanted["task_ids"],
+            n=limit,
+            is_strict=int(is_strict),
+            **lane,
         )
         if found:
             backlog.window = _WINDOW

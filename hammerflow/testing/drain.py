@@ -9,6 +9,7 @@ from hammerflow.app import Hammerflow
 from hammerflow.ids import worker_number
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome, Settled
+from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.options.checks import NAME_CHECK, items_of, whole
 from hammerflow.results.waiting import announce
 from hammerflow.stores.store import Store
@@ -64,6 +65,7 @@ class _InlineWorker:
         self.worker_id = worker_number()
         self._app = app
         self._given = None if queues is None else list(queues)
+        self._rule = PriorityRule(is_weighted=app.settings.priorities == "weighted")
         self._executor = Executor(app, progress=self._write_progress)
         self._executor.worker_id = self.worker_id
         catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
@@ -97,7 +99,7 @@ class _InlineWorker:
             for queue in self._queues():
                 jobs = self._store.jobs.claim(
                     self.worker_id, queue=queue, task_ids=task_ids, limit=room - found,
-                    thorough=True,
+                    thorough=True, rule=self._rule,
                 )  # fmt: skip
                 if jobs:
                     self._executor.queues[jobs[0].queue_id] = queue

@@ -21,6 +21,7 @@ from hammerflow.options.checks import (
     whole,
 )
 from hammerflow.options.option import Option, OptionTable, documented
+from hammerflow.settings import PRIORITIES
 from hammerflow.text import safe_repr
 from hammerflow.worker.cpus import usable_cpus
 
@@ -124,6 +125,11 @@ WORKER_OPTIONS = OptionTable((
         "Seconds between two polls when the doorbell is silent.",
     ),
     Option(
+        "priorities", PRIORITIES, "the setting priorities",
+        "strict: the best priority first. weighted: from critical to background 20, 10, 5, 2 and 1 "
+        "of 38 jobs that are started.",
+    ),
+    Option(
         "import_timeout", duration(zero=False, most=86_400), "120",
         "Time that importing the app may take.",
     ),
@@ -176,6 +182,7 @@ class WorkerOptions:
     max_memory_per_child: int | None = None
     grace: float = 30.0
     poll: float | None = None
+    priorities: str | None = None
     import_timeout: float = 120.0
     wait_for_database: float | None = None
     burst: bool = False
@@ -226,6 +233,7 @@ _OPTIONAL = {
     "max_jobs_per_child",
     "max_memory_per_child",
     "poll",
+    "priorities",
     "wait_for_database",
 }
 

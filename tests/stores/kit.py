@@ -10,6 +10,7 @@ from typing import Any
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Lost, Operation, Outcome, Spawned
+from hammerflow.jobs.priority_rule import STRICT, PriorityRule
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
@@ -113,9 +114,12 @@ class Desk:
         tasks: Sequence[str] = ("t",),
         store: Store | None = None,
         thorough: bool = True,
+        rule: PriorityRule = STRICT,
     ) -> list[Claimed]:
         claim, task_ids = (store or self.store).jobs.claim, [name_id(t) for t in tasks]
-        return claim(worker, queue=queue, task_ids=task_ids, limit=limit, thorough=thorough)
+        return claim(
+            worker, queue=queue, task_ids=task_ids, limit=limit, thorough=thorough, rule=rule
+        )
 
     def run(self, *jobs: NewJob, worker: int = 1) -> list[Claimed]:
         """Insert jobs and claim them, in the order given."""

@@ -41,6 +41,12 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "age": 3600.0,
         "task_ids": [name_id("t")],
         "n": 10,
+        "is_strict": 1,
+    },
+    "ready_heads": {
+        "queue_id": name_id("q"),
+        "task_ids": [name_id("t")],
+        **{f"bookmark{order}": bytes(16) for order in range(5)},
     },
     "strays_next": {**PLACE, "bound": key("r", 9), "window": 20},
     "job_age": {"id": some("d")[3]},
@@ -158,6 +164,10 @@ POSTGRES: dict[str, dict[str, Any]] = {
     "claim": {
         **CLAIM, "priority_orders": [0, 1, 2, 3, 4], "bookmarks": [bytes(16)] * 5, "n": 5,
         "worker_id": 1,
+    },
+    "claim_counts": {
+        "queue_id": name_id("q"), "task_ids": [name_id("t")], "worker_id": 1,
+        "priority_orders": [0, 2, 4], "bookmarks": [bytes(16)] * 3, "counts": [3, 2, 1],
     },
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,

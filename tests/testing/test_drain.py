@@ -226,6 +226,21 @@ def test_limit_and_queues_are_kept(app: Hammerflow) -> None:
 # -- what a body may know
 
 
+def test_priorities_count_as_the_setting_says(sqlite_url: str) -> None:
+    app = Hammerflow("inline", database=sqlite_url, doorbell="none", priorities="weighted")
+    ran: list[str] = []
+
+    @app.task
+    def note(text: str) -> None:
+        ran.append(text)
+
+    for text, priority in [("background", 0)] * 5 + [("critical", 4)] * 21:
+        note.options(priority=priority).delay(text)
+    drain(app, limit=21)
+    app.close()
+    assert ran.count("background") == 1
+
+
 def test_the_current_job(app: Hammerflow) -> None:
     seen: list[dict[str, Any]] = []
 

@@ -107,6 +107,17 @@ def test_shares_of_starts_hold_with_unequal_jobs_and_an_empty_queue_gives_its_sh
     shop.check([*slow, *fast, *capped], most_attempts=1)
 
 
+def test_a_worker_with_weighted_priorities_starves_none(sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    background = shop.send_all("note", [("background",)] * 3, priority=0)
+    critical = shop.send_all("note", [("critical",)] * 120, priority=4)
+    worker = shop.worker("--burst", "--priorities", "weighted", children=1, priorities="strict")
+    assert worker.process.wait(timeout=60) == 0
+    starts = [run.args[0] for run in shop.ledger.runs()]
+    assert 0 < starts[:90].count("background") <= 10
+    shop.check([*background, *critical], most_attempts=1)
+
+
 def test_only_an_open_order_takes_new_queues() -> None:
     assert QueueOrder(None).add({"new"})
     assert not QueueOrder({"a": 1}).add({"new"})
@@ -133,6 +144,7 @@ def test_senseless_queues_are_refused(text: str) -> None:
         {"poll": 0}, {"poll": float("nan")}, {"log_level": "loud"}, {"burst": "yes"},
         {"queues": 5}, {"queues": {"": 1}}, {"queues": {"a": "x"}}, {"queues": {"a": float("nan")}},
         {"queue_caps": "mail:0"}, {"queue_caps": 3}, {"queue_caps": "b:1", "queues": "a"},
+        {"priorities": "fair"}, {"priorities": 1},
         {"queues": "a,a"}, {"queues": f"a:{'9' * 5000}"}, {"queues": "x" * 256},
     ],
 )  # fmt: skip

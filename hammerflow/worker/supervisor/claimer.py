@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
 from hammerflow.worker.supervisor.child_group import Group
@@ -35,6 +36,7 @@ class Claimer:
         is_full: whether no more jobs may be claimed now.
         is_quiet: whether no job is held and every outcome is written.
         poll: seconds between two claims when the doorbell does not ring.
+        rule: how priorities count.
         burst: poll often, and promote scheduled jobs before each claim.
         claiming: held while a claim is under way.
         empty_at: the pool's count of changes when a quiet worker last claimed and found nothing.
@@ -52,6 +54,7 @@ class Claimer:
     is_quiet: Callable[[], bool]
     poll: float
     burst: bool
+    rule: PriorityRule
     claiming: threading.Lock = field(default_factory=threading.Lock)
     empty_at: int = -1
     _rung: bool = True
@@ -148,8 +151,9 @@ class Claimer:
     def _claim_from(self, queue: str, limit: int) -> int:
         worker_id = self.worker_id()
         jobs = self.store.jobs.claim(
-            worker_id, queue=queue, task_ids=self.group.task_ids, limit=limit, thorough=self.burst
-        )
+            worker_id, queue=queue, task_ids=self.group.task_ids, limit=limit,
+            thorough=self.burst, rule=self.rule,
+        )  # fmt: skip
         if jobs:
             self.pool.offer(self.group, worker_id, jobs, queue)
         return len(jobs)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+
+from hammerflow.jobs.shares import Shares
 
 __all__ = ["QueueOrder"]
 
@@ -22,8 +24,8 @@ class QueueOrder:
         self.is_open = weights is None
         self._lock = threading.Lock()
         self._weights: dict[str, int] = dict(weights or {})
-        #: What a queue is owed, in jobs, by who claims: sync and async jobs are claimed apart.
-        self._owed: dict[tuple[str, str], float] = {}
+        #: By who claims: sync and async jobs are claimed apart.
+        self._shares: defaultdict[str, Shares[str]] = defaultdict(Shares)
         self._turn = 0
         self._paused: set[str] = set()
 
@@ -62,18 +64,6 @@ class QueueOrder:
             return self._split(room, open_, claimer) + [(name, room) for name in rest]
 
     def _split(self, room: int, names: list[str], claimer: str) -> list[tuple[str, int]]:
-        """The room by weight in whole jobs; the remainders are kept for the next time."""
-        total = sum(self._weights[name] for name in names)
-        owed = {
-            name: self._owed.get((claimer, name), 0.0) + room * self._weights[name] / total
-            for name in names
-        }
-        shares = {name: max(0, math.floor(owed[name])) for name in names}
-        left = room - sum(shares.values())
-        names = sorted(names, key=lambda name: shares[name] - owed[name])
-        for name in names[: max(0, left)]:
-            shares[name] += 1
-        for name in names:
-            most = len(names) - 1.0  # more comes only of queues that were paused meanwhile
-            self._owed[claimer, name] = max(-most, min(most, owed[name] - shares[name]))
-        return [(name, shares[name]) for name in names if shares[name]]
+        """The room by weight in whole jobs."""
+        weights = {name: self._weights[name] for name in names}
+        return list(self._shares[claimer].split(room, weights).items())

@@ -10,6 +10,7 @@ from functools import partial
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
+from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.notifiers import Listener, open_notifier
 from hammerflow.services.base import Service
@@ -194,7 +195,12 @@ class Runtime:
             is_quiet=lambda: self.pool.is_idle and self._settler.is_idle,
             poll=self._poll,
             burst=self._options.burst,
+            rule=self._priority_rule(),
         )
+
+    def _priority_rule(self) -> PriorityRule:
+        priorities = self._options.priorities or self._settings.priorities
+        return PriorityRule(is_weighted=priorities == "weighted")
 
     def _new_pruner_runner(self) -> ServiceRunner:
         """A thread of its own, as a page may take a second."""

@@ -103,6 +103,16 @@ SELECT state
 FROM {job_states}
 WHERE id = :id::uuid
 
+-- macro: ready_head
+(SELECT r.job_id FROM {ready} r {by_primary}
+ WHERE r.queue_id = :queue_id::bigint AND r.priority_order = @ AND r.job_id >= :bookmark@::uuid
+   AND r.task_id IN (:task_ids*bigint) AND r.task_id NOT IN ({paused_tasks})
+ ORDER BY r.job_id LIMIT 1)
+
+-- The first job of each priority, outside of lanes.
+-- name: ready_heads
+SELECT {ready_head:0}, {ready_head:1}, {ready_head:2}, {ready_head:3}, {ready_head:4}
+
 -- How long ago a job was inserted, by the database's clock.
 -- name: job_age
 SELECT {age:created_at}
@@ -117,8 +127,8 @@ WHERE queue_id = :queue_id::bigint
   AND job_id >= :bound::uuid
 ORDER BY job_id
 
--- The jobs of a lane, among the first with ids from the bound on, that were inserted so long ago; none
--- while there is a job of a better priority.
+-- The jobs of a lane, among the first with ids from the bound on, that were inserted so long ago; where
+-- priorities are strict, none while there is a job of a better one.
 -- name: strays
 SELECT r.job_id
 FROM
@@ -128,12 +138,12 @@ JOIN {jobs} j {by_primary} ON j.id = r.job_id
 WHERE {age:created_at} >= :age::float8
   AND r.task_id IN (:task_ids*bigint)
   AND r.task_id NOT IN ({paused_tasks})
-  AND NOT EXISTS
+  AND (:is_strict::integer = 0 OR NOT EXISTS
     (SELECT 1 FROM {ready} b {by_primary}
      WHERE b.queue_id = :queue_id::bigint
        AND b.priority_order < :priority_order::bigint
        AND b.task_id IN (:task_ids*bigint)
-       AND b.task_id NOT IN ({paused_tasks}))
+       AND b.task_id NOT IN ({paused_tasks})))
 ORDER BY created_at, r.job_id
 LIMIT :n::bigint
 

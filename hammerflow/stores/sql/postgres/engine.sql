@@ -41,6 +41,19 @@ WITH picked AS MATERIALIZED (
   LIMIT :n::bigint),
 {picked_to_leases}
 
+-- The same, but of each priority up to its own number: for weighted priorities.
+-- name: claim_counts
+WITH picked AS MATERIALIZED (
+  SELECT r.at FROM unnest(:priority_orders::smallint[], :bookmarks::uuid[], :counts::bigint[])
+    AS p(priority_order, bookmark, n)
+  CROSS JOIN LATERAL (
+    SELECT c.ctid AS at FROM {ready} c
+    WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.priority_order AND c.job_id >= p.bookmark
+      AND c.task_id = ANY(:task_ids::bigint[]) AND c.task_id <> ALL(ARRAY({paused_tasks}))
+    ORDER BY c.job_id LIMIT p.n FOR UPDATE SKIP LOCKED) r
+  WHERE NOT {is_paused}),
+{picked_to_leases}
+
 -- Claims from lanes of jobs with a limit, the first lanes first: of each up to its own number.
 -- name: claim_lanes
 WITH picked AS MATERIALIZED (
