@@ -35,8 +35,8 @@ from hammerflow.urls.database import parse_url
 __all__ = [
     "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "flag", "hours",
     "interval", "job_argument", "json_option", "limit", "name_option", "number_option", "of_table",
-    "only_queue", "path_option", "priority_option", "seconds_option", "shared", "text_option",
-    "updates", "watch_count",
+    "only_queue", "path_argument", "path_option", "priority_option", "seconds_option", "shared",
+    "text_option", "updates", "watch_count",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,13 +97,20 @@ name_option = partial(checked, check=NAME_CHECK, metavar="NAME")
 text_option = partial(checked, check=text(REASON), metavar="TEXT")
 
 
+def argument(name: str, check: ValueCheck = _ID, **more: Any) -> Callable[[F], F]:
+    """A positional argument that a check reads, by default an id."""
+    return click.argument(name, type=Checked(check), **more)
+
+
 def _path(given: str) -> str:
     if not 0 < len(given) <= 1_000 or b"\0" in os.fsencode(given):  # it refuses lone surrogates
         raise Unfit
     return given
 
 
-path_option = partial(checked, check=ValueCheck("str", "a path", _path), metavar="FILE")
+_PATH = ValueCheck("str", "a path", _path)
+path_option = partial(checked, check=_PATH, metavar="FILE")
+path_argument = argument("path", _PATH, metavar="FILE")
 
 
 def of_table(
@@ -144,11 +151,6 @@ def before(noun: str) -> Callable[[F], F]:
     """``--before``: the page of a list that follows this one."""
     help_ = f"Only {noun} older than this one: the next page."
     return checked("--before", check=text(100), metavar="ID", help=help_)
-
-
-def argument(name: str, check: ValueCheck = _ID, **more: Any) -> Callable[[F], F]:
-    """A positional argument that a check reads, by default an id."""
-    return click.argument(name, type=Checked(check), **more)
 
 
 hours = partial(

@@ -16,7 +16,7 @@ from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.text import storable, timestamp
 
-__all__ = ["Pause", "PauseKind", "Pauses"]
+__all__ = ["Pause", "PauseKind", "Pauses", "count_pauses"]
 
 #: Seconds that a pause waits for claims that began before it; they take milliseconds.
 _LONGEST_CLAIM = 20.0
@@ -98,7 +98,7 @@ class Pauses:
                 tx.run("pause_turn")
             values = {"name": name, "by": storable(by), "reason": storable(reason)}
             tx.run("pause_put", **place, **values)
-            _count(tx)
+            count_pauses(tx)
 
         self._database.unit(write)
         if "claims_underway" in self._database.dialect.statements:
@@ -112,7 +112,7 @@ class Pauses:
             if tx.has("pause_turn"):
                 tx.run("pause_turn")
             ended = tx.run("pause_end", kind=int(kind), id=_id(kind, name))
-            _count(tx)
+            count_pauses(tx)
             return ended
 
         return self._database.unit(write) > 0
@@ -156,7 +156,7 @@ class Pauses:
             underway &= set(self._database.rows("claims_underway"))
 
 
-def _count(tx: Tx) -> None:
+def count_pauses(tx: Tx) -> None:
     """Note how many pauses hold, for claims that read only that."""
     if tx.has("pause_live"):
         tx.run("pause_live", live=len(tx.rows("pauses_list")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from hammerflow.errors import NotEncodable
@@ -64,6 +64,10 @@ class DriverTx:
             if piece.strip():
                 cursor.execute(piece)
 
+    def stream(self, name: str, size: int, /, **values: Any) -> Iterator[list[tuple[Any, ...]]]:
+        """See :class:`hammerflow.stores.tables.SnapshotTx`."""
+        raise NotImplementedError
+
     def cut(self) -> None:
         """Nothing, where the driver's own timeouts end every statement."""
 
@@ -123,6 +127,10 @@ class DriverDialect:
 
     def check(self, tx: Any) -> None:
         """Nothing, where a server holds the database."""
+
+    def begin_snapshot(self, tx: Any) -> None:
+        """Open a transaction that only reads, all of it as of now."""
+        raise NotImplementedError
 
     def begin_hurried(self, tx: Any, patience: float) -> None:
         """Begin, where the work sets the time itself, or a transaction locks the whole database."""

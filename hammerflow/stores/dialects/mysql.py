@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -80,6 +80,16 @@ class MySQLTx(DriverTx):
         while self._cursor.nextset():  # of a block with several statements
             pass
         return count
+
+    def stream(self, name: str, size: int, /, **values: Any) -> Iterator[list[tuple[Any, ...]]]:
+        usual, self._cursor = self._cursor, self.connection.cursor(pymysql.cursors.SSCursor)
+        try:
+            self._execute(name, values)
+            while rows := self._cursor.fetchmany(size):
+                yield list(rows)
+            self._cursor.close()
+        finally:
+            self._cursor = usual
 
     def script(self, text: str) -> None:
         connection = self.connection
@@ -277,6 +287,10 @@ class MySQL(DriverDialect):
     def begin(self, tx: Any) -> None:
         tx.is_lent = False
         tx.connection.begin()
+
+    def begin_snapshot(self, tx: Any) -> None:
+        tx.connection._read_timeout = None  # a statement takes as long as it takes
+        tx.run("begin_snapshot")
 
     def begin_hurried(self, tx: Any, patience: float) -> None:
         if tx.is_mariadb:

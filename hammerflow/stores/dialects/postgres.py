@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import socket
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -151,11 +152,25 @@ class PostgresTx(DriverTx):
     def _prepare(self) -> None:
         self._fitted: dict[str, _Fitted] = {}
         self._fitted_many: dict[str, _Fitted] = {}
-        kind: Any = psycopg.RawCursor if self._bridge is None else psycopg.AsyncRawCursor
+        kind = psycopg.RawCursor if self._bridge is None else psycopg.AsyncRawCursor
+        cursor = self._new_cursor(kind)
+        self._cursor: Any = cursor if self._bridge is None else BlockingCursor(cursor, self._bridge)
+
+    def _new_cursor(self, kind: Any) -> Any:
         cursor = kind(self.connection, row_factory=psycopg.rows.tuple_row)
         cursor.format = pq.Format.BINARY
         register(cursor.adapters)
-        self._cursor: Any = cursor if self._bridge is None else BlockingCursor(cursor, self._bridge)
+        return cursor
+
+    def stream(self, name: str, size: int, /, **values: Any) -> Iterator[list[tuple[Any, ...]]]:
+        fitted = _fit(self._statements[name])
+        arguments = [
+            adapt(values[key]) if adapt else values[key]
+            for key, adapt in zip(fitted.names, fitted.adapters, strict=True)
+        ]
+        rows = self._new_cursor(psycopg.RawCursor).stream(fitted.text, arguments, binary=True)
+        while page := list(itertools.islice(rows, size)):
+            yield page
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         return self._execute(name, values).fetchall()  # type: ignore[no-any-return]
@@ -322,6 +337,9 @@ class Postgres(DriverDialect):
 
     def begin(self, tx: Any) -> None:
         tx.command("BEGIN")
+
+    def begin_snapshot(self, tx: Any) -> None:
+        tx.command(self.statements["begin_snapshot"].text)
 
     def commit(self, tx: Any) -> None:
         tx.command("COMMIT")

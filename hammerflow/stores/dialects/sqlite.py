@@ -8,7 +8,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,11 @@ class SQLiteTx(DriverTx):
             return self._execute(name, values).rowcount
         finally:
             self._clock.begun = math.inf
+
+    def stream(self, name: str, size: int, /, **values: Any) -> Iterator[list[tuple[Any, ...]]]:
+        cursor = self._execute(name, values)
+        while rows := cursor.fetchmany(size):
+            yield rows
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         key = (name, ())
@@ -264,6 +269,10 @@ class SQLite(DriverDialect):
 
     def begin(self, tx: Any) -> None:
         tx.connection.execute("BEGIN IMMEDIATE")
+
+    def begin_snapshot(self, tx: Any) -> None:
+        tx.connection.execute(self.statements["begin_snapshot"].text)
+        tx.rows("migrations_applied")
 
     def commit(self, tx: Any) -> None:
         # Every delay() runs through here: the usual case of check() is spelled out.

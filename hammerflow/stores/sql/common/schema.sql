@@ -37,3 +37,24 @@ DROP TABLE IF EXISTS {pauses};
 DROP TABLE IF EXISTS {tasks};
 DROP TABLE IF EXISTS {queues};
 DROP TABLE IF EXISTS {migrations}
+
+-- Templates for any table: the names behind @ are written in by hammerflow.stores.tables.
+
+-- name: table_read
+SELECT @columns FROM @table
+
+-- name: table_write
+INSERT INTO @table (@columns) VALUES (@values)
+
+-- name: table_any
+SELECT 1 FROM @table LIMIT 1
+
+-- name: table_count
+SELECT count(*) FROM @table
+
+-- name: table_empty
+DELETE FROM @table
+
+-- The pause of the whole app, kind 0, stays.
+-- name: pauses_empty
+DELETE FROM {pauses} WHERE kind <> 0
