@@ -151,7 +151,8 @@ SETTINGS = OptionTable((
     *(
         Option(
             f"retention_{state}", _LIFETIME, f"{seconds:.0f}",
-            f"How long {state} jobs are kept after their end; never keeps them for good.",
+            f"How long {state} jobs are kept after their end: a duration, after which they are "
+            "deleted; archive after 7d; or never, which keeps them for good.",
         )
         for state, seconds in _LIFETIMES.items()
     ),
@@ -214,10 +215,10 @@ class Settings:
     max_payload: int = 1 << 20
     doorbell: str = "auto"
     poison_limit: int = 3
-    retention_completed: float | None = _LIFETIMES["completed"]
-    retention_failed: float | None = _LIFETIMES["failed"]
-    retention_cancelled: float | None = _LIFETIMES["cancelled"]
-    retention_skipped: float | None = _LIFETIMES["skipped"]
+    retention_completed: float | str | None = _LIFETIMES["completed"]
+    retention_failed: float | str | None = _LIFETIMES["failed"]
+    retention_cancelled: float | str | None = _LIFETIMES["cancelled"]
+    retention_skipped: float | str | None = _LIFETIMES["skipped"]
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     max_connections: int = 20
@@ -254,7 +255,7 @@ class Settings:
         return dataclasses.replace(self, database=url, sources={**self.sources, "database": source})
 
     @property
-    def retention(self) -> dict[str, float | None]:
+    def retention(self) -> dict[str, float | str | None]:
         """How long jobs are kept, by their end state."""
         return {state: getattr(self, f"retention_{state}") for state in _LIFETIMES}
 

@@ -34,7 +34,7 @@ COMMANDS = {
     "task": "List, pause and resume tasks.",
     "app": "Pause and resume the whole app; list every pause.",
     "limit": "List, set and remove rate and concurrency limits.",
-    "archive": "Show and change how long ended jobs are kept, and remove those whose time is over.",
+    "archive": "Say how long ended jobs are kept; list, restore and purge archived jobs.",
     "backup": "Write, list and restore backups of the app's tables.",
     "schedule": "List, create, change, pause and run schedules, and say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",

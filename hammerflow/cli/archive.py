@@ -1,13 +1,14 @@
-"""``hammerflow archive``: how long ended jobs are kept, and their removal."""
+"""``hammerflow archive``: how long ended jobs are kept, their removal, and the archive."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from hammerflow.cli import archived
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import checked, flag, name_option, shared
@@ -32,14 +33,19 @@ _LIFETIME = dataclasses.replace(
 
 @click.group("archive")
 def command() -> None:
-    """Show and change how long ended jobs are kept, and remove those whose time is over."""
+    """Say how long ended jobs are kept, and list, restore and purge those that were archived."""
+
+
+for each in (archived.list_archived, archived.show, archived.restore, archived.purge):
+    command.add_command(each)
 
 
 def _lifetime_options(target: Any) -> Any:
     for state in reversed(KEPT_STATES):
         target = checked(
             f"--{state}", check=_LIFETIME, metavar="DURATION",
-            help=f"Keep {state} jobs of the queue for so long: 12h, 7d, seconds, or never.",
+            help=f"Keep {state} jobs of the queue for so long, then delete them: 12h, 7d or "
+                 'seconds; "archive after 7d"; or never.',
         )(target)  # fmt: skip
     return target
 
@@ -58,7 +64,7 @@ def policy(session: Session, queue: str | None, reset: bool, **given: float | st
     \b
     Examples:
       hammerflow archive policy
-      hammerflow archive policy --queue mail --completed 12h --failed never
+      hammerflow archive policy --queue mail --completed 12h --failed "archive after 30d"
     """
     changes = {
         state: None if value == "never" else value
@@ -73,7 +79,7 @@ def policy(session: Session, queue: str | None, reset: bool, **given: float | st
         if queue is not None:
             check_queue(session, store, queue)
             if changes or reset:
-                _set(store, queue, changes)  # type: ignore[arg-type]  # texts are gone
+                _set(store, queue, changes)
         session.show_list(_policies(session, store, queue), _POLICIES, empty="")
 
 
@@ -100,11 +106,16 @@ def _policy_row(each: DeclaredLifetimes) -> Sequence[Any]:
     return (each.kind, each.name, *(_shown(each.lifetimes, state) for state in KEPT_STATES))
 
 
-def _shown(lifetimes: Mapping[str, float | None], state: str) -> str:
+def _shown(lifetimes: Lifetimes, state: str) -> str:
     if state not in lifetimes:
         return ""
-    seconds = lifetimes[state]
-    return "never" if seconds is None else duration_text(seconds)
+    match lifetimes[state]:
+        case None:
+            return "never"
+        case str(text):
+            return text
+        case seconds:
+            return duration_text(seconds)
 
 
 _POLICIES = TableView(
@@ -117,46 +128,64 @@ _POLICIES = TableView(
 @flag("--yes", help="Do not ask.")
 @shared
 def run(session: Session, dry_run: bool, yes: bool) -> None:
-    """Remove the ended jobs whose time is over, at once and at full speed.
+    """Delete or archive the ended jobs whose time is over, at once and at full speed.
 
     Workers do the same, slowly. What a job, workflow or retry may still read stays.
     """
     with session.store() as store:
-        found = _walk(session, store, Walk(is_trial=True))
+        found = _walked(session, store, Walk(is_trial=True))
         if dry_run:
-            session.tell({"due": found}, f"{counted(found, 'job')} would be removed")
+            session.tell(
+                {"due": found.removed, "to_archive": found.archived},
+                *_sentences(found, "would be removed", "would be archived"),
+            )
             return
-        if found:
-            confirm(session, f"remove {counted(found, 'ended job')}", yes=yes)
-        removed = _walk(session, store, Walk()) if found else 0
-    session.tell({"removed": removed}, f"removed {counted(removed, 'ended job')}")
+        if found.removed or found.archived:
+            deeds = [f"remove {counted(found.removed, 'ended job')}"] * bool(found.removed)
+            deeds += [f"archive {counted(found.archived, 'ended job')}"] * bool(found.archived)
+            confirm(session, " and ".join(deeds), yes=yes)
+            found = _walked(session, store, Walk())
+    session.tell(
+        {"removed": found.removed, "archived": found.archived},
+        *_sentences(found, "removed", "archived"),
+    )
 
 
-def _walk(session: Session, store: Store, walk: Walk) -> int:
+def _sentences(walk: Walk, removed: str, archived: str) -> list[str]:
+    """What a walk did, or would do; one about the archive only where it has one."""
+    found = [f"{counted(walk.removed, 'job')} {removed}"]
+    return found + [f"{counted(walk.archived, 'job')} {archived}"] * bool(walk.archived)
+
+
+def _walked(session: Session, store: Store, walk: Walk) -> Walk:
     policy = store.retention.policy(session.settings.retention)
     while not walk.is_over:
         store.retention.step(walk, policy)
-    return walk.removed
+    return walk
 
 
 @command.command("stats")
 @shared
 def stats(session: Session) -> None:
-    """Show what the removal of ended jobs has done, and how large the tables are.
+    """Show what retention has deleted and archived, and how large the tables are.
 
     Numbers of rows are the database's estimates.
     """
     with session.store() as store:
         progress, sizes = store.retention.progress(), Diagnostics(store.database).sizes()
+        counts = store.archive.counts()
     total = sum(table.size for table in sizes)
     as_json = {
         "removed": progress.removed if progress else 0,
         "walked_at": progress and progress.walked_at,
         "is_walking": progress is not None and progress.position is not None,
+        "archive": {**counts._asdict(), "now": counts.now},
         "bytes": total, "tables": [table._asdict() for table in sizes if table.name],
     }  # fmt: skip
     facts = {
         "removed": counted(progress.removed if progress else 0, "job"),
+        "archived": f"{counted(counts.now, 'job')} now; {counts.archived:,} in all, of which "
+        f"{counts.restored:,} were restored and {counts.purged:,} purged",
         "last walk": progress.walked_at or "not over yet" if progress else "no worker has begun",
         "size": f"{total / 2**20:,.1f} MiB",
     }

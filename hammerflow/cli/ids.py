@@ -12,15 +12,17 @@ from hammerflow.text import safe_repr
 
 if TYPE_CHECKING:
     from hammerflow.jobs.job import Job
+    from hammerflow.stores.archive import Archive
     from hammerflow.stores.store import Store
 
 __all__ = [
-    "find_job", "find_operation", "find_worker", "find_workflow", "get_job", "only_worker",
-    "page_mark",
+    "find_archived", "find_job", "find_operation", "find_worker", "find_workflow", "get_job",
+    "only_worker", "page_mark",
 ]  # fmt: skip
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
+_SEE = {"operation": "", "archived job": ": see hammerflow archive list"}
 
 
 def find_job(store: Store, text: str) -> bytes:
@@ -29,12 +31,18 @@ def find_job(store: Store, text: str) -> bytes:
     Raises:
         JobNotFound: ``text`` is not an id, or no job or more than one has an id like that.
     """
-    return _find(text, store.jobs.ids_between, "job")
+    return _find(text, store.jobs.ids_between, "job", store.archive)
 
 
 def find_workflow(store: Store, text: str) -> bytes:
     """The id of the one workflow whose id begins with ``text``; as :func:`find_job`."""
-    return _find(text, store.workflows.ids_between, "workflow")
+    return _find(text, store.workflows.ids_between, "workflow", store.archive)
+
+
+def find_archived(store: Store, text: str) -> bytes:
+    """The id of the one archived job or workflow whose id begins with ``text``; as
+    :func:`find_job`."""
+    return _find(text, store.archive.ids_between, "archived job")
 
 
 def find_operation(store: Store, text: str) -> bytes:
@@ -94,8 +102,9 @@ def page_mark(find: Callable[[Store, str], bytes], store: Store, text: str | Non
 
 
 def _find(
-    text: str, ids_between: Callable[[bytes, bytes, int], Sequence[bytes]], noun: str
-) -> bytes:
+    text: str, ids_between: Callable[[bytes, bytes, int], Sequence[bytes]], noun: str,
+    archive: Archive | None = None,
+) -> bytes:  # fmt: skip
     digits = text.replace("-", "").lower()
     if not re.fullmatch(f"[0-9a-f]{{{_SHORTEST},{_WHOLE}}}", digits):
         article = "an" if noun[0] in "aeiou" else "a"
@@ -107,10 +116,12 @@ def _find(
     found = ids_between(low, high, _CANDIDATES + 1)
     if len(found) == 1:
         return found[0]
+    if not found and archive is not None:
+        _check_archive(archive, noun, low, high)
     if not found:
         is_whole = len(digits) == _WHOLE
         given = f"the id {uuid.UUID(digits)}" if is_whole else f"an id that begins with {text}"
-        see = "" if noun == "operation" else f": see hammerflow {noun} list"
+        see = _SEE.get(noun, f": see hammerflow {noun} list")
         raise JobNotFound(f"no {noun} has {given} in this database{see}")
     ids = [str(uuid.UUID(bytes=id_)) for id_ in found[:_CANDIDATES]]
     more = " and more" if len(found) > _CANDIDATES else ""
@@ -118,3 +129,22 @@ def _find(
         f"more than one {noun} has an id that begins with {text}: {', '.join(ids)}{more}; give "
         "more of its digits"
     )
+
+
+def _check_archive(archive: Archive, noun: str, low: bytes, high: bytes) -> None:
+    """Say where a job or workflow is that was archived.
+
+    Raises:
+        JobNotFound: it is in the archive.
+    """
+    found = archive.ids_between(low, high, 2)
+    if len(found) == 1:
+        id_ = uuid.UUID(bytes=found[0])
+        raise JobNotFound(
+            f"{noun} {id_} is archived: hammerflow archive show {id_} shows it, and hammerflow "
+            f"archive restore {id_} brings it back"
+        )
+    if found:
+        raise JobNotFound(
+            f"more than one archived {noun} has an id like that: see hammerflow archive list"
+        )

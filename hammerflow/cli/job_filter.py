@@ -17,7 +17,7 @@ from hammerflow.options.checks import MOMENT, Unfit, ValueCheck, text
 from hammerflow.stores.store import Store
 from hammerflow.text import safe_repr
 
-__all__ = ["JobFilter", "filter_options", "filter_page"]
+__all__ = ["WHEN", "JobFilter", "filter_options", "filter_page"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SCANNED, _PAGE = 10_000, 500  # jobs
@@ -39,7 +39,7 @@ def _moment(value: Any) -> datetime:
     return MOMENT.read(found if found.tzinfo else found.astimezone())  # type: ignore[no-any-return]
 
 
-_WHEN = ValueCheck(
+WHEN = ValueCheck(
     "datetime | str", "an instant such as 2026-11-27T08:00, or a duration before now such as 2h",
     _moment,
 )  # fmt: skip
@@ -117,10 +117,10 @@ _OPTIONS = (
             help="Only jobs whose last error is of this type, or has this in its message."),
     checked("--argument", check=_TEXT, metavar="TEXT",
             help="Only jobs that have this among their arguments."),
-    checked("--since", check=_WHEN, metavar="TIME",
+    checked("--since", check=WHEN, metavar="TIME",
             help="Only jobs that ended, or were enqueued if they have not, since then: an instant, "
                  "or a duration before now such as 2h."),
-    checked("--until", check=_WHEN, metavar="TIME", help="Likewise, before then."),
+    checked("--until", check=WHEN, metavar="TIME", help="Likewise, before then."),
 )  # fmt: skip
 
 

@@ -20,8 +20,9 @@ from hammerflow.stores.store import Store
 from hammerflow.text import safe_repr
 
 __all__ = [
-    "JOBS", "JobLine", "JobValues", "JobView", "error_notes", "explanation_json", "job_facts",
-    "job_json", "job_lines", "jobs_by_id", "tagged_json", "values_of", "view_of", "worker_of",
+    "JOBS", "JobLine", "JobValues", "JobView", "decoded_values", "error_notes",
+    "explanation_json", "job_facts", "job_json", "job_lines", "jobs_by_id", "tagged_json",
+    "values_of", "view_of", "worker_of",
 ]  # fmt: skip
 
 _LONGEST_VALUE = 4_000  # characters
@@ -265,6 +266,12 @@ class JobValues(NamedTuple):
 
 
 def values_of(store: Store, key: bytes, codec: Codec) -> JobValues:
+    """Read and decode a job's arguments and result."""
+    ended = store.jobs.result(key)
+    return decoded_values(codec, store.jobs.args(key), ended[1] if ended else None)
+
+
+def decoded_values(codec: Codec, args: bytes | None, value: bytes | None) -> JobValues:
     """Decode a job's arguments and result; a value that this process cannot decode (of a class
     that only the app registers) is replaced by the error."""
     as_json: dict[str, Any] = {}
@@ -290,12 +297,7 @@ def values_of(store: Store, key: bytes, codec: Codec) -> JobValues:
             as_json[f"{name}_error"] = str(error)
             return f"(not readable here: {error})"
 
-    ended = store.jobs.result(key)
-    return JobValues(
-        text("args", store.jobs.args(key), call),
-        text("result", ended[1] if ended else None, result),
-        as_json,
-    )
+    return JobValues(text("args", args, call), text("result", value, result), as_json)
 
 
 def tagged_json(encode: Callable[..., bytes], *values: Any) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from hammerflow.durations import LONGEST, parsed_seconds, real
+from hammerflow.durations import LONGEST, duration_text, parsed_seconds, real
 from hammerflow.errors import ConfigError
 from hammerflow.kinds import is_a
 from hammerflow.options.json_values import Misfit, json_copy
@@ -20,9 +20,9 @@ from hammerflow.origin import runs_when_called
 from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = [
-    "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT", "NAME_CHECK", "NOTE",
-    "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions", "instance", "items_of",
-    "lifetime", "number", "pattern", "refusal", "size", "text", "whole",
+    "ARCHIVE_AFTER", "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT",
+    "NAME_CHECK", "NOTE", "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions",
+    "instance", "items_of", "lifetime", "number", "pattern", "refusal", "size", "text", "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
@@ -179,16 +179,31 @@ def _bytes(given: str) -> int | None:
     return int(float(parts[1]) * base ** _POWERS[unit[:1].upper()])
 
 
+#: How the text of a lifetime begins after which jobs are archived instead of deleted.
+ARCHIVE_AFTER = "archive after "
+
+
 def lifetime() -> ValueCheck:
-    """A duration as seconds or timedelta, or ``"never"``, which is kept as None."""
+    """A duration as seconds or timedelta; ``"never"``, which is kept as None; or a text such as
+    ``"archive after 7d"``, which stays a text."""
     of_duration = duration()
 
-    def read(value: Any) -> float | None:
-        return None if plain_text(value) == "never" else of_duration.read(value)
+    def read(value: Any) -> float | str | None:
+        given = plain_text(value)
+        if given == "never":
+            return None
+        if given is None or not given.startswith(ARCHIVE_AFTER):
+            return of_duration.read(value)  # type: ignore[no-any-return]
+        try:
+            seconds = of_duration.read(_duration(given.removeprefix(ARCHIVE_AFTER)))
+        except (ValueError, ConfigError):
+            raise Unfit from None
+        return ARCHIVE_AFTER + duration_text(seconds)
 
+    others = '"never" or "archive after 7d"'
     return ValueCheck(
-        "float | timedelta | str", f'{of_duration.wanted}, or "never"', read, "seconds",
-        f'{of_duration.bounds}, or "never"',
+        "float | timedelta | str", f"{of_duration.wanted}, {others}", read, "seconds",
+        f"{of_duration.bounds}, {others}",
         lambda given: given if given == "never" else _duration(given),
     )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Pruner: removes ended jobs whose retention is over, slowly, in turns with the other workers."""
+"""Pruner: deletes or archives ended jobs whose retention is over, slowly, in turns with the other
+workers."""
 
 from __future__ import annotations
 
@@ -44,11 +45,14 @@ class Pruner:
             return max(due_in, 0.0) + random.uniform(0.5, 1.0) * _ASK
         begun = time.monotonic()
         self._resume()
-        removed = retention.step(self._walk, retention.policy(self.default))
+        before = self._walk.removed
+        retention.step(self._walk, retention.policy(self.default))
         pause = _REST if self._walk.is_over else _PAUSES * (time.monotonic() - begun)
-        retention.end_turn(self._walk, removed, pause)
-        if self._walk.is_over and self._walk.removed:
-            log.info("removed %s whose retention was over", counted(self._walk.removed, "job"))
+        retention.end_turn(self._walk, self._walk.removed - before, pause)
+        if self._walk.is_over:
+            for verb, count in ("removed", self._walk.removed), ("archived", self._walk.archived):
+                if count:
+                    log.info("%s %s whose retention was over", verb, counted(count, "job"))
         return pause
 
     def _resume(self) -> None:

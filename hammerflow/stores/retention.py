@@ -1,9 +1,10 @@
-"""Retention: the policy in the database, and the walk that removes ended jobs by it."""
+"""Retention: the policy in the database, and the walk that deletes or archives ended jobs by it."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,9 +16,10 @@ from hammerflow.jobs.retention import (
     lifetimes_of,
     lifetimes_text,
 )
-from hammerflow.stores.database import Database
+from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.ended_groups import EndedGroups
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.transitions.archiving import archive_groups
 from hammerflow.stores.transitions.removal import (
     Member,
     RemovalGroup,
@@ -25,11 +27,14 @@ from hammerflow.stores.transitions.removal import (
     removable,
     remove_groups,
 )
+from hammerflow.stores.transitions.unit import in_chunks
 
 __all__ = ["DeclaredLifetimes", "Progress", "Retention", "Walk"]
 
 #: Ended jobs that are read at once, and rows of jobs that one transaction removes.
 _PAGE, _CHUNK = 2_000, 1_000
+#: Bytes that one transaction archives: of several groups, and of one, which is rather not divided.
+_PACK_BYTES, _GROUP_BYTES = 2 << 20, 16 << 20
 #: Roots and workflows that a walk remembers; those that it forgets are examined again.
 _REMEMBERED = 100_000
 #: Ids of one day from now on and later are not made by a clock: users gave them.
@@ -52,13 +57,15 @@ class Progress:
     Attributes:
         due_in: seconds until the next page is due.
         position: the id of the last job that the walk under way has read; None between two walks.
-        removed: jobs, since the database was made.
+        removed: jobs that were deleted, since the database was made.
+        archived: likewise, jobs that were archived.
         walked_at: when a walk last came to the end of all ended jobs.
     """
 
     due_in: float
     position: bytes | None
     removed: int
+    archived: int
     walked_at: datetime | None
 
 
@@ -69,7 +76,8 @@ class Walk:
     Attributes:
         position: the last id that was read.
         is_over: there is nothing left to read.
-        removed: jobs.
+        removed: jobs that were deleted.
+        archived: jobs that were archived.
         kept: roots and workflows that need not be examined again: they stay.
         is_trial: nothing is removed.
     """
@@ -77,6 +85,7 @@ class Walk:
     position: bytes = _FIRST
     is_over: bool = False
     removed: int = 0
+    archived: int = 0
     kept: set[bytes] = field(default_factory=set)
     is_trial: bool = False
 
@@ -128,7 +137,9 @@ class Retention:
         return False
 
     def end_turn(self, walk: Walk, removed: int, pause: float) -> None:
-        """Note what a turn has done, and when the next one is due."""
+        """Note how many jobs a turn has deleted, and when the next one is due."""
+        if walk.is_over:
+            self._database.run("restored_drop")
         self._database.run(
             "retention_note", pause=pause, position=None if walk.is_over else walk.position,
             removed=removed, is_over=int(walk.is_over),
@@ -139,31 +150,29 @@ class Retention:
         row = self._database.first("retention_state")
         if row is None:
             return None
-        due_in, position, removed, walked_at = row
+        due_in, position, removed, archived, walked_at = row
         instant = self._database.dialect.instant
-        return Progress(float(due_in), position, removed, instant(walked_at))
+        return Progress(float(due_in), position, removed, archived, instant(walked_at))
 
-    def step(self, walk: Walk, policy: RetentionPolicy | PurgeFilter) -> int:
-        """Read the next page of a walk and remove what is due in it; how many jobs.
+    def step(self, walk: Walk, policy: RetentionPolicy | PurgeFilter) -> None:
+        """Read the next page of a walk, and delete or archive what is due in it.
 
-        A walk that is a trial counts what may be removed, and removes nothing.
+        A walk that is a trial counts what would go, and changes nothing.
         """
         if (shortest := policy.shortest) is None:
             walk.is_over = True
-            return 0
+            return
         clock = float(self._database.column("clock")[0])
         young, given = first_id_at(clock - shortest), first_id_at(clock + _DAY)
         before = young if walk.position < young else _LAST
         rows = self._database.rows("ended_page", after=walk.position, before=before, n=_PAGE)
-        removed = self._remove_due([Member(*row) for row in rows], walk, policy)
+        self._remove_due([Member(*row) for row in rows], walk, policy)
         walk.position = rows[-1][0] if len(rows) == _PAGE else given
         walk.is_over = len(rows) < _PAGE and before == _LAST
-        walk.removed += removed
-        return removed
 
     def _remove_due(
         self, page: Sequence[Member], walk: Walk, policy: RetentionPolicy | PurgeFilter
-    ) -> int:
+    ) -> None:
         def is_due(member: Member) -> bool:
             if member.state is None or member.age is None or member.queue_id is None:
                 return False
@@ -181,21 +190,89 @@ class Retention:
         if walk.is_trial:  # a group that stays would be counted again from its next member
             walk.kept |= {name for group in groups for m in group.members for name in _known_by(m)}
         groups += [RemovalGroup([m]) for m in due if m.id in alone]
-        free = self._without_runs(groups) if groups else []
-        return sum(self._remove(pack, walk.is_trial) for pack in _packed(free))
+        groups = self._without_runs(groups) if groups else []
+        if policy.spares_restored:
+            groups = self._without_restored(groups)
+        for pack in self._packs(groups, policy):
+            self._remove(pack, walk)
 
     def _without_runs(self, groups: Sequence[RemovalGroup]) -> list[RemovalGroup]:
         """Those without a run that a schedule remembers; a schedule never turns to an older one."""
         runs = {id_ for row in self._database.rows("schedule_runs") for id_ in row}
         return [each for each in groups if not any(part.id in runs for part in each.parts)]
 
+    def _without_restored(self, groups: list[RemovalGroup]) -> list[RemovalGroup]:
+        """Those of which nothing has come back from the archive a short time ago."""
+        if not groups or not self._database.rows("restored_any"):
+            return groups
+        ids = sorted(part.id for group in groups for part in group.parts)
+        pages = in_chunks(ids, _PAGE)
+        held = {id_ for page in pages for id_ in self._database.column("restored_among", ids=page)}
+        return [each for each in groups if not any(part.id in held for part in each.parts)]
+
+    def _packs(
+        self, groups: Sequence[RemovalGroup], policy: RetentionPolicy | PurgeFilter
+    ) -> Iterator[list[RemovalGroup]]:
+        """Groups, or parts of large ones, in lists for one transaction each."""
+        named = self._archive_ids(groups)
+        for number, group in enumerate(groups):
+            if any(
+                policy.archives(m.state, m.task_id, m.queue_id)
+                for m in group.members
+                if m.state is not None and m.queue_id is not None
+            ):
+                named.setdefault(number, min(part.id for part in group.parts))
+        kept = [replace(groups[number], archive_id=name) for number, name in named.items()]
+        gone = [group for number, group in enumerate(groups) if number not in named]
+        yield from _packed(gone, {})
+        yield from _packed(kept, self._sizes_of(kept))
+
+    def _archive_ids(self, groups: Sequence[RemovalGroup]) -> dict[int, bytes]:
+        """What names groups in the archive, by their numbers, of which a part is there already: the
+        walk that has archived it was killed."""
+        outside: defaultdict[bytes, set[int]] = defaultdict(set)
+        for number, group in enumerate(groups):
+            for link in _links(group):
+                if group.inside and link not in group.inside:
+                    outside[link].add(number)
+        pages = in_chunks(sorted(outside), _PAGE)
+        rows = [row for page in pages for row in self._database.rows("archived_of", ids=page)]
+        return {number: row[2] for row in rows for number in outside[row[0]]}
+
+    def _sizes_of(self, groups: Sequence[RemovalGroup]) -> Mapping[bytes, int]:
+        """About how many bytes the rows of each job have."""
+        ids = sorted(member.id for group in groups for member in group.members)
+        sizes: Counter[bytes] = Counter()
+        for page in in_chunks(ids, _PAGE):
+            for name in ("archive_sizes", "archive_error_sizes"):
+                sizes.update({id_: int(size) for id_, size in self._database.rows(name, ids=page)})
+        return sizes
+
     def _parents_among(self, ids: Sequence[bytes]) -> set[bytes]:
         return set(self._database.column("parents_among", ids=ids)) if ids else set()
 
-    def _remove(self, groups: Sequence[RemovalGroup], is_trial: bool) -> int:
-        act = removable if is_trial else remove_groups
-        gone = self._database.unit(lambda tx: act(tx, groups))
-        return sum(len(group.members) for group in gone)
+    def _remove(self, groups: Sequence[RemovalGroup], walk: Walk) -> None:
+        is_archived = groups[0].archive_id is not None
+
+        def work(tx: Tx) -> Sequence[RemovalGroup]:
+            if walk.is_trial:
+                return removable(tx, groups)
+            if is_archived:
+                return archive_groups(self._database, tx, groups)
+            return remove_groups(tx, groups)
+
+        gone = sum(len(group.members) for group in self._database.unit(work))
+        if is_archived:
+            walk.archived += gone
+        else:
+            walk.removed += gone
+
+
+def _links(group: RemovalGroup) -> Iterator[bytes]:
+    """The ids by which the parts of a group name others that belong to it."""
+    for member in group.members:
+        yield from filter(None, (member.parent_id, member.root_id, member.workflow_id))
+    yield from (workflow.parent_id for workflow in group.workflows if workflow.parent_id)
 
 
 def _known_by(member: Member) -> set[bytes]:
@@ -203,15 +280,26 @@ def _known_by(member: Member) -> set[bytes]:
     return found if member.workflow_id is None else found | {member.workflow_id}
 
 
-def _packed(groups: Sequence[RemovalGroup]) -> Iterator[list[RemovalGroup]]:
-    """Groups, or parts of large ones, in lists for one transaction each."""
+def _packed(
+    groups: Sequence[RemovalGroup], sizes: Mapping[bytes, int]
+) -> Iterator[list[RemovalGroup]]:
+    """Groups, or parts of large ones, in lists for one transaction each.
+
+    Args:
+        sizes: bytes of jobs, where they count.
+    """
+
+    def heavy(member: Member) -> int:
+        return sizes.get(member.id, 0)
+
     pack: list[RemovalGroup] = []
-    size = 0
-    for part in (part for group in groups for part in parts_of(group, _CHUNK)):
-        if pack and size + len(part) > _CHUNK:
+    count = weight = 0
+    for part in (p for group in groups for p in parts_of(group, _CHUNK, heavy, _GROUP_BYTES)):
+        more = sum(map(heavy, part.members))
+        if pack and (count + len(part) > _CHUNK or weight + more > _PACK_BYTES):
             yield pack
-            pack, size = [], 0
+            pack, count, weight = [], 0, 0
         pack.append(part)
-        size += len(part)
+        count, weight = count + len(part), weight + more
     if pack:
         yield pack

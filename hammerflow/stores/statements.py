@@ -36,7 +36,7 @@ TABLES = (
     "errors", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes", "barriers",
     "limits", "limit_keys",
     "schedules", "schedule_ticks", "schedule_sets",
-    "retention", "replays",
+    "retention", "replays", "archived", "archive_packs", "restored",
 )  # fmt: skip
 
 _PARAM = re.compile(

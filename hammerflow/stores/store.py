@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
+from hammerflow.stores.archive import Archive
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
 from hammerflow.stores.cancellations import Cancellations
 from hammerflow.stores.clients import Clients
@@ -66,6 +67,7 @@ class Store:
         self.unique_keys = UniqueKeys(database)
         self.limits = Limits(database, self.names)
         self.retention = Retention(database, self.names)
+        self.archive = Archive(database, self.names)
         self.dead_letters = DeadLetters(database, self.names)
 
     @cached_property

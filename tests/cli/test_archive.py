@@ -6,7 +6,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.jobs.outcome import Completed
-from tests.cli.conftest import Run, claim, settle
+from tests.cli.conftest import Run, claim, settle, spawn_album
 
 
 def test_a_queue_gets_lifetimes_and_loses_them(run: Run, embedded_shop: Hammerflow) -> None:
@@ -60,8 +60,62 @@ def test_a_run_removes_what_is_due(run: Run, shop: Hammerflow) -> None:
     counted = run("archive", "run", "--dry-run").out
     removed = run("archive", "run", "--yes", "--json").json
 
-    assert (counted, removed) == ("2 jobs would be removed\n", {"removed": 2})
+    assert (counted, removed) == ("2 jobs would be removed\n", {"removed": 2, "archived": 0})
     assert [job["state"] for job in run("job", "list", "--json").json] == ["running"]
     stats = run("archive", "stats", "--json").json
     assert stats["bytes"] > 0 and bool(stats["tables"]) == (shop.store.dialect != "sqlite")
     assert "size" in run("archive", "stats").out
+
+
+@pytest.fixture
+def archived(run: Run, shop: Hammerflow) -> list[str]:
+    """The ids of a job, and of a spawner with two children and a fan-in, all archived."""
+    alone = str(shop.tasks["shop.add"].delay(2**70, 2).id)
+    settle(shop, claim(shop), Completed(b"M\x03"))
+    root = spawn_album(shop, 2)
+    while claimed := claim(shop):
+        settle(shop, claimed, Completed(b"M\x01"))
+    shop.store.retention.keep_queue("default", {"completed": "archive after 0s"})
+    assert run("archive", "run", "--dry-run").out.splitlines()[1] == "5 jobs would be archived"
+    assert run("archive", "run", "--yes", "--json").json == {"removed": 0, "archived": 5}
+    return [alone, root]
+
+
+def test_an_archived_job_is_found_and_comes_back(run: Run, archived: list[str]) -> None:
+    alone, root = archived
+    listed = run("archive", "list", "--json").json
+    shown = run("archive", "show", alone[:23], "--json").json
+    missing = run("job", "show", alone)
+
+    assert {each["id"] for each in listed} > {alone, root} and len(listed) == 5
+    assert shown["args"] == [2**70, 2] and shown["result"] == 3 and shown["group_jobs"] == 1
+    assert f"hammerflow archive restore {alone}" in run("archive", "show", alone).out
+    assert missing.code != 0 and f"archive restore {alone} brings it back" in missing.err
+    assert run("archive", "restore", alone, root).out == "restored 5 jobs\n"
+    assert run("job", "show", alone, "--json").json["args"] == [2**70, 2]
+    assert run("archive", "run", "--yes", "--json").json["archived"] == 0
+    assert run("archive", "stats", "--json").json["archive"] == {
+        "archived": 5, "restored": 5, "purged": 0, "now": 0,
+    }  # fmt: skip
+
+
+def test_filters_list_restore_and_purge(run: Run, archived: list[str]) -> None:
+    csv = run("archive", "list", "--task", "shop.resize", "--csv").out.splitlines()
+    assert len(csv) == 3 and csv[0].startswith("id,state,task,queue,ended_at,size")
+    assert run("archive", "list", "--since", "1h", "--limit", "2").out.count("completed") == 2
+    assert run("archive", "list", "--until", "1h").out == "no matching jobs in the archive\n"
+    asked = run("archive", "restore", "--task", "shop.resize")
+    assert asked.code != 0 and "restore 4 jobs: give --yes" in asked.err
+    dry = run("archive", "purge", "--task", "shop.resize", "--dry-run", "--json").json
+    assert dry == {"matching": 0}  # not the whole tree
+    assert run("archive", "purge", "--task", "shop.add", "--yes").out == ("purged 1 archived job\n")
+    assert run("archive", "restore", "--task", "shop.resize", "--yes").out == "restored 4 jobs\n"
+    assert run("archive", "restore", "--all", "--dry-run", "--json").json == {"matching": 0}
+
+
+def test_a_policy_may_archive(run: Run, shop: Hammerflow) -> None:
+    shop.tasks["shop.add"].delay(1, 2)
+    changed = run("archive", "policy", "--queue", "default", "--failed", "archive after 30d")
+    assert "archive after 30d" in changed.out
+    bad = run("archive", "policy", "--queue", "default", "--failed", "archive")
+    assert bad.code != 0 and '"archive after 7d"' in bad.err

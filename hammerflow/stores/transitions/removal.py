@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hammerflow.jobs.job import RowFlags
@@ -14,14 +14,9 @@ from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import Row
 
 __all__ = [
-    "GroupWorkflow",
-    "Member",
-    "RemovalGroup",
-    "is_over",
-    "parts_of",
-    "removable",
-    "remove_groups",
-]
+    "GroupKeys", "GroupWorkflow", "Member", "RemovalGroup", "delete_groups", "is_over", "nodes_of",
+    "parts_of", "removable", "remove_groups",
+]  # fmt: skip
 
 
 class Member(NamedTuple):
@@ -65,12 +60,14 @@ class RemovalGroup:
     Attributes:
         inside: the ids of the whole group, where this is a part of it.
         sizes: likewise how many nodes each of its workflows has.
+        archive_id: what names the group in the archive; None if it is deleted.
     """
 
     members: Sequence[Member]
     workflows: Sequence[GroupWorkflow] = ()
     inside: AbstractSet[bytes] = field(default_factory=frozenset)
     sizes: Counter[bytes] = field(default_factory=Counter)
+    archive_id: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.members) + len(self.workflows)
@@ -91,34 +88,66 @@ class RemovalGroup:
                 yield workflow.parent_id, workflow.id
 
 
+class GroupKeys(NamedTuple):
+    """By what the rows of groups are found, each in order."""
+
+    jobs: list[bytes]
+    workflows: list[bytes]  # the youngest first, as everywhere
+    linked: list[bytes]  # jobs and workflows that may have edges or a barrier
+
+    @classmethod
+    def of(cls, groups: Sequence[RemovalGroup]) -> GroupKeys:
+        """Those of these groups."""
+        members = [member for group in groups for member in group.members]
+        workflows = sorted({w.id for group in groups for w in group.workflows}, reverse=True)
+        linked = {m.id for m in members if m.is_linked or m.flags} | set(workflows)
+        return cls(sorted(member.id for member in members), workflows, sorted(linked))
+
+
 def is_over(status: int) -> bool:
     """Whether a workflow has ended, by its number in the table."""
     return status >= WorkflowState.COMPLETED
 
 
-def parts_of(group: RemovalGroup, size: int) -> list[RemovalGroup]:
+def parts_of(
+    group: RemovalGroup, size: int, heavy: Callable[[Member], int] = lambda _: 0, most: int = 1
+) -> list[RemovalGroup]:
     """A group in parts that one transaction each removes.
 
-    The workflows go first: a rerun needs them, so none begins in a group that is half removed.
+    The workflows go first: a rerun needs them, so none begins in a group that is half removed. The
+    outer ones come before the inner ones, and a root before what it has spawned: what is left if
+    the process is killed names something that is gone, by which the archive knows it again.
+
+    Args:
+        size: the most jobs or workflows of a part.
+        heavy: the bytes of a member, of which a part has no more than ``most``, unless it has a
+            single job.
     """
-    if len(group) <= size:
+    if len(group) <= size and sum(map(heavy, group.members)) <= most:
         return [group]
-    members = sorted(group.members, key=lambda member: member.workflow_id or b"")
-    workflows = [
-        RemovalGroup((), group.workflows[at : at + size], group.inside, group.sizes)
-        for at in range(0, len(group.workflows), size)
+    workflows = sorted(group.workflows)  # by id, and an inner one is younger
+    parts = [
+        replace(group, members=(), workflows=workflows[at : at + size])
+        for at in range(0, len(workflows), size)
     ]
-    return workflows + [
-        RemovalGroup(members[at : at + size], (), group.inside, group.sizes)
-        for at in range(0, len(members), size)
-    ]
+    part: list[Member] = []
+    weight = 0
+    for member in sorted(
+        group.members, key=lambda member: (member.workflow_id or b"", member.root_id or b"")
+    ):
+        if part and (len(part) == size or weight + heavy(member) > most):
+            parts.append(replace(group, members=part, workflows=()))
+            part, weight = [], 0
+        part.append(member)
+        weight += heavy(member)
+    return [*parts, replace(group, members=part, workflows=())] if part else parts
 
 
 def remove_groups(tx: Tx, groups: Sequence[RemovalGroup]) -> Sequence[RemovalGroup]:
     """Delete the rows of those groups that are :func:`removable`; these."""
     free = removable(tx, groups)
     if free:
-        _delete(tx, free)
+        delete_groups(tx, free)
     return free
 
 
@@ -176,14 +205,14 @@ def _needed(tx: Tx, groups: Sequence[RemovalGroup]) -> set[bytes]:
     return {needed for needed, by in pairs if by in still} | held
 
 
-def _delete(tx: Tx, groups: Sequence[RemovalGroup]) -> None:
-    members = [member for group in groups for member in group.members]
-    workflow_ids = sorted({w.id for group in groups for w in group.workflows}, reverse=True)
-    ids = sorted(member.id for member in members)
-    linked = sorted(
-        {m.id for m in members if m.is_linked or m.flags} | set(workflow_ids)
-    )  # fmt: skip
-    _delete_nodes(tx, groups)
+def delete_groups(tx: Tx, groups: Sequence[RemovalGroup]) -> None:
+    """Delete all rows of groups that are :func:`removable`."""
+    ids, workflow_ids, linked = GroupKeys.of(groups)
+    whole, in_parts = nodes_of(groups)
+    if whole:
+        tx.run("remove_nodes", ids=whole)
+    for workflow_id, nodes in in_parts:
+        tx.run("remove_nodes_in", id=workflow_id, ids=nodes)
     for statement, keys in (
         ("remove_workflows", workflow_ids), ("remove_edges_from", linked),
         ("remove_edges_to", linked), ("barriers_delete", linked),
@@ -194,9 +223,11 @@ def _delete(tx: Tx, groups: Sequence[RemovalGroup]) -> None:
             tx.run(statement, ids=keys)
 
 
-def _delete_nodes(tx: Tx, groups: Sequence[RemovalGroup]) -> None:
-    """By their workflows, but those of which only some nodes are here: a workflow may have a
-    million, and no statement takes long."""
+def nodes_of(
+    groups: Sequence[RemovalGroup],
+) -> tuple[list[bytes], list[tuple[bytes, list[bytes]]]]:
+    """By what their rows of ``nodes`` are found: workflows, and workflows with some of their nodes,
+    where not all are here: a workflow may have a million, and no statement takes long."""
     nodes: defaultdict[bytes, list[bytes]] = defaultdict(list)
     sizes: Counter[bytes] = Counter()
     for group in groups:
@@ -204,10 +235,7 @@ def _delete_nodes(tx: Tx, groups: Sequence[RemovalGroup]) -> None:
         for workflow_id, id_ in group.nodes:
             nodes[workflow_id].append(id_)
     whole = sorted(id_ for id_, ids in nodes.items() if len(ids) >= sizes[id_])
-    if whole:
-        tx.run("remove_nodes", ids=whole)
-    for workflow_id in sorted(nodes.keys() - set(whole)):
-        tx.run("remove_nodes_in", id=workflow_id, ids=sorted(nodes[workflow_id]))
+    return whole, [(id_, sorted(nodes[id_])) for id_ in sorted(nodes.keys() - set(whole))]
 
 
 def _rows(tx: Tx, name: str, ids: Collection[bytes]) -> list[Row]:

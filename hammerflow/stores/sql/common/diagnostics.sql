@@ -89,4 +89,9 @@ UPDATE {schedule_ticks} SET schedule_id = schedule_id WHERE 1 = 0;
 {use:retention};
 UPDATE {retention} SET id = id WHERE 1 = 0;
 {use:replays};
-UPDATE {replays} SET job_id = job_id WHERE 1 = 0
+UPDATE {replays} SET job_id = job_id WHERE 1 = 0;
+{use:archived};
+UPDATE {archived} SET id = id WHERE 1 = 0;
+{use:archive_packs};
+UPDATE {archive_packs} SET id = id WHERE 1 = 0;
+{use:restored}

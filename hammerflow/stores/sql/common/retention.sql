@@ -28,7 +28,7 @@ WHERE id = 1
   AND due_at <= {now}
 
 -- name: retention_state
-SELECT {seconds_until:due_at}, position, removed, walked_at
+SELECT {seconds_until:due_at}, position, removed, archived, walked_at
 FROM {retention}
 WHERE id = 1
 

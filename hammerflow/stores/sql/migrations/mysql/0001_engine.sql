@@ -96,7 +96,14 @@ CREATE TABLE IF NOT EXISTS {schedule_sets} (
   app_id BIGINT NOT NULL, version BIGINT NOT NULL, declared_at DATETIME(6) NOT NULL, turn INTEGER NOT NULL,
   PRIMARY KEY (app_id, version)) {table};
 CREATE TABLE IF NOT EXISTS {retention} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
-  position BINARY(16), removed BIGINT NOT NULL, walked_at DATETIME(6)) {table};
+  position BINARY(16), removed BIGINT NOT NULL, archived BIGINT NOT NULL DEFAULT 0,
+  restored BIGINT NOT NULL DEFAULT 0, purged BIGINT NOT NULL DEFAULT 0, walked_at DATETIME(6)) {table};
+CREATE TABLE IF NOT EXISTS {archived} (id BINARY(16) PRIMARY KEY, pack_id BINARY(16) NOT NULL, group_id BINARY(16) NOT NULL,
+  task_id BIGINT, queue_id BIGINT, ended_at DATETIME(6) NOT NULL, size INTEGER NOT NULL, state SMALLINT NOT NULL,
+  root_id BINARY(16), workflow_id BINARY(16), KEY {prefix}archived_group (group_id)) {table};
+CREATE TABLE IF NOT EXISTS {archive_packs} (id BINARY(16) NOT NULL, piece INTEGER NOT NULL, archived_at DATETIME(6) NOT NULL,
+  data LONGBLOB NOT NULL, PRIMARY KEY (id, piece)) {table};
+CREATE TABLE IF NOT EXISTS {restored} (id BINARY(16) PRIMARY KEY, until DATETIME(6) NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, at DATETIME(6) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state SMALLINT, replayed_by TEXT NOT NULL, reason TEXT, detail LONGTEXT, PRIMARY KEY (operation_id, job_id), KEY {prefix}replays_job (job_id)) {table};

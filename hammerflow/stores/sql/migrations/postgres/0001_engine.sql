@@ -102,9 +102,21 @@ CREATE INDEX {prefix}schedule_ticks_tick ON {schedule_ticks} (tick);
 -- The versions of an app's schedules: the one that was declared last holds. Version 0 is a lock.
 CREATE TABLE {schedule_sets} (app_id bigint NOT NULL, version bigint NOT NULL, declared_at timestamptz NOT NULL, turn integer NOT NULL,
   PRIMARY KEY (app_id, version));
--- One row: who removes ended jobs next, and how far the walk has come.
+-- One row: who removes ended jobs next, how far the walk has come, and how many jobs went which way.
 CREATE TABLE {retention} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, walked_at timestamptz,
-  position uuid, removed bigint NOT NULL) WITH (fillfactor = 50);
+  position uuid, removed bigint NOT NULL, archived bigint NOT NULL DEFAULT 0, restored bigint NOT NULL DEFAULT 0,
+  purged bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50);
+-- Archived jobs and workflows: in which pack the rows of each are, and what lists filter by. A workflow has no task.
+CREATE TABLE {archived} (id uuid PRIMARY KEY, pack_id uuid NOT NULL, group_id uuid NOT NULL, task_id bigint,
+  queue_id bigint, ended_at timestamptz NOT NULL, size integer NOT NULL, state smallint NOT NULL, root_id uuid,
+  workflow_id uuid);
+CREATE INDEX {prefix}archived_group ON {archived} (group_id);
+-- The compressed rows of many jobs, in pieces that any server takes. They would not get smaller.
+CREATE TABLE {archive_packs} (id uuid NOT NULL, piece integer NOT NULL, archived_at timestamptz NOT NULL,
+  data bytea NOT NULL, PRIMARY KEY (id, piece));
+ALTER TABLE {archive_packs} ALTER COLUMN data SET STORAGE EXTERNAL;
+-- Jobs and workflows that came back from the archive: retention leaves them alone until then.
+CREATE TABLE {restored} (id uuid PRIMARY KEY, until timestamptz NOT NULL);
 CREATE TABLE {replays} (
   operation_id uuid NOT NULL, job_id uuid NOT NULL, at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
   state smallint, replayed_by text NOT NULL, reason text, detail text, PRIMARY KEY (operation_id, job_id));

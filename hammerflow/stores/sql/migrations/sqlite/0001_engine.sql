@@ -101,7 +101,15 @@ CREATE TABLE IF NOT EXISTS {schedule_sets} (
   app_id INTEGER NOT NULL, version INTEGER NOT NULL, declared_at REAL NOT NULL, turn INTEGER NOT NULL,
   PRIMARY KEY (app_id, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {retention} (
-  id INTEGER PRIMARY KEY, due_at REAL NOT NULL, position BLOB, removed INTEGER NOT NULL, walked_at REAL);
+  id INTEGER PRIMARY KEY, due_at REAL NOT NULL, position BLOB, removed INTEGER NOT NULL,
+  archived INTEGER NOT NULL DEFAULT 0, restored INTEGER NOT NULL DEFAULT 0, purged INTEGER NOT NULL DEFAULT 0, walked_at REAL);
+CREATE TABLE IF NOT EXISTS {archived} (
+  id BLOB PRIMARY KEY, pack_id BLOB NOT NULL, group_id BLOB NOT NULL, task_id INTEGER, queue_id INTEGER,
+  ended_at REAL NOT NULL, size INTEGER NOT NULL, state INTEGER NOT NULL, root_id BLOB, workflow_id BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}archived_group ON {archived} (group_id);
+CREATE TABLE IF NOT EXISTS {archive_packs} (
+  id BLOB NOT NULL, piece INTEGER NOT NULL, archived_at REAL NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id, piece));
+CREATE TABLE IF NOT EXISTS {restored} (id BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BLOB NOT NULL, job_id BLOB NOT NULL, at REAL NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state INTEGER, replayed_by TEXT NOT NULL, reason TEXT, detail TEXT, PRIMARY KEY (operation_id, job_id)) WITHOUT ROWID;

@@ -1,0 +1,209 @@
+"""``hammerflow archive list``, ``show``, ``restore`` and ``purge``: what is in the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from hammerflow.cli import options, output
+from hammerflow.cli.archived_view import ARCHIVED, contents_facts, contents_json
+from hammerflow.cli.confirming import confirm
+from hammerflow.cli.ids import find_archived, page_mark
+from hammerflow.cli.job_filter import WHEN
+from hammerflow.cli.known_names import check_queue, warn_of_queue
+from hammerflow.cli.paging import Page, show_listing
+from hammerflow.cli.session import Session
+from hammerflow.errors import JobNotFound
+from hammerflow.jobs.job import JobState
+from hammerflow.jobs.retention import KEPT_STATES
+from hammerflow.stores.archive import Archived, ArchiveFilter, Group, Moved
+from hammerflow.stores.store import Store
+from hammerflow.text import counted
+
+__all__ = ["archive_filter", "archived_options", "list_archived", "purge", "restore", "show"]
+
+F = TypeVar("F")
+_CSV = (
+    "id", "state", "task", "queue", "ended_at", "size", "root_id", "workflow_id", "group_id",
+)  # fmt: skip
+_KEEP = 7 * 86_400.0
+_ids = options.argument("given", metavar="[ID]...", nargs=-1)
+
+
+def archived_options(command: Any) -> Any:
+    """``--task``, ``--queue``, ``--state``, ``--since`` and ``--until``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    options.name_option("--task", help="Only calls of this task."),
+    options.only_queue,
+    options.choice_option("--state", values=KEPT_STATES, help="Only jobs in this end state."),
+    options.checked("--since", check=WHEN, metavar="TIME",
+                    help="Only jobs that ended since then: an instant, or a duration before now "
+                         "such as 90d."),
+    options.checked("--until", check=WHEN, metavar="TIME", help="Likewise, before then."),
+)  # fmt: skip
+
+
+def archive_filter(chosen: Mapping[str, Any]) -> ArchiveFilter:
+    """The filter of these options."""
+    state = chosen.get("state")
+    return ArchiveFilter(**{**chosen, "state": None if state is None else JobState(state)})
+
+
+@click.command("list")
+@archived_options
+@options.flag("--csv", "as_csv", help="Print CSV with a head, for spreadsheets.")
+@options.limit(None, "Show at most this many jobs.")
+@options.before("jobs")
+@options.shared
+def list_archived(
+    session: Session, as_csv: bool, limit: int | None, before: str | None, **chosen: Any
+) -> None:
+    """List archived jobs, newest first.
+
+    \b
+    Examples:
+      hammerflow archive list --task shop.resize --state failed --since 90d
+      hammerflow archive list --json | jq -r '.[].id'
+    """
+    wanted = archive_filter(chosen)
+    with session.store() as store:
+
+        def read(mark: bytes | None, most: int) -> Page[Archived]:
+            return Page(*store.archive.page(wanted, most, mark))
+
+        warn_of_queue(session, store, wanted.queue)
+        show_listing(
+            session, read, ARCHIVED,
+            noun="jobs", limit=limit, before=page_mark(find_archived, store, before),
+            empty="no matching jobs in the archive", csv=_CSV if as_csv else (),
+        )  # fmt: skip
+
+
+@click.command("show")
+@options.job_argument
+@options.shared
+def show(session: Session, job_id: str) -> None:
+    """Show everything about an archived job or workflow."""
+    with session.store() as store:
+        id_ = find_archived(store, job_id)
+        found = next(store.archive.contents([id_]), None)
+        if found is None:
+            raise JobNotFound(f"job {output.id_text(id_)} was restored or purged just now")
+        session.show_facts(contents_json(session, found), contents_facts(session, found))
+
+
+@click.command("restore")
+@_ids
+@archived_options
+@options.flag("--all", "is_all", help="Everything in the archive.")
+@options.seconds_option(
+    "--keep", default=_KEEP,
+    help="Leave them out of retention for so long: 12h, 7d, seconds.",
+)  # fmt: skip
+@options.bulk
+@options.shared
+def restore(
+    session: Session, given: tuple[str, ...], is_all: bool, keep: float, yes: bool, dry_run: bool,
+    **chosen: Any,
+) -> int:  # fmt: skip
+    """Bring archived jobs back, with every row as it was.
+
+    A spawn tree or workflow comes back as a whole, whichever of its jobs was named or matches.
+    Retention leaves what was restored alone for the time of --keep.
+
+    \b
+    Examples:
+      hammerflow archive restore 0193b6d2
+      hammerflow archive restore --task shop.resize --since 90d --keep 1d
+    """
+    with session.store() as store:
+        wanted = _wanted(session, store, given, is_all, chosen)
+        number = sum(group.jobs for page in _pages(store, given, wanted) for group in page)
+        if dry_run:
+            session.tell({"matching": number}, f"{counted(number, 'job')} would be restored")
+            return 0
+        if number and not given:
+            confirm(session, f"restore {counted(number, 'job')}", yes=yes)
+        done = _each(store.archive.restore(page, keep) for page in _pages(store, given, wanted))
+    refused = [output.id_text(id_) for id_ in done.refused]
+    session.tell(
+        {"restored": done.jobs, "refused": refused},
+        f"restored {counted(done.jobs, 'job')}",
+        *(f"{id_}  refused: another job has this id now" for id_ in refused),
+    )
+    return int(bool(refused))
+
+
+@click.command("purge")
+@_ids
+@options.seconds_option(
+    "--older-than", "age", default=0.0, help="Only jobs that ended so long ago: seconds, 12h, 7d."
+)
+@archived_options
+@options.flag("--all", "is_all", help="Everything in the archive.")
+@options.bulk
+@options.shared
+def purge(
+    session: Session, given: tuple[str, ...], age: float, is_all: bool, yes: bool, dry_run: bool,
+    **chosen: Any,
+) -> None:  # fmt: skip
+    """Delete archived jobs for good.
+
+    A spawn tree or workflow goes only as a whole: if all of its jobs match, or one is named.
+
+    \b
+    Examples:
+      hammerflow archive purge --older-than 730d
+      hammerflow archive purge --task shop.resize --state completed --dry-run
+    """
+    if age:
+        then = datetime.now(UTC) - timedelta(seconds=age)
+        chosen["until"] = min(chosen["until"] or then, then)
+    with session.store() as store:
+        wanted = _wanted(session, store, given, is_all, chosen)
+        number = sum(g.jobs for page in _pages(store, given, wanted, is_whole=True) for g in page)
+        if dry_run:
+            session.tell({"matching": number}, f"{counted(number, 'job')} would be purged")
+            return
+        if number:
+            confirm(session, f"purge {counted(number, 'archived job')} for good", yes=yes)
+        pages = _pages(store, given, wanted, is_whole=True)
+        done = _each(store.archive.purge(page) for page in pages)
+    session.tell({"purged": done.jobs}, f"purged {counted(done.jobs, 'archived job')}")
+
+
+def _wanted(
+    session: Session, store: Store, given: Sequence[str], is_all: bool, chosen: Mapping[str, Any]
+) -> ArchiveFilter:
+    """The filter, if the jobs were named in one way."""
+    is_filtered = any(value is not None for value in chosen.values())
+    if bool(given) + is_all + is_filtered != 1:
+        raise click.UsageError("name jobs by their IDs, by filters, or by --all")
+    if chosen["queue"] is not None:
+        check_queue(session, store, chosen["queue"])
+    return archive_filter(chosen)
+
+
+def _pages(
+    store: Store, given: Sequence[str], wanted: ArchiveFilter, *, is_whole: bool = False
+) -> Iterator[list[Group]]:
+    if given:
+        yield store.archive.groups_of([find_archived(store, each) for each in given])
+    else:
+        yield from store.archive.groups(wanted, is_whole=is_whole)
+
+
+def _each(pages: Iterator[Moved]) -> Moved:
+    jobs, refused = 0, list[bytes]()
+    for page in pages:
+        jobs += page.jobs
+        refused += page.refused
+    return Moved(jobs, refused)

@@ -1,0 +1,288 @@
+"""Archive: jobs that retention has archived are listed, read, restored and purged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
+from hammerflow.jobs.status import WorkflowState
+from hammerflow.stores.database import Database
+from hammerflow.stores.names import NameTable
+from hammerflow.stores.transitions.archiving import (
+    ArchivedRow,
+    Occupied,
+    read_pack,
+    take_out,
+)
+from hammerflow.stores.transitions.unit import in_chunks
+
+__all__ = ["Archive", "ArchiveCounts", "ArchiveFilter", "Archived", "Contents", "Group", "Moved"]
+
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveFilter:
+    """Which archived jobs are meant; None does not matter.
+
+    Attributes:
+        since: it ended then or later.
+        until: it ended before.
+    """
+
+    task: str | None = None
+    queue: str | None = None
+    state: JobState | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """An archived job, or an archived workflow, which has neither task nor queue.
+
+    Attributes:
+        state: completed, failed, cancelled or skipped.
+        size: bytes before they were compressed.
+        group_id: of what goes and comes as a whole: a spawn tree, or a workflow with all inside.
+    """
+
+    id: bytes
+    task: str | None
+    queue: str | None
+    state: str
+    ended_at: datetime | None
+    size: int
+    root_id: bytes | None
+    workflow_id: bytes | None
+    group_id: bytes
+
+
+class Contents(NamedTuple):
+    """Everything that the archive holds of one job or workflow.
+
+    Attributes:
+        archived_at: when.
+        group_jobs: how many jobs its group has.
+        rows: its rows by table, each as a dict; instants are aware datetimes.
+    """
+
+    archived: Archived
+    archived_at: datetime | None
+    group_jobs: int
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class Group(NamedTuple):
+    """What goes and comes as a whole."""
+
+    id: bytes
+    rows: Sequence[ArchivedRow]
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it has."""
+        return sum(row.task_id is not None for row in self.rows)
+
+
+class Moved(NamedTuple):
+    """What a restore or purge has done.
+
+    Attributes:
+        jobs: that were restored or purged.
+        refused: ids that another job or workflow has now; their groups stay in the archive.
+    """
+
+    jobs: int
+    refused: Sequence[bytes]
+
+
+class ArchiveCounts(NamedTuple):
+    """Jobs since the database was made."""
+
+    archived: int
+    restored: int
+    purged: int
+
+    @property
+    def now(self) -> int:
+        """Jobs in the archive."""
+        return self.archived - self.restored - self.purged
+
+
+class Archive:
+    """The tables of the archive."""
+
+    def __init__(self, database: Database, names: NameTable) -> None:
+        self._database = database
+        self._names = names
+
+    def page(
+        self, wanted: ArchiveFilter, limit: int, before: bytes | None = None
+    ) -> tuple[list[Archived], bytes | None]:
+        """Archived jobs, newest first, and the id before which the next page begins."""
+        rows = self._page(wanted, limit, before)
+        return [self._archived(row) for row in rows], rows[-1].id if len(rows) == limit else None
+
+    def get(self, id_: bytes) -> Archived | None:
+        """An archived job or workflow."""
+        row = self._database.first("archived_of", ids=[id_])
+        return None if row is None else self._archived(ArchivedRow(*row))
+
+    def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
+        """Ids of archived jobs and workflows in this range."""
+        return self._database.column("archived_ids_between", low=low, high=high, n=limit)
+
+    def counts(self) -> ArchiveCounts:
+        """How many jobs went which way."""
+        return ArchiveCounts(*(self._database.first("archive_counts") or (0, 0, 0)))
+
+    def contents(self, ids: Sequence[bytes]) -> Iterator[Contents]:
+        """Everything about these jobs and workflows, as far as they are archived, in order."""
+        found = {row[0]: ArchivedRow(*row) for row in self._rows("archived_of", ids)}
+        jobs = {each.id: each.jobs for each in self.groups_of(ids)} if len(ids) == 1 else {}
+        packs: dict[bytes, Any] = {}
+        for id_ in ids:
+            row = found.get(id_)
+            if row is None:
+                continue
+            if row.pack_id not in packs:
+                packs = {row.pack_id: self._read(row.pack_id)}  # one at a time in memory
+            at, entries = packs[row.pack_id]
+            if id_ in entries:
+                yield Contents(self._archived(row), at, jobs.get(row.group_id, 0), entries[id_])
+
+    def groups_of(self, ids: Sequence[bytes]) -> list[Group]:
+        """The whole groups of these jobs and workflows."""
+        names = {row[2] for row in self._rows("archived_of", ids)}
+        return self._groups(sorted(names))
+
+    def groups(self, wanted: ArchiveFilter, *, is_whole: bool = False) -> Iterator[list[Group]]:
+        """The groups with a matching job, a page at a time.
+
+        Args:
+            is_whole: only those all of whose jobs match.
+        """
+        seen: set[bytes] = set()  # those of several jobs
+        before: bytes | None = None
+        while rows := self._page(wanted, _PAGE, before):
+            before = rows[-1].id
+            found = self._groups(sorted({row.group_id for row in rows} - seen))
+            seen |= {group.id for group in found if len(group.rows) > 1}
+            yield [group for group in found if not is_whole or self._is_whole(group, wanted)]
+
+    def restore(self, groups: Iterable[Group], hold: float) -> Moved:
+        """Bring groups back, with every row as it was.
+
+        Args:
+            hold: seconds for which retention then leaves them alone.
+        """
+        return self._take_out(groups, hold)
+
+    def purge(self, groups: Iterable[Group]) -> Moved:
+        """Drop groups for good."""
+        return self._take_out(groups, None)
+
+    def _take_out(self, groups: Iterable[Group], hold: float | None) -> Moved:
+        groups = list(groups)
+        taken = set() if hold is None else self._taken(groups)
+        group_of = {row.id: group.id for group in groups for row in group.rows}
+        refused = {group_of[id_]: id_ for id_ in taken}
+        packs: defaultdict[bytes, set[bytes]] = defaultdict(set)
+        late = set()
+        for group in groups:
+            for row in group.rows:
+                packs[row.pack_id].add(row.id)
+                if row.task_id is None:
+                    late.add(row.pack_id)
+        is_job = {row.id for group in groups for row in group.rows if row.task_id is not None}
+        jobs = 0
+        # The workflows come last: no rerun begins in a group that is half back.
+        for pack_id in sorted(packs, key=lambda id_: (id_ in late, id_)):
+            while True:
+                ids = {id_ for id_ in packs[pack_id] if group_of[id_] not in refused}
+                try:
+                    gone = self._take_from(pack_id, ids, hold)
+                    break
+                except Occupied as error:  # enqueued just now
+                    refused[group_of[error.id]] = error.id
+            jobs += len(is_job.intersection(gone))
+        return Moved(jobs, sorted(refused.values()))
+
+    def _take_from(self, pack_id: bytes, ids: set[bytes], hold: float | None) -> Sequence[bytes]:
+        return self._database.unit(lambda tx: take_out(self._database, tx, pack_id, ids, hold))
+
+    def _taken(self, groups: Iterable[Group]) -> set[bytes]:
+        """The ids among these that another job or workflow has now."""
+        ids = sorted(row.id for group in groups for row in group.rows)
+        return {
+            row[0]
+            for name in ("jobs_existing", "archive_workflows_existing")
+            for row in self._rows(name, ids)
+        }
+
+    def _groups(self, names: Sequence[bytes]) -> list[Group]:
+        found: defaultdict[bytes, list[ArchivedRow]] = defaultdict(list)
+        for values in self._rows("archived_in_groups", names):
+            row = ArchivedRow(*values)
+            found[row.group_id].append(row)
+        return [Group(id_, rows) for id_, rows in found.items()]
+
+    def _is_whole(self, group: Group, wanted: ArchiveFilter) -> bool:
+        return all(self._matches(row, wanted) for row in group.rows if row.task_id is not None)
+
+    def _matches(self, row: ArchivedRow, wanted: ArchiveFilter) -> bool:
+        at = self._database.dialect.instant(row.ended_at)
+        return (
+            (wanted.task is None or row.task_id == name_id(wanted.task))
+            and (wanted.queue is None or row.queue_id == name_id(wanted.queue))
+            and (wanted.state is None or row.state == FINAL_CODES[wanted.state])
+            and (wanted.since is None or (at is not None and at >= wanted.since))
+            and (wanted.until is None or (at is not None and at < wanted.until))
+        )
+
+    def _page(self, wanted: ArchiveFilter, limit: int, before: bytes | None) -> list[ArchivedRow]:
+        time = self._database.dialect.time
+        rows = self._database.rows(
+            "archived_page", n=limit, before=before,
+            queue=None if wanted.queue is None else name_id(wanted.queue),
+            task=None if wanted.task is None else name_id(wanted.task),
+            state=None if wanted.state is None else FINAL_CODES[wanted.state],
+            since=time(wanted.since), until=time(wanted.until),
+        )  # fmt: skip
+        return [ArchivedRow(*row) for row in rows]
+
+    def _archived(self, row: ArchivedRow) -> Archived:
+        is_job = row.task_id is not None
+        state = FINAL_STATES[row.state] if is_job else WorkflowState(row.state).status
+        return Archived(
+            row.id,
+            self._names.task(row.task_id) if row.task_id is not None else None,
+            self._names.queue(row.queue_id) if row.queue_id is not None else None,
+            str(state), self._database.dialect.instant(row.ended_at), row.size, row.root_id,
+            row.workflow_id, row.group_id,
+        )  # fmt: skip
+
+    def _read(self, pack_id: bytes) -> tuple[datetime | None, dict[bytes, Any]]:
+        """When a pack was archived, and what is in it by id."""
+        rows = self._database.rows("archive_pack", id=pack_id)
+        if not rows:
+            return None, {}
+        columns, entries = read_pack(rows)
+        found = {
+            entry.id: {
+                table: [dict(zip(columns[table], row, strict=True)) for row in of_table]
+                for table, of_table in entry.rows.items()
+            }
+            for entry in entries
+        }
+        return self._database.dialect.instant(rows[0][1]), found
+
+    def _rows(self, name: str, ids: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+        for page in in_chunks(ids, _PAGE):
+            yield from self._database.rows(name, ids=page)
