@@ -19,7 +19,7 @@ from hammerflow.cli.session import Session
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.retention import KEPT_STATES
-from hammerflow.stores.archive import Archived, ArchiveFilter, Group, Moved
+from hammerflow.stores.archive import Archived, ArchiveFilter, ArchivedGroup, Moved
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 
@@ -194,7 +194,7 @@ def _wanted(
 
 def _pages(
     store: Store, given: Sequence[str], wanted: ArchiveFilter, *, is_whole: bool = False
-) -> Iterator[list[Group]]:
+) -> Iterator[list[ArchivedGroup]]:
     if given:
         yield store.archive.groups_of([find_archived(store, each) for each in given])
     else:

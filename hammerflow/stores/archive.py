@@ -21,7 +21,15 @@ from hammerflow.stores.transitions.archiving import (
 )
 from hammerflow.stores.transitions.unit import in_chunks
 
-__all__ = ["Archive", "ArchiveCounts", "ArchiveFilter", "Archived", "Contents", "Group", "Moved"]
+__all__ = [
+    "Archive",
+    "ArchiveCounts",
+    "ArchiveFilter",
+    "Archived",
+    "Contents",
+    "ArchivedGroup",
+    "Moved",
+]
 
 _PAGE = 1_000
 
@@ -78,7 +86,7 @@ class Contents(NamedTuple):
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-class Group(NamedTuple):
+class ArchivedGroup(NamedTuple):
     """What goes and comes as a whole."""
 
     id: bytes
@@ -143,7 +151,7 @@ class Archive:
         return ArchiveCounts(*(self._database.first("archive_counts") or (0, 0, 0)))
 
     def contents(self, ids: Sequence[bytes]) -> Iterator[Contents]:
-        """Everything about these jobs and workflows, as far as they are archived, in order."""
+        """Everything about those of these jobs and workflows that are archived, in order."""
         found = {row[0]: ArchivedRow(*row) for row in self._rows("archived_of", ids)}
         jobs = {each.id: each.jobs for each in self.groups_of(ids)} if len(ids) == 1 else {}
         packs: dict[bytes, Any] = {}
@@ -157,12 +165,14 @@ class Archive:
             if id_ in entries:
                 yield Contents(self._archived(row), at, jobs.get(row.group_id, 0), entries[id_])
 
-    def groups_of(self, ids: Sequence[bytes]) -> list[Group]:
+    def groups_of(self, ids: Sequence[bytes]) -> list[ArchivedGroup]:
         """The whole groups of these jobs and workflows."""
         names = {row[2] for row in self._rows("archived_of", ids)}
         return self._groups(sorted(names))
 
-    def groups(self, wanted: ArchiveFilter, *, is_whole: bool = False) -> Iterator[list[Group]]:
+    def groups(
+        self, wanted: ArchiveFilter, *, is_whole: bool = False
+    ) -> Iterator[list[ArchivedGroup]]:
         """The groups with a matching job, a page at a time.
 
         Args:
@@ -176,7 +186,7 @@ class Archive:
             seen |= {group.id for group in found if len(group.rows) > 1}
             yield [group for group in found if not is_whole or self._is_whole(group, wanted)]
 
-    def restore(self, groups: Iterable[Group], hold: float) -> Moved:
+    def restore(self, groups: Iterable[ArchivedGroup], hold: float) -> Moved:
         """Bring groups back, with every row as it was.
 
         Args:
@@ -184,11 +194,11 @@ class Archive:
         """
         return self._take_out(groups, hold)
 
-    def purge(self, groups: Iterable[Group]) -> Moved:
+    def purge(self, groups: Iterable[ArchivedGroup]) -> Moved:
         """Drop groups for good."""
         return self._take_out(groups, None)
 
-    def _take_out(self, groups: Iterable[Group], hold: float | None) -> Moved:
+    def _take_out(self, groups: Iterable[ArchivedGroup], hold: float | None) -> Moved:
         groups = list(groups)
         taken = set() if hold is None else self._taken(groups)
         group_of = {row.id: group.id for group in groups for row in group.rows}
@@ -217,7 +227,7 @@ class Archive:
     def _take_from(self, pack_id: bytes, ids: set[bytes], hold: float | None) -> Sequence[bytes]:
         return self._database.unit(lambda tx: take_out(self._database, tx, pack_id, ids, hold))
 
-    def _taken(self, groups: Iterable[Group]) -> set[bytes]:
+    def _taken(self, groups: Iterable[ArchivedGroup]) -> set[bytes]:
         """The ids among these that another job or workflow has now."""
         ids = sorted(row.id for group in groups for row in group.rows)
         return {
@@ -226,14 +236,14 @@ class Archive:
             for row in self._rows(name, ids)
         }
 
-    def _groups(self, names: Sequence[bytes]) -> list[Group]:
+    def _groups(self, names: Sequence[bytes]) -> list[ArchivedGroup]:
         found: defaultdict[bytes, list[ArchivedRow]] = defaultdict(list)
         for values in self._rows("archived_in_groups", names):
             row = ArchivedRow(*values)
             found[row.group_id].append(row)
-        return [Group(id_, rows) for id_, rows in found.items()]
+        return [ArchivedGroup(id_, rows) for id_, rows in found.items()]
 
-    def _is_whole(self, group: Group, wanted: ArchiveFilter) -> bool:
+    def _is_whole(self, group: ArchivedGroup, wanted: ArchiveFilter) -> bool:
         return all(self._matches(row, wanted) for row in group.rows if row.task_id is not None)
 
     def _matches(self, row: ArchivedRow, wanted: ArchiveFilter) -> bool:

@@ -133,7 +133,7 @@ def take_out(
     """Take jobs and workflows out of a pack; those that were in it.
 
     Args:
-        ids: of whole groups, as far as they are in this pack.
+        ids: of whole groups; those in other packs are passed over.
         hold: seconds for which retention leaves them alone once their rows are back; None drops
             the rows for good.
 
@@ -168,7 +168,7 @@ def take_out(
 
 
 class Occupied(Exception):
-    """What is to be restored has the id of a job or workflow that was enqueued since."""
+    """An id in the archive was given to a new job or workflow."""
 
     def __init__(self, id_: bytes) -> None:
         super().__init__(id_)
@@ -196,7 +196,7 @@ def _write(database: Database, tx: Tx, columns: Columns, entries: Sequence[Entry
 
 
 def note_counts(tx: Tx, *, archived: int = 0, restored: int = 0, purged: int = 0) -> None:
-    """Count what went which way, for ever."""
+    """Add to the counts of jobs that went each way."""
     if archived or restored or purged:
         counts = {"archived": archived, "restored": restored, "purged": purged}
         if not tx.run("archive_note", **counts):
