@@ -26,8 +26,8 @@ __all__ = [
     "ArchiveCounts",
     "ArchiveFilter",
     "Archived",
-    "Contents",
     "ArchivedGroup",
+    "Contents",
     "Moved",
 ]
 
