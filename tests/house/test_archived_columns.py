@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hammerflow.stores.statements import read_migrations
+from hammerflow.stores.statements import load_statements, read_migrations
 from hammerflow.stores.transitions.archiving import ARCHIVED_TABLES
-from tests.stores.test_rows import DIALECTS, MACROS, load_statements
+from tests.stores.test_rows import DIALECTS, MACROS
 
 #: What begins a line of a table that is no column.
 _NO_COLUMN = ("PRIMARY", "UNIQUE", "KEY")
