@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from hammerflow.events.kinds import EventKind
+from hammerflow.events.record import Record
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.stores.database import Database
+from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.archiving import (
     ArchivedRow,
@@ -217,15 +219,26 @@ class Archive:
             while True:
                 ids = {id_ for id_ in packs[pack_id] if group_of[id_] not in refused}
                 try:
-                    gone = self._take_from(pack_id, ids, hold)
+                    gone = self._take_from(pack_id, ids, is_job, hold)
                     break
                 except Occupied as error:  # enqueued just now
                     refused[group_of[error.id]] = error.id
             jobs += len(is_job.intersection(gone))
         return Moved(jobs, sorted(refused.values()))
 
-    def _take_from(self, pack_id: bytes, ids: set[bytes], hold: float | None) -> Sequence[bytes]:
-        return self._database.unit(lambda tx: take_out(self._database, tx, pack_id, ids, hold))
+    def _take_from(
+        self, pack_id: bytes, ids: set[bytes], jobs: set[bytes], hold: float | None
+    ) -> Sequence[bytes]:
+        outbox = self._names.outbox
+        kind = EventKind.JOB_PURGED if hold is None else EventKind.JOB_RESTORED
+
+        def work(tx: Tx) -> Sequence[bytes]:
+            taken = take_out(self._database, tx, pack_id, ids, hold)
+            if outbox.wants(kind):
+                outbox.write(tx, [Record(kind, id_) for id_ in taken if id_ in jobs])
+            return taken
+
+        return self._database.unit(work)
 
     def _taken(self, groups: Iterable[ArchivedGroup]) -> set[bytes]:
         """The ids among these that another job or workflow has now."""

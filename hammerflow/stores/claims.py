@@ -10,6 +10,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from hammerflow.events.kinds import EventKind
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import queue_limit
@@ -22,7 +23,8 @@ from hammerflow.stores.claim_steps import (
     take_lanes_in_steps,
 )
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lanes import Lanes
+from hammerflow.stores.lanes import Lanes, note_started
+from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.strays import Strays
 from hammerflow.stores.weighted_claims import claim_by_weight
 
@@ -158,14 +160,17 @@ class _DatabaseClock:
 class Claims:
     """Claims of one process; remembers how far it has read each queue."""
 
-    def __init__(self, database: Database, thresholds: ScanThresholds = _USUAL) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, thresholds: ScanThresholds = _USUAL
+    ) -> None:
         self._database = database
+        self._outbox = outbox
         self._thresholds = thresholds
         self._in_one = "claim" in database.dialect.statements
         self._scans: dict[tuple[int, int], _Scan] = {}
         self._clock = _DatabaseClock(database)
         self._strays = Strays(database, thresholds.stray)
-        self._lanes = Lanes(database, take_lanes if self._in_one else take_lanes_in_steps)
+        self._lanes = Lanes(database, outbox, take_lanes if self._in_one else take_lanes_in_steps)
         self._turns: dict[tuple[int, int], _Turn] = {}
         self._shares: defaultdict[tuple[int, int], Shares[int]] = defaultdict(Shares)
 
@@ -310,9 +315,20 @@ class Claims:
             return []
         named = {**wanted, "priority_order": order, "ids": ids}
         if self._in_one:
-            rows = self._database.unit(lambda tx: tx.rows("claim_named", **named), single=True)
-            return sorted(map(Claimed._make, rows), key=_order)
-        return self._database.unit(lambda tx: claim_named(tx, **named))
+            return self._take(lambda tx: _made(tx.rows("claim_named", **named)))
+        return self._take(lambda tx: claim_named(tx, **named))
+
+    def _take(self, claim: Callable[[Tx], list[Claimed]]) -> list[Claimed]:
+        """Run a claim, in one transaction with its events if a sink wants these."""
+        if not self._outbox.wanted >> EventKind.JOB_STARTED & 1:
+            return self._database.unit(claim, single=self._in_one)
+
+        def noted(tx: Tx) -> list[Claimed]:
+            claimed = claim(tx)
+            note_started(self._outbox, tx, claimed)
+            return claimed
+
+        return self._database.unit(noted)
 
     def _claim_in_one(
         self, key: tuple[int, int], wanted: dict[str, Any], limit: int, read: _Read, *,
@@ -341,10 +357,9 @@ class Claims:
         """Claim the best priorities first."""
         if not self._in_one:
             steps = partial(claim_in_steps, **wanted, limit=limit)
-            return self._database.unit(steps), ()
+            return self._take(steps), ()
         values = {"priority_orders": _PRIORITY_ORDERS, "bookmarks": bookmarks, "n": limit}
-        rows = self._database.unit(lambda tx: tx.rows("claim", **values, **wanted), single=True)
-        found = sorted(map(Claimed._make, rows), key=_order)
+        found = self._take(lambda tx: _made(tx.rows("claim", **values, **wanted)))
         return found, range(4 - found[-1].priority) if len(found) == limit else _ORDERS
 
     def _read_by_weight(
@@ -355,7 +370,9 @@ class Claims:
         def work(tx: Tx) -> tuple[list[Claimed], set[int], Shares[int]]:
             shares, orders = self._shares[key].copy(), _live(tx.rows, wanted, bookmarks)
             source = partial(self._take_counts, tx, wanted, bookmarks)
-            return claim_by_weight(shares, orders, limit, [source]), orders, shares
+            found = claim_by_weight(shares, orders, limit, [source])
+            note_started(self._outbox, tx, found)
+            return found, orders, shares
 
         found, orders, self._shares[key] = self._database.unit(work)
         return sorted(found, key=_order), _ORDERS if len(found) < limit else {*_ORDERS} - orders
@@ -365,7 +382,13 @@ class Claims:
     ) -> tuple[list[Claimed], Collection[int]]:
         """Claim up to these numbers of jobs of each order, and take them off the numbers."""
         take = partial(self._take_counts, wanted=wanted, bookmarks=bookmarks, counts=+counts)
-        found = self._database.unit(take)
+
+        def read(tx: Tx) -> list[Claimed]:
+            found = take(tx)
+            note_started(self._outbox, tx, found)
+            return found
+
+        found = self._database.unit(read)
         counts.subtract(4 - job.priority for job in found)
         return sorted(found, key=_order), {order for order, n in counts.items() if n > 0}
 
@@ -402,6 +425,10 @@ def _live(
 def _order_key(key: tuple[int, int], order: int) -> tuple[int, int]:
     """The key of one order of a queue."""
     return key[0], hash((key[1], order))
+
+
+def _made(rows: Sequence[tuple[Any, ...]]) -> list[Claimed]:
+    return sorted(map(Claimed._make, rows), key=_order)
 
 
 def _order(job: Claimed) -> tuple[int, bytes]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hammerflow.errors import HammerflowError, StoreUnavailable
+from hammerflow.events.kinds import EventKind
+from hammerflow.events.record import Record, pack
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import (
     CHUNK,
@@ -31,6 +33,8 @@ from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.promotion import Promoted, promote_due
+from hammerflow.stores.records import Records
 from hammerflow.stores.transitions.cancel import cancel_jobs
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
@@ -42,19 +46,12 @@ from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle
 from hammerflow.stores.transitions.unit import CascadeTooLong, Unit, Verbs, in_chunks
 from hammerflow.text import storable
 
-__all__ = ["Inserted", "Jobs", "Promoted"]
+__all__ = ["Inserted", "Jobs"]
 
 _log = logging.getLogger("hammerflow.stores")
 
 _PAGE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """What a promotion moved: how many jobs, into which queues."""
-
-    count: int
-    queues: set[str]
+_ENQUEUED = EventKind.JOB_ENQUEUED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class Jobs(Verbs):
         self._poison_limit = poison_limit
         self._inserts_in_one = "job_insert_ready" in database.dialect.statements
         self._settles_in_one = "settle_end" in database.dialect.statements
-        claims = Claims(database)
+        claims = Claims(database, names.outbox)
         self.claim, self.has_passed = claims.claim, claims.has_passed
         self.claim_wait = claims.wait
 
@@ -126,15 +123,18 @@ class Jobs(Verbs):
         ):
             names.ensure([job], None)
         expires_at = job.expires_at and self._database.dialect.time(job.expires_at)
+        events = [Record(_ENQUEUED, job.id)] if names.outbox.wanted >> _ENQUEUED & 1 else []
+        logged = {"pack": pack(events)} if events else {}
 
         def insert(tx: Tx) -> None:
             if tx.repeated and tx.rows("jobs_existing", ids=[job.id]):
                 return
             if self._inserts_in_one:
                 tx.run(
-                    "job_insert_ready", id=job.id, queue_id=queue_id, priority=job.priority,
-                    task_id=task_id, args=job.args, options=job.options, headers=job.headers,
-                    trace=job.trace, expires_at=expires_at, expires=job.expires,
+                    "job_insert_logged" if logged else "job_insert_ready", id=job.id,
+                    queue_id=queue_id, priority=job.priority, task_id=task_id, args=job.args,
+                    options=job.options, headers=job.headers, trace=job.trace,
+                    expires_at=expires_at, expires=job.expires, **logged,
                 )  # fmt: skip
                 return
             # Not job_row() and ReadyRow.of(): every delay() would pay for their empty columns.
@@ -144,6 +144,8 @@ class Jobs(Verbs):
             )  # fmt: skip
             tx.many("job_insert_plain", [row])
             tx.many("ready_insert_plain", [row[:4]])
+            if events:
+                names.outbox.write(tx, events)
 
         self._database.unit(insert, single=self._inserts_in_one)
 
@@ -238,12 +240,14 @@ class Jobs(Verbs):
         self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx
     ) -> None:
         """Insert the spooled children of a job that was settled in this transaction."""
-        unit = Unit(self._database, self._names, tx, settlement)
+        records = Records(self._names.outbox.current())
+        unit = Unit(self._database, self._names, tx, settlement, records=records)
         resolver = DependencyResolver(unit)
         left_out: Counter[bytes | None] = Counter()
         for chunk in chunks:
             self._names.ensure(chunk, tx)
             add_children(unit, resolver, chunk, left_out)
+            unit.write_events()
 
     def _ensure_children(self, batch: Batch, tx: Tx | None) -> None:
         for _, outcome in batch:
@@ -267,7 +271,7 @@ class Jobs(Verbs):
     def promote(self, limit: int = CHUNK) -> Promoted:
         """Move jobs that are due from scheduled to ready."""
         single = "promote" in self._database.dialect.statements
-        moved = self._database.unit(lambda tx: _promote(tx, limit), single=single)
+        moved = self._database.unit(lambda tx: promote_due(tx, limit), single=single)
         return Promoted(sum(moved.values()), {self._names.queue(queue_id) for queue_id in moved})
 
     def cancel(
@@ -487,14 +491,3 @@ class Jobs(Verbs):
 
 def _uuid(id_: bytes | None) -> uuid.UUID | None:
     return None if id_ is None else uuid.UUID(bytes=id_)
-
-
-def _promote(tx: Tx, limit: int) -> Counter[int]:
-    """Move due jobs; how many, by the id of their queue."""
-    if tx.has("promote"):
-        return Counter(dict(tx.rows("promote", n=limit)))
-    due = tx.rows("promote_pick", n=limit)
-    if due:
-        tx.run("scheduled_delete", ids=[row[0] for row in due])
-        tx.many("ready_insert", due)
-    return Counter(row[1] for row in due)

@@ -17,11 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from hammerflow.events.kinds import EventKind
+from hammerflow.events.record import Record
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import key_id, key_of, lane_of, queue_limit, span_of
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.outbox import Outbox
 
-__all__ = ["Lanes", "Take"]
+__all__ = ["Lanes", "Take", "note_started"]
 
 #: Seconds for which a process believes what limits there are.
 _KNOWN = 0.5
@@ -91,8 +94,9 @@ class Lanes:
         take: claims from lanes inside a transaction.
     """
 
-    def __init__(self, database: Database, take: Take) -> None:
+    def __init__(self, database: Database, outbox: Outbox, take: Take) -> None:
         self._database = database
+        self._outbox = outbox
         self._take = take
         self._known: set[int] = set()
         self._until = 0.0
@@ -102,7 +106,9 @@ class Lanes:
         """The numbers of all limits; mostly none, and then nothing here costs anything."""
         now = time.monotonic()
         if now >= self._until or afresh:
-            self._known = set(self._database.column("limits_known"))
+            known = self._database.column("limits_known")
+            self._known = {number for number in known if number >= 0}
+            self._outbox.believe(sum(-number for number in known if number < 0))
             self._until = now + _KNOWN
         return self._known
 
@@ -262,6 +268,7 @@ class Lanes:
             claimed = self._take(tx, wanted, counts, most) if counts else []
             if claimed and any(key.spacing is not None for key in keys.values()):
                 _start(tx, claimed, keys, shared)
+            note_started(self._outbox, tx, claimed)
             return claimed
 
         return self._database.unit(work)
@@ -311,6 +318,13 @@ class Lanes:
 
     def _move(self, lane: int, ids: list[bytes], place: dict[str, int]) -> int:
         return self._database.unit(lambda tx: _move(tx, lane, ids, place))
+
+
+def note_started(outbox: Outbox, tx: Tx, claimed: Sequence[Claimed]) -> None:
+    """Write the events of jobs that are claimed, if a sink wants them."""
+    if claimed and outbox.wanted >> EventKind.JOB_STARTED & 1:
+        started = [Record(EventKind.JOB_STARTED, j.id, j.lease, j.attempt) for j in claimed]
+        outbox.write(tx, started)
 
 
 def _running(rows: Callable[..., list[tuple[Any, ...]]]) -> Counter[int]:

@@ -10,13 +10,12 @@ from hammerflow.ids import name_id, unnamed
 from hammerflow.jobs.job import NewJob
 from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.outbox import BELIEVED, Outbox
 
 __all__ = ["BELIEVED", "NameTable"]
 
 log = logging.getLogger("hammerflow.store")
 
-#: Seconds for which a process believes that the names it has written are still in the tables.
-BELIEVED = 5.0
 _PAGE = 1_000
 
 
@@ -28,6 +27,7 @@ class NameTable:
     what is missing is written again. A job that was written in between is served by its number.
 
     Attributes:
+        outbox: what sinks want is read with the names.
         queues: those that this process knows to be in the table, until ``until``.
         tasks: likewise.
         until: by the monotonic clock.
@@ -35,9 +35,10 @@ class NameTable:
             job is written.
     """
 
-    def __init__(self, database: Database, clients: Clients) -> None:
+    def __init__(self, database: Database, clients: Clients, outbox: Outbox) -> None:
         self._database = database
         self._clients = clients
+        self.outbox = outbox
         self.on_new_queues: Callable[[], None] = lambda: None
         self.queues: dict[int, str] = {}
         self.tasks: dict[int, str] = {}
@@ -67,6 +68,7 @@ class NameTable:
             found: set[tuple[str, int]] = set()
             for at in range(0, len(numbers), _PAGE):
                 found.update(rows("names_present", ids=numbers[at : at + _PAGE]))
+            self.outbox.believe(sum(bits for what, bits in found if what == "wanted"))
             queues = [name for i, name in self.queues.items() if ("queue", i) not in found]
             tasks = [name for i, name in self.tasks.items() if ("task", i) not in found]
             if queues or tasks:
@@ -76,11 +78,14 @@ class NameTable:
                     len(queues), len(tasks), self._database.label,
                 )  # fmt: skip
                 self.register(queues=queues, tasks=tasks, tx=tx)
+        else:
+            self.outbox.current()
         self.until = until
 
     def forget(self) -> None:
         """The database may be another one now: whatever is needed is written again."""
         self.queues, self.tasks = {}, {}
+        self.until = self.outbox.until = 0.0
 
     def register(
         self, *, queues: Iterable[str] = (), tasks: Iterable[str] = (), tx: Tx | None = None

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
@@ -33,6 +34,10 @@ class PauseKind(enum.IntEnum):
     def label(self, name: str) -> str:
         """``queue mail``; ``the app``."""
         return f"{self.name.lower()} {name}" if self else "the app"
+
+
+_PAUSED = {kind: EventKind[f"{kind.name}_PAUSED"] for kind in PauseKind}
+_RESUMED = {kind: EventKind[f"{kind.name}_RESUMED"] for kind in PauseKind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ class Pauses:
             values = {"name": name, "by": storable(by), "reason": storable(reason)}
             tx.run("pause_put", **place, **values)
             count_pauses(tx)
+            told = {"name": name, "by": by, "reason": reason}
+            self._names.outbox.note(tx, _PAUSED[kind], _id(kind, name), **told)
 
         self._database.unit(write)
         if "claims_underway" in self._database.dialect.statements:
@@ -113,6 +120,8 @@ class Pauses:
                 tx.run("pause_turn")
             ended = tx.run("pause_end", kind=int(kind), id=_id(kind, name))
             count_pauses(tx)
+            if ended:
+                self._names.outbox.note(tx, _RESUMED[kind], _id(kind, name), name=name)
             return ended
 
         return self._database.unit(write) > 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from hammerflow.events.kinds import EventKind
+from hammerflow.events.record import Record
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.retention import (
     Lifetimes,
@@ -253,13 +255,20 @@ class Retention:
 
     def _remove(self, groups: Sequence[RemovalGroup], walk: Walk) -> None:
         is_archived = groups[0].archive_id is not None
+        outbox = self._names.outbox
+        kind = EventKind.JOB_ARCHIVED if is_archived else EventKind.JOB_PURGED
 
         def work(tx: Tx) -> Sequence[RemovalGroup]:
             if walk.is_trial:
                 return removable(tx, groups)
             if is_archived:
-                return archive_groups(self._database, tx, groups)
-            return remove_groups(tx, groups)
+                gone = archive_groups(self._database, tx, groups)
+            else:
+                gone = remove_groups(tx, groups)
+            if outbox.wanted:
+                members = [member for group in gone for member in group.members]
+                outbox.write(tx, [Record(kind, m.id, m.lease or 0) for m in members])
+            return gone
 
         gone = sum(len(group.members) for group in self._database.unit(work))
         if is_archived:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError, StoreUnavailable
+from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id
 from hammerflow.schedules.definition import Definition, Ticks, read_definition
 from hammerflow.stores.database import Tx
@@ -273,6 +274,7 @@ class Schedules(Verbs):
             far = self._database.dialect.time(datetime(9999, 12, 30, tzinfo=UTC))
             tx.run("ticks_delete", id=row.id, tick=far)
             tx.run("schedule_delete", id=row.id)
+            self._note(tx, row, "deleted")
 
         self._database.unit(work)
 
@@ -392,6 +394,7 @@ class Schedules(Verbs):
         row = row._replace(next_at=next_at, look_at=next_at)
         values = self._values(row)
         tx.many("schedule_insert", [tuple(values[name] for name in _INSERTED)])
+        self._note(tx, row, "created")
         return row
 
     def _define(
@@ -410,12 +413,19 @@ class Schedules(Verbs):
                 new = new._replace(next_at=next_at, look_at=next_at, trouble=None)
         values = self._values(new)
         tx.run("schedule_define", **{name: values[name] for name in _DEFINED})
+        if (old.code, old.edit, old.disabled_since) != (new.code, new.edit, new.disabled_since):
+            self._note(tx, new, "updated" if new.disabled_since is None else "disabled")
         return new
+
+    def _note(self, tx: Tx, row: ScheduleRow, change: str) -> None:
+        kind, told = EventKind.SCHEDULE_CHANGED, {"name": row.name, "change": change}
+        self._names.outbox.note(tx, kind, row.id, **told)
 
     def _write_pause(self, tx: Tx, row: ScheduleRow) -> None:
         values = self._values(row)
         names = ("id", "paused_at", "paused_by", "reason")
         tx.run("schedule_pause", **{name: values[name] for name in names})
+        self._note(tx, row, "resumed" if row.paused_at is None else "paused")
 
     def _values(self, row: ScheduleRow, **changes: Any) -> dict[str, Any]:
         time = self._database.dialect.time

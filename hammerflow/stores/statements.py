@@ -37,6 +37,7 @@ TABLES = (
     "limits", "limit_keys",
     "schedules", "schedule_ticks", "schedule_sets",
     "retention", "replays", "archived", "archive_packs", "restored",
+    "outbox", "events", "relay", "sinks", "sink_errors",
 )  # fmt: skip
 
 _PARAM = re.compile(

@@ -15,15 +15,18 @@ from hammerflow.stores.clients import Clients
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
+from hammerflow.stores.events import EventLog
 from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.pauses import Pauses
 from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.retention import Retention
 from hammerflow.stores.schema import Schema
+from hammerflow.stores.sinks import Sinks
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.tasks import Tasks
 from hammerflow.stores.unique_keys import UniqueKeys
@@ -51,8 +54,10 @@ class Store:
         self.database = database
         self.schema = Schema(database)
         self.clients = Clients(database, doorbell)
-        self.names = NameTable(database, self.clients)
+        self.names = NameTable(database, self.clients, Outbox(database))
         database.on_replaced = self.names.forget
+        self.events = EventLog(database, self.names.outbox)
+        self.sinks = Sinks(database, self.names.outbox)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
         self.cancellations = Cancellations(database, self.names, self.workflows)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id, worker_number
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
@@ -65,6 +66,7 @@ class Workers(Verbs):
             tx.run("worker_insert", **row)
             if task_ids:
                 tx.many("worker_tasks_insert", [(task_id, worker_id) for task_id in task_ids])
+            self._names.outbox.note(tx, EventKind.WORKER_STARTED, worker_id, host=host, pid=pid)
 
         self._database.unit(work)
         return self.revive(task_ids)
@@ -90,7 +92,12 @@ class Workers(Verbs):
 
     def leave(self, worker_id: int) -> None:
         """The worker is gone; leases that it may still hold are rescued by the next sweep."""
-        self._database.unit(lambda tx: self._delete(tx, worker_id))
+
+        def work(tx: Tx) -> None:
+            if self._delete(tx, worker_id):
+                self._names.outbox.note(tx, EventKind.WORKER_STOPPED, worker_id)
+
+        self._database.unit(work)
 
     def list(self) -> Sequence[dict[str, Any]]:
         """All workers with a row: id, host, pid, started_at, beat_at, info, seconds since the beat,
@@ -243,10 +250,11 @@ class Workers(Verbs):
             pass
         return queues
 
-    def _delete(self, tx: Tx, worker_id: int) -> None:
+    def _delete(self, tx: Tx, worker_id: int) -> bool:
+        """Delete the rows of a worker; whether it had one."""
         tx.run("worker_tasks_delete", worker_id=worker_id)
         tx.run("requests_delete", worker_id=worker_id)
-        tx.run("worker_delete", id=worker_id)
+        return tx.run("worker_delete", id=worker_id) > 0
 
     def _rescue_all(
         self, worker_id: int, swept: Swept, poison_limit: int, *, beats: int | None
@@ -275,6 +283,7 @@ class Workers(Verbs):
                 is_gone = tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0
                 if is_gone:
                     self._delete(tx, worker_id)
+                    self._names.outbox.note(tx, EventKind.WORKER_LOST, worker_id)
             return rescued, is_gone, unit.settlement.queues
 
         rescued, is_gone, queues = self._run(work)

@@ -29,7 +29,7 @@ class Reader:
     """Claims of one more process on the desk's database, under thresholds of its own."""
 
     def __init__(self, desk: Desk, thresholds: ScanThresholds) -> None:
-        self._claims = Claims(desk.store.database, thresholds)
+        self._claims = Claims(desk.store.database, desk.store.names.outbox, thresholds)
 
     def claim(self, limit: int = 100, *, thorough: bool = False) -> list[bytes]:
         """The ids of the jobs claimed."""

@@ -41,7 +41,7 @@ class Line:
     """A queue with a steady backlog: as many jobs come in as are claimed."""
 
     def __init__(self, desk: Desk, *clients: Callable[[], bytes]) -> None:
-        self._claims = Claims(desk.store.database, _EACH_TIME)
+        self._claims = Claims(desk.store.database, desk.store.names.outbox, _EACH_TIME)
         self._desk, self._clients = desk, clients
         self.round = 0
         self.came: dict[bytes, tuple[int, int]] = {}

@@ -126,7 +126,11 @@ def test_nothing_paused_is_claimed(desk: Desk) -> None:
 
 
 def test_a_job_whose_id_is_ahead_is_found_in_a_poor_priority(desk: Desk) -> None:
-    claims = Claims(desk.store.database, ScanThresholds(bookmark=0.0, longest=0.0, stray=0.0))
+    claims = Claims(
+        desk.store.database,
+        desk.store.names.outbox,
+        ScanThresholds(bookmark=0.0, longest=0.0, stray=0.0),
+    )
     desk.put(stray := desk.job(id=b"\xff" * 6 + new_id()[6:], priority=0))
     found: list[bytes] = []
     for _ in range(12):

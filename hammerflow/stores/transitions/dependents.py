@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from hammerflow.errors import HammerflowError
+from hammerflow.events.kinds import EventKind
 from hammerflow.jobs.job import CONDITIONAL, DEPENDENCY, FINAL_CODES, JobState, Rule
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.rows import (
@@ -45,6 +46,11 @@ __all__ = ["PAUSED", "DependencyResolver"]
 #: The reason of a paused workflow, whose policy is manual.
 PAUSED = "a node has failed: retry, skip or cancel"
 _HALTED = "its workflow was ended"
+_ENDS = {
+    WorkflowState.COMPLETED: EventKind.WORKFLOW_COMPLETED,
+    WorkflowState.FAILED: EventKind.WORKFLOW_FAILED,
+    WorkflowState.CANCELLED: EventKind.WORKFLOW_CANCELLED,
+}
 _FAILED = FINAL_CODES[JobState.FAILED]
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 _SKIPPED = FINAL_CODES[JobState.SKIPPED]
@@ -346,6 +352,8 @@ class DependencyResolver:
                 ready.append((*job[:5], 0))
         self._unit.insert("scheduled_insert", scheduled)
         self._unit.make_ready(ready)
+        for row in (*scheduled, *ready):
+            self._unit.records.add(EventKind.JOB_UNBLOCKED, row[0], row[4])
         return self._end_unstarted(ended, broken)
 
     def _end_unstarted(
@@ -417,6 +425,7 @@ class DependencyResolver:
         self._tx.run("workflow_end", id=id_, status=final)
         self.workflows.note(id_, final)
         self._unit.settlement.ended.append(id_)
+        self._unit.records.add(_ENDS[final], id_)
         outcome = DependencyOutcome.good_if(final is WorkflowState.COMPLETED)
         is_own = outcome is DependencyOutcome.FAILED and bool(failures or state.is_halted)
         return JobEnd(id_, dependent_id, None, parent_id, flags, outcome, is_own)

@@ -94,6 +94,7 @@ class Lookahead:
     def end(self, rows: Sequence[UnstartedRow]) -> None:
         """Insert the ends of jobs that will not run."""
         self._ended += rows
+        self._unit.records.note("done_insert_unstarted", rows)
         if not self._waiting:
             self.flush()
 
@@ -102,8 +103,9 @@ class Lookahead:
         if self._left:
             self._tx.run("waiting_delete", ids=sorted(self._left))
             self._left = []
-        self._unit.insert("done_insert_unstarted", self._ended)
-        self._ended = []
+        if self._ended:
+            self._tx.many("done_insert_unstarted", self._ended)
+            self._ended = []
 
     def forget(self) -> None:
         """Write all that was kept back, and drop the rows that were read: others change ``waiting``

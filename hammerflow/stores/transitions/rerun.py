@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.events.kinds import EventKind
 from hammerflow.jobs.job import DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
@@ -155,6 +156,7 @@ class _Rerun:
             return
         reason = storable(f"skipped by {by or 'hand'}")
         self._tx.run("done_waive", id=part.id, state=_SKIPPED, reason=reason)
+        self._unit.records.add(EventKind.JOB_SKIPPED, part.id, part.lease or 0, part.attempt or 0)
         self.snapshot.jobs[part.id] = part._replace(state=_SKIPPED, cause=part.id)
 
     def decide(self, workflow_id: bytes) -> None:
@@ -273,6 +275,8 @@ class _Rerun:
             self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)
         is_held = any(self._is_held(part) for part in members)
         self._resolver.workflows.note(workflow.id, WorkflowState.RUNNING)
+        if workflow.state is WorkflowState.PAUSED or workflow.is_over:
+            self._unit.records.add(EventKind.WORKFLOW_RESUMED, workflow.id)
         if is_held:
             self._resolver.workflows.set(workflow.id, WorkflowState.PAUSED, PAUSED)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
+from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob
 from hammerflow.schedules.call_template import Run
@@ -281,9 +282,21 @@ def _write(unit: Unit, plans: Sequence[_Plan], now: datetime, made: MadeTicks) -
                 plan.earlier_run, plan.last_run = plan.last_run, holders[tick.run.id]
                 _note_holder(unit, plan, tick, holders[tick.run.id])
                 made.runs += 1
+            _note_event(unit, plan.row, tick, holders)
         unit.tx.run("schedule_move", **_after(unit, plan))
         if plan.due.missed and plan.made and plan.row.paused_at is None:
             made.missed[plan.row.name] = plan.due.missed
+
+
+def _note_event(unit: Unit, row: ScheduleRow, tick: _Tick, holders: Mapping[bytes, bytes]) -> None:
+    is_missed = tick.outcome == "missed"
+    kind = EventKind.SCHEDULE_MISSED if is_missed else EventKind.SCHEDULE_TICKED
+    run = holders.get(tick.run.id) if tick.run is not None else None
+    detail = {
+        "name": row.name, "tick": tick.tick.isoformat(), "outcome": tick.outcome,
+        "missed": tick.missed, "run": run and str(uuid.UUID(bytes=run)),
+    }  # fmt: skip
+    unit.records.add(kind, row.id.to_bytes(16), detail=detail)
 
 
 def _ours(unit: Unit, rows: Sequence[tuple[Any, ...]]) -> set[bytes]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hammerflow.events.kinds import EventKind, mask_of
 from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, RowFlags
 from hammerflow.jobs.outcome import (
     Cancelled,
@@ -22,6 +23,7 @@ from hammerflow.jobs.outcome import (
     Suspected,
 )
 from hammerflow.stores.database import Tx
+from hammerflow.stores.records import ENDED
 from hammerflow.stores.rows import (
     ErrorRow,
     ReadyRow,
@@ -47,6 +49,7 @@ Batch = Sequence[tuple[Claimed, Outcome]]
 _FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
+_ENDS = mask_of({EventKind.JOB_COMPLETED, EventKind.JOB_CANCELLED})
 _PLAIN = (0, RowFlags.LIMITED)
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
@@ -90,7 +93,7 @@ def settle(
     batch = _newest(batch)
     if not plain:
         batch = _decide_losses(unit.tx, batch, poison_limit)
-    taken = _fence(unit.tx, worker_id, batch, single=single, patience=patience)
+    taken = _fence(unit, worker_id, batch, single=single, patience=patience)
     if len(taken) < len(batch):
         unit.settlement.stale.update(job.id for job, _ in batch if job.id not in taken)
         if patience is not None and not single:
@@ -100,6 +103,8 @@ def settle(
     _note_limited(unit, batch)
     unit.settlement.stopped.update(id_ for id_, lease in taken.items() if lease[0] is not None)
     if single or (plain and not any(lease[1] for lease in taken.values())):
+        if unit.records.wanted and not single:
+            _note_ends(unit, batch, taken)
         unit.settlement.ended.extend(taken)
         return
     mine = [(job, outcome) for job, outcome in batch if job.id in taken]
@@ -119,6 +124,8 @@ def _write_consequences(
     resolver = DependencyResolver(unit)
     _lock_workflows(resolver, mine)
     _write_errors(unit, mine)  # also of those that are stopped: what they answered
+    if unit.records.wanted:
+        _note_ends(unit, mine, taken)
     mine = _honour_stops(unit, worker_id, resolver, mine, taken)
     ends = [_end_of(job, o, taken[job.id][1]) for job, o in mine if type(o) in _FINAL]
     unit.settlement.ended.extend(end.id for end in ends)
@@ -168,19 +175,28 @@ def _note_held(unit: Unit, worker_id: int, batch: Batch) -> None:
     settlement.stale -= settlement.held
 
 
+def _note_ends(unit: Unit, batch: Batch, taken: Mapping[bytes, Any]) -> None:
+    """Note the ends that the fence has written."""
+    for job, outcome in _stopped(batch, taken):
+        if job.id in taken and type(outcome) in _FINAL:
+            kind = ENDED[_end_columns(outcome)[0]]
+            unit.records.add(kind, job.id, job.lease, job.attempt)
+
+
 def _fence(
-    tx: Tx, worker_id: int, batch: Batch, *, single: bool, patience: float | None
+    unit: Unit, worker_id: int, batch: Batch, *, single: bool, patience: float | None
 ) -> dict[bytes, Any]:
     """Delete the leases that are still ours and insert the ends.
 
     Returns:
         For each job whose lease was ours a plain tuple in the order of :class:`_TakenLease`.
     """
+    tx = unit.tx
     in_one = tx.has("settle_end")
 
     def take(pairs: Batch) -> dict[bytes, Any]:
         if in_one:
-            return _fence_in_one(tx, worker_id, pairs, single, patience)
+            return _fence_in_one(unit, worker_id, pairs, single, patience)
         return _fence_in_steps(tx, worker_id, pairs)
 
     taken = take(batch)
@@ -195,14 +211,16 @@ def _fence(
 
 
 def _fence_in_one(
-    tx: Tx, worker_id: int, batch: Batch, single: bool, patience: float | None
+    unit: Unit, worker_id: int, batch: Batch, single: bool, patience: float | None
 ) -> dict[bytes, Any]:
     ends = [_end_columns(outcome) for _, outcome in batch]
     states, results, reasons, ttls = map(list, zip(*ends, strict=True))
-    rows = tx.rows(
-        "settle_end", worker_id=worker_id, ids=[job.id for job, _ in batch],
-        leases=[job.lease for job, _ in batch], states=states, results=results, reasons=reasons,
-        ttls=ttls, is_whole=not single,
+    wanted = unit.records.wanted & _ENDS if single else 0  # else they are noted, as all others
+    logged = {"wanted": wanted} if wanted else {}
+    rows = unit.tx.rows(
+        "settle_end_logged" if wanted else "settle_end", **logged, worker_id=worker_id,
+        ids=[job.id for job, _ in batch], leases=[job.lease for job, _ in batch], states=states,
+        results=results, reasons=reasons, ttls=ttls, is_whole=not single,
         lock_timeout=None if patience is None else f"{round(patience * 1000)}ms",
     )  # fmt: skip
     return {row[0]: row[1:4] for row in rows}
@@ -329,12 +347,15 @@ def _move_unfinished(unit: Unit, mine: Batch) -> None:
         match outcome:
             case Released() | Suspected():
                 ready.append(ReadyRow.back(job, job.attempt - 1, lane))
-            case Retrying(delay, _) if delay <= 0:
-                ready.append(ReadyRow.back(job, job.attempt, lane))
             case Retrying(delay, _):
+                unit.records.add(EventKind.JOB_RETRYING, job.id, job.lease, job.attempt)
                 again = ReadyRow.back(job, job.attempt, lane)
-                scheduled.append(scheduled_row(again, "retry", delay))
+                if delay <= 0:
+                    ready.append(again)
+                else:
+                    scheduled.append(scheduled_row(again, "retry", delay))
             case Snoozed(delay):
+                unit.records.add(EventKind.JOB_SNOOZED, job.id, job.lease, job.attempt)
                 again = ReadyRow.back(job, job.attempt - 1, lane)
                 scheduled.append(scheduled_row(again, "snooze", delay))
             case Parked(why, failure):

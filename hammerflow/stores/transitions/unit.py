@@ -10,6 +10,7 @@ from hammerflow.jobs.job import CHUNK
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.records import NOTHING, Records
 from hammerflow.stores.rows import Row
 
 __all__ = ["CascadeTooLong", "Unit", "Verbs", "in_chunks"]
@@ -30,6 +31,7 @@ class Unit:
 
     Attributes:
         most: jobs that may start or end because of others; None for any number.
+        records: the events of the transaction, which are written at its end.
     """
 
     database: Database
@@ -37,6 +39,7 @@ class Unit:
     tx: Tx
     settlement: Settlement = field(default_factory=Settlement)
     most: int | None = None
+    records: Records = NOTHING
 
     def note_following(self, count: int) -> None:
         """Count jobs that start or end because of others; raises CascadeTooLong beyond ``most``."""
@@ -47,6 +50,8 @@ class Unit:
     def insert(self, statement: str, rows: Sequence[Row]) -> None:
         """Run an INSERT for these rows, if there are any."""
         if rows:
+            if self.records.wanted:
+                self.records.note(statement, rows)
             self.tx.many(statement, rows)
 
     def make_ready(self, rows: Sequence[Row]) -> None:
@@ -55,6 +60,12 @@ class Unit:
             self.tx.many("ready_insert", rows)
             queue = self.names.queue
             self.settlement.queues.update({queue(queue_id) for queue_id in {r[1] for r in rows}})
+
+    def write_events(self) -> None:
+        """Write what was noted, once all else is written: an event is younger than its causes."""
+        if self.records.noted:
+            self.names.outbox.write(self.tx, self.records.noted)
+            self.records.noted.clear()
 
 
 class Verbs:
@@ -70,12 +81,18 @@ class Verbs:
     ) -> T:  # fmt: skip
         """Run ``work``; ``single`` and ``patience`` are those of :meth:`Database.unit`, ``most`` is
         that of :class:`Unit`."""
+        wanted = self._names.outbox.current()
+
+        def run(tx: Tx) -> T:
+            records = Records(wanted) if wanted else NOTHING
+            unit = Unit(self._database, self._names, tx, most=most, records=records)
+            value = work(unit)
+            unit.write_events()
+            return value
+
         if tx is not None:
-            return self._database.inside(tx, lambda tx: work(Unit(self._database, self._names, tx)))
-        return self._database.unit(
-            lambda tx: work(Unit(self._database, self._names, tx, most=most)),
-            single=single, patience=patience,
-        )  # fmt: skip
+            return self._database.inside(tx, run)
+        return self._database.unit(run, single=single, patience=patience)
 
     def _change(
         self, change: Callable[[Unit], object], tx: Tx | None = None, *, single: bool = False,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+from hammerflow.events.kinds import EventKind
 from hammerflow.jobs.job import CHUNK, RowFlags
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
@@ -33,6 +34,7 @@ class WorkflowLocks:
     """The workflows of one transaction, read under locks as they are met."""
 
     def __init__(self, unit: Unit) -> None:
+        self._unit = unit
         self._tx = unit.tx
         self._known: dict[bytes, LockedWorkflow] = {}
 
@@ -98,6 +100,8 @@ class WorkflowLocks:
         """Write a state that is not final."""
         self._known[workflow_id].state = state
         self._tx.run("workflow_set_status", id=workflow_id, status=state, reason=reason)
+        if state is WorkflowState.PAUSED:
+            self._unit.records.add(EventKind.WORKFLOW_PAUSED, workflow_id)
 
     def halt(self, workflow_id: bytes, state: WorkflowState, reason: str) -> bool:
         """Write that a workflow is failing or cancelling; False if it was halted before."""

@@ -94,4 +94,11 @@ UPDATE {replays} SET job_id = job_id WHERE 1 = 0;
 UPDATE {archived} SET id = id WHERE 1 = 0;
 {use:archive_packs};
 UPDATE {archive_packs} SET id = id WHERE 1 = 0;
-{use:restored}
+{use:restored};
+{use:outbox};
+{use:events};
+{use:relay};
+UPDATE {relay} SET id = id WHERE 1 = 0;
+{use:sinks};
+UPDATE {sinks} SET name = name WHERE 1 = 0;
+{use:sink_errors}

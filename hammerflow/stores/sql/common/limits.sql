@@ -14,9 +14,14 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
         :workflow_id::uuid, :awaits::integer, :flags::smallint,
         COALESCE(:expires_at::timestamptz, {after:expires}), {now}, :lane::bigint, :limit_key::text)
 
+-- The numbers of all limits; and, below 0, the kinds of events that sinks want.
 -- name: limits_known
-SELECT id, spacing, burst, max_running
+SELECT id
 FROM {limits}
+UNION ALL
+SELECT -wanted
+FROM {relay}
+WHERE wanted > 0
 
 -- name: limits_all
 SELECT id, target, spacing, burst, max_running, declared, given, set_by, set_at

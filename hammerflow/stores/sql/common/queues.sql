@@ -22,11 +22,13 @@ FROM {queues} q
 SELECT id, name
 FROM {queues}
 
--- Which of these names are there.
+-- Which of these names are there; and the kinds of events that sinks want.
 -- name: names_present
 SELECT 'queue', id FROM {queues} WHERE id IN (:ids*bigint)
 UNION ALL
 SELECT 'task', id FROM {tasks} WHERE id IN (:ids*bigint)
+UNION ALL
+SELECT 'wanted', wanted FROM {relay}
 
 -- name: task_list
 SELECT t.name, (SELECT count(*) FROM {worker_tasks} w WHERE w.task_id = t.id),

@@ -7,6 +7,11 @@ INSERT INTO {migrations} (version, name, applied_at) VALUES (:version::integer, 
 -- Views before tables, and what refers before what is referred to.
 -- name: drop_tables
 DROP VIEW IF EXISTS {job_states};
+DROP TABLE IF EXISTS {sink_errors};
+DROP TABLE IF EXISTS {sinks};
+DROP TABLE IF EXISTS {relay};
+DROP TABLE IF EXISTS {events};
+DROP TABLE IF EXISTS {outbox};
 DROP TABLE IF EXISTS {schedule_sets};
 DROP TABLE IF EXISTS {schedule_ticks};
 DROP TABLE IF EXISTS {schedules};

@@ -292,6 +292,19 @@ INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
 VALUES (:queue_id::bigint, 4 - :priority::smallint, :id::uuid, :task_id::bigint, 0, 0);
 COMMIT
 
+-- The same with its event.
+-- name: job_insert_logged
+BEGIN;
+INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
+VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
+        :options::text, :headers::text, 0, :trace::text,
+        COALESCE(:expires_at::timestamptz, {after:expires}), {now});
+INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
+VALUES (:queue_id::bigint, 4 - :priority::smallint, :id::uuid, :task_id::bigint, 0, 0);
+INSERT INTO {outbox} (at, n, pack)
+VALUES ({epoch}, 1, :pack::bytea);
+COMMIT
+
 -- name: members_scheduled
 SELECT j.id, s.queue_id, s.priority_order, s.task_id, s.lease, s.attempt, j.unique_key, j.flags
 FROM {scheduled} s FORCE INDEX ({prefix}scheduled_job)

@@ -1,14 +1,27 @@
--- Inserts one job that is ready at once in one round trip, without BEGIN and COMMIT.
--- name: job_insert_ready
+-- macro: new_ready_job
 WITH job AS (
   INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, depth, trace, expires_at, created_at)
   VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
           :options::text, :headers::text, 0, :trace::text,
           COALESCE(:expires_at::timestamptz, {after:expires}), {now})
   RETURNING id)
+
+-- macro: ready_of_job
 INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
 SELECT :queue_id::bigint, 4 - :priority::smallint, id, :task_id::bigint, 0, 0
 FROM job
+
+-- Inserts one job that is ready at once in one round trip, without BEGIN and COMMIT.
+-- name: job_insert_ready
+{new_ready_job}
+{ready_of_job}
+
+-- The same with its event.
+-- name: job_insert_logged
+{new_ready_job},
+logged AS (
+  INSERT INTO {outbox} (at, n, pack) SELECT {epoch}, 1, :pack::bytea FROM job)
+{ready_of_job}
 
 -- macro: picked_to_leases
 gone AS (
@@ -89,7 +102,7 @@ WITH picked AS MATERIALIZED (
 -- The time-out of locks holds for what follows in the transaction; in a statement of its own it would
 -- cost 60 microseconds.
 -- A plain settle does not read started_at, which would cost a conversion for each job.
--- name: settle_end
+-- macro: settled
 WITH i AS MATERIALIZED (
   SELECT * FROM unnest(:ids::uuid[], :leases::integer[], :states::smallint[], :results::bytea[],
                        :reasons::text[], :ttls::float8[])
@@ -107,9 +120,27 @@ ended AS (
          :worker_id::bigint, CASE WHEN m.cancel IS NULL THEN i.result END, COALESCE(m.cancel, i.reason),
          CASE WHEN m.cancel IS NULL THEN {now} + i.ttl * interval '1 second' END
   FROM mine m JOIN i ON i.id = m.job_id WHERE i.state IS NOT NULL OR m.cancel IS NOT NULL)
+
+-- macro: settled_leases
 SELECT uuid_send(job_id), cancel, flags, CASE WHEN :is_whole::boolean THEN started_at END,
        (SELECT set_config('lock_timeout', :lock_timeout::text, true) WHERE :lock_timeout::text IS NOT NULL)
 FROM mine
+
+-- name: settle_end
+{settled}
+{settled_leases}
+
+-- The same for a plain batch with its events: completed (3), or cancelled (7).
+-- name: settle_end_logged
+{settled},
+logged AS (
+  INSERT INTO {outbox} (at, n, pack)
+  SELECT {epoch}, count(*), string_agg(
+    set_byte('\x00'::bytea, 0, e.kind) || uuid_send(e.job_id) || int4send(e.lease) || int4send(e.attempt), ''::bytea)
+  FROM (SELECT CASE WHEN cancel IS NULL THEN 3 ELSE 7 END AS kind, job_id, lease, attempt FROM mine) e
+  WHERE (:wanted::bigint >> e.kind) & 1 = 1
+  HAVING count(*) > 0)
+{settled_leases}
 
 -- Transactions of other sessions that have claimed, or are about to: they hold a lock on both tables since
 -- before their snapshot. A backup holds only the first one.

@@ -106,3 +106,15 @@ FROM {scheduled}
 WHERE run_at <= {now}
 ORDER BY run_at, job_id
 LIMIT :n::bigint
+
+-- Transactions come one after another, so each gives its events their positions itself.
+-- name: relay_count
+UPDATE {relay}
+SET position = position + :n::integer
+WHERE id = 1
+
+-- name: log_append
+INSERT INTO {events} (position, first_position, at, pack)
+SELECT position, position - :n::integer + 1, {epoch}, :pack::bytea
+FROM {relay}
+WHERE id = 1

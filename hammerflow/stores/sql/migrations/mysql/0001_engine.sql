@@ -107,4 +107,22 @@ CREATE TABLE IF NOT EXISTS {restored} (id BINARY(16) PRIMARY KEY, until DATETIME
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, at DATETIME(6) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state SMALLINT, replayed_by TEXT NOT NULL, reason TEXT, detail LONGTEXT, PRIMARY KEY (operation_id, job_id), KEY {prefix}replays_job (job_id)) {table};
+-- Events: a row of outbox for each transaction, which the relay moves to the log; a row of the log holds the
+-- positions from first_position to position. Transactions of SQLite, which come one after another, write the log.
+CREATE TABLE IF NOT EXISTS {outbox} (seq BIGINT AUTO_INCREMENT PRIMARY KEY, at DOUBLE NOT NULL, n INTEGER NOT NULL,
+  pack LONGBLOB NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {events} (position BIGINT PRIMARY KEY, first_position BIGINT NOT NULL, at DOUBLE NOT NULL,
+  pack LONGBLOB NOT NULL) {table};
+-- One row: the last position, the kinds of events that sinks want (bits), and which process moves them.
+CREATE TABLE IF NOT EXISTS {relay} (id INTEGER PRIMARY KEY, position BIGINT NOT NULL, wanted BIGINT NOT NULL, holder BIGINT,
+  until DOUBLE) {table};
+CREATE TABLE IF NOT EXISTS {sinks} (
+  name VARCHAR(255) PRIMARY KEY, kind VARCHAR(64) NOT NULL, config LONGTEXT NOT NULL, filters LONGTEXT NOT NULL, app VARCHAR(255) NOT NULL,
+  wanted BIGINT NOT NULL, position BIGINT NOT NULL, state VARCHAR(16) NOT NULL, created_at DOUBLE NOT NULL, changed_by LONGTEXT,
+  reason LONGTEXT, holder BIGINT, term BIGINT NOT NULL, until DOUBLE, sent BIGINT NOT NULL, sent_at DOUBLE, failures INTEGER NOT NULL,
+  error LONGTEXT, error_at DOUBLE, gap_from BIGINT, gap_to BIGINT) {table};
+CREATE TABLE IF NOT EXISTS {sink_errors} (
+  sink VARCHAR(255) NOT NULL, position BIGINT NOT NULL, at DOUBLE NOT NULL, kind INTEGER NOT NULL, id BINARY(16) NOT NULL,
+  error LONGTEXT NOT NULL, body LONGTEXT NOT NULL, PRIMARY KEY (sink, position)) {table};
+INSERT IGNORE INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
 CREATE OR REPLACE VIEW {job_states} AS {view};

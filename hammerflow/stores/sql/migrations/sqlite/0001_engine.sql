@@ -114,4 +114,21 @@ CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BLOB NOT NULL, job_id BLOB NOT NULL, at REAL NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state INTEGER, replayed_by TEXT NOT NULL, reason TEXT, detail TEXT, PRIMARY KEY (operation_id, job_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {prefix}replays_job ON {replays} (job_id);
+-- Events: a row of outbox for each transaction, which the relay moves to the log; a row of the log holds the
+-- positions from first_position to position. Transactions of SQLite, which come one after another, write the log.
+CREATE TABLE IF NOT EXISTS {outbox} (seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, n INTEGER NOT NULL, pack BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS {events} (position INTEGER PRIMARY KEY, first_position INTEGER NOT NULL, at REAL NOT NULL,
+  pack BLOB NOT NULL);
+-- One row: the last position, the kinds of events that sinks want (bits), and which process moves them.
+CREATE TABLE IF NOT EXISTS {relay} (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, wanted INTEGER NOT NULL, holder INTEGER,
+  until REAL);
+CREATE TABLE IF NOT EXISTS {sinks} (
+  name TEXT PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, filters TEXT NOT NULL, app TEXT NOT NULL,
+  wanted INTEGER NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL, changed_by TEXT,
+  reason TEXT, holder INTEGER, term INTEGER NOT NULL, until REAL, sent INTEGER NOT NULL, sent_at REAL, failures INTEGER NOT NULL,
+  error TEXT, error_at REAL, gap_from INTEGER, gap_to INTEGER);
+CREATE TABLE IF NOT EXISTS {sink_errors} (
+  sink TEXT NOT NULL, position INTEGER NOT NULL, at REAL NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,
+  error TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (sink, position)) WITHOUT ROWID;
+INSERT OR IGNORE INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
 CREATE VIEW IF NOT EXISTS {job_states} AS {view};

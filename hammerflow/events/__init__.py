@@ -1,0 +1,1 @@
+"""Events: what happened to jobs, workflows, queues, workers and schedules, as plain data."""

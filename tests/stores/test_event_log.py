@@ -1,0 +1,197 @@
+"""The event log: each transaction writes exactly its events, and all of them have an order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from hammerflow.events.kinds import EventKind, mask_of
+from hammerflow.events.record import LoggedRecord, Record, pack, packed_clock, unpack
+from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Parked, Retrying, Snoozed
+from tests.stores.kit import BAD, Desk, failed, lost, spawned
+from tests.stores.workflow_kit import Sketch, run, settle
+
+EVERYTHING = mask_of(EventKind)
+OK = Completed(None)
+
+
+def watch(desk: Desk, wanted: int = EVERYTHING) -> None:
+    """Let the desk's process believe that these kinds are wanted."""
+    desk.sql(f"UPDATE {{relay}} SET wanted = {wanted}")
+    desk.store.names.outbox.refresh()
+
+
+def records(desk: Desk) -> Sequence[LoggedRecord]:
+    """All records of the log, in order."""
+    while desk.store.events.relay():
+        pass
+    return desk.store.events.read(0, limit=10_000).records
+
+
+def labels(desk: Desk) -> list[str]:
+    return [getattr(record.kind, "label", str(record.kind)) for record in records(desk)]
+
+
+def test_records_survive_packing() -> None:
+    given = [
+        Record(EventKind.JOB_FAILED, b"\x01" * 16, 3, 2**31),
+        Record(EventKind.QUEUE_PAUSED, b"\x00" * 15 + b"q", detail={"name": "mäil"}),
+    ]
+    data = pack(given[:1]) + packed_clock(1234.5) + pack(given[1:])
+    first, second = unpack(data, 7, 99.0)
+    assert first == (7, 99.0, *given[0])
+    assert second == (8, 1234.5, *given[1])
+
+
+OUTCOMES: list[tuple[Outcome, list[str]]] = [
+    (OK, ["job.completed"]),
+    (failed(), ["job.failed"]),
+    (Retrying(30.0, BAD), ["job.retrying"]),
+    (Retrying(0.0, BAD), ["job.retrying"]),
+    (Snoozed(5.0), ["job.snoozed"]),
+    (Cancelled("no"), ["job.cancelled"]),
+    (Parked("undecodable", BAD), ["job.parked"]),
+    (lost(), ["job.lost", "job.retrying"]),
+    (lost(None), ["job.lost", "job.failed"]),
+    (spawned(), ["job.completed", "spawn.completed"]),
+]
+
+
+@pytest.mark.parametrize("is_batch", [False, True], ids=["alone", "together"])
+def test_a_settle_logs_each_outcome(desk: Desk, is_batch: bool) -> None:
+    watch(desk)
+    jobs = desk.run(*(desk.job() for _ in OUTCOMES))
+    pairs = list(zip(jobs, [outcome for outcome, _ in OUTCOMES], strict=True))
+    for batch in [pairs] if is_batch else [[pair] for pair in pairs]:
+        desk.settle(*batch)
+    found: dict[bytes, list[str]] = {}
+    for record in records(desk):
+        found.setdefault(record.id, []).append(record.kind.label)  # type: ignore[union-attr]
+        assert record.lease == (0 if record.kind is EventKind.JOB_ENQUEUED else 1)
+    for job, (_, expected) in zip(jobs, OUTCOMES, strict=True):
+        assert found[job.id] == ["job.enqueued", "job.started", *expected]
+
+
+def test_one_job_at_a_time_is_logged(desk: Desk) -> None:
+    watch(desk)
+    desk.store.jobs.insert_one(desk.job())
+    assert labels(desk) == ["job.enqueued"]
+
+
+def test_a_plain_batch_logs_what_was_asked_to_stop_as_cancelled(desk: Desk) -> None:
+    watch(desk, mask_of({EventKind.JOB_COMPLETED, EventKind.JOB_CANCELLED}))
+    good, stopped = desk.run(desk.job(), desk.job())
+    desk.store.jobs.cancel(stopped.id, "stop")
+    desk.settle((good, OK), (stopped, OK))
+    found = {record.id: record.kind for record in records(desk)}
+    assert found == {good.id: EventKind.JOB_COMPLETED, stopped.id: EventKind.JOB_CANCELLED}
+
+
+def test_a_stale_settle_logs_nothing(desk: Desk) -> None:
+    watch(desk)
+    [job] = desk.run(desk.job())
+    desk.settle((job, OK))
+    before = labels(desk)
+    desk.settle((job, failed()))
+    assert labels(desk) == before
+
+
+def test_nothing_is_logged_of_a_transaction_that_is_rolled_back(desk: Desk) -> None:
+    watch(desk)
+    desk.put(desk.job())
+    with pytest.raises(ZeroDivisionError), desk.store.transaction() as tx:
+        desk.store.jobs.insert([desk.job()], tx)
+        raise ZeroDivisionError
+    desk.put(desk.job())
+    assert labels(desk) == ["job.enqueued"] * 2
+    assert [record.position for record in records(desk)] == [1, 2]
+
+
+def test_a_workflow_logs_causes_before_effects(desk: Desk) -> None:
+    watch(desk)
+    sketch = Sketch("fail_fast")
+    first = sketch.job()
+    second = sketch.job(first)
+    third = sketch.job(second)
+    sketch.put(desk)
+    run(desk, first)
+    settle(desk, failed(), second)
+    names = {first.id: "first", second.id: "second", third.id: "third", sketch.id: "whole"}
+    told = [f"{names[r.id]} {r.kind.label}" for r in records(desk)]  # type: ignore[union-attr]
+    assert told[0] == "whole workflow.started"
+    assert sorted(told[1:4]) == [f"{n} job.enqueued" for n in ("first", "second", "third")]
+    assert told[4:] == [
+        "first job.started", "first job.completed", "second job.unblocked", "second job.started",
+        "second job.failed", "third job.cancelled", "whole workflow.failed",
+    ]  # fmt: skip
+
+
+def test_what_people_do_is_logged(desk: Desk) -> None:
+    watch(desk)
+    desk.store.queues.pause("q", by="ann")
+    desk.store.queues.resume("q")
+    desk.register(7)
+    desk.put(job := desk.job())
+    desk.store.jobs.cancel(job.id, "no")
+    desk.store.jobs.replay(job.id)
+    desk.store.workers.leave(7)
+    assert labels(desk) == [
+        "queue.paused", "queue.resumed", "worker.started", "job.enqueued", "job.cancelled",
+        "job.replayed", "worker.stopped",
+    ]  # fmt: skip
+    assert records(desk)[0].detail == {"name": "q", "by": "ann", "reason": ""}
+
+
+def test_a_dead_worker_is_logged_before_its_jobs_run_again(desk: Desk) -> None:
+    watch(desk)
+    desk.register()
+    [job] = desk.run(desk.job())
+    desk.elapse(100.0)
+    desk.store.workers.sweep(lease=30.0, poison_limit=3)
+    [again] = desk.claim(worker=2)
+    assert again.id == job.id
+    assert labels(desk)[3:] == ["job.lost", "worker.lost", "job.started"]
+
+
+def test_a_whole_unit_is_one_row(desk: Desk) -> None:
+    watch(desk)
+    desk.put(*(desk.job() for _ in range(50)))
+    table = "events" if desk.kind == "sqlite" else "outbox"
+    assert desk.count(table) == 1
+    assert len(records(desk)) == 50
+
+
+def test_without_a_sink_not_one_statement_more_is_run(desk: Desk) -> None:
+    """A belief is read with the names and the limits; nothing else asks."""
+    desk.run(desk.job())
+    counted: Counter[str] = Counter()
+    kind = type(desk.store.database.dialect).tx_type  # type: ignore[attr-defined]
+
+    class Counting(kind):  # type: ignore[misc, valid-type]
+        def rows(self, name: str, /, **values: Any) -> Any:
+            counted[name] += 1
+            return super().rows(name, **values)
+
+        def run(self, name: str, /, **values: Any) -> Any:
+            counted[name] += 1
+            return super().run(name, **values)
+
+        def many(self, name: str, rows: Any) -> None:
+            counted[name] += 1
+            super().many(name, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(desk.store.database.dialect), "tx_type", Counting)
+        patch.setattr(f"hammerflow.stores.dialects.{desk.kind}.{kind.__name__}", Counting)
+        desk.store.close()
+        for _ in range(20):
+            desk.end(*desk.run(desk.job()))
+            desk.store.jobs.insert_one(desk.job())
+            desk.end(*desk.claim())
+    assert counted.total() > 80
+    names = ("outbox", "events", "log_append", "relay")
+    assert [name for name in counted if name.startswith(names) or name.endswith("_logged")] == []
+    assert desk.count("outbox") == desk.count("events") == 0
