@@ -23,6 +23,7 @@ from hammerflow.options.checks import (
 from hammerflow.options.option import Option, OptionTable, documented
 from hammerflow.settings import PRIORITIES
 from hammerflow.text import safe_repr
+from hammerflow.urls.listen import LISTEN
 from hammerflow.worker.cpus import usable_cpus
 
 __all__ = ["WORKER_OPTIONS", "ChildRange", "WorkerOptions", "read_queues"]
@@ -137,6 +138,10 @@ WORKER_OPTIONS = OptionTable((
         "wait_for_database", duration(most=1_000_000), "no limit; 0 for a SQLite file",
         "Time to wait at the start for a database that does not answer; then the worker ends.",
     ),
+    Option(
+        "health", LISTEN, "none",
+        "Answer probes over HTTP on HOST:PORT: /livez and /readyz. Port 0 takes a free one.",
+    ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
@@ -185,6 +190,7 @@ class WorkerOptions:
     priorities: str | None = None
     import_timeout: float = 120.0
     wait_for_database: float | None = None
+    health: str | None = None
     burst: bool = False
     reload: bool = False
     until_empty: bool = False
@@ -228,6 +234,7 @@ class WorkerOptions:
 
 _OPTIONAL = {
     "children",
+    "health",
     "queue_caps",
     "queues",
     "max_jobs_per_child",

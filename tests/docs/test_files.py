@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import yaml
 from click.testing import CliRunner
 
 from hammerflow.cli import hammerflow
+from hammerflow.worker.supervisor.health import Health
 from tests.docs.pages import PAGES, Block, blocks_of
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -95,18 +95,22 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
         assert labels.items() <= template["metadata"]["labels"].items()
     for container in template["spec"]["containers"]:
         assert {"name", "image", "command"} <= container.keys()
-        for command in _commands(container):
-            grace = _check(command)
-            if "worker" in command:
-                assert template["spec"]["terminationGracePeriodSeconds"] > grace
+        grace = _check(container["command"])
+        if "worker" in container["command"]:
+            assert template["spec"]["terminationGracePeriodSeconds"] > grace
+            _check_probes(container)
 
 
-def _commands(container: dict[str, Any]) -> Iterator[list[str]]:
-    yield container["command"]
-    for name, probe in container.items():
-        if name.endswith("Probe"):
-            assert {"exec", "periodSeconds", "timeoutSeconds"} <= probe.keys()
-            yield probe["exec"]["command"]
+def _check_probes(container: dict[str, Any]) -> None:
+    """That they ask what the worker serves, where it serves it."""
+    command = container["command"]
+    port = int(command[command.index("--health") + 1].rpartition(":")[2])
+    (name,) = [one["name"] for one in container["ports"] if one["containerPort"] == port]
+    probes = {name: probe for name, probe in container.items() if name.endswith("Probe")}
+    paths = {probe["httpGet"]["path"] for probe in probes.values()}
+    assert paths == Health().routes.keys()
+    assert {probe["httpGet"]["port"] for probe in probes.values()} == {name}
+    assert all(probe["periodSeconds"] > 0 for probe in probes.values())
 
 
 def _check(words: list[str]) -> float:

@@ -106,6 +106,11 @@ class ChildLifecycle:
         return all(count >= wanted for count, wanted in ready)
 
     @property
+    def has_fork_server(self) -> bool:
+        """Whether children can be forked."""
+        return self._fork_server is not None
+
+    @property
     def retired_fork_servers(self) -> int:
         """How many old fork servers still have children."""
         return len(self._serials_of.keys() - {self._fork_server})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -39,6 +40,7 @@ class Claimer:
         rule: how priorities count.
         burst: poll often, and promote scheduled jobs before each claim.
         claiming: held while a claim is under way.
+        unanswered_since: when the first claim began since one was answered; infinity if all were.
         empty_at: the pool's count of changes when a quiet worker last claimed and found nothing.
     """
 
@@ -56,6 +58,7 @@ class Claimer:
     burst: bool
     rule: PriorityRule
     claiming: threading.Lock = field(default_factory=threading.Lock)
+    unanswered_since: float = math.inf
     empty_at: int = -1
     _rung: bool = True
     _next_poll: float = 0.0
@@ -87,6 +90,7 @@ class Claimer:
 
     def _run(self) -> None:
         while (room := self._wait_for_room()) > 0:
+            self.unanswered_since = min(self.unanswered_since, time.monotonic())
             try:
                 with self.claiming:
                     self._claim(room)
@@ -96,6 +100,7 @@ class Claimer:
                     log.exception("a claim failed")
                 self._pause(_AFTER_ERROR if pause is None else pause)
             else:
+                self.unanswered_since = math.inf
                 self.database_status.mark_up(self)
 
     def _wait_for_room(self) -> int:

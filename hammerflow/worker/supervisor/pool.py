@@ -189,6 +189,11 @@ class Pool:
             return told
 
     @property
+    def has_fork_server(self) -> bool:
+        """Whether children can be forked."""
+        return self._children.has_fork_server
+
+    @property
     def retired_fork_servers(self) -> int:
         """How many old fork servers still have children."""
         with self.lock:

@@ -51,6 +51,11 @@ class Reload:
         """What becomes readable when :meth:`step` has something to do."""
         return [] if self._importing is None else [self._importing.control.fileno()]
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether fresh code is about to be used; not if that has failed and is tried later."""
+        return self._importing is not None or (self._why is not None and not self._failures)
+
     def ask(self, why: str) -> None:
         """A person, or a changed file, asks for fresh code: begin at once, or as soon as the fork
         server that imports now is in use. It may have read the code before the change."""

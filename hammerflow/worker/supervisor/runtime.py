@@ -34,12 +34,14 @@ from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts
-from hammerflow.worker.options import ChildRange, WorkerOptions
+from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.supervisor.body_stacks import stack_of
 from hammerflow.worker.supervisor.burst import Left, what_is_left
+from hammerflow.worker.supervisor.child_count import ChildCount
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.health import complaints_of
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
@@ -51,8 +53,6 @@ log = logging.getLogger("hammerflow.worker")
 
 #: Seconds that the first children have to start before the worker reports that it has started.
 _START_WAIT = 2.0
-#: Seconds after which a child that is missing counts.
-_MISSING_WAIT = 5.0
 _KILL_WAIT = 5.0
 _LAST_WRITES = 5.0
 
@@ -86,10 +86,7 @@ class Runtime:
         self._catalog = greeting.catalog
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
-        self._children: tuple[int, int, ChildRange] = (
-            0, options.child_range.least, options.child_range,
-        )  # missing, wanted and their range, as told  # fmt: skip
-        self._complete_at = now()  # when none was missing last
+        self._child_count = ChildCount(options.child_range)
         self._listener: Listener | None = None  # replaced when a queue appears
         self._store = store
         self._notifier = open_notifier(self._settings, connect=store.database.open_connection)
@@ -159,7 +156,7 @@ class Runtime:
             lease_clock,
             lease=self._settings.lease,
             on_gone=self._on_row_gone,
-            describe=self.pool.take_state,
+            describe=lambda: {**self.pool.take_state(), "unready": self.complaints()},
         )
 
     def _new_request_poller(self, on_stop_asked: Callable[[str], None]) -> RequestPoller:
@@ -299,18 +296,7 @@ class Runtime:
         """What the worker's main thread must look after every second."""
         self._check_heartbeat()
         self.pool.ask_children()
-        self._count_children()
-
-    def _count_children(self) -> None:
-        """Tell ``hammerflow doctor`` of children that are missing for longer than a fork takes."""
-        missing = self.pool.missing_children
-        if not missing:
-            self._complete_at = now()
-        elif now() - self._complete_at < _MISSING_WAIT:
-            missing = self._children[0]
-        children = missing, self.pool.size, self.pool.child_range
-        if children != self._children:
-            self._children = children
+        if self._child_count.update(self.pool):
             self._registrar.tell()
             self._housekeeping.wake(self._registrar)
 
@@ -336,6 +322,10 @@ class Runtime:
         elif not is_silent and self._is_isolated:
             self._is_isolated = False
             self._ring_here()
+
+    def complaints(self) -> list[str]:
+        """Why it is not ready to run jobs."""
+        return complaints_of(self.pool, self._claimers, self._heartbeat, self._settings.lease)
 
     @property
     def is_done(self) -> bool:
@@ -456,12 +446,10 @@ class Runtime:
         from hammerflow import __version__
 
         queues = self._queue_order.names
-        missing, size, child_range = self._children
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
-            "children": size, "missing": missing, "child_range": child_range.to_plain(),
-            "queues": queues,
-            "is_open": self._queue_order.is_open, "doorbell": self._settings.doorbell_address,
+            **self._child_count.info, "queues": queues, "is_open": self._queue_order.is_open,
+            "doorbell": self._settings.doorbell_address,
             "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             "namespace": self._settings.namespace, "schedules": version_of(self._schedules),
         }  # fmt: skip

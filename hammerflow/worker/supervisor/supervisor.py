@@ -19,15 +19,19 @@ from hammerflow.settings import Settings, load_settings
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
+from hammerflow.urls.listen import listen_address
 from hammerflow.worker.limits import cannot_hold, naming_limits, raise_open_files
 from hammerflow.worker.logs import configure, facts, writer_thread
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import reap_orphans, set_title
 from hammerflow.worker.run_options import refuse_elsewhere
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
+from hammerflow.worker.supervisor.health import Health
+from hammerflow.worker.supervisor.http_server import HttpServer
 from hammerflow.worker.supervisor.reload import Reload
 from hammerflow.worker.supervisor.report import log_report
 from hammerflow.worker.supervisor.runtime import Runtime
+from hammerflow.worker.supervisor.service_manager import ServiceManager
 from hammerflow.worker.supervisor.signals import Signals
 
 __all__ = ["Supervisor"]
@@ -51,6 +55,8 @@ class Supervisor:
         self._options = options
         self._signals = Signals()
         self._lease_clock = LeaseClock()
+        self._health = Health()
+        self._manager = ServiceManager(os.environ)
         self._lost: str | None = None  # why there is no fork server any more
         self._open_files = raise_open_files(2 * options.processes)
         self._watcher = FileWatcher(())  # replaced at each reload
@@ -67,6 +73,7 @@ class Supervisor:
             with naming_limits():
                 stack.enter_context(self._signals)
                 stack.enter_context(writer_thread())
+            self._serve_health(stack)
             runtime, interval = self._start()
             if runtime is None:
                 return 0
@@ -80,6 +87,22 @@ class Supervisor:
             finally:
                 reload.close()
             return self._shut_down(runtime)
+
+    def _serve_health(self, stack: contextlib.ExitStack) -> None:
+        if self._options.health is not None:
+            server = HttpServer(*listen_address(self._options.health), self._health.routes)
+            stack.callback(server.close)
+            server.start()
+            log.info("health at http://%s/livez and /readyz", server.address)
+
+    def _turn(self, state: str | None) -> None:
+        """Say that the main thread goes round a loop, and what it does there instead of work."""
+        now = time.monotonic()
+        self._health.state = state
+        self._health.turn(now)
+        self._manager.turn(now)
+        if state is not None:
+            self._manager.starting(state)
 
     def _start(self) -> tuple[Runtime | None, float]:
         """Import the app and start all parts; None if a signal came first. Only here may what
@@ -109,7 +132,9 @@ class Supervisor:
                 on_fork_server_lost=lost, on_stop_asked=self._on_stop_asked,
             )  # fmt: skip
             runtime.start(fork_server)
-        return runtime, min(1.0, greeting.settings.lease / 12)
+        self._health.complaints = runtime.complaints
+        self._manager.ready()
+        return runtime, min(1.0, greeting.settings.lease / 12, self._manager.interval)
 
     def _start_fork_server(self) -> ForkServerClient:
         return ForkServerClient(self._options, self._lease_clock, self._open_files)
@@ -120,6 +145,7 @@ class Supervisor:
         greeting = None
         try:
             while not self._signals.stops and (greeting := fork_server.greet()) is None:
+                self._turn("the app is imported")
                 self._signals.wait(1.0, fork_server.control.fileno())
         finally:
             if greeting is None:
@@ -144,6 +170,7 @@ class Supervisor:
         begun = time.monotonic()
         is_down = False
         while not self._signals.stops:
+            self._turn("the worker waits for the database")
             try:
                 store = open_checked_store(settings)
             except StoreUnavailable as error:
@@ -165,13 +192,17 @@ class Supervisor:
         if self._options.burst:
             interval = min(interval, 0.05)
         while not self._signals.stops:
+            self._turn(None)
             self._signals.wait(interval, *reload.sockets)
             if self._lost is not None:
                 why, self._lost = self._lost, None
                 reload.ask_for_lost(why, time.monotonic())
             if self._signals.take_reload() or self._watcher.has_changed():
                 reload.ask("reload")
+                self._manager.reloading()
             reload.step(time.monotonic())
+            if not reload.is_under_way:
+                self._manager.ready()
             if self._signals.take_report():
                 log_report(runtime.pool)
             reap_orphans()
@@ -217,6 +248,8 @@ class Supervisor:
         self._signals.stop()
 
     def _shut_down(self, runtime: Runtime) -> int:
+        self._health.state = "the worker drains"
+        self._manager.stopping()
         released = runtime.pool.released
         _log_drain(runtime.pool.running(), self._options.grace)
         runtime.drain()
@@ -245,6 +278,8 @@ class Supervisor:
             if now >= logged_at + _DRAIN_LOG:
                 _log_drain(runtime.pool.running(), ends_at - now)
                 logged_at = now
+            self._health.turn(now)
+            self._manager.turn(now)
             runtime.check()
 
 
