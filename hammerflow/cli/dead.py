@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -74,6 +75,7 @@ def list_dead(session: Session, task: str | None, error: str | None) -> None:
         tell_cut(session, f"only the newest {len(found)} dead letters are counted")
 
 
+@functools.cache
 def _short(error: str) -> str:
     return error.rpartition(".")[2]
 
@@ -82,16 +84,27 @@ def _counted(letters: Sequence[DeadLetter]) -> Iterator[_Count]:
     for by, value_of in (
         ("error", lambda each: _short(each.error)),
         ("task", lambda each: each.task),
-        ("day", lambda each: f"{each.at.astimezone():%Y-%m-%d}" if each.at else ""),
+        ("day", lambda each: "" if each.at is None else _day(int(each.at.timestamp() // 900))),
     ):
         newest: dict[str, DeadLetter] = {}
         counts: Counter[str] = Counter()
-        for each in sorted(letters, key=lambda each: str(each.at)):
+        for each in letters:
             value = value_of(each)
             counts[value] += 1
-            newest[value] = each
+            if (known := newest.get(value)) is None or _is_later(each, known):
+                newest[value] = each
         for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
             yield _Count(by, value, count, newest[value].at, newest[value].job_id)
+
+
+@functools.cache
+def _day(quarter: int) -> str:
+    """The local day of a quarter of an hour, in which no zone changes it."""
+    return f"{datetime.fromtimestamp(quarter * 900).astimezone():%Y-%m-%d}"
+
+
+def _is_later(one: DeadLetter, other: DeadLetter) -> bool:
+    return one.at is not None and (other.at is None or one.at >= other.at)
 
 
 @command.command("show")

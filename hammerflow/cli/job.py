@@ -98,6 +98,8 @@ def list_jobs(
             return Page(job_view.job_lines(session, store, page.rows), *page[1:])
 
         mark = page_mark(find_job, store, before)
+        if not (session.as_json or as_csv):
+            mark = mark or wanted.newest
         warn_of_queue(session, store, chosen["queue"])
         show_listing(
             session, read, job_view.JOBS,

@@ -12,6 +12,7 @@ from hammerflow.cli.paging import Page
 from hammerflow.codec.codec import Codec
 from hammerflow.durations import parsed_seconds
 from hammerflow.errors import ConfigError, NotDecodable
+from hammerflow.ids import first_id_at
 from hammerflow.jobs.job import DependencyStatus, Job
 from hammerflow.options.checks import MOMENT, Unfit, ValueCheck, text
 from hammerflow.stores.store import Store
@@ -21,6 +22,7 @@ __all__ = ["WHEN", "JobFilter", "filter_options", "filter_page"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SCANNED, _PAGE = 10_000, 500  # jobs
+_SKEW = 1.0  # seconds
 _LONGEST_CALL = 100_000  # characters of a call that are searched
 
 
@@ -65,6 +67,13 @@ class JobFilter:
 
     def __bool__(self) -> bool:
         return self != _ANY
+
+    @property
+    def newest(self) -> bytes | None:
+        """An id above those of all jobs that may match, unless a client's clock was wrong by more
+        than a second or the id was given by hand: people need not read through all that came
+        later."""
+        return None if self.until is None else first_id_at(self.until.timestamp() + _SKEW)
 
     def matching(self, store: Store, codec: Codec, jobs: Iterable[Job]) -> list[Job]:
         """Those of these jobs that it matches."""
@@ -134,7 +143,8 @@ def filter_page(
         chosen: state, queue and task.
     """
     if not wanted:
-        return Page(*store.jobs.page(**chosen, limit=limit, before=before))
+        page, after = store.jobs.page(**chosen, limit=limit, before=before)
+        return Page(page, after, is_tired=after is not None and len(page) < limit)
     found: list[Job] = []
     for _ in range(_SCANNED // _PAGE):
         page, after = store.jobs.page(**chosen, limit=_PAGE, before=before)
@@ -144,4 +154,6 @@ def filter_page(
         if after is None or len(found) == limit:
             return Page(found, after)
         before = after
+        if len(page) < _PAGE // 2:  # it has read its fill for few
+            break
     return Page(found, before, is_tired=True)

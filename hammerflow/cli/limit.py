@@ -11,11 +11,12 @@ import click
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, checked, shared
 from hammerflow.cli.output import TableView
+from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.limit import MAX_RUNNING, RATE, Limit, Rate
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck
-from hammerflow.stores.limits import LimitStatus
+from hammerflow.stores.limits import MOST_WAITING, LimitStatus
 from hammerflow.text import either, plain_text, user_at_host
 
 __all__ = ["command"]
@@ -39,10 +40,15 @@ def command() -> None:
 @command.command("list")
 @shared
 def list_limits(session: Session) -> None:
-    """List the limits, for each key: what runs, what waits, and when the next job may start."""
+    """List the limits, for each key: what runs, what waits, and when the next job may start.
+
+    Up to 100 000 waiting jobs are counted.
+    """
     with session.store() as store:
         limits = store.limits.list()
     session.show_list(limits, _LIMITS, empty="there are no limits")
+    if sum(limit.waiting for limit in limits) >= MOST_WAITING:
+        tell_cut(session, f"more jobs may wait: {MOST_WAITING} were counted")
 
 
 @command.command("set")

@@ -17,7 +17,6 @@ from hammerflow.events.record import Record, pack
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import (
     CHUNK,
-    FINAL_CODES,
     FINAL_STATES,
     Claimed,
     DependencyStatus,
@@ -32,6 +31,7 @@ from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
+from hammerflow.stores.job_pages import ids_page
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.promotion import Promoted, promote_due
 from hammerflow.stores.records import Records
@@ -400,7 +400,13 @@ class Jobs(Verbs):
         limit: int = 100, before: bytes | None = None,
     ) -> Sequence[Job]:  # fmt: skip
         """Jobs, newest first; ``before`` an id for the next page."""
-        return self.page(state=state, queue=queue, task=task, limit=limit, before=before)[0]
+        found: list[Job] = []
+        while (rest := limit - len(found)) > 0:
+            page, before = self.page(state=state, queue=queue, task=task, limit=rest, before=before)
+            found += page
+            if before is None:
+                break
+        return found
 
     def page(
         self, *, state: JobState | None = None, queue: str | None = None, task: str | None = None,
@@ -408,8 +414,8 @@ class Jobs(Verbs):
     ) -> tuple[Sequence[Job], bytes | None]:  # fmt: skip
         """A page of :meth:`list`, and the id before which the next one begins; None after the last.
 
-        A page that is not the last may be short: a row that cannot be read is left out, and so is a
-        job that has left the state meanwhile.
+        A page that is not the last may be short: it reads a bounded number of rows, leaves out one
+        that cannot be read, and a job that has left the state meanwhile.
         """
         ids, after = self.ids_page(state=state, queue=queue, task=task, limit=limit, before=before)
         return [job for job in self.get_many(ids) if state in (None, job.state)], after
@@ -419,13 +425,7 @@ class Jobs(Verbs):
         before: bytes | None,
     ) -> tuple[Sequence[bytes], bytes | None]:  # fmt: skip
         """As :meth:`page`, but only the ids."""
-        values: dict[str, Any] = {"before": before, "n": limit + 1}
-        values |= {"queue": queue and name_id(queue), "task": task and name_id(task)}
-        name = "ids_any" if state is None else f"ids_{state}"
-        if state is not None and state in FINAL_CODES:
-            name, values["state"] = "ids_done", FINAL_CODES[state]
-        ids = self._database.column(name, **values)
-        return ids[:limit], ids[limit - 1] if len(ids) > limit else None
+        return ids_page(self._database, state, queue, task, limit=limit, before=before)
 
     def children(self, parent_id: bytes, *, after: int = -1, limit: int = _PAGE) -> Sequence[Job]:
         """A page of a spawner's children in spawn order (its fan-in comes last)."""

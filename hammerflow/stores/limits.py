@@ -14,11 +14,13 @@ from hammerflow.ids import name_id
 from hammerflow.jobs.limit import Limit, key_id, key_of, lane_of, queue_limit
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.ready_queues import queues_with_ready
 from hammerflow.text import storable
 
-__all__ = ["FullLimit", "LimitStatus", "Limits"]
+__all__ = ["MOST_WAITING", "FullLimit", "LimitStatus", "Limits"]
 
-
+#: Ready jobs that a list counts.
+MOST_WAITING = 100_000
 #: Keys that one worker forgets as it starts.
 _IDLE = 10_000
 
@@ -168,10 +170,22 @@ class Limits:
                 found.append(FullLimit(target, key, most, count, next_at, ids))
         return found
 
+    def _waiting(self) -> Sequence[tuple[int, int]]:
+        """(lane, ready jobs in it)"""
+        found: list[tuple[int, int]] = []
+        left = MOST_WAITING
+        for queue_id in queues_with_ready(self._database):
+            rows = self._database.rows("limit_waiting", queue_id=queue_id, n=left)
+            found += rows
+            left -= sum(count for _, count in rows)
+            if left <= 0:
+                break
+        return found
+
     def list(self) -> Sequence[LimitStatus]:
-        """All limits with their keys that are in use; it counts what waits, so it is slow."""
+        """All limits with their keys that are in use; of ready jobs it counts MOST_WAITING."""
         rows = self._database.rows
-        waiting, running = _by_key(rows("limit_waiting")), _by_key(rows("limit_running"))
+        waiting, running = _by_key(self._waiting()), _by_key(rows("limit_running"))
         keys: dict[int, list[tuple[str, float, int]]] = {}
         for id_, limit_id, name, ahead in rows("limit_keys_all"):
             keys.setdefault(limit_id, []).append((name, float(ahead), id_))

@@ -13,6 +13,7 @@ from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import JobState, Priority
 from hammerflow.jobs.outcome import Cancelled, Completed, Parked
+from hammerflow.stores import job_pages
 from tests.stores.kit import GONE, Desk, desk_at, failed, spawned
 from tests.stores.workflow_kit import Sketch
 
@@ -83,6 +84,22 @@ def test_lists_are_filtered_by_queue_task_and_state(
     assert [job.id.bytes for job in both] == [zoo["completed"][2]]
     assert jobs.list(queue="unheard of") == [] == jobs.list(task="none", state=JobState.READY)
     assert len(jobs.list(state=JobState.RUNNING, limit=2)) == 2
+
+
+def test_a_page_reads_a_bounded_number_of_rows(
+    desk: Desk, zoo: dict[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is short then, and says where the next one begins; a list goes on to its end."""
+    monkeypatch.setattr(job_pages, "_SCANNED", 3)
+    monkeypatch.setattr(job_pages, "_QUEUES", 1)  # the others are sorted
+    everything = sorted((id_ for ids in zoo.values() for id_ in ids), reverse=True)
+    chosen: dict[str, Any] = {"state": None, "queue": "other", "task": None, "limit": 2}
+    page, mark = desk.store.jobs.ids_page(**chosen, before=zoo["ready"][1])
+    assert (page, mark) == ([], everything[everything.index(zoo["ready"][1]) + 3])
+    assert [job.id.bytes for job in desk.store.jobs.list(queue="other")] == [zoo["ready"][1]]
+    for state, ids in zoo.items():
+        found = desk.store.jobs.list(state=JobState(state), limit=2)
+        assert [job.id.bytes for job in found] == sorted(ids, reverse=True)[:2]
 
 
 def test_a_job_is_read_whole(desk: Desk) -> None:

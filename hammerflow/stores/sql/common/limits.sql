@@ -149,8 +149,10 @@ WHERE id IN (:ids*uuid)
 
 -- name: limit_waiting
 SELECT priority_order, count(*)
-FROM {ready}
-WHERE priority_order >= 8
+FROM
+  (SELECT priority_order FROM {ready} {by_primary}
+   WHERE queue_id = :queue_id::bigint AND priority_order >= 8
+   ORDER BY priority_order, job_id LIMIT :n::bigint) a
 GROUP BY priority_order
 
 -- name: limit_keys_all

@@ -68,23 +68,30 @@ FROM
           OR (priority_order = :priority_order::bigint AND job_id < :id::uuid))
    LIMIT :n::bigint) a
 
--- macro: matching_ids
-  (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
-  AND (:task::bigint IS NULL OR j.task_id = :task::bigint)
-  AND (:before::uuid IS NULL OR j.id < :before::uuid)
-ORDER BY j.id DESC
+-- Not by a join with jobs: the index of the table gives them in this order.
+-- macro: ids_in
+SELECT s.job_id
+FROM {@} s
+WHERE (:queue::bigint IS NULL OR s.queue_id = :queue::bigint)
+  AND (:task::bigint IS NULL OR s.task_id = :task::bigint)
+  AND s.job_id < :before::uuid
+ORDER BY s.job_id DESC
 LIMIT :n::bigint
 
--- macro: ids_in
-SELECT j.id
-FROM {@} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE {matching_ids}
-
+-- Of a bounded number of rows, so that a filter that matches few does not read them all. A page
+-- that is short goes on behind the last of them.
 -- name: ids_any
-SELECT j.id
-FROM {jobs} j
-WHERE {matching_ids}
+SELECT a.id
+FROM
+  (SELECT id, queue_id, task_id FROM {jobs} {by_primary} WHERE id < :before::uuid
+   ORDER BY id DESC LIMIT :scanned::bigint) a
+WHERE (:queue::bigint IS NULL OR a.queue_id = :queue::bigint)
+  AND (:task::bigint IS NULL OR a.task_id = :task::bigint)
+ORDER BY a.id DESC
+LIMIT :n::bigint
+
+-- name: ids_any_last
+SELECT id FROM {jobs} {by_primary} WHERE id < :before::uuid ORDER BY id DESC LIMIT 1 OFFSET :scanned::bigint
 
 -- name: ids_waiting
 {ids_in:waiting}
@@ -95,6 +102,24 @@ WHERE {matching_ids}
 -- name: ids_ready
 {ids_in:ready}
 
+-- macro: newest_ready
+FROM {ready} {by_primary}
+WHERE queue_id = :queue::bigint
+  AND (:task::bigint IS NULL OR task_id = :task::bigint)
+  AND job_id < :before::uuid
+
+-- macro: newest_of
+SELECT * FROM (SELECT job_id {newest_ready} AND priority_order = @ ORDER BY job_id DESC LIMIT :n::bigint) p@
+
+-- Those of one queue: the newest of each priority by the key, and of its lanes.
+-- name: ids_ready_in
+SELECT job_id
+FROM ({newest_of:0} UNION ALL {newest_of:1} UNION ALL {newest_of:2} UNION ALL {newest_of:3} UNION ALL {newest_of:4}
+      UNION ALL
+      SELECT * FROM (SELECT job_id {newest_ready} AND priority_order > 4 ORDER BY job_id DESC LIMIT :n::bigint) p5) r
+ORDER BY job_id DESC
+LIMIT :n::bigint
+
 -- name: ids_running
 {ids_in:leases}
 
@@ -102,8 +127,18 @@ WHERE {matching_ids}
 {ids_in:parked}
 
 -- name: ids_done
-SELECT j.id
-FROM {done} s
-JOIN {jobs} j ON j.id = s.job_id
-WHERE s.state = :state::smallint
-  AND {matching_ids}
+SELECT a.job_id
+FROM
+  (SELECT job_id, state FROM {done} {by_primary} WHERE job_id < :before::uuid
+   ORDER BY job_id DESC LIMIT :scanned::bigint) a
+WHERE a.state = :state::smallint
+  AND ((:queue::bigint IS NULL AND :task::bigint IS NULL)
+       OR EXISTS (SELECT 1 FROM {jobs} j {by_primary}
+                  WHERE j.id = a.job_id
+                    AND (:queue::bigint IS NULL OR j.queue_id = :queue::bigint)
+                    AND (:task::bigint IS NULL OR j.task_id = :task::bigint)))
+ORDER BY a.job_id DESC
+LIMIT :n::bigint
+
+-- name: ids_done_last
+SELECT job_id FROM {done} {by_primary} WHERE job_id < :before::uuid ORDER BY job_id DESC LIMIT 1 OFFSET :scanned::bigint

@@ -193,12 +193,24 @@ JOIN {leases} l ON l.job_id = n.job_id
 WHERE n.workflow_id = :id::uuid
 ORDER BY n.job_id
 
+-- How many members are in each state. Not by a join with job_states: PostgreSQL would read all jobs for it.
 -- name: members_states
-SELECT s.state, count(*)
-FROM {nodes} n
-JOIN {job_states} s ON s.id = n.job_id
-WHERE n.workflow_id = :id::uuid
-GROUP BY s.state
+SELECT a.state, count(*)
+FROM
+  (SELECT COALESCE(
+     (SELECT CASE d.state WHEN 4 THEN 'completed' WHEN 5 THEN 'failed' WHEN 6 THEN 'cancelled' ELSE 'skipped' END
+      FROM {done} d WHERE d.job_id = n.job_id),
+     (SELECT 'running' FROM {leases} l WHERE l.job_id = n.job_id),
+     (SELECT 'ready' FROM {jobs} j JOIN {ready} r ON r.queue_id = j.queue_id AND r.priority_order = {order:j}
+        AND r.job_id = j.id WHERE j.id = n.job_id),
+     (SELECT 'scheduled' FROM {scheduled} s WHERE s.job_id = n.job_id),
+     (SELECT 'waiting' FROM {waiting} w WHERE w.job_id = n.job_id),
+     (SELECT 'parked' FROM {parked} p WHERE p.job_id = n.job_id),
+     (SELECT 'missing' FROM {jobs} j WHERE j.id = n.job_id)) AS state
+   FROM {nodes} n
+   WHERE n.workflow_id = :id::uuid) a
+WHERE a.state IS NOT NULL
+GROUP BY a.state
 
 -- SQLite reads the states of all jobs unless the ids are named inside the join, too.
 -- name: members_page

@@ -1,0 +1,275 @@
+"""Figures of views: how long each command that lists or counts takes beside n ended jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.measure import Figures
+from benchmarks.scale import clear
+from benchmarks.tasks import app
+from hammerflow.cli.exit import exit_code_of
+from hammerflow.ids import name_id
+
+_QUEUES, _TASKS, _DAYS, _CHUNK = 20, 50, 10, 250_000
+_HOT = ("ready", "leases", "scheduled", "waiting", "parked")
+_MOST_MS = 200
+
+#: The commands that are measured; {job}, {batch} and {ready} are ids of the fill.
+VIEWS = (
+    "queue list",
+    "queue stats",
+    "queue health",
+    "monitor --count 1",
+    "job list",
+    "job list --queue q3",
+    "job list --task t7",
+    "job list --state failed",
+    "job list --state failed --task t7",
+    "job list --state cancelled --queue q3",
+    "job list --state ready",
+    "job list --state ready --queue q3",
+    "job list --state running",
+    "job list --state scheduled",
+    "job list --state parked",
+    "job list --state waiting",
+    "job list --since 1h",
+    "job list --since 3d --until 2d",
+    "job list --state failed --error ValueError",
+    "job list --task nowhere",
+    "job show {job}",
+    "explain {ready}",
+    "job dead list",
+    "job dead list --task t7",
+    "job dead list --error ValueError",
+    "worker list",
+    "schedule list",
+    "limit list",
+    "batch list",
+    "batch list --status completed",
+    "batch list --status running",
+    "batch show {batch}",
+    "workflow list",
+    "archive stats",
+    "archive policy",
+    "spawn list",
+    "spawn stats",
+    "spawn pending",
+)
+
+
+def views(url: str, n: int) -> Iterator[Figures]:
+    """Fill n ended and n / 10 live jobs by plain SQL, then time each view, best of three."""
+    _clear()
+    began = time.perf_counter()
+    fill(n)
+    yield {"figure": f"fill of {n:,} ended, {n // 10:,} live jobs",
+           "seconds": round(time.perf_counter() - began)}  # fmt: skip
+    ids = {"job": _id(n // 2), "ready": _id(n + n // 40), "batch": _batch_id()}
+    yield from measured(url, ids)
+    _clear()
+
+
+def _clear() -> None:
+    clear()
+    for table in ("errors", "nodes", "workflows", "workers", "worker_tasks", "schedules", *_HOT):
+        _write(f"DELETE FROM {{{table}}}")
+
+
+def measured(url: str, ids: Mapping[str, str]) -> Iterator[Figures]:
+    """Time each view in this process: the import of its module does not count."""
+    for view in VIEWS:
+        words = [ids[word[1:-1]] if word[0] == "{" else word for word in view.split()]
+        times, end = [], ""
+        for _ in range(4):
+            start = time.perf_counter()
+            end = _run([*words, "--database", url])
+            times.append((time.perf_counter() - start) * 1e3)
+        yield {"figure": view, "best_ms": round(min(times[1:])), "first_ms": round(times[0]),
+               "median_ms": round(statistics.median(times[1:])),
+               "bar": f"best < {_MOST_MS}", **({"failed": end} if end else {})}  # fmt: skip
+
+
+def _run(words: list[str]) -> str:
+    """Run a command in this process; what it says if it fails."""
+    from hammerflow.cli import hammerflow
+
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        code = exit_code_of(hammerflow, words)
+    return errors.getvalue() if code else ""
+
+
+def _id(i: int) -> str:
+    return f"{_PLACES['begin'] + i * _PLACES['step']:012x}70008{i:015x}"
+
+
+def _batch_id() -> str:
+    return uuid.UUID(bytes=app.store.workflows.list(limit=1)[0].id).hex
+
+
+class _Sql:
+    """Expressions of one database; ``n`` numbers the rows."""
+
+    def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
+
+    def id(self, n: str = "n") -> str:
+        """The id of a row, made at its time."""
+        ms = f"({{begin}} + {n} * {{step}})"
+        return {
+            "postgres": f"(lpad(to_hex({ms}), 12, '0') || '70008' || lpad(to_hex({n}), 15, '0'))"
+            "::uuid",
+            "mysql": f"UNHEX(CONCAT(LPAD(HEX({ms}), 12, '0'), '70008', LPAD(HEX({n}), 15, '0')))",
+            "sqlite": f"row_id({ms}, {n})",
+        }[self.dialect]
+
+    def at(self, later: float = 0.0) -> str:
+        """The same as an instant."""
+        ms = "({begin} + n * {step})"
+        return {
+            "postgres": f"to_timestamp({ms} / 1000.0 + {later})",
+            "mysql": f"TIMESTAMPADD(MICROSECOND, {ms} * 1000 + {later * 1e6:.0f}, '1970-01-01')",
+            "sqlite": f"({ms} / 1000.0 + {later})",
+        }[self.dialect]
+
+    def numbers(self, low: int, high: int) -> str:
+        """The rows low to high - 1."""
+        return {
+            "postgres": f"generate_series({low}, {high - 1}) n",
+            "mysql": f"(SELECT seq AS n FROM seq_{low}_to_{high - 1}) s",
+            "sqlite": f"(WITH RECURSIVE c(n) AS (SELECT {low} UNION ALL SELECT n + 1 FROM c"
+            f" WHERE n < {high - 1}) SELECT n FROM c)",
+        }[self.dialect]
+
+    def of(self, names: list[int]) -> str:
+        """One of these numbers, by n."""
+        cases = " ".join(f"WHEN {i} THEN {name}" for i, name in enumerate(names))
+        return f"CASE (n % 9973 * 7919 % {len(names)}) {cases} END"
+
+
+_PLACES = {"begin": 0, "step": 1}
+
+
+def _placed(text: str) -> str:
+    return text.replace("{begin}", str(_PLACES["begin"])).replace("{step}", str(_PLACES["step"]))
+
+
+def _functions(connection: Any) -> None:
+    def row_id(ms: int, n: int) -> bytes:
+        return bytes.fromhex(f"{ms:012x}70008{n:015x}")
+
+    connection.create_function("row_id", 2, row_id, deterministic=True)
+
+
+def fill(n: int) -> None:
+    """Write n ended jobs of the last ten days, n / 10 live ones, batches, schedules and workers."""
+    total = n + n // 10
+    step = max(1, _DAYS * 86_400_000 // total)
+    _PLACES.update(begin=int(time.time() * 1000) - total * step, step=step)
+    sql, store = _Sql(app.store.dialect), app.store
+    store.names.register(
+        queues=[f"q{i}" for i in range(_QUEUES)], tasks=[f"t{i}" for i in range(_TASKS)]
+    )
+    for low in range(1, total, _CHUNK):
+        for text in _rows(sql, low, min(low + _CHUNK, total), n):
+            _write(text)
+    _write_few(sql, n)
+    if app.store.dialect == "mysql":
+        for table in ("jobs", "done", "errors", "nodes", "workflows", *_HOT):
+            _write(f"ANALYZE TABLE {{{table}}}")
+    else:
+        _write("ANALYZE")
+
+
+def _rows(sql: _Sql, low: int, high: int, n: int) -> Iterator[str]:
+    queue = sql.of([name_id(f"q{i}") for i in range(_QUEUES)])
+    task = sql.of([name_id(f"t{i}") for i in range(_TASKS)])
+    args = "'\\x4d92'" if sql.dialect == "postgres" else "x'4d92'"
+    batch = f"CASE WHEN n % 10000 < 1000 THEN {_flow(sql)} END"
+    source = sql.numbers(low, high)
+    yield (
+        "INSERT INTO {jobs} (id, queue_id, task_id, created_at, priority, depth, workflow_id, "
+        f"args) SELECT {sql.id()}, {queue}, {task}, {sql.at()}, 2, 0, {batch}, {args} FROM {source}"
+    )
+    yield (
+        "INSERT INTO {nodes} (workflow_id, job_id, position) "
+        f"SELECT {_flow(sql)}, {sql.id()}, n % 10000 FROM {source} WHERE n % 10000 < 1000"
+    )
+    state = "CASE WHEN n % 50 = 7 THEN 5 WHEN n % 200 = 8 THEN 6 WHEN n % 200 = 9 THEN 7 ELSE 4 END"
+    ended = source if high <= n else sql.numbers(low, max(low, n) + 1)
+    if low < n:
+        yield (
+            "INSERT INTO {done} (job_id, started_at, finished_at, worker_id, lease, attempt, "
+            f"state) SELECT {sql.id()}, {sql.at(0.5)}, {sql.at(1.5)}, n % 20, 1, 1, {state} "
+            f"FROM {ended} WHERE n < {n}"
+        )
+        kind = sql.of(["'ValueError'", "'KeyError'", "'shop.errors.OutOfStock'"])  # type: ignore[list-item]
+        yield (
+            "INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace) "
+            f"SELECT {sql.id()}, 1, 'error', 1, {sql.at(1.5)}, {kind}, 'out of range', 'Traceback' "
+            f"FROM {source} WHERE n % 50 = 7 AND n < {n}"
+        )
+    place = f"{queue}, 2, {sql.id()}, {task}"
+    for table, columns, values, of in (
+        ("ready", "lease, attempt", "0, 0", 0),
+        ("leases", "lease, attempt, worker_id, started_at", f"1, 1, n % 20, {sql.at(1)}", 1),
+        ("scheduled", "lease, attempt, run_at, why", f"0, 0, {sql.at(86_400 * 3)}, 'delay'", 2),
+        ("waiting", "pending, failed, skipped, total, lease, rule", "1, 0, 0, 1, 0, 0", 3),
+        ("parked", "lease, attempt, at, why, detail", f"0, 0, {sql.at()}, 'no_worker', ''", 4),
+    ):
+        if high > n:
+            where = f"n % 20 = {of}" if of else "(n % 20 = 0 OR n % 20 > 4)"
+            yield (
+                f"INSERT INTO {{{table}}} (queue_id, priority_order, job_id, task_id, {columns}) "
+                f"SELECT {place}, {values} FROM {source} WHERE n >= {n} AND {where}"
+            )
+
+
+def _flow(sql: _Sql) -> str:
+    """The id of the batch of row n, which is no row's."""
+    div = "DIV" if sql.dialect == "mysql" else "/"
+    return sql.id(f"(n {div} 10000 * 10000 + 9999)")
+
+
+def _write_few(sql: _Sql, n: int) -> None:
+    """A workflow for each batch, workers, limits and schedules."""
+    last = max(1, n // 10_000)
+    flow = _flow(sql)
+    _write(
+        "INSERT INTO {workflows} (id, created_at, ended_at, failures, status, policy, collects, "
+        f"flags, kind, name) SELECT {flow}, {sql.at()}, {sql.at(2)}, 20, 5, 0, 0, 0, 'batch', "
+        f"'night' FROM (SELECT n * 10000 AS n FROM {sql.numbers(1, last + 1)}) f"
+    )
+    for number in range(20):
+        app.store.workers.register(
+            number, host=f"host{number}", pid=100 + number, info={"queues": []},
+            tasks=[f"t{i}" for i in range(_TASKS)], queues=[],
+        )  # fmt: skip
+    for number in range(200):
+        name, call = f"s{number}", app.signature(f"t{number % 50}")
+        plain = app.schedules.definition(name, "@daily", call, {})
+        app.store.schedules.create(name, plain, by="benchmark")
+
+
+def _write(text: str) -> None:
+    """Run one statement and commit it."""
+    tables = app.store.database.dialect.macros
+
+    def work(tx: Any) -> None:
+        if app.store.dialect == "sqlite":
+            _functions(tx.connection)
+        placed = _placed(text)
+        for name, value in tables.items():
+            placed = placed.replace(f"{{{name}}}", value)
+        tx.connection.cursor().execute(placed)
+
+    app.store.database.unit(work)
+
+
+ALL = {"views": views}
