@@ -157,6 +157,10 @@ SETTINGS = OptionTable((
         for state, seconds in _LIFETIMES.items()
     ),
     Option(
+        "statistics", FLAG, "True",
+        "Whether workers count the jobs of each minute for queue stats, task stats and the web.",
+    ),
+    Option(
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
     Option(
@@ -219,6 +223,7 @@ class Settings:
     retention_failed: float | str | None = _LIFETIMES["failed"]
     retention_cancelled: float | str | None = _LIFETIMES["cancelled"]
     retention_skipped: float | str | None = _LIFETIMES["skipped"]
+    statistics: bool = True
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     max_connections: int = 20

@@ -34,9 +34,9 @@ from hammerflow.urls.database import parse_url
 
 __all__ = [
     "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "flag", "hours",
-    "interval", "job_argument", "json_option", "limit", "name_option", "number_option", "of_table",
-    "only_queue", "path_argument", "path_option", "priority_option", "seconds_option", "shared",
-    "text_option", "updates", "watch_count",
+    "interval", "job_argument", "json_option", "last_hours", "limit", "name_option",
+    "number_option", "of_table", "only_queue", "path_argument", "path_option", "priority_option",
+    "seconds_option", "shared", "text_option", "updates", "watch_count",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -156,6 +156,10 @@ def before(noun: str) -> Callable[[F], F]:
 hours = partial(
     checked, "--hours", check=_HOURS, metavar="HOURS",
     help="Count the operations that ended in the last HOURS hours.",
+)  # fmt: skip
+last_hours = partial(
+    checked, "--hours", check=_HOURS, metavar="HOURS",
+    help="Count the jobs of the last HOURS hours.",
 )  # fmt: skip
 interval = partial(
     checked, "--interval", check=_INTERVAL, metavar="SECONDS", help="Seconds between two updates."

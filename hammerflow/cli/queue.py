@@ -9,9 +9,10 @@ import click
 
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
-from hammerflow.cli.options import argument, flag, shared, text_option
+from hammerflow.cli.options import argument, flag, last_hours, shared, text_option
 from hammerflow.cli.queue_view import QUEUES, STATS, count_text, figures_of, health_of
 from hammerflow.cli.session import Session
+from hammerflow.cli.statistics_view import NO_JOBS, summaries, summary_view
 from hammerflow.ids import name_id
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs
@@ -71,16 +72,24 @@ def resume(session: Session, name: str) -> None:
 
 @command.command("stats")
 @argument("name", NAME_CHECK, required=False)
+@last_hours(default=None)
 @shared
-def stats(session: Session, name: str | None) -> None:
+def stats(session: Session, name: str | None, hours: float | None) -> None:
     """Show depths, the age of the oldest ready job, and the rates of each queue or of one.
 
     Depths are counted up to 10 000. The rate of new jobs is that of the last minute, by the newest
     10 000 jobs; that of ended jobs is what the live workers have told with their last heartbeats.
+
+    With --hours: how many jobs of each queue were enqueued and ended in that time, and how long
+    they waited and ran, as in task stats.
     """
     with session.store() as store:
         if name is not None:
             check_queue(session, store, name)
+        if hours is not None:
+            past = summaries(store, hours, lambda counts: counts.queue, queue=name)
+            session.show_list(past, summary_view("queue"), empty=NO_JOBS)
+            return
         found = figures_of(store, lease=session.settings.lease, name=name)
     session.show_list(found, STATS, empty="there are no queues: no job was ever enqueued")
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from hammerflow.cli.known_names import check_task
-from hammerflow.cli.options import argument, flag, shared, text_option
+from hammerflow.cli.known_names import check_task, warn_of_queue
+from hammerflow.cli.options import argument, flag, last_hours, only_queue, shared, text_option
 from hammerflow.cli.output import TableView
 from hammerflow.cli.pause_view import paused_text
 from hammerflow.cli.session import Session
+from hammerflow.cli.statistics_view import NO_JOBS, summaries, summary_view
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs
 from hammerflow.results.pauses import resume as resume_jobs
@@ -35,6 +36,26 @@ def list_tasks(session: Session) -> None:
     with session.store() as store:
         tasks = store.tasks.list()
     session.show_list(tasks, _TASKS, empty="there are no tasks: no worker has started yet")
+
+
+@command.command("stats")
+@argument("name", NAME_CHECK, required=False)
+@last_hours(default=24.0)
+@only_queue
+@shared
+def stats(session: Session, name: str | None, hours: float, queue: str | None) -> None:
+    """Show how many jobs of each task, or of one, were enqueued and ended, and their times.
+
+    The wait is that of jobs that could start when they were enqueued; the run is that of the last
+    attempt. A worker counts each minute within 10 s of its end; it is right to within 9 % in
+    times, and exact in numbers three minutes later.
+    """
+    with session.store() as store:
+        warn_of_queue(session, store, queue)
+        if name is not None:
+            check_task(session, store, name)
+        found = summaries(store, hours, lambda counts: counts.task, task=name, queue=queue)
+    session.show_list(found, summary_view("task"), empty=NO_JOBS)
 
 
 @command.command("pause")

@@ -106,6 +106,7 @@ class RowFlags(enum.IntFlag):
     TIED = 32  # of a workflow: members were tied to it by edges after they had been claimed
     LIMITED = 64  # of a job: it is ready in a lane, see hammerflow.jobs.limit
     FREED_AT_START = 128  # of a job: its unique key is free once it has started
+    DELAYED = 256  # of a job: it was not to start at once, so its wait says nothing of the queue
 
 
 #: Added to a Rule if the job also has a condition on the results.

@@ -45,6 +45,7 @@ class Pruner:
             return max(due_in, 0.0) + random.uniform(0.5, 1.0) * _ASK
         begun = time.monotonic()
         self._resume()
+        self._walk.spared = self.store.statistics.uncounted_for()
         before = self._walk.removed
         retention.step(self._walk, retention.policy(self.default))
         pause = _REST if self._walk.is_over else _PAUSES * (time.monotonic() - begun)

@@ -82,6 +82,7 @@ class Walk:
         archived: jobs that were archived.
         kept: roots and workflows that need not be examined again: they stay.
         is_trial: nothing is removed.
+        spared: seconds for which ended jobs stay, whatever the policy says.
     """
 
     position: bytes = _FIRST
@@ -90,6 +91,7 @@ class Walk:
     archived: int = 0
     kept: set[bytes] = field(default_factory=set)
     is_trial: bool = False
+    spared: float = 0.0
 
 
 class Retention:
@@ -179,7 +181,7 @@ class Retention:
             if member.state is None or member.age is None or member.queue_id is None:
                 return False
             seconds = policy.seconds(member.state, member.task_id, member.queue_id)
-            return seconds is not None and member.age >= seconds
+            return seconds is not None and member.age >= max(seconds, walk.spared)
 
         due = [m for m in page if is_due(m) and not walk.kept.intersection(_known_by(m))]
         parents = self._parents_among([m.id for m in due])

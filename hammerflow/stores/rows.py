@@ -142,10 +142,12 @@ class BarrierRow(NamedTuple):
 
 def job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
     """A row of ``jobs``; ``time`` is the dialect's, for instants."""
+    is_delayed = job.delay is not None or job.eta is not None
+    flags = job.flags | RowFlags.DELAYED if is_delayed else job.flags
     return (
         job.id, name_id(job.queue), job.priority, name_id(job.task), job.args, job.options,
         job.headers, job.parent_id, job.root_id, job.depth, job.spawn_index, job.dependent_id,
-        job.unique_key, job.trace, job.workflow_id, job.pending, job.flags,
+        job.unique_key, job.trace, job.workflow_id, job.pending, flags,
         None if job.expires_at is None else time(job.expires_at), job.expires,
     )  # fmt: skip
 

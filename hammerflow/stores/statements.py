@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
+from hammerflow.jobs.histogram import bucket_sql
+
 __all__ = [
     "TABLES", "Param", "Statement", "Statements", "expand", "load_statements", "read_migrations",
     "table_names",
@@ -38,6 +40,7 @@ TABLES = (
     "schedules", "schedule_ticks", "schedule_sets",
     "retention", "replays", "archived", "archive_packs", "restored",
     "outbox", "events", "relay", "sinks", "sink_errors",
+    "statistics", "statistics_progress",
 )  # fmt: skip
 
 _PARAM = re.compile(
@@ -125,7 +128,7 @@ def table_names(prefix: str, schema: str | None, quote: str) -> dict[str, str]:
 
 def load_statements(dialect: str, macros: Mapping[str, str]) -> dict[str, Statement]:
     """All blocks of a dialect by name: its own, and the common ones that it does not replace."""
-    blocks: dict[str, dict[str, str]] = {"name": {}, "macro": dict(macros)}
+    blocks = {"name": dict[str, str](), "macro": {**macros, "bucket": bucket_sql("@")}}
     for folder in ("common", dialect):
         for entry in _sql(folder).iterdir():
             for kind, name, text in _blocks(entry.read_text("utf-8")):

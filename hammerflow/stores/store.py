@@ -28,6 +28,7 @@ from hammerflow.stores.retention import Retention
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.sinks import Sinks
 from hammerflow.stores.spawns import Spawns
+from hammerflow.stores.statistics import Statistics
 from hammerflow.stores.tasks import Tasks
 from hammerflow.stores.unique_keys import UniqueKeys
 from hammerflow.stores.workers import Workers
@@ -73,6 +74,7 @@ class Store:
         self.limits = Limits(database, self.names)
         self.retention = Retention(database, self.names)
         self.archive = Archive(database, self.names)
+        self.statistics = Statistics(database, self.names)
         self.dead_letters = DeadLetters(database, self.names)
 
     @cached_property

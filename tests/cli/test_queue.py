@@ -210,3 +210,25 @@ def test_a_q_ends_the_monitor_and_leaves_the_terminal_as_it_was(embedded_shop: H
 
     assert b"queues" in seen and b"default" in seen
     assert termios.tcgetattr(ours) == before
+
+
+def test_statistics_are_of_the_last_hours(run: Run, shop: Hammerflow) -> None:
+    shop.tasks["shop.add"].delay(1, 2)
+    settle(shop, claim(shop), Completed(None))
+    with desk_at(shop.settings.database) as desk:
+        minute = int(desk.store.clock() // 60) * 60
+        desk.store.database.run("statistics_begin", begin=minute - 600)
+        for column in ("started_at", "finished_at"):
+            desk.sql(f"UPDATE {{done}} SET {column} = {desk.shift(column, 120)}")
+        while desk.store.statistics.count_next():
+            pass
+
+    (task,) = run("task", "stats", "shop.add", "--json").json
+    (queue,) = run("queue", "stats", "--hours", "1", "--json").json
+    table = run("task", "stats").out.splitlines()
+    nothing = run("task", "stats", "--queue", "default", "--hours", "0")
+
+    assert (task["task"], task["completed"], queue["completed"]) == ("shop.add", 1, 1)
+    assert task["run_p50"] is not None
+    assert table[0].split()[:4] == ["TASK", "ENQUEUED", "COMPLETED", "FAILED"]
+    assert nothing.out.startswith("no job of that time is counted")

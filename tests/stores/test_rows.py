@@ -12,7 +12,7 @@ import pytest
 import hammerflow
 from hammerflow.canvas.signature import Signature
 from hammerflow.ids import new_id
-from hammerflow.jobs.job import Claimed, NewJob, NewWorkflow
+from hammerflow.jobs.job import Claimed, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Cancelled, Completed, Operation, Retrying
 from hammerflow.stores import rows
 from hammerflow.stores.statements import load_statements, table_names
@@ -67,8 +67,9 @@ def test_rows_are_built_in_the_order_of_their_fields() -> None:
         delay=2.5, expires=9.0, trace="t", unique_key="k", options="{}", headers="[]",
     )  # fmt: skip
     whole = by_name("jobs_insert", rows.job_row(job, lambda instant: instant))
+    assert whole["flags"] == job.flags | RowFlags.DELAYED
     renamed = {"awaits": "pending"}
-    for name in whole.keys() - {"queue_id", "task_id"}:
+    for name in whole.keys() - {"queue_id", "task_id", "flags"}:
         assert whole[name] == getattr(job, renamed.get(name, name)), name
     ready = rows.ReadyRow._make(rows.ReadyRow.of(job, lease=6))
     assert ready == (job.id, whole["queue_id"], 1, whole["task_id"], 6, 0)

@@ -50,7 +50,8 @@ _FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
 _ENDS = mask_of({EventKind.JOB_COMPLETED, EventKind.JOB_CANCELLED})
-_PLAIN = (0, RowFlags.LIMITED)
+#: Flags that nothing follows from when a job ends.
+_PLAIN = (0, *map(int, (RowFlags.LIMITED, RowFlags.DELAYED, RowFlags.LIMITED | RowFlags.DELAYED)))
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
 

@@ -29,6 +29,7 @@ from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.scheduler import Scheduler, version_of
+from hammerflow.services.statistician import Statistician
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
@@ -201,8 +202,10 @@ class Runtime:
 
     def _new_pruner_runner(self) -> ServiceRunner:
         """A thread of its own, as a page may take a second."""
-        pruner = Pruner(self._store, default=self._settings.retention)
-        return ServiceRunner("pruner", [pruner], self._database_status)
+        services: list[Service] = [Pruner(self._store, default=self._settings.retention)]
+        if self._settings.statistics:
+            services.append(Statistician(self._store))
+        return ServiceRunner("pruner", services, self._database_status)
 
     def _new_housekeeping(self) -> ServiceRunner:
         """The services that may wait for each other, in one thread."""

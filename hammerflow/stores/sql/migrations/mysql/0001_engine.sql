@@ -50,7 +50,8 @@ CREATE TABLE IF NOT EXISTS {waiting} (
 CREATE TABLE IF NOT EXISTS {done} (
   job_id BINARY(16) PRIMARY KEY, started_at DATETIME(6), finished_at DATETIME(6) NOT NULL, state SMALLINT NOT NULL,
   attempt INTEGER NOT NULL, lease INTEGER NOT NULL, worker_id BIGINT, result LONGBLOB, reason TEXT,
-  result_until DATETIME(6), cause BINARY(16), KEY {prefix}done_results (result_until)) {table};
+  result_until DATETIME(6), cause BINARY(16), KEY {prefix}done_finished (finished_at),
+  KEY {prefix}done_results (result_until)) {table};
 CREATE TABLE IF NOT EXISTS {errors} (
   job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, kind VARCHAR(16) NOT NULL, attempt INTEGER NOT NULL,
   at DATETIME(6) NOT NULL, type TEXT NOT NULL, message LONGTEXT NOT NULL, trace LONGTEXT NOT NULL,
@@ -104,6 +105,12 @@ CREATE TABLE IF NOT EXISTS {archived} (id BINARY(16) PRIMARY KEY, pack_id BINARY
 CREATE TABLE IF NOT EXISTS {archive_packs} (id BINARY(16) NOT NULL, piece INTEGER NOT NULL, archived_at DATETIME(6) NOT NULL,
   data LONGBLOB NOT NULL, PRIMARY KEY (id, piece)) {table};
 CREATE TABLE IF NOT EXISTS {restored} (id BINARY(16) PRIMARY KEY, until DATETIME(6) NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {statistics} (
+  span INTEGER NOT NULL, begin BIGINT NOT NULL, task_id BIGINT NOT NULL, queue_id BIGINT NOT NULL, state SMALLINT NOT NULL,
+  jobs BIGINT NOT NULL, run_seconds DOUBLE NOT NULL, wait_seconds DOUBLE NOT NULL, runs BLOB NOT NULL, waits BLOB NOT NULL,
+  PRIMARY KEY (span, begin, task_id, queue_id, state)) {table};
+CREATE TABLE IF NOT EXISTS {statistics_progress} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
+  counted_to BIGINT NOT NULL, final_to BIGINT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, at DATETIME(6) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state SMALLINT, replayed_by TEXT NOT NULL, reason TEXT, detail LONGTEXT, PRIMARY KEY (operation_id, job_id), KEY {prefix}replays_job (job_id)) {table};

@@ -52,7 +52,7 @@ CREATE TABLE {done} (
   job_id uuid PRIMARY KEY, started_at timestamptz, finished_at timestamptz NOT NULL, result_until timestamptz, worker_id bigint,
   lease integer NOT NULL, attempt integer NOT NULL, state smallint NOT NULL, cause uuid, result bytea,
   reason text);
-CREATE INDEX {prefix}done_finished ON {done} USING brin (finished_at);
+CREATE INDEX {prefix}done_finished ON {done} USING brin (finished_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX {prefix}done_results ON {done} (result_until) WHERE result_until IS NOT NULL;
 CREATE TABLE {errors} (
   job_id uuid NOT NULL, lease integer NOT NULL, kind text NOT NULL, attempt integer NOT NULL,
@@ -117,6 +117,13 @@ CREATE TABLE {archive_packs} (id uuid NOT NULL, piece integer NOT NULL, archived
 ALTER TABLE {archive_packs} ALTER COLUMN data SET STORAGE EXTERNAL;
 -- Jobs and workflows that came back from the archive: retention leaves them alone until then.
 CREATE TABLE {restored} (id uuid PRIMARY KEY, until timestamptz NOT NULL);
+-- Jobs by minute, hour and day; state 0 counts those that were enqueued. Times are seconds since 1970.
+CREATE TABLE {statistics} (
+  span integer NOT NULL, begin bigint NOT NULL, task_id bigint NOT NULL, queue_id bigint NOT NULL, state smallint NOT NULL,
+  jobs bigint NOT NULL, run_seconds float8 NOT NULL, wait_seconds float8 NOT NULL, runs bytea NOT NULL, waits bytea NOT NULL,
+  PRIMARY KEY (span, begin, task_id, queue_id, state));
+CREATE TABLE {statistics_progress} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, counted_to bigint NOT NULL,
+  final_to bigint NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE {replays} (
   operation_id uuid NOT NULL, job_id uuid NOT NULL, at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
   state smallint, replayed_by text NOT NULL, reason text, detail text, PRIMARY KEY (operation_id, job_id));

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS {done} (
   job_id BLOB PRIMARY KEY, started_at REAL, finished_at REAL NOT NULL, state INTEGER NOT NULL, attempt INTEGER NOT NULL,
   lease INTEGER NOT NULL, worker_id INTEGER, result BLOB, reason TEXT, result_until REAL,
   cause BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}done_finished ON {done} (finished_at);
 CREATE INDEX IF NOT EXISTS {prefix}done_results ON {done} (result_until)
   WHERE result_until IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {errors} (
@@ -110,6 +111,12 @@ CREATE INDEX IF NOT EXISTS {prefix}archived_group ON {archived} (group_id);
 CREATE TABLE IF NOT EXISTS {archive_packs} (
   id BLOB NOT NULL, piece INTEGER NOT NULL, archived_at REAL NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id, piece));
 CREATE TABLE IF NOT EXISTS {restored} (id BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {statistics} (
+  span INTEGER NOT NULL, begin INTEGER NOT NULL, task_id INTEGER NOT NULL, queue_id INTEGER NOT NULL, state INTEGER NOT NULL,
+  jobs INTEGER NOT NULL, run_seconds REAL NOT NULL, wait_seconds REAL NOT NULL, runs BLOB NOT NULL, waits BLOB NOT NULL,
+  PRIMARY KEY (span, begin, task_id, queue_id, state)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {statistics_progress} (
+  id INTEGER PRIMARY KEY, due_at REAL NOT NULL, counted_to INTEGER NOT NULL, final_to INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BLOB NOT NULL, job_id BLOB NOT NULL, at REAL NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state INTEGER, replayed_by TEXT NOT NULL, reason TEXT, detail TEXT, PRIMARY KEY (operation_id, job_id)) WITHOUT ROWID;

@@ -1,0 +1,86 @@
+-- Counts of jobs by time, written by one worker from what is in the tables: no end of a job pays for them.
+
+-- name: statistics_begin
+INSERT INTO {statistics_progress} (id, due_at, counted_to, final_to)
+VALUES (1, {now}, :begin::bigint, :begin::bigint)
+ON CONFLICT DO NOTHING
+
+-- One worker at a time has the turn; it passes to another if nothing is noted for so long.
+-- name: statistics_take
+UPDATE {statistics_progress}
+SET due_at = {after:hold}
+WHERE id = 1
+  AND due_at <= {now}
+
+-- name: statistics_state
+SELECT counted_to, final_to, {seconds_until:due_at}
+FROM {statistics_progress}
+WHERE id = 1
+
+-- name: statistics_note
+UPDATE {statistics_progress}
+SET counted_to = :counted_to::bigint, final_to = :final_to::bigint
+WHERE id = 1
+
+-- name: statistics_rest
+UPDATE {statistics_progress}
+SET due_at = {after:pause}
+WHERE id = 1
+
+-- Of the jobs that ended in a time: those of each task, queue and state, by their buckets. The wait is that
+-- of a job that was ready when it was enqueued, until its first start; 256 is RowFlags.DELAYED.
+-- name: statistics_ended
+SELECT task_id, queue_id, state, run_bucket, wait_bucket, count(*), sum(run), sum(wait)
+FROM (SELECT task_id, queue_id, state, run, wait, {bucket:run} AS run_bucket, {bucket:wait} AS wait_bucket
+      FROM (SELECT j.task_id, j.queue_id, d.state, {run_time} AS run,
+                   CASE WHEN d.lease = 1 AND j.awaits IS NULL AND j.flags & 256 = 0 THEN {wait_time} END AS wait
+            FROM {done} d {by_finished}
+            JOIN {jobs} j {by_primary} ON j.id = d.job_id
+            WHERE d.finished_at >= :low::timestamptz
+              AND d.finished_at < :high::timestamptz) a) b
+GROUP BY task_id, queue_id, state, run_bucket, wait_bucket
+
+-- name: statistics_ended_count
+SELECT count(*)
+FROM {done} {by_finished}
+WHERE finished_at >= :low::timestamptz
+  AND finished_at < :high::timestamptz
+
+-- The time of enqueueing is in the id.
+-- name: statistics_enqueued
+SELECT task_id, queue_id, count(*)
+FROM {jobs} {by_primary}
+WHERE id >= :low::uuid
+  AND id < :high::uuid
+GROUP BY task_id, queue_id
+
+-- name: statistics_enqueued_count
+SELECT count(*)
+FROM {jobs} {by_primary}
+WHERE id >= :low::uuid
+  AND id < :high::uuid
+
+-- name: statistics_total
+SELECT COALESCE(sum(CASE WHEN state = 0 THEN jobs ELSE 0 END), 0), COALESCE(sum(CASE WHEN state > 0 THEN jobs ELSE 0 END), 0)
+FROM {statistics}
+WHERE span = :span::integer
+  AND begin = :begin::bigint
+
+-- name: statistics_insert
+INSERT INTO {statistics} (span, begin, task_id, queue_id, state, jobs, run_seconds, wait_seconds, runs, waits)
+VALUES (:span::integer, :begin::bigint, :task_id::bigint, :queue_id::bigint, :state::smallint,
+        :jobs::bigint, :run_seconds::float8, :wait_seconds::float8, :runs::bytea, :waits::bytea)
+
+-- name: statistics_delete
+DELETE FROM {statistics}
+WHERE span = :span::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+
+-- name: statistics_rows
+SELECT begin, task_id, queue_id, state, jobs, run_seconds, wait_seconds, runs, waits
+FROM {statistics}
+WHERE span = :span::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+ORDER BY begin, task_id, queue_id, state

@@ -1,0 +1,303 @@
+"""Statistics: jobs by minute, hour and day, counted from the tables a little after the fact.
+
+No end of a job pays for them, and no crash can lose or double a count: each figure is what a query
+over the ended jobs of its minute gave. One worker counts a minute when it is over, and once more
+when no transaction can still be under way in which jobs of that minute ended.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from hammerflow.ids import first_id_at
+from hammerflow.jobs.histogram import Histogram
+from hammerflow.jobs.job import FINAL_STATES
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.names import NameTable
+from hammerflow.stores.rows import Row
+
+__all__ = ["DAY", "HOUR", "KEPT", "MINUTE", "CountingProgress", "Counts", "Statistics", "Window"]
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds: the spans
+#: Seconds that the figures of a span are kept.
+KEPT: Mapping[int, int] = {MINUTE: 3 * DAY, HOUR: 90 * DAY, DAY: 5 * 366 * DAY}
+#: Seconds from the end of a minute until it is counted, and until it is counted for good.
+_LATE, _FINAL = 3, 150
+_ENQUEUED = 0  # the code of jobs that were enqueued, besides those of the final states
+#: Seconds after which a worker that counts no more holds up the removal of ended jobs no more.
+_PATIENCE = 600.0
+
+
+class CountingProgress(NamedTuple):
+    """How far the jobs are counted, in seconds since 1970."""
+
+    counted_to: int
+    final_to: int
+    due_in: float
+
+
+class Window(NamedTuple):
+    """A time whose figures are read: from ``begin`` up to ``end``, in seconds since 1970.
+
+    Both are whole numbers of ``span``, which is MINUTE, HOUR or DAY.
+    """
+
+    begin: int
+    end: int
+    span: int
+
+    @classmethod
+    def last(cls, seconds: float, now: float) -> Window:
+        """The last ``seconds`` before now, by the coarsest span that has at least 24 of them."""
+        fitting = [span for span in (DAY, HOUR) if seconds >= 24 * span]
+        span = fitting[0] if fitting else MINUTE
+        end = int(now // span) * span + span
+        return cls(end - span - max(span, round(seconds / span) * span), end, span)
+
+
+@dataclass(slots=True)
+class Counts:
+    """The figures of one span, task, queue and state.
+
+    Attributes:
+        begin: of the span.
+        state: a final state, or ``enqueued``.
+        jobs: how many jobs reached the state in this time.
+        runs: durations of their last attempts.
+        waits: from enqueueing to the start, of those that were ready when they were enqueued and
+            started once.
+    """
+
+    begin: datetime
+    task: str
+    queue: str
+    state: str
+    jobs: int = 0
+    runs: Histogram = field(default_factory=Histogram)
+    waits: Histogram = field(default_factory=Histogram)
+
+    def merge(self, other: Counts) -> None:
+        """Add the figures of another time, task, queue or state."""
+        self.jobs += other.jobs
+        self.runs.merge(other.runs)
+        self.waits.merge(other.waits)
+
+
+_Key = tuple[int, int, int]  # task, queue, state
+
+
+class _Figures:
+    """Counts by the numbers of task, queue and state."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[_Key, int] = defaultdict(int)
+        self.runs: dict[_Key, Histogram] = defaultdict(Histogram)
+        self.waits: dict[_Key, Histogram] = defaultdict(Histogram)
+
+    def add_ended(self, rows: Iterable[Row]) -> None:
+        for task_id, queue_id, state, run_bucket, wait_bucket, count, run, wait in rows:
+            key = task_id, queue_id, state
+            self.jobs[key] += count
+            if run_bucket is not None:
+                self.runs[key].add(run_bucket, count, max(0.0, run))
+            if wait_bucket is not None:
+                self.waits[key].add(wait_bucket, count, max(0.0, wait))
+
+    def add_enqueued(self, rows: Iterable[Row]) -> None:
+        for task_id, queue_id, count in rows:
+            self.jobs[task_id, queue_id, _ENQUEUED] += count
+
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        for _, task_id, queue_id, state, jobs, run, wait, runs, waits in rows:
+            key = task_id, queue_id, state
+            self.jobs[key] += jobs
+            self.runs[key].merge(Histogram.unpack(runs, run))
+            self.waits[key].merge(Histogram.unpack(waits, wait))
+
+    def write(self, tx: Tx, span: int, begin: int) -> None:
+        """Replace the figures of one span."""
+        tx.run("statistics_delete", span=span, low=begin, high=begin + span)
+        rows = []
+        for key, jobs in sorted(self.jobs.items()):
+            runs, waits = self.runs[key], self.waits[key]
+            sums = runs.seconds, waits.seconds
+            rows.append((span, begin, *key, jobs, *sums, runs.pack(), waits.pack()))
+        if rows:
+            tx.many("statistics_insert", rows)
+
+
+class Statistics:
+    """Counts the jobs of each minute, folds them to hours and days, and reads the figures."""
+
+    def __init__(self, database: Database, names: NameTable) -> None:
+        self._database = database
+        self._names = names
+
+    def take_turn(self, hold: float) -> bool:
+        """Whether this process is to count now; it has ``hold`` seconds for it."""
+        if self._database.run("statistics_take", hold=hold):
+            return True
+        if self.progress() is None:  # the first worker of all
+            self._database.run("statistics_begin", begin=_floor(self._clock(), MINUTE))
+        return False
+
+    def end_turn(self, pause: float) -> None:
+        """Note that the next turn is due after ``pause`` seconds."""
+        self._database.run("statistics_rest", pause=pause)
+
+    def progress(self) -> CountingProgress | None:
+        """How far the jobs are counted; None where it has never begun."""
+        row = self._database.first("statistics_state")
+        return None if row is None else CountingProgress(int(row[0]), int(row[1]), float(row[2]))
+
+    def uncounted_for(self) -> float:
+        """Seconds before now from which on ended jobs must stay, as they are not counted yet."""
+        progress = self.progress()
+        if progress is None:
+            return 0.0
+        behind = self._clock() - progress.final_to
+        return behind if behind < _PATIENCE else 0.0
+
+    def count_next(self) -> bool:
+        """Count the next minute that is due, at first or for good; False if none is."""
+        progress = self.progress()
+        if progress is None:
+            return False
+        now = self._clock()
+        if progress.final_to + HOUR + _FINAL <= now and self._skip_to_the_hour(progress.final_to):
+            return True
+        if progress.final_to + MINUTE + _FINAL <= now:
+            self._count(progress.final_to, progress, is_final=True)
+            return True
+        if progress.counted_to + MINUTE + _LATE <= now:
+            self._count(progress.counted_to, progress, is_final=False)
+            return True
+        return False
+
+    def due_in(self) -> float:
+        """Seconds until a minute is due to be counted."""
+        progress = self.progress()
+        if progress is None:
+            return 0.0
+        first, last = progress.counted_to + _LATE, progress.final_to + _FINAL
+        return max(0.0, min(first, last) + MINUTE - self._clock())
+
+    def read(
+        self, window: Window, *, task: str | None = None, queue: str | None = None
+    ) -> list[Counts]:
+        """The figures of a window, by time, task, queue and state.
+
+        Times that are not folded to hours or days yet are read in minutes.
+        """
+        rows = self._rows(window)
+        names = self._names
+        found = []
+        for begin, task_id, queue_id, state, jobs, run, wait, runs, waits in rows:
+            counts = Counts(
+                datetime.fromtimestamp(_floor(begin, window.span), UTC),
+                names.task(task_id), names.queue(queue_id),
+                "enqueued" if state == _ENQUEUED else str(FINAL_STATES[state]), jobs,
+                Histogram.unpack(runs, run), Histogram.unpack(waits, wait),
+            )  # fmt: skip
+            if task in (None, counts.task) and queue in (None, counts.queue):
+                found.append(counts)
+        return found
+
+    def _rows(self, window: Window) -> Sequence[Row]:
+        begin, end, span = window
+        rows = self._database.rows("statistics_rows", span=span, low=begin, high=end)
+        progress = self.progress()
+        finer = {DAY: HOUR, HOUR: MINUTE}.get(span)
+        if finer is not None and progress is not None:
+            rest = max(begin, _floor(progress.final_to, span))
+            if rest < end:
+                rows = [*rows, *self._rows(Window(rest, end, finer))]
+        return rows
+
+    def _skip_to_the_hour(self, begin: int) -> bool:
+        """After a time without workers: pass over the rest of an hour in which nothing happened."""
+        end = _floor(begin, HOUR) + HOUR
+        if self._jobs_between(begin, end) != (0, 0):
+            return False
+
+        def work(tx: Tx) -> None:
+            _fold(tx, end)
+            tx.run("statistics_note", counted_to=end, final_to=end)
+
+        self._database.unit(work)
+        return True
+
+    def _count(self, begin: int, progress: CountingProgress, *, is_final: bool) -> None:
+        """Count a minute, unless its jobs are counted already."""
+        counted, final = progress.counted_to, progress.final_to
+        end = begin + MINUTE
+        counted, final = (max(counted, end), end) if is_final else (end, final)
+        figures = None if is_final and self._is_counted(begin) else self._figures(begin)
+
+        def work(tx: Tx) -> None:
+            if figures is not None:
+                figures.write(tx, MINUTE, begin)
+            if is_final:
+                _fold(tx, end)
+            tx.run("statistics_note", counted_to=counted, final_to=final)
+
+        self._database.unit(work)
+
+    def _figures(self, begin: int) -> _Figures:
+        end, figures = begin + MINUTE, _Figures()
+        figures.add_ended(self._ended("statistics_ended", begin, end))
+        figures.add_enqueued(self._database.rows("statistics_enqueued", **_ids(begin, end)))
+        return figures
+
+    def _ended(self, statement: str, begin: int, end: int) -> list[Row]:
+        """Rows of a statement over the jobs that ended in a time."""
+        time = self._database.dialect.time
+        low, high = (time(datetime.fromtimestamp(each, UTC)) for each in (begin, end))
+
+        def read(tx: Tx) -> list[Row]:
+            if tx.has("statistics_plan"):
+                tx.rows("statistics_plan")
+            return tx.rows(statement, low=low, high=high)
+
+        return self._database.unit(read)
+
+    def _is_counted(self, begin: int) -> bool:
+        enqueued, ended = self._jobs_between(begin, begin + MINUTE)
+        written = self._database.rows("statistics_total", span=MINUTE, begin=begin)[0]
+        # Fewer than were counted: some were removed by hand, and stay counted.
+        return enqueued <= int(written[0]) and ended <= int(written[1])
+
+    def _jobs_between(self, begin: int, end: int) -> tuple[int, int]:
+        """How many jobs were enqueued, and how many ended, in a time."""
+        enqueued = self._database.column("statistics_enqueued_count", **_ids(begin, end))[0]
+        ended = self._ended("statistics_ended_count", begin, end)[0][0]
+        return int(enqueued), int(ended)
+
+    def _clock(self) -> float:
+        return float(self._database.column("clock")[0])
+
+
+def _fold(tx: Tx, end: int) -> None:
+    """At the end of an hour or a day, write its figures from those of its minutes or hours, and
+    delete what is too old."""
+    for span, finer in ((HOUR, MINUTE), (DAY, HOUR)):
+        if end % span:
+            return
+        figures = _Figures()
+        figures.add_rows(tx.rows("statistics_rows", span=finer, low=end - span, high=end))
+        figures.write(tx, span, end - span)
+        # Two spans at a time, so that what was left goes, too, without one long delete.
+        oldest = end - KEPT[finer]
+        tx.run("statistics_delete", span=finer, low=oldest - 2 * span, high=oldest)
+
+
+def _floor(time: float, span: int) -> int:
+    return int(time // span) * span
+
+
+def _ids(begin: int, end: int) -> dict[str, bytes]:
+    return {"low": first_id_at(begin), "high": first_id_at(end)}
