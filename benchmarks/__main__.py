@@ -37,6 +37,7 @@ FIGURES = (
     "scale-out",
     "memory",
     "retention",
+    "retention-at-scale",
     "views",
 )
 PEERS = "peers"

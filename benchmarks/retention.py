@@ -6,15 +6,19 @@ import os
 import statistics
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from benchmarks.measure import Figures, query, workers
 from benchmarks.scale import clear
 from benchmarks.tasks import app, noop
-from hammerflow.ids import new_id
+from hammerflow.ids import name_id, new_id
 from hammerflow.stores.retention import Walk
 
 _DAYS = 10
+_BULK = 20_000  # rows of one INSERT
 _SETTING = "HAMMERFLOW_RETENTION_COMPLETED"
 _PAST = {
     "sqlite": f"(julianday('now') - 2440587.5 - {_DAYS}) * 86400.0",
@@ -81,4 +85,98 @@ def _drain(n: int) -> tuple[float, int]:
     return n / max((last - first).total_seconds(), 1e-3), int(kept)
 
 
-ALL = {"retention": retention}
+def at_scale(url: str, n: int) -> Iterator[Figures]:
+    """Drain n / 50 jobs beside n old ones, which are kept, deleted or archived; three rounds."""
+    clear()
+    for table in ("archived", "archive_packs", "restored"):
+        query(f"DELETE FROM {{{table}}}")
+    began = time.perf_counter()
+    _fill(n)
+    yield {"figure": f"fill with {n:,} ended jobs", "s": round(time.perf_counter() - began)}
+    count = max(n // 50, 2_000)
+    rates: dict[str, list[float]] = {"never": [], "86400": [], "archive after 1d": []}
+    gone: Counter[str] = Counter()
+    for _ in range(3):
+        for lifetime, found in rates.items():
+            os.environ[_SETTING] = lifetime
+            before = _gone()
+            found.append(_drain_after(new_id(), count))
+            gone[lifetime] += _gone() - before
+    os.environ.pop(_SETTING)
+    kept = rates.pop("never")
+    for lifetime, found in rates.items():
+        ratio = statistics.median(b / a for a, b in zip(kept, found, strict=True))
+        verb = "archived" if lifetime.startswith("archive") else "deleted"
+        yield {"figure": f"drain of {count:,} beside {n:,} that are {verb}",
+               "jobs_s": round(statistics.median(found)), "kept": round(statistics.median(kept)),
+               verb: gone[lifetime], "ratio": round(ratio, 2), "bar": "ratio >= 0.9"}  # fmt: skip
+        yield _full_speed(lifetime, verb, n // 4)
+
+
+def _full_speed(lifetime: str, verb: str, most: int) -> Figures:
+    """Pages one after another, for 20 s at most."""
+    store, walk, slowest = app.store.retention, Walk(), 0.0
+    policy, began = store.policy({"completed": _lifetime(lifetime)}), time.perf_counter()
+    until = began + 20
+    while not walk.is_over and walk.removed + walk.archived < most and time.perf_counter() < until:
+        start = time.perf_counter()
+        store.step(walk, policy)
+        slowest = max(slowest, time.perf_counter() - start)
+    moved = walk.removed + walk.archived
+    return {"figure": f"old jobs {verb} at full speed", verb: moved,
+            "jobs_s": round(moved / (time.perf_counter() - began)),
+            "slowest_page_s": round(slowest, 2), "bar": "a page < 1 s"}  # fmt: skip
+
+
+def _lifetime(given: str) -> Any:
+    return given if given.startswith("archive") else float(given)
+
+
+def _gone() -> int:
+    """Old jobs that workers have deleted or archived."""
+    progress = app.store.retention.progress()
+    return 0 if progress is None else progress.removed + progress.archived
+
+
+def _fill(count: int) -> None:
+    """Completed jobs of ten days ago, by the statements that restore archived ones."""
+    database, args = app.store.database, app.codec.encode_call((1,), {}, "msgpack")
+    began = time.time() - _DAYS * 86_400
+    at = database.dialect.time(datetime.fromtimestamp(began, UTC))
+    app.store.names.register(queues=["default"], tasks=[noop.name])
+    known = {
+        "queue_id": name_id("default"), "task_id": name_id(noop.name), "priority": 2, "depth": 0,
+        "flags": 0, "args": args, "created_at": at, "started_at": at, "finished_at": at,
+        "lease": 1, "attempt": 1, "state": 4, "result": app.codec.encode(None),
+    }  # fmt: skip
+    for start in range(0, count, _BULK):
+        numbers = range(start, min(start + _BULK, count))
+        ids = [int((began - 60) * 1000 + i / 1000).to_bytes(6) + new_id()[6:] for i in numbers]
+        database.unit(lambda tx: _write(tx, "jobs", "id", ids, known))  # noqa: B023
+        database.unit(lambda tx: _write(tx, "done", "job_id", ids, known))  # noqa: B023
+
+
+def _write(tx: Any, table: str, key: str, ids: Sequence[bytes], known: Mapping[str, Any]) -> None:
+    name = f"archive_write_{table}"
+    columns = [param.name for param in app.store.database.dialect.statements[name].row_params]
+    row = [known.get(column) for column in columns]
+    place = columns.index(key)
+    tx.many(name, [(*row[:place], id_, *row[place + 1 :]) for id_ in sorted(ids)])
+
+
+def _drain_after(first: bytes, count: int) -> float:
+    """Jobs a second, of jobs that are enqueued after this id was made."""
+    app.enqueue_many(noop.s(i) for i in range(count))
+    with workers(1):
+        while query("SELECT 1 FROM {ready} LIMIT 1") or query("SELECT 1 FROM {leases} LIMIT 1"):
+            time.sleep(0.05)
+    literal = {"sqlite": f"x'{first.hex()}'", "postgres": f"'{first.hex()}'::uuid"}
+    bound = literal.get(app.store.dialect, f"0x{first.hex()}")
+    ends = query(f"SELECT min(finished_at), max(finished_at) FROM {{done}} WHERE job_id > {bound}")
+    instant = app.store.database.dialect.instant
+    began, ended = map(instant, ends[0])
+    assert began and ended
+    return count / max((ended - began).total_seconds(), 1e-3)
+
+
+ALL = {"retention": retention, "retention-at-scale": at_scale}

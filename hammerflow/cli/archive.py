@@ -36,7 +36,13 @@ def command() -> None:
     """Say how long ended jobs are kept, and list, restore and purge those that were archived."""
 
 
-for each in (archived.list_archived, archived.show, archived.restore, archived.purge):
+for each in (
+    archived.list_archived,
+    archived.show,
+    archived.restore,
+    archived.purge,
+    archived.export,
+):
     command.add_command(each)
 
 

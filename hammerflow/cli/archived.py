@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from hammerflow.cli import options, output
 from hammerflow.cli.archived_view import ARCHIVED, contents_facts, contents_json
 from hammerflow.cli.confirming import confirm
+from hammerflow.cli.exporting import export_options, write_export
 from hammerflow.cli.ids import find_archived, page_mark
 from hammerflow.cli.job_filter import WHEN
 from hammerflow.cli.known_names import check_queue, warn_of_queue
@@ -23,12 +24,17 @@ from hammerflow.stores.archive import Archived, ArchivedGroup, ArchiveFilter, Mo
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 
-__all__ = ["archive_filter", "archived_options", "list_archived", "purge", "restore", "show"]
+__all__ = ["export", "list_archived", "purge", "restore", "show"]
 
-F = TypeVar("F")
 _CSV = (
     "id", "state", "task", "queue", "ended_at", "size", "root_id", "workflow_id", "group_id",
 )  # fmt: skip
+#: The columns of an export as CSV.
+_EXPORT = (
+    *_CSV, "archived_at", "created_at", "started_at", "finished_at", "attempt", "reason",
+    "unique_key", "parent_id", "args", "kwargs", "result", "headers", "options", "errors",
+)  # fmt: skip
+_EXPORTED = 500  # jobs read at once
 _KEEP = 7 * 86_400.0
 _ids = options.argument("given", metavar="[ID]...", nargs=-1)
 
@@ -97,7 +103,41 @@ def show(session: Session, job_id: str) -> None:
         found = next(store.archive.contents([id_]), None)
         if found is None:
             raise JobNotFound(f"job {output.id_text(id_)} was restored or purged just now")
-        session.show_facts(contents_json(session, found), contents_facts(session, found))
+        number = sum(group.jobs for group in store.archive.groups_of([id_]))
+        session.show_facts(
+            {**contents_json(session, found), "group_jobs": number},
+            {
+                **contents_facts(session, found),
+                "goes with": f"{number - 1:,} other jobs" if number > 1 else None,
+            },
+        )
+
+
+@click.command("export")
+@archived_options
+@export_options
+@options.shared
+def export(session: Session, form: str, path: str | None, **chosen: Any) -> None:
+    """Write everything about archived jobs, newest first, as JSON lines or CSV.
+
+    \b
+    Example:
+      hammerflow archive export --until 2026-01-01 --output 2025.jsonl
+    """
+    wanted = archive_filter(chosen)
+    with session.store() as store:
+
+        def rows() -> Iterator[dict[str, Any]]:
+            before, is_over = None, False
+            while not is_over:
+                page, before = store.archive.page(wanted, _EXPORTED, before)
+                for found in store.archive.contents([each.id for each in page]):
+                    yield contents_json(session, found)
+                is_over = before is None
+
+        if wanted.queue is not None:
+            check_queue(session, store, wanted.queue)
+        write_export(session, rows(), _EXPORT, form=form, path=path)
 
 
 @click.command("restore")

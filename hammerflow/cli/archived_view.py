@@ -43,7 +43,7 @@ def contents_json(session: Session, found: Contents) -> dict[str, Any]:
     values = _values(session, found)
     return {
         **_json(found.archived), **_columns(found), **values.as_json,
-        "archived_at": found.archived_at, "group_jobs": found.group_jobs,
+        "archived_at": found.archived_at,
         "errors": [
             {key: row[key] for key in ("attempt", "at", "kind", "type", "message", "trace")}
             for row in found.rows.get("errors", ())
@@ -61,7 +61,6 @@ def contents_facts(session: Session, found: Contents) -> dict[str, Any]:
         "state": each.state,
         "archived": found.archived_at,
         "restore": f"hammerflow archive restore {id_text(each.id)}",
-        "goes with": f"{found.group_jobs:,} jobs" if found.group_jobs > 1 else None,
         "task": each.task,
         "call": values.call,
         "result": values.result,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from hammerflow.cli import options, output, workflow_view
+from hammerflow.cli import options, workflow_view
 from hammerflow.cli.confirming import confirm
+from hammerflow.cli.exporting import export_options, write_export
 from hammerflow.cli.ids import find_workflow, page_mark
 from hammerflow.cli.paging import Page, show_listing
 from hammerflow.cli.session import Session, SessionBackend
@@ -151,13 +150,10 @@ def cancel(session: Session, batch_id: str, reason: str, yes: bool, dry_run: boo
 
 @command.command("export")
 @_batch_id
-@options.choice_option(
-    "--format", "form", values=("json-lines", "csv"), default="json-lines",
-    help="How the calls are written.",
-)  # fmt: skip
 @options.choice_option("--state", values=JobState, help="Only calls in this state.")
+@export_options
 @options.shared
-def export(session: Session, batch_id: str, form: str, state: str | None) -> None:
+def export(session: Session, batch_id: str, state: str | None, form: str, path: str | None) -> None:
     """Print each call of a batch with its result or error, in order, as they are read.
 
     \b
@@ -165,17 +161,9 @@ def export(session: Session, batch_id: str, form: str, state: str | None) -> Non
       hammerflow batch export 01a1fc00 --format csv > night.csv
       hammerflow batch export 01a1fc00 --state failed | jq -r .error
     """
-    is_csv = form == "csv" and not session.as_json
     with _found(session, batch_id) as (backend, result):
-        if is_csv:
-            output.say_block(_csv_line(_COLUMNS))
-        for call in _calls(backend, result):
-            if state not in (None, call["state"]):
-                continue
-            if is_csv:
-                output.say_block(_csv_line([_cell(call[name]) for name in _COLUMNS]))
-            else:
-                output.show_json(call, is_line=True)
+        calls = (call for call in _calls(backend, result) if state in (None, call["state"]))
+        write_export(session, calls, _COLUMNS, form=form, path=path)
 
 
 def _calls(backend: SessionBackend, result: BatchResult) -> Iterator[dict[str, Any]]:
@@ -199,16 +187,6 @@ def _decoded(backend: SessionBackend, value: bytes | None) -> tuple[Any, str | N
         return (None if value is None else backend.codec.decode(value, "result")), None
     except NotDecodable as error:
         return None, str(error)
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else output.json_text(value)
-
-
-def _csv_line(cells: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,12 +16,13 @@ from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, to
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.ids import find_job, get_job, page_mark
-from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
+from hammerflow.cli.job_export import CSV_COLUMNS, export
+from hammerflow.cli.job_filter import chosen_jobs, filter_page, job_options
 from hammerflow.cli.known_names import check_queue, warn_of_queue
 from hammerflow.cli.paging import Page, show_listing
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
-from hammerflow.jobs.job import DependencyStatus, JobState
+from hammerflow.jobs.job import JobState
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import announce
@@ -32,12 +32,6 @@ from hammerflow.text import safe_repr
 __all__ = ["command"]
 
 _LONGEST_RESULT = 1_000_000  # characters that enqueue --wait prints
-#: The columns of the list as CSV: fields of its JSON form.
-_CSV = (
-    "id", "state", "task", "queue", "priority", "attempt", "created_at", "run_at", "started_at",
-    "finished_at", "seconds", "parent_id", "root_id", "workflow_id", "unique_key", "reason",
-    "error", "headers", "options",
-)  # fmt: skip
 _NEIGHBOURS = 20  # jobs that show names on each side
 _job_ids = options.argument("job_ids", metavar="[ID]...", nargs=-1)
 
@@ -53,26 +47,18 @@ def command() -> None:
 command.add_command(dead.command)
 command.add_command(job_edit.edit)
 command.add_command(job_edit.purge)
+command.add_command(export)
 
 
 @command.command("list")
-@options.choice_option("--state", "--status", values=JobState, help="Only jobs in this state.")
-@options.choice_option(
-    "--dependency-status", "dependency", values=DependencyStatus,
-    help="Only jobs with this dependency status.",
-)  # fmt: skip
-@options.only_queue
-@options.name_option("--task", help="Only calls of this task.")
-@filter_options
+@job_options
 @options.flag("--csv", "as_csv", help="Print CSV with a head, for spreadsheets.")
 @options.limit(None, "Show at most this many jobs.")
 @options.before("jobs")
 @options.shared
 def list_jobs(
-    session: Session, dependency: str | None, limit: int | None, before: str | None,
-    error: str | None, argument: str | None, since: datetime | None, until: datetime | None,
-    as_csv: bool, **chosen: Any,
-) -> None:  # fmt: skip
+    session: Session, limit: int | None, before: str | None, as_csv: bool, **given: Any
+) -> None:
     """List jobs, newest first.
 
     A note on standard error says where a list that was cut goes on.
@@ -83,14 +69,7 @@ def list_jobs(
       hammerflow job list --json | jq -r '.[].id'
       hammerflow job list --state completed --csv > completed.csv
     """
-    if dependency == DependencyStatus.WAITING and chosen["state"] is None:
-        chosen["state"] = "waiting"  # only these jobs can wait for dependencies
-    if chosen["state"] is not None:
-        chosen["state"] = JobState(chosen["state"])
-    wanted = JobFilter(
-        dependency=None if dependency is None else DependencyStatus(dependency),
-        error=error, argument=argument, since=since, until=until,
-    )  # fmt: skip
+    wanted, chosen = chosen_jobs(given)
     with session.store() as store:
 
         def read(mark: bytes | None, most: int) -> Page[job_view.JobLine]:
@@ -104,7 +83,7 @@ def list_jobs(
         show_listing(
             session, read, job_view.JOBS,
             noun="jobs", limit=limit, before=mark, empty="no matching jobs",
-            csv=_CSV if as_csv else (),
+            csv=CSV_COLUMNS if as_csv else (),
         )  # fmt: skip
 
 

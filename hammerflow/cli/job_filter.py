@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from hammerflow.cli.options import checked
+from hammerflow.cli.options import checked, choice_option, name_option, only_queue
 from hammerflow.cli.paging import Page
 from hammerflow.codec.codec import Codec
 from hammerflow.durations import parsed_seconds
 from hammerflow.errors import ConfigError, NotDecodable
 from hammerflow.ids import first_id_at
-from hammerflow.jobs.job import DependencyStatus, Job
+from hammerflow.jobs.job import DependencyStatus, Job, JobState
 from hammerflow.options.checks import MOMENT, Unfit, ValueCheck, text
 from hammerflow.stores.store import Store
 from hammerflow.text import safe_repr
 
-__all__ = ["WHEN", "JobFilter", "filter_options", "filter_page"]
+__all__ = ["WHEN", "JobFilter", "chosen_jobs", "filter_options", "filter_page", "job_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SCANNED, _PAGE = 10_000, 500  # jobs
@@ -131,6 +131,40 @@ _OPTIONS = (
                  "or a duration before now such as 2h."),
     checked("--until", check=WHEN, metavar="TIME", help="Likewise, before then."),
 )  # fmt: skip
+
+
+def job_options(command: F) -> F:
+    """Every filter of jobs, for :func:`chosen_jobs`."""
+    for option in reversed(_JOB_OPTIONS):
+        command = option(command)
+    return command
+
+
+_JOB_OPTIONS = (
+    choice_option("--state", "--status", values=JobState, help="Only jobs in this state."),
+    choice_option(
+        "--dependency-status", "dependency", values=DependencyStatus,
+        help="Only jobs with this dependency status.",
+    ),
+    only_queue,
+    name_option("--task", help="Only calls of this task."),
+    filter_options,
+)  # fmt: skip
+
+
+def chosen_jobs(given: Mapping[str, Any]) -> tuple[JobFilter, dict[str, Any]]:
+    """The filter of the values of :func:`job_options`; and state, queue and task."""
+    chosen = {name: given[name] for name in ("state", "queue", "task")}
+    dependency = given["dependency"]
+    if dependency == DependencyStatus.WAITING and chosen["state"] is None:
+        chosen["state"] = "waiting"  # only these jobs can wait for dependencies
+    if chosen["state"] is not None:
+        chosen["state"] = JobState(chosen["state"])
+    wanted = JobFilter(
+        dependency=None if dependency is None else DependencyStatus(dependency),
+        **{name: given[name] for name in ("error", "argument", "since", "until")},
+    )
+    return wanted, chosen
 
 
 def filter_page(

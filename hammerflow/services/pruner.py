@@ -61,6 +61,6 @@ class Pruner:
         progress = self.store.retention.progress()
         position = None if progress is None else progress.position
         if position is None:
-            self._walk = Walk()
+            self._walk = Walk(size=self._walk.size)
         elif position != self._walk.position:
-            self._walk = Walk(position)
+            self._walk = Walk(position, size=self._walk.size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _PAGE = 1_000
+_READ = 100  # jobs whose contents are in memory at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +79,11 @@ class Contents(NamedTuple):
 
     Attributes:
         archived_at: when.
-        group_jobs: how many jobs its group has.
         rows: its rows by table, each as a dict; instants are aware datetimes.
     """
 
     archived: Archived
     archived_at: datetime | None
-    group_jobs: int
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -154,18 +153,14 @@ class Archive:
 
     def contents(self, ids: Sequence[bytes]) -> Iterator[Contents]:
         """Everything about those of these jobs and workflows that are archived, in order."""
-        found = {row[0]: ArchivedRow(*row) for row in self._rows("archived_of", ids)}
-        jobs = {each.id: each.jobs for each in self.groups_of(ids)} if len(ids) == 1 else {}
-        packs: dict[bytes, Any] = {}
-        for id_ in ids:
-            row = found.get(id_)
-            if row is None:
-                continue
-            if row.pack_id not in packs:
-                packs = {row.pack_id: self._read(row.pack_id)}  # one at a time in memory
-            at, entries = packs[row.pack_id]
-            if id_ in entries:
-                yield Contents(self._archived(row), at, jobs.get(row.group_id, 0), entries[id_])
+        for page in in_chunks(ids, _READ):
+            found = {row[0]: ArchivedRow(*row) for row in self._rows("archived_of", page)}
+            rows: dict[bytes, Any] = {}
+            for pack_id in {row.pack_id for row in found.values()}:
+                rows |= self._read(pack_id, found.keys())
+            for id_ in page:
+                if id_ in rows:
+                    yield Contents(self._archived(found[id_]), *rows[id_])
 
     def groups_of(self, ids: Sequence[bytes]) -> list[ArchivedGroup]:
         """The whole groups of these jobs and workflows."""
@@ -291,20 +286,21 @@ class Archive:
             row.workflow_id, row.group_id,
         )  # fmt: skip
 
-    def _read(self, pack_id: bytes) -> tuple[datetime | None, dict[bytes, Any]]:
-        """When a pack was archived, and what is in it by id."""
+    def _read(self, pack_id: bytes, ids: Collection[bytes]) -> dict[bytes, Any]:
+        """When these of a pack were archived, and their rows."""
         rows = self._database.rows("archive_pack", id=pack_id)
-        if not rows:
-            return None, {}
+        if not rows:  # it was emptied just now
+            return {}
+        at = self._database.dialect.instant(rows[0][1])
         columns, entries = read_pack(rows)
-        found = {
-            entry.id: {
+        return {
+            entry.id: (at, {
                 table: [dict(zip(columns[table], row, strict=True)) for row in of_table]
                 for table, of_table in entry.rows.items()
-            }
+            })
             for entry in entries
-        }
-        return self._database.dialect.instant(rows[0][1]), found
+            if entry.id in ids
+        }  # fmt: skip
 
     def _rows(self, name: str, ids: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         for page in in_chunks(ids, _PAGE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,9 @@ __all__ = ["DeclaredLifetimes", "Progress", "Retention", "Walk"]
 
 #: Ended jobs that are read at once, and rows of jobs that one transaction removes.
 _PAGE, _CHUNK = 2_000, 1_000
+#: A page gets smaller where one has taken longer than this many seconds, and larger again where it
+#: has taken a quarter of that: on a busy server a transaction is not to hold its locks for long.
+_LONG, _FEWEST = 0.4, 50
 #: Bytes that one transaction archives: of several groups, and of one, which is rather not divided.
 _PACK_BYTES, _GROUP_BYTES = 2 << 20, 16 << 20
 #: Roots and workflows that a walk remembers; those that it forgets are examined again.
@@ -80,6 +84,7 @@ class Walk:
         is_over: there is nothing left to read.
         removed: jobs that were deleted.
         archived: jobs that were archived.
+        size: how many jobs the next page has.
         kept: roots and workflows that need not be examined again: they stay.
         is_trial: nothing is removed.
         spared: seconds for which ended jobs stay, whatever the policy says.
@@ -89,6 +94,7 @@ class Walk:
     is_over: bool = False
     removed: int = 0
     archived: int = 0
+    size: int = _PAGE // 4
     kept: set[bytes] = field(default_factory=set)
     is_trial: bool = False
     spared: float = 0.0
@@ -166,13 +172,19 @@ class Retention:
         if (shortest := policy.shortest) is None:
             walk.is_over = True
             return
+        began = time.monotonic()
         clock = float(self._database.column("clock")[0])
         young, given = first_id_at(clock - shortest), first_id_at(clock + _DAY)
         before = young if walk.position < young else _LAST
-        rows = self._database.rows("ended_page", after=walk.position, before=before, n=_PAGE)
+        rows = self._database.rows("ended_page", after=walk.position, before=before, n=walk.size)
         self._remove_due([Member(*row) for row in rows], walk, policy)
-        walk.position = rows[-1][0] if len(rows) == _PAGE else given
-        walk.is_over = len(rows) < _PAGE and before == _LAST
+        walk.position = rows[-1][0] if len(rows) == walk.size else given
+        walk.is_over = len(rows) < walk.size and before == _LAST
+        seconds = time.monotonic() - began
+        if seconds > _LONG:
+            walk.size = max(_FEWEST, walk.size // 2)
+        elif seconds < _LONG / 4:
+            walk.size = min(_PAGE, walk.size * 2)
 
     def _remove_due(
         self, page: Sequence[Member], walk: Walk, policy: RetentionPolicy | PurgeFilter

