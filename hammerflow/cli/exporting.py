@@ -59,8 +59,8 @@ def write_export(
 
 @contextlib.contextmanager
 def _opened(path: str | None) -> Iterator[None]:
-    """Standard output leads to the file: beside it until all is written, so that half an export is
-    not taken for a whole one; a device or pipe is written as it is."""
+    """Standard output leads to a file with another name, which gets its own once all is written, so
+    that half an export is not taken for a whole one; a device or pipe is written as it is."""
     if path is None or path == "-":
         yield
         return
@@ -69,13 +69,13 @@ def _opened(path: str | None) -> Iterator[None]:
         with place.open("w", encoding="utf-8", newline="") as file, _redirected(file):
             yield
         return
-    beside = place.with_name(f"{place.name}.{os.getpid()}.part")
+    part = place.with_name(f"{place.name}.{os.getpid()}.part")
     try:
-        with beside.open("w", encoding="utf-8", newline="") as file, _redirected(file):
+        with part.open("w", encoding="utf-8", newline="") as file, _redirected(file):
             yield
-        beside.replace(place)
+        part.replace(place)
     finally:
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
