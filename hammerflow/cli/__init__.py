@@ -37,6 +37,7 @@ COMMANDS = {
     "limit": "List, set and remove rate and concurrency limits.",
     "archive": "Say how long ended jobs are kept; list, restore and purge archived jobs.",
     "backup": "Write, list and restore backups of the app's tables.",
+    "maintenance": "Check the tables, mend them, and keep them in shape.",
     "schedule": "List, create, change, pause and run schedules, and say when one is due.",
     "spawn": "List, count and draw what jobs have spawned.",
     "batch": "Create, list, show, retry, cancel and export batches.",

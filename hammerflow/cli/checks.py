@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from hammerflow.cli.doorbells import settings_of
 from hammerflow.cli.session import is_missing
+from hammerflow.cli.upkeep_view import advice_of
 from hammerflow.errors import (
     ConfigError,
     HammerflowError,
@@ -116,6 +117,7 @@ def _check_store(
     yield Check("schema", "ok", f"version {max(store.schema.applied())}")
     yield _rights(Diagnostics(store.database))
     yield _size(store, Diagnostics(store.database))
+    yield from (Check("upkeep", "warn", *sign) for sign in advice_of(store))
     workers = store.workers.list()
     alive = [worker for worker in workers if abs(worker["silent_for"]) <= settings.lease]
     yield from _workers(workers, alive, settings)

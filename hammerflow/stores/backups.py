@@ -26,8 +26,12 @@ _LEFT_OUT = (
 BACKED_UP = tuple(table for table in TABLES if table not in _LEFT_OUT)
 #: Tables that a worker or a client fills that has nothing to do; no restore is refused for these.
 _HARMLESS = ("queues", "tasks", "pauses", "retention", "relay")
-#: Columns that only one database has, and that it fills itself.
-_OWN: Mapping[str, frozenset[str]] = {"pauses": frozenset({"version", "live"})}
+#: Columns that a database fills itself.
+_OWN: Mapping[str, frozenset[str]] = {
+    "pauses": frozenset({"version", "live"}), "outbox": frozenset({"seq"}),
+}  # fmt: skip
+#: The order of the rows, where it matters.
+_ORDERS = {"outbox": "ORDER BY seq"}
 #: Rows, and bytes of arguments, results and texts, of one pack.
 _ROWS, _BYTES = 2_000, 2 << 20
 
@@ -79,7 +83,7 @@ class Backups:
             )  # fmt: skip
             with BackupWriter(path, head) as file:
                 for name, copy in copies.items():
-                    for rows in _packs(tx, copy.to_read()):
+                    for rows in _packs(tx, copy.to_read(_ORDERS.get(name, ""))):
                         file.add(name, rows)
                 size = file.finish()
         return Created(head, dict(file.rows), size)
@@ -154,6 +158,7 @@ class Backups:
         try:
             with self._database.transaction() as tx:
                 rows = self._replace(tx, file)
+                tx.run("sinks_hold", by=by, reason=reason)
         except BaseException:
             if not was_paused:
                 pauses.resume(PauseKind.APP)

@@ -67,29 +67,34 @@ class TableCopy:
         }
         self._statements = cast(dict[str, Statement], database.dialect.statements)
 
-    def to_read(self) -> str:
-        """The name of the statement that reads the columns in their order."""
-        return self._define("table_read", columns=", ".join(self.types))
+    def to_read(self, order: str = "") -> str:
+        """The name of the statement that reads the columns in their order; ``order`` is that of
+        the rows, where it matters."""
+        return self.define("table_read", columns=", ".join(self.types), order=order)
 
     def to_write(self, columns: Sequence[str]) -> str:
         """The name of the INSERT with these columns."""
         places = ", ".join(f":p{i}::{self.types[name]}" for i, name in enumerate(columns))
-        return self._define("table_write", columns=", ".join(columns), values=places)
+        return self.define("table_write", columns=", ".join(columns), values=places)
 
     def to_look(self) -> str:
         """The name of the statement that finds a row if there is one."""
-        return self._define("table_any")
+        return self.define("table_any")
 
     def to_count(self) -> str:
         """The name of the statement that counts the rows."""
-        return self._define("table_count")
+        return self.define("table_count")
 
     def to_empty(self) -> str:
         """The name of the statement that deletes all rows."""
-        return self._define("table_empty")
+        return self.define("table_empty")
 
-    def _define(self, template: str, **parts: str) -> str:
-        name = f"{template}_{self.name}"
+    def define(self, template: str, **parts: str) -> str:
+        """Make a statement for this table of a template, whose ``@table`` and ``@part`` are
+        replaced; its name."""
+        name = "_".join((template, self.name, *parts.values()))
+        if name in self._statements:
+            return name
         text = self._statements[template].text.replace("@table", self.full_name)
         for part, value in parts.items():
             text = text.replace(f"@{part}", value)

@@ -138,6 +138,7 @@ class Shop:
         """
         desk = self.desk
         desk.check()  # I4, I24: one state each, and no orphan
+        assert desk.damage() == {}
         for table in _UNFINISHED:  # I3, I16
             assert desk.count(table) == 0, f"{table} is not empty"
         self._check_origins({result.id.bytes for result in acknowledged}, unknown)

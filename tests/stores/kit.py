@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from hammerflow.jobs.priority_rule import STRICT, PriorityRule
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
+from hammerflow.stores.invariants import Invariants
 from hammerflow.stores.store import Store
 from tests.support.servers import open_admin
 
@@ -224,6 +226,19 @@ class Desk:
 
     def count(self, table: str) -> int:
         return int(self.sql(f"SELECT count(*) FROM {{{table}}}")[0][0])
+
+    def invariants(self) -> Invariants:
+        """What ``maintenance check`` asks."""
+        sweep = functools.partial(self.store.workers.sweep, lease=30.0, poison_limit=3)
+        store = self.store
+        return Invariants(store.database, store.names, sweep=sweep, silent=30.0)
+
+    def damage(self, *, but: Sequence[str] = ()) -> dict[str, int]:
+        """What ``maintenance check`` finds, with counts; leases of workers that no test has
+        registered are none."""
+        left_out = {"leases_without_worker", *but}
+        found = self.invariants().find()
+        return {each.kind: len(each.rows) for each in found if each.kind not in left_out}
 
     def check(self) -> None:
         """Every job stands in exactly one state table, and no row is an orphan."""

@@ -386,13 +386,14 @@ class _Rerun:
     def _recount_barriers(self, live: list[bytes]) -> None:
         """Write the barriers of these workflows, and of the spawners in them that are open."""
         spawners = [
-            job.id
+            job
             for job in self.snapshot.jobs.values()
             if job.has_spawned and job.workflow_id in live
-            if any(self.snapshot.awaited_children(job)) and self._is_open(job)
+            if any(self.snapshot.awaited_children(job))
         ]
-        ids = sorted([*live, *spawners])
-        self._tx.run("barriers_delete", ids=ids)
+        # Also of those that are over now: the last child that they waited for was skipped by hand.
+        self._tx.run("barriers_delete", ids=sorted([*live, *(job.id for job in spawners)]))
+        ids = sorted([*live, *(job.id for job in spawners if self._is_open(job))])
         self._tx.many("barriers_insert", [BarrierRow(id_, *self._barrier_of(id_)) for id_ in ids])
 
     def _barrier_of(self, id_: bytes) -> tuple[int, int]:

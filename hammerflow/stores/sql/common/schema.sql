@@ -51,7 +51,7 @@ DROP TABLE IF EXISTS {migrations}
 -- Templates for any table: the names behind @ are written in by hammerflow.stores.tables.
 
 -- name: table_read
-SELECT @columns FROM @table
+SELECT @columns FROM @table @order
 
 -- name: table_write
 INSERT INTO @table (@columns) VALUES (@values)
@@ -68,3 +68,9 @@ DELETE FROM @table
 -- The pause of the whole app, kind 0, stays.
 -- name: pauses_empty
 DELETE FROM {pauses} WHERE kind <> 0
+
+-- A copy of the database must not tell the world what the original has told.
+-- name: sinks_hold
+UPDATE {sinks}
+SET state = 'paused', changed_by = :by::text, reason = :reason::text, holder = NULL, term = term + 1
+WHERE state = 'running'

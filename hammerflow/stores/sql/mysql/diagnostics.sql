@@ -25,3 +25,26 @@ WHERE table_schema = DATABASE()
   AND table_type = 'BASE TABLE'
   AND table_name LIKE '{prefix}%'
 ORDER BY 2 DESC
+
+-- What keeps tables in shape. A table that others use for long is not waited for, as they would wait, too.
+-- name: upkeep_session
+SET SESSION lock_wait_timeout = 3
+
+-- name: upkeep_vacuum
+OPTIMIZE TABLE @table
+
+-- name: upkeep_analyze
+ANALYZE TABLE @table
+
+-- name: upkeep_reindex
+ALTER TABLE @table FORCE
+
+-- Tables with much free space inside: (table, free bytes, bytes used, 0).
+-- name: upkeep_signs
+SELECT table_name, data_free, data_length + index_length, 0
+FROM information_schema.tables
+WHERE table_schema = DATABASE()
+  AND table_name LIKE '{prefix}%'
+  AND data_free > 268435456
+  AND data_free > data_length + index_length
+ORDER BY data_free DESC

@@ -42,3 +42,32 @@ WHERE j.oid = '{jobs}'::regclass
   AND c.relkind = 'r'
   AND c.relname LIKE '{prefix}%'
 ORDER BY 2 DESC
+
+-- What keeps tables in shape; each statement runs outside a transaction, and readers and writers go on.
+-- name: upkeep_session
+SET statement_timeout = 0
+
+-- name: upkeep_vacuum
+VACUUM (ANALYZE) @table
+
+-- name: upkeep_analyze
+ANALYZE @table
+
+-- name: upkeep_reindex
+REINDEX TABLE CONCURRENTLY @table
+
+-- The server only warns of a table that it passes over for want of rights.
+-- name: upkeep_owner
+SELECT pg_get_userbyid(c.relowner), pg_has_role(c.relowner, 'USAGE')
+FROM pg_class c
+WHERE c.oid = '{jobs}'::regclass
+
+-- Tables with many dead rows, or many changes since they were analyzed: (table, dead, live, changed).
+-- name: upkeep_signs
+SELECT s.relname, s.n_dead_tup, s.n_live_tup, s.n_mod_since_analyze
+FROM pg_stat_user_tables s
+JOIN pg_class j ON j.oid = '{jobs}'::regclass
+WHERE s.schemaname = j.relnamespace::regnamespace::text
+  AND s.relname LIKE '{prefix}%'
+  AND (s.n_dead_tup > 50000 + s.n_live_tup OR s.n_mod_since_analyze > 50000 + 5 * s.n_live_tup)
+ORDER BY s.n_dead_tup DESC
