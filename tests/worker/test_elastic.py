@@ -46,7 +46,7 @@ def _wave(shop: Shop, worker: Worker, number: int) -> list[Any]:
 def test_children_follow_the_load_and_no_job_is_lost(shop: Shop) -> None:
     sent: list[Any] = []
     with shop.worker("--child-cooldown", "0.5", "--async-slots", "1", children="1:6") as worker:
-        for number in range(2):
+        for number in range(2 if shop.client.store.dialect == "sqlite" else 1):
             sent += _wave(shop, worker, number)
             shop.wait_until_quiet()
             until("back to the least", lambda: len(worker.children()) == 2)
@@ -79,9 +79,10 @@ def test_children_follow_a_hand_and_no_body_is_disturbed(shop: Shop) -> None:
         shop.open("gate-0")
         shop.open("gate-1")
         until("a child of each kind", lambda: len(worker.children()) == 2)
-        before = worker.children()
-        worker.signal(signal.SIGHUP)
-        until("fresh ones", lambda: len(new := worker.children()) == 2 and not new & before)
+        if shop.client.store.dialect == "sqlite":  # a reload asks no database
+            before = worker.children()
+            worker.signal(signal.SIGHUP)
+            until("fresh ones", lambda: len(new := worker.children()) == 2 and not new & before)
 
         grown = _resize(shop, "grow", 2)
         assert (grown["before"], grown["children"], grown["kinds"], grown["asked"]) == (1, 3, 2, 3)
