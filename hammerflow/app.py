@@ -476,6 +476,8 @@ class Hammerflow:
     pause = pausing.pause_by_options
     resume = pausing.resume_by_options
     pauses = pausing.list_pauses
+    apause = pausing.apause_by_options
+    aresume = pausing.aresume_by_options
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
         """A handle on a workflow or batch by its id; JobNotFound if there is none."""

@@ -30,7 +30,7 @@ COMMANDS = {
     "explain": "Say in one sentence why a job does not run, and what would change that.",
     "config": "Show the settings, where each comes from, and set them in hammerflow.toml.",
     "job": "List, show, enqueue, retry and cancel jobs.",
-    "monitor": "Watch queues, rates, latencies and workers until Ctrl-C or q.",
+    "monitor": "Watch queues, rates, latencies, workers and schedules until Ctrl-C or q.",
     "queue": "List, pause, resume, watch and clear queues.",
     "task": "List, pause and resume tasks.",
     "app": "Pause and resume the whole app; list every pause.",

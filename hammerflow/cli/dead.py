@@ -17,6 +17,7 @@ from hammerflow.cli.ids import find_operation, get_job
 from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.paging import pages_of, tell_cut
+from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import new_id
@@ -173,9 +174,11 @@ def replay(
         )
         if dry_run:
             refused = dict(_conflicts(backend.store, jobs))
-            return _tell(session, None, len(jobs) - len(refused), refused)
+            return _tell(session, None, jobs, refused, backend.store)
         if not jobs:
-            session.tell({"operation": None, "replayed": 0, "refused": []}, "no matching jobs")
+            session.tell(
+                {"operation": None, "replayed": 0, "paused": [], "refused": []}, "no matching jobs"
+            )
             return 0
         confirm(session, f"replay {counted(len(jobs), 'job')}", yes=yes or len(job_ids) == 1)
         operation, refused = new_id(), {}
@@ -183,7 +186,7 @@ def replay(
             delay = number / rate if rate else 0.0
             if error := _replay(backend, job, operation, delay):
                 refused[job.id.bytes] = error
-    return _tell(session, operation, len(jobs) - len(refused), refused)
+        return _tell(session, operation, jobs, refused, backend.store)
 
 
 def _named(store: Store, given: Iterable[str]) -> list[Job]:
@@ -237,17 +240,20 @@ def _conflicts(store: Store, jobs: Sequence[Job]) -> Iterator[tuple[bytes, str]]
 
 
 def _tell(
-    session: Session, operation: bytes | None, replayed: int, refused: dict[bytes, str]
-) -> int:
+    session: Session, operation: bytes | None, jobs: Sequence[Job], refused: dict[bytes, str],
+    store: Store,
+) -> int:  # fmt: skip
     verb = "replayed" if operation is not None else "would replay"
-    lines = [f"{verb} {counted(replayed, 'job')}"]
+    replayed = len(jobs) - len(refused)
+    held = held_by(store, [(j.queue, j.task) for j in jobs if j.id.bytes not in refused])
+    lines = [f"{verb} {counted(replayed, 'job')}", *held_text(held)]
     lines += [f"{output.id_text(id_)}  refused: {error}" for id_, error in refused.items()]
     if operation is not None and replayed:
         name = output.id_text(operation)
         lines.append(f"undo what has not started: hammerflow job dead undo {name}")
     session.tell(
         {
-            "operation": operation, "replayed": replayed,
+            "operation": operation, "replayed": replayed, "paused": held_json(held),
             "refused": [{"id": id_, "error": error} for id_, error in refused.items()],
         },
         *lines,

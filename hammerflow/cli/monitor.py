@@ -1,4 +1,4 @@
-"""``hammerflow monitor``: queues, rates, latencies and workers, updated until Ctrl-C or q."""
+"""``hammerflow monitor``: queues, rates, latencies, workers and schedules, until Ctrl-C or q."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ import click
 from hammerflow.cli import options, output
 from hammerflow.cli.exit import INTERRUPTED
 from hammerflow.cli.queue_view import STATS, Figures, figures_of, rate_text
+from hammerflow.cli.schedule_view import SCHEDULES
 from hammerflow.cli.session import Session
 from hammerflow.cli.worker_view import WORKERS
+from hammerflow.stores.schedules import ScheduleRow
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 
 __all__ = ["command"]
+
+#: Schedules that are shown, and seconds after its tick at which one is late.
+_SCHEDULES, _LATE = 10, 5.0
 
 
 class Screen(NamedTuple):
@@ -31,6 +37,7 @@ class Screen(NamedTuple):
     at: datetime
     queues: Sequence[Figures]
     workers: Sequence[dict[str, Any]]
+    schedules: Sequence[ScheduleRow]
     waited: tuple[float, float] | None
     ran: tuple[float, float] | None
 
@@ -40,12 +47,12 @@ class Screen(NamedTuple):
 @options.watch_count
 @options.shared
 def command(session: Session, interval: float, count: int | None) -> int:
-    """Watch queues, rates, latencies and workers until Ctrl-C or q.
+    """Watch queues, rates, latencies, workers and schedules until Ctrl-C or q.
 
     A terminal is redrawn at each update; elsewhere an update is one line (with --json: one JSON
     document a line). Depths are counted up to 10 000; rates are those of queue stats; latencies
     are of the newest 1 000 jobs of the last minute that have ended. What the workers do is of
-    their last heartbeats.
+    their last heartbeats. The schedules are the ten that are due next, the late ones first.
     """
     with session.store() as store, contextlib.suppress(_Quit):
         lease = session.settings.lease
@@ -68,6 +75,7 @@ def _read(store: Store, lease: float) -> Screen:
     waits = store.queue_stats.waits()
     return Screen(
         datetime.now(UTC), figures_of(store, lease=lease), list(store.workers.list()),
+        store.schedules.next(_SCHEDULES),
         _quantiles([wait.waited for wait in waits]), _quantiles([wait.ran for wait in waits]),
     )  # fmt: skip
 
@@ -85,6 +93,9 @@ def _print(session: Session, screen: Screen) -> None:
         found = {
             "at": screen.at, "queues": [STATS.as_json(one) for one in screen.queues],
             "workers": [WORKERS.as_json(one) for one in screen.workers],
+            "schedules": [
+                {**SCHEDULES.as_json(row), "late": _late(screen, row)} for row in screen.schedules
+            ],
             "waited": screen.waited, "ran": screen.ran,
         }  # fmt: skip
         output.show_json(found, is_line=True)
@@ -97,15 +108,21 @@ def _summary(screen: Screen) -> str:
     ready, running = (
         sum(getattr(one.depth, state) for one in screen.queues) for state in ("ready", "running")
     )
+    late = sum(_late(screen, row) > _LATE for row in screen.schedules)
     more = "+" if any("ready" in one.depth.at_least for one in screen.queues) else ""
     parts = [
         f"{ready:,}{more} ready", f"{running:,} running",
         f"in {rate_text(sum(one.enqueued for one in screen.queues))}",
         f"out {rate_text(sum(one.ended for one in screen.queues))}",
         _latency("waited", screen.waited), _latency("ran", screen.ran),
-        f"{len(screen.workers)} workers",
+        f"{len(screen.workers)} workers", f"{counted(late, 'schedule')} late" if late else "",
     ]  # fmt: skip
     return ", ".join(filter(None, parts))
+
+
+def _late(screen: Screen, row: ScheduleRow) -> float:
+    """For how many seconds a tick has not been made that is due."""
+    return max(0.0, (screen.at - row.next_at).total_seconds()) if row.next_at is not None else 0.0
 
 
 def _latency(what: str, seconds: tuple[float, float] | None) -> str:
@@ -143,6 +160,7 @@ def _rendered(screen: Screen) -> Any:
         Text(_summary(screen)),
         table("\nqueues", STATS.heads, [STATS.row(one) for one in screen.queues]),
         table("\nworkers", WORKERS.heads, [WORKERS.row(one) for one in screen.workers]),
+        table("\nschedules", SCHEDULES.heads, [SCHEDULES.row(one) for one in screen.schedules]),
     )
 
 

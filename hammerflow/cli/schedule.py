@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hammerflow.cli import schedule_view
+from hammerflow.cli import output, schedule_view
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.options import (
     argument,
@@ -25,6 +25,7 @@ from hammerflow.cli.options import (
     shared,
     text_option,
 )
+from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import EARLIEST, LATEST, NAME_CHECK, Unfit, ValueCheck, text
@@ -298,10 +299,18 @@ def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 @_name
 @shared
 def run(session: Session, name: str) -> None:
-    """Enqueue one run at once, which is none of the schedule's ticks; print its id."""
+    """Enqueue one run at once, which is none of the schedule's ticks; print its id.
+
+    A paused schedule runs, too. Its jobs wait while their task, their queue or the app is paused,
+    which a note says.
+    """
     with session.backend() as backend:
         run_id = _run_now(backend, name)
-    session.tell({"name": name, "id": run_id}, str(run_id))
+        jobs = backend.store.schedules.get(name).definition.call.jobs
+        held = held_by(backend.store, [(job.queue, job.task) for job in jobs])
+    session.tell({"name": name, "id": run_id, "paused": held_json(held)}, str(run_id))
+    for sentence in held_text(held) if not session.as_json else ():
+        output.complain("note", sentence, as_json=False)
 
 
 def _run_now(backend: SessionBackend, name: str) -> uuid.UUID:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypedDict, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 from hammerflow.errors import ConfigError
 from hammerflow.notifiers.base import Notifier
@@ -13,9 +14,13 @@ from hammerflow.stores.pauses import Pause, PauseKind
 from hammerflow.stores.store import Store
 from hammerflow.text import user_at_host
 
+if TYPE_CHECKING:
+    from hammerflow.results.async_calls import AsyncCalls
+
 __all__ = [
-    "PAUSE_OPTIONS", "RESUME_OPTIONS", "PauseOptions", "ResumeOptions", "list_pauses", "pause",
-    "pause_by_options", "resume", "resume_by_options",
+    "PAUSE_OPTIONS", "RESUME_OPTIONS", "PauseOptions", "ResumeOptions", "apause_by_options",
+    "aresume_by_options", "list_pauses", "pause", "pause_by_options", "resume",
+    "resume_by_options",
 ]  # fmt: skip
 
 _QUEUE = Option("queue", NAME_CHECK, "None", "The queue, which need not exist yet.")
@@ -54,6 +59,13 @@ class PauseBackend(Protocol):
     def store(self) -> Store: ...
     @property
     def notifier(self) -> Notifier: ...
+
+
+class AsyncPauseBackend(PauseBackend, Protocol):
+    """What the async forms need besides."""
+
+    @property
+    def async_calls(self) -> AsyncCalls: ...
 
 
 def pause(backend: PauseBackend, kind: PauseKind, name: str, *, by: str, reason: str) -> None:
@@ -95,6 +107,18 @@ def resume_by_options(self: PauseBackend, /, **options: Unpack[ResumeOptions]) -
     """
     kind, name, _ = _thing(RESUME_OPTIONS, options, "app.resume()")
     return resume(self, kind, name)
+
+
+@documented(*PAUSE_OPTIONS)
+async def apause_by_options(self: AsyncPauseBackend, /, **options: Unpack[PauseOptions]) -> None:
+    """:meth:`pause` without blocking the event loop."""
+    await self.async_calls.write(partial(pause_by_options, self, **options))
+
+
+@documented(*RESUME_OPTIONS)
+async def aresume_by_options(self: AsyncPauseBackend, /, **options: Unpack[ResumeOptions]) -> bool:
+    """:meth:`resume` without blocking the event loop."""
+    return await self.async_calls.write(partial(resume_by_options, self, **options))
 
 
 def list_pauses(self: PauseBackend) -> list[Pause]:

@@ -166,6 +166,10 @@ class Schedules(Verbs):
         """All schedules in the order of their names."""
         return self._read(self._database.rows("schedules_all"))
 
+    def next(self, limit: int) -> Sequence[ScheduleRow]:
+        """The schedules that are due next, the first one first."""
+        return self._read(self._database.rows("schedules_next", n=limit))
+
     def get(self, name: str) -> ScheduleRow:
         """One schedule.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,38 @@ def test_a_burst_does_not_wait_for_what_is_paused(app: Hammerflow, t: SimpleName
     app.pause()
     left = what_is_left(app.store, ["a"])
     assert not left.goes_on and left.counts == {"paused": 1}
+
+
+def test_a_paused_task_rests_in_its_lane(app: Hammerflow) -> None:
+    """And holds no place: another task of the queue, and other keys after the pause, go on."""
+
+    @app.task(name="ship", max_concurrency=1, limit_key="{order}")
+    def ship(order: int) -> int:
+        return order
+
+    @app.task(name="pay", max_concurrency=1)
+    def pay() -> str:
+        return "paid"
+
+    app.pause(task="ship")
+    rests = [ship.delay(order) for order in (1, 1, 2)]
+    runs = pay.delay()
+    assert drain(app) == 1 and runs.get(timeout=0) == "paid"
+    assert [result.state for result in rests] == [JobState.READY] * 3
+    app.resume(task="ship")
+    app.pause(queue="default")
+    assert drain(app) == 0
+    app.resume(queue="default")
+    assert drain(app) == 3 and [result.get(timeout=0) for result in rests] == [1, 1, 2]
+
+
+def test_a_coroutine_pauses_and_resumes(app: Hammerflow, t: SimpleNamespace) -> None:
+    async def steps() -> list[bool]:
+        await app.apause(task=t.add.name, reason="upgrade")
+        assert [pause.reason for pause in app.pauses()] == ["upgrade"]
+        return [await app.aresume(task=t.add.name), await app.aresume(task=t.add.name)]
+
+    assert asyncio.run(steps()) == [True, False]
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

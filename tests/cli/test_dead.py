@@ -10,6 +10,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
+from hammerflow.testing import drain
 from tests.cli.conftest import Run, claim, settle
 
 BAD = Failure("failed", "builtins.ValueError", "no such image", "Traceback")
@@ -99,6 +100,23 @@ def test_a_replay_is_tried_done_and_undone(run: Run, shop: Hammerflow) -> None:
     assert held is not None and held.attempt == 1
     assert (undone["undone"], undone["started"]) == (3 - started, started)
     assert states(run).count("failed") == 3 - started
+
+
+def test_a_replay_into_a_paused_queue_waits_and_says_so(
+    run: Run, embedded_shop: Hammerflow
+) -> None:
+    fail(embedded_shop, (1, 2), (3, 4))
+    embedded_shop.pause(queue="default", reason="the provider is down")
+
+    tried = run("job", "dead", "replay", "--all", "--dry-run")
+    found = run("job", "dead", "replay", "--all", "--yes", "--json").json
+
+    says = "2 jobs wait while queue default is paused: hammerflow queue resume default"
+    assert tried.out.splitlines() == ["would replay 2 jobs", says]
+    assert found["paused"] == [{"kind": "queue", "name": "default", "jobs": 2}]
+    assert drain(embedded_shop) == 0 and states(run) == ["ready"] * 2
+    embedded_shop.resume(queue="default")
+    assert drain(embedded_shop) == 2
 
 
 def test_a_rate_spreads_the_starts(run: Run, embedded_shop: Hammerflow) -> None:

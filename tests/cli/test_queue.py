@@ -191,6 +191,26 @@ def test_the_monitor_prints_lines_where_nobody_sees_a_screen(
     assert len(found["waited"]) == len(found["ran"]) == 2
 
 
+def test_the_monitor_shows_late_schedules_first(run: Run, embedded_shop: Hammerflow) -> None:
+    call, schedules = embedded_shop.signature("shop.add", [1, 2]), embedded_shop.store.schedules
+    for name in ("night", "late"):
+        plain = embedded_shop.schedules.definition(name, "@daily", call, {})
+        schedules.create(name, plain, by="test")
+    late = embedded_shop.store.clock() - 60
+    embedded_shop.store.database.unit(
+        lambda tx: tx.connection.execute(
+            "UPDATE hammerflow_schedules SET next_at = ?, look_at = ? WHERE name = 'late'",
+            (late, late),
+        )
+    )
+
+    found = run("monitor", "--count", "1", "--json").json
+
+    assert [schedule["name"] for schedule in found["schedules"]] == ["late", "night"]
+    assert 59 < found["schedules"][0]["late"] < 120 and found["schedules"][1]["late"] == 0
+    assert "1 schedule late" in run("monitor", "--count", "1").out
+
+
 def test_a_q_ends_the_monitor_and_leaves_the_terminal_as_it_was(embedded_shop: Hammerflow) -> None:
     embedded_shop.tasks["shop.add"].delay(1, 2)
     ours, theirs = pty.openpty()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from hammerflow import Hammerflow
+from hammerflow import Hammerflow, UniqueKey
+from hammerflow.stores.schedules import Schedules
+from hammerflow.testing import drain
 from tests.cli.conftest import Ended, Run
+from tests.support.waiting import until
 
 
 def test_it_says_when_a_cron_expression_is_due(run: Run) -> None:
@@ -97,6 +102,58 @@ def test_an_operator_changes_the_call(run: Run, embedded_shop: Hammerflow) -> No
     assert (job.queue, job.priority) == ("day", 0)
     args = embedded_shop.store.jobs.args(job.id.bytes) or b""
     assert embedded_shop.codec.decode_call(args) == ((3,), {"y": 4})
+
+
+@pytest.mark.parametrize("what", [("task", "shop.add"), ("queue", "default"), ("app", "")])
+def test_a_run_by_hand_waits_for_a_pause(
+    run: Run, embedded_shop: Hammerflow, what: tuple[str, str]
+) -> None:
+    """The schedule's own pause does not hold it."""
+    kind, name = what
+    make = ("shop.add", "--args", "[1, 2]", "--cron", "@daily", "--paused")
+    assert run("-A", "shop:app", "schedule", "create", "s", *make).code == 0
+    embedded_shop.pause(**({kind: name} if name else {}))
+
+    ran = run("-A", "shop:app", "schedule", "run", "s")
+
+    label = f"{kind} {name}" if name else "the app"
+    assert ran.code == 0 and f"1 job waits while {label} is paused" in ran.err
+    assert drain(embedded_shop) == 0
+    embedded_shop.resume(**({kind: name} if name else {}))
+    assert drain(embedded_shop) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "within"),
+    [
+        ("reject", None), ("return_existing", None), ("replace", None), ("debounce", 60),
+        ("throttle", 60),
+    ],
+)  # fmt: skip
+def test_ticks_of_a_unique_task_say_who_holds_the_key(
+    run: Run, embedded_shop: Hammerflow, policy: str, within: int | None
+) -> None:
+    call = embedded_shop.signature(
+        "shop.add", [1, 2], unique=UniqueKey(on_conflict=policy, within=within)
+    )
+    plain = embedded_shop.schedules.definition("s", timedelta(seconds=1), call, {})
+    schedules = embedded_shop.store.schedules
+    schedules.create("s", plain, by="test")
+    cancelled: list[bytes] = []
+
+    until("three ticks", lambda: _ticks(schedules, cancelled) >= 3)
+
+    shown = run("-A", "shop:app", "schedule", "show", "s", "--json").json
+    ticks = shown["ticks"][::-1][:3]
+    assert [tick["outcome"] for tick in ticks] == ["enqueued", "duplicate", "duplicate"]
+    assert len({tick["run"] for tick in ticks}) == 1  # the job that holds the key
+    assert shown["last_outcome"] == "duplicate" and "duplicate" in run("schedule", "show", "s").out
+    assert len(run("job", "list", "--json").json) == 1
+
+
+def _ticks(schedules: Schedules, cancelled: list[bytes]) -> int:
+    schedules.make(60.0, cancelled.append)
+    return len(schedules.ticks("s", 9))
 
 
 def test_a_schedule_cannot_come_after_itself(run: Run, embedded_shop: Hammerflow) -> None:

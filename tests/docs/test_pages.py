@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hammerflow
+from hammerflow.results.workflow import BatchResult
 from tests.docs.desk import Desk
 from tests.docs.pages import DRAWN, FILES, PAGES, ROOT, blocks_of, needs_of
 
@@ -101,6 +102,40 @@ def test_the_reference_describes_every_public_name() -> None:
     )
 
     assert sorted(described) == sorted(hammerflow.__all__)
+
+
+#: What a user holds, and whose methods the first page of the reference names.
+HANDLES = {
+    "Hammerflow": (hammerflow.Hammerflow,),
+    "Task": (hammerflow.Task,),
+    "Spawner": (hammerflow.Spawner,),
+    "Signature": (hammerflow.Signature,),
+    "Workflow": (hammerflow.Workflow,),
+    "Result": (hammerflow.Result,),
+    "GroupResult": (hammerflow.GroupResult,),
+    "WorkflowResult": (hammerflow.WorkflowResult, BatchResult),
+}
+
+
+@pytest.mark.parametrize("handle", HANDLES)
+def test_the_reference_names_every_method_of_a_handle(handle: str) -> None:
+    """In the row of its class; what the pages leave out is not for users."""
+    index = (DOCS / "reference" / "index.md").read_text("utf-8")
+    (row,) = re.findall(rf"^\| `{handle}` \|(.*)$", index, re.MULTILINE)
+    pages = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+    hidden = ", ".join(re.findall(r":exclude-members: (.*)", pages)).split(", ")
+    classes = {base for class_ in HANDLES[handle] for base in class_.__mro__}
+    methods = {
+        name
+        for class_ in classes
+        if class_.__module__.startswith("hammerflow")
+        for name, member in vars(class_).items()
+        if not name.startswith("_") and (callable(member) or isinstance(member, property))
+    }
+
+    missing = methods - {*re.findall(r"`(\w+)`", row)} - {*hidden}
+
+    assert sorted(missing) == []
 
 
 #: Phrases that a reader has to read twice; CONTRIBUTING asks for plain English.

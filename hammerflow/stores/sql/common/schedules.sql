@@ -27,6 +27,12 @@ WHERE id IN (:ids*bigint)
 ORDER BY next_at, id
 {skip_locked}
 
+-- name: schedules_next
+{schedule_row}
+WHERE look_at IS NOT NULL
+ORDER BY look_at
+LIMIT :n::bigint
+
 -- name: schedules_all
 {schedule_row}
 ORDER BY name
