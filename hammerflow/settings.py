@@ -30,8 +30,8 @@ from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
 __all__ = [
-    "MODULES", "PRIORITIES", "SETTINGS", "DatabaseURL", "Settings", "check_file", "environ_with",
-    "load_settings", "parse_url",
+    "AGING", "MODULES", "PRIORITIES", "SETTINGS", "DatabaseURL", "Settings", "check_file",
+    "environ_with", "load_settings", "parse_url",
 ]  # fmt: skip
 
 _log = logging.getLogger("hammerflow.settings")
@@ -83,6 +83,8 @@ MODULES = ValueCheck(
 
 #: How priorities count.
 PRIORITIES = choice("strict", "weighted")
+#: Seconds that raise a job by one priority.
+AGING = duration(zero=False, most=100_000_000)
 _LIFETIME = lifetime()
 _DAY = 86_400.0
 _LIFETIMES = {
@@ -130,6 +132,11 @@ SETTINGS = OptionTable((
         "priorities", PRIORITIES, '"strict"',
         "Whether workers start the jobs of the best priority first (strict), or give each priority "
         "a share of the starts (weighted: 20, 10, 5, 2 and 1 of 38).",
+    ),
+    Option(
+        "aging", AGING, "None",
+        "With strict priorities: time after which a ready job counts as of the next better "
+        "priority, again and again.",
     ),
     Option(
         "serializer", choice("msgpack", "json"), '"msgpack"',
@@ -189,7 +196,7 @@ SETTINGS = OptionTable((
         "one part of a name.",
     ),
 ))  # fmt: skip
-_OPTIONAL = frozenset({"redis", "schema", *(f"retention_{state}" for state in _LIFETIMES)})
+_OPTIONAL = frozenset({"redis", "schema", "aging", *(f"retention_{state}" for state in _LIFETIMES)})
 
 
 @documented(*SETTINGS)
@@ -215,6 +222,7 @@ class Settings:
     sweep: float = 5.0
     poll: float = 1.0
     priorities: str = "strict"
+    aging: float | None = None
     serializer: str = "msgpack"
     max_payload: int = 1 << 20
     doorbell: str = "auto"

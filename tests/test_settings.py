@@ -66,6 +66,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "sweep": 1.0,
         "poll": 0.25,
         "priorities": "weighted",
+        "aging": 600.0,
         "serializer": "json",
         "max_payload": 4096,
         "doorbell": "postgres",

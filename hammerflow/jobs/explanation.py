@@ -16,7 +16,9 @@ from hammerflow.text import counted, timestamp
 __all__ = ["Explanation"]
 
 _ALONE = "[; it runs alone, as {alone}]"
-_TURN = "workers that serve the queue run {running:job}" + _ALONE
+_TURN = (
+    "[by its age it counts as {counts_as}; ]workers that serve the queue run {running:job}" + _ALONE
+)
 #: By kind: what is so, and what would change it. A part in brackets is left out where a fact in it
 #: is empty; a number may bring its noun.
 _TEXTS: Mapping[str, tuple[str, str]] = {

@@ -16,9 +16,18 @@ class PriorityRule:
 
     Attributes:
         is_weighted: they are shares of starts; else the best priority always comes first.
+        aging: seconds after which a ready job counts as of the next better priority, again and
+            again; None: it keeps its own. Not with weights, as no priority starves there.
     """
 
     is_weighted: bool = False
+    aging: float | None = None
+
+    @staticmethod
+    def of(priorities: str, aging: float | None) -> PriorityRule:
+        """The rule that the settings of these names give."""
+        is_weighted = priorities == "weighted"
+        return PriorityRule(is_weighted, None if is_weighted else aging)
 
 
 STRICT = PriorityRule()

@@ -9,7 +9,14 @@ from typing import Any
 from hammerflow.jobs.job import Claimed
 from hammerflow.stores.database import Tx
 
-__all__ = ["claim_in_steps", "claim_named", "take_lanes", "take_lanes_in_steps"]
+__all__ = [
+    "claim_in_steps",
+    "claim_named",
+    "read_claimed",
+    "take",
+    "take_lanes",
+    "take_lanes_in_steps",
+]
 
 
 def claim_in_steps(
@@ -20,7 +27,7 @@ def claim_in_steps(
     rows = tx.rows("claim_read", **wanted)
     if rows and tx.has("claim_read_unpaused") and rows[0][-1] >= 0:
         rows = tx.rows("claim_read_unpaused", **wanted)
-    claimed, version = _read(tx, rows)
+    claimed, version = read_claimed(tx, rows)
     for priority, jobs in groupby(claimed, key=lambda job: job.priority):
         place = {"queue_id": queue_id, "priority_order": 4 - priority}
         taken = [job.id for job in jobs]
@@ -32,9 +39,9 @@ def claim_in_steps(
 def _take_first(
     tx: Tx, worker_id: int, task_ids: list[int], ids: list[bytes], place: dict[str, Any]
 ) -> bool:
-    """Take the first jobs of these tasks at a place, in the order of its key; as :func:`_take`."""
+    """Take the first jobs of these tasks at a place, in the order of its key; as :func:`take`."""
     if not tx.has("leases_take_through"):
-        return _take(tx, worker_id, ids, place)
+        return take(tx, worker_id, ids, place)
     # SQLite, the one writer: the rows read in the order of the key are a whole range
     span = {"last": ids[-1], "task_ids": task_ids, **place}
     tx.run("leases_take_through", worker_id=worker_id, **span)
@@ -42,7 +49,7 @@ def _take_first(
     return True
 
 
-def _read(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Claimed], int | None]:
+def read_claimed(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Claimed], int | None]:
     """The jobs of a claim, and the version of the pauses that it has seen: MySQL's last column."""
     if not rows or not tx.has("pause_turn"):
         return [*map(Claimed._make, rows)], None
@@ -56,15 +63,15 @@ def claim_named(
     """Claim those of the jobs of a lane that are still there and free."""
     place = {"queue_id": queue_id, "priority_order": priority_order}
     rows = tx.rows("claim_named", task_ids=task_ids, ids=ids, **place)
-    claimed, version = _read(tx, rows)
-    if claimed and not _take(
+    claimed, version = read_claimed(tx, rows)
+    if claimed and not take(
         tx, worker_id, [job.id for job in claimed], {**place, "version": version}
     ):
         return claim_named(tx, worker_id, queue_id, task_ids, priority_order, ids)
     return claimed
 
 
-def _take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, Any]) -> bool:
+def take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, Any]) -> bool:
     """Move jobs to leases; False if something was paused since they were read."""
     if not tx.run("leases_take", worker_id=worker_id, ids=ids, **place):
         return False
@@ -89,7 +96,7 @@ def take_lanes_in_steps(
         left = min(count, n - len(claimed))
         if left < 1:
             break
-        jobs, version = _read(tx, tx.rows("claim_lane", lane=lane, n=left, **place))
+        jobs, version = read_claimed(tx, tx.rows("claim_lane", lane=lane, n=left, **place))
         if jobs:
             named = {"queue_id": wanted["queue_id"], "priority_order": lane, "version": version}
             ids = [job.id for job in jobs]

@@ -16,6 +16,13 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import queue_limit
 from hammerflow.jobs.priority_rule import STRICT, PriorityRule
 from hammerflow.jobs.shares import Shares
+from hammerflow.stores.aging import (
+    AgedParts,
+    Part,
+    effective_order,
+    take_parts,
+    take_parts_in_steps,
+)
 from hammerflow.stores.claim_steps import (
     claim_in_steps,
     claim_named,
@@ -172,6 +179,7 @@ class Claims:
         self._strays = Strays(database, thresholds.stray)
         self._lanes = Lanes(database, outbox, take_lanes if self._in_one else take_lanes_in_steps)
         self._turns: dict[tuple[int, int], _Turn] = {}
+        self._aged = AgedParts(database)
         self._shares: defaultdict[tuple[int, int], Shares[int]] = defaultdict(Shares)
 
     def claim(
@@ -277,7 +285,7 @@ class Claims:
         rest = limit - len(strays)
         if not rest:
             return strays
-        read = partial(self._read_by_weight, key) if rule.is_weighted else self._read
+        read = self._reader(key, wanted, rule)
         found = self._claim_outside(key, wanted, rest, read, thorough=thorough)
         if rule.is_weighted:
             for priority, jobs in groupby(found, key=lambda job: job.priority):
@@ -285,6 +293,15 @@ class Claims:
         else:
             self._strays.note(key, found, is_full=len(found) == rest)
         return strays + found
+
+    def _reader(self, key: tuple[int, int], wanted: dict[str, Any], rule: PriorityRule) -> _Read:
+        if rule.is_weighted:
+            return partial(self._read_by_weight, key)
+        if rule.aging is not None:
+            now = self._clock.now()
+            if parts := self._aged.of(key, wanted, rule.aging, now):
+                return partial(self._read_parts, parts, effective_order(rule.aging, now))
+        return self._read
 
     def _claim_outside(
         self, key: tuple[int, int], wanted: dict[str, Any], limit: int, read: _Read, *,
@@ -349,7 +366,7 @@ class Claims:
         found, orders_read, took = _timed(read, _START, wanted, rest)
         scan.note_full_scan(found, orders_read, took, clock, self._thresholds)
         scan.advance(claimed, ceiling)
-        return sorted(claimed + found, key=_order)
+        return sorted(claimed + found, key=_order) if claimed else found
 
     def _read(
         self, bookmarks: list[bytes], wanted: dict[str, Any], limit: int
@@ -376,6 +393,20 @@ class Claims:
 
         found, orders, self._shares[key] = self._database.unit(work)
         return sorted(found, key=_order), _ORDERS if len(found) < limit else {*_ORDERS} - orders
+
+    def _read_parts(
+        self, parts: Sequence[Part], order: Callable[[Claimed], Any], bookmarks: list[bytes],
+        wanted: dict[str, Any], limit: int,
+    ) -> tuple[list[Claimed], Collection[int]]:  # fmt: skip
+        """Claim the best priorities first, as the jobs have them by their age."""
+        parts = self._aged.share(list(parts), wanted, bookmarks, limit)
+        if self._in_one:
+            work = partial(take_parts, wanted=wanted, parts=parts, bookmarks=bookmarks, n=limit)
+            found = self._database.unit(work, single=True)
+        else:
+            steps = partial(take_parts_in_steps, wanted=wanted, parts=parts, n=limit)
+            found = self._database.unit(steps)
+        return sorted(found, key=order), () if len(found) == limit else _ORDERS
 
     def _read_counts(
         self, counts: Counter[int], bookmarks: list[bytes], wanted: dict[str, Any], limit: int

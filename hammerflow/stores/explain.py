@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hammerflow.ids import name_id, time_of
 from hammerflow.jobs.explanation import Explanation
-from hammerflow.jobs.job import Job, JobState, RowFlags
+from hammerflow.jobs.job import Job, JobState, Priority, RowFlags
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.stores.store import Store
 
@@ -191,7 +192,23 @@ def _position(case: _Case) -> Iterator[Explanation]:
     running = sum(map(case.store.workers.running, case.serving))
     bound = "at least" if ahead == _MOST_AHEAD else ""
     facts = {"running": running, "ahead": ahead, "bound": bound, "alone": case.alone}
+    facts["counts_as"] = _aged_priority(case)
     yield case.found("queued" if ahead else "next", **facts)
+
+
+def _aged_priority(case: _Case) -> str | None:
+    """The name of the priority of which workers claim it by its age, if that is not its own."""
+    steps = [each["info"].get("aging") for each in case.alive if each["id"] in case.serving]
+    known, id_, own = [step for step in steps if step], case.job.id.bytes, case.job.priority
+    if not known or own is Priority.CRITICAL:
+        return None
+    place = {"queue_id": name_id(case.job.queue), "priority_order": 4 - own, "id": id_}
+    found = case.store.database.first("ready_since", **place)
+    if found is None:  # in a lane
+        return None
+    since = time_of(id_) if found[0] is None else float(found[0])
+    aged = int((case.store.clock() - since) / min(known))
+    return Priority(min(own + aged, 4)).name.lower() if aged > 0 else None
 
 
 def _lost_worker(case: _Case) -> Iterator[Explanation]:

@@ -25,5 +25,5 @@ def promote_due(tx: Tx, limit: int) -> Counter[int]:
     due = tx.rows("promote_pick", n=limit)
     if due:
         tx.run("scheduled_delete", ids=[row[0] for row in due])
-        tx.many("ready_insert", due)
+        tx.many("ready_insert_later", due)
     return Counter(row[1] for row in due)

@@ -65,7 +65,7 @@ class _InlineWorker:
         self.worker_id = worker_number()
         self._app = app
         self._given = None if queues is None else list(queues)
-        self._rule = PriorityRule(is_weighted=app.settings.priorities == "weighted")
+        self._rule = PriorityRule.of(app.settings.priorities, app.settings.aging)
         self._executor = Executor(app, progress=self._write_progress)
         self._executor.worker_id = self.worker_id
         catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
+from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.options.checks import (
     FLAG,
     NAME_CHECK,
@@ -21,7 +22,7 @@ from hammerflow.options.checks import (
     whole,
 )
 from hammerflow.options.option import Option, OptionTable, documented
-from hammerflow.settings import PRIORITIES
+from hammerflow.settings import AGING, PRIORITIES, Settings
 from hammerflow.text import safe_repr
 from hammerflow.urls.listen import LISTEN
 from hammerflow.worker.cpus import usable_cpus
@@ -131,6 +132,11 @@ WORKER_OPTIONS = OptionTable((
         "of 38 jobs that are started.",
     ),
     Option(
+        "aging", AGING, "the setting aging",
+        "With strict priorities: time after which a ready job counts as of the next better "
+        "priority, again and again.",
+    ),
+    Option(
         "import_timeout", duration(zero=False, most=86_400), "120",
         "Time that importing the app may take.",
     ),
@@ -188,6 +194,7 @@ class WorkerOptions:
     grace: float = 30.0
     poll: float | None = None
     priorities: str | None = None
+    aging: float | None = None
     import_timeout: float = 120.0
     wait_for_database: float | None = None
     health: str | None = None
@@ -198,6 +205,11 @@ class WorkerOptions:
     log_level: str = "info"
     configure_logging: bool = True
     log_jobs: bool = False
+
+    def priority_rule(self, settings: Settings) -> PriorityRule:
+        """How priorities count, by what is given here or else in the settings."""
+        priorities = self.priorities or settings.priorities
+        return PriorityRule.of(priorities, self.aging or settings.aging)
 
     @property
     def child_range(self) -> ChildRange:
@@ -241,6 +253,7 @@ _OPTIONAL = {
     "max_memory_per_child",
     "poll",
     "priorities",
+    "aging",
     "wait_for_database",
 }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 
 import pytest
 
-from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow
-from hammerflow.ids import name_id
+from hammerflow import FailurePolicy, Hammerflow, JobState, Priority, Workflow
+from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import Job
 from hammerflow.jobs.limit import RATE, Limit
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked, Retrying, Snoozed, Suspected
@@ -54,6 +55,24 @@ def elapse(app: Hammerflow) -> None:
 def second(app: Hammerflow) -> Job:
     a_job(app)
     return a_job(app)
+
+
+def aged(app: Hammerflow) -> Job:
+    """A job of two minutes ago, for workers that raise jobs by one priority a minute."""
+    job_id = first_id_at(time.time() - 130)[:6] + new_id()[6:]
+    with desk_at(app.settings.database) as desk:
+        desk.put(desk.job("shop.add", "default", 1, id=job_id))
+    info = {"queues": ["default"], "is_open": True, "aging": 60.0}
+    app.store.workers.leave(WORKER)
+    app.store.workers.register(
+        WORKER, host="here", pid=1, info=info, tasks=list(app.tasks), queues=["default"]
+    )
+    return app.job(uuid.UUID(bytes=job_id))
+
+
+def claim_by_age(app: Hammerflow) -> None:
+    job = app.jobs(state=JobState.READY)[0]
+    assert job.priority is Priority.LOW  # it shows its own
 
 
 def claim_first(app: Hammerflow) -> None:
@@ -237,6 +256,7 @@ def lift(app: Hammerflow) -> None:
 CASES: list[tuple[Prepare, str, str, Remove]] = [
     (second, "queued", "1 job is ahead of it in its queue default; workers that", claim_first),
     (a_job, "next", "it is the next of its queue default", lambda app: None),
+    (aged, "next", "by its age it counts as high; workers that", claim_by_age),
     (suspected, "next", "run 0 jobs; it runs alone, as a process died that ran", lambda app: None),
     (paused, "queue_paused", "by ann@here (the [big] move) -> run: hammerflow queue res", resume),
     (without_worker, "no_worker", "no worker is alive", serve_all),

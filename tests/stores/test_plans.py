@@ -43,6 +43,15 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "n": 10,
         "is_strict": 1,
     },
+    "ready_aged": {
+        "queue_id": name_id("q"), "task_ids": [name_id("t")], "end": key("r", 9), "until": 1e9,
+    },
+    "ready_oldest_of_parts": {
+        "queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 5,
+        **{f"bookmark{order}": bytes(16) for order in range(5)},
+        **{f"end{order}": key("r", 9) for order in range(5)},
+        **{f"until{order}": 1e9 for order in range(5)},
+    },
     "ready_heads": {
         "queue_id": name_id("q"),
         "task_ids": [name_id("t")],
@@ -151,6 +160,15 @@ STATEMENTS: dict[str, dict[str, Any]] = {
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
 MYSQL: dict[str, dict[str, Any]] = {
     "claim_read": CLAIM,
+    "claim_part": {
+        **CLAIM,
+        **PLACE,
+        "n": 5,
+        "since": 0.0,
+        "until": 1e12,
+        "first": bytes(16),
+        "end": b"\xff" * 16,
+    },
     "leases_take": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
     "ready_lock": {**PLACE, "ids": some("r")},
     "leases_lock": {"worker_id": 9, "ids": some("l")},
@@ -159,6 +177,10 @@ MYSQL: dict[str, dict[str, Any]] = {
 }
 SQLITE: dict[str, dict[str, Any]] = {
     "claim_read": CLAIM,
+    "claim_part": {
+        **CLAIM, **PLACE, "n": 5, "since": 0.0, "until": 1e12, "first": bytes(16),
+        "end": b"\xff" * 16,
+    },
     "leases_take_through": {
         **PLACE, "worker_id": 1, "last": key("r", 100), "task_ids": [name_id("t")],
     },
@@ -171,6 +193,12 @@ POSTGRES: dict[str, dict[str, Any]] = {
     "claim": {
         **CLAIM, "priority_orders": [0, 1, 2, 3, 4], "bookmarks": [bytes(16)] * 5, "n": 5,
         "worker_id": 1,
+    },
+    "claim_parts": {
+        **CLAIM, "n": 5, "worker_id": 1, "priority_orders": [2, 1, 2],
+        "bookmarks": [bytes(16)] * 3, "sinces": [0.0, 0.0, 1e9], "untils": [1e9, 1e12, 1e12],
+        "firsts": [bytes(16), bytes(16), key("r", 5)],
+        "ends": [key("r", 5), b"\xff" * 16, b"\xff" * 16], "counts": [5, 5, 5],
     },
     "claim_counts": {
         "queue_id": name_id("q"), "task_ids": [name_id("t")], "worker_id": 1,

@@ -112,5 +112,5 @@ def _place_call(unit: Unit, call: NewJob, lease: int) -> None:
     elif call.delay or eta is not None:
         unit.insert("scheduled_insert", [scheduled_row(ready, "delay", call.delay, eta)])
     else:
-        unit.insert("ready_insert", [ready])
+        unit.insert("ready_insert_later", [ready])
         unit.settlement.queues.add(call.queue)

@@ -46,7 +46,7 @@ def insert_jobs(
         new = [job for job in jobs if job.id not in existing and first[job.id] is job]
     new, holders = take_job_keys(unit, new, refuse=refuse)
     ids.update(holders)
-    insert_new(unit, new)
+    insert_new(unit, new, is_dated=not check_ids)
     return [ids[job.id] for job in jobs], {job.id for job in new}
 
 
@@ -72,8 +72,12 @@ def insert_children(
     insert_new(unit, children)
 
 
-def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
-    """Insert rows for jobs that are known to be new; note the queues with ready work."""
+def insert_new(unit: Unit, jobs: Sequence[NewJob], *, is_dated: bool = True) -> None:
+    """Insert rows for jobs that are known to be new; note the queues with ready work.
+
+    Args:
+        is_dated: their ids carry the time; those that a user gives may carry any.
+    """
     ready: list[Row] = []
     scheduled: list[Row] = []
     waiting: list[Row] = []
@@ -101,7 +105,7 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob]) -> None:
     unit.insert("edges_insert", edges)
     unit.insert("waiting_insert", waiting)
     unit.insert("scheduled_insert", scheduled)
-    unit.insert("ready_insert", ready)
+    unit.insert("ready_insert" if is_dated else "ready_insert_later", ready)
 
 
 def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:

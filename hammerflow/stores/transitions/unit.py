@@ -55,9 +55,10 @@ class Unit:
             self.tx.many(statement, rows)
 
     def make_ready(self, rows: Sequence[Row]) -> None:
-        """Insert rows of ``ready`` and note their queues, which are rung after the commit."""
+        """Insert rows of ``ready`` of jobs that were not new there, and note their queues, which
+        are rung after the commit."""
         if rows:
-            self.tx.many("ready_insert", rows)
+            self.tx.many("ready_insert_later", rows)
             queue = self.names.queue
             self.settlement.queues.update({queue(queue_id) for queue_id in {r[1] for r in rows}})
 

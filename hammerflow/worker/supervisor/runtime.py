@@ -10,7 +10,6 @@ from functools import partial
 from hammerflow.errors import StoreUnavailable
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
-from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.notifiers import Listener, open_notifier
 from hammerflow.services.base import Service
@@ -193,12 +192,8 @@ class Runtime:
             is_quiet=lambda: self.pool.is_idle and self._settler.is_idle,
             poll=self._poll,
             burst=self._options.burst,
-            rule=self._priority_rule(),
+            rule=self._options.priority_rule(self._settings),
         )
-
-    def _priority_rule(self) -> PriorityRule:
-        priorities = self._options.priorities or self._settings.priorities
-        return PriorityRule(is_weighted=priorities == "weighted")
 
     def _new_pruner_runner(self) -> ServiceRunner:
         """A thread of its own, as a page may take a second."""
@@ -453,6 +448,7 @@ class Runtime:
             "version": __version__, "app": self._options.app, "name": self._name,
             **self._child_count.info, "queues": queues, "is_open": self._queue_order.is_open,
             "doorbell": self._settings.doorbell_address,
+            "aging": self._options.priority_rule(self._settings).aging,
             "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             "namespace": self._settings.namespace, "schedules": version_of(self._schedules),
         }  # fmt: skip

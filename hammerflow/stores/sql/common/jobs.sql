@@ -19,6 +19,12 @@ INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt)
 VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
         :lease::integer, :attempt::integer)
 
+-- A job that becomes ready after its insert: its id does not tell since when.
+-- name: ready_insert_later
+INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt, ready_at)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
+        :lease::integer, :attempt::integer, {epoch})
+
 -- name: scheduled_insert
 INSERT INTO {scheduled} (job_id, queue_id, priority_order, task_id, lease, attempt, why, run_at)
 VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
@@ -112,6 +118,40 @@ WHERE id = :id::uuid
 -- The first job of each priority, outside of lanes.
 -- name: ready_heads
 SELECT {ready_head:0}, {ready_head:1}, {ready_head:2}, {ready_head:3}, {ready_head:4}
+
+-- name: ready_since
+SELECT ready_at
+FROM {ready} {by_primary}
+WHERE queue_id = :queue_id::bigint
+  AND priority_order = :priority_order::bigint
+  AND job_id = :id::uuid
+
+-- macro: aged_head
+(SELECT r.job_id FROM {ready} r {by_primary}
+ WHERE r.queue_id = :queue_id::bigint AND r.priority_order = @ AND r.job_id < :end::uuid
+   AND (r.ready_at IS NULL OR r.ready_at <= :until::float8)
+   AND r.task_id IN (:task_ids*bigint) AND r.task_id NOT IN ({paused_tasks})
+ ORDER BY r.job_id LIMIT 1)
+
+-- The first job of each priority but the best that has been ready since that time or longer.
+-- name: ready_aged
+SELECT {aged_head:1}, {aged_head:2}, {aged_head:3}, {aged_head:4}
+
+-- macro: first_of_part
+SELECT * FROM
+  (SELECT r.priority_order, r.job_id FROM {ready} r {by_primary}
+   WHERE r.queue_id = :queue_id::bigint AND r.priority_order = @ AND r.job_id >= :bookmark@::uuid
+     AND r.job_id < :end@::uuid AND (r.ready_at IS NULL OR r.ready_at < :until@::float8)
+     AND r.task_id IN (:task_ids*bigint) AND r.task_id NOT IN ({paused_tasks})
+   ORDER BY r.job_id LIMIT :n::bigint) p@
+
+-- The priorities of the oldest jobs among those that were ready before a time, another one for each.
+-- name: ready_oldest_of_parts
+SELECT priority_order
+FROM ({first_of_part:0} UNION ALL {first_of_part:1} UNION ALL {first_of_part:2} UNION ALL {first_of_part:3}
+      UNION ALL {first_of_part:4}) a
+ORDER BY job_id
+LIMIT :n::bigint
 
 -- How long ago a job was inserted, by the database's clock.
 -- name: job_age

@@ -134,6 +134,18 @@ ORDER BY r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
+-- Jobs that have been ready since a time in a span; the ids are those that begin and end it.
+-- name: claim_part
+{claimable}
+  {unpaused}
+  AND r.priority_order = :priority_order::bigint
+  AND r.job_id < :end::uuid
+  AND CASE WHEN r.ready_at IS NULL THEN r.job_id >= :first::uuid
+           ELSE r.ready_at >= :since::float8 AND r.ready_at < :until::float8 END
+ORDER BY r.job_id
+LIMIT :n::bigint
+FOR UPDATE SKIP LOCKED
+
 -- name: claim_named
 {claimable}
   {unpaused}

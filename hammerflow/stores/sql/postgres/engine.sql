@@ -67,6 +67,24 @@ WITH picked AS MATERIALIZED (
   WHERE NOT {is_paused}),
 {picked_to_leases}
 
+-- The same in parts of priorities: jobs that have been ready since a time in a span.
+-- name: claim_parts
+WITH picked AS MATERIALIZED (
+  SELECT r.at FROM unnest(:priority_orders::smallint[], :bookmarks::uuid[], :sinces::float8[],
+                          :untils::float8[], :firsts::uuid[], :ends::uuid[], :counts::bigint[])
+    AS p(priority_order, bookmark, since, until, first, "end", n)
+  CROSS JOIN LATERAL (
+    SELECT c.ctid AS at FROM {ready} c
+    WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.priority_order AND c.job_id >= p.bookmark
+      AND c.job_id < p."end"
+      AND CASE WHEN c.ready_at IS NULL THEN c.job_id >= p.first
+               ELSE c.ready_at >= p.since AND c.ready_at < p.until END
+      AND c.task_id = ANY(:task_ids::bigint[]) AND c.task_id <> ALL(ARRAY({paused_tasks}))
+    ORDER BY c.job_id LIMIT p.n FOR UPDATE SKIP LOCKED) r
+  WHERE NOT {is_paused}
+  LIMIT :n::bigint),
+{picked_to_leases}
+
 -- Claims from lanes of jobs with a limit, the first lanes first: of each up to its own number.
 -- name: claim_lanes
 WITH picked AS MATERIALIZED (
@@ -203,8 +221,8 @@ gone AS (
   DELETE FROM {scheduled} WHERE ctid = ANY(ARRAY(SELECT at FROM due))
   RETURNING queue_id, priority_order, job_id, task_id, lease, attempt),
 moved AS (
-  INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt)
-  SELECT queue_id, priority_order, job_id, task_id, lease, attempt FROM gone
+  INSERT INTO {ready} (queue_id, priority_order, job_id, task_id, lease, attempt, ready_at)
+  SELECT queue_id, priority_order, job_id, task_id, lease, attempt, {epoch} FROM gone
   RETURNING queue_id)
 SELECT queue_id, count(*)
 FROM moved

@@ -35,6 +35,16 @@ LIMIT :n::bigint
 ORDER BY r.job_id
 LIMIT :n::bigint
 
+-- Jobs that have been ready since a time in a span; the ids are those that begin and end it.
+-- name: claim_part
+{claimable}
+  AND r.priority_order = :priority_order::bigint
+  AND r.job_id < :end::uuid
+  AND CASE WHEN r.ready_at IS NULL THEN r.job_id >= :first::uuid
+           ELSE r.ready_at >= :since::float8 AND r.ready_at < :until::float8 END
+ORDER BY r.job_id
+LIMIT :n::bigint
+
 -- name: claim_named
 {claimable}
   AND r.priority_order = :priority_order::bigint

@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index)) {table};
 CREATE TABLE IF NOT EXISTS {ready} (
   queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
-  lease INTEGER NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id)) {table};
+  lease INTEGER NOT NULL, attempt INTEGER NOT NULL, ready_at DOUBLE,
+  PRIMARY KEY (queue_id, priority_order, job_id)) {table};
 CREATE TABLE IF NOT EXISTS {leases} (
   worker_id BIGINT NOT NULL, job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, task_id BIGINT NOT NULL,

@@ -20,7 +20,8 @@ CREATE TABLE {jobs} (
 CREATE UNIQUE INDEX {prefix}jobs_children ON {jobs} (parent_id, spawn_index) WHERE parent_id IS NOT NULL;
 CREATE TABLE {ready} (
   queue_id bigint NOT NULL, task_id bigint NOT NULL, job_id uuid NOT NULL, lease integer NOT NULL,
-  attempt integer NOT NULL, priority_order bigint NOT NULL, PRIMARY KEY (queue_id, priority_order, job_id))
+  attempt integer NOT NULL, priority_order bigint NOT NULL, ready_at float8,
+  PRIMARY KEY (queue_id, priority_order, job_id))
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE {leases} (

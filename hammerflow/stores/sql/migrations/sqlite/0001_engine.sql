@@ -24,7 +24,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS {prefix}jobs_children ON {jobs} (parent_id, sp
   WHERE parent_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {ready} (
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, job_id BLOB NOT NULL, task_id INTEGER NOT NULL,
-  lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  lease INTEGER NOT NULL, attempt INTEGER NOT NULL, ready_at REAL,
   PRIMARY KEY (queue_id, priority_order, job_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {leases} (
   job_id BLOB PRIMARY KEY, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, worker_id INTEGER NOT NULL,
