@@ -82,6 +82,11 @@ class Definition:
         return _DAY if self.catch_up is None and self.misfire == "all" else self.catch_up
 
     @property
+    def times(self) -> tuple[Any, ...]:
+        """What decides when it is due."""
+        return (self.cron, self.every, self.tz, self.start, self.end)
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone of its days."""
         return ZoneInfo(self.tz)

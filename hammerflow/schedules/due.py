@@ -10,8 +10,8 @@ from hammerflow.schedules.definition import Definition, Ticks
 
 __all__ = ["Due", "due_ticks"]
 
-#: Ticks of one schedule that one transaction makes, and missed ones that are counted.
-_MOST, _COUNTED = 1_000, 20_000
+#: Missed ticks that are counted.
+_COUNTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Due:
         missed_at: the last of these.
         next_at: the first tick that is not dealt with here; None after the last one.
         is_counted: there may be more missed ones than were counted.
+        is_cut: there may be more that are due.
     """
 
     run: list[datetime]
@@ -31,16 +32,19 @@ class Due:
     missed_at: datetime | None
     next_at: datetime | None
     is_counted: bool = True
+    is_cut: bool = False
 
 
 def due_ticks(
-    definition: Definition, ticks: Ticks, first: datetime, now: datetime, since: datetime
-) -> Due:
+    definition: Definition, ticks: Ticks, first: datetime, now: datetime, since: datetime,
+    most: int,
+) -> Due:  # fmt: skip
     """Decide on the ticks from ``first`` to ``now``.
 
     Args:
         since: when the workers that live now began to look for ticks. A tick from then on is made,
             however late; one before was missed, and the misfire policy decides.
+        most: how many ticks may run now; later ones are left for the next time.
     """
     missed = [first] if first < since else []
     if missed:
@@ -57,12 +61,13 @@ def due_ticks(
         elif oldest is not None and not is_late:
             begin = max(first, now - timedelta(seconds=oldest)) - timedelta(microseconds=1)
             caught = itertools.takewhile(lambda tick: tick < since, ticks.after(begin))
-            run = [*itertools.islice(caught, _MOST)]
+            run = [*itertools.islice(caught, most)]
     lost = missed if not run else [tick for tick in missed if tick < run[0]]
-    if len(run) < _MOST:
+    if len(run) < most:
         on_time = itertools.takewhile(lambda tick: tick <= now, ticks.after(last or first))
         given = () if missed else (first,)
-        run += itertools.islice(itertools.chain(given, on_time), _MOST - len(run))
-    is_cut = len(run) >= _MOST
+        run += itertools.islice(itertools.chain(given, on_time), most - len(run))
+    is_cut = len(run) >= most
     handled = run[-1] if run and (is_cut or last is None) else max([last or first, *run[-1:]])
-    return Due(run, len(lost), lost[-1] if lost else None, ticks.next_after(handled), is_counted)
+    next_at = ticks.next_after(handled)
+    return Due(run, len(lost), lost[-1] if lost else None, next_at, is_counted, is_cut)

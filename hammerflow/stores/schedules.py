@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id
-from hammerflow.schedules.definition import Definition, Ticks, read_definition
+from hammerflow.schedules.definition import Ticks, read_definition
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.schedule_order import (
     circles,
@@ -19,6 +19,7 @@ from hammerflow.stores.transitions.schedule_order import (
     lock_order,
     refuse_own_circle,
 )
+from hammerflow.stores.transitions.schedule_parts import parts_of
 from hammerflow.stores.transitions.schedule_ticks import (
     MadeTicks,
     ScheduleRow,
@@ -31,7 +32,7 @@ from hammerflow.text import storable
 
 __all__ = ["Declared", "Made", "ScheduleRow", "Schedules", "TickRow"]
 
-#: Schedules whose ticks one transaction makes, and ticks that one removes.
+#: Schedules that are read at once, and ticks that one transaction removes.
 _CHUNK, _PURGED = 200, 2_000
 #: How long rows of ticks are kept; the newest one of each schedule stays.
 _KEPT = timedelta(days=7)
@@ -88,7 +89,10 @@ class Schedules(Verbs):
         return None if row is None else float(row[0])
 
     def make(self, watched: float, cancel: Callable[[bytes], None]) -> Made:
-        """Make ticks that are due: those of up to 200 schedules in one transaction.
+        """Make ticks that are due, of up to 200 schedules.
+
+        One transaction makes some of them only, as it begins again if it is interrupted: where a
+        database has been down for long, it would come to no end.
 
         Args:
             watched: for how many seconds the workers that live now have looked for ticks.
@@ -99,22 +103,24 @@ class Schedules(Verbs):
         cancelled: set[bytes] = set()
         for row in rows:
             self._prepare(row, cancel, cancelled)
+        for part, most in parts_of(rows):
+            self._make_part(part, watched, cancelled, made, most)
+        return made
+
+    def _make_part(
+        self, rows: Sequence[ScheduleRow], watched: float, cancelled: set[bytes], made: Made,
+        most: int,
+    ) -> None:  # fmt: skip
         try:
-            self._make([row.id for row in rows], watched, cancelled, made)
+            self._make(rows, watched, cancelled, made, most)
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - one of them, which is found below
+        except Exception as error:  # noqa: BLE001 - a border: one of them must delay no other
             if len(rows) == 1:
                 self._set_aside(rows[0], error, made)
-                return made
+                return
             for row in rows:
-                try:
-                    self._make([row.id], watched, cancelled, made)
-                except StoreUnavailable:
-                    raise
-                except Exception as own:  # noqa: BLE001 - a border: it must delay no other
-                    self._set_aside(row, own, made)
-        return made
+                self._make_part([row], watched, cancelled, made, most)
 
     def _prepare(
         self, row: ScheduleRow, cancel: Callable[[bytes], None], cancelled: set[bytes]
@@ -131,18 +137,21 @@ class Schedules(Verbs):
                 cancel(run)
                 cancelled.add(run)
 
-    def _make(self, ids: Sequence[int], watched: float, cancelled: set[bytes], made: Made) -> None:
-        if not ids:
-            return
+    def _make(
+        self, rows: Sequence[ScheduleRow], watched: float, cancelled: set[bytes], made: Made,
+        most: int,
+    ) -> None:  # fmt: skip
+        ids = [row.id for row in rows]
 
         def work(unit: Unit) -> tuple[MadeTicks, set[str]]:
             now = self._now(unit.tx)
             since = now - timedelta(seconds=watched)
-            ticks = make_ticks(unit, ids, now=now, since=since, cancelled=cancelled)
+            ticks = make_ticks(unit, ids, now=now, since=since, cancelled=cancelled, most=most)
             return ticks, unit.settlement.queues
 
         ticks, queues = self._run(work)
         made.queues |= queues
+        made.is_more |= ticks.is_cut
         made.ticks.ticks += ticks.ticks
         made.ticks.runs += ticks.runs
         made.ticks.missed |= ticks.missed
@@ -225,7 +234,7 @@ class Schedules(Verbs):
                     raise ConfigError(f"the schedule {name!r} is in no app's code to go back to")
                 edited = row._replace(edit=None, edited_at=None, edited_by=None)
             else:
-                before = _edit_of(row)
+                before = dict(row.edited)
                 for one, other in (("cron", "every"), ("every", "cron")):
                     if one in changes:
                         before.pop(other, None)
@@ -285,10 +294,14 @@ class Schedules(Verbs):
     def run_now(self, name: str) -> tuple[bytes, set[str]]:
         """Enqueue one run at once, without a tick; (its id, queues with ready work)."""
         self._names.ensure(self.get(name).definition.call.jobs, None)
+        made: list[bytes] = []  # by earlier runs of the unit, of which one may be committed
 
         def work(unit: Unit) -> tuple[bytes, set[str]]:
             row, now = self._must(unit.tx, name), self._now(unit.tx)
+            if unit.tx.repeated and row.last_run in made:
+                return row.last_run, {job.queue for job in row.definition.call.jobs}
             run = insert_run(unit, new_run(row, row.definition, None, now, now))
+            made.append(run)
             moved = self._values(row, last_run=run, earlier_run=row.last_run)
             unit.tx.run("schedule_move", **{name: moved[name] for name in _MOVE})
             return run, unit.settlement.queues
@@ -412,7 +425,7 @@ class Schedules(Verbs):
             before = definition_of(old)
             if before is None or before.every != definition.every:
                 new = new._replace(anchor=now.replace(microsecond=0))
-            if moves or before is None or old.trouble or _times(before) != _times(definition):
+            if moves or before is None or old.trouble or before.times != definition.times:
                 next_at = Ticks(new.name, definition, new.anchor).next_after(now)
                 new = new._replace(next_at=next_at, look_at=next_at, trouble=None)
         values = self._values(new)
@@ -477,23 +490,9 @@ _MOVE = (
 )  # fmt: skip
 
 
-def _edit_of(row: ScheduleRow) -> dict[str, Any]:
-    """What an operator has set; nothing where that cannot be read."""
-    try:
-        return dict(json.loads(row.edit or "{}"))
-    except (TypeError, ValueError):
-        return {}
-
-
 def _merged_job(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """What is changed of the call, over what was changed before of a call of the same task."""
     old, new = before.get("job") or {}, changes.get("job")
     if new is None or old.get("task") != new["task"]:
         return {}
     return {"job": {**old, **new}}
-
-
-def _times(definition: Definition) -> tuple[Any, ...]:
-    """What decides when a schedule is due."""
-    d = definition
-    return (d.cron, d.every, d.tz, d.start, d.end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -549,3 +550,28 @@ def test_many_schedules_cost_one_query_a_tick(beat: Beat) -> None:
     first, second = beat.make(watched=7200), beat.make(watched=7200)
     assert (first.ticks.runs, first.is_more) == (200, True)
     assert (second.ticks.runs, second.is_more) == (50, False)
+
+
+# -- a backlog
+
+
+@pytest.mark.parametrize(
+    ("overlap", "due", "most"), [("allow", 450, 200), ("queue_one", 60, 9), ("cancel_old", 300, 1)]
+)
+def test_a_backlog_of_ticks_is_made_in_parts(beat: Beat, overlap: str, due: int, most: int) -> None:
+    """So that a transaction which is interrupted and begins again comes to its end."""
+    row = beat.create("often", every=1.0, misfire="all", overlap=overlap)
+    beat.due("often", row.anchor)
+    beat.elapse(seconds=due)
+    runs: list[int] = []
+    while True:
+        before = beat.desk.count("jobs")
+        made = beat.make()
+        runs.append(beat.desk.count("jobs") - before)
+        if not made.is_more:
+            break
+    ticks = [tick.tick for tick in reversed(beat.schedules.ticks("often", 1_000))]
+    steps = {(later - tick).total_seconds() for tick, later in itertools.pairwise(ticks)}
+    assert len(ticks) >= due and steps == {1.0}
+    assert max(runs) <= most and (overlap != "allow" or runs[:2] == [200, 200])
+    beat.desk.check()

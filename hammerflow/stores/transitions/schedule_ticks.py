@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ __all__ = ["MadeTicks", "ScheduleRow", "insert_run", "make_ticks", "new_run"]
 #: Seconds until a schedule is looked at again that waits for another one's tick.
 _AGAIN = timedelta(seconds=1)
 _ANY = 10**9
+#: Ticks of one schedule that one transaction makes in any case.
+_MOST = 1_000
 
 
 class ScheduleRow(NamedTuple):
@@ -66,6 +69,14 @@ class ScheduleRow(NamedTuple):
         return read_definition(self.code, self.edit, self.name)
 
     @property
+    def edited(self) -> Mapping[str, Any]:
+        """What an operator has set; nothing where that cannot be read."""
+        try:
+            return dict(json.loads(self.edit or "{}"))
+        except (TypeError, ValueError):
+            return {}
+
+    @property
     def ticks(self) -> Ticks:
         """Its ticks."""
         return Ticks(self.name, self.definition, self.anchor)
@@ -84,10 +95,12 @@ _MOVED = (
 
 @dataclass(slots=True)
 class MadeTicks:
-    """What a transaction has made: ticks, jobs or workflows, and schedules set aside with why."""
+    """What a transaction has made: ticks, jobs or workflows, and schedules set aside with why; and
+    whether it has left ticks that are due."""
 
     ticks: int = 0
     runs: int = 0
+    is_cut: bool = False
     missed: dict[str, int] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
 
@@ -121,21 +134,22 @@ class _Plan:
 
 
 def make_ticks(
-    unit: Unit, ids: Sequence[int], *, now: datetime, since: datetime, cancelled: set[bytes]
-) -> MadeTicks:
+    unit: Unit, ids: Sequence[int], *, now: datetime, since: datetime, cancelled: set[bytes],
+    most: int,
+) -> MadeTicks:  # fmt: skip
     """Make the ticks of these schedules that are due, and the jobs and workflows of these.
 
     Each schedule is locked; one that another worker has locked is passed over. The key of the row
     of a tick, written in the same transaction, is what makes it happen once.
 
     Args:
-        since: see :func:`hammerflow.schedules.due.due_ticks`.
+        since, most: see :func:`hammerflow.schedules.due.due_ticks`.
         cancelled: earlier runs that were cancelled for the policy ``cancel_old``.
     """
-    made = MadeTicks()
+    made, times = MadeTicks(), (now, since, most)
     instant = unit.database.dialect.instant
     rows = [ScheduleRow.read(row, instant) for row in unit.tx.rows("schedules_take", ids=ids)]
-    plans = [plan for row in rows if (plan := _plan(unit, row, now, since, made)) is not None]
+    plans = [plan for row in rows if (plan := _plan(unit, row, times, made)) is not None]
     known = {run for plan in plans for run in (plan.last_run, plan.earlier_run) if run}
     live = {row[0] for row in unit.tx.rows("runs_live", ids=sorted(known))} if known else set()
     for is_later in (False, True):  # those that come after another schedule see its ticks
@@ -148,18 +162,22 @@ def make_ticks(
 
 
 def _plan(
-    unit: Unit, row: ScheduleRow, now: datetime, since: datetime, made: MadeTicks
+    unit: Unit, row: ScheduleRow, times: tuple[datetime, datetime, int], made: MadeTicks
 ) -> _Plan | None:
     """What is due of a schedule; None if that cannot be computed, and it is set aside."""
+    now, since, most = times
     try:
         if row.next_at is None:
             raise ConfigError("it has no next tick")
         definition, ticks = row.definition, row.ticks
-        due = due_ticks(definition, ticks, row.next_at, now, since)
+        if definition.overlap == "cancel_old":
+            most = _MOST  # all but the last one make no run
+        due = due_ticks(definition, ticks, row.next_at, now, since, most)
     except (ConfigError, ValueError, OverflowError) as error:
         made.troubles[row.name] = str(error)
         unit.tx.run("schedule_move", **_moved(unit, row, trouble=storable(str(error))))
         return None
+    made.is_cut |= due.is_cut
     return _Plan(row, definition, ticks, due, row.last_run, row.earlier_run, set())
 
 

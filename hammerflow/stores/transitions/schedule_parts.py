@@ -1,0 +1,46 @@
+"""Schedule parts: how many ticks one transaction makes, of which schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hammerflow.stores.transitions.schedule_order import definition_of
+from hammerflow.stores.transitions.schedule_ticks import ScheduleRow
+
+__all__ = ["parts_of"]
+
+#: Runs that one transaction makes: jobs, which are inserted by one statement for all of them. What
+#: takes statements of its own, as a workflow or a run behind another one does, counts so often.
+_RUNS, _COSTLY = 200, 20
+
+
+def parts_of(rows: Sequence[ScheduleRow]) -> Iterator[tuple[Sequence[ScheduleRow], int]]:
+    """Due schedules in lists for one transaction each, with how many ticks of each it makes at
+    most. Those that come after another one's tick are last."""
+    part: list[ScheduleRow] = []
+    costs = 0
+    for row in sorted(rows, key=_comes_after):
+        cost = _cost(row)
+        if part and costs + cost > _RUNS:
+            yield part, max(1, _RUNS // costs)
+            part, costs = [], 0
+        part.append(row)
+        costs += cost
+    if part:
+        yield part, max(1, _RUNS // costs)
+
+
+def _comes_after(row: ScheduleRow) -> bool:
+    definition = definition_of(row)
+    return definition is not None and definition.after is not None
+
+
+def _cost(row: ScheduleRow) -> int:
+    """Of one run."""
+    definition = definition_of(row)
+    if definition is None:
+        return 1
+    jobs = definition.call.jobs
+    is_alone = definition.after is None and definition.overlap in ("allow", "skip")
+    is_plain = is_alone and not definition.call.workflows and jobs[0].unique is None
+    return 1 if is_plain else _COSTLY + len(jobs)
