@@ -364,7 +364,7 @@ class Database:
                 if patience is not None and code.kind is ErrorKind.CONTENTION:
                     raise LockedOut(self.dialect.words(error)) from error
                 retries = retries or Retries()
-                if retries.wait(code.kind):
+                if retries.wait(code.kind, repeated=repeated):
                     lost = code.kind is ErrorKind.LOST
                     repeated = repeated or (lost and may_be_committed)
                     continue

@@ -60,17 +60,18 @@ class NameTable:
         """Write again what this process has written and what is no longer in the tables."""
         until = time.monotonic() + BELIEVED
         self._clients.note(tx)
-        if self.queues or self.tasks:
+        known_queues, known_tasks = dict(self.queues), dict(self.tasks)  # threads add to them
+        if known_queues or known_tasks:
             # In the caller's transaction where that is the only writer; see :meth:`register`.
             is_inside = tx is not None and self._database.dialect.one_writer
             rows = tx.rows if is_inside and tx is not None else self._database.rows
-            numbers = sorted({*self.queues, *self.tasks})
+            numbers = sorted({*known_queues, *known_tasks})
             found: set[tuple[str, int]] = set()
             for at in range(0, len(numbers), _PAGE):
                 found.update(rows("names_present", ids=numbers[at : at + _PAGE]))
             self.outbox.believe(sum(bits for what, bits in found if what == "wanted"))
-            queues = [name for i, name in self.queues.items() if ("queue", i) not in found]
-            tasks = [name for i, name in self.tasks.items() if ("task", i) not in found]
+            queues = [name for i, name in known_queues.items() if ("queue", i) not in found]
+            tasks = [name for i, name in known_tasks.items() if ("task", i) not in found]
             if queues or tasks:
                 log.warning(
                     "the names of %d queues and %d tasks were no longer in the database %s (were "

@@ -22,9 +22,18 @@ class Retries:
         self._deadline = time.monotonic() + RETRY_SECONDS
         self._collisions = 0
         self._reconnects = 0
+        self._has_met_itself = False
 
-    def wait(self, kind: ErrorKind) -> bool:
-        """After an error; False where the unit must not run again."""
+    def wait(self, kind: ErrorKind, *, repeated: bool = False) -> bool:
+        """After an error; False where the unit must not run again.
+
+        Args:
+            repeated: an earlier run may have been committed. Then a duplicate may be what that one
+                has written: the server was still at it when this run looked for its rows.
+        """
+        if kind is ErrorKind.DUPLICATE and repeated and not self._has_met_itself:
+            self._has_met_itself = True
+            return True
         if kind is ErrorKind.LOST:
             self._reconnects += 1
             return self._reconnects <= _RECONNECTS

@@ -11,7 +11,7 @@ from typing import Any
 from tests.stores.kit import Desk, open_raw
 from tests.support.waiting import until
 
-__all__ = ["Gate", "Running", "blocked", "running"]
+__all__ = ["Gate", "Running", "blocked", "running", "waiting_for_locks"]
 
 _KEY = 77_001
 
@@ -75,9 +75,14 @@ def running(work: Callable[[], Any]) -> Iterator[Running]:
 
 def blocked(desk: Desk) -> bool:
     """Whether a statement waits for a lock (MariaDB renews this view when left alone for 0.1 s)."""
+    return waiting_for_locks(desk) > 0
+
+
+def waiting_for_locks(desk: Desk) -> int:
+    """How many statements wait for a lock."""
     view = {
         "postgres": "pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database()",
         "mysql": "information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
     }
-    return bool(desk.sql(f"SELECT 1 FROM {view[desk.kind]}"))
+    return len(desk.sql(f"SELECT 1 FROM {view[desk.kind]}"))
