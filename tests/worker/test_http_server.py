@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ import pytest
 from hammerflow.errors import ConfigError
 from hammerflow.urls.listen import LISTEN, listen_address
 from hammerflow.worker.supervisor.http_server import Answer, HttpServer
+from tests.support.waiting import until
 
 Send = Callable[..., bytes]
 
@@ -91,6 +94,24 @@ def test_slow_clients_hold_up_nobody_and_are_cut(server: HttpServer, send: Send)
         client.close()
     assert len(b"".join(iter(lambda: _received(deaf), b""))) < 8 << 20
     deaf.close()
+
+
+def test_without_files_clients_wait(
+    server: HttpServer, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            client.connect(listen_address(server.address))
+            until("it is full", lambda: "can take no client: this process may open" in caplog.text)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        client.sendall(b"GET /ok HTTP/1.1\r\n\r\n")
+        assert b"".join(iter(lambda: client.recv(1 << 16), b"")).endswith(b"fine\n")
+    assert caplog.text.count("can take no client") == 1
 
 
 def _received(client: socket.socket) -> bytes:

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from hammerflow.errors import ConfigError
+from hammerflow.worker.limits import why_refused
 
 __all__ = ["Answer", "HttpServer"]
 
@@ -26,7 +27,7 @@ _MOST = 16
 _BACKLOG = 128
 _LONGEST_HEAD = 8 << 10  # bytes
 _READ = 4 << 10
-_AFTER_ERROR = 1.0  # seconds
+_AFTER_ERROR, _AFTER_REFUSAL = 1.0, 0.1  # seconds
 _END = b"\r\n\r\n"
 
 
@@ -104,7 +105,7 @@ class HttpServer:
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._connections: dict[socket.socket, _HttpClient] = {}  # the oldest first
-        self._is_over = False
+        self._is_over = self._is_exhausted = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -151,6 +152,13 @@ class HttpServer:
             client, _ = self._listener.accept()
         except (BlockingIOError, ConnectionError):
             return
+        except OSError as error:  # of no more files, mostly: the client waits
+            if not self._is_exhausted:
+                log.warning("the HTTP server can take no client: %s", why_refused(error))
+            self._is_exhausted = True
+            time.sleep(_AFTER_REFUSAL)
+            return
+        self._is_exhausted = False
         client.setblocking(False)
         if len(self._connections) >= _MOST:
             self._drop(next(iter(self._connections.values())))
