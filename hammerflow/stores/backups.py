@@ -164,7 +164,7 @@ class Backups:
                 pauses.resume(PauseKind.APP)
             raise
         self._store.names.forget()
-        while self._store.events.relay():  # before new rows of the outbox get the same numbers
+        while self._store.events.relay():  # what was committed before comes first in the log
             pass
         swept = self._store.workers.sweep(lease=lease, poison_limit=poison_limit)
         return Restored(rows, swept.rescued + swept.parked)

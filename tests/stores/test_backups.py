@@ -156,6 +156,25 @@ def test_what_ran_is_lost_and_nothing_starts_before_the_resume(
         copy.check()
 
 
+def test_a_copy_tells_nobody_what_the_original_has_told(desk: Desk, tmp_path: Path) -> None:
+    columns = "name, kind, config, filters, app, wanted, position, state, created_at, term, sent"
+    for state in ("running", "stopped"):
+        values = f"'{state}', 'file', '[]', '[]', 'shop', 1, 5, '{state}', 0, 1, 0, 0"
+        desk.sql(f"INSERT INTO {{sinks}} ({columns}, failures) VALUES ({values})")
+    nothing = "x''" if desk.kind == "sqlite" else "''"
+    for number in (3, 1, 2):
+        values = f"{number}, 0, {number}, {nothing}"
+        desk.sql(f"INSERT INTO {{outbox}} (seq, at, n, pack) VALUES ({values})")
+    create(desk, tmp_path / "file")
+
+    restore(desk, tmp_path / "file", replace=True)
+
+    assert sorted(desk.sql("SELECT name, state FROM {sinks}")) == [
+        ("running", "paused"), ("stopped", "stopped"),
+    ]  # fmt: skip
+    assert desk.count("outbox") == 0 and desk.sql("SELECT position FROM {relay}") == [(6,)]
+
+
 def test_a_restore_needs_an_empty_database_without_workers(desk: Desk, tmp_path: Path) -> None:
     desk.put(desk.job())
     create(desk, tmp_path / "file")
