@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -63,7 +64,7 @@ class OptionTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The nodes of the table."""
         module, _, name = self.arguments[0].partition(":")
-        options = getattr(importlib.import_module(module), name)
+        options = attrgetter(name)(importlib.import_module(module))
         return self.parse_text_to_nodes(option_table(options))
 
 

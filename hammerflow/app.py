@@ -48,6 +48,7 @@ from hammerflow.schedules.options import (
     TaskSchedule,
 )
 from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
+from hammerflow.sinks import app_methods
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
 from hammerflow.tasks.decorators import (
@@ -473,6 +474,9 @@ class Hammerflow:
         filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
 
+    sinks = cached_property(app_methods.declared_sinks)
+    sink = app_methods.declare_sink
+    events = app_methods.read_events
     pause = pausing.pause_by_options
     resume = pausing.resume_by_options
     pauses = pausing.list_pauses

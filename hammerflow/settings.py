@@ -168,6 +168,11 @@ SETTINGS = OptionTable((
         "Whether workers count the jobs of each minute for queue stats, task stats and the web.",
     ),
     Option(
+        "event_retention", _SECONDS, "259200",
+        "How long the log keeps an event that all sinks have got; one that a sink has not got yet "
+        "is kept for a week at least.",
+    ),
+    Option(
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
     Option(
@@ -232,6 +237,7 @@ class Settings:
     retention_cancelled: float | str | None = _LIFETIMES["cancelled"]
     retention_skipped: float | str | None = _LIFETIMES["skipped"]
     statistics: bool = True
+    event_retention: float = 3 * _DAY
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     max_connections: int = 20

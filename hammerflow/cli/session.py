@@ -117,6 +117,11 @@ class Session:
         """The names of the tasks of the app if it is imported."""
         return set(self._app.tasks) if self._app is not None else set()
 
+    @property
+    def declared_sink_code(self) -> frozenset[str]:
+        """What the sinks of the app's code need to be imported, if the app is imported."""
+        return self._app.sinks.code() if self._app is not None else frozenset()
+
     def max_attempts(self, task: str) -> int | None:
         """How many attempts a job of this task has; None if the app is not imported or lacks it."""
         found = self._app.tasks.get(task) if self._app is not None else None

@@ -165,7 +165,8 @@ def _greeting(app: Hammerflow) -> list[Any]:
     tasks = [TaskInfo.of(task).to_plain() for task in app.tasks.values()]
     has_schedules = "schedules" in app.__dict__
     schedules = dict(app.schedules.definitions()) if has_schedules else {}
-    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files(), schedules]
+    sinks = dict(app.sinks.definitions()) if "sinks" in app.__dict__ else {}
+    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files(), schedules, sinks]
 
 
 @dataclass(eq=False)

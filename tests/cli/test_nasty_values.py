@@ -48,6 +48,8 @@ BOUNDS = {
     ("demo",): ("--children", "0"),
     ("spawn", "monitor"): ("--count", "1"),
     ("monitor",): ("--count", "1"),
+    ("event", "tail"): ("--count", "1", "--interval", "0.1"),
+    ("relay",): ("--for", "0"),
 }
 APP = {("job", "enqueue"): ("-A", "shop:app"), ("workflow", "create"): ("-A", "shop:app")}
 SHARED = ("-A", "--database")

@@ -53,6 +53,7 @@ class Greeting(NamedTuple):
     catalog: TaskCatalog
     files: list[Path]  # of the user's modules, for --reload
     schedules: Mapping[str, str]  # definitions by name, as JSON
+    sinks: Mapping[str, str]  # likewise
 
 
 class ForkServerClient:
@@ -216,10 +217,10 @@ def _read_greeting(message: Sequence[Any]) -> Greeting:
     try:
         if message[0] != APP_LOADED:
             raise ValueError(f"an unknown message, {message[0]}")
-        _, name, settings, tasks, files, schedules = message
+        _, name, settings, tasks, files, schedules, sinks = message
         catalog = TaskCatalog([TaskInfo.from_plain(task) for task in tasks])
         paths = [Path(file) for file in files]
-        return Greeting(name, Settings.from_dict(settings), catalog, paths, schedules)
+        return Greeting(name, Settings.from_dict(settings), catalog, paths, schedules, sinks)
     except (LookupError, TypeError, ValueError, HammerflowError) as error:
         raise ConfigError(
             f"the files of hammerflow have changed since this worker started, so that it does not "

@@ -45,6 +45,7 @@ from hammerflow.worker.supervisor.health import complaints_of
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
+from hammerflow.worker.supervisor.relay_process import WorkerRelay
 from hammerflow.worker.supervisor.settler import Settler
 
 __all__ = ["Runtime"]
@@ -122,6 +123,7 @@ class Runtime:
         due: list[Service] = [self._scheduler, self._promoter]
         self._promoter_runner = ServiceRunner("promoter", due, status)
         self._pruner_runner = self._new_pruner_runner()
+        self._relay = WorkerRelay(store, options, greeting, status)
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
@@ -226,8 +228,7 @@ class Runtime:
         )
         services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
         services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
-        services.append(self._request_poller)
-        services.append(ResultExpirer(store, interval=settings.sweep))
+        services += [self._request_poller, ResultExpirer(store, interval=settings.sweep)]
         return ServiceRunner("housekeeper", services, self._database_status)
 
     def start(self, fork_server: ForkServerClient) -> None:
@@ -240,6 +241,7 @@ class Runtime:
             self._queue_poller.tick(now())
             if self._options.burst:  # it runs what is due at its start
                 self._scheduler.tick(now())
+        self._relay.start()  # it declares sinks, before the first claim
         self.pool.use_fork_server(fork_server, self._catalog)
         self.pool.start()
         self._settler.start()
@@ -285,6 +287,7 @@ class Runtime:
             self._schedules = greeting.schedules
             self._scheduler.declare()
             self._promoter_runner.wake(self._scheduler)
+        self._relay.follow(greeting)
         self._catalog = greeting.catalog
         if self._queue_order.add(greeting.catalog.queues):
             self._listen()
@@ -369,6 +372,7 @@ class Runtime:
         runners = self._promoter_runner, self._pruner_runner, self._housekeeping
         for runner in (*runners, self._heartbeat_runner):
             runner.stop(timeout=1.0)
+        self._relay.stop()
         if self._listener is not None:
             self._listener.close()
         try:

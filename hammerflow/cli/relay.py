@@ -1,0 +1,38 @@
+"""``hammerflow relay``: deliver events to the sinks, in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import click
+
+from hammerflow.cli.options import seconds_option, shared
+from hammerflow.cli.session import Session
+from hammerflow.sinks.runner import LogKeeping, RelayRunner
+
+__all__ = ["command"]
+
+
+@click.command("relay")
+@seconds_option("--for", "seconds", help="End after this many seconds [default: no limit].")
+@shared
+def command(session: Session, seconds: float | None) -> None:
+    """Deliver events to the sinks until SIGTERM or Ctrl-C.
+
+    A worker starts such a process itself where there are sinks. Several share the work: one of them
+    moves events to the log, and each sink is served by one. One that ends lets another go on at
+    once; one that was killed is replaced after some seconds.
+    """
+    settings = session.settings
+    with session.store() as store:
+        keeping = LogKeeping.of(settings.event_retention)
+        code = session.declared_sink_code
+        runner = RelayRunner(store, source=settings.namespace, keeping=keeping, code=code)
+
+        def stop(*_: Any) -> None:
+            runner.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        runner.run(seconds)

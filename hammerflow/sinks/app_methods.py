@@ -1,0 +1,95 @@
+"""The methods of an app for events: those that read the log, and those that declare sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from hammerflow.events.event import Event
+    from hammerflow.sinks.declared import DeclaredSinks
+    from hammerflow.stores.store import Store
+
+__all__ = ["declare_sink", "declared_sinks", "read_events"]
+
+
+class _App(Protocol):
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def sinks(self) -> DeclaredSinks: ...
+
+
+def declared_sinks(self: Any) -> DeclaredSinks:
+    """The sinks that the code declares; workers write them to the database."""
+    from hammerflow.sinks.declared import DeclaredSinks
+
+    return DeclaredSinks()
+
+
+def declare_sink(
+    self: _App, name: str, kind: str, *, kinds: Sequence[str] | None = None,
+    queues: Sequence[str] = (), tasks: Sequence[str] = (),
+    min_priority: int | str | None = None, min_duration: float | timedelta | str | None = None,
+    with_headers: Mapping[str, str] | None = None,
+    with_metadata: Mapping[str, str] | None = None, **options: Any,
+) -> None:  # fmt: skip
+    """Declare who gets events: ``app.sink("audit", "file", path="/var/log/jobs.jsonl")``.
+
+    A worker writes it to the database at its start, before it claims, and starts a process that
+    delivers to all sinks.
+
+    Args:
+        name: of the sink.
+        kind: ``none``, ``log``, ``file``, ``http`` ..., or ``module:Class`` of your own.
+        kinds: names of kinds of events, ``job.*`` for all of a noun; by default all but
+            ``job.enqueued`` and ``job.started``.
+        queues: only jobs of these queues; names may hold ``*``.
+        tasks: only jobs of these tasks; likewise.
+        min_priority: 0 to 4, or a name: only jobs of this priority or above.
+        min_duration: seconds that an attempt took at least.
+        with_headers: only jobs with these headers.
+        with_metadata: only workflows and spawners with this in their metadata.
+        options: of the sink. ``${NAME}`` in a text is an environment variable of the worker.
+
+    Raises:
+        ConfigError: the name is taken, or an option is unknown or wrong.
+    """
+    parts = {
+        "kinds": kinds, "queues": queues, "tasks": tasks, "min_priority": min_priority,
+        "min_duration": min_duration, "headers": with_headers, "metadata": with_metadata,
+    }  # fmt: skip
+    self.sinks.add(name, kind, options, parts)
+
+
+def read_events(
+    self: _App, *, after: int | None = None, since: datetime | None = None,
+    kinds: Sequence[str] = ("*",), queues: Sequence[str] = (), tasks: Sequence[str] = (),
+    limit: int | None = None, include: Sequence[str] = (),
+) -> Iterator[Event]:  # fmt: skip
+    """The events of the log, in order; it ends with the last one.
+
+    The log holds the kinds that sinks want; a sink of the kind ``none`` turns it on without
+    anybody to deliver to. Events that retention has removed are told by one of the kind
+    ``log.gap``.
+
+    Args:
+        after: the position of an event: those behind it; by default all that the log holds.
+        since: an aware time: those from then on.
+        kinds, queues, tasks: as for :meth:`sink`.
+        limit: how many at most.
+        include: ``args``, ``result`` or both, to tell these of jobs, too.
+
+    Raises:
+        ConfigError: a kind does not exist.
+    """
+    from hammerflow.events.filter import EventFilter
+    from hammerflow.sinks.reader import EventReader
+
+    wanted = EventFilter.of(kinds=kinds, queues=queues, tasks=tasks)
+    reader = EventReader(self.store, wanted, include=include)
+    if since is not None:
+        after = self.store.events.position_at(since.timestamp())
+    return reader.read(self.store.events.first() - 1 if after is None else after, limit=limit)

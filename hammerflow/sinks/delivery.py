@@ -1,0 +1,293 @@
+"""Delivery: one sink's events from the log, batch by batch, and its cursor behind them."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from hammerflow.errors import ConfigError
+from hammerflow.events.envelope import (
+    EVENT_TYPE,
+    attributes_of,
+    cloud_event,
+    event_id,
+    to_json,
+)
+from hammerflow.events.event import Event
+from hammerflow.events.kinds import EventKind
+from hammerflow.events.record import LoggedRecord
+from hammerflow.sinks.base import Message, Refused, Report, Sink
+from hammerflow.sinks.reader import gap_event
+from hammerflow.sinks.registry import encoder, open_sink
+from hammerflow.stores.event_bodies import EventBodies
+from hammerflow.stores.sinks import HOLD, SinkHold, SinkRow
+from hammerflow.stores.store import Store
+
+__all__ = ["Delivery"]
+
+log = logging.getLogger("hammerflow.sinks")
+
+#: Seconds between the first two tries after an error; they double from try to try.
+_FIRST_PAUSE = 0.5
+#: Seconds after which a holder shows that it lives while nothing is to be sent.
+_SIGN = HOLD / 3
+#: Seconds for which it believes that the sink was neither paused nor rewound.
+_SURE = 1.0
+
+
+@dataclass(eq=False)
+class Delivery:
+    """Delivers to one sink, from one thread, for as long as this process holds it.
+
+    The cursor is moved after the acknowledgement: who dies in between leaves events that are sent
+    again. It is moved to the end of those that were delivered or refused without a hole; what was
+    delivered behind a hole is remembered, and not sent again by this process.
+
+    Args:
+        holder: the number of this process.
+        source: the app's namespace, in the ids of events.
+    """
+
+    store: Store
+    row: SinkRow
+    _: KW_ONLY
+    holder: int
+    source: str
+    _hold: SinkHold | None = field(init=False, default=None)
+    _sink: Sink | None = field(init=False, default=None)
+    _done: set[int] = field(init=False, default_factory=set)  # delivered behind a hole
+    _refused: dict[int, str] = field(init=False, default_factory=dict)
+    _failures: int = field(init=False, default=0)
+    _signed_at: float = field(init=False, default=0.0)
+    _retry_at: float = field(init=False, default=0.0)
+    _take_at: float = field(init=False, default=0.0)
+    _identity: Mapping[int, tuple[int, bytes]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        config = self.row.config
+        self._bodies = EventBodies(self.store.database, self.store.names, config.get("include", ()))
+        self._batch = int(config.get("batch", 500))
+        self._key = str(config.get("key", "job"))
+        self._longest = float(config.get("backoff", 60.0))
+        self._encoding = str(config.get("encoding", "cloudevents"))
+
+    def step(self) -> float:
+        """Deliver the next batch.
+
+        Returns:
+            Seconds until the next call: 0 while there is more, else how long an idle or failing
+            sink may rest. A ring of new events may come before.
+        """
+        if self._hold is None and not self._take():
+            return max(self._take_at - time.monotonic(), 0.0)
+        hold = self._hold
+        assert hold is not None
+        try:
+            if (wait := self._retry_at - time.monotonic()) > 0:
+                return min(wait, self._rest(hold))
+            return self._deliver(hold)
+        except ConfigError as error:
+            self.store.sinks.stop(hold, str(error))
+            log.error("sink %s is stopped: %s", self.row.name, error)
+            self.close(give=False)
+            return self._longest
+        except Exception as error:  # noqa: BLE001 - a border: what a sink or its driver raises
+            self._close_sink()
+            return self._note_failure(hold, error)
+
+    def close(self, *, give: bool = True) -> None:
+        """End: close the sink, and let another process take it."""
+        self._close_sink()
+        hold, self._hold = self._hold, None
+        if give and hold is not None:
+            self.store.sinks.give(hold)
+
+    # -- steps
+
+    def _take(self) -> bool:
+        if time.monotonic() < self._take_at:
+            return False
+        self._take_at = time.monotonic() + _SIGN
+        self._hold = self.store.sinks.take(self.row.name, self.holder)
+        self._done.clear()
+        self._refused.clear()
+        self._signed_at = time.monotonic()
+        return self._hold is not None
+
+    def _deliver(self, hold: SinkHold) -> float:
+        page = self.store.events.read(hold.position, limit=self._batch)
+        if page.gap is not None:
+            return self._announce_gap(hold, page.gap)
+        if not page.records:
+            return self._rest(hold)
+        messages, refused = self._messages(page.records)
+        self._refused |= refused
+        self._check_poison(refused)
+        todo = [m for m in messages if m.position not in self._done | self._refused.keys()]
+        error = self._send(hold, todo) if todo else ""
+        if error is None:
+            return 0.0
+        wanted = {m.position for m in messages} | refused.keys()
+        reached, sent = self._reached(hold.position, page.after, wanted)
+        if reached > hold.position and not self._advance(hold, reached, sent, messages):
+            return 0.0
+        if error:
+            raise _Undelivered(error)
+        self._failures = 0
+        return 0.0
+
+    def _send(self, hold: SinkHold, messages: Sequence[Message]) -> str | None:
+        """Send what is left of a page; why not all of it was delivered, empty if it was. None if
+        the sink was taken away while it was opened."""
+        if self._sink is None:
+            sink = open_sink(self.row.name, self.row.kind, self.row.config)
+            sink.open()
+            self._sink = sink
+        if time.monotonic() - self._signed_at > _SURE and not self._renew(hold):
+            return None
+        report: Report = self._sink.send(messages)
+        self._done |= report.delivered
+        self._check_poison(report.refused)
+        self._refused |= report.refused
+        settled = report.delivered | report.refused.keys()
+        missing = [m for m in messages if m.position not in settled]
+        return (report.error or "it has not acknowledged all events") if missing else ""
+
+    def _check_poison(self, refused: Mapping[int, str]) -> None:
+        if refused and self.row.config.get("on_poison", "park") == "stop":
+            position, reason = min(refused.items())
+            raise ConfigError(f"it refuses the event {position}: {reason}")
+
+    def _reached(self, start: int, end: int, wanted: set[int]) -> tuple[int, int]:
+        """The last position up to which nothing is left to send, and how many were delivered."""
+        settled = self._done | self._refused.keys()
+        missing = sorted(position for position in wanted if position not in settled)
+        reached = missing[0] - 1 if missing else end
+        sent = sum(start < position <= reached for position in self._done & wanted)
+        return reached, sent
+
+    def _advance(
+        self, hold: SinkHold, reached: int, sent: int, messages: Sequence[Message]
+    ) -> bool:
+        """Move the cursor behind what was delivered; False if the sink is not ours any more."""
+        bodies = {m.position: m for m in messages}
+        parked = []
+        for position in sorted(p for p in self._refused if p <= reached):
+            message = bodies.get(position)
+            text = message.body.decode("utf-8", "replace") if message is not None else ""
+            kind, id_ = self._identity[position]
+            parked.append((position, kind, id_, self._refused[position], text))
+        new = self.store.sinks.advance(hold, reached, sent, parked)
+        for position, *_, error, _text in parked:
+            log.error(
+                "sink %s refuses the event %d, which is parked: %s", hold.name, position, error
+            )
+        self._done = {p for p in self._done if p > reached}
+        self._refused = {p: e for p, e in self._refused.items() if p > reached}
+        if new is None:
+            self.close(give=False)
+            return False
+        self._hold, self._signed_at = new, time.monotonic()
+        return True
+
+    def _messages(
+        self, records: Sequence[LoggedRecord]
+    ) -> tuple[Sequence[Message], Mapping[int, str]]:
+        """The messages of the events that the filter passes; and why others cannot be encoded."""
+        wanted = [
+            r
+            for r in records
+            if not isinstance(r.kind, EventKind) or r.kind in self.row.filters.kinds
+        ]
+        self._identity = {r.position: (int(r.kind), r.id) for r in wanted}
+        messages: list[Message] = []
+        refused: dict[int, str] = {}
+        for event in self._bodies.render(wanted):
+            if not self.row.filters.wants(event):
+                continue
+            try:
+                messages.append(self._message(event))
+            except Exception as error:  # noqa: BLE001 - a border: the user's encode=
+                refused[event.position] = f"it cannot be encoded: {type(error).__name__}: {error}"
+        return messages, refused
+
+    def _message(self, event: Event) -> Message:
+        key = event.key(self._key)
+        attributes = attributes_of(event, self.source, key)
+        body, content_type = self._body(event, key)
+        return Message(event, event_id(event, self.source), key, body, content_type, attributes)
+
+    def _body(self, event: Event, key: str) -> tuple[bytes, str]:
+        path = self.row.config.get("encode")
+        if path:
+            encode: Callable[[Event], Any] = encoder(str(path))
+            body = encode(event)
+            if not isinstance(body, bytes):
+                raise Refused(f"encode= must return bytes, not {type(body).__name__}")
+            return body, "application/octet-stream"
+        if self._encoding == "cloudevents":
+            return to_json(cloud_event(event, self.source, key)), EVENT_TYPE
+        if self._encoding == "binary":
+            return to_json(dict(event.data)), "application/json"
+        return to_json(event.to_plain()), "application/json"
+
+    def _announce_gap(self, hold: SinkHold, gap: tuple[int, int]) -> float:
+        """Tell the sink which positions it will never get, then go on behind them."""
+        first, last = gap
+        log.error(
+            "sink %s: the events %d to %d were removed before it had got them",
+            hold.name,
+            first,
+            last,
+        )
+        self.store.sinks.note_gap(hold, gap)
+        event = gap_event(first, last, name=hold.name)
+        self._identity = {last: (int(EventKind.LOG_GAP), bytes(16))}
+        message = self._message(event)
+        error = self._send(hold, [message])
+        if error:
+            raise _Undelivered(error)
+        if error is not None:
+            self._advance(hold, last, 1, [message])
+        return 0.0
+
+    def _rest(self, hold: SinkHold) -> float:
+        if time.monotonic() - self._signed_at > _SIGN:
+            self._renew(hold)
+        return _SIGN / 2
+
+    def _renew(self, hold: SinkHold) -> bool:
+        if not self.store.sinks.renew(hold):
+            self.close(give=False)
+            return False
+        self._signed_at = time.monotonic()
+        return True
+
+    def _note_failure(self, hold: SinkHold, error: Exception) -> float:
+        text = str(error) if isinstance(error, _Undelivered) else f"{type(error).__name__}: {error}"
+        if self._failures == 0:
+            log.warning(
+                "sink %s does not take events, which are kept and sent again: %s", hold.name, text
+            )
+        self._failures += 1
+        if not self.store.sinks.fail(hold, text):
+            self.close(give=False)
+            return 0.0
+        self._signed_at = time.monotonic()
+        pause = min(self._longest, _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20))
+        pause *= random.uniform(0.75, 1.0)
+        self._retry_at = self._signed_at + pause
+        return min(pause, _SIGN)
+
+    def _close_sink(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.close()
+
+
+class _Undelivered(Exception):
+    """A part of a batch was not acknowledged."""

@@ -1,0 +1,207 @@
+"""RelayRunner: moves events to the log and delivers them to the sinks, a thread for each sink."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+
+from hammerflow.errors import ConfigError, StoreUnavailable
+from hammerflow.ids import worker_number
+from hammerflow.sinks.delivery import Delivery
+from hammerflow.sinks.registry import code_of
+from hammerflow.stores.sinks import SinkRow
+from hammerflow.stores.store import Store
+
+__all__ = ["LogKeeping", "RelayRunner"]
+
+log = logging.getLogger("hammerflow.sinks")
+
+#: Seconds for which a relay holds its turn, and between two readings of the table of sinks.
+_HOLD, _READ = 10.0, 2.0
+#: Seconds between two checks of an idle outbox, at least and at most.
+_LEAST, _MOST = 0.02, 0.5
+_AFTER_ERROR = 2.0
+_PRUNE = 60.0
+_WEEK = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeeping:
+    """How long the log keeps its events.
+
+    Attributes:
+        age: seconds; older events go, but none that a sink has not got.
+        most: events that stay, whatever their age; likewise.
+        hard_age: seconds after which events go even if a sink has not got them: it is told the gap.
+    """
+
+    age: float = 3 * 86_400.0
+    most: int = 10_000_000
+    hard_age: float = _WEEK
+
+    @classmethod
+    def of(cls, age: float) -> LogKeeping:
+        """For an age in seconds; a sink that is behind has a week at least."""
+        return cls(age=age, hard_age=max(age, _WEEK))
+
+
+@dataclass(eq=False)
+class RelayRunner:
+    """One process that relays; any number may run, and share the sinks.
+
+    Args:
+        source: the app's namespace, in the ids of events.
+        keeping: retention of the log.
+        code: classes and functions (``module:name``) that the app's code names for its sinks.
+            Others are never imported, whatever a row says, and such sinks are left to a relay that
+            knows them.
+    """
+
+    store: Store
+    _: KW_ONLY
+    source: str
+    keeping: LogKeeping = field(default_factory=LogKeeping)
+    code: frozenset[str] = frozenset()
+    number: int = field(default_factory=worker_number)
+    _stopping: threading.Event = field(init=False, default_factory=threading.Event)
+    _unknown: set[str] = field(init=False, default_factory=set)
+    _threads: dict[str, _SinkThread] = field(init=False, default_factory=dict)
+    _head: int = field(init=False, default=-1)
+    _read_at: float = field(init=False, default=0.0)
+    _prune_at: float = field(init=False, default=0.0)
+    _turn_until: float = field(init=False, default=0.0)
+    _is_mine: bool = field(init=False, default=False)
+
+    def run(self, seconds: float | None = None) -> None:
+        """Relay until :meth:`stop`, or for some seconds."""
+        pause = _LEAST
+        until = float("inf") if seconds is None else time.monotonic() + seconds
+        while not self._stopping.wait(pause) and time.monotonic() < until:
+            try:
+                pause = min(pause * 2, _MOST) if not self.step() else _LEAST
+            except StoreUnavailable as error:
+                log.warning("the relay waits for the database: %s", error)
+                pause = _AFTER_ERROR
+            except Exception:  # a border: it must go on
+                log.exception("the relay failed")
+                pause = _AFTER_ERROR
+        self._end()
+
+    def stop(self) -> None:
+        """Let :meth:`run` end; from any thread, or a handler of a signal."""
+        self._stopping.set()
+
+    def step(self) -> bool:
+        """Move what was committed, and wake the sinks; whether there was anything."""
+        now = time.monotonic()
+        moved = 0
+        if now >= self._turn_until:
+            self._turn_until = now + _HOLD / 3
+            self._is_mine = self.store.events.take_turn(self.number, _HOLD)
+        if self._is_mine:
+            moved = self.store.events.relay()
+        if now >= self._read_at:
+            self._read_at = now + _READ
+            self._follow_sinks(self.store.sinks.list())
+        head = self.store.events.head()
+        if head != self._head:
+            self._head = head
+            for thread in self._threads.values():
+                thread.wake()
+            return True
+        if self._is_mine and now >= self._prune_at:
+            self._prune_at = now + _PRUNE
+            self.prune()
+        return moved > 0
+
+    def prune(self) -> None:
+        """Remove old events from the log."""
+        clock, floor = self.store.clock(), self.store.sinks.floor()
+        keeping = self.keeping
+        while removed := self.store.events.prune(
+            before=clock - keeping.age, beyond=keeping.most,
+            floor=self._head if floor is None else floor, hard_before=clock - keeping.hard_age,
+        ):  # fmt: skip
+            log.info("removed the events up to %d from the log", removed)
+
+    def _follow_sinks(self, rows: Sequence[SinkRow]) -> None:
+        """Start a thread for each sink that runs, and end those of others."""
+        running = {row.name: row for row in rows if row.state == "running" and self._knows(row)}
+        for name, thread in list(self._threads.items()):
+            row = running.get(name)
+            if row is None or (row.kind, row.config, row.filters) != thread.settings:
+                thread.stop()
+                del self._threads[name]
+        for name, row in running.items():
+            if name not in self._threads:
+                thread = _SinkThread(row, partial(self._delivery, row))
+                self._threads[name] = thread
+                thread.start()
+
+    def _knows(self, row: SinkRow) -> bool:
+        unknown = code_of(row.kind, row.config) - self.code
+        if unknown and row.name not in self._unknown:
+            log.error(
+                "sink %s needs %s, which the code of this app does not name: it is left to another "
+                "relay", row.name, ", ".join(sorted(unknown)),
+            )  # fmt: skip
+            self._unknown.add(row.name)
+        return not unknown
+
+    def _delivery(self, row: SinkRow) -> Delivery:
+        return Delivery(self.store, row, holder=self.number, source=self.source)
+
+    def _end(self) -> None:
+        for thread in self._threads.values():
+            thread.stop()
+        for thread in self._threads.values():
+            thread.join(_HOLD)
+        try:
+            self.store.events.give_turn(self.number)
+        except StoreUnavailable as error:
+            log.debug("could not give the turn away: %s", error)
+
+
+class _SinkThread(threading.Thread):
+    """Delivers to one sink until it is stopped."""
+
+    def __init__(self, row: SinkRow, make: Callable[[], Delivery]) -> None:
+        super().__init__(name=f"sink {row.name}", daemon=True)
+        self.settings = row.kind, row.config, row.filters
+        self._sink_name = row.name
+        self._make = make
+        self._woken = threading.Event()
+        self._is_over = False
+
+    def wake(self) -> None:
+        """There are new events."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End after the batch under way."""
+        self._is_over = True
+        self._woken.set()
+
+    def run(self) -> None:
+        delivery = self._make()
+        pause = 0.0
+        while not self._is_over:
+            if pause:
+                self._woken.wait(pause)
+                self._woken.clear()
+            try:
+                pause = delivery.step()
+            except (StoreUnavailable, ConfigError) as error:
+                log.warning("sink %s waits: %s", self._sink_name, error)
+                pause = _AFTER_ERROR
+            except Exception:  # a border: one sink must not end the others
+                log.exception("sink %s failed", self._sink_name)
+                pause = _AFTER_ERROR
+        try:
+            delivery.close()
+        except StoreUnavailable as error:
+            log.debug("sink %s could not be given away: %s", self._sink_name, error)

@@ -1,0 +1,47 @@
+"""The relay process of a worker: delivers events until the worker closes its standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from hammerflow.settings import Settings
+from hammerflow.sinks.runner import LogKeeping, RelayRunner
+from hammerflow.stores import open_store
+from hammerflow.worker import logs
+from hammerflow.worker.processes import set_title
+
+__all__ = ["main"]
+
+
+def main(given: Mapping[str, Any]) -> None:
+    """Run the relay.
+
+    Args:
+        given: ``settings`` of the worker as a dict; ``log_format`` and ``log_level``; ``code``
+            is that of :class:`RelayRunner`.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the worker ends it, after its jobs
+    settings = Settings.from_dict(given["settings"])
+    set_title("relay")
+    logs.configure(given["log_format"], given["log_level"])
+    with contextlib.closing(open_store(settings)) as store:
+        keeping = LogKeeping.of(settings.event_retention)
+        code = frozenset(given["code"])
+        runner = RelayRunner(store, source=settings.namespace, keeping=keeping, code=code)
+        threading.Thread(target=_stop_at_end, args=(runner,), daemon=True).start()
+        runner.run()
+
+
+def _stop_at_end(runner: RelayRunner) -> None:
+    """Stop once the worker is gone, however that has ended."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(sys.stdin.fileno(), 4_096):
+            pass
+    runner.stop()

@@ -1,0 +1,57 @@
+"""The relay process of a worker: it delivers while there are sinks, and ends with the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import textwrap
+from pathlib import Path
+
+from tests.acceptance.kit import Shop
+from tests.support.waiting import until
+
+APP = """
+from hammerflow import Hammerflow
+
+app = Hammerflow("shop")
+app.sink("audit", "file", path={path!r}, kinds=["job.completed"], tasks=["audited.*"])
+
+@app.task
+def add(x, y):
+    return x + y
+"""
+
+
+def relays_of(pid: int) -> list[int]:
+    """The relay processes that a worker has started, from any of its threads."""
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for text in lists for child in text.split()]
+    return [
+        child
+        for child in children
+        if "hammerflow.worker.relay" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
+
+
+def test_the_code_declares_a_sink_and_its_relay_is_replaced(sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    path = shop.folder / "events.jsonl"
+    (shop.folder / "audited.py").write_text(textwrap.dedent(APP).format(path=str(path)))
+
+    def lines() -> list[str]:
+        return path.read_text("utf-8").splitlines() if path.exists() else []
+
+    with shop.worker(app="audited:app", path=shop.folder) as worker:
+        until("it is declared", lambda: bool(shop.client.store.sinks.list()))
+        assert shop.client.store.sinks.get("audit").app == "shop"
+        shop.client.store.names.outbox.refresh()
+        shop.client.signature("audited.add", [1, 2]).delay()
+        until("it is delivered", lambda: len(lines()) == 1)
+        assert json.loads(lines()[0])["data"]["task"] == "audited.add"
+        [relay] = relays_of(worker.pid)
+        os.kill(relay, signal.SIGKILL)
+        shop.client.signature("audited.add", [3, 4]).delay()
+        until("another one delivers", lambda: len(lines()) == 2, timeout=60)
+        [relay] = relays_of(worker.pid)
+    until("it ends with the worker", lambda: not Path(f"/proc/{relay}").exists())
