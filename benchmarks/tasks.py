@@ -17,6 +17,16 @@ def noop(x: int) -> None:
 
 
 @app.task
+def plain() -> None:
+    """Nothing, beside jobs of :func:`limited`."""
+
+
+@app.task
+def limited() -> None:
+    """Nothing, under a limit that the figure sets."""
+
+
+@app.task
 def count(x: int) -> None:
     """One increment in Redis, so that each framework proves its work at the same price."""
     _redis().incr("bench:done")

@@ -21,12 +21,12 @@ from hammerflow.text import plain_text
 
 __all__ = [
     "FIRST_LANE", "MAX_RUNNING", "RATE", "Limit", "Rate", "key_id", "key_of", "lane_of",
-    "order_of", "queue_limit", "span_of",
+    "order_of", "order_of_lane", "queue_limit", "span_of",
 ]  # fmt: skip
 
 #: Orders from here on are lanes.
 FIRST_LANE = 8
-_BITS = 56
+_BITS = 60  # hammerflow/stores/sql/common/limits.sql has the mask, too
 _KEYS = (1 << _BITS) - 1
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"([0-9]{1,7})/([smhd])(?: burst ([0-9]{1,7}))?", re.ASCII)
@@ -117,6 +117,11 @@ def lane_of(key: int, priority: int) -> int:
 def key_of(lane: int) -> int:
     """The number of the key of a lane."""
     return lane & _KEYS
+
+
+def order_of_lane(lane: int) -> int:
+    """The order of the jobs of a lane, which is 4 - priority."""
+    return lane >> _BITS
 
 
 def span_of(order: int) -> tuple[int, int]:

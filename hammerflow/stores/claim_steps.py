@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -14,9 +15,12 @@ __all__ = [
     "claim_named",
     "read_claimed",
     "take",
-    "take_lanes",
     "take_lanes_in_steps",
 ]
+
+
+#: Lanes that SQLite claims from one by one: each is a range, and there is no way to a server.
+_FEW_LANES = 4
 
 
 def claim_in_steps(
@@ -79,20 +83,24 @@ def take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, Any]) -> boo
     return True
 
 
-def take_lanes(tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int) -> list[Claimed]:
-    """Claim up to ``n`` jobs of lanes, from each lane up to its own number, by one statement."""
-    lanes, numbers = list(counts), list(counts.values())
-    rows = tx.rows("claim_lanes", lanes=lanes, counts=numbers, n=n, **wanted)
-    return [*map(Claimed._make, rows)]
-
-
 def take_lanes_in_steps(
-    tx: Tx, wanted: dict[str, Any], counts: dict[int, int], n: int
-) -> list[Claimed]:
-    """The same, lane by lane."""
-    claimed: list[Claimed] = []
+    tx: Tx, wanted: dict[str, Any], lanes: Sequence[tuple[int, bytes, int]], n: int
+) -> list[tuple[int, Claimed]]:
+    """Claim up to ``n`` jobs of lanes, each up to its own number.
+
+    Args:
+        lanes: (lane, its first job, number) of each; no first job where it may hold several tasks.
+
+    Returns:
+        (lane, job) of each.
+    """
+    of_one_task = {lane: (first, count) for lane, first, count in lanes if first}
+    claimed: list[tuple[int, Claimed]] = []
+    if len(of_one_task) > (_FEW_LANES if tx.has("leases_take_through") else 1):
+        claimed = _take_heads(tx, wanted, of_one_task, n)
+        lanes = [lane for lane in lanes if not lane[1]]
     place = {"queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"]}
-    for lane, count in counts.items():
+    for lane, _, count in lanes:
         left = min(count, n - len(claimed))
         if left < 1:
             break
@@ -102,5 +110,34 @@ def take_lanes_in_steps(
             ids = [job.id for job in jobs]
             if not _take_first(tx, wanted["worker_id"], wanted["task_ids"], ids, named):
                 break  # the first lane: once a lane is taken, pauses wait for this transaction
-        claimed += jobs
+        claimed += [(lane, job) for job in jobs]
     return claimed
+
+
+def _take_heads(
+    tx: Tx, wanted: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int
+) -> list[tuple[int, Claimed]]:
+    """Claim from several lanes at once, from each as many as from the others."""
+    place = {"queue_id": wanted["queue_id"]}
+    depth = min(max(count for _, count in lanes.values()), -(-n // len(lanes)))
+    firsts = sorted(first for first, _ in lanes.values())
+    found: dict[bytes, int] = {}
+    counts: Counter[int] = Counter()
+    for lane, job_id in tx.rows("lane_heads", firsts=firsts, depth=depth, **place):
+        counts[lane] += 1
+        if counts[lane] <= lanes[lane][1] and len(found) < n:
+            found[job_id] = lane
+    if not found:
+        return []
+    ids = sorted(found)
+    claimed, version = read_claimed(
+        tx, tx.rows("claim_heads", ids=ids, task_ids=wanted["task_ids"], **place)
+    )
+    if not claimed:
+        return []
+    taken = [job.id for job in claimed]
+    values = {"worker_id": wanted["worker_id"], "version": version}
+    if not tx.run("leases_take_lanes", ids=taken, **values, **place):
+        return []
+    tx.run("ready_delete_lanes", ids=taken, **place)
+    return [(found[job.id], job) for job in claimed]

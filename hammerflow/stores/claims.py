@@ -26,7 +26,6 @@ from hammerflow.stores.aging import (
 from hammerflow.stores.claim_steps import (
     claim_in_steps,
     claim_named,
-    take_lanes,
     take_lanes_in_steps,
 )
 from hammerflow.stores.database import Database, Tx
@@ -177,7 +176,7 @@ class Claims:
         self._scans: dict[tuple[int, int], _Scan] = {}
         self._clock = _DatabaseClock(database)
         self._strays = Strays(database, thresholds.stray)
-        self._lanes = Lanes(database, outbox, take_lanes if self._in_one else take_lanes_in_steps)
+        self._lanes = Lanes(database, outbox, take_lanes_in_steps)
         self._turns: dict[tuple[int, int], _Turn] = {}
         self._aged = AgedParts(database)
         self._shares: defaultdict[tuple[int, int], Shares[int]] = defaultdict(Shares)
@@ -221,6 +220,11 @@ class Claims:
             place = {**wanted, "task_ids": outside}
             return self._claim_plain(key, place, limit, rule, thorough=False) if outside else []
         lanes.collect(key, wanted, thorough=thorough)
+        if not outside and not rule.is_weighted:
+            found = lanes.claim(key, wanted, limit, _ORDERS)
+            if not found:
+                lanes.end(key, others=0.0)
+            return sorted(found, key=_order)
         turn = self._turns.setdefault(key, _Turn())
         turn.is_lanes = not turn.is_lanes
         if rule.is_weighted:
@@ -428,7 +432,8 @@ class Claims:
     ) -> list[Claimed]:
         orders, numbers = list(counts), list(counts.values())
         if not self._in_one:
-            return take_lanes_in_steps(tx, wanted, dict(counts), sum(numbers))
+            places = [(order, b"", number) for order, number in counts.items()]
+            return [job for _, job in take_lanes_in_steps(tx, wanted, places, sum(numbers))]
         marks = [bookmarks[order] for order in orders]
         values = {"priority_orders": orders, "bookmarks": marks, "counts": numbers}
         return [*map(Claimed._make, tx.rows("claim_counts", **values, **wanted))]

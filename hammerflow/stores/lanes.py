@@ -11,16 +11,17 @@ key in ``limit_keys`` is locked while its jobs are claimed, and holds when the n
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.limit import key_id, key_of, lane_of, queue_limit, span_of
+from hammerflow.jobs.limit import key_id, key_of, lane_of, order_of_lane, queue_limit, span_of
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.outbox import Outbox
 
@@ -28,8 +29,8 @@ __all__ = ["Lanes", "Take", "note_started"]
 
 #: Seconds for which a process believes what limits there are.
 _KNOWN = 0.5
-#: Lanes that one claim looks at, for each priority.
-_WINDOW = 250
+#: Lanes that one claim looks at, for each priority; fewer where the last one has found enough.
+_WINDOW, _NARROW = 250, 32
 #: Rows of ``ready`` that a search for jobs of limited tasks outside of lanes reads.
 _SEARCH = 1_000
 #: Seconds between two searches, and until a claim tries lanes again whose places are all in use.
@@ -40,10 +41,28 @@ _SOON = 0.02
 _REST = 10
 #: Seconds by which a start may come before its time: what a clock of floats cannot tell apart.
 _EPSILON = 1e-6
+_NO_LIMIT = 1_000_000
 _ORDERS = range(5)
 
-#: Claims up to ``n`` jobs of lanes, each up to its own number: (tx, wanted, {lane: number}, n).
-Take: TypeAlias = Callable[[Tx, dict[str, Any], dict[int, int], int], list[Claimed]]
+
+class _Lane(NamedTuple):
+    """A lane that holds jobs, when it was read."""
+
+    number: int
+    first: bytes  # its first job
+    key: int  # 0: it has no limit
+    free: int  # how many of its jobs may start
+
+    @property
+    def order(self) -> int:
+        return order_of_lane(self.number)
+
+
+#: Claims up to ``n`` jobs of lanes in steps, each up to its own number:
+#: (tx, wanted, [(lane, its first job, number)], n).
+Take: TypeAlias = Callable[
+    [Tx, dict[str, Any], Sequence[tuple[int, bytes, int]], int], list[tuple[int, Claimed]]
+]
 
 
 class _Key(NamedTuple):
@@ -55,20 +74,23 @@ class _Key(NamedTuple):
     spacing: float | None
     burst: int | None
     max_running: int | None
+    running: int
 
-    def free(self, running: int) -> int:
+    @property
+    def free(self) -> int:
         """How many jobs may start now."""
-        most = 1_000_000 if self.max_running is None else self.max_running - running
+        most = _NO_LIMIT if self.max_running is None else self.max_running - self.running
         if self.spacing is not None and self.burst is not None:
             left = self.burst * self.spacing - max(self.ahead, 0.0)
             most = min(most, int((left + _EPSILON) / self.spacing))
         return max(most, 0)
 
-    def wait(self, running: int) -> float | None:
+    @property
+    def wait(self) -> float | None:
         """Seconds after which a job may be free to start; None if that takes a new limit."""
         if self.max_running == 0:
             return None
-        if self.max_running is not None and running >= self.max_running:
+        if self.max_running is not None and self.running >= self.max_running:
             return _AGAIN
         if self.spacing is None or self.burst is None:
             return _SOON
@@ -85,6 +107,9 @@ class _Round:
     rest_until: float = 0.0  # lanes that hold nothing to claim take their share of the time only
     search_at: float = 0.0
     searched: dict[int, bytes] = field(default_factory=dict)  # by order: the next id to search from
+    is_wide: bool = False  # it has held more lanes than one claim looks at
+    width: int = 2  # lanes that one claim tries at first
+    window: int = _WINDOW  # lanes that one claim looks at
 
 
 class Lanes:
@@ -98,19 +123,20 @@ class Lanes:
         self._database = database
         self._outbox = outbox
         self._take = take
-        self._known: set[int] = set()
+        self._in_one = "claim_lanes" in database.dialect.statements
+        self._known: dict[int, tuple[float | None, int | None, int | None]] = {}
         self._until = 0.0
         self._rounds: dict[tuple[int, int], _Round] = {}
 
-    def known(self, *, afresh: bool = False) -> set[int]:
+    def known(self, *, afresh: bool = False) -> Collection[int]:
         """The numbers of all limits; mostly none, and then nothing here costs anything."""
         now = time.monotonic()
         if now >= self._until or afresh:
-            known = self._database.column("limits_known")
-            self._known = {number for number in known if number >= 0}
-            self._outbox.believe(sum(-number for number in known if number < 0))
+            rows = self._database.rows("limits_known")
+            self._known = {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] >= 0}
+            self._outbox.believe(sum(-row[0] for row in rows if row[0] < 0))
             self._until = now + _KNOWN
-        return self._known
+        return self._known.keys()
 
     def begin(self, key: tuple[int, int], *, thorough: bool) -> bool:
         """Forget what the last claim of this queue has met; False while its lanes rest."""
@@ -144,139 +170,186 @@ class Lanes:
         claimed: list[Claimed] = []
         if not orders:
             return claimed
+        round_, shared = self._rounds[key], self._shared(wanted)
         after, end = span_of(orders[0])[0], span_of(orders[-1])[1]
-        while len(claimed) < limit:
-            first = self._lanes(wanted, after, end, 1)
-            if not first:
-                break
-            order = first[0][0] >> 56
-            claimed += self._claim_order(self._rounds[key], wanted, order, limit - len(claimed))
-            after = span_of(order)[1] - 1
+        while len(claimed) < limit and after < end:
+            lanes, after = self._lanes(round_, wanted, after, end)
+            open_ = self._open(round_, wanted, lanes, shared) if lanes else []
+            claimed += self._claim_open(round_, wanted, open_, limit - len(claimed), shared)
         return claimed
 
     def orders(self, wanted: dict[str, Any]) -> set[int]:
         """The orders that hold jobs in lanes."""
         spans = {order: span_of(order) for order in _ORDERS}
-        return {
-            order for order, (after, end) in spans.items() if self._lanes(wanted, after, end, 1)
-        }
+        return {order for order, (after, end) in spans.items() if self._read(wanted, after, end, 1)}
 
     def _lanes(
+        self, round_: _Round, wanted: dict[str, Any], after: int, end: int
+    ) -> tuple[list[tuple[Any, ...]], int]:
+        """Lanes that hold jobs, in the order of their turns, and behind which to read on.
+
+        Those of all priorities, where they are few; else those of the best one.
+        """
+        window = round_.window
+        rows = self._read(wanted, after, end, 1 if round_.is_wide else window)
+        if not rows:
+            return [], end
+        order = order_of_lane(rows[0][0])
+        start, stop = span_of(order)
+        if len(rows) < window and not round_.is_wide:
+            turns = [(order_of_lane(row[0]), row) for row in rows]
+            cursors = round_.cursors
+            # sort() keeps the order of the lanes among those that have had their turn, or have not
+            turns.sort(key=lambda turn: (turn[0], turn[1][0] <= cursors.get(turn[0], -1)))
+            return [row for _, row in turns], end
+        cursor = round_.cursors.get(order, start)
+        rows = self._read(wanted, cursor, stop, window)
+        if len(rows) < window and cursor > start:
+            rows += self._read(wanted, start, cursor + 1, window - len(rows))
+        round_.is_wide = len(rows) == window
+        if round_.is_wide:
+            round_.waits.append(_SOON)
+        return rows, stop - 1
+
+    def _read(
         self, wanted: dict[str, Any], after: int, until: int, most: int
-    ) -> list[tuple[int, bytes]]:
-        """(lane, its first job) of up to ``most`` lanes that hold jobs."""
+    ) -> list[tuple[Any, ...]]:
         place = {"queue_id": wanted["queue_id"], "after": after, "until": until}
         return self._database.rows("lanes", most=most, **place)
 
-    def _claim_order(
-        self, round_: _Round, wanted: dict[str, Any], order: int, limit: int
-    ) -> list[Claimed]:
-        """Claim from the next lanes of one order, behind those that had their turn."""
-        start, end = span_of(order)
-        cursor = round_.cursors.get(order, start)
-        found = self._lanes(wanted, cursor, end, _WINDOW)
-        if len(found) < _WINDOW and cursor > start:
-            found += self._lanes(wanted, start, cursor + 1, _WINDOW - len(found))
-        lanes = dict(found)
-        if not lanes:
+    def _open(
+        self, round_: _Round, wanted: dict[str, Any], rows: list[tuple[Any, ...]], shared: int
+    ) -> list[_Lane]:
+        """The lanes from which jobs may start; notes how many seconds others may take."""
+        if shared and (key := self._shared_key(wanted, shared)) and not key.free:
+            round_.waits += [] if key.wait is None else [key.wait]
             return []
-        shared = self._shared(wanted)
-        keys = self._keys([*map(key_of, lanes), *shared])
-        missing = {lane: job for lane, job in lanes.items() if key_of(lane) not in keys}
-        if missing:
-            self._add_keys(wanted["queue_id"], missing)
-            keys |= self._keys(list(map(key_of, missing)))
-        open_, waits = self._open(wanted, lanes, keys)
-        chosen = open_[:limit]
-        claimed = self._claim_lanes(wanted, chosen, limit) if chosen else []
-        is_whole = len(found) < _WINDOW
-        if chosen and (claimed or len(chosen) < len(open_)):
-            round_.cursors[order] = chosen[-1]
-        elif not is_whole:
-            round_.cursors[order] = found[-1][0]
-        if not is_whole or open_:
-            waits.append(_SOON)
-        round_.waits += waits
+        served = {*wanted["task_ids"], queue_limit(wanted["queue_id"])}
+        missing = {row[0]: row[1] for row in rows if row[2] is None}
+        added = self._add_keys(wanted["queue_id"], missing) if missing else {}
+        open_: list[_Lane] = []
+        tried: set[int] = set()
+        for lane, first, known, ahead, running in rows:
+            id_ = key_of(lane)
+            limit_id = added.get(id_, 0) if known is None else known
+            if limit_id not in served:
+                continue
+            limit = self._known.get(limit_id, (None, None, None))
+            key = _Key(id_, limit_id, ahead or 0.0, *limit, running=running or 0)
+            if key.free:
+                open_.append(_Lane(lane, first, id_, key.free))
+            elif id_ not in tried and (wait := key.wait) is not None:
+                round_.waits.append(wait)
+            tried.add(id_)
+        if open_:
+            round_.waits.append(_SOON)
+        elif round_.is_wide:  # the next window comes next
+            round_.cursors[order_of_lane(rows[-1][0])] = rows[-1][0]
+        return open_
+
+    def _claim_open(
+        self, round_: _Round, wanted: dict[str, Any], lanes: list[_Lane], limit: int, shared: int
+    ) -> list[Claimed]:
+        """Claim from lanes in their order: from a few first, from more where these do not do."""
+        claimed: list[Claimed] = []
+        at, width = 0, round_.width
+        while at < len(lanes) and len(claimed) < limit:
+            left = limit - len(claimed)
+            places = itertools.accumulate(lane.free for lane in lanes[at:])
+            enough = next((n for n, free in enumerate(places, 1) if free >= left), len(lanes))
+            chosen = lanes[at : at + max(width, enough)]
+            found = self._claim_lanes(wanted, chosen, left, shared)
+            claimed += [job for _, job in found]
+            numbers = {lane for lane, _ in found}
+            for lane in [lane for lane in chosen if lane.number in numbers] or chosen:
+                round_.cursors[lane.order] = lane.number
+            at += len(chosen)
+            width *= 4
+        is_enough = len(claimed) == limit
+        is_first_try = width == 4 * round_.width
+        if lanes:
+            round_.width = max(2, round_.width * 3 // 4) if is_first_try else min(at, _WINDOW)
+        round_.window = max(_NARROW, min(2 * at, _WINDOW)) if is_enough else _WINDOW
         return claimed
 
-    def _keys(self, ids: Sequence[int], tx: Tx | None = None) -> dict[int, _Key]:
-        rows = self._database.rows if tx is None else tx.rows
-        return {row[0]: _Key(*row) for row in rows("limit_keys_read", ids=sorted(ids))}
-
-    def _add_keys(self, queue_id: int, missing: dict[int, bytes]) -> None:
-        """Write the rows of keys that no claim has met before."""
+    def _add_keys(self, queue_id: int, missing: dict[int, bytes]) -> dict[int, int]:
+        """Write the rows of keys that no claim has met before: their limits."""
         jobs = self._database.rows("lane_keys", ids=sorted(missing.values()))
         names = {job_id: (task_id, key or "") for job_id, task_id, key in jobs}
         of_queue = queue_limit(queue_id)
-        rows = []
+        rows = set()
         for lane, job_id in missing.items():
             number = key_of(lane)
             if number == key_id(of_queue, ""):
-                rows.append((number, of_queue, ""))
+                rows.add((number, of_queue, ""))
             elif job_id in names:
-                rows.append((number, *names[job_id]))
+                rows.add((number, *names[job_id]))
         if rows:
-            self._database.unit(lambda tx: tx.many("limit_keys_insert", sorted(rows)))
+            insert = sorted(rows)
+            self._database.unit(lambda tx: tx.many("limit_keys_insert", insert))
+        return {number: limit_id for number, limit_id, _ in rows}
 
-    def _open(
-        self, wanted: dict[str, Any], lanes: dict[int, bytes], keys: dict[int, _Key]
-    ) -> tuple[list[int], list[float]]:
-        """The lanes from which jobs may start, and seconds until others may follow."""
-        served = {*wanted["task_ids"], queue_limit(wanted["queue_id"])}
-        running = _running(self._database.rows)
-        open_: list[int] = []
-        waits: list[float] = []
-        for shared in self._shared(wanted) & keys.keys():
-            count = self._database.column("limit_running_in", queue_id=wanted["queue_id"])[0]
-            if not keys[shared].free(count):
-                wait = keys[shared].wait(count)
-                return [], [] if wait is None else [wait]
-        for lane in lanes:
-            key = keys.get(key_of(lane))
-            if key is None or key.limit_id not in served:
-                continue
-            if key.free(running[key.id]):
-                open_.append(lane)
-            elif (wait := key.wait(running[key.id])) is not None:
-                waits.append(wait)
-        return open_, waits
+    def _shared_key(self, wanted: dict[str, Any], shared: int) -> _Key | None:
+        found = self._database.rows("limit_keys_read", ids=[shared])
+        count = self._database.column("limit_running_in", queue_id=wanted["queue_id"])[0]
+        return _Key(*found[0])._replace(running=int(count)) if found else None
 
     def _claim_lanes(
-        self, wanted: dict[str, Any], lanes: Sequence[int], limit: int
-    ) -> list[Claimed]:
+        self, wanted: dict[str, Any], lanes: Sequence[_Lane], limit: int, shared: int
+    ) -> list[tuple[int, Claimed]]:
         """Claim from these lanes what all limits of each job allow, or leave it as it is.
 
         The keys are locked first, in the order of their numbers; those that another claim has
         locked are passed over, so nobody waits.
         """
-        shared, queue_id = self._shared(wanted), wanted["queue_id"]
+        if shared:
+            rows = [(shared, queue_limit(wanted["queue_id"]), "")]
+            self._database.unit(lambda tx: tx.many("limit_keys_insert", rows))
+        locks = sorted({lane.key for lane in lanes if lane.key} | ({shared} if shared else set()))
+        if self._in_one:
+            values = {
+                "lanes": [lane.number for lane in lanes], "keys": [lane.key for lane in lanes],
+                "counts": [min(lane.free, limit) for lane in lanes],
+                "locks": locks, "shared": shared, "n": limit,
+            }  # fmt: skip
 
-        def work(tx: Tx) -> list[Claimed]:
+            def claim(tx: Tx) -> list[tuple[int, Claimed]]:
+                rows = tx.rows("claim_lanes", **values, **wanted)
+                claimed = [(row[0], Claimed._make(row[1:])) for row in rows]
+                note_started(self._outbox, tx, [job for _, job in claimed])
+                return claimed
+
+            return self._database.unit(claim, single=not wants_started(self._outbox))
+
+        def steps(tx: Tx) -> list[tuple[int, Claimed]]:
+            if not self._database.dialect.one_writer:
+                locks[:] = [row[0] for row in tx.rows("limit_keys_lock", ids=locks)]
+            keys = {row[0]: _Key(*row) for row in tx.rows("limit_keys_read", ids=locks)}
+            most = limit
             if shared:
-                rows = [(id_, queue_limit(queue_id), "") for id_ in shared]
-                tx.many("limit_keys_insert", rows)
-            ids = shared | set(map(key_of, lanes))
-            locked = [row[0] for row in tx.rows("limit_keys_lock", ids=sorted(ids))]
-            if not locked or not shared <= set(locked):
-                return []
-            keys, running, most = self._keys(locked, tx), _running(tx.rows), limit
-            for id_ in shared:
-                running[id_] = int(tx.rows("limit_running_in", queue_id=queue_id)[0][0])
-                most = min(most, keys[id_].free(running[id_]))
-            free = {id_: min(key.free(running[id_]), most) for id_, key in keys.items()}
-            counts = {lane: n for lane in lanes if (n := free.get(key_of(lane), 0))}
-            claimed = self._take(tx, wanted, counts, most) if counts else []
-            if claimed and any(key.spacing is not None for key in keys.values()):
-                _start(tx, claimed, keys, shared)
-            note_started(self._outbox, tx, claimed)
+                if shared not in keys:
+                    return []
+                count = int(tx.rows("limit_running_in", queue_id=wanted["queue_id"])[0][0])
+                keys[shared] = keys[shared]._replace(running=count)
+                most = min(most, keys[shared].free)
+            free = {id_: key.free for id_, key in keys.items()}
+            chosen = []
+            for lane in lanes:
+                if count := min(free.get(lane.key, 0), lane.free, most):
+                    free[lane.key] -= count
+                    first = b"" if lane.key == shared else lane.first  # jobs of several tasks
+                    chosen.append((lane.number, first, count))
+            claimed = self._take(tx, wanted, chosen, most) if chosen else []
+            _start(tx, claimed, keys, shared)
+            note_started(self._outbox, tx, [job for _, job in claimed])
             return claimed
 
-        return self._database.unit(work)
+        return self._database.unit(steps)
 
-    def _shared(self, wanted: dict[str, Any]) -> set[int]:
-        """The key of the queue's own limit, if it has one, which holds for all of its lanes."""
+    def _shared(self, wanted: dict[str, Any]) -> int:
+        """The key of the queue's own limit, which holds for all of its lanes; 0 without one."""
         of_queue = queue_limit(wanted["queue_id"])
-        return {key_id(of_queue, "")} if of_queue in self._known else set()
+        return key_id(of_queue, "") if of_queue in self._known else 0
 
     # -- jobs that are not in a lane yet
 
@@ -320,30 +393,32 @@ class Lanes:
         return self._database.unit(lambda tx: _move(tx, lane, ids, place))
 
 
+def wants_started(outbox: Outbox) -> bool:
+    """Whether a sink wants the events of jobs that are claimed."""
+    return bool(outbox.wanted >> EventKind.JOB_STARTED & 1)
+
+
 def note_started(outbox: Outbox, tx: Tx, claimed: Sequence[Claimed]) -> None:
     """Write the events of jobs that are claimed, if a sink wants them."""
-    if claimed and outbox.wanted >> EventKind.JOB_STARTED & 1:
+    if claimed and wants_started(outbox):
         started = [Record(EventKind.JOB_STARTED, j.id, j.lease, j.attempt) for j in claimed]
         outbox.write(tx, started)
 
 
-def _running(rows: Callable[..., list[tuple[Any, ...]]]) -> Counter[int]:
-    """The jobs that run, by the numbers of their keys."""
-    running: Counter[int] = Counter()
-    for lane, count in rows("limit_running"):
-        running[key_of(lane)] += count
-    return running
-
-
-def _start(tx: Tx, claimed: Sequence[Claimed], keys: dict[int, _Key], shared: set[int]) -> None:
+def _start(
+    tx: Tx, claimed: Sequence[tuple[int, Claimed]], keys: dict[int, _Key], shared: int
+) -> None:
     """Note in the keys when the next jobs may start."""
-    started: Counter[int] = Counter()
-    for lane, count in tx.rows("limit_started", ids=sorted(job.id for job in claimed)):
-        started[key_of(lane)] += count
-    started.update(dict.fromkeys(shared, len(claimed)))
-    for id_, count in sorted(started.items()):
-        if (key := keys.get(id_)) and key.spacing is not None:
-            tx.run("limit_key_start", id=id_, seconds=count * key.spacing)
+    started = Counter(key_of(lane) for lane, _ in claimed)
+    if shared:
+        started[shared] = len(claimed)
+    rows = [
+        (id_, count * spacing)
+        for id_, count in sorted(started.items())
+        if count and id_ in keys and (spacing := keys[id_].spacing) is not None
+    ]
+    if rows:
+        tx.many("limit_keys_start", rows)
 
 
 def _move(tx: Tx, lane: int, ids: list[bytes], place: dict[str, int]) -> int:

@@ -18,7 +18,7 @@ import pytest
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.outcome import Completed
 from hammerflow.stores.database import Tx
-from tests.stores.backlog import BACKLOG, ENDED, analyze, fill, key
+from tests.stores.backlog import BACKLOG, ENDED, IN_FLIGHT, analyze, fill, key
 from tests.stores.kit import Desk, desk_at, failed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("servers"), pytest.mark.timeout(3600)]
@@ -155,6 +155,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "dead_parked": {"n": 20},
     "expires_again": {"ids": some("d")},
     "replay_ids": {"operation_id": IDS[0], "after": bytes(16), "n": 20},
+    "lanes": {"queue_id": name_id("q"), "after": -1, "until": 1 << 62, "most": 20},
     "dependencies_states": {"id": some("w")[3], "workflow_id": key("f", 7), "parent": IDS[0]},
 }  # fmt: skip
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
@@ -169,6 +170,10 @@ MYSQL: dict[str, dict[str, Any]] = {
         "first": bytes(16),
         "end": b"\xff" * 16,
     },
+    "claim_heads": {**CLAIM, "ids": some("r")},
+    "lane_heads": {"queue_id": name_id("q"), "firsts": some("r"), "depth": 20},
+    "leases_take_lanes": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
+    "ready_delete_lanes": {**PLACE, "ids": some("r")},
     "leases_take": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
     "ready_lock": {**PLACE, "ids": some("r")},
     "leases_lock": {"worker_id": 9, "ids": some("l")},
@@ -176,11 +181,15 @@ MYSQL: dict[str, dict[str, Any]] = {
     "scheduled_delete": {"ids": some("s")},
 }
 SQLITE: dict[str, dict[str, Any]] = {
+    "leases_take_lanes": {**PLACE, "worker_id": 1, "ids": some("r")},
+    "ready_delete_lanes": {**PLACE, "ids": some("r")},
     "claim_read": CLAIM,
     "claim_part": {
         **CLAIM, **PLACE, "n": 5, "since": 0.0, "until": 1e12, "first": bytes(16),
         "end": b"\xff" * 16,
     },
+    "claim_heads": {**CLAIM, "ids": some("r")},
+    "lane_heads": {"queue_id": name_id("q"), "firsts": some("r"), "depth": 20},
     "leases_take_through": {
         **PLACE, "worker_id": 1, "last": key("r", 100), "task_ids": [name_id("t")],
     },
@@ -204,6 +213,10 @@ POSTGRES: dict[str, dict[str, Any]] = {
         "queue_id": name_id("q"), "task_ids": [name_id("t")], "worker_id": 1,
         "priority_orders": [0, 2, 4], "bookmarks": [bytes(16)] * 3, "counts": [3, 2, 1],
     },
+    "claim_lanes": {
+        **CLAIM, "lanes": [2, 3], "keys": [0, 0], "counts": [5, 5], "locks": [9], "shared": 0,
+        "n": 5, "worker_id": 1,
+    },
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,
         "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "is_whole": True,
@@ -217,6 +230,8 @@ POSTGRES: dict[str, dict[str, Any]] = {
 MOST_PAGES = 150
 MOST_ROWS = 3_000
 MOST_THOUSANDS = 20  # of instructions of SQLite's machine; a scan takes three or more for each row
+#: These count running jobs by key, for which MariaDB has no index that leaves out the other jobs.
+COUNTS = ("lanes",)
 #: These walk the leases on SQLite, which has no index by worker: they are as many as one host runs.
 WALKS = ("worker_leases", "leases_of_worker", "lease_cancels")
 
@@ -273,8 +288,9 @@ def test_mariadb_reads_few_rows(migrated_database: Callable[[str], str]) -> None
                 cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
                 reads = {key: int(value) for key, value in cursor.fetchall()}
             own.connection.rollback()
-            assert sum(reads.values()) < MOST_ROWS, (name, reads)
-            return sum(reads.values())
+            count = sum(reads.values()) - (IN_FLIGHT if name in COUNTS else 0)
+            assert count < MOST_ROWS, (name, reads)
+            return count
 
         statements = {name: _wide(values) for name, values in {**STATEMENTS, **MYSQL}.items()}
         _check(desk, statements, rows_of, "rows")

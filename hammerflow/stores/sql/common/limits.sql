@@ -4,6 +4,16 @@
 -- macro: order
 COALESCE(@.lane, 4 - @.priority)
 
+-- The number of a lane's key: what is below the priority.
+-- macro: key_of
+(@ & 1152921504606846975)
+
+-- macro: join_next
+JOIN
+
+-- macro: running_by_key
+SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
+
 -- name: jobs_insert_limited
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, parent_id, root_id,
                     depth, spawn_index, dependent_id, unique_key, trace, workflow_id, awaits, flags,
@@ -16,10 +26,10 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
 
 -- The numbers of all limits; and, below 0, the kinds of events that sinks want.
 -- name: limits_known
-SELECT id
+SELECT id, spacing, burst, max_running
 FROM {limits}
 UNION ALL
-SELECT -wanted
+SELECT -wanted, NULL, NULL, NULL
 FROM {relay}
 WHERE wanted > 0
 
@@ -57,9 +67,16 @@ SET tat = {epoch} + :ahead::float8
 WHERE limit_id = :id::bigint
   AND tat > {epoch} + :ahead::float8
 
--- The lanes of a queue that hold ready jobs, and the first job of each: one step down the key for each
--- lane, however many jobs it has.
--- name: lanes
+-- The lanes of a queue that hold ready jobs: the first job of each, how far ahead the next start on time of
+-- its key is, and how many of that key run. One step down the key for each lane, however many jobs it has.
+-- macro: key_facts
+(SELECT k.limit_id FROM {limit_keys} k {by_primary} WHERE k.id = {key_of:lane}),
+       (SELECT k.tat - {epoch} FROM {limit_keys} k {by_primary} WHERE k.id = {key_of:lane}), s.n
+
+-- macro: running_of_lane
+LEFT JOIN ({running_by_key}) s ON s.id = {key_of:lane}
+
+-- macro: walked_lanes
 WITH RECURSIVE found (lane, n) AS (
   SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
           WHERE r.queue_id = :queue_id::bigint
@@ -73,12 +90,33 @@ WITH RECURSIVE found (lane, n) AS (
             AND r.priority_order < :until::bigint
           ORDER BY r.priority_order LIMIT 1), n + 1
   FROM found WHERE found.lane IS NOT NULL AND n < :most::integer)
+-- name: lanes
+{walked_lanes}
 SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
                 WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
-                ORDER BY r.job_id LIMIT 1)
+                ORDER BY r.job_id LIMIT 1),
+       {key_facts}
 FROM found f
+{running_of_lane}
 WHERE f.lane IS NOT NULL
 ORDER BY f.lane
+
+-- Of several lanes each: the first :depth jobs, from its first one on, which another claim may have taken.
+-- name: lane_heads
+WITH RECURSIVE found (lane, job_id, n) AS (
+  SELECT r.priority_order, r.job_id, 1
+  FROM {jobs} j {by_primary}
+  {join_next} {ready} r {by_primary} ON r.queue_id = :queue_id::bigint AND r.priority_order = j.lane AND r.job_id = j.id
+  WHERE j.id IN (:firsts*uuid)
+  UNION ALL
+  SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
+                  WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id > f.job_id
+                  ORDER BY r.job_id LIMIT 1), f.n + 1
+  FROM found f WHERE f.job_id IS NOT NULL AND f.n < :depth::integer)
+SELECT lane, job_id
+FROM found
+WHERE job_id IS NOT NULL
+ORDER BY n, job_id
 
 -- name: lane_keys
 SELECT id, task_id, limit_key
@@ -91,9 +129,10 @@ VALUES (:id::bigint, :limit_id::bigint, :name::text, 0)
 ON CONFLICT DO NOTHING
 
 -- name: limit_keys_read
-SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running
+SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running, COALESCE(s.n, 0)
 FROM {limit_keys} k {by_primary}
 LEFT JOIN {limits} m ON m.id = k.limit_id
+LEFT JOIN ({running_by_key}) s ON s.id = k.id
 WHERE k.id IN (:ids*bigint)
 
 -- name: limit_keys_lock
@@ -114,17 +153,13 @@ SELECT count(*)
 FROM {leases}
 WHERE queue_id = :queue_id::bigint
 
--- name: limit_started
-SELECT priority_order, count(*)
-FROM {leases}
-WHERE job_id IN (:ids*uuid)
-GROUP BY priority_order
-
--- By a clock that is not before the start that was just written.
--- name: limit_key_start
-UPDATE {limit_keys}
-SET tat = CASE WHEN tat > {epoch} THEN tat ELSE {epoch} END + :seconds::float8
-WHERE id = :id::bigint
+-- When the next jobs of these keys may start: :seconds later, by a clock that is not before the start that
+-- was just written.
+-- name: limit_keys_start
+INSERT INTO {limit_keys} (id, limit_id, name, tat)
+VALUES (:id::bigint, 0, '', :seconds::float8)
+ON CONFLICT (id) DO UPDATE
+SET tat = CASE WHEN {limit_keys}.tat > {epoch} THEN {limit_keys}.tat ELSE {epoch} END + excluded.tat
 
 -- name: unlaned
 {lane_from_bound}

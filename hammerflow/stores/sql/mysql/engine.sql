@@ -29,6 +29,11 @@ INSERT INTO {limit_keys} (id, limit_id, name, tat)
 VALUES (:id::bigint, :limit_id::bigint, :name::text, 0)
 ON DUPLICATE KEY UPDATE {limit_keys}.id = {limit_keys}.id
 
+-- name: limit_keys_start
+INSERT INTO {limit_keys} (id, limit_id, name, tat)
+VALUES (:id::bigint, 0, '', :seconds::float8)
+ON DUPLICATE KEY UPDATE tat = GREATEST({limit_keys}.tat, {epoch}) + VALUES(tat)
+
 -- name: unique_insert
 INSERT INTO {unique_keys} (ukey, job_id)
 VALUES (:ukey::text, :job_id::uuid)
@@ -68,6 +73,13 @@ WHERE ukey IN (:ukeys*text)
 INSERT INTO {progress} (job_id, at, fraction, note)
 VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
+
+-- macro: join_next
+STRAIGHT_JOIN
+
+-- A number with a sign, as the index has them.
+-- macro: key_of
+CAST(@ & 1152921504606846975 AS SIGNED)
 
 -- How many pauses there were, below zero while nothing is paused.
 -- macro: version_of
@@ -146,6 +158,53 @@ ORDER BY r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
+-- MariaDB takes no bound for a range from an outer row: each step of a recursion would read the queue from its
+-- start. It takes one from a variable. MySQL has no such blocks outside of procedures.
+-- name: lanes
+/*!80000 {walked_lanes}
+SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
+                WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
+                ORDER BY r.job_id LIMIT 1),
+       {key_facts}
+FROM found f
+{running_of_lane}
+WHERE f.lane IS NOT NULL
+ORDER BY f.lane */
+/*M! BEGIN NOT ATOMIC
+  DECLARE at_lane BIGINT DEFAULT :after::bigint;
+  DECLARE first_job BINARY(16);
+  DECLARE n INTEGER DEFAULT 0;
+  DECLARE lanes LONGTEXT DEFAULT '';
+  DECLARE CONTINUE HANDLER FOR NOT FOUND SET at_lane = NULL;
+  walk: WHILE n < :most::integer DO
+    SELECT r.priority_order, r.job_id INTO at_lane, first_job
+    FROM {ready} r {by_primary}
+    WHERE r.queue_id = :queue_id::bigint AND r.priority_order > at_lane AND r.priority_order < :until::bigint
+    ORDER BY r.priority_order, r.job_id LIMIT 1;
+    IF at_lane IS NULL THEN LEAVE walk; END IF;
+    SET lanes = CONCAT(lanes, IF(n, ',', ''), '["', at_lane, '","', HEX(first_job), '"]'), n = n + 1;
+  END WHILE;
+  SELECT f.lane, UNHEX(f.job), {key_facts}
+  FROM JSON_TABLE(CONCAT('[', lanes, ']'), '$[*]' COLUMNS (lane BIGINT PATH '$[0]', job CHAR(32) PATH '$[1]')) f
+  {running_of_lane}
+  ORDER BY f.lane;
+END */
+
+-- Claims jobs of several lanes, which have been read before.
+-- name: claim_heads
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
+       j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0), {pause_version}
+FROM {jobs} j FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = :queue_id::bigint
+  AND r.priority_order = j.lane
+  AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid)
+  AND r.task_id IN (:task_ids*bigint)
+  {unpaused}
+ORDER BY j.id
+FOR UPDATE SKIP LOCKED
+
 -- name: claim_named
 {claimable}
   {unpaused}
@@ -182,6 +241,25 @@ FROM {ready} /*M! FORCE INDEX (PRIMARY) */
 WHERE queue_id = :queue_id::bigint
   AND priority_order = :priority_order::bigint
   AND job_id IN (:ids*uuid)
+
+-- The same for jobs of several lanes.
+-- name: leases_take_lanes
+INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
+SELECT r.job_id, r.lease + 1, r.attempt + 1, :worker_id::bigint, r.queue_id, r.priority_order, r.task_id, {now}
+FROM {jobs} j FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = :queue_id::bigint
+  AND r.priority_order = j.lane
+  AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid)
+  AND {locked_version} = :version::integer
+
+-- name: ready_delete_lanes
+DELETE r
+FROM {jobs} j FORCE INDEX (PRIMARY)
+STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = :queue_id::bigint
+  AND r.priority_order = j.lane
+  AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid)
 
 -- name: leases_lock
 SELECT job_id, lease, cancel, flags, CAST(started_at AS CHAR)

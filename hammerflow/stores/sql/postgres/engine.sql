@@ -23,6 +23,9 @@ logged AS (
   INSERT INTO {outbox} (at, n, pack) SELECT {epoch}, 1, :pack::bytea FROM job)
 {ready_of_job}
 
+-- macro: epoch_of_start
+extract(epoch from {now})::float8
+
 -- macro: picked_to_leases
 gone AS (
   DELETE FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
@@ -30,10 +33,14 @@ gone AS (
 held AS (
   INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
   SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now} FROM gone
-  RETURNING job_id, lease, attempt)
-SELECT uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
+  RETURNING job_id, lease, attempt, priority_order)
+
+-- macro: held_columns
+uuid_send(held.job_id), held.lease, held.attempt, j.task_id, j.queue_id, j.priority, j.args,
        j.options, j.headers, uuid_send(j.parent_id), uuid_send(j.root_id), j.depth, j.spawn_index,
        uuid_send(j.dependent_id), j.unique_key, j.trace, uuid_send(j.workflow_id), j.flags, j.expired
+
+-- macro: held_jobs
 FROM held
 CROSS JOIN LATERAL (
   SELECT *, COALESCE(expires_at <= {now}, false) AS expired FROM {jobs} WHERE id = held.job_id LIMIT 1) j
@@ -53,6 +60,8 @@ WITH picked AS MATERIALIZED (
   WHERE NOT {is_paused}
   LIMIT :n::bigint),
 {picked_to_leases}
+SELECT {held_columns}
+{held_jobs}
 
 -- The same, but of each priority up to its own number: for weighted priorities.
 -- name: claim_counts
@@ -66,6 +75,8 @@ WITH picked AS MATERIALIZED (
     ORDER BY c.job_id LIMIT p.n FOR UPDATE SKIP LOCKED) r
   WHERE NOT {is_paused}),
 {picked_to_leases}
+SELECT {held_columns}
+{held_jobs}
 
 -- The same in parts of priorities: jobs that have been ready since a time in a span.
 -- name: claim_parts
@@ -84,19 +95,67 @@ WITH picked AS MATERIALIZED (
   WHERE NOT {is_paused}
   LIMIT :n::bigint),
 {picked_to_leases}
+SELECT {held_columns}
+{held_jobs}
 
--- Claims from lanes of jobs with a limit, the first lanes first: of each up to its own number.
+-- Claims from lanes, the first lanes first: of each up to its own number, and no more than its key allows.
+-- The keys are locked first, in the order of their numbers; those that another claim has locked are passed
+-- over. This statement sees what had committed when it began: so a key counts only if no claim of it has
+-- committed since, which its version tells, as a locked row is read as it is now.
+-- :shared is the key of the queue's own limit, or 0. Parameters whose values would change the planner's
+-- estimates come out of a subquery: else it would plan each claim again, which costs as much as a claim.
 -- name: claim_lanes
-WITH picked AS MATERIALIZED (
-  SELECT r.at FROM unnest(:lanes::bigint[], :counts::bigint[]) AS p(lane, n)
+WITH given AS MATERIALIZED (SELECT :shared::bigint AS shared),
+wanted AS MATERIALIZED (
+  SELECT * FROM unnest((SELECT :lanes::bigint[]), (SELECT :keys::bigint[]), (SELECT :counts::bigint[]))
+    WITH ORDINALITY AS w(lane, key, n, at)),
+locked AS MATERIALIZED (
+  SELECT id, limit_id, tat, version FROM {limit_keys} WHERE id = ANY((SELECT :locks::bigint[])::bigint[]) ORDER BY id
+  FOR UPDATE SKIP LOCKED),
+running AS MATERIALIZED (
+  SELECT id, n FROM ({running_by_key}) s WHERE id <> (SELECT shared FROM given)
+  UNION ALL
+  SELECT shared, (SELECT count(*) FROM {leases} WHERE queue_id = :queue_id::bigint) FROM given WHERE shared <> 0),
+free AS MATERIALIZED (
+  SELECT k.id, m.spacing, greatest(least(
+    CASE WHEN m.max_running IS NULL THEN 1000000 ELSE m.max_running - COALESCE(s.n, 0) END,
+    CASE WHEN m.spacing IS NULL THEN 1000000
+         ELSE floor((m.burst * m.spacing - greatest(k.tat - {epoch_of_start}, 0) + 1e-6) / m.spacing) END), 0)::bigint AS n
+  FROM locked k
+  LEFT JOIN {limits} m ON m.id = k.limit_id
+  LEFT JOIN running s ON s.id = k.id
+  WHERE EXISTS (SELECT 1 FROM {limit_keys} c WHERE c.id = k.id AND c.version = k.version)),
+allowed AS MATERIALIZED (
+  SELECT w.lane, w.key, greatest(least(w.n, f.n - COALESCE(
+    sum(w.n) OVER (PARTITION BY w.key ORDER BY w.at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)), 0)::bigint AS n
+  FROM wanted w
+  JOIN (SELECT id, n FROM free UNION ALL SELECT 0, 1000000) f ON f.id = w.key
+  ORDER BY w.at),
+picked AS MATERIALIZED (
+  SELECT r.at FROM allowed a
   CROSS JOIN LATERAL (
     SELECT c.ctid AS at FROM {ready} c
-    WHERE c.queue_id = :queue_id::bigint AND c.priority_order = p.lane AND c.task_id = ANY(:task_ids::bigint[])
+    WHERE c.queue_id = :queue_id::bigint AND c.priority_order = a.lane AND c.task_id = ANY(:task_ids::bigint[])
       AND c.task_id <> ALL(ARRAY({paused_tasks}))
-    ORDER BY c.job_id LIMIT p.n FOR UPDATE SKIP LOCKED) r
+    ORDER BY c.job_id LIMIT a.n FOR UPDATE SKIP LOCKED) r
   WHERE NOT {is_paused}
-  LIMIT :n::bigint),
-{picked_to_leases}
+  LIMIT (SELECT CASE WHEN shared = 0 THEN :n::bigint
+                     ELSE least(:n::bigint, COALESCE((SELECT n FROM free WHERE id = shared), 0)) END FROM given)),
+{picked_to_leases},
+started AS (
+  SELECT a.key AS id, count(*) AS n FROM gone JOIN allowed a ON a.lane = gone.priority_order
+  WHERE a.key <> 0 AND a.key <> (SELECT shared FROM given)
+  GROUP BY a.key
+  UNION ALL
+  SELECT shared, (SELECT count(*) FROM gone) FROM given WHERE shared <> 0),
+noted AS (
+  UPDATE {limit_keys} k
+  SET version = k.version + 1,
+      tat = CASE WHEN f.spacing IS NULL THEN k.tat ELSE greatest(k.tat, {epoch}) + s.n * f.spacing END
+  FROM started s JOIN free f ON f.id = s.id
+  WHERE k.id = s.id)
+SELECT held.priority_order, {held_columns}
+{held_jobs}
 
 -- Claims these jobs of one lane.
 -- name: claim_named
@@ -108,6 +167,8 @@ WITH picked AS MATERIALIZED (
     LIMIT 1 FOR UPDATE SKIP LOCKED) h
   WHERE NOT {is_paused}),
 {picked_to_leases}
+SELECT {held_columns}
+{held_jobs}
 
 -- The fence and the ends of a batch: a lease that is not ours any more writes nothing.
 -- Unless the settle is whole, a lease with flags is left to a second, whole settle: something has

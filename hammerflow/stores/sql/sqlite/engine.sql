@@ -29,6 +29,9 @@ WHERE r.queue_id = :queue_id::bigint
 ORDER BY r.priority_order, r.job_id
 LIMIT :n::bigint
 
+-- macro: join_next
+CROSS JOIN
+
 -- name: claim_lane
 {claimable}
   AND r.priority_order = :lane::bigint
@@ -44,6 +47,31 @@ LIMIT :n::bigint
            ELSE r.ready_at >= :since::float8 AND r.ready_at < :until::float8 END
 ORDER BY r.job_id
 LIMIT :n::bigint
+
+-- Jobs of several lanes, which have been read before.
+-- name: claim_heads
+SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
+       j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,
+       j.workflow_id, j.flags, COALESCE(j.expires_at <= {now}, 0)
+FROM {jobs} j
+CROSS JOIN {ready} r ON r.queue_id = :queue_id::bigint AND r.priority_order = j.lane AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid)
+  AND r.task_id IN (:task_ids*bigint)
+  AND r.task_id NOT IN ({paused_tasks})
+  AND NOT {is_paused}
+ORDER BY j.id
+
+-- name: leases_take_lanes
+INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
+SELECT r.job_id, r.lease + 1, r.attempt + 1, :worker_id::bigint, r.queue_id, r.priority_order, r.task_id, {now}
+FROM {jobs} j
+CROSS JOIN {ready} r ON r.queue_id = :queue_id::bigint AND r.priority_order = j.lane AND r.job_id = j.id
+WHERE j.id IN (:ids*uuid)
+
+-- name: ready_delete_lanes
+DELETE FROM {ready}
+WHERE queue_id = :queue_id::bigint
+  AND (priority_order, job_id) IN (SELECT lane, id FROM {jobs} WHERE id IN (:ids*uuid))
 
 -- name: claim_named
 {claimable}

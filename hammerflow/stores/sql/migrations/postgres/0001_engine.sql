@@ -34,7 +34,8 @@ CREATE INDEX {prefix}leases_worker ON {leases} (worker_id);
 CREATE INDEX {prefix}leases_lane ON {leases} (priority_order) WHERE priority_order >= 8;
 CREATE TABLE {limits} (id bigint PRIMARY KEY, target text NOT NULL, spacing float8, burst integer, max_running integer,
   declared text, given text, set_by text, set_at timestamptz);
-CREATE TABLE {limit_keys} (id bigint PRIMARY KEY, limit_id bigint NOT NULL, name text NOT NULL, tat float8 NOT NULL)
+CREATE TABLE {limit_keys} (id bigint PRIMARY KEY, limit_id bigint NOT NULL, name text NOT NULL, tat float8 NOT NULL,
+  version bigint NOT NULL DEFAULT 0)
   WITH (fillfactor = 70);
 CREATE TABLE {scheduled} (
   run_at timestamptz NOT NULL, job_id uuid NOT NULL UNIQUE, queue_id bigint NOT NULL, task_id bigint NOT NULL,
