@@ -83,7 +83,8 @@ def list_archived(
     with session.store() as store:
 
         def read(mark: bytes | None, most: int) -> Page[Archived]:
-            return Page(*store.archive.page(wanted, most, mark))
+            jobs, after = store.archive.page(wanted, most, mark)
+            return Page(jobs, after, is_tired=after is not None and len(jobs) < most)
 
         warn_of_queue(session, store, wanted.queue)
         show_listing(

@@ -81,6 +81,11 @@ def failure_of_job(backend: ResultBackend, job_id: bytes) -> JobFailed:
 def not_found(backend: ResultBackend, what: str, key: bytes) -> JobNotFound:
     """The error of a handle on a job or workflow (``what``) that is not in the database."""
     text = f"no {what} has the id {uuid.UUID(bytes=key)}"
+    if backend.store.archive.get(key) is not None:
+        id_ = uuid.UUID(bytes=key)
+        return JobNotFound(
+            f"{what} {id_} is archived; hammerflow archive restore {id_} brings it back"
+        )
     if backend.open_transaction.get() is not None:
         text += (
             "; if it was enqueued in the transaction that is open here, it exists once that has "

@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _PAGE = 1_000
+_SCANNED = 20_000  # rows that one page looks at
+_LAST = b"\xff" * 16
 _READ = 100  # jobs whose contents are in memory at once
 
 
@@ -134,9 +136,13 @@ class Archive:
     def page(
         self, wanted: ArchiveFilter, limit: int, before: bytes | None = None
     ) -> tuple[list[Archived], bytes | None]:
-        """Archived jobs, newest first, and the id before which the next page begins."""
-        rows = self._page(wanted, limit, before)
-        return [self._archived(row) for row in rows], rows[-1].id if len(rows) == limit else None
+        """Archived jobs, newest first, and the id before which the next page begins; None at the
+        end.
+
+        A page looks at 20 000 rows, and has fewer jobs than ``limit`` where few of them match.
+        """
+        rows, after = self._page(wanted, limit, before)
+        return [self._archived(row) for row in rows], after
 
     def get(self, id_: bytes) -> Archived | None:
         """An archived job or workflow."""
@@ -176,9 +182,9 @@ class Archive:
             is_whole: only those all of whose jobs match.
         """
         seen: set[bytes] = set()  # those of several jobs
-        before: bytes | None = None
-        while rows := self._page(wanted, _PAGE, before):
-            before = rows[-1].id
+        before: bytes | None = _LAST
+        while before is not None:
+            rows, before = self._page(wanted, _PAGE, before)
             found = self._groups(sorted({row.group_id for row in rows} - seen))
             seen |= {group.id for group in found if len(group.rows) > 1}
             yield [group for group in found if not is_whole or self._is_whole(group, wanted)]
@@ -264,16 +270,22 @@ class Archive:
             and (wanted.until is None or (at is not None and at < wanted.until))
         )
 
-    def _page(self, wanted: ArchiveFilter, limit: int, before: bytes | None) -> list[ArchivedRow]:
-        time = self._database.dialect.time
+    def _page(
+        self, wanted: ArchiveFilter, limit: int, before: bytes | None
+    ) -> tuple[list[ArchivedRow], bytes | None]:
+        time, before = self._database.dialect.time, before or _LAST
         rows = self._database.rows(
-            "archived_page", n=limit, before=before,
+            "archived_page", n=limit, before=before, scanned=_SCANNED,
             queue=None if wanted.queue is None else name_id(wanted.queue),
             task=None if wanted.task is None else name_id(wanted.task),
             state=None if wanted.state is None else FINAL_CODES[wanted.state],
             since=time(wanted.since), until=time(wanted.until),
         )  # fmt: skip
-        return [ArchivedRow(*row) for row in rows]
+        found = [ArchivedRow(*row) for row in rows]
+        if len(found) == limit:
+            return found, found[-1].id
+        last = self._database.first("archived_last", before=before, scanned=_SCANNED - 1)
+        return found, None if last is None else last[0]
 
     def _archived(self, row: ArchivedRow) -> Archived:
         is_job = row.task_id is not None

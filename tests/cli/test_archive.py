@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hammerflow import Hammerflow
+from hammerflow.errors import JobNotFound
 from hammerflow.jobs.outcome import Completed
 from tests.cli.conftest import Run, claim, settle, spawn_album
 
@@ -81,7 +82,9 @@ def archived(run: Run, shop: Hammerflow) -> list[str]:
     return [alone, root]
 
 
-def test_an_archived_job_is_found_and_comes_back(run: Run, archived: list[str]) -> None:
+def test_an_archived_job_is_found_and_comes_back(
+    run: Run, shop: Hammerflow, archived: list[str]
+) -> None:
     alone, root = archived
     listed = run("archive", "list", "--json").json
     shown = run("archive", "show", alone[:23], "--json").json
@@ -91,6 +94,8 @@ def test_an_archived_job_is_found_and_comes_back(run: Run, archived: list[str]) 
     assert shown["args"] == [2**70, 2] and shown["result"] == 3 and shown["group_jobs"] == 1
     assert f"hammerflow archive restore {alone}" in run("archive", "show", alone).out
     assert missing.code != 0 and f"archive restore {alone} brings it back" in missing.err
+    with pytest.raises(JobNotFound, match=f"archive restore {alone} brings it back"):
+        shop.result(alone).get(timeout=5)
     assert run("archive", "restore", alone, root).out == "restored 5 jobs\n"
     assert run("job", "show", alone, "--json").json["args"] == [2**70, 2]
     assert run("archive", "run", "--yes", "--json").json["archived"] == 0

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from hammerflow.errors import HammerflowError
+from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter, RetentionPolicy
 from hammerflow.services.pruner import Pruner
+from hammerflow.stores import archive as archive_store
 from hammerflow.stores import retention
 from hammerflow.stores.archive import ArchiveFilter
 from hammerflow.stores.retention import Walk
@@ -261,7 +262,7 @@ def test_an_id_that_was_given_again_keeps_its_new_job(desk: Desk) -> None:
     assert [job.id for job in desk.claim(queue="new")] == [taken.id]
 
 
-def test_lists_are_filtered_and_paged(desk: Desk) -> None:
+def test_lists_are_filtered_and_paged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = desk.run(*(desk.job("t" if n % 2 else "u", "q" if n < 4 else "mail") for n in range(6)))
     desk.settle(*((job, failed() if n == 5 else OK) for n, job in enumerate(jobs)))
     age(desk, 2, *jobs[:2])
@@ -283,6 +284,11 @@ def test_lists_are_filtered_and_paged(desk: Desk) -> None:
     second, end = page(ALL, 4, mark)
     assert [each.id for each in [*first, *second]] == [job.id for job in reversed(jobs)]
     assert end is None
+    monkeypatch.setattr(archive_store, "_SCANNED", 2)
+    few, mark = page(ArchiveFilter(state=JobState.COMPLETED), 4)
+    assert ([each.id for each in few], mark) == ([jobs[4].id], jobs[4].id)
+    pages = [*archive.groups(ArchiveFilter(task="u"))]
+    assert sorted(group.id for page in pages for group in page) == [job.id for job in jobs[::2]]
 
 
 def test_a_purge_takes_groups_that_match_as_a_whole(desk: Desk) -> None:
@@ -311,6 +317,14 @@ def test_a_person_may_purge_what_was_restored(desk: Desk) -> None:
     while not walk.is_over:
         desk.store.retention.step(walk, PurgeFilter(frozenset(KEPT_STATES), 0.0, None, None))
     assert walk.removed == 1
+
+
+def test_an_archived_job_cannot_be_depended_on(desk: Desk) -> None:
+    (job,) = desk.run(desk.job())
+    desk.end(job)
+    prune(desk, ARCHIVE)
+    with pytest.raises(JobNotFound, match="archive restore brings it back"):
+        desk.put(desk.job(depends=[job.id]))
 
 
 def test_a_damaged_pack_says_so_and_nothing_is_lost(desk: Desk) -> None:

@@ -161,9 +161,10 @@ def _mark(tx: Tx, id_: bytes) -> DependencyOutcome | None:
 def _mark_workflow(tx: Tx, id_: bytes) -> DependencyOutcome | None:
     found = tx.rows("workflows_lock", ids=[id_])
     if not found:
-        raise JobNotFound(
-            f"a dependency does not exist: no job or workflow has the id {uuid.UUID(bytes=id_)}"
-        )
+        text = "a dependency does not exist: "
+        if tx.rows("archived_of", ids=[id_]):
+            text = "a dependency is archived, and hammerflow archive restore brings it back: "
+        raise JobNotFound(f"{text}no job or workflow has the id {uuid.UUID(bytes=id_)}")
     tx.run("workflow_mark_edges", id=id_)
     state = WorkflowState(found[0][1])
     if state <= WorkflowState.CANCELLING:

@@ -192,19 +192,23 @@ WHERE id BETWEEN :low::uuid AND :high::uuid
 ORDER BY id
 LIMIT :n::bigint
 
--- Archived jobs, newest first.
+-- Archived jobs, newest first, among a bounded number of rows.
 -- name: archived_page
 SELECT {archived_columns}
-FROM {archived} a {by_primary}
+FROM
+  (SELECT id, pack_id, group_id, task_id, queue_id, ended_at, size, state, root_id, workflow_id
+   FROM {archived} {by_primary} WHERE id < :before::uuid ORDER BY id DESC LIMIT :scanned::bigint) a
 WHERE a.task_id IS NOT NULL
   AND (:queue::bigint IS NULL OR a.queue_id = :queue::bigint)
   AND (:task::bigint IS NULL OR a.task_id = :task::bigint)
   AND (:state::smallint IS NULL OR a.state = :state::smallint)
   AND (:since::timestamptz IS NULL OR a.ended_at >= :since::timestamptz)
   AND (:until::timestamptz IS NULL OR a.ended_at < :until::timestamptz)
-  AND (:before::uuid IS NULL OR a.id < :before::uuid)
 ORDER BY a.id DESC
 LIMIT :n::bigint
+
+-- name: archived_last
+SELECT id FROM {archived} {by_primary} WHERE id < :before::uuid ORDER BY id DESC LIMIT 1 OFFSET :scanned::bigint
 
 -- name: archive_workflows_existing
 SELECT id
