@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -12,11 +13,13 @@ from hammerflow.cli import archived
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import checked, flag, name_option, shared
-from hammerflow.cli.output import TableView
+from hammerflow.cli.output import TableView, local_time
+from hammerflow.cli.progress_line import ProgressLine
 from hammerflow.cli.session import Session
 from hammerflow.durations import duration_text
+from hammerflow.ids import time_of
 from hammerflow.jobs.retention import KEPT_STATES, Lifetimes
-from hammerflow.options.checks import lifetime
+from hammerflow.options.checks import LATEST, lifetime
 from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.retention import DeclaredLifetimes, Walk
 from hammerflow.stores.store import Store
@@ -150,7 +153,7 @@ def run(session: Session, dry_run: bool, yes: bool) -> None:
             deeds = [f"remove {counted(found.removed, 'ended job')}"] * bool(found.removed)
             deeds += [f"archive {counted(found.archived, 'ended job')}"] * bool(found.archived)
             confirm(session, " and ".join(deeds), yes=yes)
-            found = _walked(session, store, Walk())
+            found = _walked(session, store, Walk(), of=found.removed + found.archived)
     session.tell(
         {"removed": found.removed, "archived": found.archived},
         *_sentences(found, "removed", "archived"),
@@ -163,10 +166,14 @@ def _sentences(walk: Walk, removed: str, archived: str) -> list[str]:
     return found + [f"{counted(walk.archived, 'job')} {archived}"] * bool(walk.archived)
 
 
-def _walked(session: Session, store: Store, walk: Walk) -> Walk:
+def _walked(session: Session, store: Store, walk: Walk, of: int = 0) -> Walk:
     policy = store.retention.policy(session.settings.retention)
+    line = ProgressLine(session, of)
     while not walk.is_over:
         store.retention.step(walk, policy)
+        if of:
+            line.show(walk.removed + walk.archived)
+    line.end()
     return walk
 
 
@@ -180,11 +187,13 @@ def stats(session: Session) -> None:
     with session.store() as store:
         progress, sizes = store.retention.progress(), Diagnostics(store.database).sizes()
         counts = store.archive.counts()
+    position = progress.position if progress else None
     total = sum(table.size for table in sizes)
     as_json = {
         "removed": progress.removed if progress else 0,
         "walked_at": progress and progress.walked_at,
-        "is_walking": progress is not None and progress.position is not None,
+        "is_walking": position is not None,
+        "walking_at": position and _made_at(position),
         "archive": {**counts._asdict(), "now": counts.now},
         "bytes": total, "tables": [table._asdict() for table in sizes if table.name],
     }  # fmt: skip
@@ -193,6 +202,7 @@ def stats(session: Session) -> None:
         "archived": f"{counted(counts.now, 'job')} now; {counts.archived:,} in all, of which "
         f"{counts.restored:,} were restored and {counts.purged:,} purged",
         "last walk": progress.walked_at or "not over yet" if progress else "no worker has begun",
+        "walk under way": position and f"at jobs of {local_time(_made_at(position))}",
         "size": f"{total / 2**20:,.1f} MiB",
     }
     rows = [
@@ -201,3 +211,8 @@ def stats(session: Session) -> None:
         if table.rows is not None
     ]
     session.show_facts(as_json, facts, (("table", "MiB", "rows"), rows))
+
+
+def _made_at(id_: bytes) -> datetime:
+    """When a job with this id was enqueued; ids that users gave are in the far future."""
+    return datetime.fromtimestamp(min(time_of(id_), LATEST.timestamp()), UTC)

@@ -16,6 +16,7 @@ from hammerflow.cli.ids import find_archived, page_mark
 from hammerflow.cli.job_filter import WHEN
 from hammerflow.cli.known_names import check_queue, warn_of_queue
 from hammerflow.cli.paging import Page, show_listing
+from hammerflow.cli.progress_line import ProgressLine
 from hammerflow.cli.session import Session
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import JobState
@@ -173,7 +174,8 @@ def restore(
             return 0
         if number and not given:
             confirm(session, f"restore {counted(number, 'job')}", yes=yes)
-        done = _each(store.archive.restore(page, keep) for page in _pages(store, given, wanted))
+        pages = (store.archive.restore(page, keep) for page in _pages(store, given, wanted))
+        done = _each(pages, ProgressLine(session, number))
     refused = [output.id_text(id_) for id_ in done.refused]
     session.tell(
         {"restored": done.jobs, "refused": refused},
@@ -217,7 +219,7 @@ def purge(
         if number:
             confirm(session, f"purge {counted(number, 'archived job')} for good", yes=yes)
         pages = _pages(store, given, wanted, is_whole=True)
-        done = _each(store.archive.purge(page) for page in pages)
+        done = _each(map(store.archive.purge, pages), ProgressLine(session, number))
     session.tell({"purged": done.jobs}, f"purged {counted(done.jobs, 'archived job')}")
 
 
@@ -242,9 +244,11 @@ def _pages(
         yield from store.archive.groups(wanted, is_whole=is_whole)
 
 
-def _each(pages: Iterator[Moved]) -> Moved:
+def _each(pages: Iterator[Moved], line: ProgressLine) -> Moved:
     jobs, refused = 0, list[bytes]()
     for page in pages:
         jobs += page.jobs
         refused += page.refused
+        line.show(jobs)
+    line.end()
     return Moved(jobs, refused)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
-
 from hammerflow.cli import output
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
+from hammerflow.cli.progress_line import ProgressLine
 from hammerflow.cli.session import Session
 from hammerflow.jobs.job import JobState
 from hammerflow.stores.cancellations import Told
@@ -93,7 +90,7 @@ def run_in_bulk(
     if number:
         confirm(session, f"{verb} {counted(number, 'job')}", yes=yes)
     found: Counter[str] = Counter()
-    answers = _watched(act(), number, found, is_shown=not session.as_json)
+    answers = _watched(act(), found, ProgressLine(session, number))
     if session.as_json:
         output.show_json_list(answers, is_lines=session.as_lines)
     else:
@@ -106,19 +103,14 @@ def run_in_bulk(
 
 
 def _watched(
-    answers: Iterator[Answer], number: int, found: Counter[str], *, is_shown: bool
+    answers: Iterator[Answer], found: Counter[str], line: ProgressLine
 ) -> Iterator[Answer]:
-    """Count the answers; a person at a terminal sees how far it is, once a second."""
-    is_shown = is_shown and sys.stderr is not None and sys.stderr.isatty()
-    shown_at = time.monotonic()
+    """Count the answers."""
     for answer in answers:
         found[answer.get("now", "error")] += 1
-        if is_shown and time.monotonic() - shown_at > 1:
-            shown_at = time.monotonic()
-            click.echo(f"\r{found.total()} of {number}", nl=False, err=True)
+        line.show(found.total())
         yield answer
-    if is_shown and number:
-        click.echo("\r", nl=False, err=True)
+    line.end()
 
 
 def told(chunks: Iterable[Told], *, is_unended: bool = False) -> Iterator[Answer]:
