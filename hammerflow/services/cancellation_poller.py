@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 
+from hammerflow.stores.cancel_files import ids_in_files
 from hammerflow.stores.store import Store
 
 __all__ = ["CancellationPoller"]
@@ -29,4 +30,6 @@ class CancellationPoller:
         for worker_id in worker_ids:
             for job_id, _ in self.store.workers.cancels(worker_id):
                 self.cancel(job_id)
+        for job_id in ids_in_files(self.store.database) if worker_ids else ():
+            self.cancel(job_id)
         return _BUSY if worker_ids else _IDLE

@@ -7,6 +7,7 @@ from itertools import islice
 
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.settlement import Settlement
+from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import Row
@@ -48,9 +49,10 @@ class Cancellations(Verbs):
         while left := set(islice(rest, _CHUNK)):
             told = Told()
             while left:
-                answers, settlement = self._run(
-                    lambda unit: (cancel_jobs(unit, left, reason), unit.settlement)  # noqa: B023
-                )
+                with asked_by_file(self._database, left):
+                    answers, settlement = self._run(
+                        lambda unit: (cancel_jobs(unit, left, reason), unit.settlement)  # noqa: B023
+                    )
                 then(settlement)
                 told |= answers.told
                 left = answers.passed

@@ -28,6 +28,7 @@ from hammerflow.jobs.job import (
 )
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.jobs.settlement import Settlement
+from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
@@ -285,9 +286,10 @@ class Jobs(Verbs):
         """
         told, passed = {}, {job_id}
         while passed:
-            answers, settlement = self._run(
-                lambda unit: (cancel_jobs(unit, passed, reason), unit.settlement)  # noqa: B023
-            )
+            with asked_by_file(self._database, passed):
+                answers, settlement = self._run(
+                    lambda unit: (cancel_jobs(unit, passed, reason), unit.settlement)  # noqa: B023
+                )
             then(settlement)
             told, passed = answers.told, answers.passed
         return told.get(job_id)
