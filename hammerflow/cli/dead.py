@@ -14,7 +14,13 @@ import click
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.ids import find_operation, get_job
-from hammerflow.cli.job_filter import JobFilter, filter_options, filter_page
+from hammerflow.cli.job_filter import (
+    JobFilter,
+    filter_options,
+    filter_page,
+    since_option,
+    until_option,
+)
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.paging import pages_of, tell_cut
 from hammerflow.cli.pause_view import held_by, held_json, held_text
@@ -57,8 +63,13 @@ _COUNTS: output.TableView[_Count] = output.TableView(
 @command.command("list")
 @options.name_option("--task", help="Only calls of this task.")
 @options.name_option("--error", help="Only this type of error, or reason of parking.")
+@since_option
+@until_option
 @options.shared
-def list_dead(session: Session, task: str | None, error: str | None) -> None:
+def list_dead(
+    session: Session, task: str | None, error: str | None, since: datetime | None,
+    until: datetime | None,
+) -> None:  # fmt: skip
     """Count dead letters by error, by task and by day.
 
     It counts the failed jobs among the newest 10 000 errors, and up to 10 000 parked jobs. For the
@@ -69,7 +80,10 @@ def list_dead(session: Session, task: str | None, error: str | None) -> None:
     kept = [
         each
         for each in found
-        if task in (None, each.task) and error in (None, each.error, _short(each.error))
+        if task in (None, each.task)
+        and error in (None, each.error, _short(each.error))
+        and (since is None or (each.at is not None and each.at >= since))
+        and (until is None or (each.at is not None and each.at < until))
     ]
     session.show_list([*_counted(kept)], _COUNTS, empty="there are no dead letters")
     if len(found) >= _NEWEST:

@@ -121,6 +121,12 @@ def filter_options(command: F) -> F:
     return command
 
 
+since_option = checked(
+    "--since", check=WHEN, metavar="TIME",
+    help="Only jobs that ended, or were enqueued if they have not, since then: an instant, or a "
+         "duration before now such as 2h.",
+)  # fmt: skip
+until_option = checked("--until", check=WHEN, metavar="TIME", help="Likewise, before then.")
 _OPTIONS = (
     checked("--error", check=_TEXT, metavar="TEXT",
             help="Only jobs whose last error is of this type, or has this in its message."),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hammerflow.cli.known_names import check_queue
-from hammerflow.cli.options import argument, checked, shared
+from hammerflow.cli.options import argument, checked, name_option, shared
 from hammerflow.cli.output import TableView
 from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.session import Session, SessionBackend
@@ -38,15 +38,22 @@ def command() -> None:
 
 
 @command.command("list")
+@name_option("--task", help="Only limits of this task.")
+@name_option("--queue", help="Only limits of this queue.")
 @shared
-def list_limits(session: Session) -> None:
+def list_limits(session: Session, task: str | None, queue: str | None) -> None:
     """List the limits, for each key: what runs, what waits, and when the next job may start.
 
     Up to 100 000 waiting jobs are counted.
     """
     with session.store() as store:
         limits = store.limits.list()
-    session.show_list(limits, _LIMITS, empty="there are no limits")
+    wanted = {f"task:{task}"} if task is not None else set[str]()
+    wanted |= {f"queue:{queue}"} if queue is not None else set()
+    found = [limit for limit in limits if not wanted or limit.target in wanted]
+    session.show_list(
+        found, _LIMITS, empty="no matching limits" if limits else "there are no limits"
+    )
     if sum(limit.waiting for limit in limits) >= MOST_WAITING:
         tell_cut(session, f"more jobs may wait: {MOST_WAITING} were counted")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,13 @@ import click
 from hammerflow.cli import output, schedule_view
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.options import (
+    SHOWN,
     argument,
     checked,
+    choice_option,
     flag,
     json_option,
+    limit,
     name_option,
     number_option,
     of_table,
@@ -25,6 +29,7 @@ from hammerflow.cli.options import (
     shared,
     text_option,
 )
+from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import ConfigError
@@ -90,16 +95,30 @@ def command() -> None:
 
 
 @command.command("list")
+@choice_option("--state", values=schedule_view.STATES, help="Only schedules in this state.")
+@name_option("--task", help="Only schedules that call this task.")
+@name_option("--queue", help="Only schedules with a job in this queue.")
+@limit(None, "Show at most this many schedules.")
+@text_option("--after", default="", show_default=False, help="Only names after this one.")
 @shared
-def list_schedules(session: Session) -> None:
-    """List the schedules: when they are due, next and last tick, and what is wrong."""
+def list_schedules(
+    session: Session, state: str | None, task: str | None, queue: str | None, limit: int | None,
+    after: str,
+) -> None:  # fmt: skip
+    """List the schedules by name: when they are due, next and last tick, and what is wrong."""
     with session.store() as store:
         rows = store.schedules.list()
+    found = [row for row in rows if schedule_view.is_like(row, state, task, queue)]
+    rest = [row for row in found if row.name > after]
+    most = limit or (len(rest) if session.as_json else SHOWN)
     session.show_list(
-        rows, schedule_view.SCHEDULES,
-        empty="there are no schedules: declare them with @app.cron, @app.every or app.schedule, "
-        "and start a worker",
+        rest[:most], schedule_view.SCHEDULES,
+        empty="no matching schedules" if rows else "there are no schedules: declare them with "
+        "@app.cron, @app.every or app.schedule, and start a worker",
     )  # fmt: skip
+    if len(rest) > most:
+        last = rest[most - 1].name
+        tell_cut(session, f"there are more schedules: add --after {shlex.quote(last)}", next=last)
 
 
 @command.command("show")

@@ -15,7 +15,10 @@ from hammerflow.schedules.call_template import CallTemplate
 from hammerflow.stores.schedules import ScheduleRow, TickRow
 from hammerflow.text import timestamp
 
-__all__ = ["SCHEDULES", "as_json", "facts_of", "next_runs", "tick_rows"]
+__all__ = ["SCHEDULES", "STATES", "as_json", "facts_of", "is_like", "next_runs", "tick_rows"]
+
+#: What ``schedule list --state`` takes.
+STATES = ("active", "paused", "disabled", "over", "aside")
 
 #: What is shown of an edited call.
 _EDITED = ("summary", "queue", "priority")
@@ -32,6 +35,20 @@ def state_of(row: ScheduleRow) -> str:
     if row.trouble is not None:
         return row.trouble
     return "active" if row.look_at is not None else "over"
+
+
+def is_like(row: ScheduleRow, state: str | None, task: str | None, queue: str | None) -> bool:
+    """Whether a schedule is in a state (aside: it has trouble), and has such a job."""
+    first = state_of(row).split(" ")[0]
+    if state is not None and state != (first if first in STATES else "aside"):
+        return False
+    if task is None and queue is None:
+        return True
+    try:
+        jobs = row.definition.call.jobs
+    except ConfigError:
+        return False
+    return any(task in (None, job.task) and queue in (None, job.queue) for job in jobs)
 
 
 def when_of(row: ScheduleRow) -> str:

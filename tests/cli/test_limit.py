@@ -30,6 +30,18 @@ def test_a_limit_is_set_listed_and_removed(run: Run, shop: Hammerflow) -> None:
     assert len(claim(shop)) == 1
 
 
+def test_limits_of_one_target_are_listed(run: Run, shop: Hammerflow) -> None:
+    for target in ("task:shop.add", "queue:default"):
+        assert run("limit", "set", target, "--max", "2").code == 0
+
+    def listed(*chosen: str) -> list[str]:
+        return [limit["target"] for limit in run("limit", "list", *chosen, "--json").json]
+
+    assert listed("--task", "shop.add") == ["task:shop.add"]
+    assert listed("--queue", "default") == ["queue:default"] and listed("--queue", "q") == []
+    assert sorted(listed("--queue", "default", "--task", "shop.add")) == sorted(listed())
+
+
 @pytest.mark.parametrize(
     ("command", "advice"),
     [

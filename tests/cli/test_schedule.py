@@ -156,6 +156,24 @@ def _ticks(schedules: Schedules, cancelled: list[bytes]) -> int:
     return len(schedules.ticks("s", 9))
 
 
+def test_the_list_is_filtered_and_paged(run: Run, embedded_shop: Hammerflow) -> None:
+    make = ("-A", "shop:app", "schedule", "create")
+    sum_, image = ("shop.add", "--args", "[1, 2]"), ("shop.resize", "--args", "[1]")
+    assert run(*make, "a", *sum_, "--cron", "@daily", "--paused").code == 0
+    assert run(*make, "b", *image, "--cron", "@daily", "--queue", "images").code == 0
+    assert run(*make, "c", *sum_, "--cron", "@daily").code == 0
+
+    def listed(*chosen: str) -> list[str]:
+        return [row["name"] for row in run("schedule", "list", *chosen, "--json").json]
+
+    assert listed() == ["a", "b", "c"] and listed("--task", "shop.add") == ["a", "c"]
+    assert listed("--queue", "images") == ["b"] and listed("--state", "paused") == ["a"]
+    assert listed("--state", "aside") == [] and listed("--after", "a") == ["b", "c"]
+    first = run("schedule", "list", "--limit", "2")
+    assert "more schedules: add --after b" in first.err and "resize" in first.out
+    assert run("schedule", "list", "--task", "none").out == "no matching schedules\n"
+
+
 def test_a_schedule_cannot_come_after_itself(run: Run, embedded_shop: Hammerflow) -> None:
     """Also by way of others, and by a change at run time."""
     make = ("shop.add", "--args", "[1, 2]", "--cron", "@daily")
