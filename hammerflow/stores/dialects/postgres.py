@@ -305,7 +305,9 @@ class Postgres(DriverDialect):
     def _prepared(self, connection: Any) -> PostgresTx:
         connection.prepare_threshold, threshold = None, connection.prepare_threshold
         tx = PostgresTx(connection, self.statements, foreign=False)
-        connection.tx, connection.seconds = tx, self._statement_timeout + _LATE
+        # Nobody cuts a connection that is not open yet, so its first answer has the time of one.
+        connection.tx = tx
+        connection.seconds = float(self._defaults.get("connect_timeout", _ASK_SECONDS))
         # A differing process id shows a pooler in between: each transaction may run in another
         # session. So none is set up, and nothing is prepared: there, other statements may have the
         # same names.
@@ -313,6 +315,7 @@ class Postgres(DriverDialect):
         if tx.rows("session", pid=connection.info.backend_pid, statement_timeout=timeout):
             connection.prepare_threshold = threshold
             tx.prepares = True
+        connection.seconds = self._statement_timeout + _LATE
         return tx
 
     def unfit(self, connection: Any) -> str | None:
