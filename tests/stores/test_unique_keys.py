@@ -90,6 +90,15 @@ def test_a_key_is_taken_over_by_one_of_two(served: Desk) -> None:
     assert served.count("jobs") == len(KEYS) + 1
 
 
+def test_a_key_that_has_been_taken_over_meanwhile_is_left(desk: Desk) -> None:
+    over(desk)
+    old = holders(desk)["a"]
+    (first,) = desk.put(call(desk, "a"))
+    late = {"ukey": "a", "holder": old, "job_id": desk.job().id, "within": 9.0, "max_wait": None}
+    assert desk.store.database.unit(lambda tx: tx.run("unique_take_over", **late)) == 0
+    assert holders(desk)["a"] == first != old
+
+
 def test_a_deadlock_of_two_that_take_over_keys_is_untangled(served: Desk) -> None:
     """As chunks of spawners' children may: each has one key and wants the other's."""
     over(served)

@@ -25,6 +25,8 @@ from hammerflow import Hammerflow
 from tests.acceptance.kit import LEASE, Shop
 from tests.proof.chaos.borders import of_a_plain_user
 from tests.proof.chaos.checker import check
+from tests.proof.chaos.flow import FlowLoad
+from tests.proof.chaos.flow_checks import check_flow, told_of_ticks
 from tests.proof.chaos.load import Load
 from tests.proof.chaos.nemesis import Nemesis
 from tests.proof.chaos.record import percentile, recoveries
@@ -92,16 +94,20 @@ def run(
         stack.callback(shop.close)
         shop.desk.sql("CREATE TABLE marks (mark VARCHAR(64))")
         began = time.monotonic()
-        load = Load(shop, seed=seed, clients=2, rate=rate)
+        flow = FlowLoad(shop)
+        stack.callback(flow.client.close)
+        load = Load(shop, seed=seed, clients=4, rate=rate, more=flow.kinds())
         nemesis = Nemesis(
             shop, seed=seed, workers=workers, pause=pause, often=often,
             server=server, wire=wire, redis=bell, bell_wire=bell_wire,
         )  # fmt: skip
         load.start()
+        flow.start()
         nemesis.start()
         time.sleep(seconds)
         load.stop()
         nemesis.heal()
+        flow.stop()
         healed = time.monotonic()
         with contextlib.suppress(AssertionError):
             shop.wait_until_quiet(_QUIET)
@@ -113,13 +119,15 @@ def run(
         overlaps = shop.overlaps()
         children = shop.desk.sql("SELECT count(*) FROM {jobs} WHERE parent_id IS NOT NULL")[0][0]
         phases = nemesis.phases()
+        ticks = told_of_ticks(shop, flow)
         recovery = recoveries(nemesis.kills, shop.ledger.runs())
-        rows = check(shop, load, nemesis.workers)
+        rows = [*check_flow(shop, flow, load), *check(shop, load, nemesis.workers)]
         nemesis.leave()
     kinds = Counter(promise.kind for promise in load.promises)
     print(f"ran {healed - began:.0f} s, quiet {quiet:.1f} s after the last fault was healed")
     print(f"{jobs} jobs; acknowledged: {dict(kinds)}; without an answer: {dict(load.errors)}")
     print(f"faults: {dict(nemesis.faults)}; attempts lost: {lost}; settles refused: {stale}")
+    print(ticks)
     print("hit: " + ", ".join(f"{phase} {count}" for phase, count in phases.items()))
     print(f"bodies that overlapped after a takeover: {overlaps}; tracebacks: {len(troubles)}")
     print(*troubles, sep="\n\n")

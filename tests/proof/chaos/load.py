@@ -6,8 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from hammerflow import (
@@ -23,8 +22,9 @@ from hammerflow import (
 from hammerflow import group as group_of
 from tests.acceptance.kit import Shop
 from tests.acceptance.shop import RAISED, SPOILS
+from tests.proof.chaos.promise import Kind, Promise
 
-__all__ = ["Load", "Promise"]
+__all__ = ["Load"]
 
 #: A client that cannot reach the database tries again after so many seconds.
 _PAUSE = 0.2
@@ -35,26 +35,22 @@ _SHELF = 3
 _QUEUE = "shelf"
 
 
-@dataclass
-class Promise:
-    """What an enqueue has acknowledged, and what must come of it."""
-
-    kind: str
-    handle: Any  # Result, Results, GroupResult or WorkflowResult
-    value: Any = None  # what get() must give; of some kinds, the instant that matters
-    states: dict[str, set[str]] = field(default_factory=dict)  # of a workflow's nodes
-
-
 class Load:
     """Threads that send work until told to stop.
+
+    Args:
+        more: further kinds of work.
 
     Attributes:
         promises: what was acknowledged, in order.
         unknown: the most jobs that enqueues without an answer may have written.
     """
 
-    def __init__(self, shop: Shop, *, seed: int, clients: int, rate: float) -> None:
+    def __init__(
+        self, shop: Shop, *, seed: int, clients: int, rate: float, more: Sequence[Kind] = ()
+    ) -> None:
         self._shop = shop
+        self._more = more
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._shelf = threading.Lock()
@@ -88,7 +84,7 @@ class Load:
             self._failure = error
 
     def _run(self, choices: random.Random) -> None:
-        kinds: list[tuple[Callable[[random.Random], Promise], int]] = [
+        kinds: list[Kind] = [
             (self._job, 1),
             (self._job, 1),
             (self._many, 20),
@@ -108,6 +104,7 @@ class Load:
             (self._turn, 1),
             (self._turns, 1),
             (self._paced, 1),
+            *self._more,
         ]
         while not self._stop.wait(choices.expovariate(self._rate)):
             make, size = choices.choice(kinds)

@@ -29,6 +29,16 @@ _AIM = 1.5
 _TICK = 0.01
 #: How much more likely a fault is that is wanted often.
 _OFTEN = 5
+_APP = "tests.proof.chaos.bodies:app"
+#: Seconds by which the clocks of workers may be wrong, where a server has one of its own.
+_OFFSETS = (0, 0, 3600, -3600)
+_WRONG_CLOCK = """
+import time
+def _wrong(clock, by):
+    return lambda: clock() + by
+time.time = _wrong(time.time, {0})
+time.time_ns = _wrong(time.time_ns, {0} * 10**9)
+"""
 #: A worker frozen between these has an open transaction: on SQLite, the only one there can be.
 _OPEN = ("before-commit", "commit")
 
@@ -169,9 +179,15 @@ class Nemesis:
     # -- processes
 
     def _new_worker(self) -> Worker:
+        offset = 0 if self._server is None else self._choices.choice(_OFFSETS)
+        folder = self._shop.folder / f"clock {offset}"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "sitecustomize.py").write_text(_WRONG_CLOCK.format(offset))
         return self._shop.worker(
-            wait=False, failpoints=self._points, poison_limit=1000, has_log_reader=True
-        )
+            wait=False, failpoints=self._points, poison_limit=1000, has_log_reader=True,
+            app=_APP, path=folder,
+        )  # fmt: skip
 
     def _revive(self) -> bool:
         """Replace workers that have ended; whether none had to be."""
