@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -345,3 +347,36 @@ def test_the_pruner_archives_and_counts(desk: Desk) -> None:
     progress = desk.store.retention.progress()
     assert progress is not None and (progress.removed, progress.archived) == (0, 5)
     assert desk.store.archive.counts().now == 5
+
+
+def test_walks_and_restores_at_the_same_time_move_each_job_once(desk: Desk) -> None:
+    for _ in range(2):
+        tree(desk)
+        desk.end(*desk.run(*(desk.job() for _ in range(20))))
+    before = contents(desk)
+    barrier, counts = threading.Barrier(3), list[int]()
+
+    def at_once(act: Callable[[], int]) -> int:
+        def run() -> None:
+            barrier.wait()
+            counts.append(act())
+
+        counts.clear()
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts)
+
+    def walk() -> int:
+        each = Walk()
+        while not each.is_over:
+            desk.store.retention.step(each, ARCHIVE)
+        return each.archived
+
+    time.sleep(0.002)  # an id of this millisecond counts as too young
+    assert at_once(walk) + walk() == 56
+    groups = [group for page in desk.store.archive.groups(ALL) for group in page]
+    assert at_once(lambda: desk.store.archive.restore(groups, 9.0).jobs) == 56
+    assert contents(desk) == before and desk.count("archive_packs") == 0
