@@ -40,6 +40,7 @@ FIGURES = (
     "retention-at-scale",
     "views",
     "limits",
+    "schedules",
 )
 PEERS = "peers"
 #: Jobs for each peer at the most: the slowest do some hundred a second.
@@ -103,13 +104,14 @@ def _each(figures: list[str], arguments: argparse.Namespace) -> int:
 
 def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
     os.environ["HAMMERFLOW_DATABASE_URL"] = url
-    from benchmarks import limits, measure, retention, scale, views
+    from benchmarks import limits, measure, retention, scale, schedules, views
     from benchmarks.tasks import app
 
     app.migrate()
     sizes = {"latency": 300}
     for name in figures:
-        measured = (measure.ALL | scale.ALL | retention.ALL | views.ALL | limits.ALL)[name]
+        known = measure.ALL | scale.ALL | retention.ALL | views.ALL | limits.ALL | schedules.ALL
+        measured = known[name]
         for figure in measured(url, sizes.get(name, arguments.jobs)):
             _show({"database": app.store.dialect, **figure}, arguments.json)
     return 0

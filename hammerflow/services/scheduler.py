@@ -12,6 +12,7 @@ from hammerflow.errors import JobNotFound
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.settlement import Settlement
+from hammerflow.stores.schedules import Made
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 
@@ -25,6 +26,9 @@ _NEXT = "the next run of its schedule is due"
 _GAP = 60.0
 #: Seconds between two tries to have an older version's schedules hold, and between two purges.
 _RETRY, _PURGE = 30.0, 600.0
+#: Parts of what is due, of which each of several workers takes another one, and seconds that one
+#: waits at most which has met another.
+_PARTS, _CROWDED = 16, 0.02
 
 
 def version_of(definitions: Mapping[str, str]) -> int:
@@ -54,6 +58,7 @@ class Scheduler:
     _since: float = field(init=False, default=0.0)
     _purge_at: float = field(init=False, default=0.0)
     _has_any: bool = field(init=False, default=False)
+    _part: int = field(init=False, default=0)
 
     def declare(self) -> None:
         """The code may be another one: declare its schedules at the next tick."""
@@ -70,9 +75,9 @@ class Scheduler:
         if next_in is None:
             return self.poll
         if next_in <= 0:
-            is_more = self._make(now)
-            if is_more:
-                return 0.0
+            made = self._make(now)
+            if made.is_more:
+                return random.uniform(0, _CROWDED) if made.is_crowded else 0.0
             next_in = self.store.schedules.due_in()
             if next_in is not None and next_in <= 0:
                 return min(self.poll, 0.1)  # another worker makes it just now
@@ -82,9 +87,11 @@ class Scheduler:
                 pass
         return self.poll if next_in is None else max(_SHORTEST, min(next_in, self.poll))
 
-    def _make(self, now: float) -> bool:
-        """Make ticks; whether more are due."""
-        made = self.store.schedules.make(now - self._since, self._cancel)
+    def _make(self, now: float) -> Made:
+        """Make ticks, in a part of those that are due that other workers leave alone."""
+        made = self.store.schedules.make(now - self._since, self._cancel, part=self._part)
+        if made.is_crowded or not made.is_more:
+            self._part = random.randrange(_PARTS) if made.is_more else 0
         if made.queues:
             self.on_ready(made.queues)
         for name, count in made.ticks.missed.items():
@@ -92,7 +99,7 @@ class Scheduler:
             log.warning("schedule %s: %s passed while no worker lived", name, ticks)
         for name, why in made.ticks.troubles.items():
             log.error("schedule %s is set aside: %s", name, why)
-        return made.is_more
+        return made
 
     def _cancel(self, run: bytes) -> None:
         """Cancel an earlier run: a job or a workflow."""

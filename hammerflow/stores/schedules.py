@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id
-from hammerflow.schedules.definition import Ticks, read_definition
+from hammerflow.schedules.definition import read_definition
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.schedule_order import (
     circles,
@@ -23,6 +23,7 @@ from hammerflow.stores.transitions.schedule_parts import parts_of
 from hammerflow.stores.transitions.schedule_ticks import (
     MadeTicks,
     ScheduleRow,
+    TickRow,
     insert_run,
     make_ticks,
     new_run,
@@ -38,17 +39,6 @@ _CHUNK, _PURGED = 200, 2_000
 _KEPT = timedelta(days=7)
 
 
-class TickRow(NamedTuple):
-    """A row of ``schedule_ticks``."""
-
-    tick: datetime
-    at: datetime  # when it was made
-    outcome: str
-    run: bytes | None
-    missed: int  # how many ticks that did not run this row counts
-    detail: str | None
-
-
 @dataclass(slots=True)
 class Made:
     """What one round has made.
@@ -57,11 +47,13 @@ class Made:
         queues: with ready work.
         cancelled: the ends of earlier runs.
         is_more: more is due.
+        is_crowded: another worker has made most of what this one had found.
     """
 
     ticks: MadeTicks = field(default_factory=MadeTicks)
     queues: set[str] = field(default_factory=set)
     is_more: bool = False
+    is_crowded: bool = False
 
 
 class Declared(NamedTuple):
@@ -88,7 +80,7 @@ class Schedules(Verbs):
         row = self._database.first("schedules_due_in")
         return None if row is None else float(row[0])
 
-    def make(self, watched: float, cancel: Callable[[bytes], None]) -> Made:
+    def make(self, watched: float, cancel: Callable[[bytes], None], *, part: int = 0) -> Made:
         """Make ticks that are due, of up to 200 schedules.
 
         One transaction makes some of them only, as it begins again if it is interrupted: where a
@@ -97,14 +89,16 @@ class Schedules(Verbs):
         Args:
             watched: for how many seconds the workers that live now have looked for ticks.
             cancel: cancels an earlier run, for the policy ``cancel_old``.
+            part: how many times 200 of the most urgent ones are left to other workers.
         """
-        rows = self._read(self._database.rows("schedules_due", n=_CHUNK))
-        made = Made(is_more=len(rows) == _CHUNK)
+        rows = self._due(part) or (self._due(0) if part else [])
+        made = Made(is_more=part > 0 or len(rows) == _CHUNK)
         cancelled: set[bytes] = set()
         for row in rows:
             self._prepare(row, cancel, cancelled)
-        for part, most in parts_of(rows):
-            self._make_part(part, watched, cancelled, made, most)
+        for some, most in parts_of(rows):
+            self._make_part(some, watched, cancelled, made, most)
+        made.is_crowded = made.ticks.taken < len(rows) // 2
         return made
 
     def _make_part(
@@ -121,6 +115,9 @@ class Schedules(Verbs):
                 return
             for row in rows:
                 self._make_part([row], watched, cancelled, made, most)
+
+    def _due(self, part: int) -> Sequence[ScheduleRow]:
+        return self._read(self._database.rows("schedules_due", n=_CHUNK, skip=part * _CHUNK))
 
     def _prepare(
         self, row: ScheduleRow, cancel: Callable[[bytes], None], cancelled: set[bytes]
@@ -152,6 +149,7 @@ class Schedules(Verbs):
         ticks, queues = self._run(work)
         made.queues |= queues
         made.is_more |= ticks.is_cut
+        made.ticks.taken += ticks.taken
         made.ticks.ticks += ticks.ticks
         made.ticks.runs += ticks.runs
         made.ticks.missed |= ticks.missed
@@ -360,7 +358,7 @@ class Schedules(Verbs):
     def _follow(self, tx: Tx, app: str, definitions: Mapping[str, str]) -> Declared:
         now = self._now(tx)
         rows = {row.name: row for row in self._all(tx)}
-        found = Declared(True, [], [], [], [], [], [])
+        found = Declared(True, *([] for _ in Declared._fields[1:]))
         lists: dict[str, Any] = found._asdict()
         for name, code in sorted(definitions.items()):
             row = rows.get(name)
@@ -391,17 +389,14 @@ class Schedules(Verbs):
             at, by, why = (now, new.app, "in its code") if is_.paused else (None, None, None)
             self._write_pause(tx, new._replace(paused_at=at, paused_by=by, reason=why))
 
-    # -- rows
-
     def _new(
         self, name: str, app: str, code: str | None, edit: str | None, now: datetime
     ) -> ScheduleRow:
         anchor = now.replace(microsecond=0)
-        empty = dict.fromkeys(ScheduleRow._fields)
-        row = ScheduleRow._make({
-            **empty, "id": name_id(name), "name": name, "app": app, "code": code, "edit": edit,
-            "anchor": anchor, "created_at": now, "missed": 0,
-        }.values())  # fmt: skip
+        row = ScheduleRow._make([None] * len(ScheduleRow._fields))._replace(
+            id=name_id(name), name=name, app=app, code=code, edit=edit, anchor=anchor,
+            created_at=now, missed=0,
+        )  # fmt: skip
         if row.definition.paused:
             row = row._replace(paused_at=now, paused_by=app or None, reason="from its creation")
         return row
@@ -426,7 +421,7 @@ class Schedules(Verbs):
             if before is None or before.every != definition.every:
                 new = new._replace(anchor=now.replace(microsecond=0))
             if moves or before is None or old.trouble or before.times != definition.times:
-                next_at = Ticks(new.name, definition, new.anchor).next_after(now)
+                next_at = new.ticks.next_after(now)
                 new = new._replace(next_at=next_at, look_at=next_at, trouble=None)
         values = self._values(new)
         tx.run("schedule_define", **{name: values[name] for name in _DEFINED})

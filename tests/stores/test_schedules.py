@@ -10,11 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.outcome import Completed, Parked, Retrying
+from hammerflow.stores import schedules as stored_schedules
+from hammerflow.stores.schedules import Made
 from hammerflow.stores.statements import TABLES
 from tests.conftest import _shared_url as shared_url
 from tests.stores.kit import BAD, Desk, desk_at, failed
@@ -241,6 +244,40 @@ def test_a_new_schedule_first_runs_at_its_first_tick(beat: Beat) -> None:
     after = beat.schedules.get("each")
     assert after.next_at == row.next_at and beat.outcomes("each") == []
     assert after.last_run == run
+
+
+def test_workers_take_different_parts_of_what_is_due(beat: Beat, monkeypatch: Any) -> None:
+    """One beyond the last begins at the first."""
+    monkeypatch.setattr(stored_schedules, "_CHUNK", 2)
+    for name in "abcde":
+        beat.create(name, every=3600.0)
+    beat.elapse(hours=1)
+    second = beat.schedules.make(FAR, beat.cancelled.append, part=1)
+    assert (second.ticks.taken, second.is_more, second.is_crowded) == (2, True, False)
+    beyond = beat.schedules.make(FAR, beat.cancelled.append, part=9)
+    assert (beyond.ticks.taken, beyond.is_more) == (2, True)
+    last = beat.schedules.make(FAR, beat.cancelled.append)
+    assert (last.ticks.taken, last.is_more, last.is_crowded) == (1, False, False)
+    assert all(len(beat.runs(name)) == 1 for name in "abcde")
+
+
+def test_a_worker_that_meets_another_is_told(beat: Beat) -> None:
+    for name in "ab":
+        beat.create(name, every=3600.0)
+    beat.elapse(hours=1)
+    if beat.desk.kind == "sqlite":
+        pytest.skip("one transaction writes at a time")
+    other = beat.desk.another()
+
+    def meet(tx: Any) -> Made:
+        ids = [beat.schedules.get(name).id for name in "ab"]
+        assert len(tx.rows("schedules_take", ids=ids)) == 2
+        return other.schedules.make(FAR, beat.cancelled.append)
+
+    made = beat.desk.store.database.unit(meet)
+    other.close()
+    assert made.is_crowded and made.ticks.taken == 0
+    assert beat.make(watched=FAR).ticks.runs == 2
 
 
 # -- order

@@ -22,7 +22,7 @@ from hammerflow.stores.transitions.late_dependencies import insert_whole, mark_a
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
 
-__all__ = ["MadeTicks", "ScheduleRow", "insert_run", "make_ticks", "new_run"]
+__all__ = ["MadeTicks", "ScheduleRow", "TickRow", "insert_run", "make_ticks", "new_run"]
 
 #: Seconds until a schedule is looked at again that waits for another one's tick.
 _AGAIN = timedelta(seconds=1)
@@ -93,11 +93,28 @@ _MOVED = (
 )  # fmt: skip
 
 
+class TickRow(NamedTuple):
+    """A row of ``schedule_ticks``."""
+
+    tick: datetime
+    at: datetime  # when it was made
+    outcome: str
+    run: bytes | None
+    missed: int  # how many ticks that did not run this row counts
+    detail: str | None
+
+
 @dataclass(slots=True)
 class MadeTicks:
     """What a transaction has made: ticks, jobs or workflows, and schedules set aside with why; and
-    whether it has left ticks that are due."""
+    whether it has left ticks that are due.
 
+
+    Attributes:
+        taken: schedules that no other worker had locked.
+    """
+
+    taken: int = 0
     ticks: int = 0
     runs: int = 0
     is_cut: bool = False
@@ -149,6 +166,7 @@ def make_ticks(
     made, times = MadeTicks(), (now, since, most)
     instant = unit.database.dialect.instant
     rows = [ScheduleRow.read(row, instant) for row in unit.tx.rows("schedules_take", ids=ids)]
+    made.taken = len(rows)
     plans = [plan for row in rows if (plan := _plan(unit, row, times, made)) is not None]
     known = {run for plan in plans for run in (plan.last_run, plan.earlier_run) if run}
     live = {row[0] for row in unit.tx.rows("runs_live", ids=sorted(known))} if known else set()

@@ -17,7 +17,7 @@ LIMIT 1
 {schedule_row}
 WHERE look_at <= {now}
 ORDER BY look_at, id
-LIMIT :n::bigint
+LIMIT :n::bigint OFFSET :skip::bigint
 
 -- Those of another worker are passed over.
 -- name: schedules_take
