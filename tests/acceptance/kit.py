@@ -154,8 +154,9 @@ class Shop:
         limits say; by the database's clock, of the attempt with which each job ended."""
         spans: dict[tuple[str, str], list[tuple[Any, Any]]] = {}
         for task, key, began, ended in self.desk.sql(_LIMITED):
-            spans.setdefault((task.rpartition(".")[2], key), []).append((began, ended))
-        for (task, key), jobs in spans.items():
+            spans.setdefault((task, key), []).append((began, ended))
+        for (name, key), jobs in spans.items():
+            task = name.rpartition(".")[2]
             starts = sorted(began for began, _ in jobs)
             if task == "turn":
                 ends = sorted(ended for _, ended in jobs)
