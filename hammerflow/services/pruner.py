@@ -24,6 +24,8 @@ _REST, _ASK = 60.0, 5.0
 #: A page is followed by a pause this many times as long, so that removing takes a tenth of the time
 #: of one connection, however many workers there are.
 _PAUSES = 9.0
+#: Where a page holds the only writer (SQLite), every settle waits for it: a twentieth.
+_PAUSES_OF_ONE_WRITER = 19.0
 
 
 @dataclass(eq=False)
@@ -48,7 +50,8 @@ class Pruner:
         self._walk.spared = self.store.statistics.uncounted_for()
         before = self._walk.removed
         retention.step(self._walk, retention.policy(self.default))
-        pause = _REST if self._walk.is_over else _PAUSES * (time.monotonic() - begun)
+        rest = _PAUSES_OF_ONE_WRITER if self.store.database.dialect.one_writer else _PAUSES
+        pause = _REST if self._walk.is_over else rest * (time.monotonic() - begun)
         retention.end_turn(self._walk, self._walk.removed - before, pause)
         if self._walk.is_over:
             for verb, count in ("removed", self._walk.removed), ("archived", self._walk.archived):
