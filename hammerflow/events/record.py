@@ -1,9 +1,10 @@
 """Records: events as the database keeps them, packed one behind the other.
 
-A record is 25 bytes: the kind, the id, the lease and the attempt, big-endian. One with a detail has
-the highest bit of the kind set, and is followed by the length of the detail in two bytes and the
-detail as JSON. A byte of zero is a clock instead: the records behind it were written at the time
-that follows in eight bytes, in microseconds since 1970.
+A record is 19 bytes: the kind, the id, the lease and the attempt. If one of the latter is above
+255, both take four bytes, big-endian, and the kind has the bit 64. One with a detail has the bit
+128, and is followed by the length of the detail in two bytes and the detail as JSON. A byte of zero
+is a clock instead: the records behind it were written at the time that follows in eight bytes, in
+microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ __all__ = ["DETAIL", "LoggedRecord", "Record", "pack", "packed_clock", "unpack"]
 
 #: Bytes of a detail, at most; a longer one is cut to nothing but the note that it was.
 DETAIL = 8_000
-_HAS_DETAIL = 0x80
-_RECORD = struct.Struct(">B16sII")
+_IS_WIDE, _HAS_DETAIL, _KIND = 0x40, 0x80, 0x3F
+_NARROW, _WIDE = struct.Struct(">B16sBB"), struct.Struct(">B16sII")
 _LENGTH = struct.Struct(">H")
 _CLOCK = struct.Struct(">Bq")
 
@@ -50,15 +51,17 @@ class LoggedRecord(NamedTuple):
 def pack(records: Iterable[Record]) -> bytes:
     """Records as bytes."""
     parts: list[bytes] = []
-    for kind, id_, lease, attempt, detail in records:
+    for code, id_, lease, attempt, detail in records:
+        is_wide = lease > 255 or attempt > 255
+        form, kind = (_WIDE, code | _IS_WIDE) if is_wide else (_NARROW, code)
         if detail is None:
-            parts.append(_RECORD.pack(kind, id_, lease, attempt))
+            parts.append(form.pack(kind, id_, lease, attempt))
             continue
         text = json.dumps(detail, separators=(",", ":")).encode()
         if len(text) > DETAIL:
             text = b'{"cut":true}'
         parts += (
-            _RECORD.pack(kind | _HAS_DETAIL, id_, lease, attempt),
+            form.pack(kind | _HAS_DETAIL, id_, lease, attempt),
             _LENGTH.pack(len(text)),
             text,
         )
@@ -83,15 +86,16 @@ def unpack(data: bytes, first: int, at: float) -> Iterator[LoggedRecord]:
             at = _CLOCK.unpack_from(data, place)[1] / 1_000_000
             place += _CLOCK.size
             continue
-        code, id_, lease, attempt = _RECORD.unpack_from(data, place)
-        place += _RECORD.size
+        form = _WIDE if data[place] & _IS_WIDE else _NARROW
+        code, id_, lease, attempt = form.unpack_from(data, place)
+        place += form.size
         detail = None
         if code & _HAS_DETAIL:
             [size] = _LENGTH.unpack_from(data, place)
             place += _LENGTH.size
             detail = json.loads(data[place : place + size])
             place += size
-        yield LoggedRecord(position, at, _kind(code & 0x7F), id_, lease, attempt, detail)
+        yield LoggedRecord(position, at, _kind(code & _KIND), id_, lease, attempt, detail)
         position += 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from hammerflow.events.kinds import EventKind, mask_of
 from hammerflow.events.record import LoggedRecord, Record, pack, packed_clock, unpack
 from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Parked, Retrying, Snoozed
+from tests.proof import relays
 from tests.stores.kit import BAD, Desk, failed, lost, spawned
 from tests.stores.workflow_kit import Sketch, run, settle
 
@@ -37,13 +38,15 @@ def labels(desk: Desk) -> list[str]:
 
 def test_records_survive_packing() -> None:
     given = [
-        Record(EventKind.JOB_FAILED, b"\x01" * 16, 3, 2**31),
+        Record(EventKind.JOB_FAILED, b"\x01" * 16, 255, 1),
+        Record(EventKind.JOB_LOST, b"\x02" * 16, 3, 2**31),
         Record(EventKind.QUEUE_PAUSED, b"\x00" * 15 + b"q", detail={"name": "mäil"}),
     ]
     data = pack(given[:1]) + packed_clock(1234.5) + pack(given[1:])
-    first, second = unpack(data, 7, 99.0)
-    assert first == (7, 99.0, *given[0])
-    assert second == (8, 1234.5, *given[1])
+    found = list(unpack(data, 7, 99.0))
+    assert found == [
+        (7, 99.0, *given[0]), (8, 1234.5, *given[1]), (9, 1234.5, *given[2]),
+    ]  # fmt: skip
 
 
 OUTCOMES: list[tuple[Outcome, list[str]]] = [
@@ -88,6 +91,14 @@ def test_a_plain_batch_logs_what_was_asked_to_stop_as_cancelled(desk: Desk) -> N
     desk.settle((good, OK), (stopped, OK))
     found = {record.id: record.kind for record in records(desk)}
     assert found == {good.id: EventKind.JOB_COMPLETED, stopped.id: EventKind.JOB_CANCELLED}
+
+
+def test_a_lease_with_a_large_number_is_logged_whole(desk: Desk) -> None:
+    watch(desk, mask_of({EventKind.JOB_COMPLETED}))
+    desk.put(job := desk.job())
+    desk.sql("UPDATE {ready} SET lease = 70000, attempt = 300")
+    desk.end(*desk.claim())
+    assert [(r.id, r.lease, r.attempt) for r in records(desk)] == [(job.id, 70_001, 301)]
 
 
 def test_a_stale_settle_logs_nothing(desk: Desk) -> None:
@@ -195,3 +206,12 @@ def test_without_a_sink_not_one_statement_more_is_run(desk: Desk) -> None:
     names = ("outbox", "events", "log_append", "relay")
     assert [name for name in counted if name.startswith(names) or name.endswith("_logged")] == []
     assert desk.count("outbox") == desk.count("events") == 0
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+def test_relays_that_compete_and_are_killed_lose_nothing(
+    kind: str, migrated_database: Callable[[str], str]
+) -> None:
+    """A share of ``python -m tests.proof.relays``."""
+    figures = relays.run(migrated_database(kind), seconds=1.5, seed=7)
+    figures.check()

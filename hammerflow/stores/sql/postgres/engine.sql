@@ -209,13 +209,14 @@ FROM mine
 {settled}
 {settled_leases}
 
--- The same for a plain batch with its events: completed (3), or cancelled (7).
+-- The same for a plain batch with its events (events/record.py): completed (3), or cancelled (7).
 -- name: settle_end_logged
 {settled},
 logged AS (
   INSERT INTO {outbox} (at, n, pack)
-  SELECT {epoch}, count(*), string_agg(
-    set_byte('\x00'::bytea, 0, e.kind) || uuid_send(e.job_id) || int4send(e.lease) || int4send(e.attempt), ''::bytea)
+  SELECT {epoch}, count(*), string_agg(CASE WHEN e.lease < 256 AND e.attempt < 256
+    THEN set_byte('\x00'::bytea, 0, e.kind) || uuid_send(e.job_id) || substr(int4send(e.lease), 4) || substr(int4send(e.attempt), 4)
+    ELSE set_byte('\x00'::bytea, 0, e.kind | 64) || uuid_send(e.job_id) || int4send(e.lease) || int4send(e.attempt) END, ''::bytea)
   FROM (SELECT CASE WHEN cancel IS NULL THEN 3 ELSE 7 END AS kind, job_id, lease, attempt FROM mine) e
   WHERE (:wanted::bigint >> e.kind) & 1 = 1
   HAVING count(*) > 0)
