@@ -25,6 +25,7 @@ from hammerflow import Hammerflow
 from tests.acceptance.kit import LEASE, Shop
 from tests.proof.chaos.borders import of_a_plain_user
 from tests.proof.chaos.checker import check
+from tests.proof.chaos.events import add_sink
 from tests.proof.chaos.flow import FlowLoad
 from tests.proof.chaos.flow_checks import check_flow, told_of_ticks
 from tests.proof.chaos.load import Load
@@ -93,6 +94,7 @@ def run(
         shop = Shop(url, folder, redis=ring, through=wire.url if wire is not None else None)
         stack.callback(shop.close)
         shop.desk.sql("CREATE TABLE marks (mark VARCHAR(64))")
+        add_sink(shop)
         began = time.monotonic()
         flow = FlowLoad(shop)
         stack.callback(flow.client.close)

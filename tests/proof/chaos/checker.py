@@ -8,6 +8,7 @@ from typing import Any
 
 from hammerflow import JobFailed, WorkflowResult, WorkflowStatus
 from tests.acceptance.kit import Shop, Worker
+from tests.proof.chaos.events import check_log, check_sink
 from tests.proof.chaos.load import Load
 from tests.proof.chaos.promise import Promise
 from tests.stores.kit import Desk, as_bytes
@@ -46,6 +47,8 @@ def check(shop: Shop, load: Load, workers: list[Worker]) -> list[tuple[str, str]
         told("I15 results", lambda: _values(shop, load)),
         told("I16 no lease without a worker", lambda: _no_leases(shop)),
         told("I17 nothing starts once cancelled", lambda: _cancelled(shop, load, begins)),
+        told("I18 the log of events", lambda: check_log(shop)),
+        told("I18 a sink of all events", lambda: check_sink(shop)),
         told("I20 nothing starts too early", lambda: _not_before(load, begins, "later")),
         told("I21 own writes exactly once", lambda: _marks(shop, load)),
         told("I23 nothing of a paused queue", lambda: _not_before(load, begins, "shelved")),
