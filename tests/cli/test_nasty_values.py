@@ -39,7 +39,7 @@ FOR_SERVERS = (
     "9223372036854775808", "00000000-0000-0000-0000-000000000000",
 )  # fmt: skip
 #: Valid values for which a command would wait that long.
-LONG = {("--wait", "1h"), ("--wait", "1.5")}
+LONG = {(flag, value) for flag in ("--wait", "--for") for value in ("1h", "1.5", "\u0663")}
 #: Nobody listens there: each takes a connection, so one command has to do.
 SERVERS = tuple(value for value in NASTY if "127.0.0.1" in value)
 #: Added to calls that would start processes or go on for ever: the first two are refused.
