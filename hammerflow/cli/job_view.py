@@ -178,16 +178,20 @@ def view_of(session: Session, store: Store, job: Job) -> JobView:
     values, spawn = values_of(store, key, session.codec), store.jobs.spawn(key)
     worker = worker_of(store, job)
     holder = _holder(store, job)
+    limit_key, fair_key = store.limits.keys(key)
     found = reasons(store, job, lease=session.settings.lease)
     lines = [f"{each.says}\n  -> {each.advice}" if each.advice else each.says for each in found]
     return JobView(
         {
             **job_json(job), **values.as_json, "unique_holder": holder, "worker": worker,
+            "limit_key": limit_key, "fair_key": fair_key,
             "spawn": spawn, "obstacles": [explanation_json(each) for each in found],
         },
         {
             **job_facts(job, values, spawn, worker, "\n".join(lines)),
             "unique key": _key_text(job, holder),
+            "limit key": limit_key,
+            "fairness key": fair_key,
         },
     )  # fmt: skip
 

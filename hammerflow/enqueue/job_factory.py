@@ -187,11 +187,12 @@ class JobFactory:
             name = checked_name(name, "the task of a signature")
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
-        limit_id, limit_key = _limit_of(task, args, kwargs, given, feeds)
+        limit_id, limit_key, fair_key = _limit_of(task, args, kwargs, given, feeds)
         if not given and parent is None:
             job = NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
                 expires=defaults.expires, limit_id=limit_id, limit_key=limit_key,
+                fair_key=fair_key,
             )  # fmt: skip
             if defaults.unique is None or feeds:
                 return job
@@ -217,6 +218,7 @@ class JobFactory:
             expires_at=expires if is_instant else None,
             limit_id=limit_id,
             limit_key=limit_key,
+            fair_key=fair_key,
         )
         rule = options.get("unique", defaults.unique)
         if rule is None or feeds or EACH in options or "unique_key" in options:
@@ -257,19 +259,24 @@ def _fed(
 def _limit_of(
     task: Task[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any],
     given: CallOptions, feeds: int,
-) -> tuple[int | None, str | None]:  # fmt: skip
-    """The number and the words of the key under which a call is limited, if it is."""
+) -> tuple[int | None, str | None, str | None]:  # fmt: skip
+    """The number and the words of the key under which a call is limited, if it is, and the key by
+    which it takes turns with others."""
     if task is None or task.limit is None:
-        return None, None
-    key, rule = "", task.defaults.limit_key
-    if rule is not None and EACH in given:
-        raise ConfigError(
-            f"task {task.name} has a limit_key, and map(), starmap() or chunks() would put calls "
-            "with several keys into one job: send a group of its signatures"
-        )
-    if rule is not None:
-        key = key_of_call(task.fn, task.name, rule, _fed(task, args, kwargs, feeds), kwargs)
-    return key_id(name_id(task.name), key), key
+        return None, None, None
+    keys = {}
+    for option in ("limit_key", "fair_by"):
+        rule = getattr(task.defaults, option)
+        if rule is not None and EACH in given:
+            raise ConfigError(
+                f"task {task.name} has a {option}, and map(), starmap() or chunks() would put "
+                "calls with several keys into one job: send a group of its signatures"
+            )
+        if rule is not None:
+            fed = _fed(task, args, kwargs, feeds)
+            keys[option] = key_of_call(task.fn, task.name, option, rule, fed, kwargs)
+    key = keys.get("limit_key", "")
+    return key_id(name_id(task.name), key), key, keys.get("fair_by")
 
 
 def one_signature(value: Any) -> Signature:

@@ -146,6 +146,7 @@ class NewJob(NamedTuple):
     depends: Sequence[bytes] | None = None  # edges from jobs and workflows inserted before
     limit_id: int | None = None  # the number of its limit's key, of a job with a limit
     limit_key: str | None = None  # that key in words
+    fair_key: str | None = None  # who shares the workers, of a job of a task with fair_by
     unique: HeldKey | None = None  # its key with a rule; unique_key is None if only time frees it
 
 

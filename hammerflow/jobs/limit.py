@@ -20,14 +20,18 @@ from hammerflow.options.checks import Unfit, ValueCheck, whole
 from hammerflow.text import plain_text
 
 __all__ = [
-    "FIRST_LANE", "MAX_RUNNING", "RATE", "Limit", "Rate", "key_id", "key_of", "lane_of",
-    "order_of", "order_of_lane", "queue_limit", "span_of",
+    "FIRST_LANE", "MAX_RUNNING", "RATE", "Limit", "Rate", "fair_lane_of", "is_fair", "key_id",
+    "key_of", "lane_of", "member_of", "order_of", "order_of_lane", "queue_limit", "span_of",
 ]  # fmt: skip
 
 #: Orders from here on are lanes.
 FIRST_LANE = 8
 _BITS = 60  # hammerflow/stores/sql/common/limits.sql has the mask, too
 _KEYS = (1 << _BITS) - 1
+#: Set in the number of a lane whose jobs have a fairness key. Such a number is that key's first, so
+#: a tenant's lanes lie side by side, and the key of the limit cannot be read from it.
+_FAIR = 1 << 59
+_TENANT = 30  # bits below those of the fairness key
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"([0-9]{1,7})/([smhd])(?: burst ([0-9]{1,7}))?", re.ASCII)
 
@@ -101,7 +105,7 @@ MAX_RUNNING = whole(0, 1_000_000)
 def key_id(limit_id: int, key: str) -> int:
     """The number of a key of a limit, which fits into a lane."""
     digest = hashlib.blake2b(f"{limit_id}:{key}".encode(), digest_size=8).digest()
-    return FIRST_LANE + int.from_bytes(digest) % (_KEYS - FIRST_LANE)
+    return FIRST_LANE + int.from_bytes(digest) % (_FAIR - FIRST_LANE)
 
 
 def queue_limit(queue_id: int) -> int:
@@ -115,8 +119,29 @@ def lane_of(key: int, priority: int) -> int:
 
 
 def key_of(lane: int) -> int:
-    """The number of the key of a lane."""
+    """The number of the key of a lane without a fairness key."""
     return lane & _KEYS
+
+
+@functools.lru_cache(maxsize=65536)
+def fair_lane_of(fair_key: str, limit_key: int, priority: int) -> int:
+    """The lane of jobs of this fairness key, key of a limit and priority."""
+    tenant = hashlib.blake2b(fair_key.encode(), digest_size=8).digest()
+    rest = hashlib.blake2b(f"{limit_key}:{fair_key}".encode(), digest_size=8).digest()
+    low = (1 << _TENANT) - 1
+    number = (int.from_bytes(tenant) % (_FAIR >> _TENANT) << _TENANT) | int.from_bytes(rest) & low
+    return lane_of(_FAIR | number, priority)
+
+
+def is_fair(lane: int) -> bool:
+    """Whether the jobs of a lane have a fairness key."""
+    return lane & _FAIR != 0
+
+
+def member_of(lane: int) -> int:
+    """Who takes turns: the last number that a lane of the same fairness key may have; a lane
+    without one takes its own turns."""
+    return lane | (1 << _TENANT) - 1 if is_fair(lane) else lane
 
 
 def order_of_lane(lane: int) -> int:
@@ -131,4 +156,8 @@ def span_of(order: int) -> tuple[int, int]:
 
 def order_of(job: NewJob) -> int:
     """The order of a new job in its queue, or its lane."""
-    return 4 - job.priority if job.limit_id is None else lane_of(job.limit_id, job.priority)
+    if job.limit_id is None:
+        return 4 - job.priority
+    if job.fair_key is not None:
+        return fair_lane_of(job.fair_key, job.limit_id, job.priority)
+    return lane_of(job.limit_id, job.priority)

@@ -224,7 +224,7 @@ class Claims:
             found = lanes.claim(key, wanted, limit, _ORDERS)
             if not found:
                 lanes.end(key, others=0.0)
-            return sorted(found, key=_order)
+            return self._sorted(key, found)
         turn = self._turns.setdefault(key, _Turn())
         turn.is_lanes = not turn.is_lanes
         if rule.is_weighted:
@@ -241,7 +241,7 @@ class Claims:
             found += lanes.claim(key, wanted, rest, _ORDERS[split:])
         if not found and (split > turn.worst or len(plain) < limit):  # all lanes had their turn
             lanes.end(key, others=took)
-        return sorted(found + plain, key=_order)
+        return self._sorted(key, plain + found)
 
     def _claim_all_by_weight(
         self, key: tuple[int, int], wanted: dict[str, Any], outside: list[int], limit: int, *,
@@ -278,7 +278,12 @@ class Claims:
         )  # fmt: skip
         if not from_lanes and in_lanes <= asked:
             lanes.end(key, others=time.monotonic() - began - spent)
-        return strays + sorted(found, key=_order)
+        return strays + self._sorted(key, found)
+
+    def _sorted(self, key: tuple[int, int], jobs: list[Claimed]) -> list[Claimed]:
+        """Best priority first; within it oldest first, or in turns by their fairness keys."""
+        is_fair = self._lanes.is_fair(key)
+        return sorted(jobs, key=(lambda job: -job.priority) if is_fair else _order)
 
     def _claim_plain(
         self, key: tuple[int, int], wanted: dict[str, Any], limit: int, rule: PriorityRule, *,

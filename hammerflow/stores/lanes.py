@@ -16,13 +16,23 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record
+from hammerflow.jobs.fairness import in_turns, shares
 from hammerflow.jobs.job import Claimed
-from hammerflow.jobs.limit import key_id, key_of, lane_of, order_of_lane, queue_limit, span_of
+from hammerflow.jobs.limit import (
+    is_fair,
+    key_id,
+    lane_of,
+    member_of,
+    order_of_lane,
+    queue_limit,
+    span_of,
+)
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.lane_keys import AGAIN, MANY, NO_LIMIT, SOON, Key, Lane, LaneKeys
 from hammerflow.stores.outbox import Outbox
 
 __all__ = ["Lanes", "Take", "note_started"]
@@ -33,29 +43,13 @@ _KNOWN = 0.5
 _WINDOW, _NARROW = 250, 32
 #: Rows of ``ready`` that a search for jobs of limited tasks outside of lanes reads.
 _SEARCH = 1_000
-#: Seconds between two searches, and until a claim tries lanes again whose places are all in use.
-_EVERY, _AGAIN = 0.25, 0.2
-#: Seconds until lanes are looked at that the last claim has not reached.
-_SOON = 0.02
-#: Lanes without a job to claim rest this many times as long as it took to see that, or _AGAIN.
+#: Seconds between two searches.
+_EVERY = 0.25
+#: Lanes without a job to claim rest this many times as long as it took to see that, or AGAIN.
 _REST = 10
-#: Seconds by which a start may come before its time: what a clock of floats cannot tell apart.
-_EPSILON = 1e-6
-_NO_LIMIT = 1_000_000
+#: Times that a claim in turns asks for more where others have given less than their share.
+_PASSES = 3
 _ORDERS = range(5)
-
-
-class _Lane(NamedTuple):
-    """A lane that holds jobs, when it was read."""
-
-    number: int
-    first: bytes  # its first job
-    key: int  # 0: it has no limit
-    free: int  # how many of its jobs may start
-
-    @property
-    def order(self) -> int:
-        return order_of_lane(self.number)
 
 
 #: Claims up to ``n`` jobs of lanes in steps, each up to its own number:
@@ -63,38 +57,6 @@ class _Lane(NamedTuple):
 Take: TypeAlias = Callable[
     [Tx, dict[str, Any], Sequence[tuple[int, bytes, int]], int], list[tuple[int, Claimed]]
 ]
-
-
-class _Key(NamedTuple):
-    """A key of a limit, as ``limit_keys`` and ``limits`` have it."""
-
-    id: int
-    limit_id: int
-    ahead: float  # seconds from now to the time from which the next start is on time
-    spacing: float | None
-    burst: int | None
-    max_running: int | None
-    running: int
-
-    @property
-    def free(self) -> int:
-        """How many jobs may start now."""
-        most = _NO_LIMIT if self.max_running is None else self.max_running - self.running
-        if self.spacing is not None and self.burst is not None:
-            left = self.burst * self.spacing - max(self.ahead, 0.0)
-            most = min(most, int((left + _EPSILON) / self.spacing))
-        return max(most, 0)
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds after which a job may be free to start; None if that takes a new limit."""
-        if self.max_running == 0:
-            return None
-        if self.max_running is not None and self.running >= self.max_running:
-            return _AGAIN
-        if self.spacing is None or self.burst is None:
-            return _SOON
-        return max(self.ahead - (self.burst - 1) * self.spacing, 0.001)
 
 
 @dataclass(slots=True)
@@ -110,6 +72,8 @@ class _Round:
     is_wide: bool = False  # it has held more lanes than one claim looks at
     width: int = 2  # lanes that one claim tries at first
     window: int = _WINDOW  # lanes that one claim looks at
+    is_fair: bool = False  # the last claim met jobs with a fairness key
+    lane_of: dict[int, int] = field(default_factory=dict)  # the last lane of each fairness key
 
 
 class Lanes:
@@ -124,7 +88,7 @@ class Lanes:
         self._outbox = outbox
         self._take = take
         self._in_one = "claim_lanes" in database.dialect.statements
-        self._known: dict[int, tuple[float | None, int | None, int | None]] = {}
+        self._keys = LaneKeys(database)
         self._until = 0.0
         self._rounds: dict[tuple[int, int], _Round] = {}
 
@@ -133,15 +97,15 @@ class Lanes:
         now = time.monotonic()
         if now >= self._until or afresh:
             rows = self._database.rows("limits_known")
-            self._known = {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] >= 0}
+            self._keys.known = {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] >= 0}
             self._outbox.believe(sum(-row[0] for row in rows if row[0] < 0))
             self._until = now + _KNOWN
-        return self._known.keys()
+        return self._keys.known.keys()
 
     def begin(self, key: tuple[int, int], *, thorough: bool) -> bool:
         """Forget what the last claim of this queue has met; False while its lanes rest."""
         round_ = self._rounds.setdefault(key, _Round())
-        round_.began = time.monotonic()
+        round_.began, round_.is_fair = time.monotonic(), False
         rest = round_.rest_until - round_.began
         if rest > 0 and not thorough:
             round_.waits = [rest]
@@ -156,7 +120,12 @@ class Lanes:
             others: seconds that it took for jobs outside of lanes.
         """
         round_, now = self._rounds[key], time.monotonic()
-        round_.rest_until = now + min(_REST * (now - round_.began - others), _AGAIN)
+        round_.rest_until = now + min(_REST * (now - round_.began - others), AGAIN)
+
+    def is_fair(self, key: tuple[int, int]) -> bool:
+        """Whether the last claim has met jobs with a fairness key, and gave jobs in their turns."""
+        found = self._rounds.get(key)
+        return found is not None and found.is_fair
 
     def wait(self, key: tuple[int, int]) -> float | None:
         """Seconds after which lanes that were passed over are to be looked at; None without any."""
@@ -208,7 +177,7 @@ class Lanes:
             rows += self._read(wanted, start, cursor + 1, window - len(rows))
         round_.is_wide = len(rows) == window
         if round_.is_wide:
-            round_.waits.append(_SOON)
+            round_.waits.append(SOON)
         return rows, stop - 1
 
     def _read(
@@ -219,38 +188,37 @@ class Lanes:
 
     def _open(
         self, round_: _Round, wanted: dict[str, Any], rows: list[tuple[Any, ...]], shared: int
-    ) -> list[_Lane]:
+    ) -> list[Lane]:
         """The lanes from which jobs may start; notes how many seconds others may take."""
         if shared and (key := self._shared_key(wanted, shared)) and not key.free:
             round_.waits += [] if key.wait is None else [key.wait]
             return []
         served = {*wanted["task_ids"], queue_limit(wanted["queue_id"])}
-        missing = {row[0]: row[1] for row in rows if row[2] is None}
-        added = self._add_keys(wanted["queue_id"], missing) if missing else {}
-        open_: list[_Lane] = []
+        keys = self._keys.of_lanes(wanted["queue_id"], rows)
+        open_: list[Lane] = []
         tried: set[int] = set()
-        for lane, first, known, ahead, running in rows:
-            id_ = key_of(lane)
-            limit_id = added.get(id_, 0) if known is None else known
-            if limit_id not in served:
+        for lane, first, *_ in rows:
+            key = keys.get(lane)
+            if key is None or key.limit_id not in served:
                 continue
-            limit = self._known.get(limit_id, (None, None, None))
-            key = _Key(id_, limit_id, ahead or 0.0, *limit, running=running or 0)
             if key.free:
-                open_.append(_Lane(lane, first, id_, key.free))
-            elif id_ not in tried and (wait := key.wait) is not None:
+                open_.append(Lane(lane, first, key.id, key.free))
+            elif key.id not in tried and (wait := key.wait) is not None:
                 round_.waits.append(wait)
-            tried.add(id_)
+            tried.add(key.id)
         if open_:
-            round_.waits.append(_SOON)
+            round_.waits.append(SOON)
         elif round_.is_wide:  # the next window comes next
             round_.cursors[order_of_lane(rows[-1][0])] = rows[-1][0]
         return open_
 
     def _claim_open(
-        self, round_: _Round, wanted: dict[str, Any], lanes: list[_Lane], limit: int, shared: int
+        self, round_: _Round, wanted: dict[str, Any], lanes: list[Lane], limit: int, shared: int
     ) -> list[Claimed]:
         """Claim from lanes in their order: from a few first, from more where these do not do."""
+        if any(is_fair(lane.number) for lane in lanes):
+            round_.is_fair = True
+            return self._claim_in_turns(round_, wanted, lanes, limit, shared)
         claimed: list[Claimed] = []
         at, width = 0, round_.width
         while at < len(lanes) and len(claimed) < limit:
@@ -272,30 +240,54 @@ class Lanes:
         round_.window = max(_NARROW, min(2 * at, _WINDOW)) if is_enough else _WINDOW
         return claimed
 
-    def _add_keys(self, queue_id: int, missing: dict[int, bytes]) -> dict[int, int]:
-        """Write the rows of keys that no claim has met before: their limits."""
-        jobs = self._database.rows("lane_keys", ids=sorted(missing.values()))
-        names = {job_id: (task_id, key or "") for job_id, task_id, key in jobs}
-        of_queue = queue_limit(queue_id)
-        rows = set()
-        for lane, job_id in missing.items():
-            number = key_of(lane)
-            if number == key_id(of_queue, ""):
-                rows.add((number, of_queue, ""))
-            elif job_id in names:
-                rows.add((number, *names[job_id]))
-        if rows:
-            insert = sorted(rows)
-            self._database.unit(lambda tx: tx.many("limit_keys_insert", insert))
-        return {number: limit_id for number, limit_id, _ in rows}
+    def _claim_in_turns(
+        self, round_: _Round, wanted: dict[str, Any], lanes: list[Lane], limit: int, shared: int
+    ) -> list[Claimed]:
+        """Claim one job of each fairness key in turn: from all of them at once, and again from
+        those that have more where others have given less than their share."""
+        claimed: list[Claimed] = []
+        for order, group in itertools.groupby(lanes, key=lambda lane: lane.order):
+            of_member: dict[int, list[Lane]] = defaultdict(list)
+            for lane in group:
+                of_member[member_of(lane.number)].append(lane)
+            members = [_after(round_.lane_of.get(name), own) for name, own in of_member.items()]
+            taken: dict[int, list[Claimed]] = {name: [] for name in of_member}
+            left = limit - len(claimed)
+            for _ in range(_PASSES):
+                if not left or not members:
+                    break
+                free = {
+                    lane.key: lane.free if lane.key else left for own in members for lane in own
+                }
+                asked, last = shares(members, left, lambda lane: lane.key, free)
+                if not asked:
+                    break
+                if round_.is_wide:  # others come before the first has its turn again
+                    last = min(left, len(members)) - 1
+                chosen = [lane._replace(free=n) for lane, n in asked.items()]
+                found = self._claim_lanes(wanted, chosen, left, shared)
+                for lane_number, job in found:
+                    taken[member_of(lane_number)].append(job)
+                    round_.lane_of[member_of(lane_number)] = lane_number
+                given = Counter(lane_number for lane_number, _ in found)
+                round_.cursors[order] = member_of(members[last][0].number)
+                left -= len(found)
+                empty = {lane for lane, n in asked.items() if given[lane.number] < n}
+                more = [[lane for lane in own if lane not in empty] for own in members]
+                members = [own for own in (*more[last + 1 :], *more[: last + 1]) if own]
+            claimed += in_turns(taken.values())
+        round_.window = max(_NARROW, min(limit, _WINDOW))
+        if len(round_.lane_of) > MANY:
+            round_.lane_of.clear()
+        return claimed
 
-    def _shared_key(self, wanted: dict[str, Any], shared: int) -> _Key | None:
-        found = self._database.rows("limit_keys_read", ids=[shared])
+    def _shared_key(self, wanted: dict[str, Any], shared: int) -> Key | None:
+        found = self._keys.read([shared], fair=0).get(shared)
         count = self._database.column("limit_running_in", queue_id=wanted["queue_id"])[0]
-        return _Key(*found[0])._replace(running=int(count)) if found else None
+        return found._replace(running=int(count)) if found else None
 
     def _claim_lanes(
-        self, wanted: dict[str, Any], lanes: Sequence[_Lane], limit: int, shared: int
+        self, wanted: dict[str, Any], lanes: Sequence[Lane], limit: int, shared: int
     ) -> list[tuple[int, Claimed]]:
         """Claim from these lanes what all limits of each job allow, or leave it as it is.
 
@@ -306,11 +298,12 @@ class Lanes:
             rows = [(shared, queue_limit(wanted["queue_id"]), "")]
             self._database.unit(lambda tx: tx.many("limit_keys_insert", rows))
         locks = sorted({lane.key for lane in lanes if lane.key} | ({shared} if shared else set()))
+        fair = int(any(lane.key and is_fair(lane.number) for lane in lanes))
         if self._in_one:
             values = {
                 "lanes": [lane.number for lane in lanes], "keys": [lane.key for lane in lanes],
                 "counts": [min(lane.free, limit) for lane in lanes],
-                "locks": locks, "shared": shared, "n": limit,
+                "locks": locks, "shared": shared, "n": limit, "fair": fair,
             }  # fmt: skip
 
             def claim(tx: Tx) -> list[tuple[int, Claimed]]:
@@ -322,9 +315,10 @@ class Lanes:
             return self._database.unit(claim, single=not wants_started(self._outbox))
 
         def steps(tx: Tx) -> list[tuple[int, Claimed]]:
-            if not self._database.dialect.one_writer:
-                locks[:] = [row[0] for row in tx.rows("limit_keys_lock", ids=locks)]
-            keys = {row[0]: _Key(*row) for row in tx.rows("limit_keys_read", ids=locks)}
+            locked = locks
+            if locks and not self._database.dialect.one_writer:
+                locked = [row[0] for row in tx.rows("limit_keys_lock", ids=locks)]
+            keys = self._keys.read(locked, fair=fair, tx=tx) if locked else {}
             most = limit
             if shared:
                 if shared not in keys:
@@ -332,7 +326,7 @@ class Lanes:
                 count = int(tx.rows("limit_running_in", queue_id=wanted["queue_id"])[0][0])
                 keys[shared] = keys[shared]._replace(running=count)
                 most = min(most, keys[shared].free)
-            free = {id_: key.free for id_, key in keys.items()}
+            free = {0: NO_LIMIT, **{id_: key.free for id_, key in keys.items()}}
             chosen = []
             for lane in lanes:
                 if count := min(free.get(lane.key, 0), lane.free, most):
@@ -340,7 +334,8 @@ class Lanes:
                     first = b"" if lane.key == shared else lane.first  # jobs of several tasks
                     chosen.append((lane.number, first, count))
             claimed = self._take(tx, wanted, chosen, most) if chosen else []
-            _start(tx, claimed, keys, shared)
+            key_of_lane = {lane.number: lane.key for lane in lanes}
+            _start(tx, [key_of_lane[lane] for lane, _ in claimed], keys, shared)
             note_started(self._outbox, tx, [job for _, job in claimed])
             return claimed
 
@@ -349,7 +344,7 @@ class Lanes:
     def _shared(self, wanted: dict[str, Any]) -> int:
         """The key of the queue's own limit, which holds for all of its lanes; 0 without one."""
         of_queue = queue_limit(wanted["queue_id"])
-        return key_id(of_queue, "") if of_queue in self._known else 0
+        return key_id(of_queue, "") if of_queue in self._keys.known else 0
 
     # -- jobs that are not in a lane yet
 
@@ -384,7 +379,7 @@ class Lanes:
         lanes: dict[int, list[bytes]] = defaultdict(list)
         of_queue = queue_limit(queue_id)
         for job_id, task_id in rows:
-            if limit_id := next((i for i in (task_id, of_queue) if i in self._known), None):
+            if limit_id := next((i for i in (task_id, of_queue) if i in self._keys.known), None):
                 lanes[lane_of(key_id(limit_id, ""), 4 - order)].append(job_id)
         moved = sum(self._move(lane, ids, place) for lane, ids in lanes.items())
         return rows[-1][0] if len(rows) == _SEARCH else None, moved
@@ -405,11 +400,20 @@ def note_started(outbox: Outbox, tx: Tx, claimed: Sequence[Claimed]) -> None:
         outbox.write(tx, started)
 
 
-def _start(
-    tx: Tx, claimed: Sequence[tuple[int, Claimed]], keys: dict[int, _Key], shared: int
-) -> None:
-    """Note in the keys when the next jobs may start."""
-    started = Counter(key_of(lane) for lane, _ in claimed)
+def _after(last: int | None, lanes: list[Lane]) -> list[Lane]:
+    """The lanes of one fairness key, the one that has waited for longest first."""
+    if last is None or len(lanes) == 1:
+        return lanes
+    return sorted(lanes, key=lambda lane: lane.number <= last)
+
+
+def _start(tx: Tx, claimed: Sequence[int], keys: dict[int, Key], shared: int) -> None:
+    """Note in the keys when the next jobs may start.
+
+    Args:
+        claimed: the key of each job.
+    """
+    started = Counter(claimed)
     if shared:
         started[shared] = len(claimed)
     rows = [

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
-from hammerflow.jobs.limit import Limit, key_id, key_of, lane_of, queue_limit
+from hammerflow.jobs.limit import Limit, is_fair, key_id, key_of, lane_of, queue_limit
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.ready_queues import queues_with_ready
@@ -144,6 +144,11 @@ class Limits:
 
         return self._database.unit(work)
 
+    def keys(self, job_id: bytes) -> tuple[str | None, str | None]:
+        """The key of a job's limit, and the one by which it takes turns, as it was enqueued."""
+        found = self._database.first("job_keys", id=job_id)
+        return (None, None) if found is None else (found[2] or None, found[3])
+
     def full(self, job_id: bytes, queue: str, *, holders: int) -> Sequence[FullLimit]:
         """The limits of a ready job that allow no start now.
 
@@ -151,12 +156,12 @@ class Limits:
             holders: how many of the jobs that hold its places are named.
         """
         queue_id, rows = name_id(queue), self._database.rows
-        own = [key_of(lane) for _, lane in rows("job_lanes", ids=[job_id]) if lane is not None]
+        own = [_key_of_job(*row) for row in rows("job_keys", id=job_id) if row[0] is not None]
         of_queue = key_id(queue_limit(queue_id), "")
-        running = _by_key(rows("limit_running"))
+        running = _by_key(rows("limit_running"), rows("limit_fair_running", fair=1))
         found = []
         for row in rows("limit_keys_named", ids=sorted({*own, of_queue})):
-            id_, target, key, tat, now, spacing, burst, most = row
+            id_, limit_id, target, key, tat, now, spacing, burst, most = row
             if id_ == of_queue:
                 count = int(rows("limit_running_in", queue_id=queue_id)[0][0])
                 held = rows("limit_holders_in", queue_id=queue_id, n=holders)
@@ -164,28 +169,35 @@ class Limits:
                 count = running[id_]
                 lanes = [lane_of(id_, priority) for priority in range(5)]
                 held = rows("limit_holders", lanes=lanes, n=holders)
+                fair = {"task_id": limit_id, "limit_key": key, "n": holders}
+                held = [*held, *rows("limit_fair_holders", **fair)][:holders]
             next_at = float(tat) - (burst - 1) * spacing if spacing else 0.0
             if next_at > float(now) or (most is not None and count >= most):
                 ids = [holder for (holder,) in held]
                 found.append(FullLimit(target, key, most, count, next_at, ids))
         return found
 
-    def _waiting(self) -> Sequence[tuple[int, int]]:
-        """(lane, ready jobs in it)"""
+    def _waiting(self) -> tuple[Sequence[tuple[int, int]], Sequence[tuple[int, str, int]]]:
+        """(lane, ready jobs in it), and (task, key of its limit, ready jobs) of those with a
+        fairness key."""
         found: list[tuple[int, int]] = []
+        fair: list[tuple[int, str, int]] = []
         left = MOST_WAITING
         for queue_id in queues_with_ready(self._database):
             rows = self._database.rows("limit_waiting", queue_id=queue_id, n=left)
             found += rows
+            if any(is_fair(lane) for lane, _ in rows):
+                fair += self._database.rows("limit_fair_waiting", queue_id=queue_id, n=left)
             left -= sum(count for _, count in rows)
             if left <= 0:
                 break
-        return found
+        return found, fair
 
     def list(self) -> Sequence[LimitStatus]:
         """All limits with their keys that are in use; of ready jobs it counts MOST_WAITING."""
         rows = self._database.rows
-        waiting, running = _by_key(self._waiting()), _by_key(rows("limit_running"))
+        waiting = _by_key(*self._waiting())
+        running = _by_key(rows("limit_running"), rows("limit_fair_running", fair=1))
         keys: dict[int, list[tuple[str, float, int]]] = {}
         for id_, limit_id, name, ahead in rows("limit_keys_all"):
             keys.setdefault(limit_id, []).append((name, float(ahead), id_))
@@ -226,8 +238,20 @@ def _cap(tx: Tx, id_: int, limit: Limit) -> None:
     tx.run("limit_keys_cap", id=id_, ahead=0.0 if rate is None else rate.burst * rate.spacing)
 
 
-def _by_key(rows: Sequence[tuple[Any, ...]]) -> Counter[int]:
+def _by_key(lanes: Sequence[tuple[Any, ...]], fair: Sequence[tuple[Any, ...]]) -> Counter[int]:
+    """Counts by the numbers of keys.
+
+    Args:
+        lanes: (lane, count) of each.
+        fair: (task, key of its limit, count) of jobs with a fairness key, whose lanes do not tell.
+    """
     found: Counter[int] = Counter()
-    for lane, count in rows:
+    for lane, count in lanes:
         found[key_of(lane)] += count
+    for task_id, key, count in fair:
+        found[key_id(task_id, key or "")] += count
     return found
+
+
+def _key_of_job(lane: int, task_id: int, limit_key: str | None, fair_key: str | None) -> int:
+    return key_of(lane) if fair_key is None else key_id(task_id, limit_key or "")

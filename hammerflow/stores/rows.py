@@ -155,7 +155,7 @@ def job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
 def limited_job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
     """A row of ``jobs``, of a job with a limit."""
     row = job_row(job._replace(flags=job.flags | RowFlags.LIMITED), time)
-    return (*row, order_of(job), job.limit_key)
+    return (*row, order_of(job), job.limit_key, job.fair_key)
 
 
 def scheduled_row(ready: Row, why: str, delay: float | None, eta: Any = None) -> Row:

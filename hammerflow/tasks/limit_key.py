@@ -1,4 +1,5 @@
-"""The key of a limit: which calls of a task share one, computed once, when the call is written."""
+"""The keys of a call, computed once, when it is written: which calls share a limit (limit_key), and
+whose turn it is (fair_by)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = ["LIMIT_KEY", "KeyRule", "check_key", "key_of_call"]
 
-#: A template over the arguments of a call, or a function that takes them.
+#: The name of an argument, a template over the arguments of a call, or a function that takes them.
 KeyRule: TypeAlias = str | Callable[..., Any]
 
 
@@ -36,6 +37,8 @@ def _read(value: Any) -> KeyRule:
             raise Unfit("a plain function, neither async nor a generator")
         return value  # type: ignore[no-any-return]
     text = plain_text(value)
+    if text is not None and text.isidentifier():
+        text = f"{{{text}}}"
     try:
         names = _names(text) if text is not None else []
     except ValueError:
@@ -47,12 +50,13 @@ def _read(value: Any) -> KeyRule:
 
 LIMIT_KEY = ValueCheck(
     "str | Callable",
-    'a template over the arguments such as "{customer}", or a function that takes them', _read,
+    'an argument such as "customer", a template over the arguments such as "{customer}", or a '
+    "function that takes them", _read,
 )  # fmt: skip
 
 
-def check_key(fn: Callable[..., Any], rule: KeyRule) -> None:
-    """Check that a template names arguments of the function.
+def check_key(fn: Callable[..., Any], option: str, rule: KeyRule) -> None:
+    """Check that the template of an option names arguments of the function.
 
     Raises:
         ConfigError: it names another one.
@@ -66,19 +70,20 @@ def check_key(fn: Callable[..., Any], rule: KeyRule) -> None:
     for name in _names(rule):
         if name not in parameters and not _takes_any(parameters):
             raise ConfigError(
-                f"limit_key {rule!r} names {name!r}, but the function has no such argument: it "
+                f"{option} {rule!r} names {name!r}, but the function has no such argument: it "
                 f"takes {', '.join(parameters) or 'none'}"
             )
 
 
 def key_of_call(
-    fn: Callable[..., Any], name: str, rule: KeyRule, args: tuple[Any, ...],
+    fn: Callable[..., Any], name: str, option: str, rule: KeyRule, args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> str:  # fmt: skip
     """The key of one call.
 
     Args:
         name: of the task, for messages.
+        option: limit_key or fair_by.
 
     Raises:
         ConfigError: there is none, or it is too long, or computing it failed.
@@ -87,12 +92,12 @@ def key_of_call(
         value = _value(fn, rule, args, kwargs)
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"task {name}: limit_key failed for this call: {type(error).__name__}: {error}"
+            f"task {name}: {option} failed for this call: {type(error).__name__}: {error}"
         ) from error
     key = str(value) if isinstance(value, str | int | uuid.UUID) else ""
     if not 0 < len(key) <= NAME or not key.isprintable():
         raise ConfigError(
-            f"task {name}: limit_key must give a text of 1 to {NAME} printable characters, a "
+            f"task {name}: {option} must give a text of 1 to {NAME} printable characters, a "
             f"whole number or a UUID, not {safe_repr(value)}"
         )
     return key

@@ -87,6 +87,10 @@ OPTIONS = OptionTable((
         "limit_key", LIMIT_KEY, "None", "Which calls share the two limits above: those for which "
         "this gives the same, `\"{customer}\"`.",
     ),
+    Option(
+        "fair_by", LIMIT_KEY, "None", "Who shares the workers: of each priority, those for whom "
+        "this gives different keys take turns, `\"tenant_id\"`.",
+    ),
 ))  # fmt: skip
 
 
@@ -131,6 +135,7 @@ class DeclaredOptions(TypedDict, total=False):
     rate_limit: str
     max_concurrency: int
     limit_key: KeyRule
+    fair_by: KeyRule
 
 
 class SpawnerOptions(DeclaredOptions, total=False):
@@ -185,6 +190,7 @@ class TaskOptions:
     rate_limit: Rate | None = None
     max_concurrency: int | None = None
     limit_key: KeyRule | None = None
+    fair_by: KeyRule | None = None
     is_async: bool = False
     spawn: SpawnConfig | None = None
     then: Signature | None = None
@@ -197,7 +203,7 @@ class TaskOptions:
             raise ConfigError("soft_timeout must not be longer than timeout")
         if self.in_transaction and self.is_async:
             raise ConfigError("in_transaction=True needs a plain function, not an async one")
-        if self.limit_key is not None and self.limit is None:
+        if self.limit_key is not None and not self._is_limited:
             raise ConfigError("limit_key needs rate_limit or max_concurrency")
 
     @property
@@ -207,9 +213,14 @@ class TaskOptions:
         return self.is_async and any(getattr(self, name) is not None for name in LIMITS)
 
     @property
+    def _is_limited(self) -> bool:
+        return self.rate_limit is not None or self.max_concurrency is not None
+
+    @property
     def limit(self) -> Limit | None:
-        """What it declares for all of its jobs, or for each key of them."""
-        if self.rate_limit is None and self.max_concurrency is None:
+        """What it declares for all of its jobs, or for each key of them; with nothing in it where
+        they only take turns."""
+        if not self._is_limited and self.fair_by is None:
             return None
         return Limit(self.rate_limit, self.max_concurrency)
 
@@ -247,8 +258,9 @@ def declared(
         fields = SPAWN_OPTIONS.by_name.keys() & values.keys()
         spawn = SpawnConfig(**{name: values.pop(name) for name in fields})
     try:
-        if "limit_key" in values:
-            check_key(fn, values["limit_key"])
+        for option in ("limit_key", "fair_by"):
+            if option in values:
+                check_key(fn, option, values[option])
         return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=names)
     except ConfigError as error:
         raise ConfigError(f"{owner}: {error}") from None

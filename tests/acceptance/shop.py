@@ -102,9 +102,15 @@ def hold(gate: str, x: Any = None) -> Any:
     return x
 
 
-@app.task(max_attempts=100, backoff=constant(0), max_concurrency=TURNS, limit_key="{key}")
+def _sharer(key: str, x: Any = None, seconds: float = 0.0) -> str:
+    return str(x)
+
+
+@app.task(
+    max_attempts=100, backoff=constant(0), max_concurrency=TURNS, limit_key="{key}", fair_by=_sharer
+)
 def turn(key: str, x: Any = None, seconds: float = 0.0) -> Any:
-    """At most two of a key at a time."""
+    """At most two of a key at a time, in turns by x."""
     with entered(key, x):
         if seconds:
             time.sleep(seconds)

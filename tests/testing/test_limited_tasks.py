@@ -72,7 +72,8 @@ def test_a_call_without_a_key_is_refused(app: Hammerflow, rule: Any) -> None:
     ("options", "words"),
     [
         ({"max_concurrency": 1, "limit_key": "{m}"}, "names 'm', but the function"),
-        ({"max_concurrency": 1, "limit_key": "all"}, "a template over the arguments"),
+        ({"max_concurrency": 1, "limit_key": "all"}, "names 'all', but the function"),
+        ({"max_concurrency": 1, "limit_key": "a b"}, "a template over the arguments"),
         ({"max_concurrency": 1, "limit_key": "{}"}, "a template over the arguments"),
         ({"limit_key": "{n}"}, "limit_key needs rate_limit or max_concurrency"),
         ({"rate_limit": "100"}, 'rate_limit must be a rate such as "100/m"'),

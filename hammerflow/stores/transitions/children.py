@@ -88,6 +88,7 @@ def _replace(unit: Unit, resolver: DependencyResolver, job: Claimed, outcome: Re
         args=call.args, options=call.options,
         flags=0 if call.limit_id is None else int(RowFlags.LIMITED),
         lane=None if call.limit_id is None else order_of(call), limit_key=call.limit_key,
+        fair_key=call.fair_key,
     )  # fmt: skip
     note = ErrorRow(job.id, job.lease, "replaced", job.attempt, "", f"replaced by {call.task}", "")
     unit.insert("errors_insert", [note])

@@ -3,18 +3,19 @@
 
 -- name: archive_read_jobs
 SELECT id, queue_id, priority, task_id, args, options, headers, parent_id, root_id, depth, spawn_index,
-       dependent_id, unique_key, trace, workflow_id, awaits, flags, lane, limit_key, expires_at, created_at
+       dependent_id, unique_key, trace, workflow_id, awaits, flags, lane, limit_key, fair_key, expires_at,
+       created_at
 FROM {jobs} {by_primary}
 WHERE id IN (:ids*uuid)
 
 -- name: archive_write_jobs
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, parent_id, root_id, depth,
                     spawn_index, dependent_id, unique_key, trace, workflow_id, awaits, flags, lane,
-                    limit_key, expires_at, created_at)
+                    limit_key, fair_key, expires_at, created_at)
 VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
         :options::text, :headers::text, :parent_id::uuid, :root_id::uuid, :depth::smallint,
         :spawn_index::integer, :dependent_id::uuid, :unique_key::text, :trace::text,
-        :workflow_id::uuid, :awaits::integer, :flags::smallint, :lane::bigint, :limit_key::text,
+        :workflow_id::uuid, :awaits::integer, :flags::smallint, :lane::bigint, :limit_key::text, :fair_key::text,
         :expires_at::timestamptz, :created_at::timestamptz)
 
 -- name: archive_read_done

@@ -14,15 +14,26 @@ JOIN
 -- macro: running_by_key
 SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
 
+-- Of jobs with a fairness key, whose lane does not tell the key of their limit; none unless they are asked for.
+-- macro: fair_running
+SELECT task_id, name, count(*) AS n
+FROM (SELECT l.task_id, (SELECT j.limit_key FROM {jobs} j {by_primary} WHERE j.id = l.job_id) AS name
+      FROM {leases} l
+      WHERE l.priority_order >= 8
+        AND (l.priority_order & 576460752303423488) <> 0
+        AND (SELECT :fair::integer) <> 0) h
+GROUP BY task_id, name
+
 -- name: jobs_insert_limited
 INSERT INTO {jobs} (id, queue_id, priority, task_id, args, options, headers, parent_id, root_id,
                     depth, spawn_index, dependent_id, unique_key, trace, workflow_id, awaits, flags,
-                    expires_at, created_at, lane, limit_key)
+                    expires_at, created_at, lane, limit_key, fair_key)
 VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :args::bytea,
         :options::text, :headers::text, :parent_id::uuid, :root_id::uuid, :depth::smallint,
         :spawn_index::integer, :dependent_id::uuid, :unique_key::text, :trace::text,
         :workflow_id::uuid, :awaits::integer, :flags::smallint,
-        COALESCE(:expires_at::timestamptz, {after:expires}), {now}, :lane::bigint, :limit_key::text)
+        COALESCE(:expires_at::timestamptz, {after:expires}), {now}, :lane::bigint, :limit_key::text,
+        :fair_key::text)
 
 -- The numbers of all limits; and, below 0, the kinds of events that sinks want.
 -- name: limits_known
@@ -129,10 +140,12 @@ VALUES (:id::bigint, :limit_id::bigint, :name::text, 0)
 ON CONFLICT DO NOTHING
 
 -- name: limit_keys_read
-SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running, COALESCE(s.n, 0)
+SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running,
+       COALESCE(s.n, 0) + COALESCE(f.n, 0)
 FROM {limit_keys} k {by_primary}
 LEFT JOIN {limits} m ON m.id = k.limit_id
 LEFT JOIN ({running_by_key}) s ON s.id = k.id
+LEFT JOIN ({fair_running}) f ON f.task_id = k.limit_id AND f.name = k.name
 WHERE k.id IN (:ids*bigint)
 
 -- name: limit_keys_lock
@@ -195,10 +208,37 @@ SELECT id, limit_id, name, tat - {epoch}
 FROM {limit_keys}
 
 -- name: limit_keys_named
-SELECT k.id, m.target, k.name, k.tat, {epoch}, m.spacing, m.burst, m.max_running
+SELECT k.id, k.limit_id, m.target, k.name, k.tat, {epoch}, m.spacing, m.burst, m.max_running
 FROM {limit_keys} k {by_primary}
 JOIN {limits} m ON m.id = k.limit_id
 WHERE k.id IN (:ids*bigint)
+
+-- name: limit_fair_running
+{fair_running}
+
+-- name: limit_fair_waiting
+SELECT h.task_id, h.name, count(*) AS n
+FROM (SELECT r.task_id, (SELECT j.limit_key FROM {jobs} j {by_primary} WHERE j.id = r.job_id) AS name
+      FROM {ready} r {by_primary}
+      WHERE r.queue_id = :queue_id::bigint
+        AND r.priority_order >= 8
+        AND (r.priority_order & 576460752303423488) <> 0
+      LIMIT :n::bigint) h
+GROUP BY h.task_id, h.name
+
+-- name: limit_fair_holders
+SELECT l.job_id
+FROM {leases} l
+WHERE l.priority_order >= 8
+  AND (l.priority_order & 576460752303423488) <> 0
+  AND l.task_id = :task_id::bigint
+  AND (SELECT j.limit_key FROM {jobs} j {by_primary} WHERE j.id = l.job_id) = :limit_key::text
+LIMIT :n::bigint
+
+-- name: job_keys
+SELECT lane, task_id, limit_key, fair_key
+FROM {jobs}
+WHERE id = :id::uuid
 
 -- name: limit_holders
 SELECT job_id

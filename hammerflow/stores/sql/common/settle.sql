@@ -10,7 +10,7 @@ e.lease > COALESCE((SELECT max(r.lease) FROM {errors} r
 UPDATE {jobs}
 SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
   options = :options::text, flags = (flags & 1) | :flags::smallint, lane = :lane::bigint,
-  limit_key = :limit_key::text
+  limit_key = :limit_key::text, fair_key = :fair_key::text
 WHERE id = :id::uuid
 
 -- Flags of RowFlags that say how alone a job runs.

@@ -106,11 +106,12 @@ SELECT {held_columns}
 -- estimates come out of a subquery: else it would plan each claim again, which costs as much as a claim.
 -- name: claim_lanes
 WITH given AS MATERIALIZED (SELECT :shared::bigint AS shared),
+fair_running AS MATERIALIZED ({fair_running}),
 wanted AS MATERIALIZED (
   SELECT * FROM unnest((SELECT :lanes::bigint[]), (SELECT :keys::bigint[]), (SELECT :counts::bigint[]))
     WITH ORDINALITY AS w(lane, key, n, at)),
 locked AS MATERIALIZED (
-  SELECT id, limit_id, tat, version FROM {limit_keys} WHERE id = ANY((SELECT :locks::bigint[])::bigint[]) ORDER BY id
+  SELECT id, limit_id, name, tat, version FROM {limit_keys} WHERE id = ANY((SELECT :locks::bigint[])::bigint[]) ORDER BY id
   FOR UPDATE SKIP LOCKED),
 running AS MATERIALIZED (
   SELECT id, n FROM ({running_by_key}) s WHERE id <> (SELECT shared FROM given)
@@ -118,12 +119,13 @@ running AS MATERIALIZED (
   SELECT shared, (SELECT count(*) FROM {leases} WHERE queue_id = :queue_id::bigint) FROM given WHERE shared <> 0),
 free AS MATERIALIZED (
   SELECT k.id, m.spacing, greatest(least(
-    CASE WHEN m.max_running IS NULL THEN 1000000 ELSE m.max_running - COALESCE(s.n, 0) END,
+    CASE WHEN m.max_running IS NULL THEN 1000000 ELSE m.max_running - COALESCE(s.n, 0) - COALESCE(f.n, 0) END,
     CASE WHEN m.spacing IS NULL THEN 1000000
          ELSE floor((m.burst * m.spacing - greatest(k.tat - {epoch_of_start}, 0) + 1e-6) / m.spacing) END), 0)::bigint AS n
   FROM locked k
   LEFT JOIN {limits} m ON m.id = k.limit_id
   LEFT JOIN running s ON s.id = k.id
+  LEFT JOIN fair_running f ON f.task_id = k.limit_id AND f.name = k.name
   WHERE EXISTS (SELECT 1 FROM {limit_keys} c WHERE c.id = k.id AND c.version = k.version)),
 allowed AS MATERIALIZED (
   SELECT w.lane, w.key, greatest(least(w.n, f.n - COALESCE(

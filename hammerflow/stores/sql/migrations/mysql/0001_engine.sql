@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   id BINARY(16) PRIMARY KEY, queue_id BIGINT NOT NULL, priority SMALLINT NOT NULL, task_id BIGINT NOT NULL,
   args LONGBLOB NOT NULL, options LONGTEXT, headers LONGTEXT, parent_id BINARY(16), root_id BINARY(16),
   depth SMALLINT NOT NULL, spawn_index INTEGER, dependent_id BINARY(16), unique_key VARCHAR(255), trace TEXT,
-  workflow_id BINARY(16), awaits INTEGER, flags SMALLINT NOT NULL DEFAULT 0, lane BIGINT, limit_key TEXT,
+  workflow_id BINARY(16), awaits INTEGER, flags SMALLINT NOT NULL DEFAULT 0, lane BIGINT, limit_key TEXT, fair_key TEXT,
   expires_at DATETIME(6), created_at DATETIME(6) NOT NULL,
   UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index)) {table};
 CREATE TABLE IF NOT EXISTS {ready} (

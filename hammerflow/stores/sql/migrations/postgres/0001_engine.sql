@@ -16,7 +16,7 @@ CREATE TABLE {jobs} (
   expires_at timestamptz, spawn_index integer, priority smallint NOT NULL, depth smallint NOT NULL,
   parent_id uuid, root_id uuid, dependent_id uuid, workflow_id uuid, awaits integer,
   flags smallint NOT NULL DEFAULT 0, args bytea NOT NULL, options text, headers text,
-  unique_key text, trace text, lane bigint, limit_key text);
+  unique_key text, trace text, lane bigint, limit_key text, fair_key text);
 CREATE UNIQUE INDEX {prefix}jobs_children ON {jobs} (parent_id, spawn_index) WHERE parent_id IS NOT NULL;
 CREATE TABLE {ready} (
   queue_id bigint NOT NULL, task_id bigint NOT NULL, job_id uuid NOT NULL, lease integer NOT NULL,

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   args BLOB NOT NULL, options TEXT, headers TEXT, parent_id BLOB, root_id BLOB,
   depth INTEGER NOT NULL, spawn_index INTEGER, dependent_id BLOB, unique_key TEXT, trace TEXT,
   workflow_id BLOB, awaits INTEGER, flags INTEGER NOT NULL DEFAULT 0, expires_at REAL, created_at REAL NOT NULL,
-  lane INTEGER, limit_key TEXT) WITHOUT ROWID;
+  lane INTEGER, limit_key TEXT, fair_key TEXT) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS {prefix}jobs_children ON {jobs} (parent_id, spawn_index)
   WHERE parent_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {ready} (

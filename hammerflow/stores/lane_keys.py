@@ -1,0 +1,153 @@
+"""Keys of limits: which one holds for the jobs of a lane, and what it allows now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from hammerflow.jobs.limit import is_fair, key_id, key_of, order_of_lane, queue_limit
+from hammerflow.stores.database import Database, Tx
+
+__all__ = ["AGAIN", "MANY", "NO_LIMIT", "SOON", "Key", "Lane", "LaneKeys"]
+
+#: Seconds until a claim tries lanes again whose places are all in use.
+AGAIN = 0.2
+#: Seconds until lanes are looked at that the last claim has not reached.
+SOON = 0.02
+#: Jobs that may start where nothing limits them.
+NO_LIMIT = 1_000_000
+#: Fairness keys that a process remembers.
+MANY = 100_000
+#: Seconds by which a start may come before its time: what a clock of floats cannot tell apart.
+_EPSILON = 1e-6
+_NOTHING = None, None, None
+
+
+class Lane(NamedTuple):
+    """A lane that holds jobs, when it was read."""
+
+    number: int
+    first: bytes  # its first job
+    key: int  # 0: it has no limit
+    free: int  # how many of its jobs may start
+
+    @property
+    def order(self) -> int:
+        return order_of_lane(self.number)
+
+
+class Key(NamedTuple):
+    """A key of a limit, as ``limit_keys`` and ``limits`` have it."""
+
+    id: int
+    limit_id: int
+    ahead: float  # seconds from now to the time from which the next start is on time
+    spacing: float | None
+    burst: int | None
+    max_running: int | None
+    running: int
+
+    @property
+    def free(self) -> int:
+        """How many jobs may start now."""
+        most = NO_LIMIT if self.max_running is None else self.max_running - self.running
+        if self.spacing is not None and self.burst is not None:
+            left = self.burst * self.spacing - max(self.ahead, 0.0)
+            most = min(most, int((left + _EPSILON) / self.spacing))
+        return max(most, 0)
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds after which a job may be free to start; None if that takes a new limit."""
+        if self.max_running == 0:
+            return None
+        if self.max_running is not None and self.running >= self.max_running:
+            return AGAIN
+        if self.spacing is None or self.burst is None:
+            return SOON
+        return max(self.ahead - (self.burst - 1) * self.spacing, 0.001)
+
+
+class LaneKeys:
+    """The keys of lanes; for one process.
+
+    Attributes:
+        known: all limits by their numbers: (spacing, burst, max_running).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._names: dict[int, tuple[int, str]] = {}  # of lanes with a fairness key
+        self.known: Mapping[int, tuple[float | None, int | None, int | None]] = {}
+
+    def of_lanes(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
+        """The keys of lanes that have been read, by the numbers of the lanes.
+
+        Args:
+            rows: (lane, its first job, limit, seconds ahead, running) of each.
+        """
+        keys = self._plain_keys(queue_id, [row for row in rows if not is_fair(row[0])])
+        fair = [row for row in rows if is_fair(row[0])]
+        return keys | self._fair_keys(fair) if fair else keys
+
+    def _plain_keys(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
+        """The keys of lanes that have been read, by the number of the lane."""
+        missing = {row[0]: row[1] for row in rows if row[2] is None}
+        added = self._add_keys(queue_id, missing) if missing else {}
+        keys = {}
+        for lane, _, known, ahead, running in rows:
+            id_ = key_of(lane)
+            limit_id = added.get(id_, 0) if known is None else known
+            limit = self.known.get(limit_id, _NOTHING)
+            keys[lane] = Key(id_, limit_id, ahead or 0.0, *limit, running=running or 0)
+        return keys
+
+    def _fair_keys(self, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
+        """The same for lanes with a fairness key, which do not tell the keys of their limits."""
+        names = self._names
+        if unknown := {row[1]: row[0] for row in rows if key_of(row[0]) not in names}:
+            if len(names) > MANY:
+                names.clear()
+            for job_id, task_id, key in self._database.rows("lane_keys", ids=sorted(unknown)):
+                names[key_of(unknown[job_id])] = task_id, key or ""
+        of_lane = {row[0]: names[key_of(row[0])] for row in rows if key_of(row[0]) in names}
+        limited = {
+            key_id(*name): name
+            for name in of_lane.values()
+            if self.known.get(name[0], _NOTHING) != _NOTHING
+        }
+        found = self.read(sorted(limited), fair=1) if limited else {}
+        if missing := sorted((id_, *limited[id_]) for id_ in limited.keys() - found.keys()):
+            self._database.unit(lambda tx: tx.many("limit_keys_insert", missing))
+            found |= self.read([row[0] for row in missing], fair=1)
+        keys = {}
+        for lane, name in of_lane.items():
+            key = found.get(key_id(*name))
+            keys[lane] = Key(0, name[0], 0.0, *_NOTHING, running=0) if key is None else key
+        return keys
+
+    def read(self, ids: list[int], *, fair: int, tx: Tx | None = None) -> dict[int, Key]:
+        """Keys by their numbers.
+
+        Args:
+            fair: 1 if jobs with a fairness key may count, too.
+        """
+        rows = self._database.rows if tx is None else tx.rows
+        return {row[0]: Key(*row) for row in rows("limit_keys_read", ids=ids, fair=fair)}
+
+    def _add_keys(self, queue_id: int, missing: dict[int, bytes]) -> dict[int, int]:
+        """Write the rows of keys that no claim has met before: their limits."""
+        jobs = self._database.rows("lane_keys", ids=sorted(missing.values()))
+        names = {job_id: (task_id, key or "") for job_id, task_id, key in jobs}
+        of_queue = queue_limit(queue_id)
+        rows = set()
+        for lane, job_id in missing.items():
+            number = key_of(lane)
+            if number == key_id(of_queue, ""):
+                rows.add((number, of_queue, ""))
+            elif job_id in names:
+                rows.add((number, *names[job_id]))
+        if rows:
+            insert = sorted(rows)
+            self._database.unit(lambda tx: tx.many("limit_keys_insert", insert))
+        return {number: limit_id for number, limit_id, _ in rows}
