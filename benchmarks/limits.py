@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from benchmarks.measure import Figures, done, query, workers
 from benchmarks.scale import clear
@@ -21,13 +21,16 @@ _ARGS = app.codec.encode_call((), {})
 _PLAIN, _LIMITED = "benchmarks.tasks.plain", "benchmarks.tasks.limited"
 _FREE = Limit(None, MAX_RUNNING(1_000_000, "max"))
 _PACED = Limit(RATE("9999999/s burst 9999999", "rate"), None)
-#: What is measured: its name, the limit of the task, and how many keys its jobs have.
+#: What is measured: its name, the limit of the task, and how many keys its jobs have; without a
+#: limit these are fairness keys.
 _CASES = (
     ("max_concurrency", _FREE, 0),
     ("rate_limit", _PACED, 0),
     ("max_concurrency, 20 keys", _FREE, 20),
     ("max_concurrency, 1,000 keys", _FREE, 1_000),
     ("rate_limit, 20 keys", _PACED, 20),
+    ("fair_by, 20 keys", Limit(), 20),
+    ("fair_by, 1,000 keys", Limit(), 1_000),
 )
 
 
@@ -36,7 +39,7 @@ def limits(url: str, n: int) -> Iterator[Figures]:
     rounds = max(1, min(n // _BATCH, 100))
     for name, limit, keys in _CASES:
         _reset(limit)
-        pairs = _pairs(rounds, lambda i, keys=keys: str(i % keys) if keys else "")  # type: ignore[misc]
+        pairs = _pairs(rounds, keys, is_fair=limit == Limit())
         yield {"figure": f"claims of {_BATCH}: {name}", **pairs, "bar": "drain ratio >= 0.8"}
     yield from _behind_full_keys(n)
     yield from _drains(n)
@@ -60,11 +63,18 @@ def _job(task: str, queue: str, key: str | None = None) -> NewJob:
     return NewJob(new_id(), task, queue, 2, _ARGS, limit_id=limit_id, limit_key=key)
 
 
-def _pairs(rounds: int, key: Callable[[int], str]) -> Figures:
+def _fair_job(tenant: str) -> NewJob:
+    return _job(_LIMITED, "limited", "")._replace(fair_key=tenant)
+
+
+def _pairs(rounds: int, keys: int, *, is_fair: bool) -> Figures:
     """Claim and settle one hundred of each kind in turns, as two workers would."""
     size = rounds * _BATCH
     app.store.jobs.insert([_job(_PLAIN, "plain") for _ in range(size)])
-    app.store.jobs.insert([_job(_LIMITED, "limited", key(i)) for i in range(size)])
+    names = [str(i % keys) if keys else "" for i in range(size)]
+    app.store.jobs.insert(
+        [_fair_job(name) if is_fair else _job(_LIMITED, "limited", name) for name in names]
+    )
     stores = {"plain": open_store(app.settings), "limited": open_store(app.settings)}
     places = {"plain": _PLAIN, "limited": _LIMITED}
     claims: dict[str, list[float]] = {"plain": [], "limited": []}

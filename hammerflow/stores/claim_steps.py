@@ -20,7 +20,7 @@ __all__ = [
 
 
 #: Lanes that SQLite claims from one by one: each is a range, and there is no way to a server.
-_FEW_LANES = 4
+_FEW_LANES = 24
 
 
 def claim_in_steps(

@@ -12,6 +12,7 @@ key in ``limit_keys`` is locked while its jobs are claimed, and holds when the n
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -47,6 +48,8 @@ _SEARCH = 1_000
 _EVERY = 0.25
 #: Lanes without a job to claim rest this many times as long as it took to see that, or AGAIN.
 _REST = 10
+#: Lanes that are locked one by one where that of all at once has brought nothing.
+_ONE_BY_ONE = 16
 #: Times that a claim in turns asks for more where others have given less than their share.
 _PASSES = 3
 _ORDERS = range(5)
@@ -88,6 +91,7 @@ class Lanes:
         self._outbox = outbox
         self._take = take
         self._in_one = "claim_lanes" in database.dialect.statements
+        self._reads_first = not (self._in_one or database.dialect.one_writer)
         self._keys = LaneKeys(database)
         self._until = 0.0
         self._rounds: dict[tuple[int, int], _Round] = {}
@@ -266,12 +270,18 @@ class Lanes:
                     last = min(left, len(members)) - 1
                 chosen = [lane._replace(free=n) for lane, n in asked.items()]
                 found = self._claim_lanes(wanted, chosen, left, shared)
+                if not found and self._reads_first:  # another claim had read the same jobs
+                    one_by_one = [lane._replace(first=b"") for lane in chosen[:_ONE_BY_ONE]]
+                    random.shuffle(one_by_one)  # not all of them at the same lane first
+                    found = self._claim_lanes(wanted, one_by_one, left, shared)
                 for lane_number, job in found:
                     taken[member_of(lane_number)].append(job)
                     round_.lane_of[member_of(lane_number)] = lane_number
                 given = Counter(lane_number for lane_number, _ in found)
                 round_.cursors[order] = member_of(members[last][0].number)
                 left -= len(found)
+                if self._reads_first:  # what is missing may be with another claim
+                    break
                 empty = {lane for lane, n in asked.items() if given[lane.number] < n}
                 more = [[lane for lane in own if lane not in empty] for own in members]
                 members = [own for own in (*more[last + 1 :], *more[: last + 1]) if own]
@@ -331,7 +341,7 @@ class Lanes:
             for lane in lanes:
                 if count := min(free.get(lane.key, 0), lane.free, most):
                     free[lane.key] -= count
-                    first = b"" if lane.key == shared else lane.first  # jobs of several tasks
+                    first = b"" if lane.key == shared != 0 else lane.first  # jobs of several tasks
                     chosen.append((lane.number, first, count))
             claimed = self._take(tx, wanted, chosen, most) if chosen else []
             key_of_lane = {lane.number: lane.key for lane in lanes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +128,46 @@ def test_a_dead_worker_holds_no_place(desk: Desk) -> None:
     assert dead.id in desk.end(dead, worker=1).stale  # the first one comes back
     assert desk.claim(worker=2) == []
     assert running(desk) == {"task:t/": 1}
+
+
+def test_a_place_is_held_for_as_long_as_its_job_runs(desk: Desk) -> None:
+    """20 minutes of heartbeats: no age ends it."""
+    desk.store.limits.declare({"t": limit(max_running=1)})
+    desk.register(1)
+    ids = put(desk, 2)
+    (job,) = desk.claim(worker=1)
+    for _ in range(10):
+        desk.sql(f"UPDATE {{leases}} SET started_at = {desk.shift('started_at', 120)}")
+        desk.elapse(20)
+        desk.store.workers.beat(1)
+        assert desk.store.workers.sweep(lease=30, poison_limit=3).rescued == 0
+        assert desk.claim(worker=2) == []
+    desk.end(job, worker=1)
+    assert [again.id for again in desk.claim(worker=2)] == [ids[1]]
+
+
+@pytest.mark.parametrize("fair_key", [None, "tenant"])
+def test_a_job_that_commits_after_the_last_end_is_claimed(desk: Desk, fair_key: str | None) -> None:
+    """The holder ends while the transaction of the next job is open: nobody else wakes it."""
+    if desk.kind == "sqlite":
+        pytest.skip("an open transaction holds the only writer, so the end comes after it")
+    desk.store.limits.declare({"t": limit(max_running=1)})
+    (held,) = desk.run(keyed(desk, fair_key=fair_key))
+    client = desk.another()
+    for _ in range(20):
+        with client.database.transaction() as tx:
+            late = keyed(desk, fair_key=fair_key)
+            client.jobs.insert([late], tx=tx)
+            assert desk.claim(thorough=False) == []
+            desk.end(held)
+            assert desk.claim(thorough=False) == []
+        until = time.monotonic() + 1
+        found: list[Claimed] = []
+        while not found and time.monotonic() < until:
+            found = desk.claim(thorough=False)
+        (held,) = found
+        assert held.id == late.id
+    client.close()
 
 
 def test_starts_keep_their_distance(desk: Desk) -> None:

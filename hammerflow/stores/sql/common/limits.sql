@@ -8,9 +8,6 @@ COALESCE(@.lane, 4 - @.priority)
 -- macro: key_of
 (@ & 1152921504606846975)
 
--- macro: join_next
-JOIN
-
 -- macro: running_by_key
 SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
 
@@ -112,22 +109,24 @@ FROM found f
 WHERE f.lane IS NOT NULL
 ORDER BY f.lane
 
--- Of several lanes each: the first :depth jobs, from its first one on, which another claim may have taken.
+-- Of several lanes each: the first :depth jobs, walked from the one that was its first; another claim may have
+-- taken that.
 -- name: lane_heads
 WITH RECURSIVE found (lane, job_id, n) AS (
-  SELECT r.priority_order, r.job_id, 1
+  SELECT j.lane, j.id, 0
   FROM {jobs} j {by_primary}
-  {join_next} {ready} r {by_primary} ON r.queue_id = :queue_id::bigint AND r.priority_order = j.lane AND r.job_id = j.id
   WHERE j.id IN (:firsts*uuid)
   UNION ALL
   SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
                   WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id > f.job_id
                   ORDER BY r.job_id LIMIT 1), f.n + 1
   FROM found f WHERE f.job_id IS NOT NULL AND f.n < :depth::integer)
-SELECT lane, job_id
-FROM found
-WHERE job_id IS NOT NULL
-ORDER BY n, job_id
+SELECT f.lane, f.job_id
+FROM found f
+WHERE f.job_id IS NOT NULL
+  AND (f.n > 0 OR EXISTS (SELECT 1 FROM {ready} r {by_primary}
+                          WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id = f.job_id))
+ORDER BY f.n, f.job_id
 
 -- name: lane_keys
 SELECT id, task_id, limit_key

@@ -74,9 +74,6 @@ INSERT INTO {progress} (job_id, at, fraction, note)
 VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
--- macro: join_next
-STRAIGHT_JOIN
-
 -- A number with a sign, as the index has them.
 -- macro: key_of
 CAST(@ & 1152921504606846975 AS SIGNED)

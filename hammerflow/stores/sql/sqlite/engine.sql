@@ -29,9 +29,6 @@ WHERE r.queue_id = :queue_id::bigint
 ORDER BY r.priority_order, r.job_id
 LIMIT :n::bigint
 
--- macro: join_next
-CROSS JOIN
-
 -- name: claim_lane
 {claimable}
   AND r.priority_order = :lane::bigint
