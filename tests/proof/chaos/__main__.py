@@ -37,7 +37,7 @@ from tests.support.servers import MariaDB, Postgres, Redis, Server
 __all__ = ["run"]
 
 #: After the last fault: lease, sweep, poll, the longest backoff, and room for what is queued.
-_QUIET = 90.0
+_QUIET = 180.0
 
 
 def main() -> int:
