@@ -63,6 +63,7 @@ def _measure(kind: str, url: str, jobs: int, rounds: int) -> None:
     store.schema.migrate()
     _round(store, jobs // 4)
     rates: dict[bool, list[float]] = {False: [], True: []}
+    cpu: dict[bool, list[float]] = {False: [], True: []}
     logs: dict[bool, list[float]] = {False: [], True: []}
     ratios = []
     for number in range(rounds):
@@ -70,17 +71,19 @@ def _measure(kind: str, url: str, jobs: int, rounds: int) -> None:
         for has_sink in order:
             if has_sink:
                 store.sinks.put("bench", "none", {}, EventFilter())
-            rate, size = _round(store, jobs)
+            rate, busy, size = _round(store, jobs)
+            cpu[has_sink].append(busy)
             rates[has_sink].append(rate)
             logs[has_sink].append(size)
             if has_sink:
                 _drop(store)
         ratios.append(rates[True][-1] / rates[False][-1])
-    plain, wal = (statistics.median(each) for each in (rates[False], logs[False]))
+    plain, own, wal = (statistics.median(each[False]) for each in (rates, cpu, logs))
+    ratio, spread = statistics.median(ratios), f"{min(ratios):.3f} to {max(ratios):.3f}"
     print(
-        f"{kind}: drain {plain:,.0f} jobs/s, with a sink x {statistics.median(ratios):.3f} "
-        f"({min(ratios):.3f} to {max(ratios):.3f}); log {wal:,.0f} B/job, with a sink "
-        f"x {statistics.median(logs[True]) / wal:.3f}",
+        f"{kind}: drain {plain:,.0f} jobs/s, with a sink x {ratio:.3f} ({spread}); "
+        f"CPU of this process {own * 1e6:.1f} us/job, x {statistics.median(cpu[True]) / own:.3f}; "
+        f"log {wal:,.0f} B/job, x {statistics.median(logs[True]) / wal:.3f}",
         flush=True,
     )
     _relay_rates(kind, store)
@@ -92,22 +95,23 @@ def _drop(store: Store) -> None:
         store.sinks.remove(row.name)
 
 
-def _round(store: Store, jobs: int) -> tuple[float, float]:
-    """Jobs a second of claims and settles, and bytes of the write-ahead log for each."""
+def _round(store: Store, jobs: int) -> tuple[float, float, float]:
+    """Jobs a second of claims and settles; for each, seconds of this process's CPU and bytes of the
+    write-ahead log."""
     ids = [new_id() for _ in range(jobs)]
     for at in range(0, jobs, 1_000):
         store.jobs.insert([NewJob(i, "t", "q", 2, b"M\x92") for i in ids[at : at + 1_000]])
     _rest(store)
-    before, began = _log(store), time.perf_counter()
+    before, began, busy = _log(store), time.perf_counter(), time.process_time()
     done = 0
     while claimed := store.jobs.claim(1, queue="q", task_ids=[name_id("t")], limit=_BATCH):
         store.jobs.settle(1, [(job, Completed(_RESULT)) for job in claimed])
         done += len(claimed)
-    took = time.perf_counter() - began
+    took, busy = time.perf_counter() - began, time.process_time() - busy
     while store.events.relay():
         pass
     assert done == jobs, done
-    return jobs / took, (_log(store) - before) / jobs
+    return jobs / took, busy / jobs, (_log(store) - before) / jobs
 
 
 def _rest(store: Store) -> None:
