@@ -353,13 +353,13 @@ class Hammerflow:
     @documented(*BATCH_OPTIONS)
     def batch(
         self, signatures: Iterable[Signature], *, on_failure: str = "continue",
-        then: Signature | None = None, name: str = "batch",
+        then: Signature | None = None, name: str = "batch", rate_limit: str | None = None,
     ) -> Batch:  # fmt: skip
-        """Up to millions of calls as one unit; ``enqueue()`` it, or add it to a workflow.
-
-        :class:`hammerflow.workflows.workflow.Batch` describes ``on_failure``.
-        """
-        return Batch(signatures, on_failure=on_failure, then=then, name=name, submit=self.enqueue)
+        """Up to millions of calls as one unit: :class:`hammerflow.workflows.workflow.Batch`."""
+        return Batch(
+            signatures, on_failure=on_failure, then=then, name=name, rate_limit=rate_limit,
+            submit=self.enqueue,
+        )  # fmt: skip
 
     def _register(
         self, fn: Callable[..., Any], kind: type[Task[..., Any]], given: dict[str, Any]

@@ -18,6 +18,7 @@ from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound, NotDecodable, WorkflowInvalid
 from hammerflow.jobs.job import JobState
+from hammerflow.jobs.limit import RATE, Rate
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
 from hammerflow.stores.workflows import WorkflowRow
@@ -45,12 +46,13 @@ def command() -> None:
     "--file", "path", required=True, help="The calls, one JSON object a line; - reads stdin."
 )
 @options.of_table(BATCH_OPTIONS, "--name", metavar="NAME", default="batch")
+@options.checked("--rate", check=RATE, metavar="RATE", help="How often the calls may start: 100/m.")
 @options.choice_option(
     "--on-failure", values=("continue", "fail_fast", "collect"), default="continue",
     help="What a failed call means: the rest runs, the rest is cancelled, or it does not count.",
 )  # fmt: skip
 @options.shared
-def create(session: Session, path: str, name: str, on_failure: str) -> None:
+def create(session: Session, path: str, name: str, on_failure: str, rate: Rate | None) -> None:
     """Enqueue a file of calls as a batch and print the batch's id.
 
     A line is {"task": "shop.resize", "args": [1]}; kwargs, queue, priority, delay, timeout,
@@ -60,12 +62,19 @@ def create(session: Session, path: str, name: str, on_failure: str) -> None:
     \b
     Examples:
       hammerflow -A shop:app batch create --file calls.jsonl --name night
+      hammerflow -A shop:app batch create --file calls.jsonl --rate 100/m
       generate-calls | hammerflow -A shop:app batch create --file - --on-failure collect
     """
+    rate_limit = None if rate is None else rate.text
     with contextlib.closing(session.app) as app, _opened(path) as lines:
         calls = CallLines(app, lines, "standard input" if path == "-" else path)
         result = calls.send(
-            lambda given: app.batch(given, name=name, on_failure=on_failure).enqueue()
+            lambda given: app.batch(
+                given,
+                name=name,
+                on_failure=on_failure,
+                rate_limit=rate_limit,
+            ).enqueue()
         )
         total = result.stats().total
     session.tell({"id": result.id, "name": name, "calls": total}, str(result.id))
@@ -98,8 +107,9 @@ def list_batches(
 @options.shared
 def show(session: Session, batch_id: str) -> None:
     """Show a batch: its progress, its rate, how many calls are in which state, first errors."""
-    with _found(session, batch_id) as (_, result):
+    with _found(session, batch_id) as (backend, result):
         row, stats, found = result.row(), result.stats(), result.errors()
+        limit = backend.store.limits.of_batch(row.id)
         rate = stats.ended / age if (age := result.seconds()) else None
     errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
     lines = [*map(": ".join, errors.items())]
@@ -107,9 +117,11 @@ def show(session: Session, batch_id: str) -> None:
         lines.append(f"and more: hammerflow batch export {result.id}")
     session.show_facts(
         workflow_view.workflow_json(row)
-        | {"stats": workflow_view.stats_json(stats), "per_second": rate, "errors": errors},
+        | {"stats": workflow_view.stats_json(stats), "per_second": rate, "errors": errors}
+        | {"limit": limit and limit.to_plain()},
         workflow_view.workflow_facts(row, stats)
-        | {"per second": None if rate is None else f"{rate:.3g}", "errors": "\n".join(lines)},
+        | {"limit": limit and str(limit), "per second": None if rate is None else f"{rate:.3g}"}
+        | {"errors": "\n".join(lines)},
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from hammerflow.cli.ids import find_workflow
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, checked, name_option, shared
 from hammerflow.cli.output import TableView
@@ -24,12 +26,12 @@ __all__ = ["command"]
 
 def _target(value: Any) -> tuple[str, str]:
     kind, colon, name = (plain_text(value) or "").partition(":")
-    if kind not in ("task", "queue") or not colon:
+    if kind not in ("task", "queue", "batch") or not colon:
         raise Unfit
     return kind, NAME_CHECK.read(name)
 
 
-_TARGET = ValueCheck("str", "task:NAME or queue:NAME", _target)
+_TARGET = ValueCheck("str", "task:NAME, queue:NAME or batch:ID", _target)
 
 
 @click.group("limit")
@@ -66,15 +68,16 @@ def list_limits(session: Session, task: str | None, queue: str | None) -> None:
 def set_limit(
     session: Session, target: tuple[str, str], rate: Rate | None, most: int | None
 ) -> None:
-    """Limit a task (each of its keys, if it has a limit_key) or a queue.
+    """Limit a task (each of its keys, if it has a limit_key), a queue or a batch.
 
-    TARGET is task:NAME or queue:NAME. What you do not give stays as it is; --max 0 stops all
-    starts. It holds for all workers within a second, until you remove it.
+    TARGET is task:NAME, queue:NAME, or batch:ID of a batch that was created with a rate. What you
+    do not give stays as it is; --max 0 stops all starts. It holds for all workers within a second,
+    until you remove it.
     """
     if rate is None and most is None:
         raise click.UsageError("give --rate, --max or both")
-    kind, name = target
     with session.backend() as backend:
+        kind, name = target = _named(backend, target)
         _check_name(session, backend, kind, name)
         limit = backend.store.limits.give(kind, name, Limit(rate, most), by=user_at_host())
         _ring(backend)
@@ -85,17 +88,31 @@ def set_limit(
 @argument("target", _TARGET)
 @shared
 def remove_limit(session: Session, target: tuple[str, str]) -> None:
-    """Drop a limit that was set: what the task declares in the code holds again."""
+    """Drop a limit that was set: what the task declares in the code holds again.
+
+    Of a batch, the rate that it was created with is dropped, too.
+    """
     with session.backend() as backend:
+        target = _named(backend, target)
         limit = backend.store.limits.remove(*target)
         _ring(backend)
     _tell(session, target, limit)
+
+
+def _named(backend: SessionBackend, target: tuple[str, str]) -> tuple[str, str]:
+    """The target, with the whole id of a batch."""
+    kind, name = target
+    if kind != "batch":
+        return target
+    return kind, str(uuid.UUID(bytes=find_workflow(backend.store, name)))
 
 
 def _check_name(session: Session, backend: SessionBackend, kind: str, name: str) -> None:
     """Refuse a name that nobody has used: it would be a typo that limits nothing."""
     if kind == "queue":
         check_queue(session, backend.store, name)
+        return
+    if kind == "batch":
         return
     known = backend.store.limits.tasks()
     if name not in known:

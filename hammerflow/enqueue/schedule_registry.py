@@ -152,6 +152,8 @@ class ScheduleRegistry:
         if is_a(work, Task):
             work = work.si()
         if is_a(work, Batch):
+            if work.rate_limit is not None:
+                raise ConfigError(f"schedule {name}: its batch cannot have a rate_limit")
             return self._batch(work)
         if not is_a(work, Canvas | Workflow):
             raise TypeError(

@@ -10,6 +10,7 @@ from hammerflow.canvas.options import to_json
 from hammerflow.enqueue.job_factory import JobFactory, Parent
 from hammerflow.errors import ConfigError, NotEncodable, WorkflowInvalid
 from hammerflow.jobs.job import CONDITIONAL, PRIORITY, NewJob, NewWorkflow, RowFlags, Rule
+from hammerflow.jobs.limit import batch_limit, key_id
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.places import place_of
@@ -238,9 +239,12 @@ class BatchStream:
         self._first: bytes | None = None
         self._last = b""
         self.count = 0
+        rate = batch.rate_limit
+        self._limit = None if rate is None else key_id(batch_limit(workflow_id), "")
         self.workflow = NewWorkflow(
-            workflow_id, "batch", batch.name, batch.policy.code, 1, collects=batch.collects
-        )
+            workflow_id, "batch", batch.name, batch.policy.code, 1, collects=batch.collects,
+            options=None if rate is None else to_json({"rate_limit": rate}),
+        )  # fmt: skip
 
     def rows(self) -> Iterator[NewJob]:
         """The calls, then the one that waits for them."""
@@ -258,6 +262,8 @@ class BatchStream:
                     f"{signature.task} is not stored (store_result=False): store it, or use si() "
                     "for a call that takes no result"
                 )
+            if self._limit is not None:
+                job = self._limited(job)
             self._first, self._last = self._first or job.id, job.id
             yield job._replace(
                 depends=[external_id(other) for other in signature.after] or None,
@@ -268,6 +274,14 @@ class BatchStream:
             self.count += 1
         if self._batch.then is not None:
             yield self._then(self._batch.then)
+
+    def _limited(self, job: NewJob) -> NewJob:
+        if job.limit_id is not None:
+            raise WorkflowInvalid(
+                f"{self._batch.name}[{self.count}]: {job.task} has a limit of its own, and a job "
+                "has one limit: leave rate_limit out, or send its calls in another batch"
+            )
+        return job._replace(limit_id=self._limit, limit_key="")
 
     def _then(self, signature: Any) -> NewJob:
         workflow_id = self.workflow.id

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,16 @@ from hammerflow.options.checks import Unfit, ValueCheck, whole
 from hammerflow.text import plain_text
 
 __all__ = [
-    "FIRST_LANE", "MAX_RUNNING", "RATE", "Limit", "Rate", "fair_lane_of", "is_fair", "key_id",
-    "key_of", "lane_of", "member_of", "order_of", "order_of_lane", "queue_limit", "span_of",
+    "BATCH_LIMITS", "FIRST_LANE", "MAX_RUNNING", "RATE", "Limit", "Rate", "batch_limit",
+    "batch_target", "fair_lane_of", "is_fair", "key_id", "key_of", "lane_of", "member_of",
+    "order_of", "order_of_lane", "queue_limit", "span_of",
 ]  # fmt: skip
 
 #: Orders from here on are lanes.
 FIRST_LANE = 8
 _BITS = 60  # hammerflow/stores/sql/common/limits.sql has the mask, too
+#: The limits of batches have this number or lower ones.
+BATCH_LIMITS = -(1 << 62)
 _KEYS = (1 << _BITS) - 1
 #: Set in the number of a lane whose jobs have a fairness key. Such a number is that key's first, so
 #: a tenant's lanes lie side by side, and the key of the limit cannot be read from it.
@@ -111,6 +115,16 @@ def key_id(limit_id: int, key: str) -> int:
 def queue_limit(queue_id: int) -> int:
     """The number of the limit of a queue; that of a task is the task's own."""
     return name_id(f"limit of queue {queue_id}")
+
+
+def batch_limit(batch_id: bytes) -> int:
+    """The number of the limit of a batch: far below zero, as no other is."""
+    return BATCH_LIMITS - (name_id(f"limit of batch {batch_id.hex()}") >> 1)
+
+
+def batch_target(batch_id: bytes) -> str:
+    """How the limit of a batch is written: ``batch:ID``."""
+    return f"batch:{uuid.UUID(bytes=batch_id)}"
 
 
 def lane_of(key: int, priority: int) -> int:

@@ -1,4 +1,5 @@
-"""WorkflowMaintenance: ends overdue workflows, checks their health, unblocks stuck jobs."""
+"""WorkflowMaintenance: ends overdue workflows, checks their health, unblocks stuck jobs, drops the
+limits of ended batches."""
 
 from __future__ import annotations
 
@@ -44,5 +45,6 @@ class WorkflowMaintenance:
             if healed.ended or healed.queues:
                 log.warning("unblocked jobs whose dependencies had already ended")
             self.on_settled(healed)
+            self.store.limits.drop_ended()
         self._ticks += 1
         return self.interval * random.uniform(0.8, 1.2)

@@ -27,7 +27,7 @@ class Lane(NamedTuple):
     """A lane that holds jobs, when it was read."""
 
     number: int
-    first: bytes  # its first job
+    first: bytes  # its first job; empty where jobs of several tasks are in one lane
     key: int  # 0: it has no limit
     free: int  # how many of its jobs may start
 

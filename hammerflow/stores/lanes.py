@@ -24,6 +24,7 @@ from hammerflow.events.record import Record
 from hammerflow.jobs.fairness import in_turns, shares
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import (
+    BATCH_LIMITS,
     is_fair,
     key_id,
     lane_of,
@@ -101,8 +102,10 @@ class Lanes:
         now = time.monotonic()
         if now >= self._until or afresh:
             rows = self._database.rows("limits_known")
-            self._keys.known = {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] >= 0}
-            self._outbox.believe(sum(-row[0] for row in rows if row[0] < 0))
+            events = [row[0] for row in rows if BATCH_LIMITS < row[0] < 0]
+            limits = [row for row in rows if row[0] not in events]
+            self._keys.known = {row[0]: (row[1], row[2], row[3]) for row in limits}
+            self._outbox.believe(-sum(events))
             self._until = now + _KNOWN
         return self._keys.known.keys()
 
@@ -203,10 +206,11 @@ class Lanes:
         tried: set[int] = set()
         for lane, first, *_ in rows:
             key = keys.get(lane)
-            if key is None or key.limit_id not in served:
+            is_batch = key is not None and key.limit_id <= BATCH_LIMITS  # holds jobs of any task
+            if key is None or (key.limit_id not in served and not is_batch):
                 continue
             if key.free:
-                open_.append(Lane(lane, first, key.id, key.free))
+                open_.append(Lane(lane, b"" if is_batch else first, key.id, key.free))
             elif key.id not in tried and (wait := key.wait) is not None:
                 round_.waits.append(wait)
             tried.add(key.id)

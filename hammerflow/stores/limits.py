@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,19 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
-from hammerflow.jobs.limit import Limit, is_fair, key_id, key_of, lane_of, queue_limit
+from hammerflow.jobs.limit import (
+    Limit,
+    batch_limit,
+    is_fair,
+    key_id,
+    key_of,
+    lane_of,
+    queue_limit,
+)
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.ready_queues import queues_with_ready
+from hammerflow.stores.transitions.batch_rates import drop_rates
 from hammerflow.text import storable
 
 __all__ = ["MOST_WAITING", "FullLimit", "LimitStatus", "Limits"]
@@ -30,7 +40,7 @@ class LimitStatus:
     """One key of a limit, or a limit none of whose jobs has been claimed yet.
 
     Attributes:
-        target: ``task:NAME`` or ``queue:NAME``.
+        target: ``task:NAME``, ``queue:NAME`` or ``batch:ID``.
         key: of the jobs; empty where the limit has no keys.
         limit: what holds for each key.
         next_start: seconds until the rate allows the next start.
@@ -51,7 +61,7 @@ class FullLimit(NamedTuple):
     """A limit that allows a job no start now.
 
     Attributes:
-        target: ``task:NAME`` or ``queue:NAME``.
+        target: ``task:NAME``, ``queue:NAME`` or ``batch:ID``.
         key: of the job; empty where the limit has no keys.
         most: how many may run at a time; None where only the rate is limited.
         next_at: when the rate allows the next start, in seconds since 1970.
@@ -99,7 +109,8 @@ class Limits:
         return {name for _, name in self._database.rows("task_names")}
 
     def give(self, kind: str, name: str, limit: Limit, *, by: str) -> Limit:
-        """Set the limit of a task (for each of its keys) or of a queue; the one that holds now.
+        """Set the limit of a task (for each of its keys), a queue or a batch that has one; the one
+        that holds now.
 
         What the new one leaves open stays as it was.
         """
@@ -119,22 +130,31 @@ class Limits:
                 _cap(tx, id_, holds)
             return holds
 
+        if kind == "batch" and self.of_batch(uuid.UUID(name).bytes) is None:
+            raise HammerflowError(
+                f"batch {name} has no rate limit, or has ended: a batch is given one when it is "
+                "created"
+            )
         if kind == "queue":
             self._names.register(queues=[name])
         return self._database.unit(work)
 
     def remove(self, kind: str, name: str) -> Limit:
-        """Drop what was set by hand: what the code declares holds again, or nothing.
+        """Drop what was set by hand: what the code declares holds again, or nothing. Of a batch,
+        drop the limit that it was created with, too.
 
         The row stays: jobs that wait in its lanes are claimed as those of a limit.
 
         Raises:
-            HammerflowError: nothing was set.
+            HammerflowError: nothing was set, or the batch has no limit.
         """
         id_ = _id_of(kind, name)
 
         def work(tx: Tx) -> Limit:
             found = tx.rows("limit_row", id=id_)
+            if kind == "batch" and found:  # nothing else would hold again
+                tx.run("limit_declare", id=id_, declared=None, **Limit().columns())
+                found = [(None, found[0][0] or found[0][1])]
             if not found or found[0][1] is None:
                 raise HammerflowError(f"no limit was set for {kind}:{name}")
             holds = _held(found[0][0], None)
@@ -148,6 +168,16 @@ class Limits:
         """The key of a job's limit, and the one by which it takes turns, as it was enqueued."""
         found = self._database.first("job_keys", id=job_id)
         return (None, None) if found is None else (found[2] or None, found[3])
+
+    def of_batch(self, batch_id: bytes) -> Limit | None:
+        """The limit of a batch that has not ended; None if it was created without one."""
+        found = self._database.rows("limit_row", id=batch_limit(batch_id))
+        return _held(*found[0]) if found else None
+
+    def drop_ended(self) -> int:
+        """Drop the limits of batches that have ended; how many."""
+        targets = self._database.column("limits_of_batches")
+        return self._database.unit(lambda tx: drop_rates(tx, targets)) if targets else 0
 
     def full(self, job_id: bytes, queue: str, *, holders: int) -> Sequence[FullLimit]:
         """The limits of a ready job that allow no start now.
@@ -218,6 +248,8 @@ class Limits:
 
 
 def _id_of(kind: str, name: str) -> int:
+    if kind == "batch":
+        return batch_limit(uuid.UUID(name).bytes)
     return name_id(name) if kind == "task" else queue_limit(name_id(name))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hammerflow.canvas.signature import Signature, plain
 from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.jobs.limit import Rate
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.kinds import is_a
 from hammerflow.options.checks import are_items, items_of
@@ -35,10 +36,12 @@ class Batch:
             None in place of the missing results, and the batch completes.
         then: runs after all calls, with the list of their results as first argument.
         name: shown in lists.
+        rate_limit: how often its calls may start, over all workers: ``100/m``, ``100/m burst 10``
+            (s, m, h or d). Not for calls of tasks that have a limit of their own.
         submit: sends it; the ``enqueue`` of its app.
 
     Raises:
-        ConfigError: ``on_failure`` is unknown, or ``then`` has links.
+        ConfigError: ``on_failure`` or ``rate_limit`` is unfit, or ``then`` has links.
         TypeError: ``then`` is not a signature.
     """
 
@@ -47,6 +50,7 @@ class Batch:
     on_failure: str = "continue"
     then: Signature | None = None
     name: str = "batch"
+    rate_limit: str | None = None
     submit: Callable[[Any], Any] | None = None
     _was_read: bool = field(default=False, init=False)
 
@@ -56,9 +60,11 @@ class Batch:
         if is_a(self.signatures, list | tuple):
             self.signatures = tuple(items_of(self.signatures, _WANTED))  # callers change their list
         given = {"on_failure": self.on_failure, "then": self.then, "name": self.name}
-        found = checked(BATCH_OPTIONS, given, "a batch")
+        found = checked(BATCH_OPTIONS, {**given, "rate_limit": self.rate_limit}, "a batch")
         self.on_failure = found.get("on_failure", "continue")
         self.name = found.get("name", "batch")
+        rate: Rate | None = found.get("rate_limit")
+        self.rate_limit = None if rate is None else rate.text
 
     def enqueue(self) -> Any:
         """Write all calls in one transaction.

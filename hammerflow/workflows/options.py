@@ -10,6 +10,7 @@ from hammerflow.canvas.signature import Signature, plain
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.backoff import BACKOFF, Backoff
 from hammerflow.jobs.job import PRIORITY
+from hammerflow.jobs.limit import RATE
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.kinds import is_a
 from hammerflow.options.checks import (
@@ -118,4 +119,8 @@ BATCH_OPTIONS = OptionTable((
         "A call that runs after all of them with the list of their results.",
     ),
     Option("name", NAME_CHECK, '"batch"', "Shown in lists."),
+    Option(
+        "rate_limit", RATE, "None",
+        "How often its calls may start, over all workers, such as 100/m or 100/m burst 10.",
+    ),
 ))  # fmt: skip

@@ -231,6 +231,11 @@ class Plan:
         self, batch: Batch, parent: PlannedWorkflow | None = None, name: str | None = None
     ) -> PlannedWorkflow:
         """Lay out a batch whose calls fit into memory."""
+        if batch.rate_limit is not None:
+            raise WorkflowInvalid(
+                f"batch {batch.name} has a rate_limit, so it cannot be a node of a workflow or be "
+                "spawned: call enqueue() on the batch"
+            )
         workflow = self.new_workflow(
             parent, name, kind="batch", label=batch.name, policy=batch.policy,
             collects=batch.collects,

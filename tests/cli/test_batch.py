@@ -117,6 +117,28 @@ def test_a_batch_is_cancelled(run: Run, embedded_shop: Hammerflow, folder: Path)
     assert run("batch", "list", "--status", "cancelled", "--json").json[0]["id"] == batch_id
 
 
+def test_a_rate_is_shown_changed_and_removed(
+    run: Run, embedded_shop: Hammerflow, folder: Path
+) -> None:
+    path, target = written(folder, *[CALLS[0]] * 4), ("--rate", "1/m burst 2")
+    made = run("-A", "shop:app", "batch", "create", "--file", path, *target, "--json").json["id"]
+
+    shown, (listed,) = run("batch", "show", made), run("limit", "list", "--json").json
+    first = len(claim(embedded_shop))
+    changed = run("limit", "set", f"batch:{made[:13]}", "--rate", "2/s burst 3")
+    removed = run("limit", "remove", f"batch:{made}")
+    rest = len(claim(embedded_shop))
+    plain = created(run, folder, CALLS[0])
+    refused = run("limit", "set", f"batch:{plain}", "--rate", "1/s")
+
+    assert "\nlimit       1/m burst 2\n" in shown.out
+    assert (listed["target"], listed["waiting"]) == (f"batch:{made}", 4)
+    assert (first, rest) == (2, 2)
+    assert changed.out == f"batch:{made}: 2/s burst 3\n"
+    assert removed.out == f"batch:{made}: no limit\n"
+    assert refused.code == 1 and "has no rate limit" in refused.err
+
+
 def test_other_workflows_are_no_batches(run: Run, embedded_shop: Hammerflow) -> None:
     flow = embedded_shop.workflow("flow").add(embedded_shop.tasks["shop.add"].s(1, 2), name="a")
     result = flow.enqueue()

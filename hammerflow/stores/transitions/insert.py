@@ -17,6 +17,7 @@ from hammerflow.stores.rows import (
     scheduled_row,
     workflow_row,
 )
+from hammerflow.stores.transitions.batch_rates import write_rate
 from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit
 
@@ -111,6 +112,9 @@ def insert_new(unit: Unit, jobs: Sequence[NewJob], *, is_dated: bool = True) -> 
 def insert_workflows(unit: Unit, workflows: Sequence[NewWorkflow]) -> None:
     """Insert workflows that are not there yet; the caller inserts their jobs."""
     unit.insert("workflows_insert", [workflow_row(workflow) for workflow in workflows])
+    for workflow in workflows:
+        if workflow.kind == "batch" and workflow.options is not None:
+            write_rate(unit.tx, workflow.id, workflow.options)
     nodes = [node_row(w.parent_id, w) for w in workflows if w.parent_id is not None]
     unit.insert("nodes_insert", nodes)
     unit.insert("barriers_insert", [BarrierRow(w.id, w.pending) for w in workflows])

@@ -32,6 +32,7 @@ from hammerflow.jobs.job import DEPENDENCY, FINAL_CODES, ORDER, JobState, RowFla
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow
+from hammerflow.stores.transitions.batch_rates import write_rate
 from hammerflow.stores.transitions.dependents import PAUSED, DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome
 from hammerflow.stores.transitions.snapshot import (
@@ -270,6 +271,7 @@ class _Rerun:
         members = [*self.snapshot.members(workflow.id)]
         failures = sum(part.has_failed and not self._runs_again(part) for part in members)
         self._tx.run("workflow_reopen", id=workflow.id, failures=failures)
+        write_rate(self._tx, workflow.id, self._tx.rows("workflow_options", id=workflow.id)[0][0])
         flags = int(workflow.flags & (RowFlags.HAS_EDGES | RowFlags.TIED))
         if workflow.flags != flags and workflow.is_over:
             self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)

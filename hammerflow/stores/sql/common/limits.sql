@@ -256,7 +256,22 @@ LIMIT :n::bigint
 SELECT id
 FROM {limit_keys}
 WHERE tat < {epoch} - 3600
+  AND limit_id >= 0
 LIMIT :n::bigint
+
+-- Limits of batches have numbers below zero.
+-- name: limits_of_batches
+SELECT target
+FROM {limits}
+WHERE id < 0
+
+-- name: limits_drop
+DELETE FROM {limits}
+WHERE id IN (:ids*bigint)
+
+-- name: limit_keys_drop_of
+DELETE FROM {limit_keys}
+WHERE id IN (:ids*bigint)
 
 -- name: limit_keys_drop
 DELETE FROM {limit_keys}

@@ -62,6 +62,11 @@ UPDATE {workflows}
 SET status = :status::smallint, ended_at = {now}, deadline_at = NULL, check_at = NULL
 WHERE id = :id::uuid
 
+-- name: workflow_options
+SELECT options
+FROM {workflows}
+WHERE id = :id::uuid
+
 -- name: workflow_reopen
 UPDATE {workflows}
 SET status = 1, ended_at = NULL, reason = NULL, failures = :failures::integer
