@@ -51,9 +51,9 @@ def stats(session: Session, name: str | None, hours: float, queue: str | None) -
     times, and exact in numbers three minutes later.
     """
     with session.store() as store:
-        warn_of_queue(session, store, queue)
         if name is not None:
             check_task(session, store, name)
+        warn_of_queue(session, store, queue)
         found = summaries(store, hours, lambda counts: counts.task, task=name, queue=queue)
     session.show_list(found, summary_view("task"), empty=NO_JOBS)
 
