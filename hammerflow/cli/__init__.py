@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": "Count the standard library's code with real workers, and check the counts.",
     "doctor": "Check the database, its durability, the doorbell and the workers.",
     "health": "Say whether a worker is ready to run jobs; the exit code is 1 if not.",
+    "metrics": "Print metrics once; rules for Prometheus and a dashboard for Grafana.",
     "explain": "Say in one sentence why a job does not run, and what would change that.",
     "config": "Show the settings, where each comes from, and set them in hammerflow.toml.",
     "job": "List, show, enqueue, retry and cancel jobs.",

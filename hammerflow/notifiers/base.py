@@ -62,6 +62,11 @@ class Notifier(Protocol):
     Those that only tell something do nothing here, for a notifier without a doorbell.
     """
 
+    @property
+    def is_heard(self) -> bool | None:
+        """Whether rings reach their listeners; None without a doorbell."""
+        return None
+
     def ring(self, queues: Iterable[str]) -> None:
         """Tell workers that jobs are ready in these queues; call it after the commit."""
         return

@@ -31,6 +31,11 @@ class Doorbell:
         self.expect = self._waiters.expect
         self._at_exit = _follow_the_process(self)
 
+    @property
+    def is_heard(self) -> bool | None:
+        """See :attr:`Notifier.is_heard`."""
+        return not self._status.is_down
+
     def listen(
         self, *, queues: Collection[str], on_work: Callback, on_control: Callback
     ) -> Listener:

@@ -19,6 +19,10 @@ class SeveralNotifiers(Notifier):
         self._own = own
         self._all = (own, *others)
 
+    @property
+    def is_heard(self) -> bool | None:
+        return self._own.is_heard
+
     def ring(self, queues: Iterable[str]) -> None:
         names = list(queues)
         for notifier in self._all:

@@ -39,6 +39,7 @@ class Rescuer:
     queues: Callable[[], Iterable[str]]  # the queues of this worker
     on_ready: Callable[[Iterable[str]], None]  # called with the queues that have new work
     may_sweep: Callable[[], bool]
+    on_rescued: Callable[[int], None] = lambda _: None  # called with how many jobs it took over
     _sweeps: int = field(init=False, default=0)
     _offset: float | None = field(init=False, default=None)  # database clock - ours, at most
     _wait_until: float = field(init=False, default=0.0)  # by time.monotonic()
@@ -67,6 +68,7 @@ class Rescuer:
             message = "took over from %s: %s rescued, %d parked"
             workers = counted(swept.workers, "silent worker")
             log.warning(message, workers, counted(swept.rescued, "job"), swept.parked)
+            self.on_rescued(swept.rescued + swept.parked)
 
     def _clock_is_steady(self) -> bool:
         """Whether every worker had time to beat since the database's clock last jumped ahead.

@@ -142,7 +142,7 @@ class BarrierRow(NamedTuple):
 
 def job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
     """A row of ``jobs``; ``time`` is the dialect's, for instants."""
-    is_delayed = job.delay is not None or job.eta is not None
+    is_delayed = any(part is not None for part in (job.delay, job.eta, job.pending))
     flags = job.flags | RowFlags.DELAYED if is_delayed else job.flags
     return (
         job.id, name_id(job.queue), job.priority, name_id(job.task), job.args, job.options,

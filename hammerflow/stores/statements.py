@@ -40,7 +40,7 @@ TABLES = (
     "schedules", "schedule_ticks", "schedule_sets",
     "retention", "replays", "archived", "archive_packs", "restored",
     "outbox", "events", "relay", "sinks", "sink_errors",
-    "statistics", "statistics_progress",
+    "statistics", "statistics_progress", "metrics",
 )  # fmt: skip
 
 _PARAM = re.compile(

@@ -148,6 +148,10 @@ WORKER_OPTIONS = OptionTable((
         "health", LISTEN, "none",
         "Answer probes over HTTP on HOST:PORT: /livez and /readyz. Port 0 takes a free one.",
     ),
+    Option(
+        "metrics", LISTEN, "none",
+        "Answer Prometheus on HOST:PORT: /metrics. It may be the address of --health.",
+    ),
     Option("burst", FLAG, "False", "End when no job is ready and none runs."),
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
@@ -198,6 +202,7 @@ class WorkerOptions:
     import_timeout: float = 120.0
     wait_for_database: float | None = None
     health: str | None = None
+    metrics: str | None = None
     burst: bool = False
     reload: bool = False
     until_empty: bool = False
@@ -247,6 +252,7 @@ class WorkerOptions:
 _OPTIONAL = {
     "children",
     "health",
+    "metrics",
     "queue_caps",
     "queues",
     "max_jobs_per_child",

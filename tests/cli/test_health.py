@@ -47,7 +47,7 @@ def test_one_worker_is_asked_without_app_and_database(
 
 
 def test_what_is_no_worker_is_named(run: Run, health: Health) -> None:
-    server = HttpServer("127.0.0.1", 0, {"/readyz": lambda: Answer(HTTPStatus.OK, b"[1]")})
+    server = HttpServer("127.0.0.1", 0, {"/readyz": lambda _: Answer(HTTPStatus.OK, b"[1]")})
     server.start()
     strange = run("health", server.address)
     server.close()

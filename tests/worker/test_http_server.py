@@ -13,22 +13,22 @@ import pytest
 
 from hammerflow.errors import ConfigError
 from hammerflow.urls.listen import LISTEN, listen_address
-from hammerflow.worker.supervisor.http_server import Answer, HttpServer
+from hammerflow.worker.supervisor.http_server import Answer, HttpRequest, HttpServer
 from tests.support.waiting import until
 
 Send = Callable[..., bytes]
 
 
-def _broken() -> Answer:
+def _broken(_: HttpRequest) -> Answer:
     raise ValueError("broken")
 
 
 @pytest.fixture
 def server() -> Iterator[HttpServer]:
     routes = {
-        "/ok": lambda: Answer(HTTPStatus.OK, b"fine\n"),
+        "/ok": lambda _: Answer(HTTPStatus.OK, b"fine\n"),
         "/broken": _broken,
-        "/long": lambda: Answer(HTTPStatus.OK, b"x" * (8 << 20)),
+        "/long": lambda _: Answer(HTTPStatus.OK, b"x" * (8 << 20)),
     }
     server = HttpServer("127.0.0.1", 0, routes, patience=2.0)
     server.start()

@@ -14,6 +14,7 @@ from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.store import Store
 from hammerflow.worker.supervisor.child_group import Group
+from hammerflow.worker.supervisor.counters import WorkerCounters
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
@@ -38,6 +39,7 @@ class Claimer:
         is_quiet: whether no job is held and every outcome is written.
         poll: seconds between two claims when the doorbell does not ring.
         rule: how priorities count.
+        counters: count the claims; None: nobody asks.
         burst: poll often, and promote scheduled jobs before each claim.
         claiming: held while a claim is under way.
         unanswered_since: when the first claim began since one was answered; infinity if all were.
@@ -57,10 +59,12 @@ class Claimer:
     poll: float
     burst: bool
     rule: PriorityRule
+    counters: WorkerCounters | None = None
     claiming: threading.Lock = field(default_factory=threading.Lock)
     unanswered_since: float = math.inf
     empty_at: int = -1
     _rung: bool = True
+    _is_poll: bool = False  # no ring has told of what this claim finds
     _next_poll: float = 0.0
     _short: int = 0  # claims in a row that passed over ready jobs
     _stopping: bool = False
@@ -111,6 +115,7 @@ class Claimer:
                 room = 0 if self.is_full() else self.group.room(now)
                 wait = 0.0 if self._rung else self._next_poll - now
                 if room and wait <= 0:
+                    self._is_poll = not self._rung
                     self._rung = self.group.wants_room = False
                     return room
                 self.group.wants_room = not room
@@ -154,11 +159,16 @@ class Claimer:
         self._next_poll = time.monotonic() + min([pause * random.uniform(0.9, 1.0), *waits])
 
     def _claim_from(self, queue: str, limit: int) -> int:
-        worker_id = self.worker_id()
+        worker_id, begun = self.worker_id(), time.monotonic()
         jobs = self.store.jobs.claim(
             worker_id, queue=queue, task_ids=self.group.task_ids, limit=limit,
             thorough=self.burst, rule=self.rule,
         )  # fmt: skip
+        if self.counters is not None:
+            self.counters.note_claim(time.monotonic() - begun, len(jobs))
+            if jobs and self._is_poll:
+                self.counters.count("poll_fallbacks_total", 1)
+                self._is_poll = False
         if jobs:
             self.pool.offer(self.group, worker_id, jobs, queue)
         return len(jobs)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from hammerflow.services.heartbeat import Heartbeat
 from hammerflow.worker.supervisor.claimer import Claimer
-from hammerflow.worker.supervisor.http_server import Answer
+from hammerflow.worker.supervisor.http_server import Answer, Route
 from hammerflow.worker.supervisor.pool import Pool
 
 __all__ = ["Health", "complaints_of"]
@@ -57,11 +57,11 @@ class Health:
         self._turned_at = now
 
     @property
-    def routes(self) -> Mapping[str, Callable[[], Answer]]:
+    def routes(self) -> Mapping[str, Route]:
         """For an HTTP server."""
         return {
-            "/livez": lambda: _answer("live", self.why_dead()),
-            "/readyz": lambda: _answer("ready", self.why_unready()),
+            "/livez": lambda _: _answer("live", self.why_dead()),
+            "/readyz": lambda _: _answer("ready", self.why_unready()),
         }
 
     def why_dead(self) -> list[str]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from hammerflow.errors import ConfigError
 from hammerflow.worker.limits import why_refused
 
-__all__ = ["Answer", "HttpServer"]
+__all__ = ["Answer", "HttpRequest", "HttpServer", "Route"]
 
 log = logging.getLogger("hammerflow.http")
 
@@ -29,6 +29,20 @@ _LONGEST_HEAD = 8 << 10  # bytes
 _READ = 4 << 10
 _AFTER_ERROR, _AFTER_REFUSAL = 1.0, 0.1  # seconds
 _END = b"\r\n\r\n"
+
+
+class HttpRequest(NamedTuple):
+    """The head of a request."""
+
+    head: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header; None without one."""
+        for line in self.head.split(b"\r\n")[1:]:
+            key, _, value = line.partition(b":")
+            if key.strip().lower() == name.lower().encode():
+                return value.strip().decode("latin-1")
+        return None
 
 
 class Answer(NamedTuple):
@@ -50,7 +64,7 @@ class Answer(NamedTuple):
         return head.encode() + (self.body if with_body else b"")
 
 
-Route = Callable[[], Answer]
+Route = Callable[[HttpRequest], Answer]
 
 
 @dataclass(eq=False, slots=True)
@@ -217,7 +231,7 @@ class HttpServer:
         if route is None:
             return _said(HTTPStatus.NOT_FOUND).to_bytes()
         try:
-            answer = route()
+            answer = route(HttpRequest(head))
         except Exception:  # a border: the client learns that it failed
             log.exception("a route of the HTTP server failed")
             answer = _said(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -34,7 +34,7 @@ from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
 from hammerflow.worker.supervisor.limit_watch import LimitWatch
 from hammerflow.worker.supervisor.pool_size import PoolSize
-from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
+from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults, Runs
 from hammerflow.worker.supervisor.suspects import Suspects
 
 __all__ = ["Pool"]
@@ -78,6 +78,8 @@ class Pool:
         on_progress: takes what a job reports of its progress: id, fraction, note.
         on_fork_server_lost: called when the fork server has died or does not answer; with that
             as a sentence.
+        on_runs: takes the outcomes of attempts that have ended, and their seconds, before
+            ``deliver`` gets them.
 
     Attributes:
         changes: counts jobs that became ready, came and went.
@@ -94,6 +96,7 @@ class Pool:
         deliver: Callable[[int, list[tuple[Claimed, Outcome]]], None],
         on_progress: Callable[[bytes, float, str], None],
         on_fork_server_lost: Callable[[str], None],
+        on_runs: Callable[[Sequence[Runs]], None] | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self.changes = 0
@@ -121,6 +124,7 @@ class Pool:
         self._grace = options.grace
         self._deliver_to_settler = deliver
         self._on_progress = on_progress
+        self._on_runs = on_runs
         self._abandoned: set[int] = set()  # registrations that are gone
         self._ended: Counter[int] = Counter()  # by queue, since the last take_state()
         self._state_at = time.monotonic()
@@ -226,6 +230,24 @@ class Pool:
             "draining": self._is_draining, "waiting": waiting - running, "children": children,
             "ended": counts, "seconds": round(seconds, 2),
         }  # fmt: skip
+
+    def occupation(self) -> tuple[int, int, Counter[str]]:
+        """How many children are busy, and idle; how many jobs of each queue run."""
+        running: Counter[str] = Counter()
+        with self.lock:
+            children = [child for _, child in self._children.all()]
+            busy = sum(child.is_busy for child in children)
+            for child in children:
+                running.update(self.queue_name(held.job.queue_id) for held in child.running())
+        return busy, len(children) - busy, running
+
+    def queue_name(self, queue_id: int) -> str:
+        """The name of a queue from which a job was claimed."""
+        return self._queues.get(queue_id, str(queue_id))
+
+    def task_name(self, job: Claimed) -> str:
+        """The name of a job's task."""
+        return self._children.catalog.name(job)
 
     def place_of(self, job_id: bytes) -> tuple[Handle | None, bytes | None]:
         """The child that has a job, and the job that it runs: for a coroutine the same one."""
@@ -348,6 +370,7 @@ class Pool:
         callbacks = self._event_loop.wait(wake_at - now)
         with self.lock:
             results = RoundResults(logs_all=self._job_log.is_complete)
+            results.runs = None if self._on_runs is None else []
             now = time.monotonic()
             try:
                 for callback in callbacks:
@@ -434,6 +457,8 @@ class Pool:
 
     def _deliver(self, results: RoundResults) -> None:
         self.released += results.released
+        if results.runs and self._on_runs is not None:
+            self._on_runs(results.runs)
         for worker_id, pairs in results.ended.items():
             self.changes += 1
             if pairs:  # the ends of one round are mostly of one queue: no work for each job

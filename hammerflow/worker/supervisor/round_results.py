@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Released
 
-__all__ = ["EndedJob", "HeldJob", "RoundResults"]
+__all__ = ["EndedJob", "HeldJob", "RoundResults", "Runs"]
+
+#: Attempts that have ended, and the seconds that each of them took.
+Runs = tuple[Sequence[tuple[Claimed, Outcome]], float]
 
 
 class HeldJob(NamedTuple):
@@ -39,6 +42,7 @@ class RoundResults:
         ended: pairs for the settler, by the registration that claimed the jobs.
         notes: progress: job id, fraction, note.
         released: how many of the jobs give their leases back.
+        runs: the durations of attempts; None where nobody wants them.
     """
 
     logs_all: bool = False
@@ -46,6 +50,7 @@ class RoundResults:
     to_log: list[EndedJob] = field(default_factory=list)
     notes: list[tuple[bytes, float, str]] = field(default_factory=list)
     released: int = 0
+    runs: list[Runs] | None = None
 
     def add(
         self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float | None
@@ -53,6 +58,8 @@ class RoundResults:
         """A job ended, in a child after ``seconds``, or without having been started."""
         self.ended.setdefault(held.worker_id, []).append((held.job, outcome))
         self.released += type(outcome) is Released
+        if self.runs is not None and seconds is not None:
+            self.runs.append(([(held.job, outcome)], seconds))
         if self.logs_all or type(outcome) is not Completed:
             self.to_log.append(EndedJob(held.job, outcome, child, seconds))
 
@@ -66,12 +73,16 @@ class RoundResults:
         """Many jobs completed, after ``seconds`` each."""
         if self.logs_all:
             self.to_log += [EndedJob(job, outcome, pid, seconds) for job, outcome in pairs]
+        if self.runs is not None:
+            self.runs.append((pairs, seconds))
         self.ended.setdefault(worker_id, []).extend(pairs)
 
     def add_stopped(self, held: HeldJob, child: int | None, seconds: float) -> None:
         """A job was stopped by its cancellation: its lease carries the request, and settling turns
         the release into the end of the job."""
         self.ended.setdefault(held.worker_id, []).append((held.job, Released()))
+        if self.runs is not None:
+            self.runs.append(([(held.job, Released())], seconds))
         self.to_log.append(EndedJob(held.job, Cancelled(""), child, seconds))
 
     def release(self, held: Iterable[HeldJob]) -> None:

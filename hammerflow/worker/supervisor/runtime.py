@@ -42,6 +42,7 @@ from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.health import complaints_of
+from hammerflow.worker.supervisor.metrics import WorkerMetrics
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
@@ -79,6 +80,7 @@ class Runtime:
         *,
         on_fork_server_lost: Callable[[str], None],
         on_stop_asked: Callable[[str], None],
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._options = options
         self._settings = greeting.settings
@@ -97,11 +99,14 @@ class Runtime:
         self._progress = ProgressWriter(
             self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
         )
+        self._metrics = metrics
+        self._counters = None if metrics is None else metrics.counters
         self._settler = Settler(
             self._store,
             database_status=self._database_status,
             on_settled=self._on_settled,
             on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
+            counters=self._counters,
         )
         self.pool = self._new_pool(on_fork_server_lost)
         self._heartbeat = self._new_heartbeat(lease_clock)
@@ -120,8 +125,7 @@ class Runtime:
         )  # fmt: skip
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
-        due: list[Service] = [self._scheduler, self._promoter]
-        self._promoter_runner = ServiceRunner("promoter", due, status)
+        self._promoter_runner = ServiceRunner("promoter", [self._scheduler, self._promoter], status)
         self._pruner_runner = self._new_pruner_runner()
         self._relay = WorkerRelay(store, options, greeting, status)
         self._housekeeping = self._new_housekeeping()
@@ -150,25 +154,20 @@ class Runtime:
             deliver=self._put_and_ring if self._options.caps else self._settler.put,
             on_progress=self._progress.record,
             on_fork_server_lost=on_fork_server_lost,
+            on_runs=None if self._counters is None else self._counters.note_runs,
         )
 
     def _new_heartbeat(self, lease_clock: LeaseClock) -> Heartbeat:
         return Heartbeat(
-            self._store,
-            lease_clock,
-            lease=self._settings.lease,
-            on_gone=self._on_row_gone,
+            self._store, lease_clock, lease=self._settings.lease, on_gone=self._on_row_gone,
             describe=lambda: {**self.pool.take_state(), "unready": self.complaints()},
-        )
+        )  # fmt: skip
 
     def _new_request_poller(self, on_stop_asked: Callable[[str], None]) -> RequestPoller:
         return RequestPoller(
-            self._store,
-            worker_ids=lambda: self._heartbeat.worker_ids,
-            stop=on_stop_asked,
-            stack_of=partial(stack_of, self.pool),
-            resize=self.pool.resize,
-        )
+            self._store, worker_ids=lambda: self._heartbeat.worker_ids, stop=on_stop_asked,
+            stack_of=partial(stack_of, self.pool), resize=self.pool.resize,
+        )  # fmt: skip
 
     def _new_claimers(self) -> list[Claimer]:
         caps = QueueCaps(self._options.caps, self.pool.count_of)
@@ -195,6 +194,7 @@ class Runtime:
             poll=self._poll,
             burst=self._options.burst,
             rule=self._options.priority_rule(self._settings),
+            counters=self._counters,
         )
 
     def _new_pruner_runner(self) -> ServiceRunner:
@@ -202,6 +202,8 @@ class Runtime:
         services: list[Service] = [Pruner(self._store, default=self._settings.retention)]
         if self._settings.statistics:
             services.append(Statistician(self._store))
+        if self._metrics is not None:
+            services.append(self._metrics.read_cluster(self._store, self._settings.lease))
         return ServiceRunner("pruner", services, self._database_status)
 
     def _new_housekeeping(self) -> ServiceRunner:
@@ -216,6 +218,8 @@ class Runtime:
             on_ready=self._on_ready,
             may_sweep=lambda: self._heartbeat.silent_for < settings.lease / 3,
         )
+        if self._counters is not None:
+            rescuer.on_rescued = partial(self._counters.count, "rescued_total")
         lease_reconciler = LeaseReconciler(
             store,
             database_status=self._database_status,
@@ -253,6 +257,8 @@ class Runtime:
             self._promoter_runner.start()
         self._housekeeping.start()
         self._pruner_runner.start()
+        if self._metrics is not None:
+            self._metrics.start(self.pool, self._notifier, self._database_status, self.complaints)
         self.pool.have_started.wait(_START_WAIT)
         fields = facts(
             app=self._options.app, database=self._settings.database_label,
@@ -378,6 +384,8 @@ class Runtime:
         try:
             self._progress.tick(now())
             self._registrar.leave()
+            if self._metrics is not None:
+                self._metrics.leave()
         except Exception as error:
             if (unavailable := self._store.database.refusal(error)) is None:
                 raise

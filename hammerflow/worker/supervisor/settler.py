@@ -33,6 +33,7 @@ from hammerflow.stores.transitions.unit import CascadeTooLong
 from hammerflow.text import counted
 from hammerflow.worker.failures import message_of, type_name
 from hammerflow.worker.logs import facts
+from hammerflow.worker.supervisor.counters import WorkerCounters
 from hammerflow.worker.supervisor.refusals import Refusals, kind_of
 
 __all__ = ["Settler"]
@@ -87,12 +88,14 @@ class Settler:
 
     Attributes:
         on_later: called with the seconds after which a job of a batch is due again.
+        counters: count what is written; None: nobody asks.
     """
 
     store: Store
     database_status: DatabaseStatus
     on_settled: Callable[[Settlement], None]
     on_later: Callable[[float], None]
+    counters: WorkerCounters | None = None
     _queue: deque[tuple[int, list[Pair]]] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _suspects: list[_Outcomes] = field(default_factory=list)
@@ -125,9 +128,11 @@ class Settler:
 
     def put(self, worker_id: int, pairs: list[Pair]) -> None:
         """Queue these outcomes; what a child has settled in its own transaction needs no more."""
-        settled = [outcome for _, outcome in pairs if type(outcome) is Settled]
+        settled = [(job, outcome) for job, outcome in pairs if type(outcome) is Settled]
         if settled:
-            _log_stale(sum(outcome.stale for outcome in settled))
+            _log_stale(sum(outcome.stale for _, outcome in settled))
+            if self.counters is not None:
+                self.counters.note_settled_by_children(settled)
             pairs = [pair for pair in pairs if type(pair[1]) is not Settled]
         if not pairs:
             return
@@ -227,6 +232,7 @@ class Settler:
         """
         writes = -1
         while True:
+            begun = time.monotonic()
             try:
                 settlement = self.store.jobs.settle(
                     batch.worker_id, batch.pairs,
@@ -250,7 +256,7 @@ class Settler:
             else:
                 if settlement.held:
                     self._put_aside(batch, settlement.held)
-                self._after(settlement, batch.pairs)
+                self._after(settlement, batch.pairs, time.monotonic() - begun)
                 return True
 
     @property
@@ -371,6 +377,7 @@ class Settler:
         for instead in (Failed(failure), Parked("unwritable", failure)):
             pairs: list[Pair] = [(job, instead)]
             while True:
+                begun = time.monotonic()
                 try:
                     settlement = self.store.jobs.settle(
                         batch.worker_id, pairs, patience=_LOCK_GLANCE
@@ -387,13 +394,15 @@ class Settler:
                     if settlement.held:
                         break
                     log.error("%s", failure.message, extra=_facts(job))
-                    self._after(settlement, pairs)
+                    self._after(settlement, pairs, time.monotonic() - begun)
                     return True
         self._retry_later(batch, _PATIENCE)  # nothing can be written about it now
         return False
 
-    def _after(self, settlement: Settlement, pairs: Sequence[Pair]) -> None:
+    def _after(self, settlement: Settlement, pairs: Sequence[Pair], seconds: float) -> None:
         self.database_status.mark_up(self)
+        if self.counters is not None:
+            self.counters.note_settled(settlement, pairs, seconds)
         if (self._suspects or self._refusals) and self._refusals.note(
             pair for pair in pairs if pair[0].id not in settlement.stale
         ):

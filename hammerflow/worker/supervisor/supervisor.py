@@ -27,7 +27,8 @@ from hammerflow.worker.processes import reap_orphans, set_title
 from hammerflow.worker.run_options import refuse_elsewhere
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.health import Health
-from hammerflow.worker.supervisor.http_server import HttpServer
+from hammerflow.worker.supervisor.http_server import HttpServer, Route
+from hammerflow.worker.supervisor.metrics import WorkerMetrics
 from hammerflow.worker.supervisor.reload import Reload
 from hammerflow.worker.supervisor.report import log_report
 from hammerflow.worker.supervisor.runtime import Runtime
@@ -56,6 +57,7 @@ class Supervisor:
         self._signals = Signals()
         self._lease_clock = LeaseClock()
         self._health = Health()
+        self._metrics = None if options.metrics is None else WorkerMetrics(options.app)
         self._manager = ServiceManager(os.environ)
         self._lost: str | None = None  # why there is no fork server any more
         self._open_files = raise_open_files(2 * options.processes)
@@ -73,7 +75,7 @@ class Supervisor:
             with naming_limits():
                 stack.enter_context(self._signals)
                 stack.enter_context(writer_thread())
-            self._serve_health(stack)
+            self._serve_http(stack)
             runtime, interval = self._start()
             if runtime is None:
                 return 0
@@ -88,12 +90,21 @@ class Supervisor:
                 reload.close()
             return self._shut_down(runtime)
 
-    def _serve_health(self, stack: contextlib.ExitStack) -> None:
+    def _serve_http(self, stack: contextlib.ExitStack) -> None:
+        """Serve probes and metrics; where both have one address, by one server."""
+        routes: dict[str, dict[str, Route]] = {}
         if self._options.health is not None:
-            server = HttpServer(*listen_address(self._options.health), self._health.routes)
+            routes.setdefault(self._options.health, {}).update(self._health.routes)
+        if self._options.metrics is not None and self._metrics is not None:
+            routes.setdefault(self._options.metrics, {}).update(self._metrics.routes)
+        for address, found in routes.items():
+            server = HttpServer(*listen_address(address), found)
             stack.callback(server.close)
             server.start()
-            log.info("health at http://%s/livez and /readyz", server.address)
+            if "/livez" in found:
+                log.info("health at http://%s/livez and /readyz", server.address)
+            if "/metrics" in found:
+                log.info("metrics at http://%s/metrics", server.address)
 
     def _turn(self, state: str | None) -> None:
         """Say that the main thread goes round a loop, and what it does there instead of work."""
@@ -129,7 +140,7 @@ class Supervisor:
             lost, clock = self._on_fork_server_lost, self._lease_clock
             runtime = Runtime(
                 self._options, greeting, store, clock,
-                on_fork_server_lost=lost, on_stop_asked=self._on_stop_asked,
+                on_fork_server_lost=lost, on_stop_asked=self._on_stop_asked, metrics=self._metrics,
             )  # fmt: skip
             runtime.start(fork_server)
         self._health.complaints = runtime.complaints

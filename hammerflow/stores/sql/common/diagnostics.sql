@@ -101,7 +101,9 @@ UPDATE {archive_packs} SET id = id WHERE 1 = 0;
 UPDATE {relay} SET id = id WHERE 1 = 0;
 {use:sinks};
 UPDATE {sinks} SET name = name WHERE 1 = 0;
-{use:sink_errors}
+{use:sink_errors};
+{use:metrics};
+UPDATE {metrics} SET id = id WHERE 1 = 0
 
 -- What `maintenance check` asks, in one snapshot, and what mends it. A mend asks again, so that nothing
 -- is changed that has come right meanwhile. Each check gives (id, a note or NULL). The names behind @

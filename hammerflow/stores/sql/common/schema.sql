@@ -18,6 +18,7 @@ DROP TABLE IF EXISTS {schedules};
 DROP TABLE IF EXISTS {restored};
 DROP TABLE IF EXISTS {archive_packs};
 DROP TABLE IF EXISTS {archived};
+DROP TABLE IF EXISTS {metrics};
 DROP TABLE IF EXISTS {statistics_progress};
 DROP TABLE IF EXISTS {statistics};
 DROP TABLE IF EXISTS {replays};

@@ -112,6 +112,8 @@ CREATE TABLE IF NOT EXISTS {statistics} (
   PRIMARY KEY (span, begin, task_id, queue_id, state)) {table};
 CREATE TABLE IF NOT EXISTS {statistics_progress} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
   counted_to BIGINT NOT NULL, final_to BIGINT NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {metrics} (id SMALLINT PRIMARY KEY, holder BIGINT, until DOUBLE NOT NULL, counted_to BIGINT NOT NULL,
+  totals LONGTEXT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, at DATETIME(6) NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state SMALLINT, replayed_by TEXT NOT NULL, reason TEXT, detail LONGTEXT, PRIMARY KEY (operation_id, job_id), KEY {prefix}replays_job (job_id)) {table};

@@ -126,6 +126,8 @@ CREATE TABLE {statistics} (
   PRIMARY KEY (span, begin, task_id, queue_id, state));
 CREATE TABLE {statistics_progress} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, counted_to bigint NOT NULL,
   final_to bigint NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE {metrics} (id smallint PRIMARY KEY, holder bigint, until float8 NOT NULL, counted_to bigint NOT NULL,
+  totals text NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE {replays} (
   operation_id uuid NOT NULL, job_id uuid NOT NULL, at timestamptz NOT NULL, lease integer NOT NULL, attempt integer NOT NULL,
   state smallint, replayed_by text NOT NULL, reason text, detail text, PRIMARY KEY (operation_id, job_id));

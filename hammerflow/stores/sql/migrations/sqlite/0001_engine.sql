@@ -117,6 +117,8 @@ CREATE TABLE IF NOT EXISTS {statistics} (
   PRIMARY KEY (span, begin, task_id, queue_id, state)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {statistics_progress} (
   id INTEGER PRIMARY KEY, due_at REAL NOT NULL, counted_to INTEGER NOT NULL, final_to INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS {metrics} (id INTEGER PRIMARY KEY, holder INTEGER, until REAL NOT NULL, counted_to INTEGER NOT NULL,
+  totals TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS {replays} (
   operation_id BLOB NOT NULL, job_id BLOB NOT NULL, at REAL NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL,
   state INTEGER, replayed_by TEXT NOT NULL, reason TEXT, detail TEXT, PRIMARY KEY (operation_id, job_id)) WITHOUT ROWID;

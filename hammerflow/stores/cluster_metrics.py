@@ -1,0 +1,139 @@
+"""ClusterMetrics: what only the database knows, for monitoring systems."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from hammerflow.stores.statistics import MINUTE
+from hammerflow.stores.store import Store
+from hammerflow.telemetry.families import CLUSTER, OTHER, Readings
+from hammerflow.telemetry.labels import JobLabels, largest
+
+__all__ = ["ClusterMetrics"]
+
+#: Rows that are counted of each state, at most.
+_BOUND = 10_001
+#: Pairs of task and queue whose jobs are counted apart.
+_MOST_TOTALS = 2_000
+_STATES = ("ready", "running", "scheduled", "waiting", "parked")
+_SCHEDULES = 10  # of those that are due next, of which the latest counts
+#: (task, queue, jobs): numbers of names; 0 for all that are not counted apart.
+_Totals: TypeAlias = Sequence[tuple[int, int, int]]
+
+
+class ClusterMetrics:
+    """Reads the metrics that are of no single worker; each query reads a bounded number of rows.
+
+    One process at a time shows them: otherwise their sum over all processes would be a multiple.
+
+    Args:
+        lease: seconds without a heartbeat after which a worker counts as lost.
+    """
+
+    def __init__(self, store: Store, *, lease: float) -> None:
+        self._store = store
+        self._database = store.database
+        self._lease = lease
+
+    def take_turn(self, holder: int, hold: float) -> bool:
+        """Whether this process is the one that shows them, for the next ``hold`` seconds."""
+        if self._database.run("metrics_take", holder=holder, hold=hold):
+            return True
+        if self._database.first("metrics_state") is None:  # the first process of all
+            progress = self._store.statistics.progress()
+            begin = 0 if progress is None else progress.final_to
+            self._database.run("metrics_begin", counted_to=begin)
+            return self._database.run("metrics_take", holder=holder, hold=hold) > 0
+        return False
+
+    def give_turn(self, holder: int) -> None:
+        """Let another process show them at once."""
+        self._database.run("metrics_give", holder=holder)
+
+    def read(self) -> Readings:
+        """All metrics of :data:`hammerflow.telemetry.families.CLUSTER`."""
+        found = Readings()
+        found.declare(*CLUSTER)
+        self._read_queues(found)
+        self._read_enqueued(found)
+        self._read_sinks(found)
+        workers = self._store.workers.list()
+        alive = sum(abs(worker["silent_for"]) <= self._lease for worker in workers)
+        found.set("hammerflow_workers", alive)
+        now, due = self._store.clock(), self._store.schedules.next(_SCHEDULES)
+        late = [now - row.next_at.timestamp() for row in due if row.next_at is not None]
+        found.set("hammerflow_cron_late_seconds", max([0.0, *late]))
+        return found
+
+    def _read_queues(self, found: Readings) -> None:
+        depths = self._store.queue_stats.depths(bound=_BOUND)
+        sizes = {depth.name: sum(getattr(depth, state) for state in _STATES) for depth in depths}
+        own, oldest = largest(sizes), dict[str, float]()
+        for depth in depths:
+            label = depth.name if depth.name in own else OTHER
+            for state in _STATES:
+                found.set("hammerflow_queue_jobs", getattr(depth, state), label, state)
+            oldest[label] = max(oldest.get(label, 0.0), depth.oldest or 0.0)
+            if depth.name in own:
+                found.set("hammerflow_queue_paused", int(depth.paused_at is not None), label)
+        for label, age in oldest.items():
+            found.set("hammerflow_queue_oldest_ready_seconds", age, label)
+
+    def _read_enqueued(self, found: Readings) -> None:
+        labels, names = JobLabels(), self._store.names
+        for task_id, queue_id, jobs in self._enqueued():
+            if task_id:
+                pair = labels.of(task_id, queue_id, names.task(task_id), names.queue(queue_id))
+            else:
+                pair = OTHER, OTHER
+            found.set("hammerflow_jobs_enqueued_total", jobs, *pair)
+
+    def _enqueued(self) -> _Totals:
+        """How many jobs were ever enqueued, up to the last minute that was counted: those up to a
+        minute that was counted for good are kept, and the later minutes are added."""
+        progress, state = self._store.statistics.progress(), self._database.first("metrics_state")
+        if progress is None or state is None:
+            return ()
+        begin = int(state[0])
+        kept = [(int(task), int(queue), int(jobs)) for task, queue, jobs in json.loads(state[1])]
+        window = {"span": MINUTE, "low": begin, "high": max(begin, progress.counted_to)}
+        rows = [
+            (row[0], (int(row[1]), int(row[2]), int(row[4])))
+            for row in self._database.rows("statistics_rows", **window)
+            if row[3] == 0
+        ]
+        if begin < progress.final_to:
+            final = _sum(kept, [row for at, row in rows if at < progress.final_to])
+            values = {"before": begin, "counted_to": progress.final_to}
+            self._database.run("metrics_count", totals=json.dumps(final), **values)
+        return _sum(kept, [row for _, row in rows])
+
+    def _read_sinks(self, found: Readings) -> None:
+        sinks = self._store.sinks.list()
+        if not sinks:
+            return
+        events, parked = self._store.events, self._store.sinks.parked_counts()
+        now, head, pending = self._store.clock(), events.head(), events.pending()
+        unmoved = self._database.first("outbox_oldest")
+        lags = {sink.name: max(0, head - sink.position) + pending for sink in sinks}
+        own = largest(lags)
+        for sink in sinks:
+            if sink.name not in own:
+                continue
+            first = self._database.first("events_at", position=sink.position + 1)
+            at = unmoved[0] if first is None and unmoved else now if first is None else first[2]
+            found.set("hammerflow_sink_lag_events", lags[sink.name], sink.name)
+            found.set("hammerflow_sink_lag_seconds", max(0.0, now - at), sink.name)
+            found.set("hammerflow_sink_parked_events", parked.get(sink.name, 0), sink.name)
+
+
+def _sum(kept: _Totals, more: _Totals) -> list[tuple[int, int, int]]:
+    """In the order in which the pairs came first, which keeps their labels."""
+    found = {(task, queue): jobs for task, queue, jobs in kept}
+    for task, queue, jobs in more:
+        is_apart = (task, queue) in found or len(found) < _MOST_TOTALS
+        key = (task, queue) if is_apart else (0, 0)
+        found[key] = found.get(key, 0) + jobs
+    return [(*key, jobs) for key, jobs in found.items()]

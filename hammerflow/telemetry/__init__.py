@@ -1,0 +1,1 @@
+"""What monitoring systems read: metrics, and how they are written."""
