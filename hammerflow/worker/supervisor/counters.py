@@ -80,14 +80,16 @@ class WorkerCounters:
     def note_settled(self, settlement: Settlement, pairs: Sequence[Pair], seconds: float) -> None:
         """Outcomes were written in one transaction, or were stale."""
         ended = set(settlement.ended) if not _is_simple(pairs) else frozenset[bytes]()
-        newest = {job.id: job.lease for job, _ in sorted(pairs, key=_lease_of)}
+        newest: dict[bytes, int] = {}  # of jobs that come twice, under two leases
+        if len({job.id for job, _ in pairs}) < len(pairs):
+            newest = {job.id: job.lease for job, _ in sorted(pairs, key=_lease_of)}
         with self._lock:
             _add(self._tallies["settle_seconds"], DURATIONS, seconds)
             bounds = FAMILIES["hammerflow_settle_batch"].bounds
             _add(self._tallies["settle_batch"], bounds, len(pairs))
             for job, outcome in pairs:
                 run = self._ran.pop((job.id, job.lease), None)
-                if job.id in settlement.stale or newest[job.id] != job.lease:
+                if job.id in settlement.stale or newest.get(job.id, job.lease) != job.lease:
                     self._numbers["stale_settles_total"] += 1
                     continue
                 label, state = _what(job, outcome, settlement, ended, has_run=run is not None)
