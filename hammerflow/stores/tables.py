@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -11,6 +12,8 @@ from hammerflow.stores.statements import Statement
 
 __all__ = ["SnapshotTx", "TableCopy", "snapshot"]
 
+#: A line of SHOW CREATE TABLE: name and type of a column.
+_COLUMN = re.compile(r"^ +`(\w+)` (\w+)", re.MULTILINE)
 #: PostgreSQL's own names of types that the statements call otherwise.
 _TYPES = {"timestamp with time zone": "timestamptz", "double precision": "float8"}
 
@@ -61,11 +64,19 @@ class TableCopy:
     def __init__(self, database: Database, table: str, left_out: frozenset[str]) -> None:
         self.name = table
         self.full_name = database.dialect.macros[table]
-        rows = database.rows("table_columns", table=self.full_name)
-        self.types: Mapping[str, str] = {
-            name: _TYPES.get(type_, type_) for name, type_ in rows if name not in left_out
-        }
         self._statements = cast(dict[str, Statement], database.dialect.statements)
+        self.types: Mapping[str, str] = {
+            name: _TYPES.get(type_, type_)
+            for name, type_ in self._columns(database)
+            if name not in left_out
+        }
+
+    def _columns(self, database: Database) -> list[tuple[Any, ...]]:
+        """The names and types of the columns, in their order."""
+        if "table_created" in self._statements:
+            [(_, text)] = database.rows(self.define("table_created"))
+            return _COLUMN.findall(text)
+        return database.rows("table_columns", table=self.full_name)
 
     def to_read(self, order: str = "") -> str:
         """The name of the statement that reads the columns in their order; ``order`` is that of
