@@ -155,7 +155,7 @@ class Invariants(Verbs):
         yield from _STATEMENTS
 
     def _orphan_statement(self, each: _Orphans, verb: str) -> str:
-        template = f"{verb}_{'parts' if each.owner == 'parts' else 'rows'}"
+        template = f"{verb}_parts" if each.owner == "parts" else f"{verb}_rows"
         owner = "" if each.owner == "parts" else self._database.dialect.macros[each.owner]
         ids = f"IN (:ids*{each.type})"
         return self._table(each.table).define(template, column=each.column, owner=owner, ids=ids)
