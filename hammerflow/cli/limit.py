@@ -132,11 +132,20 @@ def _tell(session: Session, target: tuple[str, str], limit: Limit) -> None:
 
 
 def _row(limit: LimitStatus) -> Sequence[Any]:
-    start = "now" if limit.next_start <= 0 else f"in {limit.next_start:.1f} s"
     by = f"set by {limit.set_by}" if limit.set_by else "code"
     return (
-        limit.target, limit.key, str(limit.limit), limit.running, limit.waiting, start, by,
+        limit.target, limit.key, str(limit.limit), limit.running, limit.waiting, _start(limit), by,
     )  # fmt: skip
+
+
+def _start(limit: LimitStatus) -> str:
+    """When the rate and the running jobs allow the next start."""
+    most = limit.limit.max_running
+    if most == 0:
+        return "never"
+    if most is not None and limit.running >= most:
+        return "after an end"
+    return "now" if limit.next_start <= 0 else f"in {limit.next_start:.1f} s"
 
 
 def _plain(limit: LimitStatus) -> dict[str, Any]:

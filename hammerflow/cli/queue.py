@@ -26,6 +26,7 @@ from hammerflow.text import counted, user_at_host
 __all__ = ["command"]
 
 _CHUNK = 500  # jobs
+_NO_QUEUES = "there are no queues: no job was ever enqueued"
 
 
 @click.group("queue")
@@ -42,7 +43,7 @@ def list_queues(session: Session) -> None:
     """
     with session.store() as store:
         queues = store.queue_stats.depths()
-    session.show_list(queues, QUEUES, empty="there are no queues: no job was ever enqueued")
+    session.show_list(queues, QUEUES, empty=_NO_QUEUES)
 
 
 @command.command("pause")
@@ -91,7 +92,7 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
             session.show_list(past, summary_view("queue"), empty=NO_JOBS)
             return
         found = figures_of(store, lease=session.settings.lease, name=name)
-    session.show_list(found, STATS, empty="there are no queues: no job was ever enqueued")
+    session.show_list(found, STATS, empty=_NO_QUEUES)
 
 
 @command.command("health")
@@ -112,7 +113,8 @@ def health(session: Session, name: str | None) -> int:
             for figures in figures_of(store, lease=session.settings.lease, name=name)
         ]
     heads, rows = ("queue", "status", "says", "note"), [tuple(one) for one in found]
-    session.show_table([one._asdict() for one in found], (heads, rows))
+    plain = [one._asdict() for one in found]
+    session.show_table(plain, (heads, rows), empty=_NO_QUEUES)
     return int(any(one.status == "fail" for one in found))
 
 

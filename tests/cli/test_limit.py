@@ -28,9 +28,16 @@ def test_a_limit_is_set_listed_and_removed(run: Run, shop: Hammerflow) -> None:
     assert (listed["running"], listed["waiting"], listed["max"]) == (2, 1, 2)
     assert 9 < listed["next_start"] <= 10
     assert table[1].split()[:2] == ["task:shop.add", "6/m"] and "set by" in table[1]
+    assert "after an end" in table[1]
     assert removed.json == {"target": "task:shop.add", "rate": None, "max": None}
     time.sleep(0.5)  # for which a process believes what limits there are
     assert len(claim(shop)) == 1
+
+
+def test_a_limit_of_none_never_starts_a_job(run: Run, shop: Hammerflow) -> None:
+    shop.tasks["shop.add"].delay(1, 2)
+    run("limit", "set", "task:shop.add", "--max", "0")
+    assert "never" in run("limit", "list").out
 
 
 def test_limits_of_one_target_are_listed(run: Run, shop: Hammerflow) -> None:
