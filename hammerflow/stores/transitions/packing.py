@@ -75,7 +75,10 @@ def unpack(data: bytes) -> tuple[Columns, Iterator[Entry]]:
         HammerflowError: the pack is damaged, or of a newer version.
     """
     if data[:1] != _FORMAT:
-        raise HammerflowError("a pack of the archive has a format that this version does not know")
+        raise HammerflowError(
+            "a pack of the archive is damaged or of a later version of hammerflow: use that"
+            " version, or restore the database from a backup"
+        )
     try:
         plain = zlib.decompress(data[1:])
     except zlib.error as error:
