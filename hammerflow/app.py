@@ -111,8 +111,7 @@ class Hammerflow:
         keywords = {"database": database, "redis": redis, **settings}
         self.settings: Settings = load_settings(name, keywords, os.environ, Path("hammerflow.toml"))
         self.modules = [*self.settings.include]
-        chosen = self.settings
-        self.codec = Codec(chosen.serializer, chosen.max_payload)
+        self.codec = Codec(self.settings.serializer, self.settings.max_payload)
         self._registry = TaskRegistry(self)
         self.tasks, self.spawn_handlers = self._registry.tasks, self._registry.spawn_handlers
         self._key = remembered(self)
@@ -474,6 +473,7 @@ class Hammerflow:
         filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
 
+    hooks = cached_property(app_methods.job_hooks)
     sinks = cached_property(app_methods.declared_sinks)
     sink = app_methods.declare_sink
     events = app_methods.read_events

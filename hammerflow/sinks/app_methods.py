@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from hammerflow.events.event import Event
+    from hammerflow.jobs.hooks import JobHooks
     from hammerflow.sinks.declared import DeclaredSinks
     from hammerflow.stores.store import Store
 
-__all__ = ["declare_sink", "declared_sinks", "read_events"]
+__all__ = ["declare_sink", "declared_sinks", "job_hooks", "read_events"]
 
 
 class _App(Protocol):
@@ -27,6 +28,13 @@ def declared_sinks(self: Any) -> DeclaredSinks:
     from hammerflow.sinks.declared import DeclaredSinks
 
     return DeclaredSinks()
+
+
+def job_hooks(self: Any) -> JobHooks:
+    """Functions that the worker's child calls as it runs jobs: ``@app.hooks.job_failed``."""
+    from hammerflow.jobs.hooks import JobHooks
+
+    return JobHooks()
 
 
 def declare_sink(

@@ -47,6 +47,7 @@ from hammerflow.tasks.options import refuse_limits
 from hammerflow.tasks.task import Task
 from hammerflow.worker.child.body_errors import outcome_of
 from hammerflow.worker.child.execution import JobExecution
+from hammerflow.worker.child.hooks import call_ended, call_hooks
 from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.failures import failure_of, no_attempt_left
@@ -94,6 +95,7 @@ class Executor:
 
     def __post_init__(self) -> None:
         self._pid = os.getpid()
+        self._hooks = self.app.hooks if self.app.hooks.known else None
         self._context = copy_context()
         has_decimals = any(var.name == "decimal_context" for var in self._context)
         self._decimals = decimal.getcontext() if has_decimals else None
@@ -123,10 +125,19 @@ class Executor:
         execution = self._prepare(job, self.worker_id)
         if not isinstance(execution, JobExecution):
             return execution
+        outcome = self._run(execution)
+        if self._hooks is not None:
+            self.exit_if_forked()
+            call_ended(self._hooks, execution, outcome)
+        return outcome
+
+    def _run(self, execution: JobExecution) -> Outcome:
         try:
             if self.lease_clock is not None:
                 self.lease_clock.wait()
             JOB_THREADS.begin(execution)
+            if self._hooks is not None:
+                call_hooks(self._hooks, "started", execution)
             if execution.task.defaults.in_transaction:
                 return self._perform_in_transaction(execution)
             return self._complete(execution, self._perform(execution))
@@ -156,9 +167,17 @@ class Executor:
             return execution
         RUNNING.set(execution)
         started(execution)
+        outcome = await self._run_async(execution)
+        if self._hooks is not None:
+            call_ended(self._hooks, execution, outcome)
+        return outcome
+
+    async def _run_async(self, execution: JobExecution) -> Outcome:
         try:
             if self.lease_clock is not None:
                 await self.lease_clock.wait_async()
+            if self._hooks is not None:
+                call_hooks(self._hooks, "started", execution)
             if execution.run_options.is_limited:
                 value = await self._perform_limited(execution)
             else:
