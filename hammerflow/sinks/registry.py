@@ -28,6 +28,7 @@ KINDS: Final[Mapping[str, str]] = {
     "log": "hammerflow.sinks.log:LogSink",
     "file": "hammerflow.sinks.file:FileSink",
     "http": "hammerflow.sinks.http:HttpSink",
+    "redis": "hammerflow.sinks.redis_stream:RedisStreamSink",
 }
 
 
