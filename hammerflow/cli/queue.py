@@ -10,7 +10,7 @@ import click
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, flag, last_hours, shared, text_option
-from hammerflow.cli.queue_view import QUEUES, STATS, count_text, figures_of, health_of
+from hammerflow.cli.queue_view import QUEUES, STATS, blocked, count_text, figures_of, health_of
 from hammerflow.cli.session import Session
 from hammerflow.cli.statistics_view import NO_JOBS, summaries, summary_view
 from hammerflow.ids import name_id
@@ -101,17 +101,19 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
 def health(session: Session, name: str | None) -> int:
     """Say of each queue or of one whether its jobs are run, and what to do otherwise.
 
-    The exit code is 1 if ready jobs of a queue cannot start: it is paused, or no live worker serves
-    it.
+    The exit code is 1 if ready jobs of a queue cannot start: it, the app or the task is paused, no
+    live worker serves it or knows the task, or a limit allows no job.
     """
     with session.store() as store:
         if name is not None:
             check_queue(session, store, name)
         workers = store.workers.list()
-        found = [
-            health_of(figures, workers, session.settings.lease)
-            for figures in figures_of(store, lease=session.settings.lease, name=name)
-        ]
+        lease, found = session.settings.lease, []
+        for figures in figures_of(store, lease=lease, name=name):
+            said = health_of(figures, workers, lease)
+            if said.status != "fail" and figures.depth.ready:
+                said = blocked(store, figures.depth, lease) or said
+            found.append(said)
     heads, rows = ("queue", "status", "says", "note"), [tuple(one) for one in found]
     plain = [one._asdict() for one in found]
     session.show_table(plain, (heads, rows), empty=_NO_QUEUES)

@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 
 from hammerflow.cli.output import TableView, age
 from hammerflow.cli.pause_view import paused_text
-from hammerflow.stores.explain import serves
+from hammerflow.ids import name_id
+from hammerflow.stores.explain import explain, serves
 from hammerflow.stores.queue_stats import QueueDepth
 from hammerflow.stores.store import Store
 
 __all__ = [
-    "QUEUES", "STATS", "Figures", "QueueHealth", "count_text", "figures_of", "health_of",
+    "QUEUES", "STATS", "Figures", "QueueHealth", "blocked", "count_text", "figures_of", "health_of",
     "rate_text",
 ]  # fmt: skip
 
 _COUNTS = ("ready", "running", "scheduled", "waiting", "parked")
+#: Kinds of explanations that waiting does not change.
+_BLOCKS = {"app_paused", "task_paused", "task_unknown", "no_worker_for_both", "limit_zero"}
 _SLOW = 60.0  # seconds that the oldest ready job may have waited before health warns
 Workers = Sequence[Mapping[str, Any]]
 
@@ -72,6 +75,18 @@ def health_of(figures: Figures, workers: Workers, lease: float) -> QueueHealth:
         advice = f"hammerflow job list --state parked --queue {name}"
         return QueueHealth(name, "warn", f"{_count(depth, 'parked')} jobs are parked", advice)
     return QueueHealth(name, "ok", "its jobs are run")
+
+
+def blocked(store: Store, depth: QueueDepth, lease: float) -> QueueHealth | None:
+    """What keeps the first ready job of a queue from starting until somebody acts, if anything."""
+    page = store.queue_stats.ready_page(name_id(depth.name), after=(-1, bytes(16)), limit=1)
+    job = store.jobs.get(page[0][1]) if page else None
+    why = None if job is None else explain(store, job, lease=lease)
+    if why is None or why.kind not in _BLOCKS:
+        return None
+    return QueueHealth(
+        depth.name, "fail", f"its first ready job cannot start: {why.says}", why.advice
+    )
 
 
 def count_text(count: int, bound: int) -> str:

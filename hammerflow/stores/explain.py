@@ -167,12 +167,16 @@ def _limits(case: _Case) -> Iterator[Explanation]:
     job = case.job
     if job.state is not JobState.READY:
         return
+    for target in case.store.limits.closed(job.task, job.queue):
+        yield case.found("limit_zero", target=target)
     for limit in case.store.limits.full(job.id.bytes, job.queue, holders=_NAMED):
         facts: dict[str, Any] = {"target": limit.target, "key": limit.key}
+        if limit.most == 0:
+            continue
         if limit.most is not None and limit.running >= limit.most:
             holders = [uuid.UUID(bytes=id_) for id_ in limit.holders]
             facts |= {"most": limit.most, "running": limit.running, "holders": holders}
-            yield case.found("limit_full" if limit.most else "limit_zero", **facts)
+            yield case.found("limit_full", **facts)
         else:
             next_at = datetime.fromtimestamp(limit.next_at, UTC)
             yield case.found("limit_rate", next_at=next_at, **facts)

@@ -179,6 +179,11 @@ class Limits:
         targets = self._database.column("limits_of_batches")
         return self._database.unit(lambda tx: drop_rates(tx, targets)) if targets else 0
 
+    def closed(self, task: str, queue: str) -> Sequence[str]:
+        """The limits of a task and a queue that allow no job to run: their targets."""
+        ids = [name_id(task), queue_limit(name_id(queue))]
+        return self._database.column("limits_closed", ids=sorted(ids))
+
     def full(self, job_id: bytes, queue: str, *, holders: int) -> Sequence[FullLimit]:
         """The limits of a ready job that allow no start now.
 

@@ -145,7 +145,12 @@ class QueueStats:
 
     def _oldest(self, queue_id: int) -> float | None:
         age = self._database.column("ready_oldest", queue_id=queue_id)[0]
-        return None if age is None else max(0.0, float(age))
+        if age is None:  # all of them have a limit or take turns: that of the first one
+            page = self.ready_page(queue_id, after=(-1, bytes(16)), limit=1)
+            if not page:
+                return None
+            age = float(self._database.column("clock")[0]) - time_of(page[0][1])
+        return max(0.0, float(age))
 
     def _enqueued(self) -> dict[str, float]:
         between = self._lately()

@@ -136,9 +136,10 @@ def _shop(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
 
 
 def claim(app: Hammerflow, *tasks: str) -> list[Claimed]:
-    """Take the ready jobs of these tasks (all tasks when none is named), as a worker does."""
-    task_ids = [name_id(name) for name in tasks or app.tasks]
-    return app.store.jobs.claim(WORKER, queue="default", task_ids=task_ids, limit=1000)
+    """Take the ready jobs of these tasks (all tasks when none is named), as a burst worker does,
+    which reads the limits again each time."""
+    ids = [name_id(name) for name in tasks or app.tasks]
+    return app.store.jobs.claim(WORKER, queue="default", task_ids=ids, limit=1000, thorough=True)
 
 
 def settle(app: Hammerflow, claimed: Sequence[Claimed], outcome: Outcome) -> None:

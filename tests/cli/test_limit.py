@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from hammerflow import Hammerflow
@@ -30,7 +28,6 @@ def test_a_limit_is_set_listed_and_removed(run: Run, shop: Hammerflow) -> None:
     assert table[1].split()[:2] == ["task:shop.add", "6/m"] and "set by" in table[1]
     assert "after an end" in table[1]
     assert removed.json == {"target": "task:shop.add", "rate": None, "max": None}
-    time.sleep(0.5)  # for which a process believes what limits there are
     assert len(claim(shop)) == 1
 
 

@@ -252,3 +252,27 @@ def test_statistics_are_of_the_last_hours(run: Run, shop: Hammerflow) -> None:
     assert task["run_p50"] is not None
     assert table[0].split()[:4] == ["TASK", "ENQUEUED", "COMPLETED", "FAILED"]
     assert nothing.out.startswith("no job of that time is counted")
+
+
+def test_health_tells_what_only_a_person_can_change(run: Run, shop: Hammerflow) -> None:
+    shop.tasks["shop.add"].delay(1, 2)
+    with desk_at(shop.settings.database) as desk:
+        desk.store.workers.register(
+            WORKER + 1, host="here", pid=1, info={"is_open": True}, tasks=["shop.add"],
+            queues=["default"],
+        )  # fmt: skip
+
+        def health() -> tuple[int, str, str]:
+            done = run("queue", "health", "default", "--json")
+            return done.code, done.json[0]["status"], done.json[0]["says"]
+
+        said = [health()]
+        run("limit", "set", "task:shop.add", "--max", "0")
+        said.append(health())
+        run("limit", "remove", "task:shop.add")
+        run("task", "pause", "shop.add")
+        said.append(health())
+
+    assert [each[:2] for each in said] == [(0, "ok"), (1, "fail"), (1, "fail")]
+    assert "its limit task:shop.add allows no job to run" in said[1][2]
+    assert "its task shop.add has been paused since" in said[2][2]

@@ -234,6 +234,14 @@ WHERE l.priority_order >= 8
   AND (SELECT j.limit_key FROM {jobs} j {by_primary} WHERE j.id = l.job_id) = :limit_key::text
 LIMIT :n::bigint
 
+-- Limits that allow no job, whether or not a claim has met their keys.
+-- name: limits_closed
+SELECT target
+FROM {limits}
+WHERE id IN (:ids*bigint)
+  AND max_running = 0
+ORDER BY target
+
 -- name: job_keys
 SELECT lane, task_id, limit_key, fair_key
 FROM {jobs}
