@@ -36,7 +36,7 @@ _LIFETIME = dataclasses.replace(
 
 @click.group("archive")
 def command() -> None:
-    """Say how long ended jobs are kept, and list, restore and purge those that were archived."""
+    """Say how long ended jobs are kept; list, restore and purge archived jobs."""
 
 
 for each in (

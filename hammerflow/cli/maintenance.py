@@ -26,7 +26,7 @@ _MIB = 1 << 20
 
 @click.group("maintenance")
 def command() -> None:
-    """Check the tables for rows that cannot be, mend them, and keep the tables in shape."""
+    """Check and mend the tables, and keep them in shape."""
 
 
 @command.command("check")

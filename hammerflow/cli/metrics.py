@@ -34,7 +34,9 @@ _ESCAPE = re.compile(r"\\(.)")
 def command(
     session: Session, address: str | None, rules: bool, dashboard: bool, timeout: float
 ) -> None:
-    """Print metrics once, in the text format of Prometheus; --json prints a list.
+    """Print metrics once; rules for Prometheus and a dashboard for Grafana.
+
+    They are printed in the text format of Prometheus; --json prints a list.
 
     With the HOST:PORT of a worker's --metrics, it asks this worker: neither the app nor the
     database is needed. Without, it reads those of the whole database: depths of queues, workers,

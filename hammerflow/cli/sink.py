@@ -109,7 +109,7 @@ def filter_of(
 
 @click.group("sink")
 def command() -> None:
-    """List, add, pause, rewind, test and remove sinks, which get the events of the log.
+    """List, add, pause, rewind, test and remove sinks, which get the events.
 
     A worker starts a relay process where there are sinks; hammerflow relay runs one alone.
     """
@@ -154,8 +154,8 @@ def add(
 ) -> None:  # fmt: skip
     """Add a sink, or change its options.
 
-    KIND is none, log, file, http or one of the other kinds that the reference lists. NAME=VALUE
-    are its options; a value may name an environment variable of the relay, such as ${TOKEN}, so
+    KIND is none, log, file, http, redis or nats. NAME=VALUE are its options, which the reference
+    lists; a value may name an environment variable of the relay, such as ${TOKEN}, so
     that no secret is in the database.
 
     \b
