@@ -76,6 +76,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "retention_cancelled": 1.5,
         "retention_skipped": 0.0,
         "event_retention": 60.0,
+        "statistics": False,
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,
         "max_connections": 7,

@@ -8,14 +8,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.durations import parsed_seconds, real
+from hammerflow.durations import parsed_seconds
 from hammerflow.errors import ConfigError
 from hammerflow.events.event import Event
 from hammerflow.events.kinds import DEFAULT_KINDS, EventKind, kinds_of, mask_of, names_of
+from hammerflow.options.checks import Unfit, ValueCheck, duration
+from hammerflow.text import plain_text
 
 __all__ = ["EventFilter"]
 
 _PRIORITIES = ("background", "low", "normal", "high", "critical")
+
+
+def _read_priority(given: Any) -> int:
+    name = plain_text(given)
+    if name is not None:
+        return _PRIORITIES.index(name)
+    if isinstance(given, bool) or given not in range(5):
+        raise Unfit
+    return int(given)
+
+
+_DURATION = duration()
+_PRIORITY = ValueCheck("int | str", f"0 to 4 or one of {', '.join(_PRIORITIES)}", _read_priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +75,13 @@ class EventFilter:
         Raises:
             ConfigError: a part cannot be read.
         """
-        priority = min_priority
-        if isinstance(priority, str):
-            if priority not in _PRIORITIES:
-                raise ConfigError(f"min_priority must be 0 to 4 or one of {', '.join(_PRIORITIES)}")
-            priority = _PRIORITIES.index(priority)
-        elif priority is not None and (type(priority) is bool or priority not in range(5)):
-            raise ConfigError(f"min_priority must be 0 to 4, not {priority!r}")
+        names = [] if kinds is None else _names(kinds, "kinds")
+        priority = None if min_priority is None else _PRIORITY(min_priority, "min_priority")
         return cls(
-            DEFAULT_KINDS if not kinds else kinds_of(_names(kinds, "kinds")),
+            kinds_of(names) if names else DEFAULT_KINDS,
             tuple(_names(queues, "queues")), tuple(_names(tasks, "tasks")), priority,
             None if min_duration is None else _duration(min_duration),
-            {str(k): str(v) for k, v in (headers or {}).items()},
-            {str(k): str(v) for k, v in (metadata or {}).items()},
+            _pairs(headers, "headers"), _pairs(metadata, "metadata"),
         )  # fmt: skip
 
     @property
@@ -150,14 +159,30 @@ def _has_all(wanted: Mapping[str, str], given: Any, event: Event) -> bool:
     return all(name in given and str(given[name]) == value for name, value in wanted.items())
 
 
-def _names(given: Any, what: str) -> list[str]:
-    names = [given] if isinstance(given, str) else list(given)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise ConfigError(f"{what} must be a list of names, not {name!r} in it")
-    return names
+def _read_names(given: Any) -> list[str]:
+    one = plain_text(given)
+    names = [plain_text(name) for name in (given if one is None else [one])]
+    if not all(names):
+        raise Unfit
+    return [name for name in names if name is not None]
+
+
+#: Names of kinds, queues or tasks; or one of them.
+_names = ValueCheck("list of str", "a list of names", _read_names)
+
+
+def _read_pairs(given: Any) -> dict[str, str]:
+    pairs = {plain_text(name): plain_text(value) for name, value in dict(given or {}).items()}
+    if None in pairs or None in pairs.values():
+        raise Unfit
+    return {str(name): str(value) for name, value in pairs.items()}
+
+
+_pairs = ValueCheck("dict of str", "names and values, all of them texts", _read_pairs)
 
 
 def _duration(given: Any) -> float:
-    seconds = parsed_seconds(given, "min_duration") if isinstance(given, str) else real(given)
-    return parsed_seconds(seconds, "min_duration")
+    text = plain_text(given)
+    if text is not None:
+        return parsed_seconds(text, "min_duration")
+    return float(_DURATION(given, "min_duration"))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hammerflow.errors import ConfigError
+from hammerflow.text import safe_repr
 
 __all__ = ["DEFAULT_KINDS", "DESCRIPTIONS", "EventKind", "kinds_of", "mask_of", "names_of"]
 
@@ -136,8 +137,8 @@ def kinds_of(names: Iterable[str]) -> frozenset[EventKind]:
         matching = fnmatch.filter(_BY_LABEL, name)
         if not matching:
             raise ConfigError(
-                f"there is no kind of event {name!r}: the reference of events lists all kinds, "
-                "such as job.failed, and job.* is all of jobs"
+                f"there is no kind of event {safe_repr(name)}: the reference of events lists all "
+                "kinds, such as job.failed, and job.* is all of jobs"
             )
         found.update(_BY_LABEL[label] for label in matching)
     return frozenset(found)

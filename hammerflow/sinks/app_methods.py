@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hammerflow.options.checks import MOMENT, Unfit, ValueCheck, whole
+from hammerflow.text import plain_text
+
 if TYPE_CHECKING:
     from hammerflow.events.event import Event
     from hammerflow.jobs.hooks import JobHooks
@@ -13,6 +16,18 @@ if TYPE_CHECKING:
     from hammerflow.stores.store import Store
 
 __all__ = ["declare_sink", "declared_sinks", "job_hooks", "read_events"]
+
+
+def _read_include(given: Any) -> list[str]:
+    one = plain_text(given)
+    parts = [plain_text(part) for part in (given if one is None else [one])]
+    if not {*parts} <= {"args", "result"}:
+        raise Unfit
+    return [str(part) for part in parts]
+
+
+_POSITION = whole(0, (1 << 63) - 1)
+_INCLUDE = ValueCheck("list of str", "args, result or both", _read_include)
 
 
 class _App(Protocol):
@@ -91,11 +106,15 @@ def read_events(
         include: ``args``, ``result`` or both, to tell these of jobs, too.
 
     Raises:
-        ConfigError: a kind does not exist.
+        ConfigError: a kind does not exist, or an argument cannot be what it is.
     """
     from hammerflow.events.filter import EventFilter
     from hammerflow.sinks.reader import EventReader
 
+    after = None if after is None else _POSITION(after, "after")
+    since = None if since is None else MOMENT(since, "since")
+    limit = None if limit is None else _POSITION(limit, "limit")
+    include = _INCLUDE(include, "include")
     wanted = EventFilter.of(kinds=kinds, queues=queues, tasks=tasks)
     reader = EventReader(self.store, wanted, include=include)
     if since is not None:

@@ -36,6 +36,7 @@ class DeclaredSinks:
             ConfigError: another sink has this name, or an option is wrong.
         """
         name = NAME_CHECK(name, "the name of a sink")
+        kind = NAME_CHECK(kind, "the kind of a sink")
         if name in self._known:
             raise ConfigError(f"there are two sinks of the name {name!r}: give one another name")
         plain = {

@@ -14,7 +14,7 @@ from hammerflow.events.event import KEYS
 from hammerflow.options.checks import Unfit, ValueCheck, choice, duration, whole
 from hammerflow.options.option import Option, OptionTable, checked
 from hammerflow.sinks.base import Sink
-from hammerflow.text import plain_text
+from hammerflow.text import plain_text, safe_repr
 
 __all__ = [
     "COMMON", "KINDS", "check_config", "code_of", "config_of_text", "encoder", "kind_class",
@@ -119,15 +119,15 @@ def kind_class(kind: str) -> type[Sink]:
     path = KINDS.get(kind) or (kind if ":" in kind else None)
     if path is None:
         raise ConfigError(
-            f"there is no kind of sink {kind!r}: it is {', '.join(KINDS)}, or module:Class of your "
-            "own"
+            f"there is no kind of sink {safe_repr(kind)}: it is {', '.join(KINDS)}, or "
+            "module:Class of your own"
         )
     module, _, name = path.partition(":")
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"the sink {kind} cannot be imported: {error}") from error
     return found  # type: ignore[no-any-return]
 

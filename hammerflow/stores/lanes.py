@@ -102,10 +102,9 @@ class Lanes:
         now = time.monotonic()
         if now >= self._until or afresh:
             rows = self._database.rows("limits_known")
-            events = [row[0] for row in rows if BATCH_LIMITS < row[0] < 0]
-            limits = [row for row in rows if row[0] not in events]
+            limits = [row for row in rows if row[2] != -1]  # that one is of events
             self._keys.known = {row[0]: (row[1], row[2], row[3]) for row in limits}
-            self._outbox.believe(-sum(events))
+            self._outbox.believe(sum(row[0] for row in rows if row[2] == -1))
             self._until = now + _KNOWN
         return self._keys.known.keys()
 

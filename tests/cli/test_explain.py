@@ -17,6 +17,7 @@ from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked, Retrying
 from hammerflow.stores.explain import explain, reasons
 from tests.cli.conftest import WORKER, Run, claim, settle, spawn_album
 from tests.stores.kit import desk_at
+from tests.support.waiting import until
 
 FAILURE = Failure("failed", "shop.errors.AlbumMissing", "no such album\nin shop", "Traceback ...")
 Prepare = Callable[[Hammerflow], Job]
@@ -299,7 +300,7 @@ def test_a_job_starts_once_its_reason_is_removed(
     assert told.out == f"{found.sentence(job.id, job.state)}\n"
     assert words in told.out
     remove(shop)
-    assert job.id.bytes in {claimed.id for claimed in claim(shop)}
+    until("it starts", lambda: job.id.bytes in {claimed.id for claimed in claim(shop)})
 
 
 def test_the_first_reason_is_told_and_the_others_are_listed(

@@ -279,7 +279,7 @@ def _good(world: World, name: str, parameter: str) -> Any:
         "workflow_id": world.objects["workflow_result"].id, "seconds": 1, "first": 1, "after": 1,
         "app": world.app, "connection": None, "index": 0, "value": 1, "fn": _echo,
         "serializer": None, "data": b"", "kwargs": {}, "others": (), "body": echo(),
-        "work_id": None, "when": "@daily", "interval": timedelta(minutes=5),
+        "work_id": None, "when": "@daily", "kind": "none", "interval": timedelta(minutes=5),
     }  # fmt: skip
     if parameter not in goods:
         raise LookupError(f"the fuzz knows no value for {name}({parameter}): add one to _good")

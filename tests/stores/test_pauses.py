@@ -71,7 +71,7 @@ def test_strays_of_a_paused_task_are_not_claimed(desk: Desk) -> None:
     desk.store.pauses.pause(PauseKind.TASK, "t")
     place = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "priority_order": 2}
     desk.put(job := desk.job())
-    values = {**place, "bound": bytes(16), "window": 10, "age": 0.0, "n": 10}
+    values = {**place, "bound": bytes(16), "window": 10, "age": 0.0, "n": 10, "is_strict": 1}
     assert desk.store.database.column("strays", **values) == []
     desk.store.pauses.resume(PauseKind.TASK, "t")
     assert desk.store.database.column("strays", **values) == [job.id]

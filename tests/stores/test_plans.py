@@ -215,7 +215,7 @@ POSTGRES: dict[str, dict[str, Any]] = {
     },
     "claim_lanes": {
         **CLAIM, "lanes": [2, 3], "keys": [0, 0], "counts": [5, 5], "locks": [9], "shared": 0,
-        "n": 5, "worker_id": 1,
+        "n": 5, "worker_id": 1, "fair": 0,
     },
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,

@@ -146,7 +146,9 @@ desk.settle(*((job, Completed(b"M\\x01")) for job in jobs))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("statement", ["waiting_lock", "waiting_delete", "ready_insert", "commit"])
+@pytest.mark.parametrize(
+    "statement", ["waiting_lock", "waiting_delete", "ready_insert_later", "commit"]
+)
 def test_a_join_fires_once_when_its_settle_is_killed(desk: Desk, statement: str, when: str) -> None:
     w = Sketch()
     arms = [w.job() for _ in range(3)]

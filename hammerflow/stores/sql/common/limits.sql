@@ -32,12 +32,12 @@ VALUES (:id::uuid, :queue_id::bigint, :priority::smallint, :task_id::bigint, :ar
         COALESCE(:expires_at::timestamptz, {after:expires}), {now}, :lane::bigint, :limit_key::text,
         :fair_key::text)
 
--- The numbers of all limits; and, below 0, the kinds of events that sinks want.
+-- The numbers of all limits; and the kinds of events that sinks want, with a burst of -1.
 -- name: limits_known
 SELECT id, spacing, burst, max_running
 FROM {limits}
 UNION ALL
-SELECT -wanted, NULL, NULL, NULL
+SELECT wanted, NULL, -1, NULL
 FROM {relay}
 WHERE wanted > 0
 
