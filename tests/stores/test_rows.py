@@ -32,7 +32,7 @@ MACROS = {
     ),
     "after": ":@::float8", "age": "", "seconds_until": "", "lock_of": "",
 }  # fmt: skip
-INSERTS = {
+INSERTS: dict[str, Any] = {
     "ready_insert": rows.ReadyRow,
     "waiting_insert": rows.WaitingRow,
     "done_insert_unstarted": rows.UnstartedRow,
@@ -71,7 +71,7 @@ def test_rows_are_built_in_the_order_of_their_fields() -> None:
     renamed = {"awaits": "pending"}
     for name in whole.keys() - {"queue_id", "task_id", "flags"}:
         assert whole[name] == getattr(job, renamed.get(name, name)), name
-    ready = rows.ReadyRow._make(rows.ReadyRow.of(job, lease=6))
+    ready: Any = rows.ReadyRow._make(rows.ReadyRow.of(job, lease=6))
     assert ready == (job.id, whole["queue_id"], 1, whole["task_id"], 6, 0)
     waiting = rows.WaitingRow._make(rows.WaitingRow.of(ready, job, "eta"))
     assert waiting[:5] == ready[:5] and waiting.pending == waiting.total == 4

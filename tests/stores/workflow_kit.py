@@ -72,7 +72,8 @@ class Sketch:
         **options: Any,
     ) -> PlannedJob:
         """A node."""
-        signature = Signature("t", options={"queue": "q", **options})
+        given: Any = {"queue": "q", **options}
+        signature = Signature("t", options=given)
         step = self.plan.new_job(signature, flow or self.top, f"n{len(self.plan.jobs)}")
         for item in after:
             step.wait_for(item, DEPENDENCY)
