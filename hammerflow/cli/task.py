@@ -47,8 +47,8 @@ def stats(session: Session, name: str | None, hours: float, queue: str | None) -
     """Show how many jobs of each task, or of one, were enqueued and ended, and their times.
 
     The wait is that of jobs that could start when they were enqueued; the run is that of the last
-    attempt. A worker counts each minute within 10 s of its end; it is right to within 9 % in
-    times, and exact in numbers three minutes later.
+    attempt. A worker counts each minute soon after its end, and again three minutes later.
+    Percentiles are right to within 9 %.
     """
     with session.store() as store:
         if name is not None:
