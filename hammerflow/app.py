@@ -476,7 +476,7 @@ class Hammerflow:
     hooks = cached_property(app_methods.job_hooks)
     sinks = cached_property(app_methods.declared_sinks)
     sink = app_methods.declare_sink
-    events = app_methods.read_events
+    events, aevents = app_methods.read_events, app_methods.aread_events
     pause = pausing.pause_by_options
     resume = pausing.resume_by_options
     pauses = pausing.list_pauses

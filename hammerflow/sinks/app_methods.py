@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hammerflow.options.checks import MOMENT, Unfit, ValueCheck, whole
 from hammerflow.text import plain_text
 
 if TYPE_CHECKING:
     from hammerflow.events.event import Event
+    from hammerflow.events.filter import EventFilter
     from hammerflow.jobs.hooks import JobHooks
     from hammerflow.sinks.declared import DeclaredSinks
     from hammerflow.stores.store import Store
 
-__all__ = ["declare_sink", "declared_sinks", "job_hooks", "read_events"]
+__all__ = ["aread_events", "declare_sink", "declared_sinks", "job_hooks", "read_events"]
+
+T = TypeVar("T")
 
 
 def _read_include(given: Any) -> list[str]:
@@ -27,6 +31,8 @@ def _read_include(given: Any) -> list[str]:
 
 
 _POSITION = whole(0, (1 << 63) - 1)
+#: Events that a coroutine gets from its thread at once.
+_AT_ONCE = 100
 _INCLUDE = ValueCheck("list of str", "args, result or both", _read_include)
 
 
@@ -36,6 +42,15 @@ class _App(Protocol):
 
     @property
     def sinks(self) -> DeclaredSinks: ...
+
+
+class _Threads(Protocol):
+    async def read(self, work: Callable[[], T], /) -> T: ...
+
+
+class _AsyncApp(_App, Protocol):
+    @property
+    def async_calls(self) -> _Threads: ...
 
 
 def declared_sinks(self: Any) -> DeclaredSinks:
@@ -90,6 +105,9 @@ def declare_sink(
 def read_events(
     self: _App, *, after: int | None = None, since: datetime | None = None,
     kinds: Sequence[str] = ("*",), queues: Sequence[str] = (), tasks: Sequence[str] = (),
+    min_priority: int | str | None = None, min_duration: float | timedelta | str | None = None,
+    with_headers: Mapping[str, str] | None = None,
+    with_metadata: Mapping[str, str] | None = None,
     limit: int | None = None, include: Sequence[str] = (),
 ) -> Iterator[Event]:  # fmt: skip
     """The events of the log, in order; it ends with the last one.
@@ -101,7 +119,8 @@ def read_events(
     Args:
         after: the position of an event: those behind it; by default all that the log holds.
         since: an aware time: those from then on.
-        kinds, queues, tasks: as for :meth:`sink`.
+        kinds, queues, tasks, min_priority, min_duration, with_headers, with_metadata: as for
+            :meth:`sink`.
         limit: how many at most.
         include: ``args``, ``result`` or both, to tell these of jobs, too.
 
@@ -109,14 +128,52 @@ def read_events(
         ConfigError: a kind does not exist, or an argument cannot be what it is.
     """
     from hammerflow.events.filter import EventFilter
+
+    checked_include = _INCLUDE(include, "include")
+    wanted = EventFilter.of(
+        kinds=kinds, queues=queues, tasks=tasks, min_priority=min_priority,
+        min_duration=min_duration, headers=with_headers, metadata=with_metadata,
+    )  # fmt: skip
+    return _read(
+        self, wanted, checked_include, None if after is None else _POSITION(after, "after"),
+        None if since is None else MOMENT(since, "since"),
+        None if limit is None else _POSITION(limit, "limit"),
+    )  # fmt: skip
+
+
+def _read(
+    app: _App, wanted: EventFilter, include: Sequence[str], after: int | None,
+    since: datetime | None, limit: int | None,
+) -> Iterator[Event]:  # fmt: skip
     from hammerflow.sinks.reader import EventReader
 
-    after = None if after is None else _POSITION(after, "after")
-    since = None if since is None else MOMENT(since, "since")
-    limit = None if limit is None else _POSITION(limit, "limit")
-    include = _INCLUDE(include, "include")
-    wanted = EventFilter.of(kinds=kinds, queues=queues, tasks=tasks)
-    reader = EventReader(self.store, wanted, include=include)
+    log = app.store.events
+    reader = EventReader(app.store, wanted, include=include)
     if since is not None:
-        after = self.store.events.position_at(since.timestamp())
-    return reader.read(self.store.events.first() - 1 if after is None else after, limit=limit)
+        after = log.position_at(since.timestamp())
+    return reader.read(log.first() - 1 if after is None else after, limit=limit)
+
+
+async def aread_events(
+    self: _AsyncApp, *, after: int | None = None, since: datetime | None = None,
+    kinds: Sequence[str] = ("*",), queues: Sequence[str] = (), tasks: Sequence[str] = (),
+    min_priority: int | str | None = None, min_duration: float | timedelta | str | None = None,
+    with_headers: Mapping[str, str] | None = None,
+    with_metadata: Mapping[str, str] | None = None,
+    limit: int | None = None, include: Sequence[str] = (),
+) -> AsyncIterator[Event]:  # fmt: skip
+    """:meth:`events` for coroutines: ``async for event in app.aevents()``.
+
+    It reads in another thread, a hundred events at a time.
+    """
+    calls = self.async_calls
+    events = await calls.read(
+        lambda: read_events(
+            self, after=after, since=since, kinds=kinds, queues=queues, tasks=tasks,
+            min_priority=min_priority, min_duration=min_duration, with_headers=with_headers,
+            with_metadata=with_metadata, limit=limit, include=include,
+        )
+    )  # fmt: skip
+    while page := await calls.read(lambda: list(islice(events, _AT_ONCE))):
+        for event in page:
+            yield event

@@ -232,10 +232,11 @@ class Archive:
     ) -> Sequence[bytes]:
         outbox = self._names.outbox
         kind = EventKind.JOB_PURGED if hold is None else EventKind.JOB_RESTORED
+        is_wanted = outbox.wants(kind)
 
         def work(tx: Tx) -> Sequence[bytes]:
             taken = take_out(self._database, tx, pack_id, ids, hold)
-            if outbox.wants(kind):
+            if is_wanted:
                 outbox.write(tx, [Record(kind, id_) for id_ in taken if id_ in jobs])
             return taken
 

@@ -271,6 +271,7 @@ class Retention:
         is_archived = groups[0].archive_id is not None
         outbox = self._names.outbox
         kind = EventKind.JOB_ARCHIVED if is_archived else EventKind.JOB_PURGED
+        is_wanted = outbox.wants(kind)
 
         def work(tx: Tx) -> Sequence[RemovalGroup]:
             if walk.is_trial:
@@ -279,7 +280,7 @@ class Retention:
                 gone = archive_groups(self._database, tx, groups)
             else:
                 gone = remove_groups(tx, groups)
-            if outbox.wanted:
+            if is_wanted:
                 members = [member for group in gone for member in group.members]
                 outbox.write(tx, [Record(kind, m.id, m.lease or 0) for m in members])
             return gone

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 import pytest
 
 from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.events.filter import EventFilter
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter, RetentionPolicy
@@ -220,6 +222,48 @@ def test_a_kill_divides_no_group(
     assert len(groups) == (1 if fill is tree else 2)
     restore(desk)
     assert contents(desk) == before
+
+
+def test_each_move_is_logged_with_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each job and move, also by a process that has not asked yet what sinks want; and
+    nothing of a move that was rolled back."""
+    kinds = ["job.archived", "job.restored", "job.purged"]
+    desk.store.sinks.put("on", "none", {}, EventFilter.of(kinds=kinds))
+    tree(desk)
+    workflows(desk)
+    ids = {job.id.bytes for job in desk.store.jobs.list(limit=1_000)}
+
+    def logged() -> list[tuple[str, set[bytes]]]:
+        while desk.store.events.relay():
+            pass
+        records = desk.store.events.read(0, limit=10_000).records
+        return [
+            (label, {record.id for record in group})
+            for label, group in groupby(records, lambda record: record.kind.label)  # type: ignore[union-attr]
+        ]
+
+    moves = retention.archive_groups
+
+    def killed(*given: Any) -> Any:
+        moves(*given)
+        raise Killed
+
+    monkeypatch.setattr(retention, "archive_groups", killed)
+    with contextlib.suppress(Killed):
+        prune(desk, ARCHIVE)
+    monkeypatch.undo()
+    assert desk.count("jobs") == len(ids) and logged() == []
+
+    fresh = desk.another()
+    prune(desk, ARCHIVE, store=fresh)
+    fresh.close()
+    assert restore(desk) == len(ids)
+    fresh = desk.another()
+    desk.sql(f"UPDATE {{restored}} SET until = {desk.shift('until', 101)}")
+    prune(desk, store=fresh)
+    fresh.close()
+    assert logged() == [(kind, ids) for kind in kinds]
+    assert desk.store.events.head() == 3 * len(ids)
 
 
 def test_large_jobs_go_in_small_packs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
