@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,7 +12,10 @@ from hammerflow.errors import ConfigError
 from hammerflow.kinds import is_a
 from hammerflow.text import safe_repr
 
-__all__ = ["LONGEST", "duration_text", "parsed_seconds", "real", "seconds", "seconds_or_none"]
+__all__ = [
+    "LONGEST", "age", "duration_text", "parsed_seconds", "real", "seconds", "seconds_between",
+    "seconds_or_none",
+]  # fmt: skip
 
 #: The longest duration in seconds, about 3 000 years: what every database can add to a time.
 LONGEST: Final = 10**11
@@ -76,3 +79,20 @@ def duration_text(seconds: float) -> str:
     if seconds or not parts:
         parts.append(f"{seconds:.3f}".rstrip("0").rstrip(".") + "s")
     return "".join(parts)
+
+
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds from start to end, 0 where the clock went back; None where one is not known."""
+    return None if start is None or end is None else max(0.0, (end - start).total_seconds())
+
+
+def age(instant: datetime | None) -> str:
+    """How long ago an instant was: ``12s``, ``3m``, ``5h``, ``2d``; ``in 3m`` if it is to come."""
+    if instant is None:
+        return ""
+    seconds = (datetime.now(UTC) - instant) / timedelta(seconds=1)
+    sign, seconds = ("in ", -seconds) if seconds < -0.5 else ("", abs(seconds))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{sign}{seconds / size:.0f}{unit}"
+    return f"{sign}{seconds:.0f}s"

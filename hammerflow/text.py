@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -12,12 +12,15 @@ from typing import Any, Final, TypeVar
 from hammerflow.errors import ConfigError
 
 __all__ = [
-    "NAME", "REASON", "TRACE", "checked_name", "counted", "either", "host_name", "placed",
-    "plain_text", "safe_repr", "storable", "timestamp", "user_at_host", "visible", "visible_lines",
+    "NAME", "REASON", "TRACE", "checked_name", "counted", "counts_text", "either", "host_name",
+    "one_line", "placed", "plain_text", "safe_repr", "storable", "timestamp", "user_at_host",
+    "visible", "visible_lines",
 ]  # fmt: skip
 
 E = TypeVar("E", bound=Exception)
 
+#: Most characters of a note in a table.
+_WIDEST_NOTE: Final = 80
 #: Most characters of a name or key.
 NAME: Final = 255
 
@@ -193,3 +196,14 @@ def _parts(value: Iterable[Any], most: int, inside: tuple[int, ...]) -> Iterator
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """``5 completed, 1 failed``."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def one_line(*parts: str | None) -> str:
+    """The parts that are not empty, joined by commas and cut to the width of a table's note."""
+    line = " ".join(", ".join(filter(None, parts)).split())
+    return line if len(line) <= _WIDEST_NOTE else f"{line[: _WIDEST_NOTE - 3]}..."

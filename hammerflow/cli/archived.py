@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.ids import find_archived, page_mark
+from hammerflow.admin.job_filter import WHEN
+from hammerflow.admin.page import Page
 from hammerflow.cli import options, output
 from hammerflow.cli.archived_view import ARCHIVED, contents_facts, contents_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
-from hammerflow.cli.ids import find_archived, page_mark
-from hammerflow.cli.job_filter import WHEN
 from hammerflow.cli.known_names import check_queue, warn_of_queue
-from hammerflow.cli.paging import Page, show_listing
+from hammerflow.cli.paging import show_listing
 from hammerflow.cli.progress_line import ProgressLine
 from hammerflow.cli.session import Session
 from hammerflow.errors import JobNotFound

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hammerflow.cli.job_view import JobValues, decoded_values
-from hammerflow.cli.output import TableView, age, id_text, local_time
+from hammerflow.admin.jobs import JobValues, decoded_values
+from hammerflow.cli.output import TableView, id_text, local_time
 from hammerflow.cli.session import Session
+from hammerflow.durations import age
 from hammerflow.stores.archive import Archived, Contents
 
 __all__ = ["ARCHIVED", "contents_facts", "contents_json"]

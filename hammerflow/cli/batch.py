@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.ids import find_workflow, page_mark
+from hammerflow.admin.page import Page
 from hammerflow.cli import options, workflow_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
-from hammerflow.cli.ids import find_workflow, page_mark
-from hammerflow.cli.paging import Page, show_listing
+from hammerflow.cli.paging import show_listing
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound, NotDecodable, WorkflowInvalid

@@ -11,20 +11,16 @@ from typing import Any, NamedTuple
 
 import click
 
+from hammerflow.admin.ids import find_operation, get_job
+from hammerflow.admin.job_filter import JobFilter, filter_page
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.confirming import confirm
-from hammerflow.cli.ids import find_operation, get_job
-from hammerflow.cli.job_filter import (
-    JobFilter,
-    filter_options,
-    filter_page,
-    since_option,
-    until_option,
-)
+from hammerflow.cli.job_filter import filter_options, since_option, until_option
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.paging import pages_of, tell_cut
 from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
+from hammerflow.durations import age
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Job, JobState
@@ -55,7 +51,7 @@ class _Count(NamedTuple):
 
 _COUNTS: output.TableView[_Count] = output.TableView(
     ("by", "value", "jobs", "last", "example"),
-    lambda count: (count.by, count.value, count.jobs, output.age(count.last), count.example),
+    lambda count: (count.by, count.value, count.jobs, age(count.last), count.example),
     lambda count: count._asdict(),
 )
 

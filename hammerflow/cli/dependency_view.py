@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.cli.job_view import jobs_by_id
-from hammerflow.cli.output import counts_text
+from hammerflow.admin.jobs import jobs_by_id
 from hammerflow.errors import JobNotFound
 from hammerflow.stores.dependencies import Neighbours, Place
 from hammerflow.stores.store import Store
+from hammerflow.text import counts_text
 
 __all__ = ["JobDependencies", "dependencies_of"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from hammerflow.admin.ids import get_job
+from hammerflow.admin.jobs import explanation_json
 from hammerflow.cli import options
-from hammerflow.cli.ids import get_job
-from hammerflow.cli.job_view import explanation_json
 from hammerflow.cli.session import Session
 from hammerflow.stores.explain import explain, reasons
 

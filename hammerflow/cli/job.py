@@ -11,15 +11,18 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.ids import find_job, get_job, page_mark
+from hammerflow.admin.job_filter import chosen_jobs, filter_page
+from hammerflow.admin.jobs import JobLine, job_lines
+from hammerflow.admin.page import Page
 from hammerflow.cli import dead, job_edit, job_view, options, output
 from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, told
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.dependency_view import dependencies_of
-from hammerflow.cli.ids import find_job, get_job, page_mark
 from hammerflow.cli.job_export import CSV_COLUMNS, export
-from hammerflow.cli.job_filter import chosen_jobs, filter_page, job_options
+from hammerflow.cli.job_filter import job_options
 from hammerflow.cli.known_names import check_queue, warn_of_queue
-from hammerflow.cli.paging import Page, show_listing
+from hammerflow.cli.paging import show_listing
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState
@@ -72,9 +75,9 @@ def list_jobs(
     wanted, chosen = chosen_jobs(given)
     with session.store() as store:
 
-        def read(mark: bytes | None, most: int) -> Page[job_view.JobLine]:
+        def read(mark: bytes | None, most: int) -> Page[JobLine]:
             page = filter_page(store, session.codec, wanted, chosen, most, mark)
-            return Page(job_view.job_lines(session, store, page.rows), *page[1:])
+            return Page(job_lines(store, page.rows, session.max_attempts), *page[1:])
 
         mark = page_mark(find_job, store, before)
         if not (session.as_json or as_csv):

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.ids import get_job
 from hammerflow.app import Hammerflow
 from hammerflow.cli import options
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.confirming import confirm
-from hammerflow.cli.ids import get_job
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
 from hammerflow.enqueue.job_factory import JobFactory

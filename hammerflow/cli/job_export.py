@@ -7,11 +7,14 @@ from typing import Any
 
 import click
 
-from hammerflow.cli import job_view, options
+from hammerflow.admin.job_filter import chosen_jobs, filter_page
+from hammerflow.admin.jobs import decoded_values, job_lines, line_json
+from hammerflow.admin.page import Page
+from hammerflow.cli import options
 from hammerflow.cli.exporting import export_options, write_export
-from hammerflow.cli.job_filter import chosen_jobs, filter_page, job_options
+from hammerflow.cli.job_filter import job_options
 from hammerflow.cli.known_names import check_queue
-from hammerflow.cli.paging import Page, pages_of
+from hammerflow.cli.paging import pages_of
 from hammerflow.cli.session import Session
 from hammerflow.jobs.job import Job
 from hammerflow.stores.store import Store
@@ -62,7 +65,7 @@ def _rows(session: Session, store: Store, page: Page[Job]) -> Iterator[dict[str,
         ids = [job.id.bytes for job in jobs]
         calls = store.dead_letters.args_of(ids)
         results = dict(zip(ids, store.workflows.results_of(ids), strict=True))
-        for line in job_view.job_lines(session, store, jobs):
+        for line in job_lines(store, jobs, session.max_attempts):
             key = line.job.id.bytes
-            values = job_view.decoded_values(session.codec, calls.get(key), results.get(key))
-            yield {**job_view.JOBS.as_json(line), **values.as_json}
+            values = decoded_values(session.codec, calls.get(key), results.get(key))
+            yield {**line_json(line), **values.as_json}

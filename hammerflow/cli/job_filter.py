@@ -1,117 +1,19 @@
-"""JobFilter: which jobs a command means, by what the database has no index for."""
+"""The options that choose jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+from hammerflow.admin.job_filter import WHEN
 from hammerflow.cli.options import checked, choice_option, name_option, only_queue
-from hammerflow.cli.paging import Page
-from hammerflow.codec.codec import Codec
-from hammerflow.durations import parsed_seconds
-from hammerflow.errors import ConfigError, NotDecodable
-from hammerflow.ids import first_id_at
-from hammerflow.jobs.job import DependencyStatus, Job, JobState
-from hammerflow.options.checks import MOMENT, Unfit, ValueCheck, text
-from hammerflow.stores.store import Store
-from hammerflow.text import safe_repr
+from hammerflow.jobs.job import DependencyStatus, JobState
+from hammerflow.options.checks import text
 
-__all__ = ["WHEN", "JobFilter", "chosen_jobs", "filter_options", "filter_page", "job_options"]
+__all__ = ["filter_options", "job_options", "since_option", "until_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_SCANNED, _PAGE = 10_000, 500  # jobs
-_SKEW = 1.0  # seconds
-_LONGEST_CALL = 100_000  # characters of a call that are searched
-
-
-def _moment(value: Any) -> datetime:
-    """An instant, or a duration before now."""
-    if not isinstance(value, str):
-        return MOMENT.read(value)  # type: ignore[no-any-return]
-    try:
-        return datetime.now(UTC) - timedelta(seconds=parsed_seconds(value, "it"))
-    except (ConfigError, OverflowError):
-        pass
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        raise Unfit from None
-    return MOMENT.read(found if found.tzinfo else found.astimezone())  # type: ignore[no-any-return]
-
-
-WHEN = ValueCheck(
-    "datetime | str", "an instant such as 2026-11-27T08:00, or a duration before now such as 2h",
-    _moment,
-)  # fmt: skip
 _TEXT = text(1_000, least=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """What a job must be like besides its state, queue and task; None does not matter.
-
-    Attributes:
-        error: the type of its last error, or a part of the message.
-        argument: a part of its call as ``job show`` writes it.
-        since: it ended, or was enqueued if it has not ended, at this time or later.
-        until: likewise, before this time.
-    """
-
-    dependency: DependencyStatus | None = None
-    error: str | None = None
-    argument: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def __bool__(self) -> bool:
-        return self != _ANY
-
-    @property
-    def newest(self) -> bytes | None:
-        """An id above those of all jobs that may match, unless a client's clock was wrong by more
-        than a second or the id was given by hand: people need not read through all that came
-        later."""
-        return None if self.until is None else first_id_at(self.until.timestamp() + _SKEW)
-
-    def matching(self, store: Store, codec: Codec, jobs: Iterable[Job]) -> list[Job]:
-        """Those of these jobs that it matches."""
-        found = [job for job in jobs if self._matches(job)]
-        if self.error is not None:
-            errors = store.jobs.last_errors([job.id.bytes for job in found])
-            found = [job for job in found if self._has_error(errors.get(job.id.bytes))]
-        if self.argument is not None:
-            calls = store.dead_letters.args_of([job.id.bytes for job in found])
-            found = [job for job in found if self.argument in _call(codec, calls[job.id.bytes])]
-        return found
-
-    def _matches(self, job: Job) -> bool:
-        at = job.finished_at or job.created_at
-        return (
-            (self.dependency is None or job.dependency_status is self.dependency)
-            and (self.since is None or at >= self.since)
-            and (self.until is None or at < self.until)
-        )
-
-    def _has_error(self, error: tuple[str, str] | None) -> bool:
-        if error is None or self.error is None:
-            return False
-        type_, message = error
-        return self.error in (type_, type_.rpartition(".")[2]) or self.error in message
-
-
-_ANY = JobFilter()
-
-
-def _call(codec: Codec, encoded: bytes) -> str:
-    try:
-        args, kwargs = codec.decode_call(encoded)
-    except NotDecodable:
-        return ""
-    parts = [safe_repr(value, _LONGEST_CALL) for value in args]
-    parts += [f"{name}={safe_repr(value, _LONGEST_CALL)}" for name, value in kwargs.items()]
-    return ", ".join(parts)
 
 
 def filter_options(command: F) -> F:
@@ -156,44 +58,3 @@ _JOB_OPTIONS = (
     name_option("--task", help="Only calls of this task."),
     filter_options,
 )  # fmt: skip
-
-
-def chosen_jobs(given: Mapping[str, Any]) -> tuple[JobFilter, dict[str, Any]]:
-    """The filter of the values of :func:`job_options`; and state, queue and task."""
-    chosen = {name: given[name] for name in ("state", "queue", "task")}
-    dependency = given["dependency"]
-    if dependency == DependencyStatus.WAITING and chosen["state"] is None:
-        chosen["state"] = "waiting"  # only these jobs can wait for dependencies
-    if chosen["state"] is not None:
-        chosen["state"] = JobState(chosen["state"])
-    wanted = JobFilter(
-        dependency=None if dependency is None else DependencyStatus(dependency),
-        **{name: given[name] for name in ("error", "argument", "since", "until")},
-    )
-    return wanted, chosen
-
-
-def filter_page(
-    store: Store, codec: Codec, wanted: JobFilter, chosen: Mapping[str, Any], limit: int,
-    before: bytes | None,
-) -> Page[Job]:  # fmt: skip
-    """Matching jobs among the next 10 000 that the filters of :meth:`Jobs.page` find.
-
-    Args:
-        chosen: state, queue and task.
-    """
-    if not wanted:
-        page, after = store.jobs.page(**chosen, limit=limit, before=before)
-        return Page(page, after, is_tired=after is not None and len(page) < limit)
-    found: list[Job] = []
-    for _ in range(_SCANNED // _PAGE):
-        page, after = store.jobs.page(**chosen, limit=_PAGE, before=before)
-        found += wanted.matching(store, codec, page)
-        if len(found) > limit:
-            return Page(found[:limit], found[limit - 1].id.bytes)
-        if after is None or len(found) == limit:
-            return Page(found, after)
-        before = after
-        if len(page) < _PAGE // 2:  # it has read its fill for few
-            break
-    return Page(found, before, is_tired=True)

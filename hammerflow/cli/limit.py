@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hammerflow.cli.ids import find_workflow
+from hammerflow.admin.ids import find_workflow
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, checked, name_option, shared
 from hammerflow.cli.output import TableView

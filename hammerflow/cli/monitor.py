@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from hammerflow.admin.queues import Figures, figures_of
 from hammerflow.cli import options, output
 from hammerflow.cli.exit import INTERRUPTED
-from hammerflow.cli.queue_view import STATS, Figures, figures_of, rate_text
+from hammerflow.cli.queue_view import STATS, rate_text
 from hammerflow.cli.schedule_view import SCHEDULES
 from hammerflow.cli.session import Session
 from hammerflow.cli.worker_view import WORKERS

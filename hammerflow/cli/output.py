@@ -12,7 +12,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import IO, Any, Generic, NamedTuple, TypeVar
 
@@ -21,9 +21,9 @@ import click
 from hammerflow.text import safe_repr, timestamp, visible_lines
 
 __all__ = [
-    "TableView", "age", "can_print", "cell_text", "complain", "counts_text", "drop", "fitted",
-    "folded", "id_text", "is_terminal", "json_text", "local_time", "one_line", "say", "say_block",
-    "seconds_between", "show_csv", "show_facts", "show_json", "show_json_list", "show_table",
+    "TableView", "can_print", "cell_text", "complain", "drop", "fitted",
+    "folded", "id_text", "is_terminal", "json_text", "local_time", "say", "say_block",
+    "show_csv", "show_facts", "show_json", "show_json_list", "show_table",
 ]  # fmt: skip
 
 STYLES = {
@@ -32,7 +32,6 @@ STYLES = {
     "parked": "yellow", "cancelled": "yellow", "skipped": "yellow", "warn": "yellow",
     "running": "cyan",
 }  # fmt: skip
-_WIDEST_NOTE = 80
 _LONGEST_REPR = 1_000
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 #: Columns of a terminal's table that may be cut, to this width; notes before all others.
@@ -229,23 +228,6 @@ def show_facts(facts: Mapping[str, Any]) -> None:
             say_block(f"{head.ljust(width)}  {line}")
 
 
-def age(instant: datetime | None) -> str:
-    """How long ago an instant was: ``12s``, ``3m``, ``5h``, ``2d``; ``in 3m`` if it is to come."""
-    if instant is None:
-        return ""
-    seconds = (datetime.now(UTC) - instant) / timedelta(seconds=1)
-    sign, seconds = ("in ", -seconds) if seconds < -0.5 else ("", abs(seconds))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{sign}{seconds / size:.0f}{unit}"
-    return f"{sign}{seconds:.0f}s"
-
-
-def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    """Seconds from start to end, 0 where the clock went back; None where one is not known."""
-    return None if start is None or end is None else max(0.0, (end - start).total_seconds())
-
-
 def local_time(instant: datetime) -> str:
     """An instant in the reader's time zone: ``2026-11-26T02:08:03.123+01:00``."""
     return timestamp(instant.astimezone())
@@ -254,17 +236,6 @@ def local_time(instant: datetime) -> str:
 def id_text(id_: bytes) -> str:
     """An id with dashes, as everywhere."""
     return str(uuid.UUID(bytes=id_))
-
-
-def counts_text(counts: Mapping[str, int]) -> str:
-    """``5 completed, 1 failed``."""
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-
-
-def one_line(*parts: str | None) -> str:
-    """The parts that are not empty, joined by commas and cut to the width of a table's note."""
-    line = " ".join(", ".join(filter(None, parts)).split())
-    return line if len(line) <= _WIDEST_NOTE else f"{line[: _WIDEST_NOTE - 3]}..."
 
 
 def _for_people(value: Any) -> str:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from hammerflow.admin.page import Page
 from hammerflow.cli import output
 from hammerflow.cli.options import SHOWN
 from hammerflow.cli.session import Session
 
-__all__ = ["MOST", "Page", "pages_of", "show_listing", "tell_cut"]
+__all__ = ["MOST", "pages_of", "show_listing", "tell_cut"]
 
 T = TypeVar("T")
 #: Rows read at once, and the most rows of a list that has no pages.
 _PAGE, MOST = 500, 10_000
-
-
-class Page(NamedTuple, Generic[T]):
-    """Some rows of a list.
-
-    Attributes:
-        next: the id before which the next page begins; None if there is none.
-        is_tired: the reading ended early, having read as much as one command should.
-    """
-
-    rows: Sequence[T]
-    next: bytes | None
-    is_tired: bool = False
 
 
 def pages_of(

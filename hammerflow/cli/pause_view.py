@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from hammerflow.cli.output import age
+from hammerflow.durations import age
 from hammerflow.stores.pauses import Pause, PauseKind
 from hammerflow.stores.store import Store
 from hammerflow.text import counted

@@ -9,11 +9,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from hammerflow.cli.output import TableView, age, one_line
+from hammerflow.cli.output import TableView
+from hammerflow.durations import age
 from hammerflow.errors import ConfigError
 from hammerflow.schedules.call_template import CallTemplate
 from hammerflow.stores.schedules import ScheduleRow, TickRow
-from hammerflow.text import timestamp
+from hammerflow.text import one_line, timestamp
 
 __all__ = ["SCHEDULES", "STATES", "as_json", "facts_of", "is_like", "next_runs", "tick_rows"]
 

@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from hammerflow.admin.ids import find_job, get_job
+from hammerflow.admin.jobs import error_notes, jobs_by_id
+from hammerflow.admin.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
+from hammerflow.admin.spawns import lineage_json, stats_json
 from hammerflow.cli import options, output, spawn_view
 from hammerflow.cli.exit import INTERRUPTED
-from hammerflow.cli.ids import find_job, get_job
-from hammerflow.cli.job_view import error_notes, jobs_by_id
 from hammerflow.cli.known_names import warn_of_queue
 from hammerflow.cli.paging import MOST, tell_cut
 from hammerflow.cli.session import Session
-from hammerflow.cli.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
 from hammerflow.stores.spawns import COUNTED
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
@@ -103,7 +104,7 @@ def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> 
     with session.store() as store:
         warn_of_queue(session, store, queue)
         found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    totals = spawn_view.stats_json(found, hours)
+    totals = stats_json(found, hours)
     table = spawn_view.stats_table(found, detailed=detailed)
     session.show_facts(totals, spawn_view.stats_facts(totals), table)
     if totals["is_cut"]:
@@ -136,7 +137,7 @@ def monitor(
 
 def _update(session: Session, store: Store, hours: float, queue: str | None) -> None:
     found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    now, totals = datetime.now(UTC), spawn_view.stats_json(found, hours)
+    now, totals = datetime.now(UTC), stats_json(found, hours)
     if session.as_json:
         output.show_json({"at": now, **totals}, is_line=True)
     elif not output.is_terminal():
@@ -174,7 +175,7 @@ def lineage(
         jobs = jobs_by_id(store, [*found.ancestors, key, *below])
         errors = error_notes(store, list(jobs))
     table = spawn_view.LINEAGE_HEADS, spawn_view.lineage_rows(key, found, jobs, errors)
-    session.show_table(spawn_view.lineage_json(key, found, jobs), table)
+    session.show_table(lineage_json(key, found, jobs), table)
     if found.is_cut:
         tell_cut(session, "there is more family than this: raise --depth or --limit")
 

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hammerflow.cli.job_view import job_json
-from hammerflow.cli.output import TableView, age, counts_text, one_line, seconds_between
+from hammerflow.admin.spawns import operation_json, pending_json, seconds_of
+from hammerflow.cli.output import TableView
+from hammerflow.durations import age
 from hammerflow.jobs.job import Job
 from hammerflow.stores import spawns
+from hammerflow.text import counts_text, one_line
 
 __all__ = [
-    "LINEAGE_HEADS", "OPERATIONS", "PENDING", "lineage_json", "lineage_rows", "operation_facts",
-    "stats_facts", "stats_json", "stats_table",
+    "LINEAGE_HEADS", "OPERATIONS", "PENDING", "lineage_rows", "operation_facts",
+    "stats_facts", "stats_table",
 ]  # fmt: skip
 
 _COUNTS = ("operations", "children", "failures")
@@ -43,43 +45,20 @@ def operation_facts(run: spawns.SpawnRun) -> dict[str, Any]:
         "requested": run.requested,
         "started": run.started_at,
         "ended": run.ended_at,
-        "took": f"{_seconds(run):.3f} s",
+        "took": f"{seconds_of(run):.3f} s",
         "operation": run.operation_id,
         "metadata": run.metadata,
         "error": run.error,
     }
 
 
-def _operation_json(run: spawns.SpawnRun) -> dict[str, Any]:
-    return asdict(run) | {"seconds": round(_seconds(run), 6)}
-
-
 OPERATIONS = TableView(
-    ("id", "state", "handler", "queue", "children", "age", "note"), _operation_row, _operation_json
+    ("id", "state", "handler", "queue", "children", "age", "note"), _operation_row, operation_json
 )
 
 
 def _state(run: spawns.SpawnRun) -> str:
     return "completed" if run.error is None else "failed"
-
-
-def _seconds(run: spawns.SpawnRun) -> float:
-    return seconds_between(run.started_at, run.ended_at) or 0.0
-
-
-def stats_json(found: Sequence[spawns.SpawnStats], hours: float) -> dict[str, Any]:
-    """The totals of the last ``hours``, and the counts of each handler in each queue."""
-    sums = {name: sum(getattr(one, name) for one in found) for name in _COUNTS}
-    operations, children, failures = sums.values()
-    return {
-        "hours": hours,
-        **sums,
-        "success_rate": (operations - failures) / operations if operations else 1.0,
-        "operations_per_hour": operations / hours if hours else 0.0,
-        "children_per_hour": children / hours if hours else 0.0,
-        "is_cut": operations >= spawns.COUNTED,
-        "handlers": [asdict(one) for one in found],
-    }
 
 
 def stats_facts(totals: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,28 +111,6 @@ def lineage_rows(
     return rows
 
 
-def lineage_json(key: bytes, found: spawns.Lineage, jobs: Mapping[bytes, Job]) -> dict[str, Any]:
-    """The named jobs and the counts of all."""
-
-    def known(id_: bytes) -> dict[str, Any]:
-        return job_json(jobs[id_]) if id_ in jobs else {"id": id_}
-
-    return {
-        "job": known(key),
-        "ancestors": [known(id_) for id_ in found.ancestors],
-        "generations": [
-            {
-                "depth": each.depth,
-                "count": each.count,
-                "tasks": each.tasks,
-                "jobs": [known(id_) for id_ in each.ids],
-            }
-            for each in found.generations
-        ],
-        "is_cut": found.is_cut,
-    }
-
-
 def _rest(
     generation: spawns.Generation, jobs: Mapping[bytes, Job]
 ) -> Iterator[tuple[str, Mapping[str, int]]]:
@@ -173,15 +130,4 @@ def _pending_row(found: tuple[spawns.PendingSpawn, Job | None]) -> Sequence[Any]
     return (pending.parent_id, task, age(ended), spawned, counts_text(pending.states))
 
 
-def _pending_json(found: tuple[spawns.PendingSpawn, Job | None]) -> dict[str, Any]:
-    pending, parent = found
-    return {
-        "parent_id": pending.parent_id,
-        "task": None if parent is None else parent.task,
-        "states": pending.states,
-        "not_ended": sum(pending.states.values()),
-        "operation": None if pending.run is None else _operation_json(pending.run),
-    }
-
-
-PENDING = TableView(("id", "task", "age", "children", "not ended"), _pending_row, _pending_json)
+PENDING = TableView(("id", "task", "age", "children", "not ended"), _pending_row, pending_json)

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from hammerflow.admin.ids import find_worker, get_job
 from hammerflow.cli.asking import WAIT_HELP, ask_worker
 from hammerflow.cli.confirming import confirm
-from hammerflow.cli.ids import find_worker, get_job
 from hammerflow.cli.options import argument, flag, job_argument, of_table, seconds_option, shared
 from hammerflow.cli.session import Session
 from hammerflow.cli.worker_pool import pool

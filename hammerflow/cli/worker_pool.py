@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hammerflow.admin.ids import find_worker, only_worker
 from hammerflow.cli.asking import WAIT_HELP, ask_worker
-from hammerflow.cli.ids import find_worker, only_worker
 from hammerflow.cli.options import argument, seconds_option, shared
 from hammerflow.cli.session import Session
 from hammerflow.errors import ConfigError

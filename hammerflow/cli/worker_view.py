@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hammerflow.cli.output import TableView, age
+from hammerflow.cli.output import TableView
+from hammerflow.durations import age
 from hammerflow.text import counted
 
 __all__ = ["CHILDREN", "WORKERS", "worker_facts", "worker_json"]

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import click
 
+from hammerflow.admin.ids import find_job, find_workflow, page_mark
+from hammerflow.admin.jobs import error_notes
+from hammerflow.admin.page import Page
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
-from hammerflow.cli.ids import find_job, find_workflow, page_mark
-from hammerflow.cli.job_view import error_notes
-from hammerflow.cli.paging import Page, show_listing, tell_cut
+from hammerflow.cli.paging import show_listing, tell_cut
 from hammerflow.cli.session import Session
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from hammerflow.cli.output import TableView, age, counts_text, one_line
+from hammerflow.cli.output import TableView
+from hammerflow.durations import age
 from hammerflow.results.workflow import WorkflowStats
 from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
+from hammerflow.text import counts_text, one_line
 
 __all__ = [
     "MEMBER_HEADS", "WORKFLOWS", "WorkflowMembers", "first_members", "progress_text",

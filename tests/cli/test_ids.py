@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from hammerflow import Hammerflow, Workflow
-from hammerflow.cli.ids import find_job
+from hammerflow.admin.ids import find_job
 from hammerflow.errors import JobNotFound
 from tests.cli.conftest import Run
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from hammerflow import Hammerflow, JobState
-from hammerflow.cli.job_view import JobValues, job_facts, job_json, worker_of
+from hammerflow.admin.jobs import JobValues, job_json, worker_of
+from hammerflow.cli.job_view import job_facts
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
 from tests.cli.conftest import WORKER, Run, claim, settle
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.cli.spawn_tree import as_graph, read_tree
+from hammerflow.admin.spawn_tree import as_graph, read_tree
 from hammerflow.ids import new_id
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from hammerflow.workflows.graph import draw

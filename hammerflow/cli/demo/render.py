@@ -10,7 +10,8 @@ from typing import Any
 
 from hammerflow.cli.demo.line_count import COLUMNS, LineCount
 from hammerflow.cli.demo.run import DemoCount, DemoMeasurement, DemoProgress
-from hammerflow.cli.output import counts_text, is_terminal, say, show_facts, show_table
+from hammerflow.cli.output import is_terminal, say, show_facts, show_table
+from hammerflow.text import counts_text
 
 __all__ = ["progress_view", "show_line_count", "show_measurements"]
 

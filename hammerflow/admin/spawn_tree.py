@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hammerflow.cli.job_view import error_notes
-from hammerflow.cli.output import counts_text
+from hammerflow.admin.jobs import error_notes
 from hammerflow.jobs.job import DependencyStatus, Job, JobState
 from hammerflow.stores.store import Store
+from hammerflow.text import counts_text
 from hammerflow.workflows.graph import Graph, GraphNode
 
 __all__ = ["CHART_MOST", "SpawnNode", "as_graph", "as_json", "read_tree"]
