@@ -41,6 +41,8 @@ FIGURES = (
     "views",
     "limits",
     "schedules",
+    "event-cost",
+    "event-lag",
 )
 PEERS = "peers"
 #: Jobs for each peer at the most: the slowest do some hundred a second.
@@ -104,13 +106,14 @@ def _each(figures: list[str], arguments: argparse.Namespace) -> int:
 
 def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
     os.environ["HAMMERFLOW_DATABASE_URL"] = url
-    from benchmarks import limits, measure, retention, scale, schedules, views
+    from benchmarks import event_load, limits, measure, retention, scale, schedules, views
     from benchmarks.tasks import app
 
     app.migrate()
     sizes = {"latency": 300}
     for name in figures:
         known = measure.ALL | scale.ALL | retention.ALL | views.ALL | limits.ALL | schedules.ALL
+        known |= event_load.ALL
         measured = known[name]
         for figure in measured(url, sizes.get(name, arguments.jobs)):
             _show({"database": app.store.dialect, **figure}, arguments.json)

@@ -102,7 +102,7 @@ def _round(store: Store, jobs: int) -> tuple[float, float, float]:
     for at in range(0, jobs, 1_000):
         store.jobs.insert([NewJob(i, "t", "q", 2, b"M\x92") for i in ids[at : at + 1_000]])
     _rest(store)
-    before, began, busy = _log(store), time.perf_counter(), time.process_time()
+    before, began, busy = log_bytes(store), time.perf_counter(), time.process_time()
     done = 0
     while claimed := store.jobs.claim(1, queue="q", task_ids=[name_id("t")], limit=_BATCH):
         store.jobs.settle(1, [(job, Completed(_RESULT)) for job in claimed])
@@ -111,7 +111,7 @@ def _round(store: Store, jobs: int) -> tuple[float, float, float]:
     while store.events.relay():
         pass
     assert done == jobs, done
-    return jobs / took, busy / jobs, (_log(store) - before) / jobs
+    return jobs / took, busy / jobs, (log_bytes(store) - before) / jobs
 
 
 def _rest(store: Store) -> None:
@@ -122,7 +122,7 @@ def _rest(store: Store) -> None:
         store.database.unit(lambda tx: tx.script("PRAGMA wal_checkpoint(TRUNCATE)"), single=True)
 
 
-def _log(store: Store) -> float:
+def log_bytes(store: Store) -> float:
     """Bytes that the database has written to its log."""
     with store.database.transaction() as tx:
         cursor: Any = tx.connection.cursor()

@@ -297,25 +297,29 @@ def start_up(url: str, n: int) -> Iterator[Figures]:
 
 def memory(pid: int) -> float:
     """PSS of a process and all below it, in MB."""
-    total = 0
-    for each in _family(pid):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-    return total / 1024
+    return sum(pss(each) for each in family(pid))
+
+
+def pss(pid: int) -> float:
+    """PSS of one process, in MB; 0 of one that has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def _cpu(pid: int) -> float:
     ticks = 0
-    for each in _family(pid):
+    for each in family(pid):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
     found = [pid]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

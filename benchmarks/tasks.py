@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from hammerflow import Hammerflow, Signature
 
 app = Hammerflow("bench")
+if _lags := os.environ.get("BENCH_LAG_FILE"):
+    app.sink("lag", "benchmarks.lag_sink:LagSink", path=_lags)
 
 
 @app.task

@@ -35,7 +35,8 @@ log = logging.getLogger("hammerflow.sinks")
 _FIRST_PAUSE = 0.5
 #: Seconds after which a holder shows that it lives while nothing is to be sent.
 _SIGN = HOLD / 3
-#: Seconds for which it believes that the sink was neither paused nor rewound.
+#: Seconds for which it believes that the sink was neither paused nor rewound; and between two moves
+#: of the cursor of a sink that sends nothing.
 _SURE = 1.0
 
 
@@ -65,6 +66,7 @@ class Delivery:
     _signed_at: float = field(init=False, default=0.0)
     _retry_at: float = field(init=False, default=0.0)
     _take_at: float = field(init=False, default=0.0)
+    _pass_at: float = field(init=False, default=0.0)
     _identity: Mapping[int, tuple[int, bytes]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,6 +121,8 @@ class Delivery:
         return self._hold is not None
 
     def _deliver(self, hold: SinkHold) -> float:
+        if self.row.kind == "none":
+            return self._pass_over(hold)
         page = self.store.events.read(hold.position, limit=self._batch)
         if page.gap is not None:
             return self._announce_gap(hold, page.gap)
@@ -139,6 +143,16 @@ class Delivery:
             raise _Undelivered(error)
         self._failures = 0
         return 0.0
+
+    def _pass_over(self, hold: SinkHold) -> float:
+        """Move the cursor of a sink that sends nothing, without reading what it passes over."""
+        if (wait := self._pass_at - time.monotonic()) > 0:
+            return wait
+        self._pass_at = time.monotonic() + _SURE
+        head = self.store.events.head()
+        if head > hold.position and not self._advance(hold, head, head - hold.position, []):
+            return 0.0
+        return self._rest(hold)
 
     def _send(self, hold: SinkHold, messages: Sequence[Message]) -> str | None:
         """Send what is left of a page; why not all of it was delivered, empty if it was. None if

@@ -13,6 +13,7 @@ from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.ids import worker_number
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.registry import code_of
+from hammerflow.stores.events import MOVED
 from hammerflow.stores.sinks import SinkRow
 from hammerflow.stores.store import Store
 
@@ -22,8 +23,10 @@ log = logging.getLogger("hammerflow.sinks")
 
 #: Seconds for which a relay holds its turn, and between two readings of the table of sinks.
 _HOLD, _READ = 10.0, 2.0
-#: Seconds between two checks of an idle outbox, at least and at most.
+#: Seconds between two checks of the outbox, at least and at most; and the pause after a move, as a
+#: multiple of the time that it took, so that many small transactions are moved together.
 _LEAST, _MOST = 0.02, 0.5
+_PAUSES = 4.0
 _AFTER_ERROR = 2.0
 _PRUNE = 60.0
 _WEEK = 7 * 86_400.0
@@ -71,6 +74,7 @@ class RelayRunner:
     _unknown: set[str] = field(init=False, default_factory=set)
     _threads: dict[str, _SinkThread] = field(init=False, default_factory=dict)
     _head: int = field(init=False, default=-1)
+    _has_more: bool = field(init=False, default=False)
     _read_at: float = field(init=False, default=0.0)
     _prune_at: float = field(init=False, default=0.0)
     _turn_until: float = field(init=False, default=0.0)
@@ -81,8 +85,13 @@ class RelayRunner:
         pause = _LEAST
         until = float("inf") if seconds is None else time.monotonic() + seconds
         while not self._stopping.wait(pause) and time.monotonic() < until:
+            began = time.monotonic()
             try:
-                pause = min(pause * 2, _MOST) if not self.step() else _LEAST
+                if not self.step():
+                    pause = min(max(_LEAST, pause * 2), _MOST)
+                else:
+                    pause = min(max(_LEAST, _PAUSES * (time.monotonic() - began)), _MOST)
+                    pause = 0.0 if self._has_more else pause
             except StoreUnavailable as error:
                 log.warning("the relay waits for the database: %s", error)
                 pause = _AFTER_ERROR
@@ -98,33 +107,34 @@ class RelayRunner:
     def step(self) -> bool:
         """Move what was committed, and wake the sinks; whether there was anything."""
         now = time.monotonic()
-        moved = 0
+        self._has_more = False
         if now >= self._turn_until:
             self._turn_until = now + _HOLD / 3
             self._is_mine = self.store.events.take_turn(self.number, _HOLD)
-        if self._is_mine:
-            moved = self.store.events.relay()
         if now >= self._read_at:
             self._read_at = now + _READ
             self._follow_sinks(self.store.sinks.list())
-        head = self.store.events.head()
+        if self._is_mine and now >= self._prune_at:
+            self._prune_at = now + _PRUNE
+            self.prune()
+        head, is_waiting = self.store.events.look()
+        if is_waiting and self._is_mine:
+            self._has_more = self.store.events.relay() >= MOVED
+            head = self.store.events.head()
         if head != self._head:
             self._head = head
             for thread in self._threads.values():
                 thread.wake()
             return True
-        if self._is_mine and now >= self._prune_at:
-            self._prune_at = now + _PRUNE
-            self.prune()
-        return moved > 0
+        return False
 
     def prune(self) -> None:
         """Remove old events from the log."""
-        clock, floor = self.store.clock(), self.store.sinks.floor()
-        keeping = self.keeping
+        clock, floor, keeping = self.store.clock(), self.store.sinks.floor(), self.keeping
+        floor = self.store.events.head() if floor is None else floor
         while removed := self.store.events.prune(
             before=clock - keeping.age, beyond=keeping.most,
-            floor=self._head if floor is None else floor, hard_before=clock - keeping.hard_age,
+            floor=floor, hard_before=clock - keeping.hard_age,
         ):  # fmt: skip
             log.info("removed the events up to %d from the log", removed)
 

@@ -24,6 +24,11 @@ _MOST = 64 << 10
 _ENDS = frozenset({
     EventKind.JOB_COMPLETED, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED, EventKind.JOB_SKIPPED,
 })  # fmt: skip
+#: Kinds of events of jobs that follow from no error.
+_WITHOUT_ERROR = frozenset({
+    EventKind.JOB_ENQUEUED, EventKind.JOB_STARTED, EventKind.JOB_COMPLETED, EventKind.JOB_UNBLOCKED,
+    EventKind.JOB_PURGED, EventKind.JOB_ARCHIVED, EventKind.JOB_RESTORED,
+})  # fmt: skip
 _IDS = ("parent_id", "root_id", "workflow_id")
 #: Nouns whose ids are those of jobs or workflows.
 _UUIDS = frozenset({"job", "spawn", "workflow"})
@@ -48,7 +53,7 @@ class EventBodies:
         """The events of these records, in their order."""
         ids = _ids(records, ("job", "spawn"))
         jobs = {row[0]: row[1:] for row in self._rows("event_jobs", ids)}
-        failed = _ids(records, ("job",))
+        failed = _ids([r for r in records if r.kind not in _WITHOUT_ERROR], ("job",))
         errors = {
             (row[0], row[1]): row[2:]
             for row in self._rows("event_errors", failed)

@@ -16,10 +16,10 @@ from hammerflow.events.record import LoggedRecord, packed_clock, unpack
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.outbox import Outbox
 
-__all__ = ["EventLog", "LogPage", "RelayStatus"]
+__all__ = ["MOVED", "EventLog", "LogPage", "RelayStatus"]
 
 #: Rows of ``outbox`` that one transaction moves, and the bytes and events of one row of the log.
-_ROWS, _BYTES, _EVENTS = 2_000, 64_000, 1_000
+MOVED, _BYTES, _EVENTS = 2_000, 64_000, 1_000
 #: Rows of the log that a read fetches at once, and that a removal looks at.
 _CHUNKS = 20
 _OLD = 500
@@ -71,7 +71,7 @@ class EventLog:
 
     # -- the relay
 
-    def relay(self, rows: int = _ROWS) -> int:
+    def relay(self, rows: int = MOVED) -> int:
         """Move what was committed to the log; how many rows of the outbox that were.
 
         Any number of processes may do this at once: each one holds the row of the relay until its
@@ -80,6 +80,11 @@ class EventLog:
         if not self._database.rows("outbox_any"):
             return 0
         return self._database.unit(lambda tx: _move(tx, rows))
+
+    def look(self) -> tuple[int, bool]:
+        """The position of the last event, and whether rows of the outbox wait for the relay."""
+        row = self._database.first("relay_look")
+        return (0, True) if row is None else (int(row[0]), bool(row[1]))
 
     def pending(self) -> int:
         """Rows of the outbox that wait for the relay, up to 10 001."""

@@ -37,6 +37,11 @@ SELECT 1
 FROM {outbox}
 LIMIT 1
 
+-- What an idle relay asks, in one statement.
+-- name: relay_look
+SELECT position, CASE WHEN EXISTS (SELECT 1 FROM {outbox}) THEN 1 ELSE 0 END
+FROM {relay}
+
 -- name: outbox_size
 SELECT count(*)
 FROM
