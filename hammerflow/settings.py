@@ -20,6 +20,7 @@ from hammerflow.options.checks import (
     ValueCheck,
     choice,
     duration,
+    expiry,
     lifetime,
     pattern,
     text,
@@ -164,6 +165,10 @@ SETTINGS = OptionTable((
         for state, seconds in _LIFETIMES.items()
     ),
     Option(
+        "archive_ttl", expiry(), "None",
+        "How long the archive keeps a job after its end; never, or None, until someone purges it.",
+    ),
+    Option(
         "statistics", FLAG, "True",
         "Whether workers count the jobs of each minute for queue stats, task stats and the web.",
     ),
@@ -201,7 +206,9 @@ SETTINGS = OptionTable((
         "one part of a name.",
     ),
 ))  # fmt: skip
-_OPTIONAL = frozenset({"redis", "schema", "aging", *(f"retention_{state}" for state in _LIFETIMES)})
+_OPTIONAL = frozenset({
+    "redis", "schema", "aging", "archive_ttl", *(f"retention_{state}" for state in _LIFETIMES),
+})  # fmt: skip
 
 
 @documented(*SETTINGS)
@@ -236,6 +243,7 @@ class Settings:
     retention_failed: float | str | None = _LIFETIMES["failed"]
     retention_cancelled: float | str | None = _LIFETIMES["cancelled"]
     retention_skipped: float | str | None = _LIFETIMES["skipped"]
+    archive_ttl: float | None = None
     statistics: bool = True
     event_retention: float = 3 * _DAY
     connect_timeout: float = 5.0

@@ -75,6 +75,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "retention_failed": 7200.0,
         "retention_cancelled": 1.5,
         "retention_skipped": 0.0,
+        "archive_ttl": 86_400.0,
         "event_retention": 60.0,
         "statistics": False,
         "connect_timeout": 2.0,

@@ -201,6 +201,9 @@ def stats(session: Session) -> None:
         "removed": counted(progress.removed if progress else 0, "job"),
         "archived": f"{counted(counts.now, 'job')} now; {counts.archived:,} in all, of which "
         f"{counts.restored:,} were restored and {counts.purged:,} purged",
+        "kept": "until it is purged"
+        if (ttl := session.settings.archive_ttl) is None
+        else f"{duration_text(ttl)} after its end",
         "last walk": progress.walked_at or "not over yet" if progress else "no worker has begun",
         "walk under way": position and f"at jobs of {local_time(_made_at(position))}",
         "size": f"{total / 2**20:,.1f} MiB",

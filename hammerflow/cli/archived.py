@@ -38,6 +38,7 @@ _EXPORT = (
 )  # fmt: skip
 _EXPORTED = 500  # jobs read at once
 _KEEP = 7 * 86_400.0
+_DAMAGED = "restore the database from a backup, or give it up with hammerflow archive purge"
 _ids = options.argument("given", metavar="[ID]...", nargs=-1)
 
 
@@ -120,27 +121,32 @@ def show(session: Session, job_id: str) -> None:
 @archived_options
 @export_options
 @options.shared
-def export(session: Session, form: str, path: str | None, **chosen: Any) -> None:
+def export(session: Session, form: str, path: str | None, **chosen: Any) -> int:
     """Write everything about archived jobs, newest first, as JSON lines or CSV.
+
+    Jobs in a damaged pack are left out and named; the exit code is 1 then.
 
     \b
     Example:
       hammerflow archive export --until 2026-01-01 --output 2025.jsonl
     """
-    wanted = archive_filter(chosen)
+    wanted, damaged = archive_filter(chosen), list[bytes]()
     with session.store() as store:
 
         def rows() -> Iterator[dict[str, Any]]:
             before, is_over = None, False
             while not is_over:
                 page, before = store.archive.page(wanted, _EXPORTED, before)
-                for found in store.archive.contents([each.id for each in page]):
+                for found in store.archive.contents([each.id for each in page], damaged):
                     yield contents_json(session, found)
                 is_over = before is None
 
         if wanted.queue is not None:
             check_queue(session, store, wanted.queue)
         write_export(session, rows(), _EXPORT, form=form, path=path)
+    for id_ in damaged:
+        session.warn(f"left out {output.id_text(id_)}: its pack is damaged; {_DAMAGED}")
+    return int(bool(damaged))
 
 
 @click.command("restore")
@@ -169,21 +175,24 @@ def restore(
     """
     with session.store() as store:
         wanted = _wanted(session, store, given, is_all, chosen)
-        number = sum(group.jobs for page in _pages(store, given, wanted) for group in page)
+        ids = _found(store, given)
+        number = sum(group.jobs for page in _pages(store, ids, wanted) for group in page)
         if dry_run:
             session.tell({"matching": number}, f"{counted(number, 'job')} would be restored")
             return 0
         if number and not given:
             confirm(session, f"restore {counted(number, 'job')}", yes=yes)
-        pages = (store.archive.restore(page, keep) for page in _pages(store, given, wanted))
+        pages = (store.archive.restore(page, keep) for page in _pages(store, ids, wanted))
         done = _each(pages, ProgressLine(session, number))
     refused = [output.id_text(id_) for id_ in done.refused]
+    damaged = [output.id_text(id_) for id_ in done.damaged]
     session.tell(
-        {"restored": done.jobs, "refused": refused},
+        {"restored": done.jobs, "refused": refused, "damaged": damaged},
         f"restored {counted(done.jobs, 'job')}",
         *(f"{id_}  refused: another job has this id now" for id_ in refused),
+        *(f"{id_}  refused: its pack is damaged; {_DAMAGED}" for id_ in damaged),
     )
-    return int(bool(refused))
+    return int(bool(refused or damaged))
 
 
 @click.command("purge")
@@ -193,15 +202,17 @@ def restore(
 )
 @archived_options
 @options.flag("--all", "is_all", help="Everything in the archive.")
+@options.flag("--damaged", help="Everything whose pack cannot be read.")
 @options.bulk
 @options.shared
 def purge(
-    session: Session, given: tuple[str, ...], age: float, is_all: bool, yes: bool, dry_run: bool,
-    **chosen: Any,
+    session: Session, given: tuple[str, ...], age: float, is_all: bool, damaged: bool, yes: bool,
+    dry_run: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Delete archived jobs for good.
 
     A spawn tree or workflow goes only as a whole: if all of its jobs match, or one is named.
+    --damaged reads the whole archive first.
 
     \b
     Examples:
@@ -212,44 +223,55 @@ def purge(
         then = datetime.now(UTC) - timedelta(seconds=age)
         chosen["until"] = min(chosen["until"] or then, then)
     with session.store() as store:
-        wanted = _wanted(session, store, given, is_all, chosen)
-        number = sum(g.jobs for page in _pages(store, given, wanted, is_whole=True) for g in page)
+        wanted = _wanted(session, store, given, is_all, chosen, damaged)
+        ids = store.archive.unreadable() if damaged else _found(store, given)
+
+        def pages() -> Iterator[list[ArchivedGroup]]:
+            return _pages(store, ids, wanted, is_whole=True)
+
+        number = sum(group.jobs for page in pages() for group in page)
         if dry_run:
             session.tell({"matching": number}, f"{counted(number, 'job')} would be purged")
             return
         if number:
             confirm(session, f"purge {counted(number, 'archived job')} for good", yes=yes)
-        pages = _pages(store, given, wanted, is_whole=True)
-        done = _each(map(store.archive.purge, pages), ProgressLine(session, number))
+        done = _each(map(store.archive.purge, pages()), ProgressLine(session, number))
     session.tell({"purged": done.jobs}, f"purged {counted(done.jobs, 'archived job')}")
 
 
 def _wanted(
-    session: Session, store: Store, given: Sequence[str], is_all: bool, chosen: Mapping[str, Any]
-) -> ArchiveFilter:
+    session: Session, store: Store, given: Sequence[str], is_all: bool, chosen: Mapping[str, Any],
+    is_damaged: bool = False,
+) -> ArchiveFilter:  # fmt: skip
     """The filter, if the jobs were named in one way."""
     is_filtered = any(value is not None for value in chosen.values())
-    if bool(given) + is_all + is_filtered != 1:
+    if bool(given) + is_all + is_damaged + is_filtered != 1:
         raise click.UsageError("name jobs by their IDs, by filters, or by --all")
     if chosen["queue"] is not None:
         check_queue(session, store, chosen["queue"])
     return archive_filter(chosen)
 
 
+def _found(store: Store, given: Sequence[str]) -> list[bytes] | None:
+    """The archived jobs that were named; None if it was done otherwise."""
+    return [find_archived(store, each) for each in given] if given else None
+
+
 def _pages(
-    store: Store, given: Sequence[str], wanted: ArchiveFilter, *, is_whole: bool = False
+    store: Store, ids: Sequence[bytes] | None, wanted: ArchiveFilter, *, is_whole: bool = False
 ) -> Iterator[list[ArchivedGroup]]:
-    if given:
-        yield store.archive.groups_of([find_archived(store, each) for each in given])
+    if ids is not None:
+        yield store.archive.groups_of(ids)
     else:
         yield from store.archive.groups(wanted, is_whole=is_whole)
 
 
 def _each(pages: Iterator[Moved], line: ProgressLine) -> Moved:
-    jobs, refused = 0, list[bytes]()
+    jobs, refused, damaged = 0, list[bytes](), list[bytes]()
     for page in pages:
         jobs += page.jobs
         refused += page.refused
+        damaged += page.damaged
         line.show(jobs)
     line.end()
-    return Moved(jobs, refused)
+    return Moved(jobs, refused, damaged)

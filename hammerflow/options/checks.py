@@ -22,7 +22,7 @@ from hammerflow.text import NAME, plain_text, safe_repr
 __all__ = [
     "ARCHIVE_AFTER", "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT",
     "NAME_CHECK", "NOTE", "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions",
-    "instance", "items_of", "lifetime", "number", "pattern", "refusal", "size", "text", "whole",
+    "expiry", "instance", "items_of", "lifetime", "number", "pattern", "refusal", "size", "text", "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
@@ -204,6 +204,20 @@ def lifetime() -> ValueCheck:
     return ValueCheck(
         "float | timedelta | str", f"{of_duration.wanted}, {others}", read, "seconds",
         f"{of_duration.bounds}, {others}",
+        lambda given: given if given == "never" else _duration(given),
+    )  # fmt: skip
+
+
+def expiry() -> ValueCheck:
+    """A duration as seconds or timedelta, more than 0; or ``"never"``, which is kept as None."""
+    of_duration = duration(zero=False)
+
+    def read(value: Any) -> float | None:
+        return None if plain_text(value) == "never" else of_duration.read(value)
+
+    return ValueCheck(
+        "float | timedelta | str", f'{of_duration.wanted}, or "never"', read, "seconds",
+        f'{of_duration.bounds}, or "never"',
         lambda given: given if given == "never" else _duration(given),
     )  # fmt: skip
 

@@ -1,5 +1,5 @@
-"""Pruner: deletes or archives ended jobs whose retention is over, slowly, in turns with the other
-workers."""
+"""Pruner: deletes or archives ended jobs whose retention is over, and purges the archive, slowly,
+in turns with the other workers."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ _REST, _ASK = 60.0, 5.0
 _PAUSES = 9.0
 #: Where a page holds the only writer (SQLite), every settle waits for it: a twentieth.
 _PAUSES_OF_ONE_WRITER = 19.0
+#: Seconds between two walks over the archive, at least and at most. A pack of 1 000 jobs is written
+#: again each time that some of them go.
+_ARCHIVE_REST = (60.0, 3_600.0)
 
 
 @dataclass(eq=False)
@@ -36,7 +39,11 @@ class Pruner:
     store: Store
     _: KW_ONLY
     default: Lifetimes  # of the settings
+    archive_ttl: float | None = None  # seconds
     _walk: Walk = field(init=False, default_factory=Walk)
+    _archive_after: bytes = field(init=False, default=bytes(16))
+    _archive_due: float = field(init=False, default=0.0)
+    _purged: int = field(init=False, default=0)
 
     def tick(self, now: float) -> float:
         """Do the next page, if it is due and no other worker does it."""
@@ -47,9 +54,12 @@ class Pruner:
             return max(due_in, 0.0) + random.uniform(0.5, 1.0) * _ASK
         begun = time.monotonic()
         self._resume()
-        self._walk.spared = self.store.statistics.uncounted_for()
         before = self._walk.removed
-        retention.step(self._walk, retention.policy(self.default))
+        if self.archive_ttl is not None and begun >= self._archive_due:
+            self._purge_archive(self.archive_ttl)
+        else:
+            self._walk.spared = self.store.statistics.uncounted_for()
+            retention.step(self._walk, retention.policy(self.default))
         rest = _PAUSES_OF_ONE_WRITER if self.store.database.dialect.one_writer else _PAUSES
         pause = _REST if self._walk.is_over else rest * (time.monotonic() - begun)
         retention.end_turn(self._walk, self._walk.removed - before, pause)
@@ -58,6 +68,18 @@ class Pruner:
                 if count:
                     log.info("%s %s whose retention was over", verb, counted(count, "job"))
         return pause
+
+    def _purge_archive(self, ttl: float) -> None:
+        """Do the next page of a walk over the archive."""
+        purged, after = self.store.archive.purge_expired(ttl, self._archive_after)
+        self._purged += purged
+        self._archive_after = after or bytes(16)
+        if after is None:
+            least, most = _ARCHIVE_REST
+            self._archive_due = time.monotonic() + min(most, max(least, ttl / 24))
+            if self._purged:
+                log.info("purged %s from the archive", counted(self._purged, "job"))
+            self._purged = 0
 
     def _resume(self) -> None:
         """Go on where the walk under way is, which another worker may have begun."""

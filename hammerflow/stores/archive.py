@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record
-from hammerflow.ids import name_id
+from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import WorkflowState
+from hammerflow.stores.archive_check import unreadable
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.tables import snapshot
 from hammerflow.stores.transitions.archiving import (
     ArchivedRow,
     Occupied,
     read_pack,
     take_out,
 )
+from hammerflow.stores.transitions.packing import DamagedPack
 from hammerflow.stores.transitions.unit import in_chunks
 
 __all__ = [
@@ -36,6 +39,8 @@ __all__ = [
 _PAGE = 1_000
 _SCANNED = 20_000  # rows that one page looks at
 _LAST = b"\xff" * 16
+_EXPIRED = 500  # rows that one page of an expiry looks at
+_DAY = 86_400.0
 _READ = 100  # jobs whose contents are in memory at once
 
 
@@ -107,10 +112,12 @@ class Moved(NamedTuple):
     Attributes:
         jobs: that were restored or purged.
         refused: ids that another job or workflow has now; their groups stay in the archive.
+        damaged: ids whose pack cannot be read; likewise.
     """
 
     jobs: int
     refused: Sequence[bytes]
+    damaged: Sequence[bytes] = ()
 
 
 class ArchiveCounts(NamedTuple):
@@ -157,16 +164,35 @@ class Archive:
         """How many jobs went which way."""
         return ArchiveCounts(*(self._database.first("archive_counts") or (0, 0, 0)))
 
-    def contents(self, ids: Sequence[bytes]) -> Iterator[Contents]:
-        """Everything about those of these jobs and workflows that are archived, in order."""
+    def contents(
+        self, ids: Sequence[bytes], damaged: list[bytes] | None = None
+    ) -> Iterator[Contents]:
+        """Everything about those of these jobs and workflows that are archived, in order.
+
+        Args:
+            damaged: gets the ids of those that cannot be read.
+
+        Raises:
+            DamagedPack: one cannot be read, and there is no such list.
+        """
         for page in in_chunks(ids, _READ):
             found = {row[0]: ArchivedRow(*row) for row in self._rows("archived_of", page)}
             rows: dict[bytes, Any] = {}
             for pack_id in {row.pack_id for row in found.values()}:
-                rows |= self._read(pack_id, found.keys())
+                try:
+                    rows |= self._read(pack_id, found.keys())
+                except DamagedPack:
+                    if damaged is None:
+                        raise
+                    damaged += sorted(row.id for row in found.values() if row.pack_id == pack_id)
             for id_ in page:
                 if id_ in rows:
                     yield Contents(self._archived(found[id_]), *rows[id_])
+
+    def unreadable(self) -> list[bytes]:
+        """The ids of what is in packs that are damaged or gone. It reads the whole archive."""
+        with snapshot(self._database) as tx:
+            return sorted(id_ for id_, _ in unreadable(tx))
 
     def groups_of(self, ids: Sequence[bytes]) -> list[ArchivedGroup]:
         """The whole groups of these jobs and workflows."""
@@ -201,6 +227,32 @@ class Archive:
         """Drop groups for good."""
         return self._take_out(groups, None)
 
+    def purge_expired(self, ttl: float, after: bytes) -> tuple[int, bytes | None]:
+        """Drop those groups of the next page of archived jobs that ended ``ttl`` seconds ago.
+
+        Returns:
+            How many jobs were dropped, and the id after which the next page begins; None at the
+            end.
+        """
+        clock = float(self._database.column("clock")[0])
+        # As in a walk of retention: what was enqueued later has not ended before.
+        young, given = first_id_at(clock - ttl), first_id_at(clock + _DAY)
+        before = young if after < young else _LAST
+        rows = [
+            ArchivedRow(*row)
+            for row in self._database.rows("archived_from", after=after, before=before, n=_EXPIRED)
+        ]
+        end = datetime.fromtimestamp(clock - ttl, UTC)
+        instant = self._database.dialect.instant
+        groups = [
+            group
+            for group in self._groups(sorted({row.group_id for row in rows}))
+            if all((at := instant(row.ended_at)) is not None and at <= end for row in group.rows)
+        ]
+        is_full = len(rows) == _EXPIRED
+        following = rows[-1].id if is_full else given if before == young else None
+        return self.purge(groups).jobs, following
+
     def _take_out(self, groups: Iterable[ArchivedGroup], hold: float | None) -> Moved:
         groups = list(groups)
         taken = set() if hold is None else self._taken(groups)
@@ -214,18 +266,21 @@ class Archive:
                 if row.task_id is None:
                     late.add(row.pack_id)
         is_job = {row.id for group in groups for row in group.rows if row.task_id is not None}
-        jobs = 0
+        jobs, damaged = 0, set[bytes]()
         # The workflows come last: no rerun begins in a group that is half back.
         for pack_id in sorted(packs, key=lambda id_: (id_ in late, id_)):
             while True:
                 ids = {id_ for id_ in packs[pack_id] if group_of[id_] not in refused}
                 try:
-                    gone = self._take_from(pack_id, ids, is_job, hold)
+                    gone = self._take_from(pack_id, ids, is_job, hold) if ids else ()
                     break
                 except Occupied as error:  # enqueued just now
                     refused[group_of[error.id]] = error.id
+                except DamagedPack:
+                    damaged |= ids
+                    refused |= {group_of[id_]: id_ for id_ in ids}
             jobs += len(is_job.intersection(gone))
-        return Moved(jobs, sorted(refused.values()))
+        return Moved(jobs, sorted(set(refused.values()) - damaged), sorted(damaged))
 
     def _take_from(
         self, pack_id: bytes, ids: set[bytes], jobs: set[bytes], hold: float | None
@@ -302,8 +357,10 @@ class Archive:
     def _read(self, pack_id: bytes, ids: Collection[bytes]) -> dict[bytes, Any]:
         """When these of a pack were archived, and their rows."""
         rows = self._database.rows("archive_pack", id=pack_id)
-        if not rows:  # it was emptied just now
-            return {}
+        if not rows:
+            if self._database.rows("archived_of_pack", ids=sorted(ids), pack_id=pack_id):
+                raise DamagedPack("is gone")
+            return {}  # it was emptied just now
         at = self._database.dialect.instant(rows[0][1])
         columns, entries = read_pack(rows)
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.jobs.status import WorkflowState
+from hammerflow.stores.archive_check import unreadable
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import BarrierRow, Row, WaitingRow
@@ -78,6 +79,11 @@ _NAMES = _Kind(
     "names_missing", "jobs whose queue or task has lost its name",
     "start a worker that serves the queue and has the task: it writes the names again", False,
 )  # fmt: skip
+_ARCHIVED = _Kind(
+    "archived_unreadable", "archived jobs and workflows whose pack is damaged or gone",
+    "restore the database from a backup, or give them up: hammerflow archive purge --damaged",
+    False,
+)  # fmt: skip
 _STATEMENTS = (
     (_KEYS, "check_unique_keys"), (_STATELESS, "check_stateless"), (_STATES, "check_states"),
     (_LEASES, "check_leases"), (_COUNTS, "check_counts"), (_CHILDREN, "check_children"),
@@ -128,6 +134,7 @@ class Invariants(Verbs):
         """
         with snapshot(self._database) as tx:
             found = [self._found(tx, kind, name) for kind, name in self._statements()]
+            found.append(Finding(*_ARCHIVED, list(unreadable(tx))))
         return [each for each in found if each.rows]
 
     def mend(self, findings: Sequence[Finding]) -> Mapping[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from hammerflow import Hammerflow
@@ -124,3 +126,22 @@ def test_a_policy_may_archive(run: Run, shop: Hammerflow) -> None:
     assert "archive after 30d" in changed.out
     bad = run("archive", "policy", "--queue", "default", "--failed", "archive")
     assert bad.code != 0 and '"archive after 7d"' in bad.err
+
+
+def test_what_is_in_a_damaged_pack_is_named(
+    run: Run, shop: Hammerflow, archived: list[str]
+) -> None:
+    ids = sorted(each["id"] for each in run("archive", "list", "--json").json)
+    packs = shop.store.database.rows("archived_of", ids=[UUID(id_).bytes for id_ in ids])
+    shop.store.database.run("archive_packs_delete", ids=sorted({row[1] for row in packs}))
+
+    checked = run("maintenance", "check", "--json")
+    exported = run("archive", "export")
+    restored = run("archive", "restore", "--all", "--yes", "--json")
+    purged = run("archive", "purge", "--damaged", "--yes")
+
+    assert checked.code == 1 and "archived_unreadable" in checked.out
+    assert (exported.code, exported.out) == (1, "") and all(id_ in exported.err for id_ in ids)
+    assert (restored.code, restored.json) == (1, {"restored": 0, "refused": [], "damaged": ids})
+    assert purged.out == "purged 5 archived jobs\n"
+    assert run("maintenance", "check").code == 0

@@ -142,7 +142,7 @@ def test_a_tree_and_a_workflow_come_back_whole_by_any_member(desk: Desk) -> None
     assert restore(desk, others[0]) == 1
     leaf = desk.ids("SELECT id FROM {archived} WHERE root_id IS NOT NULL")[-1]
     group = desk.store.archive.groups_of([leaf])
-    assert desk.store.archive.restore(group, 9.0) == (8, [])
+    assert desk.store.archive.restore(group, 9.0) == (8, [], [])
 
     assert is_there(desk, *others) == [True, False] and desk.count("archived") == 1
     assert desk.count("archive_packs") == packs  # with what is left of it
@@ -302,7 +302,7 @@ def test_an_id_that_was_given_again_keeps_its_new_job(desk: Desk) -> None:
     desk.put(desk.job(id=taken.id, queue="new"))
 
     groups = desk.store.archive.groups_of([taken.id, free.id])
-    assert desk.store.archive.restore(groups, 9.0) == (1, [taken.id])
+    assert desk.store.archive.restore(groups, 9.0) == (1, [taken.id], [])
 
     assert desk.store.archive.get(taken.id) is not None
     assert [job.id for job in desk.claim(queue="new")] == [taken.id]
@@ -373,24 +373,73 @@ def test_an_archived_job_cannot_be_depended_on(desk: Desk) -> None:
         desk.put(desk.job(depends=[job.id]))
 
 
-def test_a_damaged_pack_says_so_and_nothing_is_lost(desk: Desk) -> None:
-    desk.end(*desk.run(desk.job()))
+JUNK = {"sqlite": "x'01ff'", "postgres": "'\\x01ff'::bytea", "mysql": "0x01ff"}
+
+
+@pytest.mark.parametrize("damage", ["junk", "gone"])
+def test_what_a_damaged_pack_held_is_named_and_can_be_purged(desk: Desk, damage: str) -> None:
+    archive, lost = desk.store.archive, [desk.job(id=id_of(2)) for _ in range(3)]
+    desk.end(*desk.run(*lost))
     prune(desk, ARCHIVE)
-    junk = {"sqlite": "x'01ff'", "postgres": "'\\x01ff'::bytea", "mysql": "0x01ff"}[desk.kind]
-    desk.sql(f"UPDATE {{archive_packs}} SET data = {junk}")
-    with pytest.raises(HammerflowError, match="damaged"):
-        restore(desk)
-    assert desk.count("archived") == 1
+    [(pack,)] = desk.sql("SELECT DISTINCT pack_id FROM {archived}")
+    sound = desk.job()
+    desk.end(*desk.run(sound))
+    prune(desk, ARCHIVE)
+    where = f"WHERE id = {desk.id(bytes(getattr(pack, 'bytes', pack)))}"
+    if damage == "junk":
+        desk.sql(f"UPDATE {{archive_packs}} SET data = {JUNK[desk.kind]} {where}")
+    else:
+        desk.sql(f"DELETE FROM {{archive_packs}} {where}")
+    ids = sorted(job.id for job in lost)
+
+    [found] = desk.invariants().find()
+    assert (found.kind, found.is_mended) == ("archived_unreadable", False)
+    assert sorted(row[0] for row in found.rows) == ids == archive.unreadable()
+    with pytest.raises(HammerflowError, match=r"damaged|gone"):
+        list(archive.contents(ids))
+    skipped = list[bytes]()
+    read = [each.archived.id for each in archive.contents([*ids, sound.id], skipped)]
+    assert (read, skipped) == ([sound.id], ids)
+    groups = archive.groups_of(ids)
+    assert archive.restore(groups, 9.0) == (0, [], ids) and desk.count("archived") == 4
+
+    assert archive.purge(archive.groups_of(ids[:1])).jobs == 1
+    assert desk.sql("SELECT COUNT(DISTINCT pack_id) FROM {archived}") == [(2,)]
+    assert archive.purge(archive.groups_of(ids[1:])).jobs == 2
+    assert desk.invariants().find() == [] and archive.counts() == (4, 0, 3)
+    assert desk.count("archive_packs") == 1 and restore(desk) == 1
 
 
-def test_the_pruner_archives_and_counts(desk: Desk) -> None:
-    desk.end(*desk.run(*(desk.job(id=id_of(9)) for _ in range(5))))
+def test_the_pruner_purges_the_archive_where_its_time_is_over(desk: Desk) -> None:
+    old, young = desk.job(id=id_of(9)), desk.job(id=id_of(9))
+    parent = desk.job(id=id_of(10))
+    desk.end(*desk.run(old, young))
+    (parent,) = desk.run(parent)
+    desk.settle((parent, spawned(*desk.family(parent, 2))))
+    while claimed := desk.claim():
+        desk.end(*claimed)
     age(desk, 8)
+    prune(desk, ARCHIVE)
+    late = f"WHERE id = {desk.id(young.id)} OR root_id = {desk.id(parent.id)}"
+    desk.sql(f"UPDATE {{archived}} SET ended_at = {desk.shift('ended_at', -7 * 86_400)} {late}")
+    week = 7 * 86_400.0
+
+    def tick(pruner: Pruner, times: int) -> None:
+        for _ in range(times):
+            desk.store.database.run("retention_note", pause=-1, position=None, removed=0, is_over=0)
+            pruner.tick(0)
+
     desk.store.retention.take_turn(0.0)
-    Pruner(desk.store, default={"completed": "archive after 7d"}).tick(0)
-    progress = desk.store.retention.progress()
-    assert progress is not None and (progress.removed, progress.archived) == (0, 5)
-    assert desk.store.archive.counts().now == 5
+    pruner = Pruner(desk.store, default={}, archive_ttl=week)
+    tick(pruner, 2)
+    assert old.id not in desk.ids("SELECT id FROM {archived}")
+    assert desk.store.archive.counts() == (6, 0, 1)  # the tree is not old enough as a whole
+    desk.sql(f"UPDATE {{archived}} SET ended_at = {desk.shift('ended_at', week)}")
+    tick(pruner, 2)
+    assert desk.count("archived") == 5  # it rests
+
+    tick(Pruner(desk.store, default={}, archive_ttl=week), 2)
+    assert desk.store.archive.counts().now == desk.count("archive_packs") == 0
 
 
 def test_walks_and_restores_at_the_same_time_move_each_job_once(desk: Desk) -> None:

@@ -10,7 +10,14 @@ from typing import Any, Final, NamedTuple
 from hammerflow.ids import new_id
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.rows import Row
-from hammerflow.stores.transitions.packing import Columns, Entry, pack, pieces_of, unpack
+from hammerflow.stores.transitions.packing import (
+    Columns,
+    DamagedPack,
+    Entry,
+    pack,
+    pieces_of,
+    unpack,
+)
 from hammerflow.stores.transitions.removal import (
     GroupKeys,
     GroupWorkflow,
@@ -138,12 +145,20 @@ def take_out(
             the rows for good.
 
     Raises:
+        DamagedPack: they are to come back, and it cannot be read.
         Occupied: another job or workflow has one of these ids by now.
     """
     found = tx.rows("archive_pack_lock", id=pack_id)
-    if not found:  # another process has just taken out the last of it
-        return []
-    columns, entries = read_pack(found)
+    if not found and hold is not None:
+        if tx.rows("archived_of_pack", ids=sorted(ids), pack_id=pack_id):
+            raise DamagedPack("is gone")
+        return []  # another process has just taken out the last of it
+    try:
+        columns, entries = read_pack(found)
+    except DamagedPack:
+        if hold is not None:
+            raise
+        return _drop_unread(tx, pack_id, ids)
     taken: list[Entry] = []
     kept: list[Entry] = []
     for entry in entries:
@@ -164,6 +179,19 @@ def take_out(
         tx.many("archive_packs_rewrite", [(pack_id, n, at, piece) for n, piece in pieces])
     jobs = sum("jobs" in entry.rows for entry in taken)
     note_counts(tx, **{"purged" if hold is None else "restored": jobs})
+    return gone
+
+
+def _drop_unread(tx: Tx, pack_id: bytes, ids: AbstractSet[bytes]) -> Sequence[bytes]:
+    """Drop what a pack holds that is damaged or gone; the rest of it stays until it goes, too."""
+    rows = tx.rows("archived_of_pack", ids=sorted(ids), pack_id=pack_id)
+    if not rows:
+        return []
+    gone = sorted(id_ for id_, _ in rows)
+    tx.run("archived_delete", ids=gone)
+    if not tx.rows("archived_pack_any", pack_id=pack_id):
+        tx.run("archive_packs_delete", ids=[pack_id])
+    note_counts(tx, purged=sum(task_id is not None for _, task_id in rows))
     return gone
 
 

@@ -17,7 +17,7 @@ import msgpack
 from hammerflow.errors import HammerflowError
 from hammerflow.stores.rows import Row
 
-__all__ = ["PIECE", "Entry", "Packed", "pack", "pieces_of", "unpack"]
+__all__ = ["PIECE", "DamagedPack", "Entry", "Packed", "pack", "pieces_of", "unpack"]
 
 #: Bytes of a pack that one row of ``archive_packs`` holds: less than any server's limit.
 PIECE = 1 << 20
@@ -26,6 +26,16 @@ PIECE = 1 << 20
 _LEVEL = 1
 _FORMAT = b"\x01"
 Columns = Mapping[str, Sequence[str]]
+
+
+class DamagedPack(HammerflowError):
+    """A pack of the archive that cannot be read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"a pack of the archive {why}: hammerflow maintenance check tells which jobs are in it;"
+            " restore the database from a backup, or give them up with hammerflow archive purge"
+        )
 
 
 class Entry(NamedTuple):
@@ -72,17 +82,14 @@ def unpack(data: bytes) -> tuple[Columns, Iterator[Entry]]:
     """The columns and entries of a pack; instants are aware datetimes.
 
     Raises:
-        HammerflowError: the pack is damaged, or of a newer version.
+        DamagedPack: it is damaged, or of a later version.
     """
     if data[:1] != _FORMAT:
-        raise HammerflowError(
-            "a pack of the archive is damaged or of a later version of hammerflow: use that"
-            " version, or restore the database from a backup"
-        )
+        raise DamagedPack("is damaged, or of a later version of hammerflow")
     try:
         plain = zlib.decompress(data[1:])
     except zlib.error as error:
-        raise HammerflowError(f"a pack of the archive is damaged: {error}") from error
+        raise DamagedPack(f"is damaged ({error})") from error
     decoder = msgpack.Unpacker(
         timestamp=3, strict_map_key=False, use_list=False, max_buffer_size=max(len(plain), 1),
     )  # fmt: skip

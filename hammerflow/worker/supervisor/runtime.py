@@ -199,7 +199,10 @@ class Runtime:
 
     def _new_pruner_runner(self) -> ServiceRunner:
         """A thread of its own, as a page may take a second."""
-        services: list[Service] = [Pruner(self._store, default=self._settings.retention)]
+        settings = self._settings
+        services: list[Service] = [
+            Pruner(self._store, default=settings.retention, archive_ttl=settings.archive_ttl)
+        ]
         if self._settings.statistics:
             services.append(Statistician(self._store))
         if self._metrics is not None:

@@ -173,6 +173,36 @@ ORDER BY piece
 {delete_from:archived}
 WHERE id IN (:ids*uuid)
 
+-- What an unreadable pack holds is known by these rows alone. No index leads from a pack to them.
+-- name: archived_of_pack
+SELECT id, task_id
+FROM {archived} {by_primary}
+WHERE id IN (:ids*uuid)
+  AND pack_id = :pack_id::uuid
+
+-- name: archived_pack_any
+SELECT 1
+FROM {archived}
+WHERE pack_id = :pack_id::uuid
+LIMIT 1
+
+-- name: check_packs
+SELECT id, data
+FROM {archive_packs}
+ORDER BY id, piece
+
+-- name: check_archived
+SELECT id, pack_id
+FROM {archived}
+
+-- Archived jobs in the order of their ids, which is that of their enqueueing.
+-- name: archived_from
+SELECT {archived_columns}
+FROM {archived} a {by_primary}
+WHERE a.id > :after::uuid AND a.id < :before::uuid
+ORDER BY a.id
+LIMIT :n::bigint
+
 -- macro: archived_columns
 a.id, a.pack_id, a.group_id, a.task_id, a.queue_id, a.ended_at, a.size, a.state, a.root_id, a.workflow_id
 
