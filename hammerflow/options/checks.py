@@ -22,7 +22,8 @@ from hammerflow.text import NAME, plain_text, safe_repr
 __all__ = [
     "ARCHIVE_AFTER", "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT",
     "NAME_CHECK", "NOTE", "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions",
-    "expiry", "instance", "items_of", "lifetime", "number", "pattern", "refusal", "size", "text", "whole",
+    "expiry", "instance", "items_of", "lifetime", "number", "pattern", "refusal", "size", "text",
+    "whole",
 ]  # fmt: skip
 
 #: The instants that all databases store and Python reads back, with room for any time zone.
