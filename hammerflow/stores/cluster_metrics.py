@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import TypeAlias
-
+from hammerflow.stores.enqueued_totals import EnqueuedTotals
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.stores.store import Store
 from hammerflow.telemetry.families import CLUSTER, OTHER, Readings
-from hammerflow.telemetry.labels import JobLabels, largest
+from hammerflow.telemetry.labels import largest
 
 __all__ = ["ClusterMetrics"]
 
 #: Rows that are counted of each state, at most.
 _BOUND = 10_001
-#: Pairs of task and queue whose jobs are counted apart.
-_MOST_TOTALS = 2_000
 _STATES = ("ready", "running", "scheduled", "waiting", "parked")
 _SCHEDULES = 10  # of those that are due next, of which the latest counts
-#: (task, queue, jobs): numbers of names; 0 for all that are not counted apart.
-_Totals: TypeAlias = Sequence[tuple[int, int, int]]
 
 
 class ClusterMetrics:
@@ -82,33 +75,26 @@ class ClusterMetrics:
             found.set("hammerflow_queue_oldest_ready_seconds", age, label)
 
     def _read_enqueued(self, found: Readings) -> None:
-        labels, names = JobLabels(), self._store.names
-        for task_id, queue_id, jobs in self._enqueued():
-            if task_id:
-                pair = labels.of(task_id, queue_id, names.task(task_id), names.queue(queue_id))
-            else:
-                pair = OTHER, OTHER
-            found.set("hammerflow_jobs_enqueued_total", jobs, *pair)
-
-    def _enqueued(self) -> _Totals:
         """How many jobs were ever enqueued, up to the last minute that was counted: those up to a
         minute that was counted for good are kept, and the later minutes are added."""
         progress, state = self._store.statistics.progress(), self._database.first("metrics_state")
         if progress is None or state is None:
-            return ()
-        begin = int(state[0])
-        kept = [(int(task), int(queue), int(jobs)) for task, queue, jobs in json.loads(state[1])]
+            return
+        begin, totals = int(state[0]), EnqueuedTotals.from_json(state[1], self._store.names)
         window = {"span": MINUTE, "low": begin, "high": max(begin, progress.counted_to)}
         rows = [
-            (row[0], (int(row[1]), int(row[2]), int(row[4])))
+            (int(row[0]), (int(row[1]), int(row[2])), int(row[4]))
             for row in self._database.rows("statistics_rows", **window)
             if row[3] == 0
         ]
+        recent = [(pair, jobs) for at, pair, jobs in rows if at >= progress.final_to]
         if begin < progress.final_to:
-            final = _sum(kept, [row for at, row in rows if at < progress.final_to])
+            totals.add([(pair, jobs) for at, pair, jobs in rows if at < progress.final_to])
+            totals.follow(recent)
             values = {"before": begin, "counted_to": progress.final_to}
-            self._database.run("metrics_count", totals=json.dumps(final), **values)
-        return _sum(kept, [row for _, row in rows])
+            self._database.run("metrics_count", totals=totals.to_json(), **values)
+        for labels, jobs in totals.shown(recent):
+            found.set("hammerflow_jobs_enqueued_total", jobs, *labels)
 
     def _read_sinks(self, found: Readings) -> None:
         sinks = self._store.sinks.list()
@@ -127,13 +113,3 @@ class ClusterMetrics:
             found.set("hammerflow_sink_lag_events", lags[sink.name], sink.name)
             found.set("hammerflow_sink_lag_seconds", max(0.0, now - at), sink.name)
             found.set("hammerflow_sink_parked_events", parked.get(sink.name, 0), sink.name)
-
-
-def _sum(kept: _Totals, more: _Totals) -> list[tuple[int, int, int]]:
-    """In the order in which the pairs came first, which keeps their labels."""
-    found = {(task, queue): jobs for task, queue, jobs in kept}
-    for task, queue, jobs in more:
-        is_apart = (task, queue) in found or len(found) < _MOST_TOTALS
-        key = (task, queue) if is_apart else (0, 0)
-        found[key] = found.get(key, 0) + jobs
-    return [(*key, jobs) for key, jobs in found.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 
@@ -141,6 +142,43 @@ def test_labels_are_bounded() -> None:
         for queue in range(300)
     }
     assert len(many | set(first)) <= 1_001
+
+
+def test_the_most_used_tasks_get_the_labels_and_no_counter_runs_back() -> None:
+    counters = WorkerCounters(task_of=lambda job: f"t{job.task_id}", queue_of=lambda id_: f"q{id_}")
+    chance, before, ran = random.Random(5), dict[tuple[str, ...], float](), Counter[int]()
+    weights = [1.0] * 250 + [50.0] * 30  # those that come last are used most
+    order = [*range(280), *chance.choices(range(280), weights, k=15_000)]
+    any_job = Claimed(*[b"1" * 16, 1, 1, 1, 1, 2, b"", *[None] * 10, 0, False][:19])
+    for at, task in enumerate(order):
+        job = any_job._replace(id=at.to_bytes(16), task_id=task)
+        counters.note_settled_by_children([(job, Settled(False))])
+        ran[task] += 1
+        if at % 500 == 0:
+            counters._follow_at = 0.0
+            found = counters.readings().numbers["hammerflow_jobs_ended_total"]
+            assert all(found[labels] >= before.get(labels, 0) for labels in found)
+            assert len({task for task, *_ in found}) <= 201
+            before |= found
+    counters._follow_at = 0.0
+    found = counters.readings().numbers["hammerflow_jobs_ended_total"]
+    own = {task for task, *_ in found}
+    assert {f"t{task}" for task, _ in ran.most_common(30)} <= own
+    everything = sum({**before, **found}.values())
+    assert everything == ran.total(), "each job is in one series"
+
+
+def test_labels_stay_where_tasks_are_used_alike() -> None:
+    labels = JobLabels()
+    names = {(n, 1): (f"t{n}", "q") for n in range(300)}
+    first = {pair: labels.of(*pair, *named) for pair, named in names.items()}
+    assert not labels.follow({pair: 1_000 + 2 * pair[0] for pair in names}, names)
+    assert not labels.follow({(n, 1): 99 if n == 299 else 1 for n in range(300)}, names)
+    assert {pair: labels.of(*pair, *named) for pair, named in names.items()} == first
+    assert labels.follow({(n, 1): 2_000 if n == 299 else 1_000 for n in range(300)}, names)
+    assert labels.of(299, 1, "t299", "q") == ("t299", "q")
+    lost = [n for n in range(200) if labels.of(n, 1, f"t{n}", "q")[0] == OTHER]
+    assert len(lost) == 1
 
 
 def test_equal_labels_are_added_up() -> None:

@@ -20,6 +20,8 @@ __all__ = ["Pair", "WorkerCounters"]
 
 Pair = tuple[Claimed, Outcome]
 _FINAL = {Completed: "completed", Failed: "failed", Cancelled: "cancelled"}
+#: Seconds after which it is asked again which tasks and queues are used most.
+_FOLLOW = 60.0
 _DELAYED = int(RowFlags.DELAYED)
 
 
@@ -31,6 +33,21 @@ class _Series:
     attempts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     runs: BucketCounts = field(default_factory=lambda: _tally("hammerflow_job_run_seconds"))
     waits: BucketCounts = field(default_factory=lambda: _tally("hammerflow_job_wait_seconds"))
+
+
+@dataclass(slots=True)
+class _Pair:
+    """A task in a queue.
+
+    Attributes:
+        names: of the two.
+        series: where it is counted now: its own, or one that it shares.
+        ends: how many attempts were counted; those that are used most have series of their own.
+    """
+
+    names: tuple[str, str]
+    series: _Series
+    ends: int = 0
 
 
 class WorkerCounters:
@@ -49,7 +66,8 @@ class WorkerCounters:
         self._queue_of = queue_of
         self._labels = JobLabels()
         self._lock = threading.Lock()
-        self._series: dict[tuple[int, int], _Series] = {}
+        self._pairs: dict[tuple[int, int], _Pair] = {}
+        self._follow_at = 0.0
         self._named: dict[tuple[str, str], _Series] = {}
         # Seconds of attempts whose outcome is not written yet, and when they ended.
         self._ran: dict[tuple[bytes, int], tuple[float, float]] = {}
@@ -109,7 +127,9 @@ class WorkerCounters:
         self, job: Claimed, label: str | None, state: str | None,
         run: tuple[float, float] | None,
     ) -> None:  # fmt: skip
-        series = self._series.get((job.task_id, job.queue_id)) or self._new_series(job)
+        pair = self._pairs.get((job.task_id, job.queue_id)) or self._new_pair(job)
+        pair.ends += 1
+        series = pair.series
         if state is not None:
             series.ended[state] += 1
         if label is None:
@@ -122,23 +142,36 @@ class WorkerCounters:
                 wait = ended_at - seconds - time_of(job.id)
                 _add(series.waits, DURATIONS, max(0.0, wait))
 
-    def _new_series(self, job: Claimed) -> _Series:
-        task, queue = self._task_of(job), self._queue_of(job.queue_id)
-        labels = self._labels.of(job.task_id, job.queue_id, task, queue)
-        series = self._named.setdefault(labels, _Series())
-        self._series[job.task_id, job.queue_id] = series
-        return series
+    def _new_pair(self, job: Claimed) -> _Pair:
+        key, names = (job.task_id, job.queue_id), (self._task_of(job), self._queue_of(job.queue_id))
+        pair = self._pairs[key] = _Pair(names, self._series_of(key, names))
+        return pair
+
+    def _series_of(self, key: tuple[int, int], names: tuple[str, str]) -> _Series:
+        return self._named.setdefault(self._labels.of(*key, *names), _Series())
+
+    def _follow(self) -> None:
+        """Let what is used most have series of its own."""
+        self._follow_at = time.monotonic() + _FOLLOW
+        uses = {key: pair.ends for key, pair in self._pairs.items()}
+        names = {key: pair.names for key, pair in self._pairs.items()}
+        if self._labels.follow(uses, names):
+            for key, pair in self._pairs.items():
+                pair.series = self._series_of(key, pair.names)
 
     def readings(self) -> Readings:
         """All that was counted."""
         found = Readings()
         found.declare(*WORKER)
         with self._lock:
+            if time.monotonic() >= self._follow_at:
+                self._follow()
             for name, number in self._numbers.items():
                 found.set(f"hammerflow_{name}", number)
             for name, tally in self._tallies.items():
                 found.tallies[f"hammerflow_{name}"] = {(): _copy(tally)}
-            for labels, series in self._named.items():
+            for labels in self._labels.shown(self._named):
+                series = self._named[labels]
                 for state, number in series.ended.items():
                     found.set("hammerflow_jobs_ended_total", number, *labels, state)
                 for outcome, number in series.attempts.items():
