@@ -17,7 +17,8 @@ from hammerflow.kinds import is_a
 from hammerflow.text import plain_text, safe_repr
 
 __all__ = [
-    "as_key", "first_id_at", "is_id", "name_id", "new_id", "time_of", "unnamed", "worker_number",
+    "as_key", "event_job_id", "first_id_at", "is_event_job", "is_id", "name_id", "new_id",
+    "time_of", "unnamed", "worker_number",
 ]  # fmt: skip
 
 
@@ -93,6 +94,30 @@ def first_id_at(clock: float) -> bytes:
 def time_of(id_: bytes) -> float:
     """When an id was made, in seconds by its maker's clock; of other versions any number."""
     return int.from_bytes(id_[:6]) / 1000
+
+
+#: Bytes 6 to 8 of the ids of jobs that events cause: version 8 (RFC 9562: of a program's own form),
+#: twelve bits, and the variant with six more. An id that :func:`new_id` makes has version 7.
+_OF_EVENTS = b"\x8e\xf7\xb3"
+
+
+def event_job_id(clock: float, *parts: str | int) -> bytes:
+    """The id of a job that an event causes: the same for the same event and parts, and in the order
+    of time among other ids.
+
+    Args:
+        clock: when the event took place, in seconds since 1970.
+        parts: what tells it from others of that millisecond, such as who wants it and the event's
+            position.
+    """
+    digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=7).digest()
+    return min(max(int(clock * 1000), 0), _LAST).to_bytes(6) + _OF_EVENTS + digest
+
+
+def is_event_job(id_: bytes) -> bool:
+    """Whether :func:`event_job_id` has made an id. Of such jobs no events are written: each would
+    cause another one."""
+    return id_[6:9] == _OF_EVENTS
 
 
 def worker_number() -> int:

@@ -25,10 +25,13 @@ def command(session: Session, seconds: float | None) -> None:
     once; one that was killed is replaced after some seconds.
     """
     settings = session.settings
-    with session.store() as store:
+    with session.backend() as backend:
         keeping = LogKeeping.of(settings.event_retention)
-        code = session.declared_sink_code
-        runner = RelayRunner(store, source=settings.namespace, keeping=keeping, code=code)
+        runner = RelayRunner(
+            backend.store, source=settings.namespace, keeping=keeping,
+            code=session.declared_sink_code, ring=backend.notifier.ring,
+        )  # fmt: skip
+        backend.store.names.on_new_queues = backend.notifier.ring_control
 
         def stop(*_: Any) -> None:
             runner.stop()

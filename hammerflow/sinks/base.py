@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
+from hammerflow.jobs.job import NewJob
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.options.option import OptionTable
 
@@ -71,11 +72,14 @@ class Report:
         delivered: positions of the messages that the other side has acknowledged.
         refused: positions of those that it will never take, with the reason.
         error: why the others were not delivered; empty if there are none.
+        jobs: by the position of a delivered message, the jobs that it causes: inserted by the
+            transaction that moves the sink's cursor behind it (see :mod:`hammerflow.sinks.jobs`).
     """
 
     delivered: frozenset[int]
     refused: Mapping[int, str] = field(default_factory=dict)
     error: str = ""
+    jobs: Mapping[int, Sequence[NewJob]] = field(default_factory=dict)
 
     @classmethod
     def all(cls, messages: Sequence[Message]) -> Report:

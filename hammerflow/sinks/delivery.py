@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -20,7 +20,9 @@ from hammerflow.events.envelope import (
 from hammerflow.events.event import Event
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import LoggedRecord
+from hammerflow.jobs.job import NewJob
 from hammerflow.sinks.base import Message, Refused, Report, Sink
+from hammerflow.sinks.jobs import StoreReader
 from hammerflow.sinks.reader import gap_event
 from hammerflow.sinks.registry import encoder, open_sink
 from hammerflow.stores.event_bodies import EventBodies
@@ -51,6 +53,7 @@ class Delivery:
     Args:
         holder: the number of this process.
         source: the app's namespace, in the ids of events.
+        ring: called with the queues that got jobs.
     """
 
     store: Store
@@ -58,10 +61,12 @@ class Delivery:
     _: KW_ONLY
     holder: int
     source: str
+    ring: Callable[[Iterable[str]], None] = lambda _: None
     _hold: SinkHold | None = field(init=False, default=None)
     _sink: Sink | None = field(init=False, default=None)
     _done: set[int] = field(init=False, default_factory=set)  # delivered behind a hole
     _refused: dict[int, str] = field(init=False, default_factory=dict)
+    _jobs: dict[int, Sequence[NewJob]] = field(init=False, default_factory=dict)  # of _done
     _failures: int = field(init=False, default=0)
     _signed_at: float = field(init=False, default=0.0)
     _retry_at: float = field(init=False, default=0.0)
@@ -117,6 +122,7 @@ class Delivery:
         self._hold = self.store.sinks.take(self.row.name, self.holder)
         self._done.clear()
         self._refused.clear()
+        self._jobs.clear()
         self._signed_at = time.monotonic()
         return self._hold is not None
 
@@ -159,12 +165,15 @@ class Delivery:
         the sink was taken away while it was opened."""
         if self._sink is None:
             sink = open_sink(self.row.name, self.row.kind, self.row.config)
+            if isinstance(sink, StoreReader):
+                sink.use_store(self.store, self.source)
             sink.open()
             self._sink = sink
         if time.monotonic() - self._signed_at > _SURE and not self._renew(hold):
             return None
         report: Report = self._sink.send(messages)
         self._done |= report.delivered
+        self._jobs |= report.jobs
         self._check_poison(report.refused)
         self._refused |= report.refused
         settled = report.delivered | report.refused.keys()
@@ -195,7 +204,13 @@ class Delivery:
             text = message.body.decode("utf-8", "replace") if message is not None else ""
             kind, id_ = self._identity[position]
             parked.append((position, kind, id_, self._refused[position], text))
-        new = self.store.sinks.advance(hold, reached, sent, parked)
+        due = [p for p in sorted(self._jobs) if p <= reached]
+        jobs = [job for position in due for job in self._jobs[position]]
+        new = self.store.sinks.advance(hold, reached, sent, parked, jobs)
+        if jobs and new is not None:
+            self.ring({job.queue for job in jobs})
+        for position in due:
+            del self._jobs[position]
         for position, *_, error, _text in parked:
             log.error(
                 "sink %s refuses the event %d, which is parked: %s", hold.name, position, error

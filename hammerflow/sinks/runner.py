@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 
@@ -62,6 +62,7 @@ class RelayRunner:
         code: classes and functions (``module:name``) that the app's code names for its sinks.
             Others are never imported, whatever a row says, and such sinks are left to a relay that
             knows them.
+        ring: called with the queues that got jobs from sinks.
     """
 
     store: Store
@@ -69,6 +70,7 @@ class RelayRunner:
     source: str
     keeping: LogKeeping = field(default_factory=LogKeeping)
     code: frozenset[str] = frozenset()
+    ring: Callable[[Iterable[str]], None] = lambda _: None
     number: int = field(default_factory=worker_number)
     _stopping: threading.Event = field(init=False, default_factory=threading.Event)
     _unknown: set[str] = field(init=False, default_factory=set)
@@ -163,7 +165,7 @@ class RelayRunner:
         return not unknown
 
     def _delivery(self, row: SinkRow) -> Delivery:
-        return Delivery(self.store, row, holder=self.number, source=self.source)
+        return Delivery(self.store, row, holder=self.number, source=self.source, ring=self.ring)
 
     def _end(self) -> None:
         for thread in self._threads.values():

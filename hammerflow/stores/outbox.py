@@ -14,6 +14,7 @@ from typing import Any
 
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record, pack
+from hammerflow.ids import is_event_job
 from hammerflow.stores.database import Database, Tx
 
 __all__ = ["BELIEVED", "Outbox"]
@@ -64,8 +65,10 @@ class Outbox:
             self.write(tx, [Record(kind, number.to_bytes(16), detail=detail)])
 
     def write(self, tx: Tx, records: Sequence[Record]) -> None:
-        """Write the wanted ones of these records, as the last statement of a transaction."""
-        wanted = [record for record in records if self.wanted >> record.kind & 1]
+        """Write the wanted ones of these records, as the last statement of a transaction; none of
+        jobs that events have caused."""
+        bits = self.wanted
+        wanted = [r for r in records if bits >> r.kind & 1 and not is_event_job(r.id)]
         for at in range(0, len(wanted), _MOST):
             part = wanted[at : at + _MOST]
             if tx.has("log_append"):

@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
 from hammerflow.events.kinds import EventKind
+from hammerflow.jobs.job import NewJob
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.outbox import BELIEVED, Outbox
+from hammerflow.stores.names import NameTable
+from hammerflow.stores.outbox import BELIEVED
+from hammerflow.stores.transitions.insert import insert_jobs
+from hammerflow.stores.transitions.unit import Unit, Verbs
 from hammerflow.text import REASON, storable
 
 __all__ = ["HOLD", "ParkedEvent", "SinkHold", "SinkRow", "Sinks"]
@@ -71,12 +75,12 @@ class ParkedEvent(NamedTuple):
     body: str
 
 
-class Sinks:
+class Sinks(Verbs):
     """The tables ``sinks`` and ``sink_errors``."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._database = database
-        self._outbox = outbox
+    def __init__(self, database: Database, names: NameTable) -> None:
+        super().__init__(database, names)
+        self._outbox = names.outbox
 
     # -- what an operator or an app says
 
@@ -231,7 +235,7 @@ class Sinks:
 
     def advance(
         self, hold: SinkHold, position: int, sent: int,
-        refused: Sequence[tuple[int, int, bytes, str, str]] = (),
+        refused: Sequence[tuple[int, int, bytes, str, str]] = (), jobs: Sequence[NewJob] = (),
     ) -> SinkHold | None:  # fmt: skip
         """Note that everything up to a position was delivered, or refused for good.
 
@@ -240,15 +244,19 @@ class Sinks:
 
         Args:
             refused: (position, kind, id, error, body) of what the sink has refused.
+            jobs: inserted in the same transaction; one whose id exists is left as it is.
 
         Returns:
             The hold with its new position; None if it is not ours any more.
         """
         values = {"name": hold.name, "term": hold.term, "hold": HOLD}
 
-        def work(tx: Tx) -> SinkHold | None:
+        def work(unit: Unit) -> SinkHold | None:
+            tx = unit.tx
             if not tx.run("sink_advance", position=position, sent=sent, **values):
                 return None
+            if jobs:
+                insert_jobs(unit, jobs, check_ids=True)
             if refused:
                 rows = [
                     (hold.name, place, kind, id_, storable(error, REASON), body[:_BODY])
@@ -257,7 +265,9 @@ class Sinks:
                 tx.many("sink_error_insert", rows)
             return hold._replace(position=position)
 
-        return self._database.unit(work)
+        if jobs:
+            self._names.ensure(jobs, None)
+        return self._run(work)
 
     def fail(self, hold: SinkHold, error: str) -> bool:
         """Note that a try has failed; False if the sink is not ours any more."""

@@ -58,7 +58,7 @@ class Store:
         self.names = NameTable(database, self.clients, Outbox(database))
         database.on_replaced = self.names.forget
         self.events = EventLog(database, self.names.outbox)
-        self.sinks = Sinks(database, self.names.outbox)
+        self.sinks = Sinks(database, self.names)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
         self.cancellations = Cancellations(database, self.names, self.workflows)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from hammerflow.notifiers import open_notifier
 from hammerflow.settings import Settings
 from hammerflow.sinks.runner import LogKeeping, RelayRunner
 from hammerflow.stores import open_store
@@ -31,10 +32,16 @@ def main(given: Mapping[str, Any]) -> None:
     settings = Settings.from_dict(given["settings"])
     set_title("relay")
     logs.configure(given["log_format"], given["log_level"])
-    with contextlib.closing(open_store(settings)) as store:
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(contextlib.closing(open_store(settings)))
+        notifier = open_notifier(settings, connect=store.database.open_connection)
+        opened.enter_context(contextlib.closing(notifier))
+        store.names.on_new_queues = notifier.ring_control
         keeping = LogKeeping.of(settings.event_retention)
-        code = frozenset(given["code"])
-        runner = RelayRunner(store, source=settings.namespace, keeping=keeping, code=code)
+        runner = RelayRunner(
+            store, source=settings.namespace, keeping=keeping, code=frozenset(given["code"]),
+            ring=notifier.ring,
+        )  # fmt: skip
         threading.Thread(target=_stop_at_end, args=(runner,), daemon=True).start()
         runner.run()
 

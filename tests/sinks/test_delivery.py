@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
 from hammerflow.ids import worker_number
+from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Completed
 from hammerflow.options.option import OptionTable
-from hammerflow.sinks.base import Message, Report, SinkError
+from hammerflow.sinks.base import Message, Refused, Report, SinkError
 from hammerflow.sinks.delivery import Delivery
+from hammerflow.sinks.jobs import job_id, report_of
 from hammerflow.stores.store import Store
 from tests.sinks.receiver import Receiver
 from tests.stores.kit import Desk, failed
@@ -312,3 +315,79 @@ def test_an_outage_reaches_no_settling_worker(embedded_desk: Desk) -> None:
         one._retry_at = 0.0
         deliver(desk, one)
     assert positions() == [1, 2, 3]
+
+
+class Jobs:
+    """A sink that makes a job of each event."""
+
+    OPTIONS = OptionTable(())
+    SECRETS: frozenset[str] = frozenset()
+    holes: set[int] = set()  # noqa: RUF012 - of all instances
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+
+    def use_store(self, store: Store, source: str) -> None:
+        self.source = source
+
+    def open(self) -> None:
+        pass
+
+    def send(self, messages: Sequence[Message]) -> Report:
+        assert self.source == "shop"
+        todo = [m for m in messages if m.position not in self.holes]
+        report = report_of(todo, self._jobs)
+        return report if len(todo) == len(messages) else replace(report, error="a hole")
+
+    def _jobs(self, message: Message) -> Iterator[NewJob]:
+        if message.event.data.get("attempt") == 1:
+            raise Refused("not this one")
+        yield NewJob(job_id(message.event, self.name), "react", "_hooks", 2, b"M\x92")
+
+    def close(self) -> None:
+        pass
+
+
+def test_jobs_of_events_are_enqueued_once_and_cause_no_events(desk: Desk) -> None:
+    Jobs.holes.clear()
+    add(desk, kind=f"{__name__}:Jobs", kinds=["job.*"])
+    desk.put(desk.job(), desk.job(), desk.job())
+    desk.store.events.relay()
+    Jobs.holes.add(desk.store.events.head() - 1)
+    rung: list[str] = []
+    one = delivery(desk.store)
+    one.ring = rung.extend
+    one.step()
+    assert len(desk.store.jobs.list(queue="_hooks")) == 1  # what is behind the hole waits
+    Jobs.holes.clear()
+    one._retry_at = 0.0
+    deliver(desk, one)
+    assert len(desk.store.jobs.list(queue="_hooks")) == 3 and set(rung) == {"_hooks"}
+    head = desk.store.events.head()
+    done = desk.claim(queue="_hooks", tasks=["react"])
+    desk.settle(*[(job, OK) for job in done])
+    deliver(desk, one)
+    assert len(done) == 3 and desk.store.events.head() == head
+    desk.store.sinks.rewind("s", 0, by="me")
+    again = deliver(desk)
+    assert len(desk.store.jobs.list(queue="_hooks")) == 3
+    desk.claim(1)  # its event has the attempt 1, which the sink refuses
+    deliver(desk, again)
+    assert [e.error for e in desk.store.sinks.parked("s")] == ["not this one"]
+
+
+def test_a_sink_that_was_taken_over_enqueues_no_jobs(desk: Desk) -> None:
+    Jobs.holes.clear()
+    add(desk, kind=f"{__name__}:Jobs", kinds=["job.*"])
+    desk.put(desk.job())
+    desk.store.events.relay()
+    first = delivery(desk.store)
+    assert first._take()
+    desk.sql("UPDATE {sinks} SET until = 0")
+    second = delivery(desk.store)
+    assert second._take()
+    assert first._hold is not None
+    first._deliver(first._hold)
+    assert desk.store.jobs.list(queue="_hooks") == []
+    deliver(desk, second)
+    assert len(desk.store.jobs.list(queue="_hooks")) == 1

@@ -211,7 +211,8 @@ FROM mine
 {settled}
 {settled_leases}
 
--- The same for a plain batch with its events (events/record.py): completed (3), or cancelled (7).
+-- The same for a plain batch with its events (events/record.py): completed (3), or cancelled (7). Jobs that
+-- events have caused have none (is_event_job in ids.py).
 -- name: settle_end_logged
 {settled},
 logged AS (
@@ -220,7 +221,7 @@ logged AS (
     THEN set_byte('\x00'::bytea, 0, e.kind) || uuid_send(e.job_id) || substr(int4send(e.lease), 4) || substr(int4send(e.attempt), 4)
     ELSE set_byte('\x00'::bytea, 0, e.kind | 64) || uuid_send(e.job_id) || int4send(e.lease) || int4send(e.attempt) END, ''::bytea)
   FROM (SELECT CASE WHEN cancel IS NULL THEN 3 ELSE 7 END AS kind, job_id, lease, attempt FROM mine) e
-  WHERE (:wanted::bigint >> e.kind) & 1 = 1
+  WHERE (:wanted::bigint >> e.kind) & 1 = 1 AND substr(uuid_send(e.job_id), 7, 3) <> '\x8ef7b3'::bytea
   HAVING count(*) > 0)
 {settled_leases}
 
