@@ -68,6 +68,7 @@ from hammerflow.tasks.options import (
 from hammerflow.tasks.pickles import reduced_app, remembered
 from hammerflow.tasks.registry import TaskRegistry
 from hammerflow.tasks.task import AsyncTask, Spawner, Task
+from hammerflow.telemetry.watchers import watchers_of
 from hammerflow.text import checked_name
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.options import BATCH_OPTIONS, WORKFLOW_OPTIONS
@@ -116,12 +117,11 @@ class Hammerflow:
         self.tasks, self.spawn_handlers = self._registry.tasks, self._registry.spawn_handlers
         self._key = remembered(self)
         self._factory = factory = JobFactory(self.tasks, self.codec)
-        self._enqueuer = Enqueuer(self, factory)
+        self.watchers = watchers_of(tracing=self.settings.tracing)
+        self._enqueuer = Enqueuer(self, factory, self.watchers)
         # For its tasks, and for the workers that write the children of their jobs.
-        self.call = self._enqueuer.call
-        self.open_transaction = self._enqueuer.open
-        self.joining = self._enqueuer.joining
-        self.in_thread = self._enqueuer.in_thread
+        self.call, self.joining = self._enqueuer.call, self._enqueuer.joining
+        self.open_transaction, self.in_thread = self._enqueuer.open, self._enqueuer.in_thread
         self.new_job = factory.from_signature
         self.new_rows = partial(rows_of, calls=factory)
         self.as_child = factory.as_child

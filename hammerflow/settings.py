@@ -173,6 +173,10 @@ SETTINGS = OptionTable((
         "Whether workers count the jobs of each minute for queue stats, task stats and the web.",
     ),
     Option(
+        "tracing", FLAG, "False",
+        "Whether calls and runs of jobs are spans of OpenTelemetry; needs the extra opentelemetry.",
+    ),
+    Option(
         "event_retention", _SECONDS, "259200",
         "How long the log keeps an event that all sinks have got; one that a sink has not got yet "
         "is kept for a week at least.",
@@ -245,6 +249,7 @@ class Settings:
     retention_skipped: float | str | None = _LIFETIMES["skipped"]
     archive_ttl: float | None = None
     statistics: bool = True
+    tracing: bool = False
     event_retention: float = 3 * _DAY
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0

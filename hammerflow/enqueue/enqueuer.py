@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +33,7 @@ from hammerflow.results.workflow import BatchResult
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.jobs import Inserted
 from hammerflow.tasks.task import Task
+from hammerflow.telemetry.watchers import Watcher, sent
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import plan_of
@@ -55,9 +56,12 @@ class Enqueuer:
         open: the open transaction of this thread or asyncio task.
     """
 
-    def __init__(self, app: ResultBackend, factory: JobFactory) -> None:
+    def __init__(
+        self, app: ResultBackend, factory: JobFactory, watchers: Collection[Watcher]
+    ) -> None:
         self._app = app
         self._factory = factory
+        self._watchers = watchers
         self.open: ContextVar[OpenTransaction | None] = ContextVar("open", default=None)
 
     def current(self) -> OpenTransaction | None:
@@ -149,6 +153,12 @@ class Enqueuer:
         return Result(inserted.ids[0], self._app, bool(inserted.new))
 
     def _insert(self, jobs: Sequence[NewJob], *, check_ids: bool, refuse: bool = False) -> Inserted:
+        if not self._watchers or not jobs:
+            return self._write(jobs, check_ids=check_ids, refuse=refuse)
+        with sent(self._watchers, jobs[0], len(jobs)) as stamp:
+            return self._write(list(map(stamp, jobs)), check_ids=check_ids, refuse=refuse)
+
+    def _write(self, jobs: Sequence[NewJob], *, check_ids: bool, refuse: bool) -> Inserted:
         insert, opened = self._app.store.jobs.insert, self.current()
         if opened is None:
             inserted = insert(jobs, None, check_ids=check_ids, refuse=refuse)
@@ -160,6 +170,16 @@ class Enqueuer:
         return inserted
 
     def _insert_workflows(
+        self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
+    ) -> None:
+        first = next(iter(chunks()), None) if self._watchers else None
+        if not first:
+            self._write_workflows(workflows, chunks)
+            return
+        with sent(self._watchers, first[0], None) as stamp:
+            self._write_workflows(workflows, lambda: (list(map(stamp, c)) for c in chunks()))
+
+    def _write_workflows(
         self, workflows: Sequence[NewWorkflow], chunks: Callable[[], Iterable[Sequence[NewJob]]]
     ) -> None:
         insert, opened = self._app.store.workflows.insert, self.current()

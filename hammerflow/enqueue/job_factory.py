@@ -24,6 +24,7 @@ from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.limit_key import key_of_call
 from hammerflow.tasks.options import TaskOptions, refuse_limits
 from hammerflow.tasks.task import Task
+from hammerflow.telemetry.trace_context import inherited_trace
 from hammerflow.text import checked_name
 
 __all__ = ["JobFactory", "Parent", "errback_takes_three", "one_signature"]
@@ -133,7 +134,8 @@ class JobFactory:
             spawn_index=spawn_index,
             workflow_id=job.workflow_id or above.workflow_id,
             delay=delay,
-            trace=job.trace or (above.trace if config.inherit_trace else None),
+            trace=job.trace
+            or (inherited_trace(above.trace, spawn_index) if config.inherit_trace else None),
         )
 
     def _plain_child(
@@ -158,7 +160,7 @@ class JobFactory:
         if config.spawn_delay and spawn_index:
             delay = min(spawn_index * config.spawn_delay, LONGEST)
         args = self._codec.encode_call(signature.args, signature.kwargs, defaults.serializer)
-        trace = above.trace if config.inherit_trace else None
+        trace = inherited_trace(above.trace, spawn_index) if config.inherit_trace else None
         return NewJob(
             new_id(), signature.task, queue, priority, args, None, None,
             above.id, above.root_id or above.id, above.depth + 1, spawn_index, dependent_id,

@@ -33,6 +33,7 @@ class HookedJob:
 
 
 Hook = TypeVar("Hook", bound=Callable[[HookedJob], object])
+Start = TypeVar("Start", bound=Callable[[], object])
 
 
 class JobHooks:
@@ -40,6 +41,19 @@ class JobHooks:
 
     def __init__(self) -> None:
         self.known: dict[str, list[Callable[[HookedJob], object]]] = {}
+        self.child_starts: list[Callable[[], object]] = []
+
+    def child_started(self, hook: Start) -> Start:
+        """Call ``hook``, without arguments, in each child of a worker before its first job: the
+        place for what survives no fork, such as threads, clients and exporters. Its errors are
+        logged.
+
+        Raises:
+            ConfigError: it is an async function.
+        """
+        self._check("child_started", hook)
+        self.child_starts.append(hook)
+        return hook
 
     def job_started(self, hook: Hook) -> Hook:
         """Call ``hook`` before a body begins.
@@ -67,9 +81,13 @@ class JobHooks:
         return self._add("retried", hook)
 
     def _add(self, moment: str, hook: Hook) -> Hook:
+        self._check(f"job_{moment}", hook)
+        self.known.setdefault(moment, []).append(hook)
+        return hook
+
+    @staticmethod
+    def _check(name: str, hook: Callable[..., object]) -> None:
         from inspect import iscoroutinefunction
 
         if iscoroutinefunction(hook):
-            raise ConfigError(f"the hook for job_{moment} is async: make it a plain function")
-        self.known.setdefault(moment, []).append(hook)
-        return hook
+            raise ConfigError(f"the hook for {name} is async: make it a plain function")

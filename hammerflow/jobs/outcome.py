@@ -88,6 +88,7 @@ class Completed(NamedTuple):
     result: bytes | None
     spawned: Spawned | None = None
     ttl: float | None = None  # seconds until the result is dropped
+    trace: str | None = None  # of a job with dependents: for its row, with the span of this run
 
 
 class Failed(NamedTuple):
@@ -95,6 +96,7 @@ class Failed(NamedTuple):
 
     failure: Failure
     operation: Operation | None = None  # of a spawner
+    trace: str | None = None  # as in Completed
 
 
 class Retrying(NamedTuple):
@@ -103,6 +105,7 @@ class Retrying(NamedTuple):
     delay: float
     failure: Failure
     operation: Operation | None = None  # of a spawner
+    trace: str | None = None  # for its row, with the span of this attempt
 
 
 class Replaced(NamedTuple):

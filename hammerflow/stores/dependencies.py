@@ -74,6 +74,14 @@ class Dependencies:
         ids = self._database.column("dependencies_unfinished", **around, n=read, most=limit)
         return Unfinished(pending, total, list(dict.fromkeys(ids)))
 
+    def traces(
+        self, job_id: bytes, *, workflow_id: bytes | None, parent_id: bytes | None, limit: int
+    ) -> Sequence[str]:
+        """What the rows of the first ``limit`` jobs that it depends on carry of their traces."""
+        around = {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
+        ids = self._database.column("dependencies_page", **around, n=limit)
+        return self._database.column("dependencies_traces", ids=ids) if ids else ()
+
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
         ids = self._database.column(f"{side}_page", **values, n=limit)
         states: Counter[str] = Counter()

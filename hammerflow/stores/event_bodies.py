@@ -16,6 +16,7 @@ from hammerflow.jobs.job import Priority
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.telemetry.trace_context import traceparent_of
 
 __all__ = ["EventBodies"]
 
@@ -98,7 +99,7 @@ class EventBodies:
         data |= {
             "task": self._names.task(task_id), "queue": self._names.queue(queue_id),
             "priority": Priority(priority).name.lower(), "created_at": self._time(created),
-            "headers": _json(headers), "traceparent": trace,
+            "headers": _json(headers), "traceparent": traceparent_of(trace),
         }  # fmt: skip
         for name, id_ in zip(_IDS, (parent, root, workflow), strict=True):
             data[name] = None if id_ is None else subject_of(id_, is_uuid=True)

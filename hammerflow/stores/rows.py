@@ -15,6 +15,7 @@ from hammerflow.ids import name_id
 from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.limit import order_of
 from hammerflow.jobs.outcome import Operation
+from hammerflow.telemetry.trace_context import row_trace
 
 __all__ = [
     "BarrierRow", "ErrorRow", "LeaseRow", "ReadyRow", "ReplayRow", "Row", "UnstartedRow",
@@ -147,7 +148,7 @@ def job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
     return (
         job.id, name_id(job.queue), job.priority, name_id(job.task), job.args, job.options,
         job.headers, job.parent_id, job.root_id, job.depth, job.spawn_index, job.dependent_id,
-        job.unique_key, job.trace, job.workflow_id, job.pending, flags,
+        job.unique_key, job.trace and row_trace(job), job.workflow_id, job.pending, flags,
         None if job.expires_at is None else time(job.expires_at), job.expires,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import (
@@ -35,6 +35,7 @@ from hammerflow.tasks.coroutines import coroutine_function
 from hammerflow.tasks.functions import any_arguments, arguments_check
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.pickles import reduced_task
+from hammerflow.telemetry.watchers import Watcher
 
 __all__ = ["AsyncTask", "BoundCall", "Spawner", "Task"]
 
@@ -53,6 +54,8 @@ class TaskBackend(ResultBackend, Protocol):
     def call(self) -> Callable[..., Result[Any]]: ...
     @property
     def enqueue(self) -> Callable[[Any], Any]: ...
+    @property
+    def watchers(self) -> Collection[Watcher]: ...
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -163,7 +166,7 @@ class Task(Generic[P, R]):
         # do the same for calls with options, in transactions, of canvases and workflows.
         app, options = self.app, self.defaults
         is_short = self.limit is None and options.unique is None
-        if not is_short or app.open_transaction.get() is not None:
+        if not is_short or app.open_transaction.get() is not None or app.watchers:
             return app.call(self, args, kwargs, {})
         self.check(*args, **kwargs)
         encoded = app.codec.encode_call(args, kwargs, options.serializer)

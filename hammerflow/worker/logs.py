@@ -35,7 +35,7 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,7 +44,8 @@ from hammerflow.streams import LOSSES, Output
 from hammerflow.text import counted, safe_repr, timestamp, visible_lines
 
 __all__ = [
-    "JOB_THREADS", "JobContextFilter", "configure", "configure_fallback", "facts", "writer_thread",
+    "JOB_THREADS", "SPAN_IDS", "JobContextFilter", "configure", "configure_fallback", "facts",
+    "writer_thread",
 ]  # fmt: skip
 
 log = logging.getLogger("hammerflow.logs")
@@ -108,6 +109,10 @@ def configure_fallback(form: str) -> None:
     """Send warnings and errors to stderr as long as nobody has configured the root logger."""
     logging.lastResort = _handler(form)
     logging.lastResort.setLevel(logging.WARNING)
+
+
+#: Gives the ids of the current span where jobs are traced.
+SPAN_IDS: list[Callable[[], dict[str, str]]] = []
 
 
 class JobContextFilter(logging.Filter):
@@ -313,6 +318,8 @@ class _JsonFormatter(logging.Formatter):
             "message": _message(record),
             **_fields(record),
         }
+        for ids in SPAN_IDS:
+            line |= ids()
         if traces := _traces(self, record):
             line["traceback"] = "\n".join(traces)
         return json.dumps(line, default=str)

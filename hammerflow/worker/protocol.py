@@ -121,7 +121,12 @@ def pack_outcome(outcome: Outcome, job_id: bytes | None = None) -> bytes:
         job_id: names the job; None where jobs end in the order in which they were sent. Then a
             plain completion is only its result: the supervisor knows the task's ``result_ttl``.
     """
-    if type(outcome) is Completed and job_id is None and outcome.spawned is None:
+    if (
+        type(outcome) is Completed
+        and job_id is None
+        and outcome.spawned is None
+        and outcome.trace is None
+    ):
         return _PACKER.pack(outcome.result)  # type: ignore[no-any-return]
     message = [ENDED, _CODES[type(outcome)], outcome]
     return pack(message if job_id is None else [*message, job_id])
@@ -139,8 +144,8 @@ def unpack_outcome(code: int, fields: list[Any]) -> Outcome:
     elif kind in (Failed, Retrying, Parked, Lost):
         at = 0 if kind in (Failed, Lost) else 1
         fields[at] = Failure(*fields[at])
-        if kind in (Failed, Retrying) and fields[-1] is not None:
-            fields[-1] = Operation(*fields[-1])
+        if kind in (Failed, Retrying) and fields[at + 1] is not None:
+            fields[at + 1] = Operation(*fields[at + 1])
     elif kind is Replaced:
         call, children, workflows = fields
         fields = [NewJob._make(call), _made(NewJob, children), _made(NewWorkflow, workflows)]

@@ -131,6 +131,7 @@ def _write_consequences(
     ends = [_end_of(job, o, taken[job.id][1]) for job, o in mine if type(o) in _FINAL]
     unit.settlement.ended.extend(end.id for end in ends)
     _write_operations(unit, mine)
+    _write_traces(unit.tx, mine)
     _move_unfinished(unit, mine)
     release_keys(unit.tx, ends)  # first, so that a job may spawn the next one under its own key
     waits_for_children = write_children(unit, resolver, mine)
@@ -381,6 +382,17 @@ def mark_suspects(tx: Tx, ids: Sequence[bytes], flag: RowFlags) -> None:
     """Note in the rows of jobs, where every claim reads it, how alone they must run."""
     if ids:
         tx.run("jobs_mark", ids=sorted(ids), flag=int(flag))
+
+
+def _write_traces(tx: Tx, mine: Batch) -> None:
+    """Keep what later spans link to; only workers that trace have that."""
+    kept = [
+        (job.id, outcome.trace)
+        for job, outcome in mine
+        if isinstance(outcome, Completed | Failed | Retrying) and outcome.trace is not None
+    ]
+    for job_id, trace in sorted(kept):
+        tx.run("job_set_trace", id=job_id, trace=trace)
 
 
 def _write_operations(unit: Unit, mine: Batch) -> None:

@@ -68,7 +68,7 @@ class AsyncChild(Child):
             with contextlib.suppress(BlockingIOError):
                 data = os.read(self.pipes.jobs, _READ)
                 if not data:
-                    exit_now(0)
+                    self._exit(0)
                 self._renew_death_wish()
                 for message in self._unpacker.frames(data):
                     self._obey(message)

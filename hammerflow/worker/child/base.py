@@ -6,18 +6,20 @@ import logging
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.outcome import Failed, Outcome
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.text import storable
 from hammerflow.worker.child.executor import Executor
+from hammerflow.worker.child.hooks import call_starts
 from hammerflow.worker.child.interrupts import Interrupts
 from hammerflow.worker.child.process_state import ProcessState
+from hammerflow.worker.child.watching import flush
 from hammerflow.worker.descriptors import Sentinel
 from hammerflow.worker.failures import CLOSED_PIPES, failure_of
-from hammerflow.worker.logs import facts
+from hammerflow.worker.logs import SPAN_IDS, facts
 from hammerflow.worker.memory import cpu_seconds, held_bytes
 from hammerflow.worker.processes import (
     die_with_parent,
@@ -90,13 +92,25 @@ class Child:
             self.app, self._send_progress, self._interrupts, self._send_limits, self.lease_clock
         )
 
+        if self.app.settings.tracing:
+            from hammerflow.telemetry.tracing import current_ids  # imports OpenTelemetry
+
+            SPAN_IDS[:] = [current_ids]
+
     def _begin(self) -> None:
         """Handle signals, and note the state of the process to which it returns after each job."""
         self._interrupts.install()
+        call_starts(self.app.hooks)
         self._stack = offer_stack()
         if self.shares_process:
             self._interrupts.survive_others()
         self._state = ProcessState(cancel_watchdog=self.cancel_watchdog)
+
+    def _exit(self, code: int) -> NoReturn:
+        """End this process once spans and errors that wait for an exporter have been sent."""
+        if self.app.watchers:
+            flush(self.app.watchers)
+        exit_now(code)
 
     def _say_hello(self) -> None:
         """Ask for jobs: whatever could fail at the start of this process has not failed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -52,6 +52,8 @@ class JobExecution:
             as SystemExit; the child cancels the body for it.
         is_disturbed: another body has tried to cancel this async one, or a task of it.
         is_spent: an async body has used up its CPU limit.
+        span_trace: see :class:`hammerflow.telemetry.watchers.WatchedRun`; likewise ``parents`` and
+            ``error``, which only watchers ask for.
     """
 
     app: Hammerflow
@@ -71,6 +73,9 @@ class JobExecution:
     stray_error: BaseException | None = None
     is_disturbed: bool = False
     is_spent: bool = False
+    span_trace: str | None = None
+    parents: Sequence[str] = ()
+    error: BaseException | None = None
     _context: JobContext | None = None
 
     @property

@@ -50,6 +50,13 @@ from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.hooks import call_ended, call_hooks
 from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import Interrupts
+from hammerflow.worker.child.watching import (
+    begin_watches,
+    end_watches,
+    has_parents,
+    read_parents,
+    trace_for_dependents,
+)
 from hammerflow.worker.failures import failure_of, no_attempt_left
 from hammerflow.worker.logs import JOB_THREADS
 from hammerflow.worker.run_options import RunOptions, refuse_elsewhere, run_options_of
@@ -96,6 +103,7 @@ class Executor:
     def __post_init__(self) -> None:
         self._pid = os.getpid()
         self._hooks = self.app.hooks if self.app.hooks.known else None
+        self._watchers = self.app.watchers
         self._context = copy_context()
         has_decimals = any(var.name == "decimal_context" for var in self._context)
         self._decimals = decimal.getcontext() if has_decimals else None
@@ -125,11 +133,19 @@ class Executor:
         execution = self._prepare(job, self.worker_id)
         if not isinstance(execution, JobExecution):
             return execution
-        outcome = self._run(execution)
+        outcome = self._run_watched(execution) if self._watchers else self._run(execution)
         if self._hooks is not None:
             self.exit_if_forked()
             call_ended(self._hooks, execution, outcome)
         return outcome
+
+    def _run_watched(self, execution: JobExecution) -> Outcome:
+        if has_parents(execution):
+            execution.parents = read_parents(execution)
+        begun = begin_watches(self._watchers, execution)
+        outcome = self._run(execution)
+        self.exit_if_forked()
+        return end_watches(begun, execution, outcome)
 
     def _run(self, execution: JobExecution) -> Outcome:
         try:
@@ -143,6 +159,8 @@ class Executor:
             return self._complete(execution, self._perform(execution))
         except BaseException as error:  # noqa: BLE001 - a border: a body may raise anything
             self.interrupts.disarm()
+            if self._watchers:
+                execution.error = error
             return outcome_of(error, execution)
         finally:
             JOB_THREADS.end()
@@ -167,10 +185,19 @@ class Executor:
             return execution
         RUNNING.set(execution)
         started(execution)
-        outcome = await self._run_async(execution)
+        if self._watchers:
+            outcome = await self._run_watched_async(execution)
+        else:
+            outcome = await self._run_async(execution)
         if self._hooks is not None:
             call_ended(self._hooks, execution, outcome)
         return outcome
+
+    async def _run_watched_async(self, execution: JobExecution) -> Outcome:
+        if has_parents(execution):
+            execution.parents = await self._in_thread(read_parents, execution)
+        begun = begin_watches(self._watchers, execution)
+        return end_watches(begun, execution, await self._run_async(execution))
 
     async def _run_async(self, execution: JobExecution) -> Outcome:
         try:
@@ -186,6 +213,8 @@ class Executor:
                 return await self._in_thread(self._complete_or_fail, execution, value)
             return self._complete(execution, value)
         except BaseException as error:  # noqa: BLE001 - a border, as above
+            if self._watchers:
+                execution.error = error
             return outcome_of(error, execution)
         finally:
             execution.close()
@@ -339,7 +368,8 @@ class Executor:
         if execution.spawn_buffer is not None:
             execution.spawn_buffer.add_fan_in()
             spawned = execution.spawn_buffer.spawned()
-        return Completed(result, spawned, options.result_ttl)
+        trace = None if execution.span_trace is None else trace_for_dependents(execution)
+        return Completed(result, spawned, options.result_ttl, trace)
 
     def _encode(self, value: Any, serializer: str | None) -> bytes:
         if value is not None:

@@ -10,9 +10,18 @@ from hammerflow.jobs.outcome import Completed, Failed, Failure, Outcome, Retryin
 from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.failures import failure_of
 
-__all__ = ["call_ended", "call_hooks"]
+__all__ = ["call_ended", "call_hooks", "call_starts"]
 
 log = logging.getLogger("hammerflow.child")
+
+
+def call_starts(hooks: JobHooks) -> None:
+    """Call the hooks for the start of this child."""
+    for hook in hooks.child_starts:
+        try:
+            hook()
+        except BaseException as raised:  # noqa: BLE001 - a border: a hook may raise anything
+            log.error("a child_started hook failed\n%s", failure_of(raised).traceback)
 
 
 def call_ended(hooks: JobHooks, execution: JobExecution, outcome: Outcome) -> None:

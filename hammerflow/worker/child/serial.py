@@ -45,6 +45,7 @@ class SerialChild(Child):
                 self._executor.worker_id = worker_id
                 self._executor.queues.update(queues)
                 self._run_chunk(generation, jobs)
+        self._exit(0)
 
     def _run_chunk(self, generation: int, rows: list[list[Any]]) -> None:
         last = len(rows) - 1
@@ -93,4 +94,4 @@ class SerialChild(Child):
     def _quit_if_used_up(self) -> None:
         if reason := self._quit_reason():
             self._send(self._take_times() + pack([QUIT, reason]))
-            exit_now(0)
+            self._exit(0)

@@ -162,6 +162,13 @@ SELECT d.id
 ORDER BY d.id
 LIMIT :n::bigint
 
+-- name: dependencies_traces
+SELECT trace
+FROM {jobs}
+WHERE trace IS NOT NULL
+  AND id IN (:ids*uuid)
+ORDER BY id
+
 -- Not by a join: SQLite would read the states of all jobs.
 -- name: dependencies_states
 SELECT (SELECT s.state FROM {job_states} s WHERE s.id = d.id), count(*)

@@ -19,6 +19,11 @@ UPDATE {jobs}
 SET flags = flags | :flag::smallint
 WHERE id IN (:ids*uuid)
 
+-- name: job_set_trace
+UPDATE {jobs}
+SET trace = :trace::text
+WHERE id = :id::uuid
+
 -- Leaves HAS_EDGES, LIMITED and FREED_AT_START.
 -- name: job_clear
 UPDATE {jobs}

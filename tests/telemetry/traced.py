@@ -1,0 +1,62 @@
+"""An app whose children export spans to an OTLP endpoint, and errors to Sentry."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from hammerflow import Hammerflow, Retry
+from hammerflow.canvas.signature import Signature
+
+app = Hammerflow("traced")
+log = logging.getLogger(__name__)
+
+
+@app.hooks.child_started
+def export() -> None:
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    exporter = OTLPSpanExporter(os.environ["TRACED_ENDPOINT"])
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=60_000))
+    trace.set_tracer_provider(provider)
+
+
+def inner(name: str) -> None:
+    """A span of the user's own."""
+    from opentelemetry import trace
+
+    with trace.get_tracer("traced").start_as_current_span(name):
+        log.warning("inside %s", name)
+
+
+@app.task
+def plain(number: int = 0) -> int:
+    inner("inside plain")
+    return number
+
+
+@app.task
+async def coroutine() -> None:
+    inner("inside coroutine")
+
+
+@app.task(max_attempts=2)
+def again() -> None:
+    raise Retry("once more", after=0)
+
+
+@app.task
+def total(numbers: Any) -> int:
+    return sum(numbers)
+
+
+@app.spawner(then=total.s())
+def spawner() -> Iterator[Signature[int]]:
+    yield plain.s(1)
+    yield plain.s(2)
