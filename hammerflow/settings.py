@@ -177,6 +177,11 @@ SETTINGS = OptionTable((
         "Whether calls and runs of jobs are spans of OpenTelemetry; needs the extra opentelemetry.",
     ),
     Option(
+        "alerts", FLAG, "False",
+        "Whether workers evaluate the alert rules even if nobody is told: without it they do so "
+        "only where a target is named or a sink wants events of alerts.",
+    ),
+    Option(
         "event_retention", _SECONDS, "259200",
         "How long the log keeps an event that all sinks have got; one that a sink has not got yet "
         "is kept for a week at least.",
@@ -250,6 +255,7 @@ class Settings:
     archive_ttl: float | None = None
     statistics: bool = True
     tracing: bool = False
+    alerts: bool = False
     event_retention: float = 3 * _DAY
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0

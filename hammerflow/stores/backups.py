@@ -18,9 +18,11 @@ from hammerflow.text import counted
 
 __all__ = ["BACKED_UP", "Backups", "Created", "Restored"]
 
-#: The view, the version of the schema, and what living processes say of themselves.
+#: The view, the version of the schema, what living processes say of themselves, and the alerts of
+#: this database.
 _LEFT_OUT = (
     "job_states", "migrations", "workers", "worker_tasks", "worker_requests", "clients",
+    "alerting", "alerts", "alert_messages", "worker_losses",
 )  # fmt: skip
 #: The tables of a backup.
 BACKED_UP = tuple(table for table in TABLES if table not in _LEFT_OUT)
@@ -160,6 +162,7 @@ class Backups:
             with self._database.transaction() as tx:
                 rows = self._replace(tx, file)
                 tx.run("sinks_hold", by=by, reason=reason)
+                tx.run("alert_targets_hold", by=by)
         except BaseException:
             if not was_paused:
                 pauses.resume(PauseKind.APP)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
+from hammerflow.stores.alerts import Alerts
 from hammerflow.stores.archive import Archive
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
 from hammerflow.stores.cancellations import Cancellations
@@ -76,6 +77,7 @@ class Store:
         self.archive = Archive(database, self.names)
         self.statistics = Statistics(database, self.names)
         self.dead_letters = DeadLetters(database, self.names)
+        self.alerts = Alerts(database, self.names.outbox)
 
     @cached_property
     def schedules(self) -> Schedules:

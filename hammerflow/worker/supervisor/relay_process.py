@@ -21,6 +21,7 @@ from hammerflow.worker.loading import project_folder
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.processes import keep_from_reaping
+from hammerflow.worker.supervisor.alerts import WorkerAlerts
 from hammerflow.worker.supervisor.fork_server_client import Greeting
 
 __all__ = ["RelayProcess", "WorkerRelay"]
@@ -119,7 +120,7 @@ class RelayProcess:
 
 
 class WorkerRelay:
-    """The relay of a worker with the thread that watches it."""
+    """What tells others what happens: the relay with the thread that watches it, and alerts."""
 
     def __init__(
         self, store: Store, options: WorkerOptions, greeting: Greeting, status: DatabaseStatus
@@ -128,12 +129,14 @@ class WorkerRelay:
             store, settings=greeting.settings, options=options, definitions=greeting.sinks
         )
         self._runner = ServiceRunner("relay", [self._process], status)
+        self._alerts = WorkerAlerts(store, greeting.settings, status)
 
     def start(self) -> None:
         """Declare the sinks of the code, and start the thread."""
         with contextlib.suppress(StoreUnavailable):  # it tries again
             self._process.declare()
         self._runner.start()
+        self._alerts.start()
 
     def follow(self, greeting: Greeting) -> None:
         """The code may declare other sinks now."""
@@ -145,4 +148,5 @@ class WorkerRelay:
     def stop(self) -> None:
         """End both."""
         self._runner.stop(timeout=1.0)
+        self._alerts.stop()
         self._process.stop()

@@ -103,7 +103,15 @@ UPDATE {relay} SET id = id WHERE 1 = 0;
 UPDATE {sinks} SET name = name WHERE 1 = 0;
 {use:sink_errors};
 {use:metrics};
-UPDATE {metrics} SET id = id WHERE 1 = 0
+UPDATE {metrics} SET id = id WHERE 1 = 0;
+{use:alerting};
+UPDATE {alerting} SET id = id WHERE 1 = 0;
+{use:alert_settings};
+UPDATE {alert_settings} SET name = name WHERE 1 = 0;
+{use:alerts};
+{use:alert_messages};
+UPDATE {alert_messages} SET id = id WHERE 1 = 0;
+{use:worker_losses}
 
 -- What `maintenance check` asks, in one snapshot, and what mends it. A mend asks again, so that nothing
 -- is changed that has come right meanwhile. Each check gives (id, a note or NULL). The names behind @

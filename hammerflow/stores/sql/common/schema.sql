@@ -7,6 +7,11 @@ INSERT INTO {migrations} (version, name, applied_at) VALUES (:version::integer, 
 -- Views before tables, and what refers before what is referred to.
 -- name: drop_tables
 DROP VIEW IF EXISTS {job_states};
+DROP TABLE IF EXISTS {worker_losses};
+DROP TABLE IF EXISTS {alert_messages};
+DROP TABLE IF EXISTS {alerts};
+DROP TABLE IF EXISTS {alert_settings};
+DROP TABLE IF EXISTS {alerting};
 DROP TABLE IF EXISTS {sink_errors};
 DROP TABLE IF EXISTS {sinks};
 DROP TABLE IF EXISTS {relay};
@@ -75,3 +80,9 @@ DELETE FROM {pauses} WHERE kind <> 0
 UPDATE {sinks}
 SET state = 'paused', changed_by = :by::text, reason = :reason::text, holder = NULL, term = term + 1
 WHERE state = 'running'
+
+-- Nor may it alert; until = 0 marks a target that is paused.
+-- name: alert_targets_hold
+UPDATE {alert_settings}
+SET until = 0, changed_by = :by::text
+WHERE part = 'target'

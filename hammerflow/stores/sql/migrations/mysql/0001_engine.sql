@@ -134,5 +134,17 @@ CREATE TABLE IF NOT EXISTS {sinks} (
 CREATE TABLE IF NOT EXISTS {sink_errors} (
   sink VARCHAR(255) NOT NULL, position BIGINT NOT NULL, at DOUBLE NOT NULL, kind INTEGER NOT NULL, id BINARY(16) NOT NULL,
   error LONGTEXT NOT NULL, body LONGTEXT NOT NULL, PRIMARY KEY (sink, position)) {table};
+-- Alerts: one row says which process evaluates them.
+CREATE TABLE IF NOT EXISTS {alerting} (id SMALLINT PRIMARY KEY, holder BIGINT, until DOUBLE NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {alert_settings} (
+  part VARCHAR(16) NOT NULL, name VARCHAR(255) NOT NULL, kind VARCHAR(255) NOT NULL, config LONGTEXT NOT NULL, app VARCHAR(255) NOT NULL, changed_by LONGTEXT,
+  changed_at DOUBLE NOT NULL, until DOUBLE, sent_at DOUBLE, error LONGTEXT, PRIMARY KEY (part, name)) {table};
+CREATE TABLE IF NOT EXISTS {alerts} (
+  rule VARCHAR(255) NOT NULL, subject VARCHAR(255) NOT NULL, state VARCHAR(16) NOT NULL, since DOUBLE NOT NULL, severity VARCHAR(16) NOT NULL,
+  value DOUBLE NOT NULL, says LONGTEXT NOT NULL, below_since DOUBLE, told VARCHAR(16) NOT NULL, told_at DOUBLE, PRIMARY KEY (rule, subject)) {table};
+CREATE TABLE IF NOT EXISTS {alert_messages} (
+  id BIGINT PRIMARY KEY, target VARCHAR(255) NOT NULL, created_at DOUBLE NOT NULL, due_at DOUBLE NOT NULL, tries INTEGER NOT NULL,
+  error LONGTEXT, body LONGTEXT NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {worker_losses} (worker_id BIGINT PRIMARY KEY, host LONGTEXT NOT NULL, pid INTEGER NOT NULL, lost_at DOUBLE NOT NULL) {table};
 INSERT IGNORE INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
 CREATE OR REPLACE VIEW {job_states} AS {view};

@@ -153,5 +153,17 @@ CREATE TABLE {sinks} (
 CREATE TABLE {sink_errors} (
   sink text NOT NULL, position bigint NOT NULL, at float8 NOT NULL, kind integer NOT NULL, id uuid NOT NULL,
   error text NOT NULL, body text NOT NULL, PRIMARY KEY (sink, position));
+-- Alerts: one row says which process evaluates them.
+CREATE TABLE {alerting} (id smallint PRIMARY KEY, holder bigint, until float8 NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE {alert_settings} (
+  part text NOT NULL, name text NOT NULL, kind text NOT NULL, config text NOT NULL, app text NOT NULL, changed_by text,
+  changed_at float8 NOT NULL, until float8, sent_at float8, error text, PRIMARY KEY (part, name));
+CREATE TABLE {alerts} (
+  rule text NOT NULL, subject text NOT NULL, state text NOT NULL, since float8 NOT NULL, severity text NOT NULL,
+  value float8 NOT NULL, says text NOT NULL, below_since float8, told text NOT NULL, told_at float8, PRIMARY KEY (rule, subject));
+CREATE TABLE {alert_messages} (
+  id bigint PRIMARY KEY, target text NOT NULL, created_at float8 NOT NULL, due_at float8 NOT NULL, tries integer NOT NULL,
+  error text, body text NOT NULL);
+CREATE TABLE {worker_losses} (worker_id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL, lost_at float8 NOT NULL);
 INSERT INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
 CREATE VIEW {job_states} AS {view};

@@ -139,5 +139,17 @@ CREATE TABLE IF NOT EXISTS {sinks} (
 CREATE TABLE IF NOT EXISTS {sink_errors} (
   sink TEXT NOT NULL, position INTEGER NOT NULL, at REAL NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,
   error TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (sink, position)) WITHOUT ROWID;
+-- Alerts: one row says which process evaluates them.
+CREATE TABLE IF NOT EXISTS {alerting} (id INTEGER PRIMARY KEY, holder INTEGER, until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS {alert_settings} (
+  part TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, config TEXT NOT NULL, app TEXT NOT NULL, changed_by TEXT,
+  changed_at REAL NOT NULL, until REAL, sent_at REAL, error TEXT, PRIMARY KEY (part, name));
+CREATE TABLE IF NOT EXISTS {alerts} (
+  rule TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL, since REAL NOT NULL, severity TEXT NOT NULL,
+  value REAL NOT NULL, says TEXT NOT NULL, below_since REAL, told TEXT NOT NULL, told_at REAL, PRIMARY KEY (rule, subject));
+CREATE TABLE IF NOT EXISTS {alert_messages} (
+  id INTEGER PRIMARY KEY, target TEXT NOT NULL, created_at REAL NOT NULL, due_at REAL NOT NULL, tries INTEGER NOT NULL,
+  error TEXT, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS {worker_losses} (worker_id INTEGER PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, lost_at REAL NOT NULL);
 INSERT OR IGNORE INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
 CREATE VIEW IF NOT EXISTS {job_states} AS {view};

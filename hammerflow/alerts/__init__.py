@@ -1,0 +1,1 @@
+"""Alerts: the rules, when one fires and resolves, and who is told."""

@@ -1,0 +1,100 @@
+"""Alerter: evaluates the rules of alerts, in turns with the other workers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+
+from hammerflow.alerts.rules import Measure
+from hammerflow.alerts.states import Alert, Change, Turn, advance
+from hammerflow.events.kinds import EventKind
+from hammerflow.ids import worker_number
+from hammerflow.stores.alert_measures import AlertMeasures
+from hammerflow.stores.alerts import AlertSettings
+from hammerflow.stores.store import Store
+
+__all__ = ["Alerter"]
+
+#: Seconds between two evaluations, and until the turn of a process that evaluates no more passes to
+#: another; and between two questions whether anybody is to be told of alerts.
+_EVERY, _HOLD, _ASK = 15.0, 40.0, 60.0
+_CLEAN = 240  # evaluations between two removals of what is old
+
+
+@dataclass(eq=False)
+class Alerter:
+    """One process at a time evaluates, and keeps the turn as long as it does.
+
+    Nothing is evaluated where nobody wants to know: no target was named, no sink wants events of
+    alerts, and the setting ``alerts`` is off.
+
+    Attributes:
+        on_active: called when somebody wants to know, each time.
+        on_messages: called when there are messages to be sent.
+    """
+
+    store: Store
+    measures: AlertMeasures
+    _: KW_ONLY
+    is_on: bool  # the setting
+    on_active: Callable[[], None] = lambda: None
+    on_messages: Callable[[], None] = lambda: None
+    _holder: int = field(init=False, default_factory=worker_number)
+    _is_ours: bool = field(init=False, default=False)
+    _count: int = field(init=False, default=0)
+
+    def tick(self, now: float) -> float:
+        """Evaluate, if somebody wants to know and it is our turn."""
+        settings = self.store.alerts.settings()
+        if not self._is_wanted(settings):
+            self.leave()
+            return _ASK + random.uniform(0.0, 1.0)
+        self.on_active()
+        self._is_ours = self.store.alerts.take_turn(self._holder, _HOLD)
+        if self._is_ours:
+            self.evaluate(settings)
+        return _EVERY + (0.0 if self._is_ours else random.uniform(0.0, 1.0))
+
+    def evaluate(self, settings: AlertSettings) -> Turn | None:
+        """Evaluate once, as the one whose turn it is; None if another one has it by now."""
+        found = self.measures.read(settings.rules)
+
+        def tell(turn: Turn) -> Mapping[str, Sequence[Change]]:
+            return {
+                name: turn.messages
+                for name, target in settings.targets.items()
+                if turn.messages and not target.is_paused
+            }
+
+        decide = partial(_decide, settings, found)
+        turn = self.store.alerts.apply(self._holder, decide, tell)
+        if turn is not None and turn.messages:
+            self.on_messages()
+        self._count += 1
+        if self._count % _CLEAN == 1:
+            self.store.alerts.clean()
+        return turn
+
+    def leave(self) -> None:
+        """Let another process evaluate at once."""
+        if self._is_ours:
+            self._is_ours = False
+            self.store.alerts.give_turn(self._holder)
+
+    def _is_wanted(self, settings: AlertSettings) -> bool:
+        outbox = self.store.names.outbox
+        return (
+            self.is_on
+            or any(not target.is_paused for target in settings.targets.values())
+            or outbox.wants(EventKind.ALERT_FIRED)
+            or outbox.wants(EventKind.ALERT_RESOLVED)
+        )
+
+
+def _decide(
+    settings: AlertSettings, found: Mapping[str, Sequence[Measure]],
+    alerts: Mapping[tuple[str, str], Alert], now: float,
+) -> Turn:  # fmt: skip
+    return advance(settings.rules, found, alerts, settings.muted, now)

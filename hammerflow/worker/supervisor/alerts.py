@@ -1,0 +1,34 @@
+"""WorkerAlerts: the alerts of a worker: its turn to evaluate them."""
+
+from __future__ import annotations
+
+import contextlib
+
+from hammerflow.errors import StoreUnavailable
+from hammerflow.services.alerter import Alerter
+from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.services.runner import ServiceRunner
+from hammerflow.settings import Settings
+from hammerflow.stores.alert_measures import AlertMeasures
+from hammerflow.stores.store import Store
+
+__all__ = ["WorkerAlerts"]
+
+
+class WorkerAlerts:
+    """Evaluates in a thread of its own, as it reads much."""
+
+    def __init__(self, store: Store, settings: Settings, status: DatabaseStatus) -> None:
+        measures = AlertMeasures(store, lease=settings.lease, statistics=settings.statistics)
+        self._alerter = Alerter(store, measures, is_on=settings.alerts)
+        self._runner = ServiceRunner("alerts", [self._alerter], status)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._runner.start()
+
+    def stop(self) -> None:
+        """End it, and let another worker evaluate at once."""
+        self._runner.stop(timeout=1.0)
+        with contextlib.suppress(StoreUnavailable):
+            self._alerter.leave()
