@@ -44,6 +44,7 @@ COMMANDS = {
     "sink": "List, add, pause, rewind, test and remove sinks, which get the events.",
     "relay": "Deliver events to the sinks until SIGTERM or Ctrl-C.",
     "alert": "List alerts, set their rules, mute them, and say who is told.",
+    "web": "Serve the REST API on this machine until Ctrl-C.",
     "spawn": "List, count and draw what jobs have spawned.",
     "batch": "Create, list, show, retry, cancel and export batches.",
     "workflow": "Create, list, show, draw and control workflows.",

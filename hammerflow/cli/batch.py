@@ -11,6 +11,7 @@ import click
 
 from hammerflow.admin.ids import find_workflow, page_mark
 from hammerflow.admin.page import Page
+from hammerflow.admin.workflows import stats_json, workflow_json
 from hammerflow.cli import options, workflow_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
@@ -117,8 +118,8 @@ def show(session: Session, batch_id: str) -> None:
     if len(found) > _ERRORS:
         lines.append(f"and more: hammerflow batch export {result.id}")
     session.show_facts(
-        workflow_view.workflow_json(row)
-        | {"stats": workflow_view.stats_json(stats), "per_second": rate, "errors": errors}
+        workflow_json(row)
+        | {"stats": stats_json(stats), "per_second": rate, "errors": errors}
         | {"limit": limit and limit.to_plain()},
         workflow_view.workflow_facts(row, stats)
         | {"limit": limit and str(limit), "per second": None if rate is None else f"{rate:.3g}"}

@@ -8,12 +8,13 @@ from functools import partial
 import click
 
 from hammerflow.admin.queues import blocked, figures_of, health_of
+from hammerflow.admin.statistics import summaries
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, flag, last_hours, shared, text_option
 from hammerflow.cli.queue_view import QUEUES, STATS, count_text
 from hammerflow.cli.session import Session
-from hammerflow.cli.statistics_view import NO_JOBS, summaries, summary_view
+from hammerflow.cli.statistics_view import NO_JOBS, summary_view
 from hammerflow.ids import name_id
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs

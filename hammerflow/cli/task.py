@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.statistics import summaries
 from hammerflow.cli.known_names import check_task, warn_of_queue
 from hammerflow.cli.options import argument, flag, last_hours, only_queue, shared, text_option
 from hammerflow.cli.output import TableView
 from hammerflow.cli.pause_view import paused_text
 from hammerflow.cli.session import Session
-from hammerflow.cli.statistics_view import NO_JOBS, summaries, summary_view
+from hammerflow.cli.statistics_view import NO_JOBS, summary_view
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs
 from hammerflow.results.pauses import resume as resume_jobs

@@ -10,12 +10,13 @@ import click
 from click.core import ParameterSource
 
 from hammerflow.admin.ids import find_worker, get_job
+from hammerflow.admin.workers import worker_json
 from hammerflow.cli.asking import WAIT_HELP, ask_worker
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, flag, job_argument, of_table, seconds_option, shared
 from hammerflow.cli.session import Session
 from hammerflow.cli.worker_pool import pool
-from hammerflow.cli.worker_view import CHILDREN, WORKERS, worker_facts, worker_json
+from hammerflow.cli.worker_view import CHILDREN, WORKERS, worker_facts
 from hammerflow.early_signals import release_signals
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
+from hammerflow.admin.workers import Worker, children_of, size_of, worker_json
 from hammerflow.cli.output import TableView
 from hammerflow.durations import age
 from hammerflow.text import counted
 
-__all__ = ["CHILDREN", "WORKERS", "worker_facts", "worker_json"]
-
-Worker = Mapping[str, Any]
-
-
-def worker_json(worker: Worker) -> dict[str, Any]:
-    """A worker for programs; its children as of its last heartbeat, with when each job began."""
-    info, state = worker["info"], worker["state"]
-    return {
-        "id": worker["id"], "host": worker["host"], "pid": worker["pid"],
-        "started_at": worker["started_at"], "beat_at": worker["beat_at"],
-        "silent_for": worker["silent_for"], "app": info.get("app"), "version": info.get("version"),
-        "queues": None if info.get("is_open", True) else info.get("queues"),
-        "task_count": info.get("tasks"), "draining": state.get("draining"),
-        "waiting": state.get("waiting"), **_size(info),
-        "children": [*map(_child_json(worker), _children(worker))],
-    }  # fmt: skip
+__all__ = ["CHILDREN", "WORKERS", "worker_facts"]
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
@@ -48,31 +32,8 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     }
 
 
-def _child_json(worker: Worker) -> Any:
-    def as_json(child: Mapping[str, Any]) -> dict[str, Any]:
-        beat_at = worker["beat_at"]
-        jobs = [
-            {**job, "started_at": beat_at and beat_at - timedelta(seconds=job["seconds"])}
-            for job in child["jobs"]
-        ]
-        return {**child, "jobs": jobs}
-
-    return as_json
-
-
-def _children(worker: Worker) -> Sequence[Mapping[str, Any]]:
-    return worker["state"].get("children") or ()
-
-
-def _size(info: Mapping[str, Any]) -> dict[str, Any]:
-    """How many children of a kind a worker should have, and its range."""
-    least, _, most = str(info.get("child_range") or "").partition(":")
-    limits = (int(least), int(most or least)) if least else (None, None)
-    return {"size": info.get("children"), "least": limits[0], "most": limits[1]}
-
-
 def _size_text(info: Mapping[str, Any]) -> str:
-    size, least, most = _size(info).values()
+    size, least, most = size_of(info).values()
     return "" if size is None else str(size) if least == most else f"{size} of {least}:{most}"
 
 
@@ -81,7 +42,7 @@ def _queues_text(info: Mapping[str, Any]) -> str:
 
 
 def _worker_row(worker: Worker) -> Sequence[Any]:
-    children, info = _children(worker), worker["info"]
+    children, info = children_of(worker), worker["info"]
     busy = sum(bool(child["running"]) for child in children)
     memory = sum(child["memory"] or 0 for child in children)
     jobs = sum(child["running"] for child in children)

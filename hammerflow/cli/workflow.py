@@ -11,6 +11,7 @@ import click
 from hammerflow.admin.ids import find_job, find_workflow, page_mark
 from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
+from hammerflow.admin.workflows import first_members, stats_json, workflow_json
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.paging import show_listing, tell_cut
@@ -72,17 +73,18 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
     with session.backend() as backend:
         result = WorkflowResult(find_workflow(backend.store, workflow_id), backend)
         row, stats = result.row(), result.stats()
-        members = workflow_view.first_members(result.members(), limit)
+        members = first_members(result.members(), limit)
         failed = [member.id for member in members.named if member.state == "failed"]
         notes = error_notes(backend.store, failed)
         found = result.errors()
         errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
-    counts, lines = workflow_view.stats_json(stats), map(": ".join, errors.items())
+    rows = workflow_view.member_rows(members, notes) if members.named else ()
+    counts, lines = stats_json(stats), map(": ".join, errors.items())
     more = {"stats": counts, **members.as_json(), "errors": errors}
     session.show_facts(
-        workflow_view.workflow_json(row) | more,
+        workflow_json(row) | more,
         workflow_view.workflow_facts(row, stats) | {"errors": "\n".join(lines)},
-        (workflow_view.MEMBER_HEADS, members.rows(notes) if members.named else ()),
+        (workflow_view.MEMBER_HEADS, rows),
     )
     if len(found) > _ERRORS:
         tell_cut(session, f"{len(found) - _ERRORS} more jobs have errors that are not shown")
@@ -289,7 +291,7 @@ def _update(
     line = f"{row.name}  {now}{reason}: {workflow_view.progress_text(stats)}"
     if line != before and session.as_json:
         found = {"id": result.id, "status": now, "reason": row.reason}
-        counts = workflow_view.stats_json(stats)
+        counts = stats_json(stats)
         output.show_json(found | {"stats": counts}, is_line=is_watched)
     elif line != before:
         if is_watched and output.is_terminal():

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
+from hammerflow.admin.workflows import WorkflowMembers, workflow_json
 from hammerflow.cli.output import TableView
 from hammerflow.durations import age
 from hammerflow.results.workflow import WorkflowStats
-from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
+from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import counts_text, one_line
 
-__all__ = [
-    "MEMBER_HEADS", "WORKFLOWS", "WorkflowMembers", "first_members", "progress_text",
-    "stats_json", "workflow_facts", "workflow_json",
-]  # fmt: skip
+__all__ = ["MEMBER_HEADS", "WORKFLOWS", "member_rows", "progress_text", "workflow_facts"]
 
 MEMBER_HEADS = ("name", "id", "task", "state", "note")
-_MEMBER_FIELDS = ("id", "name", "task", "state", "reason", "position")
-#: States whose members are named first.
-_WRONG = ("failed", "cancelled", "parked", "missing")
 _NOTES: Mapping[str | None, str] = {"missing": "its rows were deleted by hand"}
-_OPTIONS = ("description", "trace_id", "correlation_id", "metadata")
 
 
 def _workflow_row(row: WorkflowRow) -> Sequence[Any]:
@@ -59,19 +52,6 @@ def workflow_facts(row: WorkflowRow, stats: WorkflowStats) -> dict[str, Any]:
     }
 
 
-def workflow_json(row: WorkflowRow) -> dict[str, Any]:
-    """A workflow's fields."""
-    fields = asdict(row)
-    options = fields.pop("options")
-    return {
-        **fields,
-        "status": fields.pop("state").status,
-        "failure_policy": fields.pop("policy"),
-        "health_check_interval": fields.pop("check_every"),
-        **{name: options.get(name) for name in _OPTIONS},
-    }
-
-
 WORKFLOWS = TableView(("id", "status", "kind", "name", "age", "note"), _workflow_row, workflow_json)
 
 
@@ -83,56 +63,22 @@ def progress_text(stats: WorkflowStats) -> str:
     return f"{ended} of {stats.total} ended ({stats.completion_percentage:.0f}%){text}"
 
 
-def stats_json(stats: WorkflowStats) -> dict[str, Any]:
-    """Counts and percentage."""
-    return asdict(stats) | {"completion_percentage": round(stats.completion_percentage, 2)}
+def member_rows(members: WorkflowMembers, errors: Mapping[bytes, str]) -> list[Sequence[Any]]:
+    """(name, id, task, state, note) of each, and a line for the others.
 
-
-class WorkflowMembers(NamedTuple):
-    """Some members of a workflow, in the order of their ids, and the states of all others."""
-
-    named: Sequence[WorkflowMember]
-    rest: Mapping[str, int]
-
-    def rows(self, errors: Mapping[bytes, str]) -> list[Sequence[Any]]:
-        """(name, id, task, state, note) of each, and a line for the others.
-
-        Args:
-            errors: the notes of failed jobs.
-        """
-        rows: list[Sequence[Any]] = [
-            (
-                m.name,
-                m.id,
-                m.task or ("(deleted)" if m.state == "missing" else "(a workflow)"),
-                m.state,
-                one_line(m.reason or errors.get(m.id) or _NOTES.get(m.state)),
-            )
-            for m in self.named
-        ]
-        if more := sum(self.rest.values()):
-            rows.append(("", f"... {more} more", "", "", counts_text(self.rest)))
-        return rows
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as JSON."""
-        nodes = [{name: getattr(m, name) for name in _MEMBER_FIELDS} for m in self.named]
-        return {"nodes": nodes, "more": self.rest}
-
-
-def first_members(members: Iterable[WorkflowMember], limit: int) -> WorkflowMembers:
-    """Name ``limit`` members, those that went wrong before all others, and count the rest.
-
-    ``members`` is read once, page by page, so that a workflow of a million jobs fits.
+    Args:
+        errors: the notes of failed jobs.
     """
-    wrong: list[WorkflowMember] = []
-    others: list[WorkflowMember] = []
-    states: Counter[str] = Counter()
-    for member in members:
-        states[member.state or "workflow"] += 1
-        chosen = wrong if member.state in _WRONG else others
-        if len(chosen) < limit:
-            chosen.append(member)
-    named = [*wrong, *others][:limit]
-    states.subtract(member.state or "workflow" for member in named)
-    return WorkflowMembers(sorted(named, key=lambda member: member.id), dict(+states))
+    rows: list[Sequence[Any]] = [
+        (
+            m.name,
+            m.id,
+            m.task or ("(deleted)" if m.state == "missing" else "(a workflow)"),
+            m.state,
+            one_line(m.reason or errors.get(m.id) or _NOTES.get(m.state)),
+        )
+        for m in members.named
+    ]
+    if more := sum(members.rest.values()):
+        rows.append(("", f"... {more} more", "", "", counts_text(members.rest)))
+    return rows

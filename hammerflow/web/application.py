@@ -1,0 +1,197 @@
+"""Application: the ASGI app that serves the table of routes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import anyio
+import msgspec
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+
+from hammerflow import __version__
+from hammerflow.web.access import Principal
+from hammerflow.web.backend import Backend
+from hammerflow.web.openapi import describe
+from hammerflow.web.problems import RequestRefused, problem_of, problem_response
+from hammerflow.web.routes import ROUTES
+from hammerflow.web.routing import ApiCall, Route, Text
+
+__all__ = ["Authorize", "create_application"]
+
+log = logging.getLogger("hammerflow.web")
+#: Says who asks, or None if it lets nobody in; it may raise :class:`RequestRefused`.
+Authorize: TypeAlias = Callable[[Request], Awaitable[Principal | None]]
+_LARGEST_BODY = 4 << 20  # bytes
+_SLOWEST_BODY = 30.0  # seconds
+_THREADS = 8  # handlers that run at a time, each with a connection of its own at most
+_JSON = "application/json"
+#: What browsers are told of every answer: nothing is kept, framed or taken for something else.
+_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+}
+
+
+def create_application(
+    backend: Backend, *, authorize: Authorize, title: str, more: Sequence[StarletteRoute] = ()
+) -> Starlette:
+    """The ASGI app.
+
+    Args:
+        authorize: asked of every request.
+        title: what the API's description is headed with.
+        more: routes besides, as those of a log-in.
+    """
+    limiter = anyio.CapacityLimiter(_THREADS)
+    serve = partial(_serve, backend, authorize, limiter)
+    by_path: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, {})[route.method] = route
+    routes = [_endpoint(path, methods, serve) for path, methods in by_path.items()]
+    document = json.dumps(describe(ROUTES, title=title, version=__version__)).encode()
+
+    async def openapi(request: Request) -> Response:
+        return Response(document, media_type=_JSON, headers=_HEADERS)
+
+    routes += [StarletteRoute("/api/openapi.json", openapi), *more]
+    return Starlette(
+        routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _defect}
+    )
+
+
+def _endpoint(
+    path: str, methods: Mapping[str, Route], serve: Callable[[Route, Request], Awaitable[Response]]
+) -> StarletteRoute:
+    """One path for all methods: whoever uses another one is told which there are."""
+    allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"}))
+
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        if method == "OPTIONS":
+            return Response(status_code=204, headers={**_HEADERS, "allow": allowed})
+        route = methods.get(method)
+        if route is None:
+            detail = f"{request.method} is not allowed here: use {allowed}"
+            headers = {**_HEADERS, "allow": allowed}
+            return problem_response(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers)
+        try:
+            return await serve(route, request)
+        except Exception as error:  # a border: what a handler raises becomes an answer
+            refused = problem_of(error)
+            if refused is None:
+                raise
+            return problem_response(refused.status, refused.detail, dict(_HEADERS))
+
+    every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"]
+    return StarletteRoute(path, endpoint, methods=every)
+
+
+async def _serve(
+    backend: Backend, authorize: Authorize, limiter: anyio.CapacityLimiter, route: Route,
+    request: Request,
+) -> Response:  # fmt: skip
+    who = await authorize(request)
+    if who is None:
+        raise RequestRefused(
+            HTTPStatus.UNAUTHORIZED, "log in, or send a token: Authorization: Bearer ..."
+        )
+    if who.role < route.role:
+        raise RequestRefused(
+            HTTPStatus.FORBIDDEN, f"this needs the role {route.role.label}; {who.name} has "
+            f"{who.role.label}",
+        )  # fmt: skip
+    query = _query(request, route.query)
+    body = None if route.body is None else await _body(request, route.body)
+    call = ApiCall(backend, who, request.path_params, query, body)
+    found = await run_sync(route.handler, call, limiter=limiter)
+    return _answer(request, route, found)
+
+
+def _query(request: Request, wanted: type[msgspec.Struct]) -> Any:
+    """The parameters of the query, checked."""
+    found: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in found:
+            raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is given twice")
+        found[name] = value
+    return _converted(lambda: msgspec.convert(found, wanted, strict=False))
+
+
+async def _body(request: Request, wanted: type[msgspec.Struct]) -> Any:
+    """What was sent, checked; read with bounds, as a client may send slowly or without end."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _JSON:
+        raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {_JSON}")
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(_SLOWEST_BODY):
+            async for part in request.stream():
+                size += len(part)
+                if size > _LARGEST_BODY:
+                    detail = f"send {_LARGEST_BODY:,} bytes or fewer"
+                    raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+                parts.append(part)
+    except TimeoutError:
+        detail = f"send the body within {_SLOWEST_BODY:g} s"
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+    return _converted(lambda: msgspec.json.decode(b"".join(parts), type=wanted))
+
+
+def _converted(convert: Callable[[], Any]) -> Any:
+    try:
+        return convert()
+    except msgspec.ValidationError as error:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefused(
+            HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}"
+        ) from None
+
+
+def _answer(request: Request, route: Route, found: Any) -> Response:
+    if isinstance(found, Text):
+        return Response(found.text, int(route.status), _HEADERS, found.media_type)
+    body = msgspec.json.encode(found)
+    if route.is_change:
+        return Response(body, int(route.status), _HEADERS, _JSON)
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {**_HEADERS, "etag": tag, "cache-control": "private, no-cache"}
+    if tag in _tags(request.headers.get("if-none-match", "")):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, int(route.status), headers, _JSON)
+
+
+def _tags(text: str) -> Sequence[str]:
+    return [tag.strip().removeprefix("W/") for tag in text.split(",")]
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    status, headers = HTTPStatus(404), dict[str, str]()
+    if isinstance(error, HTTPException):
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+    return problem_response(
+        status, f"there is nothing at {request.url.path}", {**_HEADERS, **headers}
+    )
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    log.error("a defect of hammerflow: %s %s", request.method, request.url.path, exc_info=error)
+    detail = "a defect of hammerflow: its log has the traceback"
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, dict(_HEADERS))

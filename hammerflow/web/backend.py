@@ -1,0 +1,41 @@
+"""Backend: what the handlers need of an app, or of a database alone."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from hammerflow.app import Hammerflow
+    from hammerflow.codec.codec import Codec
+    from hammerflow.notifiers import Notifier
+    from hammerflow.results.async_calls import AsyncCalls
+    from hammerflow.stores.store import Store
+
+__all__ = ["Backend"]
+
+
+class Backend(Protocol):
+    """A store, its doorbell and codec: an app is one, and so is what a command has opened."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def notifier(self) -> Notifier: ...
+    @property
+    def codec(self) -> Codec: ...
+    @property
+    def poll(self) -> float: ...
+    @property
+    def lease(self) -> float: ...
+    @property
+    def async_calls(self) -> AsyncCalls: ...
+    @property
+    def open_transaction(self) -> ContextVar[Any]: ...
+
+
+def app_of(backend: Backend) -> Hammerflow | None:
+    """The app behind a backend; None where only a database is known."""
+    from hammerflow.app import Hammerflow
+
+    return backend if isinstance(backend, Hammerflow) else None

@@ -1,0 +1,74 @@
+"""Guard: what is checked of every request before a route sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hammerflow.web.problems import RequestRefused, problem_response
+
+__all__ = ["HostCheck", "check_origin", "host_name"]
+
+#: Set by our own pages and clients; a form of another site cannot send it without asking first.
+_HEADER = "x-hammerflow"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def host_name(authority: str) -> str:
+    """The host of a ``Host`` header, without its port, in lower case."""
+    try:
+        return (urlsplit(f"//{authority}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class HostCheck:
+    """Refuses requests for hosts that this server is not.
+
+    A page of another site can have its own name point here after it was loaded (DNS rebinding); the
+    browser then lets it read the answers, and only the ``Host`` header tells.
+
+    Args:
+        hosts: the names by which this server may be called.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http":
+            given = [value for name, value in scope["headers"] if name == b"host"]
+            host = host_name(given[0].decode("latin-1")) if len(given) == 1 else ""
+            if host not in self._hosts:
+                detail = (
+                    f"this server does not answer for the host {host!r}: "
+                    "name it with --allowed-host if it is meant to"
+                )
+                answer = problem_response(HTTPStatus.MISDIRECTED_REQUEST, detail)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def check_origin(request: Request) -> None:
+    """Refuse a change that a page of another site has sent with this browser's cookie.
+
+    Raises:
+        RequestRefused: the request lacks the header of our own pages, or names another origin.
+    """
+    if request.method in _SAFE:
+        return
+    if request.headers.get(_HEADER) is None:
+        detail = "a change from a browser's session needs the header X-Hammerflow: 1"
+        raise RequestRefused(HTTPStatus.FORBIDDEN, detail)
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+        raise RequestRefused(
+            HTTPStatus.FORBIDDEN, f"a page of {origin} may not change anything here"
+        )

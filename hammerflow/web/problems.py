@@ -1,0 +1,88 @@
+"""Problems: errors as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+
+from hammerflow.errors import (
+    ConfigError,
+    HammerflowError,
+    JobNotFound,
+    NotDecodable,
+    NotEncodable,
+    NotUnique,
+    SchemaMismatch,
+    StoreUnavailable,
+    UnknownTask,
+    WorkflowInvalid,
+)
+
+__all__ = ["PROBLEM_TYPE", "RequestRefused", "WebProblem", "problem_of", "problem_response"]
+
+PROBLEM_TYPE = "application/problem+json"
+#: Seconds after which a client may try again what the database did not do.
+_RETRY_AFTER = 2
+
+
+class WebProblem(msgspec.Struct):
+    """What went wrong, in the form of RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+
+
+class RequestRefused(Exception):
+    """Raised by a handler: the request is answered with this problem.
+
+    Args:
+        status: the status of the answer.
+        detail: one sentence that says what happened and what to do.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+#: The status of each error; of several that fit, the first.
+_STATUSES: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (JobNotFound, HTTPStatus.NOT_FOUND),
+    (UnknownTask, HTTPStatus.NOT_FOUND),
+    (NotUnique, HTTPStatus.CONFLICT),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (SchemaMismatch, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NotEncodable, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotDecodable, HTTPStatus.CONFLICT),
+    (WorkflowInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ConfigError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (HammerflowError, HTTPStatus.CONFLICT),  # it does not fit the state of a job or workflow
+    (TypeError, HTTPStatus.UNPROCESSABLE_ENTITY),  # a call's arguments, in Python's own words
+    (TimeoutError, HTTPStatus.GATEWAY_TIMEOUT),
+)
+
+
+def problem_of(error: Exception) -> RequestRefused | None:
+    """The problem that an error of hammerflow is; None for a defect."""
+    if isinstance(error, RequestRefused):
+        return error
+    for kind, status in _STATUSES:
+        if isinstance(error, kind) and (kind is not TypeError or type(error) is TypeError):
+            return RequestRefused(status, str(error))
+    return None
+
+
+def problem_response(
+    status: HTTPStatus, detail: str = "", headers: dict[str, str] | None = None
+) -> Response:
+    """The answer that tells of a problem."""
+    body = msgspec.json.encode(WebProblem("about:blank", status.phrase, int(status), detail))
+    more = dict(headers or {})
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        more.setdefault("Retry-After", str(_RETRY_AFTER))
+    return Response(body, int(status), more, media_type=PROBLEM_TYPE)

@@ -1,0 +1,333 @@
+"""Routes of jobs: list, show, enqueue, retry and cancel."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hammerflow.admin.calls import check_task, read_arguments
+from hammerflow.admin.ids import find_job, get_job
+from hammerflow.admin.job_filter import chosen_jobs, filter_page
+from hammerflow.admin.jobs import details_of, job_json, job_lines, line_json
+from hammerflow.jobs.job import JobState
+from hammerflow.results.result import Result
+from hammerflow.web.access import Role
+from hammerflow.web.backend import app_of
+from hammerflow.web.problems import RequestRefused
+from hammerflow.web.routes.types import (
+    Cursor,
+    Limit,
+    Name,
+    NewName,
+    Reason,
+    State,
+    Text1000,
+    When,
+    converted,
+    instant_of,
+)
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+
+__all__ = ["ROUTES", "JobRow"]
+
+_HIDDEN = ("args", "kwargs", "result", "call")
+
+
+class JobsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which jobs."""
+
+    state: State | None = None
+    queue: Name | None = None
+    task: Name | None = None
+    dependency_status: Literal["none", "waiting", "satisfied", "failed"] | None = None
+    error: Annotated[
+        Text1000, Meta(description="Its last error is of this type, or says this.")
+    ] | None = None  # fmt: skip
+    argument: Annotated[Text1000, Meta(description="Its call has this in it.")] | None = None
+    since: When | None = None
+    until: When | None = None
+    before: Cursor | None = None
+    limit: Limit = 50
+
+
+class WorkerRef(msgspec.Struct):
+    """The worker that runs a job or ran it last; without a host once it has ended."""
+
+    id: int
+    host: str | None
+    pid: int | None
+
+
+class ErrorNote(msgspec.Struct):
+    """What went wrong last."""
+
+    type: str
+    message: str
+
+
+class JobFields(msgspec.Struct, kw_only=True):
+    """A job."""
+
+    id: uuid.UUID
+    task: str
+    queue: str
+    priority: int
+    state: State
+    dependency_status: str
+    attempt: int
+    created_at: datetime
+    run_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: Annotated[float, Meta(description="How long its last attempt ran.")] | None
+    parent_id: uuid.UUID | None
+    root_id: uuid.UUID | None
+    depth: int
+    spawn_index: int | None
+    unique_key: str | None
+    reason: str | None
+    progress: float | None
+    progress_note: str | None
+    headers: dict[str, Any]
+    options: dict[str, Any]
+    workflow_id: uuid.UUID | None
+    worker_id: int | None
+
+
+class JobRow(JobFields, kw_only=True):
+    """A job of a list."""
+
+    worker: WorkerRef | None
+    error: ErrorNote | None
+
+
+class Attempt(msgspec.Struct):
+    """An entry of a job's error history."""
+
+    attempt: int
+    at: datetime
+    kind: str
+    type: str
+    message: str
+    traceback: str
+
+
+class Obstacle(msgspec.Struct):
+    """Why a job does not run, and what to do."""
+
+    code: str
+    says: str
+    advice: str
+    facts: dict[str, Any]
+
+
+class JobShown(JobFields, kw_only=True):
+    """Everything about one job; arguments and result only for those who may see them."""
+
+    worker: WorkerRef | None
+    call: Annotated[str, Meta(description="Its arguments as Python writes them.")] | None = None
+    args: Any = None
+    kwargs: Any = None
+    result: Any = None
+    result_text: str | None = None
+    values_hidden: bool = False
+    unique_holder: uuid.UUID | None = None
+    limit_key: str | None = None
+    fair_key: str | None = None
+    spawn: dict[str, Any] | None = None
+    obstacles: list[Obstacle] = []
+    errors: list[Attempt] = []
+
+
+def list_jobs(call: ApiCall[JobsQuery, None]) -> ListPage[JobRow]:
+    """List jobs, newest first.
+
+    A search by what the database has no index for (error, argument, times) reads 10 000 jobs at
+    most and says so by is_tired; give next as before to read on.
+    """
+    query, backend = call.query, call.backend
+    if query.argument is not None and not call.who.sees_values:
+        raise RequestRefused(
+            HTTPStatus.FORBIDDEN, "you may not see arguments, so not search them either"
+        )
+    wanted, chosen = chosen_jobs(
+        {
+            "state": query.state, "queue": query.queue, "task": query.task, "error": query.error,
+            "dependency": query.dependency_status, "argument": query.argument,
+            "since": instant_of(query.since, "since"), "until": instant_of(query.until, "until"),
+        }
+    )  # fmt: skip
+    mark = wanted.newest if query.before is None else query.before.bytes
+    page = filter_page(backend.store, backend.codec, wanted, chosen, query.limit, mark)
+    lines = job_lines(backend.store, page.rows, _max_attempts(call))
+    rows = [converted(line_json(line), JobRow) for line in lines]
+    after = None if page.next is None else str(uuid.UUID(bytes=page.next))
+    return ListPage(rows, after, page.is_tired)
+
+
+def _max_attempts(call: ApiCall[Any, Any]) -> Any:
+    app = app_of(call.backend)
+
+    def of(task: str) -> int | None:
+        found = None if app is None else app.tasks.get(task)
+        return None if found is None else found.defaults.max_attempts
+
+    return of
+
+
+def show_job(call: ApiCall[Nothing, None]) -> JobShown:
+    """Show everything about one job, and why it does not run."""
+    backend = call.backend
+    job = get_job(backend.store, call.path["job_id"])
+    details = details_of(backend.store, backend.codec, job, lease=backend.lease)
+    fields = {"errors": (), **details.as_json()}
+    fields |= {"call": details.values.call, "result_text": details.values.result}
+    if not call.who.sees_values:
+        fields = {name: value for name, value in fields.items() if name not in _HIDDEN}
+        fields |= {"result_text": None, "values_hidden": True}
+    return converted(fields, JobShown)
+
+
+class ChildrenQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which children."""
+
+    after: Annotated[int, Meta(ge=-1, description="Begin behind this spawn_index.")] = -1
+    limit: Limit = 50
+
+
+class Children(msgspec.Struct):
+    """What a job has spawned.
+
+    Attributes:
+        after: give it to read on; null after the last page.
+        counts: all children by state.
+    """
+
+    items: list[JobFields]
+    after: int | None
+    counts: dict[str, int]
+
+
+def list_children(call: ApiCall[ChildrenQuery, None]) -> Children:
+    """List what a job has spawned, in the order of the spawns."""
+    store, query = call.backend.store, call.query
+    key = find_job(store, call.path["job_id"])
+    jobs = store.jobs.children(key, after=query.after, limit=query.limit + 1)
+    counts: dict[str, int] = {}
+    for state, _, count in store.jobs.children_states(key):
+        counts[state] = counts.get(state, 0) + count
+    page = jobs[: query.limit]
+    last = page[-1].spawn_index if len(jobs) > len(page) else None
+    return Children([converted(job_json(job), JobFields) for job in page], last, counts)
+
+
+class NewCall(msgspec.Struct, forbid_unknown_fields=True):
+    """A call of a task.
+
+    Attributes:
+        args: the positional arguments, with the codec's tags for other types.
+        kwargs: the keyword arguments, likewise.
+        delay: seconds before which it does not start.
+        job_id: the job's id; a second job with the same id is not written.
+        unique_key: write it only if no unfinished job has this key.
+    """
+
+    task: Name
+    args: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "array"})] = msgspec.field(
+        default_factory=lambda: msgspec.Raw(b"[]")
+    )
+    kwargs: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})] = msgspec.field(
+        default_factory=lambda: msgspec.Raw(b"{}")
+    )
+    queue: NewName | None = None
+    priority: Annotated[int, Meta(ge=0, le=4)] | None = None
+    delay: Annotated[float, Meta(ge=0, le=10**9)] | None = None
+    job_id: uuid.UUID | None = None
+    unique_key: NewName | None = None
+
+
+class Enqueued(msgspec.Struct):
+    """The job of a call.
+
+    Attributes:
+        id: its id, or that of the job which was there already.
+        is_new: whether this request has written it.
+    """
+
+    id: uuid.UUID
+    is_new: bool
+
+
+def enqueue_job(call: ApiCall[Nothing, NewCall]) -> Enqueued:
+    """Enqueue one call of a task of the app; its arguments are checked first."""
+    app, body = app_of(call.backend), call.body
+    if app is None:
+        raise RequestRefused(
+            HTTPStatus.CONFLICT, "this server knows a database and no app: start it with -A"
+        )
+    check_task(app, body.task)
+    names = ("queue", "priority", "delay", "job_id", "unique_key")
+    options: Any = {name: value for name in names if (value := getattr(body, name)) is not None}
+    args = read_arguments(app.codec, bytes(body.args).decode(), list, "args")
+    kwargs = read_arguments(app.codec, bytes(body.kwargs).decode(), dict, "kwargs")
+    result = app.enqueue(app.signature(body.task, args, kwargs, **options))
+    return Enqueued(result.id, result.is_new)
+
+
+class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How to cancel."""
+
+    reason: Reason = "cancelled"
+    tree: Annotated[bool, Meta(description="Also all that it has spawned or is spawning.")] = False
+
+
+class Changed(msgspec.Struct):
+    """The state of a job after an action.
+
+    Attributes:
+        state: running, where its worker was told to stop it.
+    """
+
+    id: uuid.UUID
+    state: State
+
+
+def cancel_job(call: ApiCall[Nothing, CancelBody]) -> Changed:
+    """Cancel a job; one that runs is told to stop."""
+    result = _result(call)
+    state = result.cancel(call.body.reason or "cancelled", tree=call.body.tree)
+    if state.is_final and state is not JobState.CANCELLED:
+        detail = f"job {result.id} is {state} already, so there is nothing to cancel"
+        raise RequestRefused(HTTPStatus.CONFLICT, detail)
+    return Changed(result.id, state.value)
+
+
+def retry_job(call: ApiCall[Nothing, None]) -> Changed:
+    """Run a job again, with all its attempts; it must be failed, cancelled, skipped or parked."""
+    result = _result(call)
+    result.retry()
+    return Changed(result.id, "ready")
+
+
+def _result(call: ApiCall[Any, Any]) -> Result[Any]:
+    return Result(find_job(call.backend.store, call.path["job_id"]), call.backend)
+
+
+_ONE = "/api/jobs/{job_id}"
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/jobs", list_jobs, ListPage[JobRow], query=JobsQuery),
+    Route(
+        "POST", "/api/jobs", enqueue_job, Enqueued, Role.OPERATE, body=NewCall,
+        status=HTTPStatus.CREATED,
+    ),
+    Route("GET", _ONE, show_job, JobShown),
+    Route("GET", f"{_ONE}/children", list_children, Children, query=ChildrenQuery),
+    Route("POST", f"{_ONE}/cancel", cancel_job, Changed, Role.OPERATE, body=CancelBody),
+    Route("POST", f"{_ONE}/retry", retry_job, Changed, Role.OPERATE),
+)  # fmt: skip

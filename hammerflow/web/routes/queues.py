@@ -1,0 +1,135 @@
+"""Routes of queues: list, show health, pause and resume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from hammerflow.admin.queues import blocked, figures_json, figures_of, health_of
+from hammerflow.errors import JobNotFound
+from hammerflow.results.pauses import pause, resume
+from hammerflow.stores.pauses import PauseKind
+from hammerflow.web.access import Role
+from hammerflow.web.routes.types import Reason, converted
+from hammerflow.web.routing import ApiCall, Nothing, Route
+
+__all__ = ["ROUTES", "PauseBody", "Paused"]
+
+
+class QueueRow(msgspec.Struct):
+    """A queue: its jobs in each live state, how many come and end, and who has paused it.
+
+    Attributes:
+        oldest: seconds since its oldest ready job was enqueued.
+        at_least: the states whose numbers are lower bounds.
+    """
+
+    name: str
+    paused_at: datetime | None
+    paused_by: str | None
+    reason: str | None
+    ready: int
+    running: int
+    scheduled: int
+    waiting: int
+    parked: int
+    oldest: float | None
+    at_least: list[str]
+    enqueued_per_second: float
+    ended_per_second: float
+
+
+class QueueList(msgspec.Struct):
+    """All queues in the order of their names."""
+
+    items: list[QueueRow]
+
+
+class QueueHealthShown(msgspec.Struct):
+    """Whether a queue's jobs are run; status is ok, warn or fail."""
+
+    queue: str
+    status: str
+    says: str
+    advice: str
+
+
+class HealthList(msgspec.Struct):
+    """The health of each queue."""
+
+    items: list[QueueHealthShown]
+
+
+def list_queues(call: ApiCall[Nothing, None]) -> QueueList:
+    """List the queues with their depths and rates."""
+    found = figures_of(call.backend.store, lease=call.backend.lease)
+    return QueueList([converted(figures_json(one), QueueRow) for one in found])
+
+
+def show_queue(call: ApiCall[Nothing, None]) -> QueueRow:
+    """Show one queue."""
+    name = call.path["queue"]
+    _check(call, name)
+    found = figures_of(call.backend.store, lease=call.backend.lease, name=name)
+    return converted(figures_json(found[0]), QueueRow)
+
+
+def list_queue_health(call: ApiCall[Nothing, None]) -> HealthList:
+    """Say of each queue whether its jobs are run, and what to do otherwise."""
+    store, lease = call.backend.store, call.backend.lease
+    workers, found = store.workers.list(), []
+    for figures in figures_of(store, lease=lease):
+        said = health_of(figures, workers, lease)
+        if said.status != "fail" and figures.depth.ready:
+            said = blocked(store, figures.depth, lease) or said
+        found.append(converted(said._asdict(), QueueHealthShown))
+    return HealthList(found)
+
+
+class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Reason = ""
+
+
+class Paused(msgspec.Struct):
+    """Whether it is paused now."""
+
+    name: str
+    is_paused: bool
+
+
+def pause_queue(call: ApiCall[Nothing, PauseBody]) -> Paused:
+    """Stop workers from starting jobs of a queue; running jobs go on."""
+    _check(call, call.path["queue"])
+    return _pause(call, PauseKind.QUEUE, call.path["queue"])
+
+
+def resume_queue(call: ApiCall[Nothing, None]) -> Paused:
+    """Let workers start the jobs of a queue again."""
+    _check(call, call.path["queue"])
+    resume(call.backend, PauseKind.QUEUE, call.path["queue"])
+    return Paused(call.path["queue"], is_paused=False)
+
+
+def _pause(call: ApiCall[Any, PauseBody], kind: PauseKind, name: str) -> Paused:
+    pause(call.backend, kind, name, by=call.who.name, reason=call.body.reason)
+    return Paused(name, is_paused=True)
+
+
+def _check(call: ApiCall[Any, Any], name: str) -> None:
+    if name not in call.backend.store.queues.names():
+        raise JobNotFound(f"there is no queue {name!r}: see GET /api/queues")
+
+
+_ONE = "/api/queues/{queue}"
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/queues", list_queues, QueueList),
+    Route("GET", "/api/queue-health", list_queue_health, HealthList),
+    Route("GET", _ONE, show_queue, QueueRow),
+    Route("POST", f"{_ONE}/pause", pause_queue, Paused, Role.OPERATE, body=PauseBody),
+    Route("POST", f"{_ONE}/resume", resume_queue, Paused, Role.OPERATE),
+)

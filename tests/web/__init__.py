@@ -1,0 +1,1 @@
+"""The API and its server: real HTTP on the three databases."""

@@ -1,0 +1,162 @@
+"""What the server refuses: other hosts and sites, requests that are too large or too slow."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.web import application
+from hammerflow.web.guard import host_name
+from tests.cli.conftest import HAMMERFLOW, environment
+
+
+@contextmanager
+def _web(database: str, *options: str) -> Iterator[str]:
+    """A server of its own; gives the link that it prints."""
+    command = [*HAMMERFLOW, "--database", database, "web", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+    try:
+        assert process.stdout is not None
+        found = re.fullmatch(r"open (http://127\.0\.0\.1:\d+/login\?code=\S+)\n",
+                             process.stdout.readline())  # fmt: skip
+        assert found is not None
+        yield found[1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def sqlite_shop(sqlite_url: str) -> str:
+    app = Hammerflow("shop", database=sqlite_url)
+    app.migrate()
+    app.task(name="shop.resize")(lambda image: image)
+    app.tasks["shop.resize"].delay(1)
+    app.close()
+    return sqlite_url
+
+
+def test_the_link_logs_one_browser_in_once(sqlite_shop: str) -> None:
+    with _web(sqlite_shop) as link, httpx.Client(base_url=link.partition("/login")[0]) as browser:
+        assert browser.get("/api/jobs").status_code == 401
+        assert browser.get("/login?code=wrong").status_code == 403
+        answer = browser.get(link)
+        assert answer.status_code == 303
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        jobs = browser.get("/api/jobs").json()["items"]
+        assert len(jobs) == 1
+        assert httpx.get(link).status_code == 403  # a second use
+
+        cancel = f"/api/jobs/{jobs[0]['id']}/cancel"
+        assert browser.post(cancel, json={}).status_code == 403  # what a form of another site sends
+        own = {"x-hammerflow": "1"}
+        foreign = {**own, "origin": "https://evil.example"}
+        assert browser.post(cancel, json={}, headers=foreign).status_code == 403
+        assert browser.get("/api/jobs").json()["items"][0]["state"] == "ready"
+        assert browser.post(cancel, json={}, headers=own).json()["state"] == "cancelled"
+
+        assert browser.post("/logout", headers=own).status_code == 204
+        browser.cookies.clear()
+        assert browser.get("/api/jobs").status_code == 401
+
+
+def test_a_read_only_server_changes_nothing(sqlite_shop: str) -> None:
+    with (
+        _web(sqlite_shop, "--read-only") as link,
+        httpx.Client(base_url=link.partition("/login")[0]) as browser,
+    ):
+        browser.get(link)
+        job = browser.get("/api/jobs").json()["items"][0]["id"]
+        answer = browser.post(f"/api/jobs/{job}/cancel", json={}, headers={"x-hammerflow": "1"})
+        assert (answer.status_code, "operate" in answer.json()["detail"]) == (403, True)
+
+
+def test_a_name_that_was_pointed_here_is_refused(sqlite_shop: str) -> None:
+    with _web(sqlite_shop, "--allowed-host", "Jobs.Example") as link:
+        url = link.partition("/login")[0]
+        for host, status in (
+            ("evil.example", 421), ("127.0.0.1.evil.example", 421), ("", 421),
+            ("jobs.example:80", 401), ("LOCALHOST", 401), ("[::1]:8080", 401),
+        ):  # fmt: skip
+            answer = httpx.get(f"{url}/api/jobs", headers={"host": host})
+            assert answer.status_code == status, host
+
+
+def test_hosts_are_read_from_any_header() -> None:
+    assert host_name("[::1]:80") == "::1"
+    assert host_name("Shop.Example:80") == "shop.example"
+    for odd in ("", "[", "a b", "@x", ":80", "\udcff"):
+        assert host_name(odd) not in ("localhost", "127.0.0.1", "::1")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "nonsense"])
+def test_only_this_machine_is_listened_on(sqlite_shop: str, host: str) -> None:
+    command = [*HAMMERFLOW, "--database", sqlite_shop, "web", "--port", "0", "--host", host]
+    ran = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environment(), timeout=60
+    )
+    assert ran.returncode != 0
+    assert "web listens on this machine only" in ran.stderr
+
+
+def test_bodies_are_bounded(
+    busy: Hammerflow, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert admin.post("/api/jobs", content=b"[" * 100_000, headers=JSON).status_code == 422
+    assert admin.post("/api/jobs", content=b"{", headers=JSON).status_code == 400
+    assert admin.post("/api/jobs", content=b"x" * (5 << 20), headers=JSON).status_code == 413
+    assert admin.post("/api/jobs", content=b"{}").status_code == 415
+    assert admin.get("/api/jobs?limit=1&limit=2").status_code == 422
+    monkeypatch.setattr(application, "_SLOWEST_BODY", 0.3)
+    place = admin.base_url
+    connection = http.client.HTTPConnection(place.host, place.port, timeout=20)
+    connection.putrequest("POST", "/api/jobs")
+    for name, value in (*JSON.items(), ("authorization", admin.headers["authorization"])):
+        connection.putheader(name, value)
+    connection.putheader("content-length", "100")
+    connection.endheaders(b'{"task"')
+    assert connection.getresponse().status == 408
+    connection.close()
+
+
+JSON = {"content-type": "application/json"}
+
+
+def test_other_paths_are_not_found(busy: Hammerflow, admin: httpx.Client) -> None:
+    for path in ("/api", "/api/", "/api/jobs/", "/api/jobs/../queues", "/%2e%2e/etc/passwd",
+                 "//api/jobs", "/api/jobs/0193abcd/../../x"):  # fmt: skip
+        with socket.create_connection((admin.base_url.host, admin.base_url.port or 0)) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+            head = client.recv(200).decode()
+        assert re.match(r"HTTP/1\.1 (404|307|401) ", head), (path, head)
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    sqlite_shop: str, tmp_path: Path
+) -> None:
+    (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError(name='starlette')\n")
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    command = [*HAMMERFLOW, "--database", sqlite_shop, "web"]
+    ran = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**environment(), "PYTHONPATH": path},
+    )
+    assert "pip install 'hammerflow[web]'" in ran.stderr
