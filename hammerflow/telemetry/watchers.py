@@ -10,7 +10,16 @@ from typing import Any, Protocol
 from hammerflow.jobs.job import Claimed, NewJob
 from hammerflow.jobs.outcome import Outcome
 
-__all__ = ["INTEGRATIONS", "RunWatch", "Stamp", "WatchedRun", "Watcher", "sent", "watchers_of"]
+__all__ = [
+    "INTEGRATIONS",
+    "RunWatch",
+    "Stamp",
+    "WatchedRun",
+    "Watcher",
+    "sent",
+    "stamped",
+    "watchers_of",
+]
 
 log = logging.getLogger("hammerflow.telemetry")
 
@@ -70,8 +79,15 @@ class Watcher(Protocol):
         """Send what waits, as the process ends."""
 
 
+class WatchingIntegration(Watcher, Protocol):
+    """A watcher of all apps."""
+
+    def stamp(self, row: NewJob) -> NewJob:
+        """The row of a child with what its worker is to know of the job that spawns it."""
+
+
 #: Watchers of all apps of this process.
-INTEGRATIONS: list[Watcher] = []
+INTEGRATIONS: list[WatchingIntegration] = []
 
 
 class _Traced(Collection[Watcher]):
@@ -102,6 +118,13 @@ def watchers_of(*, tracing: bool) -> Collection[Watcher]:
     from hammerflow.telemetry.tracing import Tracing  # imports OpenTelemetry
 
     return _Traced(Tracing())
+
+
+def stamped(row: NewJob) -> NewJob:
+    """The row of a child as all integrations want it."""
+    for integration in INTEGRATIONS:
+        row = integration.stamp(row)
+    return row
 
 
 @contextmanager

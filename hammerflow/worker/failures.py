@@ -18,7 +18,7 @@ from hammerflow.text import storable
 __all__ = [
     "CLOSED_PIPES", "cause_of", "cpu_limit_exceeded", "dropped_job", "failure_of", "hard_timeout",
     "how_it_ended", "lost_child", "memory_limit_exceeded", "message_of", "no_attempt_left",
-    "self_cancelled", "traceback_of", "type_name", "uncharged",
+    "self_cancelled", "traceback_in_body", "traceback_of", "type_name", "uncharged",
 ]  # fmt: skip
 
 #: The exit code of a child whose pipes a body has closed.
@@ -83,6 +83,14 @@ def cause_of(error: BaseException, *, implied: bool = True) -> BaseException | N
 def traceback_of(error: BaseException) -> types.TracebackType | None:
     """The traceback of an exception, whatever its class says."""
     trace: types.TracebackType | None = _TRACEBACK.__get__(error)
+    return trace
+
+
+def traceback_in_body(error: BaseException) -> types.TracebackType | None:
+    """Likewise, without the worker's own frames."""
+    trace = traceback_of(error)
+    while trace is not None and any(own in trace.tb_frame.f_code.co_filename for own in _OWN):
+        trace = trace.tb_next
     return trace
 
 
@@ -166,9 +174,7 @@ def _or_why_not(text: Callable[[], str], what: str, most: int) -> str:
 
 
 def _formatted(error: BaseException) -> str:
-    trace = traceback_of(error)
-    while trace is not None and any(own in trace.tb_frame.f_code.co_filename for own in _OWN):
-        trace = trace.tb_next
+    trace = traceback_in_body(error)
 
     def formatted() -> str:
         _skip_endless_sources(error)

@@ -7,10 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -195,31 +193,11 @@ def test_children_beyond_the_hundredth_begin_traces_of_their_own(sqlite_url: str
     assert [_links(span) for span in roots] == [{_id(run)}] * 2
 
 
-@pytest.fixture
-def endpoint() -> Iterator[tuple[str, list[bytes]]]:
-    bodies: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/traces", bodies
-    server.shutdown()
-    server.server_close()
-
-
 def test_a_worker_exports_by_otlp_and_logs_the_ids(
-    migrated_url: str, endpoint: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+    migrated_url: str, endpoint: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, bodies = endpoint
-    monkeypatch.setenv("TRACED_ENDPOINT", url)
+    port, bodies = endpoint
+    monkeypatch.setenv("TRACED_ENDPOINT", f"http://127.0.0.1:{port}/v1/traces")
     monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", migrated_url)
     monkeypatch.setenv("HAMMERFLOW_TRACING", "1")
     sender = Hammerflow("traced", database=migrated_url, doorbell="none", tracing=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
-from hammerflow import Hammerflow, Retry
+from hammerflow import Cancel, Hammerflow, Retry, Snooze
 from hammerflow.canvas.signature import Signature
 
 app = Hammerflow("traced")
@@ -15,7 +16,23 @@ log = logging.getLogger(__name__)
 
 
 @app.hooks.child_started
+def report() -> None:
+    if "TRACED_DSN" not in os.environ:
+        return
+    import sentry_sdk
+
+    from hammerflow.integrations.sentry import HammerflowIntegration
+
+    sentry_sdk.init(
+        os.environ["TRACED_DSN"], traces_sample_rate=1.0, default_integrations=False,
+        integrations=[HammerflowIntegration(monitor_schedules=True)],
+    )  # fmt: skip
+
+
+@app.hooks.child_started
 def export() -> None:
+    if "TRACED_ENDPOINT" not in os.environ:
+        return
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
@@ -49,6 +66,27 @@ async def coroutine() -> None:
 @app.task(max_attempts=2)
 def again() -> None:
     raise Retry("once more", after=0)
+
+
+@app.task(max_attempts=1)
+def broken(secret: str) -> None:
+    raise ValueError("broken")
+
+
+@app.task(max_attempts=1)
+async def broken_coroutine() -> None:
+    raise KeyError("broken, too")
+
+
+@app.task(max_attempts=1, soft_timeout=0.05)
+def slow() -> None:
+    while True:
+        time.sleep(0.01)
+
+
+@app.task
+def leaves(how: str) -> None:
+    raise Cancel("left") if how == "cancel" else Snooze(3_600)
 
 
 @app.task

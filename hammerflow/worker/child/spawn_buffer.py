@@ -21,6 +21,7 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
 from hammerflow.kinds import is_a, kind_name
+from hammerflow.telemetry.watchers import INTEGRATIONS, stamped
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.plan import external_id, jobs_of, plan_of, reference
@@ -137,7 +138,8 @@ class SpawnBuffer:
             decoded = json.loads(options) if options else {}
             options = json.dumps(decoded | {"input_ref": ChildrenRef(self._canvases).to_json()})
         id_, pending = self._dependent_id or job.id, self._ends or None
-        self._spool.add(job._replace(id=id_, pending=pending, delay=None, options=options))
+        job = job._replace(id=id_, pending=pending, delay=None, options=options)
+        self._spool.add(stamped(job) if INTEGRATIONS else job)
 
     def operation(self) -> Operation:
         """The record of this run."""
@@ -236,7 +238,7 @@ class SpawnBuffer:
         self.count += 1
         if len(self.first_ids) < _MAX_IDS_FOR_HOOKS:
             self.first_ids.append(uuid.UUID(bytes=child.id))
-        self._spool.add(child)
+        self._spool.add(stamped(child) if INTEGRATIONS else child)
 
     def _with_dependencies(self, child: NewJob, signature: Signature) -> NewJob:
         """The child with edges from its siblings and from jobs elsewhere."""

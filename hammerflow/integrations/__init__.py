@@ -1,0 +1,1 @@
+"""Integrations: hammerflow in the conventions of other libraries, each in an extra."""
