@@ -15,6 +15,7 @@ from hammerflow.ids import first_id_at
 from hammerflow.jobs.job import DependencyStatus, Job, JobState
 from hammerflow.options.checks import MOMENT, Unfit, ValueCheck
 from hammerflow.stores.store import Store
+from hammerflow.telemetry.trace_context import TraceContext
 from hammerflow.text import safe_repr
 
 __all__ = ["WHEN", "JobFilter", "chosen_jobs", "filter_page"]
@@ -54,6 +55,8 @@ class JobFilter:
         argument: a part of its call as ``job show`` writes it.
         since: it ended, or was enqueued if it has not ended, at this time or later.
         until: likewise, before this time.
+        trace_id: of the trace that it or its call belongs to, or that its workflow was given.
+        correlation_id: that its workflow was given, or its header ``correlation_id``.
     """
 
     dependency: DependencyStatus | None = None
@@ -61,6 +64,8 @@ class JobFilter:
     argument: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    trace_id: str | None = None
+    correlation_id: str | None = None
 
     def __bool__(self) -> bool:
         return self != _ANY
@@ -75,6 +80,14 @@ class JobFilter:
     def matching(self, store: Store, codec: Codec, jobs: Iterable[Job]) -> list[Job]:
         """Those of these jobs that it matches."""
         found = [job for job in jobs if self._matches(job)]
+        if self.trace_id is not None:
+            traces = store.dependencies.traces_of([job.id.bytes for job in found])
+            ids = {id_: TraceContext.read(text).trace_ids for id_, text in traces.items()}
+            found = [job for job in found if self.trace_id in ids.get(job.id.bytes, ())]
+        if self.correlation_id is not None:
+            known = {job.workflow_id.bytes for job in found if job.workflow_id is not None}
+            given = store.workflows.correlation_ids(sorted(known))
+            found = [job for job in found if self._correlates(job, given)]
         if self.error is not None:
             errors = store.jobs.last_errors([job.id.bytes for job in found])
             found = [job for job in found if self._has_error(errors.get(job.id.bytes))]
@@ -90,6 +103,10 @@ class JobFilter:
             and (self.since is None or at >= self.since)
             and (self.until is None or at < self.until)
         )
+
+    def _correlates(self, job: Job, given: Mapping[bytes, str]) -> bool:
+        workflow = None if job.workflow_id is None else given.get(job.workflow_id.bytes)
+        return self.correlation_id in (workflow, job.headers.get("correlation_id"))
 
     def _has_error(self, error: tuple[str, str] | None) -> bool:
         if error is None or self.error is None:
@@ -122,6 +139,7 @@ def chosen_jobs(given: Mapping[str, Any]) -> tuple[JobFilter, dict[str, Any]]:
     wanted = JobFilter(
         dependency=None if dependency is None else DependencyStatus(dependency),
         **{name: given[name] for name in ("error", "argument", "since", "until")},
+        **{name: given[name] for name in ("trace_id", "correlation_id") if name in given},
     )
     return wanted, chosen
 

@@ -57,4 +57,8 @@ _JOB_OPTIONS = (
     only_queue,
     name_option("--task", help="Only calls of this task."),
     filter_options,
+    checked("--trace-id", check=_TEXT, metavar="ID",
+            help="Only jobs of this trace, or of workflows with this trace id."),
+    checked("--correlation-id", check=_TEXT, metavar="ID",
+            help="Only jobs of workflows, or with a header correlation_id, of this value."),
 )  # fmt: skip

@@ -80,7 +80,11 @@ class Dependencies:
         """What the rows of the first ``limit`` jobs that it depends on carry of their traces."""
         around = {"id": job_id, "workflow_id": workflow_id, "parent": parent_id}
         ids = self._database.column("dependencies_page", **around, n=limit)
-        return self._database.column("dependencies_traces", ids=ids) if ids else ()
+        return [*self.traces_of(ids).values()]
+
+    def traces_of(self, job_ids: Sequence[bytes]) -> dict[bytes, str]:
+        """What the rows of jobs carry of their traces; without those that carry nothing."""
+        return dict(self._database.rows("job_traces", ids=list(job_ids))) if job_ids else {}
 
     def _neighbours(self, side: str, limit: int, values: Mapping[str, Any]) -> Neighbours:
         ids = self._database.column(f"{side}_page", **values, n=limit)

@@ -110,6 +110,18 @@ class Workflows(Verbs):
             self._names.ensure(chunk, tx)
         return self._change(insert, tx).queues
 
+    def correlation_ids(self, workflow_ids: Sequence[bytes]) -> dict[bytes, str]:
+        """The correlation ids that these workflows were given; without those that have none."""
+        rows = (
+            self._database.rows("workflows_options", ids=list(workflow_ids)) if workflow_ids else ()
+        )
+        options = {id_: json.loads(text) for id_, text in rows}
+        return {
+            id_: given["correlation_id"]
+            for id_, given in options.items()
+            if "correlation_id" in given
+        }
+
     def cancel(
         self, workflow_id: bytes, reason: str, state: WorkflowState = WorkflowState.CANCELLING
     ) -> Settlement:

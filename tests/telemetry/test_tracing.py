@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hammerflow import Hammerflow, Retry, Snooze, Workflow
+from hammerflow.admin.job_filter import JobFilter, filter_page
 from hammerflow.telemetry.trace_context import TraceContext
 from hammerflow.testing import drain
 
@@ -144,7 +145,7 @@ def test_retries_and_fan_ins_and_late_jobs_have_links(app: Hammerflow) -> None:
     (run,), leaves, (sum_,) = _spans("spawner"), _spans("leaf"), _spans("total")
     assert [_parent(span) for span in (*leaves, sum_)] == [_id(run)] * 3
     assert _links(sum_) == {_id(span) for span in leaves}
-    (text,) = app.store.database.column("dependencies_traces", ids=[late.id.bytes])
+    (text,) = app.store.dependencies.traces_of([late.id.bytes]).values()
     assert TraceContext.read(text).is_link
 
 
@@ -156,7 +157,7 @@ def test_a_workflow_is_one_trace_and_bulk_is_one_span(app: Hammerflow) -> None:
     @app.task
     def more() -> None: ...
 
-    flow = Workflow("flow", trace_id="order-7")
+    flow = Workflow("flow", trace_id="order-7", correlation_id="customer-1")
     flow.add(step.s(1), name="first")
     flow.add(step.si(2), name="second", after="first")
     app.enqueue(flow)
@@ -167,7 +168,17 @@ def test_a_workflow_is_one_trace_and_bulk_is_one_span(app: Hammerflow) -> None:
     before, after = _spans("step")
     assert _parent(before) == _parent(after) == _id(sent)
     assert _links(after) == {_id(before)}
-    (bulk,) = _spans("more", "send")
+    more.options(headers={"correlation_id": "customer-1"}).delay()
+    for wanted, tasks in (
+        (JobFilter(trace_id=format(sent.context.trace_id, "032x")), "step step"),
+        (JobFilter(trace_id="order-7"), "step step"),
+        (JobFilter(correlation_id="customer-1"), "more step step"),
+        (JobFilter(trace_id="order-8"), ""),
+    ):
+        chosen = {"state": None, "queue": None, "task": None}
+        found = filter_page(app.store, app.codec, wanted, chosen, 100, None).rows
+        assert " ".join(job.task.rpartition(".")[2] for job in found) == tasks
+    (bulk, _) = _spans("more", "send")
     assert (bulk.attributes or {})["messaging.batch.message_count"] == 20
     assert {_parent(span) for span in _spans("more")} == {_id(bulk)}
 

@@ -162,8 +162,8 @@ SELECT d.id
 ORDER BY d.id
 LIMIT :n::bigint
 
--- name: dependencies_traces
-SELECT trace
+-- name: job_traces
+SELECT id, trace
 FROM {jobs}
 WHERE trace IS NOT NULL
   AND id IN (:ids*uuid)

@@ -67,6 +67,12 @@ SELECT options
 FROM {workflows}
 WHERE id = :id::uuid
 
+-- name: workflows_options
+SELECT id, options
+FROM {workflows}
+WHERE options IS NOT NULL
+  AND id IN (:ids*uuid)
+
 -- name: workflow_reopen
 UPDATE {workflows}
 SET status = 1, ended_at = NULL, reason = NULL, failures = :failures::integer
