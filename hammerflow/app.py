@@ -25,6 +25,7 @@ from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
 from hammerflow.codec.codec import Codec
+from hammerflow.enqueue import event_hooks
 from hammerflow.enqueue.enqueuer import Enqueuer
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.transaction import TransactionBlock
@@ -475,13 +476,12 @@ class Hammerflow:
 
     hooks = cached_property(app_methods.job_hooks)
     sinks = cached_property(app_methods.declared_sinks)
-    sink = app_methods.declare_sink
+    sink, on = app_methods.declare_sink, event_hooks.hook_on
     events, aevents = app_methods.read_events, app_methods.aread_events
     pause = pausing.pause_by_options
     resume = pausing.resume_by_options
     pauses = pausing.list_pauses
-    apause = pausing.apause_by_options
-    aresume = pausing.aresume_by_options
+    apause, aresume = pausing.apause_by_options, pausing.aresume_by_options
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:
         """A handle on a workflow or batch by its id; JobNotFound if there is none."""

@@ -29,6 +29,7 @@ KINDS: Final[Mapping[str, str]] = {
     "file": "hammerflow.sinks.file:FileSink",
     "http": "hammerflow.sinks.http:HttpSink",
     "redis": "hammerflow.sinks.redis_stream:RedisStreamSink",
+    "hook": "hammerflow.sinks.hook:HookSink",
     "nats": "hammerflow.sinks.nats_stream:NatsSink",
 }
 
