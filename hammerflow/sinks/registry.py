@@ -31,6 +31,7 @@ KINDS: Final[Mapping[str, str]] = {
     "redis": "hammerflow.sinks.redis_stream:RedisStreamSink",
     "hook": "hammerflow.sinks.hook:HookSink",
     "nats": "hammerflow.sinks.nats_stream:NatsSink",
+    "kafka": "hammerflow.sinks.kafka:KafkaSink",
 }
 
 
