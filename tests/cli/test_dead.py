@@ -192,3 +192,15 @@ def test_what_is_unclear_is_refused(
 ) -> None:
     ended = run(*command.split())
     assert ended.code != 0 and advice in ended.err
+
+
+def test_jobs_are_found_by_correlation_and_trace(run: Run, embedded_shop: Hammerflow) -> None:
+    add = embedded_shop.tasks["shop.add"]
+    wanted = add.options(headers={"correlation_id": "c1"}).delay(1, 2)
+    add.delay(3, 4)
+
+    found = run("job", "list", "--json", "--correlation-id", "c1")
+    none = run("job", "list", "--json", "--trace-id", "c1")
+
+    assert [job["id"] for job in found.json] == [str(wanted.id)]
+    assert none.json == []

@@ -65,6 +65,7 @@ def test_a_worker_reports_failures_and_goes_on_with_the_trace(
         for call in (
             traced.broken.s("s3cret"), traced.broken_coroutine.s(), traced.slow.s(),
             traced.leaves.s("cancel"), traced.leaves.s("snooze"), traced.spawner.s(),
+            traced.once_more.s(), traced.second_time_lucky.s(),
         ):  # fmt: skip
             sender.enqueue(call)
         trace_id = request.trace_id
@@ -86,11 +87,11 @@ def test_a_worker_reports_failures_and_goes_on_with_the_trace(
     published = {span["span_id"]: span for span in sent["spans"]}
     assert {span["op"] for span in published.values()} == {"queue.publish"}
     runs = [one for one in transactions if one["transaction"] != "request"]
-    assert len(runs) == 6 + 3, "two children and the fan-in"
+    assert len(runs) == 6 + 3 + 4, "two children and the fan-in, and two jobs twice"
     assert {run["contexts"]["trace"]["op"] for run in runs} == {"queue.process"}
     assert {run["contexts"]["trace"]["trace_id"] for run in runs} == {trace_id}
     parents = [run["contexts"]["trace"]["parent_span_id"] for run in runs]
-    assert len([parent for parent in parents if parent in published]) == 6
+    assert len([parent for parent in parents if parent in published]) == 10
     data = runs[0]["contexts"]["trace"]["data"]
     assert data["messaging.destination.name"] == "default"
     assert data["messaging.message.retry.count"] == 0

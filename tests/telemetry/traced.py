@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from hammerflow import Cancel, Hammerflow, Retry, Snooze
+from hammerflow import Cancel, Hammerflow, Retry, Snooze, constant, current_job
 from hammerflow.canvas.signature import Signature
 
 app = Hammerflow("traced")
@@ -66,6 +66,18 @@ async def coroutine() -> None:
 @app.task(max_attempts=2)
 def again() -> None:
     raise Retry("once more", after=0)
+
+
+@app.task(max_attempts=2)
+def once_more() -> None:
+    if current_job().attempt == 1:
+        raise Retry("not yet", after=0)
+
+
+@app.task(max_attempts=2, backoff=constant(0))
+def second_time_lucky() -> None:
+    if current_job().attempt == 1:
+        raise OSError("try again")
 
 
 @app.task(max_attempts=1)
