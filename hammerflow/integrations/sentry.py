@@ -202,6 +202,7 @@ class _SentryRun:
             return
         capture_checkin(
             monitor_slug=self._slug, check_in_id=self._run.job.id.hex(), status=status,
+            monitor_config=_monitor(self._run, self._slug) if status == "in_progress" else None,
             duration=None if status == "in_progress" else time.monotonic() - self._began,
         )  # fmt: skip
 
@@ -220,3 +221,18 @@ class _SentryRun:
             if issubclass(hint.get("exc_info", (object,))[0], SoftTimeout):
                 event["fingerprint"] = ["hammerflow", "SoftTimeout", run.task.name]
         return event
+
+
+def _monitor(run: WatchedRun, schedule: str) -> Any:
+    """The monitor of a schedule that code defines, for Sentry to create or change; None of one that
+    only the database has, or that Sentry cannot express."""
+    with capture_internal_exceptions():
+        definition = json.loads(run.app.schedules.definitions().get(schedule, "{}"))
+        cron, minutes = definition.get("cron"), (definition.get("every") or 0) / 60
+        known: dict[str, Any] = {"timezone": definition.get("tz", "UTC")}
+        if cron is not None and len(cron.split()) == 5:
+            return known | {"schedule": {"type": "crontab", "value": cron}}
+        if minutes >= 1 and minutes == int(minutes):
+            found = {"type": "interval", "value": int(minutes), "unit": "minute"}
+            return known | {"schedule": found}
+    return None

@@ -51,6 +51,8 @@ class WatchedRun(Protocol):
     error: BaseException | None
 
     @property
+    def app(self) -> Any: ...
+    @property
     def task(self) -> _Named: ...
 
 

@@ -106,6 +106,9 @@ def test_a_job_of_a_schedule_checks_in(
     sender.enqueue(traced.broken.s("x").set(headers=headers))
     work()
 
+    configs = [one.get("monitor_config", {}).get("schedule")
+               for one in _items(endpoint[1], "check_in")]  # fmt: skip
+    assert configs.count({"type": "crontab", "value": "0 2 29 2 *"}) == 2
     found = [(one["monitor_slug"], one["status"]) for one in _items(endpoint[1], "check_in")]
     assert sorted(found) == [
         ("nightly", "error"), ("nightly", "in_progress"), ("nightly", "in_progress"),

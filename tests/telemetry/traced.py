@@ -58,6 +58,9 @@ def plain(number: int = 0) -> int:
     return number
 
 
+app.schedule("nightly", "0 2 29 2 *", plain.s())
+
+
 @app.task
 async def coroutine() -> None:
     inner("inside coroutine")
