@@ -154,9 +154,9 @@ def add(
 ) -> None:  # fmt: skip
     """Add a sink, or change its options.
 
-    KIND is none, log, file, http, redis, nats or kafka. NAME=VALUE are its options, which the
-    reference lists; a value may name an environment variable of the relay, such as ${TOKEN}, so
-    that no secret is in the database.
+    KIND is none, log, file, http, redis, nats, kafka, kinesis or pubsub. NAME=VALUE are its
+    options, which the reference lists; a value may name an environment variable of the relay, such
+    as ${TOKEN}, so that no secret is in the database.
 
     \b
     Examples:

@@ -32,6 +32,8 @@ KINDS: Final[Mapping[str, str]] = {
     "hook": "hammerflow.sinks.hook:HookSink",
     "nats": "hammerflow.sinks.nats_stream:NatsSink",
     "kafka": "hammerflow.sinks.kafka:KafkaSink",
+    "kinesis": "hammerflow.sinks.kinesis:KinesisSink",
+    "pubsub": "hammerflow.sinks.pubsub:PubSubSink",
 }
 
 
