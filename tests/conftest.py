@@ -7,6 +7,7 @@ started at the first use and shared; a test that kills its server asks for `own_
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -18,6 +19,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
+from tests.support.pool import DatabasePool
 from tests.support.programs import KINDS, missing
 from tests.support.servers import (
     MariaDB,
@@ -78,6 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    for pool in _pools:
+        with contextlib.suppress(Exception):  # its server may be gone
+            pool.close()
+    _pools.clear()
     for server in _shared.values():
         server.close()
     _shared.clear()
@@ -104,6 +110,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # -- shared servers
 
 _shared: dict[str, Server] = {}
+_pools: list[DatabasePool] = []
 
 
 def _shared_url(kind: str) -> str:
@@ -131,6 +138,22 @@ def _migrate(url: str) -> None:
         store.schema.migrate()
     finally:
         store.close()
+
+
+def _migrated(kind: str, name: str) -> str:
+    """A new database of a server, with the current schema."""
+    if kind == "postgres":
+        return create_database(_shared_url(kind), name, _template(kind))
+    url = create_database(_shared_url(kind), name)
+    _migrate(url)
+    return url
+
+
+@functools.cache
+def _pool(kind: str) -> DatabasePool:
+    """Databases with the current schema, which tests use in turns."""
+    _pools.append(DatabasePool(_shared_url(kind), functools.partial(_migrated, kind)))
+    return _pools[-1]
 
 
 @functools.cache
@@ -205,16 +228,13 @@ def migrated_database(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         if kind == "sqlite":
             shutil.copy(_template(kind), tmp_path / f"{name}.db")
             return f"sqlite:///{tmp_path / name}.db"
-        made.append((kind, name))
-        if kind == "postgres":
-            return create_database(_shared_url(kind), name, _template(kind))
-        url = create_database(_shared_url(kind), name)
-        _migrate(url)
+        url = _pool(kind).take(name)
+        made.append((kind, url))
         return url
 
     yield make
-    for kind, name in made:
-        drop_database(_shared_url(kind), name)
+    for kind, url in made:
+        _pool(kind).give(url)
 
 
 @pytest.fixture
