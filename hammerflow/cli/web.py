@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hammerflow.cli.options import flag, number_option, shared, text_option
+from hammerflow.cli.options import flag, number_option, seconds_option, shared, text_option
 from hammerflow.cli.session import Session
 from hammerflow.errors import MissingExtra
 from hammerflow.text import user_at_host
@@ -25,10 +25,16 @@ __all__ = ["command"]
     "--allowed-host", "hosts", multiple=True, metavar="NAME",
     help="Also answer for this name, as behind a tunnel; can be given several times.",
 )  # fmt: skip
+@seconds_option("--for", "seconds", help="End after this many seconds [default: no limit].")
 @flag("--read-only", help="Nobody may change anything.")
 @shared
 def command(
-    session: Session, host: str, port: int, hosts: tuple[str, ...], read_only: bool
+    session: Session,
+    host: str,
+    port: int,
+    hosts: tuple[str, ...],
+    seconds: float | None,
+    read_only: bool,
 ) -> None:
     """Serve the REST API on this machine until Ctrl-C.
 
@@ -54,7 +60,7 @@ def command(
             backend = opened.enter_context(session.backend())
         serve(
             backend, host=host, port=port, hosts=hosts, user=user_at_host(),
-            is_read_only=read_only, tell=tell,
+            is_read_only=read_only, seconds=seconds, tell=tell,
         )  # fmt: skip
 
 

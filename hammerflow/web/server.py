@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import Callable, Collection
 
 import uvicorn
@@ -26,7 +27,7 @@ _CONNECTIONS, _KEEP_ALIVE = 2_000, 30
 
 def serve(
     backend: Backend, *, host: str, port: int, hosts: Collection[str], user: str,
-    is_read_only: bool, tell: Callable[[str], None],
+    is_read_only: bool, seconds: float | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Serve until Ctrl-C or SIGTERM.
 
@@ -36,6 +37,7 @@ def serve(
         hosts: further names by which it may be called, as behind a tunnel.
         user: who opens the link.
         is_read_only: nobody may change anything.
+        seconds: end after this time; None for no limit.
         tell: gets the link once it can be opened.
 
     Raises:
@@ -61,7 +63,12 @@ def serve(
         timeout_graceful_shutdown=5, proxy_headers=False,
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    uvicorn.Server(config).run(sockets=[bound])
+    server = uvicorn.Server(config)
+    if seconds is not None:
+        timer = threading.Timer(seconds, setattr, (server, "should_exit", True))
+        timer.daemon = True
+        timer.start()
+    server.run(sockets=[bound])
 
 
 def _is_loopback(host: str) -> bool:

@@ -50,6 +50,7 @@ BOUNDS = {
     ("monitor",): ("--count", "1"),
     ("event", "tail"): ("--count", "1", "--interval", "0.1"),
     ("relay",): ("--for", "0"),
+    ("web",): ("--for", "0", "--port", "0"),
 }
 APP = {("job", "enqueue"): ("-A", "shop:app"), ("workflow", "create"): ("-A", "shop:app")}
 SHARED = ("-A", "--database")
