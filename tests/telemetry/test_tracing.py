@@ -238,3 +238,29 @@ def test_a_worker_exports_by_otlp_and_logs_the_ids(
     assert len(lines) == 4
     for line in lines:
         assert by_id[line["span_id"]].trace_id.hex() == line["trace_id"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("", {"messaging.operation"}),
+        ("http, messaging", {"messaging.operation.name", "messaging.operation.type"}),
+        (
+            "messaging/dup",
+            {"messaging.operation", "messaging.operation.name", "messaging.operation.type"},
+        ),
+    ],
+)
+def test_newer_names_of_the_conventions_are_asked_for(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, chosen: str, names: set[str]
+) -> None:
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", chosen)
+    _EXPORTER.clear()
+    app = Hammerflow("traced", database=sqlite_url, doorbell="none", tracing=True)
+    app.task(name="noop")(_noop).delay()
+    app.close()
+    (span,) = _EXPORTER.get_finished_spans()
+    assert {name for name in span.attributes or {} if ".operation" in name} == names
+
+
+def _noop() -> None: ...
