@@ -78,6 +78,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "archive_ttl": 86_400.0,
         "event_retention": 60.0,
         "statistics": False,
+        "alerts": True,
         "tracing": True,
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Sequence
 
 import click
 
 from hammerflow.alerts.rules import KINDS, RULE_OPTIONS, AlertRule, check_rule
-from hammerflow.cli.alert_view import RULES, alerts_view, rule_json
+from hammerflow.alerts.targets import (
+    AlertDelivery,
+    TargetError,
+    check_target,
+    send,
+    target_of_text,
+)
+from hammerflow.cli.alert_view import RULES, alerts_view, rule_json, target_json, targets_view
+from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, flag, name_option, seconds_option, shared, text_option
 from hammerflow.cli.session import Session
-from hammerflow.errors import ConfigError
+from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, text
 from hammerflow.options.option import unknown_option
-from hammerflow.text import timestamp, user_at_host
+from hammerflow.text import counted, timestamp, user_at_host
 
 __all__ = ["command"]
 
@@ -28,6 +38,7 @@ def _pair(given: object) -> tuple[str, str]:
 _PAIR = ValueCheck("str", "NAME=VALUE", _pair)
 _options = argument("options", _PAIR, nargs=-1, metavar="[NAME=VALUE]...")
 _rule = argument("rule", NAME_CHECK)
+_name = argument("name", NAME_CHECK)
 
 
 @click.group("alert")
@@ -141,3 +152,100 @@ def unmute(session: Session, rule: str, subject: str) -> None:
     if not changed:
         raise ConfigError(f"rule {rule} is not muted{' for ' + subject if subject else ''}")
     session.tell({"rule": rule, "subject": subject or None}, f"rule {rule} is not muted any more")
+
+
+@command.command("targets")
+@shared
+def targets(session: Session) -> None:
+    """List who is told, without secrets."""
+    with session.store() as store:
+        found, waiting = store.alerts.settings().targets, store.alerts.waiting()
+    empty = "nobody is told of alerts: name a target with hammerflow alert add"
+    session.show_list([*found.values()], targets_view(waiting), empty=empty)
+
+
+@command.command("add")
+@_name
+@argument("kind", text(200, least=1))
+@_options
+@shared
+def add(session: Session, name: str, kind: str, options: Sequence[tuple[str, str]]) -> None:
+    """Name who is told of alerts, or change it.
+
+    KIND is webhook, slack, mattermost, teams, discord, email or alertmanager. NAME=VALUE are its
+    options, which the how-to lists; a value may name an environment variable of the workers, such
+    as ${TOKEN}, so that no secret is in the database.
+
+    \b
+    Examples:
+      hammerflow alert add ops slack url='${SLACK_HOOK}'
+      hammerflow alert add mail email host=mx.example to=ops@example.com sender=jobs@example.com
+    """
+    config = target_of_text(kind, dict(options))
+    with session.store() as store:
+        changed = store.alerts.put("target", name, kind, config, by=user_at_host())
+        found = target_json(store.alerts.target(name), 0)
+    what = "is told of alerts" if changed else "has not changed"
+    session.tell(found, f"target {name} {what}; try it with hammerflow alert test {name}")
+
+
+@command.command("remove")
+@_name
+@flag("--yes", help="Do not ask.")
+@flag("--dry-run", help="Only show how many messages it has not got.")
+@shared
+def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
+    """Remove a target; messages that it has not got, it never gets."""
+    with session.store() as store:
+        target, waits = store.alerts.target(name), store.alerts.waiting().get(name, 0)
+        if not dry_run:
+            confirm(session, f"remove target {name} with {counted(waits, 'message')}", yes=yes)
+            store.alerts.remove("target", name)
+    would = "would be removed" if dry_run else "removed"
+    session.tell(target_json(target, waits), f"target {name}: {would}")
+
+
+@command.command("pause")
+@_name
+@shared
+def pause(session: Session, name: str) -> None:
+    """Tell a target nothing until alert resume; messages that wait for it are dropped."""
+    with session.store() as store:
+        store.alerts.set_paused(name, by=user_at_host(), paused=True)
+        found = target_json(store.alerts.target(name), 0)
+    session.tell(found, f"target {name} is paused")
+
+
+@command.command("resume")
+@_name
+@shared
+def resume(session: Session, name: str) -> None:
+    """Tell a target of alerts again, as after a pause or a restored backup."""
+    with session.store() as store:
+        store.alerts.set_paused(name, by=user_at_host(), paused=False)
+        found = target_json(store.alerts.target(name), 0)
+    session.tell(found, f"target {name} is told of alerts again")
+
+
+@command.command("test")
+@_name
+@shared
+def test(session: Session, name: str) -> None:
+    """Send a test message to a target, from this process, and say what became of it."""
+    with session.store() as store:
+        target = store.alerts.target(name)
+    now = time.time()
+    change = {
+        "rule": "test", "subject": "test", "state": "fired", "severity": "warning", "value": 1.0,
+        "text": "sent by hammerflow alert test", "since": now,
+    }  # fmt: skip
+    namespace = session.settings.namespace
+    delivery = AlertDelivery(f"alert_test_{uuid.uuid4().hex}", namespace, [change])
+    began = time.monotonic()
+    try:
+        send(name, target.kind, check_target(target.kind, target.config), delivery)
+    except TargetError as error:
+        raise HammerflowError(f"target {name} has not taken it: {error}") from error
+    took = time.monotonic() - began
+    found = {**target_json(target, 0), "seconds": round(took, 3)}
+    session.tell(found, f"target {name} has taken a test message within {took:.2f} s")

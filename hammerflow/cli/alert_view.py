@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.alerts.rules import KINDS, AlertRule
 from hammerflow.alerts.states import Alert
+from hammerflow.alerts.targets import shown_target
 from hammerflow.cli.output import TableView
-from hammerflow.stores.alerts import AlertSettings, Mute
+from hammerflow.stores.alerts import AlertSettings, Mute, TargetRow
 from hammerflow.text import timestamp
 
-__all__ = ["RULES", "alerts_view", "rule_json"]
+__all__ = ["RULES", "alerts_view", "rule_json", "target_json", "targets_view"]
 
 
 def alerts_view(settings: AlertSettings) -> TableView[Alert]:
@@ -39,6 +40,32 @@ def alerts_view(settings: AlertSettings) -> TableView[Alert]:
         }  # fmt: skip
 
     return TableView(("rule", "subject", "state", "severity", "since", "what"), row, as_json)
+
+
+def targets_view(waiting: Mapping[str, int]) -> TableView[TargetRow]:
+    """The table of targets; ``waiting``: how many messages each has not got yet."""
+
+    def row(target: TargetRow) -> Sequence[Any]:
+        state = "paused" if target.is_paused else "failing" if target.error else "on"
+        sent = "" if target.sent_at is None else timestamp(target.sent_at.astimezone())
+        options = ", ".join(
+            f"{key}={value}" for key, value in shown_target(target.kind, target.config).items()
+        )
+        waits = waiting.get(target.name, 0)
+        return target.name, target.kind, state, waits, sent, options, target.error
+
+    heads = ("name", "kind", "state", "waiting", "last", "options", "error")
+    return TableView(heads, row, lambda one: target_json(one, waiting.get(one.name, 0)))
+
+
+def target_json(target: TargetRow, waiting: int) -> dict[str, Any]:
+    """A target as JSON, without its secrets."""
+    return {
+        "name": target.name, "kind": target.kind, "app": target.app,
+        "config": shown_target(target.kind, target.config), "paused": target.is_paused,
+        "waiting": waiting, "sent_at": target.sent_at, "error": target.error,
+        "changed_by": target.changed_by,
+    }  # fmt: skip
 
 
 def rule_json(rule: AlertRule) -> dict[str, Any]:

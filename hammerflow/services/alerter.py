@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ __all__ = ["Alerter"]
 #: another; and between two questions whether anybody is to be told of alerts.
 _EVERY, _HOLD, _ASK = 15.0, 40.0, 60.0
 _CLEAN = 240  # evaluations between two removals of what is old
+_REPEAT = 55.0  # seconds between two messages of what fires, to an Alertmanager
 
 
 @dataclass(eq=False)
@@ -44,6 +46,7 @@ class Alerter:
     _holder: int = field(init=False, default_factory=worker_number)
     _is_ours: bool = field(init=False, default=False)
     _count: int = field(init=False, default=0)
+    _repeat_at: float = field(init=False, default=0.0)
 
     def tick(self, now: float) -> float:
         """Evaluate, if somebody wants to know and it is our turn."""
@@ -60,17 +63,22 @@ class Alerter:
     def evaluate(self, settings: AlertSettings) -> Turn | None:
         """Evaluate once, as the one whose turn it is; None if another one has it by now."""
         found = self.measures.read(settings.rules)
+        told = [name for name, target in settings.targets.items() if not target.is_paused]
+        repeated = self._repeated(settings)
 
         def tell(turn: Turn) -> Mapping[str, Sequence[Change]]:
-            return {
-                name: turn.messages
-                for name, target in settings.targets.items()
-                if turn.messages and not target.is_paused
+            firing = [
+                Change(a, "fired") for a in turn.kept.values() if a.state == "firing" and a.told
+            ]
+            ended = [change for change in turn.messages if change.what == "resolved"]
+            changes = {
+                name: [*firing, *ended] if name in repeated else turn.messages for name in told
             }
+            return {name: found for name, found in changes.items() if found}
 
         decide = partial(_decide, settings, found)
         turn = self.store.alerts.apply(self._holder, decide, tell)
-        if turn is not None and turn.messages:
+        if turn is not None and (turn.messages or repeated):
             self.on_messages()
         self._count += 1
         if self._count % _CLEAN == 1:
@@ -82,6 +90,20 @@ class Alerter:
         if self._is_ours:
             self._is_ours = False
             self.store.alerts.give_turn(self._holder)
+
+    def _repeated(self, settings: AlertSettings) -> frozenset[str]:
+        """The targets that are to be told of all that fires: an Alertmanager forgets an alert that
+        is not repeated. One that has not got the last message yet waits for it."""
+        names = [
+            name
+            for name, target in settings.targets.items()
+            if target.kind == "alertmanager" and not target.is_paused
+        ]
+        now = time.monotonic()
+        if not names or now < self._repeat_at:
+            return frozenset()
+        self._repeat_at = now + _REPEAT
+        return frozenset(names) - self.store.alerts.waiting().keys()
 
     def _is_wanted(self, settings: AlertSettings) -> bool:
         outbox = self.store.names.outbox

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -13,6 +12,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.events.event import KEYS
 from hammerflow.options.checks import Unfit, ValueCheck, choice, duration, whole
 from hammerflow.options.option import Option, OptionTable, checked
+from hammerflow.options.variables import HIDDEN, filled, is_variable, redacted
 from hammerflow.sinks.base import Sink
 from hammerflow.text import plain_text, safe_repr
 
@@ -99,11 +99,6 @@ COMMON = OptionTable((
     ),
 ))  # fmt: skip
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_HIDDEN = "********"
-#: The password of a URL.
-_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
-
 
 def code_of(kind: str, config: Mapping[str, Any]) -> set[str]:
     """What a sink needs to be imported that is not hammerflow's own: ``module:name``."""
@@ -144,10 +139,10 @@ def check_config(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: an option is unknown or of the wrong type.
     """
     options = OptionTable((*COMMON, *kind_class(kind).OPTIONS))
-    literal = {name: value for name, value in given.items() if not _is_variable(value)}
+    literal = {name: value for name, value in given.items() if not is_variable(value)}
     found = checked(options, literal, f"the sink of kind {kind}", unknown=ConfigError)
     for name, value in given.items():
-        if _is_variable(value):
+        if is_variable(value):
             checked(options, {name: None}, f"the sink of kind {kind}", unknown=ConfigError)
             found[name] = value
     return found
@@ -170,7 +165,7 @@ def config_of_text(kind: str, pairs: Mapping[str, str]) -> dict[str, Any]:
             except ConfigError:
                 if name in kind_class(kind).SECRETS:
                     raise ConfigError(f"{name} must be {option.check.wanted}") from None
-                if not _is_variable(value):
+                if not is_variable(value):
                     raise
     return check_config(kind, given)
 
@@ -185,7 +180,7 @@ def open_sink(name: str, kind: str, config: Mapping[str, Any]) -> Sink:
     options = OptionTable((*COMMON, *cls.OPTIONS))
     found: dict[str, Any] = {}
     for key, value in config.items():
-        plain = _filled(name, value)
+        plain = filled(f"the sink {name}", value)
         try:
             if plain != value and isinstance(value, str) and key in options.by_name:
                 found[key] = options.by_name[key].check.from_text(plain, key)
@@ -205,7 +200,7 @@ def shown_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(ConfigError):
             secrets = kind_class(kind).SECRETS
     return {
-        name: _HIDDEN if name in secrets and not _is_variable(value) else _redacted(value)
+        name: HIDDEN if name in secrets and not is_variable(value) else redacted(value)
         for name, value in config.items()
     }
 
@@ -224,29 +219,3 @@ def encoder(path: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"the function {path} of encode= cannot be imported: {error}") from error
     return found  # type: ignore[no-any-return]
-
-
-def _is_variable(value: Any) -> bool:
-    return isinstance(value, str) and _VARIABLE.search(value) is not None
-
-
-def _filled(sink: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _filled(sink, one) for key, one in value.items()}
-    if not isinstance(value, str):
-        return value
-
-    def variable(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise ConfigError(f"the sink {sink} needs the environment variable {found[1]}")
-        return os.environ[found[1]]
-
-    return _VARIABLE.sub(variable, value)
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _redacted(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_redacted(one) for one in value]
-    return _PASSWORD.sub(rf"\1:{_HIDDEN}@", value) if isinstance(value, str) else value

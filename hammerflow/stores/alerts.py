@@ -73,7 +73,7 @@ class AlertMessage(NamedTuple):
 
     id: int
     target: str
-    created_at: float
+    age: float  # seconds
     due_in: float
     tries: int
     body: Sequence[Mapping[str, Any]]
@@ -256,9 +256,9 @@ class Alerts:
     def next_messages(self) -> Sequence[AlertMessage]:
         """The oldest message of each target that is due; the later ones wait for it."""
         first: dict[str, AlertMessage] = {}
-        for id_, target, created, due_in, tries, body in self._database.rows("alert_messages_next"):
+        for id_, target, age, due_in, tries, body in self._database.rows("alert_messages_next"):
             message = AlertMessage(
-                id_, target, created, float(due_in), int(tries), json.loads(body)
+                id_, target, float(age), float(due_in), int(tries), json.loads(body)
             )
             first.setdefault(target, message)
         return [message for message in first.values() if message.due_in <= 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from hammerflow.alerts.states import Turn
 from hammerflow.events.filter import EventFilter
 from hammerflow.events.kinds import EventKind
 from hammerflow.jobs.outcome import Completed
+from hammerflow.services.alert_sender import AlertSender
 from hammerflow.services.alerter import Alerter
 from hammerflow.stores.alert_measures import AlertMeasures
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.stores.store import Store
+from tests.sinks.receiver import Receiver
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.schedule_kit import Beat
 
@@ -310,3 +313,69 @@ def test_nothing_is_evaluated_where_nobody_wants_to_know(desk: Desk) -> None:
     desk.store.alerts.set_paused("ops", by="me", paused=True)
     assert one.tick(0.0) >= 60.0
     assert messages(desk) == []
+
+
+def hooks_of(desk: Desk, *names: str) -> dict[str, Receiver]:
+    found = {name: Receiver() for name in names}
+    for name, hook in found.items():
+        desk.store.alerts.put("target", name, "webhook", {"url": hook.url})
+    return found
+
+
+def due_now(desk: Desk) -> None:
+    desk.sql("UPDATE {alert_messages} SET due_at = due_at - 1000")
+
+
+def test_a_message_is_sent_once_by_several_and_again_after_a_failure(desk: Desk) -> None:
+    hooks = hooks_of(desk, "ops", "down")
+    hooks["down"].answers += [500]
+    one, two = (AlertSender(desk.store, namespace="shop") for _ in range(2))
+    park_one(desk)
+    evaluate(alerter(desk.store))
+    with ThreadPoolExecutor(2) as threads:
+        counts = [threads.submit(sender.send_due) for sender in (one, two)]
+        assert sum(count.result() for count in counts) == 1
+    assert [len(hook.batches) for hook in hooks.values()] == [1, 0]
+    targets = desk.store.alerts.settings().targets
+    assert (targets["ops"].error, targets["down"].error) == ("", "HTTP 500: ok")
+    assert one.send_due() == 0, "it waits before it tries again"
+    due_now(desk)
+    assert one.send_due() == 1
+    assert [len(hook.batches) for hook in hooks.values()] == [1, 1]
+    assert desk.store.alerts.waiting() == {}
+    for hook in hooks.values():
+        hook.close()
+
+
+def test_what_a_killed_process_was_sending_is_sent_again_in_order(desk: Desk) -> None:
+    hooks = hooks_of(desk, "ops")
+    sender, judge = AlertSender(desk.store, namespace="shop"), alerter(desk.store)
+    set_rule(desk, "jobs_parked", clear=0)
+    park_one(desk)
+    evaluate(judge)
+    [message] = desk.store.alerts.next_messages()
+    assert desk.store.alerts.take(message, 180.0), "and here it is killed"
+    unpark(desk)
+    evaluate(judge)
+    assert sender.send_due() == 0, "the later one waits for the first"
+    due_now(desk)
+    assert (sender.send_due(), sender.send_due()) == (1, 1)
+    states = [alert["state"] for body in hooks["ops"].batches for alert in body["data"]["alerts"]]
+    assert states == ["fired", "resolved"]
+    hooks["ops"].close()
+
+
+def test_an_alertmanager_is_told_again_while_an_alert_fires(desk: Desk) -> None:
+    desk.store.alerts.put("target", "am", "alertmanager", {"url": "http://localhost:1/"})
+    one = alerter(desk.store)
+    park_one(desk)
+    evaluate(one)
+    fired = ("am", "jobs_parked", "q", "fired")
+    assert messages(desk) == [fired]
+    one._repeat_at = 0.0
+    evaluate(one)
+    assert messages(desk) == [fired], "it has not got the first one yet"
+    desk.sql("DELETE FROM {alert_messages}")
+    one._repeat_at = 0.0
+    evaluate(one)
+    assert messages(desk) == [fired]

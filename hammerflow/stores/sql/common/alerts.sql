@@ -91,7 +91,7 @@ VALUES (:id::bigint, :target::text, {epoch}, {epoch}, 0, :body::text)
 
 -- The oldest message of each target is the next one: what comes later waits for it.
 -- name: alert_messages_next
-SELECT m.id, m.target, m.created_at, m.due_at - {epoch}, m.tries, m.body
+SELECT m.id, m.target, {epoch} - m.created_at, m.due_at - {epoch}, m.tries, m.body
 FROM {alert_messages} m
 ORDER BY m.created_at, m.id
 LIMIT 1000
