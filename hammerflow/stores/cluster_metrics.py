@@ -52,6 +52,8 @@ class ClusterMetrics:
         self._read_queues(found)
         self._read_enqueued(found)
         self._read_sinks(found)
+        for rule, severity, count in self._database.rows("alerts_firing"):
+            found.set("hammerflow_alerts_firing", int(count), rule, severity)
         workers = self._store.workers.list()
         alive = sum(abs(worker["silent_for"]) <= self._lease for worker in workers)
         found.set("hammerflow_workers", alive)

@@ -173,6 +173,10 @@ CLUSTER: Mapping[str, Family] = {
             "hammerflow_sink_parked_events", "gauge", "Events that a sink has refused.", ("sink",)
         ),
         Family(
+            "hammerflow_alerts_firing", "gauge", "Alerts that fire, by rule and severity.",
+            ("rule", "severity"),
+        ),
+        Family(
             "hammerflow_cluster_read_age_seconds", "gauge",
             "Time since the metrics of the whole database were read.",
         ),

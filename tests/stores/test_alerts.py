@@ -17,6 +17,7 @@ from hammerflow.jobs.outcome import Completed
 from hammerflow.services.alert_sender import AlertSender
 from hammerflow.services.alerter import Alerter
 from hammerflow.stores.alert_measures import AlertMeasures
+from hammerflow.stores.cluster_metrics import ClusterMetrics
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.stores.store import Store
 from tests.sinks.receiver import Receiver
@@ -263,6 +264,13 @@ def test_flapping_tells_once_in_the_cooldown_and_critical_at_once(desk: Desk) ->
     assert (alert.severity, alert.told, alert.value) == ("critical", "critical", 2)
 
 
+def test_a_metric_counts_what_fires(desk: Desk) -> None:
+    park_one(desk)
+    evaluate(alerter(desk.store))
+    found = ClusterMetrics(desk.store, lease=LEASE).read().numbers["hammerflow_alerts_firing"]
+    assert found == {("jobs_parked", "warning"): 1}
+
+
 def test_what_is_muted_tells_nobody_but_who_was_told_of_its_end(desk: Desk) -> None:
     add_target(desk)
     store, one = desk.store, alerter(desk.store)
@@ -355,6 +363,7 @@ def test_what_a_killed_process_was_sending_is_sent_again_in_order(desk: Desk) ->
     evaluate(judge)
     [message] = desk.store.alerts.next_messages()
     assert desk.store.alerts.take(message, 180.0), "and here it is killed"
+    assert not desk.store.alerts.take(message, 180.0), "another one has it"
     unpark(desk)
     evaluate(judge)
     assert sender.send_due() == 0, "the later one waits for the first"
