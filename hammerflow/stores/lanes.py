@@ -273,17 +273,15 @@ class Lanes:
                     last = min(left, len(members)) - 1
                 chosen = [lane._replace(free=n) for lane, n in asked.items()]
                 found = self._claim_lanes(wanted, chosen, left, shared)
-                if not found and self._reads_first:  # another claim had read the same jobs
-                    one_by_one = [lane._replace(first=b"") for lane in chosen[:_ONE_BY_ONE]]
-                    random.shuffle(one_by_one)  # not all of them at the same lane first
-                    found = self._claim_lanes(wanted, one_by_one, left, shared)
+                if self._reads_first and len(found) < sum(lane.free for lane in chosen):
+                    found += self._claim_missed(wanted, chosen, found, left - len(found), shared)
                 for lane_number, job in found:
                     taken[member_of(lane_number)].append(job)
                     round_.lane_of[member_of(lane_number)] = lane_number
                 given = Counter(lane_number for lane_number, _ in found)
                 round_.cursors[order] = member_of(members[last][0].number)
                 left -= len(found)
-                if self._reads_first:  # what is missing may be with another claim
+                if self._reads_first:  # what is missing may be in a lane that is locked
                     break
                 empty = {lane for lane, n in asked.items() if given[lane.number] < n}
                 more = [[lane for lane in own if lane not in empty] for own in members]
@@ -293,6 +291,21 @@ class Lanes:
         if len(round_.lane_of) > MANY:
             round_.lane_of.clear()
         return claimed
+
+    def _claim_missed(
+        self, wanted: dict[str, Any], lanes: Sequence[Lane], found: Sequence[tuple[int, Claimed]],
+        limit: int, shared: int,
+    ) -> list[tuple[int, Claimed]]:  # fmt: skip
+        """Claim what lanes have not given because another claim had read the same jobs: the next
+        jobs of each, so that each lane gives its share to either claim."""
+        given = Counter(lane for lane, _ in found)
+        short = [
+            lane._replace(first=b"", free=lane.free - given[lane.number])
+            for lane in lanes
+            if given[lane.number] < lane.free
+        ]
+        random.shuffle(short)  # not all claims at the same lane first
+        return self._claim_lanes(wanted, short[:_ONE_BY_ONE], limit, shared)
 
     def _shared_key(self, wanted: dict[str, Any], shared: int) -> Key | None:
         found = self._keys.read([shared], fair=0).get(shared)

@@ -152,10 +152,9 @@ def test_claims_at_the_same_time_share_and_skip_nobody(fair: Desk) -> None:
     for store in stores:
         store.close()
     assert len({job.id for job in found}) == len(found) > 100
-    within = 0.25 if fair.kind == "mysql" else 0.1  # in lockstep, jobs locked are passed over
     counts = Counter(tenants(fair, found))
     share = len(found) / 4
-    assert all(abs(count - share) <= within * share + 4 for count in counts.values()), counts
+    assert all(abs(count - share) <= 0.1 * share for count in counts.values()), counts
 
 
 def test_shares_go_round() -> None:
