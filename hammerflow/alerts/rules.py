@@ -80,6 +80,13 @@ KINDS: Final[Mapping[str, AlertKind]] = {
             "sink_lag", "sink", "seconds", 300, 60.0,
             "Age of the oldest event that a sink has not got, if nobody has paused it.",
         ),
+        AlertKind(
+            "anomaly", "task", "spreads", 5, 0.0,
+            "How far the jobs of a task that ended in the last whole hour are from the median of "
+            "the same hour of the 7 days before, in spreads (1.4826 times the median deviation, "
+            "and 5 % of the median or one job at least); only if either is `least` or more.",
+            least=50,
+        ),
     )
 }  # fmt: skip
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 from hammerflow.alerts.rules import AlertRule, Measure
 from hammerflow.ids import name_id
 from hammerflow.stores.explain import serves
 from hammerflow.stores.queue_stats import QueueDepth
-from hammerflow.stores.statistics import MINUTE, Counts, Window
+from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Counts, Window
 from hammerflow.stores.store import Store
 
 __all__ = ["AlertMeasures", "Look"]
 
 _MOST = 1_000_000  # ready jobs of a queue that are counted, at most
+_DAYS = 4  # of the 7 days before, those in whose hour jobs ended, at least
 _SCHEDULES = 100  # of those that are due next
 
 
@@ -33,10 +35,11 @@ class AlertMeasures:
         self._store = store
         self._lease = lease
         self._statistics = statistics
+        self._hours: dict[int, Counter[str]] = {}  # counted for good, by their begin
 
     def read(self, rules: Mapping[str, AlertRule]) -> Mapping[str, Sequence[Measure]]:
         """What was found of each rule that is on and can be measured, by its name."""
-        look = Look(self._store, self._lease)
+        look = Look(self._store, self._lease, self._hours)
         found = {}
         for name, rule in rules.items():
             if rule.enabled and (self._statistics or rule.kind.name not in _COUNTED):
@@ -48,9 +51,10 @@ class AlertMeasures:
 class Look:
     """What one evaluation reads, each table once."""
 
-    def __init__(self, store: Store, lease: float) -> None:
+    def __init__(self, store: Store, lease: float, hours: dict[int, Counter[str]]) -> None:
         self.store = store
         self._lease = lease
+        self._hours = hours
         self.now = store.clock()
 
     @cached_property
@@ -86,6 +90,26 @@ class Look:
             return ()
         begin = int((progress.counted_to - seconds) // MINUTE) * MINUTE
         return self.store.statistics.read(Window(begin, progress.counted_to, MINUTE))
+
+    def hour(self, begin: int) -> Counter[str]:
+        """How many jobs of each task completed or failed in an hour that is over."""
+        if begin not in self._hours:
+            found: Counter[str] = Counter()
+            for counts in self.store.statistics.read(Window(begin, begin + HOUR, HOUR)):
+                if counts.state in ("completed", "failed"):
+                    found[counts.task] += counts.jobs
+            self._hours[begin] = found
+        return self._hours[begin]
+
+    def last_hour(self) -> int | None:
+        """The begin of the last hour that is counted for good."""
+        progress = self.store.statistics.progress()
+        if progress is None or progress.final_to + 2 * HOUR < self.now:
+            return None
+        begin = progress.final_to // HOUR * HOUR - HOUR
+        for old in [each for each in self._hours if each < begin - 8 * DAY]:
+            del self._hours[old]
+        return begin
 
     def is_served(self, queue: str) -> bool:
         """Whether a live worker takes jobs of a queue."""
@@ -185,8 +209,25 @@ def _sink_lag(look: Look, _: AlertRule) -> Iterator[Measure]:
         yield Measure(sink.name, max(0.0, look.now - at), f"{text}: {why}" if why else text)
 
 
+def _anomaly(look: Look, rule: AlertRule) -> Iterator[Measure]:
+    begin = look.last_hour()
+    if begin is None:
+        return
+    now, days = look.hour(begin), [look.hour(begin - n * DAY) for n in range(1, 8)]
+    if sum(map(bool, days)) < _DAYS:
+        return
+    for task in now.keys() | set().union(*days):
+        usual = median(day[task] for day in days)
+        if max(now[task], usual) < rule.least:
+            continue
+        deviation = median(abs(day[task] - usual) for day in days)
+        spread = max(1.4826 * deviation, 0.05 * usual, 1.0)
+        text = f"{now[task]:,} jobs of task {task} ended in the last hour; usually {usual:,g} do"
+        yield Measure(task, abs(now[task] - usual) / spread, text)
+
+
 #: Kinds that need the setting ``statistics``.
-_COUNTED = frozenset({"failure_ratio", "queue_starving"})
+_COUNTED = frozenset({"failure_ratio", "queue_starving", "anomaly"})
 _MEASURES: Mapping[str, Callable[[Look, AlertRule], Iterator[Measure]]] = {
     "failure_ratio": _failure_ratio,
     "queue_depth": _queue_depth,
@@ -197,4 +238,5 @@ _MEASURES: Mapping[str, Callable[[Look, AlertRule], Iterator[Measure]]] = {
     "jobs_parked": _jobs_parked,
     "schedule_late": _schedule_late,
     "sink_lag": _sink_lag,
+    "anomaly": _anomaly,
 }

@@ -153,6 +153,23 @@ def lag(desk: Desk) -> Callable[[], None]:
     return lambda: desk.sql("UPDATE {sinks} SET position = 1") and None
 
 
+def odd_hour(desk: Desk) -> Callable[[], None]:
+    desk.put(desk.job())
+    hour = int(desk.store.clock()) // 3600 * 3600
+    desk.store.database.run("statistics_begin", begin=hour)
+    for day, jobs in enumerate((300, 100, 104, 98, 100, 103, 96, 100)):
+        desk.sql(
+            "INSERT INTO {statistics} (span, begin, task_id, queue_id, state, jobs, run_seconds,"
+            f" wait_seconds, runs, waits) SELECT 3600, {hour - 3600 - day * 86400}, task_id,"
+            f" queue_id, 4, {jobs}, 0, 0, substr(args, 1, 0), substr(args, 1, 0) FROM {{jobs}}"
+        )
+
+    def grow_usual() -> None:
+        set_rule(desk, "anomaly", threshold=1000)
+
+    return grow_usual
+
+
 @pytest.mark.parametrize(
     ("rule", "subject", "break_it"),
     [
@@ -165,6 +182,7 @@ def lag(desk: Desk) -> Callable[[], None]:
         ("jobs_parked", "q", park),
         ("schedule_late", "nightly", late_schedule),
         ("sink_lag", "s", lag),
+        ("anomaly", "t", odd_hour),
     ],
 )
 def test_each_rule_fires_and_resolves(
