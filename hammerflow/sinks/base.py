@@ -73,7 +73,7 @@ class Report:
         refused: positions of those that it will never take, with the reason.
         error: why the others were not delivered; empty if there are none.
         jobs: by the position of a delivered message, the jobs that it causes: inserted by the
-            transaction that moves the sink's cursor behind it (see :mod:`hammerflow.sinks.jobs`).
+            transaction that moves the sink's cursor behind it (see ``hammerflow.sinks.jobs``).
     """
 
     delivered: frozenset[int]

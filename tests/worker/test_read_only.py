@@ -44,7 +44,7 @@ def test_a_database_that_turns_read_only_costs_two_lines(
             assert shop.send("note", 5).get(timeout=10) == 5
         lines = [line for line in worker.log.splitlines() if " database[" in line]
         assert len(lines) == 2, worker.log
-        assert opened < 100
+        assert opened < 300  # some 25 a second, each service after its pause; a storm has thousands
         assert shop.job(held).attempt == 1 and shop.kinds(held) == []
 
 
