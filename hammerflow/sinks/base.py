@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
@@ -13,7 +13,7 @@ from hammerflow.jobs.job import NewJob
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.options.option import OptionTable
 
-__all__ = ["HEADERS", "Message", "Refused", "Report", "Sink", "SinkError"]
+__all__ = ["HEADERS", "Message", "PositionKeeper", "Refused", "Report", "Sink", "SinkError"]
 
 
 def _headers(value: Any) -> dict[str, str]:
@@ -124,3 +124,11 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Close the connection, whatever its state; never raises."""
+
+
+@runtime_checkable
+class PositionKeeper(Protocol):
+    """A sink whose other side knows how far it is: what it has lost is noticed."""
+
+    def last_position(self) -> int:
+        """The last position that the other side had when the sink was opened."""

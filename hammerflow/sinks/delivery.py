@@ -21,7 +21,7 @@ from hammerflow.events.event import Event
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import LoggedRecord
 from hammerflow.jobs.job import NewJob
-from hammerflow.sinks.base import Message, Refused, Report, Sink
+from hammerflow.sinks.base import Message, PositionKeeper, Refused, Report, Sink, SinkError
 from hammerflow.sinks.jobs import StoreReader
 from hammerflow.sinks.reader import gap_event
 from hammerflow.sinks.registry import encoder, open_sink
@@ -167,8 +167,10 @@ class Delivery:
             sink = open_sink(self.row.name, self.row.kind, self.row.config)
             if isinstance(sink, StoreReader):
                 sink.use_store(self.store, self.source)
-            sink.open()
             self._sink = sink
+            sink.open()
+            if isinstance(sink, PositionKeeper):
+                self._check_loss(hold, sink.last_position())
         if time.monotonic() - self._signed_at > _SURE and not self._renew(hold):
             return None
         report: Report = self._sink.send(messages)
@@ -179,6 +181,14 @@ class Delivery:
         settled = report.delivered | report.refused.keys()
         missing = [m for m in messages if m.position not in settled]
         return (report.error or "it has not acknowledged all events") if missing else ""
+
+    def _check_loss(self, hold: SinkHold, last: int) -> None:
+        """Stay where the other side has lost what it had acknowledged, to whatever process."""
+        if last < hold.delivered:
+            raise SinkError(
+                f"it has lost the events from {last + 1} to {hold.delivered}: send them again by "
+                f"hammerflow sink rewind {hold.name} --to-position {last}"
+            )
 
     def _check_poison(self, refused: Mapping[int, str]) -> None:
         if refused and self.row.config.get("on_poison", "park") == "stop":
@@ -206,6 +216,8 @@ class Delivery:
             parked.append((position, kind, id_, self._refused[position], text))
         due = [p for p in sorted(self._jobs) if p <= reached]
         jobs = [job for position in due for job in self._jobs[position]]
+        last = max((p for p in self._done if p <= reached), default=0)
+        hold = hold._replace(delivered=max(hold.delivered, last))
         new = self.store.sinks.advance(hold, reached, sent, parked, jobs)
         if jobs and new is not None:
             self.ring({job.queue for job in jobs})

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import duration, text, whole
@@ -15,10 +17,6 @@ from hammerflow.options.option import Option, OptionTable
 from hammerflow.sinks.base import Message, Report, SinkError
 
 __all__ = ["RedisStreamSink"]
-
-#: The last position that a stream has acknowledged to this process, by URL and key: a sink is made
-#: again after each error.
-_ACKNOWLEDGED: dict[tuple[str, str], int] = {}
 
 
 class RedisStreamSink:
@@ -68,23 +66,28 @@ class RedisStreamSink:
     def open(self) -> None:
         """Connect, and read how far the stream is."""
         self._client = redis.Redis.from_url(
-            self._url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout
-        )
+            self._url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout,
+            retry=Retry(NoBackoff(), 0),
+        )  # fmt: skip
+        self._found = self._last_id(self._client.pipeline())
+
+    def _last_id(self, pipe: Any) -> int:
+        """The last id of the stream, asked by the connection that the pipeline keeps."""
         try:
-            found = self._client.xinfo_stream(self._stream)["last-generated-id"]
-            last = int(bytes(found).partition(b"-")[0])
+            found = pipe.immediate_execute_command("XINFO STREAM", self._stream)
+            return int(bytes(found["last-generated-id"]).partition(b"-")[0])
         except redis.ResponseError as error:
             if "no such key" not in str(error):
                 raise SinkError(str(error)) from error
-            last = 0
+            return 0
         except redis.RedisError as error:
             raise SinkError(f"{type(error).__name__}: {error}") from error
-        self._found = last
 
     def send(self, messages: Sequence[Message]) -> Report:
         """Append the batch in one transaction, and look up what the stream has passed already."""
-        self._check_loss(messages[0].position)
         pipe = self._client.pipeline(transaction=True)
+        if self._last_id(pipe) < self._found:  # of the connection that appends
+            raise SinkError("the stream was lost, or the server is another one: connecting again")
         for message in messages:
             pipe.xadd(
                 self._stream, _fields(message), id=f"{message.position}-0",
@@ -109,23 +112,11 @@ class RedisStreamSink:
                     "hold this event: it was trimmed, or something else writes to the stream"
                 )
         self._found = max(self._found, *delivered, 0)
-        where = (self._url, self._stream)
-        _ACKNOWLEDGED[where] = max(_ACKNOWLEDGED.get(where, 0), *delivered, 0)
         return Report(frozenset(delivered), refused)
 
-    def _check_loss(self, first: int) -> None:
-        """Ids only grow: what a stream has lost must come before anything newer."""
-        where = (self._url, self._stream)
-        had = _ACKNOWLEDGED.get(where, 0)
-        if self._found >= had:
-            return
-        if first > had:
-            raise SinkError(
-                f"the stream {self._stream} has lost the events from {self._found + 1} to {had}: "
-                f"send them again by hammerflow sink rewind {self._name} --to-position "
-                f"{self._found}"
-            )
-        _ACKNOWLEDGED[where] = self._found  # rewound
+    def last_position(self) -> int:
+        """The last id of the stream when it was opened: ids only grow."""
+        return self._found
 
     def _has(self, message: Message) -> bool:
         name = f"{message.position}-0"

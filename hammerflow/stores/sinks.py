@@ -62,6 +62,7 @@ class SinkHold(NamedTuple):
     holder: int
     term: int
     position: int
+    delivered: int  # the last position that the sink has acknowledged; 0 after a rewind
 
 
 class ParkedEvent(NamedTuple):
@@ -243,13 +244,16 @@ class Sinks(Verbs):
         delivered again, and none that is not.
 
         Args:
+            hold: with the last position that was delivered.
             refused: (position, kind, id, error, body) of what the sink has refused.
             jobs: inserted in the same transaction; one whose id exists is left as it is.
 
         Returns:
             The hold with its new position; None if it is not ours any more.
         """
-        values = {"name": hold.name, "term": hold.term, "hold": HOLD}
+        values = {
+            "name": hold.name, "term": hold.term, "hold": HOLD, "delivered": hold.delivered,
+        }  # fmt: skip
 
         def work(unit: Unit) -> SinkHold | None:
             tx = unit.tx

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from hammerflow.errors import ConfigError
-from hammerflow.sinks import redis_stream
 from hammerflow.sinks.registry import open_sink, shown_config
 from tests.sinks.test_delivery import add, deliver, delivery
 from tests.stores.kit import Desk
 from tests.support.servers import Redis, open_redis
 
 STREAM = "events"
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    redis_stream._ACKNOWLEDGED.clear()
-    yield
-    redis_stream._ACKNOWLEDGED.clear()
 
 
 def entries(url: str) -> list[tuple[int, dict[bytes, bytes]]]:
@@ -79,6 +69,33 @@ def test_a_server_that_died_gets_the_rest_and_says_what_it_lost(
     desk.store.sinks.rewind("s", 0, by="me")
     deliver(desk, delivery(desk.store))
     assert [position for position, _ in entries(url)] == [1, 2, 3]
+
+
+def test_another_relay_notices_what_the_server_has_lost(desk: Desk, redis_url: str) -> None:
+    add(desk, kind="redis", url=redis_url, stream=STREAM)
+    end_jobs(desk, 3)
+    deliver(desk).close()
+    with open_redis(redis_url) as client:
+        client.delete(STREAM)
+    end_jobs(desk, 1)
+    another = desk.another()
+    one = deliver(desk, delivery(another))
+    row = desk.store.sinks.get("s")
+    assert "has lost the events from 1 to 3" in row.error and row.position == 3
+    assert entries(redis_url) == []
+    one.close()
+    another.close()
+    desk.store.sinks.rewind("s", 0, by="me")
+    one = deliver(desk)
+    assert [position for position, _ in entries(redis_url)] == [1, 2, 3, 4]
+    with open_redis(redis_url) as client:
+        client.delete(STREAM)  # while the relay is connected
+    end_jobs(desk, 1)
+    deliver(desk, one)
+    one._retry_at = 0.0
+    deliver(desk, one)
+    assert "has lost the events from 1 to 4" in desk.store.sinks.get("s").error
+    assert entries(redis_url) == []
 
 
 def test_passwords_are_not_shown_nor_taken_where_they_would_be() -> None:

@@ -160,7 +160,7 @@ VALUES (:name::text, :kind::text, :config::text, :filters::text, :app::text, :wa
 -- name: sink_define
 UPDATE {sinks}
 SET kind = :kind::text, config = :config::text, filters = :filters::text, app = :app::text, wanted = :wanted::bigint,
-  changed_by = :by::text, holder = NULL, term = term + 1
+  changed_by = :by::text, holder = NULL, term = term + 1, delivered = 0
 WHERE name = :name::text
 
 -- name: sink_set_state
@@ -171,7 +171,8 @@ WHERE name = :name::text
 
 -- name: sink_rewind
 UPDATE {sinks}
-SET position = :position::bigint, changed_by = :by::text, holder = NULL, term = term + 1, gap_from = NULL, gap_to = NULL
+SET position = :position::bigint, changed_by = :by::text, holder = NULL, term = term + 1, gap_from = NULL, gap_to = NULL,
+  delivered = 0
 WHERE name = :name::text
 
 -- name: sink_delete
@@ -186,7 +187,7 @@ WHERE name = :name::text
   AND (holder IS NULL OR until < {epoch})
 
 -- name: sink_taken
-SELECT term, position
+SELECT term, position, delivered
 FROM {sinks}
 WHERE name = :name::text
   AND holder = :holder::bigint
@@ -209,7 +210,7 @@ WHERE name = :name::text
 -- name: sink_advance
 UPDATE {sinks}
 SET position = :position::bigint, sent = sent + :sent::bigint, sent_at = {epoch}, failures = 0, error = NULL,
-  until = {epoch} + :hold::float8
+  until = {epoch} + :hold::float8, delivered = :delivered::bigint
 WHERE name = :name::text
   AND term = :term::bigint
   AND position < :position::bigint

@@ -130,7 +130,8 @@ CREATE TABLE IF NOT EXISTS {sinks} (
   name VARCHAR(255) PRIMARY KEY, kind VARCHAR(64) NOT NULL, config LONGTEXT NOT NULL, filters LONGTEXT NOT NULL, app VARCHAR(255) NOT NULL,
   wanted BIGINT NOT NULL, position BIGINT NOT NULL, state VARCHAR(16) NOT NULL, created_at DOUBLE NOT NULL, changed_by LONGTEXT,
   reason LONGTEXT, holder BIGINT, term BIGINT NOT NULL, until DOUBLE, sent BIGINT NOT NULL, sent_at DOUBLE, failures INTEGER NOT NULL,
-  error LONGTEXT, error_at DOUBLE, gap_from BIGINT, gap_to BIGINT) {table};
+  error LONGTEXT, error_at DOUBLE, gap_from BIGINT, gap_to BIGINT,
+  delivered BIGINT NOT NULL DEFAULT 0) {table};
 CREATE TABLE IF NOT EXISTS {sink_errors} (
   sink VARCHAR(255) NOT NULL, position BIGINT NOT NULL, at DOUBLE NOT NULL, kind INTEGER NOT NULL, id BINARY(16) NOT NULL,
   error LONGTEXT NOT NULL, body LONGTEXT NOT NULL, PRIMARY KEY (sink, position)) {table};

@@ -149,7 +149,8 @@ CREATE TABLE {sinks} (
   name text PRIMARY KEY, kind text NOT NULL, config text NOT NULL, filters text NOT NULL, app text NOT NULL,
   wanted bigint NOT NULL, position bigint NOT NULL, state text NOT NULL, created_at float8 NOT NULL, changed_by text,
   reason text, holder bigint, term bigint NOT NULL, until float8, sent bigint NOT NULL, sent_at float8, failures integer NOT NULL,
-  error text, error_at float8, gap_from bigint, gap_to bigint) WITH (fillfactor = 50);
+  error text, error_at float8, gap_from bigint, gap_to bigint,
+  delivered bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50);
 CREATE TABLE {sink_errors} (
   sink text NOT NULL, position bigint NOT NULL, at float8 NOT NULL, kind integer NOT NULL, id uuid NOT NULL,
   error text NOT NULL, body text NOT NULL, PRIMARY KEY (sink, position));

@@ -135,7 +135,8 @@ CREATE TABLE IF NOT EXISTS {sinks} (
   name TEXT PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, filters TEXT NOT NULL, app TEXT NOT NULL,
   wanted INTEGER NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL, changed_by TEXT,
   reason TEXT, holder INTEGER, term INTEGER NOT NULL, until REAL, sent INTEGER NOT NULL, sent_at REAL, failures INTEGER NOT NULL,
-  error TEXT, error_at REAL, gap_from INTEGER, gap_to INTEGER);
+  error TEXT, error_at REAL, gap_from INTEGER, gap_to INTEGER,
+  delivered INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS {sink_errors} (
   sink TEXT NOT NULL, position INTEGER NOT NULL, at REAL NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,
   error TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (sink, position)) WITHOUT ROWID;
