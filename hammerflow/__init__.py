@@ -27,6 +27,7 @@ from hammerflow.errors import (
     SpawnInvalid,
     StoreUnavailable,
     UnknownTask,
+    WebhookInvalid,
     WorkflowInvalid,
 )
 from hammerflow.jobs.backoff import constant, exponential, fibonacci, linear
@@ -75,6 +76,7 @@ __all__ = [
     "Task",
     "UniqueKey",
     "UnknownTask",
+    "WebhookInvalid",
     "Workflow",
     "WorkflowInvalid",
     "WorkflowResult",

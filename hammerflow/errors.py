@@ -16,6 +16,7 @@
     +-- SoftTimeout            raised in a task's body at its soft timeout
     +-- MemoryLimitExceeded    a body took more memory than its limit (also a MemoryError)
     +-- CpuLimitExceeded       raised in a task's body at its limit of CPU time
+    +-- WebhookInvalid         a webhook that was received must not be believed
     +-- WorkflowInvalid        a workflow is malformed; nothing was written
     +-- ConditionError         a workflow's condition cannot be compiled or evaluated
 
@@ -47,6 +48,7 @@ __all__ = [
     "SpawnInvalid",
     "StoreUnavailable",
     "UnknownTask",
+    "WebhookInvalid",
     "WorkflowInvalid",
 ]
 
@@ -196,6 +198,11 @@ class CpuLimitExceeded(HammerflowError):
     """Raised in a task's body when its ``cpu_limit`` is used up. The body can catch it, clean up
     and return; one that goes on is killed. ``JobFailed.error_type`` is its name without a module.
     """
+
+
+class WebhookInvalid(HammerflowError):
+    """A webhook that was received must not be believed: it is not signed, is signed with another
+    secret, was changed on its way, or is too old. Answer it with status 400 or 401."""
 
 
 class WorkflowInvalid(HammerflowError):

@@ -1,0 +1,399 @@
+"""POST requests to addresses that strangers chose, guarded: public addresses only, and in time."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import ipaddress
+import queue
+import re
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
+
+from hammerflow.errors import ConfigError, HammerflowError
+
+__all__ = [
+    "GuardedAnswer",
+    "GuardedError",
+    "GuardedUrl",
+    "IPNetwork",
+    "check_url",
+    "networks",
+    "post",
+]
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: What getaddrinfo says of one address: its family, and what connect() takes.
+SocketAddress = tuple[socket.AddressFamily, Any]
+
+#: All of IPv6 that is public. The rest is local or has an IPv4 address inside: 64:ff9b::/96, ::/96.
+_PUBLIC_IPV6: Final = ipaddress.ip_network("2000::/3")
+#: Global by ipaddress, and yet a way to other addresses or to the host's own cloud.
+_REFUSED: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "2002::/16",  # 6to4: has an IPv4 address inside
+        "2001::/23",  # Teredo, ORCHID and other protocols
+        "3fff::/20",  # documentation
+        "192.0.0.0/24",  # protocols, and Oracle's own services; global in old versions of Python
+        "192.88.99.0/24",  # relays of 6to4
+        "168.63.129.16/32",  # Azure's own services, on each of its hosts
+    )
+)
+#: Headers that say where a request goes and where it ends.
+_OWN_HEADERS: Final = frozenset({
+    "host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer",
+    "upgrade",
+})  # fmt: skip
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+
+class GuardedError(HammerflowError):
+    """A request had no answer.
+
+    Attributes:
+        is_refused: nothing was sent, as the URL, a header or an address is not allowed.
+        address: the IP address that was connected to; None if it did not come to that.
+    """
+
+    def __init__(
+        self, message: str, *, is_refused: bool = False, address: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.is_refused = is_refused
+        self.address = address
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedAnswer:
+    """What a server answered.
+
+    Attributes:
+        status: the HTTP status, also of redirects, which are never followed.
+        headers: values by names in lower case.
+        body: its first bytes, up to the cap.
+        address: the IP address that answered.
+        seconds: from the resolution of the name to the end of the answer.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    address: str
+    seconds: float
+
+
+class GuardedUrl(NamedTuple):
+    """The parts of a URL that a request needs."""
+
+    is_tls: bool
+    host: str
+    port: int
+    path: str
+
+
+def networks(values: Iterable[str | IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Networks such as ``10.2.0.0/16``, or single addresses, checked.
+
+    Raises:
+        ConfigError: one of them is not a network.
+    """
+    found = []
+    for value in values:
+        try:
+            found.append(ipaddress.ip_network(value))
+        except ValueError as error:
+            raise ConfigError(
+                f"{value!r} is not a network such as 10.2.0.0/16 or fd00:1::/32: {error}"
+            ) from error
+    return tuple(found)
+
+
+def check_url(url: str) -> GuardedUrl:
+    """The parts of a URL to which a request may be made; its host is not resolved yet.
+
+    Raises:
+        GuardedError: the URL is malformed, or is not one of http or https without a user in it.
+    """
+    if not url.isascii() or any(char <= " " or char in "\\\x7f" for char in url):
+        raise _refused(
+            "the URL must be ASCII without spaces, backslashes and control characters: encode "
+            "these with %, and the name of the host as xn--"
+        )
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise _refused(f"the URL is malformed: {error}") from error
+    if parts.scheme not in ("http", "https"):
+        raise _refused("the URL must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise _refused("the URL must not have a user or a password in it: use a header")
+    host = parts.hostname or ""
+    if not _is_host(host) or ("[" in parts.netloc) != (":" in host) or port == 0:
+        raise _refused("the URL must have a host, and a port from 1 to 65535 if any")
+    is_tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return GuardedUrl(is_tls, host, port or (443 if is_tls else 80), path)
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    allow_networks: Sequence[str | IPNetwork] = (),
+    timeout: float = 15.0,
+    body_cap: int = 65_536,
+    tls: ssl.SSLContext | None = None,
+) -> GuardedAnswer:
+    """Send one request and read its answer.
+
+    The name is resolved once. If any of its addresses is not on the public internet, nothing is
+    sent; else the connection goes to one of exactly these. Redirects are not followed, and
+    settings for proxies in the environment are not read.
+
+    Args:
+        headers: further headers. Those that say where a request goes and where it ends, such as
+            Host, are refused.
+        allow_networks: networks, such as ``10.2.0.0/16``, that are allowed though they are not
+            public.
+        timeout: seconds for all of it, however slowly the server sends.
+        body_cap: bytes of the answer's body that are read; the rest is dropped.
+        tls: how servers' certificates are checked; by default against the system's authorities.
+
+    Raises:
+        GuardedError: it was refused, failed, or was not over in time.
+        ConfigError: one of allow_networks is malformed.
+    """
+    started = time.monotonic()
+    deadline = started + timeout
+    target, allowed = check_url(url), networks(allow_networks)
+    sent = _checked_headers(headers)
+    addresses = _public(target.host, _resolve(target, deadline, timeout), allowed)
+    connection = _PinnedConnection(target, addresses, deadline, tls)
+    try:
+        with _Cutoff(connection, deadline) as cutoff:
+            status, found, answer = _exchange(connection, target, body, sent, body_cap)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if cutoff.is_over or time.monotonic() >= deadline:
+            raise _too_late(timeout, connection.address) from error
+        raise GuardedError(
+            f"{type(error).__name__}: {error}", address=connection.address
+        ) from error
+    # A block of headers that the cut ended looks like a whole one.
+    if cutoff.is_over:
+        raise _too_late(timeout, connection.address)
+    seconds = time.monotonic() - started
+    return GuardedAnswer(status, found, answer, connection.address or "", seconds)
+
+
+class _PinnedConnection(http.client.HTTPConnection):
+    """A connection to addresses that were checked, whatever the name resolves to by now."""
+
+    def __init__(
+        self,
+        target: GuardedUrl,
+        addresses: Sequence[SocketAddress],
+        deadline: float,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        super().__init__(target.host, target.port)
+        self.default_port = 443 if target.is_tls else 80  # the header Host has other ports only
+        self.address: str | None = None
+        self.held: socket.socket | None = None
+        self._reference: socket.SocketIO | None = None
+        self._addresses = addresses
+        self._deadline = deadline
+        self._tls = (tls or _tls()) if target.is_tls else None
+
+    def connect(self) -> None:
+        """Connect to the first address that accepts."""
+        for tried, (family, address) in enumerate(self._addresses):
+            share = _remaining(self._deadline) / (len(self._addresses) - tried)
+            self.address = address[0]
+            plain = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                plain.settimeout(share)
+                plain.connect(address)
+                break
+            except OSError:
+                plain.close()
+                if tried + 1 == len(self._addresses):
+                    raise
+        plain.settimeout(_remaining(self._deadline))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is None:
+            self._hold(plain)
+            return
+        wrapped = self._tls.wrap_socket(
+            plain, server_hostname=self.host.rstrip("."), do_handshake_on_connect=False
+        )
+        self._hold(wrapped)  # before the handshake, which the cutoff must be able to end
+        wrapped.do_handshake()
+
+    def _hold(self, found: socket.socket) -> None:
+        """Keep the socket open until discard(): http.client drops it before the body is read."""
+        self.sock = self.held = found
+        self._reference = found.makefile("rb", buffering=0)
+
+    def discard(self) -> None:
+        """Close the socket, whoever uses it."""
+        self.close()
+        if self._reference is not None:
+            self._reference.close()
+        self.held = self._reference = None
+
+
+class _Cutoff:
+    """Ends what a connection waits for at its deadline, however often some byte arrives.
+
+    Attributes:
+        is_over: whether the deadline came first. What was read is then worth nothing, also if it
+            looks whole.
+    """
+
+    def __init__(self, connection: _PinnedConnection, deadline: float) -> None:
+        self.is_over = False
+        self._connection = connection
+        self._timer = threading.Timer(max(deadline - time.monotonic(), 0.0), self._cut)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._has_ended = False
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:  # the number of the socket may be another file's as soon as it is closed
+            self._has_ended = True
+            self._connection.discard()
+
+    def _cut(self) -> None:
+        with self._lock:
+            if self._has_ended:
+                return
+            self.is_over = True
+            if self._connection.held is not None:
+                with contextlib.suppress(OSError):
+                    # Not that of SSLSocket, which would have the reader go on without TLS.
+                    socket.socket.shutdown(self._connection.held, socket.SHUT_RDWR)
+
+
+def _exchange(
+    connection: _PinnedConnection,
+    target: GuardedUrl,
+    body: bytes,
+    headers: Mapping[str, str],
+    body_cap: int,
+) -> tuple[int, dict[str, str], bytes]:
+    connection.request("POST", target.path, body, headers)
+    answer = connection.getresponse()
+    try:
+        found = answer.read(body_cap)
+    except http.client.IncompleteRead as error:
+        found = error.partial  # the status was whole, and that is what counts
+    return answer.status, {name.lower(): value for name, value in answer.headers.items()}, found
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name or an address, and has nothing that a resolver may read otherwise."""
+    if ":" not in host:
+        return _NAME.fullmatch(host) is not None
+    try:
+        return not ipaddress.IPv6Address(host).scope_id
+    except ValueError:
+        return False
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """All headers of the request."""
+    names = {name.lower() for name in headers}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise _refused(
+                f"the header {name!r} must be a name of letters, digits and -, and a value of "
+                "printable ASCII characters"
+            )
+    for name in sorted(names & _OWN_HEADERS):
+        raise _refused(f"the header {name} follows from the request and cannot be set")
+    agent = {} if "user-agent" in names else {"User-Agent": "hammerflow"}
+    return {"Connection": "close", **agent, **headers}
+
+
+def _resolve(target: GuardedUrl, deadline: float, timeout: float) -> list[SocketAddress]:
+    """All addresses of a host. The resolver knows no deadline, so a thread waits for it."""
+    answers: queue.SimpleQueue[list[SocketAddress] | Exception] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            answers.put([(family, address) for family, _, _, _, address in found])
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=resolve, name="hammerflow-resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(deadline - time.monotonic(), 0.0))
+    except queue.Empty:
+        raise _too_late(timeout, None) from None
+    if isinstance(answer, Exception):
+        raise GuardedError(f"the name {target.host} has no address: {answer}") from answer
+    return answer
+
+
+def _public(
+    host: str, addresses: Sequence[SocketAddress], allowed: Sequence[IPNetwork]
+) -> Sequence[SocketAddress]:
+    """The addresses, if all of them are public or allowed."""
+    for _, address in addresses:
+        if not _is_allowed(ipaddress.ip_address(address[0]), allowed):
+            raise _refused(
+                f"{host} has the address {address[0]}, which is not on the public internet: "
+                "put its network into allow_networks if requests may go there"
+            )
+    return addresses
+
+
+def _is_allowed(address: IPAddress, allowed: Sequence[IPNetwork]) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    if any(address in network for network in allowed):
+        return True
+    if isinstance(address, ipaddress.IPv6Address) and address not in _PUBLIC_IPV6:
+        return False
+    # Not global: private, loopback, link-local, 100.64.0.0/10, documentation, reserved, 0.0.0.0/8.
+    is_public = address.is_global and not address.is_multicast and not address.is_reserved
+    return is_public and not any(address in network for network in _REFUSED)
+
+
+def _remaining(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline is over")
+    return left
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _refused(message: str) -> GuardedError:
+    return GuardedError(message, is_refused=True)
+
+
+def _too_late(timeout: float, address: str | None) -> GuardedError:
+    return GuardedError(f"no whole answer within {timeout:g} seconds", address=address)
