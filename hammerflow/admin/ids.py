@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from hammerflow.stores.store import Store
 
 __all__ = [
-    "find_archived", "find_job", "find_operation", "find_worker", "find_workflow", "get_job",
-    "only_worker", "page_mark",
+    "find_archived", "find_job", "find_operation", "find_token", "find_worker", "find_workflow",
+    "get_job", "only_worker", "page_mark",
 ]  # fmt: skip
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
-_SEE = {"operation": "", "archived job": ": see hammerflow archive list"}
+_SEE = {"operation": "", "archived job": ": see hammerflow archive list", "token": ""}
 
 
 def find_job(store: Store, text: str) -> bytes:
@@ -48,6 +48,11 @@ def find_archived(store: Store, text: str) -> bytes:
 def find_operation(store: Store, text: str) -> bytes:
     """The id of the one replay operation whose id begins with ``text``; as :func:`find_job`."""
     return _find(text, store.dead_letters.operations_between, "operation")
+
+
+def find_token(store: Store, text: str) -> bytes:
+    """The id of the one token of the web whose id begins with ``text``; as :func:`find_job`."""
+    return _find(text, store.access.ids_between, "token")
 
 
 def get_job(store: Store, text: str) -> Job:

@@ -41,6 +41,7 @@ TABLES = (
     "retention", "replays", "archived", "archive_packs", "restored",
     "outbox", "events", "relay", "sinks", "sink_errors",
     "statistics", "statistics_progress", "metrics",
+    "web_tokens", "audit",
     "alerting", "alert_settings", "alerts", "alert_messages", "worker_losses",
 )  # fmt: skip
 

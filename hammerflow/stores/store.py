@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
+from hammerflow.stores.access import Access
 from hammerflow.stores.alerts import Alerts
 from hammerflow.stores.archive import Archive
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
@@ -69,6 +70,7 @@ class Store:
         self.queues = Queues(database, self.names, self.pauses)
         self.queue_stats = QueueStats(database, self.names)
         self.tasks = Tasks(database)
+        self.access = Access(database)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
         self.unique_keys = UniqueKeys(database)

@@ -120,8 +120,29 @@ async def _serve(
     query = _query(request, route.query)
     body = None if route.body is None else await _body(request, route.body)
     call = ApiCall(backend, who, request.path_params, query, body)
-    found = await run_sync(route.handler, call, limiter=limiter)
+    address = request.client.host if request.client is not None else ""
+    handle = _audited if route.is_change else _handled
+    found = await run_sync(handle, route, call, address, limiter=limiter)
     return _answer(request, route, found)
+
+
+def _handled(route: Route, call: ApiCall[Any, Any], address: str) -> Any:
+    return route.handler(call)
+
+
+def _audited(route: Route, call: ApiCall[Any, Any], address: str) -> Any:
+    """Make a change and write down who asked for it, before, and how it went, after."""
+    access, told = call.backend.store.access, route.told(call.body)
+    target = " ".join(call.path[name] for name in route.parameters)
+    entry = access.begin(call.who.name, address, route.name, target, told)
+    try:
+        found = route.handler(call)
+    except Exception as error:
+        refused = problem_of(error)
+        access.end(entry, f"{refused.status.value} {refused.detail}" if refused else "a defect")
+        raise
+    access.end(entry, "done")
+    return found
 
 
 def _query(request: Request, wanted: type[msgspec.Struct]) -> Any:

@@ -110,6 +110,11 @@ class Route:
         """Whether it may change something."""
         return self.method not in ("GET", "HEAD")
 
+    def told(self, body: Any) -> dict[str, Any]:
+        """What the audit keeps of a body: not the arguments of calls, which may be secrets."""
+        fields = {} if body is None else msgspec.structs.asdict(body)
+        return {name: value for name, value in fields.items() if name not in ("args", "kwargs")}
+
     @property
     def parameters(self) -> list[str]:
         """The names of the parameters of its path."""

@@ -16,6 +16,7 @@ from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
 from hammerflow.web.guard import HostCheck
 from hammerflow.web.login import LocalLogin
+from hammerflow.web.tokens import TokenLogin
 
 __all__ = ["serve"]
 
@@ -50,7 +51,10 @@ def serve(
         )
     login = LocalLogin(Principal(user, Role.READ if is_read_only else Role.ADMIN, sees_values=True))
     app = create_application(
-        backend, authorize=login.authorize, title="hammerflow", more=login.routes()
+        backend,
+        authorize=TokenLogin(backend.store.access, login.authorize).authorize,
+        title="hammerflow",
+        more=login.routes(),
     )
     bound = _bind(host, port)
     port = bound.getsockname()[1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hammerflow.web.routes import jobs, queues, spawns, tasks, workers, workflows
+from hammerflow.web.routes import access, jobs, queues, spawns, tasks, workers, workflows
 from hammerflow.web.routing import Route
 
 __all__ = ["ROUTES"]
 
 ROUTES: Sequence[Route] = (
     *jobs.ROUTES, *queues.ROUTES, *tasks.ROUTES, *workers.ROUTES, *workflows.ROUTES,
-    *spawns.ROUTES,
+    *spawns.ROUTES, *access.ROUTES,
 )  # fmt: skip

@@ -111,7 +111,11 @@ UPDATE {alert_settings} SET name = name WHERE 1 = 0;
 {use:alerts};
 {use:alert_messages};
 UPDATE {alert_messages} SET id = id WHERE 1 = 0;
-{use:worker_losses}
+{use:worker_losses};
+{use:web_tokens};
+UPDATE {web_tokens} SET id = id WHERE 1 = 0;
+{use:audit};
+UPDATE {audit} SET id = id WHERE 1 = 0
 
 -- What `maintenance check` asks, in one snapshot, and what mends it. A mend asks again, so that nothing
 -- is changed that has come right meanwhile. Each check gives (id, a note or NULL). The names behind @

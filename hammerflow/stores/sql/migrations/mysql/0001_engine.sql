@@ -148,4 +148,11 @@ CREATE TABLE IF NOT EXISTS {alert_messages} (
   error LONGTEXT, body LONGTEXT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {worker_losses} (worker_id BIGINT PRIMARY KEY, host LONGTEXT NOT NULL, pid INTEGER NOT NULL, lost_at DOUBLE NOT NULL) {table};
 INSERT IGNORE INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
+CREATE TABLE IF NOT EXISTS {web_tokens} (
+  id BINARY(16) PRIMARY KEY, name VARCHAR(255) NOT NULL, hash VARCHAR(64) NOT NULL UNIQUE, role SMALLINT NOT NULL,
+  sees_values SMALLINT NOT NULL, created_at DOUBLE NOT NULL, created_by LONGTEXT NOT NULL, expires_at DOUBLE, revoked_at DOUBLE,
+  used_at DOUBLE) {table};
+CREATE TABLE IF NOT EXISTS {audit} (
+  id BINARY(16) PRIMARY KEY, at DOUBLE NOT NULL, who LONGTEXT NOT NULL, address LONGTEXT NOT NULL, action VARCHAR(255) NOT NULL,
+  target LONGTEXT NOT NULL, details LONGTEXT NOT NULL, outcome LONGTEXT) {table};
 CREATE OR REPLACE VIEW {job_states} AS {view};

@@ -167,4 +167,10 @@ CREATE TABLE {alert_messages} (
   error text, body text NOT NULL);
 CREATE TABLE {worker_losses} (worker_id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL, lost_at float8 NOT NULL);
 INSERT INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
+CREATE TABLE {web_tokens} (
+  id uuid PRIMARY KEY, name text NOT NULL, hash text NOT NULL UNIQUE, role smallint NOT NULL, sees_values smallint NOT NULL,
+  created_at float8 NOT NULL, created_by text NOT NULL, expires_at float8, revoked_at float8, used_at float8);
+CREATE TABLE {audit} (
+  id uuid PRIMARY KEY, at float8 NOT NULL, who text NOT NULL, address text NOT NULL, action text NOT NULL, target text NOT NULL,
+  details text NOT NULL, outcome text);
 CREATE VIEW {job_states} AS {view};

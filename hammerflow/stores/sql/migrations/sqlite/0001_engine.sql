@@ -153,4 +153,10 @@ CREATE TABLE IF NOT EXISTS {alert_messages} (
   error TEXT, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS {worker_losses} (worker_id INTEGER PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, lost_at REAL NOT NULL);
 INSERT OR IGNORE INTO {relay} (id, position, wanted) VALUES (1, 0, 0);
+CREATE TABLE IF NOT EXISTS {web_tokens} (
+  id BLOB PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, role INTEGER NOT NULL, sees_values INTEGER NOT NULL,
+  created_at REAL NOT NULL, created_by TEXT NOT NULL, expires_at REAL, revoked_at REAL, used_at REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {audit} (
+  id BLOB PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, address TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,
+  details TEXT NOT NULL, outcome TEXT) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS {job_states} AS {view};

@@ -1,0 +1,129 @@
+"""Routes of access: tokens, and the audit of changes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hammerflow.admin.ids import find_token
+from hammerflow.web.access import Role
+from hammerflow.web.routes.types import Cursor, Done, Limit, NewName, Text1000, converted
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+
+__all__ = ["ROUTES"]
+
+_ROLES = {role.label: role for role in Role}
+
+
+class TokenShown(msgspec.Struct, kw_only=True):
+    """A token; what it is itself, nobody can read again."""
+
+    id: uuid.UUID
+    name: str
+    role: Literal["read", "operate", "admin"]
+    sees_values: bool
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    used_at: datetime | None
+
+
+class TokenList(msgspec.Struct):
+    """All tokens, the oldest first."""
+
+    items: list[TokenShown]
+
+
+class NewToken(msgspec.Struct, forbid_unknown_fields=True):
+    """What a token may do.
+
+    Attributes:
+        sees_values: whether it shows arguments and results.
+        expires_in: seconds for which it holds; null without limit.
+    """
+
+    name: NewName
+    role: Literal["read", "operate", "admin"] = "read"
+    sees_values: bool = False
+    expires_in: Annotated[float, Meta(gt=0, le=10**9)] | None = 90 * 86_400.0
+
+
+class MadeToken(msgspec.Struct):
+    """A new token: the only answer that ever has it."""
+
+    id: uuid.UUID
+    token: str
+
+
+class AuditQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which entries."""
+
+    who: Text1000 | None = None
+    before: Cursor | None = None
+    limit: Limit = 50
+
+
+class AuditShown(msgspec.Struct):
+    """A change that somebody has asked for; outcome is null where its end is not known."""
+
+    id: uuid.UUID
+    at: datetime
+    who: str
+    address: str
+    action: str
+    target: str
+    details: dict[str, Any]
+    outcome: str | None
+
+
+def list_tokens(call: ApiCall[Nothing, None]) -> TokenList:
+    """List the tokens."""
+    rows = call.backend.store.access.tokens()
+    return TokenList(
+        [
+            converted({**row._asdict(), "role": Role(row.role).label}, TokenShown)
+            for row in rows
+        ]
+    )  # fmt: skip
+
+
+def create_token(call: ApiCall[Nothing, NewToken]) -> MadeToken:
+    """Make a token; the answer is the only one that ever has it."""
+    body = call.body
+    id_, token = call.backend.store.access.create(
+        body.name, _ROLES[body.role], sees_values=body.sees_values, expires_in=body.expires_in,
+        by=call.who.name,
+    )  # fmt: skip
+    return MadeToken(uuid.UUID(bytes=id_), token)
+
+
+def revoke_token(call: ApiCall[Nothing, None]) -> Done:
+    """End a token."""
+    id_ = find_token(call.backend.store, call.path["token_id"])
+    ended = call.backend.store.access.revoke(id_)
+    return Done("the token is revoked" if ended else "the token was revoked before")
+
+
+def list_audit(call: ApiCall[AuditQuery, None]) -> ListPage[AuditShown]:
+    """List the changes that were made through the web, newest first."""
+    query = call.query
+    before = None if query.before is None else query.before.bytes
+    page, after = call.backend.store.access.page(limit=query.limit, before=before, who=query.who)
+    items = [converted(entry._asdict(), AuditShown) for entry in page]
+    return ListPage(items, None if after is None else str(uuid.UUID(bytes=after)))
+
+
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/tokens", list_tokens, TokenList, Role.ADMIN),
+    Route("POST", "/api/tokens", create_token, MadeToken, Role.ADMIN, body=NewToken,
+          status=HTTPStatus.CREATED),
+    Route("DELETE", "/api/tokens/{token_id}", revoke_token, Done, Role.ADMIN),
+    Route("GET", "/api/audit", list_audit, ListPage[AuditShown], Role.ADMIN, query=AuditQuery),
+)  # fmt: skip
