@@ -247,9 +247,8 @@ class Alerts:
         return self._database.unit(work)
 
     def clean(self) -> None:
-        """Remove mutes that are over, and what is known of workers that were lost long ago."""
+        """Remove mutes that are over."""
         self._database.run("alert_mutes_expire")
-        self._database.run("worker_losses_prune")
 
     # -- messages
 

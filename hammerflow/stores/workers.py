@@ -282,6 +282,7 @@ class Workers(Verbs):
             if not rescued.leases and beats is not None:
                 is_gone = tx.rows("leases_of_worker", worker_id=worker_id)[0][0] == 0
                 if is_gone:
+                    tx.run("worker_losses_forget", id=worker_id)
                     tx.run("worker_loss_insert", id=worker_id)
                     self._delete(tx, worker_id)
                     self._names.outbox.note(tx, EventKind.WORKER_LOST, worker_id)

@@ -121,6 +121,12 @@ SELECT target, count(*)
 FROM {alert_messages}
 GROUP BY target
 
+-- Before another loss is noted: an earlier one of the same number, and those of whom no rule asks any more.
+-- name: worker_losses_forget
+DELETE FROM {worker_losses}
+WHERE worker_id = :id::bigint
+  OR lost_at < {epoch} - 86400
+
 -- name: worker_loss_insert
 INSERT INTO {worker_losses} (worker_id, host, pid, lost_at)
 SELECT id, host, pid, {epoch}
@@ -131,7 +137,3 @@ WHERE id = :id::bigint
 SELECT host, pid, {epoch} - lost_at
 FROM {worker_losses}
 WHERE lost_at >= {epoch} - :window::float8
-
--- name: worker_losses_prune
-DELETE FROM {worker_losses}
-WHERE lost_at < {epoch} - 86400
