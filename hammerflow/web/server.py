@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 import uvicorn
 
 from hammerflow.errors import ConfigError
+from hammerflow.text import safe_repr
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
@@ -46,7 +47,7 @@ def serve(
     """
     if not _is_loopback(host):
         raise ConfigError(
-            f"web listens on this machine only, and {host} can be reached from others: use "
+            f"web listens on this machine only, and not at {safe_repr(host, 80)}: use "
             "127.0.0.1, and an SSH tunnel or a proxy with a log-in of its own before it"
         )
     login = LocalLogin(Principal(user, Role.READ if is_read_only else Role.ADMIN, sees_values=True))
@@ -90,4 +91,6 @@ def _bind(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except OSError as error:
-        raise ConfigError(f"web cannot listen at {host} port {port}: {error.strerror}") from None
+        raise ConfigError(
+            f"web cannot listen at {host} port {port}: {error.strerror or error}"
+        ) from None

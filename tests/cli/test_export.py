@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.cli import job_filter, paging
+from hammerflow.admin import job_filter, paging
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from tests.cli.conftest import Run, claim, settle
 
