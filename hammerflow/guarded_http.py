@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, Self
 from hammerflow.errors import ConfigError, HammerflowError
 
 __all__ = [
+    "Cutoff",
     "GuardedAnswer",
     "GuardedError",
     "GuardedUrl",
@@ -183,15 +184,17 @@ def post(
     addresses = _public(target.host, _resolve(target, deadline, timeout), allowed)
     connection = _PinnedConnection(target, addresses, deadline, tls)
     try:
-        with _Cutoff(connection, deadline) as cutoff:
+        connection.connect()
+        with Cutoff(connection.sock, deadline) as cutoff:
             status, found, answer = _exchange(connection, target, body, sent, body_cap)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if cutoff.is_over or time.monotonic() >= deadline:
+        if time.monotonic() >= deadline:
             raise _too_late(timeout, connection.address) from error
         raise GuardedError(
             f"{type(error).__name__}: {error}", address=connection.address
         ) from error
-    # A block of headers that the cut ended looks like a whole one.
+    finally:
+        connection.close()
     if cutoff.is_over:
         raise _too_late(timeout, connection.address)
     seconds = time.monotonic() - started
@@ -211,8 +214,6 @@ class _PinnedConnection(http.client.HTTPConnection):
         super().__init__(target.host, target.port)
         self.default_port = 443 if target.is_tls else 80  # the header Host has other ports only
         self.address: str | None = None
-        self.held: socket.socket | None = None
-        self._reference: socket.SocketIO | None = None
         self._addresses = addresses
         self._deadline = deadline
         self._tls = (tls or _tls()) if target.is_tls else None
@@ -231,41 +232,26 @@ class _PinnedConnection(http.client.HTTPConnection):
                 plain.close()
                 if tried + 1 == len(self._addresses):
                     raise
-        plain.settimeout(_remaining(self._deadline))
+        self.sock = plain
+        plain.settimeout(_remaining(self._deadline))  # of the handshake in all, then of each read
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is None:
-            self._hold(plain)
-            return
-        wrapped = self._tls.wrap_socket(
-            plain, server_hostname=self.host.rstrip("."), do_handshake_on_connect=False
-        )
-        self._hold(wrapped)  # before the handshake, which the cutoff must be able to end
-        wrapped.do_handshake()
-
-    def _hold(self, found: socket.socket) -> None:
-        """Keep the socket open until discard(): http.client drops it before the body is read."""
-        self.sock = self.held = found
-        self._reference = found.makefile("rb", buffering=0)
-
-    def discard(self) -> None:
-        """Close the socket, whoever uses it."""
-        self.close()
-        if self._reference is not None:
-            self._reference.close()
-        self.held = self._reference = None
+        if self._tls is not None:
+            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host.rstrip("."))
 
 
-class _Cutoff:
-    """Ends what a connection waits for at its deadline, however often some byte arrives.
+class Cutoff:
+    """Ends what waits for a connected socket at a deadline, however often some byte arrives.
 
     Attributes:
-        is_over: whether the deadline came first. What was read is then worth nothing, also if it
-            looks whole.
+        is_over: whether the deadline came first. What was read is then worth nothing, though it
+            may look whole: http.client takes headers that break off for all of them.
     """
 
-    def __init__(self, connection: _PinnedConnection, deadline: float) -> None:
+    def __init__(self, connected: socket.socket, deadline: float) -> None:
         self.is_over = False
-        self._connection = connection
+        self._socket = connected
+        # http.client closes a socket before the body is read: this keeps it open until the end.
+        self._reference = connected.makefile("rb", buffering=0)
         self._timer = threading.Timer(max(deadline - time.monotonic(), 0.0), self._cut)
         self._timer.daemon = True
         self._lock = threading.Lock()
@@ -277,19 +263,18 @@ class _Cutoff:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
-        with self._lock:  # the number of the socket may be another file's as soon as it is closed
+        with self._lock:  # a closed socket's number may be another file's at once
             self._has_ended = True
-            self._connection.discard()
+        self._reference.close()
 
     def _cut(self) -> None:
         with self._lock:
             if self._has_ended:
                 return
             self.is_over = True
-            if self._connection.held is not None:
-                with contextlib.suppress(OSError):
-                    # Not that of SSLSocket, which would have the reader go on without TLS.
-                    socket.socket.shutdown(self._connection.held, socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                # Not that of SSLSocket, which would have the reader go on without TLS.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _exchange(

@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,96 +17,10 @@ import pytest
 
 from hammerflow import ConfigError
 from hammerflow.guarded_http import GuardedAnswer, GuardedError, check_url, networks, post
+from tests.support.misbehaving import SLOW, Server
 
 LOOPBACK = ("127.0.0.0/8",)
 Lookup = Callable[..., list[tuple[Any, ...]]]
-
-
-class Server:
-    """A server whose paths misbehave.
-
-    Attributes:
-        requests: path, headers and body of each request.
-    """
-
-    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        self.released = threading.Event()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                server.requests.append((self.path, dict(self.headers), body))
-                getattr(server, self.path.strip("/").partition("?")[0] or "fine")(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer((host, 0), Handler)
-        self.http.daemon_threads = True
-        self.http.block_on_close = False
-        if tls is not None:
-            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self.http.server_address[1])
-
-    def close(self) -> None:
-        self.released.set()
-        self.http.shutdown()
-        self.http.server_close()
-
-    def fine(self, handler: BaseHTTPRequestHandler) -> None:
-        self.answer(handler, b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nfine")
-
-    def redirect(self, handler: BaseHTTPRequestHandler) -> None:
-        place = f"http://127.0.0.1:{self.port}/fine"
-        self.answer(
-            handler,
-            f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode(),
-        )
-
-    def big(self, handler: BaseHTTPRequestHandler) -> None:
-        self.answer(handler, b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 10**7)
-
-    def cut(self, handler: BaseHTTPRequestHandler) -> None:
-        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n5\r\nbr"
-        self.answer(handler, chunked)
-        handler.connection.shutdown(socket.SHUT_RDWR)
-
-    def slow_headers(self, handler: BaseHTTPRequestHandler) -> None:
-        self.drip(handler, b"HTTP/1.1 200 OK\r\n", b"x-a: 1\r\n")
-
-    def slow_body(self, handler: BaseHTTPRequestHandler) -> None:
-        self.drip(handler, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x")
-
-    def slow_last_body(self, handler: BaseHTTPRequestHandler) -> None:
-        self.drip(handler, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x")
-
-    def continues(self, handler: BaseHTTPRequestHandler) -> None:
-        self.drip(handler, b"", b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def answer(self, handler: BaseHTTPRequestHandler, data: bytes) -> None:
-        handler.close_connection = True
-        try:
-            handler.wfile.write(data)
-            handler.wfile.flush()
-        except OSError:
-            self.released.wait(0)
-
-    def drip(self, handler: BaseHTTPRequestHandler, begin: bytes, drop: bytes) -> None:
-        handler.close_connection = True
-        try:
-            handler.wfile.write(begin)
-            while not self.released.wait(0.02):
-                handler.wfile.write(drop)
-        except OSError:
-            pass
 
 
 @pytest.fixture
@@ -193,9 +106,6 @@ def test_an_answer_whose_body_breaks_off_has_its_status(server: Server) -> None:
     answer = send(server, "/cut")
 
     assert (answer.status, answer.body) == (200, b"begin")
-
-
-SLOW = ["/slow_headers", "/slow_body", "/slow_last_body", "/continues"]
 
 
 @pytest.mark.parametrize("path", SLOW)

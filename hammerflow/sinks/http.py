@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ssl
+import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.events.envelope import BATCH_TYPE
+from hammerflow.guarded_http import Cutoff
 from hammerflow.options.checks import duration, text
 from hammerflow.options.option import Option, OptionTable
 from hammerflow.sinks.base import HEADERS, Message, Report, SinkError
@@ -92,15 +94,24 @@ class HttpSink:
         if self._url.query:
             path += f"?{self._url.query}"
         headers = {"Content-Type": content_type, "User-Agent": "hammerflow", **self._headers}
+        deadline = time.monotonic() + self._timeout
         try:
-            self._connection.request("POST", path, body, headers)
-            answer = self._connection.getresponse()
-            text = answer.read(_ANSWER).decode("utf-8", "replace")
+            if self._connection.sock is None:
+                self._connection.connect()
+            with Cutoff(self._connection.sock, deadline) as cutoff:
+                self._connection.request("POST", path, body, headers)
+                answer = self._connection.getresponse()
+                text = answer.read(_ANSWER).decode("utf-8", "replace")
+            if cutoff.is_over:
+                raise TimeoutError
             if not answer.isclosed():  # more than we read: the connection is of no use any more
                 self._connection.close()
             return answer.status, " ".join(text.split())[:300]
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            if time.monotonic() >= deadline:
+                message = f"no whole answer within {self._timeout:g} seconds"
+                raise SinkError(message) from error
             raise SinkError(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
