@@ -74,6 +74,10 @@ def _opened(path: str | None) -> Iterator[None]:
         with part.open("w", encoding="utf-8", newline="") as file, _redirected(file):
             yield
         part.replace(place)
+    except OSError as error:
+        if error.filename == str(part):
+            error.filename = str(place)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

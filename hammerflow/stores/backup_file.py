@@ -100,7 +100,11 @@ class BackupWriter:
         self._sum = hashlib.sha256()
         self.rows: Counter[str] = Counter(dict.fromkeys(head.columns, 0))
         # Arguments and results are nobody else's to read.
-        descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            error.filename = str(path)
+            raise
         self._file = os.fdopen(descriptor, "wb")
         self._head = head
 

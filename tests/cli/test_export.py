@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.admin import job_filter, paging
+from hammerflow.admin import job_filter
+from hammerflow.cli import paging
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from tests.cli.conftest import Run, claim, settle
 
@@ -54,7 +55,8 @@ def test_csv_goes_to_a_file_once_it_is_whole(
     rows = list(csv.DictReader(io.StringIO((folder / "jobs.csv").read_text("utf-8"))))
     assert [json.loads(row["args"]) for row in rows[1:]] == [[LARGE, n] for n in range(6, -1, -1)]
     assert rows[0]["state"] == "failed" and rows[0]["args"] == '["=1+1"]'
-    assert run("job", "export", "--output", "no/such/place").code == 1
+    lost = run("job", "export", "--output", "no/such/place")
+    assert lost.code == 1 and "no/such/place:" in lost.err
 
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")

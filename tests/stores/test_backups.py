@@ -247,4 +247,7 @@ def test_a_backup_is_its_owners_and_replaces_no_file(backup: Path, desk: Desk) -
     assert backup.stat().st_mode & 0o777 == 0o600
     with pytest.raises(HammerflowError, match="exists already"):
         create(desk, backup)
+    with pytest.raises(FileNotFoundError) as lost:
+        create(desk, backup.parent / "no" / "place")
+    assert lost.value.filename == str(backup.parent / "no" / "place")
     assert [path.name for path in backup.parent.glob("*.part")] == []
