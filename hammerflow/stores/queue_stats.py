@@ -20,6 +20,7 @@ BOUND = 10_000
 _LEAST = 100  # of one queue, where there are very many
 _WINDOW = 60.0  # seconds over which the rate of new jobs is taken
 _RECENT = 1_000  # newest jobs whose times are read
+_LAST_ORDER = 4  # of jobs outside lanes
 _TABLES = ("running", "scheduled", "waiting", "parked")
 
 
@@ -144,13 +145,12 @@ class QueueStats:
         return int(self._database.column("ready_count", queue_id=queue_id, n=most)[0])
 
     def _oldest(self, queue_id: int) -> float | None:
-        age = self._database.column("ready_oldest", queue_id=queue_id)[0]
-        if age is None:  # all of them have a limit or take turns: that of the first one
-            page = self.ready_page(queue_id, after=(-1, bytes(16)), limit=1)
-            if not page:
-                return None
-            age = float(self._database.column("clock")[0]) - time_of(page[0][1])
-        return max(0.0, float(age))
+        ages = [self._database.column("ready_oldest", queue_id=queue_id)[0]]
+        # Of those that have a limit or take turns: that of the first one.
+        page = self.ready_page(queue_id, after=(_LAST_ORDER, b"\xff" * 16), limit=1)
+        if page:
+            ages.append(float(self._database.column("clock")[0]) - time_of(page[0][1]))
+        return max((max(0.0, float(age)) for age in ages if age is not None), default=None)
 
     def _enqueued(self) -> dict[str, float]:
         between = self._lately()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hammerflow.errors import HammerflowError
-from hammerflow.ids import name_id
+from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed, JobState, NewJob
 from hammerflow.jobs.limit import MAX_RUNNING, RATE, Limit, key_id
 from hammerflow.jobs.outcome import Completed, Released, Retrying, Snoozed
@@ -104,6 +104,14 @@ def test_a_job_replayed_by_hand_is_under_its_limit_again(desk: Desk) -> None:
     assert desk.store.jobs.cancel(ids[0], "no") is JobState.CANCELLED
     desk.store.jobs.replay(ids[0])
     assert len(desk.claim()) == 1 and desk.claim() == []
+
+
+def test_the_age_of_a_queue_is_that_of_a_lane_if_its_first_job_is_older(desk: Desk) -> None:
+    desk.store.limits.declare({"t": limit(max_running=0)})
+    desk.put(keyed(desk)._replace(id=first_id_at(desk.store.clock() - 90)))
+    desk.put(desk.job(task="other"))
+    (depth,) = desk.store.queue_stats.depths()
+    assert depth.ready == 2 and 90 <= (depth.oldest or 0) < 900
 
 
 def test_jobs_in_lanes_are_cancelled_parked_and_counted_as_ready_ones(desk: Desk) -> None:
