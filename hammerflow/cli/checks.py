@@ -480,5 +480,5 @@ def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
         )  # fmt: skip
     if missing := diagnostics.missing():
         says = f"{missing} of the newest 10,000 jobs are in no state table"
-        advice = "rows were deleted by hand: restore the database from a backup"
+        advice = "rows were deleted by hand: run hammerflow maintenance check --fix"
         yield Check("jobs", "fail", says, advice)

@@ -40,7 +40,7 @@ from hammerflow.schedules.definition import parsed_when, to_plain
 from hammerflow.schedules.description import description
 from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
 from hammerflow.stores.schedules import ScheduleRow
-from hammerflow.text import timestamp, user_at_host
+from hammerflow.text import safe_repr, timestamp, user_at_host
 
 __all__ = ["command"]
 
@@ -173,6 +173,7 @@ def create(
             plain = app.schedules.definition(name, when, work, options)
         except TypeError as error:  # the argument check, in Python's own words
             raise click.ClickException(str(error)) from error
+        _warn_of_names(session, app.store, queue, options["after"])
         row = app.store.schedules.create(name, plain, by=user_at_host())
         app.notifier.ring_control()
     _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
@@ -219,11 +220,21 @@ def update(
         if not reset:
             row = schedules.get(name)
             changes = _changes(row, when, given) | ({"after": None} if no_after else {})
+            _warn_of_names(session, backend.store, queue, given.get("after"))
             if call or place:
                 changes["job"] = _edited_job(backend, row, call, place)
         row = schedules.update(name, changes, by=user_at_host())
         backend.notifier.ring_control()
     _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
+
+
+def _warn_of_names(session: Session, store: Any, queue: str | None, after: str | None) -> None:
+    """Point out a queue and a schedule that do not exist yet, as they may be typos."""
+    if queue is not None and queue not in store.queues.names() | session.declared_queues:
+        session.warn(f"queue {safe_repr(queue)} is new: see that a worker serves it")
+    if after is not None and after not in {row.name for row in store.schedules.list()}:
+        name = safe_repr(after)
+        session.warn(f"there is no schedule {name} yet: until there is, runs are skipped")
 
 
 def _given(**options: Any) -> dict[str, Any]:

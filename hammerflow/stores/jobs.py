@@ -474,7 +474,7 @@ class Jobs(Verbs):
         if created_at is None or state == "missing":
             raise HammerflowError(
                 f"job {uuid.UUID(bytes=id_)} is in none of the state tables: rows were deleted by "
-                "hand; run hammerflow doctor"
+                "hand; run hammerflow maintenance check --fix"
             )
         try:
             return Job(

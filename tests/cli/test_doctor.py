@@ -191,6 +191,7 @@ def test_rows_deleted_by_hand_are_a_failure(run: Run, embedded_shop: Hammerflow)
 
     assert ended.code == 1
     assert "are in no state table" in ended.out
+    assert "hammerflow maintenance check --fix" in ended.out
 
 
 def test_a_file_that_may_not_be_written_fails(run: Run, embedded_shop: Hammerflow) -> None:

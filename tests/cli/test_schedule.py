@@ -104,6 +104,19 @@ def test_an_operator_changes_the_call(run: Run, embedded_shop: Hammerflow) -> No
     assert embedded_shop.codec.decode_call(args) == ((3,), {"y": 4})
 
 
+def test_a_name_that_is_not_known_yet_is_pointed_out(run: Run, embedded_shop: Hammerflow) -> None:
+    made = ("-A", "shop:app", "schedule", "create")
+    call = ("shop.add", "--args", "[1, 2]", "--cron", "@daily")
+    typo = run(*made, "a", *call, "--queue", "defautl", "--after", "extract")
+    assert typo.code == 0
+    assert "queue 'defautl' is new: see that a worker serves it" in typo.err
+    assert "there is no schedule 'extract' yet: until there is, runs are skipped" in typo.err
+    assert run(*made, "b", *call, "--queue", "default", "--after", "a").err == ""
+    assert "queue 'mial' is new" in run("schedule", "update", "b", "--queue", "mial").err
+    assert "no schedule 'c' yet" in run("schedule", "update", "b", "--after", "c").err
+    assert run("schedule", "update", "b", "--queue", "default").err == ""
+
+
 @pytest.mark.parametrize("what", [("task", "shop.add"), ("queue", "default"), ("app", "")])
 def test_a_run_by_hand_waits_for_a_pause(
     run: Run, embedded_shop: Hammerflow, what: tuple[str, str]

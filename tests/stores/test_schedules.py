@@ -481,6 +481,8 @@ def test_one_run_is_queued_behind_the_earlier_one(beat: Beat) -> None:
         due_again(beat, "each")
         beat.make(watched=60)
     assert beat.outcomes("each") == ["enqueued", "queued", "skipped"]
+    (last, *_) = beat.schedules.ticks("each", 9)
+    assert (last.detail or "").endswith(" have not ended")
     first, second = beat.runs("each")
     assert desk.states([first, second]) == ["ready", "waiting"]
     desk.settle((desk.claim()[0], failed()))  # order alone: a failure does not hold it back

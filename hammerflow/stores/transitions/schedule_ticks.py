@@ -233,7 +233,8 @@ def _decided(unit: Unit, plan: _Plan, tick: datetime, now: datetime) -> _Tick | 
     if overlap == "cancel_old" and tick != plan.due.run[-1]:
         return _Tick(tick, "skipped", "a later tick was due")
     if len(plan.live) > {"skip": 0, "queue_one": 1}.get(overlap, _ANY):
-        return _Tick(tick, "skipped", f"{_names(plan.live)} has not ended")
+        have = "has" if len(plan.live) == 1 else "have"
+        return _Tick(tick, "skipped", f"{_names(plan.live)} {have} not ended")
     if overlap == "queue_one" and plan.live:
         made.outcome, made.waits_for = "queued", next(iter(plan.live))
     if definition.after is not None:
