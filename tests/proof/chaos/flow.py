@@ -309,7 +309,10 @@ class FlowLoad:
         return Promise("paused", [])
 
     def _run_now(self, choices: random.Random) -> Promise:
-        run, queues = self.shop.client.store.schedules.run_now(choices.choice(("all", "once")))
+        name, schedules = choices.choice(("all", "once")), self.shop.client.store.schedules
+        if name not in {row.name for row in schedules.list()}:
+            return Promise("run now", [])  # no worker has written the schedules of the code yet
+        run, queues = schedules.run_now(name)
         self.shop.client.notifier.ring(queues)
         return Promise("run now", [self.shop.client.result(run.hex())])
 
