@@ -49,7 +49,7 @@ from hammerflow.schedules.options import (
     TaskSchedule,
 )
 from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
-from hammerflow.sinks import app_methods
+from hammerflow.sinks import app_methods, webhook_methods
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks
 from hammerflow.tasks.decorators import (
@@ -128,8 +128,8 @@ class Hammerflow:
         self.as_child = factory.as_child
         self.stores_result = factory.stores_result
         self._opening = threading.Lock()
-        for task_name, fn in builtin_tasks().items():
-            self._register(fn, Task, {"name": task_name})
+        for task_name, (fn, options) in builtin_tasks(self).items():
+            self._register(fn, Task, {"name": task_name, **options})
 
     def __repr__(self) -> str:
         return f"<Hammerflow {self.name} on {self.settings.database_label}>"
@@ -476,7 +476,7 @@ class Hammerflow:
 
     hooks = cached_property(app_methods.job_hooks)
     sinks = cached_property(app_methods.declared_sinks)
-    sink, on = app_methods.declare_sink, event_hooks.hook_on
+    sink, on, webhook = app_methods.declare_sink, event_hooks.hook_on, webhook_methods.declare
     events, aevents = app_methods.read_events, app_methods.aread_events
     pause = pausing.pause_by_options
     resume = pausing.resume_by_options

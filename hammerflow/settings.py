@@ -75,6 +75,24 @@ def _include(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _networks(value: Any) -> tuple[str, ...]:
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise Unfit
+    if not parts:
+        return ()
+    from hammerflow.guarded_http import networks  # imports ssl
+
+    try:
+        return tuple(str(network) for network in networks(part for part in parts if part))
+    except ConfigError as error:
+        raise Unfit(advice=str(error)) from None
+
+
+#: Networks, as a list or separated by commas.
+_NETWORKS = ValueCheck(
+    "list[str]", "networks, such as 10.2.0.0/16", _networks, bounds="networks",
+)  # fmt: skip
 _MODULE = r"[^\W\d]\w*(\.([^\W\d]|[*?])[\w*?]*)*"
 #: Names of modules, as a list or separated by commas.
 MODULES = ValueCheck(
@@ -187,6 +205,10 @@ SETTINGS = OptionTable((
         "is kept for a week at least.",
     ),
     Option(
+        "webhook_allow_networks", _NETWORKS, "()",
+        "Networks, such as 10.2.0.0/16, to which webhooks may go though they are not public.",
+    ),
+    Option(
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
     Option(
@@ -257,6 +279,7 @@ class Settings:
     tracing: bool = False
     alerts: bool = False
     event_retention: float = 3 * _DAY
+    webhook_allow_networks: tuple[str, ...] = ()
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     max_connections: int = 20

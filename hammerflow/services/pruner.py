@@ -64,7 +64,9 @@ class Pruner:
         pause = _REST if self._walk.is_over else rest * (time.monotonic() - begun)
         retention.end_turn(self._walk, self._walk.removed - before, pause)
         if self._walk.is_over:
-            self.store.access.prune(self.store.clock())
+            clock = self.store.clock()
+            self.store.access.prune(clock)
+            self.store.webhooks.prune(clock)
             for verb, count in ("removed", self._walk.removed), ("archived", self._walk.archived):
                 if count:
                     log.info("%s %s whose retention was over", verb, counted(count, "job"))

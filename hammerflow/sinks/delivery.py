@@ -251,12 +251,13 @@ class Delivery:
             if not self.row.filters.wants(event):
                 continue
             try:
-                messages.append(self._message(event))
+                messages.append(self.message(event))
             except Exception as error:  # noqa: BLE001 - a border: the user's encode=
                 refused[event.position] = f"it cannot be encoded: {type(error).__name__}: {error}"
         return messages, refused
 
-    def _message(self, event: Event) -> Message:
+    def message(self, event: Event) -> Message:
+        """An event as the sink gets it."""
         key = event.key(self._key)
         attributes = attributes_of(event, self.source, key)
         body, content_type = self._body(event, key)
@@ -288,7 +289,7 @@ class Delivery:
         self.store.sinks.note_gap(hold, gap)
         event = gap_event(first, last, name=hold.name)
         self._identity = {last: (int(EventKind.LOG_GAP), bytes(16))}
-        message = self._message(event)
+        message = self.message(event)
         error = self._send(hold, [message])
         if error:
             raise _Undelivered(error)

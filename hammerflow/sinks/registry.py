@@ -29,6 +29,7 @@ KINDS: Final[Mapping[str, str]] = {
     "file": "hammerflow.sinks.file:FileSink",
     "http": "hammerflow.sinks.http:HttpSink",
     "redis": "hammerflow.sinks.redis_stream:RedisStreamSink",
+    "webhook": "hammerflow.sinks.webhook:WebhookSink",
     "hook": "hammerflow.sinks.hook:HookSink",
     "nats": "hammerflow.sinks.nats_stream:NatsSink",
     "kafka": "hammerflow.sinks.kafka:KafkaSink",

@@ -40,6 +40,7 @@ TABLES = (
     "schedules", "schedule_ticks", "schedule_sets",
     "retention", "replays", "archived", "archive_packs", "restored",
     "outbox", "events", "relay", "sinks", "sink_errors",
+    "webhooks", "webhook_deliveries",
     "statistics", "statistics_progress", "metrics",
     "web_tokens", "audit",
     "alerting", "alert_settings", "alerts", "alert_messages", "worker_losses",

@@ -33,6 +33,7 @@ from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.statistics import Statistics
 from hammerflow.stores.tasks import Tasks
 from hammerflow.stores.unique_keys import UniqueKeys
+from hammerflow.stores.webhooks import Webhooks
 from hammerflow.stores.workers import Workers
 from hammerflow.stores.workflows import Workflows
 
@@ -61,6 +62,7 @@ class Store:
         database.on_replaced = self.names.forget
         self.events = EventLog(database, self.names.outbox)
         self.sinks = Sinks(database, self.names)
+        self.webhooks = Webhooks(database, self.names)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
         self.workflows = Workflows(database, self.names)
         self.cancellations = Cancellations(database, self.names, self.workflows)

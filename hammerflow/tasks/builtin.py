@@ -1,20 +1,46 @@
-"""The task behind empty groups and replace() with a group."""
+"""The builtin tasks: the one behind empty groups and replace() with a group, and deliveries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hammerflow.context import current_job
+
+if TYPE_CHECKING:
+    from hammerflow.settings import Settings
+    from hammerflow.stores.store import Store
 
 __all__ = ["BUILTIN", "builtin_tasks"]
 
 #: Prefix of the builtin tasks' names.
 BUILTIN = "hammerflow."
+#: Attempts of a delivery, and seconds for one: the request has 15 of its own.
+_ATTEMPTS, _TIMEOUT = 10, 60
 
 
-def builtin_tasks() -> dict[str, Callable[..., Any]]:
-    """The functions of the builtin tasks by name."""
+class _App(Protocol):
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def store(self) -> Store: ...
+
+
+def builtin_tasks(app: _App) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]]:
+    """The functions of the builtin tasks by name, with their options."""
 
     def collect(results: list[Any]) -> list[Any]:
         return results
 
-    return {f"{BUILTIN}collect": collect}
+    def deliver(name: str, position: int, message: str, content_type: str, body: str) -> int:
+        from hammerflow.sinks.webhook import run_delivery  # imports ssl
+
+        return run_delivery(
+            app.store, app.settings.webhook_allow_networks, current_job().attempt,
+            name, position, message, content_type, body,
+        )  # fmt: skip
+
+    return {
+        f"{BUILTIN}collect": (collect, {}),
+        f"{BUILTIN}deliver": (deliver, {"max_attempts": _ATTEMPTS, "timeout": _TIMEOUT}),
+    }

@@ -14,6 +14,8 @@ DROP TABLE IF EXISTS {alert_messages};
 DROP TABLE IF EXISTS {alerts};
 DROP TABLE IF EXISTS {alert_settings};
 DROP TABLE IF EXISTS {alerting};
+DROP TABLE IF EXISTS {webhook_deliveries};
+DROP TABLE IF EXISTS {webhooks};
 DROP TABLE IF EXISTS {sink_errors};
 DROP TABLE IF EXISTS {sinks};
 DROP TABLE IF EXISTS {relay};

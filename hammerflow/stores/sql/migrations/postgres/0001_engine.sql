@@ -154,6 +154,14 @@ CREATE TABLE {sinks} (
 CREATE TABLE {sink_errors} (
   sink text NOT NULL, position bigint NOT NULL, at float8 NOT NULL, kind integer NOT NULL, id uuid NOT NULL,
   error text NOT NULL, body text NOT NULL, PRIMARY KEY (sink, position));
+-- Webhooks: what a sink of that kind has besides, and the log of its deliveries.
+CREATE TABLE {webhooks} (
+  name text PRIMARY KEY, secret text NOT NULL, old_secret text, old_until float8, state text NOT NULL, since float8 NOT NULL,
+  failures integer NOT NULL, success_at float8, disabled_at float8, probe_at float8, reason text, changed_by text) WITH (fillfactor = 50);
+CREATE TABLE {webhook_deliveries} (
+  id uuid PRIMARY KEY, endpoint text NOT NULL, message text NOT NULL, position bigint NOT NULL, attempt integer NOT NULL,
+  at float8 NOT NULL, status integer, ms bigint NOT NULL, address text, error text, answer text NOT NULL);
+CREATE INDEX {prefix}webhook_deliveries_endpoint ON {webhook_deliveries} (endpoint, id);
 -- Alerts: one row says which process evaluates them.
 CREATE TABLE {alerting} (id smallint PRIMARY KEY, holder bigint, until float8 NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE {alert_settings} (

@@ -140,6 +140,14 @@ CREATE TABLE IF NOT EXISTS {sinks} (
 CREATE TABLE IF NOT EXISTS {sink_errors} (
   sink TEXT NOT NULL, position INTEGER NOT NULL, at REAL NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,
   error TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (sink, position)) WITHOUT ROWID;
+-- Webhooks: what a sink of that kind has besides, and the log of its deliveries.
+CREATE TABLE IF NOT EXISTS {webhooks} (
+  name TEXT PRIMARY KEY, secret TEXT NOT NULL, old_secret TEXT, old_until REAL, state TEXT NOT NULL, since REAL NOT NULL,
+  failures INTEGER NOT NULL, success_at REAL, disabled_at REAL, probe_at REAL, reason TEXT, changed_by TEXT);
+CREATE TABLE IF NOT EXISTS {webhook_deliveries} (
+  id BLOB PRIMARY KEY, endpoint TEXT NOT NULL, message TEXT NOT NULL, position INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  at REAL NOT NULL, status INTEGER, ms INTEGER NOT NULL, address TEXT, error TEXT, answer TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {prefix}webhook_deliveries_endpoint ON {webhook_deliveries} (endpoint, id);
 -- Alerts: one row says which process evaluates them.
 CREATE TABLE IF NOT EXISTS {alerting} (id INTEGER PRIMARY KEY, holder INTEGER, until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS {alert_settings} (

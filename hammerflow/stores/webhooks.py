@@ -1,0 +1,281 @@
+"""Webhooks: what the database knows of endpoints besides their sinks, and the log of deliveries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from hammerflow.errors import ConfigError
+from hammerflow.events.filter import EventFilter
+from hammerflow.events.kinds import EventKind
+from hammerflow.events.record import Record
+from hammerflow.ids import first_id_at, name_id, new_id
+from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.names import NameTable
+from hammerflow.text import NAME, REASON, storable
+
+__all__ = ["LoggedDelivery", "Webhook", "WebhookAttempt", "WebhookTarget", "Webhooks"]
+
+#: An endpoint is disabled after this many failures in a row, and so many seconds without a success.
+_FAILURES, _PATIENCE = 20, 5 * 86_400.0
+#: Seconds between two deliveries that try a disabled endpoint again.
+_PROBE = 86_400.0
+#: Seconds for which a delivery is logged, and an old secret signs besides the new one.
+_KEPT, _OVERLAP = 7 * 86_400.0, 86_400.0
+_ANSWER = 4_096
+
+
+class Webhook(NamedTuple):
+    """An endpoint, without its secrets."""
+
+    name: str
+    config: Mapping[str, Any]  # of its sink; may hold a secret: never print it as it is
+    filters: EventFilter
+    app: str  # whose code declares it; empty: an operator has added it
+    sink_state: str
+    position: int
+    state: str  # enabled or disabled
+    since: datetime  # added, or last enabled
+    failures: int  # attempts in a row that have failed
+    success_at: datetime | None
+    disabled_at: datetime | None
+    probe_at: datetime | None  # when a delivery tries a disabled one again
+    reason: str  # why it is disabled
+    old_secret_until: datetime | None
+
+
+class WebhookTarget(NamedTuple):
+    """What a delivery needs; never to be printed."""
+
+    config: Mapping[str, Any]
+    is_enabled: bool
+    probe_in: float | None  # seconds; None: nothing tries a disabled one again
+    secrets: Sequence[str]
+
+
+class WebhookAttempt(NamedTuple):
+    """What became of one request."""
+
+    status: int | None
+    ms: int
+    address: str | None
+    error: str
+    answer: str
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the endpoint has accepted it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+class LoggedDelivery(NamedTuple):
+    """A row of the log."""
+
+    id: bytes
+    endpoint: str
+    message: str
+    position: int
+    attempt: int  # 0: of webhook test
+    at: datetime
+    status: int | None
+    ms: int
+    address: str
+    error: str
+    answer: str
+
+
+class Webhooks:
+    """The tables ``webhooks`` and ``webhook_deliveries``."""
+
+    def __init__(self, database: Database, names: NameTable) -> None:
+        self._database = database
+        self._outbox = names.outbox
+
+    def ensure(self, name: str, secret: str, *, by: str) -> bool:
+        """Keep this secret for an endpoint that has none yet; whether it had none."""
+
+        def work(tx: Tx) -> bool:
+            tx.rows("sink_lock", name=name)  # two processes may open it for the first time
+            if tx.rows("webhook_lock", name=name):
+                return False
+            tx.run("webhook_insert", name=name, secret=secret, by=storable(by))
+            return True
+
+        return self._database.unit(work)
+
+    def rotate(self, name: str, secret: str, *, by: str) -> None:
+        """Sign with another secret; for a day with the one before, too.
+
+        Raises:
+            ConfigError: there is no such endpoint.
+        """
+        values = {"secret": secret, "keep": _OVERLAP, "by": storable(by)}
+        if not self._database.run("webhook_rotate", name=name, **values):
+            raise _missing(name)
+
+    def list(self) -> Sequence[Webhook]:
+        """All endpoints, by name."""
+        return [_webhook(row) for row in self._database.rows("webhooks_list")]
+
+    def get(self, name: str) -> Webhook:
+        """One endpoint.
+
+        Raises:
+            ConfigError: there is none of this name.
+        """
+        for found in self.list():
+            if found.name == name:
+                return found
+        raise _missing(name)
+
+    def target(self, name: str) -> WebhookTarget | None:
+        """What a delivery needs; None if the endpoint was removed."""
+        row = self._database.first("webhook_target", name=name)
+        if row is None:
+            return None
+        config, state, probe_in, secret, old = row
+        secrets = [one for one in (secret, old) if one]
+        return WebhookTarget(json.loads(config), state == "enabled", probe_in, secrets)
+
+    def take_probe(self, name: str) -> bool:
+        """Whether this delivery is the one that tries a disabled endpoint again today."""
+        return self._database.run("webhook_probe", name=name, pause=_PROBE) > 0
+
+    def enable(self, name: str, *, by: str) -> None:
+        """Deliver again, from where it was disabled.
+
+        Raises:
+            ConfigError: there is no such endpoint.
+        """
+        self._outbox.current()
+
+        def work(tx: Tx) -> None:
+            if not _lock(tx, name):
+                raise _missing(name)
+            self._enable(tx, name, by)
+
+        self._database.unit(work)
+
+    def disable(self, name: str, reason: str, *, by: str) -> None:
+        """Deliver nothing until it is enabled; the log keeps its events for a time.
+
+        Raises:
+            ConfigError: there is no such endpoint.
+        """
+        self._outbox.current()
+
+        def work(tx: Tx) -> None:
+            if not _lock(tx, name):
+                raise _missing(name)
+            self._disable(tx, name, reason, by, None)
+
+        self._database.unit(work)
+
+    def note(
+        self, name: str, message: str, position: int, attempt: int, made: WebhookAttempt,
+    ) -> None:  # fmt: skip
+        """Log an attempt, and disable or enable the endpoint if it follows from that.
+
+        Args:
+            attempt: its number; 0 for a test, which changes nothing else.
+        """
+        self._outbox.current()
+        values = {
+            "id": new_id(), "endpoint": name, "message": message, "position": position,
+            "attempt": attempt, "status": made.status, "ms": made.ms, "address": made.address,
+            "error": storable(made.error, REASON) or None, "answer": storable(made.answer, _ANSWER),
+        }  # fmt: skip
+
+        def work(tx: Tx) -> None:
+            row = _lock(tx, name)
+            if not row:
+                return  # removed meanwhile
+            tx.run("webhook_log_insert", **values)
+            if attempt:
+                self._count(tx, name, made, row)
+
+        self._database.unit(work)
+
+    def _count(self, tx: Tx, name: str, made: WebhookAttempt, row: tuple[Any, ...]) -> None:
+        state, since, failures, success_at, probe_at, now = row
+        if made.is_delivered:
+            tx.run("webhook_succeed", name=name)
+            if state == "disabled" and probe_at is not None:
+                self._enable(tx, name, "a delivery that tried it again")
+            return
+        tx.run("webhook_fail", name=name)
+        if state == "disabled":
+            return
+        if made.status == 410:
+            self._disable(tx, name, "it has answered 410 Gone", "hammerflow", None)
+        elif failures + 1 >= _FAILURES and now - max(since, success_at or 0.0) >= _PATIENCE:
+            reason = f"{failures + 1} attempts in a row have failed: {made.error}"
+            self._disable(tx, name, reason, "hammerflow", _PROBE)
+
+    def _disable(self, tx: Tx, name: str, reason: str, by: str, probe: float | None) -> None:
+        why, who = storable(reason, REASON), storable(by, NAME)
+        tx.run("webhook_disable", name=name, probe=probe, reason=why, by=who)
+        tx.run("sink_set_state", name=name, state="paused", by=who, reason=why)
+        self._tell(tx, EventKind.WEBHOOK_DISABLED, name, reason=why, by=who)
+
+    def _enable(self, tx: Tx, name: str, by: str) -> None:
+        who = storable(by, NAME)
+        tx.run("webhook_enable", name=name, by=who)
+        tx.run("sink_set_state", name=name, state="running", by=who, reason="")
+        self._tell(tx, EventKind.WEBHOOK_ENABLED, name, by=who)
+
+    def _tell(self, tx: Tx, kind: EventKind, name: str, **detail: Any) -> None:
+        id_ = name_id(f"webhook {name}").to_bytes(16)
+        self._outbox.write(tx, [Record(kind, id_, detail={"name": name, **detail})])
+
+    def deliveries(self, name: str, limit: int) -> Sequence[LoggedDelivery]:
+        """The last attempts, the newest first."""
+        rows = self._database.rows("webhook_log_page", endpoint=name, n=limit)
+        return [_logged(row) for row in rows]
+
+    def prune(self, clock: float) -> None:
+        """Remove what the log has kept for a week.
+
+        Args:
+            clock: the database's, in seconds since 1970.
+        """
+        self._database.run("webhook_log_prune", before=first_id_at(clock - _KEPT))
+
+
+def _lock(tx: Tx, name: str) -> tuple[Any, ...] | None:
+    """The row, with that of the sink locked before it: in the order of every other unit."""
+    tx.rows("sink_lock", name=name)
+    rows = tx.rows("webhook_lock", name=name)
+    return rows[0] if rows else None
+
+
+def _missing(name: str) -> ConfigError:
+    return ConfigError(f"there is no webhook {name!r}: see hammerflow webhook list")
+
+
+def _webhook(row: tuple[Any, ...]) -> Webhook:
+    name, config, filters, app, sink_state, position, state, since, failures = row[:9]
+    success_at, disabled_at, probe_at, reason, old_until = row[9:]
+    return Webhook(
+        name, json.loads(config), EventFilter.from_json(filters), app, sink_state, int(position),
+        state, _time(since), int(failures), _maybe(success_at), _maybe(disabled_at),
+        _maybe(probe_at), reason or "", _maybe(old_until),
+    )  # fmt: skip
+
+
+def _logged(row: tuple[Any, ...]) -> LoggedDelivery:
+    id_, endpoint, message, position, attempt, at, status, ms, address, error, answer = row
+    return LoggedDelivery(
+        id_, endpoint, message, int(position), int(attempt), _time(at), status, int(ms),
+        address or "", error or "", answer,
+    )  # fmt: skip
+
+
+def _maybe(at: float | None) -> datetime | None:
+    return None if at is None else _time(at)
+
+
+def _time(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
