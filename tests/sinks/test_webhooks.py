@@ -90,6 +90,11 @@ def fail_jobs(desk: Desk, count: int = 1) -> None:
     deliver(desk, delivery(desk.store, "ops")).close()
 
 
+def waits_for(desk: Desk, job: Any) -> float:
+    """Seconds until a delivery is due."""
+    return float(job.run_at.timestamp() - desk.store.clock())
+
+
 def due_now(desk: Desk) -> None:
     """Every delivery that waits is due."""
     earlier = "'2020-01-01'" if desk.kind != "sqlite" else "0"
@@ -118,3 +123,175 @@ def test_an_event_is_delivered_once_and_signed(
     assert {job.state for job in app.jobs(task=DELIVER)} == {"completed"}
     assert desk.store.webhooks.get("ops").failures == 0
     assert desk.store.events.head() == 3  # the deliveries cause no events
+
+
+def test_failures_follow_the_schedule_with_one_id(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    endpoint.answer(302, {"Location": endpoint.url})
+    fail_jobs(desk)
+    delays = []
+    for _ in range(10):
+        drain(app)
+        [job] = app.jobs(task=DELIVER)
+        if job.state == "failed":
+            break
+        delays.append(waits_for(desk, job))
+        due_now(desk)
+    wanted = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+    assert len(delays) == 9
+    assert all(abs(d - w) <= w * 0.1 + 5 for d, w in zip(delays, wanted, strict=True)), delays
+    assert len({headers["webhook-id"] for headers, _ in endpoint.got}) == 1
+    assert len(endpoint.got) == 10
+    log = desk.store.webhooks.deliveries("ops", 100)
+    assert [row.attempt for row in log] == list(range(10, 0, -1))
+    assert {row.error for row in log} == {"it has answered with HTTP 302"}
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [("120", 110, 120), ("999999", 3_590, 3_600), ("soon", 0, 6), (None, 200, 300)],
+)
+def test_a_busy_endpoint_is_left_alone_as_long_as_it_asks(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint, value: str | None, least: int, most: int
+) -> None:
+    add(desk, app, endpoint.url)
+    at = formatdate(desk.store.clock() + 300, usegmt=True)
+    endpoint.answer(503, {"Retry-After": at if value is None else value})
+    fail_jobs(desk)
+    drain(app)
+    [job] = app.jobs(task=DELIVER)
+    assert least <= waits_for(desk, job) <= most
+    endpoint.answer(200)
+    due_now(desk)
+    drain(app)
+    assert app.jobs(task=DELIVER)[0].state == "completed"
+
+
+def test_gone_disables_at_once(desk: Desk, app: Hammerflow, endpoint: Endpoint) -> None:
+    add(desk, app, endpoint.url)
+    endpoint.answer(410)
+    fail_jobs(desk, 2)
+    drain(app)
+    assert len(endpoint.got) == 1
+    assert {job.state for job in app.jobs(task=DELIVER)} == {"cancelled"}
+    found = desk.store.webhooks.get("ops")
+    assert (found.state, found.sink_state, found.probe_at) == ("disabled", "paused", None)
+    assert "410" in found.reason
+    while desk.store.events.relay():
+        pass
+    [event] = list(app.events(kinds=["webhook.*"]))
+    assert (event.kind, event.subject, event.data["name"]) == ("webhook.disabled", "ops", "ops")
+
+    endpoint.answer(200)
+    desk.store.webhooks.enable("ops", by="me")
+    fail_jobs(desk)
+    drain(app)
+    kinds = [json.loads(body)["type"] for _, body in endpoint.got[1:]]
+    assert kinds == [
+        "hammerflow.webhook.disabled.v1", "hammerflow.webhook.enabled.v1",
+        "hammerflow.job.failed.v1",
+    ]  # fmt: skip
+
+
+def test_one_delivery_a_day_tries_what_was_disabled_after_failures(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    endpoint.answer(500)
+    fail_jobs(desk, 3)
+    desk.sql(f"UPDATE {{webhooks}} SET failures = 30, since = since - {5 * DAY - 60}")
+    drain(app)
+    assert desk.store.webhooks.get("ops").state == "enabled"  # not five days yet
+    desk.sql("UPDATE {webhooks} SET failures = 10, since = since - 60")
+    due_now(desk)
+    drain(app)
+    assert desk.store.webhooks.get("ops").state == "enabled"  # not twenty failures
+    desk.sql("UPDATE {webhooks} SET failures = 19")
+    due_now(desk)
+    drain(app)
+    assert desk.store.webhooks.get("ops").state == "disabled"
+    assert {job.state for job in app.jobs(task=DELIVER)} == {"scheduled"}
+
+    count = len(endpoint.got)
+    due_now(desk)
+    drain(app)
+    assert len(endpoint.got) == count  # its day has not come
+    desk.sql(f"UPDATE {{webhooks}} SET probe_at = probe_at - {DAY}")
+    due_now(desk)
+    drain(app)
+    assert len(endpoint.got) == count + 1  # one of three
+    assert desk.store.webhooks.get("ops").state == "disabled"
+
+    endpoint.answer(200)
+    desk.sql(f"UPDATE {{webhooks}} SET probe_at = probe_at - {DAY}")
+    due_now(desk)
+    drain(app)
+    due_now(desk)
+    drain(app)
+    found = desk.store.webhooks.get("ops")
+    assert (found.state, found.sink_state, found.failures) == ("enabled", "running", 0)
+    assert {job.state for job in app.jobs(task=DELIVER)} == {"completed"}
+
+
+def test_an_address_that_is_not_public_is_refused(desk: Desk, endpoint: Endpoint) -> None:
+    app = Hammerflow("strict", database=desk.url, doorbell="none")
+    try:
+        add(desk, app, endpoint.url)
+        fail_jobs(desk)
+        drain(app)
+    finally:
+        app.close()
+    assert endpoint.got == []
+    [row] = desk.store.webhooks.deliveries("ops", 10)
+    assert row.status is None
+    assert "not on the public internet" in row.error
+
+
+def test_an_old_secret_signs_for_a_day(desk: Desk, app: Hammerflow, endpoint: Endpoint) -> None:
+    old, new = add(desk, app, endpoint.url), new_secret()
+    desk.store.webhooks.rotate("ops", new, by="me")
+    fail_jobs(desk)
+    drain(app)
+    desk.sql(f"UPDATE {{webhooks}} SET old_until = old_until - {DAY}")
+    fail_jobs(desk)
+    drain(app)
+    [(first, one), (second, other)] = endpoint.got
+    verify(old, first, one)
+    verify(new, first, one)
+    verify(new, second, other)
+    assert len(second["webhook-signature"].split()) == 1
+
+
+def test_a_removed_endpoint_gets_nothing_more(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    fail_jobs(desk)
+    desk.store.sinks.remove("ops")
+    drain(app)
+    assert endpoint.got == []
+    assert app.jobs(task=DELIVER)[0].state == "cancelled"
+    assert desk.sql("SELECT count(*) FROM {webhooks}")[0][0] == 0
+
+
+def test_the_log_is_kept_for_a_week(desk: Desk, app: Hammerflow, endpoint: Endpoint) -> None:
+    add(desk, app, endpoint.url)
+    fail_jobs(desk)
+    drain(app)
+    desk.store.webhooks.prune(desk.store.clock() + 6 * DAY)
+    assert len(desk.store.webhooks.deliveries("ops", 10)) == 1
+    desk.store.webhooks.prune(desk.store.clock() + 8 * DAY)
+    assert desk.store.webhooks.deliveries("ops", 10) == []
+
+
+def test_wrong_webhooks_are_refused_in_a_sentence(app: Hammerflow) -> None:
+    with pytest.raises(ConfigError, match="must begin with http"):
+        app.webhook("ops", "ftp://ops.example/")
+    with pytest.raises(ConfigError, match="whsec_") as caught:
+        app.webhook("ops", "https://ops.example/", secret="hunter2")
+    assert "hunter2" not in str(caught.value)
+    app.webhook("ops", "https://ops.example/", secret="${OPS_SECRET}", kinds=["job.failed"])
+    with pytest.raises(ConfigError, match="two sinks of the name"):
+        app.webhook("ops", "https://ops.example/")
