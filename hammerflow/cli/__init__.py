@@ -42,6 +42,7 @@ COMMANDS = {
     "schedule": "List, create, change, pause and run schedules, and say when one is due.",
     "event": "List the events of the log, and follow them.",
     "sink": "List, add, pause, rewind, test and remove sinks, which get the events.",
+    "webhook": "Add, list, test, replay and remove webhooks: each event as a signed request.",
     "relay": "Deliver events to the sinks until SIGTERM or Ctrl-C.",
     "alert": "List alerts, set their rules, mute them, and say who is told.",
     "web": "Serve the REST API on this machine until Ctrl-C.",

@@ -261,6 +261,8 @@ def test(session: Session, name: str) -> None:
     """Send one event of the kind test to a sink, from this process, and say what became of it."""
     with session.store() as store:
         row = store.sinks.get(name)
+    if row.kind == "webhook":
+        raise ConfigError(f"{name} is a webhook: hammerflow webhook test {name} sends to it")
     unknown = code_of(row.kind, row.config) - session.declared_sink_code
     if unknown:
         names = ", ".join(sorted(unknown))

@@ -25,11 +25,11 @@ from hammerflow.sinks.jobs import job_id, report_of
 from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import WebhookAttempt, WebhookTarget
 from hammerflow.text import plain_text
-from hammerflow.webhooks import check_secret, new_secret, sign
+from hammerflow.webhooks import check_secret, sign
 
 __all__ = [
-    "DELIVER", "WEBHOOK_QUEUE", "WebhookSink", "attempt_delivery", "delivery_job",
-    "message_id", "prepare_endpoint", "run_delivery",
+    "DELIVER", "WEBHOOK_QUEUE", "WebhookSink", "attempt_delivery", "declare_limit", "delivery_job",
+    "message_id", "run_delivery",
 ]  # fmt: skip
 
 #: The task and the queue of deliveries.
@@ -87,13 +87,13 @@ class WebhookSink:
         self._store: Store | None = None
 
     def use_store(self, store: Store, source: str) -> None:
-        """Keep the store, for the endpoint's row."""
+        """Keep the store, for the limit of deliveries."""
         self._store = store
 
     def open(self) -> None:
-        """Make what a new endpoint needs."""
+        """Declare the limit of deliveries, before the first of them."""
         if self._store is not None:
-            prepare_endpoint(self._store, self._name, by="relay")
+            declare_limit(self._store)
 
     def send(self, messages: Sequence[Message]) -> Report:
         """The deliveries of a batch."""
@@ -107,11 +107,9 @@ class WebhookSink:
             yield delivery_job(self._name, message)
 
 
-def prepare_endpoint(store: Store, name: str, *, by: str) -> str | None:
-    """Give an endpoint its row and its limit; its new secret, None if it has one already."""
+def declare_limit(store: Store) -> None:
+    """Have the database know how many deliveries to one endpoint may run at a time."""
     store.limits.declare({DELIVER: Limit(max_running=_AT_ONCE)})
-    secret = new_secret()
-    return secret if store.webhooks.ensure(name, secret, by=by) else None
 
 
 def message_id(event: Event, name: str) -> str:

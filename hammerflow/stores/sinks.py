@@ -17,6 +17,7 @@ from hammerflow.stores.outbox import BELIEVED
 from hammerflow.stores.transitions.insert import insert_jobs
 from hammerflow.stores.transitions.unit import Unit, Verbs
 from hammerflow.text import REASON, storable
+from hammerflow.webhooks import new_secret
 
 __all__ = ["HOLD", "ParkedEvent", "SinkHold", "SinkRow", "Sinks"]
 
@@ -118,6 +119,8 @@ class Sinks(Verbs):
                 if rows[0][:4] == tuple(values[n] for n in ("kind", "config", "filters", "app")):
                     return False
                 tx.run("sink_define", name=name, **values)
+            if kind == "webhook" and not tx.rows("webhook_lock", name=name):
+                tx.run("webhook_insert", name=name, secret=new_secret(), by=values["by"])
             _want(tx)
             return True
 

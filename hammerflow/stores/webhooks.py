@@ -93,25 +93,16 @@ class Webhooks:
         self._database = database
         self._outbox = names.outbox
 
-    def ensure(self, name: str, secret: str, *, by: str) -> bool:
-        """Keep this secret for an endpoint that has none yet; whether it had none."""
+    def rotate(self, name: str, secret: str, *, by: str, overlap: float = _OVERLAP) -> None:
+        """Sign with another secret.
 
-        def work(tx: Tx) -> bool:
-            tx.rows("sink_lock", name=name)  # two processes may open it for the first time
-            if tx.rows("webhook_lock", name=name):
-                return False
-            tx.run("webhook_insert", name=name, secret=secret, by=storable(by))
-            return True
-
-        return self._database.unit(work)
-
-    def rotate(self, name: str, secret: str, *, by: str) -> None:
-        """Sign with another secret; for a day with the one before, too.
+        Args:
+            overlap: seconds for which the one before signs as well.
 
         Raises:
             ConfigError: there is no such endpoint.
         """
-        values = {"secret": secret, "keep": _OVERLAP, "by": storable(by)}
+        values = {"secret": secret, "keep": overlap, "by": storable(by)}
         if not self._database.run("webhook_rotate", name=name, **values):
             raise _missing(name)
 

@@ -14,7 +14,7 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
-from hammerflow.sinks.webhook import DELIVER, prepare_endpoint
+from hammerflow.sinks.webhook import DELIVER
 from hammerflow.testing import drain
 from hammerflow.webhooks import new_secret, verify
 from tests.sinks.test_delivery import deliver, delivery
@@ -77,9 +77,8 @@ def add(desk: Desk, app: Hammerflow, url: str, **config: Any) -> str:
     """An endpoint for failed jobs; its secret."""
     filters = EventFilter.of(kinds=["job.failed", "webhook.*"])
     desk.store.sinks.put("ops", "webhook", {"url": url, **config}, filters)
-    secret = prepare_endpoint(desk.store, "ops", by="me")
+    desk.store.webhooks.rotate("ops", secret := new_secret(), by="me", overlap=0)
     app.store.names.outbox.refresh()
-    assert secret is not None
     return secret
 
 

@@ -1,0 +1,81 @@
+"""``hammerflow webhook``: endpoints from add to remove; a secret is printed once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.sinks.webhook import DELIVER
+from hammerflow.testing import drain
+from hammerflow.webhooks import verify
+from tests.cli.conftest import Run
+from tests.cli.test_sink import said
+from tests.sinks.test_webhooks import Endpoint
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    monkeypatch.setenv("HAMMERFLOW_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8")
+    found = Endpoint()
+    yield found
+    found.close()
+
+
+def test_a_webhook_from_add_to_remove(shop: Hammerflow, run: Run, endpoint: Endpoint) -> None:
+    added = said(run, "--json", "webhook", "add", "ops", endpoint.url, "--kinds", "queue.*")
+    secret = json.loads(added)["secret"]
+    assert "nothing changed" in said(
+        run, "webhook", "add", "ops", endpoint.url, "--kinds", "queue.*"
+    )
+    assert "has answered HTTP 200" in said(run, "webhook", "test", "ops")
+    verify(secret, *endpoint.got[0])
+    [row] = json.loads(said(run, "--json", "webhook", "deliveries", "ops"))
+    assert (row["attempt"], row["status"], row["position"]) == (0, 200, 0)
+
+    rotated = json.loads(said(run, "--json", "webhook", "rotate", "ops"))["secret"]
+    said(run, "webhook", "test", "ops")
+    verify(secret, *endpoint.got[1])
+    verify(rotated, *endpoint.got[1])
+    for words in (
+        ("list",), ("show", "ops"), ("deliveries", "ops"), ("disable", "ops"), ("enable", "ops"),
+    ):  # fmt: skip
+        for form in (), ("--json",):
+            shown = said(run, *form, "webhook", *words)
+            assert "whsec" not in shown
+    assert secret[6:] not in said(run, "--json", "sink", "list")
+
+    endpoint.answer(500)
+    failed = run("webhook", "test", "ops")
+    assert failed.code == 1
+    assert "HTTP 500" in failed.err
+    assert "would be removed" in said(run, "webhook", "remove", "ops", "--dry-run")
+    said(run, "webhook", "remove", "ops", "--yes")
+    assert "there are no webhooks" in said(run, "webhook", "list")
+    missing = run("webhook", "show", "ops")
+    assert (missing.code, "there is no webhook 'ops'" in missing.err) == (1, True)
+
+
+def test_a_replay_delivers_a_range_again(shop: Hammerflow, run: Run, endpoint: Endpoint) -> None:
+    said(run, "webhook", "add", "ops", endpoint.url, "--kinds", "job.enqueued")
+    shop.store.names.outbox.refresh()
+    for n in range(3):
+        shop.tasks["shop.add"].delay(n, n)
+    said(run, "relay", "--for", "1")
+    strict = Hammerflow(
+        "replayer", database=shop.settings.database, doorbell="none",
+        webhook_allow_networks=["127.0.0.1"],
+    )  # fmt: skip
+    drain(strict, queues=["_webhooks"])
+    assert len(endpoint.got) == 3
+    words = ("webhook", "replay", "ops", "--from-position", "1", "--to-position", "2")
+    assert "would deliver 1 event again" in said(run, *words, "--dry-run")
+    said(run, *words, "--yes")
+    drain(strict, queues=["_webhooks"])
+    strict.close()
+    ids = [headers["webhook-id"] for headers, _ in endpoint.got]
+    assert len(ids) == 4
+    assert ids[3] in ids[:3]
+    assert len(shop.jobs(task=DELIVER)) == 4
