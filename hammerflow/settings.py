@@ -83,10 +83,13 @@ def _networks(value: Any) -> tuple[str, ...]:
         return ()
     from hammerflow.guarded_http import networks  # imports ssl
 
-    try:
-        return tuple(str(network) for network in networks(part for part in parts if part))
-    except ConfigError as error:
-        raise Unfit(advice=str(error)) from None
+    found = []
+    for part in parts:
+        try:
+            found += [str(network) for network in networks([part])]
+        except ConfigError:
+            raise Unfit(value=part) from None
+    return tuple(found)
 
 
 #: Networks, as a list or separated by commas.

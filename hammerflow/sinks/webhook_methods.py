@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["declare"]
 
 
-class _App(Protocol):
+class _DeclaringApp(Protocol):
     @property
     def sinks(self) -> DeclaredSinks: ...
 
 
 def declare(
-    self: _App, name: str, url: str, *, kinds: Sequence[str] | None = None,
+    self: _DeclaringApp, name: str, url: str, *, kinds: Sequence[str] | None = None,
     queues: Sequence[str] = (), tasks: Sequence[str] = (),
     min_priority: int | str | None = None, min_duration: float | timedelta | str | None = None,
     with_headers: Mapping[str, str] | None = None,
@@ -48,9 +48,7 @@ def declare(
         "kinds": kinds, "queues": queues, "tasks": tasks, "min_priority": min_priority,
         "min_duration": min_duration, "headers": with_headers, "metadata": with_metadata,
     }  # fmt: skip
-    options: dict[str, Any] = {"url": url}
+    options: dict[str, Any] = {"url": url, "include": include}
     if secret is not None:
         options["secret"] = secret
-    if include:
-        options["include"] = include
     self.sinks.add(name, "webhook", options, parts)

@@ -18,7 +18,7 @@ from hammerflow.text import NAME, REASON, storable
 
 __all__ = ["LoggedDelivery", "Webhook", "WebhookAttempt", "WebhookTarget", "Webhooks"]
 
-#: An endpoint is disabled after this many failures in a row, and so many seconds without a success.
+#: Failures in a row, and seconds without a success, after which an endpoint is disabled.
 _FAILURES, _PATIENCE = 20, 5 * 86_400.0
 #: Seconds between two deliveries that try a disabled endpoint again.
 _PROBE = 86_400.0

@@ -19,14 +19,16 @@ BUILTIN = "hammerflow."
 _ATTEMPTS, _TIMEOUT = 10, 60
 
 
-class _App(Protocol):
+class _DeliveringApp(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
     def store(self) -> Store: ...
 
 
-def builtin_tasks(app: _App) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]]:
+def builtin_tasks(
+    app: _DeliveringApp,
+) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]]:
     """The functions of the builtin tasks by name, with their options."""
 
     def collect(results: list[Any]) -> list[Any]:

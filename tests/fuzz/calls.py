@@ -280,6 +280,7 @@ def _good(world: World, name: str, parameter: str) -> Any:
         "app": world.app, "connection": None, "index": 0, "value": 1, "fn": _echo,
         "serializer": None, "data": b"", "kwargs": {}, "others": (), "body": echo(),
         "work_id": None, "when": "@daily", "kind": "none", "interval": timedelta(minutes=5),
+        "url": "https://a.example/",
     }  # fmt: skip
     if parameter not in goods:
         raise LookupError(f"the fuzz knows no value for {name}({parameter}): add one to _good")

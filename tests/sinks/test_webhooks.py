@@ -35,6 +35,7 @@ class Endpoint:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 endpoint.got.append((dict(self.headers), body))
+                endpoint.handle()
                 self.send_response(endpoint.status)
                 for name, value in endpoint.headers.items():
                     self.send_header(name, value)
@@ -48,6 +49,9 @@ class Endpoint:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
+
+    def handle(self) -> None:
+        """What it does before it answers."""
 
     def answer(self, status: int, headers: Mapping[str, str] | None = None) -> None:
         self.status, self.headers = status, dict(headers or {})

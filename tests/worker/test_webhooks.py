@@ -1,0 +1,69 @@
+"""Webhooks with a real worker: its relay fans out, and its children deliver, four at a time."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import threading
+
+from tests.acceptance.kit import Shop
+from tests.sinks.test_webhooks import Endpoint
+from tests.support.waiting import until
+
+APP = """
+from hammerflow import Hammerflow
+
+app = Hammerflow("shop", webhook_allow_networks=["127.0.0.0/8"])
+app.webhook("ops", {url!r}, kinds=["job.completed"], tasks=["hooked.*"], include=["result"])
+
+@app.task
+def add(x, y):
+    return x + y
+"""
+
+
+class SlowEndpoint(Endpoint):
+    """Answers once it is told to, and counts who waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.waiting = self.most = 0
+        self._counting = threading.Lock()
+
+    def handle(self) -> None:
+        with self._counting:
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+        assert self.go.wait(10)
+        with self._counting:
+            self.waiting -= 1
+
+
+def test_a_worker_delivers_four_at_a_time(shop: Shop) -> None:
+    endpoint = SlowEndpoint()
+    code = textwrap.dedent(APP).format(url=endpoint.url)
+    (shop.folder / "hooked.py").write_text(code)
+    store = shop.client.store
+    try:
+        with shop.worker("-c", "6", app="hooked:app", path=shop.folder):
+            until("it is declared", lambda: bool(store.sinks.list()))
+            store.names.outbox.refresh()
+            for n in range(8):
+                shop.client.signature("hooked.add", [n, 1]).delay()
+            until("four are under way", lambda: endpoint.waiting == 4, timeout=30)
+            six = shop.client.signature("hooked.add", [10, 1]).delay()
+            assert six.get(timeout=20) == 11  # other jobs go on
+            endpoint.go.set()
+            until("all are delivered", lambda: len(_done(shop)) == 9, timeout=30)
+    finally:
+        endpoint.go.set()
+        endpoint.close()
+    assert endpoint.most == 4
+    bodies = [json.loads(body) for _, body in endpoint.got]
+    assert sorted(body["data"]["result"] for body in bodies) == [*range(1, 9), 11]
+    assert {body["type"] for body in bodies} == {"hammerflow.job.completed.v1"}
+
+
+def _done(shop: Shop) -> list[int | None]:
+    return [row.status for row in shop.client.store.webhooks.deliveries("ops", 100)]
