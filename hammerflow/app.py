@@ -16,7 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
@@ -490,11 +490,10 @@ class Hammerflow:
 
     @documented(*WORKFLOW_FILTERS)
     def workflows(
-        self, *, status: WorkflowStatus | str | None = None, limit: int = 100,
-        before: uuid.UUID | str | None = None,
+        self, *, status: WorkflowStatus | str | None = None, since: datetime | None = None,
+        until: datetime | None = None, limit: int = 100, before: uuid.UUID | str | None = None,
     ) -> list[WorkflowResult]:  # fmt: skip
         """Workflows, batches and canvases, newest first."""
-        given = {"status": status, "limit": limit, "before": before}
+        given = {"status": status, "since": since, "until": until, "limit": limit, "before": before}
         filters = checked(WORKFLOW_FILTERS, given, "app.workflows()")
-        rows = self.store.workflows.list(**filters)
-        return [WorkflowResult(row.id, self) for row in rows]
+        return [WorkflowResult(row.id, self) for row in self.store.workflows.list(**filters)]

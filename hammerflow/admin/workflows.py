@@ -7,15 +7,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from hammerflow.admin.page import Page
 from hammerflow.results.workflow import WorkflowStats
+from hammerflow.stores.store import Store
+from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
-__all__ = ["WorkflowMembers", "first_members", "stats_json", "workflow_json"]
+__all__ = ["WorkflowMembers", "first_members", "stats_json", "workflow_json", "workflow_page"]
 
 _MEMBER_FIELDS = ("id", "name", "task", "state", "reason", "position")
 #: States whose members are named first.
 _WRONG = ("failed", "cancelled", "parked", "missing")
 _OPTIONS = ("description", "trace_id", "correlation_id", "metadata")
+
+
+#: Workflows that a page without enough matching ones looks through.
+_PAGES = 4
+
+
+def workflow_page(
+    store: Store, wanted: WorkflowFilter, limit: int, before: bytes | None
+) -> Page[WorkflowRow]:
+    """Matching workflows among the next 200 000."""
+    found: list[WorkflowRow] = []
+    for _ in range(_PAGES):
+        page, before = store.workflows.page(wanted, limit=limit - len(found), before=before)
+        found += page
+        if before is None or len(found) >= limit:
+            return Page(found, before)
+    return Page(found, before, is_tired=True)
 
 
 def workflow_json(row: WorkflowRow) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import click
 
 from hammerflow.admin.ids import find_workflow, page_mark
 from hammerflow.admin.page import Page
-from hammerflow.admin.workflows import stats_json, workflow_json
+from hammerflow.admin.workflows import stats_json, workflow_json, workflow_page
 from hammerflow.cli import options, workflow_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
+from hammerflow.cli.job_filter import workflow_times
 from hammerflow.cli.paging import show_listing
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.enqueue.call_lines import CallLines
@@ -23,6 +24,7 @@ from hammerflow.jobs.job import JobState
 from hammerflow.jobs.limit import RATE, Rate
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
+from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import counted, user_at_host
 from hammerflow.workflows.options import BATCH_OPTIONS
@@ -84,20 +86,24 @@ def create(session: Session, path: str, name: str, on_failure: str, rate: Rate |
 
 @command.command("list")
 @options.choice_option("--status", values=WorkflowStatus, help="Only batches with this status.")
+@workflow_times("batches")
 @options.limit(None, "Show at most this many batches.")
 @options.before("batches")
 @options.shared
 def list_batches(
-    session: Session, status: str | None, limit: int | None, before: str | None
+    session: Session, status: str | None, limit: int | None, before: str | None, **times: Any
 ) -> None:
     """List batches, newest first."""
     chosen = None if status is None else WorkflowStatus(status)
+    wanted = WorkflowFilter(chosen, "batch", **times)
     with session.store() as store:
 
         def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
-            return Page(*store.workflows.page(status=chosen, kind="batch", limit=most, before=mark))
+            return workflow_page(store, wanted, most, mark)
 
         mark = page_mark(find_workflow, store, before)
+        if not session.as_json:
+            mark = mark or wanted.newest
         show_listing(
             session, read, workflow_view.WORKFLOWS,
             noun="batches", limit=limit, before=mark, empty="no matching batches",

@@ -16,7 +16,7 @@ from hammerflow.admin.job_filter import JobFilter, filter_page
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.job_filter import filter_options, since_option, until_option
-from hammerflow.cli.known_names import check_queue
+from hammerflow.cli.known_names import check_queue, warn_of_queue
 from hammerflow.cli.paging import pages_of, tell_cut
 from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
@@ -57,14 +57,15 @@ _COUNTS: output.TableView[_Count] = output.TableView(
 
 
 @command.command("list")
+@options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
 @options.name_option("--error", help="Only this type of error, or reason of parking.")
 @since_option
 @until_option
 @options.shared
 def list_dead(
-    session: Session, task: str | None, error: str | None, since: datetime | None,
-    until: datetime | None,
+    session: Session, queue: str | None, task: str | None, error: str | None,
+    since: datetime | None, until: datetime | None,
 ) -> None:  # fmt: skip
     """Count dead letters by error, by task and by day.
 
@@ -72,11 +73,13 @@ def list_dead(
     jobs themselves see hammerflow job list --state failed.
     """
     with session.store() as store:
+        warn_of_queue(session, store, queue)
         found = store.dead_letters.newest(_NEWEST)
     kept = [
         each
         for each in found
-        if task in (None, each.task)
+        if queue in (None, each.queue)
+        and task in (None, each.task)
         and error in (None, each.error, _short(each.error))
         and (since is None or (each.at is not None and each.at >= since))
         and (until is None or (each.at is not None and each.at < until))

@@ -10,7 +10,7 @@ from hammerflow.cli.options import checked, choice_option, name_option, only_que
 from hammerflow.jobs.job import DependencyStatus, JobState
 from hammerflow.options.checks import text
 
-__all__ = ["filter_options", "job_options", "since_option", "until_option"]
+__all__ = ["filter_options", "job_options", "since_option", "until_option", "workflow_times"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _TEXT = text(1_000, least=1)
@@ -39,6 +39,21 @@ _OPTIONS = (
                  "or a duration before now such as 2h."),
     checked("--until", check=WHEN, metavar="TIME", help="Likewise, before then."),
 )  # fmt: skip
+
+
+def workflow_times(noun: str) -> Callable[[F], F]:
+    """``--since`` and ``--until`` of lists of workflows."""
+
+    def given(command: F) -> F:
+        until = checked("--until", check=WHEN, metavar="TIME", help="Likewise, before then.")
+        since = checked(
+            "--since", check=WHEN, metavar="TIME",
+            help=f"Only {noun} that ended, or were created if they have not, since then: an "
+                 "instant, or a duration before now such as 2h.",
+        )  # fmt: skip
+        return since(until(command))
+
+    return given
 
 
 def job_options(command: F) -> F:

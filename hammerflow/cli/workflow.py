@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from hammerflow.admin.ids import find_job, find_workflow, page_mark
 from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
-from hammerflow.admin.workflows import first_members, stats_json, workflow_json
+from hammerflow.admin.workflows import first_members, stats_json, workflow_json, workflow_page
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.dependency_view import dependencies_of
+from hammerflow.cli.job_filter import workflow_times
 from hammerflow.cli.paging import show_listing, tell_cut
 from hammerflow.cli.session import Session
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
@@ -21,6 +23,7 @@ from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.workflow import WorkflowResult
+from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import user_at_host
 
@@ -41,23 +44,27 @@ def command() -> None:
 
 @command.command("list")
 @options.choice_option("--status", values=WorkflowStatus, help="Only workflows with this status.")
+@workflow_times("workflows")
 @options.limit(None, "Show at most this many workflows.")
 @options.before("workflows")
 @options.shared
 def list_workflows(
-    session: Session, status: str | None, limit: int | None, before: str | None
+    session: Session, status: str | None, limit: int | None, before: str | None, **times: Any
 ) -> None:
     """List workflows, newest first.
 
     A note on standard error says where a list that was cut goes on.
     """
     chosen = None if status is None else WorkflowStatus(status)
+    wanted = WorkflowFilter(chosen, None, **times)
     with session.store() as store:
 
         def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
-            return Page(*store.workflows.page(status=chosen, limit=most, before=mark))
+            return workflow_page(store, wanted, most, mark)
 
         mark = page_mark(find_workflow, store, before)
+        if not session.as_json:
+            mark = mark or wanted.newest
         show_listing(
             session, read, workflow_view.WORKFLOWS,
             noun="workflows", limit=limit, before=mark, empty="no matching workflows",

@@ -9,7 +9,7 @@ from typing import Any
 from hammerflow.ids import plain_id
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.status import WorkflowStatus
-from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, choice, whole
+from hammerflow.options.checks import MOMENT, NAME_CHECK, Unfit, ValueCheck, choice, whole
 from hammerflow.options.option import Option, OptionTable
 
 __all__ = ["JOB_FILTERS", "WORKFLOW_FILTERS"]
@@ -49,6 +49,11 @@ WORKFLOW_FILTERS = OptionTable((
         "status", _member(WorkflowStatus, "WorkflowStatus"), "None",
         "Only workflows with this status.",
     ),
+    Option(
+        "since", MOMENT, "None",
+        "Only those that ended, or were created if they have not ended, at this time or later.",
+    ),
+    Option("until", MOMENT, "None", "Likewise, before this time."),
     _LIMIT,
     _BEFORE,
 ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -21,6 +22,7 @@ class DeadLetter(NamedTuple):
 
     job_id: bytes
     error: str  # the type of the error, or why it is parked
+    queue: str
     task: str
     at: datetime | None
 
@@ -36,7 +38,11 @@ class DeadLetters(Verbs):
             *self._database.rows("dead_failed", n=limit),
             *self._database.rows("dead_parked", n=limit),
         ]
-        return [DeadLetter(job_id, error, task, instant(at)) for job_id, error, task, at in rows]
+        queue_of, task_of = functools.cache(self._names.queue), functools.cache(self._names.task)
+        return [
+            DeadLetter(job_id, error, queue_of(queue), task_of(task), instant(at))
+            for job_id, error, queue, task, at in rows
+        ]
 
     def replay(self, job_id: bytes, by: str, operation_id: bytes, delay: float = 0.0) -> Settlement:
         """Run a job again as part of an operation.

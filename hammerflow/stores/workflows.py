@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
 from hammerflow.jobs.settlement import Settlement
-from hammerflow.jobs.status import FailurePolicy, WorkflowState, WorkflowStatus
+from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
@@ -22,6 +22,7 @@ from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.late_dependencies import insert_whole
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
 from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
+from hammerflow.stores.workflow_pages import WorkflowFilter, workflow_ids_page
 from hammerflow.text import counted, storable
 from hammerflow.workflows.references import ResultRef
 
@@ -32,14 +33,6 @@ _log = logging.getLogger("hammerflow.stores")
 _FIRST = bytes(16)
 #: Waiting jobs that one call of heal() checks.
 _SLICE = 500
-#: Ranges of codes of WorkflowState for each WorkflowStatus.
-_CODES: Mapping[WorkflowStatus, Sequence[tuple[int | None, int | None]]] = {
-    WorkflowStatus.RUNNING: ((1, 1), (3, 4)),
-    WorkflowStatus.PAUSED: ((2, 2),),
-    WorkflowStatus.COMPLETED: ((5, 5),),
-    WorkflowStatus.FAILED: ((6, 6),),
-    WorkflowStatus.CANCELLED: ((7, 7),),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,29 +225,34 @@ class Workflows(Verbs):
         )  # fmt: skip
 
     def list(
-        self, *, status: WorkflowStatus | None = None, limit: int = 100, before: bytes | None = None
+        self, *, limit: int = 100, before: bytes | None = None, **wanted: Any
     ) -> Sequence[WorkflowRow]:
-        """Workflows, newest first."""
-        return self.page(status=status, limit=limit, before=before)[0]
+        """Workflows, newest first: as many as there are up to the limit.
+
+        Args:
+            wanted: the fields of :class:`WorkflowFilter`.
+        """
+        chosen = WorkflowFilter(**wanted)
+        found: list[WorkflowRow] = []
+        mark = chosen.newest if before is None else min(before, chosen.newest)
+        while len(found) < limit:
+            page, after = self.page(chosen, limit=limit - len(found), before=mark)
+            found += page
+            if after is None:
+                break
+            mark = after
+        return found
 
     def page(
-        self,
-        *,
-        status: WorkflowStatus | None = None,
-        kind: str | None = None,
-        limit: int,
-        before: bytes | None = None,
+        self, wanted: WorkflowFilter, *, limit: int, before: bytes | None = None
     ) -> tuple[Sequence[WorkflowRow], bytes | None]:
         """A page of :meth:`list`, and the id before which the next one begins; None after the last.
 
-        A row that cannot be read is left out, so a page that is not the last may be short.
+        It may be short, or empty, though more follow: one page reads 50 000 workflows at most. A
+        row that cannot be read is left out, too.
         """
-        ids: set[bytes] = set()
-        for low, high in [(None, None)] if status is None else _CODES[status]:
-            values = {"low": low, "high": high, "kind": kind, "before": before, "n": limit + 1}
-            ids.update(self._database.column("workflow_ids", **values))
-        newest = sorted(ids, reverse=True)
-        return self.rows(newest[:limit]), newest[limit - 1] if len(newest) > limit else None
+        ids, after = workflow_ids_page(self._database, wanted, limit=limit, before=before)
+        return self.rows(ids), after
 
     def ids_between(self, low: bytes, high: bytes, limit: int) -> Sequence[bytes]:
         """The first ``limit`` ids of workflows from ``low`` to ``high``, both included."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -316,6 +317,9 @@ def test_stats_are_counts_of_jobs(app: Hammerflow, w: SimpleNamespace) -> None:
     found = app.workflow_result(str(result.id))
     assert found == result and hash(found) == hash(result)
     assert app.workflows(status="completed")[-1] == result
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert app.workflows(status="completed", since=hour_ago)[-1] == result
+    assert app.workflows(until=hour_ago) == []
     assert app.workflows(status=WorkflowStatus.RUNNING) == []
     with pytest.raises(JobNotFound, match="no workflow"):
         app.workflow_result(uuid.UUID(int=3))

@@ -42,6 +42,11 @@ def test_a_file_of_calls_becomes_a_batch(run: Run, shop: Hammerflow, folder: Pat
     listed, shown = run("batch", "list", "--json"), run("batch", "show", batch_id, "--json")
 
     assert [row["id"] for row in listed.json] == [batch_id]
+    for command, number in (("batch", 1), ("workflow", 2)):
+        ids = run(command, "list", "--json").json
+        assert run(command, "list", "--json", "--since", "1h").json == ids and len(ids) == number
+        assert run(command, "list", "--json", "--until", "1h").json == []
+        assert run(command, "list", "--until", "1h").out.startswith("no matching")
     assert (shown.json["name"], shown.json["stats"]["pending"]) == ("night", 2)
     jobs = {job.task: job for job in shop.jobs(task="shop.resize")}
     assert jobs["shop.resize"].priority == 3

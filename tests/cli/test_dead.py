@@ -37,6 +37,8 @@ def test_the_list_counts_by_error_task_and_day(run: Run, shop: Hammerflow) -> No
     narrowed = run("job", "dead", "list", "--json", "--error", "ValueError").json
     assert run("job", "dead", "list", "--json", "--since", "1h").json == counts
     assert run("job", "dead", "list", "--json", "--until", "1h").json == []
+    assert run("job", "dead", "list", "--json", "--queue", "default").json == counts
+    assert run("job", "dead", "list", "--queue", "nowhere").err.startswith("warning: there is no")
     head, first, *_ = run("job", "dead", "list").out.splitlines()
 
     assert [(c["by"], c["value"], c["jobs"]) for c in counts[:5]] == [

@@ -15,6 +15,7 @@ import pytest
 from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow, WorkflowStatus, group
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from hammerflow.results.workflow import WorkflowResult
+from hammerflow.stores import workflow_pages
 from tests.cli.conftest import Run, claim, settle
 from tests.support.drawing import read_dot, read_mermaid
 
@@ -481,3 +482,22 @@ def test_jobs_are_listed_by_what_their_dependencies_do(run: Run, shop: Hammerflo
     settle(shop, [j for j in claim(shop) if str(uuid.UUID(bytes=j.id)) == first], Failed(FAILURE))
     assert listed("--dependency-status", "failed") == waiting
     assert len(listed("--dependency-status", "failed", "--limit", "2")) == 2
+
+
+def test_a_list_of_few_among_many_goes_on_where_it_stopped(
+    run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = embedded_shop.batch([embedded_shop.tasks["shop.add"].s(1, 2)]).enqueue()
+    for _ in range(9):
+        (
+            embedded_shop.tasks["shop.add"].si(1, 2) | embedded_shop.tasks["shop.add"].si(1, 2)
+        ).delay()
+    monkeypatch.setattr(workflow_pages, "_SCANNED", 2)
+
+    cut = run("batch", "list", "--limit", 1)
+    goes_on = cut.err.split("--before ")[1].strip()
+    rest = run("batch", "list", "--limit", 1, "--before", goes_on, "--json").json
+
+    assert "this is how far one command searches" in cut.err
+    assert [row["id"] for row in rest] == [str(batch.id)]
+    assert [row["id"] for row in run("batch", "list", "--json").json] == [str(batch.id)]

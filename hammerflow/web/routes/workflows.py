@@ -14,6 +14,7 @@ from hammerflow.admin.workflows import first_members, stats_json, workflow_json
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import WorkflowResult
+from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.web.access import Role
 from hammerflow.web.routes.types import Cursor, Done, Limit, Reason, converted
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
@@ -83,9 +84,8 @@ def list_workflows(call: ApiCall[WorkflowsQuery, None]) -> ListPage[WorkflowRowO
     query = call.query
     status = None if query.status is None else WorkflowStatus(query.status)
     before = None if query.before is None else query.before.bytes
-    rows, after = call.backend.store.workflows.page(
-        status=status, kind=query.kind, limit=query.limit, before=before
-    )
+    wanted = WorkflowFilter(status, query.kind)
+    rows, after = call.backend.store.workflows.page(wanted, limit=query.limit, before=before)
     items = [converted(workflow_json(row), WorkflowRowOut) for row in rows]
     return ListPage(items, None if after is None else str(uuid.UUID(bytes=after)))
 

@@ -52,19 +52,18 @@ LIMIT :n::bigint
 
 -- What went wrong last in those of the newest errors whose jobs have failed.
 -- name: dead_failed
-SELECT e.job_id, e.type, COALESCE(t.name, {numbered:task}), d.finished_at
+SELECT e.job_id, e.type, j.queue_id, j.task_id, d.finished_at
 FROM
   (SELECT job_id, lease, kind, type FROM {errors} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) e
 JOIN {done} d {by_primary} ON d.job_id = e.job_id AND d.lease = e.lease AND d.state = 5
 JOIN {jobs} j {by_primary} ON j.id = e.job_id
-LEFT JOIN {tasks} t ON t.id = j.task_id
 WHERE e.kind NOT IN ('replayed', 'replaced', 'edited')
 
 -- name: dead_parked
-SELECT j.job_id, j.why, COALESCE(t.name, {numbered:task}), j.at
-FROM
-  (SELECT job_id, why, at, task_id FROM {parked} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) j
-LEFT JOIN {tasks} t ON t.id = j.task_id
+SELECT job_id, why, queue_id, task_id, at
+FROM {parked} {by_primary}
+ORDER BY job_id DESC
+LIMIT :n::bigint
 
 -- name: error_kinds
 SELECT kind, lease

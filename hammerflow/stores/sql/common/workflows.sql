@@ -258,14 +258,21 @@ SELECT id, kind, name, status, policy, failures, parent_id, created_at, ended_at
 FROM {workflows}
 WHERE id IN (:ids*uuid)
 
+-- Of a bounded number of rows, as ids_any.
 -- name: workflow_ids
-SELECT id
-FROM {workflows}
-WHERE (:low::smallint IS NULL OR status BETWEEN :low::smallint AND :high::smallint)
-  AND (:kind::text IS NULL OR kind = :kind::text)
-  AND (:before::uuid IS NULL OR id < :before::uuid)
-ORDER BY id DESC
+SELECT a.id
+FROM
+  (SELECT id, status, kind, COALESCE(ended_at, created_at) AS at FROM {workflows} {by_primary}
+   WHERE id < :before::uuid ORDER BY id DESC LIMIT :scanned::bigint) a
+WHERE a.status IN (:codes*smallint)
+  AND (:kind::text IS NULL OR a.kind = :kind::text)
+  AND (:since::timestamptz IS NULL OR a.at >= :since::timestamptz)
+  AND (:until::timestamptz IS NULL OR a.at < :until::timestamptz)
+ORDER BY a.id DESC
 LIMIT :n::bigint
+
+-- name: workflow_ids_last
+SELECT id FROM {workflows} {by_primary} WHERE id < :before::uuid ORDER BY id DESC LIMIT 1 OFFSET :scanned::bigint
 
 -- name: workflow_ids_between
 SELECT id
