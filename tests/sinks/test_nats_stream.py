@@ -2,70 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 
 from hammerflow.errors import ConfigError
 from hammerflow.sinks.registry import open_sink, shown_config
 from tests.sinks.test_delivery import add, deliver
 from tests.stores.kit import Desk
-
-
-class Nats:
-    """A NATS server with JetStream."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        program = shutil.which("nats-server", path=str(Path(sys.executable).parent))
-        assert program is not None
-        where = ("-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self._folder))
-        self._process = subprocess.Popen([program, *where], stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError("the server does not start")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def call(self, work: Any) -> Any:
-        async def run() -> Any:
-            client = await nats.connect(self.url)
-            try:
-                return await work(client.jetstream())
-            finally:
-                await client.close()
-
-        return asyncio.run(run())
-
-    def ids(self) -> list[int]:
-        async def read(stream: Any) -> list[int]:
-            count = (await stream.stream_info("EVENTS")).state.messages
-            found = [await stream.get_msg("EVENTS", one) for one in range(1, count + 1)]
-            return [int(one.headers["Nats-Msg-Id"].split("/")[1]) for one in found]
-
-        return self.call(read)
+from tests.support.nats_server import Nats
 
 
 @pytest.fixture

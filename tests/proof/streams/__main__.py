@@ -1,0 +1,157 @@
+"""python -m tests.proof.streams [--database sqlite|postgres|mariadb] [--seconds N] [--seed S]
+[--pause SECONDS] [--rate R]
+
+Clients send plain, failing, retried and spawned jobs and workflows to real workers. Every event
+goes to Kafka and a Redis stream; what becomes of jobs and workflows to NATS; the events of one task
+to an HTTP receiver. Meanwhile workers and relays are killed (SIGKILL), or frozen for longer than
+they hold their jobs or sinks, and brokers are killed, cut off, stopped and slowed. Then: the log
+has each change once, without holes and causes before effects; each endpoint got every event that it
+wants, those of a key in order; Redis has each once. Ends with 1 if one of that does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hammerflow import Hammerflow
+from hammerflow.events.filter import EventFilter
+from tests.acceptance.kit import Shop
+from tests.proof.chaos.events import check_log
+from tests.proof.chaos.load import Load
+from tests.proof.streams.checker import arrivals, check_causes, read_log
+from tests.proof.streams.endpoints import (
+    Endpoint,
+    HttpEndpoint,
+    KafkaEndpoint,
+    NatsEndpoint,
+    RedisEndpoint,
+)
+from tests.proof.streams.nemesis import StreamNemesis
+from tests.support.servers import MariaDB, Postgres
+from tests.support.waiting import until
+
+__all__ = ["run"]
+
+#: Seconds for jobs to end and events to arrive after the last fault: a sink is taken over after 15.
+_QUIET, _ARRIVAL = 180.0, 300.0
+
+
+def run(
+    database: str, *, seconds: float, seed: int, pause: float = 1.0, rate: float = 3.0,
+    workers: int = 2, relays: int = 2,
+) -> int:  # fmt: skip
+    """One run; 0 if the promises hold."""
+    print(f"streams: {database}, {seconds:.0f} s, seed {seed}")
+    folder = Path(tempfile.mkdtemp(prefix="hammerflow-streams-"))
+    with contextlib.ExitStack() as stack:
+        if database == "sqlite":
+            url = f"sqlite:///{folder / 'streams.db'}"
+        else:
+            server = stack.enter_context({"postgres": Postgres, "mariadb": MariaDB}[database]())
+            url = server.create_database("streams")
+        Hammerflow("shop", database=url).migrate()
+        shop = Shop(url, folder)
+        stack.callback(shop.close)
+        shop.desk.sql("CREATE TABLE marks (mark VARCHAR(64))")
+        endpoints = _endpoints(folder, stack)
+        for each in endpoints:
+            wanted = EventFilter.of(kinds=each.kinds, tasks=each.tasks)
+            shop.client.store.sinks.put(each.name, each.kind, each.options, wanted)
+        nemesis = StreamNemesis(
+            shop, endpoints, seed=seed, pause=pause, workers=workers, relays=relays
+        )
+        stack.callback(nemesis.close)
+        load = Load(shop, seed=seed, clients=4, rate=rate)
+        load.start()
+        try:
+            nemesis.run(seconds)
+        finally:
+            load.stop()
+        healed = time.monotonic()
+        shop.wait_until_quiet(_QUIET)
+        nemesis.stop_workers()
+        told = _wait_for_arrival(shop)
+        nemesis.close()
+        print(f"{told} {time.monotonic() - healed:.1f} s after the last fault was healed")
+        print(f"faults: {dict(sorted(nemesis.faults.items()))}")
+        is_kept = _check(shop, endpoints)
+    if not is_kept:
+        print(f"logs: {folder}; again: --database {database} --seed {seed}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _endpoints(folder: Path, stack: contextlib.ExitStack) -> Sequence[Endpoint]:
+    made: list[Endpoint] = []
+    for make in (
+        KafkaEndpoint, RedisEndpoint,
+        lambda: NatsEndpoint(folder / "nats"), lambda: HttpEndpoint(folder),
+    ):  # fmt: skip
+        made.append(make())
+        stack.callback(made[-1].close)
+    return made
+
+
+def _wait_for_arrival(shop: Shop) -> str:
+    """Until all sinks are at the end of the log; what to say of it."""
+    store = shop.client.store
+    until("all is in the log", lambda: store.events.pending() == 0, _ARRIVAL)
+    head = store.events.head()
+
+    def lags() -> dict[str, int]:
+        return {row.name: head - row.position for row in store.sinks.list() if row.position < head}
+
+    try:
+        until("all has arrived", lambda: not lags(), _ARRIVAL, step=0.2)
+    except AssertionError:
+        return f"BROKEN: still behind, by events: {lags()},"
+    return "all had arrived"
+
+
+def _check(shop: Shop, endpoints: Sequence[Endpoint]) -> bool:
+    is_kept = True
+    try:
+        print(f"log: {check_log(shop)}, ", end="")
+        log = read_log(shop)
+        print(f"{check_causes(shop, log):,} effects behind their causes")
+    except AssertionError as error:
+        print(f"BROKEN: log: {error}")
+        log, is_kept = read_log(shop), False
+    rows = {row.name: row for row in shop.client.store.sinks.list()}
+    for each in endpoints:
+        found, row = arrivals(shop, each, log), rows[each.name]
+        parked = len(shop.client.store.sinks.parked(each.name))
+        is_well = found.is_kept and not parked and row.state == "running"
+        print(
+            f"{'' if is_well else 'BROKEN: '}{found}; taken over {row.term - 1} times, "
+            f"{parked} parked{'' if row.state == 'running' else f', {row.state}: {row.reason}'}"
+            f"{'' if is_well else f' ({row.error})'}"
+        )
+        is_kept = is_kept and is_well
+    return is_kept
+
+
+def main() -> int:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.proof.streams", description=__doc__)
+    parser.add_argument("--database", default="sqlite", choices=("sqlite", "postgres", "mariadb"))
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two faults")
+    parser.add_argument("--rate", type=float, default=3.0, help="enqueues per second and client")
+    given = parser.parse_args()
+    seed = random.randrange(10**6) if given.seed is None else given.seed
+    return run(given.database, seconds=given.seconds, seed=seed, pause=given.pause, rate=given.rate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
