@@ -1,12 +1,14 @@
-"""python -m tests.proof.streams [--database sqlite|postgres|mariadb] [--seconds N] [--seed S]
+"""python -m tests.proof.streams [--database sqlite|postgres|mariadb] [--minutes N] [--seed S]
 [--pause SECONDS] [--rate R]
 
 Clients send plain, failing, retried and spawned jobs and workflows to real workers. Every event
 goes to Kafka and a Redis stream; what becomes of jobs and workflows to NATS; the events of one task
-to an HTTP receiver. Meanwhile workers and relays are killed (SIGKILL), or frozen for longer than
-they hold their jobs or sinks, and brokers are killed, cut off, stopped and slowed. Then: the log
-has each change once, without holes and causes before effects; each endpoint got every event that it
-wants, those of a key in order; Redis has each once. Ends with 1 if one of that does not hold.
+to an HTTP receiver; what becomes of workflows, and failures, to a webhook. Meanwhile workers and
+relays are killed (SIGKILL), or frozen for longer than they hold their jobs or sinks, and brokers
+and receivers are killed, cut off, stopped and slowed. Then: the log has each change once, without
+holes and causes before effects (I18); each endpoint got every event that it wants, those of a key
+in order, Redis each once; of each event the webhook has one delivery, completed, that was signed
+and had one id in all attempts (I19). Ends with 1 if one of that does not hold.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ from tests.acceptance.kit import Shop
 from tests.proof.chaos.events import check_log
 from tests.proof.chaos.load import Load
 from tests.proof.streams.checker import arrivals, check_causes, read_log
+from tests.proof.streams.deliveries import check_deliveries
 from tests.proof.streams.endpoints import (
     Endpoint,
     HttpEndpoint,
     KafkaEndpoint,
     NatsEndpoint,
     RedisEndpoint,
+    WebhookEndpoint,
 )
 from tests.proof.streams.nemesis import StreamNemesis
 from tests.support.servers import MariaDB, Postgres
@@ -76,7 +80,9 @@ def run(
         finally:
             load.stop()
         healed = time.monotonic()
-        shop.wait_until_quiet(_QUIET)
+        _wait_until_quiet(shop, nemesis)
+        _wait_for_arrival(shop)  # of what the webhook is to deliver
+        _wait_until_quiet(shop, nemesis)
         nemesis.stop_workers()
         told = _wait_for_arrival(shop)
         nemesis.close()
@@ -95,6 +101,7 @@ def _endpoints(folder: Path, stack: contextlib.ExitStack) -> Sequence[Endpoint]:
     for make in (
         KafkaEndpoint, RedisEndpoint,
         lambda: NatsEndpoint(folder / "nats"), lambda: HttpEndpoint(folder),
+        lambda: WebhookEndpoint(folder),
     ):  # fmt: skip
         made.append(make())
         stack.callback(made[-1].close)
@@ -117,9 +124,25 @@ def _wait_for_arrival(shop: Shop) -> str:
     return "all had arrived"
 
 
+def _wait_until_quiet(shop: Shop, nemesis: StreamNemesis) -> None:
+    """Until no job is left, without the pauses between attempts of the webhook."""
+    deadline = time.monotonic() + _QUIET
+    while True:
+        nemesis.end_pauses()
+        try:
+            shop.wait_until_quiet(1.0)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
 def _check(shop: Shop, endpoints: Sequence[Endpoint]) -> bool:
     is_kept = True
     try:
+        shop.desk.check()
+        assert shop.desk.damage() == {}
         print(f"log: {check_log(shop)}, ", end="")
         log = read_log(shop)
         print(f"{check_causes(shop, log):,} effects behind their causes")
@@ -137,6 +160,12 @@ def _check(shop: Shop, endpoints: Sequence[Endpoint]) -> bool:
             f"{'' if is_well else f' ({row.error})'}"
         )
         is_kept = is_kept and is_well
+        if isinstance(each, WebhookEndpoint):
+            try:
+                print(f"webhook: {check_deliveries(shop, each, log)}")
+            except AssertionError as error:
+                print(f"BROKEN: webhook: {error}")
+                is_kept = False
     return is_kept
 
 
@@ -144,13 +173,15 @@ def main() -> int:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.proof.streams", description=__doc__)
     parser.add_argument("--database", default="sqlite", choices=("sqlite", "postgres", "mariadb"))
-    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two faults")
     parser.add_argument("--rate", type=float, default=3.0, help="enqueues per second and client")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
-    return run(given.database, seconds=given.seconds, seed=seed, pause=given.pause, rate=given.rate)
+    return run(
+        given.database, seconds=given.minutes * 60, seed=seed, pause=given.pause, rate=given.rate
+    )
 
 
 if __name__ == "__main__":

@@ -19,13 +19,17 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from hammerflow.webhooks import new_secret
 from tests.support.kafka import BROKERS, Kafka
 from tests.support.nats_server import Nats
 from tests.support.proxy import Proxy
 from tests.support.servers import Redis, open_redis
 from tests.support.waiting import until
 
-__all__ = ["Endpoint", "Fault", "HttpEndpoint", "KafkaEndpoint", "NatsEndpoint", "RedisEndpoint"]
+__all__ = [
+    "Endpoint", "Fault", "HttpEndpoint", "KafkaEndpoint", "NatsEndpoint", "RedisEndpoint",
+    "WebhookEndpoint",
+]  # fmt: skip
 
 _STREAM, _PARTITIONS = "events", 8
 #: Options of all sinks here: many small batches, and tries that follow soon.
@@ -55,6 +59,7 @@ class Endpoint(ABC):
         tasks: only jobs of these, if any.
         ports: that the sink connects to.
         is_once: the sink promises each event once.
+        is_ordered: it promises those of a key in order.
     """
 
     name: str
@@ -62,9 +67,11 @@ class Endpoint(ABC):
     kinds: Sequence[str] = ("*",)
     tasks: Sequence[str] = ()
     is_once = False
+    is_ordered = True
+    common: Mapping[str, Any] = _COMMON
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self.options = {**_COMMON, **options}
+        self.options = {**self.common, **options}
         place = str(options.get("url") or options["servers"])
         self.ports = {int(port) for port in re.findall(r":(\d+)", place)}
 
@@ -143,11 +150,13 @@ class _Follower:
 
     def _take(self) -> None:
         for message in self._consumer.consume(500, 0.2):
-            if message.error():
-                if message.error().code() == KafkaError._AUTO_OFFSET_RESET:
-                    self._failure = str(message.error())  # the others pass
+            if error := message.error():
+                if error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    self._failure = str(error)  # the others pass
                 continue
-            values = self._found[message.partition()]
+            partition = message.partition()
+            assert partition is not None
+            values = self._found[partition]
             if message.offset() != len(values):
                 self._failure = f"offset {message.offset()} follows {len(values) - 1}"
             values.append(message.value() or b"")
@@ -250,25 +259,24 @@ class NatsEndpoint(Endpoint):
         self._nats.kill()
 
 
-class HttpEndpoint(Endpoint):
-    """A receiver of batches, for the jobs of one task."""
+class _Received(Endpoint):
+    """A receiver of requests, which is a process."""
 
-    name = kind = "http"
-    kinds = ("job.*",)
-    tasks = ("*.leaf",)
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "received.jsonl"
+    def __init__(self, folder: Path, *secret: str) -> None:
+        self._path = folder / f"{self.name}.jsonl"
+        self._secret = secret
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
         self._start()
         self._wire = Proxy(f"http://127.0.0.1:{self._port}/events")
-        super().__init__({"url": self._wire.url})
+        options = {"secret": secret[0]} if secret else {}
+        super().__init__({"url": self._wire.url, **options})
 
     def _start(self) -> None:
         command = [
             sys.executable, "-m", "tests.proof.streams.receiver", str(self._port), str(self._path),
+            *self._secret,
         ]  # fmt: skip
         self._process = subprocess.Popen(command)
         until("the receiver listens", self._listens)
@@ -289,22 +297,48 @@ class HttpEndpoint(Endpoint):
 
     def faults(self) -> Sequence[Fault]:
         return (
-            Fault("receiver killed", 3, lambda _: self._kill(), self._start),
+            Fault(f"{self.name} receiver killed", 3, lambda _: self._kill(), self._start),
             Fault(
-                "receiver stopped", 5, lambda _: self._signal(signal.SIGSTOP),
+                f"{self.name} receiver stopped", 5, lambda _: self._signal(signal.SIGSTOP),
                 lambda: self._signal(signal.SIGCONT),
             ),
-            *_faults_of_a_wire("receiver", self._wire),
+            *_faults_of_a_wire(f"{self.name} receiver", self._wire),
         )  # fmt: skip
 
-    def read(self) -> list[dict[str, Any]]:
+    def requests(self) -> list[dict[str, Any]]:
+        """What was kept, in the order in which it came; not a line that a kill has cut."""
         lines = self._path.read_text().splitlines()
-        batches = [json.loads(line) for line in lines if line.endswith("]")]
-        return [event for batch in batches for event in batch]
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def read(self) -> list[dict[str, Any]]:
+        return [event for request in self.requests() for event in request["events"]]
 
     def close(self) -> None:
         self._wire.close()
         self._kill()
+
+
+class HttpEndpoint(_Received):
+    """A receiver of batches, for the jobs of one task."""
+
+    name = kind = "http"
+    kinds = ("job.*",)
+    tasks = ("*.leaf",)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+
+
+class WebhookEndpoint(_Received):
+    """A receiver of signed messages, for workflows and what goes wrong; each is a durable job."""
+
+    name = kind = "webhook"
+    kinds = ("workflow.*", "job.failed", "job.lost")
+    is_ordered = False  # four are under way at a time
+    common: Mapping[str, Any] = {"batch": 200}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, new_secret())
 
 
 def _faults_of_a_wire(whose: str, wire: Proxy) -> Sequence[Fault]:

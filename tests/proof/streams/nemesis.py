@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hammerflow.sinks.webhook import WEBHOOK_QUEUE
 from hammerflow.stores.sinks import HOLD
 from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.proof.streams.endpoints import Endpoint
@@ -23,6 +24,12 @@ __all__ = ["Relay", "StreamNemesis"]
 _ROOT = Path(__file__).parents[3]
 #: The share of faults of relays that hit one which is connected to an endpoint.
 _AIMED = 0.7
+#: No statement here waits for a lock for more than a second.
+_PATIENCE = {
+    "sqlite": "PRAGMA busy_timeout = 1000",
+    "postgres": "SET lock_timeout = '1s'",
+    "mysql": "SET innodb_lock_wait_timeout = 1",
+}
 _APP = "tests.acceptance.shop:app"
 
 
@@ -72,7 +79,7 @@ class StreamNemesis:
         self._pause = pause
         self._due: dict[str, tuple[float, Callable[[], Any]]] = {}  # what is broken: when to mend
         self.faults: Counter[str] = Counter()
-        self.workers = [shop.worker(wait=False, poison_limit=1000) for _ in range(workers)]
+        self.workers = [self._worker() for _ in range(workers)]
         self.relays = [Relay(shop, number) for number in range(relays)]
         for worker in self.workers:
             worker.wait_for_log("worker started", timeout=60)
@@ -84,7 +91,7 @@ class StreamNemesis:
         verbs = [
             (self._break_endpoint, 6), (self._kill_relay, 2), (self._freeze_relay, 1),
             (self._kill_worker, 1), (self._kill_child, 1), (self._freeze_worker, 0.5),
-            (self._end_holds, 0.5),
+            (self._end_holds, 0.5), (self.end_pauses, 2),
         ]  # fmt: skip
         while (now := time.monotonic()) < until:
             self._mend(now)
@@ -100,6 +107,17 @@ class StreamNemesis:
         self._revive()
         self._end_holds()
 
+    def end_pauses(self) -> str | None:
+        """As if the time had come of deliveries to the webhook that wait for their next attempt,
+        of which each has ten: not while it is broken."""
+        if "webhook" in self._due:
+            return None
+        self._meddle(
+            f"UPDATE {{scheduled}} SET run_at = {self._shop.desk.shift('run_at', 86_400)} "
+            f"WHERE queue_id = (SELECT id FROM {{queues}} WHERE name = '{WEBHOOK_QUEUE}')"
+        )
+        return None
+
     def stop_workers(self) -> None:
         """End the workers in order; the relays go on."""
         for worker in self.workers:
@@ -112,6 +130,10 @@ class StreamNemesis:
 
     # -- steps
 
+    def _worker(self) -> Worker:
+        allowed = "127.0.0.0/8"
+        return self._shop.worker(wait=False, poison_limit=1000, webhook_allow_networks=allowed)
+
     def _mend(self, now: float) -> None:
         for what in [what for what, (at, _) in self._due.items() if at <= now]:
             self._due.pop(what)[1]()
@@ -119,7 +141,7 @@ class StreamNemesis:
     def _revive(self) -> None:
         for number, worker in enumerate(self.workers):
             if worker.process.poll() is not None:
-                self.workers[number] = self._shop.worker(wait=False, poison_limit=1000)
+                self.workers[number] = self._worker()
         for number, relay in enumerate(self.relays):
             if relay.process.poll() is not None:
                 self.relays[number] = Relay(self._shop, number)
@@ -163,13 +185,19 @@ class StreamNemesis:
 
     def _end_holds(self) -> str | None:
         """As if the time of all holds were over: others take over what living ones are sending."""
+        done = self._meddle("UPDATE {sinks} SET until = 0", "UPDATE {relay} SET until = 0")
+        return "holds ended" if done else None
+
+    def _meddle(self, *statements: str) -> bool:
+        """Run SQL; False if a frozen process held a lock, which this thread is to wake."""
+        desk = self._shop.desk
         try:
-            for table in ("sinks", "relay"):
-                self._shop.desk.sql(f"UPDATE {{{table}}} SET until = 0")
-        except Exception:  # noqa: BLE001 - of three drivers: a frozen process holds the lock
-            self._shop.desk.hang_up()
-            return None
-        return "holds ended"
+            for statement in (_PATIENCE[desk.kind], *statements):
+                desk.sql(statement)
+        except Exception:  # noqa: BLE001 - of three drivers
+            desk.hang_up()
+            return False
+        return True
 
     def _awake(self) -> list[Worker]:
         return [worker for worker in self.workers if f"worker {worker.pid}" not in self._due]

@@ -1,7 +1,9 @@
-"""python -m tests.proof.streams.receiver PORT FILE: an HTTP receiver that can be killed.
+"""python -m tests.proof.streams.receiver PORT FILE [SECRET]: an HTTP receiver that can be killed.
 
-It keeps each batch as a line of the file before it answers. Of a hundred requests it refuses three
-for now, keeps three and says that it did not, and keeps three without an answer.
+It keeps each request as a line of the file before it answers: its events and, if it is given the
+secret of a webhook, the id of the message and whether the signature is right. Of a hundred requests
+it refuses three for now, keeps three and says that it did not, keeps three without an answer, and
+asks for a second of pause three times.
 """
 
 from __future__ import annotations
@@ -12,24 +14,28 @@ import random
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from standardwebhooks import Webhook, WebhookVerificationError
 
 __all__: list[str] = []
 
-_REFUSED, _DENIED, _SILENT = 0.03, 0.06, 0.09
+_PAUSED, _REFUSED, _DENIED, _SILENT = 0.03, 0.06, 0.09, 0.12
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     file = -1
+    webhook: Webhook | None = None
     lock = threading.Lock()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         chance = random.random()
         if chance < _REFUSED:
-            self._answer(503)
+            self._answer(429 if chance < _PAUSED else 503)
             return
-        line = json.dumps(json.loads(body)).encode() + b"\n"
+        line = json.dumps(self._told(body)).encode() + b"\n"
         with self.lock:
             os.write(self.file, line)
         if _DENIED <= chance < _SILENT:
@@ -37,9 +43,21 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(500 if chance < _DENIED else 200)
 
+    def _told(self, body: bytes) -> dict[str, Any]:
+        if self.webhook is None:
+            return {"events": json.loads(body)}
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            self.webhook.verify(body, headers)
+        except WebhookVerificationError as error:
+            return {"events": [], "refused": str(error)}
+        return {"events": [json.loads(body)], "id": headers["webhook-id"]}
+
     def _answer(self, status: int) -> None:
         self.send_response(status)
         self.send_header("Content-Length", "0")
+        if status == 429:
+            self.send_header("Retry-After", "1")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -47,8 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _main() -> None:
-    _, port, path = sys.argv
+    _, port, path, *secret = sys.argv
     _Handler.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    _Handler.webhook = Webhook(*secret) if secret else None
     os.write(_Handler.file, b"\n")  # ends a line that a killed process has left half
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), _Handler)
     server.daemon_threads = True
