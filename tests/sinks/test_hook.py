@@ -102,6 +102,29 @@ def test_an_event_that_is_read_again_makes_no_second_job(desk: Desk, app: Hammer
     assert tell.defaults.max_attempts == 7
 
 
+def test_the_position_moves_only_with_the_jobs(desk: Desk, app: Hammerflow) -> None:
+    @app.on("job.failed")
+    def tell(event: Event) -> None:
+        pass
+
+    declare(desk, app)
+    desk.settle((desk.run(desk.job())[0], failed()))
+    while desk.store.events.relay():
+        pass
+    desk.sql("ALTER TABLE {ready} RENAME TO {ready}_away")
+    try:
+        broken = _delivery(desk, tell.name)
+        broken.step()
+        broken.close()
+        row = desk.store.sinks.get(f"on:{tell.name}")
+        assert (row.position, row.failures) == (0, 1)
+    finally:
+        desk.sql("ALTER TABLE {ready}_away RENAME TO {ready}")
+    deliver(desk, _delivery(desk, tell.name)).close()
+    assert len(app.jobs(task=tell.name)) == 1
+    assert desk.store.sinks.get(f"on:{tell.name}").position == desk.store.events.head()
+
+
 def _delivery(desk: Desk, task: str) -> Any:
     return delivery(desk.store, f"on:{task}")
 
