@@ -203,6 +203,8 @@ def resume(session: Session, name: str) -> None:
     """Go on where a sink was paused, or where it has stopped."""
     with session.store() as store:
         store.sinks.resume(name, by=user_at_host())
+        if store.sinks.get(name).kind == "webhook":
+            store.webhooks.release(name)
         found = _plain(store, name)
     session.tell(found, f"sink {name} goes on; it is {found['behind']} events behind")
 

@@ -33,13 +33,9 @@ from hammerflow.sinks.base import Refused
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.reader import EventReader
 from hammerflow.sinks.registry import config_of_text
-from hammerflow.sinks.webhook import (
-    WEBHOOK_QUEUE,
-    attempt_delivery,
-    declare_limit,
-    delivery_job,
-)
+from hammerflow.sinks.webhook import WebhookCall, WebhookSink, attempt_delivery
 from hammerflow.stores.store import Store
+from hammerflow.stores.webhooks import WEBHOOK_QUEUE
 from hammerflow.text import counted, user_at_host
 from hammerflow.webhooks import new_secret
 
@@ -156,7 +152,7 @@ def enable(session: Session, name: str) -> None:
         found = webhook_json(store.webhooks.get(name))
     session.tell(
         found, f"webhook {name} is enabled; it goes on behind the position {found['position']}",
-        "what was enqueued before and was cancelled: hammerflow webhook replay",
+        "deliveries that wait are due now; those that were given up: hammerflow webhook replay",
     )  # fmt: skip
 
 
@@ -165,7 +161,7 @@ def enable(session: Session, name: str) -> None:
 @text_option("--reason", default="disabled by hand", help="Why; kept in the database.")
 @shared
 def disable(session: Session, name: str, reason: str) -> None:
-    """Deliver nothing to an endpoint until webhook enable; deliveries under way are cancelled."""
+    """Deliver nothing to an endpoint until webhook enable; deliveries wait for that, for a week."""
     with session.store() as store:
         store.webhooks.disable(name, reason, by=user_at_host())
         found = webhook_json(store.webhooks.get(name))
@@ -183,6 +179,7 @@ def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
         found = webhook_json(store.webhooks.get(name))
         if not dry_run:
             confirm(session, f"remove 1 webhook, {name}, with its secret and its log", yes=yes)
+            store.webhooks.forget(name)
             store.sinks.remove(name)
     session.tell(found, f"webhook {name}: {'would be ' if dry_run else ''}removed")
 
@@ -213,9 +210,9 @@ def test(session: Session, name: str) -> None:
         event = Event(0, "test", datetime.now(UTC), name, data)
         body = to_json(cloud_event(event, settings.namespace, name))
         message = f"msg_test_{uuid.uuid4().hex}"
-        made, _ = attempt_delivery(
-            target, name, message, EVENT_TYPE, body, settings.webhook_allow_networks
-        )
+        headers = {"Content-Type": EVENT_TYPE}
+        call = WebhookCall(name, target.generation, 0, message, headers, body)
+        made, _ = attempt_delivery(target, call, settings.webhook_allow_networks)
         store.webhooks.note(name, message, 0, 0, made)
     if not made.is_delivered:
         raise HammerflowError(f"webhook {name} has not taken it: {made.error}")
@@ -270,12 +267,14 @@ def _events(store: Store, name: str, after: int, last: int) -> Iterator[Event]:
 
 
 def _jobs(session: Session, store: Store, name: str, after: int, last: int) -> Iterator[NewJob]:
-    declare_limit(store)
     once = uuid.uuid4().hex
     row = store.sinks.get(name)
+    sink = WebhookSink(name, row.config)
+    sink.use_store(store, session.settings.namespace)
+    sink.open()
     maker = Delivery(store, row, holder=0, source=session.settings.namespace)
     for event in _events(store, name, after, last):
         try:
-            yield delivery_job(name, maker.message(event), "replay", once)
+            yield sink.job(maker.message(event), "replay", once)
         except Refused as error:
             session.warn(f"the event {event.position} is left out: {error}")

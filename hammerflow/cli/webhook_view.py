@@ -22,8 +22,9 @@ def webhook_json(hook: Webhook) -> dict[str, Any]:
         "filters": hook.filters.to_plain(), "app": hook.app, "state": hook.state,
         "sink_state": hook.sink_state, "position": hook.position, "since": hook.since,
         "failures": hook.failures, "success_at": hook.success_at, "disabled_at": hook.disabled_at,
-        "probe_at": hook.probe_at, "reason": hook.reason,
-        "old_secret_until": hook.old_secret_until,
+        "probe_at": hook.probe_at, "rest_until": hook.rest_until, "reason": hook.reason,
+        "old_secret_until": hook.old_secret_until, "delivered": hook.delivered,
+        "failed": hook.failed,
     }  # fmt: skip
 
 

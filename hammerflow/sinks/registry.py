@@ -180,7 +180,11 @@ def open_sink(name: str, kind: str, config: Mapping[str, Any]) -> Sink:
     cls = kind_class(kind)
     options = OptionTable((*COMMON, *cls.OPTIONS))
     found: dict[str, Any] = {}
+    later: frozenset[str] = getattr(cls, "READ_LATER", frozenset())
     for key, value in config.items():
+        if key in later:
+            found[key] = value
+            continue
         plain = filled(f"the sink {name}", value)
         try:
             if plain != value and isinstance(value, str) and key in options.by_name:

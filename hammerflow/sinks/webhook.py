@@ -5,17 +5,17 @@ from __future__ import annotations
 import email.utils
 import random
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotEncodable
 from hammerflow.events.event import Event
 from hammerflow.events.kinds import EventKind
 from hammerflow.guarded_http import GuardedError, check_url, post
-from hammerflow.ids import name_id
 from hammerflow.jobs.job import NewJob
-from hammerflow.jobs.limit import Limit, key_id
+from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.outcome import Cancel, Retry, Snooze
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.options.option import Option, OptionTable
@@ -23,25 +23,35 @@ from hammerflow.options.variables import filled
 from hammerflow.sinks.base import Message, Refused, Report
 from hammerflow.sinks.jobs import job_id, report_of
 from hammerflow.stores.store import Store
-from hammerflow.stores.webhooks import WebhookAttempt, WebhookTarget
+from hammerflow.stores.webhooks import (
+    DELIVER,
+    DELIVERY_PRIORITY,
+    WEBHOOK_QUEUE,
+    WebhookAttempt,
+    WebhookTarget,
+    endpoint_key,
+)
 from hammerflow.text import plain_text
 from hammerflow.webhooks import check_secret, sign
 
 __all__ = [
-    "DELIVER", "WEBHOOK_QUEUE", "WebhookSink", "attempt_delivery", "declare_limit", "delivery_job",
+    "WebhookCall", "WebhookSink", "attempt_delivery", "declare_limit", "delivery_job",
     "message_id", "run_delivery",
 ]  # fmt: skip
 
-#: The task and the queue of deliveries.
-DELIVER, WEBHOOK_QUEUE = "hammerflow.deliver", "_webhooks"
 #: Seconds from a failed attempt to the next, as in the example of Standard Webhooks.
 _DELAYS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _JITTER = 0.1
-_PRIORITY = 2
-#: Deliveries to one endpoint at a time, and the longest pause in seconds that it may ask for.
-_AT_ONCE, _LONGEST = 4, 3_600.0
+#: Deliveries to one endpoint at a time, and the least and the longest pause in seconds that it may
+#: ask for.
+_AT_ONCE, _LEAST, _LONGEST = 4, 5.0, 3_600.0
+#: Seconds between two tries of a delivery to an endpoint that is paused or disabled by hand (to
+#: enable it lets them go on at once), and for which it waits for that.
+_LOOK, _WAIT = 3_600.0, 7 * 86_400.0
 #: Bytes of an answer that are kept.
 _ANSWER = 4_096
+#: Characters of an attribute that a header has as they are, as CloudEvents' HTTP binding says.
+_PLAIN: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "").replace('"', "")
 
 
 def _url(value: Any) -> str:
@@ -57,9 +67,32 @@ def _url(value: Any) -> str:
 
 def _secret(value: Any) -> str:
     try:
-        return check_secret(plain_text(value) or "")
+        return ",".join(check_secret(one) for one in _parts(plain_text(value) or ""))
     except ConfigError:
         raise Unfit(value="...") from None
+
+
+def _parts(secret: str) -> list[str]:
+    return [one.strip() for one in secret.split(",")]
+
+
+class WebhookCall(NamedTuple):
+    """The arguments of the job that delivers one event to one endpoint.
+
+    Attributes:
+        name: of the endpoint.
+        generation: the endpoint was removed if it has another one now.
+        position: of the event in the log.
+        message: the header ``webhook-id``.
+        headers: further ones, as Content-Type.
+    """
+
+    name: str
+    generation: int
+    position: int
+    message: str
+    headers: Mapping[str, str]
+    body: str | bytes
 
 
 class WebhookSink:
@@ -75,16 +108,21 @@ class WebhookSink:
         ),
         Option(
             "secret", ValueCheck("str", "whsec_ and 24 to 64 bytes in base64", _secret), "None",
-            "What its requests are signed with; by default hammerflow makes one.",
+            "What its requests are signed with; by default hammerflow makes one. Several, with "
+            "commas between them, sign all, as while they are exchanged.",
         ),
     ))  # fmt: skip
     SECRETS = frozenset({"secret"})
+    #: Whose variables are those of the workers that deliver, and not of the relay.
+    READ_LATER = frozenset({"url", "secret"})
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         if "url" not in options:
             raise ConfigError(f"the webhook {name} needs the address of its endpoint: url=...")
         self._name = name
+        self._is_binary = options.get("encoding") == "binary" and not options.get("encode")
         self._store: Store | None = None
+        self._generation = 0
 
     def use_store(self, store: Store, source: str) -> None:
         """Keep the store, for the limit of deliveries."""
@@ -94,6 +132,7 @@ class WebhookSink:
         """Declare the limit of deliveries, before the first of them."""
         if self._store is not None:
             declare_limit(self._store)
+            self._generation = self._store.webhooks.generation(self._name)
 
     def send(self, messages: Sequence[Message]) -> Report:
         """The deliveries of a batch."""
@@ -104,7 +143,22 @@ class WebhookSink:
 
     def _jobs(self, message: Message) -> Iterator[NewJob]:
         if message.event.kind != EventKind.LOG_GAP.label:  # the list of sinks tells it
-            yield delivery_job(self._name, message)
+            yield self.job(message)
+
+    def job(self, message: Message, *parts: str) -> NewJob:
+        """The job that delivers a message.
+
+        Args:
+            parts: what tells a replay from the first delivery.
+
+        Raises:
+            Refused: the event is too large for a job.
+        """
+        headers = {"Content-Type": message.content_type}
+        if self._is_binary:
+            quoted = {n: urllib.parse.quote(v, safe=_PLAIN) for n, v in message.attributes.items()}
+            headers |= {f"ce-{n}": value for n, value in quoted.items()}
+        return delivery_job(self._name, self._generation, message, headers, *parts)
 
 
 def declare_limit(store: Store) -> None:
@@ -117,52 +171,50 @@ def message_id(event: Event, name: str) -> str:
     return f"msg_{job_id(event, name, 'webhook').hex()}"
 
 
-def delivery_job(name: str, message: Message, *parts: str) -> NewJob:
-    """The job that delivers a message.
-
-    Args:
-        parts: what tells a replay from the first delivery.
-
-    Raises:
-        Refused: the event is too large for a job.
-    """
+def delivery_job(
+    name: str, generation: int, message: Message, headers: Mapping[str, str], *parts: str
+) -> NewJob:
+    """The job that delivers a message; its arguments are those of WebhookCall, and no secret is
+    among them."""
     event = message.event
-    body = message.body.decode("utf-8", "replace")
-    args = [name, event.position, message_id(event, name), message.content_type, body]
     try:
-        encoded = Codec().encode_call(args, {})
+        body: str | bytes = message.body.decode()
+    except UnicodeDecodeError:
+        body = message.body
+    call = WebhookCall(
+        name, generation, event.position, message_id(event, name), dict(headers), body
+    )
+    try:
+        encoded = Codec().encode_call([*call], {})
     except NotEncodable as error:
         raise Refused(str(error)) from error
     return NewJob(
-        job_id(event, name, "webhook", *parts), DELIVER, WEBHOOK_QUEUE, _PRIORITY, encoded,
-        limit_id=key_id(name_id(DELIVER), name), limit_key=name,
+        job_id(event, name, "webhook", *parts), DELIVER, WEBHOOK_QUEUE, DELIVERY_PRIORITY, encoded,
+        limit_id=endpoint_key(name), limit_key=name,
     )  # fmt: skip
 
 
 def run_delivery(
-    store: Store, allow_networks: Sequence[str], attempt: int, name: str, position: int,
-    message: str, content_type: str, body: str,
-) -> int:  # fmt: skip
+    store: Store, allow_networks: Sequence[str], attempt: int, call: WebhookCall
+) -> int:
     """One attempt of a delivery; the status of a good answer.
 
     Raises:
         Retry: it failed.
-        Snooze: the endpoint asks for a pause, or is disabled until it is tried again.
-        Cancel: the endpoint was removed, or is disabled for good.
+        Snooze: the endpoint rests, is paused, or is disabled until it is tried again.
+        Cancel: the endpoint was removed, or has been disabled for a week.
     """
-    target = store.webhooks.target(name)
-    _check_state(store, name, target)
+    target = store.webhooks.target(call.name)
+    _check_state(store, call, target)
     assert target is not None
-    made, pause = attempt_delivery(
-        target, name, message, content_type, body.encode(), allow_networks
-    )
-    store.webhooks.note(name, message, position, attempt, made)
+    made, pause = attempt_delivery(target, call, allow_networks)
+    store.webhooks.note(call.name, call.message, call.position, attempt, made, pause=pause)
     if made.is_delivered:
         assert made.status is not None
         return made.status
-    target = store.webhooks.target(name)
+    target = store.webhooks.target(call.name)
     if target is None or not target.is_enabled:
-        _check_state(store, name, target, is_tried=True)
+        _check_state(store, call, target, is_tried=True)
     if pause is not None:
         raise Snooze(pause)
     delay = _DELAYS[min(attempt, len(_DELAYS)) - 1]
@@ -170,52 +222,54 @@ def run_delivery(
 
 
 def _check_state(
-    store: Store, name: str, target: WebhookTarget | None, *, is_tried: bool = False
+    store: Store, call: WebhookCall, target: WebhookTarget | None, *, is_tried: bool = False
 ) -> None:
     """Go on only with an endpoint that takes deliveries now.
 
     What is due while it is disabled after failures waits, and one delivery a day tries it again.
     """
-    if target is None:
-        raise Cancel(f"the webhook {name} was removed")
-    if target.is_enabled:
+    if target is None or target.generation != call.generation:
+        raise Cancel(f"the webhook {call.name} was removed")
+    if target.is_enabled and not target.is_paused:
+        if target.rest_in > 0:
+            raise Snooze(target.rest_in + random.uniform(0.0, min(target.rest_in, 60.0)))
         return
-    if target.probe_in is None:
-        raise Cancel(f"the webhook {name} is disabled")
-    if is_tried or not store.webhooks.take_probe(name):
+    if target.is_paused or target.probe_in is None:
+        if target.disabled_for > _WAIT:
+            raise Cancel(f"the webhook {call.name} has been disabled for a week")
+        raise Snooze(_LOOK * random.uniform(1.0, 1.5))
+    if is_tried or not store.webhooks.take_probe(call.name):
         raise Snooze(max(target.probe_in, 1.0) + random.uniform(0.0, 60.0))
 
 
 def attempt_delivery(
-    target: WebhookTarget, name: str, message: str, content_type: str, body: bytes,
-    allow_networks: Sequence[str],
-) -> tuple[WebhookAttempt, float | None]:  # fmt: skip
+    target: WebhookTarget, call: WebhookCall, allow_networks: Sequence[str]
+) -> tuple[WebhookAttempt, float | None]:
     """Send one request.
-
-    Args:
-        message: its ``webhook-id``.
 
     Returns:
         What became of it, and the seconds after which the endpoint wants to be asked again.
-
-    Raises:
-        ConfigError: an environment variable that the URL or the secret names is not set here, or
-            the secret in it is malformed.
     """
-    url, given = (filled(f"the webhook {name}", target.config.get(n)) for n in ("url", "secret"))
-    secrets = [str(given)] if given else target.secrets
+    body = call.body.encode() if isinstance(call.body, str) else call.body
     timestamp, began = int(time.time()), time.monotonic()
-    headers = {
-        "Content-Type": content_type,
-        "webhook-id": message,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secrets, message, timestamp, body),
-    }
     try:
+        url, given = (
+            filled(f"the webhook {call.name}", target.config.get(option))
+            for option in ("url", "secret")
+        )
+        secrets = _parts(str(given)) if given else target.secrets
+        headers = {
+            **call.headers,
+            "webhook-id": call.message,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(secrets, call.message, timestamp, body),
+        }
         answer = post(str(url), body, headers, allow_networks=allow_networks)
     except GuardedError as error:
         ms = round((time.monotonic() - began) * 1000)
         return WebhookAttempt(None, ms, error.address, str(error), ""), None
+    except ConfigError as error:  # of a variable that is not set in this environment
+        return WebhookAttempt(None, 0, None, str(error), ""), None
     text = answer.body[:_ANSWER].decode("utf-8", "replace")
     is_good = 200 <= answer.status < 300
     made = WebhookAttempt(
@@ -236,4 +290,4 @@ def _pause_of(text: str) -> float | None:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-    return min(max(seconds, 1.0), _LONGEST)
+    return min(max(seconds, _LEAST), _LONGEST)

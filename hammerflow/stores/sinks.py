@@ -138,7 +138,7 @@ class Sinks(Verbs):
         def work(tx: Tx) -> None:
             self._must(tx, name)
             tx.run("sink_errors_drop", name=name, position=-1)
-            tx.run("webhook_log_drop", name=name)
+            tx.run("webhook_log_drop", name=name, before=b"\xff" * 16)
             tx.run("webhook_drop", name=name)
             tx.run("sink_delete", name=name)
             _want(tx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
@@ -12,12 +13,18 @@ from hammerflow.events.filter import EventFilter
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record
 from hammerflow.ids import first_id_at, name_id, new_id
+from hammerflow.jobs.limit import key_id, lane_of
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.text import NAME, REASON, storable
 
-__all__ = ["LoggedDelivery", "Webhook", "WebhookAttempt", "WebhookTarget", "Webhooks"]
+__all__ = [
+    "DELIVER", "DELIVERY_PRIORITY", "WEBHOOK_QUEUE", "LoggedDelivery", "Webhook", "WebhookAttempt",
+    "WebhookTarget", "Webhooks", "endpoint_key",
+]  # fmt: skip
 
+#: The task and the queue of deliveries, and their priority there.
+DELIVER, WEBHOOK_QUEUE, DELIVERY_PRIORITY = "hammerflow.deliver", "_webhooks", 2
 #: Failures in a row, and seconds without a success, after which an endpoint is disabled.
 _FAILURES, _PATIENCE = 20, 5 * 86_400.0
 #: Seconds between two deliveries that try a disabled endpoint again.
@@ -25,6 +32,12 @@ _PROBE = 86_400.0
 #: Seconds for which a delivery is logged, and an old secret signs besides the new one.
 _KEPT, _OVERLAP = 7 * 86_400.0, 86_400.0
 _ANSWER = 4_096
+_GONE = "it has answered 410 Gone"
+#: Failures in a row after which all deliveries to an endpoint rest, and for how many seconds after
+#: the first of them and at most; it doubles in between.
+_MANY, _FIRST_REST, _LONGEST_REST = 5, 5.0, 300.0
+#: Deliveries that are made due, and rows of the log that are removed, in one transaction.
+_PAGE = 2_000
 
 
 class Webhook(NamedTuple):
@@ -42,16 +55,23 @@ class Webhook(NamedTuple):
     success_at: datetime | None
     disabled_at: datetime | None
     probe_at: datetime | None  # when a delivery tries a disabled one again
+    rest_until: datetime | None  # nothing is sent before, as it asked for a pause or fails
     reason: str  # why it is disabled
     old_secret_until: datetime | None
+    delivered: int  # attempts that it has accepted, since it was added
+    failed: int  # and others
 
 
 class WebhookTarget(NamedTuple):
     """What a delivery needs; never to be printed."""
 
     config: Mapping[str, Any]
+    generation: int  # another one after it was removed and added again
+    is_paused: bool  # the sink is, by a person or by the restore of a backup
     is_enabled: bool
+    disabled_for: float  # seconds
     probe_in: float | None  # seconds; None: nothing tries a disabled one again
+    rest_in: float  # seconds for which nothing is to be sent to it
     secrets: Sequence[str]
 
 
@@ -126,16 +146,25 @@ class Webhooks:
         row = self._database.first("webhook_target", name=name)
         if row is None:
             return None
-        config, state, probe_in, secret, old = row
-        secrets = [one for one in (secret, old) if one]
-        return WebhookTarget(json.loads(config), state == "enabled", probe_in, secrets)
+        config, created, sink_state, state, disabled_for, probe_in, rest_in, secret, old = row
+        is_enabled = state == "enabled"
+        return WebhookTarget(
+            json.loads(config), round(created * 1000), is_enabled and sink_state == "paused",
+            is_enabled, disabled_for or 0.0, probe_in, max(rest_in or 0.0, 0.0),
+            [one for one in (secret, old) if one],
+        )  # fmt: skip
+
+    def generation(self, name: str) -> int:
+        """What tells an endpoint from a removed one of its name; 0 if there is none."""
+        target = self.target(name)
+        return 0 if target is None else target.generation
 
     def take_probe(self, name: str) -> bool:
         """Whether this delivery is the one that tries a disabled endpoint again today."""
         return self._database.run("webhook_probe", name=name, pause=_PROBE) > 0
 
     def enable(self, name: str, *, by: str) -> None:
-        """Deliver again, from where it was disabled.
+        """Deliver again, from where it was disabled; what waits is due at once.
 
         Raises:
             ConfigError: there is no such endpoint.
@@ -143,11 +172,23 @@ class Webhooks:
         self._outbox.current()
 
         def work(tx: Tx) -> None:
-            if not _lock(tx, name):
+            row = _lock(tx, name)
+            if not row:
                 raise _missing(name)
-            self._enable(tx, name, by)
+            if row[0] == "disabled":
+                self._enable(tx, name, by, row[5])
 
         self._database.unit(work)
+        self.release(name)
+
+    def release(self, name: str) -> int:
+        """Let all deliveries to an endpoint that wait for a time be due; how many."""
+        lane = lane_of(endpoint_key(name), DELIVERY_PRIORITY)
+        values = {"queue": name_id(WEBHOOK_QUEUE), "lane": lane, "n": _PAGE}
+        count = 0
+        while ids := sorted(self._database.column("webhook_waiting", **values)):
+            count += self._database.unit(partial(_release, ids=ids))
+        return count
 
     def disable(self, name: str, reason: str, *, by: str) -> None:
         """Deliver nothing until it is enabled; the log keeps its events for a time.
@@ -165,12 +206,14 @@ class Webhooks:
         self._database.unit(work)
 
     def note(
-        self, name: str, message: str, position: int, attempt: int, made: WebhookAttempt,
+        self, name: str, message: str, position: int, attempt: int, made: WebhookAttempt, *,
+        pause: float | None = None,
     ) -> None:  # fmt: skip
-        """Log an attempt, and disable or enable the endpoint if it follows from that.
+        """Log an attempt, and let the endpoint rest, disable or enable it if it follows from that.
 
         Args:
             attempt: its number; 0 for a test, which changes nothing else.
+            pause: seconds that the endpoint asks for.
         """
         self._outbox.current()
         values = {
@@ -179,42 +222,54 @@ class Webhooks:
             "error": storable(made.error, REASON) or None, "answer": storable(made.answer, _ANSWER),
         }  # fmt: skip
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> bool:
             row = _lock(tx, name)
             if not row:
-                return  # removed meanwhile
+                return False  # removed meanwhile
             tx.run("webhook_log_insert", **values)
-            if attempt:
-                self._count(tx, name, made, row)
+            return attempt > 0 and self._count(tx, name, made, row, pause)
 
-        self._database.unit(work)
+        if self._database.unit(work):
+            self.release(name)
 
-    def _count(self, tx: Tx, name: str, made: WebhookAttempt, row: tuple[Any, ...]) -> None:
-        state, since, failures, success_at, probe_at, now = row
+    def _count(
+        self, tx: Tx, name: str, made: WebhookAttempt, row: tuple[Any, ...], pause: float | None
+    ) -> bool:
+        """Whether the endpoint is well again, after which what waits for it is due."""
+        state, since, failures, success_at, probe_at, reason, now = row
         if made.is_delivered:
             tx.run("webhook_succeed", name=name)
-            if state == "disabled" and probe_at is not None:
-                self._enable(tx, name, "a delivery that tried it again")
+            is_well = state == "disabled" and probe_at is not None
+            if is_well:
+                self._enable(tx, name, "a delivery that tried it again", reason)
+            return is_well or failures >= _MANY
+        tx.run("webhook_fail", name=name, rest=_rest(failures + 1, pause))
+        self._give_up(tx, name, made, failures + 1, now - max(since, success_at or 0.0), state)
+        return False
+
+    def _give_up(
+        self, tx: Tx, name: str, made: WebhookAttempt, failures: int, patience: float, state: str
+    ) -> None:
+        if made.status == 410 and state == "disabled":
+            tx.run("webhook_probe_never", name=name)
+        elif state == "disabled":
             return
-        tx.run("webhook_fail", name=name)
-        if state == "disabled":
-            return
-        if made.status == 410:
-            self._disable(tx, name, "it has answered 410 Gone", "hammerflow", None)
-        elif failures + 1 >= _FAILURES and now - max(since, success_at or 0.0) >= _PATIENCE:
-            reason = f"{failures + 1} attempts in a row have failed: {made.error}"
+        elif made.status == 410:
+            self._disable(tx, name, _GONE, "hammerflow", None)
+        elif failures >= _FAILURES and patience >= _PATIENCE:
+            reason = f"{failures} attempts in a row have failed: {made.error}"
             self._disable(tx, name, reason, "hammerflow", _PROBE)
 
     def _disable(self, tx: Tx, name: str, reason: str, by: str, probe: float | None) -> None:
         why, who = storable(reason, REASON), storable(by, NAME)
         tx.run("webhook_disable", name=name, probe=probe, reason=why, by=who)
-        tx.run("sink_set_state", name=name, state="paused", by=who, reason=why)
+        tx.run("webhook_pause", name=name, by=who, reason=why)
         self._tell(tx, EventKind.WEBHOOK_DISABLED, name, reason=why, by=who)
 
-    def _enable(self, tx: Tx, name: str, by: str) -> None:
+    def _enable(self, tx: Tx, name: str, by: str, reason: str | None) -> None:
         who = storable(by, NAME)
         tx.run("webhook_enable", name=name, by=who)
-        tx.run("sink_set_state", name=name, state="running", by=who, reason="")
+        tx.run("webhook_resume", name=name, by=who, reason=reason or "")
         self._tell(tx, EventKind.WEBHOOK_ENABLED, name, by=who)
 
     def _tell(self, tx: Tx, kind: EventKind, name: str, **detail: Any) -> None:
@@ -232,7 +287,33 @@ class Webhooks:
         Args:
             clock: the database's, in seconds since 1970.
         """
-        self._database.run("webhook_log_prune", before=first_id_at(clock - _KEPT))
+        before, page = first_id_at(clock - _KEPT), {"n": _PAGE}
+        while ends := self._database.column("webhook_log_next", before=before, **page):
+            self._database.run("webhook_log_prune", before=ends[0])
+        self._database.run("webhook_log_prune", before=before)
+
+    def forget(self, name: str) -> None:
+        """Remove the log of an endpoint, page by page, before the endpoint itself."""
+        while ends := self._database.column("webhook_log_next_of", name=name, n=_PAGE):
+            self._database.run("webhook_log_drop", name=name, before=ends[0])
+
+
+def endpoint_key(name: str) -> int:
+    """The number of the key of the limit of deliveries to an endpoint."""
+    return key_id(name_id(DELIVER), name)
+
+
+def _release(tx: Tx, ids: Sequence[bytes]) -> int:
+    return tx.run("webhook_release", ids=ids)
+
+
+def _rest(failures: int, pause: float | None) -> float:
+    """Seconds for which nothing is sent to an endpoint after this number of failures in a row."""
+    if pause is not None:
+        return pause
+    if failures < _MANY:
+        return 0.0
+    return float(min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(failures - _MANY, 20)))
 
 
 def _lock(tx: Tx, name: str) -> tuple[Any, ...] | None:
@@ -248,11 +329,12 @@ def _missing(name: str) -> ConfigError:
 
 def _webhook(row: tuple[Any, ...]) -> Webhook:
     name, config, filters, app, sink_state, position, state, since, failures = row[:9]
-    success_at, disabled_at, probe_at, reason, old_until = row[9:]
+    success_at, disabled_at, probe_at, rest_until, reason, old_until, delivered, failed = row[9:]
     return Webhook(
         name, json.loads(config), EventFilter.from_json(filters), app, sink_state, int(position),
         state, _time(since), int(failures), _maybe(success_at), _maybe(disabled_at),
-        _maybe(probe_at), reason or "", _maybe(old_until),
+        _maybe(probe_at), _maybe(rest_until), reason or "", _maybe(old_until), int(delivered),
+        int(failed),
     )  # fmt: skip
 
 

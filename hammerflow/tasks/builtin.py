@@ -34,13 +34,15 @@ def builtin_tasks(
     def collect(results: list[Any]) -> list[Any]:
         return results
 
-    def deliver(name: str, position: int, message: str, content_type: str, body: str) -> int:
-        from hammerflow.sinks.webhook import run_delivery  # imports ssl
+    def deliver(
+        name: str, generation: int, position: int, message: str, headers: dict[str, str],
+        body: str | bytes,
+    ) -> int:  # fmt: skip
+        from hammerflow.sinks.webhook import WebhookCall, run_delivery  # imports ssl
 
-        return run_delivery(
-            app.store, app.settings.webhook_allow_networks, current_job().attempt,
-            name, position, message, content_type, body,
-        )  # fmt: skip
+        call = WebhookCall(name, generation, position, message, headers, body)
+        allowed = app.settings.webhook_allow_networks
+        return run_delivery(app.store, allowed, current_job().attempt, call)
 
     return {
         f"{BUILTIN}collect": (collect, {}),

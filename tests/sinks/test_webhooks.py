@@ -14,7 +14,7 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
-from hammerflow.sinks.webhook import DELIVER
+from hammerflow.stores.webhooks import DELIVER, WebhookAttempt
 from hammerflow.testing import drain
 from hammerflow.webhooks import new_secret, verify
 from tests.sinks.test_delivery import deliver, delivery
@@ -98,10 +98,14 @@ def waits_for(desk: Desk, job: Any) -> float:
     return float(job.run_at.timestamp() - desk.store.clock())
 
 
+def earlier(desk: Desk) -> str:
+    return "'2020-01-01'" if desk.kind != "sqlite" else "0"
+
+
 def due_now(desk: Desk) -> None:
-    """Every delivery that waits is due."""
-    earlier = "'2020-01-01'" if desk.kind != "sqlite" else "0"
-    desk.sql(f"UPDATE {{scheduled}} SET run_at = {earlier}")
+    """Every delivery that waits is due, and no endpoint rests any more."""
+    desk.sql("UPDATE {webhooks} SET rest_until = NULL")
+    desk.sql(f"UPDATE {{scheduled}} SET run_at = {earlier(desk)}")
     desk.store.jobs.promote(100)
 
 
@@ -154,9 +158,9 @@ def test_failures_follow_the_schedule_with_one_id(
 
 @pytest.mark.parametrize(
     ("value", "least", "most"),
-    [("120", 110, 120), ("999999", 3_590, 3_600), ("soon", 0, 6), (None, 200, 300)],
+    [("120", 110, 120), ("999999", 3_590, 3_600), ("soon", 0, 6), ("0", 3, 5), (None, 200, 300)],
 )
-def test_a_busy_endpoint_is_left_alone_as_long_as_it_asks(
+def test_a_delivery_waits_as_long_as_the_endpoint_asks(
     desk: Desk, app: Hammerflow, endpoint: Endpoint, value: str | None, least: int, most: int
 ) -> None:
     add(desk, app, endpoint.url)
@@ -178,7 +182,7 @@ def test_gone_disables_at_once(desk: Desk, app: Hammerflow, endpoint: Endpoint) 
     fail_jobs(desk, 2)
     drain(app)
     assert len(endpoint.got) == 1
-    assert {job.state for job in app.jobs(task=DELIVER)} == {"cancelled"}
+    assert {job.state for job in app.jobs(task=DELIVER)} == {"scheduled"}
     found = desk.store.webhooks.get("ops")
     assert (found.state, found.sink_state, found.probe_at) == ("disabled", "paused", None)
     assert "410" in found.reason
@@ -192,10 +196,93 @@ def test_gone_disables_at_once(desk: Desk, app: Hammerflow, endpoint: Endpoint) 
     fail_jobs(desk)
     drain(app)
     kinds = [json.loads(body)["type"] for _, body in endpoint.got[1:]]
-    assert kinds == [
-        "hammerflow.webhook.disabled.v1", "hammerflow.webhook.enabled.v1",
-        "hammerflow.job.failed.v1",
+    assert sorted(kinds) == [
+        *["hammerflow.job.failed.v1"] * 3, "hammerflow.webhook.disabled.v1",
+        "hammerflow.webhook.enabled.v1",
     ]  # fmt: skip
+    assert len({headers["webhook-id"] for headers, _ in endpoint.got}) == 5
+
+
+def test_what_waits_for_a_disabled_endpoint_is_due_once_it_is_enabled(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    fail_jobs(desk, 2)
+    desk.store.webhooks.disable("ops", "moved", by="me")
+    drain(app)
+    assert endpoint.got == []
+    assert {job.state for job in app.jobs(task=DELIVER)} == {"scheduled"}
+    desk.store.webhooks.enable("ops", by="me")
+    drain(app)
+    assert len(endpoint.got) == 2
+
+    fail_jobs(desk)
+    desk.store.webhooks.disable("ops", "moved", by="me")
+    desk.sql(f"UPDATE {{webhooks}} SET disabled_at = disabled_at - {7 * DAY + 1}")
+    drain(app)
+    assert min(job.state for job in app.jobs(task=DELIVER)) == "cancelled"
+    assert len(endpoint.got) == 2
+
+
+def test_what_a_restored_backup_or_a_person_has_paused_sends_nothing(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    fail_jobs(desk)
+    desk.store.sinks.pause("ops", by="me", reason="a backup was restored")
+    drain(app)
+    assert endpoint.got == []
+    desk.store.sinks.resume("ops", by="me")
+    assert desk.store.webhooks.release("ops") == 1
+    drain(app)
+    assert len(endpoint.got) == 1
+
+    desk.store.sinks.pause("ops", by="me", reason="not now")
+    desk.store.webhooks.disable("ops", "moved", by="me")
+    desk.store.webhooks.enable("ops", by="me")
+    assert desk.store.webhooks.get("ops").sink_state == "paused"  # that was another person
+
+
+def test_a_busy_endpoint_is_left_alone_by_all_deliveries(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    endpoint.answer(429, {"Retry-After": "120"})
+    fail_jobs(desk, 3)
+    drain(app)
+    assert len(endpoint.got) == 1
+    assert all(110 <= waits_for(desk, job) <= 182 for job in app.jobs(task=DELIVER))
+    endpoint.answer(200)
+    due_now(desk)
+    drain(app)
+    assert len(endpoint.got) == 4
+
+
+def test_after_many_failures_an_endpoint_rests_until_one_delivery_succeeds(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    endpoint.answer(500)
+    fail_jobs(desk, 12)
+    drain(app)
+    assert len(endpoint.got) == 5
+    assert desk.store.webhooks.target("ops").rest_in > 3  # type: ignore[union-attr]
+    attempts = sorted(job.attempt for job in app.jobs(task=DELIVER))
+    assert attempts == [0] * 7 + [1] * 5  # those that rest lose none
+
+    desk.sql("UPDATE {webhooks} SET failures = 40, rest_until = rest_until - 10")
+    endpoint.answer(503)
+    [*ids] = [job.id.bytes for job in app.jobs(task=DELIVER)]
+    desk.sql(f"UPDATE {{scheduled}} SET run_at = {earlier(desk)} WHERE job_id = {desk.id(ids[0])}")
+    desk.store.jobs.promote(100)
+    drain(app)
+    assert 290 < desk.store.webhooks.target("ops").rest_in <= 300  # type: ignore[union-attr]
+    endpoint.answer(200)
+    desk.sql("UPDATE {webhooks} SET rest_until = NULL")
+    desk.sql(f"UPDATE {{scheduled}} SET run_at = {earlier(desk)} WHERE job_id = {desk.id(ids[0])}")
+    desk.store.jobs.promote(100)
+    drain(app)
+    assert {job.state for job in app.jobs(task=DELIVER)} == {"completed"}  # all of them
 
 
 def test_one_delivery_a_day_tries_what_was_disabled_after_failures(
@@ -231,11 +318,26 @@ def test_one_delivery_a_day_tries_what_was_disabled_after_failures(
     desk.sql(f"UPDATE {{webhooks}} SET probe_at = probe_at - {DAY}")
     due_now(desk)
     drain(app)
-    due_now(desk)
-    drain(app)
     found = desk.store.webhooks.get("ops")
     assert (found.state, found.sink_state, found.failures) == ("enabled", "running", 0)
     assert {job.state for job in app.jobs(task=DELIVER)} == {"completed"}
+
+
+def test_a_disabled_endpoint_that_is_gone_is_not_tried_again(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url)
+    endpoint.answer(500)
+    fail_jobs(desk)
+    desk.sql(f"UPDATE {{webhooks}} SET failures = 19, since = since - {6 * DAY}")
+    drain(app)
+    assert desk.store.webhooks.get("ops").probe_at is not None
+    endpoint.answer(410)
+    desk.sql("UPDATE {webhooks} SET probe_at = 1")
+    due_now(desk)
+    drain(app)
+    found = desk.store.webhooks.get("ops")
+    assert (found.state, found.probe_at) == ("disabled", None)
 
 
 def test_an_address_that_is_not_public_is_refused(desk: Desk, endpoint: Endpoint) -> None:
@@ -279,14 +381,82 @@ def test_a_removed_endpoint_gets_nothing_more(
     assert desk.sql("SELECT count(*) FROM {webhooks}")[0][0] == 0
 
 
-def test_the_log_is_kept_for_a_week(desk: Desk, app: Hammerflow, endpoint: Endpoint) -> None:
+def test_another_endpoint_of_the_name_gets_nothing_of_a_removed_one(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, "http://127.0.0.1:9/")
+    one = delivery(desk.store, "ops")
+    [job] = desk.run(desk.job())
+    desk.settle((job, failed()))
+    deliver(desk, one)
+    desk.store.sinks.remove("ops")
+    add(desk, app, endpoint.url)
+    drain(app)
+    assert endpoint.got == []
+    assert app.jobs(task=DELIVER)[0].state == "cancelled"
+    fail_jobs(desk)
+    drain(app)
+    assert len(endpoint.got) == 1
+    one.close(give=False)
+
+
+def test_a_variable_that_is_not_set_is_a_failure_that_the_log_tells(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = new_secret(), new_secret()
+    add(desk, app, endpoint.url, secret="${HOOK_NEW},${HOOK_OLD}")
+    fail_jobs(desk)
+    drain(app)
+    [row] = desk.store.webhooks.deliveries("ops", 10)
+    assert row.error == "the webhook ops needs the environment variable HOOK_NEW"
+    monkeypatch.setenv("HOOK_NEW", new)
+    monkeypatch.setenv("HOOK_OLD", "hunter2")
+    due_now(desk)
+    drain(app)
+    [row, _] = desk.store.webhooks.deliveries("ops", 10)
+    assert "must be whsec_" in row.error
+    assert "hunter2" not in row.error
+    monkeypatch.setenv("HOOK_OLD", old)
+    due_now(desk)
+    drain(app)
+    [(headers, body)] = endpoint.got
+    for secret in new, old:
+        verify(secret, headers, body)
+    [job] = app.jobs(task=DELIVER)
+    assert new[6:] not in f"{job} {app.job(job.id)}"
+
+
+def test_the_binary_form_has_the_attributes_in_headers(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    secret = add(desk, app, endpoint.url, encoding="binary")
+    fail_jobs(desk)
+    drain(app)
+    [(headers, body)] = endpoint.got
+    verify(secret, headers, body)
+    assert headers["ce-type"] == "hammerflow.job.failed.v1"
+    assert headers["Content-Type"] == "application/json"
+    assert json.loads(body)["task"] == "t"
+
+
+def test_the_log_is_kept_for_a_week(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(desk, app, endpoint.url)
     fail_jobs(desk)
     drain(app)
     desk.store.webhooks.prune(desk.store.clock() + 6 * DAY)
     assert len(desk.store.webhooks.deliveries("ops", 10)) == 1
+    monkeypatch.setattr("hammerflow.stores.webhooks._PAGE", 2)
+    made = WebhookAttempt(200, 1, "", "", "")
+    for n in range(5):
+        desk.store.webhooks.note("ops", f"msg_{n}", n, 1, made)
     desk.store.webhooks.prune(desk.store.clock() + 8 * DAY)
     assert desk.store.webhooks.deliveries("ops", 10) == []
+    for n in range(5):
+        desk.store.webhooks.note("ops", f"msg_{n}", n, 1, made)
+    desk.store.webhooks.forget("ops")
+    assert len(desk.store.webhooks.deliveries("ops", 10)) == 1  # the rest goes with the endpoint
 
 
 def test_wrong_webhooks_are_refused_in_a_sentence(app: Hammerflow) -> None:

@@ -77,6 +77,9 @@ def test_a_cap_counts_what_is_held() -> None:
             assert found == room
     with caps.room_of("other", 5) as found:
         assert found == 5
+    shared = QueueCaps({"mail": 3}, lambda queue: held[queue], {"other": lambda: 11})
+    with shared.room_of("other", 5) as found:
+        assert found == 2
 
 
 @pytest.mark.slow

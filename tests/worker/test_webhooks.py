@@ -46,7 +46,7 @@ def test_a_worker_delivers_four_at_a_time(shop: Shop) -> None:
     (shop.folder / "hooked.py").write_text(code)
     store = shop.client.store
     try:
-        with shop.worker("-c", "6", app="hooked:app", path=shop.folder):
+        with shop.worker("-c", "8", app="hooked:app", path=shop.folder):
             until("it is declared", lambda: bool(store.sinks.list()))
             store.names.outbox.refresh()
             for n in range(8):
@@ -67,3 +67,50 @@ def test_a_worker_delivers_four_at_a_time(shop: Shop) -> None:
 
 def _done(shop: Shop) -> list[int | None]:
     return [row.status for row in shop.client.store.webhooks.deliveries("ops", 100)]
+
+
+DEAD = """
+from hammerflow import Hammerflow
+
+app = Hammerflow("shop", webhook_allow_networks=["127.0.0.0/8"])
+app.webhook("dead", {dead!r}, kinds=["job.completed"], tasks=["hooked.*"])
+app.webhook("well", {well!r}, kinds=["job.completed"], tasks=["hooked.*"])
+
+@app.task
+def add(x, y):
+    return x + y
+"""
+
+
+def test_an_endpoint_that_never_answers_holds_up_nobody_and_a_killed_delivery_comes_again(
+    sqlite_shop: Shop,
+) -> None:
+    shop, dead, well = sqlite_shop, SlowEndpoint(), Endpoint()
+    code = textwrap.dedent(DEAD).format(dead=dead.url, well=well.url)
+    (shop.folder / "hooked.py").write_text(code)
+    store = shop.client.store
+    try:
+        with shop.worker("-c", "4", app="hooked:app", path=shop.folder) as worker:
+            until("they are declared", lambda: len(store.sinks.list()) == 2)
+            store.names.outbox.refresh()
+            for n in range(6):
+                shop.client.signature("hooked.add", [n, 1]).delay()
+            until("the dead one has what it takes", lambda: dead.waiting >= 1, timeout=30)
+            for n in range(20):
+                result = shop.client.signature("hooked.add", [n, 2]).delay()
+                assert result.get(timeout=10) == n + 2  # two children are left to other jobs
+            assert dead.most <= 2
+            worker.kill()
+        seen = {headers["webhook-id"] for headers, _ in dead.got}
+        dead.go.set()
+        with shop.worker("-c", "4", app="hooked:app", path=shop.folder):
+            until("both have all", lambda: _ids(dead) == _ids(well) == 26, timeout=60)
+        assert seen <= {headers["webhook-id"] for headers, _ in dead.got[len(seen) :]}
+    finally:
+        dead.go.set()
+        dead.close()
+        well.close()
+
+
+def _ids(endpoint: Endpoint) -> int:
+    return len({headers["webhook-id"] for headers, _ in endpoint.got})

@@ -44,7 +44,7 @@ from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Gr
 from hammerflow.worker.supervisor.health import complaints_of
 from hammerflow.worker.supervisor.metrics import WorkerMetrics
 from hammerflow.worker.supervisor.pool import Pool
-from hammerflow.worker.supervisor.queue_caps import QueueCaps
+from hammerflow.worker.supervisor.queue_caps import QueueCaps, caps_of
 from hammerflow.worker.supervisor.queue_order import QueueOrder
 from hammerflow.worker.supervisor.relay_process import WorkerRelay
 from hammerflow.worker.supervisor.settler import Settler
@@ -170,7 +170,7 @@ class Runtime:
         )  # fmt: skip
 
     def _new_claimers(self) -> list[Claimer]:
-        caps = QueueCaps(self._options.caps, self.pool.count_of)
+        caps = caps_of(self._options, self.pool)
         names = ("claimer", "async-claimer", "limited-async-claimer")
         return [
             self._new_claimer(name, group, caps)

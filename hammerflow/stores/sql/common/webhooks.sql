@@ -2,29 +2,29 @@
 
 -- name: webhooks_list
 SELECT s.name, s.config, s.filters, s.app, s.state, s.position, w.state, w.since, w.failures, w.success_at, w.disabled_at,
-       w.probe_at, w.reason, w.old_until
+       w.probe_at, w.rest_until, w.reason, w.old_until, w.delivered, w.failed
 FROM {sinks} s
 JOIN {webhooks} w ON w.name = s.name
 WHERE s.kind = 'webhook'
 ORDER BY s.name
 
 -- name: webhook_target
-SELECT s.config, w.state, w.probe_at - {epoch}, w.secret,
-       CASE WHEN w.old_until > {epoch} THEN w.old_secret END
+SELECT s.config, s.created_at, s.state, w.state, {epoch} - w.disabled_at, w.probe_at - {epoch}, w.rest_until - {epoch},
+       w.secret, CASE WHEN w.old_until > {epoch} THEN w.old_secret END
 FROM {sinks} s
 JOIN {webhooks} w ON w.name = s.name
 WHERE s.kind = 'webhook'
   AND s.name = :name::text
 
 -- name: webhook_lock
-SELECT state, since, failures, success_at, probe_at, {epoch}
+SELECT state, since, failures, success_at, probe_at, reason, {epoch}
 FROM {webhooks}
 WHERE name = :name::text
 {for_update}
 
 -- name: webhook_insert
-INSERT INTO {webhooks} (name, secret, state, since, failures, changed_by)
-VALUES (:name::text, :secret::text, 'enabled', {epoch}, 0, :by::text)
+INSERT INTO {webhooks} (name, secret, state, since, failures, changed_by, delivered, failed)
+VALUES (:name::text, :secret::text, 'enabled', {epoch}, 0, :by::text, 0, 0)
 
 -- name: webhook_rotate
 UPDATE {webhooks}
@@ -33,12 +33,13 @@ WHERE name = :name::text
 
 -- name: webhook_succeed
 UPDATE {webhooks}
-SET failures = 0, success_at = {epoch}
+SET failures = 0, success_at = {epoch}, rest_until = NULL, delivered = delivered + 1
 WHERE name = :name::text
 
 -- name: webhook_fail
 UPDATE {webhooks}
-SET failures = failures + 1
+SET failures = failures + 1, failed = failed + 1,
+  rest_until = CASE WHEN :rest::float8 > 0 THEN {epoch} + :rest::float8 ELSE rest_until END
 WHERE name = :name::text
 
 -- name: webhook_disable
@@ -48,8 +49,38 @@ WHERE name = :name::text
 
 -- name: webhook_enable
 UPDATE {webhooks}
-SET state = 'enabled', since = {epoch}, failures = 0, disabled_at = NULL, probe_at = NULL, reason = NULL, changed_by = :by::text
+SET state = 'enabled', since = {epoch}, failures = 0, disabled_at = NULL, probe_at = NULL, rest_until = NULL, reason = NULL,
+  changed_by = :by::text
 WHERE name = :name::text
+
+-- A sink that a person has paused, or that has stopped, stays so.
+-- name: webhook_pause
+UPDATE {sinks}
+SET state = 'paused', changed_by = :by::text, reason = :reason::text, holder = NULL, term = term + 1
+WHERE name = :name::text
+  AND state = 'running'
+
+-- name: webhook_resume
+UPDATE {sinks}
+SET state = 'running', changed_by = :by::text, reason = '', holder = NULL, term = term + 1, failures = 0, error = NULL
+WHERE name = :name::text
+  AND state = 'paused'
+  AND reason = :reason::text
+
+-- Deliveries to one endpoint that are to come later.
+-- name: webhook_waiting
+SELECT job_id
+FROM {scheduled}
+WHERE queue_id = :queue::bigint
+  AND priority_order = :lane::bigint
+  AND run_at > {now}
+LIMIT :n::bigint
+
+-- name: webhook_release
+UPDATE {scheduled}
+SET run_at = {now}
+WHERE job_id IN (:ids*uuid)
+  AND run_at > {now}
 
 -- One of the deliveries that wait may try again.
 -- name: webhook_probe
@@ -58,6 +89,11 @@ SET probe_at = {epoch} + :pause::float8
 WHERE name = :name::text
   AND state = 'disabled'
   AND probe_at <= {epoch}
+
+-- name: webhook_probe_never
+UPDATE {webhooks}
+SET probe_at = NULL
+WHERE name = :name::text
 
 -- name: webhook_drop
 DELETE FROM {webhooks}
@@ -75,10 +111,26 @@ WHERE endpoint = :endpoint::text
 ORDER BY id DESC
 LIMIT :n::bigint
 
--- name: webhook_log_drop
-DELETE FROM {webhook_deliveries}
-WHERE endpoint = :name::text
+-- Old rows are deleted page by page; this one begins the next page.
+-- name: webhook_log_next
+SELECT id
+FROM {webhook_deliveries}
+WHERE id < :before::uuid
+ORDER BY id
+LIMIT 1 OFFSET :n::bigint
 
 -- name: webhook_log_prune
 DELETE FROM {webhook_deliveries}
 WHERE id < :before::uuid
+
+-- name: webhook_log_next_of
+SELECT id
+FROM {webhook_deliveries}
+WHERE endpoint = :name::text
+ORDER BY id
+LIMIT 1 OFFSET :n::bigint
+
+-- name: webhook_log_drop
+DELETE FROM {webhook_deliveries}
+WHERE endpoint = :name::text
+  AND id < :before::uuid

@@ -138,8 +138,8 @@ CREATE TABLE IF NOT EXISTS {sink_errors} (
 -- Webhooks: what a sink of that kind has besides, and the log of its deliveries.
 CREATE TABLE IF NOT EXISTS {webhooks} (
   name VARCHAR(255) PRIMARY KEY, secret LONGTEXT NOT NULL, old_secret LONGTEXT, old_until DOUBLE, state VARCHAR(16) NOT NULL,
-  since DOUBLE NOT NULL, failures INTEGER NOT NULL, success_at DOUBLE, disabled_at DOUBLE, probe_at DOUBLE, reason LONGTEXT,
-  changed_by LONGTEXT) {table};
+  since DOUBLE NOT NULL, failures INTEGER NOT NULL, success_at DOUBLE, disabled_at DOUBLE, probe_at DOUBLE, rest_until DOUBLE,
+  reason LONGTEXT, changed_by LONGTEXT, delivered BIGINT NOT NULL, failed BIGINT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {webhook_deliveries} (
   id BINARY(16) PRIMARY KEY, endpoint VARCHAR(255) NOT NULL, message VARCHAR(255) NOT NULL, position BIGINT NOT NULL,
   attempt INTEGER NOT NULL, at DOUBLE NOT NULL, status INTEGER, ms BIGINT NOT NULL, address VARCHAR(255), error LONGTEXT,

@@ -157,7 +157,8 @@ CREATE TABLE {sink_errors} (
 -- Webhooks: what a sink of that kind has besides, and the log of its deliveries.
 CREATE TABLE {webhooks} (
   name text PRIMARY KEY, secret text NOT NULL, old_secret text, old_until float8, state text NOT NULL, since float8 NOT NULL,
-  failures integer NOT NULL, success_at float8, disabled_at float8, probe_at float8, reason text, changed_by text) WITH (fillfactor = 50);
+  failures integer NOT NULL, success_at float8, disabled_at float8, probe_at float8, rest_until float8, reason text, changed_by text,
+  delivered bigint NOT NULL, failed bigint NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE {webhook_deliveries} (
   id uuid PRIMARY KEY, endpoint text NOT NULL, message text NOT NULL, position bigint NOT NULL, attempt integer NOT NULL,
   at float8 NOT NULL, status integer, ms bigint NOT NULL, address text, error text, answer text NOT NULL);

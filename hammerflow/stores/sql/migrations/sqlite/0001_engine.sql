@@ -143,7 +143,8 @@ CREATE TABLE IF NOT EXISTS {sink_errors} (
 -- Webhooks: what a sink of that kind has besides, and the log of its deliveries.
 CREATE TABLE IF NOT EXISTS {webhooks} (
   name TEXT PRIMARY KEY, secret TEXT NOT NULL, old_secret TEXT, old_until REAL, state TEXT NOT NULL, since REAL NOT NULL,
-  failures INTEGER NOT NULL, success_at REAL, disabled_at REAL, probe_at REAL, reason TEXT, changed_by TEXT);
+  failures INTEGER NOT NULL, success_at REAL, disabled_at REAL, probe_at REAL, rest_until REAL, reason TEXT, changed_by TEXT,
+  delivered INTEGER NOT NULL, failed INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS {webhook_deliveries} (
   id BLOB PRIMARY KEY, endpoint TEXT NOT NULL, message TEXT NOT NULL, position INTEGER NOT NULL, attempt INTEGER NOT NULL,
   at REAL NOT NULL, status INTEGER, ms INTEGER NOT NULL, address TEXT, error TEXT, answer TEXT NOT NULL) WITHOUT ROWID;
