@@ -17,7 +17,10 @@ __all__ = [
 ]  # fmt: skip
 
 #: Kinds of explanations that waiting does not change.
-_BLOCKS = {"app_paused", "task_paused", "task_unknown", "no_worker_for_both", "limit_zero"}
+_BLOCKS = {
+    "app_paused", "task_paused", "task_unknown", "no_worker_for_both", "no_child", "limit_zero",
+    "workers_draining",
+}  # fmt: skip
 _SLOW = 60.0  # seconds that the oldest ready job may have waited before health warns
 Workers = Sequence[Mapping[str, Any]]
 

@@ -19,6 +19,18 @@ _ALONE = "[; it runs alone, as {alone}]"
 _TURN = (
     "[by its age it counts as {counts_as}; ]workers that serve the queue run {running:job}" + _ALONE
 )
+_AHEAD = "in the future ({until}), as the database's clock was set back"
+_STUCK = (
+    "[, of which {silent} are on workers that are silent or gone, and give their places back once "
+    "a live worker has taken them over]"
+)
+_ONCE = "[, once job {holder}, which holds its unique key, has ended]: hammerflow job retry {id}"
+_SILENT = (
+    "its worker on {host} (pid {pid}) has been silent since {since}[, after it was told to stop it "
+    "({stop})]"
+)
+_LOST = "its worker[ on {host}][ (pid {pid})] [has been silent since {since}][{silence}]"
+_SEE_HOST = "see whether its host or process hangs: hammerflow worker show {worker}"
 #: By kind: what is so, and what would change it. A part in brackets is left out where a fact in it
 #: is empty; a number may bring its noun.
 _TEXTS: Mapping[str, tuple[str, str]] = {
@@ -54,7 +66,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "run: hammerflow queue resume {queue}",
     ),
     "no_worker": (
-        "no worker is alive", "start one: hammerflow -A package.module:app worker"
+        "no worker is alive[: {last}]", "start one: hammerflow -A package.module:app worker"
+    ),
+    "clock_set_back": (
+        f"the last heartbeats of all workers lie {_AHEAD}",
+        "wait some seconds for the next heartbeats; if none comes, start a worker",
     ),
     "queue_unserved": (
         "no live worker serves its queue {queue}",
@@ -68,8 +84,16 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "the live workers that have registered its task do not serve its queue {queue}",
         "add it to the queues of a worker: -Q ...,{queue}",
     ),
+    "workers_draining": (
+        "every live worker that could run it is draining, and takes no more jobs",
+        "start another one: hammerflow -A package.module:app worker",
+    ),
+    "no_child": (
+        "no live worker that could run it has a child process[: {complaint}]",
+        "see why in the log of the worker on {host} (pid {pid}), and restart it",
+    ),
     "limit_full": (
-        "{running} of {most} jobs of its limit {target}[ (key {key})] run[: {holders}]",
+        "{running} of {most} jobs of its limit {target}[ (key {key})] run[: {holders}]" + _STUCK,
         "wait for an end, or run: hammerflow limit set {target} --max N",
     ),
     "limit_zero": (
@@ -90,9 +114,26 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "next": (
         "it is the next of its queue {queue}; " + _TURN, "wait, or start another worker"
     ),
+    "worker_silent": (
+        _SILENT + ", so it may not run any more; if it stays silent, the job is taken over "
+        "{rescued}",
+        _SEE_HOST,
+    ),
+    "worker_silent_alone": (
+        _SILENT + ", so it may not run any more, and no other worker is alive to take it over",
+        _SEE_HOST + ", and start another one: hammerflow -A package.module:app worker",
+    ),
     "worker_lost": (
-        "its worker[ on {host}][ (pid {pid})] {silence}",
-        "another worker takes the job over, if one is alive",
+        _LOST + ", and a live worker takes the job over at its next sweep", "wait some seconds"
+    ),
+    "worker_lost_alone": (
+        _LOST + ", and no other worker is alive to take the job over",
+        "start one: hammerflow -A package.module:app worker",
+    ),
+    "worker_ahead": (
+        "the last heartbeat of its worker on {host} (pid {pid}) lies " + _AHEAD + "; if no other "
+        "comes, a live worker takes the job over after {lease} s",
+        "wait some seconds for the next heartbeat",
     ),
     "stopping": (
         "its worker was told to stop it ({reason})",
@@ -100,7 +141,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "held": (
         "its worker on {host} (pid {pid}) claimed it at {since}, and has no child for it yet"
-        + _ALONE,
+        "[: {complaint}]" + _ALONE,
         "wait, or see hammerflow worker show {worker}",
     ),
     "running": (
@@ -108,23 +149,23 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "to see where its body is, run: hammerflow worker stack {id}",
     ),
     "parked": (
-        "it is parked as {reason}", "put that right, then run: hammerflow job retry {id}"
+        "it is parked as {reason}", "put that right, then run" + _ONCE
     ),
     "completed": ("it completed at {at}", ""),
     "failed": (
         "it failed for good at {at} in attempt {attempt}[: {error}]",
-        "remove the cause, then run: hammerflow job retry {id}",
+        "remove the cause, then run" + _ONCE,
     ),
     "expired": (
         "it expired before it could start, and was cancelled at {at}",
         "enqueue it again with a later expires=",
     ),
     "cancelled": (
-        "it was cancelled at {at}[: {reason}]", "to run it again: hammerflow job retry {id}"
+        "it was cancelled at {at}[: {reason}]", "to run it again" + _ONCE
     ),
     "skipped": (
         "it was skipped at {at}[: {reason}]",
-        "to run it all the same: hammerflow job retry {id}",
+        "to run it all the same" + _ONCE,
     ),
 }  # fmt: skip
 _PART = re.compile(r"\[([^\]]*)\]")

@@ -13,11 +13,14 @@ from hammerflow.jobs.explanation import Explanation
 from hammerflow.jobs.job import Job, JobState, Priority, RowFlags
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.stores.store import Store
+from hammerflow.text import timestamp
 
 __all__ = ["explain", "reasons", "serves"]
 
 _NAMED = 3  # unfinished dependencies that a sentence names
 _READ = 1_000  # dependencies of each kind among which they are searched, the youngest first
+_LONGEST_BEAT, _BEATS_MISSED = 5.0, 3  # seconds between heartbeats; those that a worker may miss
+_AHEAD = 1.0  # seconds that a heartbeat may lie in the future: the database reads its clock twice
 _BEAT_SLACK = timedelta(seconds=0.5)  # between what a heartbeat tells and when it is written
 _MOST_AHEAD = 10_000  # ready jobs that are counted
 #: What a job that runs alone was near to.
@@ -67,6 +70,11 @@ class _Case:
         """Those whose heartbeat is young enough."""
         return [each for each in self.workers if abs(each["silent_for"]) <= self.lease]
 
+    @property
+    def others_alive(self) -> bool:
+        """Whether a live worker could take the job over from its own."""
+        return any(each["id"] != self.job.worker_id for each in self.alive)
+
     @functools.cached_property
     def serving(self) -> set[int]:
         """Numbers of the live workers that serve its queue."""
@@ -105,15 +113,17 @@ def _reasons(store: Store, job: Job, lease: float) -> Iterator[Explanation]:
 
 
 def _paused_workflow(case: _Case) -> Iterator[Explanation]:
-    """A failure waits for a decision of a person: until then its workflow starts no dependent."""
-    if case.job.workflow_id is None:
-        return
-    row = case.store.workflows.get(case.job.workflow_id.bytes)
-    if row is not None and row.state.status is WorkflowStatus.PAUSED:
-        workflow_id = case.job.workflow_id
-        yield case.found(
-            "workflow_paused", workflow=row.name, workflow_id=workflow_id, reason=row.reason
-        )
+    """A failure waits for a decision of a person: until then its workflow, and those inside it,
+    start no dependent."""
+    inner = None if case.job.workflow_id is None else case.job.workflow_id.bytes
+    while inner is not None:
+        row = case.store.workflows.get(inner)
+        if row is None:
+            return
+        if row.state.status is WorkflowStatus.PAUSED:
+            named = {"workflow": row.name, "workflow_id": uuid.UUID(bytes=row.id)}
+            yield case.found("workflow_paused", reason=row.reason, **named)
+        inner = row.parent_id
 
 
 def _dependencies(case: _Case) -> Iterator[Explanation]:
@@ -150,17 +160,40 @@ def _pauses(case: _Case) -> Iterator[Explanation]:
 
 
 def _workers(case: _Case) -> Iterator[Explanation]:
-    """Some live worker must serve its queue, have registered its task, and do both."""
+    """Some live worker must serve its queue, have registered its task, do both, and have children
+    that take jobs."""
     if not case.alive:
-        yield case.found("no_worker")
+        yield _no_worker(case)
         return
     knowing = {each["id"] for each in case.alive} & case.store.workers.knowing(case.job.task)
     if not case.serving:
         yield case.found("queue_unserved")
     if not knowing:
         yield case.found("task_unknown")
-    if case.serving and knowing and not case.serving & knowing:
+    both = case.serving & knowing
+    if case.serving and knowing and not both:
         yield case.found("no_worker_for_both")
+    able = [each for each in case.alive if each["id"] in both]
+    if able and all(each["state"].get("draining") for each in able):
+        yield case.found("workers_draining")
+    elif able and all(each["state"].get("children") == [] for each in able):
+        complaint = "; ".join(able[-1]["state"].get("unready", ()))
+        yield case.found("no_child", complaint=complaint, **_address(able[-1]))
+
+
+def _no_worker(case: _Case) -> Explanation:
+    last = max(case.workers, key=lambda each: each["beat_at"], default=None)
+    if last is None:
+        return case.found("no_worker", last=None)
+    if last["silent_for"] < -_AHEAD:
+        return case.found("clock_set_back", until=last["beat_at"])
+    place = f"{last['host']} (pid {last['pid']})"
+    since = timestamp(last["beat_at"].astimezone())
+    return case.found("no_worker", last=f"that on {place} has been silent since {since}")
+
+
+def _address(worker: Mapping[str, Any]) -> dict[str, Any]:
+    return {"host": worker["host"], "pid": worker["pid"]}
 
 
 def _limits(case: _Case) -> Iterator[Explanation]:
@@ -176,10 +209,18 @@ def _limits(case: _Case) -> Iterator[Explanation]:
         if limit.most is not None and limit.running >= limit.most:
             holders = [uuid.UUID(bytes=id_) for id_ in limit.holders]
             facts |= {"most": limit.most, "running": limit.running, "holders": holders}
+            facts["silent"] = _on_silent_workers(case, limit.holders)
             yield case.found("limit_full", **facts)
         else:
             next_at = datetime.fromtimestamp(limit.next_at, UTC)
             yield case.found("limit_rate", next_at=next_at, **facts)
+
+
+def _on_silent_workers(case: _Case, holders: Sequence[bytes]) -> list[uuid.UUID]:
+    """Those of these running jobs whose worker gives no sign of life."""
+    jobs = case.store.jobs.get_many(holders)
+    heard = {each["id"] for each in case.alive if not _is_silent(case, each)}
+    return [job.id for job in jobs if job.state is JobState.RUNNING and job.worker_id not in heard]
 
 
 def _expiry(case: _Case) -> Iterator[Explanation]:
@@ -216,13 +257,34 @@ def _aged_priority(case: _Case) -> str | None:
 
 
 def _lost_worker(case: _Case) -> Iterator[Explanation]:
+    """Its worker has missed several heartbeats, or its row is gone."""
     worker = _worker_of(case)
+    suffix = "" if case.others_alive else "_alone"
     if worker is None:
-        yield case.found("worker_lost", silence="is gone")
-    elif abs(silent := worker["silent_for"]) > case.lease:
-        silence = f"has sent no heartbeat for {silent:.0f} s"
-        silence = silence if silent > 0 else "has sent its last heartbeat in the future"
-        yield case.found("worker_lost", silence=silence, host=worker["host"], pid=worker["pid"])
+        yield case.found(f"worker_lost{suffix}", silence="is gone", since=None)
+        return
+    if not _is_silent(case, worker):
+        return
+    facts, since = _address(worker), worker["beat_at"]
+    if worker["silent_for"] < 0:
+        yield case.found("worker_ahead", until=since, lease=f"{case.lease:g}", **facts)
+    elif worker["silent_for"] > case.lease:
+        yield case.found(f"worker_lost{suffix}", since=since, silence=None, **facts)
+    else:
+        facts |= {"since": since, "worker": worker["id"], "stop": case.job.reason}
+        facts["rescued"] = f"by a live worker after {_clock(since, case.lease)}"
+        yield case.found(f"worker_silent{suffix}", **facts)
+
+
+def _clock(beat_at: datetime, lease: float) -> str:
+    return timestamp((beat_at + timedelta(seconds=lease)).astimezone())
+
+
+def _is_silent(case: _Case, worker: Mapping[str, Any]) -> bool:
+    """Whether it has missed several heartbeats, or its last one lies in the future."""
+    longest = _BEATS_MISSED * min(_LONGEST_BEAT, case.lease / 6)
+    silent_for: float = worker["silent_for"]
+    return silent_for > longest or silent_for < -_AHEAD
 
 
 def _stop_asked(case: _Case) -> Iterator[Explanation]:
@@ -235,8 +297,7 @@ def _place_of_run(case: _Case) -> Iterator[Explanation]:
     worker, started_at = _worker_of(case), case.job.started_at
     if worker is None:
         return
-    facts = {"host": worker["host"], "pid": worker["pid"], "worker": worker["id"]}
-    facts |= {"since": started_at, "alone": case.alone}
+    facts = {**_address(worker), "worker": worker["id"], "since": started_at, "alone": case.alone}
     children = worker["state"].get("children", ())
     pids = [
         child["pid"] for child in children for job in child["jobs"] if job["id"] == str(case.job.id)
@@ -244,7 +305,9 @@ def _place_of_run(case: _Case) -> Iterator[Explanation]:
     lists_all = all(child["running"] == len(child["jobs"]) for child in children)
     is_old = started_at is not None and started_at + _BEAT_SLACK < worker["beat_at"]
     if children and not pids and lists_all and is_old:
-        yield case.found("held", waiting=worker["state"].get("waiting"), **facts)
+        complaint = "; ".join(worker["state"].get("unready", ()))
+        waiting = worker["state"].get("waiting")
+        yield case.found("held", waiting=waiting, complaint=complaint, **facts)
     yield case.found("running", child=next(iter(pids), None), **facts)
 
 
@@ -253,11 +316,22 @@ def _worker_of(case: _Case) -> Mapping[str, Any] | None:
 
 
 def _parked(case: _Case) -> Iterator[Explanation]:
-    yield case.found("parked", reason=case.job.reason)
+    yield case.found("parked", reason=case.job.reason, holder=_holder(case))
+
+
+def _holder(case: _Case) -> uuid.UUID | None:
+    """The job that holds the unique key that this one would need to run again."""
+    letters, own = case.store.dead_letters, case.job.id.bytes
+    key = letters.keys_of([own]).get(own)
+    holder = None if key is None else letters.holders([key]).get(key)
+    return None if holder in (None, own) else uuid.UUID(bytes=holder)
 
 
 def _ended(case: _Case) -> Iterator[Explanation]:
-    job, facts = case.job, {"at": case.job.finished_at, "attempt": case.job.attempt}
+    job = case.job
+    facts: dict[str, Any] = {"at": job.finished_at, "attempt": job.attempt}
+    if job.state is not JobState.COMPLETED:
+        facts["holder"] = _holder(case)
     if job.state is JobState.FAILED:
         yield case.found("failed", error=case.last_error, **facts)
     elif job.reason == "expired":

@@ -254,6 +254,116 @@ def lift(app: Hammerflow) -> None:
     app.store.limits.give("task", "shop.add", Limit(RATE.read("999/s burst 9"), 9), by="ann@here")
 
 
+def another(app: Hammerflow) -> None:
+    info = {"queues": ["mail"], "is_open": False}
+    app.store.workers.register(8, host="b", pid=2, info=info, tasks=["x"], queues=["mail"])
+
+
+def running(app: Hammerflow, silent_for: float) -> Job:
+    """A job whose worker has been silent for some seconds."""
+    job = a_job(app)
+    assert len(claim(app)) == 1
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(silent_for)
+    return app.job(job.id)
+
+
+def quiet_alone(app: Hammerflow) -> Job:
+    return running(app, 20)
+
+
+def quiet(app: Hammerflow) -> Job:
+    another(app)
+    job = running(app, 20)
+    app.store.workers.beat(8)
+    return job
+
+
+def stopped_and_quiet(app: Hammerflow) -> Job:
+    job = a_job(app)
+    claim(app)
+    app.result(job.id).cancel("too late")
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(20)
+    return app.job(job.id)
+
+
+def dead_runner(app: Hammerflow) -> Job:
+    another(app)
+    job = running(app, 60)
+    app.store.workers.beat(8)
+    return job
+
+
+def take_over(app: Hammerflow) -> None:
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(60)
+    app.store.workers.beat(8)
+    sweep(app)
+
+
+def dead_holder(app: Hammerflow) -> Job:
+    job = full(app)
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(60)
+    another(app)
+    info = {"queues": ["default"], "is_open": True}
+    app.store.workers.register(
+        9, host="c", pid=3, info=info, tasks=["shop.add"], queues=["default"]
+    )
+    return job
+
+
+def sweep_all(app: Hammerflow) -> None:
+    sweep(app)
+    (first, *_) = app.store.jobs.list(state=JobState.READY)[::-1]
+    app.store.jobs.cancel(first.id.bytes, "out of the way")
+
+
+def draining(app: Hammerflow) -> Job:
+    app.store.workers.beat(WORKER, {"draining": True, "children": [{"running": 1, "jobs": []}]})
+    return a_job(app)
+
+
+def childless(app: Hammerflow) -> Job:
+    unready = ["the fork server is gone: no child can be replaced"]
+    app.store.workers.beat(WORKER, {"draining": False, "children": [], "unready": unready})
+    return a_job(app)
+
+
+def held_from_outside(app: Hammerflow) -> Job:
+    """A job of a workflow inside one that is paused."""
+    add = app.tasks["shop.add"]
+    inner = Workflow("inner")
+    inner.add(add.s(3, 4), name="only")
+    outer = Workflow("outer", failure_policy=FailurePolicy.MANUAL)
+    outer.add(add.s(1, 2), name="first")
+    outer.add(inner, name="second", after=["first"])
+    app.enqueue(outer)
+    settle(app, claim(app), Failed(FAILURE))
+    (waiting,) = app.store.jobs.list(state=JobState.WAITING)
+    return waiting
+
+
+def skip_of_outer(app: Hammerflow) -> None:
+    (outer,) = [each for each in app.workflows() if each.row().name == "outer"]
+    outer.skip("first")
+
+
+def without_its_key(app: Hammerflow) -> Job:
+    """A failed job whose unique key another one holds now."""
+    job = a_job(app, unique_key="k")
+    settle(app, claim(app), Failed(FAILURE))
+    a_job(app, unique_key="k")
+    return app.job(job.id)
+
+
+def end_the_holder(app: Hammerflow) -> None:
+    complete(app)
+    (failed,) = app.jobs(state=JobState.FAILED)
+    app.result(failed.id).retry()
+
+
 CASES: list[tuple[Prepare, str, str, Remove]] = [
     (second, "queued", "1 job is ahead of it in its queue default; workers that", claim_first),
     (a_job, "next", "it is the next of its queue default", lambda app: None),
@@ -279,7 +389,15 @@ CASES: list[tuple[Prepare, str, str, Remove]] = [
     (fan_in, "dependencies", "(ready) and 2 others", complete),
     (after_a_workflow, "dependencies", "dependencies: the workflow inner (running)", complete),
     (held, "workflow_paused", "its workflow album is paused (a node has failed: retry", skip_first),
-    (lost, "worker_lost", "its worker is gone", sweep),
+    (lost, "worker_lost_alone", "its worker is gone, and no other worker is alive", sweep),
+    (quiet, "worker_silent", "(pid 1) has been silent since 20", take_over),
+    (quiet_alone, "worker_silent_alone", "and no other worker is alive to take it", take_over),
+    (dead_runner, "worker_lost", "a live worker takes the job over at its next sweep", sweep),
+    (dead_holder, "limit_full", " are on workers that are silent or gone", sweep_all),
+    (draining, "workers_draining", "is draining, and takes no more jobs", serve_all),
+    (childless, "no_child", "process: the fork server is gone: no child can", serve_all),
+    (held_from_outside, "workflow_paused", "its workflow outer is paused", skip_of_outer),
+    (without_its_key, "failed", "which holds its unique key, has ended: hamm", end_the_holder),
 ]
 
 
@@ -301,6 +419,59 @@ def test_a_job_starts_once_its_reason_is_removed(
     assert words in told.out
     remove(shop)
     until("it starts", lambda: job.id.bytes in {claimed.id for claimed in claim(shop)})
+
+
+def in_a_cancelled_batch(app: Hammerflow) -> Job:
+    batch = app.batch([app.tasks["shop.add"].s(1, 2)]).enqueue()
+    claim(app)
+    batch.cancel("wrong file")
+    return app.jobs()[0]
+
+
+def in_a_paused_queue(app: Hammerflow) -> Job:
+    job = running(app, 0)
+    app.store.queues.pause("default")
+    return job
+
+
+def ahead(app: Hammerflow) -> Job:
+    return running(app, -3600)
+
+
+def all_ahead(app: Hammerflow) -> Job:
+    job = a_job(app)
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(-3600)
+    return job
+
+
+def childless_holder(app: Hammerflow) -> Job:
+    job = running(app, 0)
+    child = {"pid": 5, "running": 0, "jobs": []}
+    app.store.workers.beat(WORKER, {"children": [child], "unready": ["the fork server is gone"]})
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(-0.9)
+    return app.job(job.id)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "kind", "words"),
+    [
+        (in_a_cancelled_batch, "stopping", "its worker was told to stop it (wrong file)"),
+        (stopped_and_quiet, "worker_silent_alone", ", after it was told to stop it (too late), so"),
+        (in_a_paused_queue, "running", "it runs on here (pid 1) since 20"),
+        (ahead, "worker_ahead", "as the database's clock was set back; if no other comes, a live"),
+        (all_ahead, "clock_set_back", "the last heartbeats of all workers lie in the future (20"),
+        (childless_holder, "held", "and has no child for it yet: the fork server is gone"),
+    ],
+    ids=name,
+)
+def test_broken_surroundings_are_told(
+    run: Run, shop: Hammerflow, prepare: Prepare, kind: str, words: str
+) -> None:
+    job = prepare(shop)
+    assert explain(shop.store, job, lease=30).kind == kind
+    assert words in run("explain", job.id).out
 
 
 def test_the_first_reason_is_told_and_the_others_are_listed(

@@ -21,7 +21,7 @@ def test_a_dead_worker_is_found_after_the_clock_was_set_back(desk: Desk) -> None
     desk.elapse(-3600)
     seen = desk.store.jobs.get(job.id)
     assert seen is not None
-    assert [each.kind for each in reasons(desk.store, seen, lease=LEASE)] == ["worker_lost"]
+    assert [each.kind for each in reasons(desk.store, seen, lease=LEASE)] == ["worker_ahead"]
 
     def taken_over() -> bool:
         desk.store.workers.beat(2)
