@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.outcome import Released, Retrying, Snoozed
@@ -82,6 +83,16 @@ def test_lease_and_attempt_grow_and_an_attempt_can_be_given_back(desk: Desk) -> 
         desk.settle((claimed, outcome))
         desk.store.jobs.promote()
     assert seen == [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)]
+
+
+def test_no_job_becomes_ready_before_it_is_due(desk: Desk) -> None:
+    put = desk.store.clock()
+    (id_,) = desk.put(desk.job(delay=0.4))
+    while desk.store.jobs.promote().count == 0:
+        time.sleep(0.005)
+
+    assert desk.store.clock() >= put + 0.4
+    assert [job.id for job in desk.claim()] == [id_]
 
 
 def test_two_claimers_never_share_a_job(desk: Desk) -> None:
