@@ -22,10 +22,11 @@ _CLOCKS = 0.005
 #: Kinds whose handle is a sequence of results.
 _MANY = (
     "group", "bulk", "shelved", "unique", "cancel many", "paused", "run now", "many turns",
+    "later", "paced",
 )  # fmt: skip
 #: Kinds of which get() gives the value.
 _VALUED = (
-    "job", "chain", "chord", "group", "workflow", "charge", "rude", "neighbour", "turn", "paced",
+    "job", "chain", "chord", "group", "workflow", "charge", "rude", "neighbour", "turn",
 )  # fmt: skip
 
 
@@ -138,7 +139,7 @@ def _values(shop: Shop, load: Load) -> None:
     codec = shop.client.codec
     wrong = []
     for promise in load.promises:
-        if promise.kind == "bulk":
+        if promise.kind in ("bulk", "paced"):
             for id_, wanted in zip(ids(promise), promise.value, strict=True):
                 state, result = ends.get(id_, (None, b""))
                 if state != _COMPLETED or codec.decode(result) != wanted:
@@ -180,9 +181,9 @@ def _cancelled(shop: Shop, load: Load, begins: dict[str, list[float]]) -> None:
 
 def _not_before(load: Load, begins: dict[str, list[float]], kind: str) -> None:
     for promise in _of(load, kind):
-        for id_ in ids(promise):
-            early = [at for at in begins.get(id_.hex(), ()) if at < promise.value - _CLOCKS]
-            assert not early, f"{id_.hex()} began {promise.value - early[0]:.3f} s too early"
+        for id_, at in zip(ids(promise), promise.value, strict=True):
+            early = [began for began in begins.get(id_.hex(), ()) if began < at - _CLOCKS]
+            assert not early, f"{id_.hex()} began {at - early[0]:.3f} s too early"
 
 
 def _marks(shop: Shop, load: Load) -> None:

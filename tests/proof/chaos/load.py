@@ -30,6 +30,8 @@ __all__ = ["Load"]
 _PAUSE = 0.2
 #: Plain jobs in one enqueue_many.
 _BULK = 500
+#: Paced or delayed jobs in one enqueue_many: more than may start at once.
+_SOME = 8
 #: Jobs put into a paused queue.
 _SHELF = 3
 _QUEUE = "shelf"
@@ -95,7 +97,7 @@ class Load:
             (self._failing, 6),
             (self._bulk, _BULK),
             (self._charge, 1),
-            (self._later, 1),
+            (self._laters, _SOME),
             (self._cancelled, 1),
             (self._shelved, _SHELF),
             (self._rude, 1),
@@ -103,7 +105,7 @@ class Load:
             (self._neighbour, 1),
             (self._turn, 1),
             (self._turns, 1),
-            (self._paced, 1),
+            (self._paced, _SOME),
             *self._more,
         ]
         while not self._stop.wait(choices.expovariate(self._rate)):
@@ -163,14 +165,16 @@ class Load:
         return Promise("turns", self._shop.send("turns", choices.randrange(1, 8), 0.02))
 
     def _paced(self, choices: random.Random) -> Promise:
-        x = choices.randrange(1000)
-        return Promise("paced", self._shop.send("paced", x), x)
+        values = [choices.randrange(1000) for _ in range(_SOME)]
+        return Promise("paced", self._shop.send_all("paced", ((x,) for x in values)), values)
 
-    def _later(self, choices: random.Random) -> Promise:
-        """The value: no body begins before."""
-        delay = choices.uniform(0.1, 2.0)
+    def _laters(self, choices: random.Random) -> Promise:
+        """Due one after another. The value: no body begins before, for each."""
+        delays = [choices.uniform(0.1, 2.0) for _ in range(_SOME)]
+        calls = [self._shop.call("note", 1).set(delay=delay) for delay in delays]
         before = time.monotonic()
-        return Promise("later", self._shop.send("note", 1, delay=delay), before + delay)
+        results = list(self._shop.client.enqueue_many(calls))
+        return Promise("later", results, [before + delay for delay in delays])
 
     def _cancelled(self, choices: random.Random) -> Promise:
         """The value: no body begins after; None where the cancel had no answer, or the job had
@@ -187,7 +191,7 @@ class Load:
         return promise
 
     def _shelved(self, choices: random.Random) -> Promise:
-        """Into a queue that is paused. The value: no body begins before."""
+        """Into a queue that is paused. The value: no body begins before, for each."""
         queues = self._shop.client.store.queues
         with self._shelf:
             queues.pause(_QUEUE)
@@ -195,7 +199,7 @@ class Load:
                 calls = ((i,) for i in range(_SHELF))
                 promise = Promise("shelved", self._shop.send_all("note", calls, queue=_QUEUE))
                 self._stop.wait(choices.uniform(0.1, 0.5))
-                promise.value = time.monotonic()
+                promise.value = [time.monotonic()] * _SHELF
                 return promise
             finally:
                 while not self._resumed():
