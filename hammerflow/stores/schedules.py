@@ -94,9 +94,9 @@ class Schedules(Verbs):
         rows = self._due(part) or (self._due(0) if part else [])
         made = Made(is_more=part > 0 or len(rows) == _CHUNK)
         cancelled: set[bytes] = set()
-        for row in rows:
-            self._prepare(row, cancel, cancelled)
         for some, most in parts_of(rows):
+            for row in some:
+                self._prepare(row, cancel, cancelled)
             self._make_part(some, watched, cancelled, made, most)
         made.is_crowded = made.ticks.taken < len(rows) // 2
         return made

@@ -614,3 +614,33 @@ def test_a_backlog_of_ticks_is_made_in_parts(beat: Beat, overlap: str, due: int,
     assert len(ticks) >= due and steps == {1.0}
     assert max(runs) <= most and (overlap != "allow" or runs[:2] == [200, 200])
     beat.desk.check()
+
+
+def test_costly_schedules_do_not_slow_the_backlog_of_plain_ones(beat: Beat) -> None:
+    names = [f"in line {n}" for n in range(6)]
+    for name in (*names, "plain"):
+        row = beat.create(name, every=1.0, overlap="queue_one" if name in names else "allow")
+        beat.due(name, row.anchor)
+    beat.elapse(seconds=30)
+
+    made = beat.make(watched=FAR)
+
+    assert len(beat.outcomes("plain")) >= 30 and made.is_more
+    assert all(len(beat.outcomes(name)) >= 3 for name in names)
+
+
+def test_a_cancel_of_an_earlier_run_delays_no_other_tick(beat: Beat) -> None:
+    for name, overlap in (("newest", "cancel_old"), ("plain", "allow")):
+        beat.create(name, every=60.0, overlap=overlap)
+    beat.elapse(seconds=61)
+    beat.make(watched=FAR)
+    beat.elapse(seconds=60)
+    seen: list[int] = []
+
+    def cancel(run: bytes) -> None:
+        seen.append(len(beat.outcomes("plain")))
+        beat.desk.store.jobs.cancel(run, "the next run is due")
+
+    beat.schedules.make(FAR, cancel)
+
+    assert seen == [2] and len(beat.outcomes("newest")) == 2

@@ -12,20 +12,26 @@ __all__ = ["parts_of"]
 #: Runs that one transaction makes: jobs, which are inserted by one statement for all of them. What
 #: takes statements of its own, as a workflow or a run behind another one does, counts so often.
 _RUNS, _COSTLY = 200, 20
+#: What one run each of the costly schedules of a transaction may count together: few of them, so
+#: that each makes several ticks of a backlog, and another worker makes those of others meanwhile.
+_TOGETHER = 50
 
 
 def parts_of(rows: Sequence[ScheduleRow]) -> Iterator[tuple[Sequence[ScheduleRow], int]]:
     """Due schedules in lists for one transaction each, with how many ticks of each it makes at
-    most. Those that come after another one's tick are last."""
+    most. Plain ones come first, and wait for no other; those that come after another one's tick are
+    last."""
     part: list[ScheduleRow] = []
-    costs = 0
-    for row in sorted(rows, key=_comes_after):
+    costs, was_costly = 0, False
+    for row in sorted(rows, key=lambda row: (_comes_after(row), _cost(row) > 1)):
         cost = _cost(row)
-        if part and costs + cost > _RUNS:
+        is_costly = cost > 1
+        most = _TOGETHER if is_costly else _RUNS
+        if part and (is_costly != was_costly or costs + cost > most):
             yield part, max(1, _RUNS // costs)
             part, costs = [], 0
         part.append(row)
-        costs += cost
+        costs, was_costly = costs + cost, is_costly
     if part:
         yield part, max(1, _RUNS // costs)
 

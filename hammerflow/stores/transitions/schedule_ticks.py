@@ -91,6 +91,10 @@ _TIMES = (
 _MOVED = (
     "id", "next_at", "last_tick", "last_outcome", "last_run", "earlier_run", "missed", "trouble",
 )  # fmt: skip
+_COLUMNS = (
+    "id", "name", "app", "anchor", "created_at", "next_at", "look_at", "trouble", "last_tick",
+    "last_outcome", "last_run", "earlier_run", "missed",
+)  # fmt: skip
 
 
 class TickRow(NamedTuple):
@@ -320,9 +324,11 @@ def _write(unit: Unit, plans: Sequence[_Plan], now: datetime, made: MadeTicks) -
                 _note_holder(unit, plan, tick, holders[tick.run.id])
                 made.runs += 1
             _note_event(unit, plan.row, tick, holders)
-        unit.tx.run("schedule_move", **_after(unit, plan))
         if plan.due.missed and plan.made and plan.row.paused_at is None:
             made.missed[plan.row.name] = plan.due.missed
+    if plans:
+        moved = [_after(unit, plan) for plan in plans]
+        unit.tx.many("schedules_move", [tuple(row[name] for name in _COLUMNS) for row in moved])
 
 
 def _note_event(unit: Unit, row: ScheduleRow, tick: _Tick, holders: Mapping[bytes, bytes]) -> None:
@@ -350,13 +356,16 @@ def _after(unit: Unit, plan: _Plan) -> dict[str, Any]:
     """The columns of a schedule after its ticks."""
     row, last = plan.row, plan.made[-1] if plan.made else None
     paused = last is not None and last.outcome == "paused"
-    return _moved(
+    time = unit.database.dialect.time
+    moved = _moved(
         unit, row, next_at=plan.next_at, look_at=plan.look_at, trouble=plan.trouble,
         last_tick=last.tick if last else row.last_tick,
         last_outcome=last.outcome if last else row.last_outcome,
         last_run=plan.last_run, earlier_run=plan.earlier_run,
         missed=row.missed + (plan.due.missed if plan.made and not paused else 0),
     )  # fmt: skip
+    there = {"anchor": time(row.anchor), "created_at": time(row.created_at)}
+    return {**moved, **there, "name": row.name, "app": row.app}
 
 
 def _wait_for_runs(unit: Unit, plans: Sequence[_Plan]) -> None:

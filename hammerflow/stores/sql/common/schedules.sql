@@ -72,6 +72,18 @@ SET next_at = :next_at::timestamptz, look_at = :look_at::timestamptz, trouble = 
     earlier_run = :earlier_run::uuid, missed = :missed::bigint
 WHERE id = :id::bigint
 
+-- The same for several schedules, whose rows are locked: one statement for all.
+-- name: schedules_move
+INSERT INTO {schedules} (id, name, app, anchor, created_at, next_at, look_at, trouble, last_tick, last_outcome,
+                         last_run, earlier_run, missed)
+VALUES (:id::bigint, :name::text, :app::text, :anchor::timestamptz, :created_at::timestamptz, :next_at::timestamptz,
+        :look_at::timestamptz, :trouble::text, :last_tick::timestamptz, :last_outcome::text, :last_run::uuid,
+        :earlier_run::uuid, :missed::bigint)
+ON CONFLICT (id) DO UPDATE
+SET next_at = excluded.next_at, look_at = excluded.look_at, trouble = excluded.trouble,
+    last_tick = excluded.last_tick, last_outcome = excluded.last_outcome, last_run = excluded.last_run,
+    earlier_run = excluded.earlier_run, missed = excluded.missed
+
 -- name: schedule_delete
 DELETE FROM {schedules}
 WHERE id = :id::bigint
