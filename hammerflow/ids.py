@@ -10,6 +10,7 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from hammerflow.errors import JobNotFound
@@ -18,7 +19,7 @@ from hammerflow.text import plain_text, safe_repr
 
 __all__ = [
     "as_key", "event_job_id", "first_id_at", "is_event_job", "is_id", "name_id", "new_id",
-    "time_of", "unnamed", "worker_number",
+    "time_of", "unnamed", "without_event_jobs", "worker_number",
 ]  # fmt: skip
 
 
@@ -118,6 +119,13 @@ def is_event_job(id_: bytes) -> bool:
     """Whether :func:`event_job_id` has made an id. Of such jobs no events are written: each would
     cause another one."""
     return id_[6:9] == _OF_EVENTS
+
+
+def without_event_jobs(ids: Sequence[bytes]) -> Sequence[bytes]:
+    """The ids without those of jobs that events have caused."""
+    if _OF_EVENTS in b"".join(ids):  # or two ids together look so
+        return [id_ for id_ in ids if not is_event_job(id_)]
+    return ids
 
 
 def worker_number() -> int:

@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hammerflow.events.record import LoggedRecord, packed_clock, unpack
+from hammerflow.events.record import CLOCK, LoggedRecord, packed_clock, unpack
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.outbox import Outbox
 
 __all__ = ["MOVED", "EventLog", "LogPage", "RelayStatus"]
 
-#: Rows of ``outbox`` that one transaction moves, and the bytes and events of one row of the log.
-MOVED, _BYTES, _EVENTS = 2_000, 64_000, 1_000
+#: Rows of ``outbox`` that one transaction moves, and the bytes of one row of the log, which servers
+#: keep in place (see events/record.py).
+MOVED, _BYTES = 1_000, 8_040
 #: Rows of the log that a read fetches at once, and that a removal looks at.
 _CHUNKS = 20
 _OLD = 500
@@ -209,10 +210,10 @@ def _move(tx: Tx, most: int) -> int:
         position, parts, size, count = position + count, [], 0, 0
 
     for _, at, n, data in rows:
-        if count and (size + len(data) > _BYTES or count + n > _EVENTS):
+        if count and size + len(data) + CLOCK > _BYTES:
             close()
         parts += (packed_clock(at), data)
-        size, count, last = size + len(data), count + n, at
+        size, count, last = size + CLOCK + len(data), count + n, at
     close()
     tx.many("events_insert", chunks)
     tx.run("outbox_delete", seqs=[row[0] for row in rows])

@@ -13,16 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from hammerflow.events.kinds import EventKind
-from hammerflow.events.record import Record, pack
-from hammerflow.ids import is_event_job
+from hammerflow.events.record import Record, RecordRun, packs
+from hammerflow.ids import is_event_job, without_event_jobs
 from hammerflow.stores.database import Database, Tx
 
 __all__ = ["BELIEVED", "Outbox"]
 
 #: Seconds for which a process believes what sinks want.
 BELIEVED = 5.0
-#: Records of one row; a larger transaction writes several.
-_MOST = 2_000
 
 
 class Outbox:
@@ -64,17 +62,34 @@ class Outbox:
         if self.wants(kind):
             self.write(tx, [Record(kind, number.to_bytes(16), detail=detail)])
 
-    def write(self, tx: Tx, records: Sequence[Record]) -> None:
+    def write(self, tx: Tx, records: Sequence[Record | RecordRun]) -> None:
         """Write the wanted ones of these records, as the last statement of a transaction; none of
         jobs that events have caused."""
-        bits = self.wanted
-        wanted = [r for r in records if bits >> r.kind & 1 and not is_event_job(r.id)]
-        for at in range(0, len(wanted), _MOST):
-            part = wanted[at : at + _MOST]
-            if tx.has("log_append"):
-                if not tx.run("relay_count", n=len(part)):
-                    tx.run("relay_begin")
-                    tx.run("relay_count", n=len(part))
-                tx.run("log_append", n=len(part), pack=pack(part))
-            else:
-                tx.many("outbox_insert", [(len(part), pack(part))])
+        rows = self.packs(records, self.wanted)
+        if not tx.has("log_append"):
+            if rows:
+                tx.many("outbox_insert", rows)
+            return
+        for n, data in rows:
+            if not tx.run("relay_count", n=n):
+                tx.run("relay_begin")
+                tx.run("relay_count", n=n)
+            tx.run("log_append", n=n, pack=data)
+
+    @staticmethod
+    def packs(records: Sequence[Record | RecordRun], wanted: int) -> list[tuple[int, bytes]]:
+        """The rows of the outbox for these records: (how many, their bytes).
+
+        Args:
+            wanted: bits of kinds; others are left out, as are those of jobs that events have
+                caused.
+        """
+        chosen: list[Record | RecordRun] = []
+        for record in records:
+            if not wanted >> record.kind & 1:
+                continue
+            if isinstance(record, RecordRun):
+                chosen.append(record._replace(ids=without_event_jobs(record.ids)))
+            elif not is_event_job(record.id):
+                chosen.append(record)
+        return packs(chosen)

@@ -6,11 +6,11 @@ insert tells is noted by the transition itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hammerflow.events.kinds import EventKind
-from hammerflow.events.record import Record
+from hammerflow.events.record import Record, RecordRun
 from hammerflow.jobs.job import FINAL_CODES, JobState
 from hammerflow.stores.rows import Row
 
@@ -45,7 +45,7 @@ class Records:
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
-        self.noted: list[Record] = []
+        self.noted: list[Record | RecordRun] = []
 
     def add(
         self, kind: int, id_: bytes, lease: int = 0, attempt: int = 0,
@@ -54,6 +54,10 @@ class Records:
         """Note an event, if a sink wants its kind."""
         if self.wanted >> kind & 1:
             self.noted.append(Record(kind, id_, lease, attempt, detail))
+
+    def add_runs(self, runs: Iterable[RecordRun]) -> None:
+        """Note events of many jobs at once, if a sink wants their kind."""
+        self.noted += [run for run in runs if self.wanted >> run.kind & 1]
 
     def note(self, statement: str, rows: Sequence[Row]) -> None:
         """Note the events of rows that are inserted by this statement."""

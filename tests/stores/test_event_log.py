@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from hammerflow.events.kinds import EventKind, mask_of
-from hammerflow.events.record import LoggedRecord, Record, pack, packed_clock, unpack
+from hammerflow.events.record import (
+    LoggedRecord,
+    Record,
+    RecordRun,
+    pack,
+    packed_clock,
+    packs,
+    unpack,
+)
 from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Parked, Retrying, Snoozed
 from tests.proof import relays
 from tests.stores.kit import BAD, Desk, failed, lost, spawned
@@ -47,6 +55,20 @@ def test_records_survive_packing() -> None:
     assert found == [
         (7, 99.0, *given[0]), (8, 1234.5, *given[1]), (9, 1234.5, *given[2]),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 501, 1_000, 1_200])
+def test_records_that_differ_in_their_ids_alone_are_packed_as_runs(count: int) -> None:
+    ids = [number.to_bytes(16) for number in range(count)]
+    alone = [Record(EventKind.JOB_COMPLETED, id_, 1, 300) for id_ in ids]
+    other = Record(EventKind.JOB_LOST, ids[0], 1, 300)
+    run = RecordRun(EventKind.JOB_COMPLETED, 1, 300, ids)
+    for given in ([other, *alone, other], [other, run, other]):
+        rows = packs(given)
+        assert all(len(data) <= 8_100 for _, data in rows)
+        assert len(rows) <= count // 501 + 2
+        found = [record for n, data in rows for record in unpack(data, n, 0.0)]
+        assert [record[2:] for record in found] == [tuple(each) for each in [other, *alone, other]]
 
 
 OUTCOMES: list[tuple[Outcome, list[str]]] = [
@@ -91,6 +113,18 @@ def test_a_plain_batch_logs_what_was_asked_to_stop_as_cancelled(desk: Desk) -> N
     desk.settle((good, OK), (stopped, OK))
     found = {record.id: record.kind for record in records(desk)}
     assert found == {good.id: EventKind.JOB_COMPLETED, stopped.id: EventKind.JOB_CANCELLED}
+
+
+def test_a_plain_batch_of_two_attempts_logs_each_with_its_own(desk: Desk) -> None:
+    watch(desk, mask_of({EventKind.JOB_COMPLETED}))
+    first = desk.run(*(desk.job() for _ in range(6)))
+    desk.settle(*((job, Retrying(0.0, BAD)) for job in first))
+    desk.put(*(desk.job() for _ in range(6)))
+    both = desk.claim(12)
+    assert {job.attempt for job in both} == {1, 2}
+    desk.settle(*((job, OK) for job in both))
+    found = {record.id: (record.lease, record.attempt) for record in records(desk)}
+    assert found == {job.id: (job.lease, job.attempt) for job in both}
 
 
 def test_a_lease_with_a_large_number_is_logged_whole(desk: Desk) -> None:

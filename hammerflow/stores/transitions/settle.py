@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.events.kinds import EventKind, mask_of
+from hammerflow.events.record import RecordRun
 from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, RowFlags
 from hammerflow.jobs.outcome import (
     Cancelled,
@@ -23,7 +24,7 @@ from hammerflow.jobs.outcome import (
     Suspected,
 )
 from hammerflow.stores.database import Tx
-from hammerflow.stores.records import ENDED
+from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.rows import (
     ErrorRow,
     ReadyRow,
@@ -50,6 +51,10 @@ _FINAL = frozenset({Completed, Failed, Cancelled})
 _COMPLETED = FINAL_CODES[JobState.COMPLETED]
 _FAILED = FINAL_CODES[JobState.FAILED]
 _ENDS = mask_of({EventKind.JOB_COMPLETED, EventKind.JOB_CANCELLED})
+_KINDS: Mapping[type[Any], EventKind] = {
+    Completed: EventKind.JOB_COMPLETED, Failed: EventKind.JOB_FAILED,
+    Cancelled: EventKind.JOB_CANCELLED,
+}  # fmt: skip
 #: Flags that nothing follows from when a job ends.
 _PLAIN = (0, *map(int, (RowFlags.LIMITED, RowFlags.DELAYED, RowFlags.LIMITED | RowFlags.DELAYED)))
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
@@ -179,10 +184,25 @@ def _note_held(unit: Unit, worker_id: int, batch: Batch) -> None:
 
 def _note_ends(unit: Unit, batch: Batch, taken: Mapping[bytes, Any]) -> None:
     """Note the ends that the fence has written."""
-    for job, outcome in _stopped(batch, taken):
-        if job.id in taken and type(outcome) in _FINAL:
-            kind = ENDED[_end_columns(outcome)[0]]
-            unit.records.add(kind, job.id, job.lease, job.attempt)
+    if len(taken) < len(batch):
+        batch = [pair for pair in batch if pair[0].id in taken]
+    unit.records.add_runs(_runs_of(_stopped(batch, taken) if unit.settlement.stopped else batch))
+
+
+def _runs_of(batch: Batch) -> list[RecordRun]:
+    """The events of ends, in one run for those that differ in their ids alone."""
+    forms = {(type(outcome), job.lease, job.attempt) for job, outcome in batch}
+    if len(forms) == 1:  # nearly always: the first attempts of jobs, all completed
+        ids = {forms.pop(): [job.id for job, _ in batch]}
+    else:
+        ids = defaultdict(list)
+        for job, outcome in batch:
+            ids[type(outcome), job.lease, job.attempt].append(job.id)
+    return [
+        RecordRun(_KINDS[kind], lease, attempt, found)
+        for (kind, lease, attempt), found in ids.items()
+        if kind in _KINDS
+    ]
 
 
 def _fence(
@@ -218,7 +238,13 @@ def _fence_in_one(
     ends = [_end_columns(outcome) for _, outcome in batch]
     states, results, reasons, ttls = map(list, zip(*ends, strict=True))
     wanted = unit.records.wanted & _ENDS if single else 0  # else they are noted, as all others
-    logged = {"wanted": wanted} if wanted else {}
+    logged: dict[str, Any] = {}
+    if wanted:
+        packs = Outbox.packs(_runs_of(batch), wanted)
+        logged = {
+            "wanted": wanted, "all": len(batch), "ns": [n for n, _ in packs],
+            "packs": [data for _, data in packs],
+        }  # fmt: skip
     rows = unit.tx.rows(
         "settle_end_logged" if wanted else "settle_end", **logged, worker_id=worker_id,
         ids=[job.id for job, _ in batch], leases=[job.lease for job, _ in batch], states=states,

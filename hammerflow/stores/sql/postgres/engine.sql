@@ -211,16 +211,22 @@ FROM mine
 {settled}
 {settled_leases}
 
--- The same for a plain batch with its events (events/record.py): completed (3), or cancelled (7). Jobs that
--- events have caused have none (is_event_job in ids.py).
+-- The same for a plain batch with its events (events/record.py), which the client has packed for the case
+-- that all leases are taken and no job was asked to stop: completed (3), or cancelled (7). Jobs that events
+-- have caused have none (is_event_job in ids.py).
 -- name: settle_end_logged
 {settled},
+whole AS MATERIALIZED (SELECT count(*) = :all::bigint AND count(cancel) = 0 AS is_so FROM mine),
 logged AS (
   INSERT INTO {outbox} (at, n, pack)
+  SELECT {epoch}, p.n, p.pack FROM whole CROSS JOIN LATERAL unnest(:ns::integer[], :packs::bytea[]) AS p(n, pack)
+  WHERE whole.is_so
+  UNION ALL
   SELECT {epoch}, count(*), string_agg(CASE WHEN e.lease < 256 AND e.attempt < 256
     THEN set_byte('\x00'::bytea, 0, e.kind) || uuid_send(e.job_id) || substr(int4send(e.lease), 4) || substr(int4send(e.attempt), 4)
     ELSE set_byte('\x00'::bytea, 0, e.kind | 64) || uuid_send(e.job_id) || int4send(e.lease) || int4send(e.attempt) END, ''::bytea)
-  FROM (SELECT CASE WHEN cancel IS NULL THEN 3 ELSE 7 END AS kind, job_id, lease, attempt FROM mine) e
+  FROM (SELECT CASE WHEN cancel IS NULL THEN 3 ELSE 7 END AS kind, job_id, lease, attempt FROM mine
+        WHERE NOT (SELECT is_so FROM whole)) e
   WHERE (:wanted::bigint >> e.kind) & 1 = 1 AND substr(uuid_send(e.job_id), 7, 3) <> '\x8ef7b3'::bytea
   HAVING count(*) > 0)
 {settled_leases}
