@@ -1,20 +1,18 @@
-"""Posting: one HTTP request with a deadline, and the signature of Standard Webhooks."""
+"""Posting: one HTTP request with a deadline, and its signature."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
-import hashlib
-import hmac
 import http.client
-import socket
 import ssl
-import threading
+import time
 import urllib.parse
 from collections.abc import Mapping
 
 from hammerflow.errors import ConfigError, HammerflowError
+from hammerflow.guarded_http import Cutoff
+from hammerflow.webhooks import sign
 
 __all__ = ["TargetError", "post", "signature_headers"]
 
@@ -54,27 +52,19 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> N
         own["Authorization"] = (
             "Basic " + base64.b64encode(urllib.parse.unquote(login).encode()).decode()
         )
-    is_late = threading.Event()
-
-    def cut() -> None:
-        is_late.set()
-        with contextlib.suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(timeout, cut)
-    timer.daemon = True
-    timer.start()
+    deadline = time.monotonic() + timeout
     try:
-        connection.request("POST", path, body, own)
-        with contextlib.closing(connection.getresponse()) as answer:
-            status, said = answer.status, answer.read(_ANSWER).decode("utf-8", "replace")
+        connection.connect()
+        with Cutoff(connection.sock, deadline) as cutoff:
+            connection.request("POST", path, body, own)
+            with contextlib.closing(connection.getresponse()) as answer:
+                status, said = answer.status, answer.read(_ANSWER).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        late = f"no answer within {timeout:g} s" if is_late.is_set() else ""
+        late = f"no answer within {timeout:g} s" if time.monotonic() >= deadline else ""
         raise TargetError(late or f"{type(error).__name__}: {_plain(error)}") from None
     finally:
-        timer.cancel()
         connection.close()
-    if is_late.is_set():  # a head that was cut looks whole
+    if cutoff.is_over:  # a head that was cut looks whole
         raise TargetError(f"no answer within {timeout:g} s")
     if not 200 <= status < 300:
         raise TargetError(f"HTTP {status}: {' '.join(said.split())[:300]}")
@@ -86,17 +76,9 @@ def _plain(error: Exception) -> str:
 
 
 def signature_headers(secret: str, id_: str, body: bytes, now: float) -> dict[str, str]:
-    """The headers of https://www.standardwebhooks.com: id, time, and an HMAC of both and the
-    body."""
-    key = secret.encode()
-    if secret.startswith("whsec_"):
-        try:
-            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        except (binascii.Error, ValueError):
-            raise ConfigError("the secret of the alert target is not whsec_ and base64") from None
-    at = str(int(now))
-    signed = hmac.new(key, f"{id_}.{at}.".encode() + body, hashlib.sha256).digest()
+    """The headers of a message of Standard Webhooks."""
+    at = int(now)
     return {
-        "webhook-id": id_, "webhook-timestamp": at,
-        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+        "webhook-id": id_, "webhook-timestamp": str(at),
+        "webhook-signature": sign([secret], id_, at, body),
     }  # fmt: skip

@@ -81,6 +81,17 @@ KINDS: Final[Mapping[str, AlertKind]] = {
             "Age of the oldest event that a sink has not got, if nobody has paused it.",
         ),
         AlertKind(
+            "endpoint_disabled", "webhook", "endpoints", 1, 0.0,
+            "A webhook whose endpoint was disabled after failures, or by its answer; not by a "
+            "person.",
+        ),
+        AlertKind(
+            "unsafe_settings", "database", "1 or 2", 1, 0.0,
+            "Settings of the database by which a power cut or a crash loses committed jobs, or a "
+            "disk that is nearly full: 1 if `hammerflow doctor` warns, 2 if it calls that a "
+            "failure.",
+        ),
+        AlertKind(
             "anomaly", "task", "spreads", 5, 0.0,
             "How far the jobs of a task that ended in the last whole hour are from the median of "
             "the same hour of the 7 days before, in spreads (1.4826 times the median deviation, "

@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 from hammerflow.alerts.mail import send_mail
 from hammerflow.alerts.posting import TargetError, post, signature_headers
 from hammerflow.errors import ConfigError
-from hammerflow.options.checks import FLAG, choice, duration, text, whole
+from hammerflow.options.checks import FLAG, Unfit, ValueCheck, choice, duration, text, whole
 from hammerflow.options.option import Option, OptionTable, checked, unknown_option
 from hammerflow.options.variables import HIDDEN, filled, is_variable, redacted
-from hammerflow.text import safe_repr
+from hammerflow.text import plain_text, safe_repr
+from hammerflow.webhooks import check_secret
 
 __all__ = [
     "TARGETS", "AlertDelivery", "TargetError", "check_target", "send", "shown_target",
@@ -144,14 +145,21 @@ def _email(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
     send_mail(options, delivery.id, _title(delivery), said)
 
 
+def _secret(value: Any) -> str:
+    try:
+        return check_secret(plain_text(value) or "")
+    except ConfigError:
+        raise Unfit(value="...") from None
+
+
 _URL = Option("url", text(2_000, least=1), "(required)", "Its address: http or https.")
 _TIMEOUT = Option("timeout", duration(zero=False, most=60), "10", "Seconds for one message.")
 _HTTP = OptionTable((_URL, _TIMEOUT))
 _WEBHOOK = OptionTable((
     _URL,
     Option(
-        "secret", text(1_000, least=1), "None",
-        "Signs each message as Standard Webhooks do: whsec_ and base64, or any text.",
+        "secret", ValueCheck("str", "whsec_ and 24 to 64 bytes in base64", _secret), "None",
+        "Signs each message as Standard Webhooks do; `hammerflow.webhooks.new_secret()` makes one.",
     ),
     _TIMEOUT,
 ))  # fmt: skip

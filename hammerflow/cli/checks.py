@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from hammerflow.cli.doorbells import settings_of
 from hammerflow.cli.session import is_missing
@@ -26,6 +24,12 @@ from hammerflow.notifiers.address import Address, all_in_words, are_one, in_word
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.durability import (
+    Status,
+    mysql_durability,
+    postgres_durability,
+    sqlite_durability,
+)
 from hammerflow.stores.explain import serves
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
@@ -33,7 +37,6 @@ from hammerflow.text import counted
 
 __all__ = ["Check", "diagnose"]
 
-Status = Literal["ok", "warn", "fail"]
 Workers = Sequence[Mapping[str, Any]]  # rows of the table
 
 #: The oldest versions that have SKIP LOCKED, RETURNING and the like.
@@ -41,7 +44,6 @@ _OLDEST = {"SQLite": (3, 35), "PostgreSQL": (12,), "MySQL": (8, 0, 1), "MariaDB"
 #: The oldest that the tests have run on: see docs/reference/databases.md.
 _TRIED = {"SQLite": (3, 37), "PostgreSQL": (12,), "MySQL": (8, 0, 42), "MariaDB": (10, 11)}
 _CLOCK_SKEW = 1.0  # seconds between the clocks of database and host from which doctor warns
-_SPACE_MIB = 100  # free space on the disk of a SQLite file below which doctor warns
 _NEARLY = 0.9  # share of the server's limit of connections from which doctor warns
 _RINGS, _RING_TIMEOUT = 3, 1.0  # attempts to ring the doorbell; seconds that each waits
 
@@ -140,125 +142,36 @@ def _durability(
     settings: Settings, name: str, version: str, values: Mapping[str, str]
 ) -> Iterator[Check]:
     """Whether a job whose id delay() returned survives a power cut."""
+    bugs: list[Check] = []
     match name:
         case "SQLite":
-            found = sqlite_durability(settings, numbers(version), values)
+            found = sqlite_durability(settings.url.database, values)
+            bugs = list(_wal_reset_bug(version))
         case "PostgreSQL":
             found = postgres_durability(values)
         case _:
-            found = mysql_durability(settings, values)
-    yield from found
-    if not found:
+            found = mysql_durability(values, settings.max_payload)
+    checks = [*bugs, *(Check(*trouble) for trouble in found)]
+    yield from checks
+    if not checks:
         text = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
         yield Check("durability", "ok", f"a committed job survives a power cut ({text})")
 
 
-def _broken(*rules: tuple[bool, str, Status, str, str]) -> list[Check]:
-    """The checks of those rules whose first field, "it is broken", is true."""
-    return [Check(name, status, *texts) for is_broken, name, status, *texts in rules if is_broken]
-
-
-def sqlite_durability(
-    settings: Settings, version: tuple[int, ...], values: Mapping[str, str]
-) -> list[Check]:
-    """What is wrong with SQLite's settings, its version and the place of the file."""
-    journal, synchronous = values.get("journal_mode"), values.get("synchronous")
-    remote = _remote_kind(Path(settings.url.database))
-    old_log = Path(f"{settings.url.database}-wal-of-replaced-file")
-    free = _free_mib(settings.url.database)
-    return _broken(
-        (journal != "wal", "durability", "warn", f"journal_mode is {journal}, not wal",
-         "readers block writers: put the file on a local disk, where SQLite can use WAL"),
-        (synchronous not in ("2", "3"), "durability", "fail",
-         f"synchronous is {synchronous}, below 2 (FULL)",
-         "a power cut can lose committed jobs: do not change PRAGMA synchronous"),
-        (free < _SPACE_MIB, "disk", "fail" if free < 1 else "warn",
-         f"{free:.1f} MiB are free on the disk of the file", "free space, or commits will fail"),
-        (has_wal_reset_bug(version), "durability", "warn",
-         (f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (3.7.0 to 3.51.2), which "
-          "can, very rarely, corrupt a database that several processes write"),
-         "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server"),
-        (remote is not None, "durability", "fail",
-         f"the file is on a network file system ({remote})",
-         "SQLite's locks are not safe there: move it to a local disk, or use a server"),
-        (old_log.exists(), "database", "warn",
-         f"{old_log} holds the last commits of a file that was replaced while it was in use",
-         "keep it with the old file, if you have that; else delete it"),
-    )  # fmt: skip
+def _wal_reset_bug(version: str) -> Iterator[Check]:
+    if has_wal_reset_bug(numbers(version)):
+        yield Check(
+            "durability", "warn",
+            f"SQLite {version} has the WAL-reset bug (3.7.0 to 3.51.2), which can, very rarely, "
+            "corrupt a database that several processes write",
+            "use a Python with SQLite 3.51.3 or later (or 3.50.7, 3.44.6), or a database server",
+        )  # fmt: skip
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """https://sqlite.org/wal.html#walresetbug: fixed in 3.51.3, and in 3.50.7 and 3.44.6."""
     is_backport = (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     return (3, 7, 0) <= version <= (3, 51, 2) and not is_backport
-
-
-def _free_mib(path: str) -> float:
-    """MiB that this user may still write on the disk of a path; infinite if nobody can tell."""
-    try:
-        disk = os.statvfs(path)
-    except OSError:
-        return math.inf
-    return disk.f_bavail * disk.f_frsize / (1 << 20)
-
-
-def _remote_kind(path: Path) -> str | None:
-    """The kind of network file system that a path is on, if /proc says so."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return None
-    here = path.absolute().resolve()
-    best, kind = "", ""
-    for line in mounts:
-        _, place, type_, *_ = line.split(" ")
-        if len(place) >= len(best) and here.is_relative_to(place):
-            best, kind = place, type_
-    return kind if re.fullmatch(r"nfs4?|cifs|smb3?|9p|fuse\.sshfs|ceph|glusterfs", kind) else None
-
-
-def postgres_durability(values: Mapping[str, str]) -> list[Check]:
-    """What is wrong with PostgreSQL's settings."""
-    is_standby = "on" in (values.get("transaction_read_only"), values.get("in_hot_standby"))
-    off = {name for name, value in values.items() if value == "off"}
-    advice = "set {} = on in postgresql.conf (or for hammerflow's role)".format
-    return _broken(
-        (is_standby, "database", "fail", "the server is read-only (a standby?)",
-         "name the primary in the URL, or add target_session_attrs=read-write to it"),
-        ("fsync" in off, "durability", "fail",
-         "fsync is off: a power cut can destroy the whole database", advice("fsync")),
-        ("full_page_writes" in off, "durability", "warn",
-         "full_page_writes is off: a power cut can leave torn pages", advice("full_page_writes")),
-        ("synchronous_commit" in off, "durability", "warn",
-         "synchronous_commit is off: a crash can lose jobs whose ids were returned",
-         advice("synchronous_commit")),
-    )  # fmt: skip
-
-
-def mysql_durability(settings: Settings, values: Mapping[str, str]) -> list[Check]:
-    """What is wrong with the settings of MySQL or MariaDB."""
-    on = {name for name, value in values.items() if value == "on"}
-    flush = values.get("innodb_flush_log_at_trx_commit")
-    packet = int(values.get("max_allowed_packet", "0") or 0)
-    least = max(16 << 20, 3 * settings.max_payload)
-    return _broken(
-        (not on.isdisjoint({"read_only", "super_read_only"}), "database", "warn",
-         "read_only is on (a replica?)", "name the primary in the URL"),
-        (flush not in ("1", "3"), "durability", "warn",
-         f"innodb_flush_log_at_trx_commit is {flush}: a crash can lose the last second",
-         "set innodb_flush_log_at_trx_commit = 1"),
-        ("log_bin" in on and values.get("sync_binlog") == "0", "durability", "warn",
-         ("sync_binlog is 0: after a power cut the binary log may lack committed transactions, "
-          "and replicas the jobs in them"), "set sync_binlog = 1"),
-        (values.get("innodb_doublewrite") == "off", "durability", "warn",
-         "innodb_doublewrite is off: a power cut can leave torn pages",
-         "set innodb_doublewrite = ON, unless the file system writes pages atomically"),
-        ("wsrep_on" in on, "durability", "warn",
-         "this is a Galera cluster, which can lose committed transactions when a node crashes",
-         "send all of hammerflow to one node, with innodb_flush_log_at_trx_commit = 1"),
-        (0 < packet < least, "database", "warn", f"max_allowed_packet is {packet:,} bytes",
-         f"set max_allowed_packet to {least:,} or more, or large arguments or results fail"),
-    )  # fmt: skip
 
 
 def _connections(settings: Settings, server: tuple[int, int] | None) -> Check:

@@ -113,7 +113,7 @@ def add(
         changed = store.sinks.put(name, "webhook", config, wanted, by=by, position=position)
         secret = new_secret() if is_new else None
         if secret is not None:
-            store.webhooks.rotate(name, secret, by=by, overlap=0.0)
+            store.webhooks.rotate(name, secret, overlap=0.0)
         found = webhook_json(store.webhooks.get(name))
     said = f"webhook {name}: added, or changed" if changed else f"webhook {name}: nothing changed"
     if secret is None:
@@ -134,7 +134,7 @@ def rotate(session: Session, name: str) -> None:
                 f"the secret of the webhook {name} is set by the code that declares it: change it "
                 "there"
             )
-        store.webhooks.rotate(name, secret, by=user_at_host())
+        store.webhooks.rotate(name, secret)
         found = webhook_json(store.webhooks.get(name))
     session.tell(
         {**found, "secret": secret}, f"webhook {name}: both secrets sign for 24 hours",

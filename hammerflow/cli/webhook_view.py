@@ -24,7 +24,7 @@ def webhook_json(hook: Webhook) -> dict[str, Any]:
         "failures": hook.failures, "success_at": hook.success_at, "disabled_at": hook.disabled_at,
         "probe_at": hook.probe_at, "rest_until": hook.rest_until, "reason": hook.reason,
         "old_secret_until": hook.old_secret_until, "delivered": hook.delivered,
-        "failed": hook.failed,
+        "failed": hook.failed, "changed_by": hook.changed_by,
     }  # fmt: skip
 
 

@@ -10,6 +10,13 @@ from typing import Any
 
 from hammerflow.alerts.rules import AlertRule, Measure
 from hammerflow.ids import name_id
+from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.durability import (
+    Trouble,
+    mysql_durability,
+    postgres_durability,
+    sqlite_durability,
+)
 from hammerflow.stores.explain import serves
 from hammerflow.stores.queue_stats import QueueDepth
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Counts, Window
@@ -29,17 +36,19 @@ class AlertMeasures:
         lease: seconds without a heartbeat after which a worker counts as lost.
         statistics: whether workers count the jobs of each minute; rules that need it are left out
             where they do not.
+        path: of the file of a SQLite database.
     """
 
-    def __init__(self, store: Store, *, lease: float, statistics: bool) -> None:
+    def __init__(self, store: Store, *, lease: float, statistics: bool, path: str = "") -> None:
         self._store = store
+        self._path = path
         self._lease = lease
         self._statistics = statistics
         self._hours: dict[int, Counter[str]] = {}  # counted for good, by their begin
 
     def read(self, rules: Mapping[str, AlertRule]) -> Mapping[str, Sequence[Measure]]:
         """What was found of each rule that is on and can be measured, by its name."""
-        look = Look(self._store, self._lease, self._hours)
+        look = Look(self._store, self._lease, self._hours, self._path)
         found = {}
         for name, rule in rules.items():
             if rule.enabled and (self._statistics or rule.kind.name not in _COUNTED):
@@ -51,8 +60,11 @@ class AlertMeasures:
 class Look:
     """What one evaluation reads, each table once."""
 
-    def __init__(self, store: Store, lease: float, hours: dict[int, Counter[str]]) -> None:
+    def __init__(
+        self, store: Store, lease: float, hours: dict[int, Counter[str]], path: str
+    ) -> None:
         self.store = store
+        self.path = path
         self._lease = lease
         self._hours = hours
         self.now = store.clock()
@@ -209,6 +221,27 @@ def _sink_lag(look: Look, _: AlertRule) -> Iterator[Measure]:
         yield Measure(sink.name, max(0.0, look.now - at), f"{text}: {why}" if why else text)
 
 
+def _endpoint_disabled(look: Look, _: AlertRule) -> Iterator[Measure]:
+    for hook in look.store.webhooks.list():
+        if hook.state == "disabled" and hook.changed_by == "hammerflow":
+            text = f"webhook {hook.name} is disabled: {hook.reason}"
+            yield Measure(hook.name, 1, f"{text}; see hammerflow webhook deliveries {hook.name}")
+
+
+def _unsafe_settings(look: Look, _: AlertRule) -> Iterator[Measure]:
+    found = [one for one in _troubles(look) if one.name in ("durability", "disk")]
+    if found:
+        worst = 2 if any(one.status == "fail" for one in found) else 1
+        yield Measure("database", worst, "; ".join(one.says for one in found))
+
+
+def _troubles(look: Look) -> Sequence[Trouble]:
+    values, kind = Diagnostics(look.store.database).settings(), look.store.database.dialect.name
+    if kind == "sqlite":
+        return sqlite_durability(look.path, values)
+    return postgres_durability(values) if kind == "postgres" else mysql_durability(values)
+
+
 def _anomaly(look: Look, rule: AlertRule) -> Iterator[Measure]:
     begin = look.last_hour()
     if begin is None:
@@ -238,5 +271,7 @@ _MEASURES: Mapping[str, Callable[[Look, AlertRule], Iterator[Measure]]] = {
     "jobs_parked": _jobs_parked,
     "schedule_late": _schedule_late,
     "sink_lag": _sink_lag,
+    "endpoint_disabled": _endpoint_disabled,
+    "unsafe_settings": _unsafe_settings,
     "anomaly": _anomaly,
 }

@@ -52,6 +52,7 @@ class ClusterMetrics:
         self._read_queues(found)
         self._read_enqueued(found)
         self._read_sinks(found)
+        self._read_webhooks(found)
         for rule, severity, count in self._database.rows("alerts_firing"):
             found.set("hammerflow_alerts_firing", int(count), rule, severity)
         workers = self._store.workers.list()
@@ -97,6 +98,17 @@ class ClusterMetrics:
             self._database.run("metrics_count", totals=totals.to_json(), **values)
         for labels, jobs in totals.shown(recent):
             found.set("hammerflow_jobs_enqueued_total", jobs, *labels)
+
+    def _read_webhooks(self, found: Readings) -> None:
+        hooks = self._store.webhooks.list()
+        own = largest({hook.name: hook.delivered + hook.failed for hook in hooks})
+        for hook in hooks:
+            if hook.name in own:
+                name = "hammerflow_webhook_deliveries_total"
+                found.set(name, hook.delivered, hook.name, "delivered")
+                found.set(name, hook.failed, hook.name, "failed")
+                is_disabled = hook.state == "disabled"
+                found.set("hammerflow_webhook_disabled", int(is_disabled), hook.name)
 
     def _read_sinks(self, found: Readings) -> None:
         sinks = self._store.sinks.list()

@@ -60,6 +60,7 @@ class Webhook(NamedTuple):
     old_secret_until: datetime | None
     delivered: int  # attempts that it has accepted, since it was added
     failed: int  # and others
+    changed_by: str  # who has added, disabled or enabled it; "hammerflow": itself
 
 
 class WebhookTarget(NamedTuple):
@@ -113,7 +114,7 @@ class Webhooks:
         self._database = database
         self._outbox = names.outbox
 
-    def rotate(self, name: str, secret: str, *, by: str, overlap: float = _OVERLAP) -> None:
+    def rotate(self, name: str, secret: str, *, overlap: float = _OVERLAP) -> None:
         """Sign with another secret.
 
         Args:
@@ -122,7 +123,7 @@ class Webhooks:
         Raises:
             ConfigError: there is no such endpoint.
         """
-        values = {"secret": secret, "keep": overlap, "by": storable(by)}
+        values = {"secret": secret, "keep": overlap}
         if not self._database.run("webhook_rotate", name=name, **values):
             raise _missing(name)
 
@@ -329,12 +330,13 @@ def _missing(name: str) -> ConfigError:
 
 def _webhook(row: tuple[Any, ...]) -> Webhook:
     name, config, filters, app, sink_state, position, state, since, failures = row[:9]
-    success_at, disabled_at, probe_at, rest_until, reason, old_until, delivered, failed = row[9:]
+    success_at, disabled_at, probe_at, rest_until, reason, old_until = row[9:15]
+    delivered, failed, by = row[15:]
     return Webhook(
         name, json.loads(config), EventFilter.from_json(filters), app, sink_state, int(position),
         state, _time(since), int(failures), _maybe(success_at), _maybe(disabled_at),
         _maybe(probe_at), _maybe(rest_until), reason or "", _maybe(old_until), int(delivered),
-        int(failed),
+        int(failed), by or "",
     )  # fmt: skip
 
 

@@ -173,6 +173,15 @@ CLUSTER: Mapping[str, Family] = {
             "hammerflow_sink_parked_events", "gauge", "Events that a sink has refused.", ("sink",)
         ),
         Family(
+            "hammerflow_webhook_deliveries_total", "counter",
+            "Requests to a webhook's endpoint, since it was added: `delivered` or `failed`.",
+            ("endpoint", "result"),
+        ),
+        Family(
+            "hammerflow_webhook_disabled", "gauge",
+            "1 while the endpoint of a webhook is disabled.", ("endpoint",),
+        ),
+        Family(
             "hammerflow_alerts_firing", "gauge", "Alerts that fire, by rule and severity.",
             ("rule", "severity"),
         ),

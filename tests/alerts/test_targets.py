@@ -27,6 +27,7 @@ from hammerflow.alerts.targets import (
     target_of_text,
 )
 from hammerflow.errors import ConfigError
+from hammerflow.webhooks import verify
 
 FIRED = {
     "rule": "queue_depth", "subject": "mail", "state": "fired", "severity": "critical",
@@ -83,6 +84,7 @@ def test_a_webhook_is_signed_as_standard_webhooks_are(hook: Hook) -> None:
     signed = f"alert_7.{headers['webhook-timestamp']}.".encode() + body
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
+    verify(secret, headers, body)
     data = hook.body["data"]
     assert data["title"] == "hammerflow shop: 1 firing (critical), 1 resolved"
     assert data["alerts"][0] == {**FIRED, "since": "2023-11-14T22:13:20+00:00"}
@@ -126,14 +128,15 @@ def test_an_answer_that_is_no_2xx_is_an_error_without_the_secret(hook: Hook) -> 
         send("c", "slack", {"url": hook.url}, DELIVERY)
 
 
-def test_an_answer_that_drips_ends_at_the_deadline() -> None:
+@pytest.mark.parametrize("head", ["HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\n\r\n"])
+def test_an_answer_that_drips_ends_at_the_deadline(head: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         ended = threading.Event()
 
         def drip() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                connection.sendall(head.encode())
                 while not ended.wait(0.05):
                     try:
                         connection.sendall(b"X-A: b\r\n")
@@ -242,7 +245,7 @@ def test_secrets_are_not_shown_and_may_be_variables(
         ("slack", {"url": "ftp://x"}, "url must begin with http"),
         ("slack", {"uri": "http://x"}, "has no option 'uri': did you mean url"),
         ("email", {"host": "x", "to": "a@b", "sender": "c@d", "port": 0}, "port must be a whole"),
-        ("webhook", {"url": "http://x", "secret": "s" * 2_000}, "secret must be a text"),
+        ("webhook", {"url": "http://x", "secret": "s" * 2_000}, "secret must be whsec_ and 24"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_refused(kind: str, given: dict[str, Any], words: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
+from hammerflow.stores.cluster_metrics import ClusterMetrics
 from hammerflow.stores.webhooks import DELIVER, WebhookAttempt
 from hammerflow.testing import drain
 from hammerflow.webhooks import new_secret, verify
@@ -81,7 +82,7 @@ def add(desk: Desk, app: Hammerflow, url: str, **config: Any) -> str:
     """An endpoint for failed jobs; its secret."""
     filters = EventFilter.of(kinds=["job.failed", "webhook.*"])
     desk.store.sinks.put("ops", "webhook", {"url": url, **config}, filters)
-    desk.store.webhooks.rotate("ops", secret := new_secret(), by="me", overlap=0)
+    desk.store.webhooks.rotate("ops", secret := new_secret(), overlap=0)
     app.store.names.outbox.refresh()
     return secret
 
@@ -125,6 +126,11 @@ def test_an_event_is_delivered_once_and_signed(
         assert json.loads(body)["type"] == "hammerflow.job.failed.v1"
     [first, *_] = found = desk.store.webhooks.deliveries("ops", 10)
     assert len(found) == 3
+    shown = ClusterMetrics(desk.store, lease=30.0).read().numbers
+    assert shown["hammerflow_webhook_deliveries_total"] == {
+        ("ops", "delivered"): 3, ("ops", "failed"): 0,
+    }  # fmt: skip
+    assert shown["hammerflow_webhook_disabled"] == {("ops",): 0}
     assert (first.status, first.attempt, first.address) == (200, 1, "127.0.0.1")
     assert first.answer == "x" * 4_096
     assert {job.state for job in app.jobs(task=DELIVER)} == {"completed"}
@@ -356,7 +362,7 @@ def test_an_address_that_is_not_public_is_refused(desk: Desk, endpoint: Endpoint
 
 def test_an_old_secret_signs_for_a_day(desk: Desk, app: Hammerflow, endpoint: Endpoint) -> None:
     old, new = add(desk, app, endpoint.url), new_secret()
-    desk.store.webhooks.rotate("ops", new, by="me")
+    desk.store.webhooks.rotate("ops", new)
     fail_jobs(desk)
     drain(app)
     desk.sql(f"UPDATE {{webhooks}} SET old_until = old_until - {DAY}")

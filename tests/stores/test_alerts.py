@@ -18,8 +18,10 @@ from hammerflow.services.alert_sender import AlertSender
 from hammerflow.services.alerter import Alerter
 from hammerflow.stores.alert_measures import AlertMeasures
 from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.stores.store import Store
+from hammerflow.stores.webhooks import WebhookAttempt
 from tests.sinks.receiver import Receiver
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.schedule_kit import Beat
@@ -31,6 +33,7 @@ LEASE = 30.0
 def desk(migrated_url: str) -> Iterator[Desk]:
     with desk_at(migrated_url) as desk:
         desk.register(1)
+        set_rule(desk, "unsafe_settings", enabled=False)  # the servers of the tests are not durable
         yield desk
 
 
@@ -153,6 +156,18 @@ def lag(desk: Desk) -> Callable[[], None]:
     return lambda: desk.sql("UPDATE {sinks} SET position = 1") and None
 
 
+def disable_endpoint(desk: Desk) -> Callable[[], None]:
+    for name in "ops", "by hand":
+        filters = EventFilter.of(kinds=("job.failed",))
+        desk.store.sinks.put(name, "webhook", {"url": "https://ops.example/"}, filters)
+    desk.store.webhooks.disable("by hand", "moved", by="me")
+    desk.store.webhooks.note("ops", "msg_1", 1, 1, WebhookAttempt(410, 1, "", "gone", ""))
+    rules = desk.store.alerts.settings().rules
+    found = AlertMeasures(desk.store, lease=LEASE, statistics=True).read(rules)
+    assert [measure.subject for measure in found["endpoint_disabled"]] == ["ops"]
+    return lambda: desk.store.webhooks.enable("ops", by="me")
+
+
 def odd_hour(desk: Desk) -> Callable[[], None]:
     desk.put(desk.job())
     hour = int(desk.store.clock()) // 3600 * 3600
@@ -182,6 +197,7 @@ def odd_hour(desk: Desk) -> Callable[[], None]:
         ("jobs_parked", "q", park),
         ("schedule_late", "nightly", late_schedule),
         ("sink_lag", "s", lag),
+        ("endpoint_disabled", "ops", disable_endpoint),
         ("anomaly", "t", odd_hour),
     ],
 )
@@ -213,6 +229,24 @@ def park_one(desk: Desk) -> None:
 
 def unpark(desk: Desk) -> None:
     desk.sql("DELETE FROM {parked}")
+
+
+def test_unsafe_settings_of_the_database_are_told(desk: Desk) -> None:
+    set_rule(desk, "unsafe_settings")
+    full = "/proc/version"  # on a file system without free blocks
+    measures = AlertMeasures(desk.store, lease=LEASE, statistics=True, path=full)
+    values = Diagnostics(desk.store.database).settings()
+    if values.get("fsync") == "on" or values.get("innodb_flush_log_at_trx_commit") == "1":
+        pytest.skip("the server is durable, and other tests use it")
+    evaluate(Alerter(desk.store, measures, is_on=True))
+    [alert] = desk.store.alerts.list()
+    assert (alert.rule, alert.subject, alert.state) == ("unsafe_settings", "database", "firing")
+    severity, words = {
+        "sqlite": ("critical", "0.0 MiB are free"), "postgres": ("critical", "fsync is off"),
+        "mysql": ("warning", "innodb_flush_log_at_trx_commit is 2"),
+    }[desk.kind]  # fmt: skip
+    assert alert.severity == severity
+    assert words in alert.text
 
 
 def test_two_holders_tell_once(desk: Desk) -> None:

@@ -22,11 +22,13 @@ from tests.support.waiting import until
 
 _FILES = files("hammerflow.telemetry") / "files"
 _TEST = Path(__file__).with_name("alerts.test.yml")
-#: Names that have no value here: there is no sink, and no minute was counted yet.
+#: Names that have no value here: there is no sink, no alert, and no minute was counted yet.
 _ABSENT = {
     "hammerflow_sink_lag_events",
     "hammerflow_sink_lag_seconds",
     "hammerflow_jobs_enqueued_total",
+    "hammerflow_webhook_disabled",
+    "hammerflow_alerts_firing",
 }
 
 

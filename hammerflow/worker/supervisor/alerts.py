@@ -21,7 +21,10 @@ class WorkerAlerts:
     told."""
 
     def __init__(self, store: Store, settings: Settings, status: DatabaseStatus) -> None:
-        measures = AlertMeasures(store, lease=settings.lease, statistics=settings.statistics)
+        measures = AlertMeasures(
+            store, lease=settings.lease, statistics=settings.statistics,
+            path=settings.url.database if settings.url.dialect == "sqlite" else "",
+        )  # fmt: skip
         self._sender = AlertSender(store, namespace=settings.namespace)
         self._sending = ServiceRunner("alert sender", [self._sender], status)
         self._is_sending = False

@@ -2,7 +2,7 @@
 
 -- name: webhooks_list
 SELECT s.name, s.config, s.filters, s.app, s.state, s.position, w.state, w.since, w.failures, w.success_at, w.disabled_at,
-       w.probe_at, w.rest_until, w.reason, w.old_until, w.delivered, w.failed
+       w.probe_at, w.rest_until, w.reason, w.old_until, w.delivered, w.failed, w.changed_by
 FROM {sinks} s
 JOIN {webhooks} w ON w.name = s.name
 WHERE s.kind = 'webhook'
@@ -28,7 +28,7 @@ VALUES (:name::text, :secret::text, 'enabled', {epoch}, 0, :by::text, 0, 0)
 
 -- name: webhook_rotate
 UPDATE {webhooks}
-SET old_secret = secret, old_until = {epoch} + :keep::float8, secret = :secret::text, changed_by = :by::text
+SET old_secret = secret, old_until = {epoch} + :keep::float8, secret = :secret::text
 WHERE name = :name::text
 
 -- name: webhook_succeed
