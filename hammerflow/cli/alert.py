@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from hammerflow.admin.alerts import rule_json, target_json
 from hammerflow.alerts.rules import KINDS, RULE_OPTIONS, AlertRule, check_rule
 from hammerflow.alerts.targets import (
     AlertDelivery,
@@ -16,7 +17,7 @@ from hammerflow.alerts.targets import (
     send,
     target_of_text,
 )
-from hammerflow.cli.alert_view import RULES, alerts_view, rule_json, target_json, targets_view
+from hammerflow.cli.alert_view import RULES, alerts_view, targets_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, flag, name_option, seconds_option, shared, text_option
 from hammerflow.cli.session import Session

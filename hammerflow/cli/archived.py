@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.archive import contents_json
 from hammerflow.admin.ids import find_archived, page_mark
 from hammerflow.admin.job_filter import WHEN
 from hammerflow.admin.page import Page
 from hammerflow.cli import options, output
-from hammerflow.cli.archived_view import ARCHIVED, contents_facts, contents_json
+from hammerflow.cli.archived_view import ARCHIVED, contents_facts
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
 from hammerflow.cli.known_names import check_queue, warn_of_queue
@@ -109,7 +110,7 @@ def show(session: Session, job_id: str) -> None:
             raise JobNotFound(f"job {output.id_text(id_)} was restored or purged just now")
         number = sum(group.jobs for group in store.archive.groups_of([id_]))
         session.show_facts(
-            {**contents_json(session, found), "group_jobs": number},
+            {**contents_json(session.codec, found), "group_jobs": number},
             {
                 **contents_facts(session, found),
                 "goes with": f"{number - 1:,} other jobs" if number > 1 else None,
@@ -138,7 +139,7 @@ def export(session: Session, form: str, path: str | None, **chosen: Any) -> int:
             while not is_over:
                 page, before = store.archive.page(wanted, _EXPORTED, before)
                 for found in store.archive.contents([each.id for each in page], damaged):
-                    yield contents_json(session, found)
+                    yield contents_json(session.codec, found)
                 is_over = before is None
 
         if wanted.queue is not None:

@@ -1,48 +1,20 @@
-"""Asking: a question to a worker, through the database, and its answer."""
+"""Asking: a question of whoever runs a command to a worker."""
 
 from __future__ import annotations
 
-import json
-import time
 from typing import Any
 
+from hammerflow.admin import asking
 from hammerflow.cli.session import SessionBackend
-from hammerflow.errors import HammerflowError
 from hammerflow.text import user_at_host
 
 __all__ = ["WAIT_HELP", "ask_worker"]
 
 WAIT_HELP = "Wait this long for the answer of the worker."
-_POLL = 0.05  # seconds between two reads of an answer
 
 
 def ask_worker(
     backend: SessionBackend, worker_id: int, kind: str, timeout: float, **question: Any
 ) -> dict[str, Any]:
-    """Ask a worker, and wait for its answer; a question without one is withdrawn.
-
-    Args:
-        kind: of the request, as in :meth:`Workers.ask`, which takes the rest.
-        timeout: seconds.
-
-    Raises:
-        HammerflowError: it has not answered in time, or refuses.
-    """
-    workers = backend.store.workers
-    request = workers.ask(worker_id, kind, by=user_at_host(), **question)
-    backend.notifier.ring_control()
-    ends_at = time.monotonic() + timeout
-    try:
-        while (answer := workers.take_answer(worker_id, request)) is None:
-            if time.monotonic() >= ends_at:
-                raise HammerflowError(
-                    f"the worker has not answered within {timeout:g} s: see hammerflow worker "
-                    "list for the age of its heartbeat"
-                )
-            time.sleep(_POLL)
-    finally:
-        workers.withdraw(worker_id, request)
-    found: dict[str, Any] = json.loads(answer)
-    if "error" in found:
-        raise HammerflowError(found["error"])
-    return found
+    """:func:`hammerflow.admin.asking.ask_worker` in the name of this user."""
+    return asking.ask_worker(backend, worker_id, kind, timeout, by=user_at_host(), **question)

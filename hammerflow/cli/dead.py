@@ -13,12 +13,12 @@ import click
 
 from hammerflow.admin.ids import find_operation, get_job
 from hammerflow.admin.job_filter import JobFilter, filter_page
+from hammerflow.admin.pauses import held_by, held_json, held_text
 from hammerflow.cli import job_view, options, output
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.job_filter import filter_options, since_option, until_option
 from hammerflow.cli.known_names import check_queue, warn_of_queue
 from hammerflow.cli.paging import pages_of, tell_cut
-from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.durations import age
 from hammerflow.errors import HammerflowError

@@ -1,19 +1,17 @@
-"""Names of queues and tasks as people type them: a typo makes neither."""
+"""Names of queues and tasks on the command line: a typo makes neither."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from hammerflow.errors import ConfigError
-from hammerflow.text import either, safe_repr
+from hammerflow.admin.known_names import refuse_unknown
+from hammerflow.text import safe_repr
 
 if TYPE_CHECKING:
     from hammerflow.cli.session import Session
     from hammerflow.stores.store import Store
 
-__all__ = ["check_queue", "check_task", "refuse_unknown", "warn_of_queue"]
+__all__ = ["check_queue", "check_task", "warn_of_queue"]
 
 
 def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
@@ -31,17 +29,6 @@ def check_queue(session: Session, store: Store, name: str, *, remedy: str = "") 
 def check_task(session: Session, store: Store, name: str, *, remedy: str = "") -> None:
     """:func:`check_queue` for a task, which the database or the imported app must know."""
     refuse_unknown("task", name, store.tasks.names() | session.declared_tasks, remedy=remedy)
-
-
-def refuse_unknown(noun: str, name: str, known: Collection[str], *, remedy: str = "") -> None:
-    """Refuse a name that is none of those that are known; ``noun`` says of what."""
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, sorted(known), n=3)
-    advice = [f"did you mean {either(near)}?" if near else f"see hammerflow {noun} list"]
-    raise ConfigError(
-        f"there is no {noun} {name!r}: {'; '.join([*advice, *filter(None, [remedy])])}"
-    )
 
 
 def warn_of_queue(session: Session, store: Store, name: str | None) -> None:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from hammerflow.admin.ids import find_workflow
+from hammerflow.admin.limits import TARGET, check_limited_task, limit_json, whole_target
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, checked, name_option, shared
 from hammerflow.cli.output import TableView
 from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.session import Session, SessionBackend
-from hammerflow.errors import ConfigError
 from hammerflow.jobs.limit import MAX_RUNNING, RATE, Limit, Rate
-from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck
 from hammerflow.stores.limits import MOST_WAITING, LimitStatus
-from hammerflow.text import either, plain_text, user_at_host
+from hammerflow.text import user_at_host
 
 __all__ = ["command"]
-
-
-def _target(value: Any) -> tuple[str, str]:
-    kind, colon, name = (plain_text(value) or "").partition(":")
-    if kind not in ("task", "queue", "batch") or not colon:
-        raise Unfit
-    return kind, NAME_CHECK.read(name)
-
-
-_TARGET = ValueCheck("str", "task:NAME, queue:NAME or batch:ID", _target)
 
 
 @click.group("limit")
@@ -61,7 +47,7 @@ def list_limits(session: Session, task: str | None, queue: str | None) -> None:
 
 
 @command.command("set")
-@argument("target", _TARGET)
+@argument("target", TARGET)
 @checked("--rate", check=RATE, metavar="RATE", help="How often jobs may start: 100/m.")
 @checked("--max", "most", check=MAX_RUNNING, metavar="N", help="How many may run at a time.")
 @shared
@@ -77,7 +63,7 @@ def set_limit(
     if rate is None and most is None:
         raise click.UsageError("give --rate, --max or both")
     with session.backend() as backend:
-        kind, name = target = _named(backend, target)
+        kind, name = target = whole_target(backend.store, target)
         _check_name(session, backend, kind, name)
         limit = backend.store.limits.give(kind, name, Limit(rate, most), by=user_at_host())
         _ring(backend)
@@ -85,7 +71,7 @@ def set_limit(
 
 
 @command.command("remove")
-@argument("target", _TARGET)
+@argument("target", TARGET)
 @shared
 def remove_limit(session: Session, target: tuple[str, str]) -> None:
     """Drop a limit that was set: what the task declares in the code holds again.
@@ -93,32 +79,18 @@ def remove_limit(session: Session, target: tuple[str, str]) -> None:
     Of a batch, the rate that it was created with is dropped, too.
     """
     with session.backend() as backend:
-        target = _named(backend, target)
+        target = whole_target(backend.store, target)
         limit = backend.store.limits.remove(*target)
         _ring(backend)
     _tell(session, target, limit)
-
-
-def _named(backend: SessionBackend, target: tuple[str, str]) -> tuple[str, str]:
-    """The target, with the whole id of a batch."""
-    kind, name = target
-    if kind != "batch":
-        return target
-    return kind, str(uuid.UUID(bytes=find_workflow(backend.store, name)))
 
 
 def _check_name(session: Session, backend: SessionBackend, kind: str, name: str) -> None:
     """Refuse a name that nobody has used: it would be a typo that limits nothing."""
     if kind == "queue":
         check_queue(session, backend.store, name)
-        return
-    if kind == "batch":
-        return
-    known = backend.store.limits.tasks()
-    if name not in known:
-        near = difflib.get_close_matches(name, sorted(known), n=3)
-        advice = f"did you mean {either(near)}?" if near else "start a worker that has it first"
-        raise ConfigError(f"there is no task {name!r}: {advice}")
+    elif kind == "task":
+        check_limited_task(backend.store, name)
 
 
 def _ring(backend: SessionBackend) -> None:
@@ -148,14 +120,6 @@ def _start(limit: LimitStatus) -> str:
     return "now" if limit.next_start <= 0 else f"in {limit.next_start:.1f} s"
 
 
-def _plain(limit: LimitStatus) -> dict[str, Any]:
-    return {
-        "target": limit.target, "key": limit.key, **limit.limit.to_plain(),
-        "running": limit.running, "waiting": limit.waiting, "next_start": limit.next_start,
-        "set_by": limit.set_by, "set_at": limit.set_at,
-    }  # fmt: skip
-
-
 _LIMITS = TableView(
-    ("target", "key", "limit", "running", "waiting", "next start", "from"), _row, _plain
+    ("target", "key", "limit", "running", "waiting", "next start", "from"), _row, limit_json
 )

@@ -12,6 +12,18 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.pauses import held_by, held_json, held_text
+from hammerflow.admin.schedules import (
+    STATES,
+    edited_job,
+    is_like,
+    next_runs,
+    schedule_changes,
+    schedule_json,
+    state_of,
+    tick_json,
+    when_of,
+)
 from hammerflow.cli import output, schedule_view
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.options import (
@@ -30,13 +42,9 @@ from hammerflow.cli.options import (
     text_option,
 )
 from hammerflow.cli.paging import tell_cut
-from hammerflow.cli.pause_view import held_by, held_json, held_text
 from hammerflow.cli.session import Session, SessionBackend
-from hammerflow.errors import ConfigError
 from hammerflow.options.checks import EARLIEST, LATEST, NAME_CHECK, Unfit, ValueCheck, text
-from hammerflow.options.option import checked as checked_options
 from hammerflow.schedules.cron import Cron
-from hammerflow.schedules.definition import parsed_when, to_plain
 from hammerflow.schedules.description import description
 from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
 from hammerflow.stores.schedules import ScheduleRow
@@ -95,7 +103,7 @@ def command() -> None:
 
 
 @command.command("list")
-@choice_option("--state", values=schedule_view.STATES, help="Only schedules in this state.")
+@choice_option("--state", values=STATES, help="Only schedules in this state.")
 @name_option("--task", help="Only schedules that call this task.")
 @name_option("--queue", help="Only schedules with a job in this queue.")
 @limit(None, "Show at most this many schedules.")
@@ -108,7 +116,7 @@ def list_schedules(
     """List the schedules by name: when they are due, next and last tick, and what is wrong."""
     with session.store() as store:
         rows = store.schedules.list()
-    found = [row for row in rows if schedule_view.is_like(row, state, task, queue)]
+    found = [row for row in rows if is_like(row, state, task, queue)]
     rest = [row for row in found if row.name > after]
     most = limit or (len(rest) if session.as_json else SHOWN)
     session.show_list(
@@ -130,11 +138,8 @@ def show(session: Session, name: str, ticks: int) -> None:
     with session.store() as store:
         row = store.schedules.get(name)
         last = store.schedules.ticks(name, ticks) if ticks else []
-    found = schedule_view.as_json(row)
-    found["ticks"] = [
-        {**tick._asdict(), "run": None if tick.run is None else uuid.UUID(bytes=tick.run)}
-        for tick in last
-    ]
+    found = schedule_json(row)
+    found["ticks"] = [*map(tick_json, last)]
     session.show_facts(found, schedule_view.facts_of(row), schedule_view.tick_rows(last))
 
 
@@ -176,7 +181,7 @@ def create(
         _warn_of_names(session, app.store, queue, options["after"])
         row = app.store.schedules.create(name, plain, by=user_at_host())
         app.notifier.ring_control()
-    _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
+    _tell(session, row, f"schedule {name}: {when_of(row)}")
 
 
 @command.command("update")
@@ -219,13 +224,13 @@ def update(
         changes = None
         if not reset:
             row = schedules.get(name)
-            changes = _changes(row, when, given) | ({"after": None} if no_after else {})
+            changes = schedule_changes(row, when, given) | ({"after": None} if no_after else {})
             _warn_of_names(session, backend.store, queue, given.get("after"))
             if call or place:
                 changes["job"] = _edited_job(backend, row, call, place)
         row = schedules.update(name, changes, by=user_at_host())
         backend.notifier.ring_control()
-    _tell(session, row, f"schedule {name}: {schedule_view.when_of(row)}")
+    _tell(session, row, f"schedule {name}: {when_of(row)}")
 
 
 def _warn_of_names(session: Session, store: Any, queue: str | None, after: str | None) -> None:
@@ -245,43 +250,18 @@ def _edited_job(
     owner: Any, row: ScheduleRow, call: Mapping[str, str], place: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What is changed of the call: its arguments, its queue and its priority."""
-    from hammerflow.enqueue.job_factory import JobFactory
-    from hammerflow.enqueue.schedule_edits import edited_call, placed_call
-
-    placed = placed_call(row.name, row.definition, **place)
-    if not call:
-        return placed
-    check_task(owner, placed["task"])
     kinds = {"args": list, "kwargs": dict}
     given: Any = {n: parsed_json(owner, text, kinds[n], f"--{n}") for n, text in call.items()}
-    factory = JobFactory(owner.tasks, owner.codec)
     try:
-        edited = edited_call(row.name, row.definition, factory, owner.codec, **given)
+        return edited_job(owner, row, given, place)
     except TypeError as error:  # the argument check, in Python's own words
         raise click.ClickException(str(error)) from error
-    return {**placed, **edited}
 
 
 def _when(cron: str | None, every: float | None) -> str | timedelta | None:
     if cron is not None and every is not None:
         raise click.UsageError("give --cron or --every, not both")
     return cron if every is None else timedelta(seconds=every)
-
-
-def _changes(row: Any, when: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    found = checked_options(SCHEDULE_OPTIONS, given, f"schedule {row.name}")
-    try:
-        kept = row.definition.cron, row.definition.tz
-    except ConfigError:  # what is wrong with it is mended now
-        kept = None, "UTC"
-    is_moved = "tz" in found
-    tz = found.pop("tz", kept[1])
-    plain = to_plain(found, tz)
-    if when is not None or (is_moved and kept[0] is not None):
-        timing = parsed_when(row.name, kept[0] if when is None else when, tz)
-        names = {"tz"} if when is None else {"cron", "every", *(("tz",) if is_moved else ())}
-        plain |= {name: timing[name] for name in names & timing.keys()}
-    return plain
 
 
 @command.command("pause")
@@ -315,7 +295,7 @@ def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     """Delete a schedule that no code declares, with the record of its ticks; its jobs stay."""
     with session.backend() as backend:
         row = backend.store.schedules.get(name)
-        words = f"schedule {name} ({schedule_view.when_of(row)})"
+        words = f"schedule {name} ({when_of(row)})"
         if dry_run:
             session.tell({"name": name, "deleted": False}, f"would delete 1 schedule: {words}")
             return
@@ -383,11 +363,11 @@ def _show_next_of(session: Session, name: str, after: datetime | None, count: in
     with session.store() as store:
         row = store.schedules.get(name)
     zone = row.definition.zone
-    runs = schedule_view.next_runs(row, _begin(after, zone), count)
+    runs = next_runs(row, _begin(after, zone), count)
     if row.disabled_since is not None:
         runs = []
     jitter = row.definition.jitter
-    words, state = schedule_view.when_of(row), schedule_view.state_of(row)
+    words, state = when_of(row), state_of(row)
     found = [{"tick": tick, "starts_at": start} for tick, start in runs]
     session.tell(
         {"name": name, "description": words, "state": state, "runs": found},
@@ -411,4 +391,4 @@ def _is_expression(given: str) -> bool:
 
 def _tell(session: Session, row: Any, *sentences: str) -> None:
     following = f"next tick {timestamp(row.next_at)}" if row.next_at is not None else "no next tick"
-    session.tell(schedule_view.as_json(row), *sentences, following)
+    session.tell(schedule_json(row), *sentences, following)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hammerflow.admin.sinks import named_sink_json, resume_sink
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import (
     argument,
@@ -22,7 +23,7 @@ from hammerflow.cli.options import (
     text_option,
 )
 from hammerflow.cli.session import Session
-from hammerflow.cli.sink_view import PARKED, as_json, facts_of, sinks_table
+from hammerflow.cli.sink_view import PARKED, facts_of, sinks_table
 from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.events.envelope import EVENT_TYPE, attributes_of, cloud_event, event_id, to_json
 from hammerflow.events.event import Event
@@ -133,7 +134,7 @@ def list_sinks(session: Session) -> None:
 def show(session: Session, name: str, parked: int) -> None:
     """Show a sink: its options without secrets, its filter, and the events that it has refused."""
     with session.store() as store:
-        found = _plain(store, name)
+        found = named_sink_json(store, name)
         refused = store.sinks.parked(name, parked) if parked else []
     events = [PARKED.as_json(event) for event in refused]
     table = PARKED.heads, [PARKED.row(event) for event in refused]
@@ -175,7 +176,7 @@ def add(
     with session.store() as store:
         position = position_of(store, from_position, from_time)
         changed = store.sinks.put(name, kind, config, wanted, by=user_at_host(), position=position)
-        found = _plain(store, name)
+        found = named_sink_json(store, name)
     start = timestamp(found["complete_from"].astimezone())
     what = f"sink {name}: added, or changed" if changed else f"sink {name}: nothing has changed"
     session.tell(
@@ -192,7 +193,7 @@ def pause(session: Session, name: str, reason: str) -> None:
     """Deliver nothing to a sink until sink resume; the log keeps its events for a time."""
     with session.store() as store:
         store.sinks.pause(name, by=user_at_host(), reason=reason)
-        found = _plain(store, name)
+        found = named_sink_json(store, name)
     session.tell(found, f"sink {name} is paused behind the position {found['position']}")
 
 
@@ -202,10 +203,8 @@ def pause(session: Session, name: str, reason: str) -> None:
 def resume(session: Session, name: str) -> None:
     """Go on where a sink was paused, or where it has stopped."""
     with session.store() as store:
-        store.sinks.resume(name, by=user_at_host())
-        if store.sinks.get(name).kind == "webhook":
-            store.webhooks.release(name)
-        found = _plain(store, name)
+        resume_sink(store, name, by=user_at_host())
+        found = named_sink_json(store, name)
     session.tell(found, f"sink {name} goes on; it is {found['behind']} events behind")
 
 
@@ -235,7 +234,7 @@ def rewind(
         if not dry_run:
             confirm(session, f"{deed} at sink {name}", yes=yes)
             store.sinks.rewind(name, position, by=user_at_host())
-        found = _plain(store, name)
+        found = named_sink_json(store, name)
     session.tell({**found, "events": count}, f"sink {name}: {'would ' if dry_run else ''}{deed}")
 
 
@@ -247,7 +246,7 @@ def rewind(
 def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     """Remove a sink; the events that it has not got, it never gets."""
     with session.store() as store:
-        found = _plain(store, name)
+        found = named_sink_json(store, name)
         behind = counted(found["behind"], "event")
         if not dry_run:
             confirm(session, f"remove sink {name}, which is {behind} behind", yes=yes)
@@ -290,11 +289,6 @@ def test(session: Session, name: str) -> None:
     config = shown_config(row.kind, row.config)
     found = {"name": name, "kind": row.kind, "config": config, "seconds": round(took, 3)}
     session.tell(found, f"sink {name} has taken a test event within {took:.2f} s")
-
-
-def _plain(store: Store, name: str) -> dict[str, Any]:
-    row, parked = store.sinks.get(name), store.sinks.parked_counts()
-    return as_json(row, store.events.head(), parked.get(name, 0))
 
 
 def position_of(store: Store, given: str | None, at: datetime | None) -> int | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hammerflow.admin.sinks import parked_json, parked_label, parked_subject, sink_json
 from hammerflow.cli.output import TableView
-from hammerflow.events.event import subject_of
-from hammerflow.events.kinds import EventKind
-from hammerflow.sinks.registry import shown_config
 from hammerflow.stores.sinks import ParkedEvent, SinkRow
 from hammerflow.text import timestamp
 
-__all__ = ["PARKED", "as_json", "facts_of", "sinks_table"]
+__all__ = ["PARKED", "facts_of", "sinks_table"]
 
 
 def sinks_table(head: int, parked: Mapping[str, int]) -> TableView[SinkRow]:
@@ -32,21 +30,7 @@ def sinks_table(head: int, parked: Mapping[str, int]) -> TableView[SinkRow]:
         )  # fmt: skip
 
     heads = ("name", "kind", "state", "position", "behind", "sent", "last", "parked", "error")
-    return TableView(heads, row, lambda sink: as_json(sink, head, parked.get(sink.name, 0)))
-
-
-def as_json(sink: SinkRow, head: int, parked: int) -> dict[str, Any]:
-    """A sink as JSON, without its secrets."""
-    return {
-        "name": sink.name, "kind": sink.kind, "config": shown_config(sink.kind, sink.config),
-        "filters": sink.filters.to_plain(), "app": sink.app, "state": sink.state,
-        "position": sink.position, "behind": max(head - sink.position, 0), "sent": sink.sent,
-        "sent_at": sink.sent_at, "created_at": sink.created_at,
-        "complete_from": sink.complete_from, "changed_by": sink.changed_by, "reason": sink.reason,
-        "failures": sink.failures, "error": sink.error, "error_at": sink.error_at,
-        "parked": parked, "gap": sink.gap,
-        "is_held": sink.holder is not None and (sink.holds_for or 0) > 0,
-    }  # fmt: skip
+    return TableView(heads, row, lambda sink: sink_json(sink, head, parked.get(sink.name, 0)))
 
 
 def facts_of(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,26 +48,10 @@ def _parked_row(event: ParkedEvent) -> Sequence[Any]:
     return (
         event.position,
         timestamp(event.at.astimezone()),
-        _label(event),
-        _subject(event),
+        parked_label(event),
+        parked_subject(event),
         event.error,
     )
 
 
-def _parked_json(event: ParkedEvent) -> dict[str, Any]:
-    return {
-        "position": event.position, "at": event.at, "kind": _label(event),
-        "subject": _subject(event), "error": event.error, "body": event.body,
-    }  # fmt: skip
-
-
-def _label(event: ParkedEvent) -> str:
-    return event.kind.label if isinstance(event.kind, EventKind) else f"unknown.{event.kind}"
-
-
-def _subject(event: ParkedEvent) -> str:
-    is_uuid = isinstance(event.kind, EventKind) and event.kind.noun in ("job", "spawn", "workflow")
-    return subject_of(event.id, is_uuid=is_uuid)
-
-
-PARKED = TableView(("position", "parked at", "kind", "subject", "error"), _parked_row, _parked_json)
+PARKED = TableView(("position", "parked at", "kind", "subject", "error"), _parked_row, parked_json)

@@ -1,0 +1,62 @@
+"""What is known of alerts, their rules and who is told, as JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hammerflow.alerts.rules import KINDS, AlertRule
+from hammerflow.alerts.states import Alert
+from hammerflow.alerts.targets import shown_target
+from hammerflow.stores.alerts import AlertSettings, Mute, TargetRow
+
+__all__ = ["alert_json", "mute_of", "rule_json", "set_by", "target_json"]
+
+
+def mute_of(settings: AlertSettings, alert: Alert) -> Mute | None:
+    """What keeps an alert from telling anybody."""
+    mutes = {(mute.rule, mute.subject): mute for mute in settings.mutes}
+    return mutes.get((alert.rule, alert.subject)) or mutes.get((alert.rule, ""))
+
+
+def alert_json(settings: AlertSettings, alert: Alert) -> dict[str, Any]:
+    """An alert as JSON."""
+    mute = mute_of(settings, alert)
+    return {
+        "rule": alert.rule, "subject": alert.subject, "state": alert.state,
+        "severity": alert.severity, "since": _time(alert.since), "value": alert.value,
+        "text": alert.text, "told": alert.told or None,
+        "told_at": None if alert.told_at is None else _time(alert.told_at),
+        "muted": mute is not None, "muted_until": None if mute is None else mute.until,
+    }  # fmt: skip
+
+
+def target_json(target: TargetRow, waiting: int) -> dict[str, Any]:
+    """A target as JSON, without its secrets."""
+    return {
+        "name": target.name, "kind": target.kind, "app": target.app,
+        "config": shown_target(target.kind, target.config), "paused": target.is_paused,
+        "waiting": waiting, "sent_at": target.sent_at, "error": target.error,
+        "changed_by": target.changed_by,
+    }  # fmt: skip
+
+
+def rule_json(rule: AlertRule) -> dict[str, Any]:
+    """A rule as JSON."""
+    return {
+        "name": rule.name, "kind": rule.kind.name, "enabled": rule.enabled,
+        "threshold": rule.threshold, "critical": rule.critical, "unit": rule.kind.unit,
+        "hold": rule.hold, "clear": rule.clear, "cooldown": rule.cooldown,
+        "window": rule.window or None, "least": rule.least or None,
+        "subjects": list(rule.subjects), "subject": rule.kind.subject, "set_by": set_by(rule),
+    }  # fmt: skip
+
+
+def set_by(rule: AlertRule) -> str:
+    """Who has set it: ``default`` of one as it is shipped."""
+    is_shipped = rule.name in KINDS and not rule.app and not rule.changed_by
+    return "default" if is_shipped else f"app {rule.app}" if rule.app else rule.changed_by
+
+
+def _time(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,55 @@
+"""What is known of archived jobs, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hammerflow.admin.jobs import JobValues, decoded_values
+from hammerflow.codec.codec import Codec
+from hammerflow.stores.archive import Archived, Contents
+
+__all__ = ["archived_json", "contents_columns", "contents_json", "contents_values"]
+
+#: Columns that are numbers inside, or shown in another form.
+_LEFT_OUT = frozenset({
+    "id", "queue_id", "task_id", "args", "job_id", "state", "result", "priority", "flags", "lane",
+    "awaits", "status", "policy", "collects", "lease", "failures",
+})  # fmt: skip
+_OF_JSON = ("options", "headers")
+
+
+def archived_json(each: Archived) -> dict[str, Any]:
+    """An archived job of a list."""
+    return {name: getattr(each, name) for name in Archived.__dataclass_fields__}
+
+
+def contents_json(codec: Codec, found: Contents) -> dict[str, Any]:
+    """Everything about an archived job or workflow, for programs."""
+    values = contents_values(codec, found)
+    return {
+        **archived_json(found.archived), **contents_columns(found), **values.as_json,
+        "archived_at": found.archived_at,
+        "errors": [
+            {key: row[key] for key in ("attempt", "at", "kind", "type", "message", "trace")}
+            for row in found.rows.get("errors", ())
+        ],
+    }  # fmt: skip
+
+
+def contents_values(codec: Codec, found: Contents) -> JobValues:
+    """Its arguments and result."""
+    job, done = (found.rows.get(table, ({},))[0] for table in ("jobs", "done"))
+    return decoded_values(codec, job.get("args"), done.get("result"))
+
+
+def contents_columns(found: Contents) -> dict[str, Any]:
+    """The columns that are for reading."""
+    shown: dict[str, Any] = {}
+    for table in ("workflows", "jobs", "done"):
+        for row in found.rows.get(table, ()):
+            shown |= {name: value for name, value in row.items() if name not in _LEFT_OUT}
+    for name in _OF_JSON:
+        if isinstance(shown.get(name), str):
+            shown[name] = json.loads(shown[name])
+    return shown
