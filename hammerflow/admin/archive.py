@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hammerflow.admin.jobs import JobValues, decoded_values
 from hammerflow.codec.codec import Codec
+from hammerflow.jobs.retention import Lifetimes
 from hammerflow.stores.archive import Archived, Contents
+from hammerflow.stores.retention import DeclaredLifetimes
+from hammerflow.stores.store import Store
 
-__all__ = ["archived_json", "contents_columns", "contents_json", "contents_values"]
+__all__ = ["archived_json", "contents_columns", "contents_json", "contents_values", "policies"]
 
 #: Columns that are numbers inside, or shown in another form.
 _LEFT_OUT = frozenset({
@@ -53,3 +57,14 @@ def contents_columns(found: Contents) -> dict[str, Any]:
         if isinstance(shown.get(name), str):
             shown[name] = json.loads(shown[name])
     return shown
+
+
+def policies(
+    store: Store, settings: Lifetimes, queue: str | None = None
+) -> Sequence[DeclaredLifetimes]:
+    """How long ended jobs are kept: by the settings, tasks and queues; or for one queue."""
+    declared = store.retention.declared()
+    if queue is not None:
+        mine = [each for each in declared if each[:2] == ("queue", queue)]
+        return mine or [DeclaredLifetimes("queue", queue, {})]
+    return [DeclaredLifetimes("settings", "", settings), *declared]

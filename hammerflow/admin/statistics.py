@@ -10,7 +10,7 @@ from hammerflow.jobs.histogram import Histogram
 from hammerflow.stores.statistics import Counts, Window
 from hammerflow.stores.store import Store
 
-__all__ = ["STATES", "Summary", "summaries", "summary_json"]
+__all__ = ["STATES", "Summary", "merged", "summaries", "summary_json"]
 
 STATES = ("enqueued", "completed", "failed", "cancelled", "skipped")
 _PERCENTS = (50, 95, 99)
@@ -31,10 +31,11 @@ def summaries(
 ) -> list[Summary]:
     """The figures of the last ``hours``, by name; ``only`` of a task or a queue."""
     window = Window.last(hours * 3600, store.clock())
-    return _merged(store.statistics.read(window, **only), name_of)
+    return merged(store.statistics.read(window, **only), name_of)
 
 
-def _merged(found: Iterable[Counts], name_of: Callable[[Counts], str]) -> list[Summary]:
+def merged(found: Iterable[Counts], name_of: Callable[[Counts], str]) -> list[Summary]:
+    """The figures of one name together, for each."""
     merged: dict[str, Summary] = {}
     for counts in found:
         summary = merged.setdefault(name_of(counts), Summary(name_of(counts)))

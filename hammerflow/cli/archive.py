@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.archive import policies
 from hammerflow.cli import archived
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
@@ -89,7 +90,7 @@ def policy(session: Session, queue: str | None, reset: bool, **given: float | st
             check_queue(session, store, queue)
             if changes or reset:
                 _set(store, queue, changes)
-        session.show_list(_policies(session, store, queue), _POLICIES, empty="")
+        session.show_list(policies(store, session.settings.retention, queue), _POLICIES, empty="")
 
 
 def _set(store: Store, queue: str, changes: Lifetimes) -> None:
@@ -101,14 +102,6 @@ def _set(store: Store, queue: str, changes: Lifetimes) -> None:
 
 def _is_queue(declared: DeclaredLifetimes) -> bool:
     return declared.kind == "queue"
-
-
-def _policies(session: Session, store: Store, queue: str | None) -> Sequence[DeclaredLifetimes]:
-    declared = store.retention.declared()
-    if queue is not None:
-        mine = [each for each in declared if _is_queue(each) and each.name == queue]
-        return mine or [DeclaredLifetimes("queue", queue, {})]
-    return [DeclaredLifetimes("settings", "", session.settings.retention), *declared]
 
 
 def _policy_row(each: DeclaredLifetimes) -> Sequence[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.dependencies import dependencies_of
 from hammerflow.admin.ids import find_job, get_job, page_mark
 from hammerflow.admin.job_filter import chosen_jobs, filter_page
 from hammerflow.admin.jobs import JobLine, job_lines
@@ -18,7 +19,6 @@ from hammerflow.admin.page import Page
 from hammerflow.cli import dead, job_edit, job_view, options, output
 from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, told
 from hammerflow.cli.calls import check_task, parsed_json
-from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.job_export import CSV_COLUMNS, export
 from hammerflow.cli.job_filter import job_options
 from hammerflow.cli.known_names import check_queue, warn_of_queue

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import click
 
+from hammerflow.admin.edits import edit_arguments
 from hammerflow.admin.ids import get_job
-from hammerflow.app import Hammerflow
 from hammerflow.cli import options
-from hammerflow.cli.calls import check_task, parsed_json
+from hammerflow.cli.calls import parsed_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
-from hammerflow.enqueue.job_factory import JobFactory
-from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
-from hammerflow.jobs.job import Job
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter
 from hammerflow.stores.retention import Walk
 from hammerflow.stores.store import Store
@@ -45,30 +41,13 @@ def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str 
         raise click.UsageError("give --args, --kwargs or both")
     with contextlib.closing(session.app) as app:
         job = get_job(app.store, job_id)
-        check_task(app, job.task)
-        args, kwargs = app.codec.decode_call(app.store.jobs.args(job.id.bytes) or b"")
-        if args_text is not None:
-            args = parsed_json(app, args_text, list, "--args")
-        if kwargs_text is not None:
-            kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
-        encoded = _encoded(app, job, args, kwargs)
-        app.store.dead_letters.edit(job.id.bytes, encoded, user_at_host())
+        args = None if args_text is None else parsed_json(app, args_text, list, "--args")
+        kwargs = None if kwargs_text is None else parsed_json(app, kwargs_text, dict, "--kwargs")
+        try:
+            edit_arguments(app, job, args, kwargs, by=user_at_host())
+        except TypeError as error:  # in Python's own words
+            raise click.ClickException(str(error)) from error
     session.tell({"id": job.id, "edited": True}, f"the arguments of job {job.id} were changed")
-
-
-def _encoded(app: Hammerflow, job: Job, args: Any, kwargs: Any) -> bytes:
-    """The arguments as they are stored; refused if they do not fit the function."""
-    if "each" in job.options:
-        raise HammerflowError(f"job {job.id} is a mapped call, whose arguments are in its options")
-    task, source = app.tasks[job.task], job.options.get("input_ref")
-    is_errback = isinstance(source, dict) and "failed" in source
-    feeds = 0 if source is None else -1 if is_errback else 1
-    try:
-        signature = app.signature(job.task, args, kwargs)
-        JobFactory(app.tasks, app.codec).check(task, signature, feeds=feeds)
-    except TypeError as error:  # in Python's own words
-        raise click.ClickException(str(error)) from error
-    return app.codec.encode_call(tuple(args), kwargs, task.defaults.serializer)
 
 
 @click.command("purge")

@@ -40,6 +40,7 @@ class SessionBackend:
     codec: Codec
     poll: float
     lease: float
+    settings: Settings
     async_calls: Any = None  # commands run no event loop
     open_transaction: ContextVar[Any] = _NO_TRANSACTION
 
@@ -153,7 +154,9 @@ class Session:
             notifier = opened.enter_context(
                 contextlib.closing(open_doorbells(settings, store, self.warn))
             )
-            yield SessionBackend(store, notifier, self.codec, settings.poll, settings.lease)
+            yield SessionBackend(
+                store, notifier, self.codec, settings.poll, settings.lease, settings
+            )
 
     def warn(self, text: str) -> None:
         """Print a warning to standard error."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.dependencies import dependencies_of
 from hammerflow.admin.ids import find_job, find_workflow, page_mark
 from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
 from hammerflow.admin.workflows import first_members, stats_json, workflow_json, workflow_page
 from hammerflow.cli import options, output, workflow_view
-from hammerflow.cli.dependency_view import dependencies_of
 from hammerflow.cli.job_filter import workflow_times
 from hammerflow.cli.paging import show_listing, tell_cut
 from hammerflow.cli.session import Session

@@ -88,10 +88,14 @@ class Alerts:
 
     # -- settings
 
-    def settings(self) -> AlertSettings:
-        """All of them; mutes that are over are left out."""
+    def settings(self, now: float | None = None) -> AlertSettings:
+        """All of them; mutes that are over are left out.
+
+        Args:
+            now: seconds since 1970; else the database is asked.
+        """
         rules, targets, mutes = dict[str, AlertRule](), dict[str, TargetRow](), []
-        now = float(self._database.column("clock")[0])
+        now = float(self._database.column("clock")[0]) if now is None else now
         for part, name, kind, text, app, by, _, until, sent_at, error in self._database.rows(
             "alert_settings"
         ):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hammerflow.jobs.job import RowFlags
 from hammerflow.jobs.settlement import Settlement
+from hammerflow.stores.rows import Row
 from hammerflow.stores.transitions.replay import edit_job, replay_job, undo_replay
 from hammerflow.stores.transitions.unit import Verbs
 
@@ -25,6 +26,7 @@ class DeadLetter(NamedTuple):
     queue: str
     task: str
     at: datetime | None
+    message: str = ""  # its first 200 characters
 
 
 class DeadLetters(Verbs):
@@ -33,15 +35,22 @@ class DeadLetters(Verbs):
     def newest(self, limit: int) -> Sequence[DeadLetter]:
         """Failed jobs among those of the newest ``limit`` errors, and as many parked ones: a read
         that is bounded however many jobs there are."""
-        instant = self._database.dialect.instant
         rows = [
             *self._database.rows("dead_failed", n=limit),
             *self._database.rows("dead_parked", n=limit),
         ]
+        return self._letters(rows)
+
+    def newest_failed(self, limit: int) -> Sequence[DeadLetter]:
+        """Failed jobs among those of the newest ``limit`` errors."""
+        return self._letters(self._database.rows("dead_failed", n=limit))
+
+    def _letters(self, rows: Iterable[Row]) -> Sequence[DeadLetter]:
+        instant = self._database.dialect.instant
         queue_of, task_of = functools.cache(self._names.queue), functools.cache(self._names.task)
         return [
-            DeadLetter(job_id, error, queue_of(queue), task_of(task), instant(at))
-            for job_id, error, queue, task, at in rows
+            DeadLetter(job_id, error, queue_of(queue), task_of(task), instant(at), message)
+            for job_id, error, queue, task, at, message in rows
         ]
 
     def replay(self, job_id: bytes, by: str, operation_id: bytes, delay: float = 0.0) -> Settlement:

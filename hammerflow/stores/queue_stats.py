@@ -13,7 +13,7 @@ from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.ready_queues import queues_with_ready
 
-__all__ = ["BOUND", "QueueDepth", "QueueStats", "Rates", "Wait"]
+__all__ = ["BOUND", "QueueDepth", "QueueStats", "Rates", "StateCounts", "Wait"]
 
 #: Rows of one state that a view counts; more are shown as "at least".
 BOUND = 10_000
@@ -46,6 +46,19 @@ class QueueDepth:
     parked: int = 0
     oldest: float | None = None
     at_least: Sequence[str] = field(default=())
+
+
+class StateCounts(NamedTuple):
+    """Jobs in each live state, up to :data:`BOUND`, and what is paused.
+
+    Attributes:
+        jobs: by state; BOUND means as many or more.
+        paused: queues and tasks.
+    """
+
+    jobs: Mapping[str, int]
+    paused: int
+    is_app_paused: bool
 
 
 class Wait(NamedTuple):
@@ -89,6 +102,12 @@ class QueueStats:
             live = ready, running, scheduled, waiting, parked
             found.append(QueueDepth(name, *pause, *live, oldest, tuple(at_least)))
         return found
+
+    def states(self) -> StateCounts:
+        """All queues together, by one query."""
+        found = dict(self._database.rows("state_counts", n=BOUND))
+        jobs = {state: int(found[state]) for state in ("ready", *_TABLES)}
+        return StateCounts(jobs, int(found["paused"]), bool(found["app_paused"]))
 
     def ready(self, queue_id: int, *, bound: int = BOUND) -> int:
         """How many jobs of a queue are ready, counted up to ``bound``."""

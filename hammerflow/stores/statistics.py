@@ -210,9 +210,8 @@ class Statistics:
     def _rows(self, window: Window) -> Sequence[Row]:
         begin, end, span = window
         rows = self._database.rows("statistics_rows", span=span, low=begin, high=end)
-        progress = self.progress()
         finer = {DAY: HOUR, HOUR: MINUTE}.get(span)
-        if finer is not None and progress is not None:
+        if finer is not None and (progress := self.progress()) is not None:
             rest = max(begin, _floor(progress.final_to, span))
             if rest < end:
                 rows = [*rows, *self._rows(Window(rest, end, finer))]

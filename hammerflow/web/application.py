@@ -25,6 +25,7 @@ from hammerflow.web.access import Principal
 from hammerflow.web.backend import Backend
 from hammerflow.web.openapi import describe
 from hammerflow.web.problems import RequestRefused, problem_of, problem_response
+from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
 from hammerflow.web.routing import ApiCall, Route, Text
 
@@ -60,7 +61,7 @@ def create_application(
         more: routes besides, as those of a log-in.
     """
     limiter = anyio.CapacityLimiter(_THREADS)
-    serve = partial(_serve, backend, authorize, limiter)
+    serve = partial(_serve, backend, authorize, limiter, Recent())
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route
@@ -104,8 +105,8 @@ def _endpoint(
 
 
 async def _serve(
-    backend: Backend, authorize: Authorize, limiter: anyio.CapacityLimiter, route: Route,
-    request: Request,
+    backend: Backend, authorize: Authorize, limiter: anyio.CapacityLimiter, recent: Recent,
+    route: Route, request: Request,
 ) -> Response:  # fmt: skip
     who = await authorize(request)
     if who is None:
@@ -119,7 +120,7 @@ async def _serve(
         )  # fmt: skip
     query = _query(request, route.query)
     body = None if route.body is None else await _body(request, route.body)
-    call = ApiCall(backend, who, request.path_params, query, body)
+    call = ApiCall(backend, who, request.path_params, query, body, recent)
     address = request.client.host if request.client is not None else ""
     handle = _audited if route.is_change else _handled
     found = await run_sync(handle, route, call, address, limiter=limiter)
@@ -187,16 +188,16 @@ def _converted(convert: Callable[[], Any]) -> Any:
 
 
 def _answer(request: Request, route: Route, found: Any) -> Response:
+    body, kind = msgspec.json.encode(found), _JSON
     if isinstance(found, Text):
-        return Response(found.text, int(route.status), _HEADERS, found.media_type)
-    body = msgspec.json.encode(found)
+        body, kind = found.text.encode("utf-8", "replace"), found.media_type
     if route.is_change:
-        return Response(body, int(route.status), _HEADERS, _JSON)
+        return Response(body, int(route.status), _HEADERS, kind)
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {**_HEADERS, "etag": tag, "cache-control": "private, no-cache"}
     if tag in _tags(request.headers.get("if-none-match", "")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(body, int(route.status), headers, _JSON)
+    return Response(body, int(route.status), headers, kind)
 
 
 def _tags(text: str) -> Sequence[str]:

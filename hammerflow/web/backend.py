@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hammerflow.codec.codec import Codec
     from hammerflow.notifiers import Notifier
     from hammerflow.results.async_calls import AsyncCalls
+    from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
 __all__ = ["Backend"]
@@ -28,6 +29,8 @@ class Backend(Protocol):
     def poll(self) -> float: ...
     @property
     def lease(self) -> float: ...
+    @property
+    def settings(self) -> Settings: ...
     @property
     def async_calls(self) -> AsyncCalls: ...
     @property

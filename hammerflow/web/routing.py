@@ -7,7 +7,7 @@ the answers, its role the check of rights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ import msgspec
 
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.backend import Backend
+from hammerflow.web.recent import Recent
 
 __all__ = ["ApiCall", "ListPage", "Nothing", "Route", "Text"]
 
@@ -58,6 +59,7 @@ class ApiCall(Generic[Q, B]):
         path: the parameters of the path.
         query: those of the query.
         body: what was sent; None for a route without.
+        recent: what several clients may share.
     """
 
     backend: Backend
@@ -65,6 +67,7 @@ class ApiCall(Generic[Q, B]):
     path: Mapping[str, str]
     query: Q
     body: B
+    recent: Recent = field(default_factory=Recent)
 
 
 @dataclass(frozen=True, slots=True)

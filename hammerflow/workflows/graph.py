@@ -35,7 +35,8 @@ class Graph(NamedTuple):
     edges: Sequence[tuple[str, str]]
 
 
-_FORMAT = choice("mermaid", "dot", "text", "json")
+_FORMAT = choice("mermaid", "dot", "text", "json", "boxes")
+_KEYS = 10  # nodes that a folded box names
 _MAX_NODES, _MAX_DEPTH = whole(1, 1_000_000), whole(0, 1_000_000)
 _Edges = list[tuple[int, int]]  # by index
 
@@ -49,6 +50,8 @@ class _Item(NamedTuple):
     state: str | None
     group: str | None
     is_folded: bool
+    keys: list[str]  # of the nodes
+    states: dict[str, int]
 
 
 class _Drawing(NamedTuple):
@@ -89,7 +92,8 @@ def draw(
     """The graph as text.
 
     Args:
-        format: ``mermaid``, ``dot``, ``text``, or ``json``, which is never folded.
+        format: ``mermaid``, ``dot``, ``text``, ``json``, which is never folded, or ``boxes``: what
+            is drawn, as JSON.
         max_nodes: with more, nodes of one task and group (or depth) are drawn as one, with counts.
         max_depth: deeper nodes are drawn as one per task; the roots have depth 0.
         ascii_only: for ``text``, draw the lines of the tree in ASCII.
@@ -106,6 +110,8 @@ def draw(
     if format == "json":
         return _json(graph)
     drawing = _fold(graph, edges, depths, max_nodes, max_depth)
+    if format == "boxes":
+        return _boxes(drawing)
     if format == "text":
         return _text(drawing, _ASCII_STROKES if ascii_only else _STROKES)
     return _mermaid(drawing) if format == "mermaid" else "\n".join(_dot_lines(drawing))
@@ -220,7 +226,9 @@ def _item(graph: Graph, indexes: list[int], depths: list[int]) -> _Item:
         if first.size > 1:
             title = f"{title} x {_spaced(first.size)}"
         depth = depths[indexes[0]]
-        return _Item(title, lines, depth, first.state, first.group, is_folded=first.size > 1)
+        own = {first.state: first.size} if first.state else {}
+        is_folded = first.size > 1
+        return _Item(title, lines, depth, first.state, first.group, is_folded, [first.key], own)
     nodes = [graph.nodes[index] for index in indexes]
     counts = Counter(node.state for node in nodes if node.state)
     states = ", ".join(f"{_spaced(count)} {state}" for state, count in sorted(counts.items()))
@@ -229,9 +237,11 @@ def _item(graph: Graph, indexes: list[int], depths: list[int]) -> _Item:
         f"{tasks.pop() if len(tasks) == 1 else 'others'} x {_spaced(sum(n.size for n in nodes))}",
         [states] if states else [],
         min(depths[index] for index in indexes),
-        counts.popitem()[0] if len(counts) == 1 and counts.total() == len(nodes) else None,
+        next(iter(counts)) if len(counts) == 1 and counts.total() == len(nodes) else None,
         groups.pop() if len(groups) == 1 else None,
         is_folded=True,
+        keys=[node.key for node in nodes],
+        states=dict(counts),
     )
 
 
@@ -316,6 +326,18 @@ def _quoted(*lines: str) -> str:
     """Lines as one string of DOT, whose labels read backslashes and HTML entities."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
     return '"' + "\\n".join(_line(line).translate(escapes) for line in lines) + '"'
+
+
+def _boxes(drawing: _Drawing) -> str:
+    """The items and their edges by index, for a program that draws them."""
+    boxes = [
+        {
+            "title": item.title, "lines": item.lines, "depth": item.depth, "state": item.state,
+            "group": item.group, "is_folded": item.is_folded, "states": item.states,
+            "jobs": item.keys[:_KEYS], "count": len(item.keys),
+        } for item in drawing.items
+    ]  # fmt: skip
+    return json.dumps({"name": drawing.name, "boxes": boxes, "edges": drawing.edges})
 
 
 def _text(drawing: _Drawing, strokes: tuple[str, str, str, str]) -> str:

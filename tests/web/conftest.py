@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from hammerflow import Hammerflow, Workflow
+from hammerflow.events.filter import EventFilter
+from hammerflow.jobs.limit import Limit
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
@@ -58,6 +61,33 @@ def busy(shop: Hammerflow) -> Hammerflow:
     tasks["shop.resize"].apply_async((8,), countdown=3600)
     tasks["shop.album"].delay(2)
     return shop
+
+
+@pytest.fixture
+def places(busy: Hammerflow, admin: httpx.Client) -> Callable[[str], str]:
+    """Makes a path of the table real: one thing of each noun exists. Takes the path's template."""
+    store = busy.store
+    when = busy.schedules.definition("nightly", "0 2 * * *", busy.tasks["shop.resize"].s(1), {})
+    store.schedules.create("nightly", when, by="test")
+    store.sinks.put("audit", "none", {}, EventFilter.of(kinds=["*"]), by="test")
+    batch = busy.batch([busy.tasks["shop.resize"].s(1)], name="night", rate_limit="9/s").enqueue()
+    store.limits.give("queue", "default", Limit(None, 99), by="test")
+    store.workers.register(7, host="h", pid=1, info={}, tasks=["shop.resize"], queues=[])
+    token, _ = store.access.create("ci", 1, sees_values=False, expires_in=None, by="test")
+    album = admin.get("/api/jobs?task=shop.album&state=completed").json()["items"][0]["id"]
+    flow = admin.get("/api/workflows?kind=workflow").json()["items"][0]["id"]
+    values = {
+        "job_id": album, "workflow_id": flow, "batch_id": str(batch.id), "queue": "default",
+        "task": "shop.resize", "schedule": "nightly", "sink": "audit", "rule": "queue_age",
+        "worker": "7", "token_id": str(uuid.UUID(bytes=token)),
+    }  # fmt: skip
+
+    def real(template: str) -> str:
+        target = "queue:default" if template.startswith("/api/limits") else "ops"
+        path = template.format_map({**values, "target": target, "archived_id": album})
+        return f"{path}?cron=@daily" if path == "/api/cron" else path
+
+    return real
 
 
 @pytest.fixture

@@ -24,17 +24,15 @@ def _jobs(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_view_of_a_busy_shop_can_be_read(busy: Hammerflow, admin: httpx.Client) -> None:
-    album = _jobs(admin, task="shop.album", state="completed")[0]["id"]
-    flow = admin.get("/api/workflows").json()["items"][0]["id"]
-    values = {"job_id": album, "workflow_id": flow, "queue": "default"}
+def test_every_view_of_a_busy_shop_can_be_read(
+    admin: httpx.Client, places: Callable[[str], str]
+) -> None:
     for route in ROUTES:
-        if not route.is_change:
-            answer = admin.get(route.path.format(**values))
+        if not route.is_change and "archived_id" not in route.path:
+            path = places(route.path)
+            answer = admin.get(path)
             assert answer.status_code == 200, (route.name, answer.text)
-            again = admin.get(
-                route.path.format(**values), headers={"if-none-match": answer.headers["etag"]}
-            )
+            again = admin.get(path, headers={"if-none-match": answer.headers["etag"]})
             assert again.status_code == 304 or again.json() != answer.json(), route.name
 
 

@@ -32,9 +32,11 @@ def test_each_route_answers_as_it_is_described(
     logging.getLogger("hammerflow.web").addFilter(_fail)
     count = 200 if pytestconfig.getoption("--whole") else _EXAMPLES
     schema = schemathesis.openapi.from_url(str(admin.base_url.join("/api/openapi.json")))
-    tried = 0
-    for found in schema.get_all_operations():
-        operation = found.ok()
+    tried, share = 0, ("sqlite", "postgres", "mysql").index(busy.store.dialect)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    if not pytestconfig.getoption("--whole"):  # each database has a third of the routes
+        operations = operations[share::3]
+    for operation in operations:
 
         @hypothesis.settings(
             max_examples=count, deadline=None, database=None, derandomize=True,
@@ -50,7 +52,7 @@ def test_each_route_answers_as_it_is_described(
             )
 
         one()
-    assert tried > len(ROUTES) * count / 3
+    assert tried > len(operations) * count / 3
 
 
 def _fail(record: logging.LogRecord) -> bool:

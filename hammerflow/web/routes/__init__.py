@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hammerflow.web.routes import access, jobs, queues, spawns, tasks, workers, workflows
+from hammerflow.web.routes import (
+    access,
+    alerts,
+    archive,
+    batches,
+    events,
+    job_actions,
+    jobs,
+    limits,
+    overview,
+    pauses,
+    queues,
+    schedules,
+    sinks,
+    spawns,
+    statistics,
+    tasks,
+    workers,
+    workflows,
+)
 from hammerflow.web.routing import Route
 
 __all__ = ["ROUTES"]
 
 ROUTES: Sequence[Route] = (
-    *jobs.ROUTES, *queues.ROUTES, *tasks.ROUTES, *workers.ROUTES, *workflows.ROUTES,
-    *spawns.ROUTES, *access.ROUTES,
+    *overview.ROUTES, *jobs.ROUTES, *job_actions.ROUTES, *statistics.ROUTES, *queues.ROUTES,
+    *tasks.ROUTES, *pauses.ROUTES, *limits.ROUTES, *workers.ROUTES, *workflows.ROUTES,
+    *batches.ROUTES, *spawns.ROUTES, *schedules.ROUTES, *events.ROUTES, *sinks.ROUTES,
+    *alerts.ROUTES, *archive.ROUTES, *access.ROUTES,
 )  # fmt: skip

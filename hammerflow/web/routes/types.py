@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from hammerflow.admin.job_filter import WHEN
-from hammerflow.options.checks import Unfit
+from hammerflow.errors import ConfigError
+from hammerflow.options.checks import Unfit, ValueCheck
+from hammerflow.web.backend import Backend, app_of
 from hammerflow.web.problems import RequestRefused
 
+if TYPE_CHECKING:
+    from hammerflow.app import Hammerflow
+
 __all__ = [
-    "Cursor", "Done", "Hours", "Limit", "Name", "NewName", "Reason", "State", "Text1000", "When",
-    "converted", "id_of", "instant_of",
+    "NO_JSON",
+    "Cursor",
+    "Done",
+    "Hours",
+    "JsonList",
+    "JsonObject",
+    "Limit",
+    "Name",
+    "NewName",
+    "Priority",
+    "Reason",
+    "State",
+    "Text1000",
+    "When",
+    "app_for",
+    "checked_value",
+    "converted",
+    "given",
+    "id_of",
+    "instant_of",
+    "known",
+    "no_json",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -41,6 +67,19 @@ When: TypeAlias = Annotated[
 ]
 
 
+Priority: TypeAlias = Annotated[int, Meta(ge=0, le=4)]
+#: Left as they were sent: the codec reads its own tags in them, and numbers keep all their digits.
+JsonList: TypeAlias = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "array"})]
+JsonObject: TypeAlias = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
+#: Nothing was sent; msgspec has no union of this type and null.
+NO_JSON = msgspec.Raw(b"")
+
+
+def no_json() -> msgspec.Raw:
+    """The default of a value that may be left out."""
+    return NO_JSON
+
+
 class Done(msgspec.Struct):
     """What an action has done.
 
@@ -56,6 +95,34 @@ def id_of(id_: bytes) -> uuid.UUID:
     return uuid.UUID(bytes=id_)
 
 
+def known(find: Callable[[], T]) -> T:
+    """What ``find`` gives; that it knows no such name is answered by 404."""
+    try:
+        return find()
+    except ConfigError as error:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, str(error)) from None
+
+
+def checked_value(check: ValueCheck, value: Any, name: str) -> Any:
+    """A value of a body as the engine takes it; None stays None."""
+    return None if value is None else check(value, name)
+
+
+def given(body: msgspec.Struct, *names: str) -> dict[str, Any]:
+    """The fields of a body that were given, of those that are named."""
+    values = {name: getattr(body, name) for name in names}
+    return {name: value for name, value in values.items() if value not in (None, NO_JSON)}
+
+
+def app_for(backend: Backend, deed: str) -> Hammerflow:
+    """The app of the server, which the deed needs."""
+    found = app_of(backend)
+    if found is None:
+        detail = f"this server knows a database and no app, and cannot {deed}: start it with -A"
+        raise RequestRefused(HTTPStatus.CONFLICT, detail)
+    return found
+
+
 def instant_of(text: str | None, name: str) -> datetime | None:
     """What a client gave as an instant or a duration before now."""
     if text is None:
@@ -69,4 +136,5 @@ def instant_of(text: str | None, name: str) -> datetime | None:
 
 def converted(found: Any, wanted: type[T]) -> T:
     """A value of the engine in the form that the description promises."""
+    found = found._asdict() if hasattr(found, "_asdict") else found
     return msgspec.convert(found, wanted, from_attributes=True, strict=False)

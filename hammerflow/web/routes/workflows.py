@@ -1,13 +1,14 @@
-"""Routes of workflows: list, show, cancel."""
+"""Routes of workflows: list, show, draw, cancel, retry, resume, skip."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from hammerflow.admin.ids import find_workflow
 from hammerflow.admin.workflows import first_members, stats_json, workflow_json
@@ -16,8 +17,8 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.web.access import Role
-from hammerflow.web.routes.types import Cursor, Done, Limit, Reason, converted
-from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+from hammerflow.web.routes.types import Cursor, Done, Limit, Name, Reason, converted
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, Text
 
 __all__ = ["ROUTES"]
 
@@ -115,9 +116,91 @@ def cancel_workflow(call: ApiCall[Nothing, CancelWorkflow]) -> Done:
     return Done(f"workflow {uuid.UUID(bytes=key)} is cancelled")
 
 
+class RetryWorkflow(msgspec.Struct, forbid_unknown_fields=True):
+    """What runs again: all that has failed, or one node.
+
+    Attributes:
+        downstream: everything that depends on it, completed or not.
+    """
+
+    node: Name | None = None
+    downstream: bool = False
+
+
+class NodeBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A node by its name."""
+
+    node: Name
+
+
+class WorkflowNow(msgspec.Struct):
+    """The status after an action; is_ending: running jobs were told to stop."""
+
+    id: uuid.UUID
+    status: str
+    is_ending: bool
+
+
+def retry_workflow(call: ApiCall[Nothing, RetryWorkflow]) -> WorkflowNow:
+    """Run a workflow's failed and cancelled jobs again, and those that were skipped by them."""
+    result, body = _result(call), call.body
+    result.retry(body.node, downstream=body.downstream, by=call.who.name)
+    return _now(result)
+
+
+def resume_workflow(call: ApiCall[Nothing, None]) -> WorkflowNow:
+    """Continue a paused workflow; the jobs that depend on the failed ones are skipped."""
+    result = _result(call)
+    result.resume(by=call.who.name)
+    return _now(result)
+
+
+def skip_workflow_node(call: ApiCall[Nothing, NodeBody]) -> WorkflowNow:
+    """Treat a failed node as completed: the jobs that depend on it run."""
+    result = _result(call)
+    result.skip(call.body.node, by=call.who.name)
+    return _now(result)
+
+
+class GraphQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How the graph is written, and from how many jobs on it is folded."""
+
+    format: Annotated[
+        Literal["boxes", "json", "text", "mermaid", "dot"],
+        Meta(description="boxes is folded for drawing; json has every job."),
+    ] = "boxes"
+    max_nodes: Annotated[
+        int, Meta(ge=1, le=100_000, description="Above it, jobs of one kind are drawn as one.")
+    ] = 500
+    max_depth: Annotated[int, Meta(ge=0, le=1000)] | None = None
+
+
+def show_workflow_graph(call: ApiCall[GraphQuery, None]) -> Text:
+    """Draw the graph of a workflow's jobs and their states."""
+    query = call.query
+    drawn = _result(call).graph(query.format, max_nodes=query.max_nodes, max_depth=query.max_depth)
+    is_json = query.format in ("json", "boxes")
+    return Text(drawn, "application/json") if is_json else Text(drawn)
+
+
+def _result(call: ApiCall[Any, Any]) -> WorkflowResult:
+    key = find_workflow(call.backend.store, call.path["workflow_id"])
+    return WorkflowResult(key, call.backend)
+
+
+def _now(result: WorkflowResult) -> WorkflowNow:
+    state = result.row().state
+    return WorkflowNow(result.id, str(state.status), state.is_halted and not state.status.is_final)
+
+
 _ONE = "/api/workflows/{workflow_id}"
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/workflows", list_workflows, ListPage[WorkflowRowOut], query=WorkflowsQuery),
     Route("GET", _ONE, show_workflow, WorkflowShown),
+    Route("GET", f"{_ONE}/graph", show_workflow_graph, dict[str, Any], query=GraphQuery,
+          text="text/plain"),
     Route("POST", f"{_ONE}/cancel", cancel_workflow, Done, Role.OPERATE, body=CancelWorkflow),
-)
+    Route("POST", f"{_ONE}/retry", retry_workflow, WorkflowNow, Role.OPERATE, body=RetryWorkflow),
+    Route("POST", f"{_ONE}/resume", resume_workflow, WorkflowNow, Role.OPERATE),
+    Route("POST", f"{_ONE}/skip", skip_workflow_node, WorkflowNow, Role.OPERATE, body=NodeBody),
+)  # fmt: skip

@@ -79,3 +79,18 @@ SELECT a.created_at,
   (SELECT d.started_at FROM {done} d WHERE d.job_id = a.id),
   (SELECT d.finished_at FROM {done} d WHERE d.job_id = a.id)
 FROM (SELECT id, created_at {enqueued_between} LIMIT :n::bigint) a
+
+-- Of each state no more than the bound is counted, along a key.
+-- name: state_counts
+SELECT 'ready' AS state, count(*) AS jobs
+FROM (SELECT 1 FROM {ready} {by_primary} LIMIT :n::bigint) a
+UNION ALL SELECT 'running', count(*)
+FROM (SELECT 1 FROM {leases} {by_primary} LIMIT :n::bigint) b
+UNION ALL SELECT 'scheduled', count(*)
+FROM (SELECT 1 FROM {scheduled} {by_primary} LIMIT :n::bigint) c
+UNION ALL SELECT 'waiting', count(*)
+FROM (SELECT 1 FROM {waiting} {by_primary} LIMIT :n::bigint) d
+UNION ALL SELECT 'parked', count(*)
+FROM (SELECT 1 FROM {parked} {by_primary} LIMIT :n::bigint) e
+UNION ALL SELECT 'paused', count(*) FROM {pauses} WHERE kind <> 0 AND paused_at IS NOT NULL
+UNION ALL SELECT 'app_paused', count(*) FROM {pauses} WHERE kind = 0 AND paused_at IS NOT NULL

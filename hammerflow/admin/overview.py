@@ -1,0 +1,129 @@
+"""Overview: what is wrong now first, and how much there is to do, in six queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hammerflow.admin.alerts import alert_json
+from hammerflow.admin.failures import FailureGroup, failure_groups
+from hammerflow.admin.series import Series, series_of
+from hammerflow.admin.workers import Worker, children_of
+from hammerflow.alerts.states import Alert
+from hammerflow.stores.queue_stats import BOUND, StateCounts
+from hammerflow.stores.statistics import Window
+from hammerflow.stores.store import Store
+from hammerflow.text import counted
+
+__all__ = ["Overview", "Problem", "WorkerCounts", "overview_of"]
+
+_FAILED, _GROUPS = 1_000, 10  # errors that are looked at, and groups that are shown
+_HOUR = 3600.0
+_SPIKE = 0.2  # share of the ended jobs of an hour that have failed, from which it is a problem
+_LEAST = 20  # ended jobs below which a share says nothing
+
+
+class Problem(NamedTuple):
+    """Something that is wrong.
+
+    Attributes:
+        severity: critical or warning.
+        code: names its kind.
+        subject: the queue, task ... that it is about; empty for all.
+    """
+
+    severity: str
+    code: str
+    subject: str
+    says: str
+    advice: str
+
+
+class WorkerCounts(NamedTuple):
+    """Workers by their last heartbeats, and the children of those that live."""
+
+    alive: int
+    silent: int
+    draining: int
+    children: int
+    busy: int
+
+
+class Overview(NamedTuple):
+    """The first page of a dashboard; the worst problems come first."""
+
+    at: datetime
+    problems: Sequence[Problem]
+    counts: StateCounts
+    workers: WorkerCounts
+    series: Series
+    failures: Sequence[FailureGroup]
+    alerts: Sequence[Mapping[str, Any]]
+
+
+def overview_of(store: Store, *, lease: float) -> Overview:
+    """Read it.
+
+    Args:
+        lease: seconds without a heartbeat after which a worker counts as silent.
+    """
+    now = datetime.now(UTC)
+    counts = store.queue_stats.states()
+    workers = _workers(store.workers.list(), lease)
+    window = Window.last(_HOUR, now.timestamp())
+    series = series_of(window, store.statistics.read(window))
+    letters = store.dead_letters.newest_failed(_FAILED)
+    begin = now - timedelta(seconds=_HOUR)
+    recent = [each for each in letters if each.at is not None and each.at >= begin]
+    firing = [alert for alert in store.alerts.list() if alert.state == "firing"]
+    settings = store.alerts.settings(now.timestamp())
+    alerts = [alert_json(settings, alert) for alert in firing]
+    found = [*_alerting(firing), *_problems(counts, workers, series)]
+    found.sort(key=lambda one: one.severity != "critical")
+    groups = failure_groups(recent, now=now)[:_GROUPS]
+    return Overview(now, found, counts, workers, series, groups, alerts)
+
+
+def _workers(workers: Sequence[Worker], lease: float) -> WorkerCounts:
+    alive = [one for one in workers if abs(one["silent_for"]) <= lease]
+    children = [child for one in alive for child in children_of(one)]
+    return WorkerCounts(
+        len(alive), len(workers) - len(alive),
+        sum(bool(one["state"].get("draining")) for one in alive),
+        len(children), sum(bool(child.get("jobs")) for child in children),
+    )  # fmt: skip
+
+
+def _alerting(firing: Sequence[Alert]) -> Iterator[Problem]:
+    for alert in firing:
+        yield Problem(alert.severity, f"alert.{alert.rule}", alert.subject, alert.text, "")
+
+
+def _problems(counts: StateCounts, workers: WorkerCounts, series: Series) -> Iterator[Problem]:
+    """What is wrong without any rule."""
+    ready = counts.jobs["ready"]
+    if counts.is_app_paused:
+        yield Problem("critical", "app_paused", "", "the app is paused: no job starts", "resume it")
+    if not workers.alive:
+        severity, much = ("critical", _shown(ready)) if ready else ("warning", "no")
+        says = f"no worker is alive, and {much} jobs are ready"
+        yield Problem(severity, "no_worker", "", says, "start one: hammerflow -A ... worker")
+    if workers.silent:
+        says = f"{counted(workers.silent, 'worker')} without a heartbeat"
+        yield Problem("warning", "worker_silent", "", says, "another worker takes its jobs over")
+    if counts.paused:
+        says = f"{counted(counts.paused, 'queue or task is', 'queues or tasks are')} paused"
+        yield Problem("warning", "paused", "", says, "see the pauses")
+    if parked := counts.jobs["parked"]:
+        says = f"{_shown(parked)} jobs are parked"
+        yield Problem("warning", "parked", "", says, "see the failures")
+    failed = sum(point["failed"] for point in series.points)
+    ended = failed + sum(point["completed"] for point in series.points)
+    if ended >= _LEAST and failed >= _SPIKE * ended:
+        says = f"{failed:,} of {ended:,} jobs of the last hour have failed"
+        yield Problem("warning", "failures", "", says, "see the failures")
+
+
+def _shown(number: int) -> str:
+    return f"{number:,}" if number < BOUND else f"{BOUND:,} or more"

@@ -1,0 +1,152 @@
+"""Routes of one job: why it does not run, its stack, dependencies, and other arguments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from hammerflow.admin.asking import ask_worker
+from hammerflow.admin.calls import read_arguments
+from hammerflow.admin.dependencies import dependencies_of
+from hammerflow.admin.edits import edit_arguments
+from hammerflow.admin.ids import find_job, get_job
+from hammerflow.admin.jobs import explanation_json
+from hammerflow.errors import HammerflowError
+from hammerflow.jobs.job import JobState
+from hammerflow.stores.explain import explain
+from hammerflow.web.access import Role
+from hammerflow.web.problems import RequestRefused
+from hammerflow.web.routes.jobs import Obstacle
+from hammerflow.web.routes.types import (
+    JsonList,
+    JsonObject,
+    Limit,
+    app_for,
+    converted,
+    given,
+    no_json,
+)
+from hammerflow.web.routing import ApiCall, Nothing, Route
+
+__all__ = ["ROUTES"]
+
+
+def explain_job(call: ApiCall[Nothing, None]) -> Obstacle:
+    """Say why a job does not run.
+
+    It is the first condition that is not met; or where the job runs, or how it has ended.
+    """
+    backend = call.backend
+    job = get_job(backend.store, call.path["job_id"])
+    return converted(explanation_json(explain(backend.store, job, lease=backend.lease)), Obstacle)
+
+
+class StackBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How many seconds the worker may take."""
+
+    timeout: Annotated[float, Meta(gt=0, le=30)] = 10.0
+
+
+class StackShown(msgspec.Struct):
+    """Where a running body is: a sentence, and the stack."""
+
+    says: str
+    stack: str
+
+
+def show_stack(call: ApiCall[Nothing, StackBody]) -> StackShown:
+    """Show the Python stack of a running body; it goes on undisturbed."""
+    backend = call.backend
+    job = get_job(backend.store, call.path["job_id"])
+    if job.state is not JobState.RUNNING or job.worker_id is None:
+        raise HammerflowError(f"job {job.id} is {job.state}: only a running job has a stack")
+    found = ask_worker(
+        backend, job.worker_id, "stack", call.body.timeout, by=call.who.name, job_id=job.id.bytes
+    )
+    return StackShown(found["says"], found.get("stack") or "")
+
+
+class DependenciesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How many are named on each side; all are counted."""
+
+    limit: Limit = 50
+
+
+class Neighbour(msgspec.Struct):
+    """A job or workflow; name is its task."""
+
+    id: uuid.UUID
+    name: str
+    state: str
+
+
+class NeighbourSide(msgspec.Struct):
+    """The jobs that a job waits for, or those that wait for it: all are counted, some named."""
+
+    count: int
+    states: dict[str, int]
+    jobs: list[Neighbour]
+
+
+class DependenciesShown(msgspec.Struct):
+    """A job's place in its workflow; pending of total dependencies have not ended."""
+
+    workflow_id: uuid.UUID | None
+    node: str | None
+    pending: int | None
+    total: int | None
+    depends_on: NeighbourSide
+    dependents: NeighbourSide
+
+
+def show_dependencies(call: ApiCall[DependenciesQuery, None]) -> DependenciesShown:
+    """Show what a job waits for, and what waits for it."""
+    store = call.backend.store
+    found = dependencies_of(store, find_job(store, call.path["job_id"]), call.query.limit)
+    return converted(found.as_json(), DependenciesShown)
+
+
+class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
+    """Other arguments; what is left out stays."""
+
+    args: JsonList = msgspec.field(default_factory=no_json)
+    kwargs: JsonObject = msgspec.field(default_factory=no_json)
+
+
+class JobEdited(msgspec.Struct):
+    """The job that was changed."""
+
+    id: uuid.UUID
+
+
+def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
+    """Change the arguments of a job that has not started or did not complete.
+
+    They are checked as those of a new call are; POST .../retry then runs it again.
+    """
+    body, app = call.body, app_for(call.backend, "check arguments")
+    sent = given(body, "args", "kwargs")
+    if not sent:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "give args, kwargs or both")
+    args, kwargs = (
+        read_arguments(app.codec, bytes(sent[name]).decode(), kind, name) if name in sent else None
+        for kind, name in ((list, "args"), (dict, "kwargs"))
+    )
+    job = get_job(app.store, call.path["job_id"])
+    edit_arguments(app, job, args, kwargs, by=call.who.name)
+    return JobEdited(job.id)
+
+
+_ONE = "/api/jobs/{job_id}"
+ROUTES: Sequence[Route] = (
+    Route("GET", f"{_ONE}/explain", explain_job, Obstacle),
+    Route("POST", f"{_ONE}/stack", show_stack, StackShown, Role.OPERATE, body=StackBody),
+    Route("GET", f"{_ONE}/dependencies", show_dependencies, DependenciesShown,
+          query=DependenciesQuery),
+    Route("PATCH", _ONE, edit_job, JobEdited, Role.OPERATE, body=JobEdit),
+)  # fmt: skip

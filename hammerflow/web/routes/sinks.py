@@ -1,0 +1,240 @@
+"""Routes of sinks: list, show, add, change, pause, resume, rewind, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from hammerflow.admin.sinks import named_sink_json, parked_json, sink_json
+from hammerflow.admin.sinks import resume_sink as resume_sink_by_name
+from hammerflow.errors import ConfigError
+from hammerflow.events.filter import EventFilter
+from hammerflow.sinks.registry import check_config, code_of, open_sink
+from hammerflow.web.access import Role
+from hammerflow.web.problems import RequestRefused
+from hammerflow.web.routes.events import Position
+from hammerflow.web.routes.types import Done, Name, Reason, converted, known
+from hammerflow.web.routing import ApiCall, Nothing, Route
+
+__all__ = ["ROUTES", "FilterBody", "filter_of_body"]
+
+
+class SinkRowShown(msgspec.Struct, kw_only=True):
+    """A sink: how far it has come, and what is wrong.
+
+    Attributes:
+        config: its options without secrets.
+        behind: events that it has not got.
+        parked: events that it has refused.
+        gap: positions of the first and last event that it never got.
+        is_held: whether a relay delivers to it now.
+    """
+
+    name: str
+    kind: str
+    config: dict[str, Any]
+    filters: dict[str, Any]
+    app: str
+    state: str
+    position: int
+    behind: int
+    sent: int
+    sent_at: datetime | None
+    created_at: datetime | None
+    complete_from: datetime | None
+    changed_by: str | None
+    reason: str | None
+    failures: int
+    error: str | None
+    error_at: datetime | None
+    parked: int
+    gap: list[int] | None
+    is_held: bool
+
+
+class SinkList(msgspec.Struct):
+    """All sinks by name; head is the position of the last event."""
+
+    items: list[SinkRowShown]
+    head: int
+
+
+class RefusedEvent(msgspec.Struct):
+    """An event that a sink has refused."""
+
+    position: int
+    at: datetime | None
+    kind: str
+    subject: str
+    error: str
+    body: str
+
+
+class SinkShown(SinkRowShown, kw_only=True):
+    """A sink and the events that it has refused."""
+
+    refused: list[RefusedEvent]
+
+
+class RefusedQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How many refused events."""
+
+    parked: Annotated[int, Meta(ge=0, le=1000)] = 10
+
+
+def list_sinks(call: ApiCall[Nothing, None]) -> SinkList:
+    """List the sinks."""
+    store = call.backend.store
+    head, parked = store.events.head(), store.sinks.parked_counts()
+    rows = [sink_json(row, head, parked.get(row.name, 0)) for row in store.sinks.list()]
+    return SinkList([converted(row, SinkRowShown) for row in rows], head)
+
+
+def show_sink(call: ApiCall[RefusedQuery, None]) -> SinkShown:
+    """Show a sink and the events that it has refused."""
+    return _shown(call, _name(call), call.query.parked)
+
+
+def _name(call: ApiCall[Any, Any]) -> str:
+    return known(lambda: call.backend.store.sinks.get(call.path["sink"])).name
+
+
+def _shown(call: ApiCall[Any, Any], name: str, parked: int = 10) -> SinkShown:
+    store = call.backend.store
+    found = store.sinks.parked(name, parked) if parked else []
+    refused = [parked_json(event) for event in found]
+    if not call.who.sees_values:
+        refused = [{**one, "body": ""} for one in refused]
+    return converted({**named_sink_json(store, name), "refused": refused}, SinkShown)
+
+
+class FilterBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which events; names may hold ``*``."""
+
+    kinds: list[Name] | None = None
+    queues: list[Name] = []
+    tasks: list[Name] = []
+    min_priority: Annotated[int, Meta(ge=0, le=4)] | None = None
+    min_duration: Annotated[float, Meta(ge=0, le=10**9)] | None = None
+    headers: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+
+
+def filter_of_body(body: FilterBody) -> EventFilter:
+    """The filter that a body describes."""
+    return EventFilter.of(**msgspec.structs.asdict(body))
+
+
+class SinkBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A sink.
+
+    Attributes:
+        kind: none, log, file, http, redis, nats, kafka, kinesis or pubsub.
+        config: its options; a value may name a variable of the relay, such as ${TOKEN}.
+        position: where a new one begins; by default behind the last event.
+    """
+
+    kind: Name
+    config: dict[str, Any] = {}
+    filters: FilterBody = msgspec.field(default_factory=FilterBody)
+    position: Position | None = None
+
+
+def put_sink(call: ApiCall[Nothing, SinkBody]) -> SinkShown:
+    """Add a sink, or change its options."""
+    body, store, name = call.body, call.backend.store, call.path["sink"]
+    if body.kind == "webhook" or code_of(body.kind, body.config):
+        raise ConfigError(
+            "a sink of code of your own is declared in the app, and a webhook with "
+            "/api/webhooks: the relay imports nothing that only the database names"
+        )
+    config = check_config(body.kind, body.config)
+    if "${" not in str(config):
+        open_sink(name, body.kind, config)  # it checks what the kind needs
+    store.sinks.put(
+        name, body.kind, config, filter_of_body(body.filters), by=call.who.name,
+        position=body.position,
+    )  # fmt: skip
+    return _shown(call, name)
+
+
+class SinkPause(msgspec.Struct, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Reason = ""
+
+
+def pause_sink(call: ApiCall[Nothing, SinkPause]) -> SinkShown:
+    """Deliver nothing to a sink until it is resumed; the log keeps its events for a time."""
+    name = _name(call)
+    call.backend.store.sinks.pause(name, by=call.who.name, reason=call.body.reason)
+    return _shown(call, name)
+
+
+def resume_sink(call: ApiCall[Nothing, None]) -> SinkShown:
+    """Go on where a sink was paused, or where it has stopped."""
+    name = _name(call)
+    resume_sink_by_name(call.backend.store, name, by=call.who.name)
+    return _shown(call, name)
+
+
+class RewindBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Where to go on: behind a position, or with the events from a time on.
+
+    Attributes:
+        dry_run: only count.
+    """
+
+    position: Position | None = None
+    at: datetime | None = None
+    dry_run: bool = False
+
+
+class Rewound(msgspec.Struct):
+    """How many events are delivered again, or left out."""
+
+    position: int
+    again: int
+    left_out: int
+
+
+def rewind_sink(call: ApiCall[Nothing, RewindBody]) -> Rewound:
+    """Set the position of a sink: back, to deliver events again, or ahead, to leave some out."""
+    store, body, name = call.backend.store, call.body, _name(call)
+    if (body.position is None) == (body.at is None):
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "say where: position or at")
+    position = body.position
+    if position is None:
+        assert body.at is not None
+        position = store.events.position_at(body.at.timestamp())
+    if position > (head := store.events.head()):
+        raise ConfigError(f"the log ends at the position {head}")
+    before = store.sinks.get(name).position
+    if not body.dry_run:
+        store.sinks.rewind(name, position, by=call.who.name)
+    return Rewound(position, max(0, before - position), max(0, position - before))
+
+
+def remove_sink(call: ApiCall[Nothing, None]) -> Done:
+    """Remove a sink; the events that it has not got, it never gets."""
+    name = _name(call)
+    behind = named_sink_json(call.backend.store, name)["behind"]
+    call.backend.store.sinks.remove(name)
+    return Done(f"sink {name} is removed; it was {behind} events behind")
+
+
+_ONE = "/api/sinks/{sink}"
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/sinks", list_sinks, SinkList),
+    Route("GET", _ONE, show_sink, SinkShown, query=RefusedQuery),
+    Route("PUT", _ONE, put_sink, SinkShown, Role.ADMIN, body=SinkBody),
+    Route("DELETE", _ONE, remove_sink, Done, Role.ADMIN),
+    Route("POST", f"{_ONE}/pause", pause_sink, SinkShown, Role.OPERATE, body=SinkPause),
+    Route("POST", f"{_ONE}/resume", resume_sink, SinkShown, Role.OPERATE),
+    Route("POST", f"{_ONE}/rewind", rewind_sink, Rewound, Role.ADMIN, body=RewindBody),
+)

@@ -1,0 +1,164 @@
+"""Routes of statistics: figures over time, totals, and failures in groups."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from hammerflow.admin.failures import FailureGroup, failure_groups
+from hammerflow.admin.series import series_of
+from hammerflow.admin.statistics import summaries, summary_json
+from hammerflow.stores.statistics import Window
+from hammerflow.web.routes.types import Hours, Name, When, converted, instant_of
+from hammerflow.web.routing import ApiCall, Route
+
+__all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown"]
+
+_NEWEST = 10_000  # errors, and parked jobs, that are grouped
+
+
+class SeriesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Of which time, and of which task or queue."""
+
+    hours: Hours = 1.0
+    task: Name | None = None
+    queue: Name | None = None
+
+
+class StatsFields(msgspec.Struct, kw_only=True):
+    """How many jobs were enqueued and ended, and how long they waited and ran.
+
+    Times are in seconds; percentiles are right to within 9 %.
+    """
+
+    enqueued: int
+    completed: int
+    failed: int
+    cancelled: int
+    skipped: int
+    wait_p50: float | None
+    wait_p95: float | None
+    wait_p99: float | None
+    run_p50: float | None
+    run_p95: float | None
+    run_p99: float | None
+    wait_mean: float | None
+    run_mean: float | None
+
+
+class StatsPoint(StatsFields, kw_only=True):
+    """The figures from at on."""
+
+    at: datetime
+
+
+class StatsSeries(msgspec.Struct):
+    """Points in the order of time; span: seconds of each."""
+
+    span: int
+    points: list[StatsPoint]
+
+
+class QueueStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Of which time, and of which task."""
+
+    hours: Hours = 24.0
+    task: Name | None = None
+
+
+class QueueStatsRow(StatsFields, kw_only=True):
+    """The figures of a queue."""
+
+    queue: str
+
+
+class QueueStatsList(msgspec.Struct):
+    """The statistics of each queue."""
+
+    items: list[QueueStatsRow]
+
+
+def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
+    """Show figures over time: by minute up to a day, by hour up to 24 days, then by day."""
+    store, query = call.backend.store, call.query
+    window = Window.last(query.hours * 3600, store.clock())
+    found = store.statistics.read(window, task=query.task, queue=query.queue)
+    series = series_of(window, found)
+    return StatsSeries(series.span, [converted(point, StatsPoint) for point in series.points])
+
+
+def list_queue_stats(call: ApiCall[QueueStatsQuery, None]) -> QueueStatsList:
+    """Show how many jobs of each queue were enqueued and ended, and their times."""
+    query = call.query
+    found = summaries(call.backend.store, query.hours, lambda counts: counts.queue, task=query.task)
+    return QueueStatsList([converted(summary_json("queue", one), QueueStatsRow) for one in found])
+
+
+class FailuresQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which failures."""
+
+    task: Name | None = None
+    error: Annotated[Name, Meta(description="A type, or its last part.")] | None = None
+    since: When | None = None
+
+
+class FailureGroupShown(msgspec.Struct):
+    """Failed or parked jobs of a task with the same type of error and alike messages.
+
+    Attributes:
+        key: give it as group to an operation, to run all of them again.
+        pattern: the message, with * for what differs.
+        message: of the newest.
+        hours: how many in each of the last 24 hours, the oldest first.
+        samples: the newest jobs.
+    """
+
+    key: str
+    task: str
+    error: str
+    pattern: str
+    message: str
+    jobs: int
+    first_at: datetime | None
+    last_at: datetime | None
+    hours: list[int]
+    samples: list[uuid.UUID]
+
+
+class FailureList(msgspec.Struct):
+    """Groups, the largest first; is_cut: only the newest 10 000 errors were looked at."""
+
+    items: list[FailureGroupShown]
+    is_cut: bool
+
+
+def list_failures(call: ApiCall[FailuresQuery, None]) -> FailureList:
+    """List failed and parked jobs in groups: by task, type of error and message."""
+    query, since = call.query, instant_of(call.query.since, "since")
+    letters = call.backend.store.dead_letters.newest(_NEWEST)
+    kept = [
+        each for each in letters
+        if query.task in (None, each.task)
+        and query.error in (None, each.error, each.error.rpartition(".")[2])
+        and (since is None or (each.at is not None and each.at >= since))
+    ]  # fmt: skip
+    return FailureList([*map(group_shown, failure_groups(kept))], len(letters) >= _NEWEST)
+
+
+def group_shown(group: FailureGroup) -> FailureGroupShown:
+    """A group for clients."""
+    ids = [uuid.UUID(bytes=id_) for id_ in group.samples]
+    fields = {name: getattr(group, name) for name in FailureGroupShown.__struct_fields__}
+    return FailureGroupShown(**{**fields, "samples": ids})
+
+
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/statistics", show_series, StatsSeries, query=SeriesQuery),
+    Route("GET", "/api/queue-stats", list_queue_stats, QueueStatsList, query=QueueStatsQuery),
+    Route("GET", "/api/failures", list_failures, FailureList, query=FailuresQuery),
+)
