@@ -1,4 +1,4 @@
-"""Failures: dead letters in groups that have one cause, as far as their errors tell."""
+"""Failures: dead letters in groups whose errors look alike, so that they may have one cause."""
 
 from __future__ import annotations
 

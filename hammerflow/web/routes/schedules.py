@@ -58,7 +58,7 @@ _Time = Annotated[
 ]
 _Cron = Annotated[str, Meta(min_length=1, max_length=200, description="A cron expression.")]
 _Zone = Annotated[str, Meta(min_length=1, max_length=100, description="Such as Europe/Berlin.")]
-#: Names that a body's field has otherwise, or that are no options of a schedule.
+#: Fields of a body that are options of a schedule.
 _OPTIONS = ("tz", "misfire", "catch_up", "overlap", "jitter", "start", "end", "after")
 
 
