@@ -96,7 +96,13 @@ def take_lanes_in_steps(
     """
     of_one_task = {lane: (first, count) for lane, first, count in lanes if first}
     claimed: list[tuple[int, Claimed]] = []
-    if len(of_one_task) > (_FEW_LANES if tx.has("leases_take_through") else 1):
+    if len(of_one_task) > 1 and tx.has("lanes_between"):
+        claimed, rest = _take_ranges(tx, wanted, of_one_task, n)
+        if len(rest) > _FEW_LANES and len(claimed) < n:
+            claimed += _take_heads(tx, wanted, rest, n - len(claimed))
+            rest = {}
+        lanes = [lane for lane in lanes if not lane[1] or lane[0] in rest]
+    elif len(of_one_task) > 1:
         claimed = _take_heads(tx, wanted, of_one_task, n)
         lanes = [lane for lane in lanes if not lane[1]]
     place = {"queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"]}
@@ -112,6 +118,50 @@ def take_lanes_in_steps(
                 break  # the first lane: once a lane is taken, pauses wait for this transaction
         claimed += [(lane, job) for job in jobs]
     return claimed
+
+
+def _take_ranges(
+    tx: Tx, wanted: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int
+) -> tuple[list[tuple[int, Claimed]], dict[int, tuple[bytes, int]]]:
+    """Claim whole lanes that follow each other in the key of ``ready``: a range, as a claim without
+    limits reads. Jobs of several keys are otherwise found one by one, each in another page.
+
+    Returns:
+        (lane, job) of each, and the lanes that are left to claim from: a range ends at the first
+        lane that holds more jobs than may start, or that is not among these.
+    """
+    order = [*lanes]
+    claimed: list[tuple[int, Claimed]] = []
+    at = 0
+    while at < len(order) and len(claimed) < n:
+        end = at + 1
+        while end < len(order) and order[end] > order[end - 1]:
+            end += 1
+        span = {"first_lane": order[at], "queue_id": wanted["queue_id"]}
+        tasks, left = wanted["task_ids"], n - len(claimed)
+        rows = tx.rows("lanes_between", last_lane=order[end - 1], task_ids=tasks, n=left, **span)
+        given: Counter[int] = Counter()
+        for lane, _ in rows:
+            if lane not in lanes or given[lane] == lanes[lane][1]:
+                break
+            given[lane] += 1
+        count = given.total()
+        if count:
+            span |= {"last_lane": rows[count - 1][0], "last": rows[count - 1][1]}
+            jobs, _ = read_claimed(tx, tx.rows("claim_lanes_through", task_ids=tasks, **span))
+            if not jobs:
+                return claimed, {}  # the queue is paused
+            worker_id = wanted["worker_id"]
+            tx.run("leases_take_lanes_through", worker_id=worker_id, task_ids=tasks, **span)
+            tx.run("ready_delete_lanes_through", task_ids=tasks, **span)
+            claimed += zip([lane for lane, _ in rows], jobs, strict=False)
+        if count < len(rows):
+            at = next((k for k in range(at, end) if order[k] > rows[count][0]), end)
+            if count < left // 2:  # the lanes are deep: each range would be short
+                return claimed, {lane: lanes[lane] for lane in order[at:]}
+        else:
+            at = end
+    return claimed, {}
 
 
 def _take_heads(

@@ -166,10 +166,16 @@ class Lanes:
         Those of all priorities, where they are few; else those of the best one.
         """
         window = round_.window
-        rows = self._read(wanted, after, end, 1 if round_.is_wide else window)
-        if not rows:
+        rows: list[tuple[Any, ...]] = []
+        if round_.is_wide:
+            place = {"queue_id": wanted["queue_id"], "after": after, "until": end}
+            lane = self._database.first("first_lane", **place)
+        else:
+            rows = self._read(wanted, after, end, window)
+            lane = rows[0] if rows else None
+        if lane is None:
             return [], end
-        order = order_of_lane(rows[0][0])
+        order = order_of_lane(lane[0])
         start, stop = span_of(order)
         if len(rows) < window and not round_.is_wide:
             turns = [(order_of_lane(row[0]), row) for row in rows]
@@ -227,6 +233,7 @@ class Lanes:
             round_.is_fair = True
             return self._claim_in_turns(round_, wanted, lanes, limit, shared)
         claimed: list[Claimed] = []
+        used: set[int] = set()
         at, width = 0, round_.width
         while at < len(lanes) and len(claimed) < limit:
             left = limit - len(claimed)
@@ -236,15 +243,17 @@ class Lanes:
             found = self._claim_lanes(wanted, chosen, left, shared)
             claimed += [job for _, job in found]
             numbers = {lane for lane, _ in found}
+            used |= numbers
             for lane in [lane for lane in chosen if lane.number in numbers] or chosen:
                 round_.cursors[lane.order] = lane.number
             at += len(chosen)
             width *= 4
         is_enough = len(claimed) == limit
-        is_first_try = width == 4 * round_.width
         if lanes:
-            round_.width = max(2, round_.width * 3 // 4) if is_first_try else min(at, _WINDOW)
-        round_.window = max(_NARROW, min(2 * at, _WINDOW)) if is_enough else _WINDOW
+            is_tight = len(used) == at and width == 4 * round_.width  # fewer may do next time
+            wanted_lanes = at * 3 // 4 if is_tight else len(used) * 5 // 4 or at
+            round_.width = max(2, min(wanted_lanes, _WINDOW))
+        round_.window = max(_NARROW, min(at * 5 // 4, _WINDOW)) if is_enough else _WINDOW
         return claimed
 
     def _claim_in_turns(

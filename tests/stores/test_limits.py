@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -264,6 +266,34 @@ def test_lanes_without_jobs_and_keys_without_number(desk: Desk) -> None:
     new = put(desk, 1, "new")
     found = [job.id for _ in range(8) for job in desk.claim(1000)]
     assert found == new
+
+
+def test_keys_of_any_depth_are_claimed_up_to_their_places_in_order(desk: Desk) -> None:
+    """Ranges of whole lanes, lanes that hold more than may start, and lanes that are full."""
+    desk.store.limits.declare({"t": limit(max_running=3)})
+    chance = random.Random(13)
+    depths = {str(n): chance.choice((1, 2, 3, 3, 9)) for n in range(60)}
+    jobs = [keyed(desk, key) for key, depth in depths.items() for _ in range(depth)]
+    desk.put(*jobs, *(desk.job("u") for _ in range(5)))
+    key_of = {job.id: job.limit_key or "" for job in jobs}
+    order: dict[str, list[bytes]] = {key: [] for key in depths}
+    held: list[Claimed] = []
+    while desk.count("ready") > 5 or held:
+        found = [job for _ in range(4) for job in desk.claim(chance.choice((7, 40, 500)))]
+        for job in found:
+            order[key_of[job.id]].append(job.id)
+        held += found
+        running = Counter(key_of[job.id] for job in held)
+        assert all(count <= 3 for count in running.values())
+        chance.shuffle(held)
+        desk.end(*held[: len(held) // 2 + 1])
+        held = held[len(held) // 2 + 1 :]
+    assert {key: [job.id for job in jobs if job.limit_key == key] for key in depths} == {
+        key: sorted(ids) for key, ids in order.items()
+    }
+    assert all(ids == sorted(ids) for ids in order.values())
+    assert desk.count("ready") == 5
+    desk.check()
 
 
 def race(desk: Desk, claims: Callable[[int], list[Claimed]], workers: int) -> list[Claimed]:

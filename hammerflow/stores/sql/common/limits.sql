@@ -109,6 +109,15 @@ FROM found f
 WHERE f.lane IS NOT NULL
 ORDER BY f.lane
 
+-- name: first_lane
+SELECT r.priority_order
+FROM {ready} r {by_primary}
+WHERE r.queue_id = :queue_id::bigint
+  AND r.priority_order > :after::bigint
+  AND r.priority_order < :until::bigint
+ORDER BY r.priority_order
+LIMIT 1
+
 -- Of several lanes each: the first :depth jobs, walked from the one that was its first; another claim may have
 -- taken that.
 -- name: lane_heads

@@ -70,6 +70,42 @@ DELETE FROM {ready}
 WHERE queue_id = :queue_id::bigint
   AND (priority_order, job_id) IN (SELECT lane, id FROM {jobs} WHERE id IN (:ids*uuid))
 
+-- The rows of lanes that follow each other in the key, in its order.
+-- macro: in_lanes
+queue_id = :queue_id::bigint
+  AND priority_order >= :first_lane::bigint
+-- macro: through_lanes
+{in_lanes}
+  AND (priority_order, job_id) <= (:last_lane::bigint, :last::uuid)
+  AND task_id IN (:task_ids*bigint)
+  AND task_id NOT IN ({paused_tasks})
+
+-- name: lanes_between
+SELECT priority_order, job_id
+FROM {ready}
+WHERE {in_lanes}
+  AND priority_order <= :last_lane::bigint
+  AND task_id IN (:task_ids*bigint)
+  AND task_id NOT IN ({paused_tasks})
+ORDER BY priority_order, job_id
+LIMIT :n::bigint
+
+-- name: claim_lanes_through
+{claimable}
+  AND r.priority_order >= :first_lane::bigint
+  AND (r.priority_order, r.job_id) <= (:last_lane::bigint, :last::uuid)
+ORDER BY r.priority_order, r.job_id
+
+-- name: leases_take_lanes_through
+INSERT INTO {leases} (job_id, lease, attempt, worker_id, queue_id, priority_order, task_id, started_at)
+SELECT job_id, lease + 1, attempt + 1, :worker_id::bigint, queue_id, priority_order, task_id, {now}
+FROM {ready}
+WHERE {through_lanes}
+
+-- name: ready_delete_lanes_through
+DELETE FROM {ready}
+WHERE {through_lanes}
+
 -- name: claim_named
 {claimable}
   AND r.priority_order = :priority_order::bigint
