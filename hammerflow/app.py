@@ -21,6 +21,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
+from hammerflow.alerts import app_methods as alert_methods
 from hammerflow.canvas.chain import Canvas, Group
 from hammerflow.canvas.options import CALL_OPTIONS, CallOptions, known_options
 from hammerflow.canvas.signature import Signature
@@ -478,9 +479,9 @@ class Hammerflow:
     sinks = cached_property(app_methods.declared_sinks)
     sink, on, webhook = app_methods.declare_sink, event_hooks.hook_on, webhook_methods.declare
     events, aevents = app_methods.read_events, app_methods.aread_events
-    pause = pausing.pause_by_options
-    resume = pausing.resume_by_options
-    pauses = pausing.list_pauses
+    alerts = cached_property(alert_methods.declared_alerts)
+    alert_rule, alert_target = alert_methods.declare_rule, alert_methods.declare_target
+    pause, resume, pauses = pausing.pause_by_options, pausing.resume_by_options, pausing.list_pauses
     apause, aresume = pausing.apause_by_options, pausing.aresume_by_options
 
     def workflow_result(self, workflow_id: uuid.UUID | str) -> WorkflowResult:

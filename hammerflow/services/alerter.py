@@ -35,6 +35,7 @@ class Alerter:
     Attributes:
         on_active: called when somebody wants to know, each time.
         on_messages: called when there are messages to be sent.
+        prepare: called before each evaluation.
     """
 
     store: Store
@@ -43,6 +44,7 @@ class Alerter:
     is_on: bool  # the setting
     on_active: Callable[[], None] = lambda: None
     on_messages: Callable[[], None] = lambda: None
+    prepare: Callable[[], None] = lambda: None
     _holder: int = field(init=False, default_factory=worker_number)
     _is_ours: bool = field(init=False, default=False)
     _count: int = field(init=False, default=0)
@@ -50,6 +52,7 @@ class Alerter:
 
     def tick(self, now: float) -> float:
         """Evaluate, if somebody wants to know and it is our turn."""
+        self.prepare()
         settings = self.store.alerts.settings()
         if not self._is_wanted(settings):
             self.leave()

@@ -135,11 +135,13 @@ class Alerts:
                 owner = f"the code of {rows[0][2]}" if rows[0][2] else "an operator"
                 raise ConfigError(
                     f"there is an alert {part} {name!r} already, which {owner} has added: give "
-                    f"this one another name, or remove that one with hammerflow alert"
+                    "this one another name, or remove that one with hammerflow alert "
+                    f"{'reset' if part == 'rule' else 'remove'}"
                 )
-            if rows[0] == (kind, values["config"], app, until):
+            kept = rows[0][3] if part == "target" else until  # a target that is paused stays so
+            if rows[0] == (kind, values["config"], app, kept):
                 return False
-            tx.run("alert_setting_update", part=part, name=name, **values)
+            tx.run("alert_setting_update", part=part, name=name, **{**values, "until": kept})
             return True
 
         return self._database.unit(work)

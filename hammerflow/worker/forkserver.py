@@ -166,7 +166,9 @@ def _greeting(app: Hammerflow) -> list[Any]:
     has_schedules = "schedules" in app.__dict__
     schedules = dict(app.schedules.definitions()) if has_schedules else {}
     sinks = dict(app.sinks.definitions()) if "sinks" in app.__dict__ else {}
-    return [APP_LOADED, app.name, app.settings.to_dict(), tasks, app_files(), schedules, sinks]
+    alerts = app.alerts.definitions() if "alerts" in app.__dict__ else []
+    app_facts = [app.name, app.settings.to_dict(), tasks, app_files()]
+    return [APP_LOADED, *app_facts, schedules, sinks, alerts]
 
 
 @dataclass(eq=False)

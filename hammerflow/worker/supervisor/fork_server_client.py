@@ -54,6 +54,7 @@ class Greeting(NamedTuple):
     files: list[Path]  # of the user's modules, for --reload
     schedules: Mapping[str, str]  # definitions by name, as JSON
     sinks: Mapping[str, str]  # likewise
+    alerts: Sequence[str]  # rules and targets, as JSON
 
 
 class ForkServerClient:
@@ -217,10 +218,11 @@ def _read_greeting(message: Sequence[Any]) -> Greeting:
     try:
         if message[0] != APP_LOADED:
             raise ValueError(f"an unknown message, {message[0]}")
-        _, name, settings, tasks, files, schedules, sinks = message
+        _, name, settings, tasks, files, schedules, sinks, alerts = message
         catalog = TaskCatalog([TaskInfo.from_plain(task) for task in tasks])
         paths = [Path(file) for file in files]
-        return Greeting(name, Settings.from_dict(settings), catalog, paths, schedules, sinks)
+        own = Settings.from_dict(settings)
+        return Greeting(name, own, catalog, paths, schedules, sinks, alerts)
     except (LookupError, TypeError, ValueError, HammerflowError) as error:
         raise ConfigError(
             f"the files of hammerflow have changed since this worker started, so that it does not "

@@ -129,7 +129,7 @@ class WorkerRelay:
             store, settings=greeting.settings, options=options, definitions=greeting.sinks
         )
         self._runner = ServiceRunner("relay", [self._process], status)
-        self._alerts = WorkerAlerts(store, greeting.settings, status)
+        self._alerts = WorkerAlerts(store, greeting.settings, status, greeting.alerts)
 
     def start(self) -> None:
         """Declare the sinks of the code, and start the thread."""
@@ -139,7 +139,8 @@ class WorkerRelay:
         self._alerts.start()
 
     def follow(self, greeting: Greeting) -> None:
-        """The code may declare other sinks now."""
+        """The code may declare other sinks and alerts now."""
+        self._alerts.follow(greeting.alerts)
         if greeting.sinks != self._process.definitions:
             self._process.definitions, self._process.is_declared = greeting.sinks, False
             self._process.stop()  # the next one gets the new code
