@@ -10,6 +10,7 @@ one position, and no transaction that commits late is passed over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from hammerflow.events.record import CLOCK, LoggedRecord, packed_clock, unpack
@@ -21,9 +22,9 @@ __all__ = ["MOVED", "EventLog", "LogPage", "RelayStatus"]
 #: Rows of ``outbox`` that one transaction moves, and the bytes of one row of the log, which servers
 #: keep in place (see events/record.py).
 MOVED, _BYTES = 1_000, 8_040
-#: Rows of the log that a read fetches at once, and that a removal looks at.
-_CHUNKS = 20
-_OLD = 500
+#: Rows of the log that a read of the last events fetches at once, and that a removal looks at.
+_CHUNKS, _OLD = 20, 500
+_LAST = 2**63 - 1
 
 
 class LogPage(NamedTuple):
@@ -121,18 +122,19 @@ class EventLog:
 
         Where some of them were removed, the page has the gap first, and the events after it.
         """
-        chunks = self._chunks(after)
+        chunks = self._chunks(after, limit)
         if not chunks:
             head = self.head()
             if head <= after:
                 return LogPage([], after)
-            chunks = self._chunks(after)  # written meanwhile, or removed
+            chunks = self._chunks(after, limit)  # written meanwhile, or removed
             if not chunks:
                 return LogPage([], head, (after + 1, head))
         gap = None
         if chunks[0].first_position > after + 1:
             gap = after + 1, chunks[0].first_position - 1
-        records = [record for chunk in chunks for record in chunk.records(after)][:limit]
+        found = (record for chunk in chunks for record in chunk.records(after))
+        records = list(islice(found, limit))
         return LogPage(records, records[-1].position, gap)
 
     def newest(self, limit: int) -> Sequence[LoggedRecord]:
@@ -162,8 +164,10 @@ class EventLog:
         row = self._database.first("events_at", position=low)
         return low - 1 if row is None else int(row[0]) - 1
 
-    def _chunks(self, after: int) -> list[_Run]:
-        rows = self._database.rows("events_after", after=after, n=_CHUNKS)
+    def _chunks(self, after: int, limit: int) -> list[_Run]:
+        """The rows with the next events, and no more: a row may have one event, or thousands."""
+        last = min(after + limit, _LAST)
+        rows = self._database.rows("events_after", after=after, last=last)
         return [_Run._make(row) for row in rows]
 
     # -- retention

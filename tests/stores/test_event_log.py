@@ -209,6 +209,38 @@ def test_a_whole_unit_is_one_row(desk: Desk) -> None:
     assert len(records(desk)) == 50
 
 
+def test_pages_of_rows_of_any_size_are_full(desk: Desk) -> None:
+    watch(desk, mask_of({EventKind.JOB_ENQUEUED}))
+    ids = []
+    for size in (1, 1, 1, 700, *[1] * 30, 300, 1):
+        ids += desk.put(*(desk.job() for _ in range(size)))
+        desk.store.events.relay()
+    log, found, after = desk.store.events, list[LoggedRecord](), 0
+    pages = []
+    while (page := log.read(after, limit=100)).records:
+        found += page.records
+        pages.append(len(page.records))
+        after = page.after
+    assert sorted(record.id for record in found) == sorted(ids)
+    assert [record.position for record in found] == [*range(1, 1_035)]
+    assert pages == [*[100] * 10, 34]
+    assert log.read(2**63 - 1).records == log.read(1_034).records == []
+
+
+def test_a_page_begins_behind_a_gap_of_any_length(desk: Desk) -> None:
+    watch(desk, mask_of({EventKind.JOB_ENQUEUED}))
+    for _ in range(150):
+        desk.put(desk.job())
+        desk.store.events.relay()
+    desk.sql("DELETE FROM {events} WHERE position <= 140")
+    page = desk.store.events.read(3, limit=5)
+    assert page.gap == (4, 140)
+    assert page.records[0].position == 141
+    page = desk.store.events.read(page.after, limit=5)
+    assert page.gap is None
+    assert [record.position for record in page.records] == [142, 143, 144, 145, 146]
+
+
 def test_without_a_sink_not_one_statement_more_is_run(desk: Desk) -> None:
     """A belief is read with the names and the limits; nothing else asks."""
     desk.run(desk.job())

@@ -78,12 +78,15 @@ UPDATE {relay}
 SET wanted = :wanted::bigint
 WHERE id = 1
 
+-- Up to the row that holds the position :last, or the first row behind it.
 -- name: events_after
 SELECT position, first_position, at, pack
 FROM {events}
 WHERE position > :after::bigint
+  AND position <= COALESCE(
+    (SELECT min(position) FROM {events} WHERE position >= :last::bigint),
+    9223372036854775807)
 ORDER BY position
-LIMIT :n::bigint
 
 -- name: events_first
 SELECT first_position, at
