@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hammerflow.stores.store import Store
 
 __all__ = [
-    "find_archived", "find_job", "find_operation", "find_token", "find_worker", "find_workflow",
-    "get_job", "only_worker", "page_mark",
+    "find_archived", "find_bulk_operation", "find_job", "find_operation", "find_token",
+    "find_worker", "find_workflow", "get_job", "only_worker", "page_mark",
 ]  # fmt: skip
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
@@ -48,6 +48,11 @@ def find_archived(store: Store, text: str) -> bytes:
 def find_operation(store: Store, text: str) -> bytes:
     """The id of the one replay operation whose id begins with ``text``; as :func:`find_job`."""
     return _find(text, store.dead_letters.operations_between, "operation")
+
+
+def find_bulk_operation(store: Store, text: str) -> bytes:
+    """The id of the one operation on many jobs whose id begins with ``text``."""
+    return _find(text, store.operations.ids_between, "operation")
 
 
 def find_token(store: Store, text: str) -> bytes:

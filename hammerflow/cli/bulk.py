@@ -4,68 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from hammerflow.cli import output
 from hammerflow.cli.confirming import confirm
-from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.progress_line import ProgressLine
 from hammerflow.cli.session import Session
 from hammerflow.jobs.job import JobState
 from hammerflow.stores.cancellations import Told
-from hammerflow.stores.store import Store
 from hammerflow.text import counted
 
-__all__ = ["Answer", "Selection", "cancel_words", "run_in_bulk", "told"]
+__all__ = ["Answer", "cancel_words", "run_in_bulk", "told"]
 
-_PAGE = 10_000  # ids
 #: What became of one job: {"id": ..., "now": ...} or {"id": ..., "error": ...}.
 Answer = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The jobs that filters match.
-
-    Args:
-        chosen: the filters state, queue and task.
-        states: those in which jobs are looked for if no filter names one.
-    """
-
-    session: Session
-    store: Store
-    chosen: Mapping[str, Any]
-    states: Iterable[JobState]
-
-    def count(self) -> tuple[int, bytes]:
-        """How many there are, and the mark above the newest of them: who agreed to a number must
-        not be taken to mean jobs that were enqueued later."""
-        if self.chosen["queue"] is not None:
-            check_queue(self.session, self.store, self.chosen["queue"])
-        number, newest = 0, bytes(16)
-        for ids in self._pages(b"\xff" * 16):
-            number, newest = number + len(ids), max(newest, ids[0])
-        return number, (int.from_bytes(newest) + 1).to_bytes(16)
-
-    def ids(self, before: bytes) -> Iterator[bytes]:
-        """Their ids, each once: pages go down the ids, so a job that comes back to its state
-        meanwhile is not met again."""
-        for ids in self._pages(before):
-            yield from ids
-
-    def _pages(self, before: bytes) -> Iterator[Sequence[bytes]]:
-        chosen = self.chosen["state"]
-        for state in self.states if chosen is None else [JobState(chosen)]:
-            mark: bytes | None = before
-            while mark is not None:
-                ids, mark = self.store.jobs.ids_page(
-                    state=state, queue=self.chosen["queue"], task=self.chosen["task"],
-                    limit=_PAGE, before=mark,
-                )  # fmt: skip
-                if ids:
-                    yield ids
 
 
 def run_in_bulk(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from hammerflow.admin.bulk import undo_operation
 from hammerflow.admin.ids import find_operation, get_job
 from hammerflow.admin.job_filter import JobFilter, filter_page
 from hammerflow.admin.pauses import held_by, held_json, held_text
@@ -282,15 +283,9 @@ def undo(session: Session, operation: str) -> None:
 
     They are failed or parked as before. Jobs that have started go on.
     """
-    undone = started = 0
     with session.backend() as backend:
-        letters, key = backend.store.dead_letters, find_operation(backend.store, operation)
-        for job_id in letters.replayed(key):
-            settlement = letters.undo(job_id, key)
-            undone, started = undone + (settlement is not None), started + (settlement is None)
-            if settlement is not None:
-                backend.notifier.ring(settlement.queues)
-                backend.notifier.ring_done(settlement.ended)
+        key = find_operation(backend.store, operation)
+        undone, started = undo_operation(backend, key)
     session.tell(
         {"operation": key, "undone": undone, "started": started},
         f"put {counted(undone, 'job')} back; {counted(started, 'job')} had started",

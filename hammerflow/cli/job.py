@@ -11,13 +11,14 @@ from typing import Any
 
 import click
 
+from hammerflow.admin.bulk import CANCELLABLE, RETRIABLE, Selection
 from hammerflow.admin.dependencies import dependencies_of
 from hammerflow.admin.ids import find_job, get_job, page_mark
 from hammerflow.admin.job_filter import chosen_jobs, filter_page
 from hammerflow.admin.jobs import JobLine, job_lines
 from hammerflow.admin.page import Page
 from hammerflow.cli import dead, job_edit, job_view, options, output
-from hammerflow.cli.bulk import Answer, Selection, cancel_words, run_in_bulk, told
+from hammerflow.cli.bulk import Answer, cancel_words, run_in_bulk, told
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.job_export import CSV_COLUMNS, export
 from hammerflow.cli.job_filter import job_options
@@ -159,14 +160,9 @@ def enqueue(
             _tell_result(session, result, wait)
 
 
-#: The states of jobs that can be run again, and of those that can be cancelled.
-_RETRIABLE = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED, JobState.PARKED)
-_CANCELLABLE = tuple(state for state in JobState if not state.is_final)
-
-
 @command.command("retry")
 @_job_ids
-@options.choice_option("--state", values=_RETRIABLE, help="All jobs in this state, without IDs.")
+@options.choice_option("--state", values=RETRIABLE, help="All jobs in this state, without IDs.")
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
 @options.bulk
@@ -194,8 +190,8 @@ def retry(
     if job_ids:
         return _each(session, job_ids, replay)
     with session.backend() as backend:
-        selection = Selection(session, backend.store, chosen, _RETRIABLE)
-        number, newest = selection.count()
+        selection = _selection(session, backend, chosen, RETRIABLE)
+        number, newest, _ = selection.count()
 
         def answers() -> Iterator[Answer]:
             for job_id in selection.ids(newest):
@@ -206,7 +202,7 @@ def retry(
 
 @command.command("cancel")
 @_job_ids
-@options.choice_option("--state", values=_CANCELLABLE, help="Only jobs in this state, without IDs.")
+@options.choice_option("--state", values=CANCELLABLE, help="Only jobs in this state, without IDs.")
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
 @options.flag("--tree", help="Also cancel all that these jobs have spawned or are spawning.")
@@ -246,11 +242,19 @@ def cancel(
             chunks = itertools.chain.from_iterable(trees)
             answers = partial(told, _rung(backend, chunks), is_unended=True)
         else:
-            selection = Selection(session, backend.store, chosen, _CANCELLABLE)
-            number, newest = selection.count()
+            selection = _selection(session, backend, chosen, CANCELLABLE)
+            number, newest, _ = selection.count()
             ids = selection.ids(newest)
             answers = partial(told, _rung(backend, cancellations.of_jobs(ids, reason, then=then)))
         return run_in_bulk(session, "cancel", number, answers, yes=yes, dry_run=dry_run)
+
+
+def _selection(
+    session: Session, backend: SessionBackend, chosen: Mapping[str, Any], states: Iterable[JobState]
+) -> Selection:
+    if chosen["queue"] is not None:
+        check_queue(session, backend.store, chosen["queue"])
+    return Selection(backend.store, session.codec, chosen, states)
 
 
 def _cancel_one(result: Result[Any], reason: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 
 import click
 
+from hammerflow.admin.bulk import purge_filter, purge_walk
 from hammerflow.admin.edits import edit_arguments
 from hammerflow.admin.ids import get_job
 from hammerflow.cli import options
@@ -13,9 +14,7 @@ from hammerflow.cli.calls import parsed_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
-from hammerflow.ids import name_id
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter
-from hammerflow.stores.retention import Walk
 from hammerflow.stores.store import Store
 from hammerflow.text import counted, user_at_host
 
@@ -76,10 +75,7 @@ def purge(
     """
     if not (is_all or state or queue or task or age):
         raise click.UsageError("say which: --state, --queue, --task, --older-than, or --all")
-    wanted = PurgeFilter(
-        frozenset(KEPT_STATES if state is None else [state]), age,
-        None if task is None else name_id(task), None if queue is None else name_id(queue),
-    )  # fmt: skip
+    wanted = purge_filter(state, queue, task, age)
     with session.store() as store:
         if queue is not None:
             check_queue(session, store, queue)
@@ -94,7 +90,4 @@ def purge(
 
 
 def _walked(store: Store, wanted: PurgeFilter, *, is_trial: bool = False) -> int:
-    walk = Walk(is_trial=is_trial)
-    while not walk.is_over:
-        store.retention.step(walk, wanted)
-    return walk.removed
+    return sum(removed for removed, _ in purge_walk(store, wanted, is_trial=is_trial))

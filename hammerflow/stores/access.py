@@ -128,12 +128,16 @@ class Access:
         return entries, rows[limit - 1][0] if len(rows) > limit else None
 
     def prune(self, now: float) -> int:
-        """Remove entries that are older than a year; gives their number.
+        """Remove entries and operations that are older than a year, and answers whose time is over;
+        gives the number of the entries.
 
         Args:
             now: the database's clock, in seconds since 1970.
         """
-        return self._database.run("audit_prune", before=first_id_at(now - _KEPT))
+        before = first_id_at(now - _KEPT)
+        self._database.run("web_answers_prune")
+        self._database.run("operations_prune", before=before)
+        return self._database.run("audit_prune", before=before)
 
 
 def _hash(token: str) -> str:

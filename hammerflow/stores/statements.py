@@ -42,7 +42,7 @@ TABLES = (
     "outbox", "events", "relay", "sinks", "sink_errors",
     "webhooks", "webhook_deliveries",
     "statistics", "statistics_progress", "metrics",
-    "web_tokens", "audit",
+    "web_tokens", "audit", "web_answers", "operations",
     "alerting", "alert_settings", "alerts", "alert_messages", "worker_losses",
 )  # fmt: skip
 

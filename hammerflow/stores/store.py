@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hammerflow.errors import ConfigError
 from hammerflow.stores.access import Access
 from hammerflow.stores.alerts import Alerts
+from hammerflow.stores.answers import KeptAnswers
 from hammerflow.stores.archive import Archive
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
 from hammerflow.stores.cancellations import Cancellations
@@ -22,6 +23,7 @@ from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.operations import Operations
 from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.pauses import Pauses
 from hammerflow.stores.queue_stats import QueueStats
@@ -73,6 +75,8 @@ class Store:
         self.queue_stats = QueueStats(database, self.names)
         self.tasks = Tasks(database)
         self.access = Access(database)
+        self.answers = KeptAnswers(database)
+        self.operations = Operations(database)
         self.workers = Workers(database, self.names)
         self.expiry = Expiry(database)
         self.unique_keys = UniqueKeys(database)

@@ -23,6 +23,7 @@ from starlette.routing import Route as StarletteRoute
 from hammerflow import __version__
 from hammerflow.web.access import Principal
 from hammerflow.web.backend import Backend
+from hammerflow.web.idempotency import answer_once, key_of
 from hammerflow.web.openapi import describe
 from hammerflow.web.problems import RequestRefused, problem_of, problem_response
 from hammerflow.web.recent import Recent
@@ -119,16 +120,24 @@ async def _serve(
             f"{who.role.label}",
         )  # fmt: skip
     query = _query(request, route.query)
-    body = None if route.body is None else await _body(request, route.body)
+    sent = b"" if route.body is None else await _body(request)
+    body = None if route.body is None else _decoded(sent, route.body)
     call = ApiCall(backend, who, request.path_params, query, body, recent)
+    if not route.is_change:
+        return _answer(request, route, await run_sync(route.handler, call, limiter=limiter))
     address = request.client.host if request.client is not None else ""
-    handle = _audited if route.is_change else _handled
-    found = await run_sync(handle, route, call, address, limiter=limiter)
-    return _answer(request, route, found)
 
+    def change() -> Response:
+        return _answer(request, route, _audited(route, call, address))
 
-def _handled(route: Route, call: ApiCall[Any, Any], address: str) -> Any:
-    return route.handler(call)
+    key = key_of(request, who)
+    if key is None:
+        return await run_sync(change, limiter=limiter)
+    if route.is_secret:
+        detail = "the answer has a secret, which is not kept: send no Idempotency-Key"
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    once = partial(answer_once, backend.store.answers, key, sent, dict(_HEADERS), change)
+    return await run_sync(once, limiter=limiter)
 
 
 def _audited(route: Route, call: ApiCall[Any, Any], address: str) -> Any:
@@ -156,8 +165,8 @@ def _query(request: Request, wanted: type[msgspec.Struct]) -> Any:
     return _converted(lambda: msgspec.convert(found, wanted, strict=False))
 
 
-async def _body(request: Request, wanted: type[msgspec.Struct]) -> Any:
-    """What was sent, checked; read with bounds, as a client may send slowly or without end."""
+async def _body(request: Request) -> bytes:
+    """What was sent; read with bounds, as a client may send slowly or without end."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _JSON:
         raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {_JSON}")
@@ -173,7 +182,11 @@ async def _body(request: Request, wanted: type[msgspec.Struct]) -> Any:
     except TimeoutError:
         detail = f"send the body within {_SLOWEST_BODY:g} s"
         raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
-    return _converted(lambda: msgspec.json.decode(b"".join(parts), type=wanted))
+    return b"".join(parts)
+
+
+def _decoded(sent: bytes, wanted: type[msgspec.Struct]) -> Any:
+    return _converted(lambda: msgspec.json.decode(sent, type=wanted))
 
 
 def _converted(convert: Callable[[], Any]) -> Any:

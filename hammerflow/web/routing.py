@@ -22,6 +22,8 @@ __all__ = ["ApiCall", "ListPage", "Nothing", "Route", "Text"]
 Q = TypeVar("Q")
 B = TypeVar("B")
 T = TypeVar("T")
+#: Fields of bodies that may hold secrets, or very much.
+_UNTOLD = ("args", "kwargs", "argument", "calls", "config", "ids")
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,6 +87,7 @@ class Route:
         body: the struct of what is sent.
         status: of an answer that went well.
         text: the media type of answers that are not JSON, where there are some.
+        is_secret: its answer is never kept.
     """
 
     method: str
@@ -96,6 +99,7 @@ class Route:
     body: type[msgspec.Struct] | None = None
     status: HTTPStatus = HTTPStatus.OK
     text: str | None = None
+    is_secret: bool = False
 
     @property
     def name(self) -> str:
@@ -116,7 +120,7 @@ class Route:
     def told(self, body: Any) -> dict[str, Any]:
         """What the audit keeps of a body: not the arguments of calls, which may be secrets."""
         fields = {} if body is None else msgspec.structs.asdict(body)
-        return {name: value for name, value in fields.items() if name not in ("args", "kwargs")}
+        return {name: value for name, value in fields.items() if name not in _UNTOLD}
 
     @property
     def parameters(self) -> list[str]:

@@ -13,6 +13,7 @@ from hammerflow.web.routes import (
     job_actions,
     jobs,
     limits,
+    operations,
     overview,
     pauses,
     queues,
@@ -29,8 +30,9 @@ from hammerflow.web.routing import Route
 __all__ = ["ROUTES"]
 
 ROUTES: Sequence[Route] = (
-    *overview.ROUTES, *jobs.ROUTES, *job_actions.ROUTES, *statistics.ROUTES, *queues.ROUTES,
-    *tasks.ROUTES, *pauses.ROUTES, *limits.ROUTES, *workers.ROUTES, *workflows.ROUTES,
+    *overview.ROUTES, *jobs.ROUTES, *job_actions.ROUTES, *operations.ROUTES,
+    *statistics.ROUTES, *queues.ROUTES, *tasks.ROUTES, *pauses.ROUTES, *limits.ROUTES,
+    *workers.ROUTES, *workflows.ROUTES,
     *batches.ROUTES, *spawns.ROUTES, *schedules.ROUTES, *events.ROUTES, *sinks.ROUTES,
     *alerts.ROUTES, *archive.ROUTES, *access.ROUTES,
 )  # fmt: skip

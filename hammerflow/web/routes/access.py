@@ -123,7 +123,7 @@ def list_audit(call: ApiCall[AuditQuery, None]) -> ListPage[AuditShown]:
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/tokens", list_tokens, TokenList, Role.ADMIN),
     Route("POST", "/api/tokens", create_token, MadeToken, Role.ADMIN, body=NewToken,
-          status=HTTPStatus.CREATED),
+          status=HTTPStatus.CREATED, is_secret=True),
     Route("DELETE", "/api/tokens/{token_id}", revoke_token, Done, Role.ADMIN),
     Route("GET", "/api/audit", list_audit, ListPage[AuditShown], Role.ADMIN, query=AuditQuery),
 )  # fmt: skip

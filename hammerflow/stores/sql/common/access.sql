@@ -56,3 +56,69 @@ LIMIT :n::bigint
 -- name: audit_prune
 DELETE FROM {audit}
 WHERE id < :before::uuid
+
+-- Answers that are kept for requests with an Idempotency-Key: one without a status is under way.
+-- name: web_answer_insert
+INSERT INTO {web_answers} (hash, body, until)
+VALUES (:hash::text, :body::text, {epoch} + :keep::float8)
+ON CONFLICT DO NOTHING
+
+-- name: web_answer_of
+SELECT body, status, answer, until - {epoch}
+FROM {web_answers}
+WHERE hash = :hash::text
+
+-- name: web_answer_end
+UPDATE {web_answers}
+SET status = :status::smallint, answer = :answer::text
+WHERE hash = :hash::text
+
+-- name: web_answer_drop
+DELETE FROM {web_answers}
+WHERE hash = :hash::text
+
+-- name: web_answers_prune
+DELETE FROM {web_answers}
+WHERE until < {epoch}
+
+-- Changes of many jobs that somebody has asked for.
+-- name: operation_insert
+INSERT INTO {operations} (id, action, made_by, wanted, at, beat_at, state, total, done, failed)
+VALUES (:id::uuid, :action::text, :by::text, :wanted::text, {epoch}, {epoch}, 'running', :total::bigint, 0, 0)
+
+-- name: operation_beat
+UPDATE {operations}
+SET beat_at = {epoch}, done = :done::bigint, failed = :failed::bigint
+WHERE id = :id::uuid
+  AND state = 'running'
+
+-- name: operation_end
+UPDATE {operations}
+SET beat_at = {epoch}, done = :done::bigint, failed = :failed::bigint, state = :state::text, error = :error::text
+WHERE id = :id::uuid
+
+-- name: operation_stop
+UPDATE {operations}
+SET state = 'stopped', beat_at = {epoch}
+WHERE id = :id::uuid
+  AND state = 'running'
+
+-- name: operations_page
+SELECT id, action, made_by, wanted, at, {epoch} - beat_at, state, total, done, failed, error
+FROM {operations}
+WHERE (:before::uuid IS NULL OR id < :before::uuid)
+  AND (:only::uuid IS NULL OR id = :only::uuid)
+ORDER BY id DESC
+LIMIT :n::bigint
+
+-- name: operations_between
+SELECT id
+FROM {operations}
+WHERE id >= :low::uuid
+  AND id <= :high::uuid
+ORDER BY id
+LIMIT :n::bigint
+
+-- name: operations_prune
+DELETE FROM {operations}
+WHERE id < :before::uuid

@@ -118,7 +118,11 @@ UPDATE {alert_messages} SET id = id WHERE 1 = 0;
 {use:web_tokens};
 UPDATE {web_tokens} SET id = id WHERE 1 = 0;
 {use:audit};
-UPDATE {audit} SET id = id WHERE 1 = 0
+UPDATE {audit} SET id = id WHERE 1 = 0;
+{use:web_answers};
+UPDATE {web_answers} SET until = until WHERE 1 = 0;
+{use:operations};
+UPDATE {operations} SET id = id WHERE 1 = 0
 
 -- What `maintenance check` asks, in one snapshot, and what mends it. A mend asks again, so that nothing
 -- is changed that has come right meanwhile. Each check gives (id, a note or NULL). The names behind @

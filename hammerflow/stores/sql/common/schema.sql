@@ -7,6 +7,8 @@ INSERT INTO {migrations} (version, name, applied_at) VALUES (:version::integer, 
 -- Views before tables, and what refers before what is referred to.
 -- name: drop_tables
 DROP VIEW IF EXISTS {job_states};
+DROP TABLE IF EXISTS {operations};
+DROP TABLE IF EXISTS {web_answers};
 DROP TABLE IF EXISTS {audit};
 DROP TABLE IF EXISTS {web_tokens};
 DROP TABLE IF EXISTS {worker_losses};

@@ -105,6 +105,10 @@ INSERT INTO {pauses} (kind, id, name, paused_at, paused_by, reason)
 VALUES (:kind::smallint, :id::bigint, :name::text, {now}, :by::text, :reason::text)
 ON DUPLICATE KEY UPDATE paused_at = VALUES(paused_at), paused_by = VALUES(paused_by), reason = VALUES(reason)
 
+-- name: web_answer_insert
+INSERT IGNORE INTO {web_answers} (hash, body, until)
+VALUES (:hash::text, :body::text, {epoch} + :keep::float8)
+
 -- macro: claimable
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
        j.parent_id, j.root_id, j.depth, j.spawn_index, j.dependent_id, j.unique_key, j.trace,

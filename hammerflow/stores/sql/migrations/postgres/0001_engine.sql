@@ -182,4 +182,9 @@ CREATE TABLE {web_tokens} (
 CREATE TABLE {audit} (
   id uuid PRIMARY KEY, at float8 NOT NULL, who text NOT NULL, address text NOT NULL, action text NOT NULL, target text NOT NULL,
   details text NOT NULL, outcome text);
+CREATE TABLE {web_answers} (
+  hash text PRIMARY KEY, body text NOT NULL, until float8 NOT NULL, status smallint, answer text);
+CREATE TABLE {operations} (
+  id uuid PRIMARY KEY, action text NOT NULL, made_by text NOT NULL, wanted text NOT NULL, at float8 NOT NULL, beat_at float8 NOT NULL,
+  state text NOT NULL, total bigint NOT NULL, done bigint NOT NULL, failed bigint NOT NULL, error text);
 CREATE VIEW {job_states} AS {view};
