@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from hammerflow.events.record import LoggedRecord
-from hammerflow.sinks.webhook import DELIVER
+from hammerflow.sinks.webhook import WebhookCall
+from hammerflow.stores.webhooks import DELIVER
 from tests.acceptance.kit import Shop
 from tests.proof.streams.checker import wanted_of
 from tests.proof.streams.endpoints import WebhookEndpoint
@@ -15,7 +16,7 @@ from tests.stores.kit import as_bytes
 __all__ = ["check_deliveries"]
 
 _DELIVERIES = """
-    SELECT j.id, j.args, d.state FROM {jobs} j JOIN {tasks} t ON t.id = j.task_id
+    SELECT j.args, d.state FROM {jobs} j JOIN {tasks} t ON t.id = j.task_id
     LEFT JOIN {done} d ON d.job_id = j.id WHERE t.name = :task"""
 _COMPLETED = 4
 
@@ -30,12 +31,12 @@ def check_deliveries(shop: Shop, endpoint: WebhookEndpoint, log: Sequence[Logged
     wanted = wanted_of(shop, endpoint, log)
     rows = shop.desk.sql(_DELIVERIES.replace(":task", f"'{DELIVER}'"))
     jobs: dict[int, str] = {}
-    for _, args, state in rows:
-        (name, position, message, *_), _ = shop.client.codec.decode_call(as_bytes(args))
-        assert name == endpoint.name
-        assert position not in jobs, f"event {position} has two deliveries"
-        assert state == _COMPLETED, f"the delivery of event {position} has ended as {state}"
-        jobs[position] = message
+    for args, state in rows:
+        call = WebhookCall(*shop.client.codec.decode_call(as_bytes(args))[0])
+        assert call.name == endpoint.name
+        assert call.position not in jobs, f"event {call.position} has two deliveries"
+        assert state == _COMPLETED, f"the delivery of event {call.position} has ended as {state}"
+        jobs[call.position] = call.message
     assert jobs.keys() == wanted.keys(), (
         f"{len(wanted.keys() - jobs.keys())} events have no delivery, "
         f"{len(jobs.keys() - wanted.keys())} deliveries no event"

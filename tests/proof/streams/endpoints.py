@@ -279,9 +279,10 @@ class _Received(Endpoint):
             *self._secret,
         ]  # fmt: skip
         self._process = subprocess.Popen(command)
-        until("the receiver listens", self._listens)
+        until("the receiver listens", self._listens, 60)
 
     def _listens(self) -> bool:
+        assert self._process.poll() is None, "another process has taken the port of the receiver"
         try:
             socket.create_connection(("127.0.0.1", self._port), 1).close()
         except OSError:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hammerflow.sinks.webhook import WEBHOOK_QUEUE
 from hammerflow.stores.sinks import HOLD
+from hammerflow.stores.webhooks import WEBHOOK_QUEUE
 from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.proof.streams.endpoints import Endpoint
 
@@ -113,8 +113,9 @@ class StreamNemesis:
         if "webhook" in self._due:
             return None
         self._meddle(
+            "UPDATE {webhooks} SET rest_until = NULL",
             f"UPDATE {{scheduled}} SET run_at = {self._shop.desk.shift('run_at', 86_400)} "
-            f"WHERE queue_id = (SELECT id FROM {{queues}} WHERE name = '{WEBHOOK_QUEUE}')"
+            f"WHERE queue_id = (SELECT id FROM {{queues}} WHERE name = '{WEBHOOK_QUEUE}')",
         )
         return None
 
