@@ -79,7 +79,9 @@ class Alerter:
             }
             return {name: found for name, found in changes.items() if found}
 
-        decide = partial(_decide, settings, found)
+        # Without a target nobody was told: the first one that is named gets what fires then.
+        muted = settings.muted if told else frozenset((name, "") for name in settings.rules)
+        decide = partial(_decide, settings, found, muted)
         turn = self.store.alerts.apply(self._holder, decide, tell)
         if turn is not None and (turn.messages or repeated):
             self.on_messages()
@@ -120,6 +122,6 @@ class Alerter:
 
 def _decide(
     settings: AlertSettings, found: Mapping[str, Sequence[Measure]],
-    alerts: Mapping[tuple[str, str], Alert], now: float,
+    muted: frozenset[tuple[str, str]], alerts: Mapping[tuple[str, str], Alert], now: float,
 ) -> Turn:  # fmt: skip
-    return advance(settings.rules, found, alerts, settings.muted, now)
+    return advance(settings.rules, found, alerts, muted, now)

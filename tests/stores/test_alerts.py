@@ -382,6 +382,16 @@ def hooks_of(desk: Desk, *names: str) -> dict[str, Receiver]:
     return found
 
 
+def test_the_first_target_is_told_of_what_fires_already(desk: Desk) -> None:
+    one = alerter(desk.store)
+    park_one(desk)
+    evaluate(one)
+    assert states(desk) == {("jobs_parked", "q"): "firing"}
+    add_target(desk)
+    evaluate(one)
+    assert messages(desk) == [("ops", "jobs_parked", "q", "fired")]
+
+
 def due_now(desk: Desk) -> None:
     desk.sql("UPDATE {alert_messages} SET due_at = due_at - 1000")
 

@@ -20,7 +20,10 @@ from pathlib import Path
 from tests.support.programs import missing
 
 #: Programs that single tests need, and are skipped without; the packages they come in.
-TOOLS = {"dot": "graphviz", "promtool": "prometheus"}
+TOOLS = {
+    "dot": "graphviz", "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}  # fmt: skip
 #: Debian's packages ask this program whether they may start their service; 101 means no.
 POLICY = Path("/usr/sbin/policy-rc.d")
 REFUSAL = "#!/bin/sh\n# laid here by hammerflow's tests while they install servers\nexit 101\n"
