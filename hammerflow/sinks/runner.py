@@ -26,7 +26,7 @@ _HOLD, _READ = 10.0, 2.0
 #: Seconds between two checks of the outbox, at least and at most; and the pause after a move, as a
 #: multiple of the time that it took, so that many small transactions are moved together.
 _LEAST, _MOST = 0.02, 0.5
-_PAUSES = 4.0
+_PAUSES = 9.0
 _AFTER_ERROR = 2.0
 _PRUNE = 60.0
 _WEEK = 7 * 86_400.0
@@ -121,8 +121,8 @@ class RelayRunner:
             self.prune()
         head, is_waiting = self.store.events.look()
         if is_waiting and self._is_mine:
-            self._has_more = self.store.events.relay() >= MOVED
-            head = self.store.events.head()
+            count, head = self.store.events.move()
+            self._has_more = count >= MOVED
         if head != self._head:
             self._head = head
             for thread in self._threads.values():

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from hammerflow.events.record import CLOCK, LoggedRecord, packed_clock, unpack
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.outbox import Outbox
+from hammerflow.stores.rows import Row
 
 __all__ = ["MOVED", "EventLog", "LogPage", "RelayStatus"]
 
@@ -81,6 +82,11 @@ class EventLog:
         """
         if not self._database.rows("outbox_any"):
             return 0
+        return self.move(rows)[0]
+
+    def move(self, rows: int = MOVED) -> tuple[int, int]:
+        """The same for a caller that has seen rows wait: how many were moved, and the position of
+        the last event."""
         return self._database.unit(lambda tx: _move(tx, rows))
 
     def look(self) -> tuple[int, bool]:
@@ -193,33 +199,35 @@ class EventLog:
         return due
 
 
-def _move(tx: Tx, most: int) -> int:
+def _move(tx: Tx, most: int) -> tuple[int, int]:
     """Move the first rows of the outbox to the log."""
     place = tx.rows("relay_lock")
     if not place:  # the row was deleted by hand
         tx.run("relay_begin")
         place = tx.rows("relay_lock")
     position = int(place[0][0])
+    if tx.has("outbox_move"):
+        [(count, last)] = tx.rows("outbox_move", n=most, position=position, size=_BYTES // 2)
+        return int(count), int(last)
     rows = tx.rows("outbox_read", n=most)
-    if not rows:
-        return 0
-    chunks: list[tuple[int, int, float, bytes]] = []
+    if rows:
+        chunks = list(_chunks(rows, position))
+        position = chunks[-1].position
+        tx.many("events_insert", chunks)
+        tx.run("outbox_delete", seqs=[row[0] for row in rows])
+        tx.run("relay_move", position=position)
+    return len(rows), position
+
+
+def _chunks(rows: Sequence[Row], position: int) -> Iterator[_Run]:
+    """Rows of the log that hold these rows of the outbox."""
     parts: list[bytes] = []
     size = count = 0
     last = 0.0
-
-    def close() -> None:
-        nonlocal position, parts, size, count
-        chunks.append((position + count, position + 1, last, b"".join(parts)))
-        position, parts, size, count = position + count, [], 0, 0
-
     for _, at, n, data in rows:
-        if count and size + len(data) + CLOCK > _BYTES:
-            close()
+        if count and size + CLOCK + len(data) > _BYTES:
+            yield _Run(position + count, position + 1, last, b"".join(parts))
+            position, parts, size, count = position + count, [], 0, 0
         parts += (packed_clock(at), data)
         size, count, last = size + CLOCK + len(data), count + n, at
-    close()
-    tx.many("events_insert", chunks)
-    tx.run("outbox_delete", seqs=[row[0] for row in rows])
-    tx.run("relay_move", position=position)
-    return len(rows)
+    yield _Run(position + count, position + 1, last, b"".join(parts))

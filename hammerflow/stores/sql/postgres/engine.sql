@@ -231,6 +231,27 @@ logged AS (
   HAVING count(*) > 0)
 {settled_leases}
 
+-- Moves the first rows of the outbox to the log, under the lock of the relay's row, which another statement
+-- has taken before: this one must see what the relay before has committed. A clock (events/record.py) comes
+-- before each row. What a row of the log holds ends within the same :size bytes.
+-- name: outbox_move
+WITH moved AS (
+  DELETE FROM {outbox} WHERE seq = ANY(ARRAY(SELECT seq FROM {outbox} ORDER BY seq LIMIT :n::bigint))
+  RETURNING seq, at, n, pack),
+placed AS MATERIALIZED (
+  SELECT seq, at, pack, n, sum(n) OVER (ORDER BY seq) AS upto,
+         (sum(length(pack) + 9) OVER (ORDER BY seq) - 1) / :size::bigint AS chunk
+  FROM moved),
+logged AS (
+  INSERT INTO {events} (position, first_position, at, pack)
+  SELECT :position::bigint + max(upto), :position::bigint + min(upto - n) + 1, max(at),
+         string_agg('\x00'::bytea || int8send(round(at * 1000000)::bigint) || pack, ''::bytea ORDER BY seq)
+  FROM placed GROUP BY chunk),
+told AS (
+  UPDATE {relay} SET position = :position::bigint + (SELECT max(upto) FROM placed)
+  WHERE id = 1 AND EXISTS (SELECT 1 FROM placed))
+SELECT count(*), :position::bigint + COALESCE(max(upto), 0) FROM placed
+
 -- Transactions of other sessions that have claimed, or are about to: they hold a lock on both tables since
 -- before their snapshot. A backup holds only the first one.
 -- name: claims_underway
