@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from hammerflow.errors import ConfigError, NotDecodable
 from hammerflow.ids import first_id_at
 from hammerflow.jobs.job import DependencyStatus, Job, JobState
 from hammerflow.options.checks import MOMENT, Unfit, ValueCheck
+from hammerflow.stores.job_search import newest
 from hammerflow.stores.store import Store
 from hammerflow.telemetry.trace_context import TraceContext
 from hammerflow.text import safe_repr
@@ -22,6 +23,8 @@ __all__ = ["WHEN", "JobFilter", "chosen_jobs", "filter_page"]
 
 _SCANNED, _PAGE = 10_000, 500  # jobs
 _SKEW = 1.0  # seconds
+_TRACES = 100  # of the members of one workflow
+_HIGHEST = b"\xff" * 16
 _LONGEST_CALL = 100_000  # characters of a call that are searched
 
 
@@ -156,6 +159,8 @@ def filter_page(
     if not wanted:
         page, after = store.jobs.page(**chosen, limit=limit, before=before)
         return Page(page, after, is_tired=after is not None and len(page) < limit)
+    if wanted.trace_id is not None or wanted.correlation_id is not None:
+        return _search_page(store, codec, wanted, chosen, limit, before)
     found: list[Job] = []
     for _ in range(_SCANNED // _PAGE):
         page, after = store.jobs.page(**chosen, limit=_PAGE, before=before)
@@ -168,3 +173,45 @@ def filter_page(
         if len(page) < _PAGE // 2:  # it has read its fill for few
             break
     return Page(found, before, is_tired=True)
+
+
+def _search_page(
+    store: Store, codec: Codec, wanted: JobFilter, chosen: Mapping[str, Any], limit: int,
+    before: bytes | None,
+) -> Page[Job]:  # fmt: skip
+    """The same by trace or correlation id, whose jobs are found without reading others."""
+    ids = _searched(store, wanted, before or _HIGHEST)
+    found: list[Job] = []
+    for at in range(0, len(ids), _PAGE):
+        jobs = [job for job in store.jobs.get_many(ids[at : at + _PAGE]) if _is_chosen(job, chosen)]
+        found += wanted.matching(store, codec, jobs)
+        if len(found) > limit:
+            return Page(found[:limit], found[limit - 1].id.bytes)
+    if len(ids) < _SCANNED:
+        return Page(found, None)
+    return Page(found, ids[-1], is_tired=True)
+
+
+def _searched(store: Store, wanted: JobFilter, before: bytes) -> Sequence[bytes]:
+    """Ids of jobs that may match, newest first, at most 10 000."""
+    search = store.search
+    values: dict[str, Any] = {"before": before, "limit": _SCANNED}
+    if wanted.trace_id is None:
+        id_ = str(wanted.correlation_id)
+        members = search.members("correlation_id", id_, **values)
+        return newest({*search.correlated(id_, **values), *members}, _SCANNED)
+    members = search.members("trace_id", wanted.trace_id, **values)
+    found = {*search.traced(wanted.trace_id, **values), *members}
+    # The row of a job that a tracer has seen has the id of its workflow behind the tracer's own; so
+    # have those that members have spawned.
+    others: set[str] = set()
+    for at in range(0, len(members), _PAGE):
+        texts = store.dependencies.traces_of(members[at : at + _PAGE]).values()
+        others |= {id_ for text in texts for id_ in TraceContext.read(text).trace_ids}
+    for trace_id in sorted(others - {wanted.trace_id})[:_TRACES]:
+        found.update(search.traced(trace_id, **values))
+    return newest(found, _SCANNED)
+
+
+def _is_chosen(job: Job, chosen: Mapping[str, Any]) -> bool:
+    return all(value is None or getattr(job, name) == value for name, value in chosen.items())

@@ -20,6 +20,7 @@ from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.events import EventLog
 from hammerflow.stores.expiry import Expiry
+from hammerflow.stores.job_search import JobSearch
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
@@ -66,6 +67,7 @@ class Store:
         self.sinks = Sinks(database, self.names)
         self.webhooks = Webhooks(database, self.names)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
+        self.search = JobSearch(database)
         self.workflows = Workflows(database, self.names)
         self.cancellations = Cancellations(database, self.names, self.workflows)
         self.spawns = Spawns(database)

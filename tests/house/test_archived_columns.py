@@ -11,7 +11,7 @@ from hammerflow.stores.transitions.archiving import ARCHIVED_TABLES
 from tests.stores.test_rows import DIALECTS, MACROS
 
 #: What begins a line of a table that is no column.
-_NO_COLUMN = ("PRIMARY", "UNIQUE", "KEY")
+_NO_COLUMN = ("PRIMARY", "UNIQUE", "KEY", "INDEX")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

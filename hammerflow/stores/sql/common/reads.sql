@@ -142,3 +142,39 @@ LIMIT :n::bigint
 
 -- name: ids_done_last
 SELECT job_id FROM {done} {by_primary} WHERE job_id < :before::uuid ORDER BY job_id DESC LIMIT 1 OFFSET :scanned::bigint
+
+-- Jobs that may be of a trace, newest first: the caller reads their traces.
+-- name: ids_traced
+WITH found AS {materialized} (
+  SELECT id FROM {jobs} {by_trace} WHERE {is_of_trace})
+SELECT id
+FROM found
+WHERE id < :before::uuid
+ORDER BY id DESC
+LIMIT :n::bigint
+
+-- Jobs that may have a header correlation_id of this value: the caller reads their headers.
+-- name: ids_correlated
+WITH found AS {materialized} (
+  SELECT id FROM {jobs} {by_correlation} WHERE {is_correlated})
+SELECT id
+FROM found
+WHERE id < :before::uuid
+ORDER BY id DESC
+LIMIT :n::bigint
+
+-- Workflows that may have been given a trace or correlation id.
+-- name: workflows_given
+SELECT id
+FROM {workflows} {by_primary}
+WHERE {position:options} > 0
+ORDER BY id DESC
+LIMIT :n::bigint
+
+-- name: nodes_before
+SELECT job_id
+FROM {nodes}
+WHERE workflow_id = :id::uuid
+  AND job_id < :before::uuid
+ORDER BY job_id DESC
+LIMIT :n::bigint

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   depth SMALLINT NOT NULL, spawn_index INTEGER, dependent_id BINARY(16), unique_key VARCHAR(255), trace TEXT,
   workflow_id BINARY(16), awaits INTEGER, flags SMALLINT NOT NULL DEFAULT 0, lane BIGINT, limit_key TEXT, fair_key TEXT,
   expires_at DATETIME(6), created_at DATETIME(6) NOT NULL,
-  UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index)) {table};
+  UNIQUE KEY {prefix}jobs_children (parent_id, spawn_index), INDEX {prefix}jobs_trace (trace(52))) {table};
 CREATE TABLE IF NOT EXISTS {ready} (
   queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, job_id BINARY(16) NOT NULL, task_id BIGINT NOT NULL,
   lease INTEGER NOT NULL, attempt INTEGER NOT NULL, ready_at DOUBLE,

@@ -18,6 +18,11 @@ CREATE TABLE {jobs} (
   flags smallint NOT NULL DEFAULT 0, args bytea NOT NULL, options text, headers text,
   unique_key text, trace text, lane bigint, limit_key text, fair_key text);
 CREATE UNIQUE INDEX {prefix}jobs_children ON {jobs} (parent_id, spawn_index) WHERE parent_id IS NOT NULL;
+-- Only rows that carry what is searched are in these indexes. Of a W3C traceparent the characters 4 to 35 are
+-- the id of the trace.
+CREATE INDEX {prefix}jobs_trace ON {jobs} (substr(trace, 4, 32), id) WHERE trace IS NOT NULL;
+CREATE INDEX {prefix}jobs_correlation ON {jobs} (left(substring(headers from '"correlation_id":"([^"]*)'), 200), id)
+  WHERE strpos(headers, '"correlation_id":') > 0;
 CREATE TABLE {ready} (
   queue_id bigint NOT NULL, task_id bigint NOT NULL, job_id uuid NOT NULL, lease integer NOT NULL,
   attempt integer NOT NULL, priority_order bigint NOT NULL, ready_at float8,

@@ -22,6 +22,11 @@ CREATE TABLE IF NOT EXISTS {jobs} (
   lane INTEGER, limit_key TEXT, fair_key TEXT) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS {prefix}jobs_children ON {jobs} (parent_id, spawn_index)
   WHERE parent_id IS NOT NULL;
+-- Only rows that carry what is searched are in these indexes. Of a W3C traceparent the characters 4 to 35 are
+-- the id of the trace.
+CREATE INDEX IF NOT EXISTS {prefix}jobs_trace ON {jobs} (substr(trace, 4, 32)) WHERE trace IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {prefix}jobs_correlation ON {jobs} (substr(headers, instr(headers, '"correlation_id":') + 18, 200))
+  WHERE instr(headers, '"correlation_id":') > 0;
 CREATE TABLE IF NOT EXISTS {ready} (
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, job_id BLOB NOT NULL, task_id INTEGER NOT NULL,
   lease INTEGER NOT NULL, attempt INTEGER NOT NULL, ready_at REAL,

@@ -1,0 +1,61 @@
+"""JobSearch: jobs by trace or correlation id, along indexes that hold only jobs which have one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from hammerflow.stores.database import Database
+
+__all__ = ["JobSearch"]
+
+_HEX = re.compile(r"[0-9a-f]{32}")
+#: Workflows with one id of a trace or correlation, whose members are found: the newest.
+_WORKFLOWS = 1_000
+#: Characters of a correlation id that are indexed.
+_INDEXED = 200
+_LAST = "\U0010ffff"
+
+
+class JobSearch:
+    """Finds what may match; the caller reads the rows and decides."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def traced(self, trace_id: str, *, before: bytes, limit: int) -> Sequence[bytes]:
+        """Ids of jobs whose row may carry this trace id, newest first."""
+        is_hex = _HEX.fullmatch(trace_id) is not None
+        return self._database.column(
+            "ids_traced", keys=sorted({trace_id, trace_id[3:35]}), trace=trace_id,
+            traceparent=f"00-{trace_id}-%" if is_hex else trace_id, before=before, n=limit,
+        )  # fmt: skip
+
+    def correlated(self, correlation_id: str, *, before: bytes, limit: int) -> Sequence[bytes]:
+        """Ids of jobs whose headers may have this ``correlation_id``, newest first."""
+        text = json.dumps(correlation_id)
+        value = text[1:-1].partition('"')[0][:_INDEXED]
+        return self._database.column(
+            "ids_correlated", value=value, end=value + _LAST, before=before, n=limit,
+            text=f'"correlation_id":{text}',
+        )  # fmt: skip
+
+    def members(self, option: str, value: str, *, before: bytes, limit: int) -> Sequence[bytes]:
+        """Ids of the jobs of workflows that may have been given this value, newest first.
+
+        Args:
+            option: ``trace_id`` or ``correlation_id``.
+        """
+        text = f'"{option}":{json.dumps(value)}'
+        workflows = self._database.column("workflows_given", text=text, n=_WORKFLOWS)
+        found: set[bytes] = set()
+        for workflow_id in workflows:
+            values = {"id": workflow_id, "before": before, "n": limit}
+            found.update(self._database.column("nodes_before", **values))
+        return newest(found, limit)
+
+
+def newest(ids: Iterable[bytes], limit: int) -> Sequence[bytes]:
+    """The first ids of these, newest first."""
+    return sorted(ids, reverse=True)[:limit]
