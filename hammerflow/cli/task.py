@@ -49,7 +49,7 @@ def stats(session: Session, name: str | None, hours: float, queue: str | None) -
 
     The wait is that of jobs that could start when they were enqueued; the run is that of the last
     attempt. A worker counts each minute soon after its end, and again three minutes later.
-    Percentiles are right to within 9 %.
+    Percentiles are right to within 9.1 %.
     """
     with session.store() as store:
         if name is not None:

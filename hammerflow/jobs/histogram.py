@@ -1,11 +1,13 @@
 """Histograms of durations: mergeable, with the same buckets everywhere.
 
-The bounds grow by the fourth root of two from 5 ms / 16 to 5 ms * 2 ** 20 (1 h 27 min), so a
-percentile is right to within 9 %, and each fourth bound is one that ``/metrics`` shows.
+The bounds grow by the fourth root of two from 5 ms / 16 to 5 ms * 2 ** 20 (1 h 27 min), and the
+middle of a bucket is at most their square root away from all of it: so a percentile is right to
+within 9.1 %, whatever the durations are. Each fourth bound is one that ``/metrics`` shows.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -73,15 +75,16 @@ class Histogram:
     def percentile(self, percent: float) -> float | None:
         """The duration in seconds that ``percent`` of all do not exceed; None without any.
 
-        The durations of one bucket count as evenly spread over it.
+        It is the middle of its bucket: within 9.1 % of the exact one from 0.3 ms to 87 min.
         """
         rank = self.total * percent / 100
         below = 0
         for bucket, count in sorted(self.counts.items()):
             if below + count >= rank:
-                low = BOUNDS[bucket - 1] if bucket else 0.0
-                high = BOUNDS[bucket] if bucket < len(BOUNDS) else BOUNDS[-1]
-                return low + (high - low) * max(0.0, rank - below) / count
+                if bucket == 0:
+                    return _LOWEST / 2
+                high = BOUNDS[min(bucket, len(BOUNDS) - 1)]
+                return math.sqrt(BOUNDS[bucket - 1] * high)
             below += count
         return None
 

@@ -33,7 +33,7 @@ class SeriesQuery(msgspec.Struct, forbid_unknown_fields=True):
 class StatsFields(msgspec.Struct, kw_only=True):
     """How many jobs were enqueued and ended, and how long they waited and ran.
 
-    Times are in seconds; percentiles are right to within 9 %.
+    Times are in seconds; percentiles are right to within 9.1 %.
     """
 
     enqueued: int

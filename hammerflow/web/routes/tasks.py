@@ -46,7 +46,7 @@ class StatsQuery(msgspec.Struct, forbid_unknown_fields=True):
 class TaskStats(msgspec.Struct):
     """How many jobs of a task were enqueued and ended, and how long they waited and ran.
 
-    Times are in seconds; percentiles are right to within 9 %.
+    Times are in seconds; percentiles are right to within 9.1 %.
     """
 
     task: str
