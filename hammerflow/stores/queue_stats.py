@@ -109,6 +109,16 @@ class QueueStats:
         jobs = {state: int(found[state]) for state in ("ready", *_TABLES)}
         return StateCounts(jobs, int(found["paused"]), bool(found["app_paused"]))
 
+    def look(self) -> dict[str, dict[str, int]]:
+        """What hints of changes are made of: counts by topic, by one query."""
+        found = {state: int(count) for state, count in self._database.rows("state_counts", n=BOUND)}
+        jobs = {state: found[state] for state in ("ready", *_TABLES)}
+        pauses = {name: found[name] for name in ("paused", "app_paused")}
+        return {
+            "jobs": jobs, "pauses": pauses, "workers": {"workers": found["workers"]},
+            "alerts": {"firing": found["firing"]},
+        }  # fmt: skip
+
     def ready(self, queue_id: int, *, bound: int = BOUND) -> int:
         """How many jobs of a queue are ready, counted up to ``bound``."""
         return self._ready(queue_id, bound)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -29,6 +30,7 @@ from hammerflow.web.problems import RequestRefused, problem_of, problem_response
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
 from hammerflow.web.routing import ApiCall, Route, Text
+from hammerflow.web.streams import EventHub
 
 __all__ = ["Authorize", "create_application"]
 
@@ -52,17 +54,20 @@ _HEADERS = {
 
 
 def create_application(
-    backend: Backend, *, authorize: Authorize, title: str, more: Sequence[StarletteRoute] = ()
-) -> Starlette:
+    backend: Backend, *, authorize: Authorize, title: str, more: Sequence[StarletteRoute] = (),
+    streams: bool = True,
+) -> Starlette:  # fmt: skip
     """The ASGI app.
 
     Args:
         authorize: asked of every request.
         title: what the API's description is headed with.
         more: routes besides, as those of a log-in.
+        streams: whether the server can stream: one of WSGI would lose a thread to each client.
     """
     limiter = anyio.CapacityLimiter(_THREADS)
-    serve = partial(_serve, backend, authorize, limiter, Recent())
+    hub = EventHub(backend.store, limiter) if streams else None
+    serve = partial(_serve, backend, authorize, limiter, Recent(), hub)
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route
@@ -107,7 +112,7 @@ def _endpoint(
 
 async def _serve(
     backend: Backend, authorize: Authorize, limiter: anyio.CapacityLimiter, recent: Recent,
-    route: Route, request: Request,
+    hub: EventHub | None, route: Route, request: Request,
 ) -> Response:  # fmt: skip
     who = await authorize(request)
     if who is None:
@@ -120,6 +125,8 @@ async def _serve(
             f"{who.role.label}",
         )  # fmt: skip
     query = _query(request, route.query)
+    if route.is_stream:
+        return _stream(hub, authorize, route, request, ApiCall(backend, who, {}, query, None))
     sent = b"" if route.body is None else await _body(request)
     body = None if route.body is None else _decoded(sent, route.body)
     call = ApiCall(backend, who, request.path_params, query, body, recent)
@@ -138,6 +145,24 @@ async def _serve(
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     once = partial(answer_once, backend.store.answers, key, sent, dict(_HEADERS), change)
     return await run_sync(once, limiter=limiter)
+
+
+def _stream(
+    hub: EventHub | None, authorize: Authorize, route: Route, request: Request,
+    call: ApiCall[Any, Any],
+) -> Response:  # fmt: skip
+    if hub is None:
+        detail = "this server cannot stream: poll GET /api/events?after=, or GET /api/overview"
+        raise RequestRefused(HTTPStatus.NOT_IMPLEMENTED, detail)
+    if (given := request.headers.get("last-event-id")) and "after" in route.query.__struct_fields__:
+        query = _converted(lambda: msgspec.convert({"after": given}, route.query, strict=False))
+        call = replace(call, query=msgspec.structs.replace(call.query, after=query.after))
+
+    async def may_go_on() -> bool:
+        who = await authorize(request)
+        return who is not None and who.role >= route.role
+
+    return hub.response(route.handler(call), may_go_on, dict(_HEADERS))
 
 
 def _audited(route: Route, call: ApiCall[Any, Any], address: str) -> Any:

@@ -58,7 +58,9 @@ def _operation(route: Route, result: Any, body: Any) -> dict[str, Any]:
     summary, _, more = inspect.cleandoc(route.handler.__doc__ or "").partition("\n")
     content = {"application/json": {"schema": result}}
     if route.text is not None:
-        content[route.text] = {"schema": {"type": "string"}}
+        written = {"schema": {"type": "string"}}
+        content = {} if route.is_stream else content
+        content[route.text] = written
     answers: dict[str, Any] = {
         str(int(route.status)): {"description": "It went well.", "content": content}
     }

@@ -88,6 +88,7 @@ class Route:
         status: of an answer that went well.
         text: the media type of answers that are not JSON, where there are some.
         is_secret: its answer is never kept.
+        is_stream: the handler gives what is streamed, at once.
     """
 
     method: str
@@ -100,6 +101,7 @@ class Route:
     status: HTTPStatus = HTTPStatus.OK
     text: str | None = None
     is_secret: bool = False
+    is_stream: bool = False
 
     @property
     def name(self) -> str:

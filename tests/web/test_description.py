@@ -33,7 +33,9 @@ def test_each_route_answers_as_it_is_described(
     count = 200 if pytestconfig.getoption("--whole") else _EXAMPLES
     schema = schemathesis.openapi.from_url(str(admin.base_url.join("/api/openapi.json")))
     tried, share = 0, ("sqlite", "postgres", "mysql").index(busy.store.dialect)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    streams = {route.path for route in ROUTES if route.is_stream}  # these do not end
+    found = [one.ok() for one in schema.get_all_operations()]
+    operations = [one for one in found if one.path not in streams]
     if not pytestconfig.getoption("--whole"):  # each database has a third of the routes
         operations = operations[share::3]
     for operation in operations:
@@ -83,7 +85,9 @@ def test_a_role_may_do_what_the_table_says(
 ) -> None:
     client = as_role(role)
     for route in ROUTES:
-        answer = client.request(route.method, _path(route), json={})
+        with client.stream(route.method, _path(route), json={}) as answer:
+            if not answer.headers["content-type"].startswith("text/event-stream"):
+                answer.read()
         if role is None:
             assert answer.status_code == HTTPStatus.UNAUTHORIZED, route.name
         elif role < route.role:

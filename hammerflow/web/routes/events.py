@@ -12,7 +12,8 @@ from msgspec import Meta
 from hammerflow.admin.events import event_page
 from hammerflow.events.filter import EventFilter
 from hammerflow.web.routes.types import Limit, Name, converted
-from hammerflow.web.routing import ApiCall, Route
+from hammerflow.web.routing import ApiCall, Nothing, Route
+from hammerflow.web.streams import EventsWanted, HintsWanted
 
 __all__ = ["ROUTES", "EventShown", "Kinds", "Position", "filter_of"]
 
@@ -76,6 +77,45 @@ def list_events(call: ApiCall[EventsQuery, None]) -> EventPageShown:
     return EventPageShown(items, page.after, page.head, page.is_on)
 
 
+class EventStreamQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which events; without after, and without the header Last-Event-ID, those from now on."""
+
+    after: Position | None = None
+    kinds: Kinds | None = None
+    queue: Name | None = None
+    task: Name | None = None
+
+
+def stream_events(call: ApiCall[EventStreamQuery, None]) -> EventsWanted:
+    """Stream events as they are logged, as server-sent events.
+
+    The id of each is its position: with the header Last-Event-ID a stream goes on exactly behind
+    it. Messages of the type position only move that on; log.gap tells of removed events.
+    """
+    query = call.query
+    return EventsWanted(filter_of(query.kinds, query.queue, query.task), query.after)
+
+
+def stream_changes(call: ApiCall[Nothing, None]) -> HintsWanted:
+    """Stream hints at what has changed, at most one a second, as server-sent events.
+
+    They need no log of events. The data has topics (jobs, pauses, workers, alerts; all at first)
+    and the counts of each.
+    """
+    return HintsWanted()
+
+
+_SSE = "text/event-stream"
 ROUTES: Sequence[Route] = (
+    Route(
+        "GET",
+        "/api/events/stream",
+        stream_events,
+        str,
+        query=EventStreamQuery,
+        text=_SSE,
+        is_stream=True,
+    ),
+    Route("GET", "/api/changes/stream", stream_changes, str, text=_SSE, is_stream=True),
     Route("GET", "/api/events", list_events, EventPageShown, query=EventsQuery),
 )

@@ -93,4 +93,6 @@ FROM (SELECT 1 FROM {waiting} {by_primary} LIMIT :n::bigint) d
 UNION ALL SELECT 'parked', count(*)
 FROM (SELECT 1 FROM {parked} {by_primary} LIMIT :n::bigint) e
 UNION ALL SELECT 'paused', count(*) FROM {pauses} WHERE kind <> 0 AND paused_at IS NOT NULL
+UNION ALL SELECT 'workers', count(*) FROM {workers}
+UNION ALL SELECT 'firing', count(*) FROM {alerts} WHERE state = 'firing'
 UNION ALL SELECT 'app_paused', count(*) FROM {pauses} WHERE kind = 0 AND paused_at IS NOT NULL

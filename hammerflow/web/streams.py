@@ -1,0 +1,310 @@
+"""Streams: server-sent events. One poller of the process reads for all browsers.
+
+A stream of events is exact: the id of each message is its position in the log, and a browser that
+comes back sends the last one, so nothing is lost or told twice. Behind what the poller has read, a
+stream reads the log itself, page by page, until it has caught up. Each stream holds a bounded
+number of messages: a client that is too slow is cut off, and goes on from its last position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sized
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.to_thread import run_sync
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hammerflow.errors import HammerflowError
+from hammerflow.events.event import Event
+from hammerflow.events.filter import EventFilter
+from hammerflow.sinks.reader import EventReader
+from hammerflow.stores.store import Store
+from hammerflow.web.problems import RequestRefused
+
+__all__ = ["EventHub", "EventsWanted", "HintsWanted"]
+
+log = logging.getLogger("hammerflow.web")
+#: Seconds between two reads of the log, and of what the hints are made of.
+POLL, HINT = 0.5, 1.0
+#: Seconds after which a silent stream says that it lives, after which a client that takes nothing
+#: is given up, and between two checks that it may still read.
+_ALIVE, _STUCK, _CHECKED = 15.0, 30.0, 60.0
+#: Messages that one stream holds, events that are read at once, and streams at a time.
+_HELD, _PAGE, _MOST = 1_000, 500, 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class EventsWanted:
+    """A stream of events behind a position; None: from now on."""
+
+    wanted: EventFilter
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HintsWanted:
+    """A stream of hints at what has changed."""
+
+
+@dataclass(eq=False)
+class _Stream:
+    """What waits for one client."""
+
+    held: deque[bytes] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    position: int = 0  # up to which all that it wants is in ``held`` or sent
+    is_cut: bool = False
+
+    def put(self, message: bytes) -> None:
+        """Hold a message; too many cut the stream off."""
+        if len(self.held) >= _HELD:
+            self.is_cut = True
+        else:
+            self.held.append(message)
+        self.news.set()
+
+
+class _Readers:
+    """The streams with one filter, which is asked once for all of them."""
+
+    def __init__(self, wanted: EventFilter) -> None:
+        self._wanted = wanted
+        self._kinds = {kind.label for kind in wanted.kinds}
+        self.streams: set[_Stream] = set()
+
+    def give(self, event: Event, message: bytes) -> None:
+        """Hand an event on, if it passes."""
+        is_kind = event.kind in self._kinds or event.kind.startswith("log.")
+        if is_kind and self._wanted.wants(event):
+            for stream in self.streams:
+                stream.put(message)
+
+
+class EventHub:
+    """The streams of one process."""
+
+    def __init__(self, store: Store, limiter: anyio.CapacityLimiter) -> None:
+        self._store = store
+        self._limiter = limiter
+        self._readers: dict[str, _Readers] = {}
+        self._hints: set[_Stream] = set()
+        self._reader = EventReader(store, EventFilter.of(kinds=["*"]))
+        self._after = 0
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._last_hint: dict[str, Any] = {}
+        self._starting = asyncio.Lock()
+
+    @property
+    def count(self) -> int:
+        """How many clients there are."""
+        return sum(len(one.streams) for one in self._readers.values()) + len(self._hints)
+
+    def response(
+        self, what: EventsWanted | HintsWanted, may_go_on: Callable[[], Awaitable[bool]],
+        headers: dict[str, str],
+    ) -> Response:  # fmt: skip
+        """The answer that goes on until the client leaves.
+
+        Args:
+            may_go_on: asked each minute.
+
+        Raises:
+            RequestRefused: there are too many.
+        """
+        if self.count >= _MOST:
+            detail = f"there are {_MOST:,} streams already: try again later"
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        messages = self._events(what) if isinstance(what, EventsWanted) else self._hinted()
+        return _StreamResponse(messages, may_go_on, headers)
+
+    async def _events(self, what: EventsWanted) -> AsyncIterator[bytes]:
+        async with self._starting:
+            if "events" not in self._tasks:
+                self._after = await self._read(self._store.events.head)
+                self._tasks["events"] = asyncio.create_task(self._poll_events())
+        key, stream = what.wanted.to_json(), _Stream(position=self._after)
+        readers = self._readers.setdefault(key, _Readers(what.wanted))
+        readers.streams.add(stream)  # from here on it gets all that is behind its position
+        try:
+            yield b"retry: 2000\n\n"
+            if what.after is not None and what.after < stream.position:
+                async for message in self._catch_up(what, stream.position):
+                    yield message
+            async for message in self._live(stream):
+                yield message
+        finally:
+            readers.streams.discard(stream)
+            if not readers.streams:
+                self._readers.pop(key, None)
+            self._stop_idle("events", self._readers)
+
+    async def _catch_up(self, what: EventsWanted, end: int) -> AsyncIterator[bytes]:
+        """What is in the log behind the client's position, up to where its stream begins."""
+        reader = EventReader(self._store, what.wanted)
+        after = what.after or 0
+        while after < end:
+            page = await self._read(lambda: [*reader.read(after, limit=_PAGE)])  # noqa: B023
+            for event in page:
+                if event.position <= end:
+                    yield _message(event)
+            if reader.after <= after:
+                break
+            after = reader.after
+        yield _position(end)
+
+    async def _live(self, stream: _Stream) -> AsyncIterator[bytes]:
+        told = stream.position
+        while not stream.is_cut or stream.held:
+            while stream.held:
+                yield stream.held.popleft()
+            if stream.is_cut:
+                break
+            stream.news.clear()
+            try:
+                async with asyncio.timeout(_ALIVE):
+                    await stream.news.wait()
+            except TimeoutError:
+                alive = b": alive\n\n" if stream.position == told else _position(stream.position)
+                told = stream.position
+                yield alive
+        yield b": too slow, resume with Last-Event-ID\n\n"
+
+    async def _hinted(self) -> AsyncIterator[bytes]:
+        stream = _Stream()
+        self._hints.add(stream)
+        if "hints" not in self._tasks:
+            self._tasks["hints"] = asyncio.create_task(self._poll_hints())
+        elif self._last_hint:
+            stream.put(_hint(["all"], self._last_hint))
+        try:
+            yield b"retry: 2000\n\n"
+            async for message in self._live(stream):
+                yield message
+        finally:
+            self._hints.discard(stream)
+            self._stop_idle("hints", self._hints)
+
+    def _stop_idle(self, name: str, clients: Sized) -> None:
+        if not clients and name in self._tasks:
+            self._tasks.pop(name).cancel()
+
+    async def _poll_events(self) -> None:
+        """Read what is new and give it to all streams."""
+        while True:
+            await asyncio.sleep(POLL)
+            with self._patiently():
+                events = await self._read(
+                    lambda: [*self._reader.read(self._after, limit=4 * _PAGE)]
+                )
+                self._after = max(self._after, self._reader.after)
+                for event in events:
+                    message = _message(event)
+                    for readers in self._readers.values():
+                        readers.give(event, message)
+                for readers in self._readers.values():
+                    for stream in readers.streams:
+                        stream.position = self._after
+
+    async def _poll_hints(self) -> None:
+        """Tell what has changed since the last look."""
+        before: dict[str, Any] = {}
+        while True:
+            with self._patiently():
+                now = await self._read(self._store.queue_stats.look)
+                topics = [name for name in now if now[name] != before.get(name)] if before else []
+                topics = topics if before else ["all"]
+                if before and now["jobs"]["running"] and "jobs" not in topics:
+                    topics.append("jobs")  # what ends and what comes may be as many
+                before = self._last_hint = now
+                for stream in self._hints if topics else ():
+                    stream.held.clear()  # the last hint says it all
+                    stream.put(_hint(topics, now))
+            await asyncio.sleep(HINT)
+
+    @contextlib.contextmanager
+    def _patiently(self) -> Any:
+        try:
+            yield
+        except HammerflowError as error:
+            log.warning("streams wait for the database: %s", error)
+
+    async def _read(self, read: Callable[[], Any]) -> Any:
+        return await run_sync(read, limiter=self._limiter)
+
+
+def _message(event: Event) -> bytes:
+    data = msgspec.json.encode({**event.to_plain(), "at": event.at}, enc_hook=str)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, event.kind.encode(), data)
+
+
+def _position(position: int) -> bytes:
+    """Moves the client's position on where nothing was for it."""
+    return f"id: {position}\nevent: position\ndata: {position}\n\n".encode()
+
+
+def _hint(topics: list[str], now: dict[str, Any]) -> bytes:
+    data = json.dumps({"topics": topics, **now}, default=str)
+    return f"event: changed\ndata: {data}\n\n".encode()
+
+
+class _StreamResponse(Response):
+    """Sends messages until they end, the client leaves, takes nothing, or may read no more."""
+
+    def __init__(
+        self, messages: AsyncIterator[bytes], may_go_on: Callable[[], Awaitable[bool]],
+        headers: dict[str, str],
+    ) -> None:  # fmt: skip
+        headers = {**headers, "cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(b"", 200, headers, "text/event-stream; charset=utf-8")
+        del self.headers["content-length"]
+        self._messages = messages
+        self._may_go_on = may_go_on
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one client."""
+        sending = asyncio.ensure_future(self._send_all(send))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, leaving):
+                task.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await self._messages.aclose()  # type: ignore[attr-defined]
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        loop = asyncio.get_running_loop()
+        checked = loop.time()
+        async for message in self._messages:
+            if loop.time() - checked > _CHECKED:
+                checked = loop.time()
+                if not await self._is_allowed():
+                    break
+            try:
+                async with asyncio.timeout(_STUCK):
+                    await send({"type": "http.response.body", "body": message, "more_body": True})
+            except TimeoutError:
+                return  # the connection is closed, as the answer has no end
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _is_allowed(self) -> bool:
+        try:
+            return await self._may_go_on()
+        except RequestRefused:
+            return False
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,178 @@
+"""Server-sent events: exact over breaks, bounded, and one poller for all clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.events.filter import EventFilter
+from hammerflow.web import streams
+from hammerflow.web.access import Role
+
+
+@pytest.fixture
+def logged(busy: Hammerflow) -> Hammerflow:
+    """The shop with a log of events."""
+    busy.store.sinks.put("log", "none", {}, EventFilter.of(kinds=["*"]), by="test")
+    return busy
+
+
+def _write(app: Hammerflow, count: int) -> None:
+    """As many events of the kind queue.paused or queue.resumed."""
+    for number in range(count):
+        (app.resume if number % 2 else app.pause)(queue="default")
+    app.store.events.relay()
+
+
+def _messages(answer: httpx.Response) -> Iterator[dict[str, Any]]:
+    message: dict[str, Any] = {}
+    for line in answer.iter_lines():
+        if not line:
+            if "data" in message:
+                yield message
+            message = {}
+            continue
+        name, _, value = line.partition(": ")
+        message[name] = json.loads(value) if name == "data" else value
+
+
+def _take(client: httpx.Client, count: int, *, after: int | None = None, **query: Any) -> Any:
+    """The next messages of a stream of its own, without those that only move it on."""
+    headers = {} if after is None else {"last-event-id": str(after)}
+    found: list[dict[str, Any]] = []
+    with client.stream("GET", "/api/events/stream", params=query, headers=headers) as answer:
+        assert answer.status_code == 200, answer.read()
+        for message in _messages(answer):
+            if message["event"] != "position":
+                found.append(message)
+            if len(found) == count:
+                return found
+    return found
+
+
+def test_a_stream_goes_on_exactly_where_it_broke_off(
+    logged: Hammerflow, admin: httpx.Client
+) -> None:
+    _write(logged, 7)
+    head = logged.store.events.head()
+    first = _take(admin, 3, after=0)
+    rest = _take(admin, head - 3, after=int(first[-1]["id"]))
+    assert [int(one["id"]) for one in [*first, *rest]] == [*range(1, head + 1)]
+    page = admin.get("/api/events?after=0&limit=500").json()["items"]
+    assert [one["data"] for one in [*first, *rest]] == page
+
+
+def test_what_comes_while_a_client_reads_reaches_it(
+    logged: Hammerflow, admin: httpx.Client
+) -> None:
+    _write(logged, 2)
+    writer = threading.Timer(0.2, _write, (logged, 4))
+    writer.start()
+    found = _take(admin, 6, after=0, kinds="queue.*")
+    writer.join()
+    assert [one["event"] for one in found] == 3 * ["queue.paused", "queue.resumed"]
+    ids = [int(one["id"]) for one in found]
+    assert ids == sorted(set(ids))
+
+
+def test_a_wrong_position_is_refused(logged: Hammerflow, admin: httpx.Client) -> None:
+    wrong = admin.get("/api/events/stream", headers={"last-event-id": "x"})
+    assert wrong.status_code == 422
+
+
+def test_a_slow_client_is_cut_off_and_resumes(
+    logged: Hammerflow, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_HELD", 5)
+    writer = threading.Timer(0.2, _write, (logged, 40))
+    writer.start()
+    found = _take(admin, 99, after=0)
+    writer.join()
+    got = [int(one["id"]) for one in found]
+    assert len(got) < 40
+    monkeypatch.setattr(streams, "_HELD", 1_000)
+    head = logged.store.events.head()
+    got += [int(one["id"]) for one in _take(admin, head - got[-1], after=got[-1])]
+    assert got == [*range(1, head + 1)]
+
+
+def test_changes_are_hinted_at_without_a_log(busy: Hammerflow, admin: httpx.Client) -> None:
+    with admin.stream("GET", "/api/changes/stream") as answer:
+        hints = (one["data"] for one in _messages(answer))
+        assert next(hints)["topics"] == ["all"]
+        busy.pause(queue="default")
+        changed = next(hints)
+        assert changed["topics"] == ["pauses"]
+        assert changed["pauses"]["paused"] == 1
+
+
+def test_a_revoked_client_is_shown_out(
+    logged: Hammerflow, as_role: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_CHECKED", 0.0)
+    client = as_role(Role.READ)
+
+    async def refuse(*args: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(streams._StreamResponse, "_is_allowed", refuse)
+    _write(logged, 3)
+    assert _take(client, 99, after=0) == []
+
+
+def test_many_clients_cost_one_poller(logged: Hammerflow, admin: httpx.Client) -> None:
+    """A small share of ``python -m tests.web.many_streams``."""
+    reads = 0
+    read = logged.store.events.read
+
+    def counting(*args: Any, **values: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return read(*args, **values)
+
+    logged.store.events.read = counting  # type: ignore[method-assign]
+    address = (str(admin.base_url.host), admin.base_url.port or 0)
+    request = (
+        "GET /api/events/stream HTTP/1.1\r\nhost: x\r\n"
+        f"authorization: {admin.headers['authorization']}\r\n\r\n"
+    ).encode()
+    clients = [socket.create_connection(address, timeout=20) for _ in range(50)]
+    try:
+        for client in clients:
+            client.sendall(request)
+        for client in clients:
+            while b"retry" not in client.recv(4096):
+                pass
+        reads, began = 0, time.monotonic()
+        _write(logged, 2)
+        for client in clients:
+            text = b""
+            while b"queue.resumed" not in text:
+                text += client.recv(4096)
+        assert reads <= 4 * ((time.monotonic() - began) / streams.POLL + 2)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_the_poller_ends_with_the_last_client(logged: Hammerflow) -> None:
+    async def run() -> None:
+        import anyio
+
+        hub = streams.EventHub(logged.store, anyio.CapacityLimiter(1))
+        messages = hub._events(streams.EventsWanted(EventFilter.of(kinds=["*"]), None))
+        await anext(messages)
+        assert (hub.count, len(hub._tasks)) == (1, 1)
+        await messages.aclose()  # type: ignore[attr-defined]
+        assert (hub.count, len(hub._tasks)) == (0, 0)
+
+    asyncio.run(run())
