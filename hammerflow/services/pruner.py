@@ -24,8 +24,10 @@ _REST, _ASK = 60.0, 5.0
 #: A page is followed by a pause this many times as long, so that removing takes a tenth of the time
 #: of one connection, however many workers there are.
 _PAUSES = 9.0
-#: Where a page holds the only writer (SQLite), every settle waits for it: a twentieth.
-_PAUSES_OF_ONE_WRITER = 19.0
+#: Where a page holds the only writer (SQLite), every settle waits for it, and for a while longer as
+#: it sleeps between two tries: a thirtieth. Waiting for the writer costs nobody anything, and
+#: does not count: else removing would hardly go on while several workers are busy.
+_PAUSES_OF_ONE_WRITER = 29.0
 #: Seconds between two walks over the archive, at least and at most. A pack of 1 000 jobs is written
 #: again each time that some of them go.
 _ARCHIVE_REST = (60.0, 3_600.0)
@@ -54,14 +56,15 @@ class Pruner:
             return max(due_in, 0.0) + random.uniform(0.5, 1.0) * _ASK
         begun = time.monotonic()
         self._resume()
-        before = self._walk.removed
+        before, waited = self._walk.removed, self._walk.waited
         if self.archive_ttl is not None and begun >= self._archive_due:
             self._purge_archive(self.archive_ttl)
         else:
             self._walk.spared = self.store.statistics.uncounted_for()
             retention.step(self._walk, retention.policy(self.default))
         rest = _PAUSES_OF_ONE_WRITER if self.store.database.dialect.one_writer else _PAUSES
-        pause = _REST if self._walk.is_over else rest * (time.monotonic() - begun)
+        took = time.monotonic() - begun - (self._walk.waited - waited)
+        pause = _REST if self._walk.is_over else rest * took
         retention.end_turn(self._walk, self._walk.removed - before, pause)
         if self._walk.is_over:
             clock = self.store.clock()
@@ -89,6 +92,6 @@ class Pruner:
         progress = self.store.retention.progress()
         position = None if progress is None else progress.position
         if position is None:
-            self._walk = Walk(size=self._walk.size)
+            self._walk = Walk(size=self._walk.size, rows=self._walk.rows)
         elif position != self._walk.position:
-            self._walk = Walk(position, size=self._walk.size)
+            self._walk = Walk(position, size=self._walk.size, rows=self._walk.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -39,6 +39,9 @@ _PAGE, _CHUNK = 2_000, 1_000
 #: A page gets smaller where one has taken longer than this many seconds, and larger again where it
 #: has taken a quarter of that: on a busy server a transaction is not to hold its locks for long.
 _LONG, _FEWEST = 0.4, 50
+#: Seconds for which a transaction may hold the only writer (SQLite), as every settle waits for it:
+#: it gets smaller where it has held it for longer, and larger where for a quarter of that.
+_HELD = 0.04
 #: Bytes that one transaction archives: of several groups, and of one, which is rather not divided.
 _PACK_BYTES, _GROUP_BYTES = 2 << 20, 16 << 20
 #: Roots and workflows that a walk remembers; those that it forgets are examined again.
@@ -85,6 +88,8 @@ class Walk:
         removed: jobs that were deleted.
         archived: jobs that were archived.
         size: how many jobs the next page has.
+        rows: how many rows of jobs the next transaction removes, where there is one writer.
+        waited: seconds that it has waited for the only writer.
         kept: roots and workflows that need not be examined again: they stay.
         is_trial: nothing is removed.
         spared: seconds for which ended jobs stay, whatever the policy says.
@@ -95,6 +100,8 @@ class Walk:
     removed: int = 0
     archived: int = 0
     size: int = _PAGE // 4
+    rows: int = _CHUNK // 4
+    waited: float = 0.0
     kept: set[bytes] = field(default_factory=set)
     is_trial: bool = False
     spared: float = 0.0
@@ -172,7 +179,7 @@ class Retention:
         if (shortest := policy.shortest) is None:
             walk.is_over = True
             return
-        began = time.monotonic()
+        began, waited = time.monotonic(), walk.waited
         clock = float(self._database.column("clock")[0])
         young, given = first_id_at(clock - shortest), first_id_at(clock + _DAY)
         before = young if walk.position < young else _LAST
@@ -180,7 +187,7 @@ class Retention:
         self._remove_due([Member(*row) for row in rows], walk, policy)
         walk.position = rows[-1][0] if len(rows) == walk.size else given
         walk.is_over = len(rows) < walk.size and before == _LAST
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - began - (walk.waited - waited)
         if seconds > _LONG:
             walk.size = max(_FEWEST, walk.size // 2)
         elif seconds < _LONG / 4:
@@ -209,7 +216,7 @@ class Retention:
         groups = self._without_runs(groups) if groups else []
         if policy.spares_restored:
             groups = self._without_restored(groups)
-        for pack in self._packs(groups, policy):
+        for pack in self._packs(groups, policy, walk):
             self._remove(pack, walk)
 
     def _without_runs(self, groups: Sequence[RemovalGroup]) -> list[RemovalGroup]:
@@ -227,9 +234,14 @@ class Retention:
         return [each for each in groups if not any(part.id in held for part in each.parts)]
 
     def _packs(
-        self, groups: Sequence[RemovalGroup], policy: RetentionPolicy | PurgeFilter
+        self, groups: Sequence[RemovalGroup], policy: RetentionPolicy | PurgeFilter, walk: Walk
     ) -> Iterator[list[RemovalGroup]]:
         """Groups, or parts of large ones, in lists for one transaction each."""
+        is_alone = self._database.dialect.one_writer
+
+        def most() -> int:
+            return walk.rows if is_alone else _CHUNK
+
         named = self._archive_ids(groups)
         for number, group in enumerate(groups):
             if any(
@@ -240,8 +252,8 @@ class Retention:
                 named.setdefault(number, min(part.id for part in group.parts))
         kept = [replace(groups[number], archive_id=name) for number, name in named.items()]
         gone = [group for number, group in enumerate(groups) if number not in named]
-        yield from _packed(gone, {})
-        yield from _packed(kept, self._sizes_of(kept))
+        yield from _packed(gone, {}, most)
+        yield from _packed(kept, self._sizes_of(kept), most)
 
     def _archive_ids(self, groups: Sequence[RemovalGroup]) -> dict[int, bytes]:
         """What names groups in the archive, by their numbers, of which a part is there already: the
@@ -272,8 +284,11 @@ class Retention:
         outbox = self._names.outbox
         kind = EventKind.JOB_ARCHIVED if is_archived else EventKind.JOB_PURGED
         is_wanted = outbox.wants(kind)
+        asked = began = time.monotonic()
 
         def work(tx: Tx) -> Sequence[RemovalGroup]:
+            nonlocal began
+            began = time.monotonic()
             if walk.is_trial:
                 return removable(tx, groups)
             if is_archived:
@@ -286,6 +301,13 @@ class Retention:
             return gone
 
         gone = sum(len(group.members) for group in self._database.unit(work))
+        if self._database.dialect.one_writer:
+            walk.waited += began - asked
+            held = time.monotonic() - began
+            if held > _HELD:
+                walk.rows = max(_FEWEST, walk.rows // 2)
+            elif held < _HELD / 4:
+                walk.rows = min(_CHUNK, walk.rows * 2)
         if is_archived:
             walk.archived += gone
         else:
@@ -305,12 +327,13 @@ def _known_by(member: Member) -> set[bytes]:
 
 
 def _packed(
-    groups: Sequence[RemovalGroup], sizes: Mapping[bytes, int]
+    groups: Sequence[RemovalGroup], sizes: Mapping[bytes, int], most: Callable[[], int]
 ) -> Iterator[list[RemovalGroup]]:
     """Groups, or parts of large ones, in lists for one transaction each.
 
     Args:
         sizes: bytes of jobs, where they count.
+        most: how many rows of jobs one transaction removes now.
     """
 
     def heavy(member: Member) -> int:
@@ -320,7 +343,7 @@ def _packed(
     count = weight = 0
     for part in (p for group in groups for p in parts_of(group, _CHUNK, heavy, _GROUP_BYTES)):
         more = sum(map(heavy, part.members))
-        if pack and (count + len(part) > _CHUNK or weight + more > _PACK_BYTES):
+        if pack and (count + len(part) > most() or weight + more > _PACK_BYTES):
             yield pack
             pack, count, weight = [], 0, 0
         pack.append(part)

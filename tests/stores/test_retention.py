@@ -401,3 +401,57 @@ def test_a_job_that_was_removed_cannot_be_depended_on(desk: Desk) -> None:
     assert prune(desk) == 1
     with pytest.raises(JobNotFound):
         desk.put(desk.job(depends=[lone.id]))
+
+
+def test_waiting_for_the_only_writer_makes_no_longer_pause(
+    desk: Desk, other: Store, monkeypatch: Any
+) -> None:
+    """The pause after a page follows from the time in which it kept others from writing."""
+    if desk.kind != "sqlite":
+        pytest.skip("a page locks its rows only")
+    desk.end(*desk.run(*(desk.job() for _ in range(600))))
+    age(desk, 30)
+    pruner = Pruner(desk.store, default={"completed": 0.0})
+    pruner.tick(0)  # the first one of all begins
+    remove, held = desk.store.retention._remove, threading.Event()
+
+    def hold() -> None:
+        with other.database.transaction():
+            held.set()
+            time.sleep(0.8)
+
+    def late(*given: Any) -> None:
+        if not held.is_set():
+            threading.Thread(target=hold).start()
+            assert held.wait(10)
+        remove(*given)
+
+    monkeypatch.setattr(desk.store.retention, "_remove", late)
+    while not held.is_set():
+        pause = pruner.tick(0)
+
+    assert pruner._walk.waited > 0.4 and pruner._walk.removed == 500
+    assert pause < 10
+
+
+def test_a_transaction_that_holds_the_only_writer_for_long_gets_smaller(
+    desk: Desk, monkeypatch: Any
+) -> None:
+    if desk.kind != "sqlite":
+        pytest.skip("others may write meanwhile")
+    desk.end(*desk.run(*(desk.job() for _ in range(400))))
+    sizes: list[int] = []
+    remove = retention.remove_groups
+
+    def slow(tx: Any, groups: Any) -> Any:
+        sizes.append(len(groups))
+        time.sleep(retention._HELD)
+        return remove(tx, groups)
+
+    monkeypatch.setattr(retention, "remove_groups", slow)
+    walk = Walk()
+    time.sleep(0.002)
+    while not walk.is_over:
+        desk.store.retention.step(walk, AT_ONCE)
+
+    assert sizes == [250, 125, 25] and walk.rows == 50
