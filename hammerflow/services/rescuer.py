@@ -28,7 +28,7 @@ class Rescuer:
     database was held up, the machine slept) would take over its own jobs and those of its peers.
 
     Nobody is judged by instants alone, as the database's clock may have jumped before this worker
-    started: whom it takes for dead has also not beaten since it first looked.
+    started: whom it takes for dead has also not beaten while it, or workers before it, watched.
     """
 
     store: Store
@@ -56,7 +56,8 @@ class Rescuer:
                     "parked %s: no live worker has registered the task", counted(parked, "job")
                 )
         self._sweeps += 1
-        return self.interval * random.uniform(0.8, 1.2)
+        interval = min(1.0, self.interval) if self.store.workers.watches else self.interval
+        return interval * random.uniform(0.8, 1.2)
 
     def _sweep(self) -> None:
         swept = self.store.workers.sweep(

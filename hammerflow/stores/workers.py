@@ -44,11 +44,16 @@ class Request(NamedTuple):
 
 
 class Workers(Verbs):
-    """The tables of workers, their tasks and what was asked of them; the leases of the dead."""
+    """The tables of workers, their tasks and what was asked of them; the leases of the dead.
+
+    Attributes:
+        watches: whether the last sweep has left a silent worker that was not watched for long.
+    """
 
     def __init__(self, database: Database, names: NameTable) -> None:
         super().__init__(database, names)
-        self._seen: dict[int, tuple[int, float]] = {}  # id: beats, seen first at
+        self._seen: dict[int, tuple[int, float]] = {}  # id: beats, and since when they are seen
+        self.watches = False
         self._ownerless: dict[int, float] = {}  # worker without a row: leases seen first at
 
     def register(
@@ -208,19 +213,30 @@ class Workers(Verbs):
         return swept
 
     def _dead(self, lease: float, watch: float) -> Sequence[tuple[int, int]]:
-        """(id, number of beats) of the workers that have been silent for a lease."""
+        """(id, number of beats) of the workers that have been silent for a lease.
+
+        How long one was watched that has not beaten for a lease is written in its row; a process
+        that starts goes on from there. Else one that dies soon after each start would never have
+        watched for long enough, and the jobs of its predecessors would wait until it lives on.
+        """
         rows = self._database.rows("workers_beats")
         now, before = time.monotonic(), self._seen
         self._seen = {
-            id_: before[id_] if id_ in before and before[id_][0] == beats else (beats, now)
-            for id_, beats, _ in rows
+            id_: before[id_]
+            if id_ in before and before[id_][0] == beats
+            else (beats, now - (watched if age > lease else 0.0))
+            for id_, beats, age, watched in rows
         }
-        return [
-            (id_, beats)
-            for id_, beats, age in rows
-            for silent in [now - self._seen[id_][1]]
-            if (age > lease and silent >= watch) or (age < 0 and silent > lease)
-        ]
+        dead, self.watches = [], False
+        for id_, beats, age, watched in rows:
+            silent = now - self._seen[id_][1]
+            if (age > lease and silent >= watch) or (age < 0 and silent > lease):
+                dead.append((id_, beats))
+            elif age > lease:
+                self.watches = True
+                if silent > watched:
+                    self._database.run("worker_watched", id=id_, beats=beats, seconds=silent)
+        return dead
 
     def park_unserved(self, queues: Iterable[str]) -> int:
         """Park the jobs at the head of these queues whose task no live worker has registered."""

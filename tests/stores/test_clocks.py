@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.stores.kit import Desk
 from tests.support.waiting import until
 
 LEASE = 0.5
+WATCH = 0.5  # seconds
 
 
 def test_a_dead_worker_is_found_after_the_clock_was_set_back(desk: Desk) -> None:
@@ -55,3 +57,42 @@ def test_a_new_worker_watches_the_others_before_it_takes_one_for_dead(
             rescuer.tick(0.0)
             assert desk.state(job.id) == "running"
         until("it is taken over", lambda: rescuer.tick(0.0) and desk.state(job.id) == "ready")
+
+
+def test_workers_that_die_soon_after_their_start_watch_together(desk: Desk) -> None:
+    """A service manager starts one again and again: none lives for as long as it has to watch."""
+    desk.register(1)
+    (job,) = desk.run(desk.job())
+    desk.elapse(3600)
+    lives: list[float] = []
+
+    def taken_over() -> bool:
+        with contextlib.closing(desk.another()) as store:
+            rescuer = Rescuer(
+                store, interval=5.0, lease=3 * WATCH, poison_limit=3, queues=tuple,
+                may_sweep=lambda: True, on_ready=lambda _: None,
+            )  # fmt: skip
+            began = time.monotonic()
+            again = rescuer.tick(0.0)
+            time.sleep(WATCH / 5)
+            rescuer.tick(0.0)
+            lives.append(time.monotonic() - began)
+        assert again <= 1.2 or desk.state(job.id) == "ready", "what is watched is looked at often"
+        return desk.state(job.id) == "ready"
+
+    until("the jobs of the first are taken over", taken_over)
+
+    assert sum(lives) >= WATCH
+
+
+def test_a_beat_ends_what_others_have_watched(desk: Desk) -> None:
+    desk.register(1)
+    (job,) = desk.run(desk.job())
+    desk.elapse(3600)
+    desk.sql("UPDATE {workers} SET watched = 100")
+    assert desk.store.workers.beat(1)
+    desk.elapse(3600)
+
+    swept = desk.store.workers.sweep(lease=1.0, poison_limit=3, watch=10.0)
+
+    assert swept.rescued == 0 and desk.state(job.id) == "running"

@@ -6,7 +6,7 @@ VALUES (:id::bigint, :host::text, :pid::integer, {now}, {now}, :info::text)
 
 -- name: worker_beat
 UPDATE {workers}
-SET beat_at = {now}, beats = beats + 1, state = :state::text
+SET beat_at = {now}, beats = beats + 1, watched = 0, state = :state::text
 WHERE id = :id::bigint
 
 -- name: worker_tell
@@ -86,8 +86,16 @@ FROM {worker_tasks}
 WHERE task_id = :task_id::bigint
 
 -- name: workers_beats
-SELECT id, beats, {age:beat_at}
+SELECT id, beats, {age:beat_at}, watched
 FROM {workers}
+
+-- For how many seconds others have watched a worker that does not beat.
+-- name: worker_watched
+UPDATE {workers}
+SET watched = :seconds::float8
+WHERE id = :id::bigint
+  AND beats = :beats::bigint
+  AND watched < :seconds::float8
 
 -- name: worker_still_dead
 SELECT id
