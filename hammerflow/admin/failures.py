@@ -81,8 +81,6 @@ def _add(group: FailureGroup, each: DeadLetter, now: datetime) -> None:
     group.jobs += 1
     if len(group.samples) < _SAMPLES:
         group.samples.append(each.job_id)
-    if each.at is None:
-        return
     if group.last_at is None or each.at > group.last_at:
         group.last_at, group.message = each.at, each.message
     if group.first_at is None or each.at < group.first_at:

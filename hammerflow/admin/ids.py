@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from hammerflow.stores.store import Store
 
 __all__ = [
-    "find_archived", "find_bulk_operation", "find_job", "find_operation", "find_token",
-    "find_worker", "find_workflow", "get_job", "only_worker", "page_mark",
+    "find_archived", "find_batch", "find_bulk_operation", "find_job", "find_operation",
+    "find_token", "find_worker", "find_workflow", "get_job", "only_worker", "page_mark",
 ]  # fmt: skip
 
 _SHORTEST, _WHOLE = 4, 32  # hexadecimal digits
 _CANDIDATES = 5  # ids that an ambiguous prefix lists
+_OTHERS = {"batch": "workflow or batch"}  # what an ambiguous prefix may mean
 _SEE = {"operation": "", "archived job": ": see hammerflow archive list", "token": ""}
 
 
@@ -37,6 +38,11 @@ def find_job(store: Store, text: str) -> bytes:
 def find_workflow(store: Store, text: str) -> bytes:
     """The id of the one workflow whose id begins with ``text``; as :func:`find_job`."""
     return _find(text, store.workflows.ids_between, "workflow", store.archive)
+
+
+def find_batch(store: Store, text: str) -> bytes:
+    """As :func:`find_workflow`, for a command of batches: what it finds may be no batch."""
+    return _find(text, store.workflows.ids_between, "batch", store.archive)
 
 
 def find_archived(store: Store, text: str) -> bytes:
@@ -133,6 +139,7 @@ def _find(
         given = f"the id {uuid.UUID(digits)}" if is_whole else f"an id that begins with {text}"
         see = _SEE.get(noun, f": see hammerflow {noun} list")
         raise JobNotFound(f"no {noun} has {given} in this database{see}")
+    noun = _OTHERS.get(noun, noun)
     ids = [str(uuid.UUID(bytes=id_)) for id_ in found[:_CANDIDATES]]
     more = " and more" if len(found) > _CANDIDATES else ""
     raise JobNotFound(

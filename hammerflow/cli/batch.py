@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hammerflow.admin.ids import find_workflow, page_mark
+from hammerflow.admin.ids import find_batch, page_mark
 from hammerflow.admin.page import Page
 from hammerflow.admin.workflows import stats_json, workflow_json, workflow_page
 from hammerflow.cli import options, workflow_view
@@ -101,7 +101,7 @@ def list_batches(
         def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
             return workflow_page(store, wanted, most, mark)
 
-        mark = page_mark(find_workflow, store, before)
+        mark = page_mark(find_batch, store, before)
         if not session.as_json:
             mark = mark or wanted.newest
         show_listing(
@@ -222,7 +222,7 @@ def _opened(path: str) -> Iterator[Any]:
 def _found(session: Session, batch_id: str) -> Iterator[tuple[SessionBackend, BatchResult]]:
     """The store, and a handle on a batch that exists."""
     with session.backend() as backend:
-        result = BatchResult(find_workflow(backend.store, batch_id), backend)
+        result = BatchResult(find_batch(backend.store, batch_id), backend)
         if (kind := result.row().kind) != "batch":
             raise JobNotFound(f"{result.id} is a {kind}: see hammerflow workflow show {result.id}")
         yield backend, result

@@ -129,6 +129,7 @@ def _check_store(
     yield from _shared_tasks(store.workers.shared_tasks())
     yield from _queues(store, alive)
     yield from _unserved(store, alive)
+    yield from _closed_limits(store)
     yield from _jobs(Diagnostics(store.database))
 
 
@@ -365,6 +366,16 @@ def _queues(store: Store, alive: Workers) -> Iterator[Check]:
             yield Check("pauses", "warn", f"{what} has been {pause}", pause.remedy)
 
 
+def _closed_limits(store: Store) -> Iterator[Check]:
+    """Limits that let no job start, which is how an operator may stop a task."""
+    for status in store.limits.list():
+        if status.limit.max_running == 0:
+            who = f", set by {status.set_by}" if status.set_by else ""
+            waiting = f"; {counted(status.waiting, 'job')} waiting" if status.waiting else ""
+            says = f"the limit {status.target} is 0{who}: it lets no job start{waiting}"
+            yield Check("limits", "warn", says, f"hammerflow limit set {status.target} --max N")
+
+
 def _unserved(store: Store, alive: Workers) -> Iterator[Check]:
     """Ready jobs whose task no live worker has registered, or none of those that serve their
     queue; nothing where no worker is alive, which another check tells."""
@@ -392,6 +403,6 @@ def _jobs(diagnostics: Diagnostics) -> Iterator[Check]:
             "see hammerflow job list --state parked; fix the cause, then run hammerflow job retry",
         )  # fmt: skip
     if missing := diagnostics.missing():
-        says = f"{missing} of the newest 10,000 jobs are in no state table"
+        says = f"{missing} of the newest 2,000 jobs are in no state table"
         advice = "rows were deleted by hand: run hammerflow maintenance check --fix"
         yield Check("jobs", "fail", says, advice)

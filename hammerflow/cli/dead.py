@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from hammerflow.admin.bulk import undo_operation
+from hammerflow.admin.dead_letters import NEWEST, DeadCount, DeadFilter, dead_counts
 from hammerflow.admin.ids import find_operation, get_job
 from hammerflow.admin.job_filter import JobFilter, filter_page
 from hammerflow.admin.pauses import held_by, held_json, held_text
@@ -26,14 +25,12 @@ from hammerflow.errors import HammerflowError
 from hammerflow.ids import new_id
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.options.checks import Unfit, ValueCheck
-from hammerflow.stores.dead_letters import DeadLetter
 from hammerflow.stores.store import Store
 from hammerflow.text import counted, user_at_host
 
 __all__ = ["command"]
 
 _DEAD = (JobState.FAILED, JobState.PARKED)
-_NEWEST = 10_000  # errors, and parked jobs, that list counts
 _PAGE = 500
 
 
@@ -42,15 +39,7 @@ def command() -> None:
     """Count, show and replay dead letters: jobs that have failed for good, or are parked."""
 
 
-class _Count(NamedTuple):
-    by: str  # error, task or day
-    value: str
-    jobs: int
-    last: datetime | None
-    example: bytes
-
-
-_COUNTS: output.TableView[_Count] = output.TableView(
+_COUNTS: output.TableView[DeadCount] = output.TableView(
     ("by", "value", "jobs", "last", "example"),
     lambda count: (count.by, count.value, count.jobs, age(count.last), count.example),
     lambda count: count._asdict(),
@@ -70,56 +59,18 @@ def list_dead(
 ) -> None:  # fmt: skip
     """Count dead letters by error, by task and by day.
 
-    It counts the failed jobs among the newest 10 000 errors, and up to 10 000 parked jobs. For the
-    jobs themselves see hammerflow job list --state failed.
+    It counts the failed jobs among the newest 3 000 errors, and the newest 3 000 parked jobs. For
+    the jobs themselves see hammerflow job list --state failed.
     """
+    wanted = DeadFilter(queue, task, error, since, until)
     with session.store() as store:
         warn_of_queue(session, store, queue)
-        found = store.dead_letters.newest(_NEWEST)
-    kept = [
-        each
-        for each in found
-        if queue in (None, each.queue)
-        and task in (None, each.task)
-        and error in (None, each.error, _short(each.error))
-        and (since is None or (each.at is not None and each.at >= since))
-        and (until is None or (each.at is not None and each.at < until))
-    ]
-    session.show_list([*_counted(kept)], _COUNTS, empty="there are no dead letters")
-    if len(found) >= _NEWEST:
-        tell_cut(session, f"only the newest {len(found)} dead letters are counted")
-
-
-@functools.cache
-def _short(error: str) -> str:
-    return error.rpartition(".")[2]
-
-
-def _counted(letters: Sequence[DeadLetter]) -> Iterator[_Count]:
-    for by, value_of in (
-        ("error", lambda each: _short(each.error)),
-        ("task", lambda each: each.task),
-        ("day", lambda each: "" if each.at is None else _day(int(each.at.timestamp() // 900))),
-    ):
-        newest: dict[str, DeadLetter] = {}
-        counts: Counter[str] = Counter()
-        for each in letters:
-            value = value_of(each)
-            counts[value] += 1
-            if (known := newest.get(value)) is None or _is_later(each, known):
-                newest[value] = each
-        for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-            yield _Count(by, value, count, newest[value].at, newest[value].job_id)
-
-
-@functools.cache
-def _day(quarter: int) -> str:
-    """The local day of a quarter of an hour, in which no zone changes it."""
-    return f"{datetime.fromtimestamp(quarter * 900).astimezone():%Y-%m-%d}"
-
-
-def _is_later(one: DeadLetter, other: DeadLetter) -> bool:
-    return one.at is not None and (other.at is None or one.at >= other.at)
+        counts, is_whole = dead_counts(store, wanted)
+    session.show_list(counts, _COUNTS, empty="there are no dead letters")
+    if not is_whole:
+        tell_cut(
+            session, f"only the newest {NEWEST:,} errors and {NEWEST:,} parked jobs are counted"
+        )
 
 
 @command.command("show")

@@ -122,7 +122,7 @@ def of_table(
         return click.option(*names, is_flag=True, default=default or False, help=option.meaning)
     return checked(
         *names, check=option.check, metavar=metavar, default=default, help=option.meaning,
-        show_default=option.default if default is None else True,
+        show_default=True if default is not None else option.default != "None" and option.default,
     )  # fmt: skip
 
 

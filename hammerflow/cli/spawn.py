@@ -15,7 +15,7 @@ from hammerflow.cli.exit import INTERRUPTED
 from hammerflow.cli.known_names import warn_of_queue
 from hammerflow.cli.paging import MOST, tell_cut
 from hammerflow.cli.session import Session
-from hammerflow.stores.spawns import COUNTED
+from hammerflow.stores.spawns import COUNTED, LIVE
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 from hammerflow.workflows.graph import draw
@@ -99,7 +99,7 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
 def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> None:
     """Count operations, children and failures by handler.
 
-    At most the newest 100 000 operations are counted.
+    At most the newest 50 000 operations are counted.
     """
     with session.store() as store:
         warn_of_queue(session, store, queue)
@@ -186,7 +186,8 @@ def lineage(
 def pending(session: Session, limit: int | None) -> None:
     """List completed spawners with unfinished children, newest first.
 
-    Their children wait, are ready, run or are parked. A spawner that has not run yet is listed
+    Their children wait, are ready, run or are parked; up to 10 000 live jobs of each state are
+    read for them. A spawner that has not run yet is listed
     by: hammerflow job list --task NAME --state ready.
     """
     limit = limit or (MOST if session.as_json else options.SHOWN)
@@ -194,7 +195,10 @@ def pending(session: Session, limit: int | None) -> None:
         read = store.spawns.pending(limit=limit + 1)
         spawners = read[:limit]
         parents = jobs_by_id(store, [each.parent_id for each in spawners])
+        is_whole = store.spawns.reads_all_live()
     found = [(each, parents.get(each.parent_id)) for each in spawners]
     session.show_list(found, spawn_view.PENDING, empty="all spawned jobs have ended")
     if len(read) > limit:
         tell_cut(session, f"there are more than {limit} such spawners: raise --limit")
+    elif not is_whole:
+        tell_cut(session, f"only {LIVE:,} live jobs of each state are read, and there are more")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import HammerflowError
 from hammerflow.stores.backup_file import BackupHead, BackupReader, BackupWriter, Instant
 from hammerflow.stores.database import Tx
+from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.pauses import PauseKind, count_pauses
 from hammerflow.stores.statements import TABLES
 from hammerflow.stores.store import Store
@@ -189,8 +190,21 @@ class Backups:
 
     def copies(self) -> dict[str, TableCopy]:
         """The tables of a backup, by name."""
-        none: frozenset[str] = frozenset()
-        return {name: TableCopy(self._database, name, _OWN.get(name, none)) for name in BACKED_UP}
+        return {name: self._copy(name) for name in BACKED_UP}
+
+    def _copy(self, name: str) -> TableCopy:
+        try:
+            copy = TableCopy(self._database, name, _OWN.get(name, frozenset()))
+        except Exception as error:
+            if self._database.kind_of(error) is not ErrorKind.NO_TABLE:
+                raise
+        else:
+            if copy.types:
+                return copy
+        raise HammerflowError(
+            f"the database {self._database.label} has no table {name}, so its tables are those of "
+            "another version of hammerflow: back it up and restore it with that version"
+        )
 
 
 class _Insert:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from hammerflow.jobs.job import RowFlags
@@ -25,7 +25,7 @@ class DeadLetter(NamedTuple):
     error: str  # the type of the error, or why it is parked
     queue: str
     task: str
-    at: datetime | None
+    at: datetime
     message: str = ""  # its first 200 characters
 
 
@@ -46,10 +46,10 @@ class DeadLetters(Verbs):
         return self._letters(self._database.rows("dead_failed", n=limit))
 
     def _letters(self, rows: Iterable[Row]) -> Sequence[DeadLetter]:
-        instant = self._database.dialect.instant
+        at_of = datetime.fromtimestamp
         queue_of, task_of = functools.cache(self._names.queue), functools.cache(self._names.task)
         return [
-            DeadLetter(job_id, error, queue_of(queue), task_of(task), instant(at), message)
+            DeadLetter(job_id, error, queue_of(queue), task_of(task), at_of(at, UTC), message)
             for job_id, error, queue, task, at, message in rows
         ]
 

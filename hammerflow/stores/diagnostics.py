@@ -104,7 +104,7 @@ class Diagnostics:
         return [(task, queue, int(count)) for task, queue, count in rows]
 
     def parked(self) -> list[tuple[str, str, int]]:
-        """(why, task, number of jobs) of all parked jobs."""
+        """(why, task, number of jobs) of the parked jobs, among 10 000 of them."""
         rows = self._database.rows("health_parked")
         return [(why, task, int(count)) for why, task, count in rows]
 

@@ -14,12 +14,21 @@ from hammerflow.errors import JobNotFound
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 
-__all__ = ["COUNTED", "Generation", "Lineage", "PendingSpawn", "SpawnRun", "SpawnStats", "Spawns"]
+__all__ = [
+    "COUNTED",
+    "LIVE",
+    "Generation",
+    "Lineage",
+    "PendingSpawn",
+    "SpawnRun",
+    "SpawnStats",
+    "Spawns",
+]
 
 #: Far enough back for every run, near enough for the calendar of every database.
 _EVER = timedelta(days=36_500)
-#: Most runs that the totals count, and most live jobs of each state that are read for them.
-COUNTED = 100_000
+#: Most runs that the totals count; most live jobs of each state that are read for their parents.
+COUNTED, LIVE = 50_000, 10_000
 #: Most spawners of one generation whose children are read.
 _PARENTS = 1_000
 
@@ -109,7 +118,7 @@ class Spawns:
     def stats(
         self, *, since: timedelta | None = None, queue: str | None = None
     ) -> Sequence[SpawnStats]:
-        """Totals by handler and queue, over the newest 100 000 runs."""
+        """Totals by handler and queue, over the newest 50 000 runs."""
         rows = self._database.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
         return [
             SpawnStats(
@@ -122,15 +131,19 @@ class Spawns:
     def pending(self, *, limit: int = 100) -> Sequence[PendingSpawn]:
         """Spawners with children that have not ended, newest spawner first.
 
-        It reads up to 100 000 live jobs of each state.
+        It reads up to 10 000 live jobs of each state.
         """
-        rows = self._database.rows("spawn_pending", n=COUNTED, parents=5 * limit)
+        rows = self._database.rows("spawn_pending", n=LIVE, parents=5 * limit)
         families: dict[bytes, Counter[str]] = {}
         for parent_id, state, count in rows:
             families.setdefault(parent_id, Counter())[state] = int(count)
         chosen = [*families][:limit]
         runs = self.runs(chosen)
         return [PendingSpawn(key, dict(families[key]), runs.get(key)) for key in chosen]
+
+    def reads_all_live(self) -> bool:
+        """Whether :meth:`pending` reads all live jobs, as there are few enough."""
+        return int(self._database.column("live_most", n=LIVE)[0]) < LIVE
 
     def runs(self, parent_ids: Sequence[bytes]) -> Mapping[bytes, SpawnRun]:
         """The last successful run of each of these spawners, by its job's id."""

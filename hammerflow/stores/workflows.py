@@ -15,6 +15,7 @@ from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob, NewWorkflow
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.jobs.status import FailurePolicy, WorkflowState
+from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
@@ -120,7 +121,8 @@ class Workflows(Verbs):
     ) -> Settlement:
         """Cancel what has not started, and ask what runs to stop.
 
-        A settle locks leases before workflows, so leases that are locked are passed over here. Such
+        On SQLite a running body may hold the only writer: it is asked by a file, too. A settle
+        locks leases before workflows, so leases that are locked are passed over here. Such
         a job is ending, or somebody is adding a dependent: it is asked to stop in a transaction of
         its own.
         """
@@ -138,7 +140,8 @@ class Workflows(Verbs):
             running |= self._running(unit.tx, workflow_id)
             passed.update(running - _stop_free(unit.tx, running, reason))
 
-        settlement = self._change(cancel)
+        with asked_by_file(self._database, self._waited_for(workflow_id)):
+            settlement = self._change(cancel)
         for job_id in sorted(passed):
             self._database.run("leases_cancel", id=job_id, reason=storable(reason))
         return settlement
@@ -350,6 +353,12 @@ class Workflows(Verbs):
         open_ -= {row[0] for row in tx.rows("outcomes_of", ids=awaited)}
         open_ |= {row[0] for row in tx.rows("workflow_rows", ids=awaited) if row[8] is None}
         return [child_id for child_id, found in parents.items() if not found & open_]
+
+    def _waited_for(self, workflow_id: bytes) -> set[bytes]:
+        """The running members, where one of them may keep everybody else from writing."""
+        if not self._database.dialect.one_writer:
+            return set()
+        return self._database.read(lambda tx: self._running(tx, workflow_id))
 
     def _running(self, tx: Tx, workflow_id: bytes) -> set[bytes]:
         """The members that run, of the workflows inside it, too."""

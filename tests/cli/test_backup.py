@@ -37,6 +37,16 @@ def test_a_backup_is_created_listed_and_restored(
     assert "was restored" in run("--database", sqlite_url, "app", "pauses").out
 
 
+def test_tables_of_another_version_are_named(run: Run, shop: Hammerflow) -> None:
+    with shop.transaction() as tx:
+        tx.execute("DROP TABLE hammerflow_limits")
+
+    ended = run("backup", "create", "file")
+
+    assert ended.code == 1 and "has no table limits, so its tables are those of" in ended.err
+    assert not Path("file").exists()
+
+
 def test_what_a_restore_would_delete_is_asked_for(run: Run, embedded_shop: Hammerflow) -> None:
     embedded_shop.tasks["shop.add"].delay(1, 2)
     run("backup", "create", "file")

@@ -152,3 +152,5 @@ def test_other_workflows_are_no_batches(run: Run, embedded_shop: Hammerflow) -> 
         ended = run("batch", command, result.id)
         assert (ended.code, "is a workflow: see hammerflow workflow show" in ended.err) == (1, True)
     assert run("batch", "list").out == "no matching batches\n"
+    for given, says in (("ffffffff", "no batch has an id"), ("what", "is not a batch id")):
+        assert says in run("batch", "show", given).err

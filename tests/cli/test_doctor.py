@@ -143,6 +143,16 @@ def test_the_advice_about_doorbells_fits_the_database(
     assert ('doorbell="postgres"' in advice) is (shop.store.dialect == "postgres")
 
 
+def test_a_limit_of_0_is_named(run: Run, embedded_shop: Hammerflow) -> None:
+    embedded_shop.tasks["shop.add"].delay(1, 2)
+    assert run("limit", "set", "task:shop.add", "--max", "0").code == 0
+
+    checks = run("doctor", "--json").json["checks"]
+
+    (check,) = [each for each in checks if each["name"] == "limits"]
+    assert check["status"] == "warn" and "task:shop.add is 0, set by " in check["says"]
+
+
 def test_a_queue_that_no_worker_serves_is_named(run: Run, embedded_shop: Hammerflow) -> None:
     embedded_shop.store.workers.leave(7)
     embedded_shop.store.workers.register(

@@ -85,6 +85,31 @@ def test_who_may_not_is_told_so_in_one_sentence(
     assert ended.code == 1 and "only their owner may vacuum them" in ended.err
 
 
+@pytest.mark.parametrize("verb", ["vacuum", "analyze", "reindex"])
+def test_who_may_only_read_mariadb_is_told_so(
+    run: Run, mariadb_url: str, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setenv("HAMMERFLOW_DATABASE_URL", mariadb_url)
+    run("migrate")
+    url = parse_url(mariadb_url)
+    raw = open_raw(mariadb_url)
+    cursor = raw.cursor()
+    cursor.execute(f"CREATE USER clerk_{verb}@'%' IDENTIFIED BY 'pen'")
+    cursor.execute(f"GRANT SELECT ON {url.database}.* TO clerk_{verb}@'%'")
+    try:
+        reader = f"mysql://clerk_{verb}:pen@{url.host}:{url.port}/{url.database}"
+        ended = run(
+            "--database", reader, "maintenance", verb, "--yes" if verb == "vacuum" else "--json"
+        )
+    finally:
+        cursor.execute(f"DROP USER clerk_{verb}@'%'")
+        raw.close()
+
+    assert ended.code == 1, ended
+    assert "may not" in ended.err or "denied" in ended.err
+    assert ended.err.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_doctor_advises_to_vacuum(run: Run, postgres_url: str) -> None:
     run("--database", postgres_url, "migrate")

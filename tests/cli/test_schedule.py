@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
@@ -104,6 +105,11 @@ def test_an_operator_changes_the_call(run: Run, embedded_shop: Hammerflow) -> No
     assert embedded_shop.codec.decode_call(args) == ((3,), {"y": 4})
 
 
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_help_shows_no_default_that_is_none(run: Run, verb: str) -> None:
+    assert "None" not in run("schedule", verb, "--help").out
+
+
 def test_a_name_that_is_not_known_yet_is_pointed_out(run: Run, embedded_shop: Hammerflow) -> None:
     made = ("-A", "shop:app", "schedule", "create")
     call = ("shop.add", "--args", "[1, 2]", "--cron", "@daily")
@@ -118,55 +124,47 @@ def test_a_name_that_is_not_known_yet_is_pointed_out(run: Run, embedded_shop: Ha
 
 
 @pytest.mark.parametrize("what", [("task", "shop.add"), ("queue", "default"), ("app", "")])
-def test_a_run_by_hand_waits_for_a_pause(
-    run: Run, embedded_shop: Hammerflow, what: tuple[str, str]
-) -> None:
+def test_a_run_by_hand_waits_for_a_pause(run: Run, shop: Hammerflow, what: tuple[str, str]) -> None:
     """The schedule's own pause does not hold it."""
     kind, name = what
     make = ("shop.add", "--args", "[1, 2]", "--cron", "@daily", "--paused")
     assert run("-A", "shop:app", "schedule", "create", "s", *make).code == 0
-    embedded_shop.pause(**({kind: name} if name else {}))
+    shop.pause(**({kind: name} if name else {}))
 
     ran = run("-A", "shop:app", "schedule", "run", "s")
 
     label = f"{kind} {name}" if name else "the app"
     assert ran.code == 0 and f"1 job waits while {label} is paused" in ran.err
-    assert drain(embedded_shop) == 0
-    embedded_shop.resume(**({kind: name} if name else {}))
-    assert drain(embedded_shop) == 1
+    assert drain(shop) == 0
+    shop.resume(**({kind: name} if name else {}))
+    assert drain(shop) == 1
 
 
-@pytest.mark.parametrize(
-    ("policy", "within"),
-    [
-        ("reject", None), ("return_existing", None), ("replace", None), ("debounce", 60),
-        ("throttle", 60),
-    ],
-)  # fmt: skip
-def test_ticks_of_a_unique_task_say_who_holds_the_key(
-    run: Run, embedded_shop: Hammerflow, policy: str, within: int | None
-) -> None:
-    call = embedded_shop.signature(
-        "shop.add", [1, 2], unique=UniqueKey(on_conflict=policy, within=within)
-    )
-    plain = embedded_shop.schedules.definition("s", timedelta(seconds=1), call, {})
-    schedules = embedded_shop.store.schedules
-    schedules.create("s", plain, by="test")
-    cancelled: list[bytes] = []
+def test_ticks_of_a_unique_task_say_who_holds_the_key(run: Run, shop: Hammerflow) -> None:
+    policies = {"reject": None, "return_existing": None, "replace": None, "debounce": 60,
+                "throttle": 60}  # fmt: skip
+    schedules = shop.store.schedules
+    for number, (policy, within) in enumerate(policies.items()):
+        unique = UniqueKey(on_conflict=policy, within=within)
+        call = shop.signature("shop.add", [number, 2], unique=unique)
+        plain = shop.schedules.definition(policy, timedelta(seconds=1), call, {})
+        schedules.create(policy, plain, by="test")
 
-    until("three ticks", lambda: _ticks(schedules, cancelled) >= 3)
+    until("three ticks of each", lambda: _least_ticks(schedules, policies) >= 3)
 
-    shown = run("-A", "shop:app", "schedule", "show", "s", "--json").json
-    ticks = shown["ticks"][::-1][:3]
-    assert [tick["outcome"] for tick in ticks] == ["enqueued", "duplicate", "duplicate"]
-    assert len({tick["run"] for tick in ticks}) == 1  # the job that holds the key
-    assert shown["last_outcome"] == "duplicate" and "duplicate" in run("schedule", "show", "s").out
-    assert len(run("job", "list", "--json").json) == 1
+    for policy in policies:
+        shown = run("-A", "shop:app", "schedule", "show", policy, "--json").json
+        ticks = shown["ticks"][::-1][:3]
+        assert [tick["outcome"] for tick in ticks] == ["enqueued", "duplicate", "duplicate"]
+        assert len({tick["run"] for tick in ticks}) == 1  # the job that holds the key
+        assert shown["last_outcome"] == "duplicate"
+    assert "duplicate" in run("schedule", "show", "reject").out
+    assert len(run("job", "list", "--json").json) == len(policies)
 
 
-def _ticks(schedules: Schedules, cancelled: list[bytes]) -> int:
-    schedules.make(60.0, cancelled.append)
-    return len(schedules.ticks("s", 9))
+def _least_ticks(schedules: Schedules, names: Iterable[str]) -> int:
+    schedules.make(60.0, lambda _: None)
+    return min(len(schedules.ticks(name, 9)) for name in names)
 
 
 def test_the_list_is_filtered_and_paged(run: Run, embedded_shop: Hammerflow) -> None:

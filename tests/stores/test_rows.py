@@ -30,7 +30,7 @@ MACROS = {
         ],
         "",
     ),
-    "after": ":@::float8", "age": "", "seconds_until": "", "lock_of": "",
+    "after": ":@::float8", "age": "", "epoch_of": "", "seconds_until": "", "lock_of": "",
 }  # fmt: skip
 INSERTS: dict[str, Any] = {
     "ready_insert": rows.ReadyRow,

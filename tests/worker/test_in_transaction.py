@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from hammerflow import JobState
+from hammerflow import JobState, Workflow
 from tests.acceptance.kit import Shop
 from tests.support.waiting import until
 
@@ -30,6 +31,13 @@ def hold(gate):
 """
 
 
+def nested(call: Any) -> Workflow:
+    inner, outer = Workflow("inner"), Workflow("outer")
+    inner.add(call, name="hold")
+    outer.add(inner, name="inner")
+    return outer
+
+
 def test_a_job_enqueued_in_it_begins_at_once(sqlite_shop: Shop, tmp_path: Path) -> None:
     shop = sqlite_shop
     (tmp_path / "charges.py").write_text(_CODE)
@@ -45,11 +53,19 @@ def test_one_that_holds_the_only_writer_is_cancelled(sqlite_shop: Shop, tmp_path
     shop = sqlite_shop
     (tmp_path / "charges.py").write_text(_CODE)
     with shop.worker(app="charges:app", folder=tmp_path):
-        held = shop.client.enqueue(shop.client.signature("hold", [str(tmp_path / "gate")]))
-        until("it runs", (tmp_path / "gate").exists)
+        for kind, enqueue in (
+            ("job", shop.client.enqueue),
+            ("batch", lambda call: shop.client.batch([call]).enqueue()),
+            ("nested", lambda call: shop.client.enqueue(nested(call))),
+        ):
+            gate = tmp_path / kind
+            held = enqueue(shop.client.signature("hold", [str(gate)]))
+            until("it runs", gate.exists)
 
-        held.cancel("it takes too long")
+            held.cancel("it takes too long")
 
-        assert held.wait(timeout=15) is JobState.CANCELLED
+            held.wait(timeout=15)
+            (job,) = shop.client.jobs(task="hold", limit=1)
+            assert (job.state, job.reason) == (JobState.CANCELLED, "it takes too long")
         assert shop.client.result(shop.client.enqueue(shop.client.signature("follow")).id).get(15)
     assert not list(Path(shop.client.settings.url.database).parent.glob("*-cancel-*"))

@@ -239,6 +239,7 @@ class MySQL(DriverDialect):
             "now": _NOW,
             "after": f"TIMESTAMPADD(MICROSECOND, ROUND(:@::float8 * 1000000), {_NOW})",
             "age": f"(TIMESTAMPDIFF(MICROSECOND, @, {_NOW}) / 1000000e0)",
+            "epoch_of": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', @) / 1000000e0)",
             "seconds_until": f"(TIMESTAMPDIFF(MICROSECOND, {_NOW}, @) / 1000000e0)",
             "for_update": "FOR UPDATE",
             "for_share": "LOCK IN SHARE MODE",

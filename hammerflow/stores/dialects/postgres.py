@@ -253,6 +253,7 @@ class Postgres(DriverDialect):
             "now": _NOW,
             "after": f"({_NOW} + :@::float8 * interval '1 second')",
             "age": f"extract(epoch from {_NOW} - @)::float8",
+            "epoch_of": "extract(epoch from @)::float8",
             "seconds_until": f"extract(epoch from @ - {_NOW})::float8",
             "for_update": "FOR UPDATE",
             "for_share": "FOR SHARE",

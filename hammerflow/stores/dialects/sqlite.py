@@ -175,6 +175,7 @@ class SQLite(DriverDialect):
             "now": _NOW,
             "after": f"({_NOW} + :@::float8)",
             "age": f"({_NOW} - @)",
+            "epoch_of": "@",
             "seconds_until": f"(@ - {_NOW})",
             **dict.fromkeys(
                 ("for_update", "for_share", "lock_of", "skip_locked", "by_primary"), ""

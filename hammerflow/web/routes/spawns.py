@@ -89,7 +89,7 @@ class HandlerStats(msgspec.Struct):
 
 
 class SpawnTotals(msgspec.Struct):
-    """Totals of the last hours; is_cut if only the newest 100 000 operations were counted."""
+    """Totals of the last hours; is_cut if only the newest 50 000 operations were counted."""
 
     hours: float
     operations: int

@@ -19,7 +19,7 @@ from hammerflow.web.routing import ApiCall, Route
 
 __all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown"]
 
-_NEWEST = 10_000  # errors, and parked jobs, that are grouped
+_NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
 
 class SeriesQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,7 +131,7 @@ class FailureGroupShown(msgspec.Struct):
 
 
 class FailureList(msgspec.Struct):
-    """Groups, the largest first; is_cut: only the newest 10 000 errors were looked at."""
+    """Groups, the largest first; is_cut: only the newest 3 000 errors were looked at."""
 
     items: list[FailureGroupShown]
     is_cut: bool

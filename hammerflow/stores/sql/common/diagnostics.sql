@@ -11,18 +11,23 @@ ORDER BY task, queue
 
 -- name: health_parked
 SELECT j.why, COALESCE(t.name, {numbered:task}) AS task, count(*)
-FROM {parked} j
+FROM (SELECT why, task_id FROM {parked} LIMIT 10000) j
 LEFT JOIN {tasks} t ON t.id = j.task_id
 GROUP BY j.why, t.name, j.task_id
 ORDER BY j.why, task
 
--- Jobs, among the newest 10 000, that are in none of the state tables: rows were deleted by hand.
+-- Jobs, among the newest 2 000, that are in none of the state tables: rows were deleted by hand. Not by a
+-- join with job_states: PostgreSQL would read all jobs for it.
 -- name: health_missing
 SELECT count(*)
-FROM
-  (SELECT id FROM {jobs} ORDER BY id DESC LIMIT 10000) j
-JOIN {job_states} s ON s.id = j.id
-WHERE s.state = 'missing'
+FROM (SELECT id, queue_id, priority, lane FROM {jobs} {by_primary} ORDER BY id DESC LIMIT 2000) j
+WHERE COALESCE(
+  (SELECT 1 FROM {done} d WHERE d.job_id = j.id),
+  (SELECT 1 FROM {ready} r WHERE r.queue_id = j.queue_id AND r.priority_order = {order:j} AND r.job_id = j.id),
+  (SELECT 1 FROM {leases} l WHERE l.job_id = j.id),
+  (SELECT 1 FROM {scheduled} s WHERE s.job_id = j.id),
+  (SELECT 1 FROM {waiting} w WHERE w.job_id = j.id),
+  (SELECT 1 FROM {parked} p WHERE p.job_id = j.id)) IS NULL
 
 -- name: clock
 SELECT {epoch}

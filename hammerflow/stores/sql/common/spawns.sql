@@ -52,6 +52,20 @@ GROUP BY j.parent_id, s.state
 ORDER BY j.parent_id DESC, s.state
 LIMIT :parents::bigint
 
+-- The most rows of one of these tables, up to n.
+-- name: live_most
+SELECT max(a.rows_read)
+FROM (
+  SELECT count(*) AS rows_read FROM (SELECT job_id FROM {waiting} LIMIT :n::bigint) w
+  UNION ALL
+  SELECT count(*) FROM (SELECT job_id FROM {scheduled} LIMIT :n::bigint) d
+  UNION ALL
+  SELECT count(*) FROM (SELECT job_id FROM {parked} LIMIT :n::bigint) p
+  UNION ALL
+  SELECT count(*) FROM (SELECT job_id FROM {ready} LIMIT :n::bigint) r
+  UNION ALL
+  SELECT count(*) FROM (SELECT job_id FROM {leases} LIMIT :n::bigint) l) a
+
 -- name: spawn_rows
 {spawn_runs}
 WHERE s.parent_id IN (:ids*uuid)
