@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
@@ -24,6 +25,7 @@ from starlette.routing import Route as StarletteRoute
 from hammerflow import __version__
 from hammerflow.web.access import Principal
 from hammerflow.web.backend import Backend
+from hammerflow.web.clients import CLIENT, TYPES
 from hammerflow.web.idempotency import answer_once, key_of
 from hammerflow.web.openapi import describe
 from hammerflow.web.problems import RequestRefused, problem_of, problem_response
@@ -55,7 +57,7 @@ _HEADERS = {
 
 def create_application(
     backend: Backend, *, authorize: Authorize, title: str, more: Sequence[StarletteRoute] = (),
-    streams: bool = True,
+    streams: bool = True, threads: int | None = _THREADS,
 ) -> Starlette:  # fmt: skip
     """The ASGI app.
 
@@ -63,9 +65,10 @@ def create_application(
         authorize: asked of every request.
         title: what the API's description is headed with.
         more: routes besides, as those of a log-in.
+        threads: handlers that run at a time; None where each request has an event loop of its own.
         streams: whether the server can stream: one of WSGI would lose a thread to each client.
     """
-    limiter = anyio.CapacityLimiter(_THREADS)
+    limiter = None if threads is None else anyio.CapacityLimiter(threads)
     hub = EventHub(backend.store, limiter) if streams else None
     serve = partial(_serve, backend, authorize, limiter, Recent(), hub)
     by_path: dict[str, dict[str, Route]] = {}
@@ -77,10 +80,21 @@ def create_application(
     async def openapi(request: Request) -> Response:
         return Response(document, media_type=_JSON, headers=_HEADERS)
 
-    routes += [StarletteRoute("/api/openapi.json", openapi), *more]
+    routes += [
+        StarletteRoute("/api/openapi.json", openapi),
+        *(StarletteRoute(f"/client/{file.name}", _file(file)) for file in (CLIENT, TYPES)),
+        *more,
+    ]
     return Starlette(
         routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _defect}
     )
+
+
+def _file(file: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return Response(file.read_bytes(), 200, _HEADERS, "text/javascript; charset=utf-8")
+
+    return endpoint
 
 
 def _endpoint(
@@ -111,7 +125,7 @@ def _endpoint(
 
 
 async def _serve(
-    backend: Backend, authorize: Authorize, limiter: anyio.CapacityLimiter, recent: Recent,
+    backend: Backend, authorize: Authorize, limiter: anyio.CapacityLimiter | None, recent: Recent,
     hub: EventHub | None, route: Route, request: Request,
 ) -> Response:  # fmt: skip
     who = await authorize(request)

@@ -93,7 +93,7 @@ class _Readers:
 class EventHub:
     """The streams of one process."""
 
-    def __init__(self, store: Store, limiter: anyio.CapacityLimiter) -> None:
+    def __init__(self, store: Store, limiter: anyio.CapacityLimiter | None) -> None:
         self._store = store
         self._limiter = limiter
         self._readers: dict[str, _Readers] = {}

@@ -1,0 +1,92 @@
+"""The JavaScript client: made from the table, served, and used against a live server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.events.filter import EventFilter
+from hammerflow.web import clients
+from hammerflow.web.access import Role
+from hammerflow.web.client import Client, ClientError
+from hammerflow.web.routes import ROUTES
+
+CHECK = Path(__file__).with_name("client_check.mjs")
+
+
+def test_what_is_shipped_is_made_from_the_table() -> None:
+    text = clients.CLIENT.read_text(encoding="utf-8")
+    assert text == clients.javascript(text), "run python -m hammerflow.web.clients"
+    types = clients.TYPES.read_text(encoding="utf-8")
+    assert types == clients.types(), "run python -m hammerflow.web.clients"
+    for route in ROUTES:
+        assert route.is_stream or f"  {route.name}(params" in types
+
+
+@pytest.fixture
+def token(busy: Hammerflow) -> str:
+    busy.store.sinks.put("log", "none", {}, EventFilter.of(kinds=["*"]), by="test")
+    options = {"sees_values": True, "expires_in": None, "by": "test"}
+    return busy.store.access.create("ci", Role.ADMIN, **options)[1]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def url(busy: Hammerflow) -> object:
+    from starlette.requests import Request
+
+    from hammerflow.web.access import Principal
+    from hammerflow.web.application import create_application
+    from hammerflow.web.tokens import TokenLogin
+    from tests.web.conftest import served
+
+    async def nobody(request: Request) -> Principal | None:
+        return None
+
+    login = TokenLogin(busy.store.access, nobody)
+    with served(create_application(busy, authorize=login.authorize, title="shop")) as address:
+        yield address
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_javascript_client_reads_changes_and_follows(
+    busy: Hammerflow, url: str, token: str, tmp_path: Path
+) -> None:
+    served = httpx.get(f"{url}/client/hammerflow-client.js")
+    assert served.headers["content-type"].startswith("text/javascript")
+    copy = tmp_path / "hammerflow-client.mjs"
+    copy.write_bytes(served.content)
+    given = ["node", str(CHECK), str(copy), url, token]
+    ran = subprocess.run(given, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {
+        "jobs": 2, "all": len(busy.jobs(limit=100)) - 1, "once": True, "call": "(41)",
+        "paused": True, "refused": [True, 404],
+        "unknown": "listJobs does not know stat", "events": ["queue.paused", "queue.resumed"],
+        "topics": ["all"],
+    }  # fmt: skip
+
+
+def test_the_python_client_reads_changes_and_follows(
+    busy: Hammerflow, url: str, token: str
+) -> None:
+    client = Client(url, token=token)
+    assert len([*client.all("listJobs", limit=2)]) == len(busy.jobs(limit=100))
+    call = {"task": "shop.resize", "args": [41]}
+    first, again = (client.call("enqueueJob", key="a", **call) for _ in range(2))
+    assert first == again
+    assert client.call("showJob", job_id=first["id"])["call"] == "(41)"
+    with pytest.raises(ClientError, match="there is no queue") as refused:
+        client.call("showQueue", queue="nope")
+    assert refused.value.status == 404
+    with pytest.raises(TypeError, match="listJobs does not know stat"):
+        client.call("listJobs", stat="ready")
+    client.call("pauseQueue", queue="default", reason="test")
+    events = client.events(after=0, kinds="queue.*")
+    assert next(events)["kind"] == "queue.paused"
+    events.close()
