@@ -1,4 +1,4 @@
-"""``hammerflow web``: the REST API on this machine."""
+"""``hammerflow web``: the dashboard and the REST API on this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(
     seconds: float | None,
     read_only: bool,
 ) -> None:
-    """Serve the REST API on this machine until Ctrl-C.
+    """Serve the dashboard and the REST API on this machine until Ctrl-C.
 
     It prints a link that logs one browser in, once, within ten minutes. /api/openapi.json describes
     the API. Without an app (-A) it shows and changes jobs, but cannot enqueue any.

@@ -26,8 +26,10 @@ from hammerflow import __version__
 from hammerflow.web.access import Principal
 from hammerflow.web.backend import Backend
 from hammerflow.web.clients import CLIENT, TYPES
+from hammerflow.web.headers import HEADERS as _HEADERS
 from hammerflow.web.idempotency import answer_once, key_of
 from hammerflow.web.openapi import describe
+from hammerflow.web.pages import Pages
 from hammerflow.web.problems import RequestRefused, problem_of, problem_response
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
@@ -43,16 +45,6 @@ _LARGEST_BODY = 4 << 20  # bytes
 _SLOWEST_BODY = 30.0  # seconds
 _THREADS = 8  # handlers that run at a time, each with a connection of its own at most
 _JSON = "application/json"
-#: What browsers are told of every answer: nothing is kept, framed or taken for something else.
-_HEADERS = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-    ),
-}
 
 
 def create_application(
@@ -84,6 +76,7 @@ def create_application(
         StarletteRoute("/api/openapi.json", openapi),
         *(StarletteRoute(f"/client/{file.name}", _file(file)) for file in (CLIENT, TYPES)),
         *more,
+        *Pages().routes(),
     ]
     return Starlette(
         routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _defect}

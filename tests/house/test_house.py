@@ -202,7 +202,8 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def _data_files(package: Path) -> set[str]:
-    files = [*package.rglob("*.sql"), *package.rglob("py.typed")]
+    static = [path for path in (package / "web" / "static").rglob("*") if path.is_file()]
+    files = [*package.rglob("*.sql"), *package.rglob("py.typed"), *static]
     return {path.relative_to(package).as_posix() for path in files}
 
 

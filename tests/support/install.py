@@ -21,7 +21,7 @@ from tests.support.programs import missing
 
 #: Programs that single tests need, and are skipped without; the packages they come in.
 TOOLS = {
-    "dot": "graphviz", "promtool": "prometheus",
+    "chromium": "chromium", "dot": "graphviz", "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
 }  # fmt: skip
 #: Debian's packages ask this program whether they may start their service; 101 means no.

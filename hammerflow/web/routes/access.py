@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from hammerflow import __version__
 from hammerflow.admin.ids import find_token
 from hammerflow.web.access import Role
+from hammerflow.web.backend import app_of
 from hammerflow.web.routes.types import Cursor, Done, Limit, NewName, Text1000, converted
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
@@ -83,6 +85,33 @@ class AuditShown(msgspec.Struct):
     outcome: str | None
 
 
+class SessionShown(msgspec.Struct, kw_only=True):
+    """Who asks, of which app.
+
+    Attributes:
+        app: the app's name; null where only a database is known.
+        can_enqueue: whether this server knows the app's tasks.
+    """
+
+    name: str
+    role: Literal["read", "operate", "admin"]
+    sees_values: bool
+    app: str | None
+    can_enqueue: bool
+    version: str
+
+
+def show_session(call: ApiCall[Nothing, None]) -> SessionShown:
+    """Show who asks and what they may do."""
+    who, app = call.who, app_of(call.backend)
+    fields = {
+        "name": who.name, "role": who.role.label, "sees_values": who.sees_values,
+        "app": None if app is None else app.name, "can_enqueue": app is not None,
+        "version": __version__,
+    }  # fmt: skip
+    return converted(fields, SessionShown)
+
+
 def list_tokens(call: ApiCall[Nothing, None]) -> TokenList:
     """List the tokens."""
     rows = call.backend.store.access.tokens()
@@ -121,6 +150,7 @@ def list_audit(call: ApiCall[AuditQuery, None]) -> ListPage[AuditShown]:
 
 
 ROUTES: Sequence[Route] = (
+    Route("GET", "/api/session", show_session, SessionShown),
     Route("GET", "/api/tokens", list_tokens, TokenList, Role.ADMIN),
     Route("POST", "/api/tokens", create_token, MadeToken, Role.ADMIN, body=NewToken,
           status=HTTPStatus.CREATED, is_secret=True),

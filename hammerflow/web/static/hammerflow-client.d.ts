@@ -196,6 +196,8 @@ export type ScheduleShown = { name: string; state: string; description: string; 
 
 export type ScheduleShownRow = { name: string; state: string; description: string; app: string | null; call: string; queue?: string | null; priority?: number | null; code: Record<string, any> | null; edit: Record<string, any> | null; edited_at: string | null; edited_by: string | null; created_at: string | null; next_at: string | null; paused_at: string | null; paused_by: string | null; reason: string | null; disabled_since: string | null; trouble: string | null; last_tick: string | null; last_outcome: string | null; last_run: string | null; missed: number };
 
+export type SessionShown = { name: string; role: "admin" | "operate" | "read"; sees_values: boolean; app: string | null; can_enqueue: boolean; version: string };
+
 export type SinkBody = { kind: string; config?: Record<string, any>; filters?: FilterBody; position?: number | null };
 
 export type SinkList = { items: Array<SinkRowShown>; head: number };
@@ -455,6 +457,8 @@ export class HammerflowClient {
   putRetention(params: { queue: string } & LifetimesBody, options?: RequestOptions): Promise<LifetimesShown>;
   /** Forget what was set for a queue. */
   resetRetention(params: { queue: string }, options?: RequestOptions): Promise<LifetimesShown>;
+  /** Show who asks and what they may do. */
+  showSession(params?: {}, options?: RequestOptions): Promise<SessionShown>;
   /** List the tokens. */
   listTokens(params?: {}, options?: RequestOptions): Promise<TokenList>;
   /** Make a token; the answer is the only one that ever has it. */

@@ -247,6 +247,7 @@ const OPERATIONS = /* table */ {
   listRetention: ["GET", "/api/retention", [], false],
   putRetention: ["PUT", "/api/retention/{queue}", [], true],
   resetRetention: ["DELETE", "/api/retention/{queue}", [], false],
+  showSession: ["GET", "/api/session", [], false],
   listTokens: ["GET", "/api/tokens", [], false],
   createToken: ["POST", "/api/tokens", [], true],
   revokeToken: ["DELETE", "/api/tokens/{token_id}", [], false],

@@ -1,0 +1,106 @@
+"""Pages: the dashboard's files, as they are in the package."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import html
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hammerflow.web.headers import HEADERS
+from hammerflow.web.problems import problem_response
+
+__all__ = ["Pages"]
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+}
+#: For a file whose path names the release that it belongs to: it never changes.
+_FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
+#: The modules that the first page needs, named in it so that they come at once.
+_PRELOADED = ("app.js", "lib/api.js", "lib/format.js", "lib/html.js", "lib/parts.js",
+              "lib/route.js", "vendor/htm.js", "vendor/hooks.js", "vendor/preact.js")  # fmt: skip
+
+
+class _File(NamedTuple):
+    content: bytes
+    packed: bytes
+    media_type: str
+
+
+class Pages:
+    """The dashboard: one page whose code shows what its path names, and the files of that code.
+
+    The files are read once. They are public: nothing of the database is in them.
+    """
+
+    def __init__(self) -> None:
+        self._files = dict(_read(files("hammerflow.web") / "static"))
+        digest = hashlib.blake2b(digest_size=8)
+        for name in sorted(self._files):
+            digest.update(name.encode() + b"\0" + self._files[name].content)
+        self._release = digest.hexdigest()
+
+    def routes(self) -> list[Route]:
+        """What it serves: to be asked after all other routes."""
+        return [
+            Route("/api/{path:path}", _nothing),
+            Route("/static/{release}/{path:path}", self._file, methods=["GET"]),
+            Route("/static/{path:path}", _nothing),
+            Route("/{path:path}", self._page, methods=["GET"]),
+        ]
+
+    async def _file(self, request: Request) -> Response:
+        file = self._files.get(request.path_params["path"])
+        if file is None or request.path_params["release"] != self._release:
+            return await _nothing(request)
+        return _answer(request, file, _FOR_EVER)
+
+    async def _page(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        is_page = not path or f"pages/{path.partition('/')[0]}.js" in self._files
+        base = request.scope.get("root_path", "")
+        static = f"{base}/static/{self._release}"
+        preloads = "".join(
+            f'<link rel="modulepreload" href="{html.escape(static)}/{name}">'
+            for name in _PRELOADED
+        )  # fmt: skip
+        text = self._files["index.html"].content.decode()
+        for mark, value in (("BASE", base), ("STATIC", static)):
+            text = text.replace("{" + mark + "}", html.escape(value))
+        text = text.replace("{PRELOADS}", preloads)
+        return Response(text, 200 if is_page else 404, dict(HEADERS), _TYPES["html"])
+
+
+def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, _File]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _read(entry, f"{prefix}{entry.name}/")
+        elif (kind := entry.name.rpartition(".")[2]) in _TYPES:
+            content = entry.read_bytes()
+            yield prefix + entry.name, _File(content, gzip.compress(content, 9), _TYPES[kind])
+
+
+def _answer(request: Request, file: _File, more: Mapping[str, str]) -> Response:
+    headers = {**HEADERS, **more, "vary": "accept-encoding"}
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(file.content, 200, headers, file.media_type)
+    headers["content-encoding"] = "gzip"
+    return Response(file.packed, 200, headers, file.media_type)
+
+
+async def _nothing(request: Request) -> Response:
+    detail = f"there is nothing at {request.url.path}"
+    return problem_response(HTTPStatus.NOT_FOUND, detail, dict(HEADERS))

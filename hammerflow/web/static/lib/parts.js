@@ -1,0 +1,134 @@
+// What all pages are made of.
+import { ago, count, instant } from "./format.js";
+import { html, useEffect, useRef, useState } from "./html.js";
+import { link } from "./route.js";
+
+// A shape for each state, so that colour is never the only sign.
+const line = (d, width = 1.6) => html`<path d=${d} fill="none" stroke="currentColor" stroke-width=${width} />`;
+const SHAPES = {
+  ready: html`<circle cx="6" cy="6" r="4.2" fill="none" stroke="currentColor" stroke-width="1.8" />`,
+  running: html`<path d="M3 1.5 10.5 6 3 10.5z" fill="currentColor" />`,
+  scheduled: html`<g><circle cx="6" cy="6" r="4.8" fill="none" stroke="currentColor" stroke-width="1.5" />${line("M6 3.4V6l1.8 1.2", 1.4)}</g>`,
+  waiting: line("M3 2h6M3 10h6M3.5 2c0 4 5 4 5 8M8.5 2c0 4-5 4-5 8", 1.3),
+  completed: line("m2 6.5 2.7 2.7L10 3.5", 2),
+  failed: line("m2.5 2.5 7 7m0-7-7 7", 2),
+  cancelled: line("M2 6h8", 2),
+  skipped: line("m2 2.5 4 3.5-4 3.5M6.5 2.5l4 3.5-4 3.5", 1.5),
+  parked: line("M4 1.5v9M8 1.5v9", 2.2),
+};
+SHAPES.paused = SHAPES.parked;
+
+export const Shape = ({ state }) => html`<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">${SHAPES[state]}</svg>`;
+
+/** A state: its shape, its colour, and its name or another text. */
+export const State = ({ state, text }) => html`<span class="st ${state}"><${Shape} state=${state} />${text === "" ? html`<span class="sr">${state}</span>` : html`<b>${text ?? state}</b>`}</span>`;
+
+/** An instant: the text short, the exact one on hover. */
+export const At = ({ at, relative = false }) => (at ? html`<time datetime=${at} title=${new Date(at).toString()}>${relative ? ago(at) : instant(at)}</time>` : "");
+
+/** A number that leads to what it counts. */
+export const Number = ({ value, to, atLeast = false, className = "" }) => {
+  if (!value) return html`<span class="faint">${value === 0 ? "0" : ""}</span>`;
+  const text = count(value) + (atLeast ? "+" : "");
+  return to ? html`<a class=${className} href=${to}>${text}</a>` : html`<span class=${className}>${text}</span>`;
+};
+
+export const Card = ({ title, note, size = "", children }) => html`<section class="card ${size}"><header><h2>${title}</h2>${note ? html`<span>${note}</span>` : ""}</header>${children}</section>`;
+
+/** A table: columns are [title, class]; rows are made by the caller. */
+export const Table = ({ columns, label, children }) => html`<div class="scroll"><table aria-label=${label}><thead><tr>${columns.map(([title, kind]) => html`<th class=${kind ?? ""} scope="col">${title || html`<span class="sr">actions</span>`}</th>`)}</tr></thead><tbody>${children}</tbody></table></div>`;
+
+/** A bar of parts: [[state, number], ...]. */
+export const Bar = ({ parts, whole, tall = false, label }) => {
+  const sum = whole ?? parts.reduce((total, [, value]) => total + value, 0);
+  return html`<div class="bar ${tall ? "tall" : ""}" role="img" aria-label=${label ?? parts.map(([state, value]) => `${count(value)} ${state}`).join(", ")}>${parts.map(([state, value]) => (value ? html`<i class=${state} style=${{ width: `${Math.max(0.7, (100 * value) / (sum || 1))}%` }}></i>` : ""))}</div>`;
+};
+
+export const Trouble = ({ problem }) => (problem ? html`<p class="problem" role="alert">${problem.message}</p>` : "");
+export const Empty = ({ children }) => html`<div class="empty">${children}</div>`;
+
+/** Tabs whose choice is in the address: [[value, text, number], ...]. */
+export const Tabs = ({ name, items, chosen, params = {}, path }) => html`<div class="tabs" role="navigation" aria-label=${name}>${items.map(([value, text, number]) => html`<a href=${link(path, { ...params, [name]: value })} aria-current=${value === chosen ? "page" : undefined}>${text}${number ? html` <span>${number}</span>` : ""}</a>`)}</div>`;
+
+export const Older = ({ next, tired, onNext, first, onFirst }) => html`<div class="head">${tired ? html`<span class="dim">The search has read as much as one request may.</span>` : ""}<span class="fill"></span>${first ? "" : html`<button class="btn" onClick=${onFirst}>Newest</button>`}${next ? html`<button class="btn" onClick=${onNext}>${tired ? "Look further" : "Older"}</button>` : ""}</div>`;
+
+/** Text that a click copies. */
+export function Copy({ text, children = "copy" }) {
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setDone(true);
+    setTimeout(() => setDone(false), 1500);
+  };
+  return html`<button class="plain" onClick=${copy}>${done ? "copied" : children}</button>`;
+}
+
+// Messages of what was done, with a way back where there is one.
+const toasts = { list: [], tell: () => {}, last: 0 };
+export function say(text, { fail = false, undo } = {}) {
+  const id = (toasts.last += 1);
+  toasts.list = [...toasts.list, { id, text, fail, undo }];
+  toasts.tell();
+  setTimeout(() => dismiss(id), fail ? 12000 : undo ? 15000 : 5000);
+}
+function dismiss(id) {
+  toasts.list = toasts.list.filter((toast) => toast.id !== id);
+  toasts.tell();
+}
+export function Toasts() {
+  const [, draw] = useState(0);
+  toasts.tell = () => draw((n) => n + 1);
+  return html`<div class="toasts" role="status" aria-live="polite">${toasts.list.map((toast) => html`<div key=${toast.id} class="toast ${toast.fail ? "fail" : ""}"><span>${toast.text}</span>${toast.undo ? html`<button onClick=${() => { dismiss(toast.id); toast.undo(); }}>Undo</button>` : ""}<button aria-label="Close" onClick=${() => dismiss(toast.id)}>×</button></div>`)}</div>`;
+}
+
+/** Run a change and say how it went, if there is something to say; returns its answer, or undefined where it was refused. */
+export async function perform(change, said, options) {
+  try {
+    const answer = await change();
+    const text = typeof said === "function" ? said(answer) : said;
+    if (text) say(text, options);
+    return answer ?? null;
+  } catch (problem) {
+    say(problem.message, { fail: true });
+    return undefined;
+  }
+}
+
+// One question at a time: ask() shows it and resolves to the values of its fields, or to null.
+const asking = { now: null, tell: () => {} };
+export const ask = (question) => new Promise((resolve) => {
+  asking.now = { ...question, resolve };
+  asking.tell();
+});
+export function Question() {
+  const [, draw] = useState(0);
+  asking.tell = () => draw((n) => n + 1);
+  const box = useRef(null);
+  const now = asking.now;
+  useEffect(() => {
+    if (now && box.current && !box.current.open) box.current.showModal();
+  });
+  if (!now) return "";
+  const end = (value) => {
+    box.current.close();
+    asking.now = null;
+    now.resolve(value);
+    asking.tell();
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    end(Object.fromEntries(new FormData(event.target)));
+  };
+  return html`<dialog ref=${box} aria-labelledby="question" onCancel=${(event) => { event.preventDefault(); end(null); }}><form onSubmit=${submit}><h2 id="question">${now.title}</h2>${now.text ? html`<p class="dim">${now.text}</p>` : ""}${(now.fields ?? []).map((field) => html`<${Field} ...${field} />`)}<div class="end"><button type="button" class="btn" onClick=${() => end(null)}>Cancel</button><button class="btn ${now.harm ? "harm" : "main"}">${now.action}</button></div></form></dialog>`;
+}
+
+export function Field({ name, label, kind = "text", value = "", options, required = false, note }) {
+  const input = kind === "select"
+    ? html`<select name=${name}>${options.map((option) => html`<option value=${option} selected=${option === value}>${option}</option>`)}</select>`
+    : kind === "long"
+      ? html`<textarea name=${name} spellcheck=${false}>${value}</textarea>`
+      : kind === "check"
+        ? html`<input type="checkbox" name=${name} defaultChecked=${Boolean(value)} />`
+        : html`<input type=${kind} name=${name} defaultValue=${value} required=${required} autocomplete="off" />`;
+  return html`<label class="field"><span>${label}</span>${input}${note ? html`<small class="faint">${note}</small>` : ""}</label>`;
+}

@@ -1,0 +1,123 @@
+// One job: why it does not run, its life, its call, its attempts.
+import { parse, send, stringify, useRead } from "../lib/api.js";
+import { count, counted, duration, secondsSince, shortId } from "../lib/format.js";
+import { html, useState } from "../lib/html.js";
+import { ask, At, Bar, Card, Copy, perform, State, Trouble } from "../lib/parts.js";
+import { link } from "../lib/route.js";
+
+const ENDED = ["completed", "failed", "cancelled", "skipped"];
+
+/** The stretches of a life: [state, seconds, text], from what the job and its errors tell. */
+function stretches(job) {
+  const found = [];
+  let from = Date.parse(job.created_at) / 1000;
+  const until = (at, state, text) => {
+    const to = Date.parse(at) / 1000;
+    if (to > from) found.push([state, to - from, `${text} ${duration(to - from)}`]);
+    from = Math.max(from, to);
+  };
+  const started = job.started_at ? Date.parse(job.started_at) / 1000 : null;
+  job.errors.forEach((error, place) => {
+    const isLast = place === job.errors.length - 1;
+    const waiting = place ? "scheduled" : "waiting";
+    if (isLast && started && started >= from && job.started_at <= error.at) {
+      until(job.started_at, waiting, "waited");
+      until(error.at, "running", `attempt ${error.attempt},`);
+    } else until(error.at, waiting, "waited and ran");
+    found.push(["failed", 0, `attempt ${error.attempt} failed`]);
+  });
+  if (started && started >= from) {
+    until(job.started_at, job.errors.length ? "scheduled" : "waiting", "waited");
+    until(job.finished_at ?? new Date().toISOString(), "running", `attempt ${job.attempt},`);
+  } else if (!job.finished_at) until(new Date().toISOString(), job.state, job.state);
+  else until(job.finished_at, "waiting", "waited");
+  if (ENDED.includes(job.state) && job.state !== "failed") found.push([job.state, 0, job.state]);
+  return found;
+}
+
+function Life({ job }) {
+  const parts = stretches(job);
+  const total = parts.reduce((sum, [, seconds]) => sum + Math.sqrt(seconds), 0) || 1;
+  const fixed = parts.filter(([, seconds]) => !seconds).length * 8;
+  let x = 0;
+  return html`<svg class="life" viewBox="0 0 1000 46" preserveAspectRatio="none" role="img" aria-label=${parts.map(([, , text]) => text).join("; ")}>${parts.map(([state, seconds, text]) => {
+    const width = seconds ? ((1000 - fixed) * Math.sqrt(seconds)) / total : 8;
+    const at = x;
+    x += width;
+    return html`<g class=${state}><title>${text}</title><rect x=${at} y="4" width=${Math.max(2, width - 2)} height="22" rx="3" fill="currentColor" opacity=${state === "running" || !seconds ? 1 : 0.4} /></g>`;
+  })}</svg><div class="head dim">${parts.filter(([, seconds]) => seconds).map(([state, , text]) => html`<${State} state=${state} text=${text} />`)}</div>`;
+}
+
+/** A traceback with the frames of libraries folded. */
+function Trace({ text }) {
+  const [isOpen, setOpen] = useState(false);
+  const lines = text.trimEnd().split("\n");
+  const shown = [];
+  let folded = 0;
+  for (let place = 0; place < lines.length; place += 1) {
+    const isFrame = /^\s*File "/.test(lines[place]);
+    if (isFrame && !isOpen && /site-packages|\/lib\/python3|hammerflow\//.test(lines[place])) {
+      folded += 1;
+      while (place + 1 < lines.length && /^\s{4,}/.test(lines[place + 1])) place += 1;
+    } else shown.push(lines[place]);
+  }
+  return html`<pre tabindex="0">${folded ? html`<button class="plain" onClick=${() => setOpen(true)}>${counted(folded, "frame")} of libraries</button>${"\n"}` : ""}${shown.map((each, place) => html`<span class=${place === shown.length - 1 ? "hit" : ""}>${`${each}\n`}</span>`)}</pre>`;
+}
+
+function Why({ job }) {
+  if (!job.obstacles.length) return "";
+  return html`<div class="why ${job.state === "failed" ? "fail" : ""}">${job.obstacles.map((one) => html`<p><b>${one.says}</b> ${one.advice}</p>`)}</div>`;
+}
+
+async function editAndRetry(job, reload) {
+  const given = await ask({ title: "Edit and retry", text: `Runs ${job.task} again with these arguments.`, action: "Retry", fields: [
+    { name: "args", label: "Positional arguments, as a JSON list", kind: "long", value: stringify(job.args ?? [], 2) },
+    { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", value: stringify(job.kwargs ?? {}, 2) } ] });
+  if (!given) return;
+  const answer = await perform(() => send("POST", "/api/jobs", { task: job.task, args: parse(given.args), kwargs: parse(given.kwargs), queue: job.queue }), (made) => `Job ${shortId(made.id)} is enqueued with these arguments.`);
+  if (answer) reload();
+}
+
+export default function Job({ parts: [id], may, session }) {
+  const { data: job, problem, reload } = useRead(`/api/jobs/${id}`, {}, 2);
+  const { data: family } = useRead(job?.spawn ? `/api/jobs/${id}/children` : null, { limit: 1 }, 5);
+  if (!job) return html`<p class="crumb"><a href=${link("/jobs")}>Jobs</a></p><h1 class="mono">${id}</h1><${Trouble} problem=${problem} />`;
+  const canRetry = ["failed", "cancelled", "skipped", "parked"].includes(job.state);
+  const canCancel = !ENDED.includes(job.state);
+  const cancel = async () => {
+    const given = await ask({ title: `Cancel this job of ${job.task}?`, text: job.state === "running" ? "It runs now: Cancelled is raised in its body." : "", action: "Cancel the job", harm: true, fields: [{ name: "reason", label: "Why" }, { name: "tree", label: "Also all that it has spawned", kind: "check" }] });
+    if (given) await perform(() => send("POST", `/api/jobs/${id}/cancel`, { reason: given.reason, tree: given.tree === "on" }), "The job is cancelled.").then(reload);
+  };
+  const kept = { waiting: "since", ready: "for", running: "for" }[job.state];
+  const since = job.state === "running" ? job.started_at : job.created_at;
+  return html`<p class="crumb"><a href=${link("/jobs")}>Jobs</a> / <a href=${link("/jobs", { task: job.task })}>${job.task}</a></p>
+<div class="head"><h1 class="mono">${job.id}</h1><${State} state=${job.state} text=${kept ? `${job.state} for ${duration(secondsSince(since))}` : job.state} /><span class="fill"></span>
+${may("operate") && ENDED.includes(job.state) && session.can_enqueue && !job.values_hidden ? html`<button class="btn" onClick=${() => editAndRetry(job, reload)}>Edit and retry</button>` : ""}
+${may("operate") && canRetry ? html`<button class="btn main" onClick=${() => perform(() => send("POST", `/api/jobs/${id}/retry`), "The job will run again.").then(reload)}>Retry</button>` : ""}
+${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>Cancel</button>` : ""}</div>
+<${Trouble} problem=${problem} /><${Why} job=${job} />
+<div class="grid"><${Card} title="Life" note=${`attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}`}><${Life} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
+<${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<pre tabindex="0">${job.task}${job.call ?? "()"}</pre>`}
+${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><pre tabindex="0">${job.result_text ?? "None"}</pre>` : ""}
+<h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
+<div class="s6">${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.at} />`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div></div>`;
+}
+
+function Details({ job, family }) {
+  const rows = [
+    ["queue", html`<a href=${link(`/queues/${encodeURIComponent(job.queue)}`)}>${job.queue}</a>`],
+    ["priority", ["critical", "high", "normal", "low", "bulk"][job.priority] ?? job.priority],
+    ["enqueued", html`<${At} at=${job.created_at} />, <${At} at=${job.created_at} relative />`],
+    ["runs at", job.run_at && !job.started_at && html`<${At} at=${job.run_at} />`],
+    ["ended", job.finished_at && html`<${At} at=${job.finished_at} />${job.seconds !== null ? `, ran ${duration(job.seconds)}` : ""}`],
+    ["worker", job.worker && (job.worker.host ? html`<a href=${link("/workers")}>${job.worker.host} · ${job.worker.pid}</a>` : `${job.worker.id}, which has ended`)],
+    ["reason", job.reason],
+    ["parent", job.parent_id && html`<a class="mono" href=${link(`/jobs/${job.parent_id}`)}>${shortId(job.parent_id)}</a>, child ${(job.spawn_index ?? 0) + 1}`],
+    ["spawned", family && Object.keys(family.counts).length > 0 && html`<a href=${link(`/spawns/${job.id}`)}>${Object.entries(family.counts).map(([state, value]) => `${count(value)} ${state}`).join(", ")}</a>`],
+    ["workflow", job.workflow_id && html`<a class="mono" href=${link(`/workflows/${job.workflow_id}`)}>${shortId(job.workflow_id)}</a>`],
+    ["unique key", job.unique_key && html`<span class="mono">${job.unique_key}</span>`],
+    ["limit key", job.limit_key], ["fair key", job.fair_key],
+    ...Object.entries(job.headers).map(([name, value]) => [name, html`<span class="mono">${typeof value === "string" ? value : JSON.stringify(value)}</span>`]),
+  ];
+  return html`<dl class="kv">${rows.filter(([, value]) => value).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}

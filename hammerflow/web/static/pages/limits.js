@@ -1,0 +1,25 @@
+// Limits: what runs and waits under each key, and when the next job may start.
+import { send, useRead } from "../lib/api.js";
+import { duration } from "../lib/format.js";
+import { html } from "../lib/html.js";
+import { ask, Bar, Empty, Number, perform, Table, Trouble } from "../lib/parts.js";
+import { link } from "../lib/route.js";
+
+export default function Limits({ may }) {
+  const { data, problem, reload } = useRead("/api/limits", {}, 2);
+  const set = async (limit) => {
+    const given = await ask({ title: limit ? `Limit of ${limit.target}` : "Set a limit", text: "It holds for all workers within a second, until it is removed.", action: "Set", fields: [...(limit ? [] : [{ name: "target", label: "Target", note: "task:NAME or queue:NAME", required: true }]), { name: "rate", label: "Rate", value: limit?.rate ?? "", note: "such as 100/m; empty leaves it as it is" }, { name: "max", label: "At a time", kind: "number", value: limit?.max ?? "", note: "0 stops all starts" }] });
+    if (!given) return;
+    const body = {};
+    if (given.rate) body.rate = given.rate;
+    if (given.max !== "") body.max = parseInt(given.max, 10);
+    await perform(() => send("PUT", `/api/limits/${encodeURIComponent(limit?.target ?? given.target)}`, body), "The limit is set.").then(reload);
+  };
+  const remove = async (limit) => {
+    if (await ask({ title: `Remove the limit of ${limit.target}?`, text: "What the task declares in the code holds again.", action: "Remove", harm: true })) await perform(() => send("DELETE", `/api/limits/${encodeURIComponent(limit.target)}`), "The limit is removed.").then(reload);
+  };
+  const jobs = (limit) => (limit.target.startsWith("task:") ? { task: limit.target.slice(5) } : limit.target.startsWith("queue:") ? { queue: limit.target.slice(6) } : {});
+  return html`<div class="head"><h1>Limits</h1><span class="fill"></span>${may("operate") ? html`<button class="btn" onClick=${() => set(null)}>Set a limit</button>` : ""}</div><p class="sub">Over all workers, decided as jobs are claimed.</p><${Trouble} problem=${problem} />
+${data && !data.items.length ? html`<${Empty}>There are no limits. On a task: <code>rate_limit="100/m"</code>, <code>max_concurrency=5</code>; from a shell: <code>hammerflow limit set</code>.<//>` : ""}
+${data?.items.length ? html`<div class="card"><${Table} label="Limits" columns=${[["target"], ["key"], ["rate", "n"], ["running", "n"], [""], ["waiting", "n"], ["next start", "n"], ["set by"], [""]]}>${data.items.map((limit) => html`<tr><td>${limit.target}</td><td class="mono">${limit.key}</td><td class="n">${limit.rate ?? ""}</td><td class="n">${limit.running}${limit.max !== null ? ` of ${limit.max}` : ""}</td><td>${limit.max ? html`<${Bar} parts=${[[limit.running >= limit.max ? "failed" : "running", limit.running]]} whole=${limit.max} />` : ""}</td><td class="n"><${Number} value=${limit.waiting} to=${link("/jobs", { ...jobs(limit), state: "ready" })} /></td><td class="n">${limit.next_start > 0 ? `in ${duration(limit.next_start)}` : "now"}</td><td>${limit.set_by ?? html`<span class="dim">the code</span>`}</td><td class="n">${may("operate") ? html`<button class="btn" onClick=${() => set(limit)}>Change</button>${limit.set_by ? html` <button class="btn harm" onClick=${() => remove(limit)}>Remove</button>` : ""}` : ""}</td></tr>`)}<//></div>` : ""}`;
+}

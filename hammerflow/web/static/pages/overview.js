@@ -1,0 +1,68 @@
+// Overview: what needs a person first, then how it goes.
+import { useRead } from "../lib/api.js";
+import { actOnAll } from "../lib/bulk.js";
+import { Chart } from "../lib/chart.js";
+import { count, counted, duration, percent, typeName } from "../lib/format.js";
+import { html, useEffect } from "../lib/html.js";
+import { At, Bar, Card, Empty, Shape, State, Table, Trouble } from "../lib/parts.js";
+import { go, link } from "../lib/route.js";
+import { Children } from "./workers.js";
+
+// Where a problem is looked into: [page, words on the button].
+const PLACES = { no_worker: ["/workers", "Workers"], worker_silent: ["/workers", "Open workers"], paused: ["/queues", "See queues"], app_paused: ["/queues", "See queues"], parked: ["/jobs?state=parked", "Show them"], failures: ["/failures", "See failures"] };
+function place(problem) {
+  if (problem.subject && /queue|depth|oldest|starv/.test(problem.code)) return [`/queues/${encodeURIComponent(problem.subject)}`, "Open queue"];
+  if (/sink/.test(problem.code)) return ["/sinks", "Open sinks"];
+  if (/schedule/.test(problem.code)) return ["/schedules", "Open schedules"];
+  if (/endpoint|webhook/.test(problem.code)) return ["/webhooks", "Open webhooks"];
+  return PLACES[problem.code] ?? ["/alerts", "Open alerts"];
+}
+
+function Wrong({ problems }) {
+  if (!problems.length) return html`<p class="fine"><${State} state="completed" text="Nothing needs you." /></p>`;
+  return html`<ul class="wrong">${problems.map((problem) => {
+    const [where, words] = place(problem);
+    const [path, query = ""] = where.split("?");
+    return html`<li class=${problem.severity === "critical" ? "fail" : "warn"}><span class="st ${problem.severity === "critical" ? "failed" : "parked"}"><${Shape} state=${problem.severity === "critical" ? "failed" : "parked"} /><span class="sr">${problem.severity}</span></span><span>${problem.subject ? html`<b>${problem.subject}</b> ` : ""}${problem.says}${problem.advice ? html` <em>· ${problem.advice}</em>` : ""}</span><a class="btn" href=${link(path, Object.fromEntries(new URLSearchParams(query)))}>${words}</a></li>`;
+  })}</ul>`;
+}
+
+/** The bars of the last hours. */
+export const Spark = ({ values, state }) => {
+  const most = Math.max(1, ...values);
+  return html`<svg class=${state} width=${values.length * 4} height="16" aria-hidden="true">${values.map((value, at) => {
+    const height = value ? Math.max(2, (16 * value) / most) : 1;
+    return html`<rect x=${at * 4} y=${16 - height} width="3" height=${height} fill="currentColor" />`;
+  })}</svg>`;
+};
+
+export const retryGroup = (group, reload) => actOnAll("retry", { group: group.key }, reload);
+
+export default function Overview({ may, setCounts }) {
+  const { data, problem, reload } = useRead("/api/overview", {}, 2);
+  const { data: queues } = useRead("/api/queues", {}, 3);
+  const { data: workers } = useRead("/api/workers", {}, 3);
+  useEffect(() => {
+    if (!data) return;
+    const firing = data.alerts.length;
+    setCounts({ "/jobs": [count(data.counts.ready + data.counts.running)], "/failures": data.failures.length ? [counted(data.failures.length, "group"), true] : [], "/alerts": firing ? [count(firing), true] : [], "/workers": [count(data.workers.alive), data.workers.silent > 0], "/queues": queues ? [count(queues.items.length)] : [] });
+  }, [data, queues]);
+  if (!data) return html`<h1>Overview</h1><${Trouble} problem=${problem} />`;
+  const points = data.series.points;
+  const total = (name) => points.reduce((sum, point) => sum + point[name], 0);
+  const ended = total("completed") + total("failed");
+  const waits = points.filter((point) => point.wait_p50 !== null);
+  const last = waits.at(-1);
+  const busiest = queues && [...queues.items].sort((a, b) => (b.oldest ?? -1) - (a.oldest ?? -1)).slice(0, 8);
+  const deepest = busiest && Math.max(1, ...busiest.map((queue) => queue.ready));
+  const says = data.problems.length ? `${counted(data.problems.length, "thing needs", "things need")} you.` : "Everything is on time.";
+  return html`<h1>Overview</h1><p class="sub">${says}</p><${Trouble} problem=${problem} /><${Wrong} problems=${data.problems} />
+<div class="grid">
+<div class="card s4"><div class="dim">Ended in the last hour</div><div class="num">${count(ended / 60 >= 10 ? ended / 60 : ended)}${ended / 60 >= 10 ? " / min" : ""}</div><div class="dim">${total("failed") ? html`<a href=${link("/failures")}>${percent(total("failed"), ended)} failed</a>` : "none failed"}</div></div>
+<div class="card s4"><div class="dim">Waiting time, median of the last minute</div><div class="num">${last ? duration(last.wait_p50) : "–"}</div><div class="dim">${last ? `95 % below ${duration(last.wait_p95)}` : "no job has started"}</div></div>
+<div class="card s4"><div class="dim">Children busy</div><div class="num">${count(data.workers.busy)} of ${count(data.workers.children)}</div><div class="dim"><a href=${link("/jobs", { state: "ready" })}>${count(data.counts.ready)} ready</a>, <a href=${link("/jobs", { state: "scheduled" })}>${count(data.counts.scheduled)} scheduled</a></div></div>
+<${Card} size="s8" title="Ended by minute" note="drag to see the jobs of a time"><${Chart} label=${`${count(total("completed"))} completed and ${count(total("failed"))} failed in the last hour`} stacked times=${points.map((point) => Date.parse(point.at) / 1000)} series=${[{ name: "failed", state: "failed", values: points.map((point) => point.failed) }, { name: "completed", state: "completed", values: points.map((point) => point.completed) }]} unit=${count} onZoom=${(from, to) => { go(link("/jobs", { since: new Date(from * 1000).toISOString(), until: new Date(to * 1000).toISOString() })); }} /><//>
+<${Card} size="s4" title="Workers" note=${`${data.workers.alive}${data.workers.silent ? `, ${data.workers.silent} silent` : ""}`}>${workers?.items.length ? html`<${Table} label="Workers" columns=${[["host · pid"], ["children"], ["heard", "n"]]}>${workers.items.slice(0, 8).map((worker) => html`<tr><td class="clip"><a href=${link("/workers")}>${worker.host} · ${worker.pid}</a></td><td><${Children} worker=${worker} /></td><td class="n ${worker.silent_for > 30 ? "bad strong" : "dim"}">${duration(worker.silent_for)}</td></tr>`)}<//>` : html`<${Empty}>Start one: <code>hammerflow -A shop:app worker</code><//>`}<//>
+<${Card} size="s6" title="Queues" note="by oldest ready job">${busiest?.length ? html`<${Table} label="Queues" columns=${[["queue"], ["ready", "n"], ["depth"], ["oldest", "n"], ["out", "n"]]}>${busiest.map((queue) => html`<tr><td><a class="strong" href=${link(`/queues/${encodeURIComponent(queue.name)}`)}>${queue.name}</a></td><td class="n"><a href=${link("/jobs", { queue: queue.name, state: "ready" })}>${count(queue.ready)}${queue.at_least.includes("ready") ? "+" : ""}</a></td><td><${Bar} parts=${[[queue.paused_at ? "parked" : (queue.oldest ?? 0) > 60 ? "failed" : "ready", queue.ready]]} whole=${deepest} /></td><td class="n ${(queue.oldest ?? 0) > 60 ? "bad" : "dim"}">${queue.paused_at ? "paused" : duration(queue.oldest)}</td><td class="n dim">${queue.ended_per_second ? `${queue.ended_per_second.toFixed(1)}/s` : ""}</td></tr>`)}<//>` : html`<${Empty}>A queue appears with its first job: <code>task.delay()</code><//>`}<//>
+<${Card} size="s6" title="Failures, last hour" note="by task and error">${data.failures.length ? html`<${Table} label="Failures" columns=${[["error"], ["jobs", "n"], ["24 hours"], ["last", "n"], [""]]}>${data.failures.map((group) => html`<tr><td class="clip"><div class="two"><${State} state="failed" text=${typeName(group.error)} /></div><div class="two mono dim">${group.task} · ${group.message}</div></td><td class="n strong"><a href=${link("/jobs", { task: group.task, error: group.error, state: "failed" })}>${count(group.jobs)}</a></td><td><${Spark} values=${group.hours} state="failed" /></td><td class="n dim">${group.last_at ? html`<${At} at=${group.last_at} relative />` : ""}</td><td class="n">${may("operate") ? html`<button class="btn" onClick=${() => retryGroup(group, reload)}>Retry</button>` : ""}</td></tr>`)}<//>` : html`<p class="dim">No job has failed.</p>`}<//></div>`;
+}

@@ -1,0 +1,25 @@
+// Settings: who asks, the tokens of programs, and the look.
+import { send, useRead } from "../lib/api.js";
+import { html, useState } from "../lib/html.js";
+import { ask, At, Card, Copy, Empty, perform, State, Table, Trouble } from "../lib/parts.js";
+
+const DAYS = { "7 days": 7, "90 days": 90, "1 year": 365, "no end": null };
+
+export default function Settings({ may, session }) {
+  const { data, problem, reload } = useRead(may("admin") ? "/api/tokens" : null, {}, 10);
+  const [made, setMade] = useState(null);
+  const create = async () => {
+    const given = await ask({ title: "Make a token", action: "Make it", fields: [{ name: "name", label: "Name", required: true, note: "what will use it" }, { name: "role", label: "Role", kind: "select", options: ["read", "operate", "admin"], value: "read" }, { name: "sees_values", label: "It may see arguments and results", kind: "check" }, { name: "span", label: "Holds for", kind: "select", options: Object.keys(DAYS), value: "90 days" }] });
+    if (!given) return;
+    const days = DAYS[given.span];
+    const answer = await perform(() => send("POST", "/api/tokens", { name: given.name, role: given.role, sees_values: given.sees_values === "on", expires_in: days && days * 86400 }), "The token is made.");
+    if (answer) setMade(answer.token);
+    reload();
+  };
+  const revoke = async (token) => {
+    if (await ask({ title: `Revoke ${token.name}?`, text: "What uses it is refused at once.", action: "Revoke", harm: true })) await perform(() => send("DELETE", `/api/tokens/${token.id}`), (answer) => answer.says).then(reload);
+  };
+  return html`<h1>Settings</h1><p class="sub">You are ${session.name}: ${session.role}${session.sees_values ? ", and may see arguments and results" : ""}. This is hammerflow ${session.version}.</p><${Trouble} problem=${problem} />
+${made ? html`<div class="why"><p><b>Copy the token now: it is not shown again.</b></p><pre>${made}</pre><p><${Copy} text=${made} /> · <button class="plain" onClick=${() => setMade(null)}>done</button></p></div>` : ""}
+${may("admin") ? html`<${Card} title="Tokens" note=${html`<button class="btn" onClick=${create}>Make a token</button>`}>${data && !data.items.length ? html`<${Empty}>Programs use the API with a token: <code>Authorization: Bearer hf_...</code><//>` : ""}${data?.items.length ? html`<${Table} label="Tokens" columns=${[["state"], ["name"], ["role"], ["values"], ["made"], ["by"], ["ends"], ["last used"], [""]]}>${data.items.map((token) => html`<tr><td><${State} state=${token.revoked_at ? "cancelled" : "completed"} text=${token.revoked_at ? "revoked" : "good"} /></td><td class="strong">${token.name}</td><td>${token.role}</td><td>${token.sees_values ? "seen" : ""}</td><td><${At} at=${token.created_at} /></td><td>${token.created_by}</td><td>${token.expires_at ? html`<${At} at=${token.expires_at} relative />` : "never"}</td><td>${token.used_at ? html`<${At} at=${token.used_at} relative />` : "never"}</td><td class="n">${token.revoked_at ? "" : html`<button class="btn harm" onClick=${() => revoke(token)}>Revoke</button>`}</td></tr>`)}<//>` : ""}<//>` : ""}`;
+}
