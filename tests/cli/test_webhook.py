@@ -59,7 +59,9 @@ def test_a_webhook_from_add_to_remove(shop: Hammerflow, run: Run, endpoint: Endp
 
 
 def test_a_replay_delivers_a_range_again(shop: Hammerflow, run: Run, endpoint: Endpoint) -> None:
-    said(run, "webhook", "add", "ops", endpoint.url, "--kinds", "job.enqueued")
+    added = said(run, "--json", "webhook", "add", "ops", endpoint.url, "--kinds", "job.enqueued")
+    secret = json.loads(added)["secret"][6:]
+    said(run, "webhook", "add", "other", f"{endpoint.url}/other", "--kinds", "job.enqueued")
     shop.store.names.outbox.refresh()
     for n in range(3):
         shop.tasks["shop.add"].delay(n, n)
@@ -69,13 +71,24 @@ def test_a_replay_delivers_a_range_again(shop: Hammerflow, run: Run, endpoint: E
         webhook_allow_networks=["127.0.0.1"],
     )  # fmt: skip
     drain(strict, queues=["_webhooks"])
-    assert len(endpoint.got) == 3
+    assert len(endpoint.got) == 6
     words = ("webhook", "replay", "ops", "--from-position", "1", "--to-position", "2")
     assert "would deliver 1 event again" in said(run, *words, "--dry-run")
     said(run, *words, "--yes")
     drain(strict, queues=["_webhooks"])
     strict.close()
     ids = [headers["webhook-id"] for headers, _ in endpoint.got]
-    assert len(ids) == 4
-    assert ids[3] in ids[:3]
-    assert len(shop.jobs(task=DELIVER)) == 4
+    assert len(ids) == 7
+    assert ids[6] in ids[:6]
+    deliveries = shop.jobs(task=DELIVER)
+    assert len(deliveries) == 7
+    of_other = [headers for headers, _ in endpoint.got if headers["webhook-id"] in ids[:6]]
+    assert len({headers["webhook-id"] for headers in of_other}) == 6
+    names = [row["name"] for row in json.loads(said(run, "--json", "webhook", "list"))]
+    assert names == ["ops", "other"]
+    counts = [len(json.loads(said(run, "--json", "webhook", "deliveries", name))) for name in names]
+    assert counts == [4, 3]  # the other endpoint gets none again
+    for words in (("show", str(deliveries[0].id), "--json"), ("list", "--json"), ("export",)):
+        shown = said(run, "job", *words)
+        assert secret not in shown
+        assert "whsec" not in shown
