@@ -12,8 +12,9 @@ import json
 import os
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -190,7 +191,8 @@ def _is_relay(pid: int) -> bool:
 
 def event_lag(url: str, n: int) -> Iterator[Figures]:
     """How late events reach a sink under a steady load and in a drain of n jobs at full speed, and
-    the memory of the relay meanwhile."""
+    the memory of the relay and of the worker's other processes: after a tenth of the events, and at
+    its peak."""
     loads = (
         (f"{_RATE} jobs/s", lambda: _steady(min(n, int(_RATE * _STEADY)))),
         (f"a drain of {n:,}", lambda: app.enqueue_many(noop.s(i) for i in range(n))),
@@ -206,7 +208,7 @@ def event_lag(url: str, n: int) -> Iterator[Figures]:
                 app.store.sinks.remove("lag")
         yield {
             "figure": f"lag of events: {name}", **percentiles(lags), "events": len(lags),
-            "relay_pss_mb": round(memory, 1),
+            **_memory(memory),
         }  # fmt: skip
 
 
@@ -218,21 +220,52 @@ def _steady(n: int) -> None:
         noop.delay(i)
 
 
-def _measure(path: Path, load: Any, least: int) -> tuple[list[float], float]:
+class _Memory(NamedTuple):
+    """MB of PSS at a moment."""
+
+    position: int  # of the last event
+    relay: float
+    rest: float
+
+
+def _memory(seen: Sequence[_Memory]) -> Figures:
+    tenth = seen[0].position + (seen[-1].position - seen[0].position) / 10
+    early = next(one for one in seen if one.position >= tenth)
+    return {
+        "relay_pss_mb": round(early.relay, 1),
+        "relay_peak_mb": round(max(one.relay for one in seen), 1),
+        "worker_pss_mb": round(early.rest, 1),
+        "worker_peak_mb": round(max(one.rest for one in seen), 1),
+    }
+
+
+def _measure(path: Path, load: Any, least: int) -> tuple[list[float], Sequence[_Memory]]:
     with worker() as process:
         noop.delay(0).get(timeout=60)
         _until(path.exists)
         before, head = done(), app.store.events.head()
         path.write_text("")
-        load()
-        memory = 0.0
+        seen = [_look(process.pid)]
+        loading = threading.Thread(target=load)
+        loading.start()
         deadline = time.monotonic() + _PATIENCE
-        while not _is_delivered(head + least) and time.monotonic() < deadline:
-            memory = max(memory, *(pss(pid) for pid in family(process.pid) if _is_relay(pid)))
+        while loading.is_alive() or not _is_delivered(head + least):
+            seen.append(_look(process.pid))
+            if seen[-1].position > seen[-2].position:
+                deadline = time.monotonic() + _PATIENCE
+            elif time.monotonic() > deadline:
+                break
             time.sleep(0.1)
+        loading.join()
         assert done() > before
         lines = path.read_text().splitlines()
-    return [lag for line in lines for lag in json.loads(line)], memory
+    return [lag for line in lines for lag in json.loads(line)], seen
+
+
+def _look(pid: int) -> _Memory:
+    sizes = {each: pss(each) for each in family(pid)}
+    relay = sum(size for each, size in sizes.items() if _is_relay(each))
+    return _Memory(app.store.events.head(), relay, sum(sizes.values()) - relay)
 
 
 def _is_delivered(least: int) -> bool:
