@@ -27,6 +27,7 @@ from hammerflow.options.checks import (
     whole,
 )
 from hammerflow.options.option import Option, OptionTable, documented, unknown_option
+from hammerflow.options.patterns import HIDDEN_NAMES, PATTERNS
 from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
@@ -212,6 +213,12 @@ SETTINGS = OptionTable((
         "Networks, such as 10.2.0.0/16, to which webhooks may go though they are not public.",
     ),
     Option(
+        "redact", PATTERNS, "names of secrets",
+        "Names of arguments, keys and fields whose values the web shows to nobody, in any case and "
+        "at any depth; `type:Card` hides all objects of a class. Replaces the list of those such "
+        "as `*password*`, `*secret*` and `*_token`.",
+    ),
+    Option(
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
     ),
     Option(
@@ -283,6 +290,7 @@ class Settings:
     alerts: bool = False
     event_retention: float = 3 * _DAY
     webhook_allow_networks: tuple[str, ...] = ()
+    redact: tuple[str, ...] = HIDDEN_NAMES
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
     max_connections: int = 20

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import click
 
+from hammerflow.admin.webhooks import (
+    events_again,
+    put_webhook,
+    remove_webhook,
+    replay_events,
+    rotate_secret,
+    try_webhook,
+    webhook_json,
+)
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, checked, flag, limit, shared, text_option
 from hammerflow.cli.session import Session
@@ -22,27 +29,15 @@ from hammerflow.cli.sink import (
     from_time,
     position_of,
 )
-from hammerflow.cli.webhook_view import DELIVERIES, WEBHOOKS, webhook_facts, webhook_json
-from hammerflow.errors import ConfigError, HammerflowError
-from hammerflow.events.envelope import EVENT_TYPE, cloud_event, to_json
+from hammerflow.cli.webhook_view import DELIVERIES, WEBHOOKS, webhook_facts
+from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
-from hammerflow.events.kinds import EventKind
-from hammerflow.jobs.job import NewJob
 from hammerflow.options.checks import NAME_CHECK, choice, text
-from hammerflow.sinks.base import Refused
-from hammerflow.sinks.delivery import Delivery
-from hammerflow.sinks.reader import EventReader
 from hammerflow.sinks.registry import config_of_text
-from hammerflow.sinks.webhook import WebhookCall, WebhookSink, attempt_delivery
-from hammerflow.stores.store import Store
-from hammerflow.stores.webhooks import WEBHOOK_QUEUE
 from hammerflow.text import counted, user_at_host
-from hammerflow.webhooks import new_secret
 
 __all__ = ["command"]
 
-#: Deliveries that a replay enqueues in one transaction.
-_AT_ONCE = 500
 _name = argument("name", NAME_CHECK)
 _to_position = checked(
     "--to-position", check=text(20, least=1), metavar="POSITION",
@@ -105,15 +100,8 @@ def add(
     options = {"url": url, **({"include": ",".join(include)} if include else {})}
     config, wanted = config_of_text("webhook", options), filter_of(**filters)
     with session.store() as store:
-        for row in store.sinks.list():
-            if row.name == name and row.kind != "webhook":
-                raise ConfigError(f"there is a sink {name!r} of kind {row.kind} already")
-        is_new = name not in {hook.name for hook in store.webhooks.list()}
         position, by = position_of(store, from_position, from_time), user_at_host()
-        changed = store.sinks.put(name, "webhook", config, wanted, by=by, position=position)
-        secret = new_secret() if is_new else None
-        if secret is not None:
-            store.webhooks.rotate(name, secret, overlap=0.0)
+        changed, secret = put_webhook(store, name, config, wanted, by=by, position=position)
         found = webhook_json(store.webhooks.get(name))
     said = f"webhook {name}: added, or changed" if changed else f"webhook {name}: nothing changed"
     if secret is None:
@@ -127,14 +115,8 @@ def add(
 @shared
 def rotate(session: Session, name: str) -> None:
     """Make another secret and print it; for 24 hours the old one signs as well."""
-    secret = new_secret()
     with session.store() as store:
-        if store.webhooks.get(name).config.get("secret"):
-            raise ConfigError(
-                f"the secret of the webhook {name} is set by the code that declares it: change it "
-                "there"
-            )
-        store.webhooks.rotate(name, secret)
+        secret = rotate_secret(store, name)
         found = webhook_json(store.webhooks.get(name))
     session.tell(
         {**found, "secret": secret}, f"webhook {name}: both secrets sign for 24 hours",
@@ -179,8 +161,7 @@ def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
         found = webhook_json(store.webhooks.get(name))
         if not dry_run:
             confirm(session, f"remove 1 webhook, {name}, with its secret and its log", yes=yes)
-            store.webhooks.forget(name)
-            store.sinks.remove(name)
+            remove_webhook(store, name)
     session.tell(found, f"webhook {name}: {'would be ' if dry_run else ''}removed")
 
 
@@ -201,19 +182,8 @@ def deliveries(session: Session, name: str, limit: int) -> None:
 @shared
 def test(session: Session, name: str) -> None:
     """Send one event of the kind test to an endpoint, from this process, and say its answer."""
-    settings = session.settings
     with session.store() as store:
-        store.webhooks.get(name)
-        target = store.webhooks.target(name)
-        assert target is not None
-        data = {"message": "sent by hammerflow webhook test"}
-        event = Event(0, "test", datetime.now(UTC), name, data)
-        body = to_json(cloud_event(event, settings.namespace, name))
-        message = f"msg_test_{uuid.uuid4().hex}"
-        headers = {"Content-Type": EVENT_TYPE}
-        call = WebhookCall(name, target.generation, 0, message, headers, body)
-        made, _ = attempt_delivery(target, call, settings.webhook_allow_networks)
-        store.webhooks.note(name, message, 0, 0, made)
+        message, made = try_webhook(store, name, session.settings)
     if not made.is_delivered:
         raise HammerflowError(f"webhook {name} has not taken it: {made.error}")
     found = {"name": name, "message": message, **made._asdict()}
@@ -234,47 +204,22 @@ def replay(
     to_position: str | None, to_time: datetime | None, yes: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Deliver the events of a range again, with the ids that they had; the log must have them."""
+
+    def refused(event: Event, error: Exception) -> None:
+        session.warn(f"the event {event.position} is left out: {error}")
+
     with session.backend() as backend:
         store = backend.store
-        if store.webhooks.get(name).state != "enabled" and not dry_run:
-            raise ConfigError(f"webhook {name} is disabled: hammerflow webhook enable {name}")
+        store.webhooks.get(name)
         after, last = position_of(store, from_position, from_time), store.events.head()
         if after is None:
             raise click.UsageError("say from where: --from-position POSITION or --from-time TIME")
         end = position_of(store, to_position, to_time)
         last = last if end is None else min(end, last)
-        count = sum(1 for _ in _events(store, name, after, last))
+        count = sum(1 for _ in events_again(store, name, after, last))
         deed = f"deliver {counted(count, 'event')} again to webhook {name}"
         if not dry_run and count:
             confirm(session, deed, yes=yes)
-            jobs = _jobs(session, store, name, after, last)
-            while page := list(islice(jobs, _AT_ONCE)):
-                store.jobs.insert(page)
-                backend.notifier.ring({WEBHOOK_QUEUE})
+            replay_events(backend, session.settings, name, after, last, refused)
     found = {"name": name, "events": count, "after": after, "to": last}
     session.tell(found, f"{'would ' if dry_run else ''}{deed}")
-
-
-def _events(store: Store, name: str, after: int, last: int) -> Iterator[Event]:
-    """The events that the endpoint wants, behind one position and up to another."""
-    hook = store.webhooks.get(name)
-    reader = EventReader(store, hook.filters, include=hook.config.get("include", ()))
-    for event in reader.read(after):
-        if event.position > last:
-            return
-        if event.kind != EventKind.LOG_GAP.label:
-            yield event
-
-
-def _jobs(session: Session, store: Store, name: str, after: int, last: int) -> Iterator[NewJob]:
-    once = uuid.uuid4().hex
-    row = store.sinks.get(name)
-    sink = WebhookSink(name, row.config)
-    sink.use_store(store, session.settings.namespace)
-    sink.open()
-    maker = Delivery(store, row, holder=0, source=session.settings.namespace)
-    for event in _events(store, name, after, last):
-        try:
-            yield sink.job(maker.message(event), "replay", once)
-        except Refused as error:
-            session.warn(f"the event {event.position} is left out: {error}")

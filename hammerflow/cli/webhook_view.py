@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hammerflow.admin.webhooks import delivery_json, webhook_json
 from hammerflow.cli.output import TableView
-from hammerflow.sinks.registry import shown_config
 from hammerflow.stores.webhooks import LoggedDelivery, Webhook
 from hammerflow.text import timestamp
 
-__all__ = ["DELIVERIES", "WEBHOOKS", "webhook_facts", "webhook_json"]
-
-
-def webhook_json(hook: Webhook) -> dict[str, Any]:
-    """An endpoint as JSON."""
-    config = shown_config("webhook", hook.config)
-    return {
-        "name": hook.name, "url": config.pop("url", None), "config": config,
-        "filters": hook.filters.to_plain(), "app": hook.app, "state": hook.state,
-        "sink_state": hook.sink_state, "position": hook.position, "since": hook.since,
-        "failures": hook.failures, "success_at": hook.success_at, "disabled_at": hook.disabled_at,
-        "probe_at": hook.probe_at, "rest_until": hook.rest_until, "reason": hook.reason,
-        "old_secret_until": hook.old_secret_until, "delivered": hook.delivered,
-        "failed": hook.failed, "changed_by": hook.changed_by,
-    }  # fmt: skip
+__all__ = ["DELIVERIES", "WEBHOOKS", "webhook_facts"]
 
 
 def webhook_facts(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,15 +42,7 @@ def _delivery_row(one: LoggedDelivery) -> Sequence[Any]:
     return at, one.position, attempt, status, one.ms, one.address, one.message, says
 
 
-def _delivery_json(one: LoggedDelivery) -> dict[str, Any]:
-    return {
-        "id": str(uuid.UUID(bytes=one.id)), "message": one.message, "position": one.position,
-        "attempt": one.attempt, "at": one.at, "status": one.status, "ms": one.ms,
-        "address": one.address, "error": one.error, "answer": one.answer,
-    }  # fmt: skip
-
-
 DELIVERIES = TableView(
     ("at", "position", "attempt", "status", "ms", "address", "message", "answer"), _delivery_row,
-    _delivery_json,
+    delivery_json,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from hammerflow import Hammerflow, Workflow
+from hammerflow.admin.bulk import begin_operation
 from hammerflow.events.filter import EventFilter
 from hammerflow.jobs.limit import Limit
 from hammerflow.testing import drain
@@ -70,15 +71,19 @@ def places(busy: Hammerflow, admin: httpx.Client) -> Callable[[str], str]:
     when = busy.schedules.definition("nightly", "0 2 * * *", busy.tasks["shop.resize"].s(1), {})
     store.schedules.create("nightly", when, by="test")
     store.sinks.put("audit", "none", {}, EventFilter.of(kinds=["*"]), by="test")
+    hook = {"url": "https://hooks.example/x"}
+    store.sinks.put("hook", "webhook", hook, EventFilter.of(kinds=["job.*"]), by="test")
     batch = busy.batch([busy.tasks["shop.resize"].s(1)], name="night", rate_limit="9/s").enqueue()
     store.limits.give("queue", "default", Limit(None, 99), by="test")
     store.workers.register(7, host="h", pid=1, info={}, tasks=["shop.resize"], queues=[])
     token, _ = store.access.create("ci", 1, sees_values=False, expires_in=None, by="test")
+    operation = begin_operation(store, "retry", {}, by="test", total=0)
     album = admin.get("/api/jobs?task=shop.album&state=completed").json()["items"][0]["id"]
     flow = admin.get("/api/workflows?kind=workflow").json()["items"][0]["id"]
     values = {
         "job_id": album, "workflow_id": flow, "batch_id": str(batch.id), "queue": "default",
-        "task": "shop.resize", "schedule": "nightly", "sink": "audit", "rule": "queue_age",
+        "task": "shop.resize", "schedule": "nightly", "sink": "audit", "webhook": "hook",
+        "rule": "queue_age", "operation_id": str(uuid.UUID(bytes=operation)),
         "worker": "7", "token_id": str(uuid.UUID(bytes=token)),
     }  # fmt: skip
 

@@ -210,3 +210,30 @@ def test_a_workflow_is_drawn_and_run_again(admin: httpx.Client, busy: Hammerflow
     assert admin.post(f"/api/workflows/{flow}/retry", json=again).json()["status"] == "running"
     assert admin.post(f"/api/workflows/{flow}/resume").status_code == 409
     assert admin.post(f"/api/workflows/{flow}/skip", json={"node": "none"}).status_code == 404
+
+
+def test_an_endpoint_is_added_rotated_and_tested(admin: httpx.Client, busy: Hammerflow) -> None:
+    body = {"url": "http://127.0.0.1:9/hook", "filters": {"kinds": ["job.*"]}}
+    made = admin.put("/api/webhooks/ops", json=body)
+    assert made.status_code == 200, made.text
+    secret = made.json()["secret"]
+    assert secret.startswith("whsec_")
+    assert admin.put("/api/webhooks/ops", json=body).json()["secret"] is None
+    rotated = admin.post("/api/webhooks/ops/rotate").json()["secret"]
+    assert rotated not in (None, secret)
+    shown = admin.get("/api/webhooks/ops")
+    assert secret not in shown.text
+    assert shown.json()["old_secret_until"] is not None
+    tested = admin.post("/api/webhooks/ops/test").json()
+    assert (tested["is_delivered"], tested["status"]) == (False, None)  # a private address
+    assert len(admin.get("/api/webhooks/ops/deliveries").json()["items"]) == 1
+    off = admin.post("/api/webhooks/ops/disable", json={"reason": "upgrade"}).json()
+    assert (off["state"], off["reason"]) == ("disabled", "upgrade")
+    assert admin.post("/api/webhooks/ops/enable").json()["state"] == "enabled"
+    busy.tasks["shop.resize"].delay(1)
+    drain(busy)
+    busy.store.events.relay()
+    dry = admin.post("/api/webhooks/ops/replay", json={"after": 0, "dry_run": True}).json()
+    assert dry["events"] > 0
+    admin.delete("/api/webhooks/ops").raise_for_status()
+    assert admin.get("/api/webhooks/ops").status_code == 404

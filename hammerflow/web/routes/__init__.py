@@ -22,6 +22,7 @@ from hammerflow.web.routes import (
     spawns,
     statistics,
     tasks,
+    webhooks,
     workers,
     workflows,
 )
@@ -32,7 +33,7 @@ __all__ = ["ROUTES"]
 ROUTES: Sequence[Route] = (
     *overview.ROUTES, *jobs.ROUTES, *job_actions.ROUTES, *operations.ROUTES,
     *statistics.ROUTES, *queues.ROUTES, *tasks.ROUTES, *pauses.ROUTES, *limits.ROUTES,
-    *workers.ROUTES, *workflows.ROUTES,
-    *batches.ROUTES, *spawns.ROUTES, *schedules.ROUTES, *events.ROUTES, *sinks.ROUTES,
-    *alerts.ROUTES, *archive.ROUTES, *access.ROUTES,
+    *workers.ROUTES, *workflows.ROUTES, *batches.ROUTES, *spawns.ROUTES, *schedules.ROUTES,
+    *events.ROUTES, *sinks.ROUTES, *webhooks.ROUTES, *alerts.ROUTES, *archive.ROUTES,
+    *access.ROUTES,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +16,11 @@ from hammerflow.admin.calls import check_task, read_arguments
 from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.job_filter import chosen_jobs, filter_page
 from hammerflow.admin.jobs import details_of, job_json, job_lines, line_json
+from hammerflow.admin.redaction import Redaction
 from hammerflow.jobs.job import JobState
 from hammerflow.results.result import Result
 from hammerflow.web.access import Role
-from hammerflow.web.backend import app_of
+from hammerflow.web.backend import Backend, app_of
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.types import (
     Cursor,
@@ -34,7 +36,7 @@ from hammerflow.web.routes.types import (
 )
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
-__all__ = ["ROUTES", "JobRow"]
+__all__ = ["ROUTES", "JobRow", "redacted_values"]
 
 _HIDDEN = ("args", "kwargs", "result", "call")
 
@@ -166,7 +168,11 @@ def list_jobs(call: ApiCall[JobsQuery, None]) -> ListPage[JobRow]:
     mark = wanted.newest if query.before is None else query.before.bytes
     page = filter_page(backend.store, backend.codec, wanted, chosen, query.limit, mark)
     lines = job_lines(backend.store, page.rows, _max_attempts(call))
-    rows = [converted(line_json(line), JobRow) for line in lines]
+    redaction = Redaction(backend.settings.redact)
+    rows = [
+        converted({**line_json(line), "headers": redaction.value(line.job.headers)}, JobRow)
+        for line in lines
+    ]
     after = None if page.next is None else str(uuid.UUID(bytes=page.next))
     return ListPage(rows, after, page.is_tired)
 
@@ -188,10 +194,23 @@ def show_job(call: ApiCall[Nothing, None]) -> JobShown:
     details = details_of(backend.store, backend.codec, job, lease=backend.lease)
     fields = {"errors": (), **details.as_json()}
     fields |= {"call": details.values.call, "result_text": details.values.result}
+    fields = redacted_values(backend, job.task, fields)
     if not call.who.sees_values:
         fields = {name: value for name, value in fields.items() if name not in _HIDDEN}
         fields |= {"result_text": None, "values_hidden": True}
     return converted(fields, JobShown)
+
+
+def redacted_values(backend: Backend, task: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a job without what the setting ``redact`` hides, from everybody."""
+    app, redaction = app_of(backend), Redaction(backend.settings.redact)
+    known = None if app is None else app.tasks.get(task)
+    parameters = [] if known is None else [*inspect.signature(known.fn).parameters]
+    found = redaction.call(fields, parameters)
+    for name in ("headers", "options"):
+        if name in found:
+            found[name] = redaction.value(found[name])
+    return found
 
 
 class ChildrenQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -48,6 +48,10 @@ export type Changed = { id: string; state: "cancelled" | "completed" | "failed" 
 
 export type Children = { items: Array<JobFields>; after: number | null; counts: Record<string, number> };
 
+export type DeliveryList = { items: Array<DeliveryShown> };
+
+export type DeliveryShown = { id: string; message: string; position: number; attempt: number; at: string; status: number | null; ms: number; address: string; error: string; answer: string };
+
 export type DependenciesShown = { workflow_id: string | null; node: string | null; pending: number | null; total: number | null; depends_on: NeighbourSide; dependents: NeighbourSide };
 
 export type Done = { says: string };
@@ -174,6 +178,10 @@ export type QueueStatsRow = { enqueued: number; completed: number; failed: numbe
 
 export type RefusedEvent = { position: number; at: string | null; kind: string; subject: string; error: string; body: string };
 
+export type ReplayBody = { after: number; to?: number | null; dry_run?: boolean };
+
+export type Replayed = { events: number; after: number; to: number };
+
 export type ResizeBody = { children: string; timeout?: number };
 
 export type Resized = { children: number; before: number; asked: number; ending: number; least: number; most: number };
@@ -241,6 +249,18 @@ export type Undone = { undone: number; started: number };
 export type UnmuteBody = { subject?: string };
 
 export type WebProblem = { type: string; title: string; status: number; detail?: string };
+
+export type WebhookBody = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; position?: number | null };
+
+export type WebhookDisable = { reason?: string };
+
+export type WebhookList = { items: Array<WebhookShown> };
+
+export type WebhookShown = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null };
+
+export type WebhookTested = { message: string; is_delivered: boolean; status: number | null; ms: number; error: string };
+
+export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null };
 
 export type WorkerList = { items: Array<WorkerRow> };
 
@@ -419,6 +439,26 @@ export class HammerflowClient {
   resumeSink(params: { sink: string }, options?: RequestOptions): Promise<SinkShown>;
   /** Set the position of a sink: back, to deliver events again, or ahead, to leave some out. */
   rewindSink(params: { sink: string } & RewindBody, options?: RequestOptions): Promise<Rewound>;
+  /** List the endpoints. */
+  listWebhooks(params?: {}, options?: RequestOptions): Promise<WebhookList>;
+  /** Show an endpoint; its secret is never shown. */
+  showWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookShown>;
+  /** Add an endpoint, or change its URL and filter; the answer has the secret of a new one. */
+  putWebhookByName(params: { webhook: string } & WebhookBody, options?: RequestOptions): Promise<WebhookWithSecret>;
+  /** Remove an endpoint with its log; its deliveries that wait are cancelled. */
+  removeWebhookByName(params: { webhook: string }, options?: RequestOptions): Promise<Done>;
+  /** List the last attempts of an endpoint, newest first. */
+  listWebhookDeliveries(params: { webhook: string; limit?: number }, options?: RequestOptions): Promise<DeliveryList>;
+  /** Make another secret; for 24 hours the old one signs as well. */
+  rotateWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookWithSecret>;
+  /** Deliver to an endpoint again, from where it was disabled. */
+  enableWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookShown>;
+  /** Deliver nothing to an endpoint until it is enabled; deliveries wait for that, for a week. */
+  disableWebhook(params: { webhook: string } & WebhookDisable, options?: RequestOptions): Promise<WebhookShown>;
+  /** Send one event of the kind test to an endpoint, from the server, and say its answer. */
+  testWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookTested>;
+  /** Deliver the events of a range again, with the ids that they had; the log must have them. */
+  replayWebhook(params: { webhook: string } & ReplayBody, options?: RequestOptions): Promise<Replayed>;
   /** List what fires now. */
   listAlerts(params?: { all?: boolean }, options?: RequestOptions): Promise<AlertList>;
   /** List the rules with their thresholds, and what is muted. */

@@ -1,0 +1,246 @@
+"""Routes of webhooks: endpoints, their deliveries, tests and replays."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hammerflow.admin.webhooks import (
+    delivery_json,
+    events_again,
+    put_webhook,
+    remove_webhook,
+    replay_events,
+    rotate_secret,
+    try_webhook,
+    webhook_json,
+)
+from hammerflow.sinks.registry import check_config
+from hammerflow.web.access import Role
+from hammerflow.web.routes.events import Position
+from hammerflow.web.routes.sinks import FilterBody, filter_of_body
+from hammerflow.web.routes.types import Done, Limit, Reason, converted, known
+from hammerflow.web.routing import ApiCall, Nothing, Route
+
+__all__ = ["ROUTES"]
+
+
+class WebhookShown(msgspec.Struct, kw_only=True):
+    """An endpoint, without its secret.
+
+    Attributes:
+        failures: attempts in a row that have failed.
+        probe_at: when a delivery tries a disabled one again.
+    """
+
+    name: str
+    url: str | None
+    config: dict[str, Any]
+    filters: dict[str, Any]
+    app: str
+    state: str
+    sink_state: str
+    position: int
+    since: datetime
+    failures: int
+    success_at: datetime | None
+    disabled_at: datetime | None
+    probe_at: datetime | None
+    rest_until: datetime | None
+    reason: str
+    old_secret_until: datetime | None
+    delivered: int
+    failed: int
+    changed_by: str | None
+
+
+class WebhookWithSecret(WebhookShown, kw_only=True):
+    """An endpoint; the secret of a new one, or a rotated one, which no other answer has."""
+
+    secret: str | None = None
+
+
+class WebhookList(msgspec.Struct):
+    """All endpoints by name."""
+
+    items: list[WebhookShown]
+
+
+class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
+    """An endpoint.
+
+    Attributes:
+        include: what is told of jobs besides.
+        position: where a new one begins; by default behind the last event.
+    """
+
+    url: Annotated[str, Meta(min_length=1, max_length=2000)]
+    filters: FilterBody = msgspec.field(default_factory=FilterBody)
+    include: list[Literal["args", "result"]] = []
+    position: Position | None = None
+
+
+def list_webhooks(call: ApiCall[Nothing, None]) -> WebhookList:
+    """List the endpoints."""
+    hooks = call.backend.store.webhooks.list()
+    return WebhookList([converted(webhook_json(hook), WebhookShown) for hook in hooks])
+
+
+def show_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
+    """Show an endpoint; its secret is never shown."""
+    return converted(_found(call), WebhookShown)
+
+
+def _found(call: ApiCall[Any, Any]) -> dict[str, Any]:
+    return webhook_json(known(lambda: call.backend.store.webhooks.get(call.path["webhook"])))
+
+
+def put_webhook_by_name(call: ApiCall[Nothing, WebhookBody]) -> WebhookWithSecret:
+    """Add an endpoint, or change its URL and filter; the answer has the secret of a new one."""
+    body, store = call.body, call.backend.store
+    given = {"url": body.url, **({"include": [*body.include]} if body.include else {})}
+    config, wanted = check_config("webhook", given), filter_of_body(body.filters)
+    name = call.path["webhook"]
+    _, secret = put_webhook(store, name, config, wanted, by=call.who.name, position=body.position)
+    return converted({**_found(call), "secret": secret}, WebhookWithSecret)
+
+
+def rotate_webhook(call: ApiCall[Nothing, None]) -> WebhookWithSecret:
+    """Make another secret; for 24 hours the old one signs as well."""
+    secret = rotate_secret(call.backend.store, _found(call)["name"])
+    return converted({**_found(call), "secret": secret}, WebhookWithSecret)
+
+
+class WebhookDisable(msgspec.Struct, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Reason = "disabled by hand"
+
+
+def enable_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
+    """Deliver to an endpoint again, from where it was disabled."""
+    call.backend.store.webhooks.enable(_found(call)["name"], by=call.who.name)
+    return converted(_found(call), WebhookShown)
+
+
+def disable_webhook(call: ApiCall[Nothing, WebhookDisable]) -> WebhookShown:
+    """Deliver nothing to an endpoint until it is enabled; deliveries wait for that, for a week."""
+    name = _found(call)["name"]
+    call.backend.store.webhooks.disable(name, call.body.reason, by=call.who.name)
+    return converted(_found(call), WebhookShown)
+
+
+def remove_webhook_by_name(call: ApiCall[Nothing, None]) -> Done:
+    """Remove an endpoint with its log; its deliveries that wait are cancelled."""
+    name = _found(call)["name"]
+    remove_webhook(call.backend.store, name)
+    return Done(f"webhook {name} is removed")
+
+
+class DeliveriesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Limit = 50
+
+
+class DeliveryShown(msgspec.Struct):
+    """An attempt; attempt is 0 for a test, and ms its duration.
+
+    Attributes:
+        answer: its first 4 KB, for those who may see arguments and results.
+    """
+
+    id: uuid.UUID
+    message: str
+    position: int
+    attempt: int
+    at: datetime
+    status: int | None
+    ms: int
+    address: str
+    error: str
+    answer: str
+
+
+class DeliveryList(msgspec.Struct):
+    """Attempts, newest first; they are kept for a week."""
+
+    items: list[DeliveryShown]
+
+
+def list_webhook_deliveries(call: ApiCall[DeliveriesQuery, None]) -> DeliveryList:
+    """List the last attempts of an endpoint, newest first."""
+    name = _found(call)["name"]
+    found = call.backend.store.webhooks.deliveries(name, call.query.limit)
+    hidden = {} if call.who.sees_values else {"answer": ""}
+    return DeliveryList(
+        [converted({**delivery_json(one), **hidden}, DeliveryShown) for one in found]
+    )
+
+
+class WebhookTested(msgspec.Struct):
+    """What the endpoint has answered to a test."""
+
+    message: str
+    is_delivered: bool
+    status: int | None
+    ms: int
+    error: str
+
+
+def test_webhook(call: ApiCall[Nothing, None]) -> WebhookTested:
+    """Send one event of the kind test to an endpoint, from the server, and say its answer."""
+    backend, name = call.backend, _found(call)["name"]
+    message, made = try_webhook(backend.store, name, backend.settings)
+    return WebhookTested(message, made.is_delivered, made.status, made.ms, made.error)
+
+
+class ReplayBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Which events: behind one position, up to another (by default the end of the log)."""
+
+    after: Position
+    to: Position | None = None
+    dry_run: bool = False
+
+
+class Replayed(msgspec.Struct):
+    """How many events are delivered again."""
+
+    events: int
+    after: int
+    to: int
+
+
+def replay_webhook(call: ApiCall[Nothing, ReplayBody]) -> Replayed:
+    """Deliver the events of a range again, with the ids that they had; the log must have them."""
+    backend, body, name = call.backend, call.body, _found(call)["name"]
+    head = backend.store.events.head()
+    last = head if body.to is None else min(body.to, head)
+    count = sum(1 for _ in events_again(backend.store, name, body.after, last))
+    if count and not body.dry_run:
+        replay_events(backend, backend.settings, name, body.after, last)
+    return Replayed(count, body.after, last)
+
+
+_ONE = "/api/webhooks/{webhook}"
+_BY = Role.ADMIN
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/webhooks", list_webhooks, WebhookList),
+    Route("GET", _ONE, show_webhook, WebhookShown),
+    Route("PUT", _ONE, put_webhook_by_name, WebhookWithSecret, _BY, body=WebhookBody,
+          is_secret=True),
+    Route("DELETE", _ONE, remove_webhook_by_name, Done, _BY),
+    Route("GET", f"{_ONE}/deliveries", list_webhook_deliveries, DeliveryList,
+          query=DeliveriesQuery),
+    Route("POST", f"{_ONE}/rotate", rotate_webhook, WebhookWithSecret, _BY, is_secret=True),
+    Route("POST", f"{_ONE}/enable", enable_webhook, WebhookShown, Role.OPERATE),
+    Route("POST", f"{_ONE}/disable", disable_webhook, WebhookShown, Role.OPERATE,
+          body=WebhookDisable),
+    Route("POST", f"{_ONE}/test", test_webhook, WebhookTested, Role.OPERATE),
+    Route("POST", f"{_ONE}/replay", replay_webhook, Replayed, _BY, body=ReplayBody),
+)  # fmt: skip
