@@ -26,7 +26,7 @@ def operation_json(run: spawns.SpawnRun) -> dict[str, Any]:
     return asdict(run) | {"seconds": round(seconds_of(run), 6)}
 
 
-def stats_json(found: Sequence[spawns.SpawnStats], hours: float) -> dict[str, Any]:
+def stats_json(found: Sequence[spawns.SpawnStats], hours: float, *, is_cut: bool) -> dict[str, Any]:
     """The totals of the last ``hours``, and the counts of each handler in each queue."""
     sums = {name: sum(getattr(one, name) for one in found) for name in _COUNTS}
     operations, children, failures = sums.values()
@@ -36,7 +36,7 @@ def stats_json(found: Sequence[spawns.SpawnStats], hours: float) -> dict[str, An
         "success_rate": (operations - failures) / operations if operations else 1.0,
         "operations_per_hour": operations / hours if hours else 0.0,
         "children_per_hour": children / hours if hours else 0.0,
-        "is_cut": operations >= spawns.COUNTED,
+        "is_cut": is_cut,
         "handlers": [asdict(one) for one in found],
     }
 

@@ -99,12 +99,13 @@ def tree(session: Session, job_id: str, form: str, max_depth: int, wide: int) ->
 def stats(session: Session, hours: float, queue: str | None, detailed: bool) -> None:
     """Count operations, children and failures by handler.
 
-    At most the newest 50 000 operations are counted.
+    The figures outlive the operations: workers count each minute, and keep minutes for 3 days and
+    hours for 90 days. More than 24 hours are counted in whole hours.
     """
     with session.store() as store:
         warn_of_queue(session, store, queue)
-        found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    totals = stats_json(found, hours)
+        found, is_cut = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
+    totals = stats_json(found, hours, is_cut=is_cut)
     table = spawn_view.stats_table(found, detailed=detailed)
     session.show_facts(totals, spawn_view.stats_facts(totals), table)
     if totals["is_cut"]:
@@ -136,8 +137,8 @@ def monitor(
 
 
 def _update(session: Session, store: Store, hours: float, queue: str | None) -> None:
-    found = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
-    now, totals = datetime.now(UTC), stats_json(found, hours)
+    found, is_cut = store.spawns.stats(since=timedelta(hours=hours), queue=queue)
+    now, totals = datetime.now(UTC), stats_json(found, hours, is_cut=is_cut)
     if session.as_json:
         output.show_json({"at": now, **totals}, is_line=True)
     elif not output.is_terminal():

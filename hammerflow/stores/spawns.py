@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hammerflow.errors import JobNotFound
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
+from hammerflow.stores.rows import Row
 
 __all__ = [
     "COUNTED",
@@ -27,8 +28,9 @@ __all__ = [
 
 #: Far enough back for every run, near enough for the calendar of every database.
 _EVER = timedelta(days=36_500)
-#: Most runs that the totals count; most live jobs of each state that are read for their parents.
+#: Most runs that are counted one by one; most live jobs of each state that are read for parents.
 COUNTED, LIVE = 50_000, 10_000
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400  # seconds
 #: Most spawners of one generation whose children are read.
 _PARENTS = 1_000
 
@@ -117,16 +119,29 @@ class Spawns:
 
     def stats(
         self, *, since: timedelta | None = None, queue: str | None = None
-    ) -> Sequence[SpawnStats]:
-        """Totals by handler and queue, over the newest 50 000 runs."""
-        rows = self._database.rows("spawn_stats", **_filter(since, queue), n=COUNTED)
+    ) -> tuple[Sequence[SpawnStats], bool]:
+        """Totals by handler and queue; and whether runs were left out.
+
+        Minutes that are counted for good are read from the statistics, in whole minutes, or hours
+        where ``since`` is more than a day; of later runs the newest 50 000 are counted.
+        """
+        queue_id = None if queue is None else name_id(queue)
+        [(now,)] = self._database.rows("clock")
+        ago = _EVER if since is None else min(_EVER, since)
+        begin = max(0.0, float(now) - ago.total_seconds())
+        totals: dict[tuple[str, str | None], SpawnStats] = {}
+        state = self._database.first("statistics_state")
+        counted_to = 0 if state is None else int(state[1])
+        for span, low, high in _spans(int(begin), counted_to, int(now)):
+            values = {"span": span, "low": low, "high": high, "queue": queue_id}
+            _add(totals, self._database.rows("spawn_statistics_rows", **values))
+        low = self._database.dialect.time(datetime.fromtimestamp(max(begin, counted_to), UTC))
+        rows = self._database.rows("spawn_stats", low=low, queue=queue_id, n=COUNTED)
+        _add(totals, rows)
+        is_cut = sum(int(row[2]) for row in rows) >= COUNTED
         return [
-            SpawnStats(
-                handler, place, int(count), int(count) - int(good), int(asked), int(spawned),
-                int(most), max(0.0, float(mean)), max(0.0, float(longest)),
-            )
-            for handler, place, count, good, asked, spawned, most, mean, longest in rows
-        ]  # fmt: skip
+            totals[key] for key in sorted(totals, key=lambda key: (key[0], key[1] or ""))
+        ], is_cut
 
     def pending(self, *, limit: int = 100) -> Sequence[PendingSpawn]:
         """Spawners with children that have not ended, newest spawner first.
@@ -212,3 +227,27 @@ class Spawns:
 def _filter(since: timedelta | None, queue: str | None) -> dict[str, Any]:
     seconds = min(_EVER if since is None else since, _EVER).total_seconds()
     return {"since": -seconds, "queue": None if queue is None else name_id(queue)}
+
+
+def _spans(begin: int, end: int, now: int) -> Iterator[tuple[int, int, int]]:
+    """(span, low, high) of the statistics that have the time up to ``end``."""
+    if now - begin > _DAY:  # those of hours are there up to the last whole one
+        middle = end // _HOUR * _HOUR
+        yield _HOUR, begin // _HOUR * _HOUR, middle
+        begin = max(begin, middle)
+    if begin < end:
+        yield _MINUTE, begin // _MINUTE * _MINUTE, end
+
+
+def _add(totals: dict[tuple[str, str | None], SpawnStats], rows: Iterable[Row]) -> None:
+    """Add rows of handler, queue, runs, failures, requested, children, most, seconds, longest."""
+    for handler, queue, *counts, most, seconds, longest in rows:
+        runs, failures, asked, children = map(int, counts)
+        old = totals.get((handler, queue), SpawnStats(handler, queue, 0, 0, 0, 0, 0, 0.0, 0.0))
+        both = old.operations + runs
+        spent = old.mean_seconds * old.operations + max(0.0, float(seconds))
+        totals[handler, queue] = SpawnStats(
+            handler, queue, both, old.failures + failures, old.requested + asked,
+            old.children + children, max(old.most_children, int(most)), spent / both,
+            max(old.longest_seconds, float(longest)),
+        )  # fmt: skip

@@ -97,6 +97,10 @@ class _Figures:
         self.jobs: dict[_Key, int] = defaultdict(int)
         self.runs: dict[_Key, Histogram] = defaultdict(Histogram)
         self.waits: dict[_Key, Histogram] = defaultdict(Histogram)
+        self.spawns: list[Row] = []
+
+    def add_spawns(self, rows: Iterable[Row]) -> None:
+        self.spawns += rows
 
     def add_ended(self, rows: Iterable[Row]) -> None:
         for task_id, queue_id, state, run_bucket, wait_bucket, count, run, wait in rows:
@@ -120,7 +124,9 @@ class _Figures:
 
     def write(self, tx: Tx, span: int, begin: int) -> None:
         """Replace the figures of one span."""
-        tx.run("statistics_delete", span=span, low=begin, high=begin + span)
+        values = {"span": span, "low": begin, "high": begin + span}
+        tx.run("statistics_delete", **values)
+        tx.run("spawn_statistics_delete", **values)
         rows = []
         for key, jobs in sorted(self.jobs.items()):
             runs, waits = self.runs[key], self.waits[key]
@@ -128,6 +134,10 @@ class _Figures:
             rows.append((span, begin, *key, jobs, *sums, runs.pack(), waits.pack()))
         if rows:
             tx.many("statistics_insert", rows)
+        if self.spawns:
+            tx.many(
+                "spawn_statistics_insert", [_spawn_row(span, begin, row) for row in self.spawns]
+            )
 
 
 class Statistics:
@@ -189,7 +199,8 @@ class Statistics:
     def read(
         self, window: Window, *, task: str | None = None, queue: str | None = None
     ) -> list[Counts]:
-        """The figures of a window, by time, task, queue and state.
+        """The figures of a window, by time, task, queue and state; runs of spawners are read by
+        :meth:`Spawns.stats`.
 
         Times that are not folded to hours or days yet are read in minutes.
         """
@@ -220,7 +231,7 @@ class Statistics:
     def _skip_to_the_hour(self, begin: int) -> bool:
         """After a time without workers: pass over the rest of an hour in which nothing happened."""
         end = _floor(begin, HOUR) + HOUR
-        if self._jobs_between(begin, end) != (0, 0):
+        if self._jobs_between(begin, end) != (0, 0, 0):
             return False
 
         def work(tx: Tx) -> None:
@@ -250,6 +261,7 @@ class Statistics:
         end, figures = begin + MINUTE, _Figures()
         figures.add_ended(self._ended("statistics_ended", begin, end))
         figures.add_enqueued(self._database.rows("statistics_enqueued", **_ids(begin, end)))
+        figures.add_spawns(self._ended("spawn_statistics_ended", begin, end))
         return figures
 
     def _ended(self, statement: str, begin: int, end: int) -> list[Row]:
@@ -265,16 +277,18 @@ class Statistics:
         return self._database.unit(read)
 
     def _is_counted(self, begin: int) -> bool:
-        enqueued, ended = self._jobs_between(begin, begin + MINUTE)
-        written = self._database.rows("statistics_total", span=MINUTE, begin=begin)[0]
+        counts = self._jobs_between(begin, begin + MINUTE)
+        jobs = self._database.rows("statistics_total", span=MINUTE, begin=begin)[0]
+        spawns = self._database.rows("spawn_statistics_total", span=MINUTE, begin=begin)[0]
         # Fewer than were counted: some were removed by hand, and stay counted.
-        return enqueued <= int(written[0]) and ended <= int(written[1])
+        return all(n <= int(m) for n, m in zip(counts, (*jobs, *spawns), strict=True))
 
-    def _jobs_between(self, begin: int, end: int) -> tuple[int, int]:
-        """How many jobs were enqueued, and how many ended, in a time."""
+    def _jobs_between(self, begin: int, end: int) -> tuple[int, int, int]:
+        """How many jobs were enqueued, how many ended, and how many runs of spawners, in a time."""
         enqueued = self._database.column("statistics_enqueued_count", **_ids(begin, end))[0]
         ended = self._ended("statistics_ended_count", begin, end)[0][0]
-        return int(enqueued), int(ended)
+        runs = self._ended("spawn_statistics_ended_count", begin, end)[0][0]
+        return int(enqueued), int(ended), int(runs)
 
     def _clock(self) -> float:
         return float(self._database.column("clock")[0])
@@ -289,9 +303,18 @@ def _fold(tx: Tx, end: int) -> None:
         figures = _Figures()
         figures.add_rows(tx.rows("statistics_rows", span=finer, low=end - span, high=end))
         figures.write(tx, span, end - span)
+        tx.run("spawn_statistics_fold", span=span, finer=finer, low=end - span, high=end)
         # Two spans at a time, so that what was left goes, too, without one long delete.
         oldest = end - KEPT[finer]
-        tx.run("statistics_delete", span=finer, low=oldest - 2 * span, high=oldest)
+        values = {"span": finer, "low": oldest - 2 * span, "high": oldest}
+        tx.run("statistics_delete", **values)
+        tx.run("spawn_statistics_delete", **values)
+
+
+def _spawn_row(span: int, begin: int, row: Row) -> Row:
+    handler, queue_id, *counts, seconds, longest = row
+    times = max(0.0, float(seconds)), max(0.0, float(longest))
+    return span, begin, handler, queue_id, *map(int, counts), *times
 
 
 def _floor(time: float, span: int) -> int:

@@ -124,6 +124,7 @@ def count(desk: Desk, kills: Kills, *, counters: int, seed: int) -> None:
                 f" finished_at = {desk.shift('finished_at', ago)} WHERE job_id IN ({some})"
             )
     desk.sql("DELETE FROM {statistics}")
+    desk.sql("DELETE FROM {spawn_statistics}")
     desk.sql("DELETE FROM {statistics_progress}")
     desk.store.database.run("statistics_begin", begin=begin)
     for _ in range(counters):
@@ -175,6 +176,18 @@ def check(desk: Desk) -> Mapping[str, int]:
         rows[int(at // MINUTE * MINUTE), int(task), int(queue), _ENQUEUED] += 1
     found = _figures(desk, MINUTE)
     assert found == rows, (found - rows, rows - found)
+    runs: Counter[tuple[int, int, int]] = Counter()
+    ends = f"SELECT {epoch.format('ended_at')}, error, spawned FROM {{spawns}}"
+    for at, error, children in desk.sql(ends):
+        minute = int(float(at) // MINUTE * MINUTE)
+        runs += Counter(
+            {(minute, 0, 0): 1, (minute, 1, 0): error is not None, (minute, 2, 0): children}
+        )
+    counted: Counter[tuple[int, int, int]] = Counter()
+    said = "SELECT begin, operations, failures, children FROM {spawn_statistics} WHERE span = 60"
+    for minute, *numbers in desk.sql(said):
+        counted += Counter({(int(minute), n, 0): int(number) for n, number in enumerate(numbers)})
+    assert counted == runs
     hours: _Figures = Counter()
     folded = _figures(desk, HOUR)
     for (begin, *key), jobs in rows.items():

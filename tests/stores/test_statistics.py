@@ -7,15 +7,18 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from hammerflow.jobs.histogram import BOUNDS, Histogram, bucket_of, bucket_sql
-from hammerflow.jobs.outcome import Cancelled, Completed, Retrying, Snoozed
+from hammerflow.jobs.outcome import Cancelled, Completed, Failed, Operation, Retrying, Snoozed
 from hammerflow.services.statistician import Statistician
 from hammerflow.stores.statistics import DAY, HOUR, KEPT, MINUTE, Window
 from tests.proof import recount
-from tests.stores.kit import BAD, Desk, desk_at, failed
+from tests.stores.kit import BAD, Desk, desk_at, failed, spawned
+
+OPERATION = Operation("handler", None, None, 3, 0.0)
 
 
 @pytest.fixture
@@ -154,6 +157,35 @@ def test_waits_are_of_jobs_that_were_ready_at_once(desk: Desk) -> None:
     found = [one for one in desk.store.statistics.read(window) if one.state == "completed"]
     assert sum(one.runs.total for one in found) == 4
     assert sum(one.waits.total for one in found) == 1
+
+
+def test_runs_of_spawners_are_counted_once_and_outlive_their_rows(desk: Desk) -> None:
+    begin(desk, 60 * 30)
+    for ago in (30, 400, 5 * HOUR, 25 * HOUR):
+        for ended in (spawned, failed):
+            (job,) = desk.run(desk.job(queue=f"q{ago}"))
+            children = [desk.child(job, i) for i in range(3)]
+            desk.settle((job, spawned(*children) if ended is spawned else Failed(BAD, OPERATION)))
+            shifted = desk.shift("ended_at", ago)
+            started = desk.shift("started_at", ago)
+            desk.sql(
+                f"UPDATE {{spawns}} SET ended_at = {shifted}, started_at = {started}"
+                f" WHERE parent_id = {desk.id(job.id)}"
+            )
+    count_all(desk)
+
+    def read(hours: float, **only: str) -> list[tuple[str, int, int, int]]:
+        found, is_cut = desk.store.spawns.stats(since=timedelta(hours=hours), **only)
+        assert not is_cut
+        return [(str(one.queue), one.operations, one.failures, one.children) for one in found]
+
+    each = {ago: (f"q{ago}", 2, 1, 3) for ago in (30, 400, 5 * HOUR, 25 * HOUR)}
+    assert read(48) == sorted(each.values())
+    assert read(24) == sorted(each[ago] for ago in (30, 400, 5 * HOUR))
+    assert read(0.1) == [each[30]]
+    assert read(48, queue="q400") == [each[400]]
+    desk.sql("DELETE FROM {spawns}")
+    assert read(48) == sorted(each[ago] for ago in (400, 5 * HOUR, 25 * HOUR))
 
 
 def test_one_worker_counts_at_a_time(desk: Desk) -> None:

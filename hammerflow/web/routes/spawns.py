@@ -89,7 +89,8 @@ class HandlerStats(msgspec.Struct):
 
 
 class SpawnTotals(msgspec.Struct):
-    """Totals of the last hours; is_cut if only the newest 50 000 operations were counted."""
+    """Totals of the last hours; is_cut if there are more than 50 000 operations that no worker
+    has counted yet, of which only the newest are counted."""
 
     hours: float
     operations: int
@@ -105,8 +106,9 @@ class SpawnTotals(msgspec.Struct):
 def show_spawn_stats(call: ApiCall[SpawnStatsQuery, None]) -> SpawnTotals:
     """Count operations, children and failures, by handler and queue."""
     hours = call.query.hours
-    found = call.backend.store.spawns.stats(since=timedelta(hours=hours), queue=call.query.queue)
-    return converted(stats_json(found, hours), SpawnTotals)
+    since = timedelta(hours=hours)
+    found, is_cut = call.backend.store.spawns.stats(since=since, queue=call.query.queue)
+    return converted(stats_json(found, hours, is_cut=is_cut), SpawnTotals)
 
 
 class PendingQuery(msgspec.Struct, forbid_unknown_fields=True):

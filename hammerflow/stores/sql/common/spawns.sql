@@ -19,12 +19,12 @@ LIMIT :n::bigint
 -- The newest runs, counted by handler and queue; the duration of a run is the difference of two ages.
 -- Collations of MySQL may ignore trailing blanks, so names are told apart by their lengths, too.
 -- name: spawn_stats
-SELECT s.handler, q.name, count(*), sum(s.is_good), sum(s.requested), sum(s.spawned), max(s.spawned),
-       avg(s.seconds), max(s.seconds)
+SELECT s.handler, q.name, count(*), sum(s.is_bad), sum(s.requested), sum(s.spawned), max(s.spawned),
+       sum(s.seconds), max(s.seconds)
 FROM (
-  SELECT parent_id, handler, requested, spawned, CASE WHEN error IS NULL THEN 1 ELSE 0 END AS is_good,
+  SELECT parent_id, handler, requested, spawned, CASE WHEN error IS NULL THEN 0 ELSE 1 END AS is_bad,
          {age:started_at} - {age:ended_at} AS seconds
-  FROM {spawns} WHERE ended_at >= {after:since}
+  FROM {spawns} WHERE ended_at >= :low::timestamptz
   ORDER BY ended_at DESC LIMIT :n::bigint) s
 LEFT JOIN {jobs} j ON j.id = s.parent_id
 LEFT JOIN {queues} q ON q.id = j.queue_id

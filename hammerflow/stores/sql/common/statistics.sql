@@ -84,3 +84,59 @@ WHERE span = :span::integer
   AND begin >= :low::bigint
   AND begin < :high::bigint
 ORDER BY begin, task_id, queue_id, state
+
+-- Runs of spawners that ended in a time, by handler and queue.
+-- name: spawn_statistics_ended
+SELECT s.handler, j.queue_id, count(*), sum(s.is_bad), sum(s.requested), sum(s.spawned), max(s.spawned), sum(s.seconds),
+       max(s.seconds)
+FROM (SELECT parent_id, handler, requested, spawned, CASE WHEN error IS NULL THEN 0 ELSE 1 END AS is_bad,
+             {age:started_at} - {age:ended_at} AS seconds
+      FROM {spawns}
+      WHERE ended_at >= :low::timestamptz
+        AND ended_at < :high::timestamptz) s
+LEFT JOIN {jobs} j ON j.id = s.parent_id
+GROUP BY s.handler, length(s.handler), j.queue_id
+
+-- name: spawn_statistics_ended_count
+SELECT count(*)
+FROM {spawns}
+WHERE ended_at >= :low::timestamptz
+  AND ended_at < :high::timestamptz
+
+-- name: spawn_statistics_total
+SELECT COALESCE(sum(operations), 0)
+FROM {spawn_statistics}
+WHERE span = :span::integer
+  AND begin = :begin::bigint
+
+-- name: spawn_statistics_insert
+INSERT INTO {spawn_statistics} (span, begin, handler, queue_id, operations, failures, requested, children, most, seconds, longest)
+VALUES (:span::integer, :begin::bigint, :handler::text, :queue_id::bigint, :operations::bigint, :failures::bigint,
+        :requested::bigint, :children::bigint, :most::bigint, :seconds::float8, :longest::float8)
+
+-- name: spawn_statistics_delete
+DELETE FROM {spawn_statistics}
+WHERE span = :span::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+
+-- name: spawn_statistics_fold
+INSERT INTO {spawn_statistics} (span, begin, handler, queue_id, operations, failures, requested, children, most, seconds, longest)
+SELECT :span::integer, :low::bigint, handler, queue_id, sum(operations), sum(failures), sum(requested), sum(children), max(most),
+       sum(seconds), max(longest)
+FROM {spawn_statistics}
+WHERE span = :finer::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+GROUP BY handler, length(handler), queue_id
+
+-- name: spawn_statistics_rows
+SELECT s.handler, q.name, sum(s.operations), sum(s.failures), sum(s.requested), sum(s.children), max(s.most), sum(s.seconds),
+       max(s.longest)
+FROM {spawn_statistics} s
+LEFT JOIN {queues} q ON q.id = s.queue_id
+WHERE s.span = :span::integer
+  AND s.begin >= :low::bigint
+  AND s.begin < :high::bigint
+  AND (:queue::bigint IS NULL OR s.queue_id = :queue::bigint)
+GROUP BY s.handler, length(s.handler), q.id, q.name

@@ -110,6 +110,10 @@ CREATE TABLE IF NOT EXISTS {statistics} (
   span INTEGER NOT NULL, begin BIGINT NOT NULL, task_id BIGINT NOT NULL, queue_id BIGINT NOT NULL, state SMALLINT NOT NULL,
   jobs BIGINT NOT NULL, run_seconds DOUBLE NOT NULL, wait_seconds DOUBLE NOT NULL, runs BLOB NOT NULL, waits BLOB NOT NULL,
   PRIMARY KEY (span, begin, task_id, queue_id, state)) {table};
+-- The same of runs of spawners.
+CREATE TABLE IF NOT EXISTS {spawn_statistics} (
+  span INTEGER NOT NULL, begin BIGINT NOT NULL, handler LONGTEXT NOT NULL, queue_id BIGINT, operations BIGINT NOT NULL, failures BIGINT NOT NULL,
+  requested BIGINT NOT NULL, children BIGINT NOT NULL, most BIGINT NOT NULL, seconds DOUBLE NOT NULL, longest DOUBLE NOT NULL, INDEX {prefix}spawn_statistics_time (span, begin)) {table};
 CREATE TABLE IF NOT EXISTS {statistics_progress} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
   counted_to BIGINT NOT NULL, final_to BIGINT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {metrics} (id SMALLINT PRIMARY KEY, holder BIGINT, until DOUBLE NOT NULL, counted_to BIGINT NOT NULL,

@@ -129,6 +129,11 @@ CREATE TABLE {statistics} (
   span integer NOT NULL, begin bigint NOT NULL, task_id bigint NOT NULL, queue_id bigint NOT NULL, state smallint NOT NULL,
   jobs bigint NOT NULL, run_seconds float8 NOT NULL, wait_seconds float8 NOT NULL, runs bytea NOT NULL, waits bytea NOT NULL,
   PRIMARY KEY (span, begin, task_id, queue_id, state));
+-- The same of runs of spawners.
+CREATE TABLE {spawn_statistics} (
+  span integer NOT NULL, begin bigint NOT NULL, handler text NOT NULL, queue_id bigint, operations bigint NOT NULL, failures bigint NOT NULL,
+  requested bigint NOT NULL, children bigint NOT NULL, most bigint NOT NULL, seconds float8 NOT NULL, longest float8 NOT NULL);
+CREATE INDEX {prefix}spawn_statistics_time ON {spawn_statistics} (span, begin);
 CREATE TABLE {statistics_progress} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, counted_to bigint NOT NULL,
   final_to bigint NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE {metrics} (id smallint PRIMARY KEY, holder bigint, until float8 NOT NULL, counted_to bigint NOT NULL,

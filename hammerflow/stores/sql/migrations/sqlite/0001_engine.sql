@@ -120,6 +120,11 @@ CREATE TABLE IF NOT EXISTS {statistics} (
   span INTEGER NOT NULL, begin INTEGER NOT NULL, task_id INTEGER NOT NULL, queue_id INTEGER NOT NULL, state INTEGER NOT NULL,
   jobs INTEGER NOT NULL, run_seconds REAL NOT NULL, wait_seconds REAL NOT NULL, runs BLOB NOT NULL, waits BLOB NOT NULL,
   PRIMARY KEY (span, begin, task_id, queue_id, state)) WITHOUT ROWID;
+-- The same of runs of spawners.
+CREATE TABLE IF NOT EXISTS {spawn_statistics} (
+  span INTEGER NOT NULL, begin INTEGER NOT NULL, handler TEXT NOT NULL, queue_id INTEGER, operations INTEGER NOT NULL, failures INTEGER NOT NULL,
+  requested INTEGER NOT NULL, children INTEGER NOT NULL, most INTEGER NOT NULL, seconds REAL NOT NULL, longest REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS {prefix}spawn_statistics_time ON {spawn_statistics} (span, begin);
 CREATE TABLE IF NOT EXISTS {statistics_progress} (
   id INTEGER PRIMARY KEY, due_at REAL NOT NULL, counted_to INTEGER NOT NULL, final_to INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS {metrics} (id INTEGER PRIMARY KEY, holder INTEGER, until REAL NOT NULL, counted_to INTEGER NOT NULL,
