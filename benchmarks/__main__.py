@@ -40,6 +40,7 @@ FIGURES = (
     "retention-at-scale",
     "views",
     "limits",
+    "fairness",
     "schedules",
     "event-cost",
     "event-lag",
@@ -106,14 +107,14 @@ def _each(figures: list[str], arguments: argparse.Namespace) -> int:
 
 def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
     os.environ["HAMMERFLOW_DATABASE_URL"] = url
-    from benchmarks import event_load, limits, measure, retention, scale, schedules, views
+    from benchmarks import event_load, fairness, limits, measure, retention, scale, schedules, views
     from benchmarks.tasks import app
 
     app.migrate()
     sizes = {"latency": 300}
     for name in figures:
         known = measure.ALL | scale.ALL | retention.ALL | views.ALL | limits.ALL | schedules.ALL
-        known |= event_load.ALL
+        known |= event_load.ALL | fairness.ALL
         measured = known[name]
         for figure in measured(url, sizes.get(name, arguments.jobs)):
             _show({"database": app.store.dialect, **figure}, arguments.json)

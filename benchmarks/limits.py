@@ -39,7 +39,7 @@ def limits(url: str, n: int) -> Iterator[Figures]:
     """Claims of 100 with and without a limit in turns, and of others behind 10 000 full keys."""
     rounds = max(1, min(n // _BATCH, 100))
     for name, limit, keys in _CASES:
-        _reset(limit)
+        reset(limit)
         pairs = _pairs(rounds, keys, is_fair=limit == Limit())
         yield {"figure": f"claims of {_BATCH}: {name}", **pairs, "bar": "drain ratio >= 0.8"}
     yield from _behind_full_keys(n)
@@ -49,7 +49,8 @@ def limits(url: str, n: int) -> Iterator[Figures]:
     _forget()
 
 
-def _reset(limit: Limit) -> None:
+def reset(limit: Limit) -> None:
+    """No jobs and no limits but that of one task."""
     clear()
     _forget()
     app.store.limits.give("task", _LIMITED, limit, by="benchmarks")
@@ -65,7 +66,8 @@ def _job(task: str, queue: str, key: str | None = None) -> NewJob:
     return NewJob(new_id(), task, queue, 2, _ARGS, limit_id=limit_id, limit_key=key)
 
 
-def _fair_job(tenant: str) -> NewJob:
+def fair_job(tenant: str) -> NewJob:
+    """A job of that task with a fairness key."""
     return _job(_LIMITED, "limited", "")._replace(fair_key=tenant)
 
 
@@ -75,7 +77,7 @@ def _pairs(rounds: int, keys: int, *, is_fair: bool) -> Figures:
     app.store.jobs.insert([_job(_PLAIN, "plain") for _ in range(size)])
     names = [str(i % keys) if keys else "" for i in range(size)]
     app.store.jobs.insert(
-        [_fair_job(name) if is_fair else _job(_LIMITED, "limited", name) for name in names]
+        [fair_job(name) if is_fair else _job(_LIMITED, "limited", name) for name in names]
     )
     stores = {"plain": open_store(app.settings), "limited": open_store(app.settings)}
     places = {"plain": _PLAIN, "limited": _LIMITED}
@@ -112,7 +114,7 @@ def _behind_full_keys(n: int) -> Iterator[Figures]:
     keys, deep = max(10, min(10_000, n // 5)), 10
     times: dict[str, list[float]] = {}
     for name in ("alone", "behind full keys"):
-        _reset(Limit(None, 0))
+        reset(Limit(None, 0))
         if name != "alone":
             for _ in range(deep):
                 app.store.jobs.insert([_job(_LIMITED, "q", str(key)) for key in range(keys)])
@@ -144,7 +146,7 @@ def _drains(n: int, keys: int) -> Iterator[Figures]:
     costs: dict[str, list[float]] = {_PLAIN: [], _LIMITED: []}
     for _ in range(3):
         for task in rates:
-            _reset(_FREE)
+            reset(_FREE)
             names = [str(i % keys) if keys else "" for i in range(n)]
             app.store.jobs.insert(
                 [_job(task, "default", name if task == _LIMITED else None) for name in names]

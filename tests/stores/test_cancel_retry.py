@@ -164,7 +164,8 @@ def test_cancels_race_with_claims_and_settles(desk: Desk) -> None:
     desk.check()
 
 
-#: Races in the suite; 10 000 take 90 s a database: HAMMERFLOW_TEST_RACES=10000.
+#: Races in the suite; 10 000 take minutes on a server: HAMMERFLOW_TEST_RACES=10000 pytest
+#: tests/stores/test_cancel_retry.py -k holds_against --timeout 0 -o faulthandler_timeout=0
 RACES = int(os.environ.get("HAMMERFLOW_TEST_RACES", "80"))
 
 
