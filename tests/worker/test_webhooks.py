@@ -6,7 +6,7 @@ import json
 import textwrap
 import threading
 
-from tests.acceptance.kit import Shop
+from tests.acceptance.kit import Shop, Worker
 from tests.sinks.test_webhooks import Endpoint
 from tests.support.waiting import until
 
@@ -90,7 +90,7 @@ def test_an_endpoint_that_never_answers_holds_up_nobody_and_a_killed_delivery_co
     (shop.folder / "hooked.py").write_text(code)
     store = shop.client.store
     try:
-        with shop.worker("-c", "4", app="hooked:app", path=shop.folder) as worker:
+        with _started(shop) as worker:
             until("they are declared", lambda: len(store.sinks.list()) == 2)
             store.names.outbox.refresh()
             for n in range(6):
@@ -98,18 +98,24 @@ def test_an_endpoint_that_never_answers_holds_up_nobody_and_a_killed_delivery_co
             until("the dead one has what it takes", lambda: dead.waiting >= 1, timeout=30)
             for n in range(20):
                 result = shop.client.signature("hooked.add", [n, 2]).delay()
-                assert result.get(timeout=10) == n + 2  # two children are left to other jobs
+                assert result.get(timeout=30) == n + 2  # two children are left to other jobs
             assert dead.most <= 2
             worker.kill()
         seen = {headers["webhook-id"] for headers, _ in dead.got}
         dead.go.set()
-        with shop.worker("-c", "4", app="hooked:app", path=shop.folder):
+        with _started(shop):
             until("both have all", lambda: _ids(dead) == _ids(well) == 26, timeout=60)
         assert seen <= {headers["webhook-id"] for headers, _ in dead.got[len(seen) :]}
     finally:
         dead.go.set()
         dead.close()
         well.close()
+
+
+def _started(shop: Shop) -> Worker:
+    worker = shop.worker("-c", "4", app="hooked:app", path=shop.folder, wait=False)
+    worker.wait_for_log("worker started", timeout=60)
+    return worker
 
 
 def _ids(endpoint: Endpoint) -> int:
