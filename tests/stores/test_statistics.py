@@ -161,7 +161,7 @@ def test_waits_are_of_jobs_that_were_ready_at_once(desk: Desk) -> None:
 
 def test_runs_of_spawners_are_counted_once_and_outlive_their_rows(desk: Desk) -> None:
     begin(desk, 60 * 30)
-    for ago in (30, 400, 5 * HOUR, 25 * HOUR):
+    for ago in (30, 600, 5 * HOUR, 25 * HOUR):
         for ended in (spawned, failed):
             (job,) = desk.run(desk.job(queue=f"q{ago}"))
             children = [desk.child(job, i) for i in range(3)]
@@ -179,13 +179,13 @@ def test_runs_of_spawners_are_counted_once_and_outlive_their_rows(desk: Desk) ->
         assert not is_cut
         return [(str(one.queue), one.operations, one.failures, one.children) for one in found]
 
-    each = {ago: (f"q{ago}", 2, 1, 3) for ago in (30, 400, 5 * HOUR, 25 * HOUR)}
+    each = {ago: (f"q{ago}", 2, 1, 3) for ago in (30, 600, 5 * HOUR, 25 * HOUR)}
     assert read(48) == sorted(each.values())
-    assert read(24) == sorted(each[ago] for ago in (30, 400, 5 * HOUR))
+    assert read(24) == sorted(each[ago] for ago in (30, 600, 5 * HOUR))
     assert read(0.1) == [each[30]]
-    assert read(48, queue="q400") == [each[400]]
+    assert read(48, queue="q600") == [each[600]]
     desk.sql("DELETE FROM {spawns}")
-    assert read(48) == sorted(each[ago] for ago in (400, 5 * HOUR, 25 * HOUR))
+    assert read(48) == sorted(each[ago] for ago in (600, 5 * HOUR, 25 * HOUR))
 
 
 def test_one_worker_counts_at_a_time(desk: Desk) -> None:
