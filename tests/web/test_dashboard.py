@@ -137,11 +137,41 @@ def test_retry_what_is_selected_with_the_keyboard_only(browser: Browser, busy: H
         expect(page.get_by_role("dialog")).to_contain_text("Retry 1 job?")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        expect(page.get_by_text("1 job will run again.")).to_be_visible()
+        expect(page.get_by_text("1 job made ready again.")).to_be_visible()
         expect(page.get_by_text("No job fits these filters.")).to_be_visible()
         page.keyboard.press("g")
         page.keyboard.press("q")
         expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+
+
+def test_retry_a_group_of_failures_and_undo(browser: Browser, shop: Hammerflow) -> None:
+    for card in range(3):
+        shop.tasks["shop.charge"].delay("4" * card)
+    drain(shop)
+    with dashboard(shop, Role.OPERATE) as address, visit(browser, address) as page:
+        page.goto("/failures")
+        row = page.get_by_role("row").filter(has_text="card declined")
+        expect(row.get_by_role("link", name="3", exact=True)).to_be_visible()
+        row.get_by_role("button", name="Retry all").click()
+        page.get_by_role("button", name="Retry 3 jobs").click()
+        expect(page.get_by_text("3 jobs made ready again.")).to_be_visible()
+        expect(page.get_by_text("Nothing has failed.")).to_be_visible()
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_text("3 jobs back as they were.")).to_be_visible()
+        expect(row).to_be_visible()
+
+
+def test_cancel_all_jobs_of_a_filter(browser: Browser, shop: Hammerflow) -> None:
+    for image in range(120):
+        shop.tasks["shop.resize"].delay(image)
+    shop.tasks["shop.album"].delay(1)
+    with dashboard(shop) as address, visit(browser, address) as page:
+        page.goto("/jobs?task=shop.resize")
+        page.get_by_role("button", name="cancel", exact=True).click()
+        page.get_by_role("button", name="Cancel 120 jobs").click()
+        expect(page.get_by_text("120 jobs cancelled.")).to_be_visible()
+        page.goto("/jobs?state=ready")
+        expect(page.get_by_role("row")).to_have_count(2)
 
 
 def test_edit_and_retry_keeps_every_digit(browser: Browser, shop: Hammerflow) -> None:

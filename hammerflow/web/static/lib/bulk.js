@@ -3,7 +3,7 @@ import { get, send } from "./api.js";
 import { count, counted } from "./format.js";
 import { ask, perform, say } from "./parts.js";
 
-const WORDS = { retry: ["Retry", "run again"], cancel: ["Cancel", "are cancelled"] };
+const WORDS = { retry: ["Retry", "made ready again"], cancel: ["Cancel", "cancelled"] };
 
 /**
  * Count the jobs, ask, and act on all of them.
