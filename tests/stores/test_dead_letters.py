@@ -92,6 +92,7 @@ def test_an_operation_is_undone_until_its_jobs_start(desk: Desk, delay: float) -
     bad, started = dead(desk, unique_key="b"), dead(desk)
     before = [tuple(desk.one("attempt", "done", bad)), tuple(desk.one("why", "parked", parked))]
     letters, operation = desk.store.dead_letters, new_id()
+    listed = {letter.job_id: letter for letter in letters.newest(10)}
     for job_id in (started, bad, parked):
         assert letters.replay(job_id, "ann", operation, 0.0 if job_id == started else delay)
     assert desk.claim(1)[0].id in (started, bad, parked)
@@ -100,6 +101,10 @@ def test_an_operation_is_undone_until_its_jobs_start(desk: Desk, delay: float) -
     undone = [job_id for job_id in letters.replayed(operation) if letters.undo(job_id, operation)]
 
     assert {*undone, *running} == {started, bad, parked} and len(undone) == 2
+    assert {letter.job_id for letter in letters.newest(10)} == {*undone}
+    assert {letter.error for letter in letters.newest(10)} <= {
+        letter.error for letter in listed.values()
+    }
     if running == [started]:
         assert desk.states([bad, parked]) == ["failed", "parked"]
         assert [

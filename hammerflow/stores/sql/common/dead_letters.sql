@@ -50,14 +50,18 @@ WHERE operation_id BETWEEN :low::uuid AND :high::uuid
 ORDER BY operation_id
 LIMIT :n::bigint
 
--- What went wrong last in those of the newest errors whose jobs have failed.
+-- What went wrong last in those of the newest errors whose jobs have failed: also of a job whose
+-- replay was undone.
 -- name: dead_failed
 SELECT e.job_id, e.type, j.queue_id, j.task_id, {epoch_of:finished_at}, e.message
 FROM
   (SELECT job_id, lease, kind, type, substr(message, 1, 200) AS message FROM {errors} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) e
-JOIN {done} d {by_primary} ON d.job_id = e.job_id AND d.lease = e.lease AND d.state = 5
+JOIN {done} d {by_primary} ON d.job_id = e.job_id AND d.state = 5
 JOIN {jobs} j {by_primary} ON j.id = e.job_id
 WHERE e.kind NOT IN ('replayed', 'replaced', 'edited')
+  AND e.lease = (
+    SELECT max(x.lease) FROM {errors} x {by_primary}
+    WHERE x.job_id = e.job_id AND x.kind NOT IN ('replayed', 'replaced', 'edited'))
 
 -- name: dead_parked
 SELECT job_id, why, queue_id, task_id, {epoch_of:at}, substr(detail, 1, 200)
