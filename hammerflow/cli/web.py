@@ -9,6 +9,7 @@ import click
 
 from hammerflow.cli.options import flag, number_option, seconds_option, shared, text_option
 from hammerflow.cli.session import Session
+from hammerflow.cli.web_token import token
 from hammerflow.errors import MissingExtra
 from hammerflow.text import user_at_host
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("web")
+@click.group("web", invoke_without_command=True)
 @text_option("--host", default="127.0.0.1", help="The address to listen on, of this machine only.")
 @number_option("--port", 0, 65535, default=8080, help="The port; 0 takes a free one.")
 @click.option(
@@ -46,6 +47,8 @@ def command(
       hammerflow -A shop:app web
       hammerflow --database postgresql://localhost/shop web --port 0 --read-only
     """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     serve = _imported()
 
     def tell(link: str) -> None:
@@ -62,6 +65,9 @@ def command(
             backend, host=host, port=port, hosts=hosts, user=user_at_host(),
             is_read_only=read_only, seconds=seconds, tell=tell,
         )  # fmt: skip
+
+
+command.add_command(token)
 
 
 def _imported() -> Any:

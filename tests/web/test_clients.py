@@ -30,6 +30,15 @@ def test_what_is_shipped_is_made_from_the_table() -> None:
 
 
 @pytest.fixture
+def migrated_url(sqlite_url: str) -> str:
+    """One database is enough here: what differs between them is tested below the web."""
+    app = Hammerflow("shop", database=sqlite_url)
+    app.migrate()
+    app.close()
+    return sqlite_url
+
+
+@pytest.fixture
 def token(busy: Hammerflow) -> str:
     busy.store.sinks.put("log", "none", {}, EventFilter.of(kinds=["*"]), by="test")
     options = {"sees_values": True, "expires_in": None, "by": "test"}

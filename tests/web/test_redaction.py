@@ -48,8 +48,10 @@ def test_what_is_not_hidden_stays_as_it_is() -> None:
     assert Redaction(HIDDEN_NAMES).value(value) == value
 
 
-def test_no_answer_holds_a_hidden_value(migrated_url: str) -> None:
-    app = Hammerflow("shop", database=migrated_url, redact=["*pin*", "type:Card"])
+def test_no_answer_holds_a_hidden_value(sqlite_url: str) -> None:
+    app = Hammerflow("shop", database=sqlite_url, redact=["*pin*", "type:Card"])
+
+    app.migrate()
 
     @app.task(name="shop.pay")
     def pay(user: str, pin: str, card: Card, *, options: Any = None) -> Any:

@@ -20,6 +20,15 @@ from hammerflow.web.access import Role
 
 
 @pytest.fixture
+def migrated_url(sqlite_url: str) -> str:
+    """One database is enough here: what differs between them is tested below the web."""
+    app = Hammerflow("shop", database=sqlite_url)
+    app.migrate()
+    app.close()
+    return sqlite_url
+
+
+@pytest.fixture
 def logged(busy: Hammerflow) -> Hammerflow:
     """The shop with a log of events."""
     busy.store.sinks.put("log", "none", {}, EventFilter.of(kinds=["*"]), by="test")
