@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -13,7 +13,14 @@ from hammerflow.stores.store import Store
 from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
-__all__ = ["WorkflowMembers", "first_members", "stats_json", "workflow_json", "workflow_page"]
+__all__ = [
+    "MEMBERS_READ",
+    "WorkflowMembers",
+    "first_members",
+    "stats_json",
+    "workflow_json",
+    "workflow_page",
+]
 
 _MEMBER_FIELDS = ("id", "name", "task", "state", "reason", "position")
 #: States whose members are named first.
@@ -56,31 +63,36 @@ def stats_json(stats: WorkflowStats) -> dict[str, Any]:
     return asdict(stats) | {"completion_percentage": round(stats.completion_percentage, 2)}
 
 
+#: Members that are looked at to name some of them.
+MEMBERS_READ = 2_000
+
+
 class WorkflowMembers(NamedTuple):
-    """Some members of a workflow, in the order of their ids, and the states of all others."""
+    """Some members of a workflow, in the order of their ids, and the states of the others that were
+    looked at; ``is_cut``: there are more than that."""
 
     named: Sequence[WorkflowMember]
     rest: Mapping[str, int]
+    is_cut: bool
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON."""
         nodes = [{name: getattr(m, name) for name in _MEMBER_FIELDS} for m in self.named]
-        return {"nodes": nodes, "more": self.rest}
+        return {"nodes": nodes, "more": self.rest, "is_cut": self.is_cut}
 
 
-def first_members(members: Iterable[WorkflowMember], limit: int) -> WorkflowMembers:
-    """Name ``limit`` members, those that went wrong before all others, and count the rest.
-
-    ``members`` is read once, page by page, so that a workflow of a million jobs fits.
-    """
+def first_members(store: Store, workflow_id: bytes, limit: int) -> WorkflowMembers:
+    """Name ``limit`` members, those that went wrong before all others, and count the rest; of a
+    large workflow only the first 2 000 are looked at."""
     wrong: list[WorkflowMember] = []
     others: list[WorkflowMember] = []
     states: Counter[str] = Counter()
-    for member in members:
+    for member in store.workflows.members(workflow_id, MEMBERS_READ + 1):
         states[member.state or "workflow"] += 1
         chosen = wrong if member.state in _WRONG else others
         if len(chosen) < limit:
             chosen.append(member)
     named = [*wrong, *others][:limit]
+    is_cut = states.total() > MEMBERS_READ
     states.subtract(member.state or "workflow" for member in named)
-    return WorkflowMembers(sorted(named, key=lambda member: member.id), dict(+states))
+    return WorkflowMembers(sorted(named, key=lambda member: member.id), dict(+states), is_cut)

@@ -13,7 +13,13 @@ from hammerflow.admin.dependencies import dependencies_of
 from hammerflow.admin.ids import find_job, find_workflow, page_mark
 from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
-from hammerflow.admin.workflows import first_members, stats_json, workflow_json, workflow_page
+from hammerflow.admin.workflows import (
+    MEMBERS_READ,
+    first_members,
+    stats_json,
+    workflow_json,
+    workflow_page,
+)
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.job_filter import workflow_times
 from hammerflow.cli.paging import show_listing, tell_cut
@@ -80,7 +86,7 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
     with session.backend() as backend:
         result = WorkflowResult(find_workflow(backend.store, workflow_id), backend)
         row, stats = result.row(), result.stats()
-        members = first_members(result.members(), limit)
+        members = first_members(backend.store, result.id.bytes, limit)
         failed = [member.id for member in members.named if member.state == "failed"]
         notes = error_notes(backend.store, failed)
         found = result.errors()
@@ -93,6 +99,8 @@ def show(session: Session, workflow_id: str, limit: int) -> None:
         workflow_view.workflow_facts(row, stats) | {"errors": "\n".join(lines)},
         (workflow_view.MEMBER_HEADS, rows),
     )
+    if members.is_cut:
+        tell_cut(session, f"only the first {MEMBERS_READ:,} jobs are looked at for this list")
     if len(found) > _ERRORS:
         tell_cut(session, f"{len(found) - _ERRORS} more jobs have errors that are not shown")
 

@@ -80,5 +80,13 @@ def member_rows(members: WorkflowMembers, errors: Mapping[bytes, str]) -> list[S
         for m in members.named
     ]
     if more := sum(members.rest.values()):
-        rows.append(("", f"... {more} more", "", "", counts_text(members.rest)))
+        rows.append(
+            (
+                "",
+                f"... {more}{'+' if members.is_cut else ''} more",
+                "",
+                "",
+                counts_text(members.rest),
+            )
+        )
     return rows

@@ -287,10 +287,18 @@ class Workflows(Verbs):
         rows = [row for page in pages for row in self.rows(page)]
         return set(workflow_ids) - {row.id for row in rows if not row.state.status.is_final}
 
-    def members(self, workflow_id: bytes) -> Iterator[WorkflowMember]:
+    def members(self, workflow_id: bytes, most: int | None = None) -> Iterator[WorkflowMember]:
         """Its nodes and what they spawned, oldest ids first, read page by page; a workflow inside
-        it has its status for its state. One whose rows were deleted by hand is ``missing``."""
-        for page in in_chunks(self._database.column("node_ids", id=workflow_id), PAGE):
+        it has its status for its state. One whose rows were deleted by hand is ``missing``.
+
+        Args:
+            most: the number of nodes at which it stops; None for all.
+        """
+        if most is None:
+            ids = self._database.column("node_ids", id=workflow_id)
+        else:
+            ids = self._database.column("nodes_after", id=workflow_id, after=_FIRST, n=most)
+        for page in in_chunks(ids, PAGE):
             rows = self._database.rows("members_page", id=workflow_id, ids=page)
             members = [WorkflowMember._make(row) for row in rows]
             inside = self.rows([m.id for m in members if m.task is None])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow, WorkflowStatus, group
+from hammerflow.admin import workflows as admin_workflows
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores import workflow_pages
@@ -196,7 +197,7 @@ def test_the_graph_of_ten_thousand_jobs_is_a_screen(run: Run, embedded_shop: Ham
     shown = run("workflow", "show", batch.id)
 
     assert "x 10 000" in text.out and len(text.out.splitlines()) < 10
-    assert "9950 more" in shown.out and "0 of 10000 ended" in shown.out
+    assert "1951+ more" in shown.out and "0 of 10000 ended" in shown.out
 
 
 def test_dependencies_of_a_job_on_both_sides(run: Run, shop: Hammerflow) -> None:
@@ -501,3 +502,19 @@ def test_a_list_of_few_among_many_goes_on_where_it_stopped(
     assert "this is how far one command searches" in cut.err
     assert [row["id"] for row in rest] == [str(batch.id)]
     assert [row["id"] for row in run("batch", "list", "--json").json] == [str(batch.id)]
+
+
+def test_a_large_workflow_is_shown_in_part(
+    run: Run, shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = shop.tasks["shop.add"].si(1, 2)
+    batch = shop.batch([add] * 5).enqueue()
+    whole = run("workflow", "show", batch.id, "--limit", 1, "--json").json
+    monkeypatch.setattr(admin_workflows, "MEMBERS_READ", 2)
+
+    cut = run("workflow", "show", batch.id, "--limit", 1, "--json")
+
+    assert (whole["more"], whole["is_cut"]) == ({"ready": 4}, False)
+    assert (cut.json["more"], cut.json["is_cut"]) == ({"ready": 2}, True)
+    assert cut.json["stats"]["total"] == 5
+    assert "jobs are looked at" in cut.err

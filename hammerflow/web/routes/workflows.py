@@ -72,12 +72,14 @@ class WorkflowShown(WorkflowRowOut, kw_only=True):
 
     Attributes:
         nodes: those that went wrong first.
-        more: the states of all others.
+        more: the states of all others, among the first 2 000 members.
+        is_cut: there are more members than these.
     """
 
     jobs: dict[str, float]
     nodes: list[NodeShown]
     more: dict[str, int]
+    is_cut: bool
 
 
 def list_workflows(call: ApiCall[WorkflowsQuery, None]) -> ListPage[WorkflowRowOut]:
@@ -99,7 +101,7 @@ def show_workflow(call: ApiCall[Nothing, None]) -> WorkflowShown:
     if row is None:
         raise JobNotFound(f"workflow {uuid.UUID(bytes=key)} was deleted just now")
     stats = WorkflowResult(key, call.backend).stats()
-    members = first_members(store.workflows.members(key), _MEMBERS).as_json()
+    members = first_members(store, key, _MEMBERS).as_json()
     return converted({**workflow_json(row), "jobs": stats_json(stats), **members}, WorkflowShown)
 
 
