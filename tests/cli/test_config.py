@@ -38,7 +38,8 @@ def test_each_setting_names_its_source(
     assert by_name["poll"]["source"] == "$HAMMERFLOW_POLL"
     assert by_name["database"]["source"] == "$HAMMERFLOW_DATABASE_URL"
     assert by_name["sweep"]["source"] == "default" and by_name["include"]["value"] == ["shop.mail"]
-    assert "cret" not in shown.out and "postgresql://ann:***@host/shop" in shown.out
+    assert "s%23cret" not in shown.out and ":secret@" not in shown.out
+    assert "postgresql://ann:***@host/shop" in shown.out
     assert run("config", "get", "redis").out == "redis://ann:***@host/0\n"
 
 

@@ -26,7 +26,8 @@ def spawn(desk: Desk, parent: Claimed, *children: NewJob, handler: str = "split"
 def test_nothing_was_spawned_in_an_empty_database(desk: Desk) -> None:
     spawns = desk.store.spawns
 
-    assert spawns.operations() == [] == spawns.stats()
+    assert spawns.operations() == []
+    assert spawns.stats() == ([], False)
     assert spawns.pending() == []
     assert spawns.runs([]) == {} == spawns.runs([new_id()])
 
@@ -75,16 +76,17 @@ def test_stats_add_up_runs_by_handler_and_queue(desk: Desk) -> None:
     desk.settle((third, Failed(BAD, operation())))
     spawn(desk, other, handler="z")
 
-    split, z = desk.store.spawns.stats()
+    (split, z), is_cut = desk.store.spawns.stats()
 
+    assert not is_cut
     assert (split.handler, split.queue, split.operations, split.failures) == ("split", "q", 3, 1)
     assert (split.requested, split.children, split.most_children) == (6, 4, 3)
     assert split.mean_seconds == pytest.approx(1.5) == split.longest_seconds
     assert (z.handler, z.queue, z.operations, z.children) == ("z", "other", 1, 0)
-    assert desk.store.spawns.stats(queue="other") == [z]
+    assert desk.store.spawns.stats(queue="other") == ([z], False)
     desk.sql(f"UPDATE {{spawns}} SET ended_at = {desk.shift('ended_at', 7200)}")
-    assert desk.store.spawns.stats(since=timedelta(hours=1)) == []
-    assert len(desk.store.spawns.stats(since=timedelta(hours=3))) == 2
+    assert desk.store.spawns.stats(since=timedelta(hours=1)) == ([], False)
+    assert len(desk.store.spawns.stats(since=timedelta(hours=3))[0]) == 2
 
 
 def test_pending_are_spawners_with_children_that_have_not_ended(desk: Desk) -> None:

@@ -161,7 +161,7 @@ def test_what_is_no_graph_is_refused(graph: Graph, said: str) -> None:
 
 
 def test_unknown_formats_and_limits_are_refused() -> None:
-    with pytest.raises(ConfigError, match="mermaid, dot, text, json, not 'svg'"):
+    with pytest.raises(ConfigError, match="mermaid, dot, text, json, boxes, not 'svg'"):
         draw(DIAMOND, "svg")
     with pytest.raises(ConfigError, match="max_nodes must be a whole number from 1"):
         draw(DIAMOND, "text", max_nodes=0)
