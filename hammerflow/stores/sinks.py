@@ -239,6 +239,10 @@ class Sinks(Verbs):
         values = {"name": hold.name, "holder": hold.holder, "term": hold.term}
         self._database.run("sink_give", **values)
 
+    def give_all(self, holder: int) -> None:
+        """Let other processes deliver to all sinks of one that is dead, at once."""
+        self._database.run("sink_give_all", holder=holder)
+
     def advance(
         self, hold: SinkHold, position: int, sent: int,
         refused: Sequence[tuple[int, int, bytes, str, str]] = (), jobs: Sequence[NewJob] = (),

@@ -25,7 +25,7 @@ def main(given: Mapping[str, Any]) -> None:
 
     Args:
         given: ``settings`` of the worker as a dict; ``log_format`` and ``log_level``; ``code``
-            is that of :class:`RelayRunner`.
+            and ``number`` are those of :class:`RelayRunner`.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker ends it, after its jobs
@@ -40,7 +40,7 @@ def main(given: Mapping[str, Any]) -> None:
         keeping = LogKeeping.of(settings.event_retention)
         runner = RelayRunner(
             store, source=settings.namespace, keeping=keeping, code=frozenset(given["code"]),
-            ring=notifier.ring,
+            ring=notifier.ring, number=given["number"],
         )  # fmt: skip
         threading.Thread(target=_stop_at_end, args=(runner,), daemon=True).start()
         runner.run()

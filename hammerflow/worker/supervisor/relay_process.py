@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.ids import worker_number
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.settings import Settings
@@ -53,6 +54,7 @@ class RelayProcess:
     options: WorkerOptions
     definitions: Mapping[str, str]  # of the sinks of the app's code
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    _number: int = field(init=False, default=0)  # by which the database knows it
     _started_at: float = field(init=False, default=0.0)
     _pause: float = field(init=False, default=_LEAST)
     is_declared: bool = field(init=False, default=False)
@@ -91,8 +93,9 @@ class RelayProcess:
             process.wait()
 
     def _start(self) -> None:
+        self._number = worker_number()
         given = {
-            "settings": self.settings.to_dict(), "path": sys.path,
+            "settings": self.settings.to_dict(), "path": sys.path, "number": self._number,
             "code": sorted(code_named(self.definitions)),
             "log_format": self.options.log_format, "log_level": self.options.log_level,
         }  # fmt: skip
@@ -117,6 +120,9 @@ class RelayProcess:
         log.error(
             "the relay process has ended with %d; the next one starts in %g s", status, self._pause
         )
+        with contextlib.suppress(StoreUnavailable):  # else others wait until its turn has run out
+            self.store.events.give_turn(self._number)
+            self.store.sinks.give_all(self._number)
 
 
 class WorkerRelay:

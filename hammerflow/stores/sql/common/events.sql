@@ -209,6 +209,11 @@ WHERE name = :name::text
   AND holder = :holder::bigint
   AND term = :term::bigint
 
+-- name: sink_give_all
+UPDATE {sinks}
+SET holder = NULL
+WHERE holder = :holder::bigint
+
 -- Moved once the events are delivered, by their holder alone: a process that was frozen has an old term.
 -- name: sink_advance
 UPDATE {sinks}
