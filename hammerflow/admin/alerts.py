@@ -1,16 +1,26 @@
-"""What is known of alerts, their rules and who is told, as JSON."""
+"""What is known of alerts, their rules and who is told, as JSON; a test of a target."""
 
 from __future__ import annotations
 
+import time
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.alerts.rules import KINDS, AlertRule
 from hammerflow.alerts.states import Alert
-from hammerflow.alerts.targets import shown_target
+from hammerflow.alerts.targets import (
+    AlertDelivery,
+    TargetError,
+    check_target,
+    send,
+    shown_target,
+)
+from hammerflow.errors import HammerflowError
 from hammerflow.stores.alerts import AlertSettings, Mute, TargetRow
+from hammerflow.stores.store import Store
 
-__all__ = ["alert_json", "mute_of", "rule_json", "set_by", "target_json"]
+__all__ = ["alert_json", "mute_of", "rule_json", "set_by", "target_json", "try_target"]
 
 
 def mute_of(settings: AlertSettings, alert: Alert) -> Mute | None:
@@ -39,6 +49,27 @@ def target_json(target: TargetRow, waiting: int) -> dict[str, Any]:
         "waiting": waiting, "sent_at": target.sent_at, "error": target.error,
         "changed_by": target.changed_by,
     }  # fmt: skip
+
+
+def try_target(store: Store, name: str, namespace: str) -> dict[str, Any]:
+    """Send a test message to a target, from this process; the target, and the seconds it took.
+
+    Raises:
+        ConfigError: there is no such target, or a variable of its configuration is not set here.
+        HammerflowError: it has not taken the message.
+    """
+    target = store.alerts.target(name)
+    change = {
+        "rule": "test", "subject": "test", "state": "fired", "severity": "warning", "value": 1.0,
+        "text": "sent by hammerflow alert test", "since": time.time(),
+    }  # fmt: skip
+    delivery = AlertDelivery(f"alert_test_{uuid.uuid4().hex}", namespace, [change])
+    began = time.monotonic()
+    try:
+        send(name, target.kind, check_target(target.kind, target.config), delivery)
+    except TargetError as error:
+        raise HammerflowError(f"target {name} has not taken it: {error}") from error
+    return {**target_json(target, 0), "seconds": round(time.monotonic() - began, 3)}
 
 
 def rule_json(rule: AlertRule) -> dict[str, Any]:

@@ -1,18 +1,25 @@
-"""What is known of sinks and the events that they have refused, as JSON."""
+"""What is known of sinks and the events that they have refused, as JSON; a test of one."""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
 from typing import Any
 
-from hammerflow.events.event import subject_of
+from hammerflow.errors import ConfigError, HammerflowError
+from hammerflow.events.envelope import EVENT_TYPE, attributes_of, cloud_event, event_id, to_json
+from hammerflow.events.event import Event, subject_of
 from hammerflow.events.kinds import EventKind
-from hammerflow.sinks.registry import shown_config
+from hammerflow.sinks.base import Message
+from hammerflow.sinks.registry import check_config, code_of, open_sink, shown_config
 from hammerflow.stores.sinks import ParkedEvent, SinkRow
 from hammerflow.stores.store import Store
 
 __all__ = [
     "named_sink_json", "parked_json", "parked_label", "parked_subject", "resume_sink",
-    "sink_json",
+    "sink_json", "try_sink",
 ]  # fmt: skip
 
 
@@ -27,6 +34,41 @@ def resume_sink(store: Store, name: str, *, by: str) -> None:
     store.sinks.resume(name, by=by)
     if store.sinks.get(name).kind == "webhook":
         store.webhooks.release(name)
+
+
+def try_sink(store: Store, name: str, source: str, declared: AbstractSet[str]) -> dict[str, Any]:
+    """Send one event of the kind test to a sink, from this process; its name and the seconds.
+
+    Args:
+        source: the namespace of the settings.
+        declared: names of the code that the app's own sinks import.
+
+    Raises:
+        ConfigError: there is no such sink, it is a webhook, or it needs code of another app.
+        HammerflowError: it has not taken the event.
+    """
+    row = store.sinks.get(name)
+    if row.kind == "webhook":
+        raise ConfigError(f"{name} is a webhook: hammerflow webhook test {name} sends to it")
+    if unknown := code_of(row.kind, row.config) - declared:
+        names = ", ".join(sorted(unknown))
+        raise ConfigError(f"sink {name} needs {names}: name the app whose code has it, with -A")
+    event = Event(0, "test", datetime.now(UTC), name, {"message": f"a test of the sink {name}"})
+    body, attributes = cloud_event(event, source, name), attributes_of(event, source, name)
+    message = Message(event, event_id(event, source), name, to_json(body), EVENT_TYPE, attributes)
+    began = time.monotonic()
+    sink = open_sink(name, row.kind, check_config(row.kind, row.config))
+    try:
+        with contextlib.closing(sink):
+            sink.open()
+            report = sink.send([message])
+    except Exception as error:  # a border: whatever a driver raises
+        raise HammerflowError(f"sink {name} has not taken it: {error}") from error
+    if event.position not in report.delivered:
+        reason = report.refused.get(event.position) or report.error
+        raise HammerflowError(f"sink {name} has refused it: {reason}")
+    config, took = shown_config(row.kind, row.config), round(time.monotonic() - began, 3)
+    return {"name": name, "kind": row.kind, "config": config, "seconds": took}
 
 
 def sink_json(sink: SinkRow, head: int, parked: int) -> dict[str, Any]:

@@ -25,26 +25,47 @@ from hammerflow.stores.webhooks import WEBHOOK_QUEUE, LoggedDelivery, Webhook
 from hammerflow.webhooks import new_secret
 
 __all__ = [
-    "delivery_json", "events_again", "put_webhook", "remove_webhook", "replay_events",
-    "rotate_secret", "try_webhook", "webhook_json",
+    "delivery_json", "events_again", "named_webhook_json", "put_webhook", "remove_webhook",
+    "replay_events", "rotate_secret", "try_webhook", "webhook_json", "webhooks_json",
 ]  # fmt: skip
 
 #: Deliveries that a replay enqueues in one transaction.
 _AT_ONCE = 500
 
 
-def webhook_json(hook: Webhook) -> dict[str, Any]:
-    """An endpoint as JSON."""
+def webhook_json(hook: Webhook, waiting: int = 0) -> dict[str, Any]:
+    """An endpoint as JSON.
+
+    Args:
+        waiting: how many deliveries wait for it.
+    """
     config = shown_config("webhook", hook.config)
     return {
         "name": hook.name, "url": config.pop("url", None), "config": config,
         "filters": hook.filters.to_plain(), "app": hook.app, "state": hook.state,
         "sink_state": hook.sink_state, "position": hook.position, "since": hook.since,
-        "failures": hook.failures, "success_at": hook.success_at, "disabled_at": hook.disabled_at,
-        "probe_at": hook.probe_at, "rest_until": hook.rest_until, "reason": hook.reason,
+        "failures": hook.failures, "waiting": waiting, "success_at": hook.success_at,
+        "disabled_at": hook.disabled_at, "probe_at": hook.probe_at, "rest_until": hook.rest_until,
+        "reason": hook.reason,
         "old_secret_until": hook.old_secret_until, "delivered": hook.delivered,
         "failed": hook.failed, "changed_by": hook.changed_by,
     }  # fmt: skip
+
+
+def webhooks_json(store: Store) -> list[dict[str, Any]]:
+    """All endpoints as JSON, by name."""
+    hooks = store.webhooks.list()
+    waiting = store.webhooks.waiting(hook.name for hook in hooks) if hooks else {}
+    return [webhook_json(hook, waiting[hook.name]) for hook in hooks]
+
+
+def named_webhook_json(store: Store, name: str) -> dict[str, Any]:
+    """Read one endpoint.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    return webhook_json(store.webhooks.get(name), store.webhooks.waiting([name])[name])
 
 
 def delivery_json(one: LoggedDelivery) -> dict[str, Any]:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Sequence
 
 import click
 
-from hammerflow.admin.alerts import rule_json, target_json
+from hammerflow.admin.alerts import rule_json, target_json, try_target
 from hammerflow.alerts.rules import KINDS, RULE_OPTIONS, AlertRule, check_rule
 from hammerflow.alerts.targets import (
-    AlertDelivery,
-    TargetError,
-    check_target,
-    send,
     target_of_text,
 )
 from hammerflow.cli.alert_view import RULES, alerts_view, targets_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, flag, name_option, seconds_option, shared, text_option
 from hammerflow.cli.session import Session
-from hammerflow.errors import ConfigError, HammerflowError
+from hammerflow.errors import ConfigError
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, text
 from hammerflow.options.option import unknown_option
 from hammerflow.text import counted, timestamp, user_at_host
@@ -234,19 +228,6 @@ def resume(session: Session, name: str) -> None:
 def test(session: Session, name: str) -> None:
     """Send a test message to a target, from this process, and say what became of it."""
     with session.store() as store:
-        target = store.alerts.target(name)
-    now = time.time()
-    change = {
-        "rule": "test", "subject": "test", "state": "fired", "severity": "warning", "value": 1.0,
-        "text": "sent by hammerflow alert test", "since": now,
-    }  # fmt: skip
-    namespace = session.settings.namespace
-    delivery = AlertDelivery(f"alert_test_{uuid.uuid4().hex}", namespace, [change])
-    began = time.monotonic()
-    try:
-        send(name, target.kind, check_target(target.kind, target.config), delivery)
-    except TargetError as error:
-        raise HammerflowError(f"target {name} has not taken it: {error}") from error
-    took = time.monotonic() - began
-    found = {**target_json(target, 0), "seconds": round(took, 3)}
+        found = try_target(store, name, session.settings.namespace)
+    took = found["seconds"]
     session.tell(found, f"target {name} has taken a test message within {took:.2f} s")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hammerflow.admin.sinks import named_sink_json, resume_sink
+from hammerflow.admin.sinks import named_sink_json, resume_sink, try_sink
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import (
     argument,
@@ -24,13 +22,10 @@ from hammerflow.cli.options import (
 )
 from hammerflow.cli.session import Session
 from hammerflow.cli.sink_view import PARKED, facts_of, sinks_table
-from hammerflow.errors import ConfigError, HammerflowError
-from hammerflow.events.envelope import EVENT_TYPE, attributes_of, cloud_event, event_id, to_json
-from hammerflow.events.event import Event
+from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, text
-from hammerflow.sinks.base import Message
-from hammerflow.sinks.registry import check_config, code_of, config_of_text, open_sink, shown_config
+from hammerflow.sinks.registry import code_of, config_of_text, open_sink
 from hammerflow.stores.outbox import BELIEVED
 from hammerflow.stores.store import Store
 from hammerflow.text import counted, timestamp, user_at_host
@@ -260,34 +255,10 @@ def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 @shared
 def test(session: Session, name: str) -> None:
     """Send one event of the kind test to a sink, from this process, and say what became of it."""
+    source, declared = session.settings.namespace, session.declared_sink_code
     with session.store() as store:
-        row = store.sinks.get(name)
-    if row.kind == "webhook":
-        raise ConfigError(f"{name} is a webhook: hammerflow webhook test {name} sends to it")
-    unknown = code_of(row.kind, row.config) - session.declared_sink_code
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        raise ConfigError(f"sink {name} needs {names}: name the app whose code has it, with -A")
-    event = Event(0, "test", datetime.now(UTC), name, {"message": "sent by hammerflow sink test"})
-    source = session.settings.namespace
-    body = to_json(cloud_event(event, source, name))
-    message = Message(
-        event, event_id(event, source), name, body, EVENT_TYPE, attributes_of(event, source, name)
-    )
-    began = time.monotonic()
-    sink = open_sink(name, row.kind, check_config(row.kind, row.config))
-    try:
-        with contextlib.closing(sink):
-            sink.open()
-            report = sink.send([message])
-    except Exception as error:  # a border: whatever a driver raises
-        raise HammerflowError(f"sink {name} has not taken it: {error}") from error
-    took = time.monotonic() - began
-    if event.position not in report.delivered:
-        reason = report.refused.get(event.position) or report.error
-        raise HammerflowError(f"sink {name} has refused it: {reason}")
-    config = shown_config(row.kind, row.config)
-    found = {"name": name, "kind": row.kind, "config": config, "seconds": round(took, 3)}
+        found = try_sink(store, name, source, declared)
+    took = found["seconds"]
     session.tell(found, f"sink {name} has taken a test event within {took:.2f} s")
 
 

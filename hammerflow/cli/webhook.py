@@ -11,12 +11,13 @@ import click
 
 from hammerflow.admin.webhooks import (
     events_again,
+    named_webhook_json,
     put_webhook,
     remove_webhook,
     replay_events,
     rotate_secret,
     try_webhook,
-    webhook_json,
+    webhooks_json,
 )
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.options import argument, checked, flag, limit, shared, text_option
@@ -62,7 +63,7 @@ def command() -> None:
 def list_webhooks(session: Session) -> None:
     """List the endpoints: whether each is enabled, and its failures in a row."""
     with session.store() as store:
-        found = store.webhooks.list()
+        found = webhooks_json(store)
     empty = "there are no webhooks: add one with hammerflow webhook add"
     session.show_list(found, WEBHOOKS, empty=empty)
 
@@ -73,7 +74,7 @@ def list_webhooks(session: Session) -> None:
 def show(session: Session, name: str) -> None:
     """Show an endpoint: its filter, its state and its failures; its secret is never shown."""
     with session.store() as store:
-        found = webhook_json(store.webhooks.get(name))
+        found = named_webhook_json(store, name)
     session.show_facts(found, webhook_facts(found))
 
 
@@ -102,7 +103,7 @@ def add(
     with session.store() as store:
         position, by = position_of(store, from_position, from_time), user_at_host()
         changed, secret = put_webhook(store, name, config, wanted, by=by, position=position)
-        found = webhook_json(store.webhooks.get(name))
+        found = named_webhook_json(store, name)
     said = f"webhook {name}: added, or changed" if changed else f"webhook {name}: nothing changed"
     if secret is None:
         session.tell(found, said)
@@ -117,7 +118,7 @@ def rotate(session: Session, name: str) -> None:
     """Make another secret and print it; for 24 hours the old one signs as well."""
     with session.store() as store:
         secret = rotate_secret(store, name)
-        found = webhook_json(store.webhooks.get(name))
+        found = named_webhook_json(store, name)
     session.tell(
         {**found, "secret": secret}, f"webhook {name}: both secrets sign for 24 hours",
         f"secret, shown only now: {secret}",
@@ -131,7 +132,7 @@ def enable(session: Session, name: str) -> None:
     """Deliver to an endpoint again, from where it was disabled."""
     with session.store() as store:
         store.webhooks.enable(name, by=user_at_host())
-        found = webhook_json(store.webhooks.get(name))
+        found = named_webhook_json(store, name)
     session.tell(
         found, f"webhook {name} is enabled; it goes on behind the position {found['position']}",
         "deliveries that wait are due now; those that were given up: hammerflow webhook replay",
@@ -146,7 +147,7 @@ def disable(session: Session, name: str, reason: str) -> None:
     """Deliver nothing to an endpoint until webhook enable; deliveries wait for that, for a week."""
     with session.store() as store:
         store.webhooks.disable(name, reason, by=user_at_host())
-        found = webhook_json(store.webhooks.get(name))
+        found = named_webhook_json(store, name)
     session.tell(found, f"webhook {name} is disabled behind the position {found['position']}")
 
 
@@ -158,7 +159,7 @@ def disable(session: Session, name: str, reason: str) -> None:
 def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     """Remove an endpoint with its log; its deliveries that wait are cancelled."""
     with session.store() as store:
-        found = webhook_json(store.webhooks.get(name))
+        found = named_webhook_json(store, name)
         if not dry_run:
             confirm(session, f"remove 1 webhook, {name}, with its secret and its log", yes=yes)
             remove_webhook(store, name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hammerflow.admin.webhooks import delivery_json, webhook_json
+from hammerflow.admin.webhooks import delivery_json
 from hammerflow.cli.output import TableView
-from hammerflow.stores.webhooks import LoggedDelivery, Webhook
+from hammerflow.stores.webhooks import LoggedDelivery
 from hammerflow.text import timestamp
 
 __all__ = ["DELIVERIES", "WEBHOOKS", "webhook_facts"]
@@ -22,16 +22,20 @@ def webhook_facts(found: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _row(hook: Webhook) -> Sequence[Any]:
-    state = hook.state if hook.sink_state == "running" else f"{hook.state}, {hook.sink_state}"
-    success = "" if hook.success_at is None else timestamp(hook.success_at.astimezone())
-    url = webhook_json(hook)["url"]
-    return hook.name, url, state, hook.failures, success, hook.position, hook.reason
+def _row(hook: dict[str, Any]) -> Sequence[Any]:
+    state, of_sink, success = hook["state"], hook["sink_state"], hook["success_at"]
+    return (
+        hook["name"], hook["url"], state if of_sink == "running" else f"{state}, {of_sink}",
+        hook["waiting"], hook["failures"],
+        "" if success is None else timestamp(success.astimezone()), hook["position"],
+        hook["reason"],
+    )  # fmt: skip
 
 
 WEBHOOKS = TableView(
-    ("name", "url", "state", "failures", "last success", "position", "reason"), _row, webhook_json
-)
+    ("name", "url", "state", "waiting", "failures", "last success", "position", "reason"), _row,
+    dict,
+)  # fmt: skip
 
 
 def _delivery_row(one: LoggedDelivery) -> Sequence[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -38,6 +38,10 @@ _GONE = "it has answered 410 Gone"
 _MANY, _FIRST_REST, _LONGEST_REST = 5, 5.0, 300.0
 #: Deliveries that are made due, and rows of the log that are removed, in one transaction.
 _PAGE = 2_000
+#: Deliveries that are counted as waiting.
+_COUNTED = 10_000
+#: Above every id.
+_NEWEST = b"\xff" * 16
 
 
 class Webhook(NamedTuple):
@@ -141,6 +145,14 @@ class Webhooks:
             if found.name == name:
                 return found
         raise _missing(name)
+
+    def waiting(self, names: Iterable[str]) -> Mapping[str, int]:
+        """How many deliveries wait for each endpoint: 10 000 of all are counted, and of those that
+        come later only such as are among the next 10 000 jobs of all queues."""
+        values = {"queue": name_id(WEBHOOK_QUEUE), "n": _COUNTED}
+        found = dict(self._database.rows("webhook_backlog", **values))
+        lanes = {name: lane_of(endpoint_key(name), DELIVERY_PRIORITY) for name in names}
+        return {name: int(found.get(lane, 0)) for name, lane in lanes.items()}
 
     def target(self, name: str) -> WebhookTarget | None:
         """What a delivery needs; None if the endpoint was removed."""
@@ -277,9 +289,15 @@ class Webhooks:
         id_ = name_id(f"webhook {name}").to_bytes(16)
         self._outbox.write(tx, [Record(kind, id_, detail={"name": name, **detail})])
 
-    def deliveries(self, name: str, limit: int) -> Sequence[LoggedDelivery]:
-        """The last attempts, the newest first."""
-        rows = self._database.rows("webhook_log_page", endpoint=name, n=limit)
+    def deliveries(
+        self, name: str, limit: int, *, before: bytes = _NEWEST
+    ) -> Sequence[LoggedDelivery]:
+        """The last attempts, the newest first.
+
+        Args:
+            before: an id of the log: only older ones.
+        """
+        rows = self._database.rows("webhook_log_page", endpoint=name, before=before, n=limit)
         return [_logged(row) for row in rows]
 
     def prune(self, clock: float) -> None:

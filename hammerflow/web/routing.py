@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from hammerflow.options.variables import redacted
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.backend import Backend
 from hammerflow.web.recent import Recent
@@ -122,7 +123,7 @@ class Route:
     def told(self, body: Any) -> dict[str, Any]:
         """What the audit keeps of a body: not the arguments of calls, which may be secrets."""
         fields = {} if body is None else msgspec.structs.asdict(body)
-        return {name: value for name, value in fields.items() if name not in _UNTOLD}
+        return {name: redacted(value) for name, value in fields.items() if name not in _UNTOLD}
 
     @property
     def parameters(self) -> list[str]:

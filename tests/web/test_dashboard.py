@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from hammerflow import Hammerflow, Workflow
+from hammerflow.admin.webhooks import put_webhook
+from hammerflow.events.filter import EventFilter
 from hammerflow.testing import drain
 from hammerflow.web.access import Role
 from tests.support.vendored import FOLDER, RELEASES
@@ -20,7 +22,7 @@ from tests.web.browsing import chromium, dashboard, grave_faults, visit
 
 _PAGES = (
     "/", "/jobs", "/failures", "/tasks", "/queues", "/queues/default", "/workers", "/workflows",
-    "/spawns", "/schedules", "/limits", "/events", "/sinks", "/alerts", "/archive",
+    "/spawns", "/schedules", "/limits", "/events", "/sinks", "/webhooks", "/alerts", "/archive",
     "/settings", "/audit", "/reference",
 )  # fmt: skip
 
@@ -207,6 +209,23 @@ def test_pause_a_queue_and_undo(browser: Browser, busy: Hammerflow) -> None:
         expect(page.get_by_role("button", name="Pause")).to_be_visible()
         page.goto("/audit")
         expect(page.get_by_role("row")).to_have_count(3)
+
+
+def test_an_endpoint_is_tested_and_enabled(browser: Browser, shop: Hammerflow) -> None:
+    config = {"url": "http://127.0.0.1:9/hook"}
+    put_webhook(shop.store, "ops", config, EventFilter.of(), by="test", position=None)
+    shop.store.webhooks.disable("ops", "upgrade", by="test")
+    with dashboard(shop, Role.OPERATE) as address, visit(browser, address) as page:
+        page.goto("/webhooks")
+        page.get_by_role("button", name="Test").click()
+        expect(page.get_by_text("It was not taken")).to_be_visible()
+        page.get_by_role("button", name="ops").click()
+        deliveries = page.get_by_role("table", name="Deliveries")
+        expect(deliveries.get_by_role("row").filter(has_text="test")).to_have_count(1)
+        assert grave_faults(page) == []
+        page.get_by_role("button", name="Enable").click()
+        expect(page.get_by_text("ops is enabled.")).to_be_visible()
+        expect(page.get_by_role("button", name="Enable")).to_have_count(0)
 
 
 def test_a_paused_workflow_is_seen_and_resumed(browser: Browser, shop: Hammerflow) -> None:

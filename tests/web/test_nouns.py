@@ -12,6 +12,9 @@ from hammerflow.stores.retention import Walk
 from hammerflow.testing import drain
 from hammerflow.web.access import Role
 
+#: Nobody listens there.
+_SHUT = "http://127.0.0.1:9/"
+
 
 def test_a_schedule_is_made_changed_run_and_deleted(busy: Hammerflow, admin: httpx.Client) -> None:
     new = {"name": "pulse", "task": "shop.resize", "cron": "30 2 * * *", "tz": "Europe/Berlin"}
@@ -98,6 +101,11 @@ def test_a_sink_is_added_paused_rewound_and_removed(admin: httpx.Client, busy: H
     assert admin.post("/api/sinks/audit/pause", json={}).json()["state"] == "paused"
     back = admin.post("/api/sinks/audit/rewind", json={"position": events["head"]}).json()
     assert back["left_out"] > 0
+    admin.post("/api/sinks/audit/test").raise_for_status()
+    admin.put("/api/sinks/shut", json={"kind": "http", "config": {"url": _SHUT}})
+    tested = admin.post("/api/sinks/shut/test")
+    assert tested.status_code == 409
+    assert "sink shut has not taken it" in tested.json()["detail"]
     for unsafe in ({"kind": "webhook"}, {"kind": "os:system"}, {"kind": "http", "config": {}}):
         assert admin.put("/api/sinks/other", json=unsafe).status_code == 422
     admin.delete("/api/sinks/audit").raise_for_status()
@@ -118,6 +126,8 @@ def test_alert_rules_are_set_muted_and_reset(admin: httpx.Client, busy: Hammerfl
     target = {"kind": "slack", "config": {"url": "https://hooks.example/T0/secret"}}
     told = admin.put("/api/alert-targets/ops", json=target)
     assert "secret" not in told.text
+    admin.put("/api/alert-targets/ops", json={"kind": "webhook", "config": {"url": _SHUT}})
+    assert "has not taken it" in admin.post("/api/alert-targets/ops/test").json()["detail"]
     admin.delete("/api/alert-targets/ops").raise_for_status()
 
 
@@ -214,8 +224,9 @@ def test_a_workflow_is_drawn_and_run_again(admin: httpx.Client, busy: Hammerflow
 
 def test_an_endpoint_is_added_rotated_and_tested(admin: httpx.Client, busy: Hammerflow) -> None:
     body = {"url": "http://127.0.0.1:9/hook", "filters": {"kinds": ["job.*"]}}
-    made = admin.put("/api/webhooks/ops", json=body)
-    assert made.status_code == 200, made.text
+    made = admin.post("/api/webhooks", json={"name": "ops", **body})
+    assert made.status_code == 201, made.text
+    assert admin.post("/api/webhooks", json={"name": "ops", **body}).status_code == 409
     secret = made.json()["secret"]
     assert secret.startswith("whsec_")
     assert admin.put("/api/webhooks/ops", json=body).json()["secret"] is None
@@ -226,14 +237,25 @@ def test_an_endpoint_is_added_rotated_and_tested(admin: httpx.Client, busy: Hamm
     assert shown.json()["old_secret_until"] is not None
     tested = admin.post("/api/webhooks/ops/test").json()
     assert (tested["is_delivered"], tested["status"]) == (False, None)  # a private address
-    assert len(admin.get("/api/webhooks/ops/deliveries").json()["items"]) == 1
+    admin.post("/api/webhooks/ops/test").raise_for_status()
+    newest = admin.get("/api/webhooks/ops/deliveries?limit=1").json()
+    rest = admin.get(f"/api/webhooks/ops/deliveries?before={newest['next']}").json()
+    assert [one["message"] for one in rest["items"]] == [tested["message"]]
+    assert (rest["next"], rest["items"][0]["attempt"]) == (None, 0)
     off = admin.post("/api/webhooks/ops/disable", json={"reason": "upgrade"}).json()
     assert (off["state"], off["reason"]) == ("disabled", "upgrade")
     assert admin.post("/api/webhooks/ops/enable").json()["state"] == "enabled"
+    assert admin.get("/api/webhooks").json()["items"][0]["waiting"] == 0
     busy.tasks["shop.resize"].delay(1)
     drain(busy)
     busy.store.events.relay()
     dry = admin.post("/api/webhooks/ops/replay", json={"after": 0, "dry_run": True}).json()
     assert dry["events"] > 0
+    since = {"since": "2020-01-01T00:00:00Z", "until": "2099-01-01T00:00:00Z"}
+    again = admin.post("/api/webhooks/ops/replay", json=since).json()
+    assert again == {**dry, "to": busy.store.events.head()}
+    assert admin.get("/api/webhooks/ops").json()["waiting"] == again["events"]
+    for unclear in ({}, {"after": 1, "since": since["since"]}, {"since": "2020-01-01T00:00:00"}):
+        assert admin.post("/api/webhooks/ops/replay", json=unclear).status_code == 422
     admin.delete("/api/webhooks/ops").raise_for_status()
     assert admin.get("/api/webhooks/ops").status_code == 404

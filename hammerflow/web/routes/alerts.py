@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from hammerflow.admin.alerts import alert_json, rule_json, target_json
+from hammerflow.admin.alerts import alert_json, rule_json, target_json, try_target
 from hammerflow.alerts.rules import KINDS, check_rule
 from hammerflow.alerts.targets import check_target
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
+from hammerflow.web.routes.sinks import TestTaken
 from hammerflow.web.routes.types import Done, Name, Reason, converted, known
 from hammerflow.web.routing import ApiCall, Nothing, Route
 
@@ -251,6 +252,13 @@ def resume_alert_target(call: ApiCall[Nothing, None]) -> AlertTargetShown:
     return _target(call)
 
 
+def test_alert_target(call: ApiCall[Nothing, None]) -> TestTaken:
+    """Send a test message to a target, from the server; 409 says why it took none."""
+    name, backend = _target(call).name, call.backend
+    found = try_target(backend.store, name, backend.settings.namespace)
+    return TestTaken(name, found["seconds"])
+
+
 _RULE, _TARGET = "/api/alert-rules/{rule}", "/api/alert-targets/{target}"
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/alerts", list_alerts, AlertList, query=AlertsQuery),
@@ -262,6 +270,7 @@ ROUTES: Sequence[Route] = (
     Route("GET", "/api/alert-targets", list_alert_targets, AlertTargetList),
     Route("PUT", _TARGET, put_alert_target, AlertTargetShown, Role.ADMIN, body=AlertTargetBody),
     Route("DELETE", _TARGET, remove_alert_target, Done, Role.ADMIN),
+    Route("POST", f"{_TARGET}/test", test_alert_target, TestTaken, Role.OPERATE),
     Route("POST", f"{_TARGET}/pause", pause_alert_target, AlertTargetShown, Role.OPERATE),
     Route("POST", f"{_TARGET}/resume", resume_alert_target, AlertTargetShown, Role.OPERATE),
 )

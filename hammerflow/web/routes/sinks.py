@@ -1,4 +1,4 @@
-"""Routes of sinks: list, show, add, change, pause, resume, rewind, remove."""
+"""Routes of sinks: list, show, add, change, pause, resume, rewind, test, remove."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hammerflow.admin.sinks import named_sink_json, parked_json, sink_json
+from hammerflow.admin.sinks import named_sink_json, parked_json, sink_json, try_sink
 from hammerflow.admin.sinks import resume_sink as resume_sink_by_name
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
 from hammerflow.sinks.registry import check_config, code_of, open_sink
 from hammerflow.web.access import Role
+from hammerflow.web.backend import app_of
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.events import Position
-from hammerflow.web.routes.types import Done, Name, Reason, converted, known
+from hammerflow.web.routes.types import Done, Instant, Name, Reason, converted, known
 from hammerflow.web.routing import ApiCall, Nothing, Route
 
-__all__ = ["ROUTES", "FilterBody", "filter_of_body"]
+__all__ = ["ROUTES", "FilterBody", "TestTaken", "filter_of_body"]
 
 
 class SinkRowShown(msgspec.Struct, kw_only=True):
@@ -191,7 +192,7 @@ class RewindBody(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     position: Position | None = None
-    at: datetime | None = None
+    at: Instant | None = None
     dry_run: bool = False
 
 
@@ -228,6 +229,22 @@ def remove_sink(call: ApiCall[Nothing, None]) -> Done:
     return Done(f"sink {name} is removed; it was {behind} events behind")
 
 
+class TestTaken(msgspec.Struct):
+    """It has taken a test, within this number of seconds."""
+
+    name: str
+    seconds: float
+
+
+def test_sink(call: ApiCall[Nothing, None]) -> TestTaken:
+    """Send one event of the kind test to a sink, from the server; 409 says why it took none."""
+    backend, name = call.backend, _name(call)
+    app = app_of(backend)
+    declared = frozenset() if app is None else app.sinks.code()
+    found = try_sink(backend.store, name, backend.settings.namespace, declared)
+    return TestTaken(name, found["seconds"])
+
+
 _ONE = "/api/sinks/{sink}"
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/sinks", list_sinks, SinkList),
@@ -236,5 +253,6 @@ ROUTES: Sequence[Route] = (
     Route("DELETE", _ONE, remove_sink, Done, Role.ADMIN),
     Route("POST", f"{_ONE}/pause", pause_sink, SinkShown, Role.OPERATE, body=SinkPause),
     Route("POST", f"{_ONE}/resume", resume_sink, SinkShown, Role.OPERATE),
+    Route("POST", f"{_ONE}/test", test_sink, TestTaken, Role.OPERATE),
     Route("POST", f"{_ONE}/rewind", rewind_sink, Rewound, Role.ADMIN, body=RewindBody),
 )

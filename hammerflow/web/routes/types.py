@@ -25,6 +25,7 @@ __all__ = [
     "Cursor",
     "Done",
     "Hours",
+    "Instant",
     "JsonList",
     "JsonObject",
     "Limit",
@@ -67,6 +68,7 @@ When: TypeAlias = Annotated[
 ]
 
 
+Instant: TypeAlias = Annotated[datetime, Meta(tz=True, description="With its zone.")]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=4)]
 #: Left as they were sent: the codec reads its own tags in them, and numbers keep all their digits.
 JsonList: TypeAlias = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "array"})]

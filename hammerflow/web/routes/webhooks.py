@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,19 +14,32 @@ from msgspec import Meta
 from hammerflow.admin.webhooks import (
     delivery_json,
     events_again,
+    named_webhook_json,
     put_webhook,
     remove_webhook,
     replay_events,
     rotate_secret,
     try_webhook,
-    webhook_json,
+    webhooks_json,
 )
+from hammerflow.options.checks import NAME_CHECK
 from hammerflow.sinks.registry import check_config
+from hammerflow.stores.events import EventLog
 from hammerflow.web.access import Role
+from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.events import Position
 from hammerflow.web.routes.sinks import FilterBody, filter_of_body
-from hammerflow.web.routes.types import Done, Limit, Reason, converted, known
-from hammerflow.web.routing import ApiCall, Nothing, Route
+from hammerflow.web.routes.types import (
+    Cursor,
+    Done,
+    Instant,
+    Limit,
+    NewName,
+    Reason,
+    converted,
+    known,
+)
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
 __all__ = ["ROUTES"]
 
@@ -35,6 +49,7 @@ class WebhookShown(msgspec.Struct, kw_only=True):
 
     Attributes:
         failures: attempts in a row that have failed.
+        waiting: deliveries that are due or come later; 10 000 are counted.
         probe_at: when a delivery tries a disabled one again.
     """
 
@@ -48,6 +63,7 @@ class WebhookShown(msgspec.Struct, kw_only=True):
     position: int
     since: datetime
     failures: int
+    waiting: int
     success_at: datetime | None
     disabled_at: datetime | None
     probe_at: datetime | None
@@ -87,8 +103,8 @@ class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
 
 def list_webhooks(call: ApiCall[Nothing, None]) -> WebhookList:
     """List the endpoints."""
-    hooks = call.backend.store.webhooks.list()
-    return WebhookList([converted(webhook_json(hook), WebhookShown) for hook in hooks])
+    found = webhooks_json(call.backend.store)
+    return WebhookList([converted(hook, WebhookShown) for hook in found])
 
 
 def show_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
@@ -97,17 +113,36 @@ def show_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
 
 
 def _found(call: ApiCall[Any, Any]) -> dict[str, Any]:
-    return webhook_json(known(lambda: call.backend.store.webhooks.get(call.path["webhook"])))
+    return known(lambda: named_webhook_json(call.backend.store, call.path["webhook"]))
+
+
+class NewWebhook(WebhookBody, forbid_unknown_fields=True, kw_only=True):
+    """A new endpoint."""
+
+    name: NewName
+
+
+def create_webhook(call: ApiCall[Nothing, NewWebhook]) -> WebhookWithSecret:
+    """Add an endpoint; the answer has its secret, which no other answer has."""
+    store, name = call.backend.store, call.body.name
+    if name in {row.name for row in store.sinks.list()}:
+        detail = f"there is a sink {name!r} already: choose another name, or change it by PUT"
+        raise RequestRefused(HTTPStatus.CONFLICT, detail)
+    return _put(call, name)
 
 
 def put_webhook_by_name(call: ApiCall[Nothing, WebhookBody]) -> WebhookWithSecret:
     """Add an endpoint, or change its URL and filter; the answer has the secret of a new one."""
+    return _put(call, call.path["webhook"])
+
+
+def _put(call: ApiCall[Any, Any], name: str) -> WebhookWithSecret:
     body, store = call.body, call.backend.store
     given = {"url": body.url, **({"include": [*body.include]} if body.include else {})}
     config, wanted = check_config("webhook", given), filter_of_body(body.filters)
-    name = call.path["webhook"]
+    name = NAME_CHECK(name, "the name of a webhook")
     _, secret = put_webhook(store, name, config, wanted, by=call.who.name, position=body.position)
-    return converted({**_found(call), "secret": secret}, WebhookWithSecret)
+    return converted({**named_webhook_json(store, name), "secret": secret}, WebhookWithSecret)
 
 
 def rotate_webhook(call: ApiCall[Nothing, None]) -> WebhookWithSecret:
@@ -143,8 +178,9 @@ def remove_webhook_by_name(call: ApiCall[Nothing, None]) -> Done:
 
 
 class DeliveriesQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """How many."""
+    """Which attempts."""
 
+    before: Cursor | None = None
     limit: Limit = 50
 
 
@@ -167,20 +203,18 @@ class DeliveryShown(msgspec.Struct):
     answer: str
 
 
-class DeliveryList(msgspec.Struct):
-    """Attempts, newest first; they are kept for a week."""
-
-    items: list[DeliveryShown]
-
-
-def list_webhook_deliveries(call: ApiCall[DeliveriesQuery, None]) -> DeliveryList:
-    """List the last attempts of an endpoint, newest first."""
-    name = _found(call)["name"]
-    found = call.backend.store.webhooks.deliveries(name, call.query.limit)
+def list_webhook_deliveries(
+    call: ApiCall[DeliveriesQuery, None],
+) -> ListPage[DeliveryShown]:
+    """List the attempts of an endpoint within the last week, newest first."""
+    name, query, before = _found(call)["name"], call.query, {}
+    if query.before is not None:
+        before = {"before": query.before.bytes}
+    found = call.backend.store.webhooks.deliveries(name, query.limit + 1, **before)
+    page = found[: query.limit]
     hidden = {} if call.who.sees_values else {"answer": ""}
-    return DeliveryList(
-        [converted({**delivery_json(one), **hidden}, DeliveryShown) for one in found]
-    )
+    items = [converted({**delivery_json(one), **hidden}, DeliveryShown) for one in page]
+    return ListPage(items, str(items[-1].id) if len(found) > len(page) else None)
 
 
 class WebhookTested(msgspec.Struct):
@@ -201,10 +235,18 @@ def test_webhook(call: ApiCall[Nothing, None]) -> WebhookTested:
 
 
 class ReplayBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Which events: behind one position, up to another (by default the end of the log)."""
+    """Which events: behind a position or since a time, up to another or the end of the log.
 
-    after: Position
+    Attributes:
+        to: the last position.
+        until: only events before this time.
+        dry_run: only count.
+    """
+
+    after: Position | None = None
+    since: Instant | None = None
     to: Position | None = None
+    until: Instant | None = None
     dry_run: bool = False
 
 
@@ -219,23 +261,37 @@ class Replayed(msgspec.Struct):
 def replay_webhook(call: ApiCall[Nothing, ReplayBody]) -> Replayed:
     """Deliver the events of a range again, with the ids that they had; the log must have them."""
     backend, body, name = call.backend, call.body, _found(call)["name"]
-    head = backend.store.events.head()
-    last = head if body.to is None else min(body.to, head)
-    count = sum(1 for _ in events_again(backend.store, name, body.after, last))
+    events = backend.store.events
+    after, end = _position(events, body.after, body.since), _position(events, body.to, body.until)
+    if after is None:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "say from where: after or since")
+    last = events.head() if end is None else min(end, events.head())
+    count = sum(1 for _ in events_again(backend.store, name, after, last))
     if count and not body.dry_run:
-        replay_events(backend, backend.settings, name, body.after, last)
-    return Replayed(count, body.after, last)
+        replay_events(backend, backend.settings, name, after, last)
+    return Replayed(count, after, last)
+
+
+def _position(events: EventLog, given: int | None, at: datetime | None) -> int | None:
+    if at is None:
+        return given
+    if given is not None:
+        detail = "give a position or a time, not both"
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    return events.position_at(at.timestamp())
 
 
 _ONE = "/api/webhooks/{webhook}"
 _BY = Role.ADMIN
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/webhooks", list_webhooks, WebhookList),
+    Route("POST", "/api/webhooks", create_webhook, WebhookWithSecret, _BY, body=NewWebhook,
+          status=HTTPStatus.CREATED, is_secret=True),
     Route("GET", _ONE, show_webhook, WebhookShown),
     Route("PUT", _ONE, put_webhook_by_name, WebhookWithSecret, _BY, body=WebhookBody,
           is_secret=True),
     Route("DELETE", _ONE, remove_webhook_by_name, Done, _BY),
-    Route("GET", f"{_ONE}/deliveries", list_webhook_deliveries, DeliveryList,
+    Route("GET", f"{_ONE}/deliveries", list_webhook_deliveries, ListPage[DeliveryShown],
           query=DeliveriesQuery),
     Route("POST", f"{_ONE}/rotate", rotate_webhook, WebhookWithSecret, _BY, is_secret=True),
     Route("POST", f"{_ONE}/enable", enable_webhook, WebhookShown, Role.OPERATE),

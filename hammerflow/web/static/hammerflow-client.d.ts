@@ -48,8 +48,6 @@ export type Changed = { id: string; state: "cancelled" | "completed" | "failed" 
 
 export type Children = { items: Array<JobFields>; after: number | null; counts: Record<string, number> };
 
-export type DeliveryList = { items: Array<DeliveryShown> };
-
 export type DeliveryShown = { id: string; message: string; position: number; attempt: number; at: string; status: number | null; ms: number; address: string; error: string; answer: string };
 
 export type DependenciesShown = { workflow_id: string | null; node: string | null; pending: number | null; total: number | null; depends_on: NeighbourSide; dependents: NeighbourSide };
@@ -104,6 +102,8 @@ export type ListPage_ArchivedRowShown = { items: Array<ArchivedRowShown>; next?:
 
 export type ListPage_AuditShown = { items: Array<AuditShown>; next?: string | null; is_tired?: boolean };
 
+export type ListPage_DeliveryShown = { items: Array<DeliveryShown>; next?: string | null; is_tired?: boolean };
+
 export type ListPage_JobRow = { items: Array<JobRow>; next?: string | null; is_tired?: boolean };
 
 export type ListPage_OperationShown = { items: Array<OperationShown>; next?: string | null; is_tired?: boolean };
@@ -133,6 +133,8 @@ export type NewOperation = { action: "cancel" | "purge" | "retry"; ids?: Array<s
 export type NewSchedule = { cron?: string | null; every?: string | null; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; tz?: string | null; misfire?: "all" | "once" | "skip" | null; catch_up?: string | null; overlap?: "allow" | "cancel_old" | "queue_one" | "skip" | null; jitter?: string | null; start?: string | null; end?: string | null; after?: string | null; name: string; task: string; paused?: boolean };
 
 export type NewToken = { name: string; role?: "admin" | "operate" | "read"; sees_values?: boolean; expires_in?: number | null };
+
+export type NewWebhook = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; position?: number | null; name: string };
 
 export type NextRun = { tick: string; starts_at: string };
 
@@ -178,7 +180,7 @@ export type QueueStatsRow = { enqueued: number; completed: number; failed: numbe
 
 export type RefusedEvent = { position: number; at: string | null; kind: string; subject: string; error: string; body: string };
 
-export type ReplayBody = { after: number; to?: number | null; dry_run?: boolean };
+export type ReplayBody = { after?: number | null; since?: string | null; to?: number | null; until?: string | null; dry_run?: boolean };
 
 export type Replayed = { events: number; after: number; to: number };
 
@@ -236,6 +238,8 @@ export type TaskStats = { task: string; enqueued: number; completed: number; fai
 
 export type TaskStatsList = { items: Array<TaskStats> };
 
+export type TestTaken = { name: string; seconds: number };
+
 export type TickShown = { tick: string | null; at: string | null; outcome: string; run: string | null; detail: string | null };
 
 export type TokenList = { items: Array<TokenShown> };
@@ -256,11 +260,11 @@ export type WebhookDisable = { reason?: string };
 
 export type WebhookList = { items: Array<WebhookShown> };
 
-export type WebhookShown = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null };
+export type WebhookShown = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; waiting: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null };
 
 export type WebhookTested = { message: string; is_delivered: boolean; status: number | null; ms: number; error: string };
 
-export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null };
+export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; waiting: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null };
 
 export type WorkerList = { items: Array<WorkerRow> };
 
@@ -437,18 +441,22 @@ export class HammerflowClient {
   pauseSink(params: { sink: string } & SinkPause, options?: RequestOptions): Promise<SinkShown>;
   /** Go on where a sink was paused, or where it has stopped. */
   resumeSink(params: { sink: string }, options?: RequestOptions): Promise<SinkShown>;
+  /** Send one event of the kind test to a sink, from the server; 409 says why it took none. */
+  testSink(params: { sink: string }, options?: RequestOptions): Promise<TestTaken>;
   /** Set the position of a sink: back, to deliver events again, or ahead, to leave some out. */
   rewindSink(params: { sink: string } & RewindBody, options?: RequestOptions): Promise<Rewound>;
   /** List the endpoints. */
   listWebhooks(params?: {}, options?: RequestOptions): Promise<WebhookList>;
+  /** Add an endpoint; the answer has its secret, which no other answer has. */
+  createWebhook(params: NewWebhook, options?: RequestOptions): Promise<WebhookWithSecret>;
   /** Show an endpoint; its secret is never shown. */
   showWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookShown>;
   /** Add an endpoint, or change its URL and filter; the answer has the secret of a new one. */
   putWebhookByName(params: { webhook: string } & WebhookBody, options?: RequestOptions): Promise<WebhookWithSecret>;
   /** Remove an endpoint with its log; its deliveries that wait are cancelled. */
   removeWebhookByName(params: { webhook: string }, options?: RequestOptions): Promise<Done>;
-  /** List the last attempts of an endpoint, newest first. */
-  listWebhookDeliveries(params: { webhook: string; limit?: number }, options?: RequestOptions): Promise<DeliveryList>;
+  /** List the attempts of an endpoint within the last week, newest first. */
+  listWebhookDeliveries(params: { webhook: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_DeliveryShown>;
   /** Make another secret; for 24 hours the old one signs as well. */
   rotateWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookWithSecret>;
   /** Deliver to an endpoint again, from where it was disabled. */
@@ -477,6 +485,8 @@ export class HammerflowClient {
   putAlertTarget(params: { target: string } & AlertTargetBody, options?: RequestOptions): Promise<AlertTargetShown>;
   /** Remove a target; messages that it has not got, it never gets. */
   removeAlertTarget(params: { target: string }, options?: RequestOptions): Promise<Done>;
+  /** Send a test message to a target, from the server; 409 says why it took none. */
+  testAlertTarget(params: { target: string }, options?: RequestOptions): Promise<TestTaken>;
   /** Tell a target nothing until it is resumed; messages that wait for it are dropped. */
   pauseAlertTarget(params: { target: string }, options?: RequestOptions): Promise<AlertTargetShown>;
   /** Tell a target of alerts again. */

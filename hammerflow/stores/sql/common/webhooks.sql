@@ -67,6 +67,20 @@ WHERE name = :name::text
   AND state = 'paused'
   AND reason = :reason::text
 
+-- Deliveries that wait, by lane: the first n that are ready, and those among the next n jobs that are scheduled.
+-- name: webhook_backlog
+SELECT priority_order, count(*)
+FROM
+  (SELECT r.priority_order FROM
+     (SELECT priority_order FROM {ready} {by_primary}
+      WHERE queue_id = :queue::bigint AND priority_order >= 8
+      ORDER BY priority_order, job_id LIMIT :n::bigint) r
+   UNION ALL
+   SELECT s.priority_order FROM
+     (SELECT queue_id, priority_order FROM {scheduled} ORDER BY run_at, job_id LIMIT :n::bigint) s
+   WHERE s.queue_id = :queue::bigint) b
+GROUP BY priority_order
+
 -- Deliveries to one endpoint that are to come later.
 -- name: webhook_waiting
 SELECT job_id
@@ -108,6 +122,7 @@ VALUES (:id::uuid, :endpoint::text, :message::text, :position::bigint, :attempt:
 SELECT id, endpoint, message, position, attempt, at, status, ms, address, error, answer
 FROM {webhook_deliveries}
 WHERE endpoint = :endpoint::text
+  AND id < :before::uuid
 ORDER BY id DESC
 LIMIT :n::bigint
 
