@@ -30,8 +30,9 @@ _TYPES = {
 #: For a file whose path names the release that it belongs to: it never changes.
 _FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
 #: The modules that the first page needs, named in it so that they come at once.
-_PRELOADED = ("app.js", "lib/api.js", "lib/format.js", "lib/html.js", "lib/parts.js",
-              "lib/route.js", "vendor/htm.js", "vendor/hooks.js", "vendor/preact.js")  # fmt: skip
+_PRELOADED = ("app.js", "lib/api.js", "lib/format.js", "lib/html.js", "lib/live.js",
+              "lib/parts.js", "lib/route.js", "vendor/htm.js", "vendor/hooks.js",
+              "vendor/preact.js")  # fmt: skip
 
 
 class _File(NamedTuple):

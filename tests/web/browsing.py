@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +19,12 @@ from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from tests.web.conftest import served
 
-__all__ = ["chromium", "dashboard", "grave_faults", "visit"]
+__all__ = ["chromium", "complaints", "dashboard", "grave_faults", "settled", "visit"]
 
 #: A loaded machine may be slow to draw; no test waits for it where the page is quick.
 _PATIENCE = 20_000  # milliseconds
 expect.set_options(timeout=_PATIENCE)
+_COMPLAINTS: weakref.WeakKeyDictionary[Page, list[str]] = weakref.WeakKeyDictionary()
 
 
 @contextlib.contextmanager
@@ -41,23 +43,31 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def dashboard(
-    app: Hammerflow, role: Role = Role.ADMIN, *, sees_values: bool = True
-) -> Iterator[str]:
-    """The address of an app's dashboard for somebody with a role, who is logged in."""
-    who = Principal("ann", role, sees_values)
+def dashboard(app: Hammerflow) -> Iterator[str]:
+    """The address of an app's dashboard for somebody who is logged in.
+
+    They are an admin who sees all values, or what the headers of :func:`visit` say.
+    """
 
     async def authorize(request: Request) -> Principal:
-        return who
+        role = Role[request.headers.get("x-role", "ADMIN")]
+        return Principal("ann", role, sees_values="x-role" not in request.headers)
 
     with served(create_application(app, authorize=authorize, title="shop")) as address:
         yield address
 
 
 @contextlib.contextmanager
-def visit(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    """A page of a fresh browser; what it reports as an error, it must not."""
+def visit(
+    browser: Browser, address: str, role: Role | None = None, **options: Any
+) -> Iterator[Page]:
+    """A page of a fresh browser; what it reports as an error, it must not.
+
+    Args:
+        role: of somebody who sees no values; else an admin who does.
+    """
     options = {
+        "extra_http_headers": {} if role is None else {"x-role": role.name},
         "viewport": {"width": 1280, "height": 860},
         "timezone_id": "Europe/Berlin",
         **options,
@@ -65,7 +75,7 @@ def visit(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     with browser.new_context(base_url=address, **options) as context:
         context.set_default_timeout(_PATIENCE)
         page = context.new_page()
-        told: list[str] = []
+        told = _COMPLAINTS[page] = []
 
         def console(message: ConsoleMessage) -> None:
             # A refused request is no fault of the page, which tells of it.
@@ -77,7 +87,19 @@ def visit(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
         page.on("response", lambda answer: _check_file(answer, told))
         page.on("request", lambda request: _check_host(request.url, address, told))
         yield page
-        assert not told, told
+        assert complaints(page) == []
+
+
+def complaints(page: Page) -> list[str]:
+    """What a page of :func:`visit` has reported since it was last asked."""
+    told = [*_COMPLAINTS[page]]
+    _COMPLAINTS[page].clear()
+    return told
+
+
+def settled(page: Page) -> None:
+    """Wait until the page is there with all that it reads and draws first."""
+    expect(page.locator("main[aria-busy=false]")).to_be_attached()
 
 
 def _check_host(url: str, address: str, told: list[str]) -> None:

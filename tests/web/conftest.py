@@ -26,9 +26,10 @@ from hammerflow.web.application import create_application
 TOKEN = "Bearer right"
 
 
-@pytest.fixture
-def shop(migrated_url: str) -> Iterator[Hammerflow]:
-    app = Hammerflow("shop", database=migrated_url)
+@contextlib.contextmanager
+def open_shop(url: str) -> Iterator[Hammerflow]:
+    """The shop, whose jobs are in a database."""
+    app = Hammerflow("shop", database=url)
 
     @app.task(name="shop.resize")
     def resize(image: int) -> int:
@@ -48,8 +49,13 @@ def shop(migrated_url: str) -> Iterator[Hammerflow]:
 
 
 @pytest.fixture
-def busy(shop: Hammerflow) -> Hammerflow:
-    """The shop with jobs that have ended and such that have not."""
+def shop(migrated_url: str) -> Iterator[Hammerflow]:
+    with open_shop(migrated_url) as app:
+        yield app
+
+
+def fill(shop: Hammerflow) -> Hammerflow:
+    """Enqueue jobs that end, and such that do not."""
     tasks = shop.tasks
     tasks["shop.album"].delay(3)
     tasks["shop.charge"].delay("4111")
@@ -62,6 +68,12 @@ def busy(shop: Hammerflow) -> Hammerflow:
     tasks["shop.resize"].apply_async((8,), countdown=3600)
     tasks["shop.album"].delay(2)
     return shop
+
+
+@pytest.fixture
+def busy(shop: Hammerflow) -> Hammerflow:
+    """The shop with jobs that have ended and such that have not."""
+    return fill(shop)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""The dashboard: its files, and the ways that people take through it, in a real browser."""
+"""The dashboard: its files, and the ways that people take through it, in a real browser.
+
+Pages know no database: the tests of the API run on all of them, these on SQLite. They share one
+browser, one server and one shop; a test that changes something has a task or a queue of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,26 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount
 
 from hammerflow import Hammerflow, Workflow
 from hammerflow.admin.webhooks import put_webhook
 from hammerflow.events.filter import EventFilter
 from hammerflow.testing import drain
-from hammerflow.web.access import Role
+from hammerflow.web.access import Principal, Role
+from hammerflow.web.application import create_application
+from hammerflow.web.login import LocalLogin
 from tests.support.vendored import FOLDER, RELEASES
-from tests.web.browsing import chromium, dashboard, grave_faults, visit
+from tests.web.browsing import chromium, complaints, dashboard, grave_faults, settled, visit
+from tests.web.conftest import fill, open_shop, served
 
 _PAGES = (
     "/", "/jobs", "/failures", "/tasks", "/queues", "/queues/default", "/workers", "/workflows",
@@ -27,16 +38,38 @@ _PAGES = (
 )  # fmt: skip
 
 
+class Stage(NamedTuple):
+    """What all tests share."""
+
+    app: Hammerflow
+    address: str
+    browser: Browser
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('shop')}/shop.db"
+    with chromium() as browser, open_shop(url) as app:
+        fill(app)
+        with dashboard(app) as address:
+            yield Stage(app, address, browser)
+
+
+@pytest.fixture(scope="module")
+def window(stage: Stage) -> Iterator[Page]:
+    with visit(stage.browser, stage.address) as page:
+        yield page
 
 
 @pytest.fixture
-def migrated_url(migrated_database: Callable[[str], str]) -> str:
-    """Pages know no database: the tests of the API run on all of them."""
-    return migrated_database("sqlite")
+def page(window: Page) -> Iterator[Page]:
+    """The window of an admin who sees all values, as if it was new."""
+    yield window
+    assert complaints(window) == []
+    window.set_viewport_size({"width": 1280, "height": 860})
+    window.emulate_media(color_scheme="light")
+    window.evaluate("localStorage.clear()")
+    window.goto("about:blank")
 
 
 def test_vendored_files_are_those_of_their_releases() -> None:
@@ -50,8 +83,8 @@ def test_vendored_files_are_those_of_their_releases() -> None:
     assert all(name.startswith("LICENSE.") for name in others)
 
 
-def test_files_are_packed_and_kept_and_nothing_else_is_served(busy: Hammerflow) -> None:
-    with dashboard(busy) as address, httpx.Client(base_url=address) as client:
+def test_files_are_packed_and_kept_and_nothing_else_is_served(stage: Stage) -> None:
+    with httpx.Client(base_url=stage.address) as client:
         index = client.get("/jobs?state=failed")
         assert index.headers["cache-control"] == "no-store"
         script = re.search(r'src="(/static/[0-9a-f]{16}/app\.js)"', index.text)
@@ -71,88 +104,106 @@ def test_files_are_packed_and_kept_and_nothing_else_is_served(busy: Hammerflow) 
         assert client.get("/api/nothing").json()["status"] == 404
 
 
-def test_the_first_page_is_light(browser: Browser, busy: Hammerflow) -> None:
+def test_the_first_page_is_light(stage: Stage) -> None:
     """60 KB and a dozen requests; the chart's library comes after what is to be read."""
-    with dashboard(busy) as address, visit(browser, address) as page:
+    with visit(stage.browser, stage.address) as page:
         sizes: dict[str, int] = {}
         page.on("response", lambda answer: sizes.update({answer.url: len(
             gzip.compress(answer.body(), 9))}) if "/static/" in answer.url else None)  # fmt: skip
         page.goto("/jobs")
-        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
-        page.wait_for_load_state("networkidle")
+        settled(page)
         assert sum(sizes.values()) < 60_000, sizes
         assert len(sizes) <= 14, sizes
 
 
 @pytest.mark.parametrize("path", _PAGES)
-def test_a_page_is_drawn_and_can_be_used_by_everybody(
-    browser: Browser, busy: Hammerflow, path: str
-) -> None:
+def test_a_page_is_drawn_and_can_be_used_by_everybody(page: Page, path: str) -> None:
     """Light and dark, on a desk and on a phone, for screen readers, without any error."""
-    with dashboard(busy) as address, visit(browser, address) as page:
-        page.goto(path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        page.wait_for_load_state("networkidle")
-        assert page.get_by_role("alert").all_inner_texts() == []
-        assert grave_faults(page) == []
-        page.emulate_media(color_scheme="dark")
-        assert grave_faults(page) == []
-        page.set_viewport_size({"width": 360, "height": 740})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.goto(path)
+    settled(page)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert page.get_by_role("alert").all_inner_texts() == []
+    assert grave_faults(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert grave_faults(page) == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate(_WIDTH) <= 360
 
 
-def test_find_why_a_job_does_not_run(browser: Browser, busy: Hammerflow) -> None:
-    with dashboard(busy) as address, visit(browser, address) as page:
-        page.goto("/")
-        page.keyboard.press("/")
-        page.keyboard.type("state:scheduled task:shop.resize")
-        page.keyboard.press("Enter")
-        row = page.get_by_role("row").filter(has_text="shop.resize")
-        expect(row).to_have_count(1)
-        row.get_by_role("link").first.click()
-        expect(page.locator(".why")).to_contain_text("it is due at")
-        assert grave_faults(page) == []
+_WIDTH = "document.documentElement.scrollWidth"
 
 
-def test_filters_are_in_the_address(browser: Browser, busy: Hammerflow) -> None:
-    with dashboard(busy) as address, visit(browser, address) as page:
-        page.goto("/jobs?state=failed")
-        expect(page.get_by_role("row")).to_have_count(2)
-        page.get_by_label("Add a filter").fill("task:shop.resize")
-        page.keyboard.press("Enter")
-        expect(page.get_by_text("No job fits these filters.")).to_be_visible()
-        assert page.url.endswith("/jobs?state=failed&task=shop.resize")
-        page.get_by_label("Remove the filter task").click()
-        expect(page.get_by_role("row")).to_have_count(2)
-        page.go_back()
-        expect(page.get_by_text("No job fits these filters.")).to_be_visible()
+def test_no_chart_widens_its_page(page: Page) -> None:
+    """A chart has the width that its box had when it was drawn, until it is told of the new one."""
+    page.goto("/queues/default")
+    settled(page)
+    page.set_viewport_size({"width": 360, "height": 740})
+    found = page.evaluate("""() => [...document.querySelectorAll(".uplot")].map((chart) => {
+        chart.style.width = "2000px";
+        return document.documentElement.scrollWidth;
+    })""")
+    assert found == [360, 360]
 
 
-def test_retry_what_is_selected_with_the_keyboard_only(browser: Browser, busy: Hammerflow) -> None:
-    with dashboard(busy) as address, visit(browser, address) as page:
-        page.goto("/jobs?state=failed")
-        expect(page.get_by_role("row")).to_have_count(2)
-        page.keyboard.press("j")
-        page.keyboard.press("x")
-        expect(page.get_by_text("1 job selected")).to_be_visible()
-        page.keyboard.press("r")
-        expect(page.get_by_role("dialog")).to_contain_text("Retry 1 job?")
-        page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
-        expect(page.get_by_text("1 job made ready again.")).to_be_visible()
-        expect(page.get_by_text("No job fits these filters.")).to_be_visible()
-        page.keyboard.press("g")
-        page.keyboard.press("q")
-        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+def test_find_why_a_job_does_not_run(page: Page) -> None:
+    page.goto("/")
+    settled(page)
+    page.keyboard.press("/")
+    page.keyboard.type("state:scheduled task:shop.resize")
+    page.keyboard.press("Enter")
+    row = page.get_by_role("row").filter(has_text="shop.resize")
+    expect(row).to_have_count(1)
+    row.get_by_role("link").first.click()
+    expect(page.locator(".why")).to_contain_text("it is due at")
+    settled(page)
+    assert grave_faults(page) == []
 
 
-def test_retry_a_group_of_failures_and_undo(browser: Browser, shop: Hammerflow) -> None:
+def test_filters_are_in_the_address(page: Page) -> None:
+    page.goto("/jobs?state=failed&task=shop.charge")
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.get_by_label("Add a filter").fill("queue:none")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No job fits these filters.")).to_be_visible()
+    assert page.url.endswith("/jobs?state=failed&task=shop.charge&queue=none")
+    page.get_by_label("Remove the filter queue").click()
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.go_back()
+    expect(page.get_by_text("No job fits these filters.")).to_be_visible()
+
+
+def _fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_retry_what_is_selected_with_the_keyboard_only(stage: Stage, page: Page) -> None:
+    broken = stage.app.task(name="keys.broken", max_attempts=1)(_fail)
+    broken.delay("it broke")
+    drain(stage.app, queues=["default"])
+    page.goto("/jobs?state=failed&task=keys.broken")
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.get_by_text("1 job selected")).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.get_by_role("dialog")).to_contain_text("Retry 1 job?")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 job made ready again.")).to_be_visible()
+    expect(page.get_by_text("No job fits these filters.")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+
+
+def test_retry_a_group_of_failures_and_undo(stage: Stage) -> None:
+    charge = stage.app.task(name="group.charge", max_attempts=1)(_fail)
     for card in range(3):
-        shop.tasks["shop.charge"].delay("4" * card)
-    drain(shop)
-    with dashboard(shop, Role.OPERATE) as address, visit(browser, address) as page:
-        page.goto("/failures")
-        row = page.get_by_role("row").filter(has_text="card declined")
+        charge.delay(f"no money on {card}")
+    drain(stage.app)
+    with visit(stage.browser, stage.address, Role.OPERATE) as page:
+        page.goto("/failures?task=group.charge")
+        row = page.get_by_role("row").filter(has_text="no money")
         expect(row.get_by_role("link", name="3", exact=True)).to_be_visible()
         row.get_by_role("button", name="Retry all").click()
         page.get_by_role("button", name="Retry 3 jobs").click()
@@ -163,59 +214,76 @@ def test_retry_a_group_of_failures_and_undo(browser: Browser, shop: Hammerflow) 
         expect(row).to_be_visible()
 
 
-def test_cancel_all_jobs_of_a_filter(browser: Browser, shop: Hammerflow) -> None:
-    for image in range(120):
-        shop.tasks["shop.resize"].delay(image)
-    shop.tasks["shop.album"].delay(1)
-    with dashboard(shop) as address, visit(browser, address) as page:
-        page.goto("/jobs?task=shop.resize")
-        page.get_by_role("button", name="cancel", exact=True).click()
-        page.get_by_role("button", name="Cancel 120 jobs").click()
-        expect(page.get_by_text("120 jobs cancelled.")).to_be_visible()
-        page.goto("/jobs?state=ready")
-        expect(page.get_by_role("row")).to_have_count(2)
+def test_cancel_all_jobs_of_a_filter(stage: Stage, page: Page) -> None:
+    many = stage.app.task(name="bulk.many", queue="bulk")(_fail)
+    for _ in range(120):
+        many.delay("x")
+    page.goto("/jobs?task=bulk.many")
+    page.get_by_role("button", name="cancel", exact=True).click()
+    page.get_by_role("button", name="Cancel 120 jobs").click()
+    expect(page.get_by_text("120 jobs cancelled.")).to_be_visible()
+    page.goto("/jobs?state=ready&task=bulk.many")
+    expect(page.get_by_text("No job fits these filters.")).to_be_visible()
 
 
-def test_edit_and_retry_keeps_every_digit(browser: Browser, shop: Hammerflow) -> None:
-    shop.tasks["shop.charge"].delay(9007199254740993)
-    drain(shop)
-    with dashboard(shop) as address, visit(browser, address) as page:
-        page.goto("/jobs")
-        page.get_by_role("row").nth(1).get_by_role("link").first.click()
-        expect(page.get_by_text("shop.charge(9007199254740993)")).to_be_visible()
-        page.get_by_role("button", name="Edit and retry").click()
-        args = page.get_by_label("Positional arguments")
-        expect(args).to_have_value(re.compile("9007199254740993"))
-        args.fill('[9007199254740995, "more"]')
-        page.get_by_role("dialog").get_by_role("button", name="Retry").click()
-        expect(page.get_by_text("takes 1 positional argument")).to_be_visible()
-        page.get_by_role("button", name="Edit and retry").click()
-        page.get_by_label("Positional arguments").fill("[9007199254740995]")
-        page.get_by_role("dialog").get_by_role("button", name="Retry").click()
-        expect(page.get_by_text("is enqueued with these arguments")).to_be_visible()
-        page.goto("/jobs")
-        page.get_by_role("row").nth(1).get_by_role("link").first.click()
-        expect(page.get_by_text("shop.charge(9007199254740995)")).to_be_visible()
+def test_edit_and_retry_keeps_every_digit(stage: Stage, page: Page) -> None:
+    pay = stage.app.task(name="edit.pay", max_attempts=1)(_fail)
+    first = pay.delay(9007199254740993)
+    drain(stage.app)
+    page.goto(f"/jobs/{first.id}")
+    expect(page.get_by_text("edit.pay(9007199254740993)")).to_be_visible()
+    page.get_by_role("button", name="Edit and retry").click()
+    args = page.get_by_label("Positional arguments")
+    expect(args).to_have_value(re.compile("9007199254740993"))
+    args.fill('[9007199254740995, "more"]')
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("takes 1 positional argument")).to_be_visible()
+    page.get_by_role("button", name="Edit and retry").click()
+    page.get_by_label("Positional arguments").fill("[9007199254740995]")
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("is enqueued with these arguments")).to_be_visible()
+    page.goto("/jobs?task=edit.pay")
+    page.get_by_role("row").nth(1).get_by_role("link").first.click()
+    expect(page.get_by_text("edit.pay(9007199254740995)")).to_be_visible()
 
 
-def test_pause_a_queue_and_undo(browser: Browser, busy: Hammerflow) -> None:
-    with dashboard(busy) as address, visit(browser, address) as page:
-        page.goto("/queues")
-        page.get_by_role("button", name="Pause").click()
-        page.get_by_label("Why").fill("the printer is on fire")
-        page.get_by_role("dialog").get_by_role("button", name="Pause").click()
-        expect(page.get_by_text("by ann")).to_contain_text("the printer is on fire")
-        page.get_by_role("button", name="Undo").click()
-        expect(page.get_by_role("button", name="Pause")).to_be_visible()
-        page.goto("/audit")
-        expect(page.get_by_role("row")).to_have_count(3)
+def test_pause_a_queue_and_undo(stage: Stage, page: Page) -> None:
+    stage.app.task(name="print.page", queue="printer")(_fail).delay("x")
+    page.goto("/queues")
+    row = page.get_by_role("row").filter(has_text="printer")
+    row.get_by_role("button", name="Pause").click()
+    page.get_by_label("Why").fill("the printer is on fire")
+    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("by ann")).to_contain_text("the printer is on fire")
+    page.get_by_role("button", name="Undo").click()
+    expect(row.get_by_role("button", name="Pause")).to_be_visible()
+    page.goto("/audit")
+    expect(page.get_by_role("row").filter(has_text="printer")).to_have_count(2)
 
 
-def test_an_endpoint_is_tested_and_enabled(browser: Browser, shop: Hammerflow) -> None:
-    config = {"url": "http://127.0.0.1:9/hook"}
-    put_webhook(shop.store, "ops", config, EventFilter.of(), by="test", position=None)
-    shop.store.webhooks.disable("ops", "upgrade", by="test")
-    with dashboard(shop, Role.OPERATE) as address, visit(browser, address) as page:
+def test_a_paused_workflow_is_seen_and_resumed(stage: Stage, page: Page) -> None:
+    broken = stage.app.task(name="flow.broken", max_attempts=1)(_fail)
+    flow = Workflow("manual close", "manual")
+    flow.add(broken.s("no"), name="charge")
+    flow.add(stage.app.tasks["shop.resize"].s(2), name="resize", after=["charge"])
+    stage.app.enqueue(flow)
+    drain(stage.app)
+    page.goto("/workflows")
+    page.get_by_role("link", name="manual close").click()
+    expect(page.get_by_role("link", name="charge, failed")).to_be_visible()
+    settled(page)
+    assert grave_faults(page) == []
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("link", name="resize, skipped")).to_be_visible()
+    page.get_by_role("link", name="Jobs", exact=True).last.click()
+    expect(page.get_by_role("row")).to_have_count(3)
+
+
+def test_an_endpoint_is_tested_and_enabled(stage: Stage) -> None:
+    config, store = {"url": "http://127.0.0.1:9/hook"}, stage.app.store
+    put_webhook(store, "ops", config, EventFilter.of(), by="test", position=None)
+    store.webhooks.disable("ops", "upgrade", by="test")
+    with visit(stage.browser, stage.address, Role.OPERATE) as page:
         page.goto("/webhooks")
         page.get_by_role("button", name="Test").click()
         expect(page.get_by_text("It was not taken")).to_be_visible()
@@ -228,79 +296,81 @@ def test_an_endpoint_is_tested_and_enabled(browser: Browser, shop: Hammerflow) -
         expect(page.get_by_role("button", name="Enable")).to_have_count(0)
 
 
-def test_a_paused_workflow_is_seen_and_resumed(browser: Browser, shop: Hammerflow) -> None:
-    flow = Workflow("nightly", "manual")
-    flow.add(shop.tasks["shop.charge"].s("4111"), name="charge")
-    flow.add(shop.tasks["shop.resize"].s(2), name="resize", after=["charge"])
-    shop.enqueue(flow)
-    drain(shop)
-    with dashboard(shop) as address, visit(browser, address) as page:
-        page.goto("/workflows")
-        page.get_by_role("link", name="nightly").click()
-        expect(page.get_by_role("link", name="charge, failed")).to_be_visible()
-        assert grave_faults(page) == []
-        page.get_by_role("button", name="Resume").click()
-        expect(page.get_by_role("link", name="resize, skipped")).to_be_visible()
-        page.get_by_role("link", name="Jobs", exact=True).last.click()
-        expect(page.get_by_role("row")).to_have_count(3)
+def test_run_a_schedule_now(stage: Stage, page: Page) -> None:
+    app = stage.app
+    when = app.schedules.definition("weekly", "0 2 * * 1", app.tasks["shop.resize"].s(55), {})
+    app.store.schedules.create("weekly", when, by="test")
+    page.goto("/schedules")
+    row = page.get_by_role("row").filter(has_text="weekly")
+    expect(row).to_contain_text("in ")
+    row.get_by_role("button", name="Run now").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+    expect(page.get_by_text("The run is enqueued.")).to_be_visible()
+    page.goto("/jobs?argument=55")
+    expect(page.get_by_role("row").filter(has_text="shop.resize")).to_have_count(1)
 
 
 @pytest.mark.parametrize("role", [Role.READ, Role.OPERATE])
-def test_what_a_role_may_not_do_is_not_offered(
-    browser: Browser, busy: Hammerflow, role: Role
-) -> None:
-    with dashboard(busy, role, sees_values=False) as address, visit(browser, address) as page:
+def test_what_a_role_may_not_do_is_not_offered(stage: Stage, role: Role) -> None:
+    with visit(stage.browser, stage.address, role) as page:
         page.goto("/queues")
-        expect(page.get_by_role("row").nth(1)).to_be_visible()
-        pauses = page.get_by_role("button", name="Pause")
+        row = page.get_by_role("row").filter(has_text="default")
+        expect(row).to_be_visible()
+        pauses = row.get_by_role("button", name="Pause")
         expect(pauses).to_have_count(0 if role is Role.READ else 1)
         page.goto("/audit")
         expect(page.get_by_text("This needs the role admin.")).to_be_visible()
-        page.goto("/jobs?state=failed")
+        page.goto("/jobs?state=failed&task=shop.charge")
         page.get_by_role("row").nth(1).get_by_role("link").first.click()
         expect(page.get_by_text("You may not see arguments and results.")).to_be_visible()
         retries = page.get_by_role("button", name="Retry", exact=True)
         expect(retries).to_have_count(0 if role is Role.READ else 1)
 
 
-def test_markup_in_names_and_errors_is_text(browser: Browser, shop: Hammerflow) -> None:
-    nasty = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
-
-    @shop.task(name="shop.nasty", max_attempts=1)
-    def fail(text: str) -> None:
-        raise ValueError(text)
-
-    fail.delay(nasty)
-    fail.apply_async((nasty,), queue=nasty[:20], headers={"order": nasty})
-    drain(shop)
-    drain(shop, queues=[nasty[:20]])
-    with dashboard(shop) as address, visit(browser, address) as page:
-        for path in ("/", "/jobs", "/failures", "/queues"):
-            page.goto(path)
-            page.wait_for_load_state("networkidle")
-            assert page.locator("img[src=x]").count() == 0
+def test_the_link_lets_in_once_and_a_reader_is_refused(stage: Stage) -> None:
+    """The session of one-time links, as of ``hammerflow web --read-only``."""
+    login = LocalLogin(Principal("bob", Role.READ, sees_values=True))
+    server = create_application(
+        stage.app, authorize=login.authorize, title="shop", more=login.routes()
+    )
+    with served(server) as address, visit(stage.browser, address) as page:
         page.goto("/jobs")
-        page.get_by_role("row").nth(1).get_by_role("link").first.click()
-        expect(page.get_by_text(nasty).first).to_be_visible()
+        expect(page.get_by_text("You are not logged in")).to_be_visible()
+        page.goto(login.path())
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        page.goto("/settings")
+        expect(page.get_by_text("You are bob: read")).to_be_visible()
+        refused = page.evaluate("""async () => (await fetch("/api/queues/default/pause", {
+            method: "POST", body: "{}",
+            headers: {"content-type": "application/json", "x-hammerflow": "1"}})).status""")
+        assert refused == 403
 
 
-def test_it_works_below_any_prefix(browser: Browser, busy: Hammerflow) -> None:
+def test_markup_in_names_and_errors_is_text(stage: Stage, page: Page) -> None:
+    nasty = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+    fail = stage.app.task(name="shop.nasty", max_attempts=1)(_fail)
+    job = fail.delay(nasty)
+    fail.apply_async((nasty,), queue=nasty[:20], headers={"order": nasty})
+    drain(stage.app)
+    drain(stage.app, queues=[nasty[:20]])
+    for path in ("/", "/jobs", "/failures", "/queues"):
+        page.goto(path)
+        settled(page)
+        assert page.locator("img[src=x]").count() == 0
+    page.goto(f"/jobs/{job.id}")
+    expect(page.get_by_text(nasty).first).to_be_visible()
+
+
+def test_it_works_below_any_prefix(stage: Stage) -> None:
     """All addresses are relative to where the app is mounted."""
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.routing import Mount
-
-    from hammerflow.web.access import Principal
-    from hammerflow.web.application import create_application
-    from tests.web.conftest import served
 
     async def authorize(request: Request) -> Principal:
         return Principal("ann", Role.ADMIN, sees_values=True)
 
-    inner = create_application(busy, authorize=authorize, title="shop")
+    inner = create_application(stage.app, authorize=authorize, title="shop")
     with (
         served(Starlette(routes=[Mount("/ops/jobs", inner)])) as address,
-        visit(browser, address) as page,
+        visit(stage.browser, address) as page,
     ):
         page.goto("/ops/jobs/")
         page.get_by_role("link", name="Queues", exact=True).first.click()
@@ -310,10 +380,8 @@ def test_it_works_below_any_prefix(browser: Browser, busy: Hammerflow) -> None:
         expect(page.get_by_role("row").nth(1)).to_be_visible()
 
 
-def test_a_page_tells_that_the_server_is_gone_and_goes_on(
-    browser: Browser, busy: Hammerflow
-) -> None:
-    with dashboard(busy) as address, browser.new_context(base_url=address) as context:
+def test_a_page_tells_that_the_server_is_gone_and_goes_on(stage: Stage) -> None:
+    with stage.browser.new_context(base_url=stage.address) as context:
         page = context.new_page()
         page.goto("/queues")
         expect(page.get_by_role("row").nth(1)).to_be_visible()
@@ -324,15 +392,37 @@ def test_a_page_tells_that_the_server_is_gone_and_goes_on(
         expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_it_can_be_stopped_to_be_read(browser: Browser, busy: Hammerflow) -> None:
-    with dashboard(busy) as address, visit(browser, address) as page:
-        page.goto("/jobs")
-        rows = page.get_by_role("row")
-        expect(rows.nth(1)).to_be_visible()
-        before = rows.count()
+def test_what_changes_is_shown_at_once_until_the_page_is_stopped(stage: Stage, page: Page) -> None:
+    """The stream of hints tells of it: nothing is read while nothing changes."""
+    task = stage.app.task(name="live.one", queue="live")(_fail)
+    task.delay("first")
+    page.goto("/jobs?task=live.one")
+    rows = page.get_by_role("row")
+    expect(rows).to_have_count(2)
+    expect(page.locator("html[data-stream=open]")).to_be_attached()
+    task.delay("second")
+    expect(rows).to_have_count(3, timeout=8_000)  # without a hint it would be read after 10 s
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="stopped")).to_be_visible()
+    expect(page.locator("html[data-stream=closed]")).to_be_attached()
+    task.delay("third")
+    with page.expect_response("**/api/jobs**"):
         page.keyboard.press("p")
-        expect(page.get_by_role("button", name="stopped")).to_be_visible()
-        busy.tasks["shop.resize"].delay(9)
-        with page.expect_response("**/api/jobs**"):
-            page.keyboard.press("p")
-        expect(rows).to_have_count(before + 1)
+    expect(rows).to_have_count(4)
+
+
+def test_without_a_stream_pages_are_read_again(stage: Stage) -> None:
+    """As below a server of WSGI, which has none."""
+
+    async def authorize(request: Request) -> Principal:
+        return Principal("ann", Role.ADMIN, sees_values=True)
+
+    task = stage.app.task(name="polled.one", queue="polled")(_fail)
+    task.delay("first")
+    server = create_application(stage.app, authorize=authorize, title="shop", streams=False)
+    with served(server) as address, visit(stage.browser, address) as page:
+        page.goto("/jobs?task=polled.one")
+        rows = page.get_by_role("row")
+        expect(rows).to_have_count(2)
+        task.delay("second")
+        expect(rows).to_have_count(3)

@@ -1,7 +1,8 @@
 // The frame of all pages: navigation, search, keyboard; and which page an address shows.
-import { useLive, useRead } from "./lib/api.js";
+import { begun, useBusy, useRead } from "./lib/api.js";
 import { zone } from "./lib/format.js";
 import { html, render, useEffect, useState } from "./lib/html.js";
+import { useLive, useTick } from "./lib/live.js";
 import { ask, Question, Toasts, Trouble } from "./lib/parts.js";
 import { go, here, link, useAddress } from "./lib/route.js";
 
@@ -33,7 +34,8 @@ function usePage(name) {
   const [, draw] = useState(0);
   useEffect(() => {
     if (!name || loaded.has(name)) return;
-    import(`./pages/${name}.js`).then((module) => loaded.set(name, module.default)).catch(() => loaded.set(name, Broken)).then(() => draw((n) => n + 1));
+    const there = begun();
+    import(`./pages/${name}.js`).then((module) => loaded.set(name, module.default)).catch(() => loaded.set(name, Broken)).then(() => draw((n) => n + 1)).then(there);
   }, [name]);
   return loaded.get(name);
 }
@@ -114,8 +116,10 @@ function App() {
     document.querySelector("main")?.focus({ preventScroll: true });
   }, [page]);
   const may = (role) => ["read", "operate", "admin"].indexOf(session?.role) >= ["read", "operate", "admin"].indexOf(role);
+  const isBusy = useBusy() || !(problem || page === null || (Page && session));
   const isOut = problem?.status === 401;
-  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class="app"><${Side} session=${session} counts=${counts} /><div><${Top} session=${session} /><main id="main" tabindex="-1">${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} setCounts=${setCounts} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
+  useTick(10);
+  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class="app"><${Side} session=${session} counts=${counts} /><div><${Top} session=${session} /><main id="main" tabindex="-1" aria-busy=${isBusy}>${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} setCounts=${setCounts} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
 }
 
 const LoggedOut = () => html`<h1>You are not logged in</h1><p class="sub">Open the link that <code>hammerflow web</code> has printed. It works once; start the server again for a new one.</p>`;

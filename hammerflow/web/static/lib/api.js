@@ -1,7 +1,38 @@
 // Calls of the REST API, and reads that stay fresh while the page is looked at.
 import { useEffect, useRef, useState } from "./html.js";
+import { kept, useLive } from "./live.js";
+import { link } from "./route.js";
 
-const BASE = document.documentElement.dataset.base;
+// Whether something of the page is still to come: its module, its first reads, its chart.
+let pending = 0;
+const watching = new Set();
+const change = (by) => {
+  pending += by;
+  if (pending === 0 || pending === by) watching.forEach((tell) => tell());
+};
+
+/** Says that something begins; returns what is to be called once when it is there. */
+export function begun() {
+  change(1);
+  let isOver = false;
+  return () => {
+    if (isOver) return;
+    isOver = true;
+    // What has come is drawn first, and what that begins in turn is counted before this ends.
+    setTimeout(() => setTimeout(change, 100, -1));
+  };
+}
+
+/** Draws again when the page becomes complete, or is no longer so. */
+export function useBusy() {
+  const [, draw] = useState(0);
+  useEffect(() => {
+    const tell = () => draw((n) => n + 1);
+    watching.add(tell);
+    return () => watching.delete(tell);
+  }, []);
+  return pending > 0;
+}
 
 /** An answer that says no: status and one sentence. */
 export class Problem extends Error {
@@ -20,12 +51,6 @@ export const parse = (text) => (/\d{16}/.test(text) ? JSON.parse(text, exactly) 
 /** Values to JSON, likewise. */
 export const stringify = (value, space) => JSON.stringify(value, (key, each) => (typeof each === "bigint" ? JSON.rawJSON(String(each)) : each), space);
 
-export function address(path, params = {}) {
-  const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const text = new URLSearchParams(given).toString();
-  return BASE + path + (text ? `?${text}` : "");
-}
-
 async function answered(where, options) {
   let answer;
   try {
@@ -40,50 +65,34 @@ async function answered(where, options) {
 }
 
 /** Read: get("/api/jobs", {state: "failed"}). */
-export const get = async (path, params, options = {}) => parse(await (await answered(address(path, params), { cache: "no-cache", ...options })).text());
+export const get = async (path, params, options = {}) => parse(await (await answered(link(path, params), { cache: "no-cache", ...options })).text());
 
 /** Change: send("POST", "/api/queues/mail/pause", {reason: "..."}). */
 export async function send(method, path, body) {
   const headers = { "x-hammerflow": "1" };
   if (body !== undefined) headers["content-type"] = "application/json";
-  const answer = await answered(BASE + path, { method, headers, body: body === undefined ? undefined : stringify(body) });
+  const answer = await answered(link(path), { method, headers, body: body === undefined ? undefined : stringify(body) });
   return answer.status === 204 ? null : parse(await answer.text());
 }
 
-// Whether reads are repeated: the reader may stop the page to look at it.
-const live = { on: localStorage.getItem("hammerflow.live") !== "off", listeners: new Set() };
-export function useLive() {
-  const [, draw] = useState(0);
-  useEffect(() => {
-    const tell = () => draw((n) => n + 1);
-    live.listeners.add(tell);
-    return () => live.listeners.delete(tell);
-  }, []);
-  const set = (on) => {
-    live.on = on;
-    localStorage.setItem("hammerflow.live", on ? "on" : "off");
-    live.listeners.forEach((tell) => tell());
-  };
-  return [live.on, set];
-}
-
 /**
- * What a path answers, read again every so many seconds while the page is visible and live.
- * Returns {data, problem, reload}; data stays while a later read fails. A path of null reads nothing.
+ * What a path answers, read again when that has changed while the page is visible and live: a
+ * stream tells of it, or else it is read every so many seconds; 0 reads once. Returns {data,
+ * problem, reload}; data stays while a later read fails. A path of null reads nothing.
  */
 export function useRead(path, params = {}, every = 3) {
-  const where = path === null ? null : address(path, params);
+  const where = path === null ? null : link(path, params);
   const [found, setFound] = useState({ where: null, data: null, problem: null });
   const [isLive] = useLive();
   const again = useRef(() => {});
   useEffect(() => {
     if (where === null) return undefined;
-    let timer = null;
     let tag = null;
     let isOver = false;
     const stop = new AbortController();
+    const there = begun();
     const read = async () => {
-      clearTimeout(timer);
+      let isAnswered = false;
       try {
         const answer = await answered(where, { cache: "no-cache", signal: stop.signal });
         const seen = answer.headers.get("etag");
@@ -92,19 +101,22 @@ export function useRead(path, params = {}, every = 3) {
           if (!isOver) setFound({ where, data, problem: null });
           tag = seen;
         }
+        isAnswered = true;
       } catch (problem) {
         if (isOver || problem.name === "AbortError") return;
         tag = null;
         setFound((before) => ({ where, data: before.where === where ? before.data : null, problem }));
       }
-      if (!isOver && live.on && every) timer = setTimeout(turn, every * 1000);
+      there();
+      if (!isOver) reader.done(isAnswered);
     };
-    const turn = () => (document.hidden ? (timer = setTimeout(turn, every * 1000)) : read());
+    const reader = kept(path, every, read);
     again.current = read;
     read();
     return () => {
       isOver = true;
-      clearTimeout(timer);
+      there();
+      reader.end();
       stop.abort();
     };
   }, [where, isLive, every]);

@@ -1,4 +1,5 @@
 // Charts over time, drawn by uPlot, which is loaded when the first one is shown.
+import { begun } from "./api.js";
 import { clockOf, count } from "./format.js";
 import { html, useEffect, useRef } from "./html.js";
 
@@ -45,6 +46,7 @@ export function Chart({ times, series, height = 190, stacked = false, unit = Str
   };
   useEffect(() => {
     let isOver = false;
+    const there = begun();
     load().then((UPlot) => {
       if (isOver || !box.current) return;
       const axis = { stroke: resolved("faint"), grid: { stroke: resolved("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
@@ -57,7 +59,7 @@ export function Chart({ times, series, height = 190, stacked = false, unit = Str
           label: one.name, stroke: resolved(one.state), width: 1.5, points: { show: false }, fill: stacked ? pale(resolved(one.state)) : undefined,
           value: (u, value, place, row) => (row === null ? "" : unit(one.values[row] ?? 0)) }))],
       }, shown(), box.current);
-    });
+    }).finally(there);
     const resize = new ResizeObserver(() => box.current && plot.current?.setSize({ width: box.current.clientWidth, height }));
     resize.observe(box.current);
     return () => {
@@ -68,5 +70,5 @@ export function Chart({ times, series, height = 190, stacked = false, unit = Str
     };
   }, [key]);
   useEffect(() => plot.current?.setData(shown()));
-  return html`<div ref=${box} role="img" aria-label=${label}></div>`;
+  return html`<div class="chart" ref=${box} role="img" aria-label=${label}></div>`;
 }

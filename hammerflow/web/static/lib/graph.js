@@ -1,4 +1,5 @@
 // Graphs of jobs, left to right: laid out by dagre, which is loaded when the first one is shown.
+import { begun } from "./api.js";
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { count } from "./format.js";
 import { Shape } from "./parts.js";
@@ -10,7 +11,9 @@ let layout = null;
 function useDagre() {
   const [, draw] = useState(0);
   useEffect(() => {
-    if (!layout) import("../vendor/dagre.js").then((module) => { layout = module; }).then(() => draw((n) => n + 1));
+    if (layout) return;
+    const there = begun();
+    import("../vendor/dagre.js").then((module) => { layout = module; }).then(() => draw((n) => n + 1)).finally(there);
   }, []);
   return layout;
 }

@@ -1,40 +1,48 @@
 // Lists by keyboard and mouse: one row is current, any may be selected.
-import { useEffect, useState } from "./html.js";
+import { useEffect, useRef, useState } from "./html.js";
 import { go } from "./route.js";
 
 /**
  * Keys for a list: j and k move, Enter opens, x selects; others call acts[key].
  * Returns {at, selected, toggle, toggleAll, clear}; ids are those of the rows now shown.
  */
-export function useRows(ids, { open, acts = {} } = {}) {
-  const [at, setAt] = useState(null);
-  const [selected, setSelected] = useState(() => new Set());
-  const toggle = (id) => setSelected((before) => {
-    const after = new Set(before);
+export function useRows(ids, { open, acts } = {}) {
+  const [, draw] = useState(0);
+  // Not states of the view: a key may follow another one before that is drawn.
+  const now = useRef({ at: null, selected: new Set() }).current;
+  const set = (more) => {
+    Object.assign(now, more);
+    draw((n) => n + 1);
+  };
+  const toggle = (id) => {
+    const after = new Set(now.selected);
     if (!after.delete(id)) after.add(id);
-    return after;
-  });
-  const toggleAll = () => setSelected((before) => (ids.every((id) => before.has(id)) ? new Set() : new Set(ids)));
-  const clear = () => setSelected(new Set());
+    set({ selected: after });
+  };
+  const toggleAll = () => set({ selected: ids.every((id) => now.selected.has(id)) ? new Set() : new Set(ids) });
+  const clear = () => set({ selected: new Set() });
+  const latest = useRef(null);
+  latest.current = { ids, open, acts };
   useEffect(() => {
     const onKey = (event) => {
       if (event.target.closest("input,textarea,select,button,dialog") || event.metaKey || event.ctrlKey || event.altKey) return;
-      const place = ids.indexOf(at);
+      const { ids, open, acts } = latest.current;
+      const place = ids.indexOf(now.at);
       const move = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
       if (move) {
         const next = ids[Math.max(0, Math.min(ids.length - 1, place + (place < 0 ? 1 : move)))];
-        setAt(next);
+        set({ at: next });
         document.querySelector(`tr[data-id="${CSS.escape(next ?? "")}"]`)?.scrollIntoView({ block: "nearest" });
-      } else if (event.key === "Enter" && place >= 0 && open && !event.target.closest("a")) go(open(at));
-      else if (event.key === "x" && place >= 0) toggle(at);
-      else if (acts[event.key] && (selected.size || place >= 0)) acts[event.key](selected.size ? [...selected] : [at]);
+      } else if (event.key === "Enter" && place >= 0 && open && !event.target.closest("a")) go(open(now.at));
+      else if (event.key === "x" && place >= 0) toggle(now.at);
+      else if (acts?.[event.key] && (now.selected.size || place >= 0)) acts[event.key](now.selected.size ? [...now.selected] : [now.at]);
       else return;
       event.preventDefault();
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  });
-  return { at, selected, toggle, toggleAll, clear };
+  }, []);
+  return { at: now.at, selected: now.selected, toggle, toggleAll, clear };
 }
 
 /** What a row of such a list needs on its <tr>. */

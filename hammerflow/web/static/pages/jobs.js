@@ -1,6 +1,5 @@
 // Jobs: filters as chips, all in the address; actions on those selected.
 import { parse, send, useRead } from "../lib/api.js";
-import { actOnAll } from "../lib/bulk.js";
 import { counted, duration, secondsSince, shortId, typeName } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
 import { ask, At, Empty, Older, perform, say, State, Table, Tabs, Trouble } from "../lib/parts.js";
@@ -9,6 +8,8 @@ import { rowOf, useRows } from "../lib/rows.js";
 
 const STATES = ["ready", "running", "scheduled", "waiting", "parked", "failed", "completed", "cancelled", "skipped"];
 const FILTERS = ["task", "queue", "error", "argument", "since", "until", "dependency_status", "trace_id", "correlation_id"];
+
+const actOnAll = (...given) => import("../lib/bulk.js").then((bulk) => bulk.actOnAll(...given));
 
 /** The time that matters in a state: how long it waits, runs, or ran. */
 function time(job) {
