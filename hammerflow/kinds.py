@@ -23,8 +23,11 @@ def is_a(value: object, kinds: Any) -> Any:
         kinds: a class, or several as ``A | B``. Of an abstract one, a class whose metaclass raises
             is not a kind.
     """
+    kind = type(value)
+    if kind is kinds:
+        return True
     try:
-        return issubclass(type(value), kinds)
+        return issubclass(kind, kinds)
     except (Exception, SystemExit):  # noqa: BLE001 - a border: metaclasses hash and compare
         return False
 

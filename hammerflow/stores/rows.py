@@ -143,8 +143,9 @@ class BarrierRow(NamedTuple):
 
 def job_row(job: NewJob, time: Callable[[datetime | None], Any]) -> Row:
     """A row of ``jobs``; ``time`` is the dialect's, for instants."""
-    is_delayed = any(part is not None for part in (job.delay, job.eta, job.pending))
-    flags = job.flags | RowFlags.DELAYED if is_delayed else job.flags
+    flags = job.flags
+    if job.delay is not None or job.eta is not None or job.pending is not None:
+        flags |= RowFlags.DELAYED
     return (
         job.id, name_id(job.queue), job.priority, name_id(job.task), job.args, job.options,
         job.headers, job.parent_id, job.root_id, job.depth, job.spawn_index, job.dependent_id,

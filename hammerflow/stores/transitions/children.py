@@ -86,7 +86,7 @@ def _replace(unit: Unit, resolver: DependencyResolver, job: Claimed, outcome: Re
     tx.run(
         "job_replace", id=job.id, task_id=name_id(call.task), queue_id=name_id(call.queue),
         args=call.args, options=call.options,
-        flags=0 if call.limit_id is None else int(RowFlags.LIMITED),
+        flags=0 if call.limit_id is None else RowFlags.LIMITED,
         lane=None if call.limit_id is None else order_of(call), limit_key=call.limit_key,
         fair_key=call.fair_key,
     )  # fmt: skip

@@ -56,7 +56,7 @@ _KINDS: Mapping[type[Any], EventKind] = {
     Cancelled: EventKind.JOB_CANCELLED,
 }  # fmt: skip
 #: Flags that nothing follows from when a job ends.
-_PLAIN = (0, *map(int, (RowFlags.LIMITED, RowFlags.DELAYED, RowFlags.LIMITED | RowFlags.DELAYED)))
+_PLAIN = (0, RowFlags.LIMITED, RowFlags.DELAYED, RowFlags.LIMITED | RowFlags.DELAYED)
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 
 
@@ -404,10 +404,10 @@ def _lanes_of(tx: Tx, mine: Batch) -> dict[bytes, int]:
     return dict(tx.rows("job_lanes", ids=sorted(ids))) if ids else {}
 
 
-def mark_suspects(tx: Tx, ids: Sequence[bytes], flag: RowFlags) -> None:
+def mark_suspects(tx: Tx, ids: Sequence[bytes], flag: int) -> None:
     """Note in the rows of jobs, where every claim reads it, how alone they must run."""
     if ids:
-        tx.run("jobs_mark", ids=sorted(ids), flag=int(flag))
+        tx.run("jobs_mark", ids=sorted(ids), flag=flag)
 
 
 def _write_traces(tx: Tx, mine: Batch) -> None:

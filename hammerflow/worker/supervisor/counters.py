@@ -22,7 +22,7 @@ Pair = tuple[Claimed, Outcome]
 _FINAL = {Completed: "completed", Failed: "failed", Cancelled: "cancelled"}
 #: Seconds after which it is asked again which tasks and queues are used most.
 _FOLLOW = 60.0
-_DELAYED = int(RowFlags.DELAYED)
+_DELAYED = RowFlags.DELAYED
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from hammerflow.worker.supervisor.round_results import HeldJob
 
 __all__ = ["SUSPECTS", "Suspects"]
 
-SUSPECTS = int(RowFlags.SUSPECT | RowFlags.WORKER_SUSPECT)
+SUSPECTS = RowFlags.SUSPECT | RowFlags.WORKER_SUSPECT
 
 
 class Suspects:
