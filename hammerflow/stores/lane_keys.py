@@ -84,7 +84,8 @@ class LaneKeys:
         """The keys of lanes that have been read, by the numbers of the lanes.
 
         Args:
-            rows: (lane, its first job, limit, seconds ahead, running) of each.
+            rows: (lane, its first job, limit, seconds ahead, running, task, name) of each; the last
+                two of a key that is not written yet.
         """
         keys = self._plain_keys(queue_id, [row for row in rows if not is_fair(row[0])])
         fair = [row for row in rows if is_fair(row[0])]
@@ -92,10 +93,10 @@ class LaneKeys:
 
     def _plain_keys(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
         """The keys of lanes that have been read, by the number of the lane."""
-        missing = {row[0]: row[1] for row in rows if row[2] is None}
+        missing = [row for row in rows if row[2] is None]
         added = self._add_keys(queue_id, missing) if missing else {}
         keys = {}
-        for lane, _, known, ahead, running in rows:
+        for lane, _, known, ahead, running, *_ in rows:
             id_ = key_of(lane)
             limit_id = added.get(id_, 0) if known is None else known
             limit = self.known.get(limit_id, _NOTHING)
@@ -105,11 +106,11 @@ class LaneKeys:
     def _fair_keys(self, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
         """The same for lanes with a fairness key, which do not tell the keys of their limits."""
         names = self._names
-        if unknown := {row[1]: row[0] for row in rows if key_of(row[0]) not in names}:
-            if len(names) > MANY:
-                names.clear()
-            for job_id, task_id, key in self._database.rows("lane_keys", ids=sorted(unknown)):
-                names[key_of(unknown[job_id])] = task_id, key or ""
+        if len(names) > MANY:
+            names.clear()
+        for lane, *_, task_id, name in rows:
+            if task_id is not None:
+                names[key_of(lane)] = task_id, name or ""
         of_lane = {row[0]: names[key_of(row[0])] for row in rows if key_of(row[0]) in names}
         limited = {
             key_id(*name): name
@@ -118,7 +119,7 @@ class LaneKeys:
         }
         found = self.read(sorted(limited), fair=1) if limited else {}
         if missing := sorted((id_, *limited[id_]) for id_ in limited.keys() - found.keys()):
-            self._database.unit(lambda tx: tx.many("limit_keys_insert", missing))
+            self._insert(missing)
             found |= self.read([row[0] for row in missing], fair=1)
         keys = {}
         for lane, name in of_lane.items():
@@ -135,19 +136,22 @@ class LaneKeys:
         rows = self._database.rows if tx is None else tx.rows
         return {row[0]: Key(*row) for row in rows("limit_keys_read", ids=ids, fair=fair)}
 
-    def _add_keys(self, queue_id: int, missing: dict[int, bytes]) -> dict[int, int]:
+    def _add_keys(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, int]:
         """Write the rows of keys that no claim has met before: their limits."""
-        jobs = self._database.rows("lane_keys", ids=sorted(missing.values()))
-        names = {job_id: (task_id, key or "") for job_id, task_id, key in jobs}
         of_queue = queue_limit(queue_id)
-        rows = set()
-        for lane, job_id in missing.items():
+        shared = key_id(of_queue, "")
+        added: dict[int, tuple[int, str]] = {}
+        for lane, *_, task_id, name in rows:
             number = key_of(lane)
-            if number == key_id(of_queue, ""):
-                rows.add((number, of_queue, ""))
-            elif job_id in names:
-                rows.add((number, *names[job_id]))
-        if rows:
-            insert = sorted(rows)
-            self._database.unit(lambda tx: tx.many("limit_keys_insert", insert))
-        return {number: limit_id for number, limit_id, _ in rows}
+            if number == shared:
+                added[number] = of_queue, ""
+            elif task_id is not None:
+                added[number] = task_id, name or ""
+        if added:
+            self._insert(sorted((number, *of) for number, of in added.items()))
+        return {number: limit_id for number, (limit_id, _) in added.items()}
+
+    def _insert(self, rows: list[tuple[int, int, str]]) -> None:
+        """Write keys: in a transaction of its own, so that no claim waits for another's."""
+        is_single = not self._database.dialect.one_writer  # SQLite's is a statement for each row
+        self._database.unit(lambda tx: tx.many("limit_keys_insert", rows), single=is_single)

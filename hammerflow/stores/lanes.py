@@ -17,6 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from hammerflow.events.kinds import EventKind
@@ -43,6 +44,8 @@ __all__ = ["Lanes", "Take", "note_started"]
 _KNOWN = 0.5
 #: Lanes that one claim looks at, for each priority; fewer where the last one has found enough.
 _WINDOW, _NARROW = 250, 32
+#: Times that one claim looks at so many lanes of one priority, where each gives few jobs.
+_WINDOWS = 4
 #: Rows of ``ready`` that a search for jobs of limited tasks outside of lanes reads.
 _SEARCH = 1_000
 #: Seconds between two searches.
@@ -73,7 +76,8 @@ class _Round:
     rest_until: float = 0.0  # lanes that hold nothing to claim take their share of the time only
     search_at: float = 0.0
     searched: dict[int, bytes] = field(default_factory=dict)  # by order: the next id to search from
-    is_wide: bool = False  # it has held more lanes than one claim looks at
+    is_wide: bool = False  # there are more lanes than those that were read last
+    wide: set[int] = field(default_factory=set)  # the orders with more lanes than a claim looks at
     width: int = 2  # lanes that one claim tries at first
     window: int = _WINDOW  # lanes that one claim looks at
     is_fair: bool = False  # the last claim met jobs with a fairness key
@@ -147,10 +151,15 @@ class Lanes:
             return claimed
         round_, shared = self._rounds[key], self._shared(wanted)
         after, end = span_of(orders[0])[0], span_of(orders[-1])[1]
+        more = _WINDOWS
         while len(claimed) < limit and after < end:
-            lanes, after = self._lanes(round_, wanted, after, end)
+            lanes, behind = self._lanes(round_, wanted, after, end)
             open_ = self._open(round_, wanted, lanes, shared) if lanes else []
-            claimed += self._claim_open(round_, wanted, open_, limit - len(claimed), shared)
+            found = self._claim_open(round_, wanted, open_, limit - len(claimed), shared)
+            claimed += found
+            more -= 1
+            if not (round_.is_wide and found and more):
+                after = behind
         return claimed
 
     def orders(self, wanted: dict[str, Any]) -> set[int]:
@@ -166,37 +175,43 @@ class Lanes:
         Those of all priorities, where they are few; else those of the best one.
         """
         window = round_.window
-        rows: list[tuple[Any, ...]] = []
-        if round_.is_wide:
-            place = {"queue_id": wanted["queue_id"], "after": after, "until": end}
-            lane = self._database.first("first_lane", **place)
-        else:
+        known = (order for order in round_.wide if after <= span_of(order)[0] < end)
+        order = min(known, default=None)
+        if order is None:
             rows = self._read(wanted, after, end, window)
-            lane = rows[0] if rows else None
-        if lane is None:
-            return [], end
-        order = order_of_lane(lane[0])
-        start, stop = span_of(order)
-        if len(rows) < window and not round_.is_wide:
-            turns = [(order_of_lane(row[0]), row) for row in rows]
-            cursors = round_.cursors
-            # sort() keeps the order of the lanes among those that have had their turn, or have not
-            turns.sort(key=lambda turn: (turn[0], turn[1][0] <= cursors.get(turn[0], -1)))
-            return [row for _, row in turns], end
-        cursor = round_.cursors.get(order, start)
-        rows = self._read(wanted, cursor, stop, window)
+            if len(rows) < window:
+                round_.is_wide = False
+                turns = [(order_of_lane(row[0]), row) for row in rows]
+                cursors = round_.cursors
+                # sort() keeps the order of the lanes among those that have had their turn, or not
+                turns.sort(key=lambda turn: (turn[0], turn[1][0] <= cursors.get(turn[0], -1)))
+                return [row for _, row in turns], end
+            order = order_of_lane(rows[0][0])
+        while True:
+            start, stop = span_of(order)
+            cursor = round_.cursors.get(order, start)
+            rows = self._read(wanted, cursor, stop, window, above=(after, start))
+            if not rows or rows[0][0] > start:
+                break
+            order = order_of_lane(rows[0][0])  # of a better priority: it came meanwhile
         if len(rows) < window and cursor > start:
             rows += self._read(wanted, start, cursor + 1, window - len(rows))
         round_.is_wide = len(rows) == window
         if round_.is_wide:
+            round_.wide.add(order)
             round_.waits.append(SOON)
+        else:
+            round_.wide.discard(order)
         return rows, stop - 1
 
     def _read(
-        self, wanted: dict[str, Any], after: int, until: int, most: int
-    ) -> list[tuple[Any, ...]]:
-        place = {"queue_id": wanted["queue_id"], "after": after, "until": until}
-        return self._database.rows("lanes", most=most, **place)
+        self, wanted: dict[str, Any], after: int, until: int, most: int,
+        above: tuple[int, int] = (0, 0),
+    ) -> list[tuple[Any, ...]]:  # fmt: skip
+        """Lanes between two numbers; before them the first one between those of ``above``."""
+        place = {"queue_id": wanted["queue_id"], "above": above[0], "top": above[1]}
+        rows = self._database.rows("lanes", most=most, after=after, until=until, **place)
+        return sorted(rows, key=itemgetter(0))
 
     def _open(
         self, round_: _Round, wanted: dict[str, Any], rows: list[tuple[Any, ...]], shared: int
@@ -250,7 +265,8 @@ class Lanes:
             width *= 4
         is_enough = len(claimed) == limit
         if lanes:
-            is_tight = len(used) == at and width == 4 * round_.width  # fewer may do next time
+            # Where a claim takes as much from each lane, fewer lanes may do next time.
+            is_tight = len(used) == at and width == 4 * round_.width and self._reads_first
             wanted_lanes = at * 3 // 4 if is_tight else len(used) * 5 // 4 or at
             round_.width = max(2, min(wanted_lanes, _WINDOW))
         round_.window = max(_NARROW, min(at * 5 // 4, _WINDOW)) if is_enough else _WINDOW

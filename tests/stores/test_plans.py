@@ -155,7 +155,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "dead_parked": {"n": 20},
     "expires_again": {"ids": some("d")},
     "replay_ids": {"operation_id": IDS[0], "after": bytes(16), "n": 20},
-    "lanes": {"queue_id": name_id("q"), "after": -1, "until": 1 << 62, "most": 20},
+    "lanes": {"queue_id": name_id("q"), "after": -1, "until": 1 << 62, "above": 0, "top": 0,
+              "most": 20},
     "dependencies_states": {"id": some("w")[3], "workflow_id": key("f", 7), "parent": IDS[0]},
 }  # fmt: skip
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}

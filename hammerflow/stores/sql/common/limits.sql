@@ -8,6 +8,16 @@ COALESCE(@.lane, 4 - @.priority)
 -- macro: key_of
 (@ & 1152921504606846975)
 
+-- macro: key_of_lane
+(f.lane & 1152921504606846975)
+
+-- How many jobs of a key run. Only PostgreSQL and SQLite have an index for it.
+-- macro: running_of
+(SELECT count(*) FROM {leases} WHERE priority_order >= 8 AND {key_of:priority_order} = @.id)
+
+-- macro: running_of_lane
+(SELECT count(*) FROM {leases} WHERE priority_order >= 8 AND {key_of:priority_order} = {key_of_lane})
+
 -- macro: running_by_key
 SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
 
@@ -76,13 +86,15 @@ WHERE limit_id = :id::bigint
   AND tat > {epoch} + :ahead::float8
 
 -- The lanes of a queue that hold ready jobs: the first job of each, how far ahead the next start on time of
--- its key is, and how many of that key run. One step down the key for each lane, however many jobs it has.
--- macro: key_facts
-(SELECT k.limit_id FROM {limit_keys} k {by_primary} WHERE k.id = {key_of:lane}),
-       (SELECT k.tat - {epoch} FROM {limit_keys} k {by_primary} WHERE k.id = {key_of:lane}), s.n
-
--- macro: running_of_lane
-LEFT JOIN ({running_by_key}) s ON s.id = {key_of:lane}
+-- its key is, and how many of that key run; of a key that is not written yet, the task and the name. One step
+-- down the key for each lane, however many jobs it has. A lane of better priority, between :above and :top,
+-- is there without the rest.
+-- macro: better_lane
+SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
+        WHERE r.queue_id = :queue_id::bigint
+          AND r.priority_order > :above::bigint
+          AND r.priority_order < :top::bigint
+        ORDER BY r.priority_order LIMIT 1) AS lane
 
 -- macro: walked_lanes
 WITH RECURSIVE found (lane, n) AS (
@@ -97,26 +109,30 @@ WITH RECURSIVE found (lane, n) AS (
             AND r.priority_order > found.lane
             AND r.priority_order < :until::bigint
           ORDER BY r.priority_order LIMIT 1), n + 1
-  FROM found WHERE found.lane IS NOT NULL AND n < :most::integer)
+  FROM found WHERE found.lane IS NOT NULL AND n < :most::integer),
+firsts AS (
+  SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
+                  WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
+                  ORDER BY r.job_id LIMIT 1) AS job_id
+  FROM found f
+  WHERE f.lane IS NOT NULL)
+
+-- macro: joined_keys
+LEFT JOIN {limit_keys} k {by_primary} ON k.id = {key_of_lane}
+LEFT JOIN {jobs} j {by_primary} ON j.id = f.job_id AND k.id IS NULL
+
+-- macro: better_lanes
+UNION ALL
+SELECT b.lane, NULL, NULL, NULL, NULL, NULL, NULL
+FROM ({better_lane}) b
+WHERE b.lane IS NOT NULL
+
 -- name: lanes
 {walked_lanes}
-SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
-                WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
-                ORDER BY r.job_id LIMIT 1),
-       {key_facts}
-FROM found f
-{running_of_lane}
-WHERE f.lane IS NOT NULL
-ORDER BY f.lane
-
--- name: first_lane
-SELECT r.priority_order
-FROM {ready} r {by_primary}
-WHERE r.queue_id = :queue_id::bigint
-  AND r.priority_order > :after::bigint
-  AND r.priority_order < :until::bigint
-ORDER BY r.priority_order
-LIMIT 1
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, j.task_id, j.limit_key
+FROM firsts f
+{joined_keys}
+{better_lanes}
 
 -- Of several lanes each: the first :depth jobs, walked from the one that was its first; another claim may have
 -- taken that.
@@ -136,11 +152,6 @@ WHERE f.job_id IS NOT NULL
   AND (f.n > 0 OR EXISTS (SELECT 1 FROM {ready} r {by_primary}
                           WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id = f.job_id))
 ORDER BY f.n, f.job_id
-
--- name: lane_keys
-SELECT id, task_id, limit_key
-FROM {jobs} {by_primary}
-WHERE id IN (:ids*uuid)
 
 -- name: limit_keys_insert
 INSERT INTO {limit_keys} (id, limit_id, name, tat)

@@ -163,32 +163,36 @@ FOR UPDATE SKIP LOCKED
 -- start. It takes one from a variable. MySQL has no such blocks outside of procedures.
 -- name: lanes
 /*!80000 {walked_lanes}
-SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
-                WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
-                ORDER BY r.job_id LIMIT 1),
-       {key_facts}
-FROM found f
-{running_of_lane}
-WHERE f.lane IS NOT NULL
-ORDER BY f.lane */
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, j.task_id, j.limit_key
+FROM firsts f
+LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
+{joined_keys}
+{better_lanes} */
 /*M! BEGIN NOT ATOMIC
-  DECLARE at_lane BIGINT DEFAULT :after::bigint;
+  DECLARE at_lane BIGINT;
   DECLARE first_job BINARY(16);
   DECLARE n INTEGER DEFAULT 0;
   DECLARE lanes LONGTEXT DEFAULT '';
   DECLARE CONTINUE HANDLER FOR NOT FOUND SET at_lane = NULL;
+  SELECT r.priority_order INTO at_lane
+  FROM {ready} r {by_primary}
+  WHERE r.queue_id = :queue_id::bigint AND r.priority_order > :above::bigint AND r.priority_order < :top::bigint
+  ORDER BY r.priority_order LIMIT 1;
+  IF at_lane IS NOT NULL THEN SET lanes = CONCAT(',["', at_lane, '",null]'); END IF;
+  SET at_lane = :after::bigint;
   walk: WHILE n < :most::integer DO
     SELECT r.priority_order, r.job_id INTO at_lane, first_job
     FROM {ready} r {by_primary}
     WHERE r.queue_id = :queue_id::bigint AND r.priority_order > at_lane AND r.priority_order < :until::bigint
     ORDER BY r.priority_order, r.job_id LIMIT 1;
     IF at_lane IS NULL THEN LEAVE walk; END IF;
-    SET lanes = CONCAT(lanes, IF(n, ',', ''), '["', at_lane, '","', HEX(first_job), '"]'), n = n + 1;
+    SET lanes = CONCAT(lanes, ',["', at_lane, '","', HEX(first_job), '"]'), n = n + 1;
   END WHILE;
-  SELECT f.lane, UNHEX(f.job), {key_facts}
-  FROM JSON_TABLE(CONCAT('[', lanes, ']'), '$[*]' COLUMNS (lane BIGINT PATH '$[0]', job CHAR(32) PATH '$[1]')) f
-  {running_of_lane}
-  ORDER BY f.lane;
+  SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, j.task_id, j.limit_key
+  FROM (SELECT lane, UNHEX(job) AS job_id
+        FROM JSON_TABLE(CONCAT('[', SUBSTR(lanes, 2), ']'), '$[*]' COLUMNS (lane BIGINT PATH '$[0]', job CHAR(32) PATH '$[1]')) t) f
+  LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
+  {joined_keys};
 END */
 
 -- Claims jobs of several lanes, which have been read before.

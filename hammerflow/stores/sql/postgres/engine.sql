@@ -98,12 +98,35 @@ WITH picked AS MATERIALIZED (
 SELECT {held_columns}
 {held_jobs}
 
+-- The same as on the other databases in half of the steps: a lane and its first job are read at once.
+-- macro: next_lane
+SELECT r.priority_order AS lane, r.job_id FROM {ready} r
+WHERE r.queue_id = :queue_id::bigint AND r.priority_order > f.lane AND r.priority_order < :until::bigint
+ORDER BY r.priority_order, r.job_id LIMIT 1
+
+-- name: lanes
+WITH RECURSIVE found (lane, job_id, n) AS (
+  SELECT s.lane, s.job_id, 1
+  FROM (SELECT :after::bigint AS lane) f CROSS JOIN LATERAL ({next_lane}) s
+  UNION ALL
+  SELECT s.lane, s.job_id, f.n + 1
+  FROM found f CROSS JOIN LATERAL ({next_lane}) s
+  WHERE f.n < :most::integer)
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, j.task_id, j.limit_key
+FROM found f
+LEFT JOIN LATERAL (SELECT k.limit_id, k.tat FROM {limit_keys} k WHERE k.id = {key_of_lane} LIMIT 1) k ON true
+LEFT JOIN LATERAL (
+  SELECT j.task_id, j.limit_key FROM {jobs} j WHERE j.id = f.job_id AND k.limit_id IS NULL LIMIT 1) j ON true
+{better_lanes}
+
 -- Claims from lanes, the first lanes first: of each up to its own number, and no more than its key allows.
 -- The keys are locked first, in the order of their numbers; those that another claim has locked are passed
 -- over. This statement sees what had committed when it began: so a key counts only if no claim of it has
 -- committed since, which its version tells, as a locked row is read as it is now.
 -- :shared is the key of the queue's own limit, or 0. Parameters whose values would change the planner's
 -- estimates come out of a subquery: else it would plan each claim again, which costs as much as a claim.
+-- Keys are looked up by LATERAL and LIMIT, and updated by ctid: a plan from statistics that call the table
+-- small would read all of it for each key.
 -- name: claim_lanes
 WITH given AS MATERIALIZED (SELECT :shared::bigint AS shared),
 fair_running AS MATERIALIZED ({fair_running}),
@@ -111,30 +134,30 @@ wanted AS MATERIALIZED (
   SELECT * FROM unnest((SELECT :lanes::bigint[]), (SELECT :keys::bigint[]), (SELECT :counts::bigint[]))
     WITH ORDINALITY AS w(lane, key, n, at)),
 locked AS MATERIALIZED (
-  SELECT id, limit_id, name, tat, version FROM {limit_keys} WHERE id = ANY((SELECT :locks::bigint[])::bigint[]) ORDER BY id
+  SELECT id, ctid AS at, limit_id, name, tat, version FROM {limit_keys}
+  WHERE id = ANY((SELECT :locks::bigint[])::bigint[]) ORDER BY id
   FOR UPDATE SKIP LOCKED),
-running AS MATERIALIZED (
-  SELECT id, n FROM ({running_by_key}) s WHERE id <> (SELECT shared FROM given)
-  UNION ALL
-  SELECT shared, (SELECT count(*) FROM {leases} WHERE queue_id = :queue_id::bigint) FROM given WHERE shared <> 0),
 free AS MATERIALIZED (
-  SELECT k.id, m.spacing, greatest(least(
-    CASE WHEN m.max_running IS NULL THEN 1000000 ELSE m.max_running - COALESCE(s.n, 0) - COALESCE(f.n, 0) END,
+  SELECT k.id, k.at, m.spacing, greatest(least(
+    CASE WHEN m.max_running IS NULL THEN 1000000
+         WHEN k.id = (SELECT shared FROM given)
+         THEN m.max_running - (SELECT count(*) FROM {leases} WHERE queue_id = :queue_id::bigint)
+         ELSE m.max_running - {running_of:k} - COALESCE(f.n, 0) END,
     CASE WHEN m.spacing IS NULL THEN 1000000
          ELSE floor((m.burst * m.spacing - greatest(k.tat - {epoch_of_start}, 0) + 1e-6) / m.spacing) END), 0)::bigint AS n
   FROM locked k
-  LEFT JOIN {limits} m ON m.id = k.limit_id
-  LEFT JOIN running s ON s.id = k.id
+  CROSS JOIN LATERAL (SELECT c.version FROM {limit_keys} c WHERE c.id = k.id LIMIT 1) c
+  LEFT JOIN LATERAL (SELECT * FROM {limits} m WHERE m.id = k.limit_id LIMIT 1) m ON true
   LEFT JOIN fair_running f ON f.task_id = k.limit_id AND f.name = k.name
-  WHERE EXISTS (SELECT 1 FROM {limit_keys} c WHERE c.id = k.id AND c.version = k.version)),
+  WHERE c.version = k.version),
 allowed AS MATERIALIZED (
-  SELECT w.lane, w.key, greatest(least(w.n, f.n - COALESCE(
+  SELECT w.lane, f.id AS key, f.at AS key_at, f.spacing, greatest(least(w.n, f.n - COALESCE(
     sum(w.n) OVER (PARTITION BY w.key ORDER BY w.at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)), 0)::bigint AS n
   FROM wanted w
-  JOIN (SELECT id, n FROM free UNION ALL SELECT 0, 1000000) f ON f.id = w.key
+  JOIN (SELECT id, at, spacing, n FROM free UNION ALL SELECT 0, NULL, NULL, 1000000) f ON f.id = w.key
   ORDER BY w.at),
 picked AS MATERIALIZED (
-  SELECT r.at FROM allowed a
+  SELECT r.at, a.key, a.key_at, a.spacing FROM allowed a
   CROSS JOIN LATERAL (
     SELECT c.ctid AS at FROM {ready} c
     WHERE c.queue_id = :queue_id::bigint AND c.priority_order = a.lane AND c.task_id = ANY(:task_ids::bigint[])
@@ -144,18 +167,18 @@ picked AS MATERIALIZED (
   LIMIT (SELECT CASE WHEN shared = 0 THEN :n::bigint
                      ELSE least(:n::bigint, COALESCE((SELECT n FROM free WHERE id = shared), 0)) END FROM given)),
 {picked_to_leases},
-started AS (
-  SELECT a.key AS id, count(*) AS n FROM gone JOIN allowed a ON a.lane = gone.priority_order
-  WHERE a.key <> 0 AND a.key <> (SELECT shared FROM given)
-  GROUP BY a.key
+started AS MATERIALIZED (
+  SELECT key_at AS at, spacing, count(*) AS n FROM picked
+  WHERE key <> 0 AND key <> (SELECT shared FROM given)
+  GROUP BY key_at, spacing
   UNION ALL
-  SELECT shared, (SELECT count(*) FROM gone) FROM given WHERE shared <> 0),
+  SELECT at, spacing, (SELECT count(*) FROM picked) FROM free WHERE id = (SELECT shared FROM given)),
 noted AS (
   UPDATE {limit_keys} k
   SET version = k.version + 1,
-      tat = CASE WHEN f.spacing IS NULL THEN k.tat ELSE greatest(k.tat, {epoch}) + s.n * f.spacing END
-  FROM started s JOIN free f ON f.id = s.id
-  WHERE k.id = s.id)
+      tat = CASE WHEN s.spacing IS NULL THEN k.tat ELSE greatest(k.tat, {epoch}) + s.n * s.spacing END
+  FROM started s
+  WHERE k.ctid = s.at)
 SELECT held.priority_order, {held_columns}
 {held_jobs}
 

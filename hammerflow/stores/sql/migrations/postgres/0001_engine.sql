@@ -36,7 +36,7 @@ CREATE TABLE {leases} (
   WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX {prefix}leases_worker ON {leases} (worker_id);
-CREATE INDEX {prefix}leases_lane ON {leases} (priority_order) WHERE priority_order >= 8;
+CREATE INDEX {prefix}leases_lane ON {leases} ((priority_order & 1152921504606846975)) WHERE priority_order >= 8;
 CREATE TABLE {limits} (id bigint PRIMARY KEY, target text NOT NULL, spacing float8, burst integer, max_running integer,
   declared text, given text, set_by text, set_at timestamptz);
 CREATE TABLE {limit_keys} (id bigint PRIMARY KEY, limit_id bigint NOT NULL, name text NOT NULL, tat float8 NOT NULL,

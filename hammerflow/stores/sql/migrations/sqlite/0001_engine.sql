@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS {leases} (
   job_id BLOB PRIMARY KEY, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, worker_id INTEGER NOT NULL,
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL,
   started_at REAL NOT NULL, flags INTEGER NOT NULL DEFAULT 0, cancel TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS {prefix}leases_lane ON {leases} (priority_order) WHERE priority_order >= 8;
+CREATE INDEX IF NOT EXISTS {prefix}leases_lane ON {leases} ((priority_order & 1152921504606846975)) WHERE priority_order >= 8;
 CREATE TABLE IF NOT EXISTS {limits} (
   id INTEGER PRIMARY KEY, target TEXT NOT NULL, spacing REAL, burst INTEGER, max_running INTEGER, declared TEXT,
   given TEXT, set_by TEXT, set_at REAL);
