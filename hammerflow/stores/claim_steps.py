@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from hammerflow.jobs.job import Claimed
@@ -84,12 +85,14 @@ def take(tx: Tx, worker_id: int, ids: list[bytes], place: dict[str, Any]) -> boo
 
 
 def take_lanes_in_steps(
-    tx: Tx, wanted: dict[str, Any], lanes: Sequence[tuple[int, bytes, int]], n: int
-) -> list[tuple[int, Claimed]]:
+    tx: Tx, wanted: dict[str, Any], lanes: Sequence[tuple[int, bytes, int]], n: int,
+    heads: Mapping[int, Sequence[bytes]] = MappingProxyType({}),
+) -> list[tuple[int, Claimed]]:  # fmt: skip
     """Claim up to ``n`` jobs of lanes, each up to its own number.
 
     Args:
         lanes: (lane, its first job, number) of each; no first job where it may hold several tasks.
+        heads: the first jobs of lanes in order, where they are known.
 
     Returns:
         (lane, job) of each.
@@ -99,11 +102,11 @@ def take_lanes_in_steps(
     if len(of_one_task) > 1 and tx.has("lanes_between"):
         claimed, rest = _take_ranges(tx, wanted, of_one_task, n)
         if len(rest) > _FEW_LANES and len(claimed) < n:
-            claimed += _take_heads(tx, wanted, rest, n - len(claimed))
+            claimed += _take_heads(tx, wanted, rest, n - len(claimed), heads)
             rest = {}
         lanes = [lane for lane in lanes if not lane[1] or lane[0] in rest]
     elif len(of_one_task) > 1:
-        claimed = _take_heads(tx, wanted, of_one_task, n)
+        claimed = _take_heads(tx, wanted, of_one_task, n, heads)
         lanes = [lane for lane in lanes if not lane[1]]
     place = {"queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"]}
     for lane, _, count in lanes:
@@ -165,18 +168,12 @@ def _take_ranges(
 
 
 def _take_heads(
-    tx: Tx, wanted: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int
-) -> list[tuple[int, Claimed]]:
+    tx: Tx, wanted: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int,
+    heads: Mapping[int, Sequence[bytes]],
+) -> list[tuple[int, Claimed]]:  # fmt: skip
     """Claim from several lanes at once, from each as many as from the others."""
     place = {"queue_id": wanted["queue_id"]}
-    depth = min(max(count for _, count in lanes.values()), -(-n // len(lanes)))
-    firsts = sorted(first for first, _ in lanes.values())
-    found: dict[bytes, int] = {}
-    counts: Counter[int] = Counter()
-    for lane, job_id in tx.rows("lane_heads", firsts=firsts, depth=depth, **place):
-        counts[lane] += 1
-        if counts[lane] <= lanes[lane][1] and len(found) < n:
-            found[job_id] = lane
+    found = _known_heads(lanes, n, heads) or _read_heads(tx, place, lanes, n)
     if not found:
         return []
     ids = sorted(found)
@@ -191,3 +188,32 @@ def _take_heads(
         return []
     tx.run("ready_delete_lanes", ids=taken, **place)
     return [(found[job.id], job) for job in claimed]
+
+
+def _known_heads(
+    lanes: dict[int, tuple[bytes, int]], n: int, heads: Mapping[int, Sequence[bytes]]
+) -> dict[bytes, int]:
+    """The jobs to claim and their lanes; none where the jobs of a lane are not known."""
+    if not all(lane in heads for lane in lanes):
+        return {}
+    turns = sorted(
+        (turn, job_id, lane)
+        for lane, (_, count) in lanes.items()
+        for turn, job_id in enumerate(heads[lane][:count])
+    )
+    return {job_id: lane for _, job_id, lane in turns[:n]}
+
+
+def _read_heads(
+    tx: Tx, place: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int
+) -> dict[bytes, int]:
+    """The same from the lanes as they are now."""
+    depth = min(max(count for _, count in lanes.values()), -(-n // len(lanes)))
+    firsts = sorted(first for first, _ in lanes.values())
+    found: dict[bytes, int] = {}
+    counts: Counter[int] = Counter()
+    for lane, job_id in tx.rows("lane_heads", firsts=firsts, depth=depth, **place):
+        counts[lane] += 1
+        if counts[lane] <= lanes[lane][1] and len(found) < n:
+            found[job_id] = lane
+    return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from hammerflow.jobs.limit import is_fair, key_id, key_of, order_of_lane, queue_limit
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.lane_reads import LaneRow
 
 __all__ = ["AGAIN", "MANY", "NO_LIMIT", "SOON", "Key", "Lane", "LaneKeys"]
 
@@ -30,6 +31,7 @@ class Lane(NamedTuple):
     first: bytes  # its first job; empty where jobs of several tasks are in one lane
     key: int  # 0: it has no limit
     free: int  # how many of its jobs may start
+    heads: tuple[bytes, ...] = ()  # its first jobs, where they were read
 
     @property
     def order(self) -> int:
@@ -73,27 +75,22 @@ class LaneKeys:
 
     Attributes:
         known: all limits by their numbers: (spacing, burst, max_running).
+        names: of keys of lanes with a fairness key: (task, name of the limit's key).
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._names: dict[int, tuple[int, str]] = {}  # of lanes with a fairness key
+        self.names: dict[int, tuple[int, str]] = {}
         self.known: Mapping[int, tuple[float | None, int | None, int | None]] = {}
 
-    def of_lanes(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
-        """The keys of lanes that have been read, by the numbers of the lanes.
-
-        Args:
-            rows: (lane, its first job, limit, seconds ahead, running, task, name) of each; the last
-                two of a key that is not written yet.
-        """
-        keys = self._plain_keys(queue_id, [row for row in rows if not is_fair(row[0])])
-        fair = [row for row in rows if is_fair(row[0])]
+    def of_lanes(self, queue_id: int, rows: Sequence[LaneRow]) -> dict[int, Key]:
+        """The keys of lanes that have been read, by the numbers of the lanes."""
+        keys = self._plain_keys(queue_id, [row for row in rows if not is_fair(row.lane)])
+        fair = [row for row in rows if is_fair(row.lane)]
         return keys | self._fair_keys(fair) if fair else keys
 
-    def _plain_keys(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
-        """The keys of lanes that have been read, by the number of the lane."""
-        missing = [row for row in rows if row[2] is None]
+    def _plain_keys(self, queue_id: int, rows: Sequence[LaneRow]) -> dict[int, Key]:
+        missing = [row for row in rows if row.limit_id is None]
         added = self._add_keys(queue_id, missing) if missing else {}
         keys = {}
         for lane, _, known, ahead, running, *_ in rows:
@@ -103,15 +100,13 @@ class LaneKeys:
             keys[lane] = Key(id_, limit_id, ahead or 0.0, *limit, running=running or 0)
         return keys
 
-    def _fair_keys(self, rows: list[tuple[Any, ...]]) -> dict[int, Key]:
+    def _fair_keys(self, rows: Sequence[LaneRow]) -> dict[int, Key]:
         """The same for lanes with a fairness key, which do not tell the keys of their limits."""
-        names = self._names
-        if len(names) > MANY:
-            names.clear()
-        for lane, *_, task_id, name in rows:
-            if task_id is not None:
-                names[key_of(lane)] = task_id, name or ""
-        of_lane = {row[0]: names[key_of(row[0])] for row in rows if key_of(row[0]) in names}
+        names = self.names
+        for row in rows:
+            if row.task_id is not None:
+                names[key_of(row.lane)] = row.task_id, row.name or ""
+        of_lane = {row.lane: names[key_of(row.lane)] for row in rows if key_of(row.lane) in names}
         limited = {
             key_id(*name): name
             for name in of_lane.values()
@@ -121,6 +116,8 @@ class LaneKeys:
         if missing := sorted((id_, *limited[id_]) for id_ in limited.keys() - found.keys()):
             self._insert(missing)
             found |= self.read([row[0] for row in missing], fair=1)
+        if len(names) > MANY:
+            names.clear()
         keys = {}
         for lane, name in of_lane.items():
             key = found.get(key_id(*name))
@@ -136,17 +133,17 @@ class LaneKeys:
         rows = self._database.rows if tx is None else tx.rows
         return {row[0]: Key(*row) for row in rows("limit_keys_read", ids=ids, fair=fair)}
 
-    def _add_keys(self, queue_id: int, rows: list[tuple[Any, ...]]) -> dict[int, int]:
+    def _add_keys(self, queue_id: int, rows: Sequence[LaneRow]) -> dict[int, int]:
         """Write the rows of keys that no claim has met before: their limits."""
         of_queue = queue_limit(queue_id)
         shared = key_id(of_queue, "")
         added: dict[int, tuple[int, str]] = {}
-        for lane, *_, task_id, name in rows:
-            number = key_of(lane)
+        for row in rows:
+            number = key_of(row.lane)
             if number == shared:
                 added[number] = of_queue, ""
-            elif task_id is not None:
-                added[number] = task_id, name or ""
+            elif row.task_id is not None:
+                added[number] = row.task_id, row.name or ""
         if added:
             self._insert(sorted((number, *of) for number, of in added.items()))
         return {number: limit_id for number, (limit_id, _) in added.items()}

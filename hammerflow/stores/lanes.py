@@ -15,9 +15,8 @@ import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any, TypeAlias
 
 from hammerflow.events.kinds import EventKind
@@ -36,6 +35,7 @@ from hammerflow.jobs.limit import (
 )
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.lane_keys import AGAIN, MANY, NO_LIMIT, SOON, Key, Lane, LaneKeys
+from hammerflow.stores.lane_reads import LaneReads, LaneRow
 from hammerflow.stores.outbox import Outbox
 
 __all__ = ["Lanes", "Take", "note_started"]
@@ -60,10 +60,13 @@ _ORDERS = range(5)
 
 
 #: Claims up to ``n`` jobs of lanes in steps, each up to its own number:
-#: (tx, wanted, [(lane, its first job, number)], n).
+#: (tx, wanted, [(lane, its first job, number)], n, the first jobs of lanes where they are known).
 Take: TypeAlias = Callable[
-    [Tx, dict[str, Any], Sequence[tuple[int, bytes, int]], int], list[tuple[int, Claimed]]
-]
+    [
+        Tx, dict[str, Any], Sequence[tuple[int, bytes, int]], int, Mapping[int, Sequence[bytes]],
+    ],
+    list[tuple[int, Claimed]],
+]  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class Lanes:
         self._in_one = "claim_lanes" in database.dialect.statements
         self._reads_first = not (self._in_one or database.dialect.one_writer)
         self._keys = LaneKeys(database)
+        self._reads = LaneReads(database)
         self._until = 0.0
         self._rounds: dict[tuple[int, int], _Round] = {}
 
@@ -169,7 +173,7 @@ class Lanes:
 
     def _lanes(
         self, round_: _Round, wanted: dict[str, Any], after: int, end: int
-    ) -> tuple[list[tuple[Any, ...]], int]:
+    ) -> tuple[list[LaneRow], int]:
         """Lanes that hold jobs, in the order of their turns, and behind which to read on.
 
         Those of all priorities, where they are few; else those of the best one.
@@ -181,19 +185,19 @@ class Lanes:
             rows = self._read(wanted, after, end, window)
             if len(rows) < window:
                 round_.is_wide = False
-                turns = [(order_of_lane(row[0]), row) for row in rows]
+                turns = [(order_of_lane(row.lane), row) for row in rows]
                 cursors = round_.cursors
                 # sort() keeps the order of the lanes among those that have had their turn, or not
-                turns.sort(key=lambda turn: (turn[0], turn[1][0] <= cursors.get(turn[0], -1)))
+                turns.sort(key=lambda turn: (turn[0], turn[1].lane <= cursors.get(turn[0], -1)))
                 return [row for _, row in turns], end
-            order = order_of_lane(rows[0][0])
+            order = order_of_lane(rows[0].lane)
         while True:
             start, stop = span_of(order)
             cursor = round_.cursors.get(order, start)
             rows = self._read(wanted, cursor, stop, window, above=(after, start))
-            if not rows or rows[0][0] > start:
+            if not rows or rows[0].lane > start:
                 break
-            order = order_of_lane(rows[0][0])  # of a better priority: it came meanwhile
+            order = order_of_lane(rows[0].lane)  # of a better priority: it came meanwhile
         if len(rows) < window and cursor > start:
             rows += self._read(wanted, start, cursor + 1, window - len(rows))
         round_.is_wide = len(rows) == window
@@ -207,14 +211,12 @@ class Lanes:
     def _read(
         self, wanted: dict[str, Any], after: int, until: int, most: int,
         above: tuple[int, int] = (0, 0),
-    ) -> list[tuple[Any, ...]]:  # fmt: skip
-        """Lanes between two numbers; before them the first one between those of ``above``."""
-        place = {"queue_id": wanted["queue_id"], "above": above[0], "top": above[1]}
-        rows = self._database.rows("lanes", most=most, after=after, until=until, **place)
-        return sorted(rows, key=itemgetter(0))
+    ) -> list[LaneRow]:  # fmt: skip
+        known = self._keys.names
+        return self._reads.read(wanted["queue_id"], after, until, most, above, known)
 
     def _open(
-        self, round_: _Round, wanted: dict[str, Any], rows: list[tuple[Any, ...]], shared: int
+        self, round_: _Round, wanted: dict[str, Any], rows: Sequence[LaneRow], shared: int
     ) -> list[Lane]:
         """The lanes from which jobs may start; notes how many seconds others may take."""
         if shared and (key := self._shared_key(wanted, shared)) and not key.free:
@@ -224,20 +226,22 @@ class Lanes:
         keys = self._keys.of_lanes(wanted["queue_id"], rows)
         open_: list[Lane] = []
         tried: set[int] = set()
-        for lane, first, *_ in rows:
-            key = keys.get(lane)
+        for row in rows:
+            key = keys.get(row.lane)
             is_batch = key is not None and key.limit_id <= BATCH_LIMITS  # holds jobs of any task
             if key is None or (key.limit_id not in served and not is_batch):
                 continue
             if key.free:
-                open_.append(Lane(lane, b"" if is_batch else first, key.id, key.free))
+                free = min(key.free, len(row.heads)) if row.is_whole else key.free
+                first, heads = (b"", ()) if is_batch else (row.first, row.heads)
+                open_.append(Lane(row.lane, first, key.id, free, heads))
             elif key.id not in tried and (wait := key.wait) is not None:
                 round_.waits.append(wait)
             tried.add(key.id)
         if open_:
             round_.waits.append(SOON)
         elif round_.is_wide:  # the next window comes next
-            round_.cursors[order_of_lane(rows[-1][0])] = rows[-1][0]
+            round_.cursors[order_of_lane(rows[-1].lane)] = rows[-1].lane
         return open_
 
     def _claim_open(
@@ -254,7 +258,8 @@ class Lanes:
             left = limit - len(claimed)
             places = itertools.accumulate(lane.free for lane in lanes[at:])
             enough = next((n for n, free in enumerate(places, 1) if free >= left), len(lanes))
-            chosen = lanes[at : at + max(width, enough)]
+            is_sure = all(lane.heads for lane in lanes[at : at + enough])
+            chosen = lanes[at : at + (enough if is_sure else max(width, enough))]
             found = self._claim_lanes(wanted, chosen, left, shared)
             claimed += [job for _, job in found]
             numbers = {lane for lane, _ in found}
@@ -384,7 +389,8 @@ class Lanes:
                     free[lane.key] -= count
                     first = b"" if lane.key == shared != 0 else lane.first  # jobs of several tasks
                     chosen.append((lane.number, first, count))
-            claimed = self._take(tx, wanted, chosen, most) if chosen else []
+            heads = {lane.number: lane.heads for lane in lanes if lane.heads}
+            claimed = self._take(tx, wanted, chosen, most, heads) if chosen else []
             key_of_lane = {lane.number: lane.key for lane in lanes}
             _start(tx, [key_of_lane[lane] for lane, _ in claimed], keys, shared)
             note_started(self._outbox, tx, [job for _, job in claimed])

@@ -153,6 +153,11 @@ WHERE f.job_id IS NOT NULL
                           WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id = f.job_id))
 ORDER BY f.n, f.job_id
 
+-- name: lane_keys
+SELECT id, task_id, limit_key
+FROM {jobs} {by_primary}
+WHERE id IN (:ids*uuid)
+
 -- name: limit_keys_insert
 INSERT INTO {limit_keys} (id, limit_id, name, tat)
 VALUES (:id::bigint, :limit_id::bigint, :name::text, 0)

@@ -195,6 +195,17 @@ LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
   {joined_keys};
 END */
 
+-- The first jobs in lanes, and the first one of better priority: where lanes hold few jobs each, reading these
+-- costs a tenth of walking from lane to lane.
+-- name: lane_rows
+SELECT r.priority_order, r.job_id
+FROM {ready} r FORCE INDEX (PRIMARY)
+WHERE r.queue_id = :queue_id::bigint
+  AND (r.priority_order > :above::bigint AND r.priority_order < :top::bigint
+       OR r.priority_order > :after::bigint AND r.priority_order < :until::bigint)
+ORDER BY r.priority_order, r.job_id
+LIMIT :n::bigint
+
 -- Claims jobs of several lanes, which have been read before.
 -- name: claim_heads
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
