@@ -56,10 +56,11 @@ class LaneReads:
         self, queue_id: int, after: int, until: int, most: int,
         above: tuple[int, int], known: Collection[int],
     ) -> list[LaneRow]:  # fmt: skip
-        """Lanes between two numbers, at most so many, in order; before them the first lane between
-        those of ``above``, if there is one.
+        """Lanes between two numbers, in order; before them the first lane between those of
+        ``above``, if there is one.
 
         Args:
+            most: how many lanes to read at most.
             known: lanes with a fairness key whose names are not needed.
         """
         place = {"queue_id": queue_id, "after": after, "until": until}

@@ -44,7 +44,7 @@ __all__ = ["Lanes", "Take", "note_started"]
 _KNOWN = 0.5
 #: Lanes that one claim looks at, for each priority; fewer where the last one has found enough.
 _WINDOW, _NARROW = 250, 32
-#: Times that one claim looks at so many lanes of one priority, where each gives few jobs.
+#: Windows of one priority that one claim reads, where each lane gives few jobs.
 _WINDOWS = 4
 #: Rows of ``ready`` that a search for jobs of limited tasks outside of lanes reads.
 _SEARCH = 1_000
