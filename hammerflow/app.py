@@ -451,14 +451,12 @@ class Hammerflow:
         at the end of the block; if the commit comes later, they find them within the poll interval.
 
         Raises:
-            ConfigError: a connection of another driver, in autocommit mode, or for the other kind
-                of block.
+            ConfigError: a connection of another driver or kind, or in autocommit mode.
         """
         return self._enqueuer.using_block(connection)
 
     def result(self, job_id: uuid.UUID | str) -> Result[Any]:
-        """A handle on a job by its id; its methods raise JobNotFound if there is none, and so does
-        this if the text is not a UUID."""
+        """A handle on a job by its id; JobNotFound, here or later, if there is none."""
         return Result(as_key(job_id), self)
 
     def job(self, job_id: uuid.UUID | str) -> Job:
@@ -468,10 +466,12 @@ class Hammerflow:
     @documented(*JOB_FILTERS)
     def jobs(
         self, *, state: JobState | str | None = None, queue: str | None = None,
-        task: str | None = None, limit: int = 100, before: uuid.UUID | str | None = None,
+        task: str | None = None, since: datetime | None = None, until: datetime | None = None,
+        limit: int = 100, before: uuid.UUID | str | None = None,
     ) -> list[Job]:  # fmt: skip
         """Jobs, newest first."""
-        given = {"state": state, "queue": queue, "task": task, "limit": limit, "before": before}
+        given: dict[str, Any] = {"state": state, "queue": queue, "task": task, "since": since}
+        given |= {"until": until, "limit": limit, "before": before}
         filters = checked(JOB_FILTERS, given, "app.jobs()")
         return list(self.store.jobs.list(**filters))
 

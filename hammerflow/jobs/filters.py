@@ -12,7 +12,7 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import MOMENT, NAME_CHECK, Unfit, ValueCheck, choice, whole
 from hammerflow.options.option import Option, OptionTable
 
-__all__ = ["JOB_FILTERS", "WORKFLOW_FILTERS"]
+__all__ = ["JOB_FILTERS", "OLDER_JOBS", "WORKFLOW_FILTERS"]
 
 
 def _id(value: Any) -> bytes:
@@ -34,11 +34,21 @@ _BEFORE = Option(
     "Only those older than this one: the last of the previous page.",
 )  # fmt: skip
 
+#: Jobs older than ``since`` among which ``app.jobs`` finds those that ended later.
+OLDER_JOBS = 100_000
+
 #: What ``app.jobs(...)`` takes.
 JOB_FILTERS = OptionTable((
     Option("state", _member(JobState, "JobState"), "None", "Only jobs in this state."),
     Option("queue", NAME_CHECK, "None", "Only jobs of this queue."),
     Option("task", NAME_CHECK, "None", "Only jobs of this task."),
+    Option(
+        "since", MOMENT, "None",
+        "Only those that ended, or were enqueued if they have not ended, at this time or later. Of "
+        f"jobs that were enqueued before it, the newest {OLDER_JOBS:,} with that state, queue and "
+        "task are looked through.",
+    ),
+    Option("until", MOMENT, "None", "Likewise, before this time."),
     _LIMIT,
     _BEFORE,
 ))  # fmt: skip

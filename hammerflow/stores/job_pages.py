@@ -4,20 +4,67 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
 
-from hammerflow.ids import name_id
-from hammerflow.jobs.job import FINAL_CODES, JobState
+from hammerflow.ids import first_id_at, name_id
+from hammerflow.jobs.filters import OLDER_JOBS
+from hammerflow.jobs.job import FINAL_CODES, Job, JobState
 from hammerflow.stores.database import Database
 from hammerflow.stores.ready_queues import queues_with_ready
 
-__all__ = ["ids_page"]
+__all__ = ["Span", "ids_page", "jobs_of_pages"]
 
 #: Queues up to which each is asked for its newest ready jobs.
 _QUEUES = 100
 #: Rows of ``jobs`` or ``done`` that one page reads.
 _SCANNED = 50_000
 _HIGHEST = b"\xff" * 16
+_PAGE = 500  # jobs that are read at a time where some of them may be left out
+_SKEW = 1.0  # seconds by which a client's clock may be wrong
+
+
+class Span(NamedTuple):
+    """When jobs ended, or were enqueued if they have not ended: from ``since`` on and before
+    ``until``; None for no bound."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def has(self, job: Job) -> bool:
+        """Whether the job falls into it."""
+        at = job.finished_at or job.created_at
+        return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
+
+
+class JobPage(Protocol):
+    """Reads a page of jobs, as :meth:`hammerflow.stores.jobs.Jobs.page` does."""
+
+    def __call__(
+        self, *, limit: int, before: bytes | None
+    ) -> tuple[Sequence[Job], bytes | None]: ...
+
+
+def jobs_of_pages(page: JobPage, span: Span, limit: int, before: bytes | None) -> list[Job]:
+    """The first ``limit`` jobs of pages that fall into a span.
+
+    Those that were enqueued before the span may have ended in it: the newest 100 000 of these are
+    read, too.
+    """
+    is_any = span == (None, None)
+    if span.until is not None:  # people need not read through what came later
+        before = min(before or _HIGHEST, first_id_at(span.until.timestamp() + _SKEW))
+    oldest = bytes(16) if span.since is None else first_id_at(span.since.timestamp() - _SKEW)
+    found: list[Job] = []
+    older = OLDER_JOBS
+    while (rest := limit - len(found)) > 0 and older > 0:
+        size = rest if is_any else max(rest, _PAGE)
+        jobs, before = page(limit=size, before=before)
+        found += jobs if is_any else [job for job in jobs if span.has(job)]
+        if before is None:
+            break
+        older -= size if before < oldest else 0
+    return found[:limit]
 
 
 def ids_page(

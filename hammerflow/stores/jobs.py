@@ -9,6 +9,8 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hammerflow.errors import HammerflowError, StoreUnavailable
@@ -32,7 +34,7 @@ from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
-from hammerflow.stores.job_pages import ids_page
+from hammerflow.stores.job_pages import Span, ids_page, jobs_of_pages
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.promotion import Promoted, promote_due
 from hammerflow.stores.records import Records
@@ -399,16 +401,12 @@ class Jobs(Verbs):
 
     def list(
         self, *, state: JobState | None = None, queue: str | None = None, task: str | None = None,
-        limit: int = 100, before: bytes | None = None,
+        since: datetime | None = None, until: datetime | None = None, limit: int = 100,
+        before: bytes | None = None,
     ) -> Sequence[Job]:  # fmt: skip
         """Jobs, newest first; ``before`` an id for the next page."""
-        found: list[Job] = []
-        while (rest := limit - len(found)) > 0:
-            page, before = self.page(state=state, queue=queue, task=task, limit=rest, before=before)
-            found += page
-            if before is None:
-                break
-        return found
+        page = partial(self.page, state=state, queue=queue, task=task)
+        return jobs_of_pages(page, Span(since, until), limit, before)
 
     def page(
         self, *, state: JobState | None = None, queue: str | None = None, task: str | None = None,

@@ -259,3 +259,12 @@ def test_an_endpoint_is_added_rotated_and_tested(admin: httpx.Client, busy: Hamm
         assert admin.post("/api/webhooks/ops/replay", json=unclear).status_code == 422
     admin.delete("/api/webhooks/ops").raise_for_status()
     assert admin.get("/api/webhooks/ops").status_code == 404
+
+
+def test_workflows_are_listed_by_time(admin: httpx.Client, busy: Hammerflow) -> None:
+    everything = admin.get("/api/workflows").json()["items"]
+    assert everything
+    assert admin.get("/api/workflows?since=1h").json()["items"] == everything
+    assert admin.get("/api/workflows?until=1h").json()["items"] == []
+    refused = admin.get("/api/workflows?since=soon")
+    assert refused.status_code == 422 and "since must be" in refused.json()["detail"]

@@ -11,13 +11,27 @@ import msgspec
 from msgspec import Meta
 
 from hammerflow.admin.ids import find_workflow
-from hammerflow.admin.workflows import first_members, stats_json, workflow_json
+from hammerflow.admin.workflows import (
+    first_members,
+    stats_json,
+    workflow_json,
+    workflow_page,
+)
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.web.access import Role
-from hammerflow.web.routes.types import Cursor, Done, Limit, Name, Reason, converted
+from hammerflow.web.routes.types import (
+    Cursor,
+    Done,
+    Limit,
+    Name,
+    Reason,
+    When,
+    converted,
+    instant_of,
+)
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, Text
 
 __all__ = ["ROUTES"]
@@ -30,6 +44,8 @@ class WorkflowsQuery(msgspec.Struct, forbid_unknown_fields=True):
 
     status: Literal["running", "paused", "completed", "failed", "cancelled"] | None = None
     kind: Literal["workflow", "batch", "chain", "group", "chord"] | None = None
+    since: When | None = None
+    until: When | None = None
     before: Cursor | None = None
     limit: Limit = 50
 
@@ -83,14 +99,21 @@ class WorkflowShown(WorkflowRowOut, kw_only=True):
 
 
 def list_workflows(call: ApiCall[WorkflowsQuery, None]) -> ListPage[WorkflowRowOut]:
-    """List workflows, batches and canvases, newest first."""
+    """List workflows, batches and canvases, newest first.
+
+    Times are those of the end, or of the creation if a workflow has not ended. A page reads 200 000
+    workflows at most and says so by is_tired; give next as before to read on.
+    """
     query = call.query
-    status = None if query.status is None else WorkflowStatus(query.status)
-    before = None if query.before is None else query.before.bytes
-    wanted = WorkflowFilter(status, query.kind)
-    rows, after = call.backend.store.workflows.page(wanted, limit=query.limit, before=before)
-    items = [converted(workflow_json(row), WorkflowRowOut) for row in rows]
-    return ListPage(items, None if after is None else str(uuid.UUID(bytes=after)))
+    wanted = WorkflowFilter(
+        None if query.status is None else WorkflowStatus(query.status), query.kind,
+        instant_of(query.since, "since"), instant_of(query.until, "until"),
+    )  # fmt: skip
+    mark = wanted.newest if query.before is None else min(query.before.bytes, wanted.newest)
+    page = workflow_page(call.backend.store, wanted, query.limit, mark)
+    items = [converted(workflow_json(row), WorkflowRowOut) for row in page.rows]
+    after = None if page.next is None else str(uuid.UUID(bytes=page.next))
+    return ListPage(items, after, page.is_tired)
 
 
 def show_workflow(call: ApiCall[Nothing, None]) -> WorkflowShown:

@@ -372,7 +372,7 @@ export class HammerflowClient {
   /** Change how many children a worker has, until it ends. */
   resizeWorker(params: { worker: string } & ResizeBody, options?: RequestOptions): Promise<Resized>;
   /** List workflows, batches and canvases, newest first. */
-  listWorkflows(params?: { status?: "cancelled" | "completed" | "failed" | "paused" | "running"; kind?: "batch" | "chain" | "chord" | "group" | "workflow"; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_WorkflowRowOut>;
+  listWorkflows(params?: { status?: "cancelled" | "completed" | "failed" | "paused" | "running"; kind?: "batch" | "chain" | "chord" | "group" | "workflow"; since?: string; until?: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_WorkflowRowOut>;
   /** Show one workflow, how far it is, and its members. */
   showWorkflow(params: { workflow_id: string }, options?: RequestOptions): Promise<WorkflowShown>;
   /** Draw the graph of a workflow's jobs and their states. */

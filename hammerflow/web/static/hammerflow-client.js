@@ -192,7 +192,7 @@ const OPERATIONS = /* table */ {
   showWorker: ["GET", "/api/workers/{worker}", [], false],
   stopWorker: ["POST", "/api/workers/{worker}/stop", [], false],
   resizeWorker: ["POST", "/api/workers/{worker}/resize", [], true],
-  listWorkflows: ["GET", "/api/workflows", ["status", "kind", "before", "limit"], false],
+  listWorkflows: ["GET", "/api/workflows", ["status", "kind", "since", "until", "before", "limit"], false],
   showWorkflow: ["GET", "/api/workflows/{workflow_id}", [], false],
   showWorkflowGraph: ["GET", "/api/workflows/{workflow_id}/graph", ["format", "max_nodes", "max_depth"], false],
   cancelWorkflow: ["POST", "/api/workflows/{workflow_id}/cancel", [], true],
