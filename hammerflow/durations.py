@@ -13,7 +13,7 @@ from hammerflow.kinds import is_a
 from hammerflow.text import safe_repr
 
 __all__ = [
-    "LONGEST", "age", "duration_text", "parsed_seconds", "real", "seconds", "seconds_between",
+    "LONGEST", "age", "duration_text", "duration_words", "parsed_seconds", "real", "seconds", "seconds_between",
     "seconds_or_none",
 ]  # fmt: skip
 
@@ -79,6 +79,16 @@ def duration_text(seconds: float) -> str:
     if seconds or not parts:
         parts.append(f"{seconds:.3f}".rstrip("0").rstrip(".") + "s")
     return "".join(parts)
+
+
+def duration_words(seconds: float) -> str:
+    """A duration for people, by its two largest units: ``"4 min 12 s"``, ``"2 d 4 h"``."""
+    whole, parts = round(seconds), list[str]()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, whole = divmod(whole, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(part for part in parts[:2] if part) or "0 s"
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,15 +24,15 @@ from hammerflow.stores.store import Store
 __all__ = ["alert_json", "mute_of", "rule_json", "set_by", "target_json", "try_target"]
 
 
-def mute_of(settings: AlertSettings, alert: Alert) -> Mute | None:
+def mute_of(given: Sequence[Mute], alert: Alert) -> Mute | None:
     """What keeps an alert from telling anybody."""
-    mutes = {(mute.rule, mute.subject): mute for mute in settings.mutes}
+    mutes = {(mute.rule, mute.subject): mute for mute in given}
     return mutes.get((alert.rule, alert.subject)) or mutes.get((alert.rule, ""))
 
 
-def alert_json(settings: AlertSettings, alert: Alert) -> dict[str, Any]:
+def alert_json(mutes: Sequence[Mute], alert: Alert) -> dict[str, Any]:
     """An alert as JSON."""
-    mute = mute_of(settings, alert)
+    mute = mute_of(mutes, alert)
     return {
         "rule": alert.rule, "subject": alert.subject, "state": alert.state,
         "severity": alert.severity, "since": _time(alert.since), "value": alert.value,

@@ -11,17 +11,21 @@ from hammerflow.admin.failures import FailureGroup, failure_groups
 from hammerflow.admin.series import Series, series_of
 from hammerflow.admin.workers import Worker, children_of
 from hammerflow.alerts.states import Alert
-from hammerflow.stores.queue_stats import BOUND, StateCounts
+from hammerflow.durations import duration_words
+from hammerflow.stores.explain import serves
+from hammerflow.stores.queue_stats import BOUND, QueueAge, StateCounts
 from hammerflow.stores.statistics import Window
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 
-__all__ = ["Overview", "Problem", "WorkerCounts", "overview_of"]
+__all__ = ["Overview", "Problem", "WorkerCounts", "overview_of", "recent_failures"]
 
 _FAILED, _GROUPS = 1_000, 10  # errors that are looked at, and groups that are shown
 _HOUR = 3600.0
 _SPIKE = 0.2  # share of the ended jobs of an hour that have failed, from which it is a problem
 _LEAST = 20  # ended jobs below which a share says nothing
+#: Seconds by which a queue is late, and by which it is very late; late ones that are named.
+_LATE, _VERY_LATE, _NAMED = 60.0, 900.0, 5
 
 
 class Problem(NamedTuple):
@@ -70,19 +74,28 @@ def overview_of(store: Store, *, lease: float) -> Overview:
     """
     now = datetime.now(UTC)
     counts = store.queue_stats.states()
-    workers = _workers(store.workers.list(), lease)
+    registered = store.workers.list()
+    workers = _workers(registered, lease)
+    ages = [] if counts.is_app_paused else store.queue_stats.ages()
     window = Window.last(_HOUR, now.timestamp())
     series = series_of(window, store.statistics.read(window))
+    firing, mutes = store.alerts.firing(now.timestamp())
+    alerts = [alert_json(mutes, alert) for alert in firing]
+    told = {alert.subject for alert in firing if alert.rule.startswith("queue_")}
+    late = [age for age in ages if age.seconds >= _LATE and age.queue not in told]
+    alive = [one for one in registered if abs(one["silent_for"]) <= lease]
+    found = [*_alerting(firing), *_late(late, alive), *_problems(counts, workers, series)]
+    found.sort(key=lambda one: one.severity != "critical")
+    groups = recent_failures(store, now)[:_GROUPS]
+    return Overview(now, found, counts, workers, series, groups, alerts)
+
+
+def recent_failures(store: Store, now: datetime) -> Sequence[FailureGroup]:
+    """Failures of the last hour in groups, the largest first; of the newest 1 000 errors."""
     letters = store.dead_letters.newest_failed(_FAILED)
     begin = now - timedelta(seconds=_HOUR)
     recent = [each for each in letters if each.at is not None and each.at >= begin]
-    firing = [alert for alert in store.alerts.list() if alert.state == "firing"]
-    settings = store.alerts.settings(now.timestamp())
-    alerts = [alert_json(settings, alert) for alert in firing]
-    found = [*_alerting(firing), *_problems(counts, workers, series)]
-    found.sort(key=lambda one: one.severity != "critical")
-    groups = failure_groups(recent, now=now)[:_GROUPS]
-    return Overview(now, found, counts, workers, series, groups, alerts)
+    return failure_groups(recent, now=now)
 
 
 def _workers(workers: Sequence[Worker], lease: float) -> WorkerCounts:
@@ -98,6 +111,23 @@ def _workers(workers: Sequence[Worker], lease: float) -> WorkerCounts:
 def _alerting(firing: Sequence[Alert]) -> Iterator[Problem]:
     for alert in firing:
         yield Problem(alert.severity, f"alert.{alert.rule}", alert.subject, alert.text, "")
+
+
+def _late(late: Sequence[QueueAge], alive: Sequence[Worker]) -> Iterator[Problem]:
+    """The queues whose oldest ready job waits for long, the worst first."""
+    for queue, seconds in late[:_NAMED]:
+        serving = sum(serves(worker, queue) for worker in alive)
+        is_critical = seconds >= _VERY_LATE or not serving
+        served = f"served by {serving:,} of {counted(len(alive), 'live worker')}"
+        says = f"is {duration_words(seconds)} behind, {served if serving else 'and unserved'}"
+        advice = f"start a worker for it, or add it to one: -Q ...,{queue}"
+        yield Problem(
+            "critical" if is_critical else "warning", "queue_late", queue, says,
+            "see what its first jobs wait for" if serving else advice,
+        )  # fmt: skip
+    if (more := len(late) - _NAMED) > 0:
+        says = f"{counted(more, 'further queue is', 'further queues are')} behind"
+        yield Problem("warning", "queues_late", "", says, "see the queues")
 
 
 def _problems(counts: StateCounts, workers: WorkerCounts, series: Series) -> Iterator[Problem]:

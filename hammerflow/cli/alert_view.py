@@ -21,13 +21,13 @@ def alerts_view(settings: AlertSettings) -> TableView[Alert]:
     """The table of alerts."""
 
     def row(alert: Alert) -> Sequence[Any]:
-        mute = mute_of(settings, alert)
+        mute = mute_of(settings.mutes, alert)
         state = alert.state if mute is None else f"{alert.state}, muted"
         since = timestamp(datetime.fromtimestamp(alert.since, UTC).astimezone())
         return alert.rule, alert.subject, state, alert.severity, since, alert.text
 
     heads = ("rule", "subject", "state", "severity", "since", "what")
-    return TableView(heads, row, lambda alert: alert_json(settings, alert))
+    return TableView(heads, row, lambda alert: alert_json(settings.mutes, alert))
 
 
 def targets_view(waiting: Mapping[str, int]) -> TableView[TargetRow]:

@@ -108,8 +108,7 @@ class Alerts:
                     error or "",
                 )  # fmt: skip
             elif part == "mute" and (until is None or until > now):
-                what, reason = (config["rule"], config["subject"]), config["reason"]
-                mutes.append(Mute(*what, _time(until), by or "", reason))
+                mutes.append(_mute(text, until, by or ""))
         return AlertSettings(rules_of(rules), targets, mutes)
 
     def put(
@@ -214,6 +213,20 @@ class Alerts:
     def list(self) -> Sequence[Alert]:
         """All alerts: pending, firing, and those that have resolved within a day."""
         return [_alert(row) for row in self._database.rows("alerts_all")]
+
+    def firing(self, now: float) -> tuple[Sequence[Alert], Sequence[Mute]]:
+        """The alerts that fire, and the mutes, by one query.
+
+        Args:
+            now: seconds since 1970; mutes that are over are left out.
+        """
+        alerts, mutes = [], []
+        for row in self._database.rows("alerts_told"):
+            if row[2] != "mute":
+                alerts.append(_alert(row))
+            elif row[7] is None or row[7] > now:
+                mutes.append(_mute(row[1], row[7], row[4]))
+        return alerts, mutes
 
     def apply(
         self,
@@ -331,6 +344,11 @@ def _write(tx: Tx, before: Mapping[_Key, Alert], after: Mapping[_Key, Alert]) ->
         if key in after:
             values = asdict(after[key])
             tx.run("alert_insert", **{**values, "says": storable(values.pop("text"), REASON)})
+
+
+def _mute(config: str, until: float | None, by: str) -> Mute:
+    found = json.loads(config)
+    return Mute(found["rule"], found["subject"], _time(until), by, found["reason"])
 
 
 def _mute_name(rule: str, subject: str) -> str:

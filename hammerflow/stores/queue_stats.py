@@ -13,7 +13,7 @@ from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.ready_queues import queues_with_ready
 
-__all__ = ["BOUND", "QueueDepth", "QueueStats", "Rates", "StateCounts", "Wait"]
+__all__ = ["BOUND", "QueueAge", "QueueDepth", "QueueStats", "Rates", "StateCounts", "Wait"]
 
 #: Rows of one state that a view counts; more are shown as "at least".
 BOUND = 10_000
@@ -46,6 +46,13 @@ class QueueDepth:
     parked: int = 0
     oldest: float | None = None
     at_least: Sequence[str] = field(default=())
+
+
+class QueueAge(NamedTuple):
+    """For how long the first ready jobs of a queue have been ready, at most."""
+
+    queue: str
+    seconds: float
 
 
 class StateCounts(NamedTuple):
@@ -114,10 +121,28 @@ class QueueStats:
         found = {state: int(count) for state, count in self._database.rows("state_counts", n=BOUND)}
         jobs = {state: found[state] for state in ("ready", *_TABLES)}
         pauses = {name: found[name] for name in ("paused", "app_paused")}
+        names = {name: found[name] for name in ("queues", "schedules", "limits", "sinks")}
         return {
             "jobs": jobs, "pauses": pauses, "workers": {"workers": found["workers"]},
-            "alerts": {"firing": found["firing"]},
+            "alerts": {"firing": found["firing"], "endpoints_off": found["endpoints_off"]},
+            "names": names,
         }  # fmt: skip
+
+    def ages(self) -> list[QueueAge]:
+        """The queues with ready jobs that are not paused, the oldest first, by one query.
+
+        Of the jobs that have a limit or take turns in a queue, the first one counts.
+        """
+        found = []
+        for name, now, *heads in self._database.rows("queue_heads"):
+            firsts = [
+                float(ready_at) if ready_at is not None else time_of(job_id)
+                for job_id, ready_at in zip(heads[::2], heads[1::2], strict=True)
+                if job_id is not None
+            ]
+            if firsts:
+                found.append(QueueAge(name, max(0.0, float(now) - min(firsts))))
+        return sorted(found, key=lambda age: age.seconds, reverse=True)
 
     def ready(self, queue_id: int, *, bound: int = BOUND) -> int:
         """How many jobs of a queue are ready, counted up to ``bound``."""

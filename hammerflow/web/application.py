@@ -148,7 +148,10 @@ async def _serve(
     address = request.client.host if request.client is not None else ""
 
     def change() -> Response:
-        return _answer(request, route, _audited(route, call, address))
+        try:
+            return _answer(request, route, _audited(route, call, address))
+        finally:
+            recent.forget()
 
     key = key_of(request, who)
     if key is None:

@@ -18,8 +18,15 @@ class Recent:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[float, Any]] = {}
+        self._changes = 0
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+
+    def forget(self) -> None:
+        """Something was changed: whoever asks from now on is told of it."""
+        with self._lock:
+            self._changes += 1
+            self._found.clear()
 
     def get(self, name: str, seconds: float, read: Callable[[], T]) -> T:
         """What ``read`` gave within the last ``seconds``; one thread reads, the others wait."""
@@ -28,7 +35,10 @@ class Recent:
         with lock:
             at, value = self._found.get(name, (-math.inf, None))
             if time.monotonic() - at >= seconds:
+                changes = self._changes
                 value = read()
-                self._found[name] = time.monotonic(), value
+                with self._lock:
+                    if changes == self._changes:  # else it may be of before a change
+                        self._found[name] = time.monotonic(), value
             found: T = value
             return found

@@ -61,7 +61,7 @@ def list_alerts(call: ApiCall[AlertsQuery, None]) -> AlertList:
     alerts = call.backend.store.alerts
     settings, found = alerts.settings(), alerts.list()
     shown = [one for one in found if call.query.all or one.state == "firing"]
-    return AlertList([converted(alert_json(settings, one), AlertShown) for one in shown])
+    return AlertList([converted(alert_json(settings.mutes, one), AlertShown) for one in shown])
 
 
 class AlertRuleShown(msgspec.Struct):

@@ -99,8 +99,8 @@ def stream_events(call: ApiCall[EventStreamQuery, None]) -> EventsWanted:
 def stream_changes(call: ApiCall[Nothing, None]) -> HintsWanted:
     """Stream hints at what has changed, at most one a second, as server-sent events.
 
-    They need no log of events. The data has topics (jobs, pauses, workers, alerts; all at first)
-    and the counts of each.
+    They need no log of events. The data has topics (jobs, pauses, workers, alerts, names; all at
+    first) and the counts of each.
     """
     return HintsWanted()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
-from hammerflow.admin.overview import Overview, overview_of
+from hammerflow.admin.overview import Overview, overview_of, recent_failures
 from hammerflow.stores.queue_stats import BOUND
 from hammerflow.web.routes.alerts import AlertShown
 from hammerflow.web.routes.statistics import (
@@ -21,7 +21,8 @@ from hammerflow.web.routing import ApiCall, Nothing, Route
 
 __all__ = ["ROUTES"]
 
-_AGE = 1.0  # seconds for which all clients of a process share one overview
+#: Seconds for which all clients of a process share one overview, and the groups of failures.
+_AGE, _GROUPS_AGE = 1.0, 5.0
 
 
 class ProblemShown(msgspec.Struct):
@@ -80,6 +81,43 @@ class OverviewShown(msgspec.Struct):
     alerts: list[AlertShown]
 
 
+class CountsShown(msgspec.Struct):
+    """What there is on the pages of a dashboard, for its navigation.
+
+    Attributes:
+        jobs: ready or running; 10 000 of either means as many or more.
+        failures: groups of the last hour.
+        workers: those that live.
+        alerts: those that fire.
+    """
+
+    jobs: int
+    failures: int
+    queues: int
+    workers: int
+    silent_workers: int
+    schedules: int
+    limits: int
+    sinks: int
+    disabled_webhooks: int
+    alerts: int
+
+
+def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
+    """Count what is on the pages of a dashboard; it is some seconds old at most."""
+    recent, store, lease = call.recent, call.backend.store, call.backend.lease
+    found = recent.get("look", _AGE, store.queue_stats.look)
+    groups = recent.get("groups", _GROUPS_AGE, lambda: recent_failures(store, datetime.now(UTC)))
+    workers = recent.get("workers", _AGE, store.workers.list)
+    silent = sum(abs(one["silent_for"]) > lease for one in workers)
+    jobs, names, alerts = found["jobs"], found["names"], found["alerts"]
+    return CountsShown(
+        jobs["ready"] + jobs["running"], len(groups), names["queues"], len(workers) - silent,
+        silent, names["schedules"], names["limits"], names["sinks"], alerts["endpoints_off"],
+        alerts["firing"],
+    )  # fmt: skip
+
+
 def show_overview(call: ApiCall[Nothing, None]) -> OverviewShown:
     """Show what is wrong now first; it is at most a second old."""
     backend = call.backend
@@ -100,4 +138,7 @@ def _shown(found: Overview) -> OverviewShown:
     )  # fmt: skip
 
 
-ROUTES: Sequence[Route] = (Route("GET", "/api/overview", show_overview, OverviewShown),)
+ROUTES: Sequence[Route] = (
+    Route("GET", "/api/overview", show_overview, OverviewShown),
+    Route("GET", "/api/counts", show_counts, CountsShown),
+)

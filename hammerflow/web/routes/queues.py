@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hammerflow.admin.queues import blocked, figures_json, figures_of, health_of
+from hammerflow.admin.queues import Figures, blocked, figures_json, figures_of, health_of
 from hammerflow.errors import JobNotFound
 from hammerflow.results.pauses import pause, resume
 from hammerflow.stores.pauses import PauseKind
@@ -17,6 +17,8 @@ from hammerflow.web.routes.types import Reason, converted
 from hammerflow.web.routing import ApiCall, Nothing, Route
 
 __all__ = ["ROUTES", "PauseBody", "Paused"]
+
+_AGE = 1.0  # seconds for which all clients of a process share the figures of all queues
 
 
 class QueueRow(msgspec.Struct):
@@ -65,8 +67,13 @@ class HealthList(msgspec.Struct):
 
 def list_queues(call: ApiCall[Nothing, None]) -> QueueList:
     """List the queues with their depths and rates."""
-    found = figures_of(call.backend.store, lease=call.backend.lease)
-    return QueueList([converted(figures_json(one), QueueRow) for one in found])
+    return QueueList([converted(figures_json(one), QueueRow) for one in _figures(call)])
+
+
+def _figures(call: ApiCall[Any, Any]) -> Sequence[Figures]:
+    """Those of all queues, which many pages show: read once a second at most."""
+    backend = call.backend
+    return call.recent.get("figures", _AGE, lambda: figures_of(backend.store, lease=backend.lease))
 
 
 def show_queue(call: ApiCall[Nothing, None]) -> QueueRow:
@@ -79,9 +86,13 @@ def show_queue(call: ApiCall[Nothing, None]) -> QueueRow:
 
 def list_queue_health(call: ApiCall[Nothing, None]) -> HealthList:
     """Say of each queue whether its jobs are run, and what to do otherwise."""
+    return call.recent.get("queue-health", _AGE, lambda: _health(call))
+
+
+def _health(call: ApiCall[Any, Any]) -> HealthList:
     store, lease = call.backend.store, call.backend.lease
     workers, found = store.workers.list(), []
-    for figures in figures_of(store, lease=lease):
+    for figures in _figures(call):
         said = health_of(figures, workers, lease)
         if said.status != "fail" and figures.depth.ready:
             said = blocked(store, figures.depth, lease) or said

@@ -60,7 +60,7 @@ class WorkerList(msgspec.Struct):
 
 def list_workers(call: ApiCall[Nothing, None]) -> WorkerList:
     """List the workers and their children."""
-    workers = call.backend.store.workers.list()
+    workers = call.recent.get("workers", 1.0, call.backend.store.workers.list)
     return WorkerList([converted(worker_json(worker), WorkerRow) for worker in workers])
 
 

@@ -1,6 +1,6 @@
 // The frame of all pages: navigation, search, keyboard; and which page an address shows.
 import { begun, useBusy, useRead } from "./lib/api.js";
-import { zone } from "./lib/format.js";
+import { count, counted, zone } from "./lib/format.js";
 import { html, render, useEffect, useState } from "./lib/html.js";
 import { useLive, useTick } from "./lib/live.js";
 import { ask, Question, Toasts, Trouble } from "./lib/parts.js";
@@ -42,13 +42,26 @@ function usePage(name) {
 const Broken = () => html`<h1>This page could not be loaded</h1><p class="sub">The server may have been replaced: load the page again.</p>`;
 const Missing = () => html`<h1>There is no page here</h1><p class="sub"><a href=${link("/")}>Go to the overview</a></p>`;
 
-function Side({ session, counts }) {
+/** What each page has, and whether that needs somebody: [text, is alarming] by path. */
+const numbers = (found) => ({
+  "/jobs": [count(found.jobs)],
+  "/failures": found.failures ? [counted(found.failures, "group"), true] : [],
+  "/queues": [count(found.queues)],
+  "/workers": found.silent_workers ? [`${count(found.silent_workers)} silent`, true] : [count(found.workers), found.workers === 0],
+  "/schedules": [count(found.schedules)], "/limits": [count(found.limits)], "/sinks": [count(found.sinks)],
+  "/webhooks": found.disabled_webhooks ? [`${count(found.disabled_webhooks)} off`, true] : [],
+  "/alerts": found.alerts ? [count(found.alerts), true] : [],
+});
+
+function Side({ session }) {
+  const { data: found } = useRead(session ? "/api/counts" : null);
+  const counts = found ? numbers(found) : {};
   const at = `/${here().split("/")[1] ?? ""}`;
   return html`<div class="side"><nav aria-label="Pages"><a class="name" href=${link("/")}><img src="${new URL("icon.svg", import.meta.url)}" alt="" /><span>${session?.app ?? "hammerflow"}</span></a>${NAVIGATION.map((item) => {
     if (!item) return html`<hr />`;
     const [title, path] = item;
     const [number, isAlarm] = counts[path] ?? [];
-    return html`<a class="page" href=${link(path)} aria-current=${path === at ? "page" : undefined}>${title}${number ? html`<span class=${isAlarm ? "alarm" : ""}>${number}</span>` : ""}</a>`;
+    return html`<a class="page" href=${link(path)} aria-current=${path === at ? "page" : undefined}>${title}${number && number !== "0" || isAlarm ? html`<span class=${isAlarm ? "alarm" : ""}>${number}</span>` : ""}</a>`;
   })}</nav></div>`;
 }
 
@@ -107,7 +120,6 @@ function App() {
   const { page, parts } = found(here());
   const Page = usePage(page);
   const { data: session, problem } = useRead("/api/session", {}, 60);
-  const [counts, setCounts] = useState({});
   useEffect(() => {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
@@ -119,7 +131,7 @@ function App() {
   const isBusy = useBusy() || !(problem || page === null || (Page && session));
   const isOut = problem?.status === 401;
   useTick(10);
-  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class="app"><${Side} session=${session} counts=${counts} /><div><${Top} session=${session} /><main id="main" tabindex="-1" aria-busy=${isBusy}>${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} setCounts=${setCounts} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
+  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class="app"><${Side} session=${session} /><div><${Top} session=${session} /><main id="main" tabindex="-1" aria-busy=${isBusy}>${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
 }
 
 const LoggedOut = () => html`<h1>You are not logged in</h1><p class="sub">Open the link that <code>hammerflow web</code> has printed. It works once; start the server again for a new one.</p>`;

@@ -48,6 +48,8 @@ export type Changed = { id: string; state: "cancelled" | "completed" | "failed" 
 
 export type Children = { items: Array<JobFields>; after: number | null; counts: Record<string, number> };
 
+export type CountsShown = { jobs: number; failures: number; queues: number; workers: number; silent_workers: number; schedules: number; limits: number; sinks: number; disabled_webhooks: number; alerts: number };
+
 export type DeliveryShown = { id: string; message: string; position: number; attempt: number; at: string; status: number | null; ms: number; address: string; error: string; answer: string };
 
 export type DependenciesShown = { workflow_id: string | null; node: string | null; pending: number | null; total: number | null; depends_on: NeighbourSide; dependents: NeighbourSide };
@@ -297,6 +299,8 @@ export class HammerflowClient {
   changes(params?: { signal?: AbortSignal }): AsyncGenerator<any>;
   /** Show what is wrong now first; it is at most a second old. */
   showOverview(params?: {}, options?: RequestOptions): Promise<OverviewShown>;
+  /** Count what is on the pages of a dashboard; it is some seconds old at most. */
+  showCounts(params?: {}, options?: RequestOptions): Promise<CountsShown>;
   /** List jobs, newest first. */
   listJobs(params?: { state?: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; queue?: string; task?: string; dependency_status?: "failed" | "none" | "satisfied" | "waiting"; error?: string; argument?: string; since?: string; until?: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_JobRow>;
   /** Enqueue one call of a task of the app; its arguments are checked first. */

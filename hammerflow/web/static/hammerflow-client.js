@@ -155,6 +155,7 @@ export class HammerflowClient {
 // Method, path, names of the query, and whether there is a body.
 const OPERATIONS = /* table */ {
   showOverview: ["GET", "/api/overview", [], false],
+  showCounts: ["GET", "/api/counts", [], false],
   listJobs: ["GET", "/api/jobs", ["state", "queue", "task", "dependency_status", "error", "argument", "since", "until", "before", "limit"], false],
   enqueueJob: ["POST", "/api/jobs", [], true],
   showJob: ["GET", "/api/jobs/{job_id}", [], false],

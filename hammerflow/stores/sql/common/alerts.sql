@@ -69,6 +69,15 @@ SELECT rule, subject, state, since, severity, value, says, below_since, told, to
 FROM {alerts}
 ORDER BY rule, subject
 
+-- What is told of those that fire, and behind them the mutes: the rule of one is its name, the subject its config.
+-- name: alerts_told
+SELECT rule, subject, state, since, severity, value, says, below_since, told, told_at
+FROM {alerts}
+WHERE state = 'firing'
+UNION ALL SELECT name, config, 'mute', 0.0, coalesce(changed_by, ''), 0.0, '', until, '', NULL
+FROM {alert_settings}
+WHERE part = 'mute'
+
 -- name: alerts_firing
 SELECT rule, severity, count(*)
 FROM {alerts}

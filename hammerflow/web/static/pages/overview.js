@@ -1,9 +1,8 @@
 // Overview: what needs a person first, then how it goes.
 import { useRead } from "../lib/api.js";
-import { actOnAll } from "../lib/bulk.js";
 import { Chart } from "../lib/chart.js";
 import { count, counted, duration, percent, typeName } from "../lib/format.js";
-import { html, useEffect } from "../lib/html.js";
+import { html } from "../lib/html.js";
 import { At, Bar, Card, Empty, Shape, State, Table, Trouble } from "../lib/parts.js";
 import { go, link } from "../lib/route.js";
 import { Children } from "./workers.js";
@@ -11,6 +10,7 @@ import { Children } from "./workers.js";
 // Where a problem is looked into: [page, words on the button].
 const PLACES = { no_worker: ["/workers", "Workers"], worker_silent: ["/workers", "Open workers"], paused: ["/queues", "See queues"], app_paused: ["/queues", "See queues"], parked: ["/jobs?state=parked", "Show them"], failures: ["/failures", "See failures"] };
 function place(problem) {
+  if (/^queues_late$/.test(problem.code)) return ["/queues", "See queues"];
   if (problem.subject && /queue|depth|oldest|starv/.test(problem.code)) return [`/queues/${encodeURIComponent(problem.subject)}`, "Open queue"];
   if (/sink/.test(problem.code)) return ["/sinks", "Open sinks"];
   if (/schedule/.test(problem.code)) return ["/schedules", "Open schedules"];
@@ -23,7 +23,7 @@ function Wrong({ problems }) {
   return html`<ul class="wrong">${problems.map((problem) => {
     const [where, words] = place(problem);
     const [path, query = ""] = where.split("?");
-    return html`<li class=${problem.severity === "critical" ? "fail" : "warn"}><span class="st ${problem.severity === "critical" ? "failed" : "parked"}"><${Shape} state=${problem.severity === "critical" ? "failed" : "parked"} /><span class="sr">${problem.severity}</span></span><span>${problem.subject ? html`<b>${problem.subject}</b> ` : ""}${problem.says}${problem.advice ? html` <em>· ${problem.advice}</em>` : ""}</span><a class="btn" href=${link(path, Object.fromEntries(new URLSearchParams(query)))}>${words}</a></li>`;
+    return html`<li class=${problem.severity === "critical" ? "fail" : "warn"}><span class="st ${problem.severity === "critical" ? "failed" : "parked"}"><${Shape} state=${problem.severity === "critical" ? "failed" : "parked"} /><span class="sr">${problem.severity}</span></span><span>${problem.subject && !problem.code.startsWith("alert.") ? html`<b>${problem.subject}</b> ` : ""}${problem.says}${problem.advice ? html` <em>· ${problem.advice}</em>` : ""}</span><a class="btn" href=${link(path, Object.fromEntries(new URLSearchParams(query)))}>${words}</a></li>`;
   })}</ul>`;
 }
 
@@ -36,17 +36,12 @@ export const Spark = ({ values, state }) => {
   })}</svg>`;
 };
 
-export const retryGroup = (group, reload) => actOnAll("retry", { group: group.key }, reload);
+export const retryGroup = (group, reload) => import("../lib/bulk.js").then((bulk) => bulk.actOnAll("retry", { group: group.key }, reload));
 
-export default function Overview({ may, setCounts }) {
+export default function Overview({ may }) {
   const { data, problem, reload } = useRead("/api/overview", {}, 2);
   const { data: queues } = useRead("/api/queues", {}, 3);
   const { data: workers } = useRead("/api/workers", {}, 3);
-  useEffect(() => {
-    if (!data) return;
-    const firing = data.alerts.length;
-    setCounts({ "/jobs": [count(data.counts.ready + data.counts.running)], "/failures": data.failures.length ? [counted(data.failures.length, "group"), true] : [], "/alerts": firing ? [count(firing), true] : [], "/workers": [count(data.workers.alive), data.workers.silent > 0], "/queues": queues ? [count(queues.items.length)] : [] });
-  }, [data, queues]);
   if (!data) return html`<h1>Overview</h1><${Trouble} problem=${problem} />`;
   const points = data.series.points;
   const total = (name) => points.reduce((sum, point) => sum + point[name], 0);

@@ -1,0 +1,88 @@
+"""The overview and the counts of the navigation: what they say, and how little they read."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from hammerflow import Hammerflow
+from hammerflow.admin.overview import overview_of
+from hammerflow.ids import first_id_at, new_id
+from hammerflow.jobs.job import NewJob
+from hammerflow.jobs.outcome import Retrying
+from hammerflow.stores.database import Database
+from tests.stores.kit import BAD, Desk, desk_at
+
+
+@pytest.fixture
+def desk(migrated_url: str) -> Iterator[Desk]:
+    with desk_at(migrated_url) as desk:
+        yield desk
+
+
+def _late(desk: Desk, seconds: float, queue: str = "q") -> NewJob:
+    """A job as if enqueued that long ago."""
+    id_ = first_id_at(time.time() - seconds)[:6] + new_id()[6:]
+    return desk.job(id=id_, queue=queue)
+
+
+@pytest.fixture
+def queries(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each statement was run."""
+    found: Counter[str] = Counter()
+    for name in ("rows", "first", "column", "run"):
+        real = getattr(Database, name)
+
+        def counted(self: Database, block: str, real: Any = real, **values: Any) -> Any:
+            found[block] += 1
+            return real(self, block, **values)
+
+        monkeypatch.setattr(Database, name, counted)
+    return found
+
+
+def test_late_queues_are_named_the_worst_first(desk: Desk) -> None:
+    ages = {"mail": 250.0, "fresh": 5.0, "old": 2000.0, "rest": 500.0}
+    desk.put(*(_late(desk, seconds, queue) for queue, seconds in ages.items()))
+    desk.put(*(desk.job(queue=queue) for queue in ages))
+    desk.store.queues.pause("rest", by="ann", reason="")
+    info = {"is_open": False, "queues": ["mail"]}
+    desk.store.workers.register(7, host="h", pid=1, info=info, tasks=[], queues=["mail"])
+    found = overview_of(desk.store, lease=30.0).problems
+    late = [one for one in found if one.code == "queue_late"]
+    assert [(one.severity, one.subject) for one in late] == [
+        ("critical", "old"), ("warning", "mail")
+    ]  # fmt: skip
+    assert re.fullmatch(r"is 33 min 2\d s behind, and unserved", late[0].says)
+    assert re.fullmatch(r"is 4 min 1\d s behind, served by 1 of \d live workers?", late[1].says)
+    assert found[0] == late[0]
+
+
+def test_a_job_is_late_since_it_became_ready(desk: Desk) -> None:
+    """Not since it was enqueued: a retry that has come due just now is not late."""
+    desk.put(_late(desk, 900.0))
+    (age,) = desk.store.queue_stats.ages()
+    assert age.seconds > 890
+    (job,) = desk.claim()
+    desk.settle((job, Retrying(0, BAD)))
+    (age,) = desk.store.queue_stats.ages()
+    assert age.seconds < 60
+
+
+def test_counts_are_shared_and_right_after_a_change(
+    busy: Hammerflow, admin: httpx.Client, queries: Counter[str]
+) -> None:
+    before = admin.get("/api/counts").json()
+    assert (before["jobs"], before["failures"], before["workers"]) == (2, 1, 0)
+    for _ in range(20):
+        admin.get("/api/counts").raise_for_status()
+    assert queries["state_counts"] <= 3, queries
+    body = {"cron": "@daily", "task": "shop.resize", "name": "nightly", "args": [1]}
+    admin.post("/api/schedules", json=body, headers={"x-hammerflow": "1"}).raise_for_status()
+    assert admin.get("/api/counts").json()["schedules"] == before["schedules"] + 1
