@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.backup_file import BackupHead, BackupReader, BackupWriter, Instant
+from hammerflow.stores.backup_file import BackupHead, BackupReader, BackupWriter
 from hammerflow.stores.database import Tx
 from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.pauses import PauseKind, count_pauses
 from hammerflow.stores.statements import TABLES
 from hammerflow.stores.store import Store
+from hammerflow.stores.table_writer import TableWriter
 from hammerflow.stores.tables import SnapshotTx, TableCopy, snapshot
 from hammerflow.text import counted
 
@@ -38,8 +38,6 @@ _OWN: Mapping[str, frozenset[str]] = {
 _ORDERS = {"outbox": "ORDER BY seq"}
 #: Rows, and bytes of arguments, results and texts, of one pack.
 _ROWS, _BYTES = 2_000, 2 << 20
-
-Convert = Callable[[Any], Any]
 
 
 class Created(NamedTuple):
@@ -179,14 +177,19 @@ class Backups:
         for name, copy in copies.items():
             empty = "pauses_empty" if name == "pauses" else copy.to_empty()
             tx.script(self._dialect.statements[empty].text)
-        inserts = {
-            name: _Insert(copy, file.head.columns[name], self._dialect.time)
+        writers = {
+            name: TableWriter(copy, file.head.columns[name], self._dialect.time)
             for name, copy in copies.items()
         }
+        written = dict.fromkeys(writers, 0)
+        kind = file.head.columns["pauses"].index("kind")
         for name, rows in file.packs():
-            inserts[name].write(tx, rows)
+            if name == "pauses":  # the pause of the app is that of the restore
+                rows = [row for row in rows if row[kind] != 0]  # noqa: PLW2901
+            writers[name].write(tx, rows)
+            written[name] += len(rows)
         count_pauses(tx)
-        return {name: insert.written for name, insert in inserts.items()}
+        return written
 
     def copies(self) -> dict[str, TableCopy]:
         """The tables of a backup, by name."""
@@ -205,46 +208,6 @@ class Backups:
             f"the database {self._database.label} has no table {name}, so its tables are those of "
             "another version of hammerflow: back it up and restore it with that version"
         )
-
-
-class _Insert:
-    """Writes rows of a backup into one table."""
-
-    def __init__(self, copy: TableCopy, columns: Sequence[str], time: Convert) -> None:
-        self._statement = copy.to_write(columns)
-        converts = [_convert(copy.types[name], time) for name in columns]
-        self._converts = [(at, each) for at, each in enumerate(converts) if each is not None]
-        self._kind = columns.index("kind") if copy.name == "pauses" else None
-        self.written = 0
-
-    def write(self, tx: Tx, rows: Sequence[list[Any]]) -> None:
-        if self._kind is not None:  # the pause of the app is that of the restore
-            rows = [row for row in rows if row[self._kind] != 0]
-        for row in rows:
-            for at, convert in self._converts:
-                row[at] = convert(row[at])
-        if rows:
-            tx.many(self._statement, [tuple(row) for row in rows])
-        self.written += len(rows)
-
-
-def _convert(type_: str, time: Convert) -> Convert | None:
-    """What makes a column's value of one of a backup; None where they are the same."""
-    match type_:
-        case "timestamptz" | "datetime":
-            return lambda value: None if value is None else time(_moment(value))
-        case "real":
-            return lambda value: value / 1e6 if isinstance(value, Instant) else value
-        case "text" | "longtext" | "varchar":  # MySQL keeps unique keys as bytes
-            return lambda value: value.decode() if isinstance(value, bytes) else value
-        case _:
-            return None
-
-
-def _moment(value: Any) -> Any:
-    if isinstance(value, Instant):
-        return value.moment
-    return Instant(0).moment + timedelta(microseconds=round(value * 1e6))
 
 
 def _packs(tx: SnapshotTx, statement: str) -> Iterator[list[tuple[Any, ...]]]:
