@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hammerflow.cli.options import flag, number_option, seconds_option, shared, text_option
 from hammerflow.cli.session import Session
+from hammerflow.cli.web_server import web_server
 from hammerflow.cli.web_token import token
-from hammerflow.errors import MissingExtra
 from hammerflow.text import user_at_host
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def command(
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
-    serve = _imported()
+    serve = web_server("hammerflow web")
 
     def tell(link: str) -> None:
         session.tell({"link": link}, f"open {link}")
@@ -68,14 +68,3 @@ def command(
 
 
 command.add_command(token)
-
-
-def _imported() -> Any:
-    try:
-        from hammerflow.web.server import serve
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == "hammerflow":
-            raise
-        raise MissingExtra(package=missing, extra="web", what="hammerflow web") from error
-    return serve

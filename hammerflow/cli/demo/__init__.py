@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sysconfig
 from dataclasses import asdict
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hammerflow.cli.options import Checked, number_option, path_option, shared
+from hammerflow.cli.demo.seed import command as seed
+from hammerflow.cli.options import Checked, flag, number_option, path_option, shared
 from hammerflow.cli.output import say, show_json
 from hammerflow.cli.session import Session
+from hammerflow.cli.web_server import web_server
 from hammerflow.errors import HammerflowError
 from hammerflow.settings import SETTINGS
 
@@ -25,7 +28,7 @@ __all__ = ["command", "compare"]
 _FILES_PER_JOB = 6
 
 
-@click.command("demo")
+@click.group("demo", invoke_without_command=True)
 @click.option(
     "--redis", metavar="URL", type=Checked(SETTINGS.by_name["redis"].check),
     help="The doorbell, as redis://localhost:6379/0 [default: sockets of this host].",
@@ -35,8 +38,11 @@ _FILES_PER_JOB = 6
     "--folder",
     help="Count the Python files below this folder [default: the standard library].",
 )  # fmt: skip
+@flag("--web", help="Open the dashboard, and keep counting until Ctrl-C.")
 @shared
-def command(session: Session, redis: str | None, children: int, folder: str | None) -> None:
+def command(
+    session: Session, redis: str | None, children: int, folder: str | None, web: bool
+) -> None:
     """Count the standard library's code with real workers, and check the counts.
 
     A spawner walks the source files of this Python's standard library and spawns a job for each
@@ -45,16 +51,49 @@ def command(session: Session, redis: str | None, children: int, folder: str | No
     database that --database names, and is removed at the end.
 
     \b
-    Example:
+    Examples:
+      hammerflow demo --web
       hammerflow demo --database postgresql://localhost/test --redis redis://localhost
+      hammerflow --database sqlite:///day.db demo seed --jobs 100000
     """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     from hammerflow.cli.demo.environment import demo_environment
+
+    if web:
+        web_server("hammerflow demo --web")  # before anything is made
+        if session.as_json:
+            raise click.UsageError("--web shows a page: leave --json out, or --web")
 
     root = Path(folder or sysconfig.get_path("stdlib")).absolute()
     if not root.is_dir():
         raise click.UsageError(f"--folder: the folder {root} does not exist")
     with demo_environment(database=session.database, redis=redis, children=children) as demo:
+        if web:
+            _show_dashboard(demo)
         _run(demo, root, children, as_json=session.as_json)
+        if web:
+            _keep_counting(demo, root)
+
+
+command.add_command(seed)
+
+
+def _show_dashboard(demo: DemoEnvironment) -> None:
+    from hammerflow.cli.demo.dashboard import open_in_browser, serve_dashboard
+
+    link = serve_dashboard(demo)
+    say(f"{'opened' if open_in_browser(link) else 'open'} {link}")
+
+
+def _keep_counting(demo: DemoEnvironment, root: Path) -> None:
+    """Give the dashboard something to show, until a signal asks to end."""
+    from hammerflow.cli.demo.run import count_again
+
+    say("the dashboard stays open, and the counting goes on: Ctrl-C ends both")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            count_again(demo, root, _FILES_PER_JOB)
 
 
 def _run(demo: DemoEnvironment, root: Path, children: int, *, as_json: bool) -> None:

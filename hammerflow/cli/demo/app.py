@@ -5,6 +5,7 @@ Its settings come from the environment, which :mod:`hammerflow.cli.demo.environm
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,14 @@ from pathlib import Path
 from hammerflow.app import Hammerflow
 from hammerflow.canvas.signature import Signature
 from hammerflow.cli.demo import line_count
+from hammerflow.workflows.workflow import Workflow
 
-__all__ = ["app", "count_files", "count_library", "spawn_empty_jobs", "started_at"]
+__all__ = [
+    "app", "count_files", "count_library", "count_workflow", "spawn_empty_jobs", "started_at",
+]  # fmt: skip
 
 app = Hammerflow("hammerflow-demo")
+_NODES = 8  # batches of one workflow
 
 
 @app.task(name="count_files")
@@ -35,6 +40,23 @@ def count_library(root: str, size: int) -> Iterator[Signature]:
     """Spawn one child for each batch of ``size`` files."""
     for paths in line_count.batches(line_count.source_files(Path(root)), size):
         yield count_files.s(root, paths)
+
+
+@app.task(name="list_files")
+def list_files(root: str) -> list[str]:
+    """The first node of the workflow."""
+    return line_count.source_files(Path(root))
+
+
+def count_workflow(root: Path, size: int) -> Workflow:
+    """Some batches of files, each a node of a workflow, and their sum."""
+    flow = app.workflow("count-library")
+    flow.add(list_files.s(str(root)), name="list files")
+    batches = [*itertools.islice(line_count.batches(line_count.source_files(root), size), _NODES)]
+    names = [f"batch {number}" for number in range(1, 1 + len(batches))]
+    for name, paths in zip(names, batches, strict=True):
+        flow.add(count_files.si(str(root), paths), name=name, after="list files")
+    return flow.add(started_at.si(), name="report", after=names)
 
 
 @app.task(name="empty", store_result=False)

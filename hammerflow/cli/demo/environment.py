@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,9 +22,10 @@ from hammerflow.settings import parse_url
 if TYPE_CHECKING:
     from hammerflow.app import Hammerflow
 
-__all__ = ["DemoEnvironment", "demo_environment"]
+__all__ = ["APP", "DemoEnvironment", "demo_environment"]
 
-_APP = "hammerflow.cli.demo.app:app"
+#: The app of the demo, as its processes name it.
+APP = "hammerflow.cli.demo.app:app"
 _GRACE = 2.0  # seconds that running jobs have to end when the demo is interrupted
 _STOP_TIMEOUT = 10.0  # seconds until the worker is killed
 _LOG_LINES = 15  # that an error shows
@@ -32,18 +33,32 @@ _LOG_LINES = 15  # that an error shows
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """The app, the supervisor's process, its log file, and the signals that ask to end."""
+    """The app, the supervisor's process, its log file, and the signals that ask to end.
+
+    Attributes:
+        stack: what is done at the end, the last thing first.
+    """
 
     app: Hammerflow
     worker: subprocess.Popen[bytes]
     log: Path
     signals: Sequence[int]
+    stack: contextlib.ExitStack
+    _others: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
+
+    def add(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        """Have another process end with the demo, and the demo with it."""
+        self._others.append((process, log))
+        self.stack.callback(_stop, process)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal has asked to end, HammerflowError if the worker has
+        """Raise KeyboardInterrupt if a signal has asked to end, HammerflowError if a process has
         ended; called several times a second."""
         if self.signals:
             raise KeyboardInterrupt
+        for process, log in self._others:
+            if (code := process.poll()) is not None:
+                raise HammerflowError(f"the dashboard ended with exit code {code}: {_tail(log)}")
         if (code := self.worker.poll()) is not None:
             raise HammerflowError(
                 f"the worker ended with exit code {code}; its log ends:\n{self.tail}"
@@ -52,7 +67,11 @@ class DemoEnvironment:
     @property
     def tail(self) -> str:
         """The last lines of the worker's log."""
-        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:])
+        return _tail(self.log)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:])
 
 
 @contextlib.contextmanager
@@ -78,7 +97,7 @@ def demo_environment(
         log = folder / "worker.log"
         worker = _start(children, log)
         stack.callback(_stop, worker)
-        yield DemoEnvironment(app, worker, log, signals)
+        yield DemoEnvironment(app, worker, log, signals, stack)
 
 
 def _settings(folder: Path, database: str, redis: str | None) -> dict[str, str]:
@@ -150,7 +169,7 @@ def _noted_signals() -> Iterator[Sequence[int]]:
 
 def _start(children: int, log: Path) -> subprocess.Popen[bytes]:
     options = ["-c", str(children), "--grace", f"{_GRACE:g}"]
-    command = [sys.executable, "-m", "hammerflow", "-A", _APP, "worker", *options]
+    command = [sys.executable, "-m", "hammerflow", "-A", APP, "worker", *options]
     with log.open("wb") as out:  # Ctrl-C reaches only the demo, which then ends the worker
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True

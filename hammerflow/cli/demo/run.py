@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.cli.demo import line_count
-from hammerflow.cli.demo.app import count_library, spawn_empty_jobs, started_at
+from hammerflow.cli.demo.app import count_library, count_workflow, spawn_empty_jobs, started_at
 from hammerflow.cli.demo.environment import DemoEnvironment
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState
 from hammerflow.results.result import Result
 
 __all__ = [
-    "DemoCount", "DemoMeasurement", "DemoProgress", "count_by_jobs", "count_directly", "measure",
+    "DemoCount", "DemoMeasurement", "DemoProgress", "count_again", "count_by_jobs",
+    "count_directly", "measure",
 ]  # fmt: skip
 
 _UPDATE_INTERVAL = 0.1  # seconds between two updates of the progress
 _STALL_TIMEOUT = 60.0  # seconds without progress after which the demo fails
+_PAUSE = 5.0  # seconds between two counts for the dashboard
 _EMPTY_JOBS = 2_000
 _CALLS = 50  # whose latency is measured
 
@@ -72,6 +74,21 @@ def count_by_jobs(
     _watch(demo, lambda: _progress(demo, spawner, batches, fan_in), show, until=fan_in)
     seconds = time.monotonic() - begun
     return DemoCount(fan_in.get(), seconds, batches)
+
+
+def count_again(demo: DemoEnvironment, root: Path, size: int) -> None:
+    """Count the files below ``root`` as a workflow, one package after the other, then pause."""
+    flow = count_workflow(root, size).enqueue()
+    _until(demo, lambda: flow.status().is_final, _STALL_TIMEOUT)
+    _until(demo, lambda: False, _PAUSE)
+
+
+def _until(demo: DemoEnvironment, is_over: Callable[[], bool], seconds: float) -> None:
+    """Wait for something, or so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not is_over():
+        demo.check()
+        time.sleep(_UPDATE_INTERVAL)
 
 
 def count_directly(demo: DemoEnvironment, root: Path, size: int) -> DemoCount:
